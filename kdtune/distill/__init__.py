@@ -1,0 +1,13 @@
+"""Distillation itself: losses, the training loop, the teacher and evaluation."""
+
+from kdtune.registry import Registry
+
+LOSSES = Registry("loss")
+LOSSES.add(
+    "hkd", "kdtune.distill.losses:hkd", "Hinton's distillation: alpha tau^2 KL + (1 - alpha) CE", needs_teacher=True
+)
+LOSSES.add(
+    "cmc", "kdtune.distill.losses:cmc", "mean squared difference of the logits, each divided by tau", needs_teacher=True
+)
+LOSSES.add("dml", "kdtune.distill.losses:dml", "KL of the softened outputs without the tau^2 weight", needs_teacher=True)
+LOSSES.add("ce", "kdtune.distill.losses:ce", "cross-entropy with the labels alone, no teacher", needs_teacher=False)

@@ -1,0 +1,177 @@
+"""The epoch loop: trains one network under one recipe, with or without a teacher."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from kdtune.data.batches import Splits
+from kdtune.distill import LOSSES
+from kdtune.distill.evaluate import evaluate
+from kdtune.distill.optim import learning_rate, make_optimizer
+from kdtune.distill.recipe import Recipe
+from kdtune.errors import DivergedError
+from kdtune.models import MODELS
+from kdtune.seeding import derive_seed
+from kdtune.temperature import POLICIES
+from kdtune.temperature.base import TemperaturePolicy
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch came to.
+
+    Attributes:
+        epoch: Epochs done, this one included.
+        train_loss: Mean of the steps' losses, in the loss's own unit.
+        val_loss: Mean cross-entropy on the validation images, in nats.
+        val_accuracy: Fraction of validation images classified rightly.
+        tau: Mean temperature of the epoch; None without a teacher.
+        learning_rate: Of the epoch's last step.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    tau: float | None
+    learning_rate: float
+
+
+class Distiller:
+    """One training, epoch by epoch.
+
+    The seed decides initialisation, order and draws; two distillers with the same seed share them whatever
+    their points (common random numbers). On a CPU the result is bit-identical for the same seed and number
+    of threads, also when it was interrupted and went on from :meth:`state_dict`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        seed: int,
+        splits: Splits,
+        num_classes: int,
+        device: torch.device,
+        teacher: torch.nn.Module | None = None,
+    ) -> None:
+        """Build the network and everything around it.
+
+        Args:
+            recipe: What to train and how.
+            seed: The repeat's seed.
+            splits: The data, on ``device``; the test part is not touched.
+            num_classes: How many classes there are.
+            device: Where to train.
+            teacher: Gives the logits to imitate; frozen, in inference mode. None where the loss needs none.
+        """
+        if recipe.needs_teacher and teacher is None:
+            raise ValueError(f"the loss {recipe.loss!r} needs a teacher")
+        self.recipe = recipe
+        self.epoch = 0
+        self._last: EpochMetrics | None = None
+        self._seed = seed
+        self._splits = splits
+        self._teacher = teacher if recipe.needs_teacher else None
+        self._loss = LOSSES.load(recipe.loss)
+        self._policy = _make_policy(recipe, seed, device)
+        torch.manual_seed(derive_seed(seed, "init"))
+        channels = splits.train.images.shape[1]
+        self.model: torch.nn.Module = MODELS.load(recipe.model)(channels, num_classes).to(device)
+        self._optimizer = make_optimizer(recipe.training, self.model.parameters())
+
+    @property
+    def done(self) -> bool:
+        """Whether the recipe's last epoch has been trained."""
+        return self.epoch >= self.recipe.training.epochs
+
+    def train_epoch(self) -> EpochMetrics:
+        """Train one more epoch and evaluate it on the validation images.
+
+        Raises:
+            DivergedError: The loss is no longer a finite number.
+        """
+        training = self.recipe.training
+        steps = math.ceil(len(self._splits.train) / training.batch_size)
+        # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
+        torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
+        if self._policy:
+            self._policy.begin_epoch(self.epoch, steps)
+        self.model.train()
+        rate = training.learning_rate
+        losses = []
+        for step, (images, labels) in enumerate(
+            self._splits.train.shuffled(training.batch_size, self._seed, self.epoch)
+        ):
+            rate = learning_rate(training, self.epoch, step, steps)
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            losses.append(self._step(images, labels, step))
+        self.epoch += 1
+
+        # The first reading of a value from the device: within the epoch nothing waits for it.
+        return self._validated(float(torch.stack(losses).mean()), rate)
+
+    def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
+        validation = evaluate(self.model, self._splits.validation)
+        if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
+            worse = train_loss if not math.isfinite(train_loss) else validation.loss
+            raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; a lower learning rate may help")
+        self._last = EpochMetrics(
+            epoch=self.epoch,
+            train_loss=train_loss,
+            val_loss=validation.loss,
+            val_accuracy=validation.accuracy,
+            tau=self._policy.epoch_tau() if self._policy else None,
+            learning_rate=rate,
+        )
+        return self._last
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, step: int) -> torch.Tensor:
+        student_logits = self.model(images)
+        if self._teacher is not None and self._policy is not None:
+            with torch.no_grad():
+                teacher_logits = self._teacher(images)
+            temperature = self._policy(student_logits, teacher_logits, step)
+            loss = self._loss(student_logits, teacher_logits, labels, temperature, self.recipe.alpha)
+        else:
+            loss = self._loss(student_logits, None, labels, None, self.recipe.alpha)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def last_metrics(self) -> EpochMetrics:
+        """What the last epoch came to, also when it was trained before an interruption."""
+        if self._last is None:
+            raise ValueError("no epoch has been trained yet")
+        return self._last
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, loadable with ``weights_only=True``."""
+        return {
+            "epoch": self.epoch,
+            "metrics": asdict(self._last) if self._last else None,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "policy": self._policy.state_dict() if self._policy else {},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.epoch = int(state["epoch"])
+        self._last = EpochMetrics(**state["metrics"]) if state["metrics"] else None
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._policy:
+            self._policy.load_state_dict(state["policy"])
+
+
+def _make_policy(recipe: Recipe, seed: int, device: torch.device) -> TemperaturePolicy | None:
+    if recipe.temperature is None:
+        return None
+    policy = POLICIES.load(recipe.temperature)
+    if recipe.temperature == "stochastic":
+        return policy(recipe.tau_space, seed, device)
+    return policy(recipe.tau, device)

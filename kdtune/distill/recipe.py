@@ -1,0 +1,91 @@
+"""What one training is, torn from what it is for: free of torch, so that plans are made without it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from kdtune.distill import LOSSES
+from kdtune.specs.space import Dimension, Point
+from kdtune.specs.study import Study, Training
+
+#: Fields of a study that say how it is run or told, not what one of its trainings is.
+_NOT_RECIPE = {"name", "description", "repeats", "seed", "strategies"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that one training depends on, but for its seed and its data.
+
+    Attributes:
+        model: Name of the network to train.
+        training: Epochs, optimiser and the rest.
+        loss: Name of the loss.
+        alpha: Weight of the distillation term.
+        temperature: Name of the temperature policy; None where the loss has no teacher.
+        tau: The value for the policy ``fixed``.
+        tau_space: What the policy ``stochastic`` draws from.
+    """
+
+    model: str
+    training: Training
+    loss: str
+    alpha: float
+    temperature: str | None = None
+    tau: float | None = None
+    tau_space: Dimension | None = None
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the loss compares with a teacher."""
+        return bool(LOSSES[self.loss].facts["needs_teacher"])
+
+
+def student_recipe(study: Study, point: Point) -> Recipe:
+    """The recipe of a point: the study's own values, replaced where the point names them."""
+    training = study.training.model_copy(
+        update={key: float(point[key]) for key in ("learning_rate", "weight_decay") if key in point}
+    )
+    loss = str(point.get("loss", study.loss))
+    if not LOSSES[loss].facts["needs_teacher"]:
+        return Recipe(study.student, training, loss, alpha=0.0)
+    policy = str(point.get("temperature", "fixed"))
+    return Recipe(
+        model=study.student,
+        training=training,
+        loss=loss,
+        alpha=float(point.get("alpha", study.alpha)),
+        temperature=policy,
+        tau=float(point["tau"]) if policy == "fixed" else None,
+        tau_space=study.search_space["tau"] if policy == "stochastic" else None,
+    )
+
+
+def teacher_recipe(study: Study) -> Recipe:
+    """The recipe of the study's teacher, trained on the labels."""
+    return Recipe(study.teacher, study.teacher_training, loss="ce", alpha=0.0)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def trial_id(study: Study, point: Point, seed: int) -> str:
+    """The identity of a trial: a hash of point, seed and recipe, 12 hexadecimal digits.
+
+    Two trials with the same id compute the same thing, whichever strategy proposed them.
+    """
+    recipe = study.model_dump(mode="json", exclude=_NOT_RECIPE)
+    return _digest({"point": point, "seed": seed, "recipe": recipe})[:12]
+
+
+def teacher_key(study: Study, threads: int) -> str:
+    """The identity of a teacher: everything that its weights depend on, 16 hexadecimal digits.
+
+    Args:
+        study: Whose teacher.
+        threads: CPU threads of the training: sums are taken in another order with another number.
+    """
+    fields = ("dataset", "teacher", "validation", "split_seed", "teacher_seed", "teacher_training")
+    return _digest({**{f: study.model_dump(mode="json")[f] for f in fields}, "threads": threads})[:16]

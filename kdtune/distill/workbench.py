@@ -1,0 +1,91 @@
+"""What every training of a study shares in one process: the data on the device, and the teacher."""
+
+from functools import cached_property
+
+import torch
+
+from kdtune.data import DATASETS
+from kdtune.data.batches import Splits
+from kdtune.distill.distiller import Distiller
+from kdtune.distill.recipe import student_recipe
+from kdtune.distill.teacher import load_teacher
+from kdtune.energy.flops import Workload, macs
+from kdtune.errors import KdtuneError
+from kdtune.models import MODELS
+from kdtune.specs.space import Point
+from kdtune.specs.study import Study
+
+
+def pick_device(gpus: float) -> torch.device:
+    """The GPU that Ray assigned, or the CPU.
+
+    Raises:
+        KdtuneError: A GPU was assigned but torch cannot use it.
+    """
+    if gpus <= 0:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise KdtuneError("a GPU was assigned, but this torch cannot use it; see 'kdtune doctor', or give --gpus-per-trial 0")
+    return torch.device("cuda", 0)
+
+
+class Workbench:
+    """Loads each thing once and keeps it: a reused worker starts its next trial in milliseconds."""
+
+    def __init__(self, study: Study, device: torch.device, threads: int) -> None:
+        """Prepare for one study.
+
+        Args:
+            study: The study.
+            device: Where to train.
+            threads: CPU threads for torch, as many as Ray gave cores: results on a CPU depend on the number.
+        """
+        torch.set_num_threads(threads)
+        self.study = study
+        self.device = device
+        self.threads = threads
+        self.num_classes = int(DATASETS[study.dataset].facts["classes"])
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The data, split and on the device."""
+        arrays = DATASETS.load(self.study.dataset)()
+        return Splits.of(arrays, self.study.validation, self.study.split_seed, self.device)
+
+    @cached_property
+    def teacher(self) -> torch.nn.Module:
+        """The study's teacher from the cache, frozen.
+
+        Raises:
+            KdtuneError: It has not been trained yet.
+        """
+        model = self._untrained(self.study.teacher)
+        load_teacher(model, self.study, self.threads, self.device)
+        return model.eval().requires_grad_(False)
+
+    def distiller(self, point: Point, seed: int) -> Distiller:
+        """A training of the student at one point."""
+        recipe = student_recipe(self.study, point)
+        teacher = self.teacher if recipe.needs_teacher else None
+        return Distiller(recipe, seed, self.splits, self.num_classes, self.device, teacher)
+
+    def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+        """The student with given weights."""
+        model = self._untrained(self.study.student)
+        model.load_state_dict(weights)
+        return model
+
+    def workload(self) -> Workload:
+        """Sizes of the study's networks and data, for FLOPs."""
+        shape = tuple(self.splits.train.images.shape[1:])
+        return Workload(
+            teacher_macs=macs(self._untrained(self.study.teacher), *shape),
+            student_macs=macs(self._untrained(self.study.student), *shape),
+            train_images=len(self.splits.train),
+            val_images=len(self.splits.validation),
+            test_images=len(self.splits.test),
+        )
+
+    def _untrained(self, name: str) -> torch.nn.Module:
+        channels = self.splits.train.images.shape[1]
+        return MODELS.load(name)(channels, self.num_classes).to(self.device)

@@ -1,0 +1,1 @@
+"""Energy: sensors, the node's meter, the ledger, attribution, carbon and FLOPs."""

@@ -1,0 +1,122 @@
+"""From energy to carbon: applied when reporting only, so that a report can be made again for another place."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kdtune.errors import Fault, SpecError
+
+#: Joules in a kilowatt-hour, exactly.
+J_PER_KWH = 3_600_000
+
+#: Grams of CO2 a kilometre of a new car in the EU emitted in 2018: what the paper compares with.
+CAR_G_PER_KM = 120.4
+
+
+@dataclass(frozen=True)
+class Carbon:
+    """How energy at the sockets becomes CO2.
+
+    Attributes:
+        pue: Power usage effectiveness: what the building draws for each joule of the computers, at least 1.
+        intensity_g_per_kwh: Grams of CO2 equivalent emitted for a kilowatt-hour.
+        source: Where the intensity comes from.
+        preset: Name of the preset, None without one.
+    """
+
+    pue: float
+    intensity_g_per_kwh: float
+    source: str
+    preset: str | None = None
+
+    def kwh(self, energy_uj: int) -> float:
+        """Kilowatt-hours drawn by the building for so many microjoules of the computers."""
+        return energy_uj / 1e6 / J_PER_KWH * self.pue
+
+    def co2_g(self, energy_uj: int) -> float:
+        """Grams of CO2 equivalent for so many microjoules of the computers."""
+        return self.kwh(energy_uj) * self.intensity_g_per_kwh
+
+    def as_record(self) -> dict[str, Any]:
+        """As it stands in results."""
+        return asdict(self)
+
+
+#: carbontracker's EU-28 average of 2017 and its PUE: what PLOS ONE 2023, e0285668, used.
+PAPER = Carbon(pue=1.67, intensity_g_per_kwh=294.2060978, source="EU-28 average of 2017, as in the paper", preset="paper")
+
+
+def car_km(co2_g: float) -> float:
+    """Kilometres that a new car of 2018 drives for so much CO2."""
+    return co2_g / CAR_G_PER_KM
+
+
+def resolve(
+    preset: str | None = None,
+    country: str | None = None,
+    region: str | None = None,
+    intensity: float | None = None,
+    pue: float | None = None,
+) -> Carbon:
+    """The figures to report with. Makes no network connection.
+
+    Args:
+        preset: ``paper`` or None.
+        country: ISO 3166 code of three letters, such as ``DEU``.
+        region: State or province inside the country, such as ``california``, where codecarbon's data have it.
+        intensity: Grams of CO2 equivalent a kilowatt-hour; goes before country and preset.
+        pue: Goes before the preset; 1 without either.
+
+    Raises:
+        SpecError: A value is unknown or out of range; all faults at once.
+    """
+    faults = []
+    if preset not in (None, "paper"):
+        faults.append(Fault("--preset", "", f"unknown preset {preset!r}; known: paper"))
+    if pue is not None and not 1 <= pue <= 10:
+        faults.append(Fault("--pue", "", f"has to lie in [1, 10], got {pue}"))
+    if intensity is not None and not 0 <= intensity <= 5000:
+        faults.append(Fault("--intensity", "", f"has to lie in [0, 5000] g/kWh, got {intensity}"))
+    if region is not None and country is None:
+        faults.append(Fault("--region", "", "needs --country too"))
+    if faults:
+        raise SpecError(faults)
+    base = PAPER if preset else None
+    chosen_pue = pue if pue is not None else (base.pue if base else 1.0)
+    if intensity is not None:
+        return Carbon(chosen_pue, intensity, "given by --intensity", preset)
+    if country is not None:
+        grams, source = _national(country, region)
+        return Carbon(chosen_pue, grams, source, preset)
+    if base:
+        return Carbon(chosen_pue, base.intensity_g_per_kwh, base.source, preset)
+    return Carbon(chosen_pue, _world_average(), "world average (codecarbon's data)", None)
+
+
+def _world_average() -> float:
+    from codecarbon.input import DataSource
+
+    return float(DataSource().get_carbon_intensity_per_source_data()["world_average"])
+
+
+def _national(country: str, region: str | None) -> tuple[float, str]:
+    from codecarbon.core.emissions import Emissions
+    from codecarbon.core.units import Energy
+    from codecarbon.external.geography import GeoMetadata
+    from codecarbon.input import DataSource
+
+    data = DataSource()
+    code = country.upper()
+    mixes = data.get_global_energy_mix_data()
+    if code not in mixes:
+        raise SpecError([Fault("--country", "", f"no data for {country!r}; give a three-letter ISO code such as DEU")])
+    name = str(mixes[code].get("country_name", code))
+    emissions, one = Emissions(data), Energy.from_energy(kWh=1)
+    if region is None:
+        kg = emissions.get_private_infra_emissions(one, GeoMetadata(country_iso_code=code, country_name=name))
+        return kg * 1000, f"{name} (codecarbon's data)"
+    geo = GeoMetadata(country_iso_code=code, country_name=name, region=region.lower())
+    try:
+        kg = emissions.get_region_emissions(one, geo)
+    except Exception as error:  # codecarbon raises whatever its tables' look-up raises
+        raise SpecError([Fault("--region", "", f"no data for {region!r} in {name} ({error!r})")]) from None
+    return kg * 1000, f"{region}, {name} (codecarbon's data)"

@@ -1,0 +1,72 @@
+"""Floating-point operations: the paper's column and what training really executes.
+
+fvcore counts a multiply-add as one; a FLOP here is half of one, so two FLOPs are counted for each.
+"""
+
+import logging
+import warnings
+from dataclasses import dataclass
+
+#: A backward pass costs about two forward passes: gradients of the activations and of the weights.
+TRAINING_PASSES = 3
+
+
+def macs(model: object, channels: int, height: int, width: int) -> int:
+    """Multiply-adds of one forward pass for one image, counted by fvcore.
+
+    Args:
+        model: A ``torch.nn.Module``; its mode is restored.
+        channels: Of the image.
+        height: Of the image.
+        width: Of the image.
+    """
+    import torch
+    from fvcore.nn import FlopCountAnalysis
+
+    assert isinstance(model, torch.nn.Module)
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    was_training = model.training
+    image = torch.zeros(1, channels, height, width, device=next(model.parameters()).device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch.jit.trace, which fvcore uses
+        count = FlopCountAnalysis(model.eval(), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        total = int(count.total())
+    model.train(was_training)
+    return total
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The size of a study's trainings.
+
+    Attributes:
+        teacher_macs: Multiply-adds of the teacher's forward pass for one image.
+        student_macs: The student's.
+        train_images: Images in the training part.
+        val_images: Images in the validation part, evaluated after every epoch.
+        test_images: Images in the test set.
+    """
+
+    teacher_macs: int
+    student_macs: int
+    train_images: int
+    val_images: int
+    test_images: int
+
+    def nominal_flops(self, epochs: int, *, with_teacher: bool) -> int:
+        """The paper's column for one training: forward passes only, as its published figures fit.
+
+        2 x [teacher MACs x N_train + student MACs x (N_train + N_val)] x epochs
+        """
+        teacher = self.teacher_macs * self.train_images if with_teacher else 0
+        return 2 * (teacher + self.student_macs * (self.train_images + self.val_images)) * epochs
+
+    def executed_flops(self, epochs: int, *, teacher_forward: bool) -> int:
+        """What one training executes: the student's passes forward and backward, and the teacher's forward."""
+        teacher = self.teacher_macs * self.train_images if teacher_forward else 0
+        student = self.student_macs * (TRAINING_PASSES * self.train_images + self.val_images)
+        return 2 * (teacher + student) * epochs
+
+    def teacher_flops(self, epochs: int) -> int:
+        """Nominal FLOPs of the teacher's own training, counted like the students'."""
+        return 2 * self.teacher_macs * (self.train_images + self.val_images) * epochs

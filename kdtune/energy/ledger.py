@@ -1,0 +1,151 @@
+"""The energy ledger: one append-only file a node, one line an event, absolute counters.
+
+A line holds every counter of the node at one moment, the CPU time of the study's processes, and that of each
+open window. Nothing is computed before it is written: :mod:`kdtune.energy.attribution` does that from the file,
+so that any report can be made again. Lines are forced to the disk one by one.
+
+Kinds of lines:
+
+``start``   Counting begins (or goes on in this file); carries the hardware.
+``sample``  About one a second.
+``open``    A window opens: an attempt of a trial, or an evaluation, in one process.
+``close``   A window closes.
+``stop``    Counting ends in this file; what comes later is not this file's.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from kdtune.energy.sensors import Counters, Hardware
+from kdtune.errors import ResultsError
+from kdtune.files import append_line, read_lines
+
+VERSION = 1
+
+WindowBucket = Literal["trials", "evaluation"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Who may be charged for what a process does, from the opening of the window to its closing.
+
+    Attributes:
+        id: Unique in a ledger: trial and attempt, such as ``1a2b3c4d5e6f/1``.
+        bucket: ``trials`` or ``evaluation``.
+        pid: Process that does the work.
+        cpus: Cores that Ray gave it.
+        gpus: GPUs that Ray gave it: UUID to share, above 0 and at most 1.
+    """
+
+    id: str
+    bucket: WindowBucket
+    pid: int
+    cpus: float
+    gpus: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the ledger.
+
+    Attributes:
+        kind: See the module.
+        meter: Who wrote it; every start of a meter is another.
+        seq: Counts the lines of one meter from 0.
+        counters: The node's counters.
+        study_us: CPU time of all processes of the study on this node, in microseconds, as a counter.
+        windows: CPU time of each window since it opened, in microseconds; one that closes is named a last time.
+        window: The window that opens or closes.
+        reason: Why it closes.
+        hardware: With ``start``.
+    """
+
+    kind: Literal["start", "sample", "open", "close", "stop"]
+    meter: str
+    seq: int
+    counters: Counters
+    study_us: int
+    windows: dict[str, int] = field(default_factory=dict)
+    window: Window | None = None
+    reason: str | None = None
+    hardware: Hardware | None = None
+
+    def as_line(self) -> dict[str, Any]:
+        """The JSON object that stands for it."""
+        line: dict[str, Any] = {"v": VERSION, "kind": self.kind, "meter": self.meter, "seq": self.seq}
+        line |= {key: value for key, value in asdict(self.counters).items() if value != {}}
+        line |= {"study_us": self.study_us}
+        if self.windows:
+            line["windows"] = self.windows
+        if self.window:
+            line["window"] = asdict(self.window)
+        if self.reason:
+            line["reason"] = self.reason
+        if self.hardware:
+            line["hardware"] = self.hardware.as_record()
+        return line
+
+    @classmethod
+    def from_line(cls, line: dict[str, Any]) -> "Record":
+        """Read back what :meth:`as_line` made.
+
+        Raises:
+            KeyError, TypeError: Something is missing.
+        """
+        counters = Counters(**{f.name: line[f.name] for f in fields(Counters) if f.name in line})
+        return cls(
+            kind=line["kind"],
+            meter=line["meter"],
+            seq=line["seq"],
+            counters=counters,
+            study_us=line["study_us"],
+            windows=line.get("windows", {}),
+            window=Window(**line["window"]) if "window" in line else None,
+            reason=line.get("reason"),
+            hardware=Hardware(**line["hardware"]) if "hardware" in line else None,
+        )
+
+
+def write(path: Path, record: Record) -> None:
+    """Append one record and force it to the disk."""
+    append_line(path, record.as_line())
+
+
+def read(path: Path) -> list[Record]:
+    """All records of a node's ledger in the order of time, each once.
+
+    The same line twice counts once; a torn last line is left out.
+
+    Raises:
+        ResultsError: A line is damaged; the message has the file and the line's number.
+    """
+    records: dict[tuple[str, str, int], Record] = {}
+    try:
+        for number, line in enumerate(read_lines(path), start=1):
+            try:
+                record = Record.from_line(line)
+            except (KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {number}: not a ledger record ({error!r})") from None
+            records.setdefault((record.counters.boot_id, record.meter, record.seq), record)
+    except ValueError as error:
+        raise ResultsError(str(error)) from None
+    # Python's sort is stable: records of one moment stay in the order in which they were written, and boots in
+    # the order in which they first appear.
+    boots = {boot: index for index, boot in enumerate(dict.fromkeys(r.counters.boot_id for r in records.values()))}
+    return sorted(records.values(), key=lambda r: (boots[r.counters.boot_id], r.counters.t_ns))
+
+
+def read_folder(folder: Path) -> dict[str, list[Record]]:
+    """Every node's records, by the file's stem; empty where there is no such folder.
+
+    Raises:
+        ResultsError: A file is damaged.
+    """
+    return {path.stem: read(path) for path in sorted(folder.glob("*.jsonl"))}
+
+
+def window_definitions(records: Iterable[Record]) -> dict[str, Window]:
+    """Every window that was opened, by its id."""
+    return {r.window.id: r.window for r in records if r.kind == "open" and r.window}

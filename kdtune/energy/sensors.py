@@ -1,0 +1,175 @@
+"""What a node can tell of its energy: the one adapter over codecarbon's hardware classes.
+
+Counters are absolute and kept raw (microjoules of RAPL zones, millijoules of GPUs, busy microseconds of the
+CPU), so that nothing is lost between two readings, whoever takes them.
+"""
+
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+Quality = Literal["counter", "polled", "modelled"]
+
+#: From the most to the least trustworthy.
+QUALITIES: tuple[Quality, ...] = ("counter", "polled", "modelled")
+
+
+@dataclass(frozen=True)
+class Counters:
+    """All counters of a node at one moment.
+
+    Attributes:
+        boot_id: Tells one uptime from the next: the counters start again with each.
+        t_ns: Time since boot in nanoseconds, suspension included; the same clock for all processes.
+        wall_s: Seconds since 1970, for people only; it may be set back.
+        busy_us: CPU time of all cores together that was not idle, in microseconds.
+        rapl_uj: Energy of each readable RAPL zone, in microjoules.
+        gpu_mj: Energy of each GPU by its UUID, in millijoules.
+    """
+
+    boot_id: str
+    t_ns: int
+    wall_s: float
+    busy_us: int
+    rapl_uj: dict[str, int] = field(default_factory=dict)
+    gpu_mj: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the counters of a node mean.
+
+    Attributes:
+        node: The host's name.
+        cpu_model: As the CPU calls itself.
+        cores: Logical cores of the node.
+        cpu_quality: ``counter`` with RAPL, else ``modelled``.
+        tdp_uw: Thermal design power that the model spreads over the cores, in microwatts; unused with RAPL.
+        ram_uw: Power of the memory, in microwatts; always a model.
+        rapl_range_uj: The zones that make up the CPU, each with the energy at which its counter wraps.
+        gpus: The GPUs in Ray's pool: UUID to name.
+        gpu_quality: UUID to ``counter`` or ``polled``.
+    """
+
+    node: str
+    cpu_model: str
+    cores: int
+    cpu_quality: Quality
+    tdp_uw: int
+    ram_uw: int
+    rapl_range_uj: dict[str, int] = field(default_factory=dict)
+    gpus: dict[str, str] = field(default_factory=dict)
+    gpu_quality: dict[str, Quality] = field(default_factory=dict)
+
+    @property
+    def quality(self) -> Quality:
+        """The least trustworthy of CPU and GPUs."""
+        return max((self.cpu_quality, *self.gpu_quality.values()), key=QUALITIES.index)
+
+    def as_record(self) -> dict[str, Any]:
+        """As it stands in the ledger."""
+        return asdict(self)
+
+
+class NodeSensors:
+    """Reads the counters of the node that it runs on."""
+
+    def __init__(self) -> None:
+        # codecarbon says at length what it does not find; what was found is said in our own tables.
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._rapl = _rapl_files()
+        self._gpus = _visible_gpus()
+        self._polled_mj: dict[str, float] = {}
+        self._polled_at_ns: dict[str, int] = {}
+
+    def read(self) -> Counters:
+        """All counters, now."""
+        t_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        cpu = psutil.cpu_times()
+        # Guest time is part of user time already; idle and iowait are not work; steal was another machine's.
+        busy_s = cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq
+        rapl_uj = {zone: value for zone, files in self._rapl.items() if (value := _read_int(files[0])) is not None}
+        gpu_mj = {uuid: value for uuid in self._gpus if (value := self._gpu_mj(uuid, t_ns)) is not None}
+        return Counters(self._boot_id, t_ns, time.time(), round(busy_s * 1e6), rapl_uj, gpu_mj)
+
+    def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
+        device = self._gpus[uuid]
+        counter = device._get_total_energy_consumption()
+        if counter is not None:
+            return int(counter)
+        # Cards without a counter: power times the time since the last reading, kept as a counter of our own.
+        power_mw = device._get_power_usage()
+        if power_mw is None:
+            return None
+        elapsed_s = (t_ns - self._polled_at_ns.get(uuid, t_ns)) / 1e9
+        self._polled_at_ns[uuid] = t_ns
+        self._polled_mj[uuid] = self._polled_mj.get(uuid, 0.0) + power_mw * elapsed_s
+        return int(self._polled_mj[uuid])
+
+    def hardware(self) -> Hardware:
+        """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
+        from codecarbon.core.cpu import TDP
+        from codecarbon.external.ram import RAM
+
+        tdp = TDP()
+        ram = RAM(tracking_mode="machine").total_power()
+        ranges = {zone: limit for zone, files in self._rapl.items() if (limit := _read_int(files[1])) is not None}
+        return Hardware(
+            node=os.uname().nodename,
+            cpu_model=str(tdp.model),
+            cores=psutil.cpu_count(logical=True) or 1,
+            cpu_quality="counter" if ranges else "modelled",
+            tdp_uw=round(float(tdp.tdp or 0) * 1e6),
+            ram_uw=round(ram.kW * 1e9),
+            rapl_range_uj=ranges,
+            gpus={uuid: str(device._gpu_name) for uuid, device in self._gpus.items()},
+            gpu_quality={
+                uuid: "polled" if device._get_total_energy_consumption() is None else "counter"
+                for uuid, device in self._gpus.items()
+            },
+        )
+
+
+def _read_int(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _rapl_files() -> dict[str, tuple[Path, Path]]:
+    """Zones that codecarbon would count, each with its energy file and its range file; readable ones only."""
+    from codecarbon.core.cpu import IntelRAPL, is_rapl_available
+
+    if not is_rapl_available():
+        return {}
+    zones = {}
+    for file in IntelRAPL()._rapl_files:
+        energy, limit = Path(file.path), Path(file.max_path)
+        if _read_int(energy) is not None and _read_int(limit) is not None:
+            zones[str(energy)] = (energy, limit)
+    return zones
+
+
+def _visible_gpus() -> dict[str, Any]:
+    """NVIDIA GPUs that Ray may hand out on this node, by UUID: all, or those of CUDA_VISIBLE_DEVICES."""
+    from codecarbon.core import gpu
+
+    if not (gpu.is_gpu_details_available() and gpu.PYNVML_AVAILABLE):
+        return {}
+    devices = {str(device._uuid): device for device in gpu.AllGPUDevices().devices}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return devices
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    return {
+        uuid: device
+        for index, (uuid, device) in enumerate(devices.items())
+        if str(index) in names or any(uuid.startswith(name) for name in names if not name.isdigit())
+    }

@@ -1,0 +1,68 @@
+"""What can go wrong, as types: each knows the exit code that the command line ends with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class KdtuneError(Exception):
+    """Anything that kdtune reports to its user in one message, without a traceback."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with what the user gave.
+
+    Attributes:
+        where: The file or flag, such as ``studies/mine.toml`` or ``--set``.
+        key: The dotted key inside it, empty when the whole is meant.
+        problem: What is wrong, and the remedy.
+    """
+
+    where: str
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.key, self.problem) if part)
+
+
+class UsageError(KdtuneError):
+    """The request cannot be carried out as it was put; nothing was run."""
+
+    exit_code = 2
+
+
+class SpecError(UsageError):
+    """A study, a search space or an override is wrong. Carries every fault found, not the first."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class ResultsExistError(UsageError):
+    """The results folder holds an earlier run, which is never overwritten and never mixed with."""
+
+
+class ResultsError(UsageError):
+    """A results folder cannot be read: it is missing, damaged, or not one of kdtune's."""
+
+
+class BusyError(UsageError):
+    """Another process is at work on the same results folder."""
+
+
+class RayError(KdtuneError):
+    """Ray could not be started, or the cluster lacks what the study asks for."""
+
+
+class StudyInterrupted(KdtuneError):
+    """The user stopped the study; what was finished and spent is kept."""
+
+    exit_code = 130
+
+
+class DivergedError(KdtuneError):
+    """A training's loss stopped being a finite number."""

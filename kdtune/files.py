@@ -1,0 +1,74 @@
+"""Files that are whole or absent, and lines that survive a power cut."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Write a file under another name and put it in place only when it is complete.
+
+    Args:
+        path: The file to create or replace.
+        sync: Force it to the disk first, so that not even a power cut leaves a half-written file.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document, whole or not at all."""
+    with replaced_atomically(path) as file:
+        file.write(json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Append one JSON line and force it to the disk before returning.
+
+    One write call a line: a crash can tear the last line, never one before it. A torn line that an earlier
+    crash left is cut off first, since it would spoil the new one.
+    """
+    line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """All records of a JSON-lines file; an unfinished last line, torn by a crash, is left out.
+
+    Raises:
+        ValueError: A line other than the last is damaged; the message has the file and line number.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    lines.pop()  # empty where the file ends with a newline, else what a crash left
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: damaged record ({error})") from None
+        records.append(record)
+    return records

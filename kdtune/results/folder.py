@@ -1,0 +1,199 @@
+"""The layout of a study's folder, and who may work in it."""
+
+import fcntl
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from kdtune.errors import BusyError, ResultsError, ResultsExistError
+from kdtune.files import replaced_atomically
+from kdtune.specs import load_study
+from kdtune.specs.study import Study
+
+#: What of a study may differ between strategies that are compared in one folder.
+_NOT_COMPARED = {"description", "strategies"}
+
+ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True)
+class StrategyFolder:
+    """``results/<study>/<strategy>/``: everything that one strategy did."""
+
+    path: Path
+
+    @property
+    def study_toml(self) -> Path:
+        """The study as it ran, frozen, with what was resolved beside it."""
+        return self.path / "study.toml"
+
+    @property
+    def ledger(self) -> Path:
+        """Folder of the energy ledgers, one file a node."""
+        return self.path / "ledger"
+
+    @property
+    def trials(self) -> Path:
+        """The trial log."""
+        return self.path / "trials.jsonl"
+
+    @property
+    def epochs(self) -> Path:
+        """One line an epoch."""
+        return self.path / "epochs.jsonl"
+
+    @property
+    def shared(self) -> Path:
+        """What the strategy shares with others: sessions and the teacher, each with its energy."""
+        return self.path / "shared.json"
+
+    @property
+    def result(self) -> Path:
+        """The outcome, made from the files beside it."""
+        return self.path / "result.json"
+
+    @property
+    def predictions(self) -> Path:
+        """The chosen models' predictions on the test images, one array a repeat."""
+        return self.path / "predictions.npz"
+
+    def checkpoints(self, trial_id: str) -> Path:
+        """Folder of a trial's checkpoints."""
+        return self.path / "checkpoints" / trial_id
+
+    def weights(self, seed: int, first_seed: int) -> Path:
+        """The chosen model of a repeat: ``student.pt`` for the first."""
+        return self.path / ("student.pt" if seed == first_seed else f"student-{seed}.pt")
+
+    def write_study(self, study: Study, resolved: dict[str, Any]) -> None:
+        """Freeze what runs: the study, and under ``resolved`` how it was run."""
+        table = study.model_dump(mode="json", exclude_none=True)
+        with replaced_atomically(self.study_toml) as file:
+            tomli_w.dump({**table, "resolved": resolved}, file)
+
+    def read_study(self) -> Study:
+        """The frozen study.
+
+        Raises:
+            ResultsError: There is none.
+        """
+        if not self.study_toml.is_file():
+            raise ResultsError(f"{self.path}: no study.toml, so this is not a strategy's results folder")
+        return load_study(self.study_toml)
+
+    def resolved(self) -> dict[str, Any]:
+        """How it was run: numerics, sizes and versions."""
+        return dict(tomllib.loads(self.study_toml.read_text())["resolved"])
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """``results/<study>/``: one folder a strategy, and what they share."""
+
+    path: Path
+
+    @property
+    def run_toml(self) -> Path:
+        """What was asked."""
+        return self.path / "run.toml"
+
+    def session(self, session_id: str) -> Path:
+        """Folder of the energy ledgers of a session: Ray's start and end, outside every strategy."""
+        return self.path / "sessions" / session_id
+
+    def strategy(self, name: str) -> StrategyFolder:
+        """The folder of a strategy."""
+        return StrategyFolder(self.path / name)
+
+    def strategies(self) -> list[StrategyFolder]:
+        """The strategies that have been run, by name."""
+        return [StrategyFolder(path.parent) for path in sorted(self.path.glob("*/study.toml"))]
+
+    def abandoned(self, name: str) -> list[StrategyFolder]:
+        """Earlier runs of a strategy that ``--fresh`` put aside; they stay on the books."""
+        return [StrategyFolder(path.parent) for path in sorted(self.path.glob(f"{ABANDONED}/{name}-*/study.toml"))]
+
+    def check_free(self, study: Study, names: list[str], *, fresh: bool) -> None:
+        """Make sure that strategies may be run here.
+
+        Args:
+            study: What is to run.
+            names: The strategies.
+            fresh: Earlier runs of these strategies will be put aside.
+
+        Raises:
+            ResultsExistError: One has been run here before, or the folder holds another study's results.
+        """
+        existing = [str(self.strategy(name).path) for name in names if self.strategy(name).path.exists()]
+        if existing and not fresh:
+            raise ResultsExistError(
+                f"{', '.join(existing)}: results exist already and are never overwritten. Go on with "
+                f"'kdtune resume {self.path}', write elsewhere with --out DIR, or put them aside with --fresh"
+            )
+        for folder in self.strategies():
+            if folder.path.name not in names:
+                self._refuse_another(folder, study)
+
+    def put_aside(self, names: list[str]) -> None:
+        """Move earlier runs of strategies out of the way; their energy stays on the books."""
+        for folder in (self.strategy(name) for name in names):
+            if folder.path.exists():
+                aside = self.path / ABANDONED
+                aside.mkdir(exist_ok=True)
+                number = 1 + len(list(aside.glob(f"{folder.path.name}-*")))
+                folder.path.rename(aside / f"{folder.path.name}-{number}")
+
+    def _refuse_another(self, folder: StrategyFolder, study: Study) -> None:
+        ours, theirs = (
+            s.model_dump(mode="json", exclude=_NOT_COMPARED, exclude_none=True) for s in (study, folder.read_study())
+        )
+        if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+            raise ResultsExistError(
+                f"{folder.path}: holds results of a study that differs in {', '.join(differing)}. "
+                "Write elsewhere with --out DIR"
+            )
+
+    def write_run(self, table: dict[str, Any]) -> None:
+        """Note what was asked."""
+        with replaced_atomically(self.run_toml) as file:
+            tomli_w.dump(table, file)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out while this one works here; a lock dies with its process.
+
+        A folder that this created and that holds nothing else in the end goes away again.
+
+        Raises:
+            BusyError: Another process works here.
+            ResultsError: The folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ResultsError(f"{self.path}: cannot be written ({error.strerror}); choose another with --out DIR") from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+                raise BusyError(
+                    f"{self.path}: another kdtune (process {holder}) is at work here; wait for it, or use --out DIR"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            try:
+                yield
+            finally:
+                (self.path / ".lock").unlink(missing_ok=True)
+                if not any(self.path.iterdir()):
+                    self.path.rmdir()
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,243 @@
+"""From TOML to validated specs: every fault at once, each with its file, its key and a remedy."""
+
+import tomllib
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from kdtune.errors import Fault, SpecError
+from kdtune.registry import Registry, did_you_mean
+from kdtune.specs.finding import SEARCH_SPACES, STUDIES, find
+from kdtune.specs.space import SEARCHABLE, Dimension, SearchSpace
+from kdtune.specs.study import Study
+
+StudyLike = str | Path | Mapping[str, Any] | Study
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        SpecError: The file cannot be read or is not TOML; the message has the line and column.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError([Fault(str(path), "", f"not valid TOML: {error}")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Fault(str(path), "", f"cannot be read: {error}")]) from None
+
+
+def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
+    """Split ``training.epochs=20`` into its key and its value, read as TOML where it is TOML.
+
+    Raises:
+        SpecError: There is no ``=`` or no key.
+    """
+    key, equals, value = text.partition("=")
+    parts = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(parts):
+        raise SpecError([Fault("--set", text, "has to read KEY=VALUE, such as --set training.batch_size=64")])
+    try:
+        return parts, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return parts, value.strip()  # a bare word, such as loss=dml
+
+
+def _override(table: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
+    for depth, part in enumerate(key[:-1]):
+        table[part] = dict(table.get(part) or {}) if isinstance(table.get(part, {}), dict) else None
+        table = table[part]
+        if table is None:
+            parent = ".".join(key[: depth + 1])
+            raise SpecError([Fault("--set", ".".join(key), f"{parent} is a value, not a table")])
+    table[key[-1]] = value
+
+
+def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
+    """The pydantic model that stands at a path inside another one, None where there is none."""
+    if get_origin(model) in (Union, types.UnionType):
+        model = next((arg for arg in get_args(model) if arg is not type(None)), None)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return None
+    if not path:
+        return model
+    if issubclass(model, SearchSpace):
+        return Dimension if len(path) == 1 else None
+    field = model.model_fields.get(str(path[0]))
+    return _model_at(field.annotation, path[1:]) if field else None
+
+
+def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix: str = "") -> list[Fault]:
+    """Turn pydantic's errors into messages for people.
+
+    Args:
+        error: What pydantic raised.
+        model: The model that was validated, for suggesting the key that was meant.
+        where: The file or flag.
+        prefix: The dotted key under which the model stands in it.
+    """
+    faults = []
+    for item in error.errors():
+        location = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith(("constrained", "int", "float")))]
+        key = ".".join(filter(None, [prefix, *map(str, location)]))
+        given = item.get("input")
+        if item["type"] == "extra_forbidden":
+            inside = _model_at(model, location[:-1])
+            hint = did_you_mean(str(location[-1]), list(inside.model_fields)) if inside else "not allowed here"
+            problem = f"unknown key; {hint}"
+        elif item["type"] == "missing":
+            problem = "is missing"
+        else:
+            problem = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            if isinstance(given, str | int | float | bool | list | tuple):
+                problem += f", got {given!r}"
+        fault = Fault(where, key, problem)
+        if fault not in faults:
+            faults.append(fault)
+    return faults
+
+
+def load_search_space(source: Any, where: str = "", key: str = "search_space") -> SearchSpace:
+    """A search space from a name, a path or a table.
+
+    Raises:
+        SpecError: It is unknown or wrong.
+    """
+    if isinstance(source, SearchSpace):
+        return source
+    prefix = key
+    if isinstance(source, str):
+        path = find(SEARCH_SPACES, source, where, key)
+        where, prefix, source = str(path), "", read_toml(path)
+    if not isinstance(source, Mapping):
+        raise SpecError([Fault(where, prefix, "has to be the name of a search space, or a table with [tau]")])
+    faults = [
+        Fault(where, f"{prefix}.{name}".lstrip("."), f"cannot be searched; {did_you_mean(name, list(SEARCHABLE))}")
+        for name in source
+        if name not in SEARCHABLE
+    ]
+    try:
+        space = SearchSpace.model_validate(dict(source))
+    except ValidationError as error:
+        faults += faults_of(error, SearchSpace, where, prefix)
+    if faults:
+        raise SpecError(faults)
+    return space
+
+
+def _names() -> dict[str, Registry]:
+    """The keys of a study whose values are names in a registry."""
+    from kdtune.data import DATASETS
+    from kdtune.distill import LOSSES
+    from kdtune.models import MODELS
+
+    return {"dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
+
+
+def _check_names(table: Mapping[str, Any], where: str) -> list[Fault]:
+    return [
+        Fault(where, key, registry.unknown(table[key]))
+        for key, registry in _names().items()
+        if isinstance(table.get(key), str) and table[key] not in registry
+    ]
+
+
+def _check_strategies(table: Any, where: str) -> list[Fault]:
+    from kdtune.strategies import STRATEGIES
+
+    faults: list[Fault] = []
+    if not isinstance(table, Mapping):
+        return faults
+    if not table:
+        faults.append(Fault(where, "strategies", "is empty: list at least one, such as [strategies.stochastic]"))
+    for name, options in table.items():
+        key = f"strategies.{name}"
+        if name not in STRATEGIES:
+            faults.append(Fault(where, key, STRATEGIES.unknown(name)))
+        elif isinstance(options, Mapping):
+            model = STRATEGIES.load(name).Options
+            try:
+                model.model_validate(dict(options))
+            except ValidationError as error:
+                faults += faults_of(error, model, where, key)
+    return faults
+
+
+def load_study(
+    source: StudyLike,
+    *,
+    overrides: Sequence[str] = (),
+    epochs: int | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+) -> Study:
+    """A validated study from a name, a path to a TOML file, or a table of the same form.
+
+    Args:
+        source: What to load.
+        overrides: ``KEY=VALUE`` texts, as given to ``--set``.
+        epochs: Epochs of the student, the milestones and the warm-up moving in proportion.
+        repeats: Replaces the study's number of repeats.
+        seed: Replaces the seed of the first repeat.
+
+    Raises:
+        SpecError: Every fault that was found.
+    """
+    if isinstance(source, Study):
+        where, table = f"study {source.name}", source.model_dump(mode="json", exclude_none=True)
+    elif isinstance(source, Mapping):
+        where, table = "study", dict(source)
+        table.setdefault("name", "custom")
+    else:
+        path = find(STUDIES, str(source), "", "")
+        where, table = str(path), read_toml(path)
+        table.pop("resolved", None)  # a frozen study tells beside its question how it was run
+        table.setdefault("name", path.stem)
+
+    faults: list[Fault] = []
+    flags = {"--epochs": epochs, "--repeats": repeats}
+    faults += [Fault(flag, "", f"has to be at least 1, got {n}") for flag, n in flags.items() if n is not None and n < 1]
+    if repeats is not None:
+        table["repeats"] = repeats
+    if seed is not None:
+        table["seed"] = seed
+    set_keys = set()
+    for text in overrides:
+        try:
+            key, value = parse_override(text)
+            _override(table, key, value)
+            set_keys.add(".".join(key))
+        except SpecError as error:
+            faults += error.faults
+
+    faults += _check_names(table, where)
+    faults += _check_strategies(table.get("strategies"), where)
+    if "search_space" in table:
+        try:
+            table["search_space"] = load_search_space(table["search_space"], where)
+        except SpecError as error:
+            faults += error.faults
+            table["search_space"] = SearchSpace.model_validate({"tau": {"low": 1, "high": 1}})  # judged already
+    study = None
+    try:
+        study = Study.model_validate(table)
+    except ValidationError as error:
+        faults += faults_of(error, Study, where)
+    if study and not faults and "tau" not in study.search_space:
+        faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
+    if faults or study is None:
+        raise SpecError([_blame(fault, set_keys) for fault in faults])
+    if epochs is not None:
+        study = study.model_copy(update={"training": study.training.scaled_to(epochs)})
+    return study
+
+
+def _blame(fault: Fault, set_keys: set[str]) -> Fault:
+    """Name ``--set`` rather than the file where that is what brought the faulty value."""
+    if any(fault.key == key or fault.key.startswith(key + ".") for key in set_keys):
+        return Fault("--set", fault.key, fault.problem)
+    return fault

@@ -1,0 +1,131 @@
+"""Search spaces: the values that every strategy chooses from."""
+
+import math
+from itertools import product
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
+
+Point = dict[str, Any]
+"""What a strategy proposes, such as ``{"tau": 4}``: the keys override the study's own values."""
+
+#: What may be searched, with the range that makes sense (low, high), both ends included unless None.
+SEARCHABLE: dict[str, tuple[float | None, float | None]] = {
+    "tau": (None, None),
+    "alpha": (0.0, 1.0),
+    "learning_rate": (None, None),
+    "weight_decay": (0.0, None),
+}
+
+#: Searchable values that have to be greater than zero: a temperature or a rate of 0 is meaningless.
+POSITIVE = frozenset({"tau", "learning_rate"})
+
+
+class Dimension(BaseModel):
+    """One dimension: ``low``, ``high`` and perhaps ``step`` and ``log``, or a list of ``values``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    low: int | float | None = None
+    high: int | float | None = None
+    step: int | float | None = Field(default=None, gt=0)
+    log: bool = False
+    values: tuple[int | float, ...] | None = None
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Dimension":
+        if self.values is not None:
+            if (self.low, self.high, self.step) != (None, None, None):
+                raise ValueError("give either 'values' or 'low' and 'high', not both")
+            if not self.values:
+                raise ValueError("'values' is empty: there is nothing to choose from")
+            if len(set(self.values)) != len(self.values):
+                raise ValueError("'values' names a value twice")
+        elif self.low is None or self.high is None:
+            raise ValueError("needs 'low' and 'high', or a list of 'values'")
+        elif self.low > self.high:
+            raise ValueError(f"low ({self.low}) is greater than high ({self.high})")
+        if not all(math.isfinite(bound) for bound in self.bounds):
+            raise ValueError("bounds and values have to be finite numbers")
+        if self.log and self.bounds[0] <= 0:
+            raise ValueError("'log' needs values greater than 0")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value."""
+        if self.values is not None:
+            return min(self.values), max(self.values)
+        assert self.low is not None and self.high is not None
+        return self.low, self.high
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the values can be enumerated."""
+        return self.values is not None or self.step is not None or self.low == self.high
+
+    def points(self) -> list[int | float]:
+        """Every value, in order. Integers stay integers.
+
+        Raises:
+            ValueError: The dimension is an interval without a step.
+        """
+        if self.values is not None:
+            return list(self.values)
+        assert self.low is not None and self.high is not None
+        if self.low == self.high:
+            return [self.low]
+        if self.step is None:
+            raise ValueError("an interval without 'step' has no points to enumerate")
+        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        return [self.low + index * self.step for index in range(count)]
+
+    def weights(self) -> list[float]:
+        """How likely each of :meth:`points` is to be drawn: evenly, or as 1/x where ``log`` is set."""
+        points = self.points()
+        return [1.0 / point for point in points] if self.log else [1.0] * len(points)
+
+
+class SearchSpace(RootModel[dict[str, Dimension]]):
+    """All dimensions of a search, by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="after")
+    def _known(self) -> "SearchSpace":
+        if not self.root:
+            raise ValueError("the search space is empty: give at least [tau] with low and high")
+        for name, dimension in self.root.items():
+            if name not in SEARCHABLE:
+                continue  # named with a did-you-mean by the loader
+            low, high = dimension.bounds
+            least, greatest = SEARCHABLE[name]
+            if name in POSITIVE and low <= 0:
+                raise ValueError(f"{name} has to be greater than 0, low is {low}")
+            if (least is not None and low < least) or (greatest is not None and high > greatest):
+                raise ValueError(f"{name} has to lie in [{least}, {'...' if greatest is None else greatest}]")
+        return self
+
+    def __iter__(self):  # type: ignore[no-untyped-def, override]
+        return iter(self.root)
+
+    def __getitem__(self, name: str) -> Dimension:
+        return self.root[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.root
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every dimension can be enumerated."""
+        return all(dimension.is_finite for dimension in self.root.values())
+
+    def points(self) -> list[Point]:
+        """The full grid, the last dimension varying fastest."""
+        names = list(self.root)
+        return [dict(zip(names, values, strict=True)) for values in product(*(self.root[n].points() for n in names))]

@@ -1,0 +1,97 @@
+"""What a study is: the data-only model behind ``studies/*.toml``."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kdtune.specs.space import SearchSpace
+
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+#: Weight of the distillation term where a study does not give one. The paper uses 0.95 for HKD and says that
+#: CMC and DML take no weights, which is a weight of 1 on distillation and none on the labels.
+DEFAULT_ALPHA = {"hkd": 0.95, "cmc": 1.0, "dml": 1.0, "ce": 0.0}
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Spec):
+    """How one network is trained.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images a step; the last batch of an epoch may be smaller.
+        optimizer: ``sgd`` (with Nesterov off) or ``adam``.
+        learning_rate: Rate after the warm-up.
+        momentum: Of SGD; ignored by Adam.
+        weight_decay: L2 penalty, added to the gradient.
+        milestones: Epochs, counted from 0, before which the rate is multiplied by ``gamma``.
+        gamma: Factor at each milestone.
+        warmup_epochs: Epochs over which the rate grows linearly, step by step.
+    """
+
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=1)
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = Field(gt=0.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    gamma: float = Field(default=0.2, gt=0.0, le=1.0)
+    warmup_epochs: int = Field(default=0, ge=0)
+
+    def scaled_to(self, epochs: int) -> "Training":
+        """The same recipe over another number of epochs: milestones and warm-up move in proportion."""
+        ratio = epochs / self.epochs
+        return self.model_copy(
+            update={
+                "epochs": epochs,
+                "milestones": tuple(max(1, round(milestone * ratio)) for milestone in self.milestones),
+                "warmup_epochs": round(self.warmup_epochs * ratio),
+            }
+        )
+
+
+class Study(_Spec):
+    """A question: which strategy finds the temperature for this teacher, student and data set?
+
+    Attributes:
+        name: The folder under ``results/``; the file's stem unless given.
+        validation: Share (a fraction) or number (an integer) of training images held out for the strategies.
+        repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
+        split_seed: Seed of the train and validation split, the same for every repeat and strategy.
+        teacher_seed: Seed of the teacher's training; ``seed`` never moves the teacher.
+        strategies: The strategies that ``--strategy all`` runs, each with its options.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str = ""
+    task: Literal["classification"] = "classification"
+    dataset: str
+    teacher: str
+    student: str
+    loss: str
+    alpha: float = Field(ge=0.0, le=1.0)
+    search_space: SearchSpace
+    validation: Fraction | Count = 0.1
+    repeats: int = Field(default=3, ge=1, le=10_000)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    split_seed: int = Field(default=0, ge=0, lt=2**31)
+    teacher_seed: int = Field(default=0, ge=0, lt=2**31)
+    training: Training
+    teacher_training: Training
+    strategies: dict[str, dict[str, Any]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_alpha(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "alpha" not in values and values.get("loss") in DEFAULT_ALPHA:
+            return {**values, "alpha": DEFAULT_ALPHA[values["loss"]]}
+        return values
+
+    def seeds(self) -> list[int]:
+        """The seed of each repeat, in order."""
+        return [self.seed + repeat for repeat in range(self.repeats)]

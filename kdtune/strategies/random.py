@@ -1,0 +1,46 @@
+"""Random search: some points of the space, drawn without replacement where it is finite."""
+
+import math
+import random
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+from kdtune.specs.space import Dimension, Point
+from kdtune.strategies.base import NoOptions, OneRound
+
+
+class Options(NoOptions):
+    """How many points to draw."""
+
+    trials: int = Field(default=10, ge=1)
+
+
+class Random(OneRound):
+    """Draws ``trials`` points with the repeat's seed; every point at most once in a finite space."""
+
+    Options: ClassVar[type[BaseModel]] = Options
+
+    def points(self) -> list[Point]:
+        """The drawn points, in the order of drawing; the whole space where it holds no more than was asked for."""
+        assert isinstance(self.options, Options)
+        generator = random.Random(f"random search {self.seed}")
+        if not self.space.is_finite:
+            names = list(self.space)
+            return [{name: _draw(self.space[name], generator) for name in names} for _ in range(self.options.trials)]
+        # Efraimidis and Spirakis' keys draw without replacement in proportion to the weights.
+        keyed = [(generator.random() ** (1.0 / self._weight(point)), point) for point in self.space.points()]
+        keyed.sort(key=lambda pair: pair[0], reverse=True)
+        return [point for _, point in keyed[: self.options.trials]]
+
+    def _weight(self, point: Point) -> float:
+        return math.prod(1.0 / value if self.space[name].log else 1.0 for name, value in point.items())
+
+
+def _draw(dimension: Dimension, generator: random.Random) -> float:
+    if dimension.is_finite:
+        return generator.choices(dimension.points(), dimension.weights())[0]
+    low, high = dimension.bounds
+    if dimension.log:
+        return math.exp(generator.uniform(math.log(low), math.log(high)))
+    return generator.uniform(low, high)

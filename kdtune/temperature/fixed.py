@@ -1,0 +1,22 @@
+"""One tau for the whole training (Hinton, Vinyals and Dean 2015)."""
+
+import torch
+
+from kdtune.temperature.base import Temperature, TemperaturePolicy
+
+
+class Fixed(TemperaturePolicy):
+    """The same tau at every step."""
+
+    def __init__(self, tau: float, device: torch.device) -> None:
+        """Fix tau, a number greater than 0."""
+        self._tau = float(tau)
+        self._temperature = Temperature.same(torch.tensor(self._tau, device=device))
+
+    def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
+        """The fixed tau."""
+        return self._temperature
+
+    def epoch_tau(self) -> float:
+        """The fixed tau."""
+        return self._tau

@@ -1,0 +1,1 @@
+"""The Ray side: the trainable, the runner, the node meters."""

@@ -1,0 +1,155 @@
+"""What runs in a worker outside trials: looking at the data, training the teacher, the final evaluation."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kdtune.specs import load_study
+from kdtune.specs.study import Study
+from kdtune.tuning.resources import Resources
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known once the data and the networks have been looked at.
+
+    Attributes:
+        workload: Sizes, for FLOPs; the fields of :class:`kdtune.energy.flops.Workload`.
+        teacher_folder: Where the teacher is or will be.
+        teacher_trained: Whether it is.
+        versions: Of what decides the numbers.
+    """
+
+    workload: dict[str, int]
+    teacher_folder: str
+    teacher_trained: bool
+    versions: dict[str, str]
+
+
+def _bench(study: Study, resources: Resources) -> Any:
+    from kdtune.distill.workbench import Workbench, pick_device
+
+    return Workbench(study, pick_device(resources.gpus), resources.threads)
+
+
+def inspect_study(study: Study, resources: Resources) -> Inspection:
+    """Load the data, count the networks' operations and look for the teacher."""
+    import platform
+
+    import ray
+    import torch
+
+    from kdtune import __version__
+    from kdtune.distill.teacher import read_record, teacher_folder
+
+    bench = _bench(study, resources)
+    folder = teacher_folder(study, resources.threads)
+    return Inspection(
+        workload=asdict(bench.workload()),
+        teacher_folder=str(folder),
+        teacher_trained=read_record(folder) is not None,
+        versions={
+            "kdtune": __version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "ray": ray.__version__,
+            "device": torch.cuda.get_device_name(0) if bench.device.type == "cuda" else "cpu",
+        },
+    )
+
+
+def train_teacher(study: Study, resources: Resources, session_id: str, folder: str) -> None:
+    """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
+    from kdtune.distill import teacher
+    from kdtune.energy.ledger import Window
+    from kdtune.files import append_line
+    from kdtune.tuning.meter_actor import MeterHandle
+    from kdtune.tuning.resources import gpu_shares
+
+    bench = _bench(study, resources)
+    _ = bench.splits
+    meter = MeterHandle(session_id)
+    meter.open(Window("teacher", "trials", os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
+    try:
+        teacher.train_teacher(
+            study,
+            bench.splits,
+            bench.num_classes,
+            bench.device,
+            Path(folder),
+            on_epoch=lambda metrics: append_line(Path(folder) / "epochs.jsonl", asdict(metrics)),
+        )
+    finally:
+        meter.close("teacher", "done")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The chosen model of one repeat, before it meets the test set.
+
+    Attributes:
+        repeat: Counted from 0.
+        window: Under which its evaluation is charged.
+        checkpoints: Folder of the chosen trial's checkpoints.
+        weights: Where the student's weights are to be kept.
+    """
+
+    repeat: int
+    window: str
+    checkpoints: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A chosen model's result on the test set.
+
+    Attributes:
+        repeat: Counted from 0.
+        metrics: Fractions; see :func:`kdtune.distill.evaluate.classification_metrics`.
+        predictions: Predicted class of each test image.
+    """
+
+    repeat: int
+    metrics: dict[str, float]
+    predictions: Any
+
+
+def evaluate_chosen(
+    study_toml: str, candidates: list[Candidate], resources: Resources, session_id: str
+) -> list[Tested]:
+    """Let the chosen models meet the test set, and keep their weights.
+
+    Raises:
+        KdtuneError: A chosen model's checkpoint is gone.
+    """
+    import torch
+
+    from kdtune.distill.checkpoints import CheckpointFolder
+    from kdtune.distill.evaluate import classification_metrics, evaluate
+    from kdtune.energy.ledger import Window
+    from kdtune.errors import KdtuneError
+    from kdtune.files import replaced_atomically
+    from kdtune.tuning.meter_actor import MeterHandle
+    from kdtune.tuning.resources import gpu_shares
+
+    bench = _bench(load_study(study_toml), resources)
+    test = bench.splits.test
+    shares = gpu_shares(resources.gpus)
+    meter = MeterHandle(session_id)
+    results = []
+    for candidate in candidates:
+        meter.open(Window(candidate.window, "evaluation", os.getpid(), resources.cpus, shares))
+        try:
+            state = CheckpointFolder(Path(candidate.checkpoints)).load_latest(bench.device)
+            if state is None:
+                raise KdtuneError(f"{candidate.checkpoints}: the chosen model's checkpoint is gone or damaged")
+            found = evaluate(bench.student(state["model"]), test)
+            metrics = classification_metrics(found.predictions, test.labels.cpu(), bench.num_classes)
+            with replaced_atomically(Path(candidate.weights)) as file:
+                torch.save({name: value.cpu() for name, value in state["model"].items()}, file)
+        finally:
+            meter.close(candidate.window, "done")
+        results.append(Tested(candidate.repeat, {**metrics, "accuracy": found.accuracy}, found.predictions.numpy()))
+    return results

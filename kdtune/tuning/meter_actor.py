@@ -1,0 +1,111 @@
+"""The node's meter as a Ray actor, pinned to its node, and how trials on that node reach it."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from kdtune.energy.ledger import Window
+from kdtune.energy.meter import INTERVAL_S, Meter
+from kdtune.energy.processes import Identity
+from kdtune.energy.sensors import Counters, NodeSensors
+
+#: Ray's namespace for kdtune's named actors; explicit, since trials of other pipelines have their own.
+NAMESPACE = "kdtune"
+
+
+class NodeMeter:
+    """Runs a :class:`~kdtune.energy.meter.Meter` with a clock of its own, whatever the driver is doing."""
+
+    def __init__(self) -> None:
+        sensors = NodeSensors()
+        self._meter = Meter(sensors, sensors.hardware())
+        self._stop = threading.Event()
+        threading.Thread(target=self._tick, daemon=True, name="kdtune-meter").start()
+
+    def _tick(self) -> None:
+        while not self._stop.wait(INTERVAL_S):
+            self._meter.sample()
+
+    def begin(self, folder: str, roots: Sequence[Identity], since: Counters | None, spent_us: int) -> None:
+        """Start counting; see :meth:`Meter.begin`."""
+        self._meter.begin(self._file(folder), roots, since, spent_us)
+
+    def switch(self, folder: str | None) -> None:
+        """Go on in another folder; None stops counting."""
+        self._meter.switch(self._file(folder) if folder else None)
+
+    def adopt(self, root: Identity) -> None:
+        """Count a process, from its birth, as the study's."""
+        self._meter.adopt(root)
+
+    def open(self, window: Window) -> None:
+        """Open a window."""
+        self._meter.open(window)
+
+    def close(self, window_id: str, reason: str) -> int:
+        """Close a window and return its energy in microjoules."""
+        self._meter.close(window_id, reason)
+        return self._meter.reading()[0].get(window_id, 0)
+
+    def window_uj(self, window_id: str) -> int:
+        """Energy of a window so far, in microjoules."""
+        return self._meter.window_uj(window_id)
+
+    def reading(self) -> tuple[dict[str, int], int]:
+        """Energy of each window and of the study in this file so far, in microjoules."""
+        return self._meter.reading()
+
+    def sample(self) -> None:
+        """Take a sample now."""
+        self._meter.sample()
+
+    def _file(self, folder: str) -> Path:
+        return Path(folder) / f"{self._meter.hardware.node}.jsonl"
+
+
+def actor_name(session_id: str, node_id: str) -> str:
+    """The name under which a node's meter is found."""
+    return f"meter-{session_id}-{node_id}"
+
+
+def start_meter(session_id: str, node_id: str) -> Any:
+    """Start the meter of a node, or find the one that runs; it takes no core from the trials."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return (
+        ray.remote(NodeMeter)
+        .options(
+            num_cpus=0,
+            name=actor_name(session_id, node_id),
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
+        )
+        .remote()
+    )
+
+
+class MeterHandle:
+    """The meter of the node that this process runs on, or nothing where no session meters."""
+
+    def __init__(self, session_id: str | None) -> None:
+        self._actor: Any = None
+        if session_id:
+            node_id = ray.get_runtime_context().get_node_id()
+            self._actor = ray.get_actor(actor_name(session_id, node_id), namespace=NAMESPACE)
+
+    def open(self, window: Window) -> None:
+        """Open a window; returns when it is in the ledger."""
+        if self._actor:
+            ray.get(self._actor.open.remote(window))
+
+    def close(self, window_id: str, reason: str) -> int | None:
+        """Close a window; its energy in microjoules, None where nothing meters."""
+        return ray.get(self._actor.close.remote(window_id, reason)) if self._actor else None
+
+    def window_uj(self, window_id: str) -> int | None:
+        """Energy of a window so far in microjoules, None where nothing meters."""
+        return ray.get(self._actor.window_uj.remote(window_id)) if self._actor else None

@@ -1,0 +1,114 @@
+"""Which trial is next: strategies, repeats and the trial log brought together, free of Ray."""
+
+from collections import deque
+from enum import Enum
+from typing import Any
+
+from kdtune.distill.recipe import trial_id
+from kdtune.results.trials import Trial, TrialLog
+from kdtune.specs.study import Study
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import Outcome, Strategy
+
+
+class Next(Enum):
+    """What there is instead of a next trial."""
+
+    WAIT = "a round has to end first"
+    DONE = "nothing is left"
+
+
+def make_strategies(study: Study, name: str) -> list[Strategy]:
+    """A strategy for each repeat, each with the repeat's seed.
+
+    Raises:
+        SpecError: The strategy cannot work on the study's search space.
+    """
+    kind = STRATEGIES.load(name)
+    options = kind.Options.model_validate(study.strategies.get(name, {}))
+    return [kind(study.search_space, options, seed) for seed in study.seeds()]
+
+
+class _Repeat:
+    """The state of one repeat: its strategy's current round."""
+
+    def __init__(self, number: int, seed: int, strategy: Strategy) -> None:
+        self.number = number
+        self.seed = seed
+        self.strategy = strategy
+        self.round: list[Trial] = []
+        self.waiting: deque[Trial] = deque()
+        self.asked = 0
+        self.exhausted = False
+
+
+class Plan:
+    """Hands out trials and takes their outcomes.
+
+    A strategy is told of a round when all of it has ended, in the order of its points, so that it proposes the
+    same whatever ran beside what. A trial that the log knows the end of is not handed out again.
+    """
+
+    def __init__(self, study: Study, strategies: list[Strategy], log: TrialLog) -> None:
+        """Plan one strategy.
+
+        Args:
+            study: The study.
+            strategies: One for each repeat.
+            log: What has been done so far; takes down every suggestion.
+        """
+        self._study = study
+        self._log = log
+        self._repeats = [
+            _Repeat(number, seed, strategy)
+            for number, (seed, strategy) in enumerate(zip(study.seeds(), strategies, strict=True))
+        ]
+
+    def next(self) -> Trial | Next:
+        """The next trial to run, or why there is none now."""
+        for repeat in self._repeats:
+            self._advance(repeat)
+            if repeat.waiting:
+                return repeat.waiting.popleft()
+        return Next.DONE if self.done else Next.WAIT
+
+    @property
+    def done(self) -> bool:
+        """Whether every strategy is exhausted and every trial has ended for good."""
+        for repeat in self._repeats:
+            self._advance(repeat)
+        return all(repeat.exhausted for repeat in self._repeats)
+
+    def keep_going(self, trial: Trial, epoch: int, val_accuracy: float) -> bool:
+        """Whether the trial's strategy wants it to go on after an epoch, counted from 1."""
+        strategy = self._repeats[trial.repeat].strategy
+        return not strategy.judges_epochs or strategy.report(trial.point, epoch, val_accuracy)
+
+    def known_trials(self) -> int:
+        """How many trials have been proposed so far, over all repeats."""
+        for repeat in self._repeats:
+            self._advance(repeat)
+        return len(self._log.trials)
+
+    def _advance(self, repeat: _Repeat) -> None:
+        while not repeat.exhausted and all(trial.is_final for trial in repeat.round):
+            if repeat.round:
+                repeat.strategy.tell([_outcome(trial) for trial in repeat.round])
+            points = repeat.strategy.ask()
+            repeat.round = [self._suggest(repeat, point) for point in points]
+            # The same point twice in a round is one trial; one that has ended is answered from its record.
+            once = {trial.id: trial for trial in repeat.round}
+            repeat.waiting = deque(trial for trial in once.values() if not trial.is_final)
+            if not points:
+                repeat.exhausted = True
+                self._log.plan_complete(repeat.number)
+
+    def _suggest(self, repeat: _Repeat, point: dict[str, Any]) -> Trial:
+        identity = trial_id(self._study, point, repeat.seed)
+        trial = self._log.suggestion(identity, repeat.number, repeat.seed, repeat.asked, point)
+        repeat.asked += 1
+        return trial
+
+
+def _outcome(trial: Trial) -> Outcome:
+    return Outcome(trial.point, trial.val_accuracy, trial.val_loss)

@@ -1,0 +1,312 @@
+"""Runs one strategy of a study: its trials through Ray Tune, then the choice, then the test set."""
+
+import os
+import shutil
+import tempfile
+import time
+from typing import Any
+
+import ray
+from ray import tune
+
+from kdtune.errors import KdtuneError, StudyInterrupted
+from kdtune.files import replaced_atomically
+from kdtune.results.epochs import append_epochs
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
+from kdtune.specs.study import Study
+from kdtune.strategies.base import Strategy
+from kdtune.tuning import jobs
+from kdtune.tuning.plan import Plan
+from kdtune.tuning.searcher import PlanSearcher
+from kdtune.tuning.session import Session
+from kdtune.tuning.trainable import SLICE_S, DistillTrainable
+from kdtune.watch import Watcher
+
+
+class StrategyRun:
+    """One strategy in one folder. The trial log is the truth; Tune only carries out."""
+
+    def __init__(
+        self,
+        study: Study,
+        strategies: list[Strategy],
+        folder: StrategyFolder,
+        session: Session,
+        watcher: Watcher,
+        max_concurrent: int | None = None,
+    ) -> None:
+        """Prepare, reading what the folder knows already.
+
+        Args:
+            study: The study.
+            strategies: The strategy, once a repeat.
+            folder: The strategy's.
+            session: Ray and the meters.
+            watcher: Is told what happens.
+            max_concurrent: Trials at a time; None leaves it to the cores and GPUs.
+        """
+        self.study = study
+        self.folder = folder
+        self.session = session
+        self.watcher = watcher
+        self.log = TrialLog.read(folder.trials)
+        self._strategies = strategies
+        self._max_concurrent = max_concurrent
+        self._judges = any(strategy.judges_epochs for strategy in strategies)
+
+    def run(self) -> None:
+        """Run what is left to run.
+
+        Raises:
+            StudyInterrupted: The user stopped it.
+            KdtuneError: Ray or the evaluation failed.
+        """
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        with self.session.charging(self.folder.ledger):
+            self.log.session(self.session.id)
+            self._end_lost_attempts()
+            plan = Plan(self.study, self._strategies, self.log)
+            self.watcher.strategy_started(self.folder.path.name, plan.known_trials())
+            try:
+                if not plan.done:
+                    self._fit(plan)
+                if not plan.done:
+                    raise StudyInterrupted("interrupted")
+                self._evaluate()
+            except (KeyboardInterrupt, StudyInterrupted):
+                self._end_lost_attempts()
+                self.log.stopped("interrupted")
+                raise StudyInterrupted("interrupted") from None
+            finally:
+                self.watcher.strategy_ended(self.folder.path.name, self.log.status or "ended")
+            self._drop_checkpoints()
+            complete = len(self.log.evaluations) == self.study.repeats
+            self.log.stopped("completed" if complete else "incomplete")
+
+    def _end_lost_attempts(self) -> None:
+        """Attempts whose end was never noted did not go on: their command was stopped or killed."""
+        for trial in self.log.trials.values():
+            if trial.attempts and trial.status is None:
+                self.session.close_window(trial.window(trial.attempts), "interrupted")
+                self.log.end(trial, "interrupted", epochs=trial.epochs)
+
+    def _fit(self, plan: Plan) -> None:
+        resources = self.session.resources
+        trainable = tune.with_resources(DistillTrainable, {"CPU": resources.cpus, "GPU": resources.gpus})
+        # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
+        # takes that trial over, the second is dropped, and so on: short trials would never run side by side.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * resources.slots(ray.cluster_resources()))
+        # Tune wants a folder for its own state, which is of no use afterwards.
+        storage = tempfile.mkdtemp(prefix="kdtune-tune-")
+        try:
+            tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=PlanSearcher(plan, self._config),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    max_concurrent_trials=self._max_concurrent,
+                ),
+                run_config=tune.RunConfig(
+                    name="study",
+                    storage_path=storage,
+                    callbacks=[_Callback(self, plan)],
+                    stop=_EarlyStopping(self, plan),
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                ),
+            ).fit()
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+
+    def _config(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "study": str(self.folder.study_toml.absolute()),
+            "seed": trial.seed,
+            **trial.point,
+            "run": {
+                "trial_id": trial.id,
+                "session": self.session.id,
+                "window": trial.window(trial.attempts + 1),
+                "checkpoints": str(self.folder.checkpoints(trial.id).absolute()),
+                "slice_s": 0.0 if self._judges else SLICE_S,
+            },
+        }
+
+    def trial_of(self, tune_trial: Any) -> Trial:
+        """Our trial behind one of Tune's."""
+        return self.log.trials[tune_trial.config["run"]["trial_id"]]
+
+    def started(self, trial: Trial) -> None:
+        """A worker took a trial on."""
+        self.log.attempt(trial)
+        self.watcher.trial_started(trial)
+
+    def epoch_done(self, trial: Trial, result: dict[str, Any]) -> None:
+        """A trial reported one or more epochs."""
+        append_epochs(self.folder.epochs, trial, result["epochs"])
+        trial.epochs = result["epoch"]
+        self.watcher.epoch_done(trial, self.study.training.epochs, result)
+
+    def ended(self, plan: Plan, trial: Trial, result: dict[str, Any]) -> None:
+        """A trial trained its last epoch, or was stopped early by its strategy."""
+        completed = result["epoch"] >= self.study.training.epochs
+        if not completed:  # Tune tells a stopped trial nothing, so it has not closed its window
+            self.session.close_window(trial.window(trial.attempts), "pruned")
+        self.log.end(
+            trial,
+            "completed" if completed else "pruned",
+            epochs=result["epoch"],
+            val_accuracy=result["val_accuracy"],
+            val_loss=result["val_loss"],
+        )
+        self._ended(plan, trial)
+
+    def failed(self, plan: Plan, trial: Trial, error: str) -> None:
+        """A trial raised, or its process died."""
+        if trial.status is not None or not trial.attempts:  # its worker died before it could take the trial on
+            self.log.attempt(trial)
+        self.session.close_window(trial.window(trial.attempts), "failed")
+        self.log.end(trial, "failed", epochs=trial.epochs, error=error)
+        self._ended(plan, trial)
+
+    def _ended(self, plan: Plan, trial: Trial) -> None:
+        # Only the model that would be chosen now can be the one that is chosen in the end.
+        chosen = best(self.log.of_repeat(trial.repeat))
+        for other in self.log.of_repeat(trial.repeat):
+            if other.is_final and other is not chosen:
+                shutil.rmtree(self.folder.checkpoints(other.id), ignore_errors=True)
+        self.watcher.trial_ended(trial)
+        self.watcher.trials_planned(plan.known_trials())
+
+    def _evaluate(self) -> None:
+        """Let each repeat's chosen model meet the test set, once."""
+        candidates = []
+        for repeat, seed in enumerate(self.study.seeds()):
+            chosen = best(self.log.of_repeat(repeat))
+            if chosen and repeat not in self.log.evaluations:
+                attempt = self.log.evaluation_attempt(repeat)
+                candidates.append(
+                    jobs.Candidate(
+                        repeat,
+                        evaluation_window(seed, attempt),
+                        str(self.folder.checkpoints(chosen.id).absolute()),
+                        str(self.folder.weights(seed, self.study.seed).absolute()),
+                    )
+                )
+        if not candidates:
+            return
+        resources = self.session.resources
+        tested: list[jobs.Tested] = run_job(
+            resources,
+            jobs.evaluate_chosen,
+            str(self.folder.study_toml.absolute()),
+            candidates,
+            resources,
+            self.session.id,
+        )
+        self._keep_predictions(tested)
+        for one in tested:
+            chosen = best(self.log.of_repeat(one.repeat))
+            assert chosen is not None
+            self.log.evaluation(one.repeat, chosen.id, one.metrics)
+
+    def _keep_predictions(self, tested: list[jobs.Tested]) -> None:
+        import numpy as np
+
+        kept: dict[str, Any] = {}
+        if self.folder.predictions.exists():
+            with np.load(self.folder.predictions, allow_pickle=False) as old:
+                kept = dict(old)
+        kept |= {f"seed_{self.study.seeds()[one.repeat]}": one.predictions for one in tested}
+        with replaced_atomically(self.folder.predictions) as file:
+            np.savez_compressed(file, **kept)
+
+    def _drop_checkpoints(self) -> None:
+        shutil.rmtree(self.folder.path / "checkpoints", ignore_errors=True)
+
+
+class _EarlyStopping(tune.Stopper):
+    """Asks the strategy after each epoch whether a trial is to go on."""
+
+    def __init__(self, run: StrategyRun, plan: Plan) -> None:
+        self._run: Any = run
+        self._plan: Any = plan
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        trial = self._run.log.trials[result["config"]["run"]["trial_id"]]
+        return not self._plan.keep_going(trial, result["epoch"], result["val_accuracy"])
+
+    def stop_all(self) -> bool:
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_run": None, "_plan": None}
+
+
+class _Callback(tune.Callback):
+    """Takes what Tune reports to the run."""
+
+    def __init__(self, run: StrategyRun, plan: Plan) -> None:
+        self._run: Any = run
+        self._plan: Any = plan
+        self._read_at_s = 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._run.started(self._run.trial_of(trial))
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        self._run.epoch_done(self._run.trial_of(trial), result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._run.ended(self._plan, self._run.trial_of(trial), trial.last_result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._run.failed(self._plan, self._run.trial_of(trial), _reason(trial))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        now_s = time.monotonic()
+        if now_s - self._read_at_s >= 1.0:
+            self._read_at_s = now_s
+            self._run.watcher.energy(*self._run.session.reading())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_run": None, "_plan": None, "_read_at_s": 0.0}
+
+
+def _reason(tune_trial: Any) -> str:
+    """Why a trial failed, in one line: the innermost cause, without Ray's wrapping."""
+    error = tune_trial.get_error()
+    cause = getattr(error, "cause", None) or error
+    text = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {text[-1] if text else 'no message'}"
+
+
+def run_job(resources: Any, function: Any, *args: Any, poll: Any = None) -> Any:
+    """Run a function in a worker with a trial's resources, and wait for it.
+
+    Args:
+        resources: What it gets.
+        function: One of :mod:`kdtune.tuning.jobs`.
+        args: Its arguments.
+        poll: Called about once a second while it runs.
+
+    Raises:
+        KdtuneError: The function raised one, or its worker died.
+    """
+    reference = ray.remote(function).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0).remote(*args)
+    try:
+        while not ray.wait([reference], timeout=0.5)[0]:
+            if poll:
+                poll()
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise (cause if isinstance(cause, KdtuneError) else KdtuneError(f"{type(cause).__name__}: {cause}")) from None
+    except ray.exceptions.RayError as error:
+        raise KdtuneError(f"a worker died: {str(error).splitlines()[0]}") from None
+    except KeyboardInterrupt:
+        ray.cancel(reference, force=True)
+        raise

@@ -1,0 +1,51 @@
+"""How Ray Tune is told what to run: a thin searcher that asks the plan."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from kdtune.results.trials import Trial
+from kdtune.tuning.plan import Next, Plan
+
+
+class PlanSearcher(Searcher):
+    """Hands Tune the plan's trials one by one.
+
+    Tune's own record of a search is not used: after a kill it is behind what really happened, whereas the
+    trial log is not.
+    """
+
+    def __init__(self, plan: Plan, config: Callable[[Trial], dict[str, Any]]) -> None:
+        """Search along a plan.
+
+        Args:
+            plan: Decides what is next.
+            config: The trainable's config for a trial.
+        """
+        super().__init__(metric="val_accuracy", mode="max")
+        self._plan = plan
+        self._config = config
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The config of the next trial; None while a round has to end first."""
+        match self._plan.next():
+            case Next.DONE:
+                return Searcher.FINISHED
+            case Next.WAIT:
+                return None
+            case trial:
+                return self._config(trial)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: the runner's callback takes outcomes to the plan."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: see the class."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see the class."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its searcher now and then; the plan's open files and threads are not part of that.
+        return {**self.__dict__, "_plan": None, "_config": None}

@@ -1,0 +1,162 @@
+"""One command's time with Ray: started quietly, metered from before its start to after its end."""
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.meter import append_stop
+from kdtune.energy.processes import CpuScope, identity_of, snapshot
+from kdtune.energy.sensors import NodeSensors
+from kdtune.errors import RayError
+from kdtune.results.folder import StudyFolder
+from kdtune.tuning.resources import Resources
+
+#: Ray and Tune read these when they are imported or started.
+_QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+#: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024
+
+
+class Session:
+    """Ray, a meter on every node, and the ledger that the energy goes to at the moment.
+
+    Its own ledger covers what all strategies share: starting Ray, looking at the data, and shutting down.
+    """
+
+    def __init__(
+        self, folder: StudyFolder, cpus_per_trial: float, gpus_per_trial: float | None, address: str | None = None
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            folder: The study's, in which the session's ledger is kept.
+            cpus_per_trial: Cores for each trial.
+            gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
+            address: Of a running Ray cluster; None starts Ray here, unless it runs in this process already.
+        """
+        self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        self.folder = folder.session(self.id)
+        self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
+        self._pick_gpus = gpus_per_trial is None
+        self._address = address
+        self._meters: list[Any] = []
+        self._owns_ray = False
+        self._sensors: NodeSensors | None = None
+
+    def start(self) -> None:
+        """Start or find Ray, and a meter on every node.
+
+        Raises:
+            UsageError: A trial asks for more than the cluster has.
+            RayError: Ray does not start or the address does not answer.
+        """
+        self._sensors = NodeSensors()
+        since = self._sensors.read()
+        me = identity_of(os.getpid())
+        spent_us = -CpuScope([me], snapshot())._base_us
+        os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
+        import ray
+
+        self._owns_ray = not ray.is_initialized()
+        if self._owns_ray:
+            self._init_ray(ray)
+        try:
+            cluster = ray.cluster_resources()
+            if self._pick_gpus:
+                self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
+            self.resources.check_fit(cluster)
+            from kdtune.tuning.meter_actor import start_meter
+
+            nodes = [node for node in ray.nodes() if node["Alive"]]
+            here = ray.get_runtime_context().get_node_id()
+            self._meters = [start_meter(self.id, node["NodeID"]) for node in nodes]
+            ray.get(
+                [
+                    # The driver is known, and was read before Ray's start, on its own node only.
+                    meter.begin.remote(str(self.folder), [me], since, spent_us)
+                    if node["NodeID"] == here
+                    else meter.begin.remote(str(self.folder), [], None, 0)
+                    for meter, node in zip(self._meters, nodes, strict=True)
+                ]
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def _init_ray(self, ray: Any) -> None:
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address:
+            options["address"] = self._address
+        else:
+            options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+        try:
+            ray.init(**options)
+        except Exception as error:
+            where = f"at {self._address}" if self._address else "on this machine"
+            raise RayError(f"Ray did not start {where}: {error}") from None
+
+    def switch(self, folder: Path | None = None) -> None:
+        """From now on the energy goes to another ledger folder; None: to the session's own."""
+        import ray
+
+        ray.get([meter.switch.remote(str(folder or self.folder)) for meter in self._meters])
+
+    @contextmanager
+    def charging(self, folder: Path) -> Iterator[None]:
+        """Charge what happens inside to a ledger folder, and what comes after to the session again."""
+        self.switch(folder)
+        try:
+            yield
+        finally:
+            self.switch()
+
+    def reading(self) -> tuple[dict[str, int], int]:
+        """Energy in the present ledger so far, in microjoules: of each window, and what is charged in all."""
+        import ray
+
+        windows: dict[str, int] = {}
+        charged = 0
+        for by_window, total in ray.get([meter.reading.remote() for meter in self._meters]):
+            windows |= by_window
+            charged += total
+        return windows, charged
+
+    def close_window(self, window_id: str, reason: str) -> None:
+        """Close a window that its trial did not close itself."""
+        import ray
+
+        ray.get([meter.close.remote(window_id, reason) for meter in self._meters])
+
+    def stop(self) -> None:
+        """Stop the meters, and Ray if it was started here; its end is the last thing that is counted."""
+        import ray
+
+        if not ray.is_initialized():
+            return
+        if not self._owns_ray:
+            ray.get([meter.switch.remote(None) for meter in self._meters])
+            for meter in self._meters:
+                ray.kill(meter)
+            return
+        ray.get([meter.sample.remote() for meter in self._meters])
+        mine = CpuScope([identity_of(os.getpid())], snapshot())
+        ray.shutdown()
+        if self._sensors and self._meters:
+            # On this node the counters are still at hand; what other nodes did after the last sample is theirs.
+            path = self.folder / f"{os.uname().nodename}.jsonl"
+            if records := read_folder(self.folder).get(path.stem):
+                append_stop(path, self._sensors, mine.update(snapshot()), records[-1])

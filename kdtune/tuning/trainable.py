@@ -1,0 +1,180 @@
+"""``DistillTrainable``: one distillation as a Ray Tune trainable, an epoch a step."""
+
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from kdtune.specs import load_study
+from kdtune.specs.study import Study
+
+#: Seconds between two readings of a running trial's energy: an epoch that is shorter has none of its own.
+READING_INTERVAL_S = 1.0
+
+#: Seconds for which a trial goes on by itself before it reports, where nobody has to judge every epoch: Tune
+#: takes some 15 ms for a report, which is more than an epoch of a very small network.
+SLICE_S = 0.5
+
+_NOT_POINT = {"study", "seed", "run"}
+
+
+class DistillTrainable(tune.Trainable):
+    """Distils a student at one point of a search space.
+
+    ``config``:
+
+    ``study``  A study's name, the path of its file, or a table of the same form.
+    ``seed``   Of this training; the study's first one unless given.
+    others     The point: ``tau``, or whatever else the study's own value is to be replaced by.
+
+    Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
+    ``tau`` (the epoch's mean) and ``energy_uj`` (microjoules since the last reading, None without a meter or
+    for an epoch too short for a reading); ``done`` with the last epoch. ``epochs`` lists the reports since the
+    last one: kdtune's own runner lets short epochs pass several at a time.
+
+    The data and the teacher stay in the process, so a reused actor starts its next trial in milliseconds.
+    """
+
+    # torch is imported by the methods: the driver imports this class too, and has no use for it.
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Load what the study's trainings share, then begin this one."""
+        from kdtune.distill.workbench import Workbench, pick_device
+        from kdtune.tuning.resources import Resources, gpu_shares
+
+        given = self.trial_resources.required_resources if self.trial_resources else {}
+        self._resources = Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0))
+        self._gpu_shares = gpu_shares(self._resources.gpus)
+        self._study = _study_of(config)
+        self._bench = Workbench(self._study, pick_device(self._resources.gpus), self._resources.threads)
+        _warm_up(self._bench, config)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on another trial in the same process. Everything of the last one goes but data and teacher."""
+        self._close("reset")
+        study = _study_of(new_config)
+        if study != self._study:
+            from kdtune.distill.workbench import Workbench
+
+            self._study = study
+            self._bench = Workbench(study, self._bench.device, self._resources.threads)
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        from kdtune.distill.checkpoints import CheckpointFolder
+        from kdtune.tuning.meter_actor import MeterHandle
+
+        run = config.get("run", {})
+        point = {key: value for key, value in config.items() if key not in _NOT_POINT}
+        seed = int(config.get("seed", self._study.seed))
+        self._distiller = self._bench.distiller(point, seed)
+        self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
+        if self._checkpoints and (state := self._checkpoints.load_latest(self._bench.device)):
+            self._distiller.load_state_dict(state)
+        self._meter = MeterHandle(run.get("session"))
+        self._window = run.get("window")
+        self._slice_s = float(run.get("slice_s", 0.0))
+        self._is_open = False
+        self._read_uj = 0
+
+    def _open(self) -> None:
+        # Not before the first step: Tune may give the trial of a worker that is still starting to another one.
+        if self._window and not self._is_open:
+            from kdtune.energy.ledger import Window
+
+            self._is_open = True
+            self._read_at_s = time.monotonic()
+            self._meter.open(Window(self._window, "trials", os.getpid(), self._resources.cpus, self._gpu_shares))
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch; or several short ones, where the run asks for slices of time.
+
+        Raises:
+            DivergedError: The loss is no longer a finite number.
+        """
+        self._open()
+        until_s = time.monotonic() + self._slice_s
+        if self._distiller.done:  # resumed after its last epoch, whose report was lost
+            reports = [self._report(self._distiller.last_metrics())]
+        else:
+            reports = [self._epoch()]
+        while not self._distiller.done and time.monotonic() < until_s:
+            reports.append(self._epoch())
+        return {**reports[-1], "epochs": reports, "done": self._distiller.done}
+
+    def _epoch(self) -> dict[str, Any]:
+        try:
+            metrics = self._distiller.train_epoch()
+        except Exception:
+            self._close("failed")
+            raise
+        if self._checkpoints:
+            self._checkpoints.save(self._distiller.state_dict())
+        return self._report(metrics)
+
+    def _report(self, metrics: Any) -> dict[str, Any]:
+        return {**asdict(metrics), "energy_uj": self._energy_since_last_reading()}
+
+    def _energy_since_last_reading(self) -> int | None:
+        if not (self._window and self._is_open):
+            return None
+        if self._distiller.done:
+            total = self._close("done")
+        elif time.monotonic() - self._read_at_s >= READING_INTERVAL_S:
+            total = self._meter.window_uj(self._window)
+        else:
+            return None
+        if total is None:
+            return None
+        since, self._read_uj = total - self._read_uj, total
+        self._read_at_s = time.monotonic()
+        return since
+
+    def _close(self, reason: str) -> int | None:
+        if not (self._window and self._is_open):
+            return None
+        self._is_open = False
+        return self._meter.close(self._window, reason)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write a checkpoint for Ray Tune's own use (its schedulers copy trials by them)."""
+        from kdtune.distill.checkpoints import CheckpointFolder
+
+        CheckpointFolder(Path(checkpoint_dir)).save(self._distiller.state_dict())
+
+    def load_checkpoint(self, checkpoint_dir: Any) -> None:
+        """Go on from what :meth:`save_checkpoint` wrote.
+
+        Raises:
+            KdtuneError: There is no readable checkpoint.
+        """
+        from kdtune.distill.checkpoints import CheckpointFolder
+        from kdtune.errors import KdtuneError
+
+        state = CheckpointFolder(Path(checkpoint_dir)).load_latest(self._bench.device)
+        if state is None:
+            raise KdtuneError(f"{checkpoint_dir}: holds no readable checkpoint")
+        self._distiller.load_state_dict(state)
+
+    def cleanup(self) -> None:
+        """Close what is open when the actor ends."""
+        self._close("cleanup")
+
+
+def _study_of(config: dict[str, Any]) -> Study:
+    return load_study(config["study"])
+
+
+def _warm_up(bench: Any, config: dict[str, Any]) -> None:
+    """Load data, and the teacher if it is trained, before any trial's window opens: all trials share them."""
+    from kdtune.distill.recipe import student_recipe
+
+    _ = bench.splits
+    point = {key: value for key, value in config.items() if key not in _NOT_POINT}
+    if student_recipe(bench.study, point).needs_teacher:
+        _ = bench.teacher
