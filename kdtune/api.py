@@ -11,7 +11,9 @@ from typing import Any
 
 from kdtune.distill import LOSSES
 from kdtune.energy.carbon import Carbon, resolve
+from kdtune.energy.flops import Workload
 from kdtune.errors import Fault, ResultsError, SpecError, StudyInterrupted, UsageError
+from kdtune.files import read_lines
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import SCHEMA_VERSION, ledger_summary, read_shared, write_result, write_shared
 from kdtune.specs import load_study
@@ -19,6 +21,9 @@ from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
+from kdtune.tuning.interrupts import Interrupts
+from kdtune.tuning.plan import make_strategies
+from kdtune.tuning.quiet import quiet_ray
 from kdtune.watch import Watcher
 
 ALL = "all"
@@ -185,8 +190,6 @@ def resolve_strategies(study: Study, asked: str | Sequence[str]) -> list[str]:
 
 
 def _make_all(study: Study, names: Sequence[str]) -> dict[str, list[Strategy]]:
-    from kdtune.tuning.plan import make_strategies
-
     return {name: make_strategies(study, name) for name in names}
 
 
@@ -227,28 +230,37 @@ class _Run:
         self._teacher: dict[str, Any] | None = None
 
     def execute(self, cpus: float, gpus: float | None, address: str | None) -> StudyResult:
-        from kdtune.tuning.session import Session
-
-        session = Session(self._folder, cpus, gpus, address)
+        planned = {name: sum(len(s.ask()) for s in make_strategies(self._study, name)) for name in self._strategies}
         interrupted = False
-        self._watcher.started(self._study, list(self._strategies))
+        self._watcher.started(self._study, planned)
         try:
-            self._watcher.message("starting Ray and the energy meter")
-            session.start()
-            try:
-                self._work(session)
-            except (KeyboardInterrupt, StudyInterrupted):
-                interrupted = True
-            finally:
-                session.stop()
+            with quiet_ray(), Interrupts().watched() as interrupts:
+                try:
+                    self._run(interrupts, cpus, gpus, address)
+                except (KeyboardInterrupt, StudyInterrupted):
+                    interrupted = True
         finally:
             self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
         return StudyResult(self._study, self._folder.path, results, interrupted)
 
-    def _work(self, session: Any) -> None:
-        from kdtune.tuning import jobs
-        from kdtune.tuning.runner import StrategyRun, run_job
+    def _run(self, interrupts: Interrupts, cpus: float, gpus: float | None, address: str | None) -> None:
+        self._watcher.message("starting Ray and the energy meter")
+        with interrupts.held_back():
+            from kdtune.tuning.session import Session
+
+        session = Session(self._folder, cpus, gpus, address)
+        try:
+            session.start()
+            interrupts.check()
+            self._work(session, interrupts)
+        finally:
+            session.stop()
+
+    def _work(self, session: Any, interrupts: Interrupts) -> None:
+        with interrupts.held_back():
+            from kdtune.tuning import jobs
+            from kdtune.tuning.runner import StrategyRun, run_job
 
         if self._fresh:
             self._folder.put_aside(list(self._strategies))
@@ -265,9 +277,10 @@ class _Run:
         )
         self._watcher.message("looking at the data and the networks")
         inspection = run_job(resources, jobs.inspect_study, self._study, resources)
+        interrupts.check()
         teacher_folder = Path(inspection.teacher_folder)
         if any(self._needs_teacher(name) for name in self._strategies):
-            self._obtain_teacher(session, teacher_folder)
+            self._obtain_teacher(session, teacher_folder, Workload(**inspection.workload))
         resolved = {
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
@@ -286,6 +299,7 @@ class _Run:
             run = StrategyRun(self._study, strategies, folder, session, self._watcher, self._max_concurrent)
             if run.log.status == "completed":
                 continue
+            interrupts.check()
             try:
                 run.run()
             finally:
@@ -295,7 +309,7 @@ class _Run:
     def _needs_teacher(self, name: str) -> bool:
         return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[self._study.loss].facts["needs_teacher"]))
 
-    def _obtain_teacher(self, session: Any, folder: Path) -> None:
+    def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
         from kdtune.distill.teacher import read_record
         from kdtune.tuning import jobs
         from kdtune.tuning.runner import run_job
@@ -305,10 +319,27 @@ class _Run:
                 (folder / "epochs.jsonl").unlink(missing_ok=True)
                 self._watcher.message(f"training the teacher, {self._study.teacher}")
                 with session.charging(folder / "ledger"):
-                    run_job(session.resources, jobs.train_teacher, self._study, session.resources, session.id, str(folder))
+                    run_job(
+                        session.resources,
+                        jobs.train_teacher,
+                        self._study,
+                        session.resources,
+                        session.id,
+                        str(folder),
+                        poll=lambda: self._tell_teacher(folder / "epochs.jsonl"),
+                    )
         record = read_record(folder)
         assert record is not None
-        self._teacher = {"key": folder.name, **record, "energy": ledger_summary(folder / "ledger")}
+        self._teacher = {
+            "key": folder.name,
+            **record,
+            "gflops_millions": workload.teacher_flops(record["epochs"]) / 1e15,
+            "energy": ledger_summary(folder / "ledger"),
+        }
+
+    def _tell_teacher(self, epochs: Path) -> None:
+        if lines := read_lines(epochs):
+            self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
 
     def _account(self, name: str) -> dict[str, Any]:
         folder = self._folder.strategy(name)

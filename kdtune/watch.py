@@ -9,14 +9,14 @@ from kdtune.specs.study import Study
 class Watcher:
     """Takes note of nothing. A display overrides what it shows."""
 
-    def started(self, study: Study, strategies: list[str]) -> None:
-        """The study begins."""
+    def started(self, study: Study, planned: dict[str, int]) -> None:
+        """The study begins; for each strategy the trials that are known of beforehand, over all repeats."""
 
     def message(self, text: str) -> None:
         """Something that takes a while begins, such as starting Ray."""
 
-    def teacher_epoch(self, metrics: dict[str, Any]) -> None:
-        """The teacher has trained one more epoch."""
+    def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
+        """The teacher has trained some of its ``epochs``; ``metrics`` are the last one's."""
 
     def strategy_started(self, name: str, trials: int) -> None:
         """A strategy begins; so many trials are planned so far, over all repeats."""

@@ -10,7 +10,7 @@ from kdtune.energy.attribution import Account, charge_all, split_integer
 from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.sensors import QUALITIES
+from kdtune.energy.sensors import QUALITIES, Hardware
 from kdtune.files import write_json
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.trials import TrialLog, best, evaluation_window
@@ -101,6 +101,11 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
             **_mean_and_std("val_accuracy", [r["val_accuracy"] for r in repeats if r["val_accuracy"] is not None]),
         },
         "cost": _cost(folder, study, log, account, shared, shared_uj, carbon),
+        "failures": [
+            {"trial_id": trial.id, "seed": trial.seed, "point": trial.point, "error": trial.error}
+            for trial in log.trials.values()
+            if trial.status == "failed"
+        ],
     }
 
 
@@ -192,4 +197,20 @@ def _cost(
         "gpu_hours": account.gpu_ns / 3.6e12,
         "quality": max(measured, key=QUALITIES.index, default=None),
         "carbon": carbon.as_record(),
+        "hardware": [_describe(hardware) for hardware in account.hardware.values()],
+    }
+
+
+def _describe(hardware: Hardware) -> dict[str, Any]:
+    return {
+        "node": hardware.node,
+        "cpu_model": hardware.cpu_model,
+        "cores": hardware.cores,
+        "cpu_quality": hardware.cpu_quality,
+        "tdp_w": hardware.tdp_uw / 1e6,
+        "ram_w": hardware.ram_uw / 1e6,
+        "gpus": [
+            {"uuid": uuid, "name": name, "quality": hardware.gpu_quality[uuid]}
+            for uuid, name in hardware.gpus.items()
+        ],
     }

@@ -9,23 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import append_stop
 from kdtune.energy.processes import CpuScope, identity_of, snapshot
 from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
+from kdtune.tuning.meter_actor import start_meter
 from kdtune.tuning.resources import Resources
-
-#: Ray and Tune read these when they are imported or started.
-_QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -68,19 +61,14 @@ class Session:
         since = self._sensors.read()
         me = identity_of(os.getpid())
         spent_us = -CpuScope([me], snapshot())._base_us
-        os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
-        import ray
-
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
-            self._init_ray(ray)
+            self._init_ray()
         try:
             cluster = ray.cluster_resources()
             if self._pick_gpus:
                 self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
             self.resources.check_fit(cluster)
-            from kdtune.tuning.meter_actor import start_meter
-
             nodes = [node for node in ray.nodes() if node["Alive"]]
             here = ray.get_runtime_context().get_node_id()
             self._meters = [start_meter(self.id, node["NodeID"]) for node in nodes]
@@ -97,7 +85,7 @@ class Session:
             self.stop()
             raise
 
-    def _init_ray(self, ray: Any) -> None:
+    def _init_ray(self) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self._address:
             options["address"] = self._address
@@ -111,8 +99,6 @@ class Session:
 
     def switch(self, folder: Path | None = None) -> None:
         """From now on the energy goes to another ledger folder; None: to the session's own."""
-        import ray
-
         ray.get([meter.switch.remote(str(folder or self.folder)) for meter in self._meters])
 
     @contextmanager
@@ -126,8 +112,6 @@ class Session:
 
     def reading(self) -> tuple[dict[str, int], int]:
         """Energy in the present ledger so far, in microjoules: of each window, and what is charged in all."""
-        import ray
-
         windows: dict[str, int] = {}
         charged = 0
         for by_window, total in ray.get([meter.reading.remote() for meter in self._meters]):
@@ -137,15 +121,13 @@ class Session:
 
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
-        import ray
-
         ray.get([meter.close.remote(window_id, reason) for meter in self._meters])
 
     def stop(self) -> None:
         """Stop the meters, and Ray if it was started here; its end is the last thing that is counted."""
-        import ray
-
         if not ray.is_initialized():
+            if self._owns_ray:  # interrupted while it started: what it had started goes too
+                ray.shutdown()
             return
         if not self._owns_ray:
             ray.get([meter.switch.remote(None) for meter in self._meters])

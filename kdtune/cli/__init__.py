@@ -1,0 +1,1 @@
+"""The ``kdtune`` command: one file a command, each calling one library function."""

@@ -1,0 +1,54 @@
+"""The command's frame: its help, its exit codes, and how errors are told."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from kdtune import __version__
+from kdtune.cli import resume, study
+from kdtune.errors import KdtuneError
+
+app = typer.Typer(
+    name="kdtune",
+    help="Compare ways of choosing the distillation temperature, and charge every joule of the search to the "
+    "model that it produced.",
+    epilog="Start with: kdtune study digits-hkd --strategy all",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kdtune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("study", help=study.HELP, epilog=study.EXAMPLES)(study.study)
+app.command("resume", help=resume.HELP, epilog=resume.EXAMPLES)(resume.resume)
+
+
+def main() -> None:
+    """Run the command; what goes wrong becomes one message on standard error and an exit code."""
+    try:
+        app()
+    except KdtuneError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,44 @@
+"""Where a command's words go: the outcome to standard output, and with ``--json`` nothing else."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kdtune.api import StudyResult
+
+#: A table in a pipe is not folded to the width of a terminal that is not there.
+PIPE_WIDTH = 200
+
+
+def make_console(*, to_stderr: bool) -> "Console":
+    """A console that respects NO_COLOR, and pipes."""
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) -> None:
+    """Print what a study came to, and end with its exit code."""
+    from kdtune.report.tables import cost_table
+
+    if result.results:
+        console.print(cost_table(result.results, result.teacher()))
+        console.print(f"Results: {result.folder}", soft_wrap=True)
+    if result.interrupted:
+        console.print("Interrupted.")
+    if result.exit_code and (result.folder / "run.toml").exists():
+        console.print(f"Not finished. Go on with: kdtune resume {result.folder}", soft_wrap=True)
+    if as_json:
+        print_json(result.as_json())
+    raise typer.Exit(result.exit_code)

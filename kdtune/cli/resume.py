@@ -1,0 +1,30 @@
+"""``kdtune resume``: go on with a study that was stopped."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdtune.cli.output import make_console, show_outcome
+
+HELP = "Go on with a study that was stopped: finished trials are not run again."
+
+EXAMPLES = """Examples:
+\n\n    kdtune resume results/digits-hkd
+\n\n    kdtune resume results/digits-hkd/grid
+"""
+
+
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's folder, or one strategy's in it.")],
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Resume a study."""
+    from kdtune.api import resume_study
+    from kdtune.report.live import display
+
+    console = make_console(to_stderr=json)
+    result = resume_study(folder, address=address, watcher=display(console, quiet=quiet))
+    show_outcome(result, console, as_json=json)

@@ -1,0 +1,71 @@
+"""``kdtune study``: run competing strategies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdtune.cli.output import make_console, show_outcome
+
+HELP = "Run strategies of a study, a name from 'studies/' or a TOML file, and print what each found and cost."
+
+EXAMPLES = """Examples:
+\n\n    kdtune study digits-hkd --strategy all
+\n\n    kdtune study digits-hkd --strategy grid --strategy stochastic --repeats 5
+\n\n    kdtune study mine.toml --set training.batch_size=64 --out /data/results
+\n\n    kdtune study digits-hkd --strategy stochastic --country DEU --pue 1.3 --json
+"""
+
+_COST = "Cost"
+
+
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Which study.", show_default=False)],
+    strategy: Annotated[
+        list[str],
+        typer.Option("--strategy", "-s", help="A strategy; may be repeated; 'all' runs those that the study lists."),
+    ] = ["all"],  # noqa: B006 - typer reads it, nobody changes it
+    repeats: Annotated[int | None, typer.Option(help="How often each strategy runs, with the next seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first repeat.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="The students' epochs; milestones move along.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Put earlier results of these strategies aside.")] = False,
+    cpus_per_trial: Annotated[float, typer.Option(help="Cores for each trial.")] = 1.0,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="GPUs for each trial; one where there is any, unless given.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")] = None,
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the study; may be repeated.")
+    ] = [],  # noqa: B006
+    country: Annotated[str | None, typer.Option(help="Whose electricity: a three-letter ISO code.")] = None,
+    region: Annotated[str | None, typer.Option(help="State or province in it.")] = None,
+    intensity: Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, instead of a country.")] = None,
+    pue: Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")] = None,
+    preset: Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Run a study."""
+    from kdtune.api import run_study
+    from kdtune.energy.carbon import resolve
+    from kdtune.report.live import display
+
+    console = make_console(to_stderr=json)
+    carbon = resolve(preset, country, region, intensity, pue)
+    result = run_study(
+        name,
+        strategy,
+        out=out,
+        repeats=repeats,
+        seed=seed,
+        epochs=epochs,
+        overrides=set_,
+        fresh=fresh,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        carbon=carbon,
+        watcher=display(console, quiet=quiet),
+    )
+    show_outcome(result, console, as_json=json)

@@ -1,0 +1,51 @@
+"""How figures are written, the same in every table."""
+
+from typing import Any
+
+#: Stands for what was not measured or does not apply.
+NOTHING = "-"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """A figure to so many significant digits, without an exponent where it can be read without one."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e6:
+        text = f"{value:.{digits}g}"
+        return f"{float(text):f}".rstrip("0").rstrip(".") if "e" in text or "." in text else text
+    return f"{value:.{digits - 1}e}"
+
+
+def percent(mean: float | None, std: float | None = None) -> str:
+    """A fraction as a percentage, with its deviation where there is one: ``87.6 +- 1.2``."""
+    if mean is None:
+        return NOTHING
+    return f"{mean * 100:.1f}" + ("" if std is None else f" +- {std * 100:.1f}")
+
+
+def ratio(value: float | None) -> str:
+    """A multiple: ``19.2 x``."""
+    return NOTHING if value is None else (f"{value:.2f} x" if value < 10 else f"{value:.1f} x")
+
+
+def duration(seconds: float) -> str:
+    """``0:42``, ``12:05`` or ``3:07:00``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def describe_point(point: dict[str, Any] | None) -> str:
+    """A point in few characters: its tau, what stands for one, and whatever else was searched."""
+    if point is None:
+        return NOTHING
+    others = [f"{key}={value:g}" for key, value in point.items() if key not in ("tau", "temperature", "loss")]
+    if "tau" in point:
+        tau = f"{point['tau']:g}"
+    elif point.get("temperature") == "stochastic":
+        tau = "random"
+    else:
+        tau = str(point.get("temperature", NOTHING))
+    return " ".join([tau, *others])

@@ -1,0 +1,170 @@
+"""The cost table: what each strategy found, and what finding it cost."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
+
+#: A row's cells, in the order of :data:`COLUMNS`.
+Row = list[str]
+
+BASELINE = "stochastic"
+
+COLUMNS = (
+    "strategy",
+    "trials",
+    "tau",
+    "val. acc. %",
+    "test acc. %",
+    "GFLOPs (M)",
+    "kWh",
+    "g CO2",
+    "energy as run",
+    "training only",
+)
+
+
+def _ratio_to(result: dict[str, Any], baseline: dict[str, Any] | None, key: str) -> float | None:
+    """How many times the baseline's energy a strategy used, for one model each."""
+    if baseline is None:
+        return None
+    own = result["cost"][key] / len(result["repeats"])
+    other = baseline["cost"][key] / len(baseline["repeats"])
+    return own / other if other else None
+
+
+def _chosen(result: dict[str, Any]) -> str:
+    """The points that the repeats chose; once where they agree."""
+    chosen = [describe_point(repeat["chosen"]) for repeat in result["repeats"]]
+    return chosen[0] if len(set(chosen)) == 1 else ", ".join(chosen)
+
+
+def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[Row]:
+    """One row a strategy; cost is that of one model, the mean over repeats."""
+    base = next((result for result in results if result["strategy"] == baseline), None)
+    rows = []
+    for result in results:
+        cost, summary, repeats = result["cost"], result["summary"], len(result["repeats"])
+        trials = sum(repeat["trials"] for repeat in result["repeats"]) / repeats
+        rows.append(
+            [
+                result["strategy"] + ("" if result["status"] == "completed" else f" ({result['status']})"),
+                f"{trials:g}",
+                _chosen(result),
+                percent(summary["val_accuracy_mean"], summary["val_accuracy_std"]),
+                percent(summary["test_accuracy_mean"], summary["test_accuracy_std"]),
+                significant(cost["gflops_millions"] / repeats),
+                significant(cost["per_repeat_kwh"]),
+                significant(cost["charged_co2_g"] / repeats),
+                ratio(_ratio_to(result, base, "charged_kwh")),
+                ratio(_ratio_to(result, base, "training_kwh")),
+            ]
+        )
+    return rows
+
+
+def teacher_row(teacher: dict[str, Any], carbon: dict[str, Any]) -> Row:
+    """The teacher's own line: what it reaches and what its training cost, once."""
+    energy = teacher["energy"]
+    kwh = energy["charged_uj"] / 3.6e12 * carbon["pue"] if energy else None
+    return [
+        f"teacher ({teacher['model']})",
+        "1",
+        NOTHING,
+        percent(teacher["val_accuracy"]),
+        percent(teacher["test"]["accuracy"]),
+        significant(teacher["gflops_millions"]),
+        significant(kwh),
+        significant(kwh * carbon["intensity_g_per_kwh"] if kwh is not None else None),
+        NOTHING,
+        NOTHING,
+    ]
+
+
+def cost_table(
+    results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str = BASELINE
+) -> RenderableType:
+    """The cost table with its teacher's line, and under it how the energy was obtained."""
+    if not results:
+        return Text("Nothing was run.")
+    repeats = {len(result["repeats"]) for result in results}
+    table = Table(
+        title=f"{results[0]['study']}: cost of one model"
+        + (f", mean of {repeats.pop()} repeats" if len(repeats) == 1 and repeats != {1} else ""),
+        title_justify="left",
+        box=_PLAIN_HEAD,
+        pad_edge=False,
+    )
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in ("strategy", "tau") else "right", no_wrap=name != "tau")
+    for row in cost_rows(results, baseline):
+        table.add_row(*row)
+    if teacher:
+        table.add_section()
+        table.add_row(*teacher_row(teacher, results[0]["cost"]["carbon"]))
+    return Group(table, *(Text(line, style="dim") for line in notes(results, teacher, baseline)))
+
+
+def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str = BASELINE) -> list[str]:
+    """What a reader has to know to trust the figures."""
+    first = results[0]["cost"]
+    carbon = first["carbon"]
+    shared = {result["cost"]["shared_uj"]["session"] for result in results}
+    lines = [how_measured(first)]
+    lines.append(
+        f"CO2: {significant(carbon['intensity_g_per_kwh'], 6)} g/kWh, {carbon['source']}; PUE {carbon['pue']:g}."
+    )
+    if any(result["strategy"] == baseline for result in results):
+        lines.append(
+            f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
+            "evaluation."
+        )
+    if len(shared) == 1:
+        lines.append(
+            f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
+            f"{significant(shared.pop() / 3.6e12)} kWh in {len(results[0]['repeats'])} repeat(s)."
+        )
+    if teacher:
+        lines.append("The teacher was trained once and is in no strategy's figure.")
+    for result in results:
+        for failure in result["failures"]:
+            lines.append(
+                f"Failed, and charged: {result['strategy']}, tau {describe_point(failure['point'])}, "
+                f"seed {failure['seed']}: {failure['error']}"
+            )
+    abandoned = sum(result["cost"]["abandoned_uj"] for result in results)
+    if abandoned:
+        lines.append(
+            f"Spent on earlier runs that --fresh put aside, charged to no row: {significant(abandoned / 3.6e12)} kWh."
+        )
+    return lines
+
+
+def how_measured(cost: dict[str, Any]) -> str:
+    """In words, where the energy figures come from."""
+    parts = []
+    for hardware in cost["hardware"]:
+        cores = f"{hardware['cores']} cores"
+        if hardware["cpu_quality"] == "modelled":
+            parts.append(
+                f"CPU modelled ({hardware['cpu_model']}, {cores}: busy share x design power of {hardware['tdp_w']:g} W)"
+            )
+        else:
+            parts.append(f"CPU from its RAPL counter ({hardware['cpu_model']}, {cores})")
+        parts.append(f"memory modelled ({hardware['ram_w']:g} W)")
+        parts += [f"GPU {gpu['name']} ({gpu['quality']})" for gpu in hardware["gpus"]]
+    tail = " A modelled figure is busy time in joules, not a measurement." if cost["quality"] == "modelled" else ""
+    return f"Energy: {cost['quality'] or 'not measured'}. {'; '.join(parts)}.{tail}"
+
+
+def _plain_head() -> Any:
+    from rich.box import Box
+
+    # Only a rule under the head and above the teacher: it pastes well into a README.
+    return Box("    \n    \n -- \n    \n -- \n    \n    \n    \n", ascii=True)
+
+
+_PLAIN_HEAD = _plain_head()

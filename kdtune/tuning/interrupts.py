@@ -1,0 +1,66 @@
+"""Ctrl-C and SIGTERM, never lost: Ray's start swallows a KeyboardInterrupt now and then."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kdtune.errors import StudyInterrupted
+
+
+class Interrupts:
+    """Remembers whether the user asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._held = False
+
+    def check(self) -> None:
+        """Stop here if it was asked for.
+
+        Raises:
+            StudyInterrupted: It was.
+        """
+        if self.asked:
+            raise StudyInterrupted("interrupted")
+
+    def _on_sigint(self, *_: Any) -> None:
+        self.asked = True
+        if not self._held:
+            raise KeyboardInterrupt
+
+    def _on_sigterm(self, *_: Any) -> None:
+        # Whoever handles Ctrl-C at the moment (Tune does while trials run) handles this as well.
+        self.asked = True
+        signal.raise_signal(signal.SIGINT)
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let what is inside finish first: an import that is broken off leaves half a module behind.
+
+        Raises:
+            StudyInterrupted: At the end, if stopping was asked for.
+        """
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self.check()
+
+    @contextmanager
+    def watched(self) -> Iterator["Interrupts"]:
+        """Handle both signals inside; in a thread other than the main one, which gets none, do nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, self._on_sigint),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm),
+        }
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
