@@ -252,6 +252,7 @@ class _Run:
         session = Session(self._folder, cpus, gpus, address)
         try:
             session.start()
+            interrupts.renew()
             interrupts.check()
             self._work(session, interrupts)
         finally:

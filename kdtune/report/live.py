@@ -20,10 +20,17 @@ from kdtune.watch import Watcher
 class _Running:
     trial: Trial
     epochs: int
+    read_at_s: float
     epoch: int = 0
     val_accuracy: float | None = None
-    energy_uj: int | None = None
+    energy_uj: int = 0
     watts: float | None = None
+
+    def read(self, energy_uj: int, now_s: float) -> None:
+        """Take in what the trial has used so far."""
+        if energy_uj > self.energy_uj:
+            self.watts = (energy_uj - self.energy_uj) / 1e6 / (now_s - self.read_at_s)
+            self.energy_uj, self.read_at_s = energy_uj, now_s
 
 
 @dataclass
@@ -86,7 +93,6 @@ class _Display(Watcher):
         self._strategy = ""
         self._running: dict[str, _Running] = {}
         self._spent_uj: dict[str, int] = {}
-        self._energy_at_s = 0.0
         self._epochs = 0
 
     def started(self, study: Study, planned: dict[str, int]) -> None:
@@ -101,12 +107,13 @@ class _Display(Watcher):
         self._progress.planned[self._strategy] = trials
 
     def trial_started(self, trial: Trial) -> None:
-        self._progress.trial_started(time.monotonic())
-        self._running[trial.id] = _Running(trial, self._epochs)
+        now_s = time.monotonic()
+        self._progress.trial_started(now_s)
+        self._running[trial.id] = _Running(trial, self._epochs, now_s)
 
     def epoch_done(self, trial: Trial, epochs: int, metrics: dict[str, Any]) -> None:
-        running = self._running.setdefault(trial.id, _Running(trial, epochs))
-        running.epoch, running.val_accuracy = metrics["epoch"], metrics["val_accuracy"]
+        if running := self._running.get(trial.id):
+            running.epoch, running.val_accuracy = metrics["epoch"], metrics["val_accuracy"]
 
     def trial_ended(self, trial: Trial) -> None:
         self._running.pop(trial.id, None)
@@ -114,12 +121,8 @@ class _Display(Watcher):
 
     def energy(self, by_window: dict[str, int], charged_uj: int) -> None:
         now_s = time.monotonic()
-        elapsed_s, self._energy_at_s = now_s - self._energy_at_s, now_s
-        for running in self._running.values():
-            energy_uj = by_window.get(running.trial.window(running.trial.attempts))
-            if energy_uj is not None and running.energy_uj is not None and energy_uj > running.energy_uj:
-                running.watts = (energy_uj - running.energy_uj) / 1e6 / elapsed_s
-            running.energy_uj = energy_uj
+        for running in list(self._running.values()):
+            running.read(by_window.get(running.trial.window(running.trial.attempts), 0), now_s)
         self._spent_uj[self._strategy] = charged_uj
 
     def _spent_kwh(self) -> float:
@@ -157,9 +160,9 @@ class LiveTable(_Display):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._message = ""
-        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
+        self._message = "checking"
         self._began_s = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
 
     def started(self, study: Study, planned: dict[str, int]) -> None:
         super().started(study, planned)
@@ -197,6 +200,13 @@ class LiveTable(_Display):
         if not self._strategy or (self._message and not self._running):
             return Text(f"{self._message} ... ({elapsed})")
         done, planned = progress.ended.get(self._strategy, 0), progress.planned.get(self._strategy, 0)
+        head = Text(
+            f"{self._strategy}: {done}/{planned} trials, study {significant(self._spent_kwh())} kWh, "
+            f"{elapsed} gone, {progress.eta()}",
+            style="bold",
+        )
+        if not self._running:
+            return Group(head, Text("the chosen models meet the test set" if done >= planned else "starting workers"))
         table = Table(box=None, pad_edge=False)
         for name in ("trial", "tau", "seed", "epoch", "val. acc. %", "W", "kWh"):
             table.add_column(name, justify="left" if name in ("trial", "tau") else "right")
@@ -208,13 +218,8 @@ class LiveTable(_Display):
                 f"{running.epoch}/{running.epochs}",
                 percent(running.val_accuracy),
                 significant(running.watts),
-                significant(running.energy_uj / 3.6e12) if running.energy_uj else NOTHING,
+                significant(running.energy_uj / 3.6e12),
             )
-        head = Text(
-            f"{self._strategy}: {done}/{planned} trials, study {significant(self._spent_kwh())} kWh, "
-            f"{elapsed} gone, {progress.eta()}",
-            style="bold",
-        )
         return Group(head, table)
 
 

@@ -47,14 +47,20 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
         return parts, value.strip()  # a bare word, such as loss=dml
 
 
-def _override(table: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
+def _override(table: dict[str, Any], key: tuple[str, ...], value: Any, where: str) -> None:
+    """Put one value into a study's table, in place; nothing is changed where that is not possible."""
+    if key[0] == "search_space" and len(key) > 1 and isinstance(table.get("search_space"), str):
+        path = find(SEARCH_SPACES, table["search_space"], where, "search_space")
+        table["search_space"] = read_toml(path)
+    inside = table
     for depth, part in enumerate(key[:-1]):
-        table[part] = dict(table.get(part) or {}) if isinstance(table.get(part, {}), dict) else None
-        table = table[part]
-        if table is None:
+        child = inside.get(part, {})
+        if not isinstance(child, Mapping):
             parent = ".".join(key[: depth + 1])
             raise SpecError([Fault("--set", ".".join(key), f"{parent} is a value, not a table")])
-    table[key[-1]] = value
+        inside[part] = dict(child)
+        inside = inside[part]
+    inside[key[-1]] = value
 
 
 def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
@@ -209,7 +215,7 @@ def load_study(
     for text in overrides:
         try:
             key, value = parse_override(text)
-            _override(table, key, value)
+            _override(table, key, value, where)
             set_keys.add(".".join(key))
         except SpecError as error:
             faults += error.faults

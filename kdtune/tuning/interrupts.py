@@ -55,12 +55,16 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {
-            signal.SIGINT: signal.signal(signal.SIGINT, self._on_sigint),
-            signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm),
-        }
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
+            self.renew()
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def renew(self) -> None:
+        """Set the handlers again: ``ray.init`` puts its own for SIGTERM, which aborts the process."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._on_sigint)
+            signal.signal(signal.SIGTERM, self._on_sigterm)

@@ -1,0 +1,43 @@
+"""Where the time of the main job goes: the digits grid, against its trials trained one after the other in a loop."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import kdtune
+from benchmarks.record import keep
+from kdtune.distill.workbench import Workbench
+
+
+def run() -> None:
+    """One repeat of the digits grid through Ray Tune, and the same trainings in a bare loop on one core."""
+    study = kdtune.load_study("digits-hkd", repeats=1)
+    with tempfile.TemporaryDirectory() as folder:
+        kdtune.run_study(study, "fixed", out=Path(folder) / "warm")  # the teacher and the decoded data
+        began = time.perf_counter()
+        result = kdtune.run_study(study, "grid", out=folder).results[0]
+        study_s = time.perf_counter() - began
+    bench = Workbench(study, torch.device("cpu"), 1)
+    _ = bench.teacher
+    began = time.perf_counter()
+    for point in study.search_space.points():
+        distiller = bench.distiller(point, study.seed)
+        while not distiller.done:
+            distiller.train_epoch()
+    loop_s = time.perf_counter() - began
+    energy = result["cost"]["energy_uj"]
+    keep(
+        "study_time",
+        "python -m benchmarks study_time",
+        {
+            "trials": result["cost"]["trials"]["completed"],
+            "epochs": study.training.epochs,
+            "study_s": study_s,
+            "strategy_s": result["cost"]["wall_s"],
+            "bare_loop_on_one_core_s": loop_s,
+            "study_over_bare_loop": study_s / loop_s,
+            "energy_uj": energy,
+        },
+    )

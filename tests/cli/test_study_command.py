@@ -1,0 +1,192 @@
+"""The main job as a user runs it: processes of their own, real Ray, real training."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kdtune.energy.attribution import charge
+from kdtune.energy.ledger import read
+from tests.studies import SMALL, command, kdtune, outcome_of, results_of
+
+STRATEGIES = ["grid", "stochastic", "none"]
+ASKED = [argument for name in STRATEGIES for argument in ("--strategy", name)]
+STUDY = ["study", "digits-hkd", *ASKED, "--repeats", "2", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A study that nobody disturbed: its folder and the finished process."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    done = kdtune(*STUDY, "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    return place / "results" / "digits-hkd", done
+
+
+def test_json_has_every_strategy_and_nothing_else_is_on_standard_output(undisturbed):
+    results = results_of(undisturbed[1])
+    assert list(results) == STRATEGIES
+    assert {result["status"] for result in results.values()} == {"completed"}
+    assert [results[name]["cost"]["trials"]["completed"] for name in STRATEGIES] == [6, 2, 2]
+
+
+def test_the_table_names_every_strategy_the_teacher_and_how_energy_was_obtained(undisturbed):
+    shown = undisturbed[1].stderr
+    for words in [*STRATEGIES, "teacher (convnet_32)", "Energy: ", "GFLOPs (M)", "kWh", "g CO2", "training only"]:
+        assert words in shown
+    assert "Traceback" not in shown
+
+
+def test_buckets_sum_to_the_node_and_repeats_to_what_is_charged(undisturbed):
+    for result in results_of(undisturbed[1]).values():
+        cost = result["cost"]
+        energy = dict(cost["energy_uj"])
+        node = energy.pop("node_total")
+        assert sum(energy.values()) == node > 0
+        assert energy["trials"] > 0 and energy["evaluation"] > 0 and energy["orchestration"] > 0
+        charged = node - energy["other"] + sum(cost["shared_uj"].values())
+        assert sum(repeat["charged_uj"] for repeat in result["repeats"]) == charged
+        assert cost["charged_kwh"] == pytest.approx(charged / 3.6e12)
+
+
+def test_the_ledgers_of_a_command_leave_no_time_and_no_energy_out(undisturbed):
+    """Session, teacher and strategies follow each other without a gap: their sum is the node's own total."""
+    folder = undisturbed[0]
+    teacher = json.loads((folder / "grid" / "shared.json").read_text())["teacher"]["key"]
+    in_cache = Path(os.environ["KDTUNE_CACHE_DIR"]) / "teachers" / teacher / "ledger"
+    paths = [*folder.glob("*/ledger/*.jsonl"), *folder.glob("sessions/*/*.jsonl"), *in_cache.glob("*.jsonl")]
+    records = sorted((record for path in paths for record in read(path)), key=lambda record: record.counters.t_ns)
+    first, last = records[0], records[-1]
+    hardware = first.hardware
+    total = sum(charge(read(path)).node_uj for path in paths)
+
+    def so_far(record):
+        cpu = record.counters.busy_us * hardware.tdp_uw // (hardware.cores * 1_000_000)
+        return cpu + record.counters.t_ns * hardware.ram_uw // 1_000_000_000
+
+    if hardware.cpu_quality == "counter" or hardware.gpus:
+        pytest.skip("the sum by hand is that of the TDP model")
+    assert total == so_far(last) - so_far(first)
+
+
+def test_the_shared_session_is_billed_to_every_strategy_alike(undisturbed):
+    shared = [result["cost"]["shared_uj"]["session"] for result in results_of(undisturbed[1]).values()]
+    assert len(set(shared)) == 1 and shared[0] > 0
+
+
+def test_only_strategies_with_a_teacher_are_told_its_cost(undisturbed):
+    results = results_of(undisturbed[1])
+    assert results["grid"]["cost"]["teacher_kwh"] > 0
+    assert results["none"]["cost"]["teacher_kwh"] == 0
+    assert results["grid"]["cost"]["with_teacher_kwh"] > results["grid"]["cost"]["charged_kwh"]
+
+
+def test_the_folder_holds_what_the_design_promises(undisturbed):
+    folder = undisturbed[0]
+    assert (folder / "run.toml").is_file()
+    for name in STRATEGIES:
+        files = {path.name for path in (folder / name).iterdir()}
+        expected = {"study.toml", "ledger", "trials.jsonl", "epochs.jsonl", "result.json", "predictions.npz"}
+        assert expected | {"student.pt", "student-1.pt"} <= files
+        assert "checkpoints" not in files
+    with np.load(folder / "grid" / "predictions.npz") as predictions:
+        assert {key: value.shape for key, value in predictions.items()} == {"seed_0": (997,), "seed_1": (997,)}
+    weights = torch.load(folder / "grid" / "student.pt", weights_only=True)
+    assert weights["classifier.weight"].shape == (10, 4)
+
+
+def test_epoch_energies_sum_to_the_trials_bucket(undisturbed):
+    folder = undisturbed[0] / "grid"
+    lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+    assert len(lines) == 6 * 3
+    assert {line["epoch"] for line in lines} == {1, 2, 3}
+    result = json.loads((folder / "result.json").read_text())
+    assert sum(line["energy_uj"] or 0 for line in lines) == result["cost"]["energy_uj"]["trials"]
+
+
+def test_an_existing_result_is_refused_with_its_remedies(undisturbed):
+    folder = undisturbed[0]
+    before = (folder / "grid" / "result.json").read_bytes()
+    done = kdtune(*STUDY, cwd=folder.parents[1])
+    assert done.returncode == 2
+    for remedy in ("kdtune resume", "--out", "--fresh"):
+        assert remedy in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "grid" / "result.json").read_bytes() == before
+
+
+def test_another_study_is_not_mixed_into_the_folder(undisturbed):
+    done = kdtune(*STUDY, "--strategy", "fixed", "--set", "training.batch_size=16", cwd=undisturbed[0].parents[1])
+    assert done.returncode == 2
+    only_new = kdtune(
+        "study", "digits-hkd", "-s", "fixed", "--repeats", "2", *SMALL, "--set", "training.batch_size=16",
+        cwd=undisturbed[0].parents[1],
+    )  # fmt: skip
+    assert only_new.returncode == 2
+    assert "training" in only_new.stderr and "--out" in only_new.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["study", "digit-hkd"], ["digit-hkd", "digits-hkd"]),
+        (["study", "digits-hkd", "-s", "gird"], ["gird", "grid"]),
+        (["study", "digits-hkd", "--set", "training.epoch=3"], ["--set", "training.epoch", "epochs"]),
+        (["study", "digits-hkd", "--set", "alpha=7"], ["--set", "alpha", "7"]),
+        (["study", "digits-hkd", "--epochs", "0"], ["--epochs"]),
+        (["study", "digits-hkd", "--cpus-per-trial", "4096"], ["--cpus-per-trial", "4096"]),
+        (["study", "digits-hkd", "--country", "XXX"], ["--country", "XXX"]),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_nothing_behind(tmp_path, arguments, words):
+    done = kdtune(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def _wait_for(condition, timeout_s=100):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def _ctrl_c(process):
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to everybody in the foreground
+
+
+def _terminate(process):
+    process.terminate()
+
+
+@pytest.mark.parametrize("stop", [_ctrl_c, _terminate])
+def test_an_interrupted_study_says_so_and_resumes_to_the_same_outcome(tmp_path, undisturbed, stop):
+    log = tmp_path / "results" / "digits-hkd" / "grid" / "trials.jsonl"
+    started = subprocess.Popen(
+        command(*STUDY), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    _wait_for(lambda: log.exists() and '"completed"' in log.read_text())
+    stop(started)
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == 130, err
+    assert "kdtune resume" in out and "Traceback" not in err
+    interrupted = json.loads((log.parent / "result.json").read_text())
+    assert interrupted["status"] == "interrupted"
+    assert all(repeat["test"] is None for repeat in interrupted["repeats"])
+
+    done = kdtune("resume", "results/digits-hkd", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    resumed, expected = results_of(done), results_of(undisturbed[1])
+    assert {name: outcome_of(result) for name, result in resumed.items()} == {
+        name: outcome_of(result) for name, result in expected.items()
+    }
+    assert resumed["grid"]["cost"]["energy_uj"]["trials"] >= interrupted["cost"]["energy_uj"]["trials"]

@@ -1,0 +1,61 @@
+"""Real processes that use the CPU."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kdtune.energy.processes import snapshot
+
+BURN_FOREVER = "while True: pass"
+
+BURN = """
+    import sys, time
+    while time.process_time() < float(sys.argv[1]): pass
+    """
+
+
+def command(code: str, *args: str) -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", textwrap.dedent(code), *args]
+
+
+@contextmanager
+def python(code: str, *args: str) -> Iterator[subprocess.Popen]:
+    """A Python process that ends with the test at the latest."""
+    process = subprocess.Popen(command(code, *args), stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def foreign_burner() -> Iterator[int]:
+    """A busy process that has nothing to do with this one: its parent is gone already."""
+    shell = 'exec 3>&1; "$@" 3>&- >/dev/null & echo $!'
+    out = subprocess.run(["sh", "-c", shell, "sh", *command(BURN_FOREVER)], capture_output=True, text=True, check=True)
+    pid = int(out.stdout)
+    try:
+        wait_for(lambda: snapshot()[pid].parent != os.getpid())
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def wait_for_cpu(pid: int, us: int) -> None:
+    """Until a process has used so much more CPU time."""
+    start_us = snapshot()[pid].cpu_us
+    wait_for(lambda: snapshot()[pid].cpu_us - start_us >= us)

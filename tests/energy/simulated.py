@@ -1,0 +1,122 @@
+"""A node whose counters are moved by hand, and the records that its meter would write."""
+
+from collections.abc import Mapping
+
+from kdtune.energy.ledger import Record, Window
+from kdtune.energy.sensors import Counters, Hardware
+
+W = 1_000_000  # microwatts
+J = 1_000_000  # microjoules
+S = 1_000_000  # microseconds
+
+
+def two_cores(
+    tdp_uw: int = 8 * W,
+    ram_uw: int = 20 * W,
+    cores: int = 2,
+    rapl: Mapping[str, int] | None = None,
+    gpus: tuple[str, ...] = (),
+) -> Hardware:
+    """Two cores of 8 W together and 20 W of memory, unless told; with RAPL zones the TDP means nothing."""
+    return Hardware(
+        node="node",
+        cpu_model="a CPU",
+        cores=cores,
+        cpu_quality="counter" if rapl else "modelled",
+        tdp_uw=tdp_uw,
+        ram_uw=ram_uw,
+        rapl_range_uj=dict(rapl or {}),
+        gpus={uuid: "a GPU" for uuid in gpus},
+        gpu_quality=dict.fromkeys(gpus, "counter"),
+    )
+
+
+class Node:
+    """Counters begin far from 0, as on a machine that has been up for a while."""
+
+    def __init__(self, hardware: Hardware, boot: str = "boot-1") -> None:
+        self.hardware = hardware
+        self.records: list[Record] = []
+        self.boot = boot
+        self.t_ns = 5_000_000_000_123
+        self.busy_us = 700_000_011
+        self.study_us = 0
+        self.rapl_uj = {zone: limit // 2 for zone, limit in hardware.rapl_range_uj.items()}
+        self.gpu_mj = dict.fromkeys(hardware.gpus, 123_456_789)
+        self.windows: dict[str, tuple[Window, int]] = {}
+        self._lives = 0
+        self._seq = 0
+
+    def work(
+        self,
+        seconds: float,
+        windows: Mapping[str, float] | None = None,
+        *,
+        study: float = 0.0,
+        other: float = 0.0,
+        gpu_j: Mapping[str, float] | None = None,
+        rapl_j: Mapping[str, float] | None = None,
+    ) -> "Node":
+        """Let time pass in which windows, the rest of the study and others spend so many CPU seconds."""
+        in_windows = 0
+        for name, cpu_s in (windows or {}).items():
+            window, spent_us = self.windows[name]
+            self.windows[name] = window, spent_us + round(cpu_s * S)
+            in_windows += round(cpu_s * S)
+        self.t_ns += round(seconds * 1e9)
+        self.study_us += in_windows + round(study * S)
+        self.busy_us += in_windows + round(study * S) + round(other * S)
+        for uuid, joules in (gpu_j or {}).items():
+            self.gpu_mj[uuid] += round(joules * 1000)
+        for zone, joules in (rapl_j or {}).items():
+            self.rapl_uj[zone] = (self.rapl_uj[zone] + round(joules * J)) % self.hardware.rapl_range_uj[zone]
+        return self
+
+    def start(self) -> "Node":
+        """Another meter begins."""
+        self._lives += 1
+        self._seq = 0
+        self.windows = {}
+        return self._append("start", hardware=self.hardware)
+
+    def sample(self) -> "Node":
+        return self._append("sample")
+
+    def open(self, window: Window) -> "Node":
+        self.windows[window.id] = window, 0
+        return self._append("open", window=window)
+
+    def close(self, name: str) -> "Node":
+        self._append("close", window=self.windows[name][0], reason="done")
+        del self.windows[name]
+        return self
+
+    def stop(self) -> "Node":
+        return self._append("stop")
+
+    def reboot(self) -> "Node":
+        """The machine starts again: every counter begins anew, the energy counters too."""
+        self.boot += "+"
+        self.t_ns = 40_000_000_000
+        self.busy_us = 3_000_000
+        self.study_us = 0
+        self.windows = {}
+        self.rapl_uj = dict.fromkeys(self.rapl_uj, 0)
+        self.gpu_mj = dict.fromkeys(self.gpu_mj, 0)
+        return self
+
+    def counters(self) -> Counters:
+        return Counters(self.boot, self.t_ns, 1.5e9, self.busy_us, dict(self.rapl_uj), dict(self.gpu_mj))
+
+    def _append(self, kind, window=None, reason=None, hardware=None) -> "Node":
+        spent = {name: us for name, (_, us) in self.windows.items()}
+        meter = f"meter-{self._lives}"
+        self.records.append(
+            Record(kind, meter, self._seq, self.counters(), self.study_us, spent, window, reason, hardware)
+        )
+        self._seq += 1
+        return self
+
+
+def trial(name: str, cpus: float = 1, gpus: Mapping[str, float] | None = None, bucket: str = "trials") -> Window:
+    return Window(id=name, bucket=bucket, pid=1000, cpus=cpus, gpus=dict(gpus or {}))

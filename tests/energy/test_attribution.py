@@ -1,0 +1,441 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge, charge_all, split_integer
+from kdtune.energy.ledger import Record
+from kdtune.energy.sensors import Hardware
+
+from .simulated import J, Node, trial, two_cores
+
+# --- the law ---------------------------------------------------------------------------------------------------
+
+QUICK = settings(max_examples=150, deadline=None)
+
+SECONDS = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.sampled_from([1e-6, 1.0, 3600.0]))
+CPU_S = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.just(1e-6))
+
+
+@st.composite
+def hardwares(draw: st.DrawFn, rapl_uj: int | None = None) -> Hardware:
+    """Any node: RAPL of up to two zones or the TDP model, and up to three GPUs."""
+    limits = st.integers(10, 500 * J) if rapl_uj is None else st.just(rapl_uj)
+    zones = draw(st.dictionaries(st.sampled_from(["package-0", "package-1"]), limits, max_size=2))
+    return two_cores(
+        tdp_uw=draw(st.integers(0, 300_000_001)),
+        ram_uw=draw(st.integers(0, 50_000_001)),
+        cores=draw(st.integers(1, 7)),
+        rapl=zones,
+        gpus=("GPU-a", "GPU-b", "GPU-c")[: draw(st.integers(0, 3))],
+    )
+
+
+class Story:
+    """Lets hypothesis move a node at random."""
+
+    def __init__(self, draw: st.DrawFn, hardware: Hardware, *, rough: bool) -> None:
+        self.draw = draw
+        self.node = Node(hardware)
+        self.rough = rough  # counters that reset, wrap or are not read; study time that falls; meters that die
+        self.opened = 0
+        self.node.rapl_uj = {z: draw(st.integers(0, limit - 1)) for z, limit in hardware.rapl_range_uj.items()}
+
+    def pass_time(self) -> None:
+        draw, node = self.draw, self.node
+        node.work(
+            draw(SECONDS),
+            {name: draw(CPU_S) for name in node.windows},
+            study=draw(CPU_S),
+            other=draw(CPU_S),
+            gpu_j={uuid: draw(st.floats(0.0, 500.0)) for uuid in node.gpu_mj},
+            rapl_j={zone: draw(st.floats(0.0, 600.0 if self.rough else 1.0)) for zone in node.rapl_uj},
+        )
+        if self.rough:
+            # The processes' and the node's counters are not read at the same moment, nor in the same unit.
+            node.study_us += draw(st.integers(-3_000_000, 3_000_000))
+            node.busy_us += draw(st.integers(-20_000, 20_000))
+
+    def act(self) -> None:
+        actions = ["sample", "sample", "open", "open", "close", "pause"]
+        if self.rough:
+            actions += ["kill", "reboot", "gpu reset"]
+        node = self.node
+        match self.draw(st.sampled_from(actions)):
+            case "open" if len(node.windows) < 4:
+                self.opened += 1
+                shares = st.dictionaries(st.sampled_from(sorted(node.gpu_mj)), st.floats(1e-4, 1.0))
+                window = trial(
+                    f"trial/{self.opened}",
+                    cpus=self.draw(st.one_of(st.integers(0, 8), st.floats(0.0, 8.0))),
+                    gpus=self.draw(shares) if node.gpu_mj else {},
+                    bucket=self.draw(st.sampled_from(["trials", "evaluation"])),
+                )
+                node.open(window)
+            case "close" if node.windows:
+                node.close(self.draw(st.sampled_from(sorted(node.windows))))
+            case "pause":
+                node.stop()
+                self.pass_time()
+                node.start()
+            case "kill":
+                self.pass_time()
+                node.start()
+            case "reboot":
+                node.reboot().start()
+            case "gpu reset" if node.gpu_mj:
+                node.gpu_mj[self.draw(st.sampled_from(sorted(node.gpu_mj)))] = 0
+                node.sample()
+            case _:
+                node.sample()
+
+
+@st.composite
+def ledgers(draw: st.DrawFn, *, rough: bool) -> list[Record]:
+    # A smooth story is to stay below one wrap in all: its zones take at most 1 J a step.
+    story = Story(draw, draw(hardwares() if rough else hardwares(rapl_uj=100 * J)), rough=rough)
+    story.node.start()
+    for _ in range(draw(st.integers(0, 12))):
+        story.pass_time()
+        story.act()
+    story.pass_time()
+    story.node.stop()
+    return story.node.records
+
+
+def without_some_samples(draw: st.DrawFn, records: list[Record]) -> list[Record]:
+    return [r for r in records if r.kind != "sample" or draw(st.booleans())]
+
+
+def without_some_readings(draw: st.DrawFn, records: list[Record]) -> list[Record]:
+    kept = []
+    for record in records:
+        c = record.counters
+        unread = draw(st.sets(st.sampled_from(sorted(c.rapl_uj | c.gpu_mj) or ["none"]), max_size=2))
+        c = replace(
+            c,
+            rapl_uj={zone: uj for zone, uj in c.rapl_uj.items() if zone not in unread},
+            gpu_mj={uuid: mj for uuid, mj in c.gpu_mj.items() if uuid not in unread},
+        )
+        kept.append(replace(record, counters=c))
+    return kept
+
+
+def assert_the_law_holds(account: Account) -> None:
+    assert set(account.buckets) == set(BUCKETS)
+    figures = [*account.buckets.values(), *account.windows.values()]
+    figures += [account.node_uj, account.gap_uj, account.duration_ns, account.gpu_ns]
+    assert all(type(figure) is int and figure >= 0 for figure in figures)
+    assert sum(account.buckets.values()) == account.node_uj
+    assert sum(account.windows.values()) == account.buckets["trials"] + account.buckets["evaluation"]
+
+
+@QUICK
+@given(st.data())
+def test_buckets_sum_to_the_node_and_windows_to_their_buckets_whatever_happens(data):
+    records = data.draw(ledgers(rough=True))
+    if data.draw(st.booleans()):
+        records = without_some_samples(data.draw, records)
+    if data.draw(st.booleans()):
+        records = without_some_readings(data.draw, records)
+    assert_the_law_holds(charge(records))
+
+
+@QUICK
+@given(st.data())
+def test_the_law_holds_after_every_single_record(data):
+    ledger = OpenLedger()
+    for record in data.draw(ledgers(rough=True)):
+        ledger.add(record)
+        assert_the_law_holds(ledger.account)
+
+
+@QUICK
+@given(st.data())
+def test_what_the_node_used_does_not_depend_on_how_often_it_was_sampled(data):
+    records = data.draw(ledgers(rough=False))
+    fewer = without_some_samples(data.draw, records)
+    assert charge(fewer).node_uj == charge(records).node_uj
+    assert charge(fewer).duration_ns == charge(records).duration_ns
+
+
+@QUICK
+@given(ledgers(rough=False))
+def test_what_the_node_used_is_the_counters_difference_from_each_start_to_its_stop(records):
+    used = 0
+    for start in (r for r in records if r.kind == "start"):
+        hardware, a = start.hardware, start.counters
+        b = next(r.counters for r in records if r.kind == "stop" and r.counters.t_ns >= a.t_ns and r.meter == start.meter)
+        used += hardware.ram_uw * b.t_ns // 10**9 - hardware.ram_uw * a.t_ns // 10**9
+        used += sum(1000 * (b.gpu_mj[uuid] - a.gpu_mj[uuid]) for uuid in hardware.gpus)
+        if hardware.rapl_range_uj:
+            used += sum((b.rapl_uj[zone] - a.rapl_uj[zone]) % limit for zone, limit in hardware.rapl_range_uj.items())
+        else:
+            per_core = Fraction(hardware.tdp_uw, hardware.cores * 10**6)
+            used += int(b.busy_us * per_core) - int(a.busy_us * per_core)
+    assert charge(records).node_uj == used
+
+
+@QUICK
+@given(ledgers(rough=True), ledgers(rough=True))
+def test_the_law_holds_for_several_nodes_together(first, second):
+    second = [replace(r, window=r.window and replace(r.window, id="b" + r.window.id)) for r in second]
+    second = [replace(r, windows={"b" + name: us for name, us in r.windows.items()}) for r in second]
+    account = charge_all({"a": first, "b": second})
+    assert_the_law_holds(account)
+    assert account.node_uj == charge(first).node_uj + charge(second).node_uj
+    assert account.gap_uj == charge(first).gap_uj + charge(second).gap_uj
+
+
+# --- splitting -------------------------------------------------------------------------------------------------
+
+WEIGHTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 10**12), min_size=1, max_size=6)
+
+
+@given(st.integers(0, 10**18), WEIGHTS.filter(lambda weights: any(weights.values())))
+def test_a_split_is_exact_and_nobody_is_more_than_one_from_their_share(total, weights):
+    shares = split_integer(total, weights)
+    whole = sum(weights.values())
+    assert sum(shares.values()) == total
+    assert shares.keys() == weights.keys()
+    for key, weight in weights.items():
+        assert abs(shares[key] - Fraction(total * weight, whole)) < 1
+
+
+@given(st.integers(0, 10**18), WEIGHTS.filter(lambda weights: any(weights.values())))
+def test_who_has_no_weight_gets_nothing(total, weights):
+    shares = split_integer(total, weights)
+    assert all(shares[key] == 0 for key, weight in weights.items() if weight == 0)
+
+
+def test_what_cannot_be_halved_goes_to_the_first():
+    assert split_integer(7, {"a": 1, "b": 1}) == {"a": 4, "b": 3}
+
+
+def test_nothing_is_split_among_no_weights():
+    assert split_integer(0, {"a": 0, "b": 0}) == {"a": 0, "b": 0}
+
+
+def test_something_cannot_be_split_among_no_weights():
+    with pytest.raises(ValueError, match="5"):
+        split_integer(5, {"a": 0})
+
+
+# --- worked out by hand: two cores of 8 W together, 20 W of memory ---------------------------------------------
+
+
+def side_by_side() -> Account:
+    node = Node(two_cores()).start().open(trial("a")).open(trial("b"))
+    node.work(10, {"a": 10, "b": 10}).close("a").close("b").stop()
+    return charge(node.records)
+
+
+def one_after_the_other() -> Account:
+    node = Node(two_cores()).start()
+    node.open(trial("a")).work(10, {"a": 10}).close("a")
+    node.open(trial("b")).work(10, {"b": 10}).close("b").stop()
+    return charge(node.records)
+
+
+def test_two_trials_side_by_side_use_all_of_the_node():
+    account = side_by_side()
+    # 10 s x 8 W of CPU and 10 s x 20 W of memory, halved.
+    assert account.windows == {"a": 140 * J, "b": 140 * J}
+    assert account.buckets["idle"] == 0
+    assert account.node_uj == 280 * J
+
+
+def test_a_trial_costs_the_same_alone_as_beside_another_one():
+    account = one_after_the_other()
+    assert account.buckets["trials"] == side_by_side().buckets["trials"] == 280 * J
+    # The second core's memory, held by nobody for 20 s, is what running them one by one costs more.
+    assert account.buckets["idle"] == 200 * J
+
+
+def test_half_load_twice_costs_as_much_as_full_load_once():
+    slow = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(20, {"a": 10}).close("a").stop()
+    fast = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(10, {"a": 10}).close("a").stop()
+    assert charge(slow.records).windows["a"] == charge(fast.records).windows["a"] == 40 * J
+
+
+def test_a_gpu_that_a_window_holds_is_charged_to_it_alone():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start()
+    node.open(trial("a", gpus={"GPU-a": 1.0})).open(trial("b", gpus={"GPU-b": 1.0}))
+    node.work(1, {"a": 1, "b": 1}, gpu_j={"GPU-a": 300, "GPU-b": 50}).stop()
+    assert charge(node.records).windows == {"a": 300 * J, "b": 50 * J}
+
+
+def test_a_gpu_that_nobody_holds_is_idle():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start().open(trial("a", gpus={"GPU-a": 1}))
+    node.work(1, {"a": 1}, gpu_j={"GPU-b": 60}).stop()
+    account = charge(node.records)
+    assert account.buckets["idle"] == account.node_uj == 60 * J
+
+
+def test_windows_on_one_gpu_share_it_as_ray_allotted_it():
+    node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start()
+    node.open(trial("a", gpus={"GPU-a": 0.5})).open(trial("b", gpus={"GPU-a": 0.25}))
+    node.work(8, {"a": 1, "b": 1}, gpu_j={"GPU-a": 90}).stop()
+    account = charge(node.records)
+    assert account.windows == {"a": 60 * J, "b": 30 * J}
+    assert account.gpu_ns == 6_000_000_000
+
+
+def test_a_gpu_outside_the_pool_is_not_the_nodes():
+    node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0))
+    node.gpu_mj["GPU-x"] = 5
+    node.start().work(1, gpu_j={"GPU-x": 1000}).stop()
+    assert charge(node.records).node_uj == 0
+
+
+def test_a_gpu_whose_counter_starts_anew_is_not_charged_backwards():
+    node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start().work(1, gpu_j={"GPU-a": 10}).sample()
+    node.gpu_mj["GPU-a"] = 0
+    node.work(1).sample().work(1, gpu_j={"GPU-a": 7}).stop()
+    assert charge(node.records).node_uj == 17 * J
+
+
+def test_a_busy_process_of_somebody_else_goes_to_other():
+    node = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(10, {"a": 10}, other=5).stop()
+    account = charge(node.records)
+    assert account.windows == {"a": 40 * J}
+    assert account.buckets["other"] == 20 * J
+    assert account.charged_uj() == 40 * J
+
+
+def test_the_studys_own_processes_outside_windows_are_orchestration():
+    node = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(10, {"a": 4}, study=3, other=2).stop()
+    assert charge(node.records).buckets == {
+        "trials": 16 * J,
+        "evaluation": 0,
+        "orchestration": 12 * J,
+        "idle": 0,
+        "other": 8 * J,
+    }
+
+
+def test_memory_is_shared_by_the_cores_that_were_given():
+    node = Node(two_cores(cores=4)).start().open(trial("a", cpus=1)).open(trial("b", cpus=2)).work(10).stop()
+    account = charge(node.records)
+    assert account.windows == {"a": 50 * J, "b": 100 * J}
+    assert account.buckets["idle"] == 50 * J
+
+
+def test_a_node_given_away_more_than_once_has_no_idle_memory():
+    node = Node(two_cores()).start().open(trial("a", cpus=2)).open(trial("b", cpus=2)).work(10).stop()
+    account = charge(node.records)
+    assert account.windows == {"a": 100 * J, "b": 100 * J}
+    assert account.buckets["idle"] == 0
+
+
+def test_an_evaluation_has_a_bucket_of_its_own():
+    node = Node(two_cores(ram_uw=0)).start().open(trial("e", bucket="evaluation")).work(1, {"e": 1}).stop()
+    account = charge(node.records)
+    assert (account.buckets["evaluation"], account.buckets["trials"]) == (4 * J, 0)
+
+
+def test_a_closed_window_is_not_charged_any_more():
+    node = Node(two_cores()).start().open(trial("a")).work(1, {"a": 1}).close("a")
+    before = charge(node.records).windows["a"]
+    node.work(100, study=100).stop()
+    assert charge(node.records).windows["a"] == before == 14 * J
+
+
+def test_a_node_with_rapl_is_charged_what_rapl_counted():
+    node = Node(two_cores(ram_uw=0, rapl={"package-0": 1000 * J, "package-1": 1000 * J})).start().open(trial("a"))
+    node.work(10, {"a": 3}, other=1, rapl_j={"package-0": 30, "package-1": 10}).stop()
+    account = charge(node.records)
+    assert account.node_uj == 40 * J
+    assert account.windows == {"a": 30 * J}
+
+
+def test_a_rapl_counter_that_wrapped_is_put_right():
+    node = Node(two_cores(ram_uw=0, rapl={"package-0": 100 * J})).start()
+    before = node.rapl_uj["package-0"]
+    node.work(10, study=1, rapl_j={"package-0": 70}).stop()
+    assert node.rapl_uj["package-0"] < before
+    assert charge(node.records).node_uj == 70 * J
+
+
+def test_a_cpu_that_did_nothing_is_idle():
+    node = Node(two_cores(ram_uw=0, rapl={"package-0": 100 * J})).start().work(10, rapl_j={"package-0": 20}).stop()
+    assert charge(node.records).buckets["idle"] == 20 * J
+
+
+def test_dedicated_charges_all_but_others_and_shared_leaves_out_idle_too():
+    node = Node(two_cores()).start().open(trial("a")).work(10, {"a": 5}, study=2, other=1).stop()
+    account = charge(node.records)
+    # CPU: 20 + 8 + 4 J; memory: 100 J with the trial, 100 J idle.
+    assert account.charged_uj() == 228 * J
+    assert account.charged_uj(dedicated=False) == 128 * J
+
+
+def test_the_worst_source_gives_the_quality():
+    modelled, counted = Node(two_cores()).start().work(1).stop(), Node(two_cores(rapl={"p": J})).start().work(1).stop()
+    assert charge(counted.records).quality == "counter"
+    assert charge_all({"a": counted.records, "b": modelled.records}).quality == "modelled"
+
+
+def test_there_is_no_quality_before_anything_was_measured():
+    assert charge(Node(two_cores()).start().records).quality is None
+
+
+# --- meters that stop and meters that are killed ---------------------------------------------------------------
+
+
+def busy_node() -> Node:
+    """At 8 W of CPU and 20 W of memory for 4 s: 28 J a second."""
+    return Node(two_cores()).start().open(trial("a", cpus=2)).work(4, {"a": 8}).sample()
+
+
+def test_after_a_killed_meter_one_second_is_charged_and_the_rest_is_told():
+    node = busy_node()
+    node.work(100, other=100).start().work(1).stop()
+    account = charge(node.records)
+    # The gap: 100 s x 20 W and 100 busy seconds x 4 W = 2400 J, of which one second at 28 W.
+    assert account.buckets["orchestration"] == 28 * J
+    assert account.gap_uj == (2400 - 28) * J
+    assert account.node_uj == (112 + 28 + 20) * J
+    assert_the_law_holds(account)
+
+
+def test_a_gap_shorter_than_a_sampling_period_is_charged_whole():
+    node = busy_node().work(0.5).start().work(1).stop()
+    account = charge(node.records)
+    assert account.buckets["orchestration"] == 10 * J
+    assert account.gap_uj == 0
+
+
+def test_windows_of_a_killed_meter_are_not_charged_by_the_next_one():
+    node = busy_node().work(100, other=100).start().work(50, study=50).stop()
+    assert charge(node.records).windows == {"a": 112 * J}
+
+
+def test_nothing_is_charged_or_told_between_a_stop_and_a_start():
+    node = busy_node().stop().work(1000, study=900, other=900).start().work(1).stop()
+    account = charge(node.records)
+    assert account.node_uj == (112 + 20) * J
+    assert account.gap_uj == 0
+    assert account.duration_ns == 5_000_000_000
+
+
+def test_after_a_reboot_one_second_is_charged_since_the_counters_tell_nothing():
+    node = busy_node().reboot().start().work(2, study=1).stop()
+    account = charge(node.records)
+    assert account.node_uj == (112 + 28 + 40 + 4) * J
+    assert account.buckets["orchestration"] == (28 + 4) * J
+    assert account.gap_uj == 0
+
+
+def test_after_a_stop_and_a_reboot_nothing_is_charged_for_the_time_off():
+    node = busy_node().stop().reboot().start().work(2).stop()
+    assert charge(node.records).node_uj == (112 + 40) * J
+
+
+def test_the_next_meters_hardware_counts_from_its_start_on():
+    node = busy_node().stop()
+    node.hardware = two_cores(ram_uw=50_000_000)
+    node.start().work(2).stop()
+    assert charge(node.records).node_uj == (112 + 100) * J

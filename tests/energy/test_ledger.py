@@ -1,0 +1,181 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from kdtune.energy.attribution import charge
+from kdtune.energy.ledger import Record, read, read_folder, window_definitions, write
+from kdtune.energy.sensors import Counters
+from kdtune.errors import ResultsError
+
+from .simulated import Node, trial, two_cores
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    """Every kind of line, with RAPL and a GPU."""
+    node = Node(two_cores(rapl={"/sys/package-0": 10**9}, gpus=("GPU-a",))).start().work(1, study=0.5).sample()
+    node.open(trial("1a2b/1", cpus=0.5, gpus={"GPU-a": 0.5})).work(2, {"1a2b/1": 1.5}, gpu_j={"GPU-a": 3}).sample()
+    node.open(trial("evaluation-0/1", bucket="evaluation")).work(1, {"1a2b/1": 1, "evaluation-0/1": 0.25})
+    return node.close("1a2b/1").work(1, other=1).close("evaluation-0/1").stop().records
+
+
+@pytest.fixture
+def path(tmp_path, records):
+    path = tmp_path / "node.jsonl"
+    for record in records:
+        write(path, record)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["start", "sample", "open", "close", "stop"])
+def test_a_record_of_every_kind_comes_back_as_it_was_written(kind, tmp_path, records):
+    for record in (r for r in records if r.kind == kind):
+        path = tmp_path / f"{record.seq}.jsonl"
+        write(path, record)
+        assert read(path) == [record]
+
+
+def test_a_ledger_comes_back_as_it_was_written(path, records):
+    assert read(path) == records
+
+
+def test_a_line_is_there_as_soon_as_it_is_written(tmp_path, records):
+    path = tmp_path / "node.jsonl"
+    for count, record in enumerate(records, start=1):
+        write(path, record)
+        assert read(path) == records[:count]
+
+
+def test_a_file_that_does_not_exist_is_empty(tmp_path):
+    assert read(tmp_path / "node.jsonl") == []
+
+
+def test_every_line_twice_counts_once(path, records):
+    path.write_text("".join(line * 2 for line in path.read_text().splitlines(keepends=True)))
+    assert charge(read(path)) == charge(records)
+
+
+def test_a_file_appended_to_itself_counts_once(path, records):
+    path.write_text(path.read_text() * 2)
+    assert charge(read(path)) == charge(records)
+
+
+def test_lines_in_another_order_give_the_same_account(path, records):
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    assert charge(read(path)) == charge(records)
+
+
+@pytest.mark.parametrize("torn", ["{", '{"v":1,"kind":"sample"', '{"v":1,"kind":"sample","meter":"m","seq":99}'])
+def test_a_last_line_without_its_end_is_left_out(path, records, torn):
+    with path.open("a") as file:
+        file.write(torn)
+    assert read(path) == records
+
+
+def test_a_last_line_torn_anywhere_is_left_out(path, records):
+    whole = path.read_bytes()
+    last = len(whole) - whole.rindex(b"\n", 0, -1) - 1
+    for cut in range(1, last):
+        path.write_bytes(whole[:-cut])
+        assert read(path) == records[:-1]
+
+
+def test_what_is_written_after_a_torn_line_takes_its_place(path, records):
+    path.write_bytes(path.read_bytes()[:-20])
+    write(path, records[-1])
+    assert read(path) == records
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not json",
+        "",
+        "[1, 2]",
+        '"text"',
+        "{}",
+        '{"v":1,"kind":"sample","meter":"m","seq":3}',
+    ],
+)
+def test_a_damaged_line_is_an_error_with_file_and_number(path, damage):
+    lines = path.read_text().splitlines()
+    lines[2] = damage
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError) as error:
+        read(path)
+    assert str(path) in str(error.value)
+    assert "line 3" in str(error.value)
+
+
+def test_bytes_that_are_no_text_are_an_error_with_file_and_number(path):
+    lines = path.read_bytes().splitlines()
+    lines[3] = b'{"v":1,\xff\xfe'
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(ResultsError, match="line 4"):
+        read(path)
+
+
+@pytest.mark.parametrize("damage", [{"window": {"id": "x"}}, {"hardware": {"node": "n"}}, {"window": {"colour": 1}}])
+def test_a_line_whose_window_or_hardware_is_incomplete_is_an_error(path, damage):
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | damage)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError, match="line 2"):
+        read(path)
+
+
+def record_of(meter: str, seq: int, t_ns: int, boot: str = "boot") -> Record:
+    return Record("sample", meter, seq, Counters(boot, t_ns, 0.0, 0), 0)
+
+
+def test_records_of_two_meters_are_merged_in_the_order_of_time(tmp_path):
+    path = tmp_path / "node.jsonl"
+    for record in [record_of("a", 0, 10), record_of("a", 1, 30), record_of("b", 0, 20), record_of("b", 1, 40)]:
+        write(path, record)
+    assert [(r.meter, r.seq) for r in read(path)] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_records_of_one_moment_stay_in_the_order_in_which_they_were_written(tmp_path):
+    path = tmp_path / "node.jsonl"
+    for record in [record_of("z", 5, 10), record_of("a", 0, 10), record_of("m", 1, 10)]:
+        write(path, record)
+    assert [r.meter for r in read(path)] == ["z", "a", "m"]
+
+
+def test_an_earlier_boot_comes_first_though_its_clock_had_run_further(tmp_path):
+    path = tmp_path / "node.jsonl"
+    for record in [record_of("a", 0, 9_000, "first"), record_of("b", 0, 5, "second"), record_of("b", 1, 6, "second")]:
+        write(path, record)
+    assert [r.counters.boot_id for r in read(path)] == ["first", "second", "second"]
+
+
+def test_equal_numbers_of_different_meters_are_different_records(tmp_path):
+    path = tmp_path / "node.jsonl"
+    for record in [record_of("a", 0, 1), record_of("b", 0, 2), record_of("a", 0, 3, "another boot")]:
+        write(path, record)
+    assert len(read(path)) == 3
+
+
+def test_a_folder_is_read_by_node(tmp_path, records):
+    for node in ("one", "two"):
+        write(tmp_path / f"{node}.jsonl", records[0])
+    (tmp_path / "notes.txt").write_text("not a ledger")
+    assert read_folder(tmp_path) == {"one": [records[0]], "two": [records[0]]}
+
+
+def test_a_folder_that_does_not_exist_is_empty(tmp_path):
+    assert read_folder(tmp_path / "ledger") == {}
+
+
+def test_windows_are_defined_where_they_open(records):
+    windows = window_definitions(records)
+    assert list(windows) == ["1a2b/1", "evaluation-0/1"]
+    assert windows["1a2b/1"] == trial("1a2b/1", cpus=0.5, gpus={"GPU-a": 0.5})
+
+
+def test_a_line_holds_raw_counters_only(path, records):
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line, record in zip(lines, records, strict=True):
+        assert {key: line[key] for key in asdict(record.counters)} == asdict(record.counters)
+        assert set(line) <= {*asdict(record.counters), *"v kind meter seq study_us windows window reason hardware".split()}

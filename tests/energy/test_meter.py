@@ -1,0 +1,362 @@
+import json
+import os
+import threading
+import time
+from fractions import Fraction
+
+import pytest
+
+from kdtune.energy import ledger
+from kdtune.energy.attribution import charge
+from kdtune.energy.ledger import Record, Window
+from kdtune.energy.meter import Meter, append_stop
+from kdtune.energy.processes import identity_of, snapshot
+from kdtune.energy.sensors import Hardware, NodeSensors
+
+from .burners import BURN, BURN_FOREVER, foreign_burner, python, wait_for_cpu
+
+#: The CPU's ticks, the time between two readings, and a machine that others use too.
+ABOUT = 0.45
+
+TDP_UW = 8_000_000
+CORES = os.cpu_count() or 1
+
+
+@pytest.fixture(scope="module")
+def sensors() -> NodeSensors:
+    return NodeSensors()
+
+
+def node(ram_uw: int = 20_000_000) -> Hardware:
+    """This machine, modelled, so that what is expected does not depend on its sensors."""
+    return Hardware("here", "a CPU", CORES, "modelled", TDP_UW, ram_uw)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "ledger" / "here.jsonl"
+
+
+@pytest.fixture
+def meter(sensors, path) -> Meter:
+    meter = Meter(sensors, node())
+    meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+    return meter
+
+
+@pytest.fixture
+def cpu_meter(sensors, path) -> Meter:
+    """Counts CPU energy only."""
+    meter = Meter(sensors, node(ram_uw=0))
+    meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+    return meter
+
+
+def trial(name: str, pid: int | None = None, cpus: float = 1.0) -> Window:
+    return Window(name, "trials", pid or os.getpid(), cpus)
+
+
+def cpu_uj(cpu_s: float) -> float:
+    return cpu_s * TDP_UW / CORES
+
+
+def used_uj(hardware: Hardware, first: Record, last: Record) -> int:
+    """What the node used between two records, from the counters, worked out in another way than kdtune does."""
+    a, b = first.counters, last.counters
+    per_us = Fraction(hardware.tdp_uw, hardware.cores * 10**6)
+    ram = Fraction(hardware.ram_uw, 10**9)
+    return int(b.busy_us * per_us) - int(a.busy_us * per_us) + int(b.t_ns * ram) - int(a.t_ns * ram)
+
+
+# --- who is charged --------------------------------------------------------------------------------------------
+
+
+def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path):
+    with python("input()", "") as _, python(BURN_FOREVER) as long, python(BURN_FOREVER) as short:
+        cpu_meter.open(trial("long", long.pid))
+        wait_for_cpu(long.pid, 100_000)
+        cpu_meter.open(trial("short", short.pid))
+        wait_for_cpu(short.pid, 200_000)
+        cpu_meter.close("short", "done")
+        wait_for_cpu(long.pid, 100_000)
+        cpu_meter.close("long", "done")
+    records = ledger.read(path)
+    spent_us = {r.window.id: r.windows[r.window.id] for r in records if r.kind == "close"}
+    account = charge(records)
+    assert spent_us["short"] >= 200_000
+    assert spent_us["long"] > spent_us["short"]
+    for name, us in spent_us.items():
+        assert account.windows[name] == pytest.approx(cpu_uj(us / 1e6), rel=ABOUT)
+
+
+def test_the_ledger_holds_every_microjoule_that_the_sensors_counted(meter, path):
+    with python(BURN_FOREVER) as one, python(BURN_FOREVER) as two:
+        meter.open(trial("one", one.pid))
+        meter.sample()
+        meter.open(trial("two", two.pid))
+        wait_for_cpu(two.pid, 100_000)
+        meter.close("one", "done")
+        meter.sample()
+        meter.close("two", "done")
+    meter.switch(None)
+    records = ledger.read(path)
+    account = charge(records)
+    assert account.node_uj == used_uj(node(), records[0], records[-1]) > 0
+    assert sum(account.buckets.values()) == account.node_uj
+    assert sum(account.windows.values()) == account.buckets["trials"]
+    assert account.duration_ns == records[-1].counters.t_ns - records[0].counters.t_ns
+
+
+def test_a_child_of_a_windows_process_is_charged_to_the_window(cpu_meter, path):
+    spawn = """
+        import subprocess, sys, time
+        subprocess.run([sys.executable, "-I", "-S", "-c", sys.argv[1], "0.25"])
+        print("done", flush=True)
+        time.sleep(60)
+        """
+    burn = "import sys, time\nwhile time.process_time() < float(sys.argv[1]): pass"
+    with python(spawn, burn) as child:
+        cpu_meter.open(trial("a", child.pid))
+        child.stdout.readline()
+        assert cpu_meter.window_uj("a") == pytest.approx(cpu_uj(0.27), rel=ABOUT)
+
+
+def test_the_studys_processes_outside_windows_go_to_orchestration(cpu_meter, path):
+    with python(BURN, "0.3") as child:
+        child.wait()
+    cpu_meter.sample()
+    account = charge(ledger.read(path))
+    assert account.windows == {}
+    assert account.buckets["orchestration"] == pytest.approx(cpu_uj(0.33), rel=ABOUT)
+
+
+def test_what_a_process_did_before_its_window_opened_is_not_the_windows(cpu_meter, path):
+    with python(BURN_FOREVER) as child:
+        wait_for_cpu(child.pid, 200_000)
+        cpu_meter.open(trial("a", child.pid))
+        child.kill()
+        cpu_meter.close("a", "done")
+    assert charge(ledger.read(path)).windows.get("a", 0) < cpu_uj(0.1)
+
+
+def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
+    with foreign_burner() as stranger:
+        meter = Meter(sensors, node(ram_uw=0))
+        meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+        start_us = snapshot()[stranger].cpu_us
+        wait_for_cpu(stranger, 300_000)
+        meter.sample()
+        spent_s = (snapshot()[stranger].cpu_us - start_us) / 1e6
+    account = charge(ledger.read(path))
+    assert account.buckets["other"] >= (1 - ABOUT) * cpu_uj(spent_s)
+    assert account.charged_uj() < account.buckets["other"]
+
+
+def test_a_process_that_was_adopted_is_the_studys(sensors, path):
+    with foreign_burner() as stranger:
+        meter = Meter(sensors, node(ram_uw=0))
+        meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+        meter.adopt(identity_of(stranger))
+        wait_for_cpu(stranger, 300_000)
+        meter.sample()
+    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
+
+
+# --- windows ---------------------------------------------------------------------------------------------------
+
+
+def test_a_window_whose_process_was_killed_is_closed_with_the_reason_and_keeps_its_energy(meter, path):
+    with python(BURN_FOREVER) as child:
+        meter.open(trial("a", child.pid))
+        wait_for_cpu(child.pid, 150_000)
+        spent_uj = meter.window_uj("a")
+        child.kill()
+        child.wait()
+        meter.sample()
+    closing = ledger.read(path)[-1]
+    assert (closing.kind, closing.window.id, closing.reason) == ("close", "a", "its process died")
+    at_close_uj = charge(ledger.read(path)).windows["a"]
+    assert at_close_uj >= spent_uj > cpu_uj(0.1)
+    time.sleep(0.05)
+    meter.sample()
+    assert charge(ledger.read(path)).windows["a"] == at_close_uj
+
+
+def test_a_window_is_not_closed_while_its_process_lives(meter, path):
+    with python("import time; time.sleep(60)") as child:
+        meter.open(trial("a", child.pid))
+        meter.sample()
+        meter.sample()
+    assert not [r for r in ledger.read(path) if r.kind == "close"]
+
+
+def test_opening_a_window_again_changes_nothing(meter, path):
+    meter.open(trial("a"))
+    meter.open(trial("a", cpus=2.0))
+    meter.sample()
+    assert [r.window for r in ledger.read(path) if r.kind == "open"] == [trial("a")]
+
+
+def test_whoever_closes_a_window_first_is_right(meter, path):
+    meter.open(trial("a"))
+    meter.close("a", "done")
+    meter.close("a", "cleanup")
+    meter.close("never opened", "done")
+    assert [r.reason for r in ledger.read(path) if r.kind == "close"] == ["done"]
+
+
+def test_a_window_cannot_open_for_a_process_that_ended(meter, path):
+    with python("") as child:
+        child.wait()
+        with pytest.raises(ProcessLookupError):
+            meter.open(trial("a", child.pid))
+    meter.sample()
+    assert [r.kind for r in ledger.read(path)] == ["start", "sample"]
+
+
+def test_a_worker_used_again_has_a_window_for_each_trial(cpu_meter, path):
+    with python(BURN_FOREVER) as worker:
+        for name in ("a/1", "b/1"):
+            cpu_meter.open(trial(name, worker.pid))
+            wait_for_cpu(worker.pid, 100_000)
+            cpu_meter.close(name, "done")
+    closed = {r.window.id: r.windows for r in ledger.read(path) if r.kind == "close"}
+    assert closed["a/1"].keys() == {"a/1"}
+    assert 100_000 <= closed["b/1"]["b/1"] < 100_000 + closed["a/1"]["a/1"]
+
+
+# --- files -----------------------------------------------------------------------------------------------------
+
+
+def test_the_live_reading_is_what_the_file_says(meter, path):
+    meter.open(trial("a"))
+    assert meter.window_uj("a") > 0
+    windows, charged_uj = meter.reading()
+    account = charge(ledger.read(path))
+    assert (windows, charged_uj) == (account.windows, account.charged_uj())
+
+
+def test_switching_files_loses_nothing(meter, path, tmp_path):
+    files = [path, tmp_path / "second" / "here.jsonl", tmp_path / "third" / "here.jsonl"]
+    with python(BURN_FOREVER) as child:
+        for following in files[1:]:
+            meter.open(trial("a", child.pid))
+            wait_for_cpu(child.pid, 50_000)
+            meter.switch(following)
+    meter.sample()
+    parts = [ledger.read(file) for file in files]
+    for before, after in zip(parts, parts[1:], strict=False):
+        assert (before[-1].kind, after[0].kind) == ("stop", "start")
+        assert before[-1].counters == after[0].counters
+    assert sum(charge(part).node_uj for part in parts) == used_uj(node(), parts[0][0], parts[-1][-1]) > 0
+
+
+def test_switching_there_and_back_charges_each_moment_once(meter, path, tmp_path):
+    between = tmp_path / "between.jsonl"
+    for file in (between, path, between, path):
+        time.sleep(0.03)
+        meter.switch(file)
+    meter.sample()
+    ours = ledger.read(path)
+    total = charge(ours).node_uj + charge(ledger.read(between)).node_uj
+    assert total == used_uj(node(), ours[0], ours[-1])
+    assert charge(ours).gap_uj == 0
+
+
+def test_switching_closes_the_windows_of_the_file_that_ends(meter, path, tmp_path):
+    meter.open(trial("a"))
+    meter.switch(tmp_path / "next.jsonl")
+    assert [r.reason for r in ledger.read(path) if r.kind == "close"] == ["ledger closed"]
+    meter.open(trial("a"))
+    assert [r.kind for r in ledger.read(tmp_path / "next.jsonl")] == ["start", "open"]
+
+
+def test_nothing_is_written_before_the_beginning_and_after_the_end(sensors, tmp_path):
+    path = tmp_path / "here.jsonl"
+    meter = Meter(sensors, node())
+    meter.sample()
+    meter.open(trial("early"))
+    assert not path.exists()
+    meter.begin(path)
+    meter.switch(None)
+    ended = path.read_bytes()
+    meter.sample()
+    meter.open(trial("late"))
+    meter.close("late", "done")
+    assert path.read_bytes() == ended
+
+
+def test_a_ledger_ended_after_its_meter_has_gone_loses_nothing(meter, sensors, path):
+    meter.sample()
+    last = ledger.read(path)[-1]
+    with python(BURN, "0.2") as child:
+        child.wait()
+    append_stop(path, sensors, 200_000, last)
+    records = ledger.read(path)
+    assert records[-1].kind == "stop"
+    assert records[-1].meter != last.meter
+    assert charge(records).node_uj == used_uj(node(), records[0], records[-1])
+    assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.2)
+
+
+# --- where counting begins -------------------------------------------------------------------------------------
+
+
+def burn_here(cpu_s: float) -> None:
+    end = time.process_time() + cpu_s
+    while time.process_time() < end:
+        pass
+
+
+def test_counting_from_earlier_counters_includes_what_came_between(sensors, path):
+    since = sensors.read()
+    spent_us = snapshot()[os.getpid()].cpu_us
+    burn_here(0.25)
+    meter = Meter(sensors, node(ram_uw=0))
+    meter.begin(path, [identity_of(os.getpid())], since, spent_us)
+    meter.sample()
+    records = ledger.read(path)
+    assert records[0].counters == since
+    assert records[1].study_us - records[0].study_us == pytest.approx(270_000, abs=90_000)
+    assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
+
+
+@pytest.mark.xfail(strict=True, reason="meter.py: without since, the processes' time from birth joins the first interval")
+def test_counting_from_now_leaves_out_what_the_processes_spent_before(sensors, path):
+    burn_here(max(0.0, 0.5 - time.process_time()))
+    meter = Meter(sensors, node())
+    before = time.process_time()
+    meter.begin(path)
+    meter.sample()
+    first, second = ledger.read(path)
+    assert second.study_us - first.study_us <= (time.process_time() - before) * 1e6 + 100_000
+
+
+# --- several at once -------------------------------------------------------------------------------------------
+
+
+def test_many_threads_keep_the_file_valid(meter, path):
+    def work(thread: int) -> None:
+        for number in range(4):
+            name = f"{thread}-{number}/1"
+            meter.open(trial(name, cpus=0.25))
+            meter.sample()
+            meter.close(name, "done")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    meter.switch(None)
+
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["seq"] for line in lines] == list(range(len(lines)))
+    assert [line["t_ns"] for line in lines] == sorted(line["t_ns"] for line in lines)
+    assert sorted(line["window"]["id"] for line in lines if line["kind"] == "open") == sorted(
+        line["window"]["id"] for line in lines if line["kind"] == "close"
+    )
+    assert sum(line["kind"] == "open" for line in lines) == 16
+    account = charge(ledger.read(path))
+    assert sum(account.buckets.values()) == account.node_uj
+    assert sum(account.windows.values()) == account.buckets["trials"]

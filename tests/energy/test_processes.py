@@ -1,0 +1,230 @@
+import os
+import resource
+import signal
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdtune.energy.processes import CpuScope, Process, identity_of, snapshot
+
+from .burners import BURN, BURN_FOREVER, python, wait_for, wait_for_cpu
+
+#: /proc counts in hundredths of a second, of user and system time and for each process.
+TICKS_US = 80_000
+
+
+def me() -> CpuScope:
+    return CpuScope([identity_of(os.getpid())], snapshot())
+
+
+def used_us() -> float:
+    """CPU time of this process and its reaped children, from another source than /proc."""
+    mine, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime) * 1e6
+
+
+# --- real processes --------------------------------------------------------------------------------------------
+
+
+def test_a_busy_process_is_measured_as_the_system_accounts_it():
+    scope, before = me(), time.process_time()
+    while time.process_time() - before < 0.25:
+        pass
+    measured_us, spent_us = scope.update(snapshot()), (time.process_time() - before) * 1e6
+    assert measured_us == pytest.approx(spent_us, abs=TICKS_US)
+
+
+def test_a_sleeping_process_spends_nothing():
+    with python("import time; print('up', flush=True); time.sleep(60)") as child:
+        child.stdout.readline()
+        scope = CpuScope([identity_of(child.pid)], snapshot())
+        time.sleep(0.15)
+        assert scope.update(snapshot()) <= 20_000
+
+
+def test_a_child_that_ended_between_two_snapshots_still_counts():
+    scope, before_us = me(), used_us()
+    with python(BURN, "0.25") as child:
+        child.wait()
+    assert scope.update(snapshot()) >= 250_000 - TICKS_US
+    assert scope.update(snapshot()) == pytest.approx(used_us() - before_us, abs=TICKS_US)
+
+
+def test_a_child_counts_once_while_it_runs_and_after_it_was_reaped():
+    scope, before_us = me(), used_us()
+    with python(BURN + "\n    print('done', flush=True); time.sleep(60)", "0.25") as child:
+        child.stdout.readline()
+        running_us = scope.update(snapshot())
+        child.kill()
+        child.wait()
+    assert running_us >= 250_000 - TICKS_US
+    assert scope.update(snapshot()) == pytest.approx(used_us() - before_us, abs=TICKS_US)
+
+
+def test_a_grandchild_counts_while_it_runs():
+    spawn = """
+        import subprocess, sys
+        subprocess.run([sys.executable, "-I", "-S", "-c", sys.argv[1]])
+        """
+    scope = me()
+    with python(spawn, BURN_FOREVER) as child:
+        wait_for(lambda: grandchildren(child.pid))
+        [grandchild] = grandchildren(child.pid)
+        wait_for(lambda: scope.update(snapshot()) >= 150_000)
+        assert snapshot()[grandchild].cpu_us >= 100_000
+        os.kill(grandchild, signal.SIGKILL)
+
+
+def grandchildren(pid: int) -> list[int]:
+    return [process.pid for process in snapshot().values() if process.parent == pid]
+
+
+def test_a_process_counts_on_after_the_parent_that_started_it_died():
+    spawn = """
+        import subprocess, sys, time
+        orphan = subprocess.Popen([sys.executable, "-I", "-S", "-c", sys.argv[1]])
+        print(orphan.pid, flush=True)
+        time.sleep(60)
+        """
+    with python(spawn, BURN_FOREVER) as child:
+        orphan = int(child.stdout.readline())
+        try:
+            scope = CpuScope([identity_of(child.pid)], snapshot())
+            scope.update(snapshot())
+            child.kill()
+            child.wait()
+            at_death_us = scope.update(snapshot())
+            wait_for(lambda: scope.update(snapshot()) >= at_death_us + 150_000)
+        finally:
+            os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_process_of_somebody_else_does_not_count():
+    with python("import time; time.sleep(60)") as mine, python(BURN_FOREVER) as theirs:
+        scope = CpuScope([identity_of(mine.pid)], snapshot())
+        wait_for_cpu(theirs.pid, 200_000)
+        assert scope.update(snapshot()) <= TICKS_US
+
+
+def test_a_process_is_alive_until_it_was_reaped_or_killed():
+    with python("import time; time.sleep(60)") as child:
+        scope = CpuScope([identity_of(child.pid)], snapshot())
+        assert scope.alive(snapshot())
+        child.kill()
+        child.wait()
+        assert not scope.alive(snapshot())
+
+
+@pytest.mark.xfail(strict=True, reason="processes.py: the state of a process is not read, so a zombie counts as alive")
+def test_a_killed_process_that_nobody_has_reaped_is_not_alive():
+    with python("import time; time.sleep(60)") as child:
+        scope = CpuScope([identity_of(child.pid)], snapshot())
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not scope.alive(snapshot())
+
+
+def test_there_is_no_identity_of_a_process_that_ended():
+    with python("") as child:
+        child.wait()
+        with pytest.raises(ProcessLookupError, match=str(child.pid)):
+            identity_of(child.pid)
+
+
+def test_a_snapshot_knows_parents_and_identities():
+    with python("import time; time.sleep(60)") as child:
+        found = snapshot()[child.pid]
+        assert found.parent == os.getpid()
+        assert found.identity == identity_of(child.pid)
+
+
+def test_a_processs_name_cannot_confuse_its_figures():
+    rename = """
+        import time
+        open("/proc/self/comm", "w").write(") R 1 (x y")
+        print("renamed", flush=True)
+        time.sleep(60)
+        """
+    with python(rename) as child:
+        before = identity_of(child.pid)
+        child.stdout.readline()
+        assert identity_of(child.pid) == before
+        assert snapshot()[child.pid].parent == os.getpid()
+
+
+# --- worked out by hand ----------------------------------------------------------------------------------------
+
+
+def world(*processes: tuple[int, int, int, int]) -> dict[int, Process]:
+    """A snapshot of (pid, parent, started, cpu_us)."""
+    return {row[0]: Process(*row) for row in processes}
+
+
+def test_counting_begins_at_the_snapshot_given():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 700), (11, 10, 6, 300)))
+    assert scope.update(world((10, 1, 5, 750), (11, 10, 6, 310))) == 60
+
+
+def test_a_root_that_joins_brings_its_time_from_birth():
+    scope = CpuScope([], {})
+    scope.add_root((10, 5), world((10, 1, 5, 700)))
+    assert scope.total_us == 700
+
+
+def test_a_root_that_is_a_descendant_already_is_not_counted_twice():
+    processes = world((10, 1, 5, 0), (11, 10, 6, 300))
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    scope.add_root((11, 6), processes)
+    assert scope.total_us == 300
+
+
+def test_a_later_process_with_the_same_number_is_another_one():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 100)))
+    reused = world((10, 1, 900, 5_000))
+    assert scope.update(reused) == 0
+    assert not scope.alive(reused)
+
+
+def test_a_childs_number_that_was_used_again_is_another_one():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    scope.update(world((10, 1, 5, 0), (11, 10, 6, 40)))
+    assert scope.update(world((10, 1, 5, 40), (11, 1, 900, 9_000))) == 40
+
+
+def test_what_was_seen_of_a_process_stays_when_nobody_inherits_it():
+    scope = CpuScope([(10, 5), (20, 5)], world((10, 1, 5, 0), (20, 1, 5, 0)))
+    assert scope.update(world((10, 1, 5, 100), (20, 1, 5, 50))) == 150
+    assert scope.update(world((20, 1, 5, 50))) == 150
+    assert scope.update(world((20, 1, 5, 70))) == 170
+
+
+@pytest.mark.xfail(strict=True, reason="processes.py: what others gain while a process drops out is swallowed")
+def test_what_others_spent_while_a_process_dropped_out_counts_too():
+    scope = CpuScope([(10, 5), (20, 5)], world((10, 1, 5, 0), (20, 1, 5, 0)))
+    scope.update(world((10, 1, 5, 100), (20, 1, 5, 50)))
+    assert scope.update(world((20, 1, 5, 80))) == 180
+
+
+def test_any_living_root_keeps_a_scope_alive():
+    both = world((10, 1, 5, 0), (20, 1, 5, 0))
+    scope = CpuScope([(10, 5), (20, 5)], both)
+    assert scope.alive(world((20, 1, 5, 0)))
+    assert not scope.alive(world((30, 1, 5, 0)))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> dict[int, Process]:
+    pids = st.integers(1, 6)
+    return world(
+        *((pid, draw(pids), draw(st.integers(1, 2)), draw(st.integers(0, 1000))) for pid in draw(st.sets(pids)))
+    )
+
+
+@settings(deadline=None)
+@given(st.lists(worlds(), min_size=1, max_size=8), st.sets(st.tuples(st.integers(1, 6), st.integers(1, 2)), min_size=1))
+def test_the_counter_never_falls_whatever_comes_and_goes(snapshots, roots):
+    scope = CpuScope(roots, snapshots[0])
+    reached = [0] + [scope.update(processes) for processes in snapshots]
+    assert reached == sorted(reached)

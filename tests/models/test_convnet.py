@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from kdtune.energy.flops import macs
+from kdtune.models import MODELS
+
+# Parameters, layer by layer (no bias before a batch normalisation, which has a scale and a shift a channel):
+#   convnet_2_4_4: 9*1*2 + 2*2 + 9*2*4 + 2*4 + 9*4*4 + 2*4 + (4*10 + 10) = 18 + 4 + 72 + 8 + 144 + 8 + 50
+#   convnet_32:    9*1*32 + 2*32 + 2 * (9*32*32 + 2*32) + (32*10 + 10)   = 288 + 64 + 2 * 9280 + 330
+PARAMETERS = {"convnet_2_4_4": 304, "convnet_32": 19_242}
+
+# Multiply-adds of an 8x8 image: outputs of 8x8, 4x4 and 2x2 pixels, nine weights an input channel, and two a
+# number for each batch normalisation, as fvcore counts it.
+#   convnet_2_4_4: 64*2*9*1 + 16*4*9*2 + 4*4*9*4     = 1152 + 1152 + 576       convolutions
+#                  2 * (64*2 + 16*4 + 4*4)           = 416                      normalisations
+#                  4*10                              = 40                       linear
+#   convnet_32:    64*32*9*1 + 16*32*9*32 + 4*32*9*32 = 18432 + 147456 + 36864
+#                  2 * (64 + 16 + 4) * 32            = 5376
+#                  32*10                             = 320
+MACS = {"convnet_2_4_4": 3_336, "convnet_32": 208_448}
+
+
+def build(name):
+    torch.manual_seed(0)
+    return MODELS.load(name)(1, 10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_have_the_shape_of_batch_and_classes(name):
+    model = MODELS.load(name)(3, 7)
+    assert model(torch.zeros(5, 3, 8, 8)).shape == (5, 7)
+
+
+@pytest.mark.parametrize(("name", "count"), PARAMETERS.items())
+def test_the_number_of_parameters(name, count):
+    assert sum(parameter.numel() for parameter in build(name).parameters()) == count
+
+
+@pytest.mark.parametrize(("name", "count"), MACS.items())
+def test_the_number_of_multiply_adds(name, count):
+    assert macs(build(name), 1, 8, 8) == count
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_gets_a_gradient(name):
+    model = build(name)
+    torch.manual_seed(1)
+    torch.nn.functional.cross_entropy(model(torch.randn(16, 1, 8, 8)), torch.arange(16) % 10).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_image_is_judged_by_itself_in_inference_mode(name):
+    model = build(name).eval()
+    torch.manual_seed(1)
+    images = torch.randn(6, 1, 8, 8)
+    assert torch.allclose(model(images)[2:3], model(images[2:3]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_seed_decides_the_weights(name):
+    one, same = build(name), build(name)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))

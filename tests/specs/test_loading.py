@@ -1,0 +1,285 @@
+import copy
+import subprocess
+import sys
+
+import pytest
+import tomli_w
+
+from kdtune.errors import SpecError
+from kdtune.specs import SearchSpace, available, load_search_space, load_study
+from kdtune.specs.loading import parse_override, read_toml
+
+
+@pytest.fixture
+def table():
+    return read_toml(available("studies")["digits-hkd"])
+
+
+def faults(source, **arguments):
+    """Each fault as (where, key, problem)."""
+    with pytest.raises(SpecError) as caught:
+        load_study(source, **arguments)
+    return [(fault.where, fault.key, fault.problem) for fault in caught.value.faults]
+
+
+def test_a_study_is_loaded_by_name_path_and_table_alike(table):
+    path = available("studies")["digits-hkd"]
+    by_name = load_study("digits-hkd")
+    assert load_study(path) == by_name
+    assert load_study(str(path)) == by_name
+    assert load_study({**table, "name": "digits-hkd"}) == by_name
+
+
+def test_a_table_without_a_name_is_called_custom(table):
+    assert load_study(table).name == "custom"
+
+
+def test_a_file_without_a_name_is_called_as_the_file(table, tmp_path):
+    (tmp_path / "mine.toml").write_text(tomli_w.dumps(table))
+    assert load_study(tmp_path / "mine.toml").name == "mine"
+
+
+def test_a_loaded_study_loads_as_itself():
+    study = load_study("digits-hkd")
+    assert load_study(study) == study
+
+
+def test_a_study_written_to_toml_is_read_back_the_same(tmp_path):
+    study = load_study("digits-cmc", overrides=["training.weight_decay=0"])
+    frozen = tmp_path / "study.toml"
+    frozen.write_text(tomli_w.dumps(study.model_dump(mode="json", exclude_none=True)))
+    assert load_study(frozen) == study
+
+
+def test_what_a_frozen_study_tells_of_its_run_is_passed_over(table, tmp_path):
+    (tmp_path / "study.toml").write_text(tomli_w.dumps({**table, "name": "x", "resolved": {"precision": "float32"}}))
+    assert load_study(tmp_path / "study.toml").name == "x"
+
+
+def test_the_search_space_may_be_a_table_in_the_study(table):
+    study = load_study({**table, "search_space": {"tau": {"values": [2, 4]}}})
+    assert study.search_space.points() == [{"tau": 2}, {"tau": 4}]
+
+
+def test_a_search_space_is_loaded_from_a_path(tmp_path):
+    (tmp_path / "mine.toml").write_text("[tau]\nvalues = [3, 5]\n")
+    assert load_search_space(str(tmp_path / "mine.toml")).points() == [{"tau": 3}, {"tau": 5}]
+
+
+def test_a_loaded_search_space_loads_as_itself():
+    space = SearchSpace.model_validate({"tau": {"low": 4, "high": 4}})
+    assert load_search_space(space) is space
+
+
+def test_the_callers_table_is_left_alone(table):
+    before = copy.deepcopy(table)
+    load_study(table, overrides=["training.epochs=3", "strategies.random.trials=2"], repeats=1, seed=9, epochs=4)
+    assert table == before
+
+
+# What the command line changes
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("alpha=0.5", ("alpha",), 0.5),
+        ("training.epochs=20", ("training", "epochs"), 20),
+        ("training.milestones=[3, 6]", ("training", "milestones"), [3, 6]),
+        ("loss=dml", ("loss",), "dml"),
+        ('loss="dml"', ("loss",), "dml"),
+        ("description=a = b", ("description",), "a = b"),
+        ("description=", ("description",), ""),
+        (" alpha = 1 ", ("alpha",), 1),
+    ],
+)
+def test_an_override_is_read_as_toml_or_as_a_bare_word(text, key, value):
+    assert parse_override(text) == (key, value)
+
+
+@pytest.mark.parametrize("text", ["alpha", "=1", "training.=1", ".epochs=1", ""])
+def test_an_override_without_key_or_value_is_refused(text):
+    with pytest.raises(SpecError, match="KEY=VALUE"):
+        parse_override(text)
+
+
+def test_overrides_replace_what_the_file_says():
+    study = load_study("digits-hkd", overrides=["alpha=0.5", "training.batch_size=64", "loss=dml"])
+    assert (study.alpha, study.training.batch_size, study.loss) == (0.5, 64, "dml")
+
+
+def test_the_last_override_wins():
+    assert load_study("digits-hkd", overrides=["alpha=0.5", "alpha=0.25"]).alpha == 0.25
+
+
+def test_an_override_leaves_its_neighbours():
+    before = load_study("digits-hkd")
+    after = load_study("digits-hkd", overrides=["training.batch_size=64"])
+    assert after.training == before.training.model_copy(update={"batch_size": 64})
+
+
+def test_an_override_may_name_another_search_space():
+    assert load_study("digits-hkd", overrides=["search_space=tau-1-20"]).search_space.points()[0] == {"tau": 1}
+
+
+def test_an_override_reaches_a_strategys_options():
+    assert load_study("digits-hkd", overrides=["strategies.random.trials=3"]).strategies["random"] == {"trials": 3}
+
+
+def test_a_faulty_override_is_blamed_and_not_the_file():
+    assert faults("digits-hkd", overrides=["alpha=2"]) == [("--set", "alpha", "should be less than or equal to 1, got 2")]
+
+
+def test_an_override_with_a_typo_is_told_what_was_meant():
+    assert faults("digits-hkd", overrides=["training.epoch=3"]) == [
+        ("--set", "training.epoch", "unknown key; did you mean 'epochs'?")
+    ]
+
+
+def test_an_override_below_a_value_is_one_fault():
+    (fault,) = faults("digits-hkd", overrides=["training.epochs.x=3"])
+    assert fault == ("--set", "training.epochs.x", "training.epochs is a value, not a table")
+
+
+def test_repeats_and_seed_replace_the_studys():
+    assert load_study("digits-hkd", repeats=2, seed=5).seeds() == [5, 6]
+
+
+def test_epochs_scale_the_students_milestones_and_leave_the_teacher():
+    before, after = load_study("digits-hkd"), load_study("digits-hkd", epochs=10)
+    assert (after.training.epochs, after.training.milestones) == (10, (4, 6, 8))
+    assert after.teacher_training == before.teacher_training
+
+
+@pytest.mark.parametrize("flag", ["epochs", "repeats"])
+def test_a_flag_below_one_is_named(flag):
+    assert (f"--{flag}", "", "has to be at least 1, got 0") in faults("digits-hkd", **{flag: 0})
+
+
+def test_the_limit_on_epochs_holds_for_the_flag_too():
+    assert faults("digits-hkd", epochs=100_001)
+
+
+# Faults
+
+
+def test_every_fault_is_told_at_once(table):
+    table.update(dataset="digit", loss="hdk", alpha=2, surprise=1, search_space="tau-2-2")
+    table["training"]["epochs"] = 0
+    table["strategies"]["random"]["trails"] = 3
+    del table["student"]
+    assert {key for _, key, _ in faults(table)} == {
+        "dataset",
+        "loss",
+        "alpha",
+        "surprise",
+        "search_space",
+        "training.epochs",
+        "strategies.random.trails",
+        "student",
+    }
+
+
+def test_a_fault_names_its_file(table, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(tomli_w.dumps({**table, "alpha": 2}))
+    assert faults(path) == [(str(path), "alpha", "should be less than or equal to 1, got 2")]
+
+
+def test_a_fault_in_a_search_space_file_names_that_file(table, tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text("[tau]\nlow = 2\nhigh = 20\nstp = 1\n")
+    assert faults({**table, "search_space": str(path)}) == [(str(path), "tau.stp", "unknown key; did you mean 'step'?")]
+
+
+@pytest.mark.parametrize(
+    ("key", "typo", "meant"),
+    [
+        ("dataset", "digit", "digits"),
+        ("teacher", "convnet32", "convnet_32"),
+        ("student", "convnet_2_4", "convnet_2_4_4"),
+        ("loss", "hdk", "hkd"),
+    ],
+)
+def test_a_name_with_a_typo_is_told_what_was_meant(table, key, typo, meant):
+    ((_, where, problem),) = faults({**table, key: typo})
+    assert where == key
+    assert problem.endswith(f"did you mean {meant!r}?")
+
+
+def test_an_unknown_key_is_told_what_was_meant(table):
+    assert faults({**table, "repeat": 3}) == [("study", "repeat", "unknown key; did you mean 'repeats'?")]
+
+
+@pytest.mark.parametrize("word", ["interval", "floats", "constrained"])
+def test_an_unknown_key_is_named_whatever_it_begins_with(table, word):
+    ((_, key, _),) = faults({**table, word: 1})
+    assert key == word
+
+
+@pytest.mark.parametrize("where", ["training", "strategies.random", "search_space.tau"])
+def test_an_unknown_key_in_a_table_is_named_whatever_it_begins_with(table, where):
+    ((_, key, problem),) = faults({**table, "search_space": {"tau": {"values": [2]}}}, overrides=[f"{where}.interval=1"])
+    assert key == f"{where}.interval"
+    assert problem.startswith("unknown key")
+
+
+def test_an_unknown_strategy_is_told_what_was_meant(table):
+    assert faults({**table, "strategies": {"grdi": {}}}) == [
+        ("study", "strategies.grdi", "unknown strategy 'grdi'; did you mean 'grid'?")
+    ]
+
+
+def test_a_study_without_strategies_is_told_how_to_list_one(table):
+    ((_, key, problem),) = faults({**table, "strategies": {}})
+    assert key == "strategies"
+    assert "[strategies.stochastic]" in problem
+
+
+def test_a_dimension_that_cannot_be_searched_is_told_what_was_meant(table):
+    ((_, key, problem),) = faults({**table, "search_space": {"tua": {"low": 2, "high": 3}}})
+    assert key == "search_space.tua"
+    assert "did you mean 'tau'?" in problem
+
+
+def test_a_search_space_without_tau_is_refused(table):
+    ((_, key, problem),) = faults({**table, "search_space": {"alpha": {"values": [0.5, 1]}}})
+    assert key == "search_space"
+    assert "[tau]" in problem
+
+
+@pytest.mark.parametrize("value", [3, ["tau-2-20"], True])
+def test_a_search_space_of_another_kind_is_refused(table, value):
+    ((_, key, _),) = faults({**table, "search_space": value})
+    assert key == "search_space"
+
+
+@pytest.mark.parametrize("key", ["dataset", "loss", "training", "strategies"])
+def test_a_value_of_the_wrong_kind_is_a_fault_and_no_crash(table, key):
+    del table["alpha"]
+    assert key in {where for _, where, _ in faults({**table, key: ["x"]})}
+
+
+def test_a_file_that_is_no_toml_is_told_where_it_breaks(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text('name = "x"\nalpha = = 1\n')
+    ((where, _, problem),) = faults(path)
+    assert where == str(path)
+    assert "line 2" in problem
+
+
+def test_a_file_that_is_no_text_is_a_fault(tmp_path):
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert faults(path)[0][2].startswith("cannot be read")
+
+
+def test_loading_and_planning_import_neither_torch_nor_ray():
+    # So that --help and a typo are answered at once.
+    code = (
+        "import sys; from kdtune.specs import load_study; from kdtune.distill.recipe import trial_id;"
+        "trial_id(load_study('digits-hkd'), {'tau': 4}, 0);"
+        "print(sorted({'torch', 'ray', 'sklearn', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

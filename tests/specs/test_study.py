@@ -1,0 +1,126 @@
+import pytest
+from pydantic import ValidationError
+
+from kdtune.specs import Study, Training
+
+TRAINING = {"epochs": 10, "batch_size": 32, "learning_rate": 0.1}
+
+
+def study(**changes):
+    table = {
+        "name": "small",
+        "dataset": "digits",
+        "teacher": "convnet_32",
+        "student": "convnet_2_4_4",
+        "loss": "hkd",
+        "search_space": {"tau": {"low": 2, "high": 20, "step": 1}},
+        "training": TRAINING,
+        "teacher_training": TRAINING,
+        "strategies": {"grid": {}},
+    }
+    return Study.model_validate({**table, **changes})
+
+
+@pytest.mark.parametrize(("loss", "alpha"), [("hkd", 0.95), ("cmc", 1.0), ("dml", 1.0), ("ce", 0.0)])
+def test_alpha_is_the_papers_unless_given(loss, alpha):
+    assert study(loss=loss).alpha == alpha
+
+
+def test_a_given_alpha_wins():
+    assert study(loss="hkd", alpha=0.5).alpha == 0.5
+
+
+def test_each_repeat_has_the_next_seed():
+    assert study(seed=7, repeats=3).seeds() == [7, 8, 9]
+
+
+def test_a_tenth_is_held_out_unless_the_study_says_so():
+    assert study().validation == 0.1
+
+
+def test_a_whole_number_of_validation_images_is_a_count():
+    validation = study(validation=400).validation
+    assert validation == 400
+    assert isinstance(validation, int)
+
+
+@pytest.mark.parametrize("validation", [0, 0.0, -1, 1.5, -0.1])
+def test_a_validation_part_that_cannot_be_is_refused(validation):
+    with pytest.raises(ValidationError):
+        study(validation=validation)
+
+
+def test_holding_everything_out_is_not_taken_for_holding_one_image_out():
+    with pytest.raises(ValidationError):
+        study(validation=1.0)
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "x" * 101])
+def test_a_name_that_is_no_folder_name_is_refused(name):
+    with pytest.raises(ValidationError):
+        study(name=name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"alpha": 1.1},
+        {"alpha": -0.1},
+        {"repeats": 0},
+        {"seed": -1},
+        {"seed": 2**31},
+        {"split_seed": -1},
+        {"task": "detection"},
+        {"surprise": 1},
+    ],
+)
+def test_values_out_of_range_and_unknown_keys_are_refused(changes):
+    with pytest.raises(ValidationError):
+        study(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+        {"momentum": 1},
+        {"weight_decay": -1e-4},
+        {"milestones": [0]},
+        {"gamma": 0},
+        {"gamma": 1.5},
+        {"warmup_epochs": -1},
+        {"optimizer": "adamw"},
+        {"lr": 0.1},
+    ],
+)
+def test_a_training_that_cannot_be_is_refused(changes):
+    with pytest.raises(ValidationError):
+        Training.model_validate({**TRAINING, **changes})
+
+
+def test_an_endless_learning_rate_is_refused():
+    with pytest.raises(ValidationError):
+        Training.model_validate({**TRAINING, "learning_rate": float("inf")})
+
+
+def test_milestones_and_warmup_move_in_proportion_to_the_epochs():
+    long = Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(30, 60, 80), warmup_epochs=10)
+    short = long.scaled_to(20)
+    assert (short.epochs, short.milestones, short.warmup_epochs) == (20, (6, 12, 16), 2)
+
+
+def test_a_milestone_never_falls_before_the_first_epoch_ends():
+    assert Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(30,)).scaled_to(1).milestones == (1,)
+
+
+def test_scaling_leaves_the_rest_of_the_recipe():
+    long = Training(epochs=100, batch_size=128, learning_rate=0.3, momentum=0.8, weight_decay=5e-4, gamma=0.1)
+    assert long.scaled_to(10) == long.model_copy(update={"epochs": 10})
+
+
+def test_a_study_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        study().alpha = 0.5

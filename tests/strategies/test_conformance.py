@@ -1,0 +1,176 @@
+"""What every strategy keeps to, whatever its name."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from kdtune.distill.recipe import student_recipe
+from kdtune.errors import SpecError
+from kdtune.specs import SearchSpace, load_study
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import Outcome, Strategy
+
+FINITE = {
+    "steps": {"tau": {"low": 2, "high": 20, "step": 1}},
+    "logarithmic": {"tau": {"low": 2, "high": 20, "step": 1, "log": True}},
+    "listed": {"tau": {"values": [4, 1, 9.5]}},
+    "one point": {"tau": {"low": 4, "high": 4}},
+    "two dimensions": {"tau": {"values": [2, 4, 8]}, "alpha": {"low": 0.5, "high": 1.0, "step": 0.25}},
+}
+INFINITE = {
+    "interval": {"tau": {"low": 2, "high": 20}},
+    "logarithmic interval": {"tau": {"low": 2, "high": 20, "log": True}},
+    "half an interval": {"tau": {"values": [2, 4]}, "learning_rate": {"low": 1e-3, "high": 1.0, "log": True}},
+}
+
+#: Proposes a value of its own whatever the space is.
+IGNORES_THE_SPACE = {"fixed"}
+
+
+def make(name, space, seed=0):
+    """A strategy with its default options."""
+    kind = STRATEGIES.load(name)
+    return kind(SearchSpace.model_validate(space), kind.Options(), seed)
+
+
+def serves(name, space):
+    try:
+        make(name, space)
+    except SpecError:
+        return False
+    return True
+
+
+#: A finite space has to be served by all, an infinite one may be refused.
+CASES = [pytest.param(n, s, id=f"{n}-{label}") for n in STRATEGIES for label, s in FINITE.items()]
+CASES += [pytest.param(n, s, id=f"{n}-{label}") for n in STRATEGIES for label, s in INFINITE.items() if serves(n, s)]
+
+every_strategy = pytest.mark.parametrize("name", list(STRATEGIES))
+every_finite_space = pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
+every_case = pytest.mark.parametrize(("name", "space"), CASES)
+
+
+def succeeded(point):
+    return Outcome(point, val_accuracy=0.5, val_loss=1.0)
+
+
+def failed(point):
+    return Outcome(point, val_accuracy=None, val_loss=None)
+
+
+def rounds(strategy, outcome=succeeded):
+    """Every round until the first empty one."""
+    asked = []
+    while points := strategy.ask():
+        asked.append(points)
+        strategy.tell([outcome(point) for point in points])
+        assert len(asked) < 1000, "never comes to an end"
+    return asked
+
+
+def proposed(strategy, outcome=succeeded):
+    return [point for points in rounds(strategy, outcome) for point in points]
+
+
+@every_strategy
+def test_it_follows_the_protocol(name):
+    assert issubclass(STRATEGIES.load(name), Strategy)
+
+
+@every_case
+def test_it_proposes_something_and_then_ends(name, space):
+    strategy = make(name, space)
+    assert proposed(strategy)
+    assert strategy.ask() == []
+    assert strategy.ask() == []
+
+
+@every_case
+def test_the_same_seed_proposes_the_same(name, space):
+    first = rounds(make(name, space, seed=3))
+    random.seed(1)
+    np.random.seed(1)
+    assert rounds(make(name, space, seed=3)) == first
+
+
+@every_strategy
+def test_it_leaves_the_global_generators_alone(name):
+    random.seed(1)
+    np.random.seed(1)
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    proposed(make(name, FINITE["logarithmic"]))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+@every_case
+def test_points_lie_in_the_space(name, space):
+    strategy = make(name, space)
+    for point in proposed(strategy):
+        for key in set(point) & set(space) if name not in IGNORES_THE_SPACE else ():
+            dimension = strategy.space[key]
+            low, high = dimension.bounds
+            assert low <= point[key] <= high
+            assert not dimension.is_finite or point[key] in dimension.points()
+
+
+@every_case
+def test_every_point_is_a_training(name, space):
+    study = load_study("digits-hkd").model_copy(update={"search_space": SearchSpace.model_validate(space)})
+    for point in proposed(make(name, space)):
+        recipe = student_recipe(study, point)
+        if recipe.needs_teacher:
+            assert recipe.tau_space == study.search_space["tau"] if recipe.tau is None else recipe.tau > 0
+
+
+@every_case
+def test_points_survive_being_written_down(name, space):
+    points = proposed(make(name, space))
+    assert json.loads(json.dumps(points, allow_nan=False)) == points
+
+
+@every_strategy
+@every_finite_space
+def test_no_point_of_a_finite_space_is_proposed_twice(name, space):
+    points = [json.dumps(point, sort_keys=True) for point in proposed(make(name, space))]
+    assert len(set(points)) == len(points)
+
+
+@every_strategy
+@pytest.mark.parametrize("seed", range(3))
+def test_it_goes_on_when_trainings_fail(name, seed):
+    strategy = make(name, FINITE["steps"], seed)
+    assert proposed(strategy, failed)
+    assert strategy.ask() == []
+
+
+@every_strategy
+def test_it_takes_a_round_of_which_some_failed(name):
+    def mixed(point):
+        return failed(point) if point.get("tau", 0) % 2 else succeeded(point)
+
+    strategy = make(name, FINITE["steps"])
+    assert proposed(strategy, mixed)
+    assert strategy.ask() == []
+
+
+@every_strategy
+def test_a_strategy_that_does_not_judge_epochs_stops_no_trial(name):
+    strategy = make(name, FINITE["steps"])
+    if strategy.judges_epochs:
+        pytest.skip("judges epochs")
+    assert all(strategy.report(point, 1, 0.0) is True for point in strategy.ask())
+
+
+@every_strategy
+def test_an_unknown_option_is_refused(name):
+    with pytest.raises(ValidationError):
+        STRATEGIES.load(name).Options(no_such_option=1)
+
+
+@every_strategy
+def test_an_unknown_option_in_a_study_is_named(name):
+    with pytest.raises(SpecError, match=rf"strategies\.{name}\.no_such_option: unknown key"):
+        load_study("digits-hkd", overrides=[f"strategies.{name}.no_such_option=1"])

@@ -1,0 +1,63 @@
+"""A study that is over in seconds, and how tests run it as a user would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+#: Three temperatures, three epochs: enough for everything that a study does.
+SMALL = [
+    "--set",
+    "search_space.tau.low=2",
+    "--set",
+    "search_space.tau.high=10",
+    "--set",
+    "search_space.tau.step=4",
+    "--epochs",
+    "3",
+]
+
+
+def small_study(**changes: Any) -> dict[str, Any]:
+    """The digits study with three points and three epochs, as a table."""
+    training = {"epochs": 3, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}
+    return {
+        "name": "small",
+        "dataset": "digits",
+        "teacher": "convnet_32",
+        "student": "convnet_2_4_4",
+        "loss": "hkd",
+        "search_space": {"tau": {"values": [2, 6, 10]}},
+        "validation": 400,
+        "repeats": 2,
+        "training": training,
+        "teacher_training": training,
+        "strategies": {"grid": {}, "stochastic": {}, "none": {}},
+        **changes,
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    """``kdtune`` with arguments, in the Python that runs the tests."""
+    return [sys.executable, "-m", "kdtune", *arguments]
+
+
+def kdtune(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``kdtune`` in a process of its own and wait for it."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
+    )
+
+
+def results_of(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    """The ``--json`` results of a run, by strategy; standard output holds nothing else."""
+    return {result["strategy"]: result for result in json.loads(done.stdout)["results"]}
+
+
+def outcome_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What of a result does not depend on the machine's speed: everything but energy."""
+    repeats = [{key: value for key, value in repeat.items() if key != "charged_uj"} for repeat in result["repeats"]]
+    flops = {key: result["cost"][key] for key in ("gflops_millions", "training_flops")}
+    return {**{key: result[key] for key in ("status", "summary", "failures")}, "repeats": repeats, **flops}

@@ -1,0 +1,128 @@
+import json
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdtune.files import append_line, read_lines, replaced_atomically, write_json
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
+FEW = settings(max_examples=25)  # each line is forced to the disk
+
+
+def appended(path, records):
+    for record in records:
+        append_line(path, record)
+    return path
+
+
+@FEW
+@given(st.lists(RECORDS, max_size=5))
+def test_what_was_appended_is_read_back_in_order(records):
+    with TemporaryDirectory() as folder:
+        assert read_lines(appended(Path(folder) / "log.jsonl", records)) == records
+
+
+def test_a_missing_file_has_no_lines(tmp_path):
+    assert read_lines(tmp_path / "absent.jsonl") == []
+
+
+def test_an_empty_file_has_no_lines(tmp_path):
+    (tmp_path / "log.jsonl").touch()
+    assert read_lines(tmp_path / "log.jsonl") == []
+
+
+@FEW
+@given(RECORDS, st.data())
+def test_a_torn_last_line_is_left_out(record, data):
+    with TemporaryDirectory() as folder:
+        path = appended(Path(folder) / "log.jsonl", [{"n": 1}])
+        whole = path.stat().st_size
+        content = appended(path, [record]).read_bytes()
+        path.write_bytes(content[: data.draw(st.integers(whole, len(content) - 1))])
+        assert read_lines(path) == [{"n": 1}]
+
+
+@FEW
+@given(RECORDS, st.data())
+def test_the_next_append_cuts_a_torn_last_line_off(record, data):
+    with TemporaryDirectory() as folder:
+        path = appended(Path(folder) / "log.jsonl", [{"n": 1}])
+        whole = path.stat().st_size
+        content = appended(path, [record]).read_bytes()
+        path.write_bytes(content[: data.draw(st.integers(whole, len(content) - 1))])
+        assert read_lines(appended(path, [{"n": 2}])) == [{"n": 1}, {"n": 2}]
+
+
+def test_a_torn_first_line_is_cut_off_too(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n":')
+    assert read_lines(path) == []
+    assert read_lines(appended(path, [{"n": 1}])) == [{"n": 1}]
+
+
+@pytest.mark.parametrize("damage", [b'{"n":', b"", b"\x00\x00\x00", b"\xff\xfe", b"[2]", b"3"])
+def test_a_damaged_line_in_the_middle_is_named_by_file_and_number(tmp_path, damage):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n":1}\n' + damage + b'\n{"n":3}\n')
+    with pytest.raises(ValueError, match=r"log\.jsonl, line 2: damaged"):
+        read_lines(path)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_what_json_cannot_say_is_refused_and_leaves_the_log_as_it_was(tmp_path, number):
+    path = appended(tmp_path / "log.jsonl", [{"n": 1}])
+    with pytest.raises(ValueError):
+        append_line(path, {"n": number})
+    assert read_lines(path) == [{"n": 1}]
+
+
+def test_a_replaced_file_has_the_new_content_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with replaced_atomically(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with replaced_atomically(path) as file:
+        file.write(b"ne")
+        file.flush()
+        assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_the_old_file_stays_when_writing_fails(tmp_path, sync):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="half way"), replaced_atomically(path, sync=sync) as file:
+        file.write(b"ne")
+        raise RuntimeError("half way")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_file_appears_when_the_first_writing_fails(tmp_path):
+    with pytest.raises(RuntimeError), replaced_atomically(tmp_path / "file"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_json_document_is_read_back(tmp_path):
+    write_json(tmp_path / "a.json", {"é": [1, 2.5, None]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"é": [1, 2.5, None]}
+
+
+def test_a_document_that_json_cannot_say_leaves_the_old_one(tmp_path):
+    write_json(tmp_path / "a.json", {"n": 1})
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"n": math.nan})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"n": 1}

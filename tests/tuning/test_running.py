@@ -1,0 +1,98 @@
+"""Studies through Ray, in this process."""
+
+import json
+
+import pytest
+import ray
+
+import kdtune
+from kdtune.results.trials import TrialLog
+from kdtune.watch import Watcher
+from tests.studies import outcome_of, small_study
+
+pytestmark = pytest.mark.study
+
+
+@pytest.fixture(scope="module")
+def running_ray():
+    """A Ray that is there before kdtune, as in somebody's pipeline."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
+    study = small_study(strategies={"grid": {}, "stochastic": {}})
+    alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
+    together = kdtune.run_study(study, out=tmp_path / "together", max_concurrent=2)
+    assert ray.is_initialized()
+    assert [outcome_of(result) for result in alone.results] == [outcome_of(result) for result in together.results]
+    for name in ("grid", "stochastic"):
+        weights = [(tmp_path / place / "small" / name / "student.pt") for place in ("alone", "together")]
+        first, second = (kdtune_weights(path) for path in weights)
+        assert first == second
+    logs = [(tmp_path / place / "small" / "grid" / "ledger") for place in ("alone", "together")]
+    assert [_most_at_once(folder) for folder in logs] == [1, 2]
+
+
+def kdtune_weights(path):
+    import torch
+
+    return {name: value.tolist() for name, value in torch.load(path, weights_only=True).items()}
+
+
+def _most_at_once(ledger):
+    lines = [json.loads(line) for path in ledger.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return max(len(line.get("windows", {})) for line in lines if line["kind"] == "open")
+
+
+def test_a_trial_that_fails_is_recorded_and_charged_and_the_rest_goes_on(running_ray, tmp_path):
+    space = {"tau": {"values": [4]}, "learning_rate": {"values": [0.05, 1e30]}}
+    study = small_study(search_space=space, strategies={"grid": {}}, repeats=1)
+    result = kdtune.run_study(study, out=tmp_path).results[0]
+    assert result["status"] == "completed"
+    assert result["cost"]["trials"] == {"completed": 1, "pruned": 0, "failed": 1, "interrupted": 0}
+    assert result["repeats"][0]["chosen"] == {"tau": 4, "learning_rate": 0.05}
+    assert "DivergedError" in result["failures"][0]["error"] and "epoch 1" in result["failures"][0]["error"]
+    log = TrialLog.read(tmp_path / "small" / "grid" / "trials.jsonl")
+    failed = next(trial for trial in log.trials.values() if trial.status == "failed")
+    ledger = (tmp_path / "small" / "grid" / "ledger").glob("*.jsonl")
+    assert any(f'"{failed.window(1)}"' in path.read_text() for path in ledger)
+
+
+def test_a_strategy_whose_every_trial_fails_is_incomplete(running_ray, tmp_path):
+    study = small_study(strategies={"fixed": {}}, repeats=1)
+    study["training"] = {**study["training"], "learning_rate": 1e30}
+    outcome = kdtune.run_study(study, out=tmp_path)
+    assert outcome.exit_code == 1
+    assert outcome.results[0]["status"] == "incomplete"
+    assert outcome.results[0]["summary"]["test_accuracy_mean"] is None
+
+
+class _Listening(Watcher):
+    def __init__(self):
+        self.ended_trials, self.epochs, self.energies = [], [], []
+
+    def trial_ended(self, trial):
+        self.ended_trials.append(trial.id)
+
+    def epoch_done(self, trial, epochs, metrics):
+        self.epochs.append((trial.id, metrics["epoch"]))
+
+    def energy(self, by_window, charged_uj):
+        self.energies.append(charged_uj)
+
+
+def test_a_watcher_hears_of_every_trial_and_of_energy(running_ray, tmp_path, capfd):
+    watcher = _Listening()
+    kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path, watcher=watcher)
+    assert len(watcher.ended_trials) == 3
+    assert {epoch for _, epoch in watcher.epochs} >= {3}
+    assert watcher.energies and watcher.energies == sorted(watcher.energies)
+    assert capfd.readouterr().out == ""
+
+
+def test_more_than_the_cluster_has_is_refused_instead_of_waiting(running_ray, tmp_path):
+    with pytest.raises(kdtune.KdtuneError, match="--gpus-per-trial 8"):
+        kdtune.run_study(small_study(), out=tmp_path, gpus_per_trial=8)
+    assert not (tmp_path / "small").exists()
