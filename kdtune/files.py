@@ -9,6 +9,17 @@ from typing import IO, Any
 
 
 @contextmanager
+def replaced_by(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the body ends well, and goes away when not."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """Write a file under another name and put it in place only when it is complete.
 
@@ -16,16 +27,11 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
         path: The file to create or replace.
         sync: Force it to the disk first, so that not even a power cut leaves a half-written file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced_by(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -36,7 +36,7 @@ class Watcher:
     def energy(self, by_window: dict[str, int], charged_uj: int) -> None:
         """Energy so far in microjoules: of each attempt, and what the strategy is charged."""
 
-    def strategy_ended(self, name: str, status: str) -> None:
+    def strategy_ended(self, name: str) -> None:
         """A strategy is done, or was stopped."""
 
     def ended(self) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kdtune.paths import cache_dir
 from kdtune.files import replaced_atomically
+from kdtune.paths import cache_dir
 
 #: Raised when the way a data set is decoded changes, so that an older decoded copy is not used.
 FORMAT = 1

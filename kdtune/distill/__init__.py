@@ -9,5 +9,7 @@ LOSSES.add(
 LOSSES.add(
     "cmc", "kdtune.distill.losses:cmc", "mean squared difference of the logits, each divided by tau", needs_teacher=True
 )
-LOSSES.add("dml", "kdtune.distill.losses:dml", "KL of the softened outputs without the tau^2 weight", needs_teacher=True)
+LOSSES.add(
+    "dml", "kdtune.distill.losses:dml", "KL of the softened outputs without the tau^2 weight", needs_teacher=True
+)
 LOSSES.add("ce", "kdtune.distill.losses:ce", "cross-entropy with the labels alone, no teacher", needs_teacher=False)

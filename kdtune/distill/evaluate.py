@@ -1,6 +1,7 @@
 """How good a network is on images that it was not trained on."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
@@ -58,7 +59,7 @@ def classification_metrics(predictions: torch.Tensor, labels: torch.Tensor, num_
     """
     from torchmetrics.functional import classification as metrics
 
-    macro = {"num_classes": num_classes, "average": "macro"}
+    macro: dict[str, Any] = {"num_classes": num_classes, "average": "macro"}
     confusion = metrics.multiclass_confusion_matrix(predictions, labels, num_classes=num_classes)
     values = {
         "accuracy": metrics.multiclass_accuracy(predictions, labels, num_classes=num_classes, average="micro"),

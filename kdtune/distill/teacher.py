@@ -42,7 +42,9 @@ def load_teacher(model: torch.nn.Module, study: Study, threads: int, device: tor
     try:
         model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     except FileNotFoundError:
-        raise KdtuneError(f"the teacher {study.teacher} of {study.name} has not been trained: {path} is missing") from None
+        raise KdtuneError(
+            f"the teacher {study.teacher} of {study.name} has not been trained: {path} is missing"
+        ) from None
     except Exception as error:
         raise KdtuneError(f"{path}: not a readable teacher ({error}); delete its folder to train it again") from None
 

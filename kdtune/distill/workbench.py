@@ -25,7 +25,9 @@ def pick_device(gpus: float) -> torch.device:
     if gpus <= 0:
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise KdtuneError("a GPU was assigned, but this torch cannot use it; see 'kdtune doctor', or give --gpus-per-trial 0")
+        raise KdtuneError(
+            "a GPU was assigned, but this torch cannot use it; see 'kdtune doctor', or give --gpus-per-trial 0"
+        )
     return torch.device("cuda", 0)
 
 

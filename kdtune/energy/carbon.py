@@ -42,7 +42,9 @@ class Carbon:
 
 
 #: carbontracker's EU-28 average of 2017 and its PUE: what PLOS ONE 2023, e0285668, used.
-PAPER = Carbon(pue=1.67, intensity_g_per_kwh=294.2060978, source="EU-28 average of 2017, as in the paper", preset="paper")
+PAPER = Carbon(
+    pue=1.67, intensity_g_per_kwh=294.2060978, source="EU-28 average of 2017, as in the paper", preset="paper"
+)
 
 
 def car_km(co2_g: float) -> float:

@@ -145,9 +145,7 @@ class PlainLines(_Display):
     def trial_ended(self, trial: Trial) -> None:
         super().trial_ended(trial)
         progress = self._progress
-        outcome = (
-            f"validation {percent(trial.val_accuracy)} %" if trial.val_accuracy is not None else f"{trial.error}"
-        )
+        outcome = f"validation {percent(trial.val_accuracy)} %" if trial.val_accuracy is not None else f"{trial.error}"
         self._print(
             f"{self._strategy} {progress.ended[self._strategy]}/{progress.planned[self._strategy]}: "
             f"tau {describe_point(trial.point)}, seed {trial.seed}, {trial.epochs} epochs, {trial.status}, {outcome}; "
@@ -173,15 +171,14 @@ class LiveTable(_Display):
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
         self._message = (
-            f"training the teacher: epoch {metrics['epoch']}/{epochs}, "
-            f"validation {percent(metrics['val_accuracy'])} %"
+            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(metrics['val_accuracy'])} %"
         )
 
     def strategy_started(self, name: str, trials: int) -> None:
         super().strategy_started(name, trials)
         self._message = ""
 
-    def strategy_ended(self, name: str, status: str) -> None:
+    def strategy_ended(self, name: str) -> None:
         progress = self._progress
         self._console.print(
             f"{name}: {progress.ended.get(name, 0)} trial(s) ended, "

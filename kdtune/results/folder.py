@@ -178,7 +178,9 @@ class StudyFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise ResultsError(f"{self.path}: cannot be written ({error.strerror}); choose another with --out DIR") from None
+            raise ResultsError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another with --out DIR"
+            ) from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -75,7 +75,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
     shared = read_shared(folder)
     shared_uj = {"session": sum(s["charged_uj"] for s in shared["sessions"].values()), "teacher_logits": 0}
     charged_by_repeat = _charge_repeats(study, log, account, sum(shared_uj.values()))
-    repeats = []
+    repeats: list[dict[str, Any]] = []
     for repeat, seed in enumerate(study.seeds()):
         evaluation = log.evaluations.get(repeat)
         chosen = log.trials[evaluation["trial_id"]] if evaluation else best(log.of_repeat(repeat))
@@ -210,7 +210,6 @@ def _describe(hardware: Hardware) -> dict[str, Any]:
         "tdp_w": hardware.tdp_uw / 1e6,
         "ram_w": hardware.ram_uw / 1e6,
         "gpus": [
-            {"uuid": uuid, "name": name, "quality": hardware.gpu_quality[uuid]}
-            for uuid, name in hardware.gpus.items()
+            {"uuid": uuid, "name": name, "quality": hardware.gpu_quality[uuid]} for uuid, name in hardware.gpus.items()
         ],
     }

@@ -88,7 +88,11 @@ def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix
     """
     faults = []
     for item in error.errors():
-        location = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith(("constrained", "int", "float")))]
+        location = [
+            part
+            for part in item["loc"]
+            if not (isinstance(part, str) and part.startswith(("constrained", "int", "float")))
+        ]
         key = ".".join(filter(None, [prefix, *map(str, location)]))
         given = item.get("input")
         if item["type"] == "extra_forbidden":
@@ -206,7 +210,9 @@ def load_study(
 
     faults: list[Fault] = []
     flags = {"--epochs": epochs, "--repeats": repeats}
-    faults += [Fault(flag, "", f"has to be at least 1, got {n}") for flag, n in flags.items() if n is not None and n < 1]
+    faults += [
+        Fault(flag, "", f"has to be at least 1, got {n}") for flag, n in flags.items() if n is not None and n < 1
+    ]
     if repeats is not None:
         table["repeats"] = repeats
     if seed is not None:

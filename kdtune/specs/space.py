@@ -1,6 +1,7 @@
 """Search spaces: the values that every strategy chooses from."""
 
 import math
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -111,7 +112,7 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
                 raise ValueError(f"{name} has to lie in [{least}, {'...' if greatest is None else greatest}]")
         return self
 
-    def __iter__(self):  # type: ignore[no-untyped-def, override]
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override] # of names, as a mapping's
         return iter(self.root)
 
     def __getitem__(self, name: str) -> Dimension:

@@ -5,6 +5,7 @@ from kdtune.registry import Registry
 STRATEGIES = Registry("strategy")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
+STRATEGIES.add("optuna", "kdtune.strategies.optuna:Optuna", "Optuna's TPE, in rounds of a frozen size")
 STRATEGIES.add(
     "stochastic", "kdtune.strategies.stochastic:Stochastic", "no search: one training, each batch draws its tau"
 )

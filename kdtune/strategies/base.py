@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -67,6 +68,9 @@ class Strategy:
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn what became of the round that was asked for last, in the order of its points."""
+
+    def export(self, folder: Path) -> None:
+        """Leave in the strategy's results folder what other tools can read; nothing by default."""
 
     def report(self, point: Point, epoch: int, val_accuracy: float) -> bool:
         """Judge a running trial after an epoch (counted from 1): go on (True) or stop it early (False).

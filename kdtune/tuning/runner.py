@@ -79,7 +79,9 @@ class StrategyRun:
                 self.log.stopped("interrupted")
                 raise StudyInterrupted("interrupted") from None
             finally:
-                self.watcher.strategy_ended(self.folder.path.name, self.log.status or "ended")
+                for strategy in self._strategies:
+                    strategy.export(self.folder.path)
+                self.watcher.strategy_ended(self.folder.path.name)
             self._drop_checkpoints()
             complete = len(self.log.evaluations) == self.study.repeats
             self.log.stopped("completed" if complete else "incomplete")
@@ -296,7 +298,9 @@ def run_job(resources: Any, function: Any, *args: Any, poll: Any = None) -> Any:
     Raises:
         KdtuneError: The function raised one, or its worker died.
     """
-    reference = ray.remote(function).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0).remote(*args)
+    reference = (
+        ray.remote(function).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0).remote(*args)
+    )
     try:
         while not ray.wait([reference], timeout=0.5)[0]:
             if poll:

@@ -27,8 +27,8 @@ class PlanSearcher(Searcher):
         self._plan = plan
         self._config = config
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The config of the next trial; None while a round has to end first."""
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial's config; None while a round has to end first; ``Searcher.FINISHED`` when nothing is left."""
         match self._plan.next():
             case Next.DONE:
                 return Searcher.FINISHED

@@ -99,10 +99,8 @@ class DistillTrainable(tune.Trainable):
         """
         self._open()
         until_s = time.monotonic() + self._slice_s
-        if self._distiller.done:  # resumed after its last epoch, whose report was lost
-            reports = [self._report(self._distiller.last_metrics())]
-        else:
-            reports = [self._epoch()]
+        # A training resumed after its last epoch, whose report was lost, has only that to tell.
+        reports = [self._report(self._distiller.last_metrics()) if self._distiller.done else self._epoch()]
         while not self._distiller.done and time.monotonic() < until_s:
             reports.append(self._epoch())
         return {**reports[-1], "epochs": reports, "done": self._distiller.done}

@@ -37,12 +37,15 @@ def python(code: str, *args: str) -> Iterator[subprocess.Popen]:
 
 @contextmanager
 def foreign_burner() -> Iterator[int]:
-    """A busy process that has nothing to do with this one: its parent is gone already."""
-    shell = 'exec 3>&1; "$@" 3>&- >/dev/null & echo $!'
-    out = subprocess.run(["sh", "-c", shell, "sh", *command(BURN_FOREVER)], capture_output=True, text=True, check=True)
-    pid = int(out.stdout)
+    """A busy process that has nothing to do with this one: its parent is gone already. Ends by itself in time."""
+    between = """
+        import subprocess, sys
+        nothing = subprocess.DEVNULL
+        print(subprocess.Popen(sys.argv[1:], stdin=nothing, stdout=nothing, stderr=nothing).pid)
+        """
+    started = subprocess.run(command(between, *command(BURN, "20")), stdout=subprocess.PIPE, text=True, check=True)
+    pid = int(started.stdout)
     try:
-        wait_for(lambda: snapshot()[pid].parent != os.getpid())
         yield pid
     finally:
         os.kill(pid, signal.SIGKILL)
@@ -52,7 +55,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def wait_for_cpu(pid: int, us: int) -> None:

@@ -26,7 +26,7 @@ def two_cores(
         tdp_uw=tdp_uw,
         ram_uw=ram_uw,
         rapl_range_uj=dict(rapl or {}),
-        gpus={uuid: "a GPU" for uuid in gpus},
+        gpus=dict.fromkeys(gpus, "a GPU"),
         gpu_quality=dict.fromkeys(gpus, "counter"),
     )
 

@@ -72,7 +72,7 @@ def used_uj(hardware: Hardware, first: Record, last: Record) -> int:
 
 
 def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path):
-    with python("input()", "") as _, python(BURN_FOREVER) as long, python(BURN_FOREVER) as short:
+    with python(BURN_FOREVER) as long, python(BURN_FOREVER) as short:
         cpu_meter.open(trial("long", long.pid))
         wait_for_cpu(long.pid, 100_000)
         cpu_meter.open(trial("short", short.pid))
@@ -143,13 +143,13 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
     with foreign_burner() as stranger:
         meter = Meter(sensors, node(ram_uw=0))
         meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
-        start_us = snapshot()[stranger].cpu_us
+        start_us, before = snapshot()[stranger].cpu_us, time.process_time()
         wait_for_cpu(stranger, 300_000)
         meter.sample()
-        spent_s = (snapshot()[stranger].cpu_us - start_us) / 1e6
+        spent_s, mine_s = (snapshot()[stranger].cpu_us - start_us) / 1e6, time.process_time() - before
     account = charge(ledger.read(path))
     assert account.buckets["other"] >= (1 - ABOUT) * cpu_uj(spent_s)
-    assert account.charged_uj() < account.buckets["other"]
+    assert account.charged_uj() <= cpu_uj(mine_s + 0.15)
 
 
 def test_a_process_that_was_adopted_is_the_studys(sensors, path):
@@ -321,7 +321,7 @@ def test_counting_from_earlier_counters_includes_what_came_between(sensors, path
     assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
 
 
-@pytest.mark.xfail(strict=True, reason="meter.py: without since, the processes' time from birth joins the first interval")
+@pytest.mark.xfail(strict=True, reason="meter.py: without since, CPU time from birth joins the first interval")
 def test_counting_from_now_leaves_out_what_the_processes_spent_before(sensors, path):
     burn_here(max(0.0, 0.5 - time.process_time()))
     meter = Meter(sensors, node())

@@ -1,0 +1,107 @@
+"""Optuna's TPE (tree-structured Parzen estimator) over the same space, in rounds of a frozen size.
+
+kdtune asks and tells by itself instead of through Ray's OptunaSearch: the points then depend on the seed and on
+the outcomes alone, whatever ran beside what, and a killed study proposes the same again.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+
+from kdtune.files import replaced_by
+from kdtune.specs.space import Dimension, Point, SearchSpace
+from kdtune.strategies.base import NoOptions, Outcome, Strategy
+
+#: The file that optuna-dashboard opens, one Optuna study a repeat.
+DATABASE = "optuna.db"
+
+
+class Options(NoOptions):
+    """How many points, and how many at a time."""
+
+    trials: int = Field(default=10, ge=1)
+    round_size: int = Field(default=2, ge=1)
+    startup_trials: int = Field(default=4, ge=1)
+
+
+class Optuna(Strategy):
+    """Proposes ``trials`` points, the first ``startup_trials`` at random, learning after each round."""
+
+    Options: ClassVar[type[BaseModel]] = Options
+
+    def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
+        super().__init__(space, options, seed)
+        import optuna
+
+        assert isinstance(options, Options)
+        self._left = options.trials
+        self._round_size = options.round_size
+        self._distributions = {name: _distribution(space[name]) for name in space}
+        self._storage = optuna.storages.InMemoryStorage()
+        before = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            sampler = optuna.samplers.TPESampler(n_startup_trials=options.startup_trials, seed=seed, constant_liar=True)
+            self._study = optuna.create_study(
+                storage=self._storage, sampler=sampler, study_name=f"seed-{seed}", direction="maximize"
+            )
+        finally:
+            optuna.logging.set_verbosity(before)
+        self._asked: deque[Any] = deque()
+
+    def ask(self) -> list[Point]:
+        """The next round; the same point may come again and is then answered from its record."""
+        count = min(self._round_size, self._left)
+        self._left -= count
+        self._asked = deque(self._study.ask(self._distributions) for _ in range(count))
+        return [dict(trial.params) for trial in self._asked]
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Pass the round's validation accuracies on to the sampler."""
+        from optuna.trial import TrialState
+
+        for outcome in outcomes:
+            trial = self._asked.popleft()
+            if outcome.succeeded:
+                self._study.tell(trial, outcome.val_accuracy)
+            else:
+                self._study.tell(trial, state=TrialState.FAIL)
+
+    def export(self, folder: Path) -> None:
+        """Add this repeat's Optuna study to an SQLite file that optuna-dashboard opens."""
+        import optuna
+
+        path = folder / DATABASE
+        with replaced_by(path) as temporary:
+            if path.exists():
+                temporary.write_bytes(path.read_bytes())
+            url = f"sqlite:///{temporary}"
+            name = self._study.study_name
+            if temporary.exists() and name in optuna.get_all_study_names(url):
+                optuna.delete_study(study_name=name, storage=url)
+            before = optuna.logging.get_verbosity()
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            try:
+                optuna.copy_study(from_study_name=name, from_storage=self._storage, to_storage=url)
+            finally:
+                optuna.logging.set_verbosity(before)
+
+
+def _distribution(dimension: Dimension) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if dimension.values is not None:
+        return CategoricalDistribution(dimension.values)
+    low, high = dimension.bounds
+    if dimension.is_finite:
+        points = dimension.points()
+        step = dimension.step or 1
+        if dimension.log and step != 1:
+            return CategoricalDistribution(points)
+        if all(isinstance(point, int) for point in points):
+            return IntDistribution(int(low), int(points[-1]), log=dimension.log, step=int(step))
+        return FloatDistribution(low, float(points[-1]), step=float(step))
+    return FloatDistribution(low, high, log=dimension.log)

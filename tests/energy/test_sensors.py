@@ -1,0 +1,338 @@
+import functools
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+from codecarbon.core import cpu as codecarbon_cpu
+from codecarbon.core import gpu as codecarbon_gpu
+from codecarbon.core import gpu_nvidia
+
+from kdtune.energy import sensors as kdtune_sensors
+from kdtune.energy.attribution import charge
+from kdtune.energy.ledger import Record
+from kdtune.energy.sensors import NodeSensors
+
+# --- a machine made of files and functions: codecarbon's own code runs on top of it ----------------------------
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(monkeypatch, tmp_path):
+    """Neither RAPL nor a GPU, whatever this machine has, until a test puts them in."""
+    use_rapl(monkeypatch, tmp_path / "nothing here" / "intel-rapl")
+    monkeypatch.setattr(codecarbon_gpu, "PYNVML_AVAILABLE", False)
+    monkeypatch.setattr(codecarbon_gpu, "AMDSMI_AVAILABLE", False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def use_rapl(monkeypatch, folder: Path) -> None:
+    real = codecarbon_cpu.IntelRAPL
+    real = getattr(real, "func", real)
+    probe = getattr(codecarbon_cpu.is_rapl_available, "func", codecarbon_cpu.is_rapl_available)
+    monkeypatch.setattr(codecarbon_cpu, "IntelRAPL", functools.partial(real, rapl_dir=str(folder)))
+    monkeypatch.setattr(codecarbon_cpu, "is_rapl_available", functools.partial(probe, str(folder)))
+
+
+@pytest.fixture
+def zone(monkeypatch, tmp_path):
+    """Makes RAPL zones as Linux shows them."""
+    control = tmp_path / "powercap" / "intel-rapl"
+
+    def make(number: str, name: str, energy: object, limit: object = 262_143_328_850) -> str:
+        folder = control / f"intel-rapl:{number}"
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(f"{name}\n")
+        (folder / "energy_uj").write_text(f"{energy}\n")
+        if limit is not None:
+            (folder / "max_energy_range_uj").write_text(f"{limit}\n")
+        use_rapl(monkeypatch, control)
+        return str(folder / "energy_uj")
+
+    return make
+
+
+class FakeGpu:
+    """What NVML knows of one GPU; None is a value that it refuses to tell."""
+
+    def __init__(self, uuid: str, energy_mj: int | None, power_mw: int | None = 50_000) -> None:
+        self.uuid = uuid
+        self.energy_mj = energy_mj
+        self.power_mw = power_mw
+
+
+def told(value: int | None) -> int:
+    if value is None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    return value
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Puts GPUs behind NVML."""
+
+    def put_in(*devices: FakeGpu) -> tuple[FakeGpu, ...]:
+        functions = {
+            "nvmlInit": lambda: None,
+            "nvmlDeviceGetCount": lambda: len(devices),
+            "nvmlDeviceGetHandleByIndex": lambda index: devices[index],
+            "nvmlDeviceGetName": lambda gpu: "NVIDIA Test GPU",
+            "nvmlDeviceGetUUID": lambda gpu: gpu.uuid,
+            "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(total=1, free=1, used=0),
+            "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 300_000,
+            "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: told(gpu.energy_mj),
+            "nvmlDeviceGetPowerUsage": lambda gpu: told(gpu.power_mw),
+        }
+        for name, function in functions.items():
+            monkeypatch.setattr(pynvml, name, function)
+        monkeypatch.setattr(gpu_nvidia, "pynvml", pynvml)
+        monkeypatch.setattr(codecarbon_gpu, "PYNVML_AVAILABLE", True)
+        return devices
+
+    return put_in
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the time since boot, in seconds."""
+    now = SimpleNamespace(ns=1_000_000_000_000)
+    fake = SimpleNamespace(clock_gettime_ns=lambda which: now.ns, CLOCK_BOOTTIME=time.CLOCK_BOOTTIME, time=time.time)
+    monkeypatch.setattr(kdtune_sensors, "time", fake)
+    return now
+
+
+@pytest.fixture
+def known_cpu(monkeypatch):
+    """Skips codecarbon's look-up of the CPU, which takes seconds."""
+    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: SimpleNamespace(model="Test CPU", tdp=65.5))
+
+
+# --- RAPL ------------------------------------------------------------------------------------------------------
+
+
+def test_rapl_packages_are_read_in_microjoules(zone):
+    first, second = zone("0", "package-0", 123_456_789), zone("1", "package-1", 42)
+    assert NodeSensors().read().rapl_uj == {first: 123_456_789, second: 42}
+
+
+def test_zones_inside_a_package_and_around_it_are_not_counted_again(zone):
+    package = zone("0", "package-0", 1_000_000_000)
+    zone("0:0", "core", 400_000_000)
+    zone("0:1", "dram", 200_000_000)
+    zone("1", "psys", 3_000_000_000)
+    assert list(NodeSensors().read().rapl_uj) == [package]
+
+
+def test_rapl_is_read_anew_each_time(zone):
+    package = zone("0", "package-0", 100)
+    sensors = NodeSensors()
+    Path(package).write_text("250\n")
+    assert sensors.read().rapl_uj == {package: 250}
+
+
+def test_a_node_with_rapl_has_a_counter_and_says_where_it_wraps(zone, known_cpu):
+    package = zone("0", "package-0", 100, limit=262_143_328_850)
+    hardware = NodeSensors().hardware()
+    assert hardware.rapl_range_uj == {package: 262_143_328_850}
+    assert hardware.cpu_quality == hardware.quality == "counter"
+
+
+@pytest.mark.parametrize(("energy", "limit"), [("no number", 1000), (100, None), (100, "no number")])
+def test_a_zone_that_cannot_be_read_is_left_out(zone, energy, limit):
+    package = zone("0", "package-0", 5)
+    zone("1", "package-1", energy, limit)
+    assert list(NodeSensors().read().rapl_uj) == [package]
+
+
+def test_a_zone_that_cannot_be_read_for_a_moment_is_missing_from_that_reading_only(zone):
+    package = zone("0", "package-0", 5)
+    sensors = NodeSensors()
+    Path(package).write_text("")
+    assert sensors.read().rapl_uj == {}
+    Path(package).write_text("9")
+    assert sensors.read().rapl_uj == {package: 9}
+
+
+@pytest.mark.xfail(strict=True, reason="sensors.py: packages that mirror one counter are both counted")
+def test_two_views_of_one_counter_count_once(zone):
+    zone("0", "package-0-die-0", 81_234_567_890)
+    zone("1", "package-0-die-1", 81_234_567_890)
+    assert len(NodeSensors().read().rapl_uj) == 1
+
+
+# --- GPUs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_gpu_with_a_counter_is_read_in_millijoules(gpus, known_cpu):
+    gpus(FakeGpu("GPU-aaa", 987_654_321), FakeGpu("GPU-bbb", 5))
+    sensors = NodeSensors()
+    assert sensors.read().gpu_mj == {"GPU-aaa": 987_654_321, "GPU-bbb": 5}
+    hardware = sensors.hardware()
+    assert hardware.gpus == {"GPU-aaa": "NVIDIA Test GPU", "GPU-bbb": "NVIDIA Test GPU"}
+    assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-bbb": "counter"}
+
+
+def test_a_gpu_without_a_counter_is_polled(gpus, known_cpu):
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
+    hardware = NodeSensors().hardware()
+    assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-old": "polled"}
+
+
+def test_codecarbon_tells_power_in_watts(gpus):
+    gpus(FakeGpu("GPU-old", None, power_mw=50_000))
+    [device] = codecarbon_gpu.AllGPUDevices().devices
+    assert device._get_power_usage() == 50
+
+
+@pytest.mark.xfail(strict=True, reason="sensors.py: codecarbon tells watts, which are taken for milliwatts")
+def test_polled_power_adds_up_to_millijoules(gpus, clock):
+    [gpu] = gpus(FakeGpu("GPU-old", None, power_mw=50_000))
+    sensors = NodeSensors()
+    before = sensors.read().gpu_mj["GPU-old"]
+    clock.ns += 2_000_000_000
+    gpu.power_mw = 100_000
+    assert sensors.read().gpu_mj["GPU-old"] - before == 200_000  # 2 s x 100 W, in millijoules
+    clock.ns += 500_000_000
+    assert sensors.read().gpu_mj["GPU-old"] - before == 250_000
+
+
+def test_a_polled_counter_never_falls(gpus, clock):
+    [gpu] = gpus(FakeGpu("GPU-old", None))
+    sensors = NodeSensors()
+    readings = []
+    for power_mw in (70_000, 0, 300_000, 10_000, 0):
+        gpu.power_mw = power_mw
+        clock.ns += 30_000_000_000
+        readings.append(sensors.read().gpu_mj["GPU-old"])
+    assert readings == sorted(readings)
+    assert readings[-1] > readings[0]
+
+
+def charged_for(sensors: NodeSensors, gpu: FakeGpu, counters: list[int | None], power_mw: int | None) -> int:
+    """What a node is charged for readings of a GPU's counter, in millijoules."""
+    gpu.power_mw = power_mw
+    records = []
+    hardware = replace(sensors.hardware(), tdp_uw=0, ram_uw=0)
+    for seq, gpu.energy_mj in enumerate(counters):
+        kind = "sample" if seq else "start"
+        records.append(Record(kind, "meter", seq, sensors.read(), 0, hardware=None if seq else hardware))
+    return charge(records).node_uj // 1000
+
+
+@pytest.mark.xfail(strict=True, reason="sensors.py: one failed reading becomes 0, and then all is charged")
+def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
+    [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
+    sensors = NodeSensors()
+    charged_mj = charged_for(sensors, gpu, [7_000_000_000, None, 7_000_000_900], power_mw=50_000)
+    assert charged_mj <= 900
+
+
+@pytest.mark.xfail(strict=True, reason="sensors.py: NVML's error on reading the power is not caught and ends the meter")
+def test_a_gpu_that_tells_nothing_for_a_moment_does_not_stop_the_reading(gpus):
+    [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
+    sensors = NodeSensors()
+    gpu.energy_mj = gpu.power_mw = None
+    assert sensors.read().gpu_mj == {}
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        ("1", ["GPU-bbb1"]),
+        ("2,0", ["GPU-aaa", "GPU-bbb2"]),
+        ("GPU-bbb2", ["GPU-bbb2"]),
+        ("GPU-a", ["GPU-aaa"]),
+        (" GPU-aaa , GPU-bbb1 ", ["GPU-aaa", "GPU-bbb1"]),
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_only_gpus_that_cuda_may_see_are_counted(gpus, monkeypatch, visible, expected):
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-bbb1", 2), FakeGpu("GPU-bbb2", 3))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert sorted(NodeSensors().read().gpu_mj) == expected
+
+
+# --- what has no sensor ----------------------------------------------------------------------------------------
+
+
+def test_a_node_without_sensors_is_modelled(known_cpu):
+    sensors = NodeSensors()
+    hardware = sensors.hardware()
+    assert hardware.cpu_quality == hardware.quality == "modelled"
+    assert hardware.tdp_uw == 65_500_000
+    assert (hardware.rapl_range_uj, hardware.gpus) == ({}, {})
+    counters = sensors.read()
+    assert (counters.rapl_uj, counters.gpu_mj) == ({}, {})
+
+
+def test_the_worst_of_cpu_and_gpus_gives_the_quality(zone, gpus, known_cpu):
+    zone("0", "package-0", 1)
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
+    assert NodeSensors().hardware().quality == "polled"
+
+
+def test_busy_time_counts_work_and_nothing_but_work():
+    sensors = NodeSensors()
+    before, start = sensors.read(), time.monotonic()
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    after, passed_s = sensors.read(), time.monotonic() - start
+    busy_s = (after.busy_us - before.busy_us) / 1e6
+    assert 0.15 <= busy_s <= passed_s * (os.cpu_count() or 1) + 0.2
+
+
+def test_the_clock_is_the_one_of_the_machine():
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    counters = NodeSensors().read()
+    assert before <= counters.t_ns <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert counters.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+# --- codecarbon ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_used_of_codecarbon_is_there(gpus, zone):
+    zone("0", "package-0", 1)
+    [file] = codecarbon_cpu.IntelRAPL()._rapl_files
+    assert Path(file.path).name == "energy_uj"
+    assert Path(file.max_path).name == "max_energy_range_uj"
+    assert codecarbon_cpu.is_rapl_available()
+    gpus(FakeGpu("GPU-aaa", 11))
+    [device] = codecarbon_gpu.AllGPUDevices().devices
+    assert (device._uuid, device._gpu_name) == ("GPU-aaa", "NVIDIA Test GPU")
+    assert device._get_total_energy_consumption() == 11
+    assert codecarbon_gpu.is_gpu_details_available()
+
+
+def test_codecarbon_finds_a_power_for_this_machines_cpu_and_memory():
+    hardware = NodeSensors().hardware()
+    assert hardware.cpu_model
+    assert hardware.cores == os.cpu_count()
+    assert hardware.tdp_uw >= 1_000_000
+    assert 1_000_000 <= hardware.ram_uw <= 1_000_000_000
+
+
+def test_codecarbon_is_quiet_here():
+    NodeSensors()
+    assert not logging.getLogger("codecarbon").isEnabledFor(logging.ERROR)
+
+
+@pytest.mark.xfail(strict=True, reason="sensors.py: codecarbon's import comes after ours and resets its level")
+def test_codecarbon_is_quiet_in_a_fresh_process():
+    code = """
+import logging
+from kdtune.energy.sensors import NodeSensors
+NodeSensors()
+logging.getLogger("codecarbon").warning("We saw that you have a CPU but we don't know it")
+"""
+    environment = {key: value for key, value in os.environ.items() if not key.lower().startswith("codecarbon")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr == ""
