@@ -11,9 +11,13 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "DistillTrainable": "kdtune.tuning.trainable",
+    "EnergyLedger": "kdtune.tuning.energy_ledger",
     "KdtuneError": "kdtune.errors",
     "SpecError": "kdtune.errors",
+    "compare": "kdtune.analysis.comparison",
+    "load_results": "kdtune.analysis.frames",
     "load_study": "kdtune.specs",
+    "resume_study": "kdtune.api",
     "run_study": "kdtune.api",
 }
 

@@ -230,7 +230,7 @@ class _Run:
         self._teacher: dict[str, Any] | None = None
 
     def execute(self, cpus: float, gpus: float | None, address: str | None) -> StudyResult:
-        planned = {name: sum(len(s.ask()) for s in make_strategies(self._study, name)) for name in self._strategies}
+        planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
         interrupted = False
         self._watcher.started(self._study, planned)
         try:

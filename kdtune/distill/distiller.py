@@ -142,6 +142,17 @@ class Distiller:
         self._optimizer.step()
         return loss.detach()
 
+    def warm_up(self) -> None:
+        """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
+
+        Takes a step and an evaluation: a distiller that was warmed up is not to be trained.
+        """
+        images, labels = next(self._splits.train.in_order(self.recipe.training.batch_size))
+        if self._policy:
+            self._policy.begin_epoch(0, 1)
+        self._step(images, labels, 0)
+        evaluate(self.model, self._splits.validation)
+
     def last_metrics(self) -> EpochMetrics:
         """What the last epoch came to, also when it was trained before an interruption."""
         if self._last is None:

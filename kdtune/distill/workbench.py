@@ -71,9 +71,13 @@ class Workbench:
         teacher = self.teacher if recipe.needs_teacher else None
         return Distiller(recipe, seed, self.splits, self.num_classes, self.device, teacher)
 
+    def untrained_student(self) -> torch.nn.Module:
+        """The student as it is before any training."""
+        return self._untrained(self.study.student)
+
     def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
         """The student with given weights."""
-        model = self._untrained(self.study.student)
+        model = self.untrained_student()
         model.load_state_dict(weights)
         return model
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_US_PER_TICK = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 
 Identity = tuple[int, int]
@@ -20,13 +20,20 @@ class Process:
         pid: Its number.
         parent: Its parent's number.
         started: Ticks since boot.
-        cpu_us: CPU time of itself and of its ended and reaped children, in microseconds.
+        own_us: CPU time of itself, in microseconds.
+        children_us: CPU time that it inherited from children which ended and which it waited for.
     """
 
     pid: int
     parent: int
     started: int
-    cpu_us: int
+    own_us: int
+    children_us: int = 0
+
+    @property
+    def cpu_us(self) -> int:
+        """CPU time of itself and of its ended and reaped children, in microseconds."""
+        return self.own_us + self.children_us
 
     @property
     def identity(self) -> Identity:
@@ -38,8 +45,8 @@ def _parse(stat: str) -> Process:
     # The command's name stands in parentheses and may hold anything, so count from the last one.
     pid, _, rest = stat.partition(" (")
     fields = rest.rpartition(")")[2].split()
-    ticks = sum(int(field) for field in fields[11:15])  # utime, stime, and both of reaped children
-    return Process(int(pid), int(fields[1]), int(fields[19]), ticks * 1_000_000 // _TICKS_PER_S)
+    own, children = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])  # user and system time each
+    return Process(int(pid), int(fields[1]), int(fields[19]), own * _US_PER_TICK, children * _US_PER_TICK)
 
 
 def snapshot() -> dict[int, Process]:
@@ -67,11 +74,18 @@ def identity_of(pid: int) -> Identity:
         raise ProcessLookupError(f"no process {pid}") from None
 
 
+def cpu_us_of(root: Identity, processes: dict[int, Process]) -> int:
+    """CPU time of a process and all its living descendants since their births, in microseconds."""
+    scope = CpuScope([], {})
+    scope.add_root(root, processes)
+    return scope.total_us
+
+
 class CpuScope:
     """CPU time of some processes and all their descendants, as a counter that never falls.
 
-    A process that ended and was reaped lives on in its parent's figure. One whose time nobody inherited (its
-    parent ended first) drops out of the sum; what had been seen of it is kept.
+    A process that ended and was waited for lives on in its parent's figure. Of one that nobody waited for (Ray's
+    daemon ignores how its workers end; an orphan's parent is gone) what had been seen is kept here.
     """
 
     def __init__(self, roots: Iterable[Identity], since: dict[int, Process]) -> None:
@@ -81,40 +95,61 @@ class CpuScope:
             roots: The processes.
             since: The snapshot in which the counter stands at 0.
         """
-        self._members: set[Identity] = set(roots)
-        self._roots = set(self._members)
-        self._base_us = -self._living_us(since)
-        self.total_us = 0
+        self._roots = set(roots)
+        self._living: dict[Identity, Process] = {}
+        self._living = self._find(since)
+        # Time of ended processes that no living one inherited, less what had been used before.
+        self._kept_us = -self._sum()
+
+    @property
+    def total_us(self) -> int:
+        """The counter at the last snapshot, in microseconds."""
+        return self._kept_us + self._sum()
 
     def add_root(self, root: Identity, processes: dict[int, Process]) -> None:
         """Take in another process, from birth: its time so far joins the counter."""
         self._roots.add(root)
-        self._members.add(root)
         self.update(processes)
 
     def update(self, processes: dict[int, Process]) -> int:
         """Bring the counter up to a snapshot and return it, in microseconds."""
-        reached = self._base_us + self._living_us(processes)
-        if reached < self.total_us:
-            self._base_us += self.total_us - reached
-        else:
-            self.total_us = reached
+        before, self._living = self._living, self._find(processes)
+        ended: dict[Identity | None, int] = {}
+        for identity, process in before.items():
+            if identity not in self._living:
+                heir = self._heir(process, before)
+                ended[heir] = ended.get(heir, 0) + process.cpu_us
+        for heir, used_us in ended.items():
+            inherited_us = self._living[heir].children_us - before[heir].children_us if heir else 0
+            self._kept_us += max(0, used_us - inherited_us)
         return self.total_us
 
     def alive(self, processes: dict[int, Process]) -> bool:
         """Whether any of the roots still runs."""
         return any((found := processes.get(pid)) and found.started == start for pid, start in self._roots)
 
-    def _living_us(self, processes: dict[int, Process]) -> int:
+    def _heir(self, process: Process, before: dict[Identity, Process]) -> Identity | None:
+        """The nearest ancestor that still lives: where the time of an ended process went if it was waited for."""
+        by_pid = {other.pid: other for other in before.values()}
+        parent = by_pid.get(process.parent)
+        while parent and parent.identity not in self._living:
+            parent = by_pid.get(parent.parent)
+        return parent.identity if parent else None
+
+    def _sum(self) -> int:
+        return sum(process.cpu_us for process in self._living.values())
+
+    def _find(self, processes: dict[int, Process]) -> dict[Identity, Process]:
+        """The living members: once a member always one, also when the parent ends first."""
         children: dict[int, list[Process]] = {}
         for process in processes.values():
             children.setdefault(process.parent, []).append(process)
-        found: dict[int, Process] = {}
-        stack = [p for pid, start in self._members if (p := processes.get(pid)) and p.started == start]
+        known = {*self._roots, *self._living}
+        stack = [p for pid, start in known if (p := processes.get(pid)) and p.started == start]
+        found: dict[Identity, Process] = {}
         while stack:
             process = stack.pop()
-            if process.pid not in found:
-                found[process.pid] = process
+            if process.identity not in found:
+                found[process.identity] = process
                 stack.extend(children.get(process.pid, ()))
-        self._members = {process.identity for process in found.values()} | self._roots
-        return sum(process.cpu_us for process in found.values())
+        return found

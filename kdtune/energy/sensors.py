@@ -80,11 +80,12 @@ class NodeSensors:
     """Reads the counters of the node that it runs on."""
 
     def __init__(self) -> None:
-        # codecarbon says at length what it does not find; what was found is said in our own tables.
-        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._rapl = _rapl_files()
         self._gpus = _visible_gpus()
+        # codecarbon says at length what it does not find; what was found is said in our own tables. Its import
+        # sets the level anew, so this comes after it.
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         self._polled_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
 

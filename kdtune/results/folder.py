@@ -15,6 +15,7 @@ from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.files import replaced_atomically
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
+from kdtune.strategies import STRATEGIES
 
 #: What of a study may differ between strategies that are compared in one folder.
 _NOT_COMPARED = {"description", "strategies"}
@@ -112,8 +113,10 @@ class StudyFolder:
         return StrategyFolder(self.path / name)
 
     def strategies(self) -> list[StrategyFolder]:
-        """The strategies that have been run, by name."""
-        return [StrategyFolder(path.parent) for path in sorted(self.path.glob("*/study.toml"))]
+        """The strategies that have been run, in the registry's order."""
+        order = {name: place for place, name in enumerate(STRATEGIES)}
+        found = [StrategyFolder(path.parent) for path in self.path.glob("*/study.toml")]
+        return sorted(found, key=lambda folder: (order.get(folder.path.name, len(order)), folder.path.name))
 
     def abandoned(self, name: str) -> list[StrategyFolder]:
         """Earlier runs of a strategy that ``--fresh`` put aside; they stay on the books."""

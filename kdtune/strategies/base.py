@@ -62,6 +62,10 @@ class Strategy:
         self.options = options
         self.seed = seed
 
+    def expected_trials(self) -> int:
+        """How many trials there will be, at most: for the time that is left, and for plans."""
+        raise NotImplementedError
+
     def ask(self) -> list[Point]:
         """The next round of points; empty when the strategy is done."""
         raise NotImplementedError
@@ -90,6 +94,10 @@ class OneRound(Strategy):
     def points(self) -> list[Point]:
         """All points, in order."""
         raise NotImplementedError
+
+    def expected_trials(self) -> int:
+        """As many as there are points."""
+        return len(self.points())
 
     def ask(self) -> list[Point]:
         """All points the first time, nothing afterwards."""

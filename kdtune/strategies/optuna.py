@@ -52,6 +52,11 @@ class Optuna(Strategy):
             optuna.logging.set_verbosity(before)
         self._asked: deque[Any] = deque()
 
+    def expected_trials(self) -> int:
+        """Fewer where a point comes twice."""
+        assert isinstance(self.options, Options)
+        return self.options.trials
+
     def ask(self) -> list[Point]:
         """The next round; the same point may come again and is then answered from its record."""
         count = min(self._round_size, self._left)

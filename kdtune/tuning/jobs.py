@@ -136,6 +136,9 @@ def evaluate_chosen(
 
     bench = _bench(load_study(study_toml), resources)
     test = bench.splits.test
+    # What a worker does once (imports, kernels) is no single model's evaluation.
+    evaluate(bench.untrained_student(), bench.splits.validation)
+    classification_metrics(bench.splits.validation.labels.cpu(), bench.splits.validation.labels.cpu(), bench.num_classes)
     shares = gpu_shares(resources.gpus)
     meter = MeterHandle(session_id)
     results = []

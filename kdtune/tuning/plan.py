@@ -84,11 +84,14 @@ class Plan:
         strategy = self._repeats[trial.repeat].strategy
         return not strategy.judges_epochs or strategy.report(trial.point, epoch, val_accuracy)
 
-    def known_trials(self) -> int:
-        """How many trials have been proposed so far, over all repeats."""
+    def expected_trials(self) -> int:
+        """How many trials there will be over all repeats: exact where a repeat's plan is complete."""
+        total = 0
         for repeat in self._repeats:
             self._advance(repeat)
-        return len(self._log.trials)
+            known = len(self._log.of_repeat(repeat.number))
+            total += known if repeat.exhausted else max(known, repeat.strategy.expected_trials())
+        return total
 
     def _advance(self, repeat: _Repeat) -> None:
         while not repeat.exhausted and all(trial.is_final for trial in repeat.round):

@@ -67,7 +67,7 @@ class StrategyRun:
             self.log.session(self.session.id)
             self._end_lost_attempts()
             plan = Plan(self.study, self._strategies, self.log)
-            self.watcher.strategy_started(self.folder.path.name, plan.known_trials())
+            self.watcher.strategy_started(self.folder.path.name, plan.expected_trials())
             try:
                 if not plan.done:
                     self._fit(plan)
@@ -148,7 +148,7 @@ class StrategyRun:
 
     def epoch_done(self, trial: Trial, result: dict[str, Any]) -> None:
         """A trial reported one or more epochs."""
-        append_epochs(self.folder.epochs, trial, result["epochs"])
+        append_epochs(self.folder.epochs, trial, result.get("epochs") or [result])
         trial.epochs = result["epoch"]
         self.watcher.epoch_done(trial, self.study.training.epochs, result)
 
@@ -181,7 +181,7 @@ class StrategyRun:
             if other.is_final and other is not chosen:
                 shutil.rmtree(self.folder.checkpoints(other.id), ignore_errors=True)
         self.watcher.trial_ended(trial)
-        self.watcher.trials_planned(plan.known_trials())
+        self.watcher.trials_planned(plan.expected_trials())
 
     def _evaluate(self) -> None:
         """Let each repeat's chosen model meet the test set, once."""

@@ -13,7 +13,7 @@ import ray
 
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import append_stop
-from kdtune.energy.processes import CpuScope, identity_of, snapshot
+from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
@@ -60,7 +60,7 @@ class Session:
         self._sensors = NodeSensors()
         since = self._sensors.read()
         me = identity_of(os.getpid())
-        spent_us = -CpuScope([me], snapshot())._base_us
+        spent_us = cpu_us_of(me, snapshot())
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             self._init_ray()

@@ -31,9 +31,11 @@ class DistillTrainable(tune.Trainable):
     others     The point: ``tau``, or whatever else the study's own value is to be replaced by.
 
     Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
-    ``tau`` (the epoch's mean) and ``energy_uj`` (microjoules since the last reading, None without a meter or
-    for an epoch too short for a reading); ``done`` with the last epoch. ``epochs`` lists the reports since the
-    last one: kdtune's own runner lets short epochs pass several at a time.
+    ``tau`` (the epoch's mean) and ``energy_j`` (joules of this training so far; None unless a
+    :class:`~kdtune.EnergyLedger` meters the experiment); ``done`` with the last epoch.
+
+    kdtune's own runner passes ``run`` too; it gets ``energy_uj`` (microjoules since the last reading, None for an
+    epoch too short for one) and, as ``epochs``, several short epochs in one report.
 
     The data and the teacher stay in the process, so a reused actor starts its next trial in milliseconds.
     """
@@ -80,11 +82,20 @@ class DistillTrainable(tune.Trainable):
         self._window = run.get("window")
         self._slice_s = float(run.get("slice_s", 0.0))
         self._is_open = False
+        self._attached = False
         self._read_uj = 0
+
+    def attach_meter(self, session_id: str, window: str) -> None:
+        """Read the energy of a window that somebody else opens and closes (:class:`~kdtune.EnergyLedger`)."""
+        from kdtune.tuning.meter_actor import MeterHandle
+
+        self._meter = MeterHandle(session_id)
+        self._window = window
+        self._attached = True
 
     def _open(self) -> None:
         # Not before the first step: Tune may give the trial of a worker that is still starting to another one.
-        if self._window and not self._is_open:
+        if self._window and not self._is_open and not self._attached:
             from kdtune.energy.ledger import Window
 
             self._is_open = True
@@ -103,7 +114,11 @@ class DistillTrainable(tune.Trainable):
         reports = [self._report(self._distiller.last_metrics()) if self._distiller.done else self._epoch()]
         while not self._distiller.done and time.monotonic() < until_s:
             reports.append(self._epoch())
-        return {**reports[-1], "epochs": reports, "done": self._distiller.done}
+        last = {**reports[-1], "done": self._distiller.done}
+        if self._slice_s:
+            return {**last, "epochs": reports}
+        energy_uj = self._meter.window_uj(self._window) if self._attached and self._window else None
+        return {**last, "energy_j": None if energy_uj is None else energy_uj / 1e6}
 
     def _epoch(self) -> dict[str, Any]:
         try:
@@ -169,10 +184,6 @@ def _study_of(config: dict[str, Any]) -> Study:
 
 
 def _warm_up(bench: Any, config: dict[str, Any]) -> None:
-    """Load data, and the teacher if it is trained, before any trial's window opens: all trials share them."""
-    from kdtune.distill.recipe import student_recipe
-
-    _ = bench.splits
+    """Do what a worker does once, before any trial's window opens: no single trial has to answer for it."""
     point = {key: value for key, value in config.items() if key not in _NOT_POINT}
-    if student_recipe(bench.study, point).needs_teacher:
-        _ = bench.teacher
+    bench.distiller(point, 0).warm_up()

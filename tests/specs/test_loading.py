@@ -127,7 +127,9 @@ def test_an_override_reaches_a_strategys_options():
 
 
 def test_a_faulty_override_is_blamed_and_not_the_file():
-    assert faults("digits-hkd", overrides=["alpha=2"]) == [("--set", "alpha", "should be less than or equal to 1, got 2")]
+    assert faults("digits-hkd", overrides=["alpha=2"]) == [
+        ("--set", "alpha", "should be less than or equal to 1, got 2")
+    ]
 
 
 def test_an_override_with_a_typo_is_told_what_was_meant():
@@ -219,7 +221,9 @@ def test_an_unknown_key_is_named_whatever_it_begins_with(table, word):
 
 @pytest.mark.parametrize("where", ["training", "strategies.random", "search_space.tau"])
 def test_an_unknown_key_in_a_table_is_named_whatever_it_begins_with(table, where):
-    ((_, key, problem),) = faults({**table, "search_space": {"tau": {"values": [2]}}}, overrides=[f"{where}.interval=1"])
+    ((_, key, problem),) = faults(
+        {**table, "search_space": {"tau": {"values": [2]}}}, overrides=[f"{where}.interval=1"]
+    )
     assert key == f"{where}.interval"
     assert problem.startswith("unknown key")
 

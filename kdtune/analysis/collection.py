@@ -1,0 +1,30 @@
+"""Finding results on disk, whichever folder was named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdtune.errors import ResultsError
+from kdtune.results.folder import StrategyFolder, StudyFolder
+
+
+def find_results(places: Sequence[str | Path]) -> list[StrategyFolder]:
+    """The strategies' folders under some places, each once, in order.
+
+    Args:
+        places: A strategy's folder, a study's, or one that holds studies.
+
+    Raises:
+        ResultsError: A place holds no results.
+    """
+    found: dict[Path, StrategyFolder] = {}
+    for place in places:
+        path = Path(place).expanduser().absolute()
+        if (path / "study.toml").is_file():
+            folders = [StrategyFolder(path)]
+        else:
+            studies = [path, *sorted(run.parent for run in path.glob("*/run.toml"))]
+            folders = [folder for study in studies for folder in StudyFolder(study).strategies()]
+        if not folders:
+            raise ResultsError(f"{place}: no results here; name a folder that 'kdtune study' wrote, such as results/NAME")
+        found.update({folder.path: folder for folder in folders})
+    return list(found.values())

@@ -1,0 +1,122 @@
+"""Is this machine ready? Each finding with its remedy."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from kdtune.paths import cache_dir
+
+Verdict = Literal["ok", "warning", "fault"]
+
+#: Less free space than this is worth a warning, in GiB.
+LITTLE_DISK_GIB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        verdict: ``ok``, ``warning`` (it works, less well) or ``fault`` (it will not work).
+        found: What was seen.
+        remedy: What to do about it; empty where nothing is to be done.
+    """
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def _python() -> Finding:
+    found = sys.version.split()[0]
+    if sys.version_info < (3, 11):
+        return Finding("Python", "fault", found, "install Python 3.11 or newer")
+    return Finding("Python", "ok", found)
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        return Finding(
+            "torch", "fault", f"does not import: {error}", "install torch and torchvision that belong together"
+        )
+    return Finding("torch", "ok", f"{torch.__version__}, torchvision {torchvision.__version__}")
+
+
+def _cuda() -> Finding:
+    try:
+        import torch
+    except ImportError:
+        return Finding("CUDA", "warning", "not looked for: torch is missing")
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        return Finding("CUDA", "ok", ", ".join(names))
+    return Finding("CUDA", "warning", "no GPU that torch can use", "small studies run on the CPU; large ones take days")
+
+
+def _ray() -> Finding:
+    try:
+        found = version("ray")
+        import ray.tune  # noqa: F401 - whether it imports is the question
+    except (ImportError, PackageNotFoundError) as error:
+        return Finding("Ray Tune", "fault", f"does not import: {error}", "pip install 'ray[tune]'")
+    return Finding("Ray Tune", "ok", f"{found}, {os.cpu_count()} cores here")
+
+
+def _energy() -> Finding:
+    from kdtune.energy.sensors import NodeSensors
+
+    try:
+        hardware = NodeSensors().hardware()
+    except Exception as error:  # whatever a driver or a broken sysfs raises, studies would meet it as well
+        return Finding("energy", "fault", f"the sensors cannot be read: {error!r}", "see codecarbon's installation notes")
+    if hardware.cpu_quality == "counter":
+        cpu, remedy = "CPU by RAPL counter", ""
+    else:
+        cpu = f"CPU modelled from {hardware.tdp_uw / 1e6:g} W design power"
+        remedy = (
+            "where the machine has RAPL, let your user read it: "
+            "sudo chmod -R a+r /sys/class/powercap/intel-rapl; virtual machines have none"
+        )
+    gpus = [f"{name} ({hardware.gpu_quality[uuid]})" for uuid, name in hardware.gpus.items()]
+    found = ", ".join([cpu, *gpus, f"memory modelled at {hardware.ram_uw / 1e6:g} W"])
+    return Finding("energy", "ok" if hardware.quality == "counter" else "warning", found, remedy)
+
+
+def _data() -> Finding:
+    folder = os.environ.get("KDTUNE_DATA_DIR")
+    if folder and not Path(folder).is_dir():
+        return Finding("data", "fault", f"KDTUNE_DATA_DIR is {folder}, which is no folder", "correct or unset it")
+    place = f"; KDTUNE_DATA_DIR is {folder}" if folder else ""
+    return Finding("data", "ok", f"digits are bundled with scikit-learn{place}")
+
+
+def _disk() -> Finding:
+    cache = cache_dir()
+    existing = next(path for path in (cache, *cache.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding(
+            "disk", "fault", f"the cache {cache} cannot be written", "set KDTUNE_CACHE_DIR to a folder that can"
+        )
+    free_gib = shutil.disk_usage(existing).free / 2**30
+    found = f"{free_gib:.0f} GiB free for the cache at {cache}"
+    if free_gib < LITTLE_DISK_GIB:
+        return Finding("disk", "warning", found, "free some, or set KDTUNE_CACHE_DIR to another disk")
+    return Finding("disk", "ok", found)
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (_python, _torch, _cuda, _ray, _energy, _data, _disk)
+
+
+def examine() -> list[Finding]:
+    """Look at everything; one finding each."""
+    return [check() for check in CHECKS]

@@ -1,0 +1,92 @@
+"""Results as tidy data frames, for notebooks and plots of one's own."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdtune.analysis.collection import find_results
+from kdtune.energy.attribution import BUCKETS, charge, charge_all
+from kdtune.energy.ledger import read_folder
+from kdtune.results.trials import TrialLog
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was measured, one observation a row. ``study`` and ``strategy`` lead every frame.
+
+    Attributes:
+        trials: One row a trial. ``trial_id``; ``repeat`` (from 0); ``seed``; ``index`` (place among the repeat's
+            suggestions); ``tau`` (NaN where the point has none) and any other searched value; ``policy``
+            (``fixed``, ``stochastic`` or ``none``); ``status``; ``attempts``; ``epochs``; ``val_accuracy``
+            (fraction); ``val_loss`` (nats); ``energy_j`` (joules of all attempts); ``chosen`` (whether it met the
+            test set); ``error``.
+        epochs: One row an epoch of an attempt. ``trial_id``, ``repeat``, ``seed``, ``attempt``, ``epoch`` (from 1),
+            ``train_loss`` (the loss's own unit), ``val_loss`` (nats), ``val_accuracy`` (fraction), ``tau`` (mean
+            of the epoch), ``learning_rate``, ``energy_j`` (joules since the last reading; NaN for an epoch too
+            short for one).
+        energy: One row a node and bucket. ``node``, ``bucket`` (``trials``, ``evaluation``, ``orchestration``,
+            ``idle``, ``other``), ``energy_j`` (joules), ``quality`` (``counter``, ``polled``, ``modelled``). A
+            node's buckets sum to its energy.
+    """
+
+    trials: "pandas.DataFrame"
+    epochs: "pandas.DataFrame"
+    energy: "pandas.DataFrame"
+
+
+def load_results(place: str | Path = "results") -> Results:
+    """Read results into data frames.
+
+    Args:
+        place: A strategy's folder, a study's, or one that holds studies.
+
+    Raises:
+        ResultsError: There are none, or they are damaged.
+    """
+    import pandas as pd
+
+    trials, epochs, energy = [], [], []
+    for folder in find_results([place]):
+        labels = {"study": folder.path.parent.name, "strategy": folder.path.name}
+        log = TrialLog.read(folder.trials)
+        nodes = read_folder(folder.ledger)
+        windows = charge_all(nodes).windows
+        chosen = {line["trial_id"] for line in log.evaluations.values()}
+        for trial in log.trials.values():
+            searched = {k: v for k, v in trial.point.items() if k not in ("tau", "temperature", "loss")}
+            trials.append(
+                {
+                    **labels,
+                    "trial_id": trial.id,
+                    "repeat": trial.repeat,
+                    "seed": trial.seed,
+                    "index": trial.index,
+                    "tau": trial.point.get("tau"),
+                    **searched,
+                    "policy": "none" if "loss" in trial.point else trial.point.get("temperature", "fixed"),
+                    "status": trial.status,
+                    "attempts": trial.attempts,
+                    "epochs": trial.epochs,
+                    "val_accuracy": trial.val_accuracy,
+                    "val_loss": trial.val_loss,
+                    "energy_j": sum(windows.get(window, 0) for window in trial.windows) / 1e6,
+                    "chosen": trial.id in chosen,
+                    "error": trial.error,
+                }
+            )
+        if folder.epochs.exists():
+            for text in folder.epochs.read_text().splitlines():
+                line = json.loads(text)
+                energy_uj = line.pop("energy_uj")
+                epochs.append({**labels, **line, "energy_j": None if energy_uj is None else energy_uj / 1e6})
+        for node, records in nodes.items():
+            account = charge(records)
+            energy += [
+                {**labels, "node": node, "bucket": b, "energy_j": account.buckets[b] / 1e6, "quality": account.quality}
+                for b in BUCKETS
+            ]
+    return Results(pd.DataFrame(trials), pd.DataFrame(epochs), pd.DataFrame(energy))

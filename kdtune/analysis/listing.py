@@ -1,0 +1,101 @@
+"""What there is: studies, spaces, strategies and the rest, as plain records."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kdtune.registry import Registry
+
+Record = dict[str, Any]
+
+
+def _registry(registry: Registry) -> list[Record]:
+    return [{"name": name, "summary": registry[name].summary, **registry[name].facts} for name in registry]
+
+
+def studies(place: Path) -> list[Record]:
+    """Every study that can be named, the user's own first where names clash."""
+    from kdtune.specs.finding import STUDIES, available
+    from kdtune.specs.loading import read_toml
+
+    records = []
+    for name, path in available(STUDIES).items():
+        table = read_toml(path)
+        keys = ("description", "dataset", "teacher", "student", "loss", "repeats")
+        records.append({"name": name, **{key: table.get(key) for key in keys}, "file": str(path)})
+    return records
+
+
+def spaces(place: Path) -> list[Record]:
+    """Every search space that can be named."""
+    from kdtune.specs.finding import SEARCH_SPACES, available
+    from kdtune.specs.loading import load_search_space
+
+    records = []
+    for name, path in available(SEARCH_SPACES).items():
+        space = load_search_space(str(path))
+        points = len(space.points()) if space.is_finite else None
+        described = "; ".join(f"{dim} {space[dim].bounds[0]:g} to {space[dim].bounds[1]:g}" for dim in space)
+        records.append({"name": name, "summary": described, "points": points, "file": str(path)})
+    return records
+
+
+def runs(place: Path) -> list[Record]:
+    """What has been run under a results folder: status, repeats done, and energy so far."""
+    from kdtune.analysis.collection import find_results
+    from kdtune.analysis.comparison import carbon_of
+    from kdtune.results.outcome import build_result
+
+    if not place.is_dir() or not any(place.glob("*/run.toml")):
+        return []
+    records = []
+    for folder in find_results([place]):
+        result = build_result(folder, carbon_of(folder))
+        done = sum(repeat["test"] is not None for repeat in result["repeats"])
+        records.append(
+            {
+                "name": f"{result['study']}/{result['strategy']}",
+                "status": result["status"],
+                "repeats_done": done,
+                "repeats": len(result["repeats"]),
+                "charged_kwh": result["cost"]["charged_kwh"],
+                "folder": str(folder.path),
+            }
+        )
+    return records
+
+
+def _strategies(place: Path) -> list[Record]:
+    from kdtune.strategies import STRATEGIES
+
+    return _registry(STRATEGIES)
+
+
+def _temperatures(place: Path) -> list[Record]:
+    from kdtune.temperature import POLICIES
+
+    return _registry(POLICIES)
+
+
+def _datasets(place: Path) -> list[Record]:
+    from kdtune.data import DATASETS
+
+    return _registry(DATASETS)
+
+
+def _models(place: Path) -> list[Record]:
+    from kdtune.models import MODELS
+
+    return _registry(MODELS)
+
+
+#: What can be listed; each takes the results folder and returns records with a ``name``.
+LISTS: dict[str, Callable[[Path], list[Record]]] = {
+    "studies": studies,
+    "spaces": spaces,
+    "strategies": _strategies,
+    "temperatures": _temperatures,
+    "datasets": _datasets,
+    "models": _models,
+    "runs": runs,
+}

@@ -1,0 +1,63 @@
+"""``kdtune list``: what there is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdtune.cli.output import make_console, print_json
+
+HELP = "List studies, spaces, strategies, temperatures, datasets, models or runs; without a word, the first five."
+
+EXAMPLES = """Examples:
+\n\n    kdtune list studies
+\n\n    kdtune list runs --out results
+\n\n    kdtune list strategies --json
+"""
+
+#: What is shown where nothing is named.
+_OVERVIEW = ("studies", "spaces", "strategies", "temperatures", "datasets")
+
+#: Columns that only the JSON has.
+_HIDDEN = {"file", "folder", "shape", "needs_teacher"}
+
+
+def list_command(
+    what: Annotated[str | None, typer.Argument(help="Which list.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="Folder for results, for 'runs'.")] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List something."""
+    from kdtune.analysis.listing import LISTS
+    from kdtune.errors import UsageError
+    from kdtune.registry import did_you_mean
+
+    if what is not None and what not in LISTS:
+        raise UsageError(f"kdtune list: unknown list {what!r}; {did_you_mean(what, list(LISTS))}")
+    names = [what] if what else list(_OVERVIEW)
+    found = {name: LISTS[name](out) for name in names}
+    if json:
+        print_json({"schema_version": 1, **found})
+        return
+    from rich.table import Table
+
+    console = make_console(to_stderr=False)
+    for name, records in found.items():
+        if not records:
+            console.print(f"{name}: none" + (f" under {out}" if name == "runs" else ""))
+            continue
+        columns = [key for key in records[0] if key not in _HIDDEN]
+        table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column.replace("_", " "))
+        for record in records:
+            table.add_row(*(_cell(record[column]) for column in columns))
+        console.print(table)
+
+
+def _cell(value: object) -> str:
+    from kdtune.report.formats import NOTHING, significant
+
+    if value is None:
+        return NOTHING
+    return significant(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,116 @@
+"""``EnergyLedger``: meters any Ray Tune experiment, of kdtune's trainable or of anybody's."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from kdtune.energy.attribution import Account, charge_all
+from kdtune.energy.ledger import Window, read_folder
+from kdtune.energy.processes import identity_of
+from kdtune.tuning.meter_actor import start_meter
+
+#: The ledger's folder inside the experiment's.
+FOLDER = "energy_ledger"
+
+
+class EnergyLedger(tune.Callback):
+    """A callback for ``tune.RunConfig(callbacks=[...])`` that charges every trial with its energy.
+
+    One meter a node writes the ledger into ``energy_ledger/`` in the experiment's folder (or where ``path``
+    says) while the experiment runs: from its setup to its end, every attempt of every trial, whatever became of
+    it. :meth:`account` sums it up at any time; what the trials used and what the rest did add up to the node's
+    energy exactly.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        """Meter one experiment.
+
+        Args:
+            path: Folder for the ledger; ``energy_ledger`` in the experiment's folder without it.
+        """
+        self._path = Path(path).expanduser().absolute() if path else None
+        self._session = f"ledger-{secrets.token_hex(4)}"
+        self._meters: dict[str, Any] = {}
+        self._open: dict[str, tuple[str, str]] = {}
+        self._attempts: dict[str, int] = {}
+
+    def setup(self, stop: Any = None, num_samples: int | None = None, total_num_samples: int | None = None, **info: Any) -> None:
+        """Start a meter on every node; called by Tune before the first trial."""
+        # Tune calls the setup of each callback when it knows the experiment; its folder comes with the trials.
+        for node in ray.nodes():
+            if node["Alive"]:
+                self._meters[node["NodeID"]] = start_meter(self._session, node["NodeID"])
+        if self._path:
+            self._begin(self._path)
+
+    def _begin(self, path: Path) -> None:
+        self._path = path
+        here = ray.get_runtime_context().get_node_id()
+        me = [identity_of(os.getpid())]
+        ray.get(
+            [
+                meter.begin.remote(str(path), me if node == here else [], None, 0)
+                for node, meter in self._meters.items()
+            ]
+        )
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Open a window for the worker that took the trial on."""
+        if self._path is None:
+            self._begin(Path(trial.local_experiment_path) / FOLDER)
+        self._close(trial, "started again")
+        attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
+        window = f"{trial.trial_id}/{attempt}"
+        actor = trial.temporary_state.ray_actor
+        given = trial.placement_group_factory.required_resources
+        node, pid, gpus = ray.get(actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0)))
+        ray.get(self._meters[node].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus)))
+        self._open[trial.trial_id] = (node, window)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Close the trial's window."""
+        self._close(trial, "done")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Close the trial's window; a trial that failed is charged too."""
+        self._close(trial, "failed")
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """End the ledger."""
+        for meter in self._meters.values():
+            ray.get(meter.switch.remote(None))
+            ray.kill(meter)
+        self._meters.clear()
+
+    def _close(self, trial: Any, reason: str) -> None:
+        if trial.trial_id in self._open:
+            node, window = self._open.pop(trial.trial_id)
+            ray.get(self._meters[node].close.remote(window, reason))
+
+    def account(self) -> Account:
+        """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
+
+        Raises:
+            ValueError: Nothing has been metered yet.
+        """
+        if self._path is None:
+            raise ValueError("nothing has been metered yet: no trial has started")
+        return charge_all(read_folder(self._path))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune stores its callbacks; running meters are no part of that.
+        return {**self.__dict__, "_meters": {}, "_open": {}}
+
+
+def _introduce(trainable: Any, session: str, window: str, gpus: float) -> tuple[str, int, dict[str, float]]:
+    """Runs in the trial's worker: where it is, and for kdtune's own trainable how it reads its energy."""
+    from kdtune.tuning.resources import gpu_shares
+
+    if hasattr(trainable, "attach_meter"):
+        trainable.attach_meter(session, window)
+    shares = gpu_shares(gpus) if gpus else {}
+    return ray.get_runtime_context().get_node_id(), os.getpid(), shares

@@ -1,0 +1,248 @@
+import copy
+import math
+
+import pytest
+import torch
+
+from kdtune.distill.checkpoints import CheckpointFolder
+from kdtune.distill.distiller import Distiller
+from kdtune.distill.recipe import student_recipe
+from kdtune.errors import DivergedError
+
+CPU = torch.device("cpu")
+FIXED, STOCHASTIC, ALONE = {"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}
+
+every_point = pytest.mark.parametrize("point", [FIXED, STOCHASTIC, ALONE], ids=["fixed", "stochastic", "none"])
+every_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+
+
+def trained(distiller, epochs=None):
+    """The metrics of the given number of epochs, or of all that are left."""
+    metrics = []
+    while not distiller.done and (epochs is None or len(metrics) < epochs):
+        metrics.append(distiller.train_epoch())
+    return metrics
+
+
+def weights(distiller):
+    return {name: value.clone() for name, value in distiller.model.state_dict().items()}
+
+
+def are_identical(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@every_point
+def test_the_same_seed_trains_the_same_weights_to_the_bit(distiller, point):
+    first, second = distiller(point), distiller(point)
+    assert trained(first) == trained(second)
+    assert are_identical(weights(first), weights(second))
+
+
+def test_what_ran_before_does_not_matter(distiller):
+    first = distiller(FIXED)
+    trained(first)
+    torch.manual_seed(12345)
+    trained(distiller(STOCHASTIC, seed=7))
+    second = distiller(FIXED)
+    trained(second)
+    assert are_identical(weights(first), weights(second))
+
+
+def test_trainings_that_take_turns_do_not_disturb_each_other(distiller):
+    alone = distiller(FIXED)
+    trained(alone)
+    one, other = distiller(FIXED), distiller(STOCHASTIC)
+    while not one.done:
+        one.train_epoch()
+        other.train_epoch()
+    assert are_identical(weights(alone), weights(one))
+
+
+def test_another_seed_trains_other_weights(distiller):
+    first, second = distiller(FIXED, seed=0), distiller(FIXED, seed=1)
+    trained(first)
+    trained(second)
+    assert not are_identical(weights(first), weights(second))
+
+
+def test_another_tau_trains_other_weights(distiller):
+    first, second = distiller({"tau": 2}), distiller({"tau": 20})
+    trained(first)
+    trained(second)
+    assert not are_identical(weights(first), weights(second))
+
+
+@every_optimizer
+@every_point
+@pytest.mark.parametrize("done", [1, 2])
+def test_a_resumed_training_equals_an_undisturbed_one_to_the_bit(distiller, point, optimizer, done, tmp_path):
+    undisturbed = distiller(point, optimizer=optimizer)
+    expected = trained(undisturbed)
+
+    interrupted = distiller(point, optimizer=optimizer)
+    trained(interrupted, done)
+    CheckpointFolder(tmp_path).save(interrupted.state_dict())
+
+    torch.manual_seed(99)
+    resumed = distiller(point, optimizer=optimizer)
+    resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest(CPU))
+    assert resumed.epoch == done
+    assert trained(resumed) == expected[done:]
+    assert are_identical(weights(resumed), weights(undisturbed))
+
+
+def test_a_training_interrupted_after_every_epoch_equals_an_undisturbed_one(distiller, tmp_path):
+    undisturbed = distiller(STOCHASTIC)
+    trained(undisturbed)
+    current = distiller(STOCHASTIC)
+    while not current.done:
+        current.train_epoch()
+        CheckpointFolder(tmp_path).save(current.state_dict())
+        current = distiller(STOCHASTIC)
+        current.load_state_dict(CheckpointFolder(tmp_path).load_latest(CPU))
+    assert are_identical(weights(current), weights(undisturbed))
+
+
+def test_a_finished_training_tells_its_last_metrics_after_being_resumed(distiller, tmp_path):
+    finished = distiller(FIXED)
+    last = trained(finished)[-1]
+    CheckpointFolder(tmp_path).save(finished.state_dict())
+    resumed = distiller(FIXED)
+    resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest(CPU))
+    assert resumed.done
+    assert resumed.last_metrics() == last
+
+
+# Common random numbers
+
+
+def test_all_points_of_a_repeat_begin_with_the_same_weights(distiller):
+    starts = [weights(distiller(point)) for point in (FIXED, {"tau": 20}, STOCHASTIC, ALONE)]
+    assert all(are_identical(starts[0], start) for start in starts)
+
+
+def test_each_repeat_begins_with_weights_of_its_own(distiller):
+    assert not are_identical(weights(distiller(FIXED, seed=0)), weights(distiller(FIXED, seed=1)))
+
+
+def test_all_points_of_a_repeat_see_the_same_images_in_the_same_order(distiller):
+    def seen(point):
+        distilling, batches = distiller(point), []
+
+        def note(model, inputs):
+            if model.training:
+                batches.append(inputs[0].clone())
+
+        distilling.model.register_forward_pre_hook(note)
+        trained(distilling)
+        return torch.cat(batches)
+
+    streams = [seen(point) for point in (FIXED, {"tau": 20}, STOCHASTIC, ALONE)]
+    assert all(torch.equal(streams[0], stream) for stream in streams)
+
+
+# What an epoch tells
+
+
+def test_epochs_are_counted_from_one_up_to_the_recipes(distiller):
+    distilling = distiller(FIXED)
+    assert not distilling.done
+    assert [metrics.epoch for metrics in trained(distilling)] == [1, 2, 3]
+    assert distilling.done
+
+
+@pytest.mark.parametrize(("point", "tau"), [(FIXED, 4.0), ({"tau": 2.5}, 2.5), (ALONE, None)])
+def test_the_epochs_tau_is_told(distiller, point, tau):
+    assert [metrics.tau for metrics in trained(distiller(point))] == [tau] * 3
+
+
+def test_a_stochastic_epoch_tells_the_mean_of_its_draws(distiller):
+    # 56 images in batches of 16 are 4 whole numbers, so their mean is a multiple of 1/4.
+    taus = [metrics.tau for metrics in trained(distiller(STOCHASTIC))]
+    assert all(2 <= tau <= 20 and (4 * tau).is_integer() for tau in taus)
+    assert len(set(taus)) > 1
+
+
+def test_the_rate_of_the_last_step_is_told(distiller):
+    rates = [metrics.learning_rate for metrics in trained(distiller(FIXED))]
+    assert rates == pytest.approx([0.05, 0.05, 0.05 * 0.2])
+
+
+def test_the_loss_is_the_mean_over_the_steps(distiller, splits):
+    distilling = distiller(ALONE, batch_size=1000, epochs=1)
+    with torch.no_grad():
+        batch = copy.deepcopy(distilling.model).train()(splits.train.normalised(slice(None)))
+        expected = torch.nn.functional.cross_entropy(batch, splits.train.labels).item()
+    assert distilling.train_epoch().train_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_there_are_no_metrics_before_the_first_epoch(distiller):
+    with pytest.raises(ValueError, match="no epoch"):
+        distiller(FIXED).last_metrics()
+
+
+@pytest.mark.parametrize("point", [FIXED, STOCHASTIC, ALONE], ids=["fixed", "stochastic", "none"])
+def test_training_lowers_the_loss(distiller, point):
+    losses = [metrics.train_loss for metrics in trained(distiller(point, epochs=12, milestones=()))]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_student_learns_what_there_is_to_learn(distiller):
+    # A third of the images is guessed right by chance.
+    assert trained(distiller(ALONE, epochs=25, milestones=(), batch_size=8))[-1].val_accuracy > 0.8
+
+
+# The teacher
+
+
+@pytest.mark.parametrize("point", [FIXED, STOCHASTIC])
+def test_a_loss_that_compares_with_a_teacher_is_refused_without_one(study, splits, point):
+    with pytest.raises(ValueError, match="'hkd' needs a teacher"):
+        Distiller(student_recipe(study, point), 0, splits, 3, CPU, teacher=None)
+
+
+def test_a_student_alone_needs_no_teacher(study, splits):
+    trained(Distiller(student_recipe(study, ALONE), 0, splits, 3, CPU, teacher=None))
+
+
+def test_a_student_alone_is_the_same_with_a_teacher_at_hand(study, splits, distiller):
+    with_teacher, without = distiller(ALONE), Distiller(student_recipe(study, ALONE), 0, splits, 3, CPU)
+    trained(with_teacher)
+    trained(without)
+    assert are_identical(weights(with_teacher), weights(without))
+
+
+def test_the_gradient_flows_to_the_student_only(study, splits, teacher):
+    loose = copy.deepcopy(teacher).requires_grad_(True)
+    distilling = Distiller(student_recipe(study, FIXED), 0, splits, 3, CPU, loose)
+    distilling.train_epoch()
+    assert all(parameter.grad is None for parameter in loose.parameters())
+    assert all(parameter.grad is not None for parameter in distilling.model.parameters())
+
+
+def test_the_teacher_is_left_as_it_was(distiller, teacher):
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    trained(distiller(FIXED))
+    assert are_identical(dict(teacher.state_dict()), before)
+    assert not teacher.training
+
+
+# Divergence
+
+
+@pytest.mark.parametrize("point", [FIXED, ALONE])
+def test_a_rate_far_too_high_diverges_and_the_remedy_is_named(distiller, point):
+    with pytest.raises(DivergedError, match="lower learning rate"):
+        trained(distiller(point, learning_rate=1e30, epochs=10, milestones=()))
+
+
+@pytest.mark.parametrize("good", [0, 1, 2])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_names_its_epoch(distiller, good, value):
+    distilling = distiller(FIXED)
+    trained(distilling, good)
+    with torch.no_grad():
+        distilling.model.classifier.weight.fill_(value)
+    with pytest.raises(DivergedError, match=f"in epoch {good + 1};"):
+        distilling.train_epoch()

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from kdtune.distill.optim import learning_rate, make_optimizer
+from kdtune.specs import Training
+
+
+def training(**changes):
+    return Training(**{"epochs": 10, "batch_size": 8, "learning_rate": 0.1, **changes})
+
+
+def test_the_rate_grows_linearly_step_by_step_through_the_warmup():
+    # Two epochs of four steps: 1/8, 2/8, ... 8/8 of 0.1.
+    recipe = training(warmup_epochs=2)
+    rates = [learning_rate(recipe, epoch, step, 4) for epoch in range(2) for step in range(4)]
+    assert rates == pytest.approx([0.0125, 0.025, 0.0375, 0.05, 0.0625, 0.075, 0.0875, 0.1])
+
+
+def test_the_rate_stays_after_the_warmup():
+    assert learning_rate(training(warmup_epochs=2), 2, 0, 4) == 0.1
+
+
+def test_the_rate_is_the_same_throughout_without_warmup_and_milestones():
+    assert {learning_rate(training(), epoch, step, 4) for epoch in range(10) for step in range(4)} == {0.1}
+
+
+def test_each_milestone_multiplies_the_rate_before_its_epoch():
+    recipe = training(milestones=(2, 4), gamma=0.5)
+    rates = [learning_rate(recipe, epoch, 0, 4) for epoch in range(6)]
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
+
+
+def test_a_milestone_holds_for_every_step_of_the_epoch():
+    recipe = training(milestones=(1,), gamma=0.2)
+    assert [learning_rate(recipe, 1, step, 3) for step in range(3)] == pytest.approx([0.02] * 3)
+
+
+def stepped(recipe, gradient, steps):
+    """A weight of 1 after each step against a constant gradient."""
+    weight = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    optimizer = make_optimizer(recipe, [weight])
+    path = []
+    for _ in range(steps):
+        weight.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        path.append(weight.item())
+    return path
+
+
+def test_sgd_has_momentum_without_nesterov_and_an_l2_penalty():
+    # First:  g = 2 + 0.5 * 1    = 2.5,   v = 2.5,                   w = 1 - 0.1 * 2.5      = 0.75
+    # Second: g = 2 + 0.5 * 0.75 = 2.375, v = 0.9 * 2.5 + g = 4.625, w = 0.75 - 0.1 * 4.625 = 0.2875
+    path = stepped(training(momentum=0.9, weight_decay=0.5), gradient=2.0, steps=2)
+    assert path == pytest.approx([0.75, 0.2875])
+
+
+def test_adam_moves_by_the_rate_whatever_the_size_of_the_gradient():
+    assert stepped(training(optimizer="adam"), gradient=50.0, steps=1) == pytest.approx([0.9])
+
+
+def test_adams_weight_decay_is_added_to_the_gradient():
+    # g = -1 + 3 * 1 = 2 points up, so the weight goes down by the rate; decoupled decay would let it rise.
+    assert stepped(training(optimizer="adam", weight_decay=3.0), gradient=-1.0, steps=1) == pytest.approx([0.9])

@@ -1,0 +1,250 @@
+import fcntl
+import subprocess
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from kdtune.errors import BusyError, ResultsError, ResultsExistError
+from kdtune.results import folder as folder_module
+from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+RESOLVED = {"precision": "float32", "workload": {"teacher_macs": 10}}
+
+
+@pytest.fixture
+def folder(tmp_path) -> StudyFolder:
+    return StudyFolder(tmp_path / "small")
+
+
+def run_before(folder: StudyFolder, name: str, **changes) -> StrategyFolder:
+    """A strategy that has been run, as far as its folder shows."""
+    strategy = folder.strategy(name)
+    strategy.path.mkdir(parents=True)
+    strategy.write_study(load_study(small_study(**changes)), RESOLVED)
+    return strategy
+
+
+# --- what ran --------------------------------------------------------------------------------------------------
+
+
+def test_the_frozen_study_is_the_study_that_ran(folder):
+    strategy = run_before(folder, "grid")
+    assert strategy.read_study() == load_study(small_study())
+    assert strategy.resolved() == RESOLVED
+
+
+def test_a_folder_without_a_frozen_study_is_not_a_strategys(folder):
+    with pytest.raises(ResultsError, match=r"study\.toml"):
+        folder.strategy("grid").read_study()
+
+
+def test_strategies_are_listed_by_name_and_nothing_else_is(folder):
+    for name in ("stochastic", "grid"):
+        run_before(folder, name)
+    (folder.path / "sessions" / "s1").mkdir(parents=True)
+    (folder.path / "empty").mkdir()
+    assert [strategy.path.name for strategy in folder.strategies()] == ["grid", "stochastic"]
+
+
+def test_the_first_repeats_model_has_the_plain_name(folder):
+    strategy = folder.strategy("grid")
+    assert strategy.weights(5, 5).name == "student.pt"
+    assert strategy.weights(6, 5).name == "student-6.pt"
+
+
+# --- who may run here ------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_does_not_exist_is_free(folder):
+    folder.check_free(load_study(small_study()), ["grid"], fresh=False)
+    assert not folder.path.exists()
+
+
+def test_a_strategy_that_ran_before_is_refused_with_every_way_out(folder):
+    run_before(folder, "grid")
+    with pytest.raises(ResultsExistError) as error:
+        folder.check_free(load_study(small_study()), ["stochastic", "grid"], fresh=False)
+    for remedy in (str(folder.strategy("grid").path), "kdtune resume", "--out", "--fresh"):
+        assert remedy in str(error.value)
+    assert "stochastic" not in str(error.value)
+
+
+def test_another_strategy_may_join_the_same_study(folder):
+    run_before(folder, "grid", strategies={"grid": {}}, description="yesterday")
+    folder.check_free(load_study(small_study()), ["stochastic"], fresh=False)
+
+
+def test_fresh_allows_what_ran_before(folder):
+    run_before(folder, "grid")
+    folder.check_free(load_study(small_study()), ["grid"], fresh=True)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"alpha": 0.5}, "alpha"),
+        ({"seed": 9}, "seed"),
+        ({"repeats": 5}, "repeats"),
+        ({"search_space": {"tau": {"values": [3]}}}, "search_space"),
+        ({"training": {"epochs": 4, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}}, "training"),
+    ],
+)
+def test_results_of_another_study_are_refused_with_the_key_that_differs(folder, change, key, fresh):
+    run_before(folder, "grid", **change)
+    with pytest.raises(ResultsExistError) as error:
+        folder.check_free(load_study(small_study()), ["stochastic"], fresh=fresh)
+    assert f"differs in {key}." in str(error.value)
+
+
+def test_what_is_put_aside_is_kept_and_found_again(folder):
+    strategy = run_before(folder, "grid")
+    (strategy.path / "trials.jsonl").write_text("what was done\n")
+    folder.put_aside(["grid", "stochastic"])
+    assert not strategy.path.exists()
+    [aside] = folder.abandoned("grid")
+    assert aside.trials.read_text() == "what was done\n"
+    assert aside.read_study() == load_study(small_study())
+    assert folder.abandoned("stochastic") == []
+
+
+def test_what_is_put_aside_does_not_displace_what_was_put_aside_before(folder):
+    for note in ("first", "second", "third"):
+        run_before(folder, "grid").trials.write_text(note)
+        folder.put_aside(["grid"])
+    assert sorted(aside.trials.read_text() for aside in folder.abandoned("grid")) == ["first", "second", "third"]
+
+
+def test_what_is_put_aside_is_no_strategy_of_the_study(folder):
+    run_before(folder, "grid")
+    folder.put_aside(["grid"])
+    assert folder.strategies() == []
+    folder.check_free(load_study(small_study(alpha=0.1)), ["stochastic"], fresh=False)
+
+
+@pytest.mark.xfail(strict=True, reason="folder.py: the pattern 'random-*' also fits what 'random-search' put aside")
+def test_a_strategy_whose_name_begins_alike_has_its_own_past(folder):
+    run_before(folder, "random-search")
+    folder.put_aside(["random-search"])
+    assert folder.abandoned("random") == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="folder.py: the number is a count, so it is taken where an older one was deleted"
+)
+def test_putting_aside_works_after_an_older_one_was_deleted(folder):
+    for _ in range(2):
+        run_before(folder, "grid")
+        folder.put_aside(["grid"])
+    first = folder.abandoned("grid")[0].path
+    (first / "study.toml").unlink()
+    first.rmdir()
+    run_before(folder, "grid")
+    folder.put_aside(["grid"])
+    assert len(folder.abandoned("grid")) == 2
+
+
+# --- the lock --------------------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from kdtune.results.folder import StudyFolder
+with StudyFolder(Path(sys.argv[1])).locked():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def held_by_another_process(folder: StudyFolder):
+    command = [sys.executable, "-c", HOLD, str(folder.path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "locked\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_another_process_is_kept_out_and_told_who_is_at_work(folder):
+    with held_by_another_process(folder) as holder:
+        with pytest.raises(BusyError, match=str(holder.pid)), folder.locked():
+            pass
+        # To be refused must not free the folder.
+        with pytest.raises(BusyError), folder.locked():
+            pass
+
+
+def test_a_lock_dies_with_its_process(folder):
+    with held_by_another_process(folder) as holder:
+        holder.kill()
+        holder.wait()
+        with folder.locked():
+            assert folder.path.is_dir()
+
+
+def test_a_lock_is_free_again_afterwards(folder):
+    for _ in range(2):
+        with folder.locked():
+            pass
+
+
+def test_a_lock_is_free_again_after_an_error(folder):
+    with pytest.raises(ZeroDivisionError), folder.locked():
+        raise ZeroDivisionError
+    with folder.locked():
+        pass
+
+
+def test_a_lock_keeps_out_others_in_the_same_process_too(folder):
+    with folder.locked(), pytest.raises(BusyError), StudyFolder(folder.path).locked():
+        pass
+
+
+@pytest.mark.xfail(strict=True, reason="folder.py: the lock file is deleted, so two may hold locks on two files")
+def test_who_locks_while_another_lets_go_still_keeps_a_third_out(folder, monkeypatch):
+    run_before(folder, "grid")
+    first = folder.locked()
+    first.__enter__()
+
+    def lock(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        first.__exit__(None, None, None)  # between the second one's opening of the file and its locking
+        fcntl.flock(descriptor, operation)
+
+    monkeypatch.setattr(folder_module, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
+    with folder.locked(), pytest.raises(BusyError), folder.locked():
+        pass
+
+
+def test_a_folder_that_stayed_empty_is_removed(folder):
+    with folder.locked():
+        assert folder.path.is_dir()
+    assert not folder.path.exists()
+
+
+def test_a_folder_with_results_stays_and_keeps_no_lock_file(folder):
+    with folder.locked():
+        run_before(folder, "grid")
+    assert [path.name for path in folder.path.iterdir()] == ["grid"]
+
+
+@pytest.mark.xfail(strict=True, reason="folder.py: an empty folder that was there before is removed too")
+def test_an_empty_folder_that_was_there_before_stays(folder):
+    folder.path.mkdir()
+    with folder.locked():
+        pass
+    assert folder.path.is_dir()
+
+
+def test_a_place_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ResultsError, match="--out"), StudyFolder(tmp_path / "file" / "small").locked():
+        pass

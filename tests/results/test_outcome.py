@@ -1,0 +1,381 @@
+import json
+import math
+from typing import Any
+
+import pytest
+
+from kdtune.energy import ledger
+from kdtune.energy.carbon import Carbon
+from kdtune.errors import ResultsError
+from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.outcome import build_result, ledger_summary, write_result, write_shared
+from kdtune.results.trials import TrialLog
+from kdtune.specs import load_study
+from tests.energy.simulated import J, Node, trial, two_cores
+from tests.studies import small_study
+
+CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
+
+WORKLOAD = {"teacher_macs": 10, "student_macs": 3, "train_images": 100, "val_images": 50, "test_images": 20}
+
+TEACHER = {"energy": {"charged_uj": 50 * J}}
+
+TEST_METRICS = {"accuracy": 0.75, "precision": 0.7, "recall": 0.65, "specificity": 0.9, "kappa": 0.6}
+
+
+def frozen(tmp_path, strategy: str = "grid", **changes: Any) -> StrategyFolder:
+    folder = StudyFolder(tmp_path / "small").strategy(strategy)
+    folder.path.mkdir(parents=True)
+    folder.write_study(load_study(small_study(**changes)), {"workload": WORKLOAD})
+    return folder
+
+
+def write_ledger(node: Node, folder) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for record in node.records:
+        ledger.write(folder / f"{node.hardware.node}.jsonl", record)
+
+
+def end(log: TrialLog, name: str, repeat: int, index: int, status: str, **what: Any) -> None:
+    """One attempt of a trial, from its suggestion to its end."""
+    log.suggestion(name, repeat, repeat, index, {"tau": 2 + 4 * index})
+    log.attempt(log.trials[name])
+    log.end(log.trials[name], status, **what)
+
+
+def energy_of_the_grid() -> Node:
+    """Ten seconds on two cores of 8 W together (a busy core second is 4 J), 20 W of memory, and a GPU."""
+    gpu = {"GPU-a": 1.0}
+    node = Node(two_cores(gpus=("GPU-a",))).start().work(1, study=1)
+    node.open(trial("a/1", gpus=gpu)).work(2, {"a/1": 2}, gpu_j={"GPU-a": 100}).close("a/1")
+    node.open(trial("b/1", gpus=gpu)).work(1, {"b/1": 1}, other=1, gpu_j={"GPU-a": 30}).close("b/1")
+    for attempt in ("c/1", "c/2"):
+        node.open(trial(attempt, gpus=gpu)).work(1, {attempt: 1}, gpu_j={"GPU-a": 50}).close(attempt)
+    for name in ("evaluation-0/1", "evaluation-1/1", "evaluation-1/2"):
+        node.open(trial(name, bucket="evaluation")).work(1, {name: 1}).close(name)
+    return node.work(1, gpu_j={"GPU-a": 7}).stop()
+
+
+@pytest.fixture
+def grid(tmp_path) -> StrategyFolder:
+    """Two repeats: the first has a trial that failed, the second one that was interrupted and went on."""
+    folder = frozen(tmp_path)
+    study_folder = StudyFolder(folder.path.parent)
+    log = TrialLog.read(folder.trials)
+    log.session("s1")
+    log.session("s2")
+    end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.8, val_loss=0.5)
+    end(log, "b", 0, 1, "failed", epochs=1, error="RuntimeError: no")
+    log.plan_complete(0)
+    end(log, "c", 1, 0, "interrupted", epochs=2)
+    end(log, "c", 1, 0, "completed", epochs=3, val_accuracy=0.6, val_loss=0.9)
+    log.plan_complete(1)
+    for repeat, attempts in ((0, 1), (1, 2)):
+        for _ in range(attempts):
+            log.evaluation_attempt(repeat)
+    log.evaluation(0, "a", TEST_METRICS)
+    log.evaluation(1, "c", {**TEST_METRICS, "accuracy": 0.25})
+    log.stopped("completed")
+    write_ledger(energy_of_the_grid(), folder.ledger)
+    write_ledger(Node(two_cores()).start().work(0.5).stop(), study_folder.session("s1"))
+    write_ledger(Node(two_cores(ram_uw=1)).start().work(3).stop(), study_folder.session("s2"))
+    write_ledger(Node(two_cores()).start().work(99).stop(), study_folder.session("of another strategy"))
+    write_shared(folder, study_folder, TEACHER)
+    return folder
+
+
+# --- worked out by hand ----------------------------------------------------------------------------------------
+
+
+def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["energy_uj"] == {
+        # CPU + memory + GPU of the four attempts: (8 + 20 + 100) + (4 + 10 + 30) + 2 x (4 + 10 + 50)
+        "trials": 300 * J,
+        "evaluation": 3 * (4 + 10) * J,
+        "orchestration": 4 * J,
+        # Memory that nobody held, for 10 s, and the GPU's last 7 J.
+        "idle": (200 - 20 - 10 - 20 - 30 + 7) * J,
+        "other": 4 * J,
+        # 10 busy core seconds, 10 s of memory, the GPU.
+        "node_total": (40 + 200 + 237) * J,
+    }
+
+
+def test_the_shared_energy_is_that_of_the_strategys_own_sessions(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0}
+
+
+def test_each_repeat_is_charged_its_own_windows_and_half_of_the_rest(grid):
+    first, second = build_result(grid, CARBON)["repeats"]
+    # Common: 477 J less 4 J of others', less 342 J in windows, and the sessions.
+    assert first["charged_uj"] == (128 + 44 + 14) * J + 70_500_002
+    assert second["charged_uj"] == (64 + 64 + 28) * J + 70_500_001
+
+
+def test_what_the_repeats_are_charged_sums_to_the_node_less_others_and_the_shared(grid):
+    result = build_result(grid, CARBON)
+    energy = result["cost"]["energy_uj"]
+    shared = sum(result["cost"]["shared_uj"].values())
+    assert sum(r["charged_uj"] for r in result["repeats"]) == energy["node_total"] - energy["other"] + shared
+
+
+def test_the_charge_in_kilowatt_hours_has_the_buildings_share_in_it(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    charged_kwh = (477 - 4 + 10.000003) / 3.6e6 * 1.5
+    assert cost["charged_kwh"] == pytest.approx(charged_kwh, rel=1e-12)
+    assert cost["per_repeat_kwh"] == pytest.approx(charged_kwh / 2, rel=1e-12)
+    assert cost["training_kwh"] == pytest.approx((300 + 42) / 3.6e6 * 1.5, rel=1e-12)
+    assert cost["charged_co2_g"] == pytest.approx(charged_kwh * 400, rel=1e-12)
+    assert cost["car_km"] == pytest.approx(charged_kwh * 400 / 120.4, rel=1e-12)
+
+
+def test_the_teacher_is_a_line_of_its_own(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["teacher_kwh"] == pytest.approx(50 / 3.6e6 * 1.5, rel=1e-12)
+    assert cost["with_teacher_kwh"] == pytest.approx(cost["charged_kwh"] + cost["teacher_kwh"], rel=1e-12)
+    assert cost["with_teacher_co2_g"] == pytest.approx(cost["with_teacher_kwh"] * 400, rel=1e-12)
+
+
+def test_time_is_that_of_the_strategy_and_gpu_time_that_of_its_windows(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["wall_s"] == 10.0
+    assert cost["gpu_hours"] == pytest.approx(5 / 3600, rel=1e-12)
+
+
+def test_flops_count_each_epoch_that_the_trials_reached(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    # 3 + 1 + 3 epochs of 100 training and 50 validation images; forward only, and with the backward passes.
+    assert cost["gflops_millions"] == pytest.approx(7 * 2 * (10 * 100 + 3 * 150) / 1e15, rel=1e-12)
+    assert cost["training_flops"] == 7 * 2 * (10 * 100 + 3 * (3 * 100 + 50))
+
+
+def test_trials_are_counted_by_how_they_ended(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["trials"] == {"completed": 2, "pruned": 0, "failed": 1, "interrupted": 0}
+
+
+def test_a_repeat_tells_what_was_chosen_and_how_good_it_is(grid):
+    first, second = build_result(grid, CARBON)["repeats"]
+    assert {key: first[key] for key in ("seed", "chosen", "val_accuracy", "val_loss", "trials", "test")} == {
+        "seed": 0,
+        "chosen": {"tau": 2},
+        "val_accuracy": 0.8,
+        "val_loss": 0.5,
+        "trials": 2,
+        "test": TEST_METRICS,
+    }
+    assert (second["seed"], second["trials"], second["test"]["accuracy"]) == (1, 1, 0.25)
+
+
+def test_accuracies_are_means_and_sample_deviations_over_repeats(grid):
+    summary = build_result(grid, CARBON)["summary"]
+    assert summary["test_accuracy_mean"] == pytest.approx(0.5)
+    assert summary["test_accuracy_std"] == pytest.approx(math.sqrt(2 * 0.25**2))
+    assert summary["val_accuracy_mean"] == pytest.approx(0.7)
+    assert summary["val_accuracy_std"] == pytest.approx(math.sqrt(2 * 0.1**2))
+
+
+def test_a_result_says_what_it_is_of_and_how_it_was_measured(grid):
+    result = build_result(grid, CARBON)
+    assert (result["schema_version"], result["study"], result["strategy"]) == (1, "small", "grid")
+    assert result["status"] == "completed"
+    assert result["cost"]["quality"] == "modelled"
+    assert result["cost"]["gap_uj"] == 0
+    assert result["cost"]["carbon"] == {
+        "pue": 1.5,
+        "intensity_g_per_kwh": 400.0,
+        "source": "a test",
+        "preset": None,
+    }
+
+
+def test_a_failed_trial_is_named_with_its_reason(grid):
+    [failure] = build_result(grid, CARBON)["failures"]
+    assert failure == {"trial_id": "b", "seed": 0, "point": {"tau": 6}, "error": "RuntimeError: no"}
+
+
+def test_the_file_holds_the_result_and_can_be_made_again(grid):
+    result = write_result(grid, CARBON)
+    assert json.loads(grid.result.read_text()) == result
+    grid.result.unlink()
+    assert write_result(grid, CARBON) == result
+
+
+def test_another_place_changes_the_carbon_and_not_the_energy(grid):
+    here, there = (build_result(grid, Carbon(1.0, grams, ""))["cost"] for grams in (400.0, 20.0))
+    assert there["charged_co2_g"] == pytest.approx(here["charged_co2_g"] / 20)
+    assert there["charged_kwh"] == here["charged_kwh"]
+
+
+# --- what failed, what was thrown away, what is not known ------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["failed", "pruned", "interrupted"])
+def test_a_trial_that_came_to_nothing_is_charged_to_its_repeat(tmp_path, status):
+    folder = frozen(tmp_path, repeats=2)
+    end(TrialLog.read(folder.trials), "b", 1, 0, status, epochs=1)
+    node = Node(two_cores()).start().open(trial("b/1", cpus=2)).work(3, {"b/1": 3}).close("b/1").work(1).stop()
+    write_ledger(node, folder.ledger)
+    first, second = build_result(folder, CARBON)["repeats"]
+    assert (first["charged_uj"], second["charged_uj"]) == (10 * J, 10 * J + 72 * J)
+
+
+def test_what_a_killed_meter_left_uncounted_is_told_apart(tmp_path):
+    folder = frozen(tmp_path)
+    node = Node(two_cores()).start().work(4, study=4).sample().work(100).start().work(1).stop()
+    write_ledger(node, folder.ledger)
+    cost = build_result(folder, CARBON)["cost"]
+    # The last power was 4 + 20 W: one second of it is charged, the rest of 100 s x 20 W is not.
+    assert cost["gap_uj"] == (2000 - 24) * J
+    assert cost["energy_uj"]["node_total"] == (4 * 24 + 24 + 20) * J
+
+
+def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
+    before = build_result(grid, CARBON)["cost"]
+    study_folder = StudyFolder(grid.path.parent)
+    grid.path.rename(study_folder.path / "now")
+    for seconds in (1, 2):
+        earlier = frozen(tmp_path)
+        write_ledger(Node(two_cores()).start().work(seconds, other=1).stop(), earlier.ledger)
+        study_folder.put_aside(["grid"])
+    (study_folder.path / "now").rename(grid.path)
+    after = build_result(grid, CARBON)["cost"]
+    assert before["abandoned_uj"] == 0
+    assert after["abandoned_uj"] == (20 + 40) * J
+    assert after["charged_kwh"] == before["charged_kwh"]
+
+
+def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid):
+    write_shared(grid, StudyFolder(grid.path.parent), {"energy": None})
+    cost = build_result(grid, CARBON)["cost"]
+    assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None, None, None]
+    assert cost["charged_kwh"] > 0
+
+
+def test_a_strategy_without_a_teacher_pays_for_none(tmp_path):
+    folder = frozen(tmp_path, "none", repeats=1)
+    log = TrialLog.read(folder.trials)
+    log.suggestion("n", 0, 0, 0, {"loss": "ce"})
+    log.attempt(log.trials["n"])
+    log.end(log.trials["n"], "completed", epochs=3, val_accuracy=0.5, val_loss=1.0)
+    write_ledger(Node(two_cores()).start().work(1).stop(), folder.ledger)
+    write_shared(folder, StudyFolder(folder.path.parent), None)
+    cost = build_result(folder, CARBON)["cost"]
+    assert cost["teacher_kwh"] == 0
+    assert cost["with_teacher_kwh"] == cost["charged_kwh"] > 0
+    assert cost["training_flops"] == 3 * 2 * 3 * (3 * 100 + 50)
+
+
+def test_one_repeat_has_no_deviation(tmp_path):
+    folder = frozen(tmp_path, repeats=1)
+    log = TrialLog.read(folder.trials)
+    end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.8, val_loss=0.5)
+    log.evaluation(0, "a", TEST_METRICS)
+    assert build_result(folder, CARBON)["summary"] == {
+        "test_accuracy_mean": 0.75,
+        "test_accuracy_std": None,
+        "val_accuracy_mean": 0.8,
+        "val_accuracy_std": None,
+    }
+
+
+def test_what_was_not_found_is_null_and_not_0(tmp_path):
+    folder = frozen(tmp_path)
+    end(TrialLog.read(folder.trials), "a", 0, 0, "failed", epochs=0, error="no")
+    result = build_result(folder, CARBON)
+    for repeat in result["repeats"]:
+        for key in ("chosen", "val_accuracy", "val_loss", "test"):
+            assert repeat[key] is None
+    assert set(result["summary"].values()) == {None}
+
+
+def test_a_repeat_without_a_test_is_left_out_of_the_test_accuracy(tmp_path):
+    folder = frozen(tmp_path)
+    log = TrialLog.read(folder.trials)
+    end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.8, val_loss=0.5)
+    end(log, "c", 1, 0, "completed", epochs=3, val_accuracy=0.4, val_loss=0.5)
+    log.evaluation(0, "a", TEST_METRICS)
+    result = build_result(folder, CARBON)
+    assert result["repeats"][1]["chosen"] == {"tau": 2}
+    assert result["repeats"][1]["test"] is None
+    assert result["summary"]["test_accuracy_mean"] == 0.75
+    assert result["summary"]["val_accuracy_mean"] == pytest.approx(0.6)
+
+
+def test_a_pruned_trial_is_not_chosen(tmp_path):
+    folder = frozen(tmp_path, repeats=1)
+    log = TrialLog.read(folder.trials)
+    end(log, "a", 0, 0, "pruned", epochs=1, val_accuracy=0.9, val_loss=0.1)
+    end(log, "b", 0, 1, "completed", epochs=3, val_accuracy=0.5, val_loss=0.5)
+    assert build_result(folder, CARBON)["repeats"][0]["chosen"] == {"tau": 6}
+
+
+def test_nothing_measured_has_no_quality(tmp_path):
+    assert build_result(frozen(tmp_path), CARBON)["cost"]["quality"] is None
+
+
+@pytest.mark.xfail(strict=True, reason="outcome.py: without any ledger the energy is told as 0")
+def test_a_cost_that_was_not_measured_is_null_and_not_0(tmp_path):
+    cost = build_result(frozen(tmp_path), CARBON)["cost"]
+    assert cost["charged_kwh"] is None
+
+
+def test_the_worst_quality_of_strategy_and_sessions_counts(tmp_path):
+    folder = frozen(tmp_path)
+    TrialLog.read(folder.trials).session("s1")
+    study_folder = StudyFolder(folder.path.parent)
+    write_ledger(Node(two_cores(rapl={"package-0": 10**9})).start().work(1).stop(), folder.ledger)
+    write_ledger(Node(two_cores()).start().work(1).stop(), study_folder.session("s1"))
+    write_shared(folder, study_folder, None)
+    assert build_result(folder, CARBON)["cost"]["quality"] == "modelled"
+
+
+def test_a_session_in_which_nothing_was_counted_has_no_summary(tmp_path):
+    assert ledger_summary(tmp_path / "no such folder") is None
+
+
+def test_a_folder_that_holds_no_study_is_an_error(tmp_path):
+    with pytest.raises(ResultsError, match="study.toml"):
+        build_result(StrategyFolder(tmp_path), CARBON)
+
+
+# --- the status ------------------------------------------------------------------------------------------------
+
+
+def status_after(folder: StrategyFolder, *, planned: bool, tested: bool, last: str | None, ended: str) -> str:
+    log = TrialLog.read(folder.trials)
+    end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.8, val_loss=0.5)
+    end(log, "b", 0, 1, ended, epochs=3, **({"val_accuracy": 0.1, "val_loss": 2.0} if ended == "completed" else {}))
+    if planned:
+        log.plan_complete(0)
+    if tested:
+        log.evaluation(0, "a", TEST_METRICS)
+    if last:
+        log.stopped(last)
+    return build_result(folder, CARBON)["status"]
+
+
+@pytest.mark.parametrize(
+    ("planned", "tested", "last", "ended", "expected"),
+    [
+        (True, True, "completed", "completed", "completed"),
+        (True, True, "completed", "failed", "completed"),  # it failed for good, so it is settled
+        (True, True, None, "completed", "completed"),  # killed after all was done
+        (True, False, "interrupted", "completed", "interrupted"),
+        (True, True, "interrupted", "interrupted", "interrupted"),
+        (False, False, "budget", "completed", "budget"),
+        (False, False, None, "completed", "incomplete"),  # killed
+        (True, False, "incomplete", "completed", "incomplete"),
+        (False, True, "completed", "completed", "incomplete"),  # what a log claims is not enough
+    ],
+)
+def test_a_status_is_what_the_log_shows(tmp_path, planned, tested, last, ended, expected):
+    folder = frozen(tmp_path, repeats=1)
+    assert status_after(folder, planned=planned, tested=tested, last=last, ended=ended) == expected
+
+
+def test_a_study_is_not_completed_before_every_repeat_is(tmp_path):
+    folder = frozen(tmp_path, repeats=2)
+    assert status_after(folder, planned=True, tested=True, last="completed", ended="completed") == "incomplete"

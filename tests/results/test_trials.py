@@ -1,0 +1,241 @@
+import json
+
+import pytest
+
+from kdtune.errors import ResultsError
+from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "trials.jsonl"
+
+
+@pytest.fixture
+def log(path) -> TrialLog:
+    return TrialLog.read(path)
+
+
+def suggest(log: TrialLog, name: str, index: int = 0, repeat: int = 0) -> Trial:
+    return log.suggestion(name, repeat, 7 + repeat, index, {"tau": index + 2})
+
+
+def everything(log: TrialLog) -> None:
+    """One line of each type, and more than one attempt."""
+    log.session("morning")
+    one, two = suggest(log, "one"), suggest(log, "two", 1)
+    log.attempt(one)
+    log.attempt(two)
+    log.end(two, "failed", epochs=1, error="RuntimeError: no")
+    log.end(one, "interrupted", epochs=2)
+    log.stopped("interrupted")
+    log.session("evening")
+    log.attempt(one)
+    log.end(one, "completed", epochs=3, val_accuracy=0.75, val_loss=0.5)
+    log.plan_complete(0)
+    log.evaluation_attempt(0)
+    log.evaluation_attempt(0)
+    log.evaluation(0, "one", {"accuracy": 0.7})
+    log.stopped("completed")
+
+
+# --- the file --------------------------------------------------------------------------------------------------
+
+
+def test_a_log_is_read_back_as_it_was_in_memory(log, path):
+    everything(log)
+    assert TrialLog.read(path) == log
+
+
+def test_a_log_is_on_the_disk_after_every_step(log, path):
+    trial = suggest(log, "one")
+    assert TrialLog.read(path) == log
+    log.attempt(trial)
+    assert TrialLog.read(path) == log
+    log.end(trial, "pruned", epochs=2, val_accuracy=0.5, val_loss=1.0)
+    assert TrialLog.read(path) == log
+
+
+def test_a_log_tells_what_became_of_each_trial(log, path):
+    everything(log)
+    trials = TrialLog.read(path).trials
+    assert trials["one"] == Trial(
+        "one", 0, 7, 0, {"tau": 2}, attempts=2, status="completed", epochs=3, val_accuracy=0.75, val_loss=0.5
+    )
+    assert trials["two"] == Trial(
+        "two", 0, 7, 1, {"tau": 3}, attempts=1, status="failed", epochs=1, error="RuntimeError: no"
+    )
+
+
+def test_a_log_tells_sessions_plans_and_evaluations(log, path):
+    everything(log)
+    read = TrialLog.read(path)
+    assert read.sessions == ["morning", "evening"]
+    assert read.planned == {0}
+    assert read.evaluation_attempts == {0: 2}
+    assert read.evaluations[0]["trial_id"] == "one"
+    assert read.evaluations[0]["test"] == {"accuracy": 0.7}
+    assert read.status == "completed"
+
+
+def test_a_log_that_does_not_exist_is_empty_and_is_not_made_by_reading(path):
+    log = TrialLog.read(path)
+    assert (log.trials, log.status, log.sessions) == ({}, None, [])
+    assert not path.exists()
+
+
+def test_a_command_at_work_has_no_status(log):
+    log.stopped("interrupted")
+    log.session("again")
+    assert log.status is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not json",
+        "[]",
+        "{}",
+        '{"type":"merger","id":"x"}',
+        '{"type":"suggestion","trial_id":"x"}',
+        '{"type":"attempt","trial_id":"never suggested","attempt":1}',
+        '{"type":"end","trial_id":"one","status":"completed"}',
+    ],
+)
+def test_a_damaged_line_is_an_error_with_file_and_number(log, path, damage):
+    everything(log)
+    lines = path.read_text().splitlines()
+    lines[4] = damage
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError) as error:
+        TrialLog.read(path)
+    assert str(path) in str(error.value)
+    assert "line 5" in str(error.value)
+
+
+def test_an_unknown_type_is_named(log, path):
+    suggest(log, "one")
+    with path.open("a") as file:
+        file.write('{"type":"merger"}\n')
+    with pytest.raises(ResultsError, match="line 2.*merger"):
+        TrialLog.read(path)
+
+
+def test_a_torn_last_line_is_left_out_and_then_overwritten(log, path):
+    trial = suggest(log, "one")
+    before = path.read_bytes()
+    log.attempt(trial)
+    path.write_bytes(path.read_bytes()[:-5])
+    resumed = TrialLog.read(path)
+    assert resumed.trials["one"].attempts == 0
+    assert resumed.attempt(resumed.trials["one"]) == 1
+    assert path.read_bytes().startswith(before)
+    assert TrialLog.read(path) == resumed
+
+
+# --- trials ----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_point_again_is_the_trial_there_is(log, path):
+    first = suggest(log, "one")
+    assert suggest(log, "one", index=5) is first
+    assert first.index == 0
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_an_attempt_that_ended_stays_as_it_is(log, path):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    log.end(trial, "failed", epochs=1, error="its process died")
+    assert (trial.status, trial.epochs, trial.val_accuracy, trial.error) == ("completed", 3, 0.9, None)
+    assert sum(json.loads(line)["type"] == "end" for line in path.read_text().splitlines()) == 1
+
+
+def test_attempts_are_counted_from_1_and_each_has_its_window(log):
+    trial = suggest(log, "one")
+    assert log.attempt(trial) == 1
+    log.end(trial, "interrupted", epochs=1)
+    assert log.attempt(trial) == 2
+    assert trial.windows == ["one/1", "one/2"]
+
+
+def test_a_new_attempt_opens_an_ended_trial_again(log):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "interrupted", epochs=1)
+    log.attempt(trial)
+    assert trial.status is None
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    assert trial.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("status", "final"), [("completed", True), ("pruned", True), ("failed", True), ("interrupted", False)]
+)
+def test_only_an_interrupted_trial_is_run_again(log, status, final):
+    trial = suggest(log, "one")
+    assert not trial.is_final
+    log.attempt(trial)
+    log.end(trial, status, epochs=1)
+    assert trial.is_final == final
+
+
+def test_evaluations_are_counted_from_1_for_each_repeat(log):
+    assert [log.evaluation_attempt(repeat) for repeat in (0, 0, 1)] == [1, 2, 1]
+    assert evaluation_window(7, 2) == "evaluation-7/2"
+
+
+def test_a_repeats_plan_is_complete_once(log, path):
+    log.plan_complete(1)
+    log.plan_complete(1)
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_trials_of_a_repeat_come_in_the_order_of_suggestion(log):
+    for index, name in enumerate(["z", "a", "m"]):
+        suggest(log, name, index)
+    suggest(log, "other", 0, repeat=1)
+    assert [trial.id for trial in log.of_repeat(0)] == ["z", "a", "m"]
+
+
+def test_what_is_no_number_is_refused_before_it_is_written(log, path):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    with pytest.raises(ValueError, match="JSON"):
+        log.end(trial, "completed", epochs=3, val_accuracy=0.1, val_loss=float("nan"))
+    assert TrialLog.read(path).trials["one"].status is None
+
+
+# --- the choice ------------------------------------------------------------------------------------------------
+
+
+def ended(name: str, index: int, accuracy: float | None, loss: float | None, status: str = "completed") -> Trial:
+    return Trial(name, 0, 0, index, {"tau": index}, 1, status, 3, accuracy, loss)
+
+
+def test_the_highest_accuracy_is_chosen():
+    assert best([ended("a", 0, 0.8, 0.1), ended("b", 1, 0.9, 9.0), ended("c", 2, 0.7, 0.0)]).id == "b"
+
+
+def test_equal_accuracies_go_by_the_lower_loss():
+    assert best([ended("a", 0, 0.9, 0.3), ended("b", 1, 0.9, 0.2), ended("c", 2, 0.9, 0.4)]).id == "b"
+
+
+def test_equal_losses_go_by_the_order_of_suggestion_and_not_of_ending():
+    assert best([ended("late", 2, 0.9, 0.2), ended("early", 1, 0.9, 0.2)]).id == "early"
+
+
+def test_only_completed_trials_can_be_chosen():
+    trials = [
+        ended("pruned", 0, 0.99, 0.1, "pruned"),
+        ended("failed", 1, None, None, "failed"),
+        ended("waiting", 2, None, None, None),
+        ended("done", 3, 0.5, 1.0),
+    ]
+    assert best(trials).id == "done"
+
+
+def test_without_a_completed_trial_nothing_is_chosen():
+    assert best([]) is None
+    assert best([ended("failed", 0, None, None, "failed")]) is None
