@@ -1,10 +1,8 @@
 """The library's face: what the ``kdtune`` command calls, and what other programs may."""
 
-import fcntl
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -311,11 +309,11 @@ class _Run:
         return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[self._study.loss].facts["needs_teacher"]))
 
     def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
-        from kdtune.distill.teacher import read_record
+        from kdtune.distill.teacher import alone_in, read_record
         from kdtune.tuning import jobs
         from kdtune.tuning.runner import run_job
 
-        with _alone_in(folder):
+        with alone_in(folder):
             if read_record(folder) is None:
                 (folder / "epochs.jsonl").unlink(missing_ok=True)
                 self._watcher.message(f"training the teacher, {self._study.teacher}")
@@ -346,12 +344,3 @@ class _Run:
         folder = self._folder.strategy(name)
         write_shared(folder, self._folder, self._teacher if self._needs_teacher(name) else None)
         return write_result(folder, self._carbon)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from training the same teacher; they wait and then find it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

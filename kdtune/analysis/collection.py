@@ -25,6 +25,8 @@ def find_results(places: Sequence[str | Path]) -> list[StrategyFolder]:
             studies = [path, *sorted(run.parent for run in path.glob("*/run.toml"))]
             folders = [folder for study in studies for folder in StudyFolder(study).strategies()]
         if not folders:
-            raise ResultsError(f"{place}: no results here; name a folder that 'kdtune study' wrote, such as results/NAME")
+            raise ResultsError(
+                f"{place}: no results here; name a folder that 'kdtune study' wrote, such as results/NAME"
+            )
         found.update({folder.path: folder for folder in folders})
     return list(found.values())

@@ -4,8 +4,10 @@ A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is 
 ``epochs.jsonl`` and the energy ledger of its training.
 """
 
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,15 @@ from kdtune.specs.study import Study
 def teacher_folder(study: Study, threads: int) -> Path:
     """Where the study's teacher is kept, or will be."""
     return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{teacher_key(study, threads)}"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from training the same teacher: they wait, and then find it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

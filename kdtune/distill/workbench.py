@@ -8,7 +8,7 @@ from kdtune.data import DATASETS
 from kdtune.data.batches import Splits
 from kdtune.distill.distiller import Distiller
 from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher import load_teacher
+from kdtune.distill.teacher import alone_in, load_teacher, read_record, teacher_folder, train_teacher
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
 from kdtune.models import MODELS
@@ -56,11 +56,12 @@ class Workbench:
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
-        """The study's teacher from the cache, frozen.
-
-        Raises:
-            KdtuneError: It has not been trained yet.
-        """
+        """The study's teacher, frozen: from the cache, or trained now where it has not been yet."""
+        folder = teacher_folder(self.study, self.threads)
+        if read_record(folder) is None:
+            with alone_in(folder):
+                if read_record(folder) is None:  # another process may have trained it meanwhile
+                    train_teacher(self.study, self.splits, self.num_classes, self.device, folder)
         model = self._untrained(self.study.teacher)
         load_teacher(model, self.study, self.threads, self.device)
         return model.eval().requires_grad_(False)

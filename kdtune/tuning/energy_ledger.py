@@ -38,7 +38,7 @@ class EnergyLedger(tune.Callback):
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
 
-    def setup(self, stop: Any = None, num_samples: int | None = None, total_num_samples: int | None = None, **info: Any) -> None:
+    def setup(self, *_: Any, **info: Any) -> None:
         """Start a meter on every node; called by Tune before the first trial."""
         # Tune calls the setup of each callback when it knows the experiment; its folder comes with the trials.
         for node in ray.nodes():

@@ -138,7 +138,8 @@ def evaluate_chosen(
     test = bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
     evaluate(bench.untrained_student(), bench.splits.validation)
-    classification_metrics(bench.splits.validation.labels.cpu(), bench.splits.validation.labels.cpu(), bench.num_classes)
+    labels = bench.splits.validation.labels.cpu()
+    classification_metrics(labels, labels, bench.num_classes)
     shares = gpu_shares(resources.gpus)
     meter = MeterHandle(session_id)
     results = []

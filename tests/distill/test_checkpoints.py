@@ -71,7 +71,7 @@ def test_the_one_before_is_loaded_when_the_newest_is_cut_short(two, share):
     assert two.load_latest(CPU)["epoch"] == 1
 
 
-# Each of these makes torch.load fail in a way of its own.
+# torch.load fails on these in many ways: with UnpicklingError, EOFError, IndexError, struct.error ...
 GARBAGE = [
     b"garbage",
     b"error",

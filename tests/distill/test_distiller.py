@@ -59,6 +59,15 @@ def test_trainings_that_take_turns_do_not_disturb_each_other(distiller):
     assert are_identical(weights(alone), weights(one))
 
 
+def test_warming_up_one_training_does_not_disturb_another(distiller):
+    alone = distiller(STOCHASTIC)
+    trained(alone)
+    other = distiller(STOCHASTIC)
+    distiller(STOCHASTIC).warm_up()
+    trained(other)
+    assert are_identical(weights(alone), weights(other))
+
+
 def test_another_seed_trains_other_weights(distiller):
     first, second = distiller(FIXED, seed=0), distiller(FIXED, seed=1)
     trained(first)

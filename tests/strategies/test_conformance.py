@@ -18,6 +18,8 @@ FINITE = {
     "logarithmic": {"tau": {"low": 2, "high": 20, "step": 1, "log": True}},
     "listed": {"tau": {"values": [4, 1, 9.5]}},
     "one point": {"tau": {"low": 4, "high": 4}},
+    "tenths": {"tau": {"low": 0.1, "high": 1.2, "step": 0.1}},
+    "end off the step": {"tau": {"low": 1, "high": 12, "step": 3}},
     "two dimensions": {"tau": {"values": [2, 4, 8]}, "alpha": {"low": 0.5, "high": 1.0, "step": 0.25}},
 }
 INFINITE = {
@@ -28,6 +30,9 @@ INFINITE = {
 
 #: Proposes a value of its own whatever the space is.
 IGNORES_THE_SPACE = {"fixed"}
+
+#: Learns as it goes and may come back to a point, which is then answered from its record.
+MAY_REPEAT = {"optuna"}
 
 
 def make(name, space, seed=0):
@@ -49,7 +54,6 @@ CASES = [pytest.param(n, s, id=f"{n}-{label}") for n in STRATEGIES for label, s 
 CASES += [pytest.param(n, s, id=f"{n}-{label}") for n in STRATEGIES for label, s in INFINITE.items() if serves(n, s)]
 
 every_strategy = pytest.mark.parametrize("name", list(STRATEGIES))
-every_finite_space = pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
 every_case = pytest.mark.parametrize(("name", "space"), CASES)
 
 
@@ -97,6 +101,15 @@ def test_the_same_seed_proposes_the_same(name, space):
 
 
 @every_strategy
+def test_the_same_outcomes_lead_to_the_same_points(name):
+    def better_when_cool(point):
+        return Outcome(point, 1 / point.get("tau", 1), 1.0)
+
+    first = rounds(make(name, FINITE["steps"]), better_when_cool)
+    assert rounds(make(name, FINITE["steps"]), better_when_cool) == first
+
+
+@every_strategy
 def test_it_leaves_the_global_generators_alone(name):
     random.seed(1)
     np.random.seed(1)
@@ -131,11 +144,25 @@ def test_points_survive_being_written_down(name, space):
     assert json.loads(json.dumps(points, allow_nan=False)) == points
 
 
-@every_strategy
-@every_finite_space
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in MAY_REPEAT])
+@pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
 def test_no_point_of_a_finite_space_is_proposed_twice(name, space):
     points = [json.dumps(point, sort_keys=True) for point in proposed(make(name, space))]
     assert len(set(points)) == len(points)
+
+
+@every_case
+def test_it_proposes_as_many_as_it_expected_to(name, space):
+    strategy = make(name, space)
+    expected = strategy.expected_trials()
+    assert len(proposed(strategy)) == expected
+
+
+@every_strategy
+def test_asking_how_many_changes_nothing(name):
+    asked, unasked = make(name, FINITE["steps"]), make(name, FINITE["steps"])
+    asked.expected_trials()
+    assert rounds(asked) == rounds(unasked)
 
 
 @every_strategy
@@ -162,6 +189,13 @@ def test_a_strategy_that_does_not_judge_epochs_stops_no_trial(name):
     if strategy.judges_epochs:
         pytest.skip("judges epochs")
     assert all(strategy.report(point, 1, 0.0) is True for point in strategy.ask())
+
+
+@every_strategy
+def test_it_can_leave_what_other_tools_read(name, tmp_path):
+    strategy = make(name, FINITE["steps"])
+    proposed(strategy)
+    strategy.export(tmp_path)
 
 
 @every_strategy

@@ -1,0 +1,138 @@
+"""Comparing and loading what a real study wrote."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+import kdtune
+from kdtune.errors import ResultsError, UsageError
+from kdtune.results.folder import StrategyFolder
+from tests.studies import kdtune as run_command
+from tests.studies import small_study
+
+pytestmark = pytest.mark.study
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study: Optuna and stochastic, two repeats."""
+    out = tmp_path_factory.mktemp("finished")
+    strategies = {"optuna": {"trials": 4}, "stochastic": {}}
+    result = kdtune.run_study(small_study(strategies=strategies), out=out)
+    assert result.exit_code == 0
+    return result.folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(finished, tmp_path / "small")
+
+
+def test_compare_makes_the_same_results_again_from_the_files(finished):
+    found = kdtune.compare([finished])
+    assert [result["strategy"] for result in found.results] == ["optuna", "stochastic"]
+    for result in found.results:
+        assert result == json.loads((finished / result["strategy"] / "result.json").read_text())
+    assert found.warnings == []
+    assert found.teacher["model"] == "convnet_32"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"loss": "dml"}, ["loss", "dml", "hkd"]),
+        ({"split_seed": 5}, ["split", "5"]),
+        ({"training": {"epochs": 9}}, ["training", "epochs", "9"]),
+        ({"resolved": {"precision": "bfloat16"}}, ["precision", "bfloat16"]),
+        ({"resolved": {"teacher_logits": "replay"}}, ["teacher logits", "replay"]),
+    ],
+)
+def test_compare_refuses_what_differs_and_names_it(copy, change, words):
+    folder = StrategyFolder(copy / "optuna")
+    study, resolved = folder.read_study(), folder.resolved()
+    resolved |= change.pop("resolved", {})
+    training = study.training.model_copy(update=change.pop("training", {}))
+    folder.write_study(study.model_copy(update={**change, "training": training}), resolved)
+    with pytest.raises(UsageError) as refused:
+        kdtune.compare([copy])
+    for word in [*words, "--allow-mismatch"]:
+        assert word in str(refused.value)
+    allowed = kdtune.compare([copy], allow_mismatch=True)
+    assert len(allowed.results) == 2 and words[0] in allowed.warnings[0]
+
+
+def test_compare_tells_that_energy_was_obtained_in_different_ways(copy):
+    for file in (copy / "stochastic" / "ledger").glob("*.jsonl"):
+        text = file.read_text().replace('"cpu_quality":"modelled"', '"cpu_quality":"counter"')
+        file.write_text(text)
+    shared = copy / "stochastic" / "shared.json"
+    shared.write_text(shared.read_text().replace('"modelled"', '"counter"'))
+    if "modelled" not in (copy / "optuna" / "shared.json").read_text():
+        pytest.skip("this machine has counters, so the two were obtained in the same way")
+    warning = kdtune.compare([copy]).warnings[0]
+    assert "counter" in warning and "modelled" in warning
+
+
+def test_another_country_changes_carbon_and_not_energy(finished, tmp_path):
+    ours, french = (
+        json.loads(run_command("compare", str(finished), "--json", *extra, cwd=tmp_path).stdout)["results"][0]["cost"]
+        for extra in ([], ["--country", "FRA"])
+    )
+    assert french["charged_kwh"] == ours["charged_kwh"]
+    assert french["charged_co2_g"] < ours["charged_co2_g"]
+    assert "France" in french["carbon"]["source"]
+
+
+def test_compare_writes_csv_and_markdown(finished, tmp_path):
+    done = run_command("compare", str(finished), "--markdown", "--csv", "costs.csv", cwd=tmp_path)
+    assert done.returncode == 0
+    rows = list(csv.DictReader((tmp_path / "costs.csv").open()))
+    assert [row["strategy"] for row in rows] == ["optuna", "stochastic"]
+    expected = json.loads((finished / "optuna" / "result.json").read_text())["cost"]["charged_kwh"]
+    assert float(rows[0]["charged_kwh"]) == expected
+    lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 2 + 1
+
+
+def test_an_unknown_baseline_is_refused(finished, tmp_path):
+    done = run_command("compare", str(finished), "--baseline", "optna", cwd=tmp_path)
+    assert done.returncode == 2 and "optuna" in done.stderr
+
+
+def test_runs_are_listed_with_status_repeats_and_energy(finished, tmp_path):
+    done = run_command("list", "runs", "--out", str(finished.parent), "--json", cwd=tmp_path)
+    run = json.loads(done.stdout)["runs"][0]
+    assert (run["name"], run["status"], run["repeats_done"]) == ("small/optuna", "completed", 2)
+    assert run["charged_kwh"] > 0
+
+
+def test_frames_agree_with_the_result(finished):
+    frames = kdtune.load_results(finished)
+    result = json.loads((finished / "optuna" / "result.json").read_text())
+    optuna = frames.trials[frames.trials.strategy == "optuna"]
+    assert len(optuna) == sum(repeat["trials"] for repeat in result["repeats"])
+    assert optuna.energy_j.sum() == pytest.approx(result["cost"]["energy_uj"]["trials"] / 1e6)
+    assert list(optuna[optuna.chosen].groupby("repeat").tau.first()) == [r["chosen"]["tau"] for r in result["repeats"]]
+    assert len(frames.epochs) == 3 * len(frames.trials)
+    energy = frames.energy[frames.energy.strategy == "optuna"]
+    assert energy.energy_j.sum() == pytest.approx(result["cost"]["energy_uj"]["node_total"] / 1e6)
+
+
+def test_a_damaged_log_is_told_with_its_line(copy):
+    log = copy / "optuna" / "trials.jsonl"
+    lines = log.read_text().splitlines()
+    lines[2] = lines[2][:-7]
+    log.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError, match=r"trials\.jsonl, line 3"):
+        kdtune.compare([copy])
+
+
+def test_the_optuna_study_is_left_for_the_dashboard(finished):
+    import optuna
+
+    url = f"sqlite:///{finished / 'optuna' / 'optuna.db'}"
+    assert sorted(optuna.get_all_study_names(url)) == ["seed-0", "seed-1"]
+    assert len(optuna.load_study(study_name="seed-0", storage=url).trials) == 4

@@ -1,0 +1,110 @@
+"""list, doctor, compare and the command's frame, as a user meets them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kdtune.analysis import doctor as examined
+from kdtune.cli.app import app
+from kdtune.strategies import STRATEGIES
+from tests.studies import command, kdtune
+
+HEAVY = ("torch", "ray", "pandas", "codecarbon", "optuna")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "kdtune", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert imported.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("name", ["study", "compare", "resume", "list", "doctor"])
+def test_every_command_ends_its_help_in_examples(name, tmp_path):
+    shown = kdtune(name, "--help", cwd=tmp_path).stdout
+    assert "Examples:" in shown
+    assert f"kdtune {name}" in shown.partition("Examples:")[2]
+    assert name in {registered.name for registered in app.registered_commands}
+
+
+@pytest.mark.parametrize("what", ["studies", "spaces", "strategies", "temperatures", "datasets", "models", "runs"])
+def test_list_prints_records_with_names(what, tmp_path):
+    document = json.loads(kdtune("list", what, "--json", cwd=tmp_path).stdout)
+    assert document["schema_version"] == 1
+    names = [record["name"] for record in document[what]]
+    assert len(names) == len(set(names))
+    if what == "strategies":
+        assert names == list(STRATEGIES)
+    if what == "studies":
+        assert {"digits-hkd", "digits-cmc", "digits-dml"} <= set(names)
+    if what == "runs":
+        assert names == []
+    assert kdtune("list", what, cwd=tmp_path).returncode == 0
+
+
+def test_list_of_something_unknown_says_what_there_is(tmp_path):
+    done = kdtune("list", "study", cwd=tmp_path)
+    assert done.returncode == 2 and "studies" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_doctor_finds_this_machine_fit(tmp_path):
+    done = kdtune("doctor", "--json", cwd=tmp_path)
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert {"Python", "torch", "CUDA", "Ray Tune", "energy", "data", "disk"} == set(findings)
+    assert done.returncode == 0
+    assert all(finding["verdict"] == "ok" or finding["remedy"] for finding in findings.values())
+
+
+def test_doctor_ends_with_3_and_a_remedy_where_something_will_not_work(tmp_path):
+    done = kdtune("doctor", cwd=tmp_path, KDTUNE_DATA_DIR=str(tmp_path / "nowhere"))
+    assert done.returncode == 3
+    assert "nowhere" in done.stdout and "unset" in done.stdout
+
+
+def test_doctor_warns_of_a_full_disk(monkeypatch):
+    monkeypatch.setattr(examined.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**30})())
+    finding = next(found for found in [examined._disk()])
+    assert finding.verdict == "warning" and "KDTUNE_CACHE_DIR" in finding.remedy
+
+
+def test_compare_and_resume_of_nothing_say_what_to_name(tmp_path):
+    for arguments in (["compare"], ["compare", "elsewhere"], ["resume", "elsewhere"]):
+        done = kdtune(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "results" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_second_process_on_one_folder_is_refused(tmp_path):
+    from kdtune.results.folder import StudyFolder
+
+    with StudyFolder(tmp_path / "results" / "digits-hkd").locked():
+        done = kdtune("study", "digits-hkd", "-s", "none", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "another kdtune" in done.stderr and "--out" in done.stderr
+
+
+def test_unreadable_toml_is_told_with_line_and_column(tmp_path):
+    (tmp_path / "mine.toml").write_text('dataset = "digits"\nteacher = = 3\n')
+    done = kdtune("study", "mine.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "mine.toml" in done.stderr and "line 2" in done.stderr and "column" in done.stderr
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    done = kdtune(
+        "study", "digits-hkd", "--set", "alpha=7", "--set", "training.epochs=0", "--set", "loss=hdk", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    for word in ("alpha", "training.epochs", "loss", "'hkd'"):
+        assert word in done.stderr
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_an_unknown_option_is_refused_by_the_command_line(tmp_path):
+    done = subprocess.run(command("study", "digits-hkd", "--epoch", "3"), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "--epochs" in done.stderr

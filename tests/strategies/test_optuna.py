@@ -1,0 +1,76 @@
+"""What is special about the Optuna strategy."""
+
+import optuna
+import pytest
+
+from kdtune.specs import SearchSpace
+from kdtune.strategies.base import Outcome
+from kdtune.strategies.optuna import DATABASE, Options, Optuna
+
+SPACE = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
+
+
+def run(strategy, fail=()):
+    """Ask and tell until the end; the rounds that were proposed. The best tau is 5."""
+    rounds = []
+    while points := strategy.ask():
+        rounds.append(points)
+        strategy.tell(
+            [
+                Outcome(point, None, None)
+                if point["tau"] in fail
+                else Outcome(point, 1 - abs(point["tau"] - 5) / 20, 1.0)
+                for point in points
+            ]
+        )
+    return rounds
+
+
+def make(seed=0, **options):
+    return Optuna(SPACE, Options(**options), seed)
+
+
+def test_rounds_have_the_frozen_size_and_the_last_one_the_rest():
+    assert [len(points) for points in run(make(trials=7, round_size=3))] == [3, 3, 1]
+
+
+def test_it_learns_where_the_good_points_are():
+    points = [point["tau"] for round_ in run(make(trials=30, round_size=2)) for point in round_]
+    late = points[15:]
+    assert sum(abs(tau - 5) <= 3 for tau in late) > len(late) / 2
+
+
+def test_what_failed_is_told_and_the_search_goes_on():
+    assert sum(len(points) for points in run(make(trials=8), fail=set(range(2, 21)))) == 8
+
+
+def test_the_export_opens_in_optuna_and_holds_every_repeat_once(tmp_path):
+    for seed in (0, 1):
+        strategy = make(seed=seed, trials=6)
+        run(strategy, fail={2})
+        strategy.export(tmp_path)
+        strategy.export(tmp_path)
+    url = f"sqlite:///{tmp_path / DATABASE}"
+    assert sorted(optuna.get_all_study_names(url)) == ["seed-0", "seed-1"]
+    loaded = optuna.load_study(study_name="seed-1", storage=url)
+    assert len(loaded.trials) == 6
+    completed = [trial for trial in loaded.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    assert all(trial.value == pytest.approx(1 - abs(trial.params["tau"] - 5) / 20) for trial in completed)
+    assert [path.name for path in tmp_path.iterdir()] == [DATABASE]
+
+
+@pytest.mark.parametrize(
+    ("dimension", "valid"),
+    [
+        ({"values": [2, 4, 8]}, lambda tau: tau in (2, 4, 8)),
+        ({"low": 2.0, "high": 3.0}, lambda tau: 2 <= tau <= 3),
+        ({"low": 0.5, "high": 2.0, "step": 0.5}, lambda tau: tau in (0.5, 1.0, 1.5, 2.0)),
+        ({"low": 1, "high": 100, "log": True}, lambda tau: 1 <= tau <= 100),
+        ({"low": 1, "high": 20, "step": 2, "log": True}, lambda tau: tau in range(1, 20, 2)),
+        ({"low": 2, "high": 21, "step": 3}, lambda tau: tau in (2, 5, 8, 11, 14, 17, 20)),
+    ],
+)
+def test_every_kind_of_dimension_is_searched_inside_its_points(dimension, valid):
+    strategy = Optuna(SearchSpace.model_validate({"tau": dimension}), Options(trials=12), 3)
+    taus = [point["tau"] for round_ in run(strategy) for point in round_]
+    assert len(taus) == 12 and all(valid(tau) for tau in taus)

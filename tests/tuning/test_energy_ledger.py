@@ -1,0 +1,99 @@
+"""Metering anybody's Tune experiment, and the trainable in anybody's pipeline."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+from ray import tune
+
+import kdtune
+from tests.studies import small_study
+
+pytestmark = pytest.mark.study
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running_ray():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def burn(config):
+    """A function trainable of somebody else's."""
+    total = 0
+    for step in range(2):
+        total += sum(range(3_000_000))
+        tune.report({"score": config["x"] + step, "total": total})
+    if config["x"] == 3:
+        raise RuntimeError("on purpose")
+
+
+def fit(trainable, tmp_path, ledger, **settings):
+    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger], verbose=0)
+    return tune.Tuner(trainable, run_config=run, **settings).fit()
+
+
+def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    results = fit(burn, tmp_path, ledger, param_space={"x": tune.grid_search([1, 2, 3])})
+    assert results.num_errors == 1
+    account = ledger.account()
+    assert sum(account.buckets.values()) == account.node_uj
+    assert sum(account.windows.values()) == account.buckets["trials"]
+    assert len(account.windows) == 3 and min(account.windows.values()) > 0
+    assert list((tmp_path / "study" / "energy_ledger").glob("*.jsonl"))
+
+
+def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):
+    study = small_study(strategies={"grid": {}}, training={"epochs": 4, "batch_size": 32, "learning_rate": 0.05})
+    kdtune.run_study(study, "fixed", out=tmp_path / "teacher", repeats=1)
+    ledger = kdtune.EnergyLedger()
+    results = fit(
+        kdtune.DistillTrainable,
+        tmp_path,
+        ledger,
+        param_space={"study": study, "tau": tune.uniform(2, 20)},
+        tune_config=tune.TuneConfig(
+            metric="val_accuracy",
+            mode="max",
+            num_samples=4,
+            reuse_actors=True,
+            scheduler=tune.schedulers.ASHAScheduler(max_t=4, grace_period=1, reduction_factor=2),
+        ),
+    )
+    assert results.num_errors == 0
+    best = results.get_best_result()
+    assert best.metrics["epoch"] == best.metrics["training_iteration"]
+    assert best.metrics["energy_j"] > 0
+    account = ledger.account()
+    assert sum(account.buckets.values()) == account.node_uj
+    assert len(account.windows) == 4
+    total_j = sum(account.windows.values()) / 1e6
+    assert best.metrics["energy_j"] <= total_j
+
+
+def test_without_a_ledger_energy_is_unknown_and_not_zero(tmp_path):
+    run = tune.RunConfig(name="bare", storage_path=str(tmp_path), verbose=0)
+    study = small_study()
+    tuner = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space={"study": study, "loss": "ce"})
+    assert tuner.fit()[0].metrics["energy_j"] is None
+
+
+def test_the_example_in_the_readme_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    example = next(block for block in blocks if "EnergyLedger" in block)
+    assert len(example.strip().splitlines()) <= 15
+    (tmp_path / "example.py").write_text(example)
+    environment = {**os.environ, "RAY_AIR_LOCAL_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "J" in done.stdout
