@@ -1,0 +1,50 @@
+import pytest
+
+from kdtune.report.formats import describe_point, duration, percent, ratio, significant
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (0.000223456, "0.000223"),
+        (0.0000223456, "2.23e-05"),
+        (0.1, "0.1"),
+        (12.3456, "12.3"),
+        (1234.5, "1230"),
+        (123456.0, "123000"),
+        (2.5e9, "2.50e+09"),
+    ],
+)
+def test_figures_keep_three_digits_and_avoid_exponents_where_they_can(value, text):
+    assert significant(value) == text
+
+
+def test_a_fraction_becomes_a_percentage_with_its_deviation():
+    assert percent(0.8756) == "87.6"
+    assert percent(0.8756, 0.0123) == "87.6 +- 1.2"
+    assert percent(None, None) == "-"
+
+
+def test_ratios_keep_two_decimals_below_ten():
+    assert [ratio(1.0), ratio(9.999), ratio(19.24), ratio(None)] == ["1.00 x", "10.00 x", "19.2 x", "-"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (42.4, "0:42"), (725, "12:05"), (11220, "3:07:00")])
+def test_durations_are_told_like_a_clock(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("point", "text"),
+    [
+        ({"tau": 4}, "4"),
+        ({"tau": 2.5, "alpha": 0.9}, "2.5 alpha=0.9"),
+        ({"temperature": "stochastic"}, "random"),
+        ({"loss": "ce"}, "-"),
+        (None, "-"),
+    ],
+)
+def test_a_point_is_told_in_few_characters(point, text):
+    assert describe_point(point) == text

@@ -1,0 +1,96 @@
+import csv
+import io
+
+from rich.console import Console
+
+from kdtune.report.exports import as_csv, as_markdown
+from kdtune.report.tables import COLUMNS, cost_rows, cost_table
+
+
+def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
+    """A result document as the outcome module makes it, two repeats."""
+    repeat = {"seed": 0, "chosen": {"tau": 4}, "val_accuracy": 0.9, "trials": 19, "charged_uj": 1, "test": None}
+    return {
+        "study": "s",
+        "strategy": strategy,
+        "status": "completed",
+        "repeats": [repeat, {**repeat, "seed": 1, "chosen": {"tau": 6}}],
+        "summary": {
+            "val_accuracy_mean": 0.9,
+            "val_accuracy_std": 0.01,
+            "test_accuracy_mean": None,
+            "test_accuracy_std": None,
+        },
+        "failures": [],
+        "cost": {
+            "gflops_millions": 6.0,
+            "charged_kwh": charged_kwh,
+            "per_repeat_kwh": charged_kwh / 2,
+            "training_kwh": training_kwh,
+            "charged_co2_g": 100.0,
+            "teacher_kwh": None,
+            "with_teacher_kwh": None,
+            "with_teacher_co2_g": None,
+            "wall_s": 1.0,
+            "gpu_hours": 0.0,
+            "abandoned_uj": 0,
+            "shared_uj": {"session": 3_600_000},
+            "quality": "modelled",
+            "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
+            "hardware": [
+                {"cpu_model": "a CPU", "cores": 2, "cpu_quality": "modelled", "tdp_w": 8.0, "ram_w": 20.0, "gpus": []}
+            ],
+        },
+        **changes,
+    }
+
+
+def shown(*results, teacher=None):
+    console = Console(width=200, file=io.StringIO(), no_color=True)
+    console.print(cost_table(list(results), teacher))
+    return console.file.getvalue()
+
+
+def test_cost_is_that_of_one_model_and_energy_a_multiple_of_stochastic():
+    rows = cost_rows([result(), result("stochastic", charged_kwh=0.1, training_kwh=0.02)])
+    grid = dict(zip(COLUMNS, rows[0], strict=True))
+    assert grid["trials"] == "19" and grid["tau"] == "4, 6"
+    assert (grid["GFLOPs (M)"], grid["kWh"], grid["g CO2"]) == ("3", "0.2", "50")
+    assert (grid["energy as run"], grid["training only"]) == ("4.00 x", "19.0 x")
+    assert grid["test acc. %"] == "-"
+
+
+def test_without_the_baseline_there_are_no_multiples():
+    row = dict(zip(COLUMNS, cost_rows([result()])[0], strict=True))
+    assert (row["energy as run"], row["training only"]) == ("-", "-")
+
+
+def test_the_notes_say_how_energy_was_obtained_and_what_failed():
+    failure = {"trial_id": "x", "seed": 1, "point": {"tau": 3}, "error": "DivergedError: nan"}
+    text = shown(result(failures=[failure]))
+    assert "Energy: modelled" in text and "8 W" in text and "not a measurement" in text
+    assert "475 g/kWh, world average" in text
+    assert "tau 3, seed 1: DivergedError: nan" in text
+
+
+def test_a_strategy_that_is_not_complete_is_marked():
+    assert "grid (interrupted)" in shown(result(status="interrupted"))
+
+
+def test_a_teacher_of_unknown_cost_has_a_dash_and_not_zero():
+    teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 1.0, "energy": None}
+    line = next(line for line in shown(result(), teacher=teacher).splitlines() if "teacher (t)" in line)
+    assert line.split()[-4:] == ["-", "-", "-", "-"]
+
+
+def test_csv_keeps_full_precision_and_defuses_formulas():
+    row = next(csv.DictReader(io.StringIO(as_csv([result("=HYPERLINK()", charged_kwh=0.123456789)]))))
+    assert row["charged_kwh"] == "0.123456789"
+    assert row["strategy"] == "'=HYPERLINK()"
+    assert row["test_accuracy_mean"] == ""
+
+
+def test_markdown_cannot_be_broken_out_of_by_a_name():
+    table = as_markdown([result("a|b<script>")], None, "stochastic")
+    assert {line.replace("\\|", "").count("|") for line in table.splitlines()} == {len(COLUMNS) + 1}
+    assert "<script>" not in table
