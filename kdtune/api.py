@@ -3,64 +3,22 @@
 import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kdtune.distill import LOSSES
 from kdtune.energy.carbon import Carbon, resolve
-from kdtune.energy.flops import Workload
-from kdtune.errors import Fault, ResultsError, SpecError, StudyInterrupted, UsageError
-from kdtune.files import read_lines
-from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.outcome import SCHEMA_VERSION, ledger_summary, read_shared, write_result, write_shared
+from kdtune.errors import Fault, ResultsError, SpecError, UsageError
+from kdtune.results.folder import StudyFolder
+from kdtune.results.study_result import StudyResult
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
-from kdtune.tuning.interrupts import Interrupts
 from kdtune.tuning.plan import make_strategies
-from kdtune.tuning.quiet import quiet_ray
+from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
 
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """What a study came to.
-
-    Attributes:
-        study: The study as it ran.
-        folder: ``results/<study>``.
-        results: The ``result.json`` document of each strategy that was run, in the order asked for.
-        interrupted: Whether the user stopped it.
-    """
-
-    study: Study
-    folder: Path
-    results: list[dict[str, Any]]
-    interrupted: bool
-
-    @property
-    def exit_code(self) -> int:
-        """What the command ends with: 130 interrupted, 1 incomplete, 0 done."""
-        if self.interrupted:
-            return 130
-        return 0 if all(result["status"] == "completed" for result in self.results) else 1
-
-    def as_json(self) -> dict[str, Any]:
-        """The document that ``--json`` prints."""
-        return {"schema_version": SCHEMA_VERSION, "results": self.results}
-
-    def teacher(self) -> dict[str, Any] | None:
-        """The teacher's record, with its energy; None where no strategy used one."""
-        for result in self.results:
-            folder = StrategyFolder(self.folder / result["strategy"])
-            if teacher := read_shared(folder)["teacher"]:
-                return dict(teacher)
-        return None
 
 
 def run_study(
@@ -117,7 +75,7 @@ def run_study(
     folder = StudyFolder(Path(out).expanduser().absolute() / spec.name)
     with folder.locked():
         folder.check_free(spec, names, fresh=fresh)
-        run = _Run(
+        run = StudyRun(
             spec, made, folder, carbon or resolve(), watcher or Watcher(), max_concurrent=max_concurrent, fresh=fresh
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
@@ -161,7 +119,7 @@ def resume_study(
             run_options, carbon = asked["options"], Carbon(**asked["carbon"])
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
-        run = _Run(
+        run = StudyRun(
             spec,
             _make_all(spec, names),
             folder,
@@ -202,145 +160,3 @@ def _check_cores(cpus: float, gpus: float | None, address: str | None) -> None:
         faults.append(f"--cpus-per-trial {cpus:g}: this machine has {cores}; give at most that")
     if faults:
         raise UsageError("\n".join(faults))
-
-
-class _Run:
-    """One command's work on a study's folder."""
-
-    def __init__(
-        self,
-        study: Study,
-        strategies: dict[str, list[Strategy]],
-        folder: StudyFolder,
-        carbon: Carbon,
-        watcher: Watcher,
-        *,
-        max_concurrent: int | None,
-        fresh: bool,
-    ) -> None:
-        self._study = study
-        self._strategies = strategies
-        self._folder = folder
-        self._carbon = carbon
-        self._watcher = watcher
-        self._max_concurrent = max_concurrent
-        self._fresh = fresh
-        self._teacher: dict[str, Any] | None = None
-
-    def execute(self, cpus: float, gpus: float | None, address: str | None) -> StudyResult:
-        planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
-        interrupted = False
-        self._watcher.started(self._study, planned)
-        try:
-            with quiet_ray(), Interrupts().watched() as interrupts:
-                try:
-                    self._run(interrupts, cpus, gpus, address)
-                except (KeyboardInterrupt, StudyInterrupted):
-                    interrupted = True
-        finally:
-            self._watcher.ended()
-        results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
-        return StudyResult(self._study, self._folder.path, results, interrupted)
-
-    def _run(self, interrupts: Interrupts, cpus: float, gpus: float | None, address: str | None) -> None:
-        self._watcher.message("starting Ray and the energy meter")
-        with interrupts.held_back():
-            from kdtune.tuning.session import Session
-
-        session = Session(self._folder, cpus, gpus, address)
-        try:
-            session.start()
-            interrupts.renew()
-            interrupts.check()
-            self._work(session, interrupts)
-        finally:
-            session.stop()
-
-    def _work(self, session: Any, interrupts: Interrupts) -> None:
-        with interrupts.held_back():
-            from kdtune.tuning import jobs
-            from kdtune.tuning.runner import StrategyRun, run_job
-
-        if self._fresh:
-            self._folder.put_aside(list(self._strategies))
-        resources = session.resources
-        self._folder.write_run(
-            {
-                "strategies": list(self._strategies),
-                "repeats": self._study.repeats,
-                "seed": self._study.seed,
-                "options": {"cpus_per_trial": resources.cpus, "gpus_per_trial": resources.gpus},
-                "carbon": {key: value for key, value in self._carbon.as_record().items() if value is not None},
-                "study": self._study.model_dump(mode="json", exclude_none=True),
-            }
-        )
-        self._watcher.message("looking at the data and the networks")
-        inspection = run_job(resources, jobs.inspect_study, self._study, resources)
-        interrupts.check()
-        teacher_folder = Path(inspection.teacher_folder)
-        if any(self._needs_teacher(name) for name in self._strategies):
-            self._obtain_teacher(session, teacher_folder, Workload(**inspection.workload))
-        resolved = {
-            "cpus_per_trial": resources.cpus,
-            "gpus_per_trial": resources.gpus,
-            "precision": "float32",
-            "memory_layout": "contiguous",
-            "teacher_logits": "live",
-            "teacher": teacher_folder.name,
-            "workload": inspection.workload,
-            "versions": inspection.versions,
-        }
-        for name, strategies in self._strategies.items():
-            folder = self._folder.strategy(name)
-            folder.path.mkdir(parents=True, exist_ok=True)
-            if not folder.study_toml.exists():
-                folder.write_study(self._study, resolved)
-            run = StrategyRun(self._study, strategies, folder, session, self._watcher, self._max_concurrent)
-            if run.log.status == "completed":
-                continue
-            interrupts.check()
-            try:
-                run.run()
-            finally:
-                # Written again when the session's own cost is final; a crash in between leaves a true outcome.
-                self._account(name)
-
-    def _needs_teacher(self, name: str) -> bool:
-        return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[self._study.loss].facts["needs_teacher"]))
-
-    def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
-        from kdtune.distill.teacher import alone_in, read_record
-        from kdtune.tuning import jobs
-        from kdtune.tuning.runner import run_job
-
-        with alone_in(folder):
-            if read_record(folder) is None:
-                (folder / "epochs.jsonl").unlink(missing_ok=True)
-                self._watcher.message(f"training the teacher, {self._study.teacher}")
-                with session.charging(folder / "ledger"):
-                    run_job(
-                        session.resources,
-                        jobs.train_teacher,
-                        self._study,
-                        session.resources,
-                        session.id,
-                        str(folder),
-                        poll=lambda: self._tell_teacher(folder / "epochs.jsonl"),
-                    )
-        record = read_record(folder)
-        assert record is not None
-        self._teacher = {
-            "key": folder.name,
-            **record,
-            "gflops_millions": workload.teacher_flops(record["epochs"]) / 1e15,
-            "energy": ledger_summary(folder / "ledger"),
-        }
-
-    def _tell_teacher(self, epochs: Path) -> None:
-        if lines := read_lines(epochs):
-            self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
-
-    def _account(self, name: str) -> dict[str, Any]:
-        folder = self._folder.strategy(name)
-        write_shared(folder, self._folder, self._teacher if self._needs_teacher(name) else None)
-        return write_result(folder, self._carbon)

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kdtune.api import StudyResult
+    from kdtune.results.study_result import StudyResult
 
 #: A table in a pipe is not folded to the width of a terminal that is not there.
 PIPE_WIDTH = 200

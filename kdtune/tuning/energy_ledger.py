@@ -52,10 +52,7 @@ class EnergyLedger(tune.Callback):
         here = ray.get_runtime_context().get_node_id()
         me = [identity_of(os.getpid())]
         ray.get(
-            [
-                meter.begin.remote(str(path), me if node == here else [], None, 0)
-                for node, meter in self._meters.items()
-            ]
+            [meter.begin.remote(str(path), me if node == here else [], None, 0) for node, meter in self._meters.items()]
         )
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

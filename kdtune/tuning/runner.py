@@ -3,13 +3,12 @@
 import os
 import shutil
 import tempfile
-import time
 from typing import Any
 
 import ray
 from ray import tune
 
-from kdtune.errors import KdtuneError, StudyInterrupted
+from kdtune.errors import StudyInterrupted
 from kdtune.files import replaced_atomically
 from kdtune.results.epochs import append_epochs
 from kdtune.results.folder import StrategyFolder
@@ -17,6 +16,8 @@ from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning import jobs
+from kdtune.tuning.callbacks import EarlyStopping, Reports
+from kdtune.tuning.dispatch import run_job
 from kdtune.tuning.plan import Plan
 from kdtune.tuning.searcher import PlanSearcher
 from kdtune.tuning.session import Session
@@ -113,8 +114,8 @@ class StrategyRun:
                 run_config=tune.RunConfig(
                     name="study",
                     storage_path=storage,
-                    callbacks=[_Callback(self, plan)],
-                    stop=_EarlyStopping(self, plan),
+                    callbacks=[Reports(self, plan)],
+                    stop=EarlyStopping(self, plan),
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=0),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -228,89 +229,3 @@ class StrategyRun:
 
     def _drop_checkpoints(self) -> None:
         shutil.rmtree(self.folder.path / "checkpoints", ignore_errors=True)
-
-
-class _EarlyStopping(tune.Stopper):
-    """Asks the strategy after each epoch whether a trial is to go on."""
-
-    def __init__(self, run: StrategyRun, plan: Plan) -> None:
-        self._run: Any = run
-        self._plan: Any = plan
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        trial = self._run.log.trials[result["config"]["run"]["trial_id"]]
-        return not self._plan.keep_going(trial, result["epoch"], result["val_accuracy"])
-
-    def stop_all(self) -> bool:
-        return False
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_run": None, "_plan": None}
-
-
-class _Callback(tune.Callback):
-    """Takes what Tune reports to the run."""
-
-    def __init__(self, run: StrategyRun, plan: Plan) -> None:
-        self._run: Any = run
-        self._plan: Any = plan
-        self._read_at_s = 0.0
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._run.started(self._run.trial_of(trial))
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        self._run.epoch_done(self._run.trial_of(trial), result)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._run.ended(self._plan, self._run.trial_of(trial), trial.last_result)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._run.failed(self._plan, self._run.trial_of(trial), _reason(trial))
-
-    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        now_s = time.monotonic()
-        if now_s - self._read_at_s >= 1.0:
-            self._read_at_s = now_s
-            self._run.watcher.energy(*self._run.session.reading())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_run": None, "_plan": None, "_read_at_s": 0.0}
-
-
-def _reason(tune_trial: Any) -> str:
-    """Why a trial failed, in one line: the innermost cause, without Ray's wrapping."""
-    error = tune_trial.get_error()
-    cause = getattr(error, "cause", None) or error
-    text = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {text[-1] if text else 'no message'}"
-
-
-def run_job(resources: Any, function: Any, *args: Any, poll: Any = None) -> Any:
-    """Run a function in a worker with a trial's resources, and wait for it.
-
-    Args:
-        resources: What it gets.
-        function: One of :mod:`kdtune.tuning.jobs`.
-        args: Its arguments.
-        poll: Called about once a second while it runs.
-
-    Raises:
-        KdtuneError: The function raised one, or its worker died.
-    """
-    reference = (
-        ray.remote(function).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0).remote(*args)
-    )
-    try:
-        while not ray.wait([reference], timeout=0.5)[0]:
-            if poll:
-                poll()
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        raise (cause if isinstance(cause, KdtuneError) else KdtuneError(f"{type(cause).__name__}: {cause}")) from None
-    except ray.exceptions.RayError as error:
-        raise KdtuneError(f"a worker died: {str(error).splitlines()[0]}") from None
-    except KeyboardInterrupt:
-        ray.cancel(reference, force=True)
-        raise

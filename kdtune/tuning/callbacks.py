@@ -1,0 +1,65 @@
+"""What Ray Tune calls while trials run: it reports, and the run decides.
+
+Tune pickles its callbacks now and then; the run behind them, with its open files, is no part of that.
+"""
+
+import time
+from typing import Any
+
+from ray import tune
+
+
+class EarlyStopping(tune.Stopper):
+    """Asks the strategy after each epoch whether a trial is to go on."""
+
+    def __init__(self, run: Any, plan: Any) -> None:
+        self._run: Any = run
+        self._plan: Any = plan
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        trial = self._run.log.trials[result["config"]["run"]["trial_id"]]
+        return not self._plan.keep_going(trial, result["epoch"], result["val_accuracy"])
+
+    def stop_all(self) -> bool:
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_run": None, "_plan": None}
+
+
+class Reports(tune.Callback):
+    """Takes what Tune reports to the run."""
+
+    def __init__(self, run: Any, plan: Any) -> None:
+        self._run: Any = run
+        self._plan: Any = plan
+        self._read_at_s = 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._run.started(self._run.trial_of(trial))
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        self._run.epoch_done(self._run.trial_of(trial), result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._run.ended(self._plan, self._run.trial_of(trial), trial.last_result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._run.failed(self._plan, self._run.trial_of(trial), _reason(trial))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        now_s = time.monotonic()
+        if now_s - self._read_at_s >= 1.0:
+            self._read_at_s = now_s
+            self._run.watcher.energy(*self._run.session.reading())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_run": None, "_plan": None, "_read_at_s": 0.0}
+
+
+def _reason(tune_trial: Any) -> str:
+    """Why a trial failed, in one line: the innermost cause, without Ray's wrapping."""
+    error = tune_trial.get_error()
+    cause = getattr(error, "cause", None) or error
+    text = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {text[-1] if text else 'no message'}"

@@ -1,0 +1,169 @@
+"""Runs a study's strategies one after the other: Ray, the teacher, each strategy, the outcomes."""
+
+from pathlib import Path
+from typing import Any
+
+from kdtune.distill import LOSSES
+from kdtune.energy.carbon import Carbon
+from kdtune.energy.flops import Workload
+from kdtune.errors import StudyInterrupted
+from kdtune.files import read_lines
+from kdtune.results.folder import StudyFolder
+from kdtune.results.outcome import ledger_summary, write_result, write_shared
+from kdtune.results.study_result import StudyResult
+from kdtune.specs.study import Study
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import Strategy
+from kdtune.tuning.interrupts import Interrupts
+from kdtune.tuning.quiet import quiet_ray
+from kdtune.watch import Watcher
+
+
+class StudyRun:
+    """One command's work on a study's folder."""
+
+    def __init__(
+        self,
+        study: Study,
+        strategies: dict[str, list[Strategy]],
+        folder: StudyFolder,
+        carbon: Carbon,
+        watcher: Watcher,
+        *,
+        max_concurrent: int | None,
+        fresh: bool,
+    ) -> None:
+        self._study = study
+        self._strategies = strategies
+        self._folder = folder
+        self._carbon = carbon
+        self._watcher = watcher
+        self._max_concurrent = max_concurrent
+        self._fresh = fresh
+        self._teacher: dict[str, Any] | None = None
+
+    def execute(self, cpus: float, gpus: float | None, address: str | None) -> StudyResult:
+        """Run what is left to run, and account for it.
+
+        Args:
+            cpus: Cores for each trial.
+            gpus: GPUs for each trial; None gives one where the cluster has any.
+            address: Of a running Ray cluster.
+        """
+        planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
+        interrupted = False
+        self._watcher.started(self._study, planned)
+        try:
+            with quiet_ray(), Interrupts().watched() as interrupts:
+                try:
+                    self._run(interrupts, cpus, gpus, address)
+                except (KeyboardInterrupt, StudyInterrupted):
+                    interrupted = True
+        finally:
+            self._watcher.ended()
+        results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
+        return StudyResult(self._study, self._folder.path, results, interrupted)
+
+    def _run(self, interrupts: Interrupts, cpus: float, gpus: float | None, address: str | None) -> None:
+        self._watcher.message("starting Ray and the energy meter")
+        with interrupts.held_back():
+            from kdtune.tuning.session import Session
+
+        session = Session(self._folder, cpus, gpus, address)
+        try:
+            session.start()
+            interrupts.renew()
+            interrupts.check()
+            self._work(session, interrupts)
+        finally:
+            session.stop()
+
+    def _work(self, session: Any, interrupts: Interrupts) -> None:
+        with interrupts.held_back():
+            from kdtune.tuning import jobs
+            from kdtune.tuning.dispatch import run_job
+            from kdtune.tuning.runner import StrategyRun
+
+        if self._fresh:
+            self._folder.put_aside(list(self._strategies))
+        resources = session.resources
+        self._folder.write_run(
+            {
+                "strategies": list(self._strategies),
+                "repeats": self._study.repeats,
+                "seed": self._study.seed,
+                "options": {"cpus_per_trial": resources.cpus, "gpus_per_trial": resources.gpus},
+                "carbon": {key: value for key, value in self._carbon.as_record().items() if value is not None},
+                "study": self._study.model_dump(mode="json", exclude_none=True),
+            }
+        )
+        self._watcher.message("looking at the data and the networks")
+        inspection = run_job(resources, jobs.inspect_study, self._study, resources)
+        interrupts.check()
+        teacher_folder = Path(inspection.teacher_folder)
+        if any(self._needs_teacher(name) for name in self._strategies):
+            self._obtain_teacher(session, teacher_folder, Workload(**inspection.workload))
+        resolved = {
+            "cpus_per_trial": resources.cpus,
+            "gpus_per_trial": resources.gpus,
+            "precision": "float32",
+            "memory_layout": "contiguous",
+            "teacher_logits": "live",
+            "teacher": teacher_folder.name,
+            "workload": inspection.workload,
+            "versions": inspection.versions,
+        }
+        for name, strategies in self._strategies.items():
+            folder = self._folder.strategy(name)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if not folder.study_toml.exists():
+                folder.write_study(self._study, resolved)
+            run = StrategyRun(self._study, strategies, folder, session, self._watcher, self._max_concurrent)
+            if run.log.status == "completed":
+                continue
+            interrupts.check()
+            try:
+                run.run()
+            finally:
+                # Written again when the session's own cost is final; a crash in between leaves a true outcome.
+                self._account(name)
+
+    def _needs_teacher(self, name: str) -> bool:
+        return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[self._study.loss].facts["needs_teacher"]))
+
+    def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
+        from kdtune.distill.teacher import alone_in, read_record
+        from kdtune.tuning import jobs
+        from kdtune.tuning.dispatch import run_job
+
+        with alone_in(folder):
+            if read_record(folder) is None:
+                (folder / "epochs.jsonl").unlink(missing_ok=True)
+                self._watcher.message(f"training the teacher, {self._study.teacher}")
+                with session.charging(folder / "ledger"):
+                    run_job(
+                        session.resources,
+                        jobs.train_teacher,
+                        self._study,
+                        session.resources,
+                        session.id,
+                        str(folder),
+                        poll=lambda: self._tell_teacher(folder / "epochs.jsonl"),
+                    )
+        record = read_record(folder)
+        assert record is not None
+        self._teacher = {
+            "key": folder.name,
+            **record,
+            "gflops_millions": workload.teacher_flops(record["epochs"]) / 1e15,
+            "energy": ledger_summary(folder / "ledger"),
+        }
+
+    def _tell_teacher(self, epochs: Path) -> None:
+        if lines := read_lines(epochs):
+            self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
+
+    def _account(self, name: str) -> dict[str, Any]:
+        folder = self._folder.strategy(name)
+        write_shared(folder, self._folder, self._teacher if self._needs_teacher(name) else None)
+        return write_result(folder, self._carbon)
