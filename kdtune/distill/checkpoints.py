@@ -1,6 +1,7 @@
 """Checkpoints of a training: the last two are kept, and a damaged one is never gone on from."""
 
-import pickle
+import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from kdtune.files import replaced_atomically
 #: The last one and the one before, in case the last cannot be read.
 KEPT = 2
 
-#: What torch.load raises on a file that is cut short, has flipped bits or is none of ours.
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
+#: Begins every file; the hash of what follows it comes next. torch's own format does not notice flipped bits.
+_MAGIC = b"kdtune1\n"
+_HASH_BYTES = hashlib.sha256().digest_size
 
 
 class CheckpointFolder:
@@ -28,8 +30,11 @@ class CheckpointFolder:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch-{state['epoch']:06d}.pt"
+        content = io.BytesIO()
+        torch.save(state, content)
         with replaced_atomically(path, sync=False) as file:
-            torch.save(state, file)
+            file.write(_MAGIC + hashlib.sha256(content.getbuffer()).digest())
+            file.write(content.getbuffer())
         for old in self.paths()[:-KEPT]:
             old.unlink(missing_ok=True)
         return path
@@ -41,10 +46,8 @@ class CheckpointFolder:
     def load_latest(self, device: torch.device) -> dict[str, Any] | None:
         """The newest checkpoint that can be read, None where there is none."""
         for path in reversed(self.paths()):
-            try:
-                state = torch.load(path, map_location=device, weights_only=True)
-            except UNREADABLE:
-                continue
-            if isinstance(state, dict) and {"epoch", "metrics", "model", "optimizer", "policy"} <= state.keys():
-                return state
+            raw = path.read_bytes()
+            digest, content = raw[len(_MAGIC) :][:_HASH_BYTES], raw[len(_MAGIC) + _HASH_BYTES :]
+            if raw.startswith(_MAGIC) and hashlib.sha256(content).digest() == digest:
+                return dict(torch.load(io.BytesIO(content), map_location=device, weights_only=True))
         return None

@@ -116,9 +116,16 @@ def _national(country: str, region: str | None) -> tuple[float, str]:
     if region is None:
         kg = emissions.get_private_infra_emissions(one, GeoMetadata(country_iso_code=code, country_name=name))
         return kg * 1000, f"{name} (codecarbon's data)"
-    geo = GeoMetadata(country_iso_code=code, country_name=name, region=region.lower())
-    try:
-        kg = emissions.get_region_emissions(one, geo)
-    except Exception as error:  # codecarbon raises whatever its tables' look-up raises
-        raise SpecError([Fault("--region", "", f"no data for {region!r} in {name} ({error!r})")]) from None
+    def of(place: str) -> float | None:
+        geo = GeoMetadata(country_iso_code=code, country_name=name, region=place)
+        try:
+            return float(emissions.get_region_emissions(one, geo))
+        except Exception:  # codecarbon raises whatever its tables' look-up raises
+            return None
+
+    # For some countries codecarbon silently takes the whole country's figure for a region that it does not know:
+    # the figure that it gives for a name that cannot exist.
+    kg = of(region.lower())
+    if kg is None or kg == of("no such region"):
+        raise SpecError([Fault("--region", "", f"no data for {region!r} in {name}; leave it out for the country")])
     return kg * 1000, f"{region}, {name} (codecarbon's data)"

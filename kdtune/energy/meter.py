@@ -13,7 +13,7 @@ from typing import Literal
 
 from kdtune.energy.attribution import OpenLedger
 from kdtune.energy.ledger import Record, Window, write
-from kdtune.energy.processes import CpuScope, Identity, identity_of, snapshot
+from kdtune.energy.processes import CpuScope, Identity, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 
 #: Seconds between samples; every opening and closing of a window takes one more.
@@ -54,6 +54,9 @@ class Meter:
             spent_us: CPU time of ``roots`` at ``since``, in microseconds, which is not the study's.
         """
         with self._lock:
+            if since is None:
+                processes = snapshot()
+                spent_us = sum(cpu_us_of(root, processes) for root in {identity_of(os.getpid()), *roots})
             record = self._make("start", since or self._sensors.read(), spent_us, hardware=self.hardware)
             self._begin_file(path, record)
             for root in [identity_of(os.getpid()), *roots]:

@@ -22,6 +22,7 @@ class Process:
         started: Ticks since boot.
         own_us: CPU time of itself, in microseconds.
         children_us: CPU time that it inherited from children which ended and which it waited for.
+        alive: False for one that has ended and waits to be reaped.
     """
 
     pid: int
@@ -29,6 +30,7 @@ class Process:
     started: int
     own_us: int
     children_us: int = 0
+    alive: bool = True
 
     @property
     def cpu_us(self) -> int:
@@ -46,7 +48,8 @@ def _parse(stat: str) -> Process:
     pid, _, rest = stat.partition(" (")
     fields = rest.rpartition(")")[2].split()
     own, children = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])  # user and system time each
-    return Process(int(pid), int(fields[1]), int(fields[19]), own * _US_PER_TICK, children * _US_PER_TICK)
+    alive = fields[0] not in "ZX"
+    return Process(int(pid), int(fields[1]), int(fields[19]), own * _US_PER_TICK, children * _US_PER_TICK, alive)
 
 
 def snapshot() -> dict[int, Process]:
@@ -126,7 +129,8 @@ class CpuScope:
 
     def alive(self, processes: dict[int, Process]) -> bool:
         """Whether any of the roots still runs."""
-        return any((found := processes.get(pid)) and found.started == start for pid, start in self._roots)
+        found = (processes.get(pid) for pid, _ in self._roots)
+        return any(process.alive and process.identity in self._roots for process in found if process)
 
     def _heir(self, process: Process, before: dict[Identity, Process]) -> Identity | None:
         """The nearest ancestor that still lives: where the time of an ended process went if it was waited for."""

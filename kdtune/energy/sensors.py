@@ -80,13 +80,12 @@ class NodeSensors:
     """Reads the counters of the node that it runs on."""
 
     def __init__(self) -> None:
+        _silence_codecarbon()
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._rapl = _rapl_files()
         self._gpus = _visible_gpus()
-        # codecarbon says at length what it does not find; what was found is said in our own tables. Its import
-        # sets the level anew, so this comes after it.
-        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-        self._polled_mj: dict[str, float] = {}
+        self._polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
+        self._last_gpu_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
 
     def read(self) -> Counters:
@@ -100,24 +99,29 @@ class NodeSensors:
         return Counters(self._boot_id, t_ns, time.time(), round(busy_s * 1e6), rapl_uj, gpu_mj)
 
     def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
-        device = self._gpus[uuid]
-        counter = device._get_total_energy_consumption()
-        if counter is not None:
-            return int(counter)
-        # Cards without a counter: power times the time since the last reading, kept as a counter of our own.
-        power_mw = device._get_power_usage()
-        if power_mw is None:
+        """A GPU's counter; where it cannot be read now its last value, so that the next reading catches up."""
+        device, last = self._gpus[uuid], self._last_gpu_mj.get(uuid)
+        if uuid in self._polled:
+            # Power times the time since the last reading, kept as a counter of our own.
+            power_w = device._read_power_watts()
+            if power_w is not None:
+                elapsed_s = (t_ns - self._polled_at_ns.get(uuid, t_ns)) / 1e9
+                self._polled_at_ns[uuid] = t_ns
+                last = (last or 0.0) + power_w * 1e3 * elapsed_s
+        else:
+            counter = device._get_total_energy_consumption()
+            last = last if counter is None else counter
+        if last is None:
             return None
-        elapsed_s = (t_ns - self._polled_at_ns.get(uuid, t_ns)) / 1e9
-        self._polled_at_ns[uuid] = t_ns
-        self._polled_mj[uuid] = self._polled_mj.get(uuid, 0.0) + power_mw * elapsed_s
-        return int(self._polled_mj[uuid])
+        self._last_gpu_mj[uuid] = last
+        return int(last)
 
     def hardware(self) -> Hardware:
         """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
         from codecarbon.core.cpu import TDP
         from codecarbon.external.ram import RAM
 
+        _silence_codecarbon()
         tdp = TDP()
         ram = RAM(tracking_mode="machine").total_power()
         ranges = {zone: limit for zone, files in self._rapl.items() if (limit := _read_int(files[1])) is not None}
@@ -130,11 +134,15 @@ class NodeSensors:
             ram_uw=round(ram.kW * 1e9),
             rapl_range_uj=ranges,
             gpus={uuid: str(device._gpu_name) for uuid, device in self._gpus.items()},
-            gpu_quality={
-                uuid: "polled" if device._get_total_energy_consumption() is None else "counter"
-                for uuid, device in self._gpus.items()
-            },
+            gpu_quality={uuid: "polled" if uuid in self._polled else "counter" for uuid in self._gpus},
         )
+
+
+def _silence_codecarbon() -> None:
+    """codecarbon says at length what it does not find; what was found is said in our own tables."""
+    import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
+
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
 
 
 def _read_int(path: Path) -> int | None:
@@ -151,7 +159,10 @@ def _rapl_files() -> dict[str, tuple[Path, Path]]:
     if not is_rapl_available():
         return {}
     zones = {}
-    for file in IntelRAPL()._rapl_files:
+    rapl = IntelRAPL()
+    for file in rapl._rapl_files:
+        if file.path in rapl._mirrored_candidates:
+            continue  # another view of a counter that is counted already
         energy, limit = Path(file.path), Path(file.max_path)
         if _read_int(energy) is not None and _read_int(limit) is not None:
             zones[str(energy)] = (energy, limit)

@@ -12,7 +12,10 @@ from kdtune.errors import Fault, SpecError
 from kdtune.registry import Registry, did_you_mean
 from kdtune.specs.finding import SEARCH_SPACES, STUDIES, find
 from kdtune.specs.space import SEARCHABLE, Dimension, SearchSpace
-from kdtune.specs.study import Study
+from kdtune.specs.study import MAX_EPOCHS, Study
+
+#: How pydantic calls the kinds of a number that is either a fraction or a count.
+_KINDS = frozenset({"int", "float", "constrained-int", "constrained-float"})
 
 StudyLike = str | Path | Mapping[str, Any] | Study
 
@@ -88,11 +91,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix
     """
     faults = []
     for item in error.errors():
-        location = [
-            part
-            for part in item["loc"]
-            if not (isinstance(part, str) and part.startswith(("constrained", "int", "float")))
-        ]
+        # Of a value that may be of two kinds, pydantic names the kind as if it were a key.
+        location = [part for part in item["loc"] if part not in _KINDS or item["type"] == "extra_forbidden"]
         key = ".".join(filter(None, [prefix, *map(str, location)]))
         given = item.get("input")
         if item["type"] == "extra_forbidden":
@@ -209,14 +209,10 @@ def load_study(
         table.setdefault("name", path.stem)
 
     faults: list[Fault] = []
-    flags = {"--epochs": epochs, "--repeats": repeats}
-    faults += [
-        Fault(flag, "", f"has to be at least 1, got {n}") for flag, n in flags.items() if n is not None and n < 1
-    ]
-    if repeats is not None:
-        table["repeats"] = repeats
-    if seed is not None:
-        table["seed"] = seed
+    if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
+        faults.append(Fault("--epochs", "", f"has to lie in [1, {MAX_EPOCHS}], got {epochs}"))
+    flags = {key: value for key, value in {"repeats": repeats, "seed": seed}.items() if value is not None}
+    table |= flags
     set_keys = set()
     for text in overrides:
         try:
@@ -242,14 +238,16 @@ def load_study(
     if study and not faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
     if faults or study is None:
-        raise SpecError([_blame(fault, set_keys) for fault in faults])
+        raise SpecError([_blame(fault, set_keys, flags) for fault in faults])
     if epochs is not None:
         study = study.model_copy(update={"training": study.training.scaled_to(epochs)})
     return study
 
 
-def _blame(fault: Fault, set_keys: set[str]) -> Fault:
-    """Name ``--set`` rather than the file where that is what brought the faulty value."""
+def _blame(fault: Fault, set_keys: set[str], flags: Mapping[str, Any]) -> Fault:
+    """Name the flag rather than the file where that is what brought the faulty value."""
+    if fault.key in flags:
+        return Fault(f"--{fault.key}", "", fault.problem)
     if any(fault.key == key or fault.key.startswith(key + ".") for key in set_keys):
         return Fault("--set", fault.key, fault.problem)
     return fault

@@ -25,7 +25,7 @@ POSITIVE = frozenset({"tau", "learning_rate"})
 class Dimension(BaseModel):
     """One dimension: ``low``, ``high`` and perhaps ``step`` and ``log``, or a list of ``values``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     low: int | float | None = None
     high: int | float | None = None
@@ -51,8 +51,6 @@ class Dimension(BaseModel):
             raise ValueError("needs 'low' and 'high', or a list of 'values'")
         elif self.low > self.high:
             raise ValueError(f"low ({self.low}) is greater than high ({self.high})")
-        if not all(math.isfinite(bound) for bound in self.bounds):
-            raise ValueError("bounds and values have to be finite numbers")
         if self.log and self.bounds[0] <= 0:
             raise ValueError("'log' needs values greater than 0")
         return self
@@ -84,7 +82,11 @@ class Dimension(BaseModel):
         if self.step is None:
             raise ValueError("an interval without 'step' has no points to enumerate")
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        return [self.low + index * self.step for index in range(count)]
+        values = [self.low + index * self.step for index in range(count)]
+        if all(isinstance(value, int) for value in values):
+            return values
+        # 0.1 + 2 * 0.1 is 0.30000000000000004: twelve digits are what was meant, and none beyond the end.
+        return [min(max(float(f"{value:.12g}"), self.low), self.high) for value in values]
 
     def weights(self) -> list[float]:
         """How likely each of :meth:`points` is to be drawn: evenly, or as 1/x where ``log`` is set."""

@@ -7,7 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from kdtune.specs.space import SearchSpace
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+
+#: More would be a slip of the keyboard.
+MAX_EPOCHS = 100_000
 
 #: Weight of the distillation term where a study does not give one. The paper uses 0.95 for HKD and says that
 #: CMC and DML take no weights, which is a weight of 1 on distillation and none on the labels.
@@ -15,7 +18,7 @@ DEFAULT_ALPHA = {"hkd": 0.95, "cmc": 1.0, "dml": 1.0, "ce": 0.0}
 
 
 class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Training(_Spec):
@@ -33,7 +36,7 @@ class Training(_Spec):
         warmup_epochs: Epochs over which the rate grows linearly, step by step.
     """
 
-    epochs: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=1, le=MAX_EPOCHS)
     batch_size: int = Field(ge=1)
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = Field(gt=0.0)
@@ -88,9 +91,10 @@ class Study(_Spec):
     @model_validator(mode="before")
     @classmethod
     def _default_alpha(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "alpha" not in values and values.get("loss") in DEFAULT_ALPHA:
-            return {**values, "alpha": DEFAULT_ALPHA[values["loss"]]}
-        return values
+        if not isinstance(values, dict) or "alpha" in values or not isinstance(values.get("loss"), str):
+            return values
+        default = DEFAULT_ALPHA.get(values["loss"])
+        return values if default is None else {**values, "alpha": default}
 
     def seeds(self) -> list[int]:
         """The seed of each repeat, in order."""

@@ -62,7 +62,12 @@ class Optuna(Strategy):
         count = min(self._round_size, self._left)
         self._left -= count
         self._asked = deque(self._study.ask(self._distributions) for _ in range(count))
-        return [dict(trial.params) for trial in self._asked]
+        return [{name: self._snapped(name, value) for name, value in trial.params.items()} for trial in self._asked]
+
+    def _snapped(self, name: str, value: Any) -> Any:
+        """The space's own point: Optuna's arithmetic makes 0.7000000000000001 of 0.7, which would be another trial."""
+        dimension = self.space[name]
+        return min(dimension.points(), key=lambda point: abs(point - value)) if dimension.is_finite else value
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Pass the round's validation accuracies on to the sampler."""

@@ -28,9 +28,10 @@ class Random(OneRound):
         if not self.space.is_finite:
             names = list(self.space)
             return [{name: _draw(self.space[name], generator) for name in names} for _ in range(self.options.trials)]
-        # Efraimidis and Spirakis' keys draw without replacement in proportion to the weights.
-        keyed = [(generator.random() ** (1.0 / self._weight(point)), point) for point in self.space.points()]
-        keyed.sort(key=lambda pair: pair[0], reverse=True)
+        # Exponential clocks, the fastest first, draw without replacement in proportion to the weights
+        # (Efraimidis and Spirakis 2006).
+        keyed = [(generator.expovariate(self._weight(point)), point) for point in self.space.points()]
+        keyed.sort(key=lambda pair: pair[0])
         return [point for _, point in keyed[: self.options.trials]]
 
     def _weight(self, point: Point) -> float:

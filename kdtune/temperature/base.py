@@ -24,7 +24,7 @@ class Temperature:
     @classmethod
     def same(cls, tau: torch.Tensor) -> "Temperature":
         """One tau for both networks, weighed by its square."""
-        return cls(student=tau, teacher=tau, weight=tau * tau)
+        return cls(student=tau, teacher=tau, weight=(tau * tau).flatten() if tau.ndim else tau * tau)
 
 
 class TemperaturePolicy:

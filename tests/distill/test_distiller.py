@@ -135,20 +135,34 @@ def test_each_repeat_begins_with_weights_of_its_own(distiller):
     assert not are_identical(weights(distiller(FIXED, seed=0)), weights(distiller(FIXED, seed=1)))
 
 
+def seen(distilling):
+    """The images of each epoch that is left, in the order of training."""
+    batches, epochs = [], []
+
+    def note(model, inputs):
+        if model.training:
+            batches.append(inputs[0].clone())
+
+    distilling.model.register_forward_pre_hook(note)
+    while not distilling.done:
+        batches.clear()
+        distilling.train_epoch()
+        epochs.append(torch.cat(batches))
+    return epochs
+
+
 def test_all_points_of_a_repeat_see_the_same_images_in_the_same_order(distiller):
-    def seen(point):
-        distilling, batches = distiller(point), []
-
-        def note(model, inputs):
-            if model.training:
-                batches.append(inputs[0].clone())
-
-        distilling.model.register_forward_pre_hook(note)
-        trained(distilling)
-        return torch.cat(batches)
-
-    streams = [seen(point) for point in (FIXED, {"tau": 20}, STOCHASTIC, ALONE)]
+    streams = [torch.cat(seen(distiller(point))) for point in (FIXED, {"tau": 20}, STOCHASTIC, ALONE)]
     assert all(torch.equal(streams[0], stream) for stream in streams)
+
+
+def test_each_epoch_has_an_order_of_its_own(distiller):
+    first, second, _ = seen(distiller(FIXED))
+    assert not torch.equal(first, second)
+
+
+def test_each_repeat_has_an_order_of_its_own(distiller):
+    assert not torch.equal(seen(distiller(FIXED, seed=0))[0], seen(distiller(FIXED, seed=1))[0])
 
 
 # What an epoch tells
@@ -176,6 +190,16 @@ def test_a_stochastic_epoch_tells_the_mean_of_its_draws(distiller):
 def test_the_rate_of_the_last_step_is_told(distiller):
     rates = [metrics.learning_rate for metrics in trained(distiller(FIXED))]
     assert rates == pytest.approx([0.05, 0.05, 0.05 * 0.2])
+
+
+def test_the_rate_is_the_one_that_trains(distiller):
+    # So small a rate from the second epoch on that no weight can move.
+    distilling = distiller(FIXED, milestones=(1,), gamma=1e-30)
+    distilling.train_epoch()
+    before = [parameter.clone() for parameter in distilling.model.parameters()]
+    distilling.train_epoch()
+    after = list(distilling.model.parameters())
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def test_the_loss_is_the_mean_over_the_steps(distiller, splits):
@@ -254,4 +278,12 @@ def test_a_loss_that_is_no_number_names_its_epoch(distiller, good, value):
     with torch.no_grad():
         distilling.model.classifier.weight.fill_(value)
     with pytest.raises(DivergedError, match=f"in epoch {good + 1};"):
+        distilling.train_epoch()
+
+
+def test_a_network_that_fails_on_the_validation_images_alone_has_diverged(distiller):
+    # Running statistics are used outside training only.
+    distilling = distiller(FIXED)
+    distilling.model.features[1].running_mean.fill_(math.nan)
+    with pytest.raises(DivergedError, match="in epoch 1;"):
         distilling.train_epoch()

@@ -11,7 +11,12 @@ from contextlib import contextmanager
 
 from kdtune.energy.processes import snapshot
 
-BURN_FOREVER = "while True: pass"
+#: Busy for as long as a test may need it; ends by itself should the test be killed.
+BURN_ON = """
+    import time
+    end = time.monotonic() + 30
+    while time.monotonic() < end: pass
+    """
 
 BURN = """
     import sys, time
@@ -37,13 +42,13 @@ def python(code: str, *args: str) -> Iterator[subprocess.Popen]:
 
 @contextmanager
 def foreign_burner() -> Iterator[int]:
-    """A busy process that has nothing to do with this one: its parent is gone already. Ends by itself in time."""
+    """A busy process that has nothing to do with this one: its parent is gone already."""
     between = """
         import subprocess, sys
         nothing = subprocess.DEVNULL
         print(subprocess.Popen(sys.argv[1:], stdin=nothing, stdout=nothing, stderr=nothing).pid)
         """
-    started = subprocess.run(command(between, *command(BURN, "20")), stdout=subprocess.PIPE, text=True, check=True)
+    started = subprocess.run(command(between, *command(BURN_ON)), stdout=subprocess.PIPE, text=True, check=True)
     pid = int(started.stdout)
     try:
         yield pid

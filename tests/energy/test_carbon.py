@@ -101,7 +101,6 @@ def test_what_is_unknown_or_out_of_range_is_refused_with_its_flag(given, flag):
 
 
 @pytest.mark.parametrize(("country", "region"), [("SWE", "atlantis"), ("CHN", "atlantis")])
-@pytest.mark.xfail(strict=True, reason="carbon.py: codecarbon falls back on the country, shown as the region's")
 def test_an_unknown_region_of_a_country_with_regions_is_refused(country, region):
     with pytest.raises(SpecError, match="--region"):
         resolve(country=country, region=region)

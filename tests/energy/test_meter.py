@@ -13,7 +13,7 @@ from kdtune.energy.meter import Meter, append_stop
 from kdtune.energy.processes import identity_of, snapshot
 from kdtune.energy.sensors import Hardware, NodeSensors
 
-from .burners import BURN, BURN_FOREVER, foreign_burner, python, wait_for_cpu
+from .burners import BURN, BURN_ON, foreign_burner, python, wait_for_cpu
 
 #: The CPU's ticks, the time between two readings, and a machine that others use too.
 ABOUT = 0.45
@@ -72,7 +72,7 @@ def used_uj(hardware: Hardware, first: Record, last: Record) -> int:
 
 
 def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path):
-    with python(BURN_FOREVER) as long, python(BURN_FOREVER) as short:
+    with python(BURN_ON) as long, python(BURN_ON) as short:
         cpu_meter.open(trial("long", long.pid))
         wait_for_cpu(long.pid, 100_000)
         cpu_meter.open(trial("short", short.pid))
@@ -90,7 +90,7 @@ def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path
 
 
 def test_the_ledger_holds_every_microjoule_that_the_sensors_counted(meter, path):
-    with python(BURN_FOREVER) as one, python(BURN_FOREVER) as two:
+    with python(BURN_ON) as one, python(BURN_ON) as two:
         meter.open(trial("one", one.pid))
         meter.sample()
         meter.open(trial("two", two.pid))
@@ -131,7 +131,7 @@ def test_the_studys_processes_outside_windows_go_to_orchestration(cpu_meter, pat
 
 
 def test_what_a_process_did_before_its_window_opened_is_not_the_windows(cpu_meter, path):
-    with python(BURN_FOREVER) as child:
+    with python(BURN_ON) as child:
         wait_for_cpu(child.pid, 200_000)
         cpu_meter.open(trial("a", child.pid))
         child.kill()
@@ -166,7 +166,7 @@ def test_a_process_that_was_adopted_is_the_studys(sensors, path):
 
 
 def test_a_window_whose_process_was_killed_is_closed_with_the_reason_and_keeps_its_energy(meter, path):
-    with python(BURN_FOREVER) as child:
+    with python(BURN_ON) as child:
         meter.open(trial("a", child.pid))
         wait_for_cpu(child.pid, 150_000)
         spent_uj = meter.window_uj("a")
@@ -215,7 +215,7 @@ def test_a_window_cannot_open_for_a_process_that_ended(meter, path):
 
 
 def test_a_worker_used_again_has_a_window_for_each_trial(cpu_meter, path):
-    with python(BURN_FOREVER) as worker:
+    with python(BURN_ON) as worker:
         for name in ("a/1", "b/1"):
             cpu_meter.open(trial(name, worker.pid))
             wait_for_cpu(worker.pid, 100_000)
@@ -238,7 +238,7 @@ def test_the_live_reading_is_what_the_file_says(meter, path):
 
 def test_switching_files_loses_nothing(meter, path, tmp_path):
     files = [path, tmp_path / "second" / "here.jsonl", tmp_path / "third" / "here.jsonl"]
-    with python(BURN_FOREVER) as child:
+    with python(BURN_ON) as child:
         for following in files[1:]:
             meter.open(trial("a", child.pid))
             wait_for_cpu(child.pid, 50_000)
@@ -321,7 +321,6 @@ def test_counting_from_earlier_counters_includes_what_came_between(sensors, path
     assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
 
 
-@pytest.mark.xfail(strict=True, reason="meter.py: without since, CPU time from birth joins the first interval")
 def test_counting_from_now_leaves_out_what_the_processes_spent_before(sensors, path):
     burn_here(max(0.0, 0.5 - time.process_time()))
     meter = Meter(sensors, node())

@@ -158,7 +158,6 @@ def test_a_zone_that_cannot_be_read_for_a_moment_is_missing_from_that_reading_on
     assert sensors.read().rapl_uj == {package: 9}
 
 
-@pytest.mark.xfail(strict=True, reason="sensors.py: packages that mirror one counter are both counted")
 def test_two_views_of_one_counter_count_once(zone):
     zone("0", "package-0-die-0", 81_234_567_890)
     zone("1", "package-0-die-1", 81_234_567_890)
@@ -189,7 +188,6 @@ def test_codecarbon_tells_power_in_watts(gpus):
     assert device._get_power_usage() == 50
 
 
-@pytest.mark.xfail(strict=True, reason="sensors.py: codecarbon tells watts, which are taken for milliwatts")
 def test_polled_power_adds_up_to_millijoules(gpus, clock):
     [gpu] = gpus(FakeGpu("GPU-old", None, power_mw=50_000))
     sensors = NodeSensors()
@@ -224,7 +222,6 @@ def charged_for(sensors: NodeSensors, gpu: FakeGpu, counters: list[int | None], 
     return charge(records).node_uj // 1000
 
 
-@pytest.mark.xfail(strict=True, reason="sensors.py: one failed reading becomes 0, and then all is charged")
 def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
     [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
     sensors = NodeSensors()
@@ -232,7 +229,6 @@ def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
     assert charged_mj <= 900
 
 
-@pytest.mark.xfail(strict=True, reason="sensors.py: NVML's error on reading the power is not caught and ends the meter")
 def test_a_gpu_that_tells_nothing_for_a_moment_does_not_stop_the_reading(gpus):
     [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
     sensors = NodeSensors()
@@ -325,7 +321,6 @@ def test_codecarbon_is_quiet_here():
     assert not logging.getLogger("codecarbon").isEnabledFor(logging.ERROR)
 
 
-@pytest.mark.xfail(strict=True, reason="sensors.py: codecarbon's import comes after ours and resets its level")
 def test_codecarbon_is_quiet_in_a_fresh_process():
     code = """
 import logging

@@ -154,12 +154,18 @@ def test_epochs_scale_the_students_milestones_and_leave_the_teacher():
 
 
 @pytest.mark.parametrize("flag", ["epochs", "repeats"])
-def test_a_flag_below_one_is_named(flag):
-    assert (f"--{flag}", "", "has to be at least 1, got 0") in faults("digits-hkd", **{flag: 0})
+def test_a_flag_below_one_is_one_fault_of_that_flag(flag):
+    ((where, _, problem),) = faults("digits-hkd", **{flag: 0})
+    assert where == f"--{flag}"
+    assert problem.endswith("got 0")
+
+
+def test_a_seed_below_zero_is_a_fault_of_the_flag():
+    assert [where for where, _, _ in faults("digits-hkd", seed=-1)] == ["--seed"]
 
 
 def test_the_limit_on_epochs_holds_for_the_flag_too():
-    assert faults("digits-hkd", epochs=100_001)
+    assert [where for where, _, _ in faults("digits-hkd", epochs=100_001)] == ["--epochs"]
 
 
 # Faults

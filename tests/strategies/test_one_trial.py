@@ -22,9 +22,10 @@ def test_fixed_is_tau_4_unless_told():
 def test_fixed_proposes_the_very_point_that_the_grid_does():
     # An integer stays one, so that both have the same trial id.
     assert type(only_point("fixed")["tau"]) is int
+    assert type(only_point("fixed", tau=7)["tau"]) is int
 
 
-@pytest.mark.parametrize("tau", [0, -1, "hot", float("nan")])
+@pytest.mark.parametrize("tau", [0, -1, "hot", float("nan"), float("inf")])
 def test_fixed_refuses_a_tau_that_cannot_be(tau):
     with pytest.raises(ValidationError):
         STRATEGIES.load("fixed").Options(tau=tau)

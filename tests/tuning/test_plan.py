@@ -19,6 +19,9 @@ class Toy(Strategy):
 
     rounds = 3
 
+    def expected_trials(self) -> int:
+        return 5
+
     def __init__(self) -> None:
         self.told: list[list[Outcome]] = []
         self.asked: list[list[Point]] = []
@@ -183,12 +186,14 @@ def test_a_pruned_trial_ends_its_round(path):
     assert taus(handed_out(plan)) == [5]
 
 
-def test_known_trials_are_those_proposed_so_far(path):
+def test_expected_trials_are_the_strategys_word_until_its_plan_is_complete(path):
     plan, log = plan_of(path, Listed([4, 5], [6]))
-    assert plan.known_trials() == 2
+    assert plan.expected_trials() == 5
     for trial in handed_out(plan):
         run(log, trial)
-    assert plan.known_trials() == 3
+    for trial in handed_out(plan):
+        run(log, trial)
+    assert plan.expected_trials() == 3
 
 
 # --- going on --------------------------------------------------------------------------------------------------
