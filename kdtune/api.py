@@ -72,7 +72,7 @@ def run_study(
     names = resolve_strategies(spec, strategy)
     made = _make_all(spec, names)
     _check_cores(cpus_per_trial, gpus_per_trial, address)
-    folder = StudyFolder(Path(out).expanduser().absolute() / spec.name)
+    folder = StudyFolder(Path(out).expanduser().resolve() / spec.name)
     with folder.locked():
         folder.check_free(spec, names, fresh=fresh)
         run = StudyRun(
@@ -104,7 +104,7 @@ def resume_study(
         BusyError: Another process is at work in it.
         RayError: Ray does not start.
     """
-    given = Path(path).expanduser().absolute()
+    given = Path(path).expanduser().resolve()
     only = None
     if not (given / "run.toml").is_file() and (given / "study.toml").is_file():
         given, only = given.parent, given.name
@@ -115,13 +115,15 @@ def resume_study(
         try:
             asked = tomllib.loads(folder.run_toml.read_text())
             spec = load_study(asked["study"])
-            names = [only] if only else list(asked["strategies"])
+            there = [found.path.name for found in folder.strategies()]
+            names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
             run_options, carbon = asked["options"], Carbon(**asked["carbon"])
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
         run = StudyRun(
             spec,
-            _make_all(spec, names),
+            # A strategy that was begun goes on with the options that it was begun with.
+            {name: make_strategies(_frozen(folder, name) or spec, name) for name in names},
             folder,
             carbon,
             watcher or Watcher(),
@@ -143,6 +145,11 @@ def resolve_strategies(study: Study, asked: str | Sequence[str]) -> list[str]:
     if faults := [Fault("--strategy", "", STRATEGIES.unknown(name)) for name in names if name not in STRATEGIES]:
         raise SpecError(faults)
     return list(dict.fromkeys(names))
+
+
+def _frozen(folder: StudyFolder, name: str) -> Study | None:
+    strategy = folder.strategy(name)
+    return strategy.read_study() if strategy.study_toml.exists() else None
 
 
 def _make_all(study: Study, names: Sequence[str]) -> dict[str, list[Strategy]]:

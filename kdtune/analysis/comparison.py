@@ -1,6 +1,7 @@
 """Strategies side by side, refused where the comparison would not be fair."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 
 from kdtune.analysis.collection import find_results
 from kdtune.energy.carbon import Carbon
-from kdtune.errors import UsageError
+from kdtune.errors import ResultsError, UsageError
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.outcome import SCHEMA_VERSION, build_result, read_shared
+from kdtune.results.outcome import SCHEMA_VERSION, build_result, read_document, read_shared
 
 #: What has to agree, in the words of a message, and where it stands: keys of the study, or of ``resolved``.
 _MUST_AGREE: dict[str, tuple[str, ...]] = {
@@ -23,6 +24,9 @@ _MUST_AGREE: dict[str, tuple[str, ...]] = {
     "precision": ("resolved.precision",),
     "memory layout": ("resolved.memory_layout",),
     "teacher logits": ("resolved.teacher_logits",),
+    "teacher's weights": ("resolved.teacher",),
+    "search space": ("search_space",),
+    "cores for each trial": ("resolved.cpus_per_trial",),
     "task": ("task",),
 }
 
@@ -72,7 +76,10 @@ def compare(
             + "\nname the folders that belong together, or give --allow-mismatch"
         )
     results = [build_result(folder, carbon or carbon_of(folder)) for folder in folders]
-    if len({result["study"] for result in results}) > 1:
+    if len({(result["study"], result["strategy"]) for result in results}) < len(results):
+        for folder, result in zip(folders, results, strict=True):  # the same study, run in several places
+            result["strategy"] = f"{os.path.relpath(folder.path.parent)}/{result['strategy']}"
+    elif len({result["study"] for result in results}) > 1:
         for result in results:
             result["strategy"] = f"{result['study']}/{result['strategy']}"
     warnings = [f"Not the same: {line}" for line in differences]
@@ -80,6 +87,13 @@ def compare(
     if len(qualities) > 1:
         told = "; ".join(f"{result['strategy']}: {result['cost']['quality'] or 'not measured'}" for result in results)
         warnings.append(f"Energy was obtained in different ways and does not compare as it stands ({told}).")
+    carbons = {json.dumps(result["cost"]["carbon"], sort_keys=True) for result in results}
+    if len(carbons) > 1:
+        told = "; ".join(
+            f"{r['strategy']}: PUE {r['cost']['carbon']['pue']:g}, {r['cost']['carbon']['intensity_g_per_kwh']:g} g/kWh"
+            for r in results
+        )
+        warnings.append(f"kWh and CO2 were reported for different places; give --country or --preset ({told}).")
     teachers = {t["key"]: t for folder in folders if (t := read_shared(folder)["teacher"])}
     return Comparison(results, next(iter(teachers.values())) if len(teachers) == 1 else None, warnings)
 
@@ -89,7 +103,10 @@ def carbon_of(folder: StrategyFolder) -> Carbon:
     from kdtune.energy.carbon import resolve
 
     if folder.result.is_file():
-        return Carbon(**json.loads(folder.result.read_text())["cost"]["carbon"])
+        try:
+            return Carbon(**read_document(folder.result)["cost"]["carbon"])
+        except (KeyError, TypeError) as error:
+            raise ResultsError(f"{folder.result}: damaged ({error!r}); delete it, it is made again") from None
     return resolve()
 
 

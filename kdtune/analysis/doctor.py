@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +43,7 @@ def _torch() -> Finding:
     try:
         import torch
         import torchvision
-    except (ImportError, RuntimeError) as error:
+    except Exception as error:  # a library that is missing or does not fit raises whatever it likes
         return Finding(
             "torch", "fault", f"does not import: {error}", "install torch and torchvision that belong together"
         )
@@ -53,8 +53,8 @@ def _torch() -> Finding:
 def _cuda() -> Finding:
     try:
         import torch
-    except ImportError:
-        return Finding("CUDA", "warning", "not looked for: torch is missing")
+    except Exception:  # told by the check before this one
+        return Finding("CUDA", "warning", "not looked for: torch does not import", "mend torch first")
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return Finding("CUDA", "ok", ", ".join(names))
@@ -65,15 +65,15 @@ def _ray() -> Finding:
     try:
         found = version("ray")
         import ray.tune  # noqa: F401 - whether it imports is the question
-    except (ImportError, PackageNotFoundError) as error:
+    except Exception as error:  # as for torch
         return Finding("Ray Tune", "fault", f"does not import: {error}", "pip install 'ray[tune]'")
     return Finding("Ray Tune", "ok", f"{found}, {os.cpu_count()} cores here")
 
 
 def _energy() -> Finding:
-    from kdtune.energy.sensors import NodeSensors
-
     try:
+        from kdtune.energy.sensors import NodeSensors
+
         hardware = NodeSensors().hardware()
     except Exception as error:  # whatever a driver or a broken sysfs raises, studies would meet it as well
         return Finding("energy", "fault", f"the sensors cannot be read: {error!r}", "reinstall codecarbon")

@@ -1,6 +1,5 @@
 """Results as tidy data frames, for notebooks and plots of one's own."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 from kdtune.analysis.collection import find_results
 from kdtune.energy.attribution import BUCKETS, charge, charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.results.epochs import read_epochs
 from kdtune.results.trials import TrialLog
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def load_results(place: str | Path = "results") -> Results:
                 }
             )
         if folder.epochs.exists():
-            for text in folder.epochs.read_text().splitlines():
-                line = json.loads(text)
+            for line in read_epochs(folder.epochs):
                 energy_uj = line.pop("energy_uj")
                 epochs.append({**labels, **line, "energy_j": None if energy_uj is None else energy_uj / 1e6})
         for node, records in nodes.items():

@@ -15,12 +15,16 @@ def _registry(registry: Registry) -> list[Record]:
 
 def studies(place: Path) -> list[Record]:
     """Every study that can be named, the user's own first where names clash."""
+    from kdtune.errors import SpecError
     from kdtune.specs.finding import STUDIES, available
     from kdtune.specs.loading import read_toml
 
     records = []
     for name, path in available(STUDIES).items():
-        table = read_toml(path)
+        try:
+            table = read_toml(path)
+        except SpecError as error:  # one broken file does not hide the others
+            table = {"description": str(error)}
         keys = ("description", "dataset", "teacher", "student", "loss", "repeats")
         records.append({"name": name, **{key: table.get(key) for key in keys}, "file": str(path)})
     return records

@@ -40,6 +40,7 @@ def list_command(
         print_json({"schema_version": 1, **found})
         return
     from rich.table import Table
+    from rich.text import Text
 
     console = make_console(to_stderr=False)
     for name, records in found.items():
@@ -51,7 +52,7 @@ def list_command(
         for column in columns:
             table.add_column(column.replace("_", " "))
         for record in records:
-            table.add_row(*(_cell(record[column]) for column in columns))
+            table.add_row(*(Text(_cell(record[column])) for column in columns))
         console.print(table)
 
 

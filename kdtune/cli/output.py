@@ -34,11 +34,17 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
 
     if result.results:
         console.print(cost_table(result.results, result.teacher()))
-        console.print(f"Results: {result.folder}", soft_wrap=True)
+        console.print(f"Results: {result.folder}", soft_wrap=True, markup=False)
+    for error in result.errors:
+        console.print(f"Failed: {error}", style="red", soft_wrap=True, markup=False)
     if result.interrupted:
         console.print("Interrupted.")
-    if result.exit_code and (result.folder / "run.toml").exists():
-        console.print(f"Not finished. Go on with: kdtune resume {result.folder}", soft_wrap=True)
+    if not result.exit_code:
+        console.print(f"Next: kdtune compare {result.folder} --markdown", soft_wrap=True, markup=False)
+    elif result.is_settled:
+        console.print("Nothing is left to resume: a strategy has no finished trial; see why above.")
+    elif (result.folder / "run.toml").exists():
+        console.print(f"Not finished. Go on with: kdtune resume {result.folder}", soft_wrap=True, markup=False)
     if as_json:
         print_json(result.as_json())
     raise typer.Exit(result.exit_code)

@@ -46,7 +46,10 @@ class CheckpointFolder:
     def load_latest(self, device: torch.device) -> dict[str, Any] | None:
         """The newest checkpoint that can be read, None where there is none."""
         for path in reversed(self.paths()):
-            raw = path.read_bytes()
+            try:
+                raw = path.read_bytes()
+            except OSError:
+                continue
             digest, content = raw[len(_MAGIC) :][:_HASH_BYTES], raw[len(_MAGIC) + _HASH_BYTES :]
             if raw.startswith(_MAGIC) and hashlib.sha256(content).digest() == digest:
                 return dict(torch.load(io.BytesIO(content), map_location=device, weights_only=True))

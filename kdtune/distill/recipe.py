@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdtune.distill import LOSSES
-from kdtune.specs.space import Dimension, Point
+from kdtune.errors import Fault, SpecError
+from kdtune.registry import did_you_mean
+from kdtune.specs.space import SEARCHABLE, Dimension, Point
 from kdtune.specs.study import Study, Training
 
+#: What a point may say: values to search, the name of a temperature policy, or ``loss = "ce"`` for no teacher.
+_POINT_KEYS = [*SEARCHABLE, "temperature", "loss"]
+
 #: Fields of a study that say how it is run or told, not what one of its trainings is.
-_NOT_RECIPE = {"name", "description", "repeats", "seed", "strategies"}
+_NOT_RECIPE = {"name", "description", "repeats", "seed", "strategies", "attribution"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,20 @@ class Recipe:
 
 
 def student_recipe(study: Study, point: Point) -> Recipe:
-    """The recipe of a point: the study's own values, replaced where the point names them."""
+    """The recipe of a point: the study's own values, replaced where the point names them.
+
+    Raises:
+        SpecError: The point names something else, or neither a tau nor what stands for one.
+    """
+    faults = [
+        Fault("point", key, f"cannot be searched; {did_you_mean(key, _POINT_KEYS)}")
+        for key in point
+        if key not in _POINT_KEYS
+    ]
+    if not {"tau", "temperature", "loss"} & point.keys():
+        faults.append(Fault("point", "tau", "is missing: give a tau, or temperature = 'stochastic'"))
+    if faults:
+        raise SpecError(faults)
     training = study.training.model_copy(
         update={key: float(point[key]) for key in ("learning_rate", "weight_decay") if key in point}
     )
@@ -80,12 +98,15 @@ def trial_id(study: Study, point: Point, seed: int) -> str:
     return _digest({"point": point, "seed": seed, "recipe": recipe})[:12]
 
 
-def teacher_key(study: Study, threads: int) -> str:
+def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: str = "") -> str:
     """The identity of a teacher: everything that its weights depend on, 16 hexadecimal digits.
 
     Args:
         study: Whose teacher.
         threads: CPU threads of the training: sums are taken in another order with another number.
+        device: Type of device, such as ``cpu`` or ``cuda``.
+        torch_version: Its kernels differ from release to release.
     """
     fields = ("dataset", "teacher", "validation", "split_seed", "teacher_seed", "teacher_training")
-    return _digest({**{f: study.model_dump(mode="json")[f] for f in fields}, "threads": threads})[:16]
+    recipe = study.model_dump(mode="json", include=set(fields))
+    return _digest({**recipe, "threads": threads, "device": device, "torch": torch_version})[:16]

@@ -23,9 +23,10 @@ from kdtune.paths import cache_dir
 from kdtune.specs.study import Study
 
 
-def teacher_folder(study: Study, threads: int) -> Path:
+def teacher_folder(study: Study, threads: int, device: torch.device) -> Path:
     """Where the study's teacher is kept, or will be."""
-    return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{teacher_key(study, threads)}"
+    key = teacher_key(study, threads, device.type, str(torch.__version__))
+    return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def load_teacher(model: torch.nn.Module, study: Study, threads: int, device: tor
     Raises:
         KdtuneError: The teacher is not in the cache, or its file cannot be read.
     """
-    path = teacher_folder(study, threads) / "teacher.pt"
+    path = teacher_folder(study, threads, device) / "teacher.pt"
     try:
         model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     except FileNotFoundError:

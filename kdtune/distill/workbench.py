@@ -57,7 +57,7 @@ class Workbench:
     @cached_property
     def teacher(self) -> torch.nn.Module:
         """The study's teacher, frozen: from the cache, or trained now where it has not been yet."""
-        folder = teacher_folder(self.study, self.threads)
+        folder = teacher_folder(self.study, self.threads, self.device)
         if read_record(folder) is None:
             with alone_in(folder):
                 if read_record(folder) is None:  # another process may have trained it meanwhile

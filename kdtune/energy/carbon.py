@@ -116,6 +116,7 @@ def _national(country: str, region: str | None) -> tuple[float, str]:
     if region is None:
         kg = emissions.get_private_infra_emissions(one, GeoMetadata(country_iso_code=code, country_name=name))
         return kg * 1000, f"{name} (codecarbon's data)"
+
     def of(place: str) -> float | None:
         geo = GeoMetadata(country_iso_code=code, country_name=name, region=place)
         try:
@@ -125,7 +126,7 @@ def _national(country: str, region: str | None) -> tuple[float, str]:
 
     # For some countries codecarbon silently takes the whole country's figure for a region that it does not know:
     # the figure that it gives for a name that cannot exist.
-    kg = of(region.lower())
-    if kg is None or kg == of("no such region"):
+    regional_kg = of(region.lower())
+    if regional_kg is None or regional_kg == of("no such region"):
         raise SpecError([Fault("--region", "", f"no data for {region!r} in {name}; leave it out for the country")])
-    return kg * 1000, f"{region}, {name} (codecarbon's data)"
+    return regional_kg * 1000, f"{region}, {name} (codecarbon's data)"

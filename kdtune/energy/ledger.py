@@ -13,7 +13,6 @@ Kinds of lines:
 ``stop``    Counting ends in this file; what comes later is not this file's.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -144,8 +143,3 @@ def read_folder(folder: Path) -> dict[str, list[Record]]:
         ResultsError: A file is damaged.
     """
     return {path.stem: read(path) for path in sorted(folder.glob("*.jsonl"))}
-
-
-def window_definitions(records: Iterable[Record]) -> dict[str, Window]:
-    """Every window that was opened, by its id."""
-    return {r.window.id: r.window for r in records if r.kind == "open" and r.window}

@@ -8,6 +8,7 @@ import os
 import threading
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,8 +56,7 @@ class Meter:
         """
         with self._lock:
             if since is None:
-                processes = snapshot()
-                spent_us = sum(cpu_us_of(root, processes) for root in {identity_of(os.getpid()), *roots})
+                spent_us = cpu_us_of([identity_of(os.getpid()), *roots], snapshot())
             record = self._make("start", since or self._sensors.read(), spent_us, hardware=self.hardware)
             self._begin_file(path, record)
             for root in [identity_of(os.getpid()), *roots]:
@@ -99,6 +99,11 @@ class Meter:
             if window.id in self._windows or self._path is None:
                 return
             root = identity_of(window.pid)
+            # A process works for one window at a time. Tune tells nobody when it pauses a trial and gives the
+            # worker to another, so the older window ends here.
+            for other, (_, scope) in list(self._windows.items()):
+                if scope.roots == {root}:
+                    self.close(other, "its process was taken over")
             self._study.add_root(root, snapshot())
             counters, study_us, windows = self._counters()
             self._windows[window.id] = (window, CpuScope([root], snapshot()))
@@ -173,4 +178,7 @@ def append_stop(path: Path, sensors: NodeSensors, study_us_since_last: int, last
         last: The ledger's last record.
     """
     counters = sensors.read()
+    if sensors.polled:  # a polled counter is its reader's own: the meter's ended with the meter
+        kept = {uuid: mj for uuid, mj in counters.gpu_mj.items() if uuid not in sensors.polled}
+        counters = replace(counters, gpu_mj=kept)
     write(path, Record("stop", uuid.uuid4().hex[:12], 0, counters, last.study_us + study_us_since_last))

@@ -59,8 +59,8 @@ def snapshot() -> dict[int, Process]:
         if entry.name.isdigit():
             try:
                 process = _parse(Path(entry.path, "stat").read_text(errors="replace"))
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # ended between listing and reading
+            except OSError:
+                continue  # ended between listing and reading, or hidden from us
             processes[process.pid] = process
     return processes
 
@@ -77,11 +77,10 @@ def identity_of(pid: int) -> Identity:
         raise ProcessLookupError(f"no process {pid}") from None
 
 
-def cpu_us_of(root: Identity, processes: dict[int, Process]) -> int:
-    """CPU time of a process and all its living descendants since their births, in microseconds."""
-    scope = CpuScope([], {})
-    scope.add_root(root, processes)
-    return scope.total_us
+def cpu_us_of(roots: Iterable[Identity], processes: dict[int, Process]) -> int:
+    """CPU time of processes and all their living descendants since their births, each once, in microseconds."""
+    scope = CpuScope(roots, {})
+    return scope.update(processes)
 
 
 class CpuScope:
@@ -98,7 +97,7 @@ class CpuScope:
             roots: The processes.
             since: The snapshot in which the counter stands at 0.
         """
-        self._roots = set(roots)
+        self.roots = set(roots)
         self._living: dict[Identity, Process] = {}
         self._living = self._find(since)
         # Time of ended processes that no living one inherited, less what had been used before.
@@ -111,7 +110,7 @@ class CpuScope:
 
     def add_root(self, root: Identity, processes: dict[int, Process]) -> None:
         """Take in another process, from birth: its time so far joins the counter."""
-        self._roots.add(root)
+        self.roots.add(root)
         self.update(processes)
 
     def update(self, processes: dict[int, Process]) -> int:
@@ -129,15 +128,15 @@ class CpuScope:
 
     def alive(self, processes: dict[int, Process]) -> bool:
         """Whether any of the roots still runs."""
-        found = (processes.get(pid) for pid, _ in self._roots)
-        return any(process.alive and process.identity in self._roots for process in found if process)
+        found = (processes.get(pid) for pid, _ in self.roots)
+        return any(process.alive and process.identity in self.roots for process in found if process)
 
     def _heir(self, process: Process, before: dict[Identity, Process]) -> Identity | None:
         """The nearest ancestor that still lives: where the time of an ended process went if it was waited for."""
         by_pid = {other.pid: other for other in before.values()}
-        parent = by_pid.get(process.parent)
+        parent = by_pid.pop(process.parent, None)
         while parent and parent.identity not in self._living:
-            parent = by_pid.get(parent.parent)
+            parent = by_pid.pop(parent.parent, None)  # popped, so that it ends whatever the numbers say
         return parent.identity if parent else None
 
     def _sum(self) -> int:
@@ -148,7 +147,7 @@ class CpuScope:
         children: dict[int, list[Process]] = {}
         for process in processes.values():
             children.setdefault(process.parent, []).append(process)
-        known = {*self._roots, *self._living}
+        known = {*self.roots, *self._living}
         stack = [p for pid, start in known if (p := processes.get(pid)) and p.started == start]
         found: dict[Identity, Process] = {}
         while stack:

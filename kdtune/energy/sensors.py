@@ -84,7 +84,7 @@ class NodeSensors:
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._rapl = _rapl_files()
         self._gpus = _visible_gpus()
-        self._polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
+        self.polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
         self._last_gpu_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
 
@@ -101,7 +101,7 @@ class NodeSensors:
     def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
         """A GPU's counter; where it cannot be read now its last value, so that the next reading catches up."""
         device, last = self._gpus[uuid], self._last_gpu_mj.get(uuid)
-        if uuid in self._polled:
+        if uuid in self.polled:
             # Power times the time since the last reading, kept as a counter of our own.
             power_w = device._read_power_watts()
             if power_w is not None:
@@ -134,12 +134,12 @@ class NodeSensors:
             ram_uw=round(ram.kW * 1e9),
             rapl_range_uj=ranges,
             gpus={uuid: str(device._gpu_name) for uuid, device in self._gpus.items()},
-            gpu_quality={uuid: "polled" if uuid in self._polled else "counter" for uuid in self._gpus},
+            gpu_quality={uuid: "polled" if uuid in self.polled else "counter" for uuid in self._gpus},
         )
 
 
 def _silence_codecarbon() -> None:
-    """codecarbon says at length what it does not find; what was found is said in our own tables."""
+    """Codecarbon says at length what it does not find; what was found is said in our own tables."""
     import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
@@ -160,6 +160,7 @@ def _rapl_files() -> dict[str, tuple[Path, Path]]:
         return {}
     zones = {}
     rapl = IntelRAPL()
+    rapl.start()  # finds counters that mirror one another
     for file in rapl._rapl_files:
         if file.path in rapl._mirrored_candidates:
             continue  # another view of a counter that is counted already

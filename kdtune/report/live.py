@@ -210,7 +210,7 @@ class LiveTable(_Display):
         for running in list(self._running.values()):
             table.add_row(
                 running.trial.id,
-                describe_point(running.trial.point),
+                Text(describe_point(running.trial.point)),
                 str(running.trial.seed),
                 f"{running.epoch}/{running.epochs}",
                 percent(running.val_accuracy),

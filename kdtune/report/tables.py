@@ -31,9 +31,11 @@ def _ratio_to(result: dict[str, Any], baseline: dict[str, Any] | None, key: str)
     """How many times the baseline's energy a strategy used, for one model each."""
     if baseline is None:
         return None
-    own = result["cost"][key] / len(result["repeats"])
-    other = baseline["cost"][key] / len(baseline["repeats"])
-    return own / other if other else None
+    if result["cost"][key] is None or not baseline["cost"][key]:
+        return None
+    # PUE belongs to the report, which may differ between the two; energy does not.
+    own, other = (one["cost"][key] / one["cost"]["carbon"]["pue"] / len(one["repeats"]) for one in (result, baseline))
+    return own / other
 
 
 def _chosen(result: dict[str, Any]) -> str:
@@ -58,7 +60,7 @@ def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[R
                 percent(summary["test_accuracy_mean"], summary["test_accuracy_std"]),
                 significant(cost["gflops_millions"] / repeats),
                 significant(cost["per_repeat_kwh"]),
-                significant(cost["charged_co2_g"] / repeats),
+                significant(None if cost["charged_co2_g"] is None else cost["charged_co2_g"] / repeats),
                 ratio(_ratio_to(result, base, "charged_kwh")),
                 ratio(_ratio_to(result, base, "training_kwh")),
             ]
@@ -101,7 +103,7 @@ def cost_table(
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in ("strategy", "tau") else "right", no_wrap=name != "tau")
     for row in cost_rows(results, baseline):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     if teacher:
         table.add_section()
         table.add_row(*teacher_row(teacher, results[0]["cost"]["carbon"]))
@@ -113,7 +115,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
     first = results[0]["cost"]
     carbon = first["carbon"]
     shared = {result["cost"]["shared_uj"]["session"] for result in results}
-    lines = [how_measured(first)]
+    lines = list(dict.fromkeys(how_measured(result["cost"]) for result in results))
     lines.append(
         f"CO2: {significant(carbon['intensity_g_per_kwh'], 6)} g/kWh, {carbon['source']}; PUE {carbon['pue']:g}."
     )
@@ -125,7 +127,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
     if len(shared) == 1:
         lines.append(
             f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
-            f"{significant(shared.pop() / 3.6e12)} kWh in {len(results[0]['repeats'])} repeat(s)."
+            f"{significant(shared.pop() / 3.6e12 * carbon['pue'])} kWh in {len(results[0]['repeats'])} repeat(s)."
         )
     if teacher:
         lines.append("The teacher was trained once and is in no strategy's figure.")
@@ -137,9 +139,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             )
     abandoned = sum(result["cost"]["abandoned_uj"] for result in results)
     if abandoned:
-        lines.append(
-            f"Spent on earlier runs that --fresh put aside, charged to no row: {significant(abandoned / 3.6e12)} kWh."
-        )
+        kwh = significant(abandoned / 3.6e12 * carbon["pue"])
+        lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
     return lines
 
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kdtune.errors import ResultsError
+from kdtune.files import read_lines
 from kdtune.results.trials import Trial
 
 #: What a line takes from the trainable's report.
@@ -16,3 +18,15 @@ def append_epochs(path: Path, trial: Trial, reports: list[dict[str, Any]]) -> No
     lines = [{**attempt, **{field: report[field] for field in FIELDS}} for report in reports]
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+
+
+def read_epochs(path: Path) -> list[dict[str, Any]]:
+    """Every line; one that a crash tore is left out.
+
+    Raises:
+        ResultsError: A line other than the last is damaged.
+    """
+    try:
+        return read_lines(path)
+    except ValueError as error:
+        raise ResultsError(str(error)) from None

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 
 #: What of a study may differ between strategies that are compared in one folder.
-_NOT_COMPARED = {"description", "strategies"}
+_NOT_COMPARED = {"description", "strategies", "attribution"}
 
 ABANDONED = "abandoned"
 
@@ -90,7 +91,10 @@ class StrategyFolder:
 
     def resolved(self) -> dict[str, Any]:
         """How it was run: numerics, sizes and versions."""
-        return dict(tomllib.loads(self.study_toml.read_text())["resolved"])
+        try:
+            return dict(tomllib.loads(self.study_toml.read_text())["resolved"])
+        except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+            raise ResultsError(f"{self.study_toml}: damaged ({error!r})") from None
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ class StudyFolder:
 
     def abandoned(self, name: str) -> list[StrategyFolder]:
         """Earlier runs of a strategy that ``--fresh`` put aside; they stay on the books."""
-        return [StrategyFolder(path.parent) for path in sorted(self.path.glob(f"{ABANDONED}/{name}-*/study.toml"))]
+        folders = [StrategyFolder(path.parent) for path in sorted(self.path.glob(f"{ABANDONED}/{name}-*/study.toml"))]
+        return [folder for folder in folders if folder.path.name.removeprefix(f"{name}-").isdigit()]
 
     def check_free(self, study: Study, names: list[str], *, fresh: bool) -> None:
         """Make sure that strategies may be run here.
@@ -149,7 +154,7 @@ class StudyFolder:
             if folder.path.exists():
                 aside = self.path / ABANDONED
                 aside.mkdir(exist_ok=True)
-                number = 1 + len(list(aside.glob(f"{folder.path.name}-*")))
+                number = next(n for n in count(1) if not (aside / f"{folder.path.name}-{n}").exists())
                 folder.path.rename(aside / f"{folder.path.name}-{number}")
 
     def _refuse_another(self, folder: StrategyFolder, study: Study) -> None:
@@ -167,16 +172,26 @@ class StudyFolder:
         with replaced_atomically(self.run_toml) as file:
             tomli_w.dump(table, file)
 
+    def asked_strategies(self) -> list[str]:
+        """The strategies of earlier commands that noted them here."""
+        if not self.run_toml.is_file():
+            return []
+        try:
+            return list(tomllib.loads(self.run_toml.read_text())["strategies"])
+        except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+            raise ResultsError(f"{self.run_toml}: damaged ({error!r})") from None
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out while this one works here; a lock dies with its process.
 
-        A folder that this created and that holds nothing else in the end goes away again.
+        Folders that this created and that hold nothing in the end go away again.
 
         Raises:
             BusyError: Another process works here.
             ResultsError: The folder cannot be written.
         """
+        created = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -194,11 +209,12 @@ class StudyFolder:
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            try:
-                yield
-            finally:
-                (self.path / ".lock").unlink(missing_ok=True)
-                if not any(self.path.iterdir()):
-                    self.path.rmdir()
+            yield
         finally:
+            if created and [entry.name for entry in self.path.iterdir()] == [".lock"]:
+                (self.path / ".lock").unlink()
+                for path in created:
+                    if any(path.iterdir()):
+                        break
+                    path.rmdir()
             os.close(descriptor)

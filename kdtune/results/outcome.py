@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import QUALITIES, Hardware
+from kdtune.errors import ResultsError
 from kdtune.files import write_json
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.trials import TrialLog, best, evaluation_window
@@ -49,10 +51,26 @@ def write_shared(folder: StrategyFolder, study_folder: StudyFolder, teacher: dic
 
 
 def read_shared(folder: StrategyFolder) -> dict[str, Any]:
-    """What :func:`write_shared` wrote."""
+    """What :func:`write_shared` wrote.
+
+    Raises:
+        ResultsError: The file is damaged.
+    """
     if not folder.shared.exists():
         return {"sessions": {}, "teacher": None}
-    return dict(json.loads(folder.shared.read_text()))
+    return read_document(folder.shared)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON object from a results folder.
+
+    Raises:
+        ResultsError: It is missing or damaged.
+    """
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultsError(f"{path}: damaged ({error}); delete it, it is made again from the other files") from None
 
 
 def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
@@ -85,8 +103,8 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
                 "chosen": chosen.point if chosen else None,
                 "val_accuracy": chosen.val_accuracy if chosen else None,
                 "val_loss": chosen.val_loss if chosen else None,
-                "trials": len(log.of_repeat(repeat)),
-                "charged_uj": charged_by_repeat[repeat],
+                "trials": sum(trial.attempts > 0 for trial in log.of_repeat(repeat)),
+                "charged_uj": charged_by_repeat[repeat] if account.quality else None,
                 "test": evaluation["test"] if evaluation else None,
             }
         )
@@ -143,9 +161,17 @@ def _charge_repeats(study: Study, log: TrialLog, account: Account, shared_uj: in
         )
         for repeat, seed in enumerate(study.seeds())
     ]
-    common = account.charged_uj() + shared_uj - sum(own)
+    common = _charged_uj(study, account) + shared_uj - sum(own)
     parts = split_integer(common, {str(repeat): 1 for repeat in range(study.repeats)})
     return [uj + parts[str(repeat)] for repeat, uj in enumerate(own)]
+
+
+def _or_none(of: Callable[[int], float]) -> Callable[[int | None], float | None]:
+    return lambda uj: None if uj is None else of(uj)
+
+
+def _charged_uj(study: Study, account: Account) -> int:
+    return account.charged_uj(dedicated=study.attribution == "dedicated")
 
 
 def _cost(
@@ -164,13 +190,16 @@ def _cost(
         nominal += workload.nominal_flops(trial.epochs, with_teacher=with_teacher)
         executed += workload.executed_flops(trial.epochs, teacher_forward=with_teacher)
 
-    charged_uj = account.charged_uj() + sum(shared_uj.values())
-    training_uj = account.buckets["trials"] + account.buckets["evaluation"]
+    # Where nothing was metered everything is null: a 0 would be a measurement.
+    metered = account.quality is not None
+    charged_uj = _charged_uj(study, account) + sum(shared_uj.values()) if metered else None
+    training_uj = account.buckets["trials"] + account.buckets["evaluation"] if metered else None
     # A strategy without a teacher costs nothing for one; a teacher whose cost is unknown makes the sum unknown.
     teacher = shared["teacher"]
-    energy_of_teacher = teacher["energy"] if teacher else {"charged_uj": 0}
-    teacher_uj = energy_of_teacher["charged_uj"] if energy_of_teacher else None
-    with_teacher_uj = charged_uj + teacher_uj if teacher_uj is not None else None
+    uses_teacher = any(student_recipe(study, trial.point).needs_teacher for trial in log.trials.values())
+    teacher_uj = teacher["energy"]["charged_uj"] if teacher and teacher["energy"] else None if uses_teacher else 0
+    with_teacher_uj = None if charged_uj is None or teacher_uj is None else charged_uj + teacher_uj
+    kwh, co2_g = _or_none(carbon.kwh), _or_none(carbon.co2_g)
     aside = StudyFolder(folder.path.parent).abandoned(folder.path.name)
     qualities = [account.quality, *(session["quality"] for session in shared["sessions"].values())]
     measured = [quality for quality in qualities if quality]
@@ -181,18 +210,20 @@ def _cost(
         },
         "gflops_millions": nominal / 1e15,
         "training_flops": executed,
-        "energy_uj": {**account.buckets, "node_total": account.node_uj},
+        "energy_uj": {
+            bucket: uj if metered else None for bucket, uj in {**account.buckets, "node_total": account.node_uj}.items()
+        },
         "shared_uj": shared_uj,
         "gap_uj": account.gap_uj,
         "abandoned_uj": sum(charge_all(read_folder(old.ledger)).charged_uj() for old in aside),
-        "charged_kwh": carbon.kwh(charged_uj),
-        "per_repeat_kwh": carbon.kwh(charged_uj) / study.repeats,
-        "training_kwh": carbon.kwh(training_uj),
-        "charged_co2_g": carbon.co2_g(charged_uj),
-        "teacher_kwh": carbon.kwh(teacher_uj) if teacher_uj is not None else None,
-        "with_teacher_kwh": carbon.kwh(with_teacher_uj) if with_teacher_uj is not None else None,
-        "with_teacher_co2_g": carbon.co2_g(with_teacher_uj) if with_teacher_uj is not None else None,
-        "car_km": car_km(carbon.co2_g(charged_uj)),
+        "charged_kwh": kwh(charged_uj),
+        "per_repeat_kwh": None if charged_uj is None else carbon.kwh(charged_uj) / study.repeats,
+        "training_kwh": kwh(training_uj),
+        "charged_co2_g": co2_g(charged_uj),
+        "teacher_kwh": kwh(teacher_uj),
+        "with_teacher_kwh": kwh(with_teacher_uj),
+        "with_teacher_co2_g": co2_g(with_teacher_uj),
+        "car_km": None if charged_uj is None else car_km(carbon.co2_g(charged_uj)),
         "wall_s": account.duration_ns / 1e9,
         "gpu_hours": account.gpu_ns / 3.6e12,
         "quality": max(measured, key=QUALITIES.index, default=None),

@@ -18,12 +18,16 @@ class StudyResult:
         folder: ``results/<study>``.
         results: The ``result.json`` document of each strategy that was run, in the order asked for.
         interrupted: Whether the user stopped it.
+        is_settled: Whether nothing is left that resuming would run.
+        errors: Why a strategy could not be carried through, such as a failure of Ray.
     """
 
     study: Study
     folder: Path
     results: list[dict[str, Any]]
     interrupted: bool
+    is_settled: bool
+    errors: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

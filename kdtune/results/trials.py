@@ -210,6 +210,17 @@ class TrialLog:
                 }
             )
 
+    def reopen(self, trial: Trial) -> None:
+        """A completed trial's weights are lost: a resumed study trains it again."""
+        trial.status = None
+        self.end(trial, "interrupted", epochs=trial.epochs, error="its checkpoint was lost")
+
+    def is_settled(self, repeats: int) -> bool:
+        """Whether there is nothing left to do: all planned, all ended for good, every choice tested."""
+        tested = all(repeat in self.evaluations or best(self.of_repeat(repeat)) is None for repeat in range(repeats))
+        planned = self.planned >= set(range(repeats))
+        return planned and tested and all(trial.is_final for trial in self.trials.values())
+
     def plan_complete(self, repeat: int) -> None:
         """A repeat's strategy has nothing more to propose."""
         if repeat not in self.planned:

@@ -1,5 +1,6 @@
 """Where study and search-space files are found: the user's folder first, then what kdtune ships."""
 
+import os
 from pathlib import Path
 
 from kdtune.errors import Fault, SpecError
@@ -18,9 +19,14 @@ def _shipped(folder: str) -> Path:
     return in_wheel if in_wheel.is_dir() else package.parent / folder
 
 
+def _here() -> Path:
+    """The user's folder: Ray Tune puts each trial's worker elsewhere and says where it came from."""
+    return Path(os.environ.get("TUNE_ORIG_WORKING_DIR") or Path.cwd())
+
+
 def search_path(folder: str) -> list[Path]:
     """The folders that are searched for names, the first match winning."""
-    return [Path.cwd() / folder, _shipped(folder)]
+    return [_here() / folder, _shipped(folder)]
 
 
 def available(folder: str) -> dict[str, Path]:
@@ -46,6 +52,8 @@ def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
     noun = _NOUN[folder]
     if name.endswith(".toml") or "/" in name:
         path = Path(name).expanduser()
+        if "TUNE_ORIG_WORKING_DIR" in os.environ:
+            path = _here() / path
         if not path.is_file():
             raise SpecError([Fault(where, key, f"there is no {noun} file {name}")])
         return path

@@ -246,8 +246,8 @@ def load_study(
 
 def _blame(fault: Fault, set_keys: set[str], flags: Mapping[str, Any]) -> Fault:
     """Name the flag rather than the file where that is what brought the faulty value."""
-    if fault.key in flags:
-        return Fault(f"--{fault.key}", "", fault.problem)
     if any(fault.key == key or fault.key.startswith(key + ".") for key in set_keys):
         return Fault("--set", fault.key, fault.problem)
+    if fault.key in flags:
+        return Fault(f"--{fault.key}", "", fault.problem)
     return fault

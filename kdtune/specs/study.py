@@ -63,6 +63,7 @@ class Study(_Spec):
 
     Attributes:
         name: The folder under ``results/``; the file's stem unless given.
+        attribution: ``dedicated`` charges the idle power of the node too, ``shared`` leaves it out.
         validation: Share (a fraction) or number (an integer) of training images held out for the strategies.
         repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
         split_seed: Seed of the train and validation split, the same for every repeat and strategy.
@@ -72,6 +73,7 @@ class Study(_Spec):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     description: str = ""
+    attribution: Literal["dedicated", "shared"] = "dedicated"
     task: Literal["classification"] = "classification"
     dataset: str
     teacher: str

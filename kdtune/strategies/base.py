@@ -34,7 +34,7 @@ class Outcome:
 class NoOptions(BaseModel):
     """The options of a strategy that has none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Strategy:

@@ -109,9 +109,10 @@ def _distribution(dimension: Dimension) -> Any:
     if dimension.is_finite:
         points = dimension.points()
         step = dimension.step or 1
-        if dimension.log and step != 1:
+        whole = all(isinstance(point, int) for point in points)
+        if dimension.log and not (whole and step == 1):  # Optuna knows no logarithm with another step
             return CategoricalDistribution(points)
-        if all(isinstance(point, int) for point in points):
+        if whole:
             return IntDistribution(int(low), int(points[-1]), log=dimension.log, step=int(step))
         return FloatDistribution(low, float(points[-1]), step=float(step))
     return FloatDistribution(low, high, log=dimension.log)

@@ -3,7 +3,9 @@
 Tune pickles its callbacks now and then; the run behind them, with its open files, is no part of that.
 """
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -59,7 +61,8 @@ class Reports(tune.Callback):
 
 def _reason(tune_trial: Any) -> str:
     """Why a trial failed, in one line: the innermost cause, without Ray's wrapping."""
-    error = tune_trial.get_error()
-    cause = getattr(error, "cause", None) or error
-    text = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {text[-1] if text else 'no message'}"
+    # Tune's own look-up reads its storage, where the file may not have arrived yet.
+    file = Path(tune_trial.local_path, "error.txt")
+    text = file.read_text(errors="replace") if file.exists() else ""
+    told = re.findall(r"^(?:[\w.]+\.)?(\w+): (.+)$", text, re.MULTILINE)
+    return ": ".join(told[-1]) if told else "its worker died"

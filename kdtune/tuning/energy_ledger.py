@@ -10,7 +10,8 @@ from ray import tune
 
 from kdtune.energy.attribution import Account, charge_all
 from kdtune.energy.ledger import Window, read_folder
-from kdtune.energy.processes import identity_of
+from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
+from kdtune.energy.sensors import Counters, NodeSensors
 from kdtune.tuning.meter_actor import start_meter
 
 #: The ledger's folder inside the experiment's.
@@ -37,10 +38,16 @@ class EnergyLedger(tune.Callback):
         self._meters: dict[str, Any] = {}
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
+        self._me: Identity = (0, 0)
+        self._since: Counters | None = None
+        self._spent_us = 0
 
     def setup(self, *_: Any, **info: Any) -> None:
         """Start a meter on every node; called by Tune before the first trial."""
-        # Tune calls the setup of each callback when it knows the experiment; its folder comes with the trials.
+        # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
+        # set up) is in the counters, which are read now on this node.
+        self._me = identity_of(os.getpid())
+        self._since, self._spent_us = NodeSensors().read(), cpu_us_of([self._me], snapshot())
         for node in ray.nodes():
             if node["Alive"]:
                 self._meters[node["NodeID"]] = start_meter(self._session, node["NodeID"])
@@ -50,9 +57,13 @@ class EnergyLedger(tune.Callback):
     def _begin(self, path: Path) -> None:
         self._path = path
         here = ray.get_runtime_context().get_node_id()
-        me = [identity_of(os.getpid())]
         ray.get(
-            [meter.begin.remote(str(path), me if node == here else [], None, 0) for node, meter in self._meters.items()]
+            [
+                meter.begin.remote(str(path), [self._me], self._since, self._spent_us)
+                if node == here
+                else meter.begin.remote(str(path), [], None, 0)
+                for node, meter in self._meters.items()
+            ]
         )
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -61,7 +61,8 @@ class Interrupts:
             yield self
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                # None stands for one that was not set from Python and cannot be set again.
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     def renew(self) -> None:
         """Set the handlers again: ``ray.init`` puts its own for SIGTERM, which aborts the process."""

@@ -17,13 +17,11 @@ class Inspection:
     Attributes:
         workload: Sizes, for FLOPs; the fields of :class:`kdtune.energy.flops.Workload`.
         teacher_folder: Where the teacher is or will be.
-        teacher_trained: Whether it is.
         versions: Of what decides the numbers.
     """
 
     workload: dict[str, int]
     teacher_folder: str
-    teacher_trained: bool
     versions: dict[str, str]
 
 
@@ -41,14 +39,13 @@ def inspect_study(study: Study, resources: Resources) -> Inspection:
     import torch
 
     from kdtune import __version__
-    from kdtune.distill.teacher import read_record, teacher_folder
+    from kdtune.distill.teacher import teacher_folder
 
     bench = _bench(study, resources)
-    folder = teacher_folder(study, resources.threads)
+    folder = teacher_folder(study, resources.threads, bench.device)
     return Inspection(
         workload=asdict(bench.workload()),
         teacher_folder=str(folder),
-        teacher_trained=read_record(folder) is not None,
         versions={
             "kdtune": __version__,
             "python": platform.python_version(),
@@ -121,15 +118,14 @@ def evaluate_chosen(
 ) -> list[Tested]:
     """Let the chosen models meet the test set, and keep their weights.
 
-    Raises:
-        KdtuneError: A chosen model's checkpoint is gone.
+    Returns:
+        One for each candidate whose last epoch's checkpoint is there and whole.
     """
     import torch
 
     from kdtune.distill.checkpoints import CheckpointFolder
     from kdtune.distill.evaluate import classification_metrics, evaluate
     from kdtune.energy.ledger import Window
-    from kdtune.errors import KdtuneError
     from kdtune.files import replaced_atomically
     from kdtune.tuning.meter_actor import MeterHandle
     from kdtune.tuning.resources import gpu_shares
@@ -143,12 +139,13 @@ def evaluate_chosen(
     shares = gpu_shares(resources.gpus)
     meter = MeterHandle(session_id)
     results = []
+    epochs = bench.study.training.epochs
     for candidate in candidates:
         meter.open(Window(candidate.window, "evaluation", os.getpid(), resources.cpus, shares))
         try:
             state = CheckpointFolder(Path(candidate.checkpoints)).load_latest(bench.device)
-            if state is None:
-                raise KdtuneError(f"{candidate.checkpoints}: the chosen model's checkpoint is gone or damaged")
+            if state is None or state["epoch"] != epochs:
+                continue  # gone or damaged: an earlier epoch does not stand in for the last
             found = evaluate(bench.student(state["model"]), test)
             metrics = classification_metrics(found.predictions, test.labels.cpu(), bench.num_classes)
             with replaced_atomically(Path(candidate.weights)) as file:

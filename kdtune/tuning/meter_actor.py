@@ -1,5 +1,6 @@
 """The node's meter as a Ray actor, pinned to its node, and how trials on that node reach it."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,12 @@ class NodeMeter:
 
     def _tick(self) -> None:
         while not self._stop.wait(INTERVAL_S):
-            self._meter.sample()
+            try:
+                self._meter.sample()
+            except Exception:
+                # A full disk or a sensor that fails for a moment: the counters are absolute, so the next sample
+                # that succeeds charges the time in between.
+                logging.getLogger(__name__).warning("an energy sample failed", exc_info=True)
 
     def begin(self, folder: str, roots: Sequence[Identity], since: Counters | None, spent_us: int) -> None:
         """Start counting; see :meth:`Meter.begin`."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 #: Read by Ray and Tune when they are imported or started.
 _QUIET = {
@@ -16,12 +16,17 @@ _QUIET = {
 
 
 @contextmanager
-def quiet_ray() -> Iterator[None]:
-    """Silence Ray inside; what the user has set stays as it is, and other pipelines in the process get theirs back."""
-    added = {key: value for key, value in _QUIET.items() if key not in os.environ}
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables inside; what the user has set stays as it is, and afterwards all is as before."""
+    added = {key: value for key, value in variables.items() if key not in os.environ}
     os.environ.update(added)
     try:
         yield
     finally:
         for key in added:
             os.environ.pop(key, None)
+
+
+def quiet_ray() -> AbstractContextManager[None]:
+    """Silence Ray inside; other pipelines in the process get their settings back."""
+    return environment(_QUIET)

@@ -1,6 +1,5 @@
 """Runs one strategy of a study: its trials through Ray Tune, then the choice, then the test set."""
 
-import os
 import shutil
 import tempfile
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from kdtune.errors import StudyInterrupted
+from kdtune.errors import KdtuneError, StudyInterrupted
 from kdtune.files import replaced_atomically
 from kdtune.results.epochs import append_epochs
 from kdtune.results.folder import StrategyFolder
@@ -19,6 +18,7 @@ from kdtune.tuning import jobs
 from kdtune.tuning.callbacks import EarlyStopping, Reports
 from kdtune.tuning.dispatch import run_job
 from kdtune.tuning.plan import Plan
+from kdtune.tuning.quiet import environment
 from kdtune.tuning.searcher import PlanSearcher
 from kdtune.tuning.session import Session
 from kdtune.tuning.trainable import SLICE_S, DistillTrainable
@@ -96,33 +96,39 @@ class StrategyRun:
 
     def _fit(self, plan: Plan) -> None:
         resources = self.session.resources
-        trainable = tune.with_resources(DistillTrainable, {"CPU": resources.cpus, "GPU": resources.gpus})
         # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
         # takes that trial over, the second is dropped, and so on: short trials would never run side by side.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * resources.slots(ray.cluster_resources()))
+        ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * resources.slots(ray.cluster_resources()))}
         # Tune wants a folder for its own state, which is of no use afterwards.
         storage = tempfile.mkdtemp(prefix="kdtune-tune-")
         try:
-            tune.Tuner(
-                trainable,
-                tune_config=tune.TuneConfig(
-                    search_alg=PlanSearcher(plan, self._config),
-                    num_samples=-1,
-                    reuse_actors=True,
-                    max_concurrent_trials=self._max_concurrent,
-                ),
-                run_config=tune.RunConfig(
-                    name="study",
-                    storage_path=storage,
-                    callbacks=[Reports(self, plan)],
-                    stop=EarlyStopping(self, plan),
-                    verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=0),
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                ),
-            ).fit()
+            with environment(ahead):
+                self._tuner(plan, storage).fit()
+        except Exception as error:  # Tune lets Ray's own failures through, such as a worker out of memory
+            raise KdtuneError(f"Ray Tune failed: {type(error).__name__}: {str(error).strip()[:200]}") from error
         finally:
             shutil.rmtree(storage, ignore_errors=True)
+
+    def _tuner(self, plan: Plan, storage: str) -> tune.Tuner:
+        resources = self.session.resources
+        return tune.Tuner(
+            tune.with_resources(DistillTrainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=PlanSearcher(plan, self._config),
+                num_samples=-1,
+                reuse_actors=True,
+                max_concurrent_trials=self._max_concurrent,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=storage,
+                callbacks=[Reports(self, plan)],
+                stop=EarlyStopping(self, plan),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
 
     def _config(self, trial: Trial) -> dict[str, Any]:
         return {
@@ -211,10 +217,14 @@ class StrategyRun:
             self.session.id,
         )
         self._keep_predictions(tested)
-        for one in tested:
-            chosen = best(self.log.of_repeat(one.repeat))
+        found = {one.repeat: one for one in tested}
+        for candidate in candidates:
+            chosen = best(self.log.of_repeat(candidate.repeat))
             assert chosen is not None
-            self.log.evaluation(one.repeat, chosen.id, one.metrics)
+            if one := found.get(candidate.repeat):
+                self.log.evaluation(one.repeat, chosen.id, one.metrics)
+            else:  # its last epoch is lost, so it has to be trained again
+                self.log.reopen(chosen)
 
     def _keep_predictions(self, tested: list[jobs.Tested]) -> None:
         import numpy as np

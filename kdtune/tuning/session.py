@@ -60,7 +60,7 @@ class Session:
         self._sensors = NodeSensors()
         since = self._sensors.read()
         me = identity_of(os.getpid())
-        spent_us = cpu_us_of(me, snapshot())
+        spent_us = cpu_us_of([me], snapshot())
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             self._init_ray()
@@ -134,9 +134,13 @@ class Session:
             for meter in self._meters:
                 ray.kill(meter)
             return
-        ray.get([meter.sample.remote() for meter in self._meters])
         mine = CpuScope([identity_of(os.getpid())], snapshot())
-        ray.shutdown()
+        try:
+            ray.get([meter.sample.remote() for meter in self._meters])
+        except ray.exceptions.RayError:
+            pass  # a meter that died; its ledger tells up to where it came
+        finally:
+            ray.shutdown()
         if self._sensors and self._meters:
             # On this node the counters are still at hand; what other nodes did after the last sample is theirs.
             path = self.folder / f"{os.uname().nodename}.jsonl"

@@ -6,11 +6,12 @@ from typing import Any
 from kdtune.distill import LOSSES
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
-from kdtune.errors import StudyInterrupted
+from kdtune.errors import KdtuneError, StudyInterrupted
 from kdtune.files import read_lines
 from kdtune.results.folder import StudyFolder
-from kdtune.results.outcome import ledger_summary, write_result, write_shared
+from kdtune.results.outcome import ledger_summary, read_shared, write_result, write_shared
 from kdtune.results.study_result import StudyResult
+from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
@@ -41,6 +42,7 @@ class StudyRun:
         self._max_concurrent = max_concurrent
         self._fresh = fresh
         self._teacher: dict[str, Any] | None = None
+        self._errors: list[str] = []
 
     def execute(self, cpus: float, gpus: float | None, address: str | None) -> StudyResult:
         """Run what is left to run, and account for it.
@@ -54,15 +56,21 @@ class StudyRun:
         interrupted = False
         self._watcher.started(self._study, planned)
         try:
-            with quiet_ray(), Interrupts().watched() as interrupts:
-                try:
-                    self._run(interrupts, cpus, gpus, address)
-                except (KeyboardInterrupt, StudyInterrupted):
-                    interrupted = True
+            # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
+            if self._fresh or not all(map(self._is_settled, self._strategies)):
+                with quiet_ray(), Interrupts().watched() as interrupts:
+                    try:
+                        self._run(interrupts, cpus, gpus, address)
+                    except (KeyboardInterrupt, StudyInterrupted):
+                        interrupted = True
         finally:
             self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
-        return StudyResult(self._study, self._folder.path, results, interrupted)
+        settled = not interrupted and all(map(self._is_settled, self._strategies))
+        return StudyResult(self._study, self._folder.path, results, interrupted, settled, tuple(self._errors))
+
+    def _is_settled(self, name: str) -> bool:
+        return TrialLog.read(self._folder.strategy(name).trials).is_settled(self._study.repeats)
 
     def _run(self, interrupts: Interrupts, cpus: float, gpus: float | None, address: str | None) -> None:
         self._watcher.message("starting Ray and the energy meter")
@@ -84,12 +92,16 @@ class StudyRun:
             from kdtune.tuning.dispatch import run_job
             from kdtune.tuning.runner import StrategyRun
 
+        resources = session.resources
+        self._watcher.message("looking at the data and the networks")
+        inspection = run_job(resources, jobs.inspect_study, self._study, resources)
+        interrupts.check()
+        # Only now is it sure that the study can run: nothing is moved for one that cannot.
         if self._fresh:
             self._folder.put_aside(list(self._strategies))
-        resources = session.resources
         self._folder.write_run(
             {
-                "strategies": list(self._strategies),
+                "strategies": list(dict.fromkeys([*self._folder.asked_strategies(), *self._strategies])),
                 "repeats": self._study.repeats,
                 "seed": self._study.seed,
                 "options": {"cpus_per_trial": resources.cpus, "gpus_per_trial": resources.gpus},
@@ -97,9 +109,6 @@ class StudyRun:
                 "study": self._study.model_dump(mode="json", exclude_none=True),
             }
         )
-        self._watcher.message("looking at the data and the networks")
-        inspection = run_job(resources, jobs.inspect_study, self._study, resources)
-        interrupts.check()
         teacher_folder = Path(inspection.teacher_folder)
         if any(self._needs_teacher(name) for name in self._strategies):
             self._obtain_teacher(session, teacher_folder, Workload(**inspection.workload))
@@ -119,11 +128,16 @@ class StudyRun:
             if not folder.study_toml.exists():
                 folder.write_study(self._study, resolved)
             run = StrategyRun(self._study, strategies, folder, session, self._watcher, self._max_concurrent)
-            if run.log.status == "completed":
+            if run.log.is_settled(self._study.repeats):
                 continue
             interrupts.check()
             try:
                 run.run()
+            except StudyInterrupted:
+                raise
+            except KdtuneError as error:  # the other strategies go on
+                self._errors.append(f"{name}: {error}")
+                run.log.stopped("incomplete")
             finally:
                 # Written again when the session's own cost is final; a crash in between leaves a true outcome.
                 self._account(name)
@@ -165,5 +179,7 @@ class StudyRun:
 
     def _account(self, name: str) -> dict[str, Any]:
         folder = self._folder.strategy(name)
-        write_shared(folder, self._folder, self._teacher if self._needs_teacher(name) else None)
+        # Stopped before the teacher was looked up: what an earlier command noted of it stays.
+        teacher = self._teacher or read_shared(folder)["teacher"] if self._needs_teacher(name) else None
+        write_shared(folder, self._folder, teacher)
         return write_result(folder, self._carbon)

@@ -13,15 +13,16 @@ from kdtune.energy.processes import snapshot
 
 #: Busy for as long as a test may need it; ends by itself should the test be killed.
 BURN_ON = """
-    import time
-    end = time.monotonic() + 30
-    while time.monotonic() < end: pass
-    """
+import time
+end = time.monotonic() + 30
+while time.monotonic() < end: pass
+"""
 
+#: Busy until it has used so many seconds of CPU time.
 BURN = """
-    import sys, time
-    while time.process_time() < float(sys.argv[1]): pass
-    """
+import sys, time
+while time.process_time() < float(sys.argv[1]): pass
+"""
 
 
 def command(code: str, *args: str) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 import pytest
 
 from kdtune.energy.attribution import charge
-from kdtune.energy.ledger import Record, read, read_folder, window_definitions, write
+from kdtune.energy.ledger import Record, read, read_folder, write
 from kdtune.energy.sensors import Counters
 from kdtune.errors import ResultsError
 
@@ -166,12 +166,6 @@ def test_a_folder_is_read_by_node(tmp_path, records):
 
 def test_a_folder_that_does_not_exist_is_empty(tmp_path):
     assert read_folder(tmp_path / "ledger") == {}
-
-
-def test_windows_are_defined_where_they_open(records):
-    windows = window_definitions(records)
-    assert list(windows) == ["1a2b/1", "evaluation-0/1"]
-    assert windows["1a2b/1"] == trial("1a2b/1", cpus=0.5, gpus={"GPU-a": 0.5})
 
 
 def test_a_line_holds_raw_counters(path, records):

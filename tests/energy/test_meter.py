@@ -114,8 +114,7 @@ def test_a_child_of_a_windows_process_is_charged_to_the_window(cpu_meter, path):
         print("done", flush=True)
         time.sleep(60)
         """
-    burn = "import sys, time\nwhile time.process_time() < float(sys.argv[1]): pass"
-    with python(spawn, burn) as child:
+    with python(spawn, BURN) as child:
         cpu_meter.open(trial("a", child.pid))
         child.stdout.readline()
         assert cpu_meter.window_uj("a") == pytest.approx(cpu_uj(0.27), rel=ABOUT)
@@ -329,6 +328,16 @@ def test_counting_from_now_leaves_out_what_the_processes_spent_before(sensors, p
     meter.sample()
     first, second = ledger.read(path)
     assert second.study_us - first.study_us <= (time.process_time() - before) * 1e6 + 100_000
+
+
+def test_a_root_inside_another_root_is_not_left_out_twice(sensors, path):
+    with python(BURN_ON) as child:
+        wait_for_cpu(child.pid, 300_000)
+        meter = Meter(sensors, node())
+        meter.begin(path, [identity_of(child.pid)])
+        meter.sample()
+    first, second = ledger.read(path)
+    assert 0 <= second.study_us - first.study_us <= 200_000
 
 
 # --- several at once -------------------------------------------------------------------------------------------

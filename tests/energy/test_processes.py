@@ -4,10 +4,10 @@ import signal
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from kdtune.energy.processes import CpuScope, Process, identity_of, snapshot
+from kdtune.energy.processes import CpuScope, Process, cpu_us_of, identity_of, snapshot
 
 from .burners import BURN, BURN_ON, python, wait_for, wait_for_cpu
 
@@ -54,7 +54,7 @@ def test_a_child_that_ended_between_two_snapshots_still_counts():
 
 def test_a_child_counts_once_while_it_runs_and_after_it_was_reaped():
     scope, before_us = me(), used_us()
-    with python(BURN + "\n    print('done', flush=True); time.sleep(60)", "0.25") as child:
+    with python(BURN + "print('done', flush=True); time.sleep(60)", "0.25") as child:
         child.stdout.readline()
         running_us = scope.update(snapshot())
         child.kill()
@@ -153,11 +153,29 @@ def test_a_processs_name_cannot_confuse_its_figures():
         assert snapshot()[child.pid].parent == os.getpid()
 
 
+def test_a_child_that_its_parent_does_not_wait_for_keeps_what_was_seen_of_it():
+    # As Ray's daemon treats its workers: the system reaps them, and nobody inherits their time.
+    spawn = """
+        import signal, subprocess, sys, time
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        print(subprocess.Popen([sys.executable, "-I", "-S", "-c", sys.argv[1]]).pid, flush=True)
+        time.sleep(60)
+        """
+    with python(spawn, BURN_ON) as daemon:
+        worker = int(daemon.stdout.readline())
+        scope = CpuScope([identity_of(daemon.pid)], snapshot())
+        wait_for(lambda: scope.update(snapshot()) >= 150_000)
+        seen_us = scope.total_us
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: worker not in snapshot())
+        assert seen_us <= scope.update(snapshot()) <= seen_us + TICKS_US
+
+
 # --- worked out by hand ----------------------------------------------------------------------------------------
 
 
-def world(*processes: tuple[int, int, int, int]) -> dict[int, Process]:
-    """A snapshot of (pid, parent, started, cpu_us)."""
+def world(*processes: tuple[int, ...]) -> dict[int, Process]:
+    """A snapshot of (pid, parent, started, own CPU time, that of children it waited for)."""
     return {row[0]: Process(*row) for row in processes}
 
 
@@ -189,7 +207,7 @@ def test_a_later_process_with_the_same_number_is_another_one():
 def test_a_childs_number_that_was_used_again_is_another_one():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
     scope.update(world((10, 1, 5, 0), (11, 10, 6, 40)))
-    assert scope.update(world((10, 1, 5, 40), (11, 1, 900, 9_000))) == 40
+    assert scope.update(world((10, 1, 5, 0, 40), (11, 1, 900, 9_000))) == 40
 
 
 def test_what_was_seen_of_a_process_stays_when_nobody_inherits_it():
@@ -212,17 +230,88 @@ def test_any_living_root_keeps_a_scope_alive():
     assert not scope.alive(world((30, 1, 5, 0)))
 
 
-@st.composite
-def worlds(draw: st.DrawFn) -> dict[int, Process]:
-    pids = st.integers(1, 6)
-    return world(
-        *((pid, draw(pids), draw(st.integers(1, 2)), draw(st.integers(0, 1000))) for pid in draw(st.sets(pids)))
-    )
+def test_time_that_a_parent_inherited_is_not_kept_as_well():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    scope.update(world((10, 1, 5, 0), (11, 10, 6, 100)))
+    # It used 20 more before it ended, which only its parent knows.
+    assert scope.update(world((10, 1, 5, 0, 120))) == 120
 
 
-@settings(deadline=None)
-@given(st.lists(worlds(), min_size=1, max_size=8), st.sets(st.tuples(st.integers(1, 6), st.integers(1, 2)), min_size=1))
-def test_the_counter_never_falls_whatever_comes_and_goes(snapshots, roots):
-    scope = CpuScope(roots, snapshots[0])
-    reached = [0] + [scope.update(processes) for processes in snapshots]
+def test_of_two_children_that_ended_only_the_one_that_was_waited_for_is_inherited():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    scope.update(world((10, 1, 5, 0), (11, 10, 6, 100), (12, 10, 7, 30)))
+    assert scope.update(world((10, 1, 5, 0, 30))) == 130
+
+
+def test_a_grandchilds_time_comes_through_a_parent_that_ended_too():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    scope.update(world((10, 1, 5, 0), (11, 10, 6, 100), (12, 11, 7, 30)))
+    assert scope.update(world((10, 1, 5, 0, 130))) == 130
+
+
+def test_the_time_of_a_process_includes_that_of_its_living_descendants():
+    processes = world((10, 1, 5, 7, 20), (11, 10, 6, 100), (12, 11, 7, 1000), (20, 1, 5, 5000))
+    assert cpu_us_of([(10, 5)], processes) == 1127
+
+
+class World:
+    """Processes that are born, work and end; what those of the study used is counted apart from /proc's way."""
+
+    def __init__(self) -> None:
+        self.rows = {1: [0, 1, 0, 0], 10: [1, 5, 0, 0]}  # pid: parent, start, own time, inherited time
+        self.used_us = 0
+        self.study = {10}
+        self.births = 5
+
+    def born(self, parent: int) -> None:
+        self.births += 1
+        pid = next(pid for pid in range(11, 100) if pid not in self.rows)  # the lowest: numbers are used again
+        self.rows[pid] = [parent, self.births, 0, 0]
+        self.study |= {pid} if parent in self.study else set()
+
+    def work(self, pid: int, us: int) -> None:
+        self.rows[pid][2] += us
+        self.used_us += us if pid in self.study else 0
+
+    def end(self, pid: int, waited_for: bool) -> None:
+        parent, _, own_us, inherited_us = self.rows.pop(pid)
+        self.study.discard(pid)
+        if waited_for:
+            self.rows[parent][3] += own_us + inherited_us
+        for row in self.rows.values():
+            row[0] = 1 if row[0] == pid else row[0]
+
+    def snapshot(self) -> dict[int, Process]:
+        return world(*((pid, *row) for pid, row in self.rows.items()))
+
+
+@given(st.data())
+def test_the_counter_is_what_the_study_used_whoever_is_born_and_ends_and_is_waited_for(data):
+    system = World()
+    scope = CpuScope([(10, 5)], system.snapshot())
+    for _ in range(data.draw(st.integers(1, 8))):
+        others = sorted(system.rows.keys() - {1, 10})
+        for pid in data.draw(st.lists(st.sampled_from(others), unique=True)) if others else []:
+            system.end(pid, waited_for=data.draw(st.booleans()))
+        for parent in data.draw(st.lists(st.sampled_from(sorted(system.rows)), max_size=3)):
+            system.born(parent)
+        for pid in sorted(system.rows):
+            system.work(pid, data.draw(st.integers(0, 50)))
+        assert scope.update(system.snapshot()) == system.used_us
+
+
+@given(st.data())
+def test_the_counter_never_falls_though_processes_end_unseen(data):
+    system = World()
+    scope, reached = CpuScope([(10, 5)], system.snapshot()), [0]
+    for _ in range(data.draw(st.integers(1, 8))):
+        for parent in data.draw(st.lists(st.sampled_from(sorted(system.rows)), max_size=3)):
+            system.born(parent)
+        for pid in sorted(system.rows):
+            system.work(pid, data.draw(st.integers(0, 50)))
+        for pid in data.draw(st.lists(st.sampled_from(sorted(system.rows.keys() - {1, 10}) or [0]), unique=True)):
+            if pid:
+                system.end(pid, waited_for=data.draw(st.booleans()))
+        reached.append(scope.update(system.snapshot()))
     assert reached == sorted(reached)
+    assert reached[-1] <= system.used_us

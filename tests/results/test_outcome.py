@@ -316,7 +316,6 @@ def test_nothing_measured_has_no_quality(tmp_path):
     assert build_result(frozen(tmp_path), CARBON)["cost"]["quality"] is None
 
 
-@pytest.mark.xfail(strict=True, reason="outcome.py: without any ledger the energy is told as 0")
 def test_a_cost_that_was_not_measured_is_null_and_not_0(tmp_path):
     cost = build_result(frozen(tmp_path), CARBON)["cost"]
     assert cost["charged_kwh"] is None
