@@ -40,20 +40,22 @@ def write_json(path: Path, value: Any) -> None:
         file.write(json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
 
 
-def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one JSON line and force it to the disk before returning.
+def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> None:
+    """Append JSON lines and, with ``sync``, force them to the disk before returning.
 
-    One write call a line: a crash can tear the last line, never one before it. A torn line that an earlier
+    A crash can tear the last line, never one before it. A torn line that an earlier
     crash left is cut off first, since it would spoil the new one.
     """
-    line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
-        os.write(descriptor, line)
-        os.fsync(descriptor)
+        with os.fdopen(os.dup(descriptor), "ab") as file:  # a short write (a full disk) is an error here
+            file.write(text.encode())
+        if sync:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtune.files import append_line, read_lines, replaced_atomically, write_json
+from kdtune.files import append_lines, read_lines, replaced_atomically, write_json
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
@@ -16,7 +16,7 @@ FEW = settings(max_examples=25)  # each line is forced to the disk
 
 def appended(path, records):
     for record in records:
-        append_line(path, record)
+        append_lines(path, record)
     return path
 
 
@@ -77,7 +77,7 @@ def test_a_damaged_line_in_the_middle_is_named_by_file_and_number(tmp_path, dama
 def test_what_json_cannot_say_is_refused_and_leaves_the_log_as_it_was(tmp_path, number):
     path = appended(tmp_path / "log.jsonl", [{"n": 1}])
     with pytest.raises(ValueError):
-        append_line(path, {"n": number})
+        append_lines(path, {"n": number})
     assert read_lines(path) == [{"n": 1}]
 
 

@@ -11,7 +11,7 @@ they were read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.sensors import QUALITIES, Hardware, Quality
@@ -169,6 +169,13 @@ def _split_cpu(energy: int, windows: Sequence[Window], before: Record, after: Re
     return split_integer(energy, weights if busy else {"idle": 1})
 
 
+def _carried_over(last: Record, record: Record) -> Record:
+    """A counter that could not be read stands where it stood: the next reading catches up."""
+    a, b = last.counters, record.counters
+    counters = replace(b, rapl_uj={**a.rapl_uj, **b.rapl_uj}, gpu_mj={**a.gpu_mj, **b.gpu_mj})
+    return replace(record, counters=counters)
+
+
 class OpenLedger:
     """Charges a ledger record by record: what the meter does live and the reader does afterwards."""
 
@@ -185,6 +192,8 @@ class OpenLedger:
         Nothing lies between a ``stop`` and what follows it: other ledgers hold that time.
         """
         last, hardware = self._last, self._hardware
+        if last and last.counters.boot_id == record.counters.boot_id:
+            record = _carried_over(last, record)
         if last and hardware and last.kind != "stop":
             if record.kind == "start":
                 self._bridge(hardware, last, record)

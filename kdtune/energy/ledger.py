@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from kdtune.energy.sensors import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.files import append_line, read_lines
+from kdtune.files import append_lines, read_lines
 
 VERSION = 1
 
@@ -109,7 +109,7 @@ class Record:
 
 def write(path: Path, record: Record) -> None:
     """Append one record and force it to the disk."""
-    append_line(path, record.as_line())
+    append_lines(path, record.as_line())
 
 
 def read(path: Path) -> list[Record]:

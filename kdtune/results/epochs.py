@@ -1,11 +1,10 @@
 """``epochs.jsonl``: one line for every epoch of every attempt."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kdtune.errors import ResultsError
-from kdtune.files import read_lines
+from kdtune.files import append_lines, read_lines
 from kdtune.results.trials import Trial
 
 #: What a line takes from the trainable's report.
@@ -16,8 +15,7 @@ def append_epochs(path: Path, trial: Trial, reports: list[dict[str, Any]]) -> No
     """Append epochs of a trial's present attempt. Not forced to the disk: nothing is resumed from them."""
     attempt = {"trial_id": trial.id, "repeat": trial.repeat, "seed": trial.seed, "attempt": trial.attempts}
     lines = [{**attempt, **{field: report[field] for field in FIELDS}} for report in reports]
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    append_lines(path, *lines, sync=False)
 
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:

@@ -192,21 +192,8 @@ class StudyFolder:
             ResultsError: The folder cannot be written.
         """
         created = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        descriptor = self._lock()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise ResultsError(
-                f"{self.path}: cannot be written ({error.strerror}); choose another with --out DIR"
-            ) from None
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise BusyError(
-                    f"{self.path}: another kdtune (process {holder}) is at work here; wait for it, or use --out DIR"
-                ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
@@ -217,4 +204,29 @@ class StudyFolder:
                     if any(path.iterdir()):
                         break
                     path.rmdir()
+            os.close(descriptor)
+
+    def _lock(self) -> int:
+        """Open and lock the lock file; again where its last holder removed it in between."""
+        path = self.path / ".lock"
+        while True:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:
+                continue  # removed between the two
+            except OSError as error:
+                raise ResultsError(
+                    f"{self.path}: cannot be written ({error.strerror}); choose another with --out DIR"
+                ) from None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+                os.close(descriptor)
+                raise BusyError(
+                    f"{self.path}: another kdtune (process {holder}) is at work here; wait for it, or use --out DIR"
+                ) from None
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
             os.close(descriptor)

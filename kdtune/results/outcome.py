@@ -91,7 +91,9 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
     log = TrialLog.read(folder.trials)
     account = charge_all(read_folder(folder.ledger))
     shared = read_shared(folder)
-    shared_uj = {"session": sum(s["charged_uj"] for s in shared["sessions"].values()), "teacher_logits": 0}
+    left_out = "idle" if study.attribution == "shared" else None
+    sessions_uj = [s["charged_uj"] - s["energy_uj"].get(left_out, 0) for s in shared["sessions"].values()]
+    shared_uj = {"session": sum(sessions_uj), "teacher_logits": 0}
     charged_by_repeat = _charge_repeats(study, log, account, sum(shared_uj.values()))
     repeats: list[dict[str, Any]] = []
     for repeat, seed in enumerate(study.seeds()):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kdtune.errors import ResultsError
-from kdtune.files import append_line, read_lines
+from kdtune.files import append_lines, read_lines
 from kdtune.specs.space import Point
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
@@ -156,7 +156,7 @@ class TrialLog:
                 raise ValueError(f"unknown type {unknown!r}")
 
     def _append(self, line: dict[str, Any]) -> None:
-        append_line(self.path, line)
+        append_lines(self.path, line)
         self._apply(line)
 
     def session(self, session_id: str) -> None:

@@ -60,7 +60,7 @@ def train_teacher(study: Study, resources: Resources, session_id: str, folder: s
     """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
     from kdtune.distill import teacher
     from kdtune.energy.ledger import Window
-    from kdtune.files import append_line
+    from kdtune.files import append_lines
     from kdtune.tuning.meter_actor import MeterHandle
     from kdtune.tuning.resources import gpu_shares
 
@@ -75,7 +75,7 @@ def train_teacher(study: Study, resources: Resources, session_id: str, folder: s
             bench.num_classes,
             bench.device,
             Path(folder),
-            on_epoch=lambda metrics: append_line(Path(folder) / "epochs.jsonl", asdict(metrics)),
+            on_epoch=lambda metrics: append_lines(Path(folder) / "epochs.jsonl", asdict(metrics)),
         )
     finally:
         meter.close("teacher", "done")

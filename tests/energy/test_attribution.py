@@ -359,6 +359,14 @@ def test_a_rapl_counter_that_wrapped_is_put_right():
     assert charge(node.records).node_uj == 70 * J
 
 
+def test_a_rapl_zone_that_could_not_be_read_once_loses_nothing():
+    node = Node(two_cores(ram_uw=0, rapl={"package-0": 100 * J})).start().work(1, study=1, rapl_j={"package-0": 5})
+    node.sample().work(1, study=1, rapl_j={"package-0": 7}).stop()
+    start, unread, stop = node.records
+    unread = replace(unread, counters=replace(unread.counters, rapl_uj={}))
+    assert charge([start, unread, stop]).node_uj == 12 * J
+
+
 def test_a_cpu_that_did_nothing_is_idle():
     node = Node(two_cores(ram_uw=0, rapl={"package-0": 100 * J})).start().work(10, rapl_j={"package-0": 20}).stop()
     assert charge(node.records).buckets["idle"] == 20 * J

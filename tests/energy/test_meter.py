@@ -3,6 +3,7 @@ import os
 import threading
 import time
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.meter import Meter, append_stop
 from kdtune.energy.processes import identity_of, snapshot
-from kdtune.energy.sensors import Hardware, NodeSensors
+from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 
 from .burners import BURN, BURN_ON, foreign_burner, python, wait_for_cpu
 
@@ -224,6 +225,15 @@ def test_a_worker_used_again_has_a_window_for_each_trial(cpu_meter, path):
     assert 100_000 <= closed["b/1"]["b/1"] < 100_000 + closed["a/1"]["a/1"]
 
 
+def test_a_window_ends_when_its_process_is_given_to_another_one(meter, path):
+    with python("import time; time.sleep(60)") as worker:
+        meter.open(trial("paused/1", worker.pid))
+        meter.open(trial("elsewhere/1"))
+        meter.open(trial("next/1", worker.pid))
+    closed = [(r.window.id, r.reason) for r in ledger.read(path) if r.kind == "close"]
+    assert closed == [("paused/1", "its process was taken over")]
+
+
 # --- files -----------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +306,16 @@ def test_a_ledger_ended_after_its_meter_has_gone_loses_nothing(meter, sensors, p
     assert records[-1].meter != last.meter
     assert charge(records).node_uj == used_uj(node(), records[0], records[-1])
     assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.2)
+
+
+def test_what_one_reader_polled_is_not_compared_with_what_another_one_polled(tmp_path):
+    path = tmp_path / "here.jsonl"
+    counters = Counters("boot", 1, 0.0, 2, gpu_mj={"GPU-old": 7, "GPU-new": 8})
+    sensors = SimpleNamespace(polled={"GPU-old"}, read=lambda: counters)
+    append_stop(path, sensors, 5, Record("sample", "meter", 3, counters, 10))
+    [stop] = ledger.read(path)
+    assert stop.counters.gpu_mj == {"GPU-new": 8}
+    assert stop.study_us == 15
 
 
 # --- where counting begins -------------------------------------------------------------------------------------

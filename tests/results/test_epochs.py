@@ -1,6 +1,9 @@
 import json
 
-from kdtune.results.epochs import FIELDS, append_epochs
+import pytest
+
+from kdtune.errors import ResultsError
+from kdtune.results.epochs import FIELDS, append_epochs, read_epochs
 from kdtune.results.trials import Trial
 
 
@@ -23,3 +26,30 @@ def test_what_was_not_measured_is_null(tmp_path):
     path = tmp_path / "epochs.jsonl"
     append_epochs(path, Trial("one", 0, 0, 0, {}), [report(1)])
     assert json.loads(path.read_text())["energy_uj"] is None
+
+
+def test_epochs_are_read_back_but_for_a_torn_last_line(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), [report(1), report(2), report(3)])
+    path.write_bytes(path.read_bytes()[:-4])
+    assert [line["epoch"] for line in read_epochs(path)] == [1, 2]
+
+
+def test_a_damaged_line_is_an_error_with_its_number(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    path.write_text('{"epoch":1}\nnot json\n{"epoch":3}\n')
+    with pytest.raises(ResultsError, match="line 2"):
+        read_epochs(path)
+
+
+def test_without_a_file_there_are_no_epochs(tmp_path):
+    assert read_epochs(tmp_path / "epochs.jsonl") == []
+
+
+def test_epochs_after_a_crash_that_tore_a_line_can_be_read(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    trial = Trial("one", 0, 0, 0, {}, attempts=1)
+    append_epochs(path, trial, [report(1), report(2)])
+    path.write_bytes(path.read_bytes()[:-4])
+    append_epochs(path, trial, [report(2), report(3)])
+    assert [line["epoch"] for line in read_epochs(path)] == [1, 2, 3]

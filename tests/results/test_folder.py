@@ -42,12 +42,35 @@ def test_a_folder_without_a_frozen_study_is_not_a_strategys(folder):
         folder.strategy("grid").read_study()
 
 
-def test_strategies_are_listed_by_name_and_nothing_else_is(folder):
-    for name in ("stochastic", "grid"):
+def test_strategies_are_listed_in_the_registrys_order_and_nothing_else_is(folder):
+    for name in ("none", "fixed", "grid", "ours"):
         run_before(folder, name)
     (folder.path / "sessions" / "s1").mkdir(parents=True)
     (folder.path / "empty").mkdir()
-    assert [strategy.path.name for strategy in folder.strategies()] == ["grid", "stochastic"]
+    assert [strategy.path.name for strategy in folder.strategies()] == ["grid", "fixed", "none", "ours"]
+
+
+@pytest.mark.parametrize("damage", ["not toml", 'name = "no resolved table"', "resolved = 3"])
+def test_a_damaged_frozen_study_is_an_error_that_names_it(folder, damage):
+    strategy = run_before(folder, "grid")
+    strategy.study_toml.write_text(damage)
+    with pytest.raises(ResultsError, match=r"study\.toml"):
+        strategy.resolved()
+
+
+def test_the_strategies_that_were_asked_for_are_noted(folder):
+    assert folder.asked_strategies() == []
+    folder.path.mkdir()
+    folder.write_run({"strategies": ["grid", "none"], "repeats": 2})
+    assert folder.asked_strategies() == ["grid", "none"]
+
+
+@pytest.mark.parametrize("damage", ["not toml", "repeats = 2", "strategies = 3"])
+def test_a_damaged_note_of_what_was_asked_is_an_error_that_names_it(folder, damage):
+    folder.path.mkdir()
+    folder.run_toml.write_text(damage)
+    with pytest.raises(ResultsError, match=r"run\.toml"):
+        folder.asked_strategies()
 
 
 def test_the_first_repeats_model_has_the_plain_name(folder):
@@ -204,18 +227,43 @@ def test_a_lock_keeps_out_others_in_the_same_process_too(folder):
         pass
 
 
+def meanwhile(monkeypatch, happens) -> None:
+    """Lets something happen between the next locker's opening of the lock file and its locking."""
+
+    def lock(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        happens()
+        fcntl.flock(descriptor, operation)
+
+    monkeypatch.setattr(folder_module, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
+
+
 def test_who_locks_while_another_lets_go_still_keeps_a_third_out(folder, monkeypatch):
     run_before(folder, "grid")
     first = folder.locked()
     first.__enter__()
-
-    def lock(descriptor: int, operation: int) -> None:
-        monkeypatch.undo()
-        first.__exit__(None, None, None)  # between the second one's opening of the file and its locking
-        fcntl.flock(descriptor, operation)
-
-    monkeypatch.setattr(folder_module, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
+    meanwhile(monkeypatch, lambda: first.__exit__(None, None, None))
     with folder.locked(), pytest.raises(BusyError), folder.locked():
+        pass
+
+
+def test_who_locks_while_another_lets_go_of_an_empty_folder_has_a_folder(folder, monkeypatch):
+    first = folder.locked()
+    first.__enter__()
+    meanwhile(monkeypatch, lambda: first.__exit__(None, None, None))
+    with folder.locked():
+        assert folder.path.is_dir()
+        with pytest.raises(BusyError), folder.locked():
+            pass
+
+
+def test_who_is_refused_at_the_same_moment_leaves_the_holders_folder_alone(folder, monkeypatch):
+    first = folder.locked()
+    meanwhile(monkeypatch, first.__enter__)
+    with pytest.raises(BusyError), folder.locked():
+        pass
+    assert folder.path.is_dir()
+    with pytest.raises(BusyError), folder.locked():
         pass
 
 
@@ -223,6 +271,12 @@ def test_a_folder_that_stayed_empty_is_removed(folder):
     with folder.locked():
         assert folder.path.is_dir()
     assert not folder.path.exists()
+
+
+def test_folders_above_that_were_made_for_it_are_removed_too(tmp_path):
+    with StudyFolder(tmp_path / "new" / "results" / "small").locked():
+        pass
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_with_results_stays_and_can_be_locked_again(folder):

@@ -254,6 +254,12 @@ def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid):
     assert cost["charged_kwh"] > 0
 
 
+def test_a_teacher_that_was_never_looked_up_has_no_known_cost(tmp_path):
+    folder = frozen(tmp_path)
+    end(TrialLog.read(folder.trials), "a", 0, 0, "interrupted", epochs=1)
+    assert build_result(folder, CARBON)["cost"]["teacher_kwh"] is None
+
+
 def test_a_strategy_without_a_teacher_pays_for_none(tmp_path):
     folder = frozen(tmp_path, "none", repeats=1)
     log = TrialLog.read(folder.trials)
@@ -338,6 +344,41 @@ def test_a_session_in_which_nothing_was_counted_has_no_summary(tmp_path):
 def test_a_folder_that_holds_no_study_is_an_error(tmp_path):
     with pytest.raises(ResultsError, match="study.toml"):
         build_result(StrategyFolder(tmp_path), CARBON)
+
+
+def test_a_damaged_record_of_what_is_shared_is_an_error_that_names_it(grid):
+    grid.shared.write_text("{")
+    with pytest.raises(ResultsError, match=r"shared\.json"):
+        build_result(grid, CARBON)
+
+
+def test_a_point_that_was_never_begun_is_not_a_trial_yet(tmp_path):
+    folder = frozen(tmp_path, repeats=1)
+    log = TrialLog.read(folder.trials)
+    end(log, "a", 0, 0, "interrupted", epochs=1)
+    log.suggestion("b", 0, 0, 1, {"tau": 6})
+    assert build_result(folder, CARBON)["repeats"][0]["trials"] == 1
+
+
+# --- attribution -----------------------------------------------------------------------------------------------
+
+
+def test_on_a_shared_node_idle_power_is_not_charged(tmp_path):
+    folder = frozen(tmp_path, attribution="shared")
+    write_ledger(energy_of_the_grid(), folder.ledger)
+    result = build_result(folder, CARBON)
+    assert sum(r["charged_uj"] for r in result["repeats"]) == (300 + 42 + 4) * J
+    assert result["cost"]["charged_kwh"] == pytest.approx(346 / 3.6e6 * 1.5, rel=1e-12)
+    assert result["cost"]["energy_uj"]["idle"] == 127 * J
+
+
+def test_on_a_shared_node_idle_power_of_a_session_is_not_charged(tmp_path):
+    folder = frozen(tmp_path, attribution="shared")
+    TrialLog.read(folder.trials).session("s1")
+    study_folder = StudyFolder(folder.path.parent)
+    write_ledger(Node(two_cores()).start().work(1, study=1).stop(), study_folder.session("s1"))
+    write_shared(folder, study_folder, None)
+    assert build_result(folder, CARBON)["cost"]["shared_uj"]["session"] == 4 * J
 
 
 # --- the status ------------------------------------------------------------------------------------------------

@@ -181,6 +181,38 @@ def test_only_an_interrupted_trial_is_run_again(log, status, final):
     assert trial.is_final == final
 
 
+def test_a_completed_trial_whose_weights_are_lost_is_run_again(log, path):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    log.reopen(trial)
+    assert not trial.is_final
+    assert best([trial]) is None
+    assert TrialLog.read(path) == log
+
+
+def test_a_log_is_settled_when_all_is_planned_ended_and_tested(log):
+    assert not log.is_settled(1)
+    trial = suggest(log, "one")
+    log.plan_complete(0)
+    assert not log.is_settled(1)
+    log.attempt(trial)
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    assert not log.is_settled(1)
+    log.evaluation(0, "one", {"accuracy": 0.7})
+    assert log.is_settled(1)
+    assert not log.is_settled(2)
+
+
+def test_a_repeat_in_which_every_trial_failed_is_settled_without_a_test(log):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "failed", epochs=0, error="no")
+    assert not log.is_settled(1)
+    log.plan_complete(0)
+    assert log.is_settled(1)
+
+
 def test_evaluations_are_counted_from_1_for_each_repeat(log):
     assert [log.evaluation_attempt(repeat) for repeat in (0, 0, 1)] == [1, 2, 1]
     assert evaluation_window(7, 2) == "evaluation-7/2"
