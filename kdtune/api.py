@@ -68,8 +68,15 @@ def run_study(
         UsageError: A trial asks for more cores or GPUs than there are.
         RayError: Ray does not start.
     """
-    spec = load_study(study, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed)
-    names = resolve_strategies(spec, strategy)
+    asked = [strategy] if isinstance(strategy, str) else list(strategy)
+    unknown = _unknown_strategies(asked)
+    try:
+        spec = load_study(study, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed)
+    except SpecError as error:  # all faults at once, whichever flag brought them
+        raise SpecError([*error.faults, *unknown]) from None
+    if unknown:
+        raise SpecError(unknown)
+    names = resolve_strategies(spec, asked)
     made = _make_all(spec, names)
     _check_cores(cpus_per_trial, gpus_per_trial, address)
     folder = StudyFolder(Path(out).expanduser().resolve() / spec.name)
@@ -133,18 +140,16 @@ def resume_study(
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 
 
-def resolve_strategies(study: Study, asked: str | Sequence[str]) -> list[str]:
-    """The strategies to run, each once: ``all`` stands for those that the study lists.
-
-    Raises:
-        SpecError: A name is unknown.
-    """
-    names: list[str] = []
-    for name in [asked] if isinstance(asked, str) else asked:
-        names += list(study.strategies) if name == ALL else [name]
-    if faults := [Fault("--strategy", "", STRATEGIES.unknown(name)) for name in names if name not in STRATEGIES]:
-        raise SpecError(faults)
+def resolve_strategies(study: Study, asked: Sequence[str]) -> list[str]:
+    """The strategies to run, each once: ``all`` stands for those that the study lists."""
+    names = [name for one in asked for name in (study.strategies if one == ALL else [one])]
     return list(dict.fromkeys(names))
+
+
+def _unknown_strategies(asked: Sequence[str]) -> list[Fault]:
+    return [
+        Fault("--strategy", "", STRATEGIES.unknown(name)) for name in asked if name != ALL and name not in STRATEGIES
+    ]
 
 
 def _frozen(folder: StudyFolder, name: str) -> Study | None:

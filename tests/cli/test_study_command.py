@@ -137,6 +137,7 @@ def test_another_study_is_not_mixed_into_the_folder(undisturbed):
     [
         (["study", "digit-hkd"], ["digit-hkd", "digits-hkd"]),
         (["study", "digits-hkd", "-s", "gird"], ["gird", "grid"]),
+        (["study", "digits-hkd", "-s", "gird", "--set", "training.epoch=3"], ["gird", "training.epoch"]),
         (["study", "digits-hkd", "--set", "training.epoch=3"], ["--set", "training.epoch", "epochs"]),
         (["study", "digits-hkd", "--set", "alpha=7"], ["--set", "alpha", "7"]),
         (["study", "digits-hkd", "--epochs", "0"], ["--epochs"]),
