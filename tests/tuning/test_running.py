@@ -23,6 +23,7 @@ def running_ray():
 
 def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
     study = small_study(strategies={"grid": {}, "stochastic": {}})
+    study["training"] = {**study["training"], "epochs": 15}  # long enough to overlap on a busy machine
     alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
     together = kdtune.run_study(study, out=tmp_path / "together", max_concurrent=2)
     assert ray.is_initialized()
