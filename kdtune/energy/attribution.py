@@ -192,7 +192,7 @@ class OpenLedger:
         Nothing lies between a ``stop`` and what follows it: other ledgers hold that time.
         """
         last, hardware = self._last, self._hardware
-        if last and last.counters.boot_id == record.counters.boot_id:
+        if last and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id:
             record = _carried_over(last, record)
         if last and hardware and last.kind != "stop":
             if record.kind == "start":

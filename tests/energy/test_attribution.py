@@ -429,6 +429,14 @@ def test_nothing_is_charged_or_told_between_a_stop_and_a_start():
     assert account.duration_ns == 5_000_000_000
 
 
+def test_a_zone_unread_at_the_start_does_not_bring_in_what_came_before_it():
+    node = Node(two_cores(ram_uw=0, rapl={"package-0": 5000 * J})).start().work(1, study=1, rapl_j={"package-0": 5})
+    node.stop().work(100, other=100, rapl_j={"package-0": 900}).start().work(1, study=1, rapl_j={"package-0": 5})
+    node.sample().work(1, study=1, rapl_j={"package-0": 5}).stop()
+    unread = replace(node.records[2], counters=replace(node.records[2].counters, rapl_uj={}))
+    assert charge([*node.records[:2], unread, *node.records[3:]]).node_uj <= 15 * J
+
+
 def test_after_a_reboot_one_second_is_charged_since_the_counters_tell_nothing():
     node = busy_node().reboot().start().work(2, study=1).stop()
     account = charge(node.records)
