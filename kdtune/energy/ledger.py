@@ -15,7 +15,7 @@ Kinds of lines:
 
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kdtune.energy.sensors import Counters, Hardware
 from kdtune.errors import ResultsError
@@ -24,6 +24,8 @@ from kdtune.files import append_lines, read_lines
 VERSION = 1
 
 WindowBucket = Literal["trials", "evaluation"]
+
+Kind = Literal["start", "sample", "open", "close", "stop"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Record:
         hardware: With ``start``.
     """
 
-    kind: Literal["start", "sample", "open", "close", "stop"]
+    kind: Kind
     meter: str
     seq: int
     counters: Counters
@@ -91,9 +93,15 @@ class Record:
         """Read back what :meth:`as_line` made.
 
         Raises:
-            KeyError, TypeError: Something is missing.
+            KeyError, TypeError: Something is missing or of a wrong type.
         """
         counters = Counters(**{f.name: line[f.name] for f in fields(Counters) if f.name in line})
+        whole = (line["seq"], line["study_us"], counters.t_ns, counters.busy_us)
+        texts = (line["meter"], counters.boot_id)
+        if not all(type(value) is int for value in whole) or not all(type(value) is str for value in texts):
+            raise TypeError("a value of a wrong type")
+        if line["kind"] not in get_args(Kind):
+            raise TypeError(f"unknown kind {line['kind']!r}")
         return cls(
             kind=line["kind"],
             meter=line["meter"],

@@ -15,7 +15,7 @@ Typed lines in ``trials.jsonl``, appended and forced to the disk one by one:
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kdtune.errors import ResultsError
 from kdtune.files import append_lines, read_lines
@@ -149,8 +149,11 @@ class TrialLog:
             case "evaluation_attempt":
                 self.evaluation_attempts[line["repeat"]] = line["attempt"]
             case "evaluation":
+                _ = self.trials[line["trial_id"]], line["test"]["accuracy"]  # both are relied on
                 self.evaluations[line["repeat"]] = line
             case "status":
+                if line["status"] not in get_args(StudyStatus):
+                    raise ValueError(f"unknown status {line['status']!r}")
                 self.status = line["status"]
             case unknown:
                 raise ValueError(f"unknown type {unknown!r}")

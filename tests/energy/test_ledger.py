@@ -53,11 +53,13 @@ def test_a_file_that_does_not_exist_is_empty(tmp_path):
 
 def test_every_line_twice_counts_once(path, records):
     path.write_text("".join(line * 2 for line in path.read_text().splitlines(keepends=True)))
+    assert read(path) == records
     assert charge(read(path)) == charge(records)
 
 
 def test_a_file_appended_to_itself_counts_once(path, records):
     path.write_text(path.read_text() * 2)
+    assert read(path) == records
     assert charge(read(path)) == charge(records)
 
 
@@ -113,6 +115,15 @@ def test_bytes_that_are_no_text_are_an_error_with_file_and_number(path):
     lines[3] = b'{"v":1,\xff\xfe'
     path.write_bytes(b"\n".join(lines) + b"\n")
     with pytest.raises(ResultsError, match="line 4"):
+        read(path)
+
+
+@pytest.mark.parametrize("damage", [{"t_ns": "late"}, {"t_ns": None}, {"meter": ["m"]}, {"busy_us": "much"}])
+def test_a_value_of_a_wrong_type_is_an_error_with_the_lines_number(path, damage):
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | damage)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError, match="line 2"):
         read(path)
 
 

@@ -162,6 +162,18 @@ def test_a_process_that_was_adopted_is_the_studys(sensors, path):
     assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
 
 
+def test_the_process_of_a_window_stays_the_studys_after_the_window(sensors, path):
+    with foreign_burner() as stranger:
+        meter = Meter(sensors, node(ram_uw=0))
+        meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+        meter.open(trial("a", stranger))
+        meter.close("a", "done")
+        before = charge(ledger.read(path)).buckets["orchestration"]
+        wait_for_cpu(stranger, 300_000)
+        meter.sample()
+    assert charge(ledger.read(path)).buckets["orchestration"] - before >= (1 - ABOUT) * cpu_uj(0.3)
+
+
 # --- windows ---------------------------------------------------------------------------------------------------
 
 

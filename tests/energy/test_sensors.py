@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pynvml
 import pytest
 from codecarbon.core import cpu as codecarbon_cpu
@@ -142,9 +143,11 @@ def test_a_node_with_rapl_has_a_counter_and_says_where_it_wraps(zone, known_cpu)
     assert hardware.cpu_quality == hardware.quality == "counter"
 
 
-@pytest.mark.parametrize(("energy", "limit"), [("no number", 1000), (100, None), (100, "no number")])
+@pytest.mark.parametrize(
+    ("energy", "limit"), [("no number", 10**12), (9_000_000_000, None), (9_000_000_000, "no number")]
+)
 def test_a_zone_that_cannot_be_read_is_left_out(zone, energy, limit):
-    package = zone("0", "package-0", 5)
+    package = zone("0", "package-0", 5_000_000_000)
     zone("1", "package-1", energy, limit)
     assert list(NodeSensors().read().rapl_uj) == [package]
 
@@ -226,7 +229,7 @@ def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
     [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
     sensors = NodeSensors()
     charged_mj = charged_for(sensors, gpu, [7_000_000_000, None, 7_000_000_900], power_mw=50_000)
-    assert charged_mj <= 900
+    assert charged_mj == 900
 
 
 def test_a_gpu_that_tells_nothing_for_a_moment_does_not_stop_the_reading(gpus):
@@ -234,6 +237,14 @@ def test_a_gpu_that_tells_nothing_for_a_moment_does_not_stop_the_reading(gpus):
     sensors = NodeSensors()
     gpu.energy_mj = gpu.power_mw = None
     assert sensors.read().gpu_mj == {}
+
+
+def test_a_gpu_that_tells_nothing_for_a_moment_stands_where_it_stood(gpus):
+    [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
+    sensors = NodeSensors()
+    sensors.read()
+    gpu.energy_mj = gpu.power_mw = None
+    assert sensors.read().gpu_mj == {"GPU-aaa": 7_000_000_000}
 
 
 @pytest.mark.parametrize(
@@ -283,6 +294,13 @@ def test_busy_time_counts_work_and_nothing_but_work():
     after, passed_s = sensors.read(), time.monotonic() - start
     busy_s = (after.busy_us - before.busy_us) / 1e6
     assert 0.15 <= busy_s <= passed_s * (os.cpu_count() or 1) + 0.2
+
+
+def test_idle_waiting_guest_and_stolen_time_are_not_busy(monkeypatch):
+    times = {"user": 1, "nice": 20, "system": 300, "irq": 4000, "softirq": 50_000}
+    others = dict.fromkeys(("idle", "iowait", "steal", "guest", "guest_nice"), 10**6)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(**times, **others))
+    assert NodeSensors().read().busy_us == 54_321_000_000
 
 
 def test_the_clock_is_the_one_of_the_machine():

@@ -52,7 +52,8 @@ def energy_of_the_grid() -> Node:
     for attempt in ("c/1", "c/2"):
         node.open(trial(attempt, gpus=gpu)).work(1, {attempt: 1}, gpu_j={"GPU-a": 50}).close(attempt)
     for name in ("evaluation-0/1", "evaluation-1/1", "evaluation-1/2"):
-        node.open(trial(name, bucket="evaluation")).work(1, {name: 1}).close(name)
+        cpus = 2 if name == "evaluation-0/1" else 1
+        node.open(trial(name, cpus, bucket="evaluation")).work(1, {name: 1}).close(name)
     return node.work(1, gpu_j={"GPU-a": 7}).stop()
 
 
@@ -92,10 +93,10 @@ def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
     assert cost["energy_uj"] == {
         # CPU + memory + GPU of the four attempts: (8 + 20 + 100) + (4 + 10 + 30) + 2 x (4 + 10 + 50)
         "trials": 300 * J,
-        "evaluation": 3 * (4 + 10) * J,
+        "evaluation": ((4 + 20) + 2 * (4 + 10)) * J,
         "orchestration": 4 * J,
         # Memory that nobody held, for 10 s, and the GPU's last 7 J.
-        "idle": (200 - 20 - 10 - 20 - 30 + 7) * J,
+        "idle": (200 - 20 - 10 - 20 - 40 + 7) * J,
         "other": 4 * J,
         # 10 busy core seconds, 10 s of memory, the GPU.
         "node_total": (40 + 200 + 237) * J,
@@ -109,9 +110,9 @@ def test_the_shared_energy_is_that_of_the_strategys_own_sessions(grid):
 
 def test_each_repeat_is_charged_its_own_windows_and_half_of_the_rest(grid):
     first, second = build_result(grid, CARBON)["repeats"]
-    # Common: 477 J less 4 J of others', less 342 J in windows, and the sessions.
-    assert first["charged_uj"] == (128 + 44 + 14) * J + 70_500_002
-    assert second["charged_uj"] == (64 + 64 + 28) * J + 70_500_001
+    # Common: 477 J less 4 J of others', less 352 J in windows, and the sessions.
+    assert first["charged_uj"] == (128 + 44 + 24) * J + 65_500_002
+    assert second["charged_uj"] == (64 + 64 + 28) * J + 65_500_001
 
 
 def test_what_the_repeats_are_charged_sums_to_the_node_less_others_and_the_shared(grid):
@@ -126,7 +127,7 @@ def test_the_charge_in_kilowatt_hours_has_the_buildings_share_in_it(grid):
     charged_kwh = (477 - 4 + 10.000003) / 3.6e6 * 1.5
     assert cost["charged_kwh"] == pytest.approx(charged_kwh, rel=1e-12)
     assert cost["per_repeat_kwh"] == pytest.approx(charged_kwh / 2, rel=1e-12)
-    assert cost["training_kwh"] == pytest.approx((300 + 42) / 3.6e6 * 1.5, rel=1e-12)
+    assert cost["training_kwh"] == pytest.approx((300 + 52) / 3.6e6 * 1.5, rel=1e-12)
     assert cost["charged_co2_g"] == pytest.approx(charged_kwh * 400, rel=1e-12)
     assert cost["car_km"] == pytest.approx(charged_kwh * 400 / 120.4, rel=1e-12)
 
@@ -367,9 +368,9 @@ def test_on_a_shared_node_idle_power_is_not_charged(tmp_path):
     folder = frozen(tmp_path, attribution="shared")
     write_ledger(energy_of_the_grid(), folder.ledger)
     result = build_result(folder, CARBON)
-    assert sum(r["charged_uj"] for r in result["repeats"]) == (300 + 42 + 4) * J
-    assert result["cost"]["charged_kwh"] == pytest.approx(346 / 3.6e6 * 1.5, rel=1e-12)
-    assert result["cost"]["energy_uj"]["idle"] == 127 * J
+    assert sum(r["charged_uj"] for r in result["repeats"]) == (300 + 52 + 4) * J
+    assert result["cost"]["charged_kwh"] == pytest.approx(356 / 3.6e6 * 1.5, rel=1e-12)
+    assert result["cost"]["energy_uj"]["idle"] == 117 * J
 
 
 def test_on_a_shared_node_idle_power_of_a_session_is_not_charged(tmp_path):

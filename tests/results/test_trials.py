@@ -113,6 +113,23 @@ def test_a_damaged_line_is_an_error_with_file_and_number(log, path, damage):
     assert "line 5" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"type": "evaluation", "repeat": 0, "test": {}},
+        {"type": "evaluation", "repeat": 0, "trial_id": "never suggested", "test": {}},
+        {"type": "evaluation", "repeat": 0, "trial_id": "one"},
+        {"type": "status", "status": "splendid"},
+    ],
+)
+def test_an_incomplete_evaluation_or_an_unknown_status_is_an_error(log, path, damage):
+    suggest(log, "one")
+    with path.open("a") as file:
+        file.write(json.dumps(damage) + "\n")
+    with pytest.raises(ResultsError, match="line 2"):
+        TrialLog.read(path)
+
+
 def test_an_unknown_type_is_named(log, path):
     suggest(log, "one")
     with path.open("a") as file:
@@ -131,6 +148,13 @@ def test_a_torn_last_line_is_left_out_and_then_overwritten(log, path):
     assert resumed.attempt(resumed.trials["one"]) == 1
     assert path.read_bytes().startswith(before)
     assert TrialLog.read(path) == resumed
+
+
+def test_a_suggestion_that_stands_in_the_file_twice_does_not_undo_what_came_between(log, path):
+    everything(log)
+    suggestion = path.read_text().splitlines(keepends=True)[1]
+    path.write_text(path.read_text() + suggestion)
+    assert TrialLog.read(path).trials == log.trials
 
 
 # --- trials ----------------------------------------------------------------------------------------------------
