@@ -169,11 +169,11 @@ def _terminate(process):
     process.terminate()
 
 
-@pytest.mark.parametrize("stop", [_ctrl_c, _terminate])
-def test_an_interrupted_study_says_so_and_resumes_to_the_same_outcome(tmp_path, undisturbed, stop):
-    log = tmp_path / "results" / "digits-hkd" / "grid" / "trials.jsonl"
+def _interrupt(place, stop):
+    """Stop a study once a trial of its grid has ended; the grid's result as it was left."""
+    log = place / "results" / "digits-hkd" / "grid" / "trials.jsonl"
     started = subprocess.Popen(
-        command(*STUDY), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command(*STUDY), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     _wait_for(lambda: log.exists() and '"completed"' in log.read_text())
     stop(started)
@@ -183,7 +183,15 @@ def test_an_interrupted_study_says_so_and_resumes_to_the_same_outcome(tmp_path, 
     interrupted = json.loads((log.parent / "result.json").read_text())
     assert interrupted["status"] == "interrupted"
     assert all(repeat["test"] is None for repeat in interrupted["repeats"])
+    return interrupted
 
+
+def test_sigterm_stops_a_study_as_ctrl_c_does(tmp_path):
+    _interrupt(tmp_path, _terminate)
+
+
+def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed):
+    interrupted = _interrupt(tmp_path, _ctrl_c)
     done = kdtune("resume", "results/digits-hkd", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     resumed, expected = results_of(done), results_of(undisturbed[1])
