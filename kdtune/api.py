@@ -13,7 +13,6 @@ from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
-from kdtune.strategies.base import Strategy
 from kdtune.tuning.plan import make_strategies
 from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
@@ -76,8 +75,9 @@ def run_study(
         raise SpecError([*error.faults, *unknown]) from None
     if unknown:
         raise SpecError(unknown)
-    names = resolve_strategies(spec, asked)
-    made = _make_all(spec, names)
+    # Each once; "all" stands for those that the study lists.
+    names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
+    made = {name: make_strategies(spec, name) for name in names}
     _check_cores(cpus_per_trial, gpus_per_trial, address)
     folder = StudyFolder(Path(out).expanduser().resolve() / spec.name)
     with folder.locked():
@@ -140,12 +140,6 @@ def resume_study(
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 
 
-def resolve_strategies(study: Study, asked: Sequence[str]) -> list[str]:
-    """The strategies to run, each once: ``all`` stands for those that the study lists."""
-    names = [name for one in asked for name in (study.strategies if one == ALL else [one])]
-    return list(dict.fromkeys(names))
-
-
 def _unknown_strategies(asked: Sequence[str]) -> list[Fault]:
     return [
         Fault("--strategy", "", STRATEGIES.unknown(name)) for name in asked if name != ALL and name not in STRATEGIES
@@ -155,10 +149,6 @@ def _unknown_strategies(asked: Sequence[str]) -> list[Fault]:
 def _frozen(folder: StudyFolder, name: str) -> Study | None:
     strategy = folder.strategy(name)
     return strategy.read_study() if strategy.study_toml.exists() else None
-
-
-def _make_all(study: Study, names: Sequence[str]) -> dict[str, list[Strategy]]:
-    return {name: make_strategies(study, name) for name in names}
 
 
 def _check_cores(cpus: float, gpus: float | None, address: str | None) -> None:

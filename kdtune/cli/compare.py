@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kdtune.cli.options import Country, Intensity, Json, Preset, Pue, Region
 from kdtune.cli.output import make_console, print_json
 
 HELP = "Put finished strategies side by side: one cost table from results folders. Runs nothing."
@@ -27,12 +28,12 @@ def compare(
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the figures to a CSV file too.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
-    country: Annotated[str | None, typer.Option(help="Report for another country: a three-letter ISO code.")] = None,
-    region: Annotated[str | None, typer.Option(help="State or province in it.")] = None,
-    intensity: Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, instead of a country.")] = None,
-    pue: Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")] = None,
-    preset: Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")] = False,
+    country: Country = None,
+    region: Region = None,
+    intensity: Intensity = None,
+    pue: Pue = None,
+    preset: Preset = None,
+    json: Json = False,
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison

@@ -1,10 +1,10 @@
 """``kdtune doctor``: is this machine ready?"""
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
+from kdtune.cli.options import Json
 from kdtune.cli.output import make_console, print_json
 
 HELP = "Look at torch, CUDA, Ray, energy sensors, data and disk; exit code 3 where something will not work."
@@ -20,7 +20,7 @@ _MARKS = {"ok": ("\u2713", "green"), "warning": ("!", "yellow"), "fault": ("\u27
 EXIT_FAULT = 3
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def doctor(json: Json = False) -> None:
     """Examine the machine."""
     from kdtune.analysis.doctor import examine
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kdtune.cli.options import Json
 from kdtune.cli.output import make_console, print_json
 
 HELP = "List studies, spaces, strategies, temperatures, datasets, models or runs; without a word, the first five."
@@ -25,7 +26,7 @@ _HIDDEN = {"file", "folder", "shape", "needs_teacher"}
 def list_command(
     what: Annotated[str | None, typer.Argument(help="Which list.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results, for 'runs'.")] = Path("results"),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """List something."""
     from kdtune.analysis.listing import LISTS

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kdtune.cli.options import Address, Json, Quiet
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Go on with a study that was stopped: finished trials are not run again."
@@ -17,9 +18,9 @@ EXAMPLES = """Examples:
 
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's folder, or one strategy's in it.")],
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    address: Address = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Resume a study."""
     from kdtune.api import resume_study

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kdtune.cli.options import Address, Country, Intensity, Json, Preset, Pue, Quiet, Region
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Run strategies of a study, a name from 'studies/' or a TOML file, and print what each found and cost."
@@ -34,17 +35,17 @@ def study(
     gpus_per_trial: Annotated[
         float | None, typer.Option(help="GPUs for each trial; one where there is any, unless given.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")] = None,
+    address: Address = None,
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the study; may be repeated.")
     ] = [],  # noqa: B006
-    country: Annotated[str | None, typer.Option(help="Whose electricity: a three-letter ISO code.")] = None,
-    region: Annotated[str | None, typer.Option(help="State or province in it.")] = None,
-    intensity: Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, instead of a country.")] = None,
-    pue: Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")] = None,
-    preset: Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    country: Country = None,
+    region: Region = None,
+    intensity: Intensity = None,
+    pue: Pue = None,
+    preset: Preset = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a study."""
     from kdtune.api import run_study

@@ -12,6 +12,11 @@ J_PER_KWH = 3_600_000
 CAR_G_PER_KM = 120.4
 
 
+def raw_kwh(energy_uj: int) -> float:
+    """Kilowatt-hours of the computers themselves, without what the building adds."""
+    return energy_uj / 1e6 / J_PER_KWH
+
+
 @dataclass(frozen=True)
 class Carbon:
     """How energy at the sockets becomes CO2.
@@ -30,7 +35,7 @@ class Carbon:
 
     def kwh(self, energy_uj: int) -> float:
         """Kilowatt-hours drawn by the building for so many microjoules of the computers."""
-        return energy_uj / 1e6 / J_PER_KWH * self.pue
+        return raw_kwh(energy_uj) * self.pue
 
     def co2_g(self, energy_uj: int) -> float:
         """Grams of CO2 equivalent for so many microjoules of the computers."""

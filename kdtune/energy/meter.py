@@ -10,11 +10,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from kdtune.energy.attribution import OpenLedger
-from kdtune.energy.ledger import Record, Window, write
-from kdtune.energy.processes import CpuScope, Identity, cpu_us_of, identity_of, snapshot
+from kdtune.energy.ledger import Kind, Record, Window, write
+from kdtune.energy.processes import CpuScope, Identity, Process, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 
 #: Seconds between samples; every opening and closing of a window takes one more.
@@ -38,8 +37,7 @@ class Meter:
         self._seq = 0
         self._path: Path | None = None
         self._ledger = OpenLedger()
-        processes = snapshot()
-        self._study = CpuScope([], processes)
+        self._study = CpuScope([], {})
         self._windows: dict[str, tuple[Window, CpuScope]] = {}
 
     def begin(
@@ -59,13 +57,9 @@ class Meter:
                 spent_us = cpu_us_of([identity_of(os.getpid()), *roots], snapshot())
             record = self._make("start", since or self._sensors.read(), spent_us, hardware=self.hardware)
             self._begin_file(path, record)
+            processes = snapshot()
             for root in [identity_of(os.getpid()), *roots]:
-                self.adopt(root)
-
-    def adopt(self, root: Identity) -> None:
-        """Count another process, from its birth, and all it starts as the study's."""
-        with self._lock:
-            self._study.add_root(root, snapshot())
+                self._study.add_root(root, processes)
 
     def switch(self, path: Path | None) -> None:
         """Go on in another file: the same moment ends the one and starts the other, so nothing falls between.
@@ -76,7 +70,7 @@ class Meter:
         with self._lock:
             for window in list(self._windows):
                 self.close(window, "ledger closed")
-            counters, study_us, _ = self._counters()
+            counters, study_us, _ = self._counters(snapshot())
             if self._path:
                 self._append(self._make("stop", counters, study_us))
             self._path = None
@@ -104,9 +98,10 @@ class Meter:
             for other, (_, scope) in list(self._windows.items()):
                 if scope.roots == {root}:
                     self.close(other, "its process was taken over")
-            self._study.add_root(root, snapshot())
-            counters, study_us, windows = self._counters()
-            self._windows[window.id] = (window, CpuScope([root], snapshot()))
+            processes = snapshot()
+            self._study.add_root(root, processes)
+            counters, study_us, windows = self._counters(processes)
+            self._windows[window.id] = (window, CpuScope([root], processes))
             self._append(self._make("open", counters, study_us, {**windows, window.id: 0}, window))
 
     def close(self, window_id: str, reason: str) -> None:
@@ -114,7 +109,7 @@ class Meter:
         with self._lock:
             if window_id not in self._windows:
                 return
-            counters, study_us, windows = self._counters()
+            counters, study_us, windows = self._counters(snapshot())
             window, _ = self._windows.pop(window_id)
             self._append(self._make("close", counters, study_us, windows, window, reason))
 
@@ -123,9 +118,9 @@ class Meter:
         with self._lock:
             if self._path is None:
                 return
-            counters, study_us, windows = self._counters()
-            self._append(self._make("sample", counters, study_us, windows))
             processes = snapshot()
+            counters, study_us, windows = self._counters(processes)
+            self._append(self._make("sample", counters, study_us, windows))
             for window, scope in list(self._windows.values()):
                 if not scope.alive(processes):
                     self.close(window.id, "its process died")
@@ -142,15 +137,14 @@ class Meter:
             self.sample()
             return self._ledger.account.windows.get(window_id, 0)
 
-    def _counters(self) -> tuple[Counters, int, dict[str, int]]:
-        processes = snapshot()
+    def _counters(self, processes: dict[int, Process]) -> tuple[Counters, int, dict[str, int]]:
         windows = {window_id: scope.update(processes) for window_id, (_, scope) in self._windows.items()}
         study_us = self._study.update(processes)
         return self._sensors.read(), study_us, windows
 
     def _make(
         self,
-        kind: Literal["start", "sample", "open", "close", "stop"],
+        kind: Kind,
         counters: Counters,
         study_us: int,
         windows: dict[str, int] | None = None,

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.energy.carbon import raw_kwh
 from kdtune.report.formats import NOTHING, describe_point, duration, percent, significant
 from kdtune.results.trials import Trial
 from kdtune.specs.study import Study
@@ -126,7 +127,7 @@ class _Display(Watcher):
         self._spent_uj[self._strategy] = charged_uj
 
     def _spent_kwh(self) -> float:
-        return sum(self._spent_uj.values()) / 3.6e12
+        return raw_kwh(sum(self._spent_uj.values()))
 
 
 class PlainLines(_Display):
@@ -182,7 +183,7 @@ class LiveTable(_Display):
         progress = self._progress
         self._console.print(
             f"{name}: {progress.ended.get(name, 0)} trial(s) ended, "
-            f"{significant(self._spent_uj.get(name, 0) / 3.6e12)} kWh so far",
+            f"{significant(raw_kwh(self._spent_uj.get(name, 0)))} kWh so far",
             highlight=False,
         )
         self._running.clear()
@@ -215,7 +216,7 @@ class LiveTable(_Display):
                 f"{running.epoch}/{running.epochs}",
                 percent(running.val_accuracy),
                 significant(running.watts),
-                significant(running.energy_uj / 3.6e12),
+                significant(raw_kwh(running.energy_uj)),
             )
         return Group(head, table)
 

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.energy.carbon import Carbon
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
 
 #: A row's cells, in the order of :data:`COLUMNS`.
@@ -71,7 +72,7 @@ def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[R
 def teacher_row(teacher: dict[str, Any], carbon: dict[str, Any]) -> Row:
     """The teacher's own line: what it reaches and what its training cost, once."""
     energy = teacher["energy"]
-    kwh = energy["charged_uj"] / 3.6e12 * carbon["pue"] if energy else None
+    applied = Carbon(**carbon)
     return [
         f"teacher ({teacher['model']})",
         "1",
@@ -79,8 +80,8 @@ def teacher_row(teacher: dict[str, Any], carbon: dict[str, Any]) -> Row:
         percent(teacher["val_accuracy"]),
         percent(teacher["test"]["accuracy"]),
         significant(teacher["gflops_millions"]),
-        significant(kwh),
-        significant(kwh * carbon["intensity_g_per_kwh"] if kwh is not None else None),
+        significant(applied.kwh(energy["charged_uj"]) if energy else None),
+        significant(applied.co2_g(energy["charged_uj"]) if energy else None),
         NOTHING,
         NOTHING,
     ]
@@ -127,7 +128,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
     if len(shared) == 1:
         lines.append(
             f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
-            f"{significant(shared.pop() / 3.6e12 * carbon['pue'])} kWh in {len(results[0]['repeats'])} repeat(s)."
+            f"{significant(Carbon(**carbon).kwh(shared.pop()))} kWh in {len(results[0]['repeats'])} repeat(s)."
         )
     if teacher:
         lines.append("The teacher was trained once and is in no strategy's figure.")
@@ -139,7 +140,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             )
     abandoned = sum(result["cost"]["abandoned_uj"] for result in results)
     if abandoned:
-        kwh = significant(abandoned / 3.6e12 * carbon["pue"])
+        kwh = significant(Carbon(**carbon).kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
     return lines
 

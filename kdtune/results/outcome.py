@@ -137,10 +137,7 @@ def write_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
 
 
 def _status(study: Study, log: TrialLog) -> str:
-    settled = all(repeat in log.planned for repeat in range(study.repeats)) and all(
-        trial.is_final for trial in log.trials.values()
-    )
-    if settled and len(log.evaluations) == study.repeats:
+    if log.is_settled(study.repeats) and len(log.evaluations) == study.repeats:
         return "completed"
     return log.status if log.status in ("interrupted", "budget") else "incomplete"
 

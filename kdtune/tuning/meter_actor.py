@@ -43,10 +43,6 @@ class NodeMeter:
         """Go on in another folder; None stops counting."""
         self._meter.switch(self._file(folder) if folder else None)
 
-    def adopt(self, root: Identity) -> None:
-        """Count a process, from its birth, as the study's."""
-        self._meter.adopt(root)
-
     def open(self, window: Window) -> None:
         """Open a window."""
         self._meter.open(window)

@@ -9,6 +9,7 @@ from typing import Any
 from ray import tune
 
 from kdtune.specs import load_study
+from kdtune.specs.space import Point
 from kdtune.specs.study import Study
 
 #: Seconds between two readings of a running trial's energy: an epoch that is shorter has none of its own.
@@ -28,7 +29,8 @@ class DistillTrainable(tune.Trainable):
 
     ``study``  A study's name, the path of its file, or a table of the same form.
     ``seed``   Of this training; the study's first one unless given.
-    others     The point: ``tau``, or whatever else the study's own value is to be replaced by.
+    others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; ``temperature="stochastic"``
+               instead of a tau, or ``loss="ce"`` for no teacher. Anything else is refused.
 
     Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
     ``tau`` (the epoch's mean) and ``energy_j`` (joules of this training so far; None unless a
@@ -72,9 +74,8 @@ class DistillTrainable(tune.Trainable):
         from kdtune.tuning.meter_actor import MeterHandle
 
         run = config.get("run", {})
-        point = {key: value for key, value in config.items() if key not in _NOT_POINT}
         seed = int(config.get("seed", self._study.seed))
-        self._distiller = self._bench.distiller(point, seed)
+        self._distiller = self._bench.distiller(_point_of(config), seed)
         self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
         if self._checkpoints and (state := self._checkpoints.load_latest(self._bench.device)):
             self._distiller.load_state_dict(state)
@@ -183,7 +184,10 @@ def _study_of(config: dict[str, Any]) -> Study:
     return load_study(config["study"])
 
 
+def _point_of(config: dict[str, Any]) -> Point:
+    return {key: value for key, value in config.items() if key not in _NOT_POINT}
+
+
 def _warm_up(bench: Any, config: dict[str, Any]) -> None:
     """Do what a worker does once, before any trial's window opens: no single trial has to answer for it."""
-    point = {key: value for key, value in config.items() if key not in _NOT_POINT}
-    bench.distiller(point, 0).warm_up()
+    bench.distiller(_point_of(config), 0).warm_up()

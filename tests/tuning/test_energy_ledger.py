@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import ray
 from ray import tune
 
 import kdtune
+from kdtune.energy.ledger import read_folder
 from tests.studies import small_study
 
 pytestmark = pytest.mark.study
@@ -35,6 +37,18 @@ def burn(config):
         raise RuntimeError("on purpose")
 
 
+class SlowSetup(tune.Trainable):
+    """Works for a second before its first step."""
+
+    def setup(self, config):
+        began = time.process_time()
+        while time.process_time() - began < 1.0:
+            sum(range(10_000))
+
+    def step(self):
+        return {"score": 1, "done": True}
+
+
 def fit(trainable, tmp_path, ledger, **settings):
     run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger], verbose=0)
     return tune.Tuner(trainable, run_config=run, **settings).fit()
@@ -49,6 +63,15 @@ def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp
     assert sum(account.windows.values()) == account.buckets["trials"]
     assert len(account.windows) == 3 and min(account.windows.values()) > 0
     assert list((tmp_path / "study" / "energy_ledger").glob("*.jsonl"))
+
+
+def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    fit(SlowSetup, tmp_path, ledger)
+    records = [record for node in read_folder(tmp_path / "study" / "energy_ledger").values() for record in node]
+    assert (records[-1].study_us - records[0].study_us) / 1e6 >= 1.0
+    assert ledger.account().duration_ns / 1e9 >= 1.0
+    assert ledger.account().buckets["orchestration"] > 0
 
 
 def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):

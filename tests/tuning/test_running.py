@@ -6,7 +6,10 @@ import pytest
 import ray
 
 import kdtune
+from kdtune.registry import Entry
 from kdtune.results.trials import TrialLog
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.grid import Grid
 from kdtune.watch import Watcher
 from tests.studies import outcome_of, small_study
 
@@ -22,13 +25,13 @@ def running_ray():
 
 
 def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
-    study = small_study(strategies={"grid": {}, "stochastic": {}})
+    study = small_study(strategies={"grid": {}, "optuna": {"trials": 4}, "stochastic": {}}, repeats=1)
     study["training"] = {**study["training"], "epochs": 15}  # long enough to overlap on a busy machine
     alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
     together = kdtune.run_study(study, out=tmp_path / "together", max_concurrent=2)
     assert ray.is_initialized()
     assert [outcome_of(result) for result in alone.results] == [outcome_of(result) for result in together.results]
-    for name in ("grid", "stochastic"):
+    for name in study["strategies"]:
         weights = [(tmp_path / place / "small" / name / "student.pt") for place in ("alone", "together")]
         first, second = (kdtune_weights(path) for path in weights)
         assert first == second
@@ -68,6 +71,27 @@ def test_a_strategy_whose_every_trial_fails_is_incomplete(running_ray, tmp_path)
     assert outcome.exit_code == 1
     assert outcome.results[0]["status"] == "incomplete"
     assert outcome.results[0]["summary"]["test_accuracy_mean"] is None
+
+
+class Pruner(Grid):
+    """A grid that stops tau 6 after its first epoch."""
+
+    judges_epochs = True
+
+    def report(self, point, epoch, val_accuracy):
+        return point["tau"] != 6
+
+
+def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(running_ray, tmp_path, monkeypatch):
+    # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
+    monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{__name__}:Pruner", "", {}))
+    result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path).results[0]
+    assert result["status"] == "completed"
+    assert result["cost"]["trials"] == {"completed": 2, "pruned": 1, "failed": 0, "interrupted": 0}
+    trials = kdtune.load_results(tmp_path / "small").trials.set_index("tau")
+    assert (trials.loc[6, "status"], trials.loc[6, "epochs"]) == ("pruned", 1)
+    assert trials.loc[6, "energy_j"] > 0
+    assert trials.energy_j.sum() * 1e6 == pytest.approx(result["cost"]["energy_uj"]["trials"])
 
 
 class _Listening(Watcher):

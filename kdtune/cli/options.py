@@ -1,0 +1,14 @@
+"""Options that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+Country = Annotated[str | None, typer.Option(help="Whose electricity: a three-letter ISO code.")]
+Region = Annotated[str | None, typer.Option(help="State or province in it.")]
+Intensity = Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, instead of a country.")]
+Pue = Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")]
+Preset = Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")]
+Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
