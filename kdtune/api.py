@@ -52,7 +52,7 @@ def run_study(
         fresh: Put earlier results of these strategies aside.
         cpus_per_trial: Cores for each trial, and so torch's threads; results on a CPU depend on it.
         gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
-        max_concurrent: Trials at a time; None leaves it to the cores and GPUs.
+        max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         address: Of a running Ray cluster.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
@@ -100,7 +100,7 @@ def resume_study(
     Args:
         path: The study's results folder, or one strategy's inside it.
         address: Of a running Ray cluster.
-        max_concurrent: Trials at a time; None leaves it to the cores and GPUs.
+        max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         watcher: Is told what happens.
 
     Returns:

@@ -45,7 +45,7 @@ class StrategyRun:
             folder: The strategy's.
             session: Ray and the meters.
             watcher: Is told what happens.
-            max_concurrent: Trials at a time; None leaves it to the cores and GPUs.
+            max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         """
         self.study = study
         self.folder = folder

@@ -152,11 +152,10 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
     assert account.charged_uj() <= cpu_uj(mine_s + 0.15)
 
 
-def test_a_process_that_was_adopted_is_the_studys(sensors, path):
+def test_a_process_that_counting_begins_with_is_the_studys(sensors, path):
     with foreign_burner() as stranger:
         meter = Meter(sensors, node(ram_uw=0))
-        meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
-        meter.adopt(identity_of(stranger))
+        meter.begin(path, [identity_of(stranger)])
         wait_for_cpu(stranger, 300_000)
         meter.sample()
     assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
