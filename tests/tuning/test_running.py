@@ -25,16 +25,14 @@ def running_ray():
 
 
 def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
-    study = small_study(strategies={"grid": {}, "optuna": {"trials": 4}, "stochastic": {}})
-    study["training"] = {**study["training"], "epochs": 15}
+    study = small_study(strategies={"grid": {}})
+    study["training"] = {**study["training"], "epochs": 40}  # longer than one worker's start is behind another's
     alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
     together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
     assert ray.is_initialized()
     assert [outcome_of(result) for result in alone.results] == [outcome_of(result) for result in together.results]
-    for name in study["strategies"]:
-        weights = [(tmp_path / place / "small" / name / "student.pt") for place in ("alone", "together")]
-        first, second = (kdtune_weights(path) for path in weights)
-        assert first == second
+    first, second = (kdtune_weights(tmp_path / run / "small" / "grid" / "student.pt") for run in ("alone", "together"))
+    assert first == second
     logs = [(tmp_path / place / "small" / "grid" / "ledger") for place in ("alone", "together")]
     assert [_most_at_once(folder) for folder in logs] == [1, 2]
 
