@@ -8,79 +8,31 @@ they were read.
   (``orchestration``: Ray, the driver, starting workers); of everybody else (``other``).
 - GPU: by Ray's allocation; one that nobody holds is ``idle``.
 - Memory: by the cores that Ray gave; the share of the cores that nobody holds is ``idle``.
+- Where other studies are metered on the node, what they hold is ``other`` here, and idle power is split evenly.
+
+What cannot be known is not guessed: it is counted in ``Account.flags``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from kdtune.energy.intervals import cpu_uj, found_odd, gpu_uj, node_uj
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.sensors import QUALITIES, Hardware, Quality
+from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split_memory
 
-BUCKETS = ("trials", "evaluation", "orchestration", "idle", "other")
-
-#: Shares of a core and of a GPU are weighed as integers.
-_MILLI = 1000
-
-
-def split_integer(total: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Split an integer in proportion to integer weights, exactly: largest remainder, ties to the first.
-
-    Args:
-        total: What to split, at least 0.
-        weights: At least 0 each, and not all 0 unless ``total`` is 0.
-    """
-    whole = sum(weights.values())
-    if whole == 0:
-        if total:
-            raise ValueError(f"{total} cannot be split among weights that are all 0")
-        return dict.fromkeys(weights, 0)
-    shares = {key: total * weight // whole for key, weight in weights.items()}
-    missing = total - sum(shares.values())
-    by_remainder = sorted(weights, key=lambda key: -(total * weights[key] % whole))
-    for key in by_remainder[:missing]:
-        shares[key] += 1
-    return shares
-
-
-def cpu_uj(hardware: Hardware, before: Record, after: Record) -> int:
-    """Energy of the CPU between two records, in microjoules.
-
-    RAPL where it is readable, a counter that wrapped once put right. Else a linear model, design power times
-    busy cores: the figure of a busy second then does not depend on what ran beside it.
-    """
-    a, b = before.counters, after.counters
-    if hardware.cpu_quality == "counter":
-        return sum(
-            (b.rapl_uj[zone] - a.rapl_uj[zone]) % limit
-            for zone, limit in hardware.rapl_range_uj.items()
-            if zone in a.rapl_uj and zone in b.rapl_uj and limit
-        )
-
-    def so_far(busy_us: int) -> int:
-        return busy_us * hardware.tdp_uw // (hardware.cores * 1_000_000)
-
-    return max(0, so_far(b.busy_us) - so_far(a.busy_us))
-
-
-def ram_uj(hardware: Hardware, before: Record, after: Record) -> int:
-    """Energy of the memory between two records: modelled power times time, in microjoules."""
-
-    def so_far(t_ns: int) -> int:
-        return t_ns * hardware.ram_uw // 1_000_000_000
-
-    return max(0, so_far(after.counters.t_ns) - so_far(before.counters.t_ns))
-
-
-def gpu_uj(before: Record, after: Record, uuid: str) -> int:
-    """Energy of one GPU between two records, in microjoules; 0 where its counter was not read or started anew."""
-    a, b = before.counters.gpu_mj.get(uuid), after.counters.gpu_mj.get(uuid)
-    return max(0, b - a) * 1000 if a is not None and b is not None else 0
-
-
-def node_uj(hardware: Hardware, before: Record, after: Record) -> int:
-    """Energy of the whole node between two records, from its counters alone, in microjoules."""
-    gpus = sum(gpu_uj(before, after, uuid) for uuid in hardware.gpus)
-    return cpu_uj(hardware, before, after) + ram_uj(hardware, before, after) + gpus
+#: What a reader may have to be told, in words; ``Account.flags`` counts intervals.
+FLAGS = {
+    "gpu_counter_reset": "a GPU's energy counter started anew; what it had counted since the last reading is lost",
+    "gpu_unread": "a GPU's energy could not be read; what it used until the next reading is not known",
+    "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES)",
+    "poll_late": "a GPU without an energy counter was polled late, and its power taken as constant in between",
+    "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings",
+    "meter_restarted": "the meter died and was started again; the counters bridged the time in between",
+    "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
+    "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
+    "node_shared": "another study was metered on the node at the same time, and idle power was split with it",
+}
 
 
 @dataclass
@@ -89,16 +41,20 @@ class Account:
 
     Attributes:
         buckets: Energy by bucket; their sum is ``node_uj``.
+        sources: Of each bucket, energy by what used it and how that is known, such as ``gpu_counter`` and
+            ``ram_modelled``; each sums to its bucket.
         windows: Energy by window, a part of ``trials`` and ``evaluation``.
         node_uj: Energy of the node, from its counters.
         duration_ns: Time covered.
         gap_uj: What the node used while no meter ran and nobody is known to have worked; outside ``node_uj``.
         gpu_ns: GPU time that Ray gave to windows, as time times share.
-        quality: The least trustworthy source; None before any interval.
+        quality: The least trustworthy source of CPU and GPU energy; None before any interval.
         hardware: Of each node.
+        flags: How often something could not be known, or was not as it should be: see :data:`FLAGS`.
     """
 
     buckets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BUCKETS, 0))
+    sources: dict[str, dict[str, int]] = field(default_factory=lambda: {bucket: {} for bucket in BUCKETS})
     windows: dict[str, int] = field(default_factory=dict)
     node_uj: int = 0
     gap_uj: int = 0
@@ -106,11 +62,16 @@ class Account:
     gpu_ns: int = 0
     quality: Quality | None = None
     hardware: dict[str, Hardware] = field(default_factory=dict)
+    flags: dict[str, int] = field(default_factory=dict)
 
     def charged_uj(self, *, dedicated: bool = True) -> int:
-        """What the study has to answer for: all but ``other``, and ``idle`` too unless the node is its own."""
-        left_out = self.buckets["other"] + (0 if dedicated else self.buckets["idle"])
-        return self.node_uj - left_out
+        """What the study has to answer for; see :func:`charged_of`."""
+        return charged_of(self.buckets, dedicated=dedicated)
+
+    def flag(self, name: str) -> None:
+        """Count one more of something that a reader has to be told."""
+        assert name in FLAGS
+        self.flags[name] = self.flags.get(name, 0) + 1
 
     def add(self, hardware: Hardware, windows: Sequence[Window], before: Record, after: Record) -> None:
         """Charge the interval between two records.
@@ -121,32 +82,47 @@ class Account:
             before: The earlier record.
             after: The later one.
         """
-        bucket_of = {window.id: window.bucket for window in windows}
-        charges = _split_cpu(cpu_uj(hardware, before, after), windows, before, after)
+        pieces = pieces_of(before.counters.t_ns, after.counters.t_ns, after.neighbours)
+        self._charge(
+            f"cpu_{hardware.cpu_quality}", split_cpu(cpu_uj(hardware, before, after), windows, before, after), windows
+        )
         for uuid in hardware.gpus:
-            energy = gpu_uj(before, after, uuid)
-            holders = {w.id: max(1, round(w.gpus[uuid] * _MILLI)) for w in windows if uuid in w.gpus}
-            _add_to(charges, split_integer(energy, holders or {"idle": 1}))
-        energy = ram_uj(hardware, before, after)
-        held = {window.id: round(window.cpus * _MILLI) for window in windows}
-        free = max(0, hardware.cores * _MILLI - sum(held.values()))
-        _add_to(charges, split_integer(energy, {**held, "idle": free}))
+            charges = split_gpu(gpu_uj(before, after, uuid), uuid, windows, pieces)
+            self._charge(f"gpu_{hardware.gpu_quality[uuid]}", charges, windows)
+        for piece in pieces:
+            self._charge("ram_modelled", split_memory(hardware, windows, piece), windows)
 
-        for name, energy in charges.items():
-            if name in bucket_of:
-                self.windows[name] = self.windows.get(name, 0) + energy
-            self.buckets[bucket_of.get(name, name)] += energy
         elapsed_ns = after.counters.t_ns - before.counters.t_ns
         self.node_uj += node_uj(hardware, before, after)
         self.duration_ns += elapsed_ns
         self.gpu_ns += round(elapsed_ns * sum(share for window in windows for share in window.gpus.values()))
         self.quality = max(filter(None, (self.quality, hardware.quality)), key=QUALITIES.index)
         self.hardware[hardware.node] = hardware
+        for flag in found_odd(hardware, before, after):
+            self.flag(flag)
+
+    def _charge(self, source: str, charges: Mapping[str, int], windows: Sequence[Window]) -> None:
+        bucket_of = {window.id: window.bucket for window in windows}
+        for name, energy in charges.items():
+            if name in bucket_of:
+                self.windows[name] = self.windows.get(name, 0) + energy
+            bucket = bucket_of.get(name, name)
+            self.buckets[bucket] += energy
+            _add_to(self.sources[bucket], {source: energy})
+
+    def charge_lump(self, bucket: str, energy: int) -> None:
+        """Charge energy that no interval stands for; such a figure is an estimate."""
+        self.buckets[bucket] += energy
+        _add_to(self.sources[bucket], {"lump_modelled": energy})
+        self.node_uj += energy
 
     def merge(self, other: "Account") -> None:
         """Take in another node's account, or another part of the same ledger."""
         _add_to(self.buckets, other.buckets)
+        for bucket, by_source in other.sources.items():
+            _add_to(self.sources[bucket], by_source)
         _add_to(self.windows, other.windows)
+        _add_to(self.flags, other.flags)
         self.node_uj += other.node_uj
         self.gap_uj += other.gap_uj
         self.duration_ns = max(self.duration_ns, other.duration_ns)
@@ -155,18 +131,15 @@ class Account:
         self.hardware |= other.hardware
 
 
+def charged_of(buckets: Mapping[str, int], *, dedicated: bool = True) -> int:
+    """What a study has to answer for: all but ``other``, and ``idle`` too unless the node is its own."""
+    left_out = {"other"} if dedicated else {"other", "idle"}
+    return sum(energy for bucket, energy in buckets.items() if bucket in BUCKETS and bucket not in left_out)
+
+
 def _add_to(total: dict[str, int], part: Mapping[str, int]) -> None:
     for key, value in part.items():
         total[key] = total.get(key, 0) + value
-
-
-def _split_cpu(energy: int, windows: Sequence[Window], before: Record, after: Record) -> dict[str, int]:
-    spent = {w.id: max(0, after.windows.get(w.id, 0) - before.windows.get(w.id, 0)) for w in windows}
-    in_windows = sum(spent.values())
-    of_study = max(in_windows, after.study_us - before.study_us)
-    busy = max(of_study, after.counters.busy_us - before.counters.busy_us)
-    weights = {**spent, "orchestration": of_study - in_windows, "other": busy - of_study}
-    return split_integer(energy, weights if busy else {"idle": 1})
 
 
 def _carried_over(last: Record, record: Record) -> Record:
@@ -181,48 +154,78 @@ class OpenLedger:
 
     def __init__(self) -> None:
         self.account = Account()
+        self.last: Record | None = None
         self._hardware: Hardware | None = None
-        self._uj_per_s = 0
-        self._last: Record | None = None
         self._open: dict[str, Window] = {}
+        self._power = _RecentPower()
 
     def add(self, record: Record) -> None:
         """Charge what lies between the last record and this one.
 
         Nothing lies between a ``stop`` and what follows it: other ledgers hold that time.
         """
-        last, hardware = self._last, self._hardware
+        last, hardware = self.last, self._hardware
         if last and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id:
             record = _carried_over(last, record)
         if last and hardware and last.kind != "stop":
             if record.kind == "start":
                 self._bridge(hardware, last, record)
             else:
-                used, covered_ns = self.account.node_uj, record.counters.t_ns - last.counters.t_ns
+                used_uj = self.account.node_uj
                 self.account.add(hardware, list(self._open.values()), last, record)
-                if covered_ns > 0:
-                    self._uj_per_s = (self.account.node_uj - used) * 1_000_000_000 // covered_ns
+                self._power.add(self.account.node_uj - used_uj, record.counters.t_ns - last.counters.t_ns)
         if record.kind in ("start", "stop"):
             self._open.clear()
-            self._hardware = record.hardware or hardware
         elif record.kind == "open" and record.window:
             self._open[record.window.id] = record.window
         elif record.kind == "close" and record.window:
             self._open.pop(record.window.id, None)
-        self._last = record
+        self._hardware = record.hardware or hardware
+        self.last = record
 
     def _bridge(self, hardware: Hardware, last: Record, start: Record) -> None:
-        """A meter was killed and another one started later.
+        """A meter was killed with all of its study, and another one started later.
 
         Work went on for up to one sampling period after the last record, so that is charged, at the last power;
         the rest is only told, since nobody is known to have worked. After another boot the counters tell nothing.
+        The gap ends where the command that started the meter began: from there on its session counts.
         """
-        same_boot = last.counters.boot_id == start.counters.boot_id
-        total = node_uj(hardware, last, start) if same_boot else self._uj_per_s
-        charged = min(total, self._uj_per_s)
-        self.account.buckets["orchestration"] += charged
-        self.account.node_uj += charged
+        end = start
+        if start.began and start.began.t_ns >= last.counters.t_ns:
+            end = _carried_over(last, replace(start, counters=start.began))
+        a_second_uj = self._power.uj_per_s()
+        if last.counters.boot_id == end.counters.boot_id:
+            total = node_uj(hardware, last, end)
+            for flag in {"gap", *found_odd(hardware, last, end)}:
+                self.account.flag(flag)
+        else:
+            total = a_second_uj
+            self.account.flag("rebooted")
+        charged = min(total, a_second_uj)
+        self.account.charge_lump("orchestration", charged)
         self.account.gap_uj += total - charged
+
+
+class _RecentPower:
+    """The power of the last second or more: intervals may be so short that their own says nothing."""
+
+    def __init__(self) -> None:
+        self._energy_uj = self._time_ns = 0
+        self._whole: int | None = None
+
+    def add(self, energy_uj: int, time_ns: int) -> None:
+        """Another interval."""
+        self._energy_uj += energy_uj
+        self._time_ns += time_ns
+        if self._time_ns >= 1_000_000_000:
+            self._whole = self._energy_uj * 1_000_000_000 // self._time_ns
+            self._energy_uj = self._time_ns = 0
+
+    def uj_per_s(self) -> int:
+        """Microjoules in a second."""
+        if self._whole is not None:
+            return self._whole
+        return self._energy_uj * 1_000_000_000 // self._time_ns if self._time_ns else 0
 
 
 def charge(records: Iterable[Record]) -> Account:

@@ -7,6 +7,7 @@ so that any report can be made again. Lines are forced to the disk one by one.
 Kinds of lines:
 
 ``start``   Counting begins (or goes on in this file); carries the hardware.
+``resume``  The meter had died and was started again while the study went on: nothing ended in between.
 ``sample``  About one a second.
 ``open``    A window opens: an attempt of a trial, or an evaluation, in one process.
 ``close``   A window closes.
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors import Counters, Hardware
 from kdtune.errors import ResultsError
 from kdtune.files import append_lines, read_lines
@@ -25,7 +27,7 @@ VERSION = 1
 
 WindowBucket = Literal["trials", "evaluation"]
 
-Kind = Literal["start", "sample", "open", "close", "stop"]
+Kind = Literal["start", "resume", "sample", "open", "close", "stop"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ class Record:
         windows: CPU time of each window since it opened, in microseconds; one that closes is named a last time.
         window: The window that opens or closes.
         reason: Why it closes.
-        hardware: With ``start``.
+        hardware: With ``start`` and ``resume``.
+        neighbours: What other studies' meters had on the node since the last record; empty where this was alone.
+        began: With a ``start`` in a file that has an earlier life: the counters when the present command began,
+            which is where a gap ends; what came after it is in the session's own ledger.
     """
 
     kind: Kind
@@ -72,6 +77,8 @@ class Record:
     window: Window | None = None
     reason: str | None = None
     hardware: Hardware | None = None
+    neighbours: tuple[Neighbours, ...] = ()
+    began: Counters | None = None
 
     def as_line(self) -> dict[str, Any]:
         """The JSON object that stands for it."""
@@ -86,6 +93,10 @@ class Record:
             line["reason"] = self.reason
         if self.hardware:
             line["hardware"] = self.hardware.as_record()
+        if self.neighbours:
+            line["neighbours"] = [asdict(state) for state in self.neighbours]
+        if self.began:
+            line["began"] = asdict(self.began)
         return line
 
     @classmethod
@@ -112,6 +123,8 @@ class Record:
             window=Window(**line["window"]) if "window" in line else None,
             reason=line.get("reason"),
             hardware=Hardware(**line["hardware"]) if "hardware" in line else None,
+            neighbours=tuple(Neighbours(**state) for state in line.get("neighbours", ())),
+            began=Counters(**line["began"]) if "began" in line else None,
         )
 
 

@@ -4,46 +4,82 @@ One meter a node. Trials register a window with it; a tracker inside each trial 
 once a trial and would never see a worker start.
 """
 
+import json
 import os
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from kdtune.energy.attribution import OpenLedger
-from kdtune.energy.ledger import Kind, Record, Window, write
+from kdtune.energy.attribution import Account, OpenLedger
+from kdtune.energy.ledger import Kind, Record, Window, read, write
+from kdtune.energy.neighbours import Neighbourhood, Neighbours
 from kdtune.energy.processes import CpuScope, Identity, Process, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
+from kdtune.energy.shares import held_milli
+from kdtune.files import replaced_atomically
 
 #: Seconds between samples; every opening and closing of a window takes one more.
 INTERVAL_S = 1.0
 
 
+Windows = dict[str, tuple[Window, CpuScope]]
+"""What is open, by id, each with the CPU time since it opened."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a meter has counted so far, in microjoules.
+
+    Attributes:
+        windows: Energy of each window in the present file.
+        charged_uj: What the study is charged in the present file.
+        spent: By bucket, in all files since the meter began.
+    """
+
+    windows: dict[str, int]
+    charged_uj: int
+    spent: dict[str, int]
+
+
 class Meter:
     """Counts one node's energy into one ledger file at a time. Safe to call from several threads."""
 
-    def __init__(self, sensors: NodeSensors, hardware: Hardware) -> None:
-        """Prepare; nothing is counted before :meth:`begin`.
+    def __init__(
+        self,
+        sensors: NodeSensors,
+        hardware: Hardware,
+        neighbourhood: Neighbourhood | None = None,
+        state: Path | None = None,
+    ) -> None:
+        """Prepare; nothing is counted before :meth:`begin` or :meth:`go_on`.
 
         Args:
             sensors: The node's sensors.
             hardware: What they mean.
+            neighbourhood: Tells of other studies' meters on the node, once it is joined; None counts as alone.
+            state: File in which the meter keeps what a successor needs if it is killed.
         """
         self.id = uuid.uuid4().hex[:12]
         self.hardware = hardware
         self._sensors = sensors
+        self._neighbourhood = neighbourhood or Neighbourhood(self.id)
+        self._state = state
         self._lock = threading.RLock()
         self._seq = 0
         self._path: Path | None = None
         self._ledger = OpenLedger()
+        self._ended = Account()
+        self._began: Counters | None = None
+        self._stopped: Record | None = None
         self._study = CpuScope([], {})
         self._windows: dict[str, tuple[Window, CpuScope]] = {}
 
     def begin(
         self, path: Path, roots: Sequence[Identity] = (), since: Counters | None = None, spent_us: int = 0
     ) -> None:
-        """Start counting into a file.
+        """Start counting into a file; a meter that counts already goes on as it is.
 
         Args:
             path: The ledger file.
@@ -53,13 +89,47 @@ class Meter:
             spent_us: CPU time of ``roots`` at ``since``, in microseconds, which is not the study's.
         """
         with self._lock:
+            if self._path or self._stopped:
+                return
+            everyone = [identity_of(os.getpid()), *roots]
             if since is None:
-                spent_us = cpu_us_of([identity_of(os.getpid()), *roots], snapshot())
-            record = self._make("start", since or self._sensors.read(), spent_us, hardware=self.hardware)
-            self._begin_file(path, record)
+                spent_us = cpu_us_of(everyone, snapshot())
+            now, _ = self._read_counters({})
+            self._began = without_polled(since, self._sensors) if since else now
+            self._begin_file(path, self._began, spent_us)
             processes = snapshot()
-            for root in [identity_of(os.getpid()), *roots]:
+            for root in everyone:
                 self._study.add_root(root, processes)
+
+    def go_on(self) -> bool:
+        """Go on where a meter that was killed left off, if there was one: the study did not stop meanwhile.
+
+        Returns:
+            Whether there was one.
+        """
+        with self._lock:
+            if self._state is None or not self._state.exists():
+                return False
+            state = json.loads(self._state.read_text())
+            path, last = Path(state["path"]), Record.from_line(state["record"])
+            # The last record may have been kept here and not in the ledger; twice there counts once.
+            write(path, last)
+            self._sensors.go_on_from(state["sensors"])
+            self._study = CpuScope.from_state(state["study"])
+            self._windows = {
+                one["window"]["id"]: (Window(**one["window"]), CpuScope.from_state(one["scope"]))
+                for one in state["windows"]
+            }
+            self._ended.buckets = dict(state["ended"])
+            self._began = Counters(**state["began"])
+            if last.kind == "stop":
+                self._stopped = last
+                return True
+            self._path = path
+            for record in read(path):
+                self._ledger.add(record)
+            self._commit(self._record("resume", hardware=self.hardware), self._windows)
+            return True
 
     def switch(self, path: Path | None) -> None:
         """Go on in another file: the same moment ends the one and starts the other, so nothing falls between.
@@ -70,18 +140,24 @@ class Meter:
         with self._lock:
             for window in list(self._windows):
                 self.close(window, "ledger closed")
-            counters, study_us, _ = self._counters(snapshot())
             if self._path:
-                self._append(self._make("stop", counters, study_us))
+                self._stopped = self._record("stop", leaving=path is None)
+                self._commit(self._stopped, {})
+                for bucket, energy in self._ledger.account.buckets.items():
+                    self._ended.buckets[bucket] += energy
             self._path = None
-            if path:
-                self._begin_file(path, self._make("start", counters, study_us, hardware=self.hardware))
+            self._ledger = OpenLedger()
+            if path and self._stopped:
+                self._begin_file(path, self._stopped.counters, self._stopped.study_us)
+            elif self._state:
+                self._state.unlink(missing_ok=True)
 
-    def _begin_file(self, path: Path, record: Record) -> None:
+    def _begin_file(self, path: Path, counters: Counters, study_us: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._ledger = OpenLedger()
-        self._append(record)
+        began = self._began if path.exists() else None
+        start = Record("start", self.id, self._next(), counters, study_us, hardware=self.hardware, began=began)
+        self._commit(start, {})
 
     def open(self, window: Window) -> None:
         """Open a window; its process becomes the study's. Opening it again changes nothing.
@@ -100,18 +176,17 @@ class Meter:
                     self.close(other, "its process was taken over")
             processes = snapshot()
             self._study.add_root(root, processes)
-            counters, study_us, windows = self._counters(processes)
-            self._windows[window.id] = (window, CpuScope([root], processes))
-            self._append(self._make("open", counters, study_us, {**windows, window.id: 0}, window))
+            after = {**self._windows, window.id: (window, CpuScope([root], processes))}
+            self._commit(self._record("open", after, window=window), after)
 
     def close(self, window_id: str, reason: str) -> None:
         """Close a window; one that is not open is left as it is, so that whoever notices first may close it."""
         with self._lock:
-            if window_id not in self._windows:
+            if window_id not in self._windows or self._path is None:
                 return
-            counters, study_us, windows = self._counters(snapshot())
-            window, _ = self._windows.pop(window_id)
-            self._append(self._make("close", counters, study_us, windows, window, reason))
+            after = {name: one for name, one in self._windows.items() if name != window_id}
+            window = self._windows[window_id][0]
+            self._commit(self._record("close", after, window=window, reason=reason), after)
 
     def sample(self) -> None:
         """Take one sample, and close the windows of processes that have died."""
@@ -119,17 +194,17 @@ class Meter:
             if self._path is None:
                 return
             processes = snapshot()
-            counters, study_us, windows = self._counters(processes)
-            self._append(self._make("sample", counters, study_us, windows))
+            self._commit(self._record("sample", processes=processes), self._windows)
             for window, scope in list(self._windows.values()):
                 if not scope.alive(processes):
                     self.close(window.id, "its process died")
 
-    def reading(self) -> tuple[dict[str, int], int]:
-        """Energy of each window and what the study is charged in this file, in microjoules, as of the last sample."""
+    def reading(self) -> Reading:
+        """What has been used, as of the last sample."""
         with self._lock:
             account = self._ledger.account
-            return dict(account.windows), account.charged_uj()
+            spent = {bucket: uj + account.buckets[bucket] for bucket, uj in self._ended.buckets.items()}
+            return Reading(dict(account.windows), account.charged_uj(), spent)
 
     def window_uj(self, window_id: str) -> int:
         """Energy of one window so far in microjoules, a sample being taken first."""
@@ -137,32 +212,87 @@ class Meter:
             self.sample()
             return self._ledger.account.windows.get(window_id, 0)
 
-    def _counters(self, processes: dict[int, Process]) -> tuple[Counters, int, dict[str, int]]:
-        windows = {window_id: scope.update(processes) for window_id, (_, scope) in self._windows.items()}
-        study_us = self._study.update(processes)
-        return self._sensors.read(), study_us, windows
+    def _read_counters(
+        self, windows: Windows | None = None, *, leaving: bool = False
+    ) -> tuple[Counters, tuple[Neighbours, ...]]:
+        """The counters, and what other studies had since the last record.
 
-    def _make(
+        Args:
+            windows: What is open from now on, if that changes.
+            leaving: This is the last time.
+        """
+        last = self._ledger.last
+        with self._neighbourhood.settled(last.counters.t_ns if last else 0) as told:
+            counters = self._sensors.read()
+            if leaving:
+                self._neighbourhood.leave(counters.t_ns)
+            elif windows is not None:
+                held = [window for window, _ in windows.values()]
+                self._neighbourhood.hold(counters.t_ns, *held_milli(held))
+        return counters, tuple(told)
+
+    def _record(
         self,
         kind: Kind,
-        counters: Counters,
-        study_us: int,
-        windows: dict[str, int] | None = None,
+        after: Windows | None = None,
+        *,
+        processes: dict[int, Process] | None = None,
+        leaving: bool = False,
         window: Window | None = None,
         reason: str | None = None,
         hardware: Hardware | None = None,
     ) -> Record:
-        record = Record(kind, self.id, self._seq, counters, study_us, windows or {}, window, reason, hardware)
-        self._seq += 1
-        return record
+        """Read everything, now.
 
-    def _append(self, record: Record) -> None:
+        Args:
+            kind: Of the record.
+            after: The windows that are open from then on, if that changes.
+            processes: A snapshot taken just now, if there is one.
+            leaving: The meter ends.
+            window: The window that opens or closes.
+            reason: Why it closes.
+            hardware: With the first record of a meter.
+        """
+        processes = snapshot() if processes is None else processes
+        spent = {name: scope.update(processes) for name, (_, scope) in self._windows.items()}
+        if kind == "open" and window:
+            spent[window.id] = 0
+        study_us = self._study.update(processes)
+        counters, neighbours = self._read_counters(after, leaving=leaving)
+        return Record(kind, self.id, self._next(), counters, study_us, spent, window, reason, hardware, neighbours)
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq - 1
+
+    def _commit(self, record: Record, windows: Windows) -> None:
+        """Write a record; only once it is in the file does anything here change."""
         assert self._path is not None
+        self._keep_state(record, windows)
         write(self._path, record)
         self._ledger.add(record)
+        self._windows = windows
+
+    def _keep_state(self, record: Record, windows: Windows) -> None:
+        """Before the record, so that a meter killed between the two loses nothing; see :meth:`go_on`."""
+        if self._state is None or self._began is None:
+            return
+        state = {
+            "path": str(self._path),
+            "record": record.as_line(),
+            "study": self._study.as_state(),
+            "windows": [{"window": asdict(window), "scope": scope.as_state()} for window, scope in windows.values()],
+            "sensors": self._sensors.as_state(),
+            "ended": self._ended.buckets,
+            "began": asdict(self._began),
+        }
+        with replaced_atomically(self._state, sync=False) as file:  # it has to survive the process, not the machine
+            file.write(json.dumps(state, separators=(",", ":")).encode())
 
 
-def append_stop(path: Path, sensors: NodeSensors, study_us_since_last: int, last: Record) -> None:
+def append_stop(
+    path: Path, sensors: NodeSensors, study_us_since_last: int, last: Record, neighbourhood: Neighbourhood
+) -> None:
     """End a ledger after its meter has gone (Ray is shut down): the counters are absolute, so nothing is lost.
 
     Args:
@@ -170,9 +300,15 @@ def append_stop(path: Path, sensors: NodeSensors, study_us_since_last: int, last
         sensors: Of the same node.
         study_us_since_last: CPU time of the study's processes since ``last``, in microseconds.
         last: The ledger's last record.
+        neighbourhood: The meter's, as this process joined it.
     """
-    counters = sensors.read()
-    if sensors.polled:  # a polled counter is its reader's own: the meter's ended with the meter
-        kept = {uuid: mj for uuid, mj in counters.gpu_mj.items() if uuid not in sensors.polled}
-        counters = replace(counters, gpu_mj=kept)
-    write(path, Record("stop", uuid.uuid4().hex[:12], 0, counters, last.study_us + study_us_since_last))
+    with neighbourhood.settled(last.counters.t_ns) as told:
+        counters = sensors.read()
+        neighbourhood.leave(counters.t_ns)
+    counters, study_us = without_polled(counters, sensors), last.study_us + study_us_since_last
+    write(path, Record("stop", uuid.uuid4().hex[:12], 0, counters, study_us, neighbours=tuple(told)))
+
+
+def without_polled(counters: Counters, sensors: NodeSensors) -> Counters:
+    """Leave out what is polled: such a counter is of its reader's own making and means nothing to another one."""
+    return replace(counters, gpu_mj={u: mj for u, mj in counters.gpu_mj.items() if u not in sensors.polled})

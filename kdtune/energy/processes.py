@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _US_PER_TICK = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
@@ -107,6 +108,20 @@ class CpuScope:
     def total_us(self) -> int:
         """The counter at the last snapshot, in microseconds."""
         return self._kept_us + self._sum()
+
+    def as_state(self) -> dict[str, Any]:
+        """Everything that a later process needs to go on counting; JSON."""
+        living = [[p.pid, p.parent, p.started, p.own_us, p.children_us, p.alive] for p in self._living.values()]
+        return {"roots": sorted(self.roots), "living": living, "kept_us": self._kept_us}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "CpuScope":
+        """Go on from what :meth:`as_state` gave: what was spent in between is in the processes' own figures."""
+        scope = cls([], {})
+        scope.roots = {(pid, started) for pid, started in state["roots"]}
+        scope._living = {process.identity: process for process in (Process(*one) for one in state["living"])}
+        scope._kept_us = state["kept_us"]
+        return scope
 
     def add_root(self, root: Identity, processes: dict[int, Process]) -> None:
         """Take in another process, from birth: its time so far joins the counter."""

@@ -116,6 +116,14 @@ class NodeSensors:
         self._last_gpu_mj[uuid] = last
         return int(last)
 
+    def as_state(self) -> dict[str, Any]:
+        """What a later process needs to go on with the counters of its own making (polled GPUs); JSON."""
+        return {"gpu_mj": self._last_gpu_mj, "polled_at_ns": self._polled_at_ns}
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`as_state` of an earlier process of this node gave."""
+        self._last_gpu_mj, self._polled_at_ns = dict(state["gpu_mj"]), dict(state["polled_at_ns"])
+
     def hardware(self) -> Hardware:
         """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
         from codecarbon.core.cpu import TDP
@@ -159,8 +167,11 @@ def _rapl_files() -> dict[str, tuple[Path, Path]]:
     if not is_rapl_available():
         return {}
     zones = {}
-    rapl = IntelRAPL()
-    rapl.start()  # finds counters that mirror one another
+    try:
+        rapl = IntelRAPL()
+        rapl.start()  # finds counters that mirror one another
+    except OSError:  # zones outside the kernel's default folder, or gone since the check
+        return {}
     for file in rapl._rapl_files:
         if file.path in rapl._mirrored_candidates:
             continue  # another view of a counter that is counted already

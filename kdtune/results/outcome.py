@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.distill.recipe import student_recipe
-from kdtune.energy.attribution import Account, charge_all, split_integer
+from kdtune.energy.attribution import Account, charge_all
 from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import QUALITIES, Hardware
+from kdtune.energy.shares import split_integer
 from kdtune.errors import ResultsError
 from kdtune.files import write_json
 from kdtune.results.folder import StrategyFolder, StudyFolder

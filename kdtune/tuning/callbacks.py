@@ -53,7 +53,7 @@ class Reports(tune.Callback):
         now_s = time.monotonic()
         if now_s - self._read_at_s >= 1.0:
             self._read_at_s = now_s
-            self._run.watcher.energy(*self._run.session.reading())
+            self._run.energy_read(self._run.session.reading())
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_run": None, "_plan": None, "_read_at_s": 0.0}

@@ -12,7 +12,7 @@ from kdtune.energy.attribution import Account, charge_all
 from kdtune.energy.ledger import Window, read_folder
 from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors
-from kdtune.tuning.meter_actor import start_meter
+from kdtune.tuning.meter_actor import neighbourhood_of, start_meter
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
@@ -47,7 +47,12 @@ class EnergyLedger(tune.Callback):
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
         self._me = identity_of(os.getpid())
-        self._since, self._spent_us = NodeSensors().read(), cpu_us_of([self._me], snapshot())
+        neighbourhood = neighbourhood_of(self._session)
+        neighbourhood.join()
+        with neighbourhood.settled(0):
+            self._since = NodeSensors().read()
+            neighbourhood.hold(self._since.t_ns, 0, {})
+        self._spent_us = cpu_us_of([self._me], snapshot())
         for node in ray.nodes():
             if node["Alive"]:
                 self._meters[node["NodeID"]] = start_meter(self._session, node["NodeID"])

@@ -1,6 +1,7 @@
 """The node's meter as a Ray actor, pinned to its node, and how trials on that node reach it."""
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import ray
 
 from kdtune.energy.ledger import Window
-from kdtune.energy.meter import INTERVAL_S, Meter
+from kdtune.energy.meter import INTERVAL_S, Meter, Reading
+from kdtune.energy.neighbours import Neighbourhood, shared_folder
 from kdtune.energy.processes import Identity
 from kdtune.energy.sensors import Counters, NodeSensors
 
@@ -17,12 +19,24 @@ from kdtune.energy.sensors import Counters, NodeSensors
 NAMESPACE = "kdtune"
 
 
-class NodeMeter:
-    """Runs a :class:`~kdtune.energy.meter.Meter` with a clock of its own, whatever the driver is doing."""
+#: A meter that dies is started again so often; a machine on which it dies more often has another fault.
+MAX_RESTARTS = 100
 
-    def __init__(self) -> None:
+
+class NodeMeter:
+    """Runs a :class:`~kdtune.energy.meter.Meter` with a clock of its own, whatever the driver is doing.
+
+    If its process is killed, Ray starts it again and repeats the calls under way; it goes on where it left off.
+    """
+
+    def __init__(self, session_id: str) -> None:
         sensors = NodeSensors()
-        self._meter = Meter(sensors, sensors.hardware())
+        hardware = sensors.hardware()
+        neighbourhood = neighbourhood_of(session_id)
+        neighbourhood.join()
+        state = shared_folder() / f"{session_id}-{hardware.node}.state"
+        self._meter = Meter(sensors, hardware, neighbourhood, state)
+        self._meter.go_on()
         self._stop = threading.Event()
         threading.Thread(target=self._tick, daemon=True, name="kdtune-meter").start()
 
@@ -50,14 +64,14 @@ class NodeMeter:
     def close(self, window_id: str, reason: str) -> int:
         """Close a window and return its energy in microjoules."""
         self._meter.close(window_id, reason)
-        return self._meter.reading()[0].get(window_id, 0)
+        return self._meter.reading().windows.get(window_id, 0)
 
     def window_uj(self, window_id: str) -> int:
         """Energy of a window so far, in microjoules."""
         return self._meter.window_uj(window_id)
 
-    def reading(self) -> tuple[dict[str, int], int]:
-        """Energy of each window and of the study in this file so far, in microjoules."""
+    def reading(self) -> Reading:
+        """Energy so far, as of the last sample."""
         return self._meter.reading()
 
     def sample(self) -> None:
@@ -66,6 +80,11 @@ class NodeMeter:
 
     def _file(self, folder: str) -> Path:
         return Path(folder) / f"{self._meter.hardware.node}.jsonl"
+
+
+def neighbourhood_of(session_id: str) -> Neighbourhood:
+    """The place among the meters of this node of a session's; its driver and its meter share it."""
+    return Neighbourhood(f"{session_id}-{os.uname().nodename}")
 
 
 def actor_name(session_id: str, node_id: str) -> str:
@@ -84,9 +103,11 @@ def start_meter(session_id: str, node_id: str) -> Any:
             name=actor_name(session_id, node_id),
             namespace=NAMESPACE,
             get_if_exists=True,
+            max_restarts=MAX_RESTARTS,
+            max_task_retries=-1,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         )
-        .remote()
+        .remote(session_id)
     )
 
 

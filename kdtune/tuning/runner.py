@@ -7,6 +7,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from kdtune.energy.meter import Reading
 from kdtune.errors import KdtuneError, StudyInterrupted
 from kdtune.files import replaced_atomically
 from kdtune.results.epochs import append_epochs
@@ -147,6 +148,10 @@ class StrategyRun:
     def trial_of(self, tune_trial: Any) -> Trial:
         """Our trial behind one of Tune's."""
         return self.log.trials[tune_trial.config["run"]["trial_id"]]
+
+    def energy_read(self, reading: Reading) -> None:
+        """The meters were read."""
+        self.watcher.energy(reading.windows, reading.charged_uj)
 
     def started(self, trial: Trial) -> None:
         """A worker took a trial on."""

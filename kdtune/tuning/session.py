@@ -12,12 +12,12 @@ from typing import Any
 import ray
 
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.meter import append_stop
+from kdtune.energy.meter import Reading, append_stop
 from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
-from kdtune.tuning.meter_actor import start_meter
+from kdtune.tuning.meter_actor import neighbourhood_of, start_meter
 from kdtune.tuning.resources import Resources
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
@@ -49,6 +49,7 @@ class Session:
         self._meters: list[Any] = []
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
+        self._neighbourhood = neighbourhood_of(self.id)
 
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
@@ -58,7 +59,10 @@ class Session:
             RayError: Ray does not start or the address does not answer.
         """
         self._sensors = NodeSensors()
-        since = self._sensors.read()
+        self._neighbourhood.join()
+        with self._neighbourhood.settled(0):
+            since = self._sensors.read()
+            self._neighbourhood.hold(since.t_ns, 0, {})
         me = identity_of(os.getpid())
         spent_us = cpu_us_of([me], snapshot())
         self._owns_ray = not ray.is_initialized()
@@ -110,14 +114,13 @@ class Session:
         finally:
             self.switch()
 
-    def reading(self) -> tuple[dict[str, int], int]:
-        """Energy in the present ledger so far, in microjoules: of each window, and what is charged in all."""
-        windows: dict[str, int] = {}
-        charged = 0
-        for by_window, total in ray.get([meter.reading.remote() for meter in self._meters]):
-            windows |= by_window
-            charged += total
-        return windows, charged
+    def reading(self) -> Reading:
+        """Energy so far, of all nodes together."""
+        total = Reading({}, 0, {})
+        for one in ray.get([meter.reading.remote() for meter in self._meters]):
+            spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}
+            total = Reading(total.windows | one.windows, total.charged_uj + one.charged_uj, spent)
+        return total
 
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
@@ -145,4 +148,4 @@ class Session:
             # On this node the counters are still at hand; what other nodes did after the last sample is theirs.
             path = self.folder / f"{os.uname().nodename}.jsonl"
             if records := read_folder(self.folder).get(path.stem):
-                append_stop(path, self._sensors, mine.update(snapshot()), records[-1])
+                append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._neighbourhood)

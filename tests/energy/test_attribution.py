@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge, charge_all, split_integer
+from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge, charge_all
 from kdtune.energy.ledger import Record
 from kdtune.energy.sensors import Hardware
+from kdtune.energy.shares import split_integer
 
 from .simulated import J, Node, trial, two_cores
 
@@ -129,6 +130,7 @@ def assert_the_law_holds(account: Account) -> None:
     figures += [account.node_uj, account.gap_uj, account.duration_ns, account.gpu_ns]
     assert all(type(figure) is int and figure >= 0 for figure in figures)
     assert sum(account.buckets.values()) == account.node_uj
+    assert {bucket: sum(sources.values()) for bucket, sources in account.sources.items()} == account.buckets
     assert sum(account.windows.values()) == account.buckets["trials"] + account.buckets["evaluation"]
 
 

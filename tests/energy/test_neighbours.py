@@ -1,0 +1,132 @@
+import json
+import sys
+import time
+
+import pytest
+
+from kdtune.energy.neighbours import Neighbourhood, Neighbours
+
+from .burners import python
+
+JOINS_AND_WAITS = """
+import sys, time
+sys.path[:] = sys.argv[2:]
+from pathlib import Path
+from kdtune.energy.neighbours import Neighbourhood
+one = Neighbourhood("other", Path(sys.argv[1]))
+one.join()
+with one.settled(0):
+    one.hold(7, 1000, {"GPU-a": 500})
+print("here", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "shared"
+
+
+def joined(name, folder, t_ns=1) -> Neighbourhood:
+    one = Neighbourhood(name, folder)
+    one.join()
+    with one.settled(0):
+        one.hold(t_ns, 0, {})
+    return one
+
+
+def seen_by(one, since_ns=0) -> list[Neighbours]:
+    with one.settled(since_ns) as told:
+        return told
+
+
+def test_nobody_else_is_nothing(folder):
+    assert seen_by(joined("one", folder)) == []
+
+
+def test_who_has_not_joined_counts_as_alone(folder):
+    joined("two", folder)
+    assert seen_by(Neighbourhood("one", folder)) == []
+
+
+def test_a_folder_that_cannot_be_used_counts_as_alone(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    one = Neighbourhood("one", tmp_path / "file" / "below")
+    one.join()
+    assert seen_by(one) == []
+
+
+def test_what_another_holds_is_seen_with_its_moment(folder):
+    one, two = joined("one", folder, 10), joined("two", folder, 20)
+    with two.settled(0):
+        two.hold(30, 1500, {"GPU-a": 1000})
+    with two.settled(0):
+        two.leave(40)
+    assert seen_by(one) == [
+        Neighbours(0, 0),
+        Neighbours(20, 1),
+        Neighbours(30, 1, 0, 1500, {"GPU-a": 1000}),
+        Neighbours(40, 0),
+    ]
+
+
+def test_only_what_was_since_a_moment_is_told(folder):
+    one, two = joined("one", folder, 10), joined("two", folder, 20)
+    assert seen_by(one, 15) == [Neighbours(0, 0), Neighbours(20, 1)]
+    with two.settled(0):
+        two.hold(30, 1000, {})
+    assert seen_by(one, 25) == [Neighbours(20, 1), Neighbours(30, 1, 0, 1000)]
+    assert seen_by(one, 35) == [Neighbours(30, 1, 0, 1000)]
+    with two.settled(0):
+        two.leave(40)
+    assert seen_by(one, 39) == [Neighbours(30, 1, 0, 1000), Neighbours(40, 0)]
+    assert seen_by(one, 41) == []
+
+
+def test_several_others_add_up_and_have_an_order(folder):
+    all_of_them = [joined(name, folder, t) for t, name in enumerate("bac", 1)]
+    for one in all_of_them:
+        with one.settled(0):
+            one.hold(10, 500, {"GPU-a": 100})
+    last = [seen_by(one)[-1] for one in all_of_them]
+    assert [state.before for state in last] == [1, 0, 2]
+    assert {(state.others, state.cpus_milli, state.gpus_milli["GPU-a"]) for state in last} == {(2, 1000, 200)}
+
+
+def test_a_meter_that_is_killed_is_noticed(folder):
+    one = joined("one", folder)
+    with python(JOINS_AND_WAITS, str(folder), *sys.path) as process:
+        assert process.stdout.readline() == "here\n"
+        assert seen_by(one)[-1] == Neighbours(7, 1, 0, 1000, {"GPU-a": 500})
+        before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        process.kill()
+        process.wait()
+        gone = seen_by(one, before_ns)[-1]
+    assert gone.others == 0
+    assert gone.t_ns >= before_ns
+
+
+def test_a_meter_is_there_while_any_process_of_its_name_is(folder):
+    one, driver = joined("one", folder), joined("two", folder)
+    meter = Neighbourhood("two", folder)
+    meter.join()
+    assert seen_by(one)[-1].others == 1
+    del driver
+    assert seen_by(one)[-1].others == 1
+
+
+def test_lines_of_nonsense_say_nothing(folder):
+    one, _ = joined("one", folder), joined("two", folder)
+    lines = ["", "no json", "[]", "{}", json.dumps({"t_ns": "x", "meter": "three", "held": {}}), "\u0000"]
+    with (folder / "meters.jsonl").open("a") as file:
+        file.write("\n".join(lines) + "\n")
+    assert seen_by(one)[-1].others == 1
+
+
+def test_the_first_to_come_begins_the_file_anew(folder):
+    one = joined("one", folder)
+    with one.settled(0):
+        one.leave(5)
+    size = (folder / "meters.jsonl").stat().st_size
+    joined("two", folder)
+    assert (folder / "meters.jsonl").stat().st_size < size
