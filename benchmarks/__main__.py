@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import meter, study_time
+from benchmarks import kills, meter, study_time
 
-ALL = {"meter": meter.run, "study_time": study_time.run}
+ALL = {"kills": kills.run, "meter": meter.run, "study_time": study_time.run}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
+from kdtune.tuning.budget import Budget
 from kdtune.tuning.plan import make_strategies
 from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
@@ -34,6 +35,8 @@ def run_study(
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
     address: str | None = None,
+    max_kwh: float | None = None,
+    max_co2_g: float | None = None,
     carbon: Carbon | None = None,
     watcher: Watcher | None = None,
 ) -> StudyResult:
@@ -54,6 +57,8 @@ def run_study(
         gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         address: Of a running Ray cluster.
+        max_kwh: Stop cleanly when the command is charged so much, teacher and PUE included.
+        max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
 
@@ -69,11 +74,12 @@ def run_study(
     """
     asked = [strategy] if isinstance(strategy, str) else list(strategy)
     unknown = _unknown_strategies(asked)
+    budget = Budget(max_kwh, max_co2_g)
     try:
         spec = load_study(study, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed)
     except SpecError as error:  # all faults at once, whichever flag brought them
-        raise SpecError([*error.faults, *unknown]) from None
-    if unknown:
+        raise SpecError([*error.faults, *unknown, *budget.faults()]) from None
+    if unknown := [*unknown, *budget.faults()]:
         raise SpecError(unknown)
     # Each once; "all" stands for those that the study lists.
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
@@ -83,7 +89,14 @@ def run_study(
     with folder.locked():
         folder.check_free(spec, names, fresh=fresh)
         run = StudyRun(
-            spec, made, folder, carbon or resolve(), watcher or Watcher(), max_concurrent=max_concurrent, fresh=fresh
+            spec,
+            made,
+            folder,
+            carbon or resolve(),
+            watcher or Watcher(),
+            max_concurrent=max_concurrent,
+            fresh=fresh,
+            budget=budget,
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
@@ -93,6 +106,8 @@ def resume_study(
     *,
     address: str | None = None,
     max_concurrent: int | None = None,
+    max_kwh: float | None = None,
+    max_co2_g: float | None = None,
     watcher: Watcher | None = None,
 ) -> StudyResult:
     """Go on with a study that was interrupted: finished trials are not run again.
@@ -101,6 +116,9 @@ def resume_study(
         path: The study's results folder, or one strategy's inside it.
         address: Of a running Ray cluster.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
+        max_kwh: Stop cleanly when the study has been charged so much in all its commands; without either
+            limit those hold that the study has.
+        max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         watcher: Is told what happens.
 
     Returns:
@@ -109,8 +127,12 @@ def resume_study(
     Raises:
         ResultsError: There is no such folder, or it is damaged.
         BusyError: Another process is at work in it.
+        BudgetReached: The study has used what it may use.
         RayError: Ray does not start.
     """
+    limits = Budget(max_kwh, max_co2_g)
+    if limits.faults():
+        raise SpecError(limits.faults())
     given = Path(path).expanduser().resolve()
     only = None
     if not (given / "run.toml").is_file() and (given / "study.toml").is_file():
@@ -125,6 +147,8 @@ def resume_study(
             there = [found.path.name for found in folder.strategies()]
             names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
             run_options, carbon = asked["options"], Carbon(**asked["carbon"])
+            if limits == Budget():
+                limits = Budget(**asked.get("budget", {}))
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
         run = StudyRun(
@@ -136,6 +160,8 @@ def resume_study(
             watcher or Watcher(),
             max_concurrent=max_concurrent,
             fresh=False,
+            budget=limits,
+            resumed=True,
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 

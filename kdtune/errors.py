@@ -64,5 +64,11 @@ class StudyInterrupted(KdtuneError):
     exit_code = 130
 
 
+class BudgetReached(KdtuneError):
+    """The study used what it was allowed to use; what was finished and spent is kept."""
+
+    exit_code = 4
+
+
 class DivergedError(KdtuneError):
     """A training's loss stopped being a finite number."""

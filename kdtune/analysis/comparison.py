@@ -11,7 +11,8 @@ from kdtune.analysis.collection import find_results
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError, UsageError
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.outcome import SCHEMA_VERSION, build_result, read_document, read_shared
+from kdtune.results.outcome import SCHEMA_VERSION, build_result
+from kdtune.results.shared import read_document, read_shared
 
 #: What has to agree, in the words of a message, and where it stands: keys of the study, or of ``resolved``.
 _MUST_AGREE: dict[str, tuple[str, ...]] = {

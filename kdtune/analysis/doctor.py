@@ -4,34 +4,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
+from kdtune.analysis.finding import Finding
+from kdtune.analysis.sensors_check import examine_sensors
 from kdtune.paths import cache_dir
-
-Verdict = Literal["ok", "warning", "fault"]
 
 #: Less free space than this is worth a warning, in GiB.
 LITTLE_DISK_GIB = 5
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What.
-        verdict: ``ok``, ``warning`` (it works, less well) or ``fault`` (it will not work).
-        found: What was seen.
-        remedy: What to do about it; empty where nothing is to be done.
-    """
-
-    name: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
 
 
 def _python() -> Finding:
@@ -70,26 +51,6 @@ def _ray() -> Finding:
     return Finding("Ray Tune", "ok", f"{found}, {os.cpu_count()} cores here")
 
 
-def _energy() -> Finding:
-    try:
-        from kdtune.energy.sensors import NodeSensors
-
-        hardware = NodeSensors().hardware()
-    except Exception as error:  # whatever a driver or a broken sysfs raises, studies would meet it as well
-        return Finding("energy", "fault", f"the sensors cannot be read: {error!r}", "reinstall codecarbon")
-    if hardware.cpu_quality == "counter":
-        cpu, remedy = "CPU by RAPL counter", ""
-    else:
-        cpu = f"CPU modelled from {hardware.tdp_uw / 1e6:g} W design power"
-        remedy = (
-            "where the machine has RAPL, let your user read it: "
-            "sudo chmod -R a+r /sys/class/powercap/intel-rapl; virtual machines have none"
-        )
-    gpus = [f"{name} ({hardware.gpu_quality[uuid]})" for uuid, name in hardware.gpus.items()]
-    found = ", ".join([cpu, *gpus, f"memory modelled at {hardware.ram_uw / 1e6:g} W"])
-    return Finding("energy", "ok" if hardware.quality == "counter" else "warning", found, remedy)
-
-
 def _data() -> Finding:
     folder = os.environ.get("KDTUNE_DATA_DIR")
     if folder and not Path(folder).is_dir():
@@ -112,9 +73,9 @@ def _disk() -> Finding:
     return Finding("disk", "ok", found)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (_python, _torch, _cuda, _ray, _energy, _data, _disk)
+CHECKS: tuple[Callable[[], Finding], ...] = (_python, _torch, _cuda, _ray, _data, _disk)
 
 
 def examine() -> list[Finding]:
-    """Look at everything; one finding each."""
-    return [check() for check in CHECKS]
+    """Look at everything."""
+    return [*(check() for check in CHECKS), *examine_sensors()]

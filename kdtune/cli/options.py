@@ -10,5 +10,9 @@ Intensity = Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, inste
 Pue = Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")]
 Preset = Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")]
 Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")]
+MaxKwh = Annotated[
+    float | None, typer.Option(help="Stop when so many kWh are charged, teacher, start-up and PUE included.")
+]
+MaxCo2 = Annotated[float | None, typer.Option("--max-co2", help="Stop when so many grams of CO2 are charged.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

@@ -39,12 +39,15 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
         console.print(f"Failed: {error}", style="red", soft_wrap=True, markup=False)
     if result.interrupted:
         console.print("Interrupted.")
+    if result.over_budget:
+        console.print(f"Stopped: {result.over_budget}.", soft_wrap=True, markup=False)
     if not result.exit_code:
         console.print(f"Next: kdtune compare {result.folder} --markdown", soft_wrap=True, markup=False)
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial; see why above.")
     elif (result.folder / "run.toml").exists():
-        console.print(f"Not finished. Go on with: kdtune resume {result.folder}", soft_wrap=True, markup=False)
+        limit = f" {result.over_budget.split()[0]} MORE" if result.over_budget else ""
+        console.print(f"Not finished. Go on with: kdtune resume {result.folder}{limit}", soft_wrap=True, markup=False)
     if as_json:
         print_json(result.as_json())
     raise typer.Exit(result.exit_code)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, Json, Quiet
+from kdtune.cli.options import Address, Json, MaxCo2, MaxKwh, Quiet
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Go on with a study that was stopped: finished trials are not run again."
@@ -13,12 +13,15 @@ HELP = "Go on with a study that was stopped: finished trials are not run again."
 EXAMPLES = """Examples:
 \n\n    kdtune resume results/digits-hkd
 \n\n    kdtune resume results/digits-hkd/grid
+\n\n    kdtune resume results/digits-hkd --max-kwh 0.002
 """
 
 
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's folder, or one strategy's in it.")],
     address: Address = None,
+    max_kwh: MaxKwh = None,
+    max_co2: MaxCo2 = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -27,5 +30,7 @@ def resume(
     from kdtune.report.live import display
 
     console = make_console(to_stderr=json)
-    result = resume_study(folder, address=address, watcher=display(console, quiet=quiet))
+    result = resume_study(
+        folder, address=address, max_kwh=max_kwh, max_co2_g=max_co2, watcher=display(console, quiet=quiet)
+    )
     show_outcome(result, console, as_json=json)

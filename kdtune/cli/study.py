@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, Country, Intensity, Json, Preset, Pue, Quiet, Region
+from kdtune.cli.options import Address, Country, Intensity, Json, MaxCo2, MaxKwh, Preset, Pue, Quiet, Region
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Run strategies of a study, a name from 'studies/' or a TOML file, and print what each found and cost."
@@ -15,6 +15,7 @@ EXAMPLES = """Examples:
 \n\n    kdtune study digits-hkd --strategy grid --strategy stochastic --repeats 5
 \n\n    kdtune study mine.toml --set training.batch_size=64 --out /data/results
 \n\n    kdtune study digits-hkd --strategy stochastic --country DEU --pue 1.3 --json
+\n\n    kdtune study digits-hkd --max-co2 0.5
 """
 
 _COST = "Cost"
@@ -39,6 +40,8 @@ def study(
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the study; may be repeated.")
     ] = [],  # noqa: B006
+    max_kwh: MaxKwh = None,
+    max_co2: MaxCo2 = None,
     country: Country = None,
     region: Region = None,
     intensity: Intensity = None,
@@ -66,6 +69,8 @@ def study(
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         address=address,
+        max_kwh=max_kwh,
+        max_co2_g=max_co2,
         carbon=carbon,
         watcher=display(console, quiet=quiet),
     )

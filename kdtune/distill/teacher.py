@@ -6,6 +6,7 @@ A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is 
 
 import fcntl
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from kdtune.data.batches import Splits
+from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import classification_metrics, evaluate
 from kdtune.distill.recipe import teacher_key, teacher_recipe
@@ -72,11 +74,16 @@ def train_teacher(
     """Train the study's teacher on the labels and put it into its folder.
 
     It sees only the training part. Its last epoch counts, and its accuracy on the test images is measured once.
+    A training that was stopped goes on from its last checkpoint.
     """
     distiller = Distiller(teacher_recipe(study), study.teacher_seed, splits, num_classes, device)
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    if state := checkpoints.load_latest(device):
+        distiller.load_state_dict(state)
     while not distiller.done:
-        metrics = distiller.train_epoch()
-        on_epoch(metrics)
+        on_epoch(distiller.train_epoch())
+        checkpoints.save(distiller.state_dict())
+    metrics = distiller.last_metrics()
     tested = evaluate(distiller.model, splits.test)
     test = classification_metrics(tested.predictions, splits.test.labels.cpu(), num_classes)
     with replaced_atomically(folder / "teacher.pt") as file:
@@ -90,3 +97,4 @@ def train_teacher(
         "test": {**test, "accuracy": tested.accuracy},
     }
     write_json(folder / "record.json", record)
+    shutil.rmtree(checkpoints.folder, ignore_errors=True)

@@ -85,17 +85,20 @@ def resolve(
         faults.append(Fault("--intensity", "", f"has to lie in [0, 5000] g/kWh, got {intensity}"))
     if region is not None and country is None:
         faults.append(Fault("--region", "", "needs --country too"))
+    mix = _mix(country, faults) if country is not None else None
     if faults:
         raise SpecError(faults)
     base = PAPER if preset else None
     chosen_pue = pue if pue is not None else (base.pue if base else 1.0)
+    # A preset whose intensity or PUE was replaced is that preset no more.
+    label = None if (pue, intensity, country) != (None, None, None) else preset
     if intensity is not None:
-        return Carbon(chosen_pue, intensity, "given by --intensity", preset)
-    if country is not None:
-        grams, source = _national(country, region)
-        return Carbon(chosen_pue, grams, source, preset)
+        return Carbon(chosen_pue, intensity, "given by --intensity", label)
+    if mix is not None:
+        grams, source = _national(*mix, region)
+        return Carbon(chosen_pue, grams, source, label)
     if base:
-        return Carbon(chosen_pue, base.intensity_g_per_kwh, base.source, preset)
+        return Carbon(chosen_pue, base.intensity_g_per_kwh, base.source, label)
     return Carbon(chosen_pue, _world_average(), "world average (codecarbon's data)", None)
 
 
@@ -105,19 +108,26 @@ def _world_average() -> float:
     return float(DataSource().get_carbon_intensity_per_source_data()["world_average"])
 
 
-def _national(country: str, region: str | None) -> tuple[float, str]:
+def _mix(country: str, faults: list[Fault]) -> tuple[str, str] | None:
+    """A country's code and name; a fault where codecarbon has no data for it."""
+    from codecarbon.input import DataSource
+
+    code = country.upper()
+    mixes = DataSource().get_global_energy_mix_data()
+    if code not in mixes:
+        problem = f"no data for {country!r}; give a three-letter ISO code such as DEU"
+        faults.append(Fault("--country", "", problem))
+        return None
+    return code, str(mixes[code].get("country_name", code))
+
+
+def _national(code: str, name: str, region: str | None) -> tuple[float, str]:
     from codecarbon.core.emissions import Emissions
     from codecarbon.core.units import Energy
     from codecarbon.external.geography import GeoMetadata
     from codecarbon.input import DataSource
 
-    data = DataSource()
-    code = country.upper()
-    mixes = data.get_global_energy_mix_data()
-    if code not in mixes:
-        raise SpecError([Fault("--country", "", f"no data for {country!r}; give a three-letter ISO code such as DEU")])
-    name = str(mixes[code].get("country_name", code))
-    emissions, one = Emissions(data), Energy.from_energy(kWh=1)
+    emissions, one = Emissions(DataSource()), Energy.from_energy(kWh=1)
     if region is None:
         kg = emissions.get_private_infra_emissions(one, GeoMetadata(country_iso_code=code, country_name=name))
         return kg * 1000, f"{name} (codecarbon's data)"

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
 
@@ -117,6 +118,13 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
     carbon = first["carbon"]
     shared = {result["cost"]["shared_uj"]["session"] for result in results}
     lines = list(dict.fromkeys(how_measured(result["cost"]) for result in results))
+    if bounds := [_bound(result["cost"]) for result in results if result["cost"]["charged_kwh"]]:
+        low, high = min(bounds), max(bounds)
+        text = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+        lines.append(f"kWh may be off by {text} (bounds from the literature for such sources, not a calibration).")
+    for name in dict.fromkeys(name for result in results for name in result["cost"]["flags"]):
+        told = [result["strategy"] for result in results if name in result["cost"]["flags"]]
+        lines.append(f"To be told of {', '.join(told)}: {FLAGS[name]}.")
     lines.append(
         f"CO2: {significant(carbon['intensity_g_per_kwh'], 6)} g/kWh, {carbon['source']}; PUE {carbon['pue']:g}."
     )
@@ -125,7 +133,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
             "evaluation."
         )
-    if len(shared) == 1:
+    if len(shared) == 1 and None not in shared:
         lines.append(
             f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
             f"{significant(Carbon(**carbon).kwh(shared.pop()))} kWh in {len(results[0]['repeats'])} repeat(s)."
@@ -143,6 +151,12 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
         kwh = significant(Carbon(**carbon).kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
     return lines
+
+
+def _bound(cost: dict[str, Any]) -> float:
+    """Relative uncertainty of what is charged."""
+    carbon = Carbon(**cost["carbon"])
+    return carbon.kwh(cost["uncertainty_uj"]["charged"]) / float(cost["charged_kwh"])
 
 
 def how_measured(cost: dict[str, Any]) -> str:

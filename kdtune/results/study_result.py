@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.outcome import SCHEMA_VERSION, read_shared
+from kdtune.results.outcome import SCHEMA_VERSION
+from kdtune.results.shared import read_shared
 from kdtune.specs.study import Study
 
 
@@ -19,6 +20,7 @@ class StudyResult:
         results: The ``result.json`` document of each strategy that was run, in the order asked for.
         interrupted: Whether the user stopped it.
         is_settled: Whether nothing is left that resuming would run.
+        over_budget: Which limit was reached, in words; None where none was.
         errors: Why a strategy could not be carried through, such as a failure of Ray.
     """
 
@@ -27,14 +29,18 @@ class StudyResult:
     results: list[dict[str, Any]]
     interrupted: bool
     is_settled: bool
+    over_budget: str | None = None
     errors: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """What the command ends with: 130 interrupted, 1 incomplete, 0 done."""
+        """What the command ends with: 130 interrupted, 1 incomplete, 4 over budget, 0 done."""
         if self.interrupted:
             return 130
-        return 0 if all(result["status"] == "completed" for result in self.results) else 1
+        stopped = {result["status"] for result in self.results} - {"completed"}
+        if self.over_budget and stopped <= {"budget"}:
+            return 4
+        return 1 if stopped else 0
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``--json`` prints."""

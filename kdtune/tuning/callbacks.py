@@ -23,7 +23,7 @@ class EarlyStopping(tune.Stopper):
         return not self._plan.keep_going(trial, result["epoch"], result["val_accuracy"])
 
     def stop_all(self) -> bool:
-        return False
+        return self._run.over_budget
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_run": None, "_plan": None}
@@ -47,22 +47,28 @@ class Reports(tune.Callback):
         self._run.ended(self._plan, self._run.trial_of(trial), trial.last_result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._run.failed(self._plan, self._run.trial_of(trial), _reason(trial))
+        error, died = _reason(trial)
+        self._run.failed(self._plan, self._run.trial_of(trial), error, died=died)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         now_s = time.monotonic()
-        if now_s - self._read_at_s >= 1.0:
+        if now_s - self._read_at_s >= self._run.reading_interval_s:
             self._read_at_s = now_s
-            self._run.energy_read(self._run.session.reading())
+            self._run.read_energy()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_run": None, "_plan": None, "_read_at_s": 0.0}
 
 
-def _reason(tune_trial: Any) -> str:
-    """Why a trial failed, in one line: the innermost cause, without Ray's wrapping."""
+def _reason(tune_trial: Any) -> tuple[str, bool]:
+    """Why a trial failed, in one line (the innermost cause, without Ray's wrapping), and whether its process died."""
     # Tune's own look-up reads its storage, where the file may not have arrived yet.
     file = Path(tune_trial.local_path, "error.txt")
     text = file.read_text(errors="replace") if file.exists() else ""
-    told = re.findall(r"^(?:[\w.]+\.)?(\w+): (.+)$", text, re.MULTILINE)
-    return ": ".join(told[-1]) if told else "its worker died"
+    told = re.findall(r"^([\w.]+\.)?(\w+): (.+)$", text, re.MULTILINE)
+    if not told:
+        return "its worker died", True
+    module, name, words = told[-1]
+    if module == "ray.exceptions." and name != "RayTaskError":
+        return f"its worker died ({name}: {words})", True
+    return f"{name}: {words}", False

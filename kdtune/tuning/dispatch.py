@@ -32,6 +32,6 @@ def run_job(resources: Any, function: Any, *args: Any, poll: Any = None) -> Any:
         raise (cause if isinstance(cause, KdtuneError) else KdtuneError(f"{type(cause).__name__}: {cause}")) from None
     except ray.exceptions.RayError as error:
         raise KdtuneError(f"a worker died: {str(error).splitlines()[0]}") from None
-    except KeyboardInterrupt:
+    except BaseException:  # interrupted, or the poll found a reason to stop
         ray.cancel(reference, force=True)
         raise

@@ -79,6 +79,10 @@ class Plan:
             self._advance(repeat)
         return all(repeat.exhausted for repeat in self._repeats)
 
+    def again(self, trial: Trial) -> None:
+        """Hand a trial out once more: its process died, which says nothing of the trial."""
+        self._repeats[trial.repeat].waiting.appendleft(trial)
+
     def keep_going(self, trial: Trial, epoch: int, val_accuracy: float) -> bool:
         """Whether the trial's strategy wants it to go on after an epoch, counted from 1."""
         strategy = self._repeats[trial.repeat].strategy

@@ -7,8 +7,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from kdtune.energy.meter import Reading
-from kdtune.errors import KdtuneError, StudyInterrupted
+from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
 from kdtune.files import replaced_atomically
 from kdtune.results.epochs import append_epochs
 from kdtune.results.folder import StrategyFolder
@@ -16,6 +15,7 @@ from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning import jobs
+from kdtune.tuning.budget import BudgetWatch
 from kdtune.tuning.callbacks import EarlyStopping, Reports
 from kdtune.tuning.dispatch import run_job
 from kdtune.tuning.plan import Plan
@@ -24,6 +24,12 @@ from kdtune.tuning.searcher import PlanSearcher
 from kdtune.tuning.session import Session
 from kdtune.tuning.trainable import SLICE_S, DistillTrainable
 from kdtune.watch import Watcher
+
+#: A trial whose process died is taken up again so often in one command: what kills it may be the trial itself.
+MAX_DEATHS = 3
+
+#: Seconds between two readings of the meters: for the display, and where a budget has to be kept.
+DISPLAY_S, BUDGET_S = 1.0, 0.05
 
 
 class StrategyRun:
@@ -36,6 +42,7 @@ class StrategyRun:
         folder: StrategyFolder,
         session: Session,
         watcher: Watcher,
+        budget: BudgetWatch,
         max_concurrent: int | None = None,
     ) -> None:
         """Prepare, reading what the folder knows already.
@@ -46,6 +53,7 @@ class StrategyRun:
             folder: The strategy's.
             session: Ray and the meters.
             watcher: Is told what happens.
+            budget: What may be used.
             max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         """
         self.study = study
@@ -55,6 +63,8 @@ class StrategyRun:
         self.log = TrialLog.read(folder.trials)
         self._strategies = strategies
         self._max_concurrent = max_concurrent
+        self._budget = budget
+        self._deaths: dict[str, int] = {}
         self._judges = any(strategy.judges_epochs for strategy in strategies)
 
     def run(self) -> None:
@@ -62,6 +72,7 @@ class StrategyRun:
 
         Raises:
             StudyInterrupted: The user stopped it.
+            BudgetReached: What may be used is used up.
             KdtuneError: Ray or the evaluation failed.
         """
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -73,9 +84,14 @@ class StrategyRun:
             try:
                 if not plan.done:
                     self._fit(plan)
+                self._budget.check(self.session.reading(fresh=True).spent)
                 if not plan.done:
                     raise StudyInterrupted("interrupted")
                 self._evaluate()
+            except BudgetReached:
+                self._end_lost_attempts()
+                self.log.stopped("budget")
+                raise
             except (KeyboardInterrupt, StudyInterrupted):
                 self._end_lost_attempts()
                 self.log.stopped("interrupted")
@@ -141,7 +157,8 @@ class StrategyRun:
                 "session": self.session.id,
                 "window": trial.window(trial.attempts + 1),
                 "checkpoints": str(self.folder.checkpoints(trial.id).absolute()),
-                "slice_s": 0.0 if self._judges else SLICE_S,
+                # Where every epoch is judged, or the budget kept to an epoch, each is reported by itself.
+                "slice_s": 0.0 if self._judges or self._budget.limited else SLICE_S,
             },
         }
 
@@ -149,8 +166,20 @@ class StrategyRun:
         """Our trial behind one of Tune's."""
         return self.log.trials[tune_trial.config["run"]["trial_id"]]
 
-    def energy_read(self, reading: Reading) -> None:
-        """The meters were read."""
+    @property
+    def over_budget(self) -> bool:
+        """Whether what may be used is used up."""
+        return self._budget.reached is not None
+
+    @property
+    def reading_interval_s(self) -> float:
+        """How often the meters are to be read."""
+        return BUDGET_S if self._budget.limited else DISPLAY_S
+
+    def read_energy(self) -> None:
+        """Read the meters: for the display, and for the budget."""
+        reading = self.session.reading(fresh=self._budget.limited)
+        self._budget.look(reading.spent)
         self.watcher.energy(reading.windows, reading.charged_uj)
 
     def started(self, trial: Trial) -> None:
@@ -178,11 +207,17 @@ class StrategyRun:
         )
         self._ended(plan, trial)
 
-    def failed(self, plan: Plan, trial: Trial, error: str) -> None:
-        """A trial raised, or its process died."""
+    def failed(self, plan: Plan, trial: Trial, error: str, *, died: bool) -> None:
+        """A trial raised, or its process died; then it goes on from its last checkpoint in another one."""
         if trial.status is not None or not trial.attempts:  # its worker died before it could take the trial on
             self.log.attempt(trial)
         self.session.close_window(trial.window(trial.attempts), "failed")
+        self._deaths[trial.id] = self._deaths.get(trial.id, 0) + died
+        if died and self._deaths[trial.id] <= MAX_DEATHS:
+            self.log.end(trial, "interrupted", epochs=trial.epochs, error=error)
+            plan.again(trial)
+            self.watcher.message(f"trial {trial.id}: {error}; it goes on from its last checkpoint")
+            return
         self.log.end(trial, "failed", epochs=trial.epochs, error=error)
         self._ended(plan, trial)
 

@@ -114,8 +114,10 @@ class Session:
         finally:
             self.switch()
 
-    def reading(self) -> Reading:
-        """Energy so far, of all nodes together."""
+    def reading(self, *, fresh: bool = False) -> Reading:
+        """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
+        if fresh:
+            ray.get([meter.sample.remote() for meter in self._meters])
         total = Reading({}, 0, {})
         for one in ray.get([meter.reading.remote() for meter in self._meters]):
             spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}

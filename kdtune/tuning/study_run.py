@@ -6,15 +6,18 @@ from typing import Any
 from kdtune.distill import LOSSES
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
-from kdtune.errors import KdtuneError, StudyInterrupted
+from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
 from kdtune.files import read_lines
 from kdtune.results.folder import StudyFolder
-from kdtune.results.outcome import ledger_summary, read_shared, write_result, write_shared
+from kdtune.results.outcome import write_result
+from kdtune.results.shared import ledger_summary, read_shared, write_shared
+from kdtune.results.spent import note_teacher, spent_uj
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
+from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
 from kdtune.tuning.quiet import quiet_ray
 from kdtune.watch import Watcher
@@ -33,6 +36,8 @@ class StudyRun:
         *,
         max_concurrent: int | None,
         fresh: bool,
+        budget: Budget,
+        resumed: bool = False,
     ) -> None:
         self._study = study
         self._strategies = strategies
@@ -41,6 +46,11 @@ class StudyRun:
         self._watcher = watcher
         self._max_concurrent = max_concurrent
         self._fresh = fresh
+        self._limits = budget
+        dedicated = study.attribution == "dedicated"
+        self._budget = BudgetWatch(
+            budget, carbon, dedicated=dedicated, before_uj=spent_uj(folder, dedicated=dedicated) if resumed else 0
+        )
         self._teacher: dict[str, Any] | None = None
         self._errors: list[str] = []
 
@@ -51,23 +61,39 @@ class StudyRun:
             cpus: Cores for each trial.
             gpus: GPUs for each trial; None gives one where the cluster has any.
             address: Of a running Ray cluster.
+
+        Raises:
+            BudgetReached: Earlier commands have used up what may be used.
         """
+        to_do = self._fresh or not all(map(self._is_settled, self._strategies))
+        if to_do:
+            self._budget.check({})
         planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
         interrupted = False
         self._watcher.started(self._study, planned)
         try:
             # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
-            if self._fresh or not all(map(self._is_settled, self._strategies)):
+            if to_do:
                 with quiet_ray(), Interrupts().watched() as interrupts:
                     try:
                         self._run(interrupts, cpus, gpus, address)
                     except (KeyboardInterrupt, StudyInterrupted):
                         interrupted = True
+                    except BudgetReached:
+                        pass  # told by the watch
         finally:
             self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
-        settled = not interrupted and all(map(self._is_settled, self._strategies))
-        return StudyResult(self._study, self._folder.path, results, interrupted, settled, tuple(self._errors))
+        settled = not interrupted and not self._budget.reached and all(map(self._is_settled, self._strategies))
+        return StudyResult(
+            self._study,
+            self._folder.path,
+            results,
+            interrupted,
+            settled,
+            over_budget=self._budget.reached,
+            errors=tuple(self._errors),
+        )
 
     def _is_settled(self, name: str) -> bool:
         return TrialLog.read(self._folder.strategy(name).trials).is_settled(self._study.repeats)
@@ -106,6 +132,7 @@ class StudyRun:
                 "seed": self._study.seed,
                 "options": {"cpus_per_trial": resources.cpus, "gpus_per_trial": resources.gpus},
                 "carbon": {key: value for key, value in self._carbon.as_record().items() if value is not None},
+                "budget": self._limits.as_record(),
                 "study": self._study.model_dump(mode="json", exclude_none=True),
             }
         )
@@ -127,13 +154,16 @@ class StudyRun:
             folder.path.mkdir(parents=True, exist_ok=True)
             if not folder.study_toml.exists():
                 folder.write_study(self._study, resolved)
-            run = StrategyRun(self._study, strategies, folder, session, self._watcher, self._max_concurrent)
+            run = StrategyRun(
+                self._study, strategies, folder, session, self._watcher, self._budget, self._max_concurrent
+            )
             if run.log.is_settled(self._study.repeats):
                 continue
             interrupts.check()
+            self._budget.check(session.reading(fresh=True).spent)
             try:
                 run.run()
-            except StudyInterrupted:
+            except (StudyInterrupted, BudgetReached):
                 raise
             except KdtuneError as error:  # the other strategies go on
                 self._errors.append(f"{name}: {error}")
@@ -152,7 +182,9 @@ class StudyRun:
 
         with alone_in(folder):
             if read_record(folder) is None:
-                (folder / "epochs.jsonl").unlink(missing_ok=True)
+                if not (folder / "checkpoints").exists():  # else an earlier training goes on
+                    (folder / "epochs.jsonl").unlink(missing_ok=True)
+                note_teacher(session.folder, folder)
                 self._watcher.message(f"training the teacher, {self._study.teacher}")
                 with session.charging(folder / "ledger"):
                     run_job(
@@ -162,7 +194,7 @@ class StudyRun:
                         session.resources,
                         session.id,
                         str(folder),
-                        poll=lambda: self._tell_teacher(folder / "epochs.jsonl"),
+                        poll=lambda: self._look_at_teacher(session, folder / "epochs.jsonl"),
                     )
         record = read_record(folder)
         assert record is not None
@@ -170,10 +202,11 @@ class StudyRun:
             "key": folder.name,
             **record,
             "gflops_millions": workload.teacher_flops(record["epochs"]) / 1e15,
-            "energy": ledger_summary(folder / "ledger"),
+            "energy": ledger_summary(folder / "ledger", dedicated=self._study.attribution == "dedicated"),
         }
 
-    def _tell_teacher(self, epochs: Path) -> None:
+    def _look_at_teacher(self, session: Any, epochs: Path) -> None:
+        self._budget.check(session.reading(fresh=self._budget.limited).spent)
         if lines := read_lines(epochs):
             self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
 

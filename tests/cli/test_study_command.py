@@ -199,3 +199,66 @@ def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed)
         name: outcome_of(result) for name, result in expected.items()
     }
     assert resumed["grid"]["cost"]["energy_uj"]["trials"] >= interrupted["cost"]["energy_uj"]["trials"]
+
+
+def test_a_budget_stops_a_study_within_an_epoch_and_a_larger_one_goes_on(tmp_path, undisturbed):
+    limit_kwh = 1.2 * results_of(undisturbed[1])["grid"]["cost"]["charged_kwh"]
+    study = ["study", "digits-hkd", "-s", "grid", "--repeats", "2", *SMALL[:-1], "60"]
+    stopped = kdtune(*study, "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
+    folder = tmp_path / "results" / "digits-hkd"
+    assert stopped.returncode == 4, stopped.stdout + stopped.stderr
+    assert "--max-kwh" in stopped.stdout and "kdtune resume" in stopped.stdout
+    result = json.loads((folder / "grid" / "result.json").read_text())
+    assert result["status"] == "budget"
+    assert result["cost"]["trials"]["interrupted"] + result["cost"]["trials"]["completed"] > 0
+    assert all(repeat["test"] is None for repeat in result["repeats"])
+    # The limit was noticed between two reports, so at most an epoch or two went on; Ray's end comes on top.
+    ledgers = [*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")]
+    at_the_limit = (
+        sum(charge(one for one in read(path) if one.kind != "stop").charged_uj() for path in ledgers) / 3.6e12
+    )
+    assert limit_kwh * 0.98 < at_the_limit < limit_kwh * 1.25
+
+    refused = kdtune("resume", str(folder), cwd=tmp_path)
+    assert refused.returncode == 4 and "give a larger one" in refused.stderr
+    done = kdtune("resume", str(folder), "--max-kwh", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert results_of(done)["grid"]["status"] == "completed"
+
+
+def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
+    """Each in a process of its own, on this one node."""
+    places = [tmp_path / name for name in ("one", "two")]
+    running = []
+    for place in places:
+        place.mkdir()
+        study = command("study", "digits-hkd", "-s", "stochastic", "--repeats", "1", "--epochs", "60", "--json")
+        running.append(subprocess.Popen(study, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    results = []
+    for process in running:
+        out, err = process.communicate(timeout=150)
+        assert process.returncode == 0, err
+        results += json.loads(out)["results"]
+    assert all("node_shared" in result["cost"]["flags"] for result in results)
+    paths = [list(place.glob("results/digits-hkd/sessions/*/*.jsonl")) for place in places]
+    paths = [
+        [*found, *place.glob("results/digits-hkd/*/ledger/*.jsonl")] for found, place in zip(paths, places, strict=True)
+    ]
+    records = sorted((one for found in paths for path in found for one in read(path)), key=lambda r: r.counters.t_ns)
+    ours = [sum(charge(read(path)).charged_uj() for path in found) for found in paths]
+    hardware, first, last = records[0].hardware, records[0].counters, records[-1].counters
+    if hardware.cpu_quality == "counter" or hardware.gpus:
+        pytest.skip("the sum by hand is that of the TDP model")
+    cpu = (last.busy_us - first.busy_us) * hardware.tdp_uw / (hardware.cores * 1e6)
+    memory = (last.t_ns - first.t_ns) * hardware.ram_uw / 1e9
+    of_memory = sum(
+        uj
+        for found in paths
+        for path in found
+        for bucket, sources in charge(read(path)).sources.items()
+        for source, uj in sources.items()
+        if source == "ram_modelled" and bucket != "other"
+    )
+    # Memory is nobody's twice; what is left of the CPU's energy belongs to other processes of this machine.
+    assert of_memory <= memory + len(records)
+    assert 0 < sum(ours) <= cpu + memory + len(records)

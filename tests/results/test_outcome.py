@@ -8,7 +8,8 @@ from kdtune.energy import ledger
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.outcome import build_result, ledger_summary, write_result, write_shared
+from kdtune.results.outcome import build_result, write_result
+from kdtune.results.shared import ledger_summary, write_shared
 from kdtune.results.trials import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, trial, two_cores
@@ -339,7 +340,7 @@ def test_the_worst_quality_of_strategy_and_sessions_counts(tmp_path):
 
 
 def test_a_session_in_which_nothing_was_counted_has_no_summary(tmp_path):
-    assert ledger_summary(tmp_path / "no such folder") is None
+    assert ledger_summary(tmp_path / "no such folder", dedicated=True) is None
 
 
 def test_a_folder_that_holds_no_study_is_an_error(tmp_path):

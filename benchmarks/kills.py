@@ -1,0 +1,138 @@
+"""What becomes of the energy when processes are killed: trial, meter and driver, alone and together.
+
+Real processes of a real study, SIGKILL, once a trial of the grid is under way. What a kill took down is resumed.
+"""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.record import keep
+from kdtune.energy.attribution import charge, charge_all
+from kdtune.energy.ledger import Record, read, read_folder
+
+STRATEGY = "grid"
+STUDY = ["study", "digits-hkd", "-s", STRATEGY, "--repeats", "1", "--epochs", "60", "--set", "search_space.tau.step=6"]
+ROLES = ("trial", "meter", "driver")
+
+
+def command(*arguments: str) -> list[str]:
+    """``kdtune`` with arguments, in this Python."""
+    return [sys.executable, "-m", "kdtune", *arguments]
+
+
+def ledger(place: Path) -> list[Record]:
+    """The strategy's ledger so far; one node."""
+    paths = list((place / "results" / "digits-hkd" / STRATEGY / "ledger").glob("*.jsonl"))
+    return read(paths[0]) if paths else []
+
+
+def open_windows(records: list[Record]) -> dict[str, int]:
+    """The process of each window that is open at the end of a ledger."""
+    found: dict[str, int] = {}
+    for record in records:
+        if record.window and record.kind == "open":
+            found[record.window.id] = record.window.pid
+        elif record.window and record.kind == "close":
+            found.pop(record.window.id, None)
+    return found
+
+
+def begin(place: Path) -> subprocess.Popen[bytes]:
+    """Start the study and wait until a trial has been at work for two seconds."""
+    process = subprocess.Popen(
+        command(*STUDY), cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 100
+    while process.poll() is None and time.monotonic() < deadline:
+        records = ledger(place)
+        if open_windows(records) and len([r for r in records if r.kind == "sample"]) >= 2:
+            return process
+        time.sleep(0.1)
+    raise RuntimeError("the study did not come as far as its first trial")
+
+
+def pids(process: subprocess.Popen[bytes], records: list[Record]) -> dict[str, list[int]]:
+    """The processes of each role."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    meters = [one.pid for one in below if "NodeMeter" in " ".join(one.cmdline())]
+    return {"driver": [process.pid], "meter": meters, "trial": list(open_windows(records).values())[:1]}
+
+
+def kill(process: subprocess.Popen[bytes], place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
+    """Kill the processes of some roles at one moment; what the ledger said just before."""
+    records = ledger(place)
+    victims = pids(process, records)
+    for role in roles:
+        for pid in victims[role]:
+            os.kill(pid, signal.SIGKILL)
+    return {"killed": "+".join(roles), "before_uj": charge(records).charged_uj()}
+
+
+def outcome(place: Path) -> dict[str, Any]:
+    """The parts of the result that no kill may change."""
+    result = json.loads((place / "results" / "digits-hkd" / STRATEGY / "result.json").read_text())
+    return {
+        "status": result["status"],
+        "chosen": [one["chosen"] for one in result["repeats"]],
+        "val_accuracy": [one["val_accuracy"] for one in result["repeats"]],
+        "test": [one["test"] for one in result["repeats"]],
+        "completed": result["cost"]["trials"]["completed"],
+    }
+
+
+def one_case(place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
+    """Run, kill, resume where the command went down too, and add up."""
+    process = begin(place)
+    row = kill(process, place, roles)
+    code = process.wait(timeout=180)
+    row["exit_code"] = code
+    if "driver" in roles:
+        time.sleep(2.0)  # Ray's other processes notice that their head is gone
+        folder = place / "results" / "digits-hkd"
+        resumed = subprocess.run(command("resume", str(folder)), cwd=place, capture_output=True, timeout=180)
+        row["resume_exit_code"] = resumed.returncode
+    account = charge_all(read_folder(place / "results" / "digits-hkd" / STRATEGY / "ledger"))
+    trials = [json.loads(line) for line in trial_log(place).read_text().splitlines()]
+    row |= {
+        "after_uj": account.charged_uj(),
+        "gap_uj": account.gap_uj,
+        "flags": account.flags,
+        "buckets_sum_to_node": sum(account.buckets.values()) == account.node_uj,
+        "attempts_taken_up_again": sum(line["type"] == "attempt" and line["attempt"] > 1 for line in trials),
+        "outcome": outcome(place),
+    }
+    return row
+
+
+def trial_log(place: Path) -> Path:
+    """The strategy's trial log."""
+    return place / "results" / "digits-hkd" / STRATEGY / "trials.jsonl"
+
+
+def run() -> None:
+    """Every combination, each compared with the undisturbed study."""
+    rows = []
+    with tempfile.TemporaryDirectory() as root:
+        os.environ["KDTUNE_CACHE_DIR"] = str(Path(root) / "cache")
+        undisturbed = Path(root) / "undisturbed"
+        undisturbed.mkdir()
+        subprocess.run(command(*STUDY), cwd=undisturbed, check=True, capture_output=True)
+        expected = outcome(undisturbed)
+        for number in range(1, len(ROLES) + 1):
+            for roles in itertools.combinations(ROLES, number):
+                place = Path(root) / "-".join(roles)
+                place.mkdir()
+                row = one_case(place, roles)
+                row["same_outcome"] = row.pop("outcome") == expected
+                rows.append(row)
+    keep("kills", "python -m benchmarks kills", {"undisturbed": expected, "matrix": rows})

@@ -1,0 +1,150 @@
+"""The ``cost`` of a result: what was used, who is charged, and how well that is known."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kdtune.distill.recipe import student_recipe
+from kdtune.energy.attribution import Account, charge_all, charged_of
+from kdtune.energy.carbon import Carbon, car_km
+from kdtune.energy.flops import Workload
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.sensors import QUALITIES, Hardware
+from kdtune.energy.uncertainty import uncertainty_uj
+from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.shared import read_shared
+from kdtune.results.trials import TrialLog
+from kdtune.specs.study import Study
+
+
+def is_dedicated(study: Study) -> bool:
+    """Whether the study is charged idle power."""
+    return study.attribution == "dedicated"
+
+
+def _or_none(of: Callable[[int], float]) -> Callable[[int | None], float | None]:
+    return lambda uj: None if uj is None else of(uj)
+
+
+def cost_of(
+    folder: StrategyFolder,
+    study: Study,
+    log: TrialLog,
+    account: Account,
+    shared: Mapping[str, Any],
+    carbon: Carbon,
+) -> dict[str, Any]:
+    """What a strategy cost. Where nothing was metered everything is null: a 0 would be a measurement.
+
+    Args:
+        folder: The strategy's.
+        study: As it ran.
+        log: The strategy's trials.
+        account: Of the strategy's ledgers.
+        shared: The sessions and the teacher that it shares with others.
+        carbon: How energy becomes CO2.
+    """
+    dedicated, metered = is_dedicated(study), account.quality is not None
+    sessions = list(shared["sessions"].values())
+    shared_uj = {
+        "session": sum(one["charged_uj"] for one in sessions) if sessions else None,
+        "teacher_logits": 0,
+    }
+    charged_uj = (
+        account.charged_uj(dedicated=dedicated) + sum(uj or 0 for uj in shared_uj.values()) if metered else None
+    )
+    training_uj = account.buckets["trials"] + account.buckets["evaluation"] if metered else None
+    # A strategy without a teacher costs nothing for one; a teacher whose cost is unknown makes the sum unknown.
+    teacher = shared["teacher"]
+    uses_teacher = any(student_recipe(study, trial.point).needs_teacher for trial in log.trials.values())
+    teacher_uj: int | None = None if uses_teacher else 0
+    if uses_teacher and teacher and teacher["energy"]:
+        teacher_uj = teacher["energy"]["charged_uj"]
+    with_teacher_uj = None if charged_uj is None or teacher_uj is None else charged_uj + teacher_uj
+    kwh, co2_g = _or_none(carbon.kwh), _or_none(carbon.co2_g)
+    qualities = [account.quality, *(session["quality"] for session in sessions)]
+    measured = [quality for quality in qualities if quality]
+    nominal, executed = _flops(folder, study, log)
+    return {
+        "trials": {
+            status: sum(trial.status == status for trial in log.trials.values())
+            for status in ("completed", "pruned", "failed", "interrupted")
+        },
+        "gflops_millions": nominal / 1e15,
+        "training_flops": executed,
+        "energy_uj": {
+            bucket: uj if metered else None for bucket, uj in {**account.buckets, "node_total": account.node_uj}.items()
+        },
+        "sources_uj": account.sources if metered else None,
+        "uncertainty_uj": _uncertainty(account, sessions, dedicated=dedicated) if metered else None,
+        "shared_uj": shared_uj,
+        "gap_uj": account.gap_uj if metered else None,
+        "abandoned_uj": sum(_abandoned_uj(old, dedicated=dedicated) for old in _put_aside(folder)),
+        "charged_kwh": kwh(charged_uj),
+        "per_repeat_kwh": None if charged_uj is None else carbon.kwh(charged_uj) / study.repeats,
+        "training_kwh": kwh(training_uj),
+        "charged_co2_g": co2_g(charged_uj),
+        "teacher_kwh": kwh(teacher_uj),
+        "with_teacher_kwh": kwh(with_teacher_uj),
+        "with_teacher_co2_g": co2_g(with_teacher_uj),
+        "car_km": None if charged_uj is None else car_km(carbon.co2_g(charged_uj)),
+        "wall_s": account.duration_ns / 1e9 if metered else None,
+        "gpu_hours": account.gpu_ns / 3.6e12 if metered else None,
+        "quality": max(measured, key=QUALITIES.index, default=None),
+        "flags": _flags(account, sessions),
+        "carbon": carbon.as_record(),
+        "hardware": [_describe(hardware) for hardware in account.hardware.values()],
+    }
+
+
+def _flops(folder: StrategyFolder, study: Study, log: TrialLog) -> tuple[int, int]:
+    """Nominal and executed FLOPs of all trials."""
+    workload = Workload(**folder.resolved()["workload"])
+    nominal = executed = 0
+    for trial in log.trials.values():
+        with_teacher = student_recipe(study, trial.point).needs_teacher
+        nominal += workload.nominal_flops(trial.epochs, with_teacher=with_teacher)
+        executed += workload.executed_flops(trial.epochs, teacher_forward=with_teacher)
+    return nominal, executed
+
+
+def _uncertainty(account: Account, sessions: list[dict[str, Any]], *, dedicated: bool) -> dict[str, int]:
+    """By bucket, and of all that is charged, the sessions' part included."""
+    by_bucket = {bucket: uncertainty_uj([sources]) for bucket, sources in account.sources.items()}
+    of_sessions = [
+        {bucket: uncertainty_uj([sources]) for bucket, sources in session["sources_uj"].items()} for session in sessions
+    ]
+    charged = sum(charged_of(one, dedicated=dedicated) for one in [by_bucket, *of_sessions])
+    return {**by_bucket, "charged": charged}
+
+
+def _flags(account: Account, sessions: list[dict[str, Any]]) -> dict[str, int]:
+    flags = dict(account.flags)
+    for session in sessions:
+        for name, count in session["flags"].items():
+            flags[name] = flags.get(name, 0) + count
+    return flags
+
+
+def _put_aside(folder: StrategyFolder) -> list[StrategyFolder]:
+    return StudyFolder(folder.path.parent).abandoned(folder.path.name)
+
+
+def _abandoned_uj(aside: StrategyFolder, *, dedicated: bool) -> int:
+    """What an earlier run that was put aside was charged, by itself, its sessions included."""
+    own = charge_all(read_folder(aside.ledger)).charged_uj(dedicated=dedicated)
+    sessions = read_shared(aside)["sessions"].values()
+    return own + sum(session["charged_uj"] for session in sessions)
+
+
+def _describe(hardware: Hardware) -> dict[str, Any]:
+    return {
+        "node": hardware.node,
+        "cpu_model": hardware.cpu_model,
+        "cores": hardware.cores,
+        "cpu_quality": hardware.cpu_quality,
+        "tdp_w": hardware.tdp_uw / 1e6,
+        "ram_w": hardware.ram_uw / 1e6,
+        "gpus": [
+            {"uuid": uuid, "name": name, "quality": hardware.gpu_quality[uuid]} for uuid, name in hardware.gpus.items()
+        ],
+    }

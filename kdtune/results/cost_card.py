@@ -1,0 +1,204 @@
+"""What lies beside the weights: ``cost.json``, a page on what the model cost, and ``emissions.csv`` for codecarbon."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+from kdtune.energy.attribution import FLAGS
+from kdtune.energy.carbon import Carbon, raw_kwh
+from kdtune.files import replaced_atomically, write_json
+from kdtune.results.folder import StrategyFolder
+
+COST_VERSION = 1
+
+METHOD = {
+    "counter": "an energy counter of the hardware, read about once a second",
+    "polled": "power that was polled about once a second, times time",
+    "modelled": "a model: busy time times design power, memory at a constant power; not a measurement",
+}
+
+
+def write_cost_files(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, Any]) -> None:
+    """Write ``cost.json`` and ``emissions.csv`` beside a strategy's weights, once there are weights.
+
+    Args:
+        folder: The strategy's.
+        result: Its ``result.json``.
+        shared: The sessions and the teacher that it shares with others.
+    """
+    if not any(folder.path.glob("student*.pt")):
+        return
+    write_json(folder.path / "cost.json", cost_card(folder, result, shared))
+    with replaced_atomically(folder.path / "emissions.csv") as file:
+        file.write(emissions_csv(folder, result, shared).encode())
+
+
+def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """What a strategy's model cost, on which hardware, by which method, and what was abandoned on the way.
+
+    Energy is in kWh, PUE included; ``one_model`` is the mean over repeats, ``in_all`` everything that was charged.
+    """
+    cost, repeats = result["cost"], len(result["repeats"])
+    carbon = Carbon(**cost["carbon"])
+    charged = cost["charged_kwh"]
+    teacher = shared["teacher"]
+
+    def each(value: float | None) -> float | None:
+        return None if value is None else value / repeats
+
+    def kwh(uj: int | None) -> float | None:
+        return None if uj is None else carbon.kwh(uj)
+
+    return {
+        "cost_version": COST_VERSION,
+        "study": result["study"],
+        "strategy": result["strategy"],
+        "status": result["status"],
+        "models": [
+            {"file": folder.weights(one["seed"], result["repeats"][0]["seed"]).name, "seed": one["seed"]}
+            | {"chosen": one["chosen"], "test_accuracy": one["test"]["accuracy"] if one["test"] else None}
+            | {"charged_kwh": kwh(one["charged_uj"])}
+            for one in result["repeats"]
+        ],
+        "one_model": {
+            "charged_kwh": each(charged),
+            "charged_co2_g": each(cost["charged_co2_g"]),
+            "car_km": each(cost["car_km"]),
+            "trials": sum(one["trials"] for one in result["repeats"]) / repeats,
+        },
+        "in_all": {
+            "charged_kwh": charged,
+            "uncertainty_kwh": kwh(cost["uncertainty_uj"]["charged"]) if cost["uncertainty_uj"] else None,
+            "charged_co2_g": cost["charged_co2_g"],
+            "by_bucket_kwh": {bucket: kwh(uj) for bucket, uj in cost["energy_uj"].items()},
+            "shared_kwh": {what: kwh(uj) for what, uj in cost["shared_uj"].items()},
+            "with_teacher_kwh": cost["with_teacher_kwh"],
+            "wall_s": cost["wall_s"],
+            "gpu_hours": cost["gpu_hours"],
+            "training_flops": cost["training_flops"],
+        },
+        "teacher": teacher and {"model": teacher["model"], "key": teacher["key"], "kwh": cost["teacher_kwh"]},
+        "not_charged": {
+            "abandoned_kwh": kwh(cost["abandoned_uj"]),
+            "gap_kwh": kwh(cost["gap_uj"]),
+            "others_on_the_node_kwh": kwh(cost["energy_uj"]["other"]),
+        },
+        "trials": cost["trials"],
+        "hardware": cost["hardware"],
+        "method": {
+            "quality": cost["quality"],
+            "sources": METHOD.get(cost["quality"], "nothing was metered"),
+            "attribution": folder.read_study().attribution,
+            "to_be_told": [f"{FLAGS[name]} ({count} intervals)" for name, count in cost["flags"].items()],
+            "versions": folder.resolved()["versions"],
+        },
+        "carbon": cost["carbon"],
+    }
+
+
+def emissions_csv(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, Any]) -> str:
+    """One run in the columns of codecarbon's own ``emissions.csv``; empty where nothing is known.
+
+    Everything that the strategy is charged; energy in kWh and emissions in kg, as codecarbon has them.
+    """
+    from importlib.metadata import version
+
+    cost, carbon = result["cost"], result["cost"]["carbon"]
+    parts = _charged_parts(folder, cost, shared)
+    wall_s, total_kwh = cost["wall_s"], cost["charged_kwh"]
+    kg = None if cost["charged_co2_g"] is None else cost["charged_co2_g"] / 1000
+    hardware = cost["hardware"]
+    gpus = [gpu["name"] for one in hardware for gpu in one["gpus"]]
+
+    def kwh(part: str) -> float | None:
+        return None if parts is None else raw_kwh(parts.get(part, 0)) * carbon["pue"]
+
+    def watts(part: str) -> float | None:
+        used = kwh(part)
+        return None if used is None or not wall_s else used * 3.6e6 / wall_s
+
+    known = {
+        "timestamp": datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds"),
+        "project_name": result["study"],
+        "run_id": "-".join(shared["sessions"]) or None,
+        "experiment_id": f"{result['study']}/{result['strategy']}",
+        "duration": wall_s,
+        "emissions": kg,
+        "emissions_rate": None if kg is None or not wall_s else kg / wall_s,
+        **{f"{part}_power": watts(part) for part in ("cpu", "gpu", "ram")},
+        **{f"{part}_energy": kwh(part) for part in ("cpu", "gpu", "ram")},
+        "energy_consumed": total_kwh,
+        "python_version": folder.resolved()["versions"]["python"],
+        "codecarbon_version": version("codecarbon"),
+        "cpu_count": sum(one["cores"] for one in hardware) or None,
+        "cpu_model": "; ".join(sorted({one["cpu_model"] for one in hardware})) or None,
+        "gpu_count": len(gpus),
+        "gpu_model": "; ".join(sorted(set(gpus))) or None,
+        "tracking_mode": "process" if cost["energy_uj"]["other"] else "machine",
+        "on_cloud": "N",
+        "pue": carbon["pue"],
+    }
+    text = io.StringIO()
+    writer = csv.DictWriter(text, EMISSIONS_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerow({key: "" if value is None else value for key, value in known.items()})
+    return text.getvalue()
+
+
+def _charged_parts(folder: StrategyFolder, cost: dict[str, Any], shared: dict[str, Any]) -> dict[str, int] | None:
+    """What is charged in microjoules, by ``cpu``, ``gpu`` and ``ram``."""
+    if cost["sources_uj"] is None:
+        return None
+    left_out = {"other"} if folder.read_study().attribution == "dedicated" else {"other", "idle"}
+    parts: dict[str, int] = {}
+    for by_bucket in (cost["sources_uj"], *(session["sources_uj"] for session in shared["sessions"].values())):
+        for bucket, sources in by_bucket.items():
+            for source, uj in sources.items() if bucket not in left_out else ():
+                part = source.partition("_")[0]
+                part = "cpu" if part == "lump" else part  # a second that a gap was charged: codecarbon has no such part
+                parts[part] = parts.get(part, 0) + uj
+    return parts
+
+
+#: codecarbon 3.3's columns (``EmissionsData``), in its order; a test holds them against the installed release.
+EMISSIONS_COLUMNS = (
+    "timestamp",
+    "project_name",
+    "run_id",
+    "experiment_id",
+    "duration",
+    "emissions",
+    "emissions_rate",
+    "cpu_power",
+    "gpu_power",
+    "ram_power",
+    "cpu_energy",
+    "gpu_energy",
+    "ram_energy",
+    "energy_consumed",
+    "water_consumed",
+    "country_name",
+    "country_iso_code",
+    "region",
+    "cloud_provider",
+    "cloud_region",
+    "os",
+    "python_version",
+    "codecarbon_version",
+    "cpu_count",
+    "cpu_model",
+    "gpu_count",
+    "gpu_model",
+    "longitude",
+    "latitude",
+    "ram_total_size",
+    "tracking_mode",
+    "cpu_utilization_percent",
+    "gpu_utilization_percent",
+    "ram_utilization_percent",
+    "ram_used_gb",
+    "on_cloud",
+    "pue",
+    "wue",
+)

@@ -1,0 +1,72 @@
+"""What a strategy shares with others, sessions and the teacher, copied so that its folder can stand alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kdtune.energy.attribution import charge_all
+from kdtune.energy.ledger import read_folder
+from kdtune.errors import ResultsError
+from kdtune.files import write_json
+from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.trials import TrialLog
+
+
+def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
+    """What a ledger folder came to, for an input that strategies share; None where nothing was counted.
+
+    Args:
+        folder: With one ledger a node.
+        dedicated: Whether idle power is charged.
+    """
+    account = charge_all(read_folder(folder))
+    if account.quality is None:
+        return None
+    return {
+        "energy_uj": {**account.buckets, "node_total": account.node_uj},
+        "sources_uj": account.sources,
+        "charged_uj": account.charged_uj(dedicated=dedicated),
+        "flags": account.flags,
+        "wall_s": account.duration_ns / 1e9,
+        "quality": account.quality,
+    }
+
+
+def write_shared(folder: StrategyFolder, study_folder: StudyFolder, teacher: dict[str, Any] | None) -> None:
+    """Copy into a strategy's folder what it shares with others, so that the folder can stand alone.
+
+    Args:
+        folder: The strategy's.
+        study_folder: The study's, where the sessions' ledgers lie.
+        teacher: The teacher's record with its energy; None where the strategy uses none.
+    """
+    dedicated = folder.read_study().attribution == "dedicated"
+    sessions = {
+        session: summary
+        for session in TrialLog.read(folder.trials).sessions
+        if (summary := ledger_summary(study_folder.session(session), dedicated=dedicated))
+    }
+    write_json(folder.shared, {"sessions": sessions, "teacher": teacher})
+
+
+def read_shared(folder: StrategyFolder) -> dict[str, Any]:
+    """What :func:`write_shared` wrote.
+
+    Raises:
+        ResultsError: The file is damaged.
+    """
+    if not folder.shared.exists():
+        return {"sessions": {}, "teacher": None}
+    return read_document(folder.shared)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON object from a results folder.
+
+    Raises:
+        ResultsError: It is missing or damaged.
+    """
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultsError(f"{path}: damaged ({error}); delete it, it is made again from the other files") from None

@@ -1,0 +1,116 @@
+import csv
+import io
+import json
+
+import pytest
+from codecarbon.output_methods.emissions_data import EmissionsData
+
+from kdtune.energy.attribution import FLAGS
+from kdtune.energy.carbon import Carbon
+from kdtune.results.cost_card import EMISSIONS_COLUMNS
+from kdtune.results.folder import StudyFolder
+from kdtune.results.outcome import write_result
+from kdtune.results.shared import write_shared
+from kdtune.results.trials import TrialLog
+from kdtune.specs import load_study
+from tests.energy.simulated import J, Node, trial, two_cores
+from tests.results.test_outcome import WORKLOAD, end, write_ledger
+from tests.studies import small_study
+
+CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
+
+#: Of the strategy: two busy core seconds (8 J), four seconds of memory (80 J), a GPU's 100 J; another's second (4 J).
+#: Of the session: a second of memory (20 J) and a busy core second of the study's (4 J).
+CPU_J, RAM_J, GPU_J, OTHER_J, SESSION_J = 8, 80, 100, 4, 24
+
+
+@pytest.fixture
+def folder(tmp_path):
+    study_folder = StudyFolder(tmp_path / "small")
+    folder = study_folder.strategy("grid")
+    folder.path.mkdir(parents=True)
+    versions = {"kdtune": "1", "python": "3.11.9", "torch": "2", "ray": "2", "device": "cpu"}
+    folder.write_study(load_study(small_study(repeats=1)), {"workload": WORKLOAD, "versions": versions})
+    node = Node(two_cores(gpus=("GPU-a",))).start().open(trial("a/1", gpus={"GPU-a": 1.0}))
+    node.work(4, {"a/1": 2}, other=1, gpu_j={"GPU-a": GPU_J}).close("a/1").stop()
+    write_ledger(node, folder.ledger)
+    write_ledger(Node(two_cores()).start().work(1, study=1).stop(), study_folder.session("s1"))
+    log = TrialLog.read(folder.trials)
+    log.session("s1")
+    end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    log.plan_complete(0)
+    log.evaluation(0, "a", {"accuracy": 0.75})
+    write_shared(folder, study_folder, {"model": "big", "key": "k1", "energy": {"charged_uj": 50 * J}})
+    (folder.path / "student.pt").write_bytes(b"weights")
+    return folder
+
+
+def kwh(joules: float) -> float:
+    return joules * CARBON.pue / 3.6e6
+
+
+def emissions(folder):
+    write_result(folder, CARBON)
+    [row] = csv.DictReader(io.StringIO((folder.path / "emissions.csv").read_text()))
+    return row
+
+
+def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
+    write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    charged_j = CPU_J + RAM_J + GPU_J + SESSION_J
+    assert card["one_model"]["charged_kwh"] == card["in_all"]["charged_kwh"] == pytest.approx(kwh(charged_j))
+    assert card["in_all"]["charged_co2_g"] == pytest.approx(kwh(charged_j) * 400)
+    assert card["in_all"]["uncertainty_kwh"] == pytest.approx(kwh(0.05 * GPU_J + 0.4 * (CPU_J + RAM_J + SESSION_J)))
+    assert card["in_all"]["shared_kwh"]["session"] == pytest.approx(kwh(SESSION_J))
+    assert card["in_all"]["with_teacher_kwh"] == pytest.approx(kwh(charged_j + 50))
+    assert card["not_charged"]["others_on_the_node_kwh"] == pytest.approx(kwh(OTHER_J))
+    assert card["models"][0] | {"charged_kwh": None} == {
+        "file": "student.pt",
+        "seed": 0,
+        "chosen": {"tau": 2},
+        "test_accuracy": 0.75,
+        "charged_kwh": None,
+    }
+    assert card["teacher"] == {"model": "big", "key": "k1", "kwh": pytest.approx(kwh(50))}
+    assert card["method"]["quality"] == "modelled" and "model" in card["method"]["sources"]
+    assert card["hardware"][0]["gpus"][0]["quality"] == "counter"
+
+
+def test_the_card_tells_in_words_what_was_odd(folder):
+    node = Node(two_cores(), boot="boot-2").start().work(1).start().work(1).stop()
+    for record in node.records:
+        from kdtune.energy import ledger
+
+        ledger.write(folder.ledger / "other.jsonl", record)
+    write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    assert card["method"]["to_be_told"] == [f"{FLAGS['gap']} (1 intervals)"]
+
+
+def test_there_is_no_card_without_a_model(folder):
+    (folder.path / "student.pt").unlink()
+    write_result(folder, CARBON)
+    assert not (folder.path / "cost.json").exists()
+    assert not (folder.path / "emissions.csv").exists()
+
+
+def test_the_columns_are_codecarbons_own():
+    assert list(EMISSIONS_COLUMNS) == list(EmissionsData.__dataclass_fields__)
+
+
+def test_codecarbons_columns_hold_what_is_charged(folder):
+    row = emissions(folder)
+    assert float(row["cpu_energy"]) == pytest.approx(kwh(CPU_J + 4))
+    assert float(row["ram_energy"]) == pytest.approx(kwh(RAM_J + 20))
+    assert float(row["gpu_energy"]) == pytest.approx(kwh(GPU_J))
+    assert float(row["energy_consumed"]) == pytest.approx(sum(float(row[f"{p}_energy"]) for p in ("cpu", "gpu", "ram")))
+    assert float(row["emissions"]) == pytest.approx(float(row["energy_consumed"]) * 0.4)
+    assert float(row["duration"]) == 4.0
+    assert float(row["emissions_rate"]) == pytest.approx(float(row["emissions"]) / 4)
+    assert row["run_id"] == "s1" and row["project_name"] == "small" and row["experiment_id"] == "small/grid"
+
+
+def test_what_codecarbon_asks_and_nobody_knows_is_empty(folder):
+    row = emissions(folder)
+    assert row["country_name"] == row["water_consumed"] == row["longitude"] == ""
