@@ -7,3 +7,8 @@ MODELS.add("convnet_2_4_4", "kdtune.models.convnet:convnet_2_4_4", "three convol
 MODELS.add("convnet_4_8_16", "kdtune.models.convnet:convnet_4_8_16", "three convolutions of 4, 8 and 16 channels")
 MODELS.add("convnet_16_32_64", "kdtune.models.convnet:convnet_16_32_64", "three convolutions of 16, 32 and 64 channels")
 MODELS.add("convnet_32", "kdtune.models.convnet:convnet_32", "three convolutions of 32 channels each")
+MODELS.add("resnet18", "kdtune.models.resnet:resnet18", "ResNet-18 with a 3x3 stem, 11.2 M parameters")
+MODELS.add("resnet20", "kdtune.models.resnet:resnet20", "ResNet-20 for CIFAR, 0.28 M parameters")
+MODELS.add("resnet56", "kdtune.models.resnet:resnet56", "ResNet-56 for CIFAR, 0.86 M parameters")
+MODELS.add("resnet8x4", "kdtune.models.resnet:resnet8x4", "ResNet-8 with four times the channels, 1.2 M parameters")
+MODELS.add("resnet32x4", "kdtune.models.resnet:resnet32x4", "ResNet-32 with four times the channels, 7.4 M parameters")

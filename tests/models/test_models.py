@@ -12,13 +12,26 @@ COUNTS = {
     "convnet_4_8_16": (3_304, 273_984, 1_091_136),
     "convnet_16_32_64": (30_196, 2_865_408, 11_442_432),
     "convnet_32": (22_788, 3_923_072, 15_682_688),
+    "resnet18": (11_220_132, 556_705_792, 2_226_669_568),
+    "resnet20": (278_324, 41_224_448, 164_878_592),
+    "resnet56": (861_620, 126_847_232, 507_369_728),
+    "resnet8x4": (1_233_540, 177_841_152, 711_287_808),
+    "resnet32x4": (7_433_860, 1_085_645_824, 4_342_506_496),
 }
 
 # Published for 100 classes, in millions of parameters. The paper on stochastic temperature is PLOS ONE 2023, e0285668.
-PUBLISHED_PARAMETERS = {}
+PUBLISHED_PARAMETERS = {
+    "resnet18": 11.2,  # Table 3 of that paper
+    "resnet20": 0.27,  # He et al. (2016), for 10 classes and shortcuts without parameters
+    "resnet56": 0.85,  # the same
+}
 
 # Billions of multiply-adds to which the FLOPs of the paper on stochastic temperature fit: classes, pixels, GMACs.
-PUBLISHED_GMACS = []
+PUBLISHED_GMACS = [
+    ("resnet18", 10, 32, 0.5567),
+    ("resnet18", 100, 32, 0.5567),
+    ("resnet18", 200, 64, 2.2267),
+]
 
 
 def build(name, seed=0, in_channels=3, num_classes=100):
