@@ -12,3 +12,6 @@ MODELS.add("resnet20", "kdtune.models.resnet:resnet20", "ResNet-20 for CIFAR, 0.
 MODELS.add("resnet56", "kdtune.models.resnet:resnet56", "ResNet-56 for CIFAR, 0.86 M parameters")
 MODELS.add("resnet8x4", "kdtune.models.resnet:resnet8x4", "ResNet-8 with four times the channels, 1.2 M parameters")
 MODELS.add("resnet32x4", "kdtune.models.resnet:resnet32x4", "ResNet-32 with four times the channels, 7.4 M parameters")
+MODELS.add("wrn_16_1", "kdtune.models.wide_resnet:wrn_16_1", "wide ResNet WRN-16-1, 0.18 M parameters")
+MODELS.add("wrn_16_2", "kdtune.models.wide_resnet:wrn_16_2", "wide ResNet WRN-16-2, 0.70 M parameters")
+MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40-2, 2.3 M parameters")

@@ -17,11 +17,16 @@ COUNTS = {
     "resnet56": (861_620, 126_847_232, 507_369_728),
     "resnet8x4": (1_233_540, 177_841_152, 711_287_808),
     "resnet32x4": (7_433_860, 1_085_645_824, 4_342_506_496),
+    "wrn_16_1": (180_916, 26_929_408, 107_698_432),
+    "wrn_16_2": (703_284, 101_618_176, 406_434_304),
+    "wrn_40_2": (2_255_156, 329_028_096, 1_316_073_984),
 }
 
 # Published for 100 classes, in millions of parameters. The paper on stochastic temperature is PLOS ONE 2023, e0285668.
 PUBLISHED_PARAMETERS = {
     "resnet18": 11.2,  # Table 3 of that paper
+    "wrn_40_2": 2.2,  # the same; Zagoruyko and Komodakis (2016) say so too
+    "wrn_16_1": 0.2,  # the same
     "resnet20": 0.27,  # He et al. (2016), for 10 classes and shortcuts without parameters
     "resnet56": 0.85,  # the same
 }
