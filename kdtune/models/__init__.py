@@ -15,3 +15,5 @@ MODELS.add("resnet32x4", "kdtune.models.resnet:resnet32x4", "ResNet-32 with four
 MODELS.add("wrn_16_1", "kdtune.models.wide_resnet:wrn_16_1", "wide ResNet WRN-16-1, 0.18 M parameters")
 MODELS.add("wrn_16_2", "kdtune.models.wide_resnet:wrn_16_2", "wide ResNet WRN-16-2, 0.70 M parameters")
 MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40-2, 2.3 M parameters")
+MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
+MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
