@@ -17,3 +17,4 @@ MODELS.add("wrn_16_2", "kdtune.models.wide_resnet:wrn_16_2", "wide ResNet WRN-16
 MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40-2, 2.3 M parameters")
 MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
 MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
+MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
