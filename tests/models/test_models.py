@@ -23,6 +23,7 @@ COUNTS = {
     "vgg8": (3_965_028, 96_462_848, 385_697_792),
     "vgg13": (9_462_180, 285_468_672, 1_141_721_088),
     "mobilenet_v2": (2_369_380, 66_742_688, 221_891_744),
+    "shufflenet_v2": (1_360_896, 44_731_008, 178_616_832),
 }
 
 # Published for 100 classes, in millions of parameters. The paper on stochastic temperature is PLOS ONE 2023, e0285668.
@@ -33,6 +34,7 @@ PUBLISHED_PARAMETERS = {
     "resnet20": 0.27,  # He et al. (2016), for 10 classes and shortcuts without parameters
     "resnet56": 0.85,  # the same
     "mobilenet_v2": 2.36,  # weiaicunzai/pytorch-cifar100; Table 3 of the paper on stochastic temperature says 3.4
+    "shufflenet_v2": 1.3,  # weiaicunzai/pytorch-cifar100
 }
 
 # Billions of multiply-adds to which the FLOPs of the paper on stochastic temperature fit: classes, pixels, GMACs.
@@ -43,6 +45,7 @@ PUBLISHED_GMACS = [
     ("mobilenet_v2", 10, 32, 0.0666),
     ("mobilenet_v2", 100, 32, 0.0667),
     ("mobilenet_v2", 100, 64, 0.2219),
+    ("shufflenet_v2", 200, 64, 0.1787),
 ]
 
 
