@@ -1,0 +1,72 @@
+"""MobileNetV2 for small images: Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2" (2018).
+
+The form that the FLOPs of the paper on stochastic temperature (PLOS ONE 2023, doi 10.1371/journal.pone.0285668) fit:
+0.0667 GMACs for an image of 32x32, and 0.2219 for 64x64. That paper's Table 3 says 3.4 million parameters, about
+what the ImageNet form has; this one has 2.37 million for 100 classes.
+
+It differs from the ImageNet form (and from torchvision's) in these:
+
+- the stem is a 1x1 convolution of stride 1 with a padding of 1, so that 32x32 pixels become 34x34;
+- the stages' strides are 1, 2, 2, 2, 1, 1, 1, not 1, 2, 2, 2, 1, 2, 1;
+- the first block, which widens by 1, has its 1x1 expansion like the others;
+- convolutions have a bias although a batch normalisation follows;
+- the classifier is a 1x1 convolution after the global average, without dropout.
+
+It is the form of weiaicunzai/pytorch-cifar100, a collection of models for CIFAR-100. Weights start as PyTorch draws
+them, as there.
+"""
+
+import torch
+from torch import nn
+from torchvision.ops.misc import Conv2dNormActivation
+
+# Expansion, output channels, blocks and first stride of each stage.
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 1), (6, 320, 1, 1))
+STEM_WIDTH = 32
+LAST_WIDTH = 1280
+
+
+class InvertedResidual(nn.Module):
+    """Widen, convolve each channel by itself, narrow; added to the input where the shape stays."""
+
+    def __init__(self, width_in: int, width_out: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = width_in * expansion
+        self.adds_input = stride == 1 and width_in == width_out
+        self.layers = nn.Sequential(
+            Conv2dNormActivation(width_in, hidden, 1, activation_layer=nn.ReLU6, bias=True),
+            Conv2dNormActivation(hidden, hidden, 3, stride=stride, groups=hidden, activation_layer=nn.ReLU6, bias=True),
+            Conv2dNormActivation(hidden, width_out, 1, activation_layer=None, bias=True),
+        )
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features of shape (batch, width_out, height / stride, width / stride)."""
+        narrowed = self.layers(features)
+        return features + narrowed if self.adds_input else narrowed
+
+
+def mobilenet_v2(in_channels: int, num_classes: int) -> nn.Sequential:
+    """MobileNetV2 of width 1; the student of the paper on stochastic temperature.
+
+    Args:
+        in_channels: Of the images.
+        num_classes: Logits of an image.
+
+    Returns:
+        A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).
+    """
+    layers: list[nn.Module] = [
+        Conv2dNormActivation(in_channels, STEM_WIDTH, 1, padding=1, activation_layer=nn.ReLU6, bias=True)
+    ]
+    width_in = STEM_WIDTH
+    for expansion, width, blocks, first_stride in STAGES:
+        for block in range(blocks):
+            layers.append(InvertedResidual(width_in, width, first_stride if block == 0 else 1, expansion))
+            width_in = width
+    return nn.Sequential(
+        *layers,
+        Conv2dNormActivation(width_in, LAST_WIDTH, 1, activation_layer=nn.ReLU6, bias=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Conv2d(LAST_WIDTH, num_classes, 1),
+        nn.Flatten(),
+    )

@@ -1,0 +1,124 @@
+"""What every registered model does, and how many parameters and multiply-adds it has."""
+
+import pytest
+import torch
+
+from kdtune.energy.flops import macs
+from kdtune.models import MODELS
+
+# For 3 channels and 100 classes: parameters, and fvcore's multiply-adds at 32x32 and at 64x64.
+COUNTS = {
+    "convnet_2_4_4": (790, 90_000, 358_800),
+    "convnet_4_8_16": (3_304, 273_984, 1_091_136),
+    "convnet_16_32_64": (30_196, 2_865_408, 11_442_432),
+    "convnet_32": (22_788, 3_923_072, 15_682_688),
+    "resnet18": (11_220_132, 556_705_792, 2_226_669_568),
+    "resnet20": (278_324, 41_224_448, 164_878_592),
+    "resnet56": (861_620, 126_847_232, 507_369_728),
+    "resnet8x4": (1_233_540, 177_841_152, 711_287_808),
+    "resnet32x4": (7_433_860, 1_085_645_824, 4_342_506_496),
+    "wrn_16_1": (180_916, 26_929_408, 107_698_432),
+    "wrn_16_2": (703_284, 101_618_176, 406_434_304),
+    "wrn_40_2": (2_255_156, 329_028_096, 1_316_073_984),
+    "vgg8": (3_965_028, 96_462_848, 385_697_792),
+    "vgg13": (9_462_180, 285_468_672, 1_141_721_088),
+    "mobilenet_v2": (2_369_380, 66_742_688, 221_891_744),
+    "shufflenet_v2": (1_360_896, 44_731_008, 178_616_832),
+}
+
+# Published for 100 classes, in millions of parameters. The paper on stochastic temperature is PLOS ONE 2023, e0285668.
+PUBLISHED_PARAMETERS = {
+    "resnet18": 11.2,  # Table 3 of that paper
+    "wrn_40_2": 2.2,  # the same; Zagoruyko and Komodakis (2016) say so too
+    "wrn_16_1": 0.2,  # the same
+    "resnet20": 0.27,  # He et al. (2016), for 10 classes and shortcuts without parameters
+    "resnet56": 0.85,  # the same
+    "mobilenet_v2": 2.36,  # weiaicunzai/pytorch-cifar100; Table 3 of the paper on stochastic temperature says 3.4
+    "shufflenet_v2": 1.3,  # weiaicunzai/pytorch-cifar100
+}
+
+# Billions of multiply-adds to which the FLOPs of the paper on stochastic temperature fit: classes, pixels, GMACs.
+PUBLISHED_GMACS = [
+    ("resnet18", 10, 32, 0.5567),
+    ("resnet18", 100, 32, 0.5567),
+    ("resnet18", 200, 64, 2.2267),
+    ("mobilenet_v2", 100, 32, 0.0667),
+    ("mobilenet_v2", 100, 64, 0.2219),
+    ("shufflenet_v2", 200, 64, 0.1787),
+]
+
+
+def build(name, seed=0, in_channels=3, num_classes=100):
+    torch.manual_seed(seed)
+    return MODELS.load(name)(in_channels, num_classes)
+
+
+def parameters_of(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_every_model_is_counted():
+    assert list(COUNTS) == list(MODELS)
+
+
+@pytest.mark.parametrize(("name", "counts"), COUNTS.items(), ids=str)
+def test_parameters_and_multiply_adds(name, counts):
+    model = build(name)
+    assert (parameters_of(model), macs(model, 3, 32, 32), macs(model, 3, 64, 64)) == counts
+
+
+@pytest.mark.parametrize(("name", "millions"), PUBLISHED_PARAMETERS.items())
+def test_the_published_number_of_parameters(name, millions):
+    assert COUNTS[name][0] / 1e6 == pytest.approx(millions, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "classes", "pixels", "gmacs"), PUBLISHED_GMACS)
+def test_the_multiply_adds_that_the_papers_figures_fit(name, classes, pixels, gmacs):
+    assert round(macs(build(name, num_classes=classes), 3, pixels, pixels) / 1e9, 4) == gmacs
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_have_the_shape_of_batch_and_classes(name, channels):
+    with torch.device("meta"):  # shapes without arithmetic
+        model = MODELS.load(name)(channels, 7)
+        shapes = {pixels: model(torch.empty(2, channels, pixels, pixels)).shape for pixels in (28, 32, 64)}
+    assert shapes == dict.fromkeys((28, 32, 64), (2, 7))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_of_training_moves_every_weight_by_a_finite_gradient(name):
+    model = build(name, in_channels=1, num_classes=10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
+    torch.manual_seed(1)
+    torch.nn.functional.cross_entropy(model(torch.randn(4, 1, 28, 28)), torch.arange(4)).backward()
+    optimizer.step()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        # A bias ahead of a batch normalisation has no effect, and no gradient but rounding.
+        assert parameter.dim() == 1 or not torch.equal(parameter, before[key]), key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_image_is_judged_by_itself_in_inference_mode(name):
+    model = build(name, num_classes=10)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # the running statistics are those of the one batch below
+    torch.manual_seed(1)
+    images = torch.randn(4, 3, 32, 32)
+    with torch.inference_mode():
+        model(images)
+        model.eval()
+        together, alone = model(images), torch.cat([model(image[None]) for image in images])
+    assert torch.allclose(together, alone, rtol=0, atol=1e-4 * float(together.abs().max()))
+    assert not torch.allclose(together[0], together[1], rtol=0, atol=1e-2 * float(together.abs().max()))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_seed_decides_the_weights(name):
+    one, same, other = (build(name, seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
