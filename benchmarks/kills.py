@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,21 @@ def begin(place: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         command(*STUDY), cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
+    wait_for(process, lambda: bool(open_windows(ledger(place))) and _samples(ledger(place)) >= 2)
+    return process
+
+
+def _samples(records: list[Record]) -> int:
+    return sum(record.kind == "sample" for record in records)
+
+
+def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """Wait while the study runs until something holds."""
     deadline = time.monotonic() + 100
-    while process.poll() is None and time.monotonic() < deadline:
-        records = ledger(place)
-        if open_windows(records) and len([r for r in records if r.kind == "sample"]) >= 2:
-            return process
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the study did not come so far")
         time.sleep(0.1)
-    raise RuntimeError("the study did not come as far as its first trial")
 
 
 def pids(process: subprocess.Popen[bytes], records: list[Record]) -> dict[str, list[int]]:
@@ -75,7 +84,7 @@ def kill(process: subprocess.Popen[bytes], place: Path, roles: tuple[str, ...]) 
     for role in roles:
         for pid in victims[role]:
             os.kill(pid, signal.SIGKILL)
-    return {"killed": "+".join(roles), "before_uj": charge(records).charged_uj()}
+    return {"before_uj": charge(records).charged_uj()}
 
 
 def outcome(place: Path) -> dict[str, Any]:
@@ -90,13 +99,17 @@ def outcome(place: Path) -> dict[str, Any]:
     }
 
 
-def one_case(place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
-    """Run, kill, resume where the command went down too, and add up."""
+def one_case(place: Path, *waves: tuple[str, ...]) -> dict[str, Any]:
+    """Run, kill in one wave or several, resume where the command went down too, and add up."""
     process = begin(place)
-    row = kill(process, place, roles)
-    code = process.wait(timeout=180)
-    row["exit_code"] = code
-    if "driver" in roles:
+    row: dict[str, Any] = {}
+    for roles in waves:
+        row |= kill(process, place, roles)
+        if roles is not waves[-1]:
+            wait_for(process, lambda: ledger(place)[-1].kind == "sample" and bool(open_windows(ledger(place))))
+    row["killed"] = ", then ".join("+".join(roles) for roles in waves)
+    row["exit_code"] = process.wait(timeout=180)
+    if "driver" in waves[-1]:
         time.sleep(2.0)  # Ray's other processes notice that their head is gone
         folder = place / "results" / "digits-hkd"
         resumed = subprocess.run(command("resume", str(folder)), cwd=place, capture_output=True, timeout=180)

@@ -1,18 +1,36 @@
-"""What metering costs: CPU time of a sample, and of a window's opening and closing, with the ledger's fsync."""
+"""What metering costs: CPU time of a sample and of a window, and how much longer a training takes beside it."""
 
+import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.record import keep
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import INTERVAL_S, Meter
+from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.sensors import NodeSensors
 
 SAMPLES = 200
+
+#: Pairs of trainings, one beside a meter and one without; each takes some seconds.
+PAIRS = 9
+
+
+def _meter(folder: Path) -> Meter:
+    """As a study has it: with a neighbourhood, and with the state that a successor needs."""
+    sensors = NodeSensors()
+    neighbourhood = Neighbourhood("benchmark", folder / "shared")
+    neighbourhood.join()
+    meter = Meter(sensors, sensors.hardware(), neighbourhood, folder / "meter.state")
+    meter.begin(folder / "node.jsonl")
+    for name in ("a", "b"):
+        meter.open(Window(name, "trials", os.getpid(), 1.0))
+    return meter
 
 
 def _cpu_ms(action: Callable[[int], None]) -> list[float]:
@@ -24,14 +42,51 @@ def _cpu_ms(action: Callable[[int], None]) -> list[float]:
     return times
 
 
+def _sample_for_ever(folder: str, ready: Any) -> None:
+    meter = _meter(Path(folder))
+    ready.set()
+    while True:
+        time.sleep(INTERVAL_S)
+        meter.sample()
+
+
+def _training_s() -> float:
+    """The digits study's student, 60 epochs; seconds."""
+    import torch
+
+    from kdtune.distill.workbench import Workbench
+    from kdtune.specs import load_study
+
+    study = load_study("digits-hkd", epochs=60)
+    distiller = Workbench(study, torch.device("cpu"), 1).distiller({"tau": 4}, 0)
+    began = time.monotonic()
+    while not distiller.done:
+        distiller.train_epoch()
+    return time.monotonic() - began
+
+
+def _slowdown() -> float:
+    """Median over pairs of a training's time beside a meter over its time without one."""
+    context = multiprocessing.get_context("spawn")
+    ratios = []
+    _training_s()
+    for _ in range(PAIRS):
+        without_s = _training_s()
+        with tempfile.TemporaryDirectory() as folder:
+            ready = context.Event()
+            process = context.Process(target=_sample_for_ever, args=(folder, ready), daemon=True)
+            process.start()
+            ready.wait()
+            ratios.append(_training_s() / without_s)
+            process.kill()
+            process.join()
+    return median(ratios)
+
+
 def run() -> None:
-    """Measure on a meter of this node with two windows open."""
-    sensors = NodeSensors()
+    """Measure on this node."""
     with tempfile.TemporaryDirectory() as folder:
-        meter = Meter(sensors, sensors.hardware())
-        meter.begin(Path(folder) / "node.jsonl")
-        for name in ("a", "b"):
-            meter.open(Window(name, "trials", os.getpid(), 1.0))
+        meter = _meter(Path(folder))
         sample = _cpu_ms(lambda _: meter.sample())
 
         def open_and_close(number: int) -> None:
@@ -47,5 +102,6 @@ def run() -> None:
             "cpu_ms_per_sample_median": median(sample),
             "cpu_ms_per_window_median": median(window),
             "share_of_one_core_while_sampling": median(sample) / 1e3 / INTERVAL_S,
+            "training_time_beside_a_meter_ratio": _slowdown(),
         },
     )

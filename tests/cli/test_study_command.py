@@ -203,7 +203,7 @@ def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed)
 
 def test_a_budget_stops_a_study_within_an_epoch_and_a_larger_one_goes_on(tmp_path, undisturbed):
     limit_kwh = 1.2 * results_of(undisturbed[1])["grid"]["cost"]["charged_kwh"]
-    study = ["study", "digits-hkd", "-s", "grid", "--repeats", "2", *SMALL[:-1], "60"]
+    study = ["study", "digits-hkd", "-s", "grid", "--repeats", "2", *SMALL[:-1], "40"]
     stopped = kdtune(*study, "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     folder = tmp_path / "results" / "digits-hkd"
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
@@ -232,7 +232,7 @@ def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
     running = []
     for place in places:
         place.mkdir()
-        study = command("study", "digits-hkd", "-s", "stochastic", "--repeats", "1", "--epochs", "60", "--json")
+        study = command("study", "digits-hkd", "-s", "stochastic", "--repeats", "1", "--epochs", "30", "--json")
         running.append(subprocess.Popen(study, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     results = []
     for process in running:
