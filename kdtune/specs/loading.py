@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from kdtune.errors import Fault, SpecError
 from kdtune.registry import Registry, did_you_mean
 from kdtune.specs.finding import SEARCH_SPACES, STUDIES, find
+from kdtune.specs.recipes import RECIPES, with_recipe
 from kdtune.specs.space import SEARCHABLE, Dimension, SearchSpace
 from kdtune.specs.study import MAX_EPOCHS, Study
 
@@ -177,6 +178,23 @@ def _check_strategies(table: Any, where: str) -> list[Fault]:
     return faults
 
 
+def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
+    """Fill in the recipes that a study's trainings name, in place."""
+    faults = []
+    for key in ("training", "teacher_training"):
+        given = table.get(key)
+        if not isinstance(given, Mapping) or "recipe" not in given:
+            continue
+        name = given["recipe"]
+        if isinstance(name, str) and name in RECIPES:
+            table[key] = with_recipe(dict(given))
+        else:
+            hint = did_you_mean(str(name), list(RECIPES))
+            faults.append(Fault(where, f"{key}.recipe", f"unknown recipe {name!r}; {hint}"))
+            table[key] = with_recipe({**given, "recipe": next(iter(RECIPES))})  # judged already
+    return faults
+
+
 def load_study(
     source: StudyLike,
     *,
@@ -222,6 +240,7 @@ def load_study(
         except SpecError as error:
             faults += error.faults
 
+    faults += _fill_recipes(table, where)
     faults += _check_names(table, where)
     faults += _check_strategies(table.get("strategies"), where)
     if "search_space" in table:

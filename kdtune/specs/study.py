@@ -34,6 +34,8 @@ class Training(_Spec):
         milestones: Epochs, counted from 0, before which the rate is multiplied by ``gamma``.
         gamma: Factor at each milestone.
         warmup_epochs: Epochs over which the rate grows linearly, step by step.
+        augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
+            to right) and ``rotate`` (by up to 15 degrees).
     """
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS)
@@ -45,6 +47,7 @@ class Training(_Spec):
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
     gamma: float = Field(default=0.2, gt=0.0, le=1.0)
     warmup_epochs: int = Field(default=0, ge=0)
+    augment: tuple[Literal["crop", "flip", "rotate"], ...] = ()
 
     def scaled_to(self, epochs: int) -> "Training":
         """The same recipe over another number of epochs: milestones and warm-up move in proportion."""
