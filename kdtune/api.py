@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from kdtune import paths
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import Fault, ResultsError, SpecError, UsageError
 from kdtune.results.folder import StudyFolder
@@ -34,6 +35,8 @@ def run_study(
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
     address: str | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
     carbon: Carbon | None = None,
     watcher: Watcher | None = None,
 ) -> StudyResult:
@@ -54,6 +57,8 @@ def run_study(
         gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         address: Of a running Ray cluster.
+        data_dir: Folder with the data sets; ``$KDTUNE_DATA_DIR`` or ``~/.cache/kdtune/data`` without it.
+        download: Fetch the data set where it is missing or damaged; without it no connection is made.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
 
@@ -62,6 +67,7 @@ def run_study(
 
     Raises:
         SpecError: The study or an argument is wrong; every fault found.
+        DataError: The data set is missing, incomplete or damaged.
         ResultsExistError: There are results already, and ``fresh`` is not set.
         BusyError: Another process is at work in the folder.
         UsageError: A trial asks for more cores or GPUs than there are.
@@ -83,7 +89,15 @@ def run_study(
     with folder.locked():
         folder.check_free(spec, names, fresh=fresh)
         run = StudyRun(
-            spec, made, folder, carbon or resolve(), watcher or Watcher(), max_concurrent=max_concurrent, fresh=fresh
+            spec,
+            made,
+            folder,
+            carbon or resolve(),
+            watcher or Watcher(),
+            paths.data_dir(data_dir),
+            max_concurrent=max_concurrent,
+            fresh=fresh,
+            download=download,
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
@@ -92,6 +106,8 @@ def resume_study(
     path: str | Path,
     *,
     address: str | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
     max_concurrent: int | None = None,
     watcher: Watcher | None = None,
 ) -> StudyResult:
@@ -100,6 +116,8 @@ def resume_study(
     Args:
         path: The study's results folder, or one strategy's inside it.
         address: Of a running Ray cluster.
+        data_dir: Folder with the data sets; where they were when the study began without it.
+        download: Fetch the data set where it is missing or damaged; without it no connection is made.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         watcher: Is told what happens.
 
@@ -109,6 +127,7 @@ def resume_study(
     Raises:
         ResultsError: There is no such folder, or it is damaged.
         BusyError: Another process is at work in it.
+        DataError: The data set is missing, incomplete or damaged.
         RayError: Ray does not start.
     """
     given = Path(path).expanduser().resolve()
@@ -127,6 +146,10 @@ def resume_study(
             run_options, carbon = asked["options"], Carbon(**asked["carbon"])
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
+        place = paths.data_dir(data_dir)
+        if data_dir is None and (noted := run_options.get("data_dir")):
+            told = f"noted in {folder.run_toml} when the study began; it may have moved"
+            place = paths.DataDir(Path(noted), told, remedy="--data-dir DIR")
         run = StudyRun(
             spec,
             # A strategy that was begun goes on with the options that it was begun with.
@@ -134,8 +157,10 @@ def resume_study(
             folder,
             carbon,
             watcher or Watcher(),
+            place,
             max_concurrent=max_concurrent,
             fresh=False,
+            download=download,
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,5 +11,9 @@ Intensity = Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, inste
 Pue = Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")]
 Preset = Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")]
 Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder with the data sets, as torchvision keeps them; KDTUNE_DATA_DIR without it.")
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing or damaged.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

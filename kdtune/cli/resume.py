@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, Json, Quiet
+from kdtune.cli.options import Address, DataDir, Download, Json, Quiet
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Go on with a study that was stopped: finished trials are not run again."
@@ -19,6 +19,8 @@ EXAMPLES = """Examples:
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's folder, or one strategy's in it.")],
     address: Address = None,
+    data_dir: DataDir = None,
+    download: Download = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -27,5 +29,7 @@ def resume(
     from kdtune.report.live import display
 
     console = make_console(to_stderr=json)
-    result = resume_study(folder, address=address, watcher=display(console, quiet=quiet))
+    result = resume_study(
+        folder, address=address, data_dir=data_dir, download=download, watcher=display(console, quiet=quiet)
+    )
     show_outcome(result, console, as_json=json)

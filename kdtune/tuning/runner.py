@@ -35,6 +35,7 @@ class StrategyRun:
         folder: StrategyFolder,
         session: Session,
         watcher: Watcher,
+        data: str,
         max_concurrent: int | None = None,
     ) -> None:
         """Prepare, reading what the folder knows already.
@@ -45,6 +46,7 @@ class StrategyRun:
             folder: The strategy's.
             session: Ray and the meters.
             watcher: Is told what happens.
+            data: The folder with the data sets.
             max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         """
         self.study = study
@@ -53,6 +55,7 @@ class StrategyRun:
         self.watcher = watcher
         self.log = TrialLog.read(folder.trials)
         self._strategies = strategies
+        self._data = data
         self._max_concurrent = max_concurrent
         self._judges = any(strategy.judges_epochs for strategy in strategies)
 
@@ -140,6 +143,7 @@ class StrategyRun:
                 "session": self.session.id,
                 "window": trial.window(trial.attempts + 1),
                 "checkpoints": str(self.folder.checkpoints(trial.id).absolute()),
+                "data": self._data,
                 "slice_s": 0.0 if self._judges else SLICE_S,
             },
         }
@@ -214,6 +218,7 @@ class StrategyRun:
             str(self.folder.study_toml.absolute()),
             candidates,
             resources,
+            self._data,
             self.session.id,
         )
         self._keep_predictions(tested)
