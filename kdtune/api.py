@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from kdtune import paths
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import Fault, ResultsError, SpecError, UsageError
 from kdtune.results.folder import StudyFolder
@@ -37,6 +38,8 @@ def run_study(
     address: str | None = None,
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
     carbon: Carbon | None = None,
     watcher: Watcher | None = None,
 ) -> StudyResult:
@@ -59,6 +62,8 @@ def run_study(
         address: Of a running Ray cluster.
         max_kwh: Stop cleanly when the command is charged so much, teacher and PUE included.
         max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
+        data_dir: Folder with the data sets; ``$KDTUNE_DATA_DIR`` or ``~/.cache/kdtune/data`` without it.
+        download: Fetch the data set where it is missing or damaged; without it no connection is made.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
 
@@ -67,6 +72,7 @@ def run_study(
 
     Raises:
         SpecError: The study or an argument is wrong; every fault found.
+        DataError: The data set is missing, incomplete or damaged.
         ResultsExistError: There are results already, and ``fresh`` is not set.
         BusyError: Another process is at work in the folder.
         UsageError: A trial asks for more cores or GPUs than there are.
@@ -94,9 +100,11 @@ def run_study(
             folder,
             carbon or resolve(),
             watcher or Watcher(),
+            paths.data_dir(data_dir),
             max_concurrent=max_concurrent,
             fresh=fresh,
             budget=budget,
+            download=download,
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
@@ -105,6 +113,8 @@ def resume_study(
     path: str | Path,
     *,
     address: str | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
     max_concurrent: int | None = None,
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
@@ -115,6 +125,8 @@ def resume_study(
     Args:
         path: The study's results folder, or one strategy's inside it.
         address: Of a running Ray cluster.
+        data_dir: Folder with the data sets; where they were when the study began without it.
+        download: Fetch the data set where it is missing or damaged; without it no connection is made.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         max_kwh: Stop cleanly when the study has been charged so much in all its commands; without either
             limit those hold that the study has.
@@ -128,6 +140,7 @@ def resume_study(
         ResultsError: There is no such folder, or it is damaged.
         BusyError: Another process is at work in it.
         BudgetReached: The study has used what it may use.
+        DataError: The data set is missing, incomplete or damaged.
         RayError: Ray does not start.
     """
     limits = Budget(max_kwh, max_co2_g)
@@ -151,6 +164,10 @@ def resume_study(
                 limits = Budget(**asked.get("budget", {}))
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
+        place = paths.data_dir(data_dir)
+        if data_dir is None and (noted := run_options.get("data_dir")):
+            told = f"noted in {folder.run_toml} when the study began; it may have moved"
+            place = paths.DataDir(Path(noted), told, remedy="--data-dir DIR")
         run = StudyRun(
             spec,
             # A strategy that was begun goes on with the options that it was begun with.
@@ -158,10 +175,12 @@ def resume_study(
             folder,
             carbon,
             watcher or Watcher(),
+            place,
             max_concurrent=max_concurrent,
             fresh=False,
             budget=limits,
             resumed=True,
+            download=download,
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 

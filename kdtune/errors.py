@@ -42,6 +42,10 @@ class SpecError(UsageError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+class DataError(UsageError):
+    """A data set is missing, incomplete or damaged; names the file and the remedy."""
+
+
 class ResultsExistError(UsageError):
     """The results folder holds an earlier run, which is never overwritten and never mixed with."""
 

@@ -1,5 +1,6 @@
 """Files that are whole or absent, and lines that survive a power cut."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -32,6 +33,15 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
         file.flush()
         if sync:
             os.fsync(file.fileno())
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from making the same thing in a folder: they wait, and then find it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

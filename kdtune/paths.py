@@ -1,9 +1,42 @@
-"""Where kdtune keeps what outlives a study."""
+"""Where kdtune keeps what outlives a study, and where it looks for data sets."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
 def cache_dir() -> Path:
     """``$KDTUNE_CACHE_DIR``, by default ``~/.cache/kdtune``: teachers and decoded data sets."""
     return Path(os.environ.get("KDTUNE_CACHE_DIR") or Path.home() / ".cache" / "kdtune").absolute()
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """The folder in which data sets lie as torchvision puts them, and who named it.
+
+    Attributes:
+        path: Absolute; need not exist.
+        named_by: For messages, such as ``--data-dir``.
+        remedy: What names another one.
+    """
+
+    path: Path
+    named_by: str
+    remedy: str = "--data-dir DIR or KDTUNE_DATA_DIR"
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.named_by})"
+
+
+def data_dir(given: str | Path | None = None, named_by: str = "--data-dir") -> DataDir:
+    """The folder with the data sets: the one given, else ``$KDTUNE_DATA_DIR``, else ``~/.cache/kdtune/data``.
+
+    Args:
+        given: Named explicitly; None where it was not.
+        named_by: Who gave it, for messages.
+    """
+    if given is not None:
+        return DataDir(Path(given).expanduser().absolute(), named_by)
+    if named := os.environ.get("KDTUNE_DATA_DIR"):
+        return DataDir(Path(named).expanduser().absolute(), "KDTUNE_DATA_DIR")
+    return DataDir(Path.home() / ".cache" / "kdtune" / "data", "the default place")

@@ -9,6 +9,9 @@ from kdtune.specs.study import Study
 class Watcher:
     """Takes note of nothing. A display overrides what it shows."""
 
+    #: Whether a download may draw a progress bar on standard error.
+    draws_bars = False
+
     def started(self, study: Study, planned: dict[str, int]) -> None:
         """The study begins; for each strategy the trials that are known of beforehand, over all repeats."""
 

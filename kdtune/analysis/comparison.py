@@ -16,7 +16,8 @@ from kdtune.results.shared import read_document, read_shared
 
 #: What has to agree, in the words of a message, and where it stands: keys of the study, or of ``resolved``.
 _MUST_AGREE: dict[str, tuple[str, ...]] = {
-    "data set": ("dataset",),
+    "data set": ("dataset", "data.train_limit"),
+    "data set's files": ("resolved.data",),
     "split": ("validation", "split_seed"),
     "teacher": ("teacher", "teacher_seed", "teacher_training"),
     "student": ("student",),
@@ -115,9 +116,10 @@ def _differences(folders: list[StrategyFolder]) -> list[str]:
     """In words, everything that differs and must not; values of each group of folders."""
     described = []
     for folder in folders:
-        table = folder.read_study().model_dump(mode="json", exclude_none=True)
-        resolved = folder.resolved()
-        described.append({**table, **{f"resolved.{key}": value for key, value in resolved.items()}})
+        study = folder.read_study()
+        table = study.model_dump(mode="json", exclude_none=True)
+        limit = {"data.train_limit": study.data.train_limit}
+        described.append({**table, **limit, **{f"resolved.{key}": value for key, value in folder.resolved().items()}})
     lines = []
     for what, keys in _MUST_AGREE.items():
         for key in keys:

@@ -5,11 +5,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 from kdtune.analysis.finding import Finding
 from kdtune.analysis.sensors_check import examine_sensors
-from kdtune.paths import cache_dir
+from kdtune.data import DATASETS
+from kdtune.data.published import files_of, missing_files
+from kdtune.paths import cache_dir, data_dir
 
 #: Less free space than this is worth a warning, in GiB.
 LITTLE_DISK_GIB = 5
@@ -52,11 +53,26 @@ def _ray() -> Finding:
 
 
 def _data() -> Finding:
-    folder = os.environ.get("KDTUNE_DATA_DIR")
-    if folder and not Path(folder).is_dir():
-        return Finding("data", "fault", f"KDTUNE_DATA_DIR is {folder}, which is no folder", "correct or unset it")
-    place = f"; KDTUNE_DATA_DIR is {folder}" if folder else ""
-    return Finding("data", "ok", f"digits are bundled with scikit-learn{place}")
+    place = data_dir()
+    if place.named_by == "KDTUNE_DATA_DIR" and not place.path.is_dir():
+        return Finding("data", "fault", f"KDTUNE_DATA_DIR is {place.path}, which is no folder", "correct or unset it")
+    there, absent, incomplete = [], [], []
+    for name in DATASETS:
+        missing = missing_files(name, place.path)
+        if not files_of(name):
+            continue
+        if not missing:
+            there.append(name)
+        elif len(missing) == len(files_of(name)):
+            absent.append(f"{name} ({DATASETS[name].facts['download_mb']} MB)")
+        else:
+            incomplete.append(f"{name} ({missing[0]} is missing)")
+    found = f"digits are bundled with scikit-learn; in {place}: {', '.join(there) or 'nothing'}"
+    found += f"; to download: {', '.join(absent)}" if absent else ""
+    if incomplete:
+        remedy = "kdtune study NAME --download fetches a study's data set again"
+        return Finding("data", "warning", f"{found}; incomplete: {', '.join(incomplete)}", remedy)
+    return Finding("data", "ok", found)
 
 
 def _disk() -> Finding:

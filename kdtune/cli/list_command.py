@@ -20,7 +20,7 @@ EXAMPLES = """Examples:
 _OVERVIEW = ("studies", "spaces", "strategies", "temperatures", "datasets")
 
 #: Columns that only the JSON has.
-_HIDDEN = {"file", "folder", "shape", "needs_teacher"}
+_HIDDEN = {"file", "folder", "shape", "files", "needs_teacher"}
 
 
 def list_command(

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,5 +15,9 @@ MaxKwh = Annotated[
     float | None, typer.Option(help="Stop when so many kWh are charged, teacher, start-up and PUE included.")
 ]
 MaxCo2 = Annotated[float | None, typer.Option("--max-co2", help="Stop when so many grams of CO2 are charged.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder with the data sets, as torchvision keeps them; KDTUNE_DATA_DIR without it.")
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing or damaged.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, Json, MaxCo2, MaxKwh, Quiet
+from kdtune.cli.options import Address, DataDir, Download, Json, MaxCo2, MaxKwh, Quiet
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Go on with a study that was stopped: finished trials are not run again."
@@ -22,6 +22,8 @@ def resume(
     address: Address = None,
     max_kwh: MaxKwh = None,
     max_co2: MaxCo2 = None,
+    data_dir: DataDir = None,
+    download: Download = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -31,6 +33,12 @@ def resume(
 
     console = make_console(to_stderr=json)
     result = resume_study(
-        folder, address=address, max_kwh=max_kwh, max_co2_g=max_co2, watcher=display(console, quiet=quiet)
+        folder,
+        address=address,
+        data_dir=data_dir,
+        download=download,
+        max_kwh=max_kwh,
+        max_co2_g=max_co2,
+        watcher=display(console, quiet=quiet),
     )
     show_outcome(result, console, as_json=json)

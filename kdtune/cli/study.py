@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, Country, Intensity, Json, MaxCo2, MaxKwh, Preset, Pue, Quiet, Region
+from kdtune.cli.options import (
+    Address,
+    Country,
+    DataDir,
+    Download,
+    Intensity,
+    Json,
+    MaxCo2,
+    MaxKwh,
+    Preset,
+    Pue,
+    Quiet,
+    Region,
+)
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Run strategies of a study, a name from 'studies/' or a TOML file, and print what each found and cost."
@@ -37,6 +50,8 @@ def study(
         float | None, typer.Option(help="GPUs for each trial; one where there is any, unless given.")
     ] = None,
     address: Address = None,
+    data_dir: DataDir = None,
+    download: Download = False,
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the study; may be repeated.")
     ] = [],  # noqa: B006
@@ -71,6 +86,8 @@ def study(
         address=address,
         max_kwh=max_kwh,
         max_co2_g=max_co2,
+        data_dir=data_dir,
+        download=download,
         carbon=carbon,
         watcher=display(console, quiet=quiet),
     )

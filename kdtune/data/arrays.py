@@ -1,18 +1,24 @@
 """Decoded images as arrays: what a data set is once it has been read."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kdtune.files import replaced_atomically
+from kdtune.errors import KdtuneError
+from kdtune.files import alone_in, replaced_atomically, write_json
 from kdtune.paths import cache_dir
 
 #: Raised when the way a data set is decoded changes, so that an older decoded copy is not used.
 FORMAT = 1
 
 _FIELDS = ("train_images", "train_labels", "test_images", "test_labels")
+
+#: Says what the arrays beside it are. Written last: a decoding that was cut short is never taken for a whole one.
+_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -24,30 +30,90 @@ class Arrays:
         train_labels: int64, (N,).
         test_images: As ``train_images``.
         test_labels: As ``train_labels``.
+        class_names: Of label 0, 1, ...; empty where they have none.
+        fingerprint: Of the source that was decoded; empty where its name says all.
     """
 
     train_images: np.ndarray
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+    class_names: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
-def decoded_once(name: str, decode: Callable[[], Arrays]) -> Arrays:
-    """The arrays from the cache, memory-mapped; decoded and put there on the first use.
+def decoded_copy(name: str, fingerprint: str = "") -> Arrays | None:
+    """The arrays from the cache, memory-mapped; None where there is no whole copy of this source.
 
     Memory-mapped files open in a millisecond and share their pages among all workers of a machine.
+
+    Args:
+        name: Of the data set.
+        fingerprint: Of the source.
     """
-    folder = cache_dir() / "data" / f"{name}-{FORMAT}"
-    if not (folder / "complete").exists():
-        arrays = decode()
-        folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(name, fingerprint)
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        arrays = {field: np.load(_file(folder, field), mmap_mode="r", allow_pickle=False) for field in _FIELDS}
+        if manifest["arrays"] != _described(folder, arrays):
+            return None
+        return Arrays(**arrays, class_names=tuple(manifest["class_names"]), fingerprint=fingerprint)
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        return None  # absent, cut short or overwritten
+
+
+def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "") -> Arrays:
+    """The arrays from the cache; decoded and put there on the first use, by one process at a time.
+
+    Args:
+        name: Of the data set.
+        decode: Reads the source.
+        fingerprint: Of the source: each has a decoded copy of its own.
+
+    Raises:
+        KdtuneError: The decoded copy cannot be written.
+    """
+    if found := decoded_copy(name, fingerprint):
+        return found
+    folder = _folder(name, fingerprint)
+    with alone_in(folder):
+        found = decoded_copy(name, fingerprint)  # another process may have decoded it meanwhile
+        if found is None:
+            _write(folder, decode())
+            found = decoded_copy(name, fingerprint)
+    if found is None:
+        raise KdtuneError(f"{folder}: the decoded copy does not read back as it was written; is the disk sound?")
+    return found
+
+
+def _write(folder: Path, arrays: Arrays) -> None:
+    try:
+        (folder / _MANIFEST).unlink(missing_ok=True)
+        for left_over in folder.glob(".*.tmp"):  # of a process that was killed
+            left_over.unlink()
         for field in _FIELDS:
-            with replaced_atomically(folder / f"{field}.npy") as file:
+            with replaced_atomically(_file(folder, field)) as file:
                 np.save(file, getattr(arrays, field))
-        # Written last: a decoding that was cut short is never taken for a whole one.
-        (folder / "complete").touch()
-    return Arrays(**{field: _open(folder / f"{field}.npy") for field in _FIELDS})
+        described = _described(folder, {field: getattr(arrays, field) for field in _FIELDS})
+        write_json(folder / _MANIFEST, {"arrays": described, "class_names": arrays.class_names})
+    except OSError as error:
+        raise KdtuneError(
+            f"{folder}: the decoded images cannot be kept ({error.strerror}); make room, or set KDTUNE_CACHE_DIR to "
+            "a folder on another disk"
+        ) from None
 
 
-def _open(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+def _folder(name: str, fingerprint: str) -> Path:
+    return cache_dir() / "decoded" / "-".join(filter(None, [name, str(FORMAT), fingerprint]))
+
+
+def _file(folder: Path, field: str) -> Path:
+    return folder / f"{field}.npy"
+
+
+def _described(folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the manifest says of each array; to compare it costs a look at the file's size."""
+    return {
+        field: {"bytes": _file(folder, field).stat().st_size, "dtype": str(array.dtype), "shape": list(array.shape)}
+        for field, array in arrays.items()
+    }

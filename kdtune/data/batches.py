@@ -1,13 +1,14 @@
 """Images on the training device, and batches of them as tensor code: no loader processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from kdtune.data.arrays import Arrays
-from kdtune.data.splits import stratified_split
+from kdtune.data.augment import augment
+from kdtune.data.splits import stratified_split, stratified_subset
 from kdtune.seeding import derive_seed
 
 
@@ -32,7 +33,10 @@ class ImageSet:
 
     def normalised(self, index: torch.Tensor | slice) -> torch.Tensor:
         """Some images as float32 with mean 0 and deviation 1 a channel, (n, channels, height, width)."""
-        return (self.images[index].float() / 255 - self.mean) / self.std
+        return self._scaled(self.images[index])
+
+    def _scaled(self, images: torch.Tensor) -> torch.Tensor:
+        return (images.float() / 255 - self.mean) / self.std
 
     def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches from the first image to the last: (images, labels)."""
@@ -40,15 +44,23 @@ class ImageSet:
             batch = slice(start, start + batch_size)
             yield self.normalised(batch), self.labels[batch]
 
-    def shuffled(self, batch_size: int, seed: int, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def shuffled(
+        self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = ()
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches in an order that depends on the seed and the epoch alone: (images, labels).
 
         So every point of a repeat sees the same stream, wherever and whenever it runs.
+
+        Args:
+            batch_size: Images in a batch; the last may have fewer.
+            seed: Of the training.
+            epoch: Counted from 0.
+            changes: Random changes to the images; see :func:`kdtune.data.augment.augment`.
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
         order = torch.randperm(len(self), generator=generator).to(self.images.device)
         for index in order.split(batch_size):
-            yield self.normalised(index), self.labels[index]
+            yield self._scaled(augment(self.images, index, changes, seed, epoch)), self.labels[index]
 
 
 @dataclass(frozen=True)
@@ -60,30 +72,65 @@ class Splits:
     test: ImageSet
 
     @classmethod
-    def of(cls, arrays: Arrays, validation: float | int, split_seed: int, device: torch.device) -> "Splits":
+    def of(
+        cls,
+        arrays: Arrays,
+        validation: float | int,
+        split_seed: int,
+        device: torch.device,
+        train_limit: int | None = None,
+    ) -> "Splits":
         """Split a data set and put it on a device.
 
         Args:
             arrays: The decoded data set.
             validation: Number (int) or fraction (float) of training images to hold out.
-            split_seed: Seed of the split.
+            split_seed: Seed of the split, and of the subset.
             device: Where the images are to live.
+            train_limit: Split a stratified subset of so many training images; None takes all.
 
         Raises:
-            UsageError: The split would leave a part empty.
+            UsageError: The split would leave a part empty, or there are fewer images than the limit.
         """
-        train, held = stratified_split(np.asarray(arrays.train_labels), validation, split_seed)
-        pixels = arrays.train_images[train].astype(np.float64) / 255
+        labels = np.asarray(arrays.train_labels)
+        chosen = np.arange(len(labels)) if train_limit is None else stratified_subset(labels, train_limit, split_seed)
+        train, held = (chosen[part] for part in stratified_split(labels[chosen], validation, split_seed))
+        images = np.asarray(arrays.train_images)[train]
         mean, std = (
             torch.tensor(statistic, dtype=torch.float32, device=device)[:, None, None]
-            for statistic in (pixels.mean((0, 2, 3)), pixels.std((0, 2, 3)))
+            for statistic in _mean_and_std(images)
         )
 
         def part(images: np.ndarray, labels: np.ndarray) -> ImageSet:
-            return ImageSet(torch.tensor(images, device=device), torch.tensor(labels, device=device), mean, std)
+            # On a CPU the tensors are the arrays that were copied out of the memory-mapped file, not another copy.
+            return ImageSet(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device), mean, std)
 
         return cls(
-            train=part(arrays.train_images[train], arrays.train_labels[train]),
-            validation=part(arrays.train_images[held], arrays.train_labels[held]),
-            test=part(arrays.test_images, arrays.test_labels),
+            train=part(images, labels[train]),
+            validation=part(np.asarray(arrays.train_images)[held], labels[held]),
+            test=part(np.array(arrays.test_images), np.array(arrays.test_labels)),
         )
+
+
+def _mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of every channel in units of the pixel range, float64, (channels,).
+
+    From exact sums of integers, some images at a time: the order does not matter, and no copy of all is made.
+
+    Args:
+        images: uint8, (N, channels, height, width).
+    """
+    total = np.zeros(images.shape[1], np.uint64)
+    of_squares = np.zeros_like(total)
+    for start in range(0, len(images), 256):
+        some = images[start : start + 256].astype(np.uint32)
+        total += some.sum((0, 2, 3), dtype=np.uint64)
+        of_squares += (some * some).sum((0, 2, 3), dtype=np.uint64)
+    count = images[:, 0].size
+    # As Python's integers, which do not overflow: the variance is a difference of two numbers that are nearly equal.
+    means = [int(one) / (255 * count) for one in total]
+    variances = [
+        (count * int(squares) - int(one) ** 2) / (255 * count) ** 2
+        for one, squares in zip(total, of_squares, strict=True)
+    ]
+    return np.array(means), np.sqrt(variances)

@@ -7,15 +7,19 @@ import numpy as np
 
 from kdtune.data.arrays import Arrays, decoded_once
 from kdtune.data.splits import stratified_split
+from kdtune.paths import DataDir
 
 #: The set has no test part of its own, so one is set apart, the same for every study: 997 images.
 TEST_IMAGES = 997
 TEST_SPLIT_SEED = 1998
 
 
-def load() -> Arrays:
+class Digits:
     """The digits, with 800 images for training and validation and 997 for the test."""
-    return decoded_once("digits", _decode)
+
+    def load(self, place: DataDir | None = None) -> Arrays:
+        """The arrays; they come with scikit-learn, wherever other data sets lie."""
+        return decoded_once("digits", _decode)
 
 
 def _decode() -> Arrays:
@@ -26,4 +30,5 @@ def _decode() -> Arrays:
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     labels = bunch.target.astype(np.int64)
     train, test = stratified_split(labels, TEST_IMAGES, TEST_SPLIT_SEED)
-    return Arrays(images[train], labels[train], images[test], labels[test])
+    names = tuple(map(str, bunch.target_names))
+    return Arrays(images[train], labels[train], images[test], labels[test], class_names=names)

@@ -1,4 +1,4 @@
-"""One seeded, stratified split of the training images into training and validation."""
+"""Seeded, stratified choices among the training images: what is held out for validation, and a smaller set."""
 
 import numpy as np
 
@@ -26,19 +26,43 @@ def stratified_split(labels: np.ndarray, held_out: float | int, seed: int) -> tu
             f"validation: holding out {count} of {len(labels)} training images leaves one part empty; "
             "give a fraction such as 0.1 or a smaller number"
         )
+    held = _stratified(labels, count, np.random.default_rng(derive_seed(seed, "split")))
+    stay = np.setdiff1d(np.arange(len(labels)), held)
+    return stay, held
+
+
+def stratified_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of a subset in which every class has its share, to one image; a larger one holds all of it.
+
+    Args:
+        labels: Class of each image, int64, (N,).
+        count: Size of the subset, 1 to N.
+        seed: Decides which; nothing else does.
+
+    Returns:
+        The indices, sorted ascending.
+
+    Raises:
+        UsageError: There are not so many images.
+    """
+    if count > len(labels):
+        raise UsageError(f"data.train_limit: {count} asked for, but there are {len(labels)} training images")
+    return _stratified(labels, count, np.random.default_rng(derive_seed(seed, "train_limit")))
+
+
+def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """So many indices, sorted, drawn class by class; in how far a class's share is a fraction, largest first."""
     classes, sizes = np.unique(labels, return_counts=True)
     exact = sizes * (count / len(labels))
     quota = np.floor(exact).astype(int)
     # Largest remainder; a stable sort gives ties to the lower class.
     for index in np.argsort(quota - exact, kind="stable")[: count - quota.sum()]:
         quota[index] += 1
-    generator = np.random.default_rng(derive_seed(seed, "split"))
-    held = np.concatenate(
-        [
-            generator.permutation(np.flatnonzero(labels == label))[:taken]
-            for label, taken in zip(classes, quota, strict=True)
-        ]
+    return np.sort(
+        np.concatenate(
+            [
+                generator.permutation(np.flatnonzero(labels == label))[:taken]
+                for label, taken in zip(classes, quota, strict=True)
+            ]
+        )
     )
-    held.sort()
-    stay = np.setdiff1d(np.arange(len(labels)), held)
-    return stay, held

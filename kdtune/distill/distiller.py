@@ -102,7 +102,7 @@ class Distiller:
         rate = training.learning_rate
         losses = []
         for step, (images, labels) in enumerate(
-            self._splits.train.shuffled(training.batch_size, self._seed, self.epoch)
+            self._splits.train.shuffled(training.batch_size, self._seed, self.epoch, training.augment)
         ):
             rate = learning_rate(training, self.epoch, step, steps)
             for group in self._optimizer.param_groups:

@@ -98,7 +98,7 @@ def trial_id(study: Study, point: Point, seed: int) -> str:
     return _digest({"point": point, "seed": seed, "recipe": recipe})[:12]
 
 
-def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: str = "") -> str:
+def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: str = "", fingerprint: str = "") -> str:
     """The identity of a teacher: everything that its weights depend on, 16 hexadecimal digits.
 
     Args:
@@ -106,7 +106,9 @@ def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: 
         threads: CPU threads of the training: sums are taken in another order with another number.
         device: Type of device, such as ``cpu`` or ``cuda``.
         torch_version: Its kernels differ from release to release.
+        fingerprint: Of the data; see :class:`kdtune.data.arrays.Arrays`.
     """
-    fields = ("dataset", "teacher", "validation", "split_seed", "teacher_seed", "teacher_training")
+    fields = ("dataset", "data", "teacher", "validation", "split_seed", "teacher_seed", "teacher_training")
     recipe = study.model_dump(mode="json", include=set(fields))
+    recipe |= {"fingerprint": fingerprint} if fingerprint else {}
     return _digest({**recipe, "threads": threads, "device": device, "torch": torch_version})[:16]

@@ -4,11 +4,9 @@ A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is 
 ``epochs.jsonl`` and the energy ledger of its training.
 """
 
-import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +23,10 @@ from kdtune.paths import cache_dir
 from kdtune.specs.study import Study
 
 
-def teacher_folder(study: Study, threads: int, device: torch.device) -> Path:
-    """Where the study's teacher is kept, or will be."""
-    key = teacher_key(study, threads, device.type, str(torch.__version__))
+def teacher_folder(study: Study, threads: int, device: torch.device, fingerprint: str = "") -> Path:
+    """Where the study's teacher is kept, or will be; ``fingerprint`` is that of the data."""
+    key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint)
     return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from training the same teacher: they wait, and then find it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -46,13 +35,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() and (folder / "teacher.pt").exists() else None
 
 
-def load_teacher(model: torch.nn.Module, study: Study, threads: int, device: torch.device) -> None:
+def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: torch.device) -> None:
     """Load the cached weights into an untrained teacher.
+
+    Args:
+        model: The untrained teacher.
+        study: Whose teacher.
+        folder: The teacher's.
+        device: Where the weights go.
 
     Raises:
         KdtuneError: The teacher is not in the cache, or its file cannot be read.
     """
-    path = teacher_folder(study, threads, device) / "teacher.pt"
+    path = folder / "teacher.pt"
     try:
         model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     except FileNotFoundError:

@@ -1,17 +1,21 @@
 """What every training of a study shares in one process: the data on the device, and the teacher."""
 
 from functools import cached_property
+from pathlib import Path
 
 import torch
 
 from kdtune.data import DATASETS
+from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.distill.distiller import Distiller
 from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher import alone_in, load_teacher, read_record, teacher_folder, train_teacher
+from kdtune.distill.teacher import load_teacher, read_record, teacher_folder, train_teacher
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
+from kdtune.files import alone_in
 from kdtune.models import MODELS
+from kdtune.paths import data_dir
 from kdtune.specs.space import Point
 from kdtune.specs.study import Study
 
@@ -34,36 +38,50 @@ def pick_device(gpus: float) -> torch.device:
 class Workbench:
     """Loads each thing once and keeps it: a reused worker starts its next trial in milliseconds."""
 
-    def __init__(self, study: Study, device: torch.device, threads: int) -> None:
+    def __init__(self, study: Study, device: torch.device, threads: int, data: str | None = None) -> None:
         """Prepare for one study.
 
         Args:
             study: The study.
             device: Where to train.
             threads: CPU threads for torch, as many as Ray gave cores: results on a CPU depend on the number.
+            data: The folder with the data sets; None for ``$KDTUNE_DATA_DIR`` or the default.
         """
         torch.set_num_threads(threads)
         self.study = study
         self.device = device
         self.threads = threads
+        self._data = data
         self.num_classes = int(DATASETS[study.dataset].facts["classes"])
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The data as they are on the disk."""
+        place = data_dir(self._data, "the study's data folder")
+        arrays: Arrays = DATASETS.load(self.study.dataset)().load(place)
+        return arrays
 
     @cached_property
     def splits(self) -> Splits:
         """The data, split and on the device."""
-        arrays = DATASETS.load(self.study.dataset)()
-        return Splits.of(arrays, self.study.validation, self.study.split_seed, self.device)
+        study = self.study
+        return Splits.of(self.arrays, study.validation, study.split_seed, self.device, study.data.train_limit)
+
+    @property
+    def teacher_folder(self) -> Path:
+        """Where the study's teacher is kept, or will be."""
+        return teacher_folder(self.study, self.threads, self.device, self.arrays.fingerprint)
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
         """The study's teacher, frozen: from the cache, or trained now where it has not been yet."""
-        folder = teacher_folder(self.study, self.threads, self.device)
+        folder = self.teacher_folder
         if read_record(folder) is None:
             with alone_in(folder):
                 if read_record(folder) is None:  # another process may have trained it meanwhile
                     train_teacher(self.study, self.splits, self.num_classes, self.device, folder)
         model = self._untrained(self.study.teacher)
-        load_teacher(model, self.study, self.threads, self.device)
+        load_teacher(model, self.study, folder, self.device)
         return model.eval().requires_grad_(False)
 
     def distiller(self, point: Point, seed: int) -> Distiller:

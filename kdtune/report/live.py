@@ -157,6 +157,8 @@ class PlainLines(_Display):
 class LiveTable(_Display):
     """A table of the running trials that is drawn again and again."""
 
+    draws_bars = True
+
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._message = "checking"
@@ -169,6 +171,8 @@ class LiveTable(_Display):
 
     def message(self, text: str) -> None:
         self._message = text
+        if not self._live.is_started:  # a download comes before the study
+            self._console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
         self._message = (

@@ -195,6 +195,15 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     return faults
 
 
+def _check_limit(study: Study, where: str) -> list[Fault]:
+    from kdtune.data import DATASETS
+
+    limit, published = study.data.train_limit, DATASETS[study.dataset].facts["train_images"]
+    if limit is None or limit <= published:
+        return []
+    return [Fault(where, "data.train_limit", f"has to be at most {published}, all that there are, got {limit}")]
+
+
 def load_study(
     source: StudyLike,
     *,
@@ -256,6 +265,8 @@ def load_study(
         faults += faults_of(error, Study, where)
     if study and not faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
+    if study and not faults:
+        faults += _check_limit(study, where)
     if faults or study is None:
         raise SpecError([_blame(fault, set_keys, flags) for fault in faults])
     if epochs is not None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kdtune.specs.space import SearchSpace
 
@@ -61,11 +61,23 @@ class Training(_Spec):
         )
 
 
+class DataOptions(_Spec):
+    """Which part of the data set is used.
+
+    Attributes:
+        train_limit: Number of training images, a stratified subset drawn with ``split_seed`` before validation
+            images are held out of it; None for all.
+    """
+
+    train_limit: Count | None = None
+
+
 class Study(_Spec):
     """A question: which strategy finds the temperature for this teacher, student and data set?
 
     Attributes:
         name: The folder under ``results/``; the file's stem unless given.
+        data: Which part of the data set is used; all of it unless it says so.
         attribution: ``dedicated`` charges the idle power of the node too, ``shared`` leaves it out.
         validation: Share (a fraction) or number (an integer) of training images held out for the strategies.
         repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
@@ -79,6 +91,7 @@ class Study(_Spec):
     attribution: Literal["dedicated", "shared"] = "dedicated"
     task: Literal["classification"] = "classification"
     dataset: str
+    data: DataOptions = DataOptions()
     teacher: str
     student: str
     loss: str
@@ -100,6 +113,14 @@ class Study(_Spec):
             return values
         default = DEFAULT_ALPHA.get(values["loss"])
         return values if default is None else {**values, "alpha": default}
+
+    @model_serializer(mode="wrap")
+    def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A study that uses all of its data reads, and is identified, as if there were no such option.
+        table: dict[str, Any] = handler(self)
+        if self.data == DataOptions():
+            table.pop("data", None)
+        return table
 
     def seeds(self) -> list[int]:
         """The seed of each repeat, in order."""

@@ -17,35 +17,36 @@ class Inspection:
     Attributes:
         workload: Sizes, for FLOPs; the fields of :class:`kdtune.energy.flops.Workload`.
         teacher_folder: Where the teacher is or will be.
+        fingerprint: Of the data.
         versions: Of what decides the numbers.
     """
 
     workload: dict[str, int]
     teacher_folder: str
+    fingerprint: str
     versions: dict[str, str]
 
 
-def _bench(study: Study, resources: Resources) -> Any:
+def _bench(study: Study, resources: Resources, data: str) -> Any:
     from kdtune.distill.workbench import Workbench, pick_device
 
-    return Workbench(study, pick_device(resources.gpus), resources.threads)
+    return Workbench(study, pick_device(resources.gpus), resources.threads, data)
 
 
-def inspect_study(study: Study, resources: Resources) -> Inspection:
-    """Load the data, count the networks' operations and look for the teacher."""
+def inspect_study(study: Study, resources: Resources, data: str) -> Inspection:
+    """Load the data from the folder ``data``, count the networks' operations and look for the teacher."""
     import platform
 
     import ray
     import torch
 
     from kdtune import __version__
-    from kdtune.distill.teacher import teacher_folder
 
-    bench = _bench(study, resources)
-    folder = teacher_folder(study, resources.threads, bench.device)
+    bench = _bench(study, resources, data)
     return Inspection(
         workload=asdict(bench.workload()),
-        teacher_folder=str(folder),
+        teacher_folder=str(bench.teacher_folder),
+        fingerprint=bench.arrays.fingerprint,
         versions={
             "kdtune": __version__,
             "python": platform.python_version(),
@@ -56,7 +57,7 @@ def inspect_study(study: Study, resources: Resources) -> Inspection:
     )
 
 
-def train_teacher(study: Study, resources: Resources, session_id: str, folder: str) -> None:
+def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
     from kdtune.distill import teacher
     from kdtune.energy.ledger import Window
@@ -64,7 +65,7 @@ def train_teacher(study: Study, resources: Resources, session_id: str, folder: s
     from kdtune.tuning.meter_actor import MeterHandle
     from kdtune.tuning.resources import gpu_shares
 
-    bench = _bench(study, resources)
+    bench = _bench(study, resources, data)
     _ = bench.splits
     meter = MeterHandle(session_id)
     meter.open(Window("teacher", "trials", os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
@@ -114,7 +115,7 @@ class Tested:
 
 
 def evaluate_chosen(
-    study_toml: str, candidates: list[Candidate], resources: Resources, session_id: str
+    study_toml: str, candidates: list[Candidate], resources: Resources, data: str, session_id: str
 ) -> list[Tested]:
     """Let the chosen models meet the test set, and keep their weights.
 
@@ -130,7 +131,7 @@ def evaluate_chosen(
     from kdtune.tuning.meter_actor import MeterHandle
     from kdtune.tuning.resources import gpu_shares
 
-    bench = _bench(load_study(study_toml), resources)
+    bench = _bench(load_study(study_toml), resources, data)
     test = bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
     evaluate(bench.untrained_student(), bench.splits.validation)

@@ -43,6 +43,7 @@ class StrategyRun:
         session: Session,
         watcher: Watcher,
         budget: BudgetWatch,
+        data: str,
         max_concurrent: int | None = None,
     ) -> None:
         """Prepare, reading what the folder knows already.
@@ -54,6 +55,7 @@ class StrategyRun:
             session: Ray and the meters.
             watcher: Is told what happens.
             budget: What may be used.
+            data: The folder with the data sets.
             max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         """
         self.study = study
@@ -62,6 +64,7 @@ class StrategyRun:
         self.watcher = watcher
         self.log = TrialLog.read(folder.trials)
         self._strategies = strategies
+        self._data = data
         self._max_concurrent = max_concurrent
         self._budget = budget
         self._deaths: dict[str, int] = {}
@@ -159,6 +162,7 @@ class StrategyRun:
                 "checkpoints": str(self.folder.checkpoints(trial.id).absolute()),
                 # Where every epoch is judged, or the budget kept to an epoch, each is reported by itself.
                 "slice_s": 0.0 if self._judges or self._budget.limited else SLICE_S,
+                "data": self._data,
             },
         }
 
@@ -254,6 +258,7 @@ class StrategyRun:
             str(self.folder.study_toml.absolute()),
             candidates,
             resources,
+            self._data,
             self.session.id,
         )
         self._keep_predictions(tested)

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from kdtune.data.published import obtain
 from kdtune.distill import LOSSES
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
-from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
-from kdtune.files import read_lines
+from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
+from kdtune.files import alone_in, read_lines
+from kdtune.paths import DataDir
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.shared import ledger_summary, read_shared, write_shared
@@ -33,10 +35,12 @@ class StudyRun:
         folder: StudyFolder,
         carbon: Carbon,
         watcher: Watcher,
+        data: DataDir,
         *,
         max_concurrent: int | None,
         fresh: bool,
         budget: Budget,
+        download: bool,
         resumed: bool = False,
     ) -> None:
         self._study = study
@@ -44,6 +48,8 @@ class StudyRun:
         self._folder = folder
         self._carbon = carbon
         self._watcher = watcher
+        self._data = data
+        self._download = download
         self._max_concurrent = max_concurrent
         self._fresh = fresh
         self._limits = budget
@@ -65,14 +71,22 @@ class StudyRun:
         Raises:
             BudgetReached: Earlier commands have used up what may be used.
         """
+        # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
         to_do = self._fresh or not all(map(self._is_settled, self._strategies))
         if to_do:
             self._budget.check({})
         planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
         interrupted = False
+        if to_do:
+            obtain(
+                self._study.dataset,
+                self._data,
+                download=self._download,
+                tell=self._watcher.message,
+                show_bar=self._watcher.draws_bars,
+            )
         self._watcher.started(self._study, planned)
         try:
-            # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
             if to_do:
                 with quiet_ray(), Interrupts().watched() as interrupts:
                     try:
@@ -120,8 +134,9 @@ class StudyRun:
 
         resources = session.resources
         self._watcher.message("looking at the data and the networks")
-        inspection = run_job(resources, jobs.inspect_study, self._study, resources)
+        inspection = run_job(resources, jobs.inspect_study, self._study, resources, str(self._data.path))
         interrupts.check()
+        self._refuse_other_data(inspection.fingerprint)
         # Only now is it sure that the study can run: nothing is moved for one that cannot.
         if self._fresh:
             self._folder.put_aside(list(self._strategies))
@@ -130,7 +145,11 @@ class StudyRun:
                 "strategies": list(dict.fromkeys([*self._folder.asked_strategies(), *self._strategies])),
                 "repeats": self._study.repeats,
                 "seed": self._study.seed,
-                "options": {"cpus_per_trial": resources.cpus, "gpus_per_trial": resources.gpus},
+                "options": {
+                    "cpus_per_trial": resources.cpus,
+                    "gpus_per_trial": resources.gpus,
+                    "data_dir": str(self._data.path),
+                },
                 "carbon": {key: value for key, value in self._carbon.as_record().items() if value is not None},
                 "budget": self._limits.as_record(),
                 "study": self._study.model_dump(mode="json", exclude_none=True),
@@ -149,13 +168,16 @@ class StudyRun:
             "workload": inspection.workload,
             "versions": inspection.versions,
         }
+        if inspection.fingerprint:
+            resolved["data"] = inspection.fingerprint
+        data = str(self._data.path)
         for name, strategies in self._strategies.items():
             folder = self._folder.strategy(name)
             folder.path.mkdir(parents=True, exist_ok=True)
             if not folder.study_toml.exists():
                 folder.write_study(self._study, resolved)
             run = StrategyRun(
-                self._study, strategies, folder, session, self._watcher, self._budget, self._max_concurrent
+                self._study, strategies, folder, session, self._watcher, self._budget, data, self._max_concurrent
             )
             if run.log.is_settled(self._study.repeats):
                 continue
@@ -172,11 +194,22 @@ class StudyRun:
                 # Written again when the session's own cost is final; a crash in between leaves a true outcome.
                 self._account(name)
 
+    def _refuse_other_data(self, fingerprint: str) -> None:
+        """Trials on two different subsets of a data set are never mixed."""
+        for folder in self._folder.strategies():
+            if self._fresh and folder.path.name in self._strategies:
+                continue  # is put aside
+            if folder.resolved().get("data", "") != fingerprint:
+                raise UsageError(
+                    f"{folder.path}: was run on other files of {self._study.dataset} than {self._data} holds; name "
+                    "the folder with those by --data-dir DIR, or write elsewhere with --out DIR"
+                )
+
     def _needs_teacher(self, name: str) -> bool:
         return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[self._study.loss].facts["needs_teacher"]))
 
     def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
-        from kdtune.distill.teacher import alone_in, read_record
+        from kdtune.distill.teacher import read_record
         from kdtune.tuning import jobs
         from kdtune.tuning.dispatch import run_job
 
@@ -192,6 +225,7 @@ class StudyRun:
                         jobs.train_teacher,
                         self._study,
                         session.resources,
+                        str(self._data.path),
                         session.id,
                         str(folder),
                         poll=lambda: self._look_at_teacher(session, folder / "epochs.jsonl"),

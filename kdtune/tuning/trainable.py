@@ -32,6 +32,8 @@ class DistillTrainable(tune.Trainable):
     others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; ``temperature="stochastic"``
                instead of a tau, or ``loss="ce"`` for no teacher. Anything else is refused.
 
+    Data sets are looked for in the worker's ``$KDTUNE_DATA_DIR``, by default ``~/.cache/kdtune/data``.
+
     Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
     ``tau`` (the epoch's mean) and ``energy_j`` (joules of this training so far; None unless a
     :class:`~kdtune.EnergyLedger` meters the experiment); ``done`` with the last epoch.
@@ -53,7 +55,8 @@ class DistillTrainable(tune.Trainable):
         self._resources = Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0))
         self._gpu_shares = gpu_shares(self._resources.gpus)
         self._study = _study_of(config)
-        self._bench = Workbench(self._study, pick_device(self._resources.gpus), self._resources.threads)
+        device = pick_device(self._resources.gpus)
+        self._bench = Workbench(self._study, device, self._resources.threads, _data_of(config))
         _warm_up(self._bench, config)
         self._begin(config)
 
@@ -65,7 +68,7 @@ class DistillTrainable(tune.Trainable):
             from kdtune.distill.workbench import Workbench
 
             self._study = study
-            self._bench = Workbench(study, self._bench.device, self._resources.threads)
+            self._bench = Workbench(study, self._bench.device, self._resources.threads, _data_of(new_config))
         self._begin(new_config)
         return True
 
@@ -182,6 +185,12 @@ class DistillTrainable(tune.Trainable):
 
 def _study_of(config: dict[str, Any]) -> Study:
     return load_study(config["study"])
+
+
+def _data_of(config: dict[str, Any]) -> str | None:
+    """The folder with the data sets; None where it is left to the worker's environment."""
+    data: str | None = config.get("run", {}).get("data")
+    return data
 
 
 def _point_of(config: dict[str, Any]) -> Point:

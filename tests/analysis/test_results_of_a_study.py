@@ -9,6 +9,7 @@ import pytest
 import kdtune
 from kdtune.errors import ResultsError, UsageError
 from kdtune.results.folder import StrategyFolder
+from kdtune.specs.study import DataOptions
 from tests.studies import kdtune as run_command
 from tests.studies import small_study
 
@@ -45,6 +46,8 @@ def test_compare_makes_the_same_results_again_from_the_files(finished):
     [
         ({"loss": "dml"}, ["loss", "dml", "hkd"]),
         ({"split_seed": 5}, ["split", "5"]),
+        ({"data": DataOptions(train_limit=700)}, ["data set", "train_limit 700", "train_limit None"]),
+        ({"resolved": {"data": "0123456789ab"}}, ["data set's files", "0123456789ab"]),
         ({"training": {"epochs": 9}}, ["training", "epochs", "9"]),
         ({"resolved": {"precision": "bfloat16"}}, ["precision", "bfloat16"]),
         ({"resolved": {"teacher_logits": "replay"}}, ["teacher logits", "replay"]),

@@ -9,6 +9,7 @@ import pytest
 from kdtune.analysis import doctor as examined
 from kdtune.cli.app import app
 from kdtune.strategies import STRATEGIES
+from tests.data.sets import write_tiny_imagenet
 from tests.studies import command, kdtune
 
 HEAVY = ("torch", "ray", "pandas", "codecarbon", "optuna")
@@ -64,6 +65,31 @@ def test_doctor_ends_with_3_and_a_remedy_where_something_will_not_work(tmp_path)
     done = kdtune("doctor", cwd=tmp_path, KDTUNE_DATA_DIR=str(tmp_path / "nowhere"))
     assert done.returncode == 3
     assert "nowhere" in done.stdout and "unset" in done.stdout
+
+
+def test_doctor_tells_which_data_sets_are_where(tmp_path, monkeypatch):
+    write_tiny_imagenet(tmp_path)
+    monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path))
+    finding = examined._data()
+    assert finding.verdict == "ok"
+    there, _, absent = finding.found.partition("to download")
+    assert f"in {tmp_path} (KDTUNE_DATA_DIR): tiny_imagenet" in there
+    assert all(f"{name} (" in absent for name in ("cifar10", "cifar100", "fashion_mnist"))
+    assert "169 MB" in absent
+
+
+def test_doctor_warns_of_a_data_set_that_is_there_in_part(tmp_path, monkeypatch):
+    (write_tiny_imagenet(tmp_path) / "words.txt").unlink()
+    monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path))
+    finding = examined._data()
+    assert finding.verdict == "warning" and "words.txt is missing" in finding.found and "--download" in finding.remedy
+
+
+def test_the_list_of_data_sets_tells_how_large_each_download_is(tmp_path):
+    assert "download mb" in kdtune("list", "datasets", cwd=tmp_path).stdout
+    records = json.loads(kdtune("list", "datasets", "--json", cwd=tmp_path).stdout)["datasets"]
+    sizes = {record["name"]: record["download_mb"] for record in records}
+    assert sizes == {"digits": 0, "cifar10": 170, "cifar100": 169, "fashion_mnist": 31, "tiny_imagenet": 248}
 
 
 def test_doctor_warns_of_a_full_disk(monkeypatch):

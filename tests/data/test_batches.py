@@ -129,3 +129,40 @@ def test_the_split_seed_decides_which_images_are_held_out(arrays, splits):
 def test_a_split_that_leaves_a_part_empty_is_refused(arrays):
     with pytest.raises(UsageError):
         Splits.of(arrays, 120, 0, CPU)
+
+
+def test_a_limit_takes_a_stratified_subset_before_the_split(arrays):
+    limited = Splits.of(arrays, 0.25, 0, CPU, train_limit=60)
+    assert (len(limited.train), len(limited.validation), len(limited.test)) == (45, 15, 30)
+    assert torch.bincount(limited.train.labels).tolist() == [15, 15, 15]
+    assert torch.bincount(limited.validation.labels).tolist() == [5, 5, 5]
+    both = [*limited.train.images.numpy(), *limited.validation.images.numpy()]
+    assert len({image.tobytes() for image in both}) == 60
+    assert {image.tobytes() for image in both} < {image.tobytes() for image in arrays.train_images}
+
+
+def test_a_limited_set_is_normalised_by_its_own_training_part(arrays):
+    images = Splits.of(arrays, 0.25, 0, CPU, train_limit=60).train.normalised(slice(None)).double()
+    assert images.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_a_limit_of_everything_is_no_limit(arrays, splits):
+    whole = Splits.of(arrays, 30, 0, CPU, train_limit=120)
+    assert torch.equal(whole.train.images, splits.train.images)
+
+
+def test_mean_and_deviation_are_those_of_all_pixels_at_once_to_the_last_bit():
+    # Not a whole number of the pieces in which they are summed.
+    images = np.random.default_rng(1).integers(0, 256, (1500, 2, 8, 8), dtype=np.uint8)
+    split = Splits.of(Arrays(images, np.arange(1500) % 5, images[:5], np.arange(5)), 100, 0, CPU)
+    pixels = split.train.images.numpy().astype(np.float64) / 255
+    assert split.train.mean.flatten().tolist() == pixels.mean((0, 2, 3)).astype(np.float32).tolist()
+    assert split.train.std.flatten().tolist() == pixels.std((0, 2, 3)).astype(np.float32).tolist()
+
+
+def test_memory_mapped_images_are_copied_and_may_be_written_to(arrays, tmp_path):
+    np.save(tmp_path / "images.npy", arrays.test_images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    split = Splits.of(Arrays(arrays.train_images, arrays.train_labels, mapped, arrays.test_labels), 30, 0, CPU)
+    split.test.images[0] = 255 - split.test.images[0]
+    assert np.array_equal(np.load(tmp_path / "images.npy"), arrays.test_images)

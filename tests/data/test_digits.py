@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from kdtune.data import DATASETS, digits
+from kdtune.data import DATASETS
 from kdtune.data.batches import Splits
 from kdtune.specs import load_study
 
 
 @pytest.fixture(scope="module")
 def arrays():
-    return digits.load()
+    return DATASETS.load("digits")().load()
 
 
 def test_the_shipped_study_has_400_images_to_train_400_to_validate_and_997_to_test(arrays):

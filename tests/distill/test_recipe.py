@@ -7,6 +7,7 @@ import tomli_w
 
 from kdtune.distill.recipe import student_recipe, teacher_key, teacher_recipe, trial_id
 from kdtune.specs import load_study
+from kdtune.specs.study import DataOptions
 
 
 def changed(study, **updates):
@@ -83,6 +84,7 @@ def test_how_a_study_is_run_or_told_does_not_matter_to_a_trial(study, updates):
         {"alpha": 0.5},
         {"validation": 0.2},
         {"split_seed": 1},
+        {"data": DataOptions(train_limit=500)},
         {"teacher_seed": 1},
         {"student": "convnet_32"},
         {"teacher": "convnet_2_4_4"},
@@ -169,6 +171,7 @@ def test_the_search_space_leaves_the_teachers_key(study):
         {"teacher": "convnet_2_4_4"},
         {"validation": 0.2},
         {"split_seed": 1},
+        {"data": DataOptions(train_limit=500)},
         {"teacher_seed": 1},
         {"teacher_training": {"epochs": 4}},
     ],
@@ -176,6 +179,10 @@ def test_the_search_space_leaves_the_teachers_key(study):
 )
 def test_whatever_the_teachers_weights_depend_on_changes_its_key(study, updates):
     assert teacher_key(changed(study, **updates), 1) != teacher_key(study, 1)
+
+
+def test_other_files_of_the_same_data_set_make_another_teacher(study):
+    assert teacher_key(study, 1, fingerprint="0123456789ab") != teacher_key(study, 1)
 
 
 def test_another_number_of_threads_makes_another_teacher(study):

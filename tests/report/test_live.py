@@ -59,6 +59,16 @@ def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_en
         assert words in text
 
 
+def test_a_download_is_told_before_the_table_is_there_and_only_a_terminal_gets_its_bar():
+    for terminal in (True, False):
+        out = console(terminal)
+        watcher = display(out)
+        watcher.message("downloading cifar100 (169 MB) to /data")
+        assert "downloading cifar100 (169 MB) to /data ...\n" in out.file.getvalue()
+        assert watcher.draws_bars is terminal
+    assert not Watcher().draws_bars
+
+
 def test_quiet_shows_nothing():
     out = console()
     watcher = display(out, quiet=True)

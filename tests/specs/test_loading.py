@@ -293,3 +293,31 @@ def test_loading_and_planning_import_neither_torch_nor_ray():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_limit_of_training_images_is_a_table_of_its_own_and_may_be_set():
+    study = load_study("digits-hkd", overrides=["data.train_limit=500"])
+    assert study.data.train_limit == 500
+    assert study.model_dump(mode="json")["data"] == {"train_limit": 500}
+    assert load_study(study) == study
+
+
+def test_a_study_on_all_of_its_data_reads_as_if_there_were_no_limit():
+    study = load_study("digits-hkd")
+    assert study.data.train_limit is None
+    assert "data" not in study.model_dump(mode="json")
+
+
+def test_a_limit_beyond_the_data_set_is_refused_before_anything_runs():
+    found = faults("digits-hkd", overrides=["data.train_limit=5000"])
+    assert [(where, key) for where, key, _ in found] == [("--set", "data.train_limit")]
+    assert "at most 800" in found[0][2]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "2.5", "many", "true"])
+def test_a_limit_that_is_no_count_is_refused(value):
+    assert faults("digits-hkd", overrides=[f"data.train_limit={value}"])[0][:2] == ("--set", "data.train_limit")
+
+
+def test_a_misspelt_data_option_is_told_with_the_one_that_was_meant():
+    assert "did you mean 'train_limit'?" in faults("digits-hkd", overrides=["data.train_limits=5"])[0][2]

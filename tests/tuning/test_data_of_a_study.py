@@ -1,0 +1,137 @@
+"""Where a study's data lie, told to workers and to a resumed study."""
+
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import ray
+from ray import tune
+
+import kdtune
+from kdtune.errors import DataError, UsageError
+from tests.data.sets import write_tiny_imagenet
+from tests.studies import command, small_study
+
+pytestmark = pytest.mark.study
+
+
+@pytest.fixture(scope="module")
+def running_ray():
+    """A Ray that was there before, whose workers' environment knows of no data."""
+    before = os.environ.pop("KDTUNE_DATA_DIR", None)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+    if before is not None:
+        os.environ["KDTUNE_DATA_DIR"] = before
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A data folder with an invented Tiny ImageNet: 60 training and 9 test images."""
+    write_tiny_imagenet(tmp_path / "data", train=20, validation=3)
+    return tmp_path / "data"
+
+
+def tiny_study(**changes):
+    training = {"epochs": 1, "batch_size": 16, "learning_rate": 0.01}
+    return small_study(
+        dataset="tiny_imagenet",
+        validation=0.25,
+        repeats=1,
+        training=training,
+        teacher_training=training,
+        strategies={"fixed": {}, "none": {}},
+        **changes,
+    )
+
+
+def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_on(
+    running_ray, data, tmp_path, monkeypatch
+):
+    out = tmp_path / "results"
+    monkeypatch.chdir(tmp_path)
+    done = kdtune.run_study(tiny_study(data={"train_limit": 40}), out=out, data_dir="data")
+    assert done.exit_code == 0, done.errors
+    resolved = tomllib.loads((done.folder / "fixed" / "study.toml").read_text())["resolved"]
+    sizes = resolved["workload"]
+    assert (sizes["train_images"], sizes["val_images"], sizes["test_images"]) == (30, 10, 9)
+    assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(data)
+    assert str(data) not in (done.folder / "fixed" / "study.toml").read_text()
+
+    # What is finished needs no data.
+    aside = data.rename(tmp_path / "moved")
+    assert kdtune.resume_study(done.folder).exit_code == 0
+
+    # What is not says where the data were.
+    monkeypatch.chdir("/")
+    shutil.rmtree(done.folder / "none")
+    with pytest.raises(DataError) as refused:
+        kdtune.resume_study(done.folder)
+    said = str(refused.value)
+    assert str(data) in said and "moved" in said and "--data-dir" in said and "run.toml" in said
+    assert kdtune.resume_study(done.folder, data_dir=aside).exit_code == 0
+    assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(aside)
+
+    # Other files are another data set: nothing is mixed.
+    shutil.rmtree(done.folder / "none")
+    shutil.copy(
+        next(aside.glob("*/train/n01/images/n01_1.JPEG")), aside / "tiny-imagenet-200/train/n01/images/new.JPEG"
+    )
+    with pytest.raises(UsageError, match="was run on other files of tiny_imagenet"):
+        kdtune.resume_study(done.folder)
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(running_ray, data, tmp_path):
+    image = data / "tiny-imagenet-200" / "train" / "n01" / "images" / "n01_2.JPEG"
+    image.write_bytes(image.read_bytes()[:300])
+    with pytest.raises(DataError, match=f"{image} cannot be decoded") as refused:
+        kdtune.run_study(tiny_study(), out=tmp_path / "results", data_dir=data)
+    assert refused.value.exit_code == 2
+    # Nothing was begun; what it took to find out is on the books.
+    assert [path.name for path in (tmp_path / "results" / "small").iterdir() if path.name[0] != "."] == ["sessions"]
+
+
+def test_in_somebody_elses_tuner_the_environment_names_the_folder(running_ray, data):
+    environment = {"env_vars": {"KDTUNE_DATA_DIR": str(data), "KDTUNE_CACHE_DIR": os.environ["KDTUNE_CACHE_DIR"]}}
+
+    @ray.remote(runtime_env=environment)
+    def train():
+        trainable = kdtune.DistillTrainable({"study": tiny_study(), "loss": "ce"})
+        return trainable.train()
+
+    reported = ray.get(train.remote())
+    assert reported["epoch"] == 1 and reported["val_accuracy"] is not None
+    assert issubclass(kdtune.DistillTrainable, tune.Trainable)
+
+
+#: Put before everything that a process imports.
+NO_SOCKETS = """
+import socket
+
+class Refused(socket.socket):
+    def __init__(self, *arguments, **options):
+        raise AssertionError("a socket was opened")
+
+socket.socket = Refused
+"""
+
+
+def test_missing_data_end_a_study_before_ray_starts_and_without_a_connection(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(NO_SOCKETS)
+    package = Path(kdtune.__file__).parents[1]
+    done = subprocess.run(
+        command("study", "digits-hkd", "--set", "dataset=cifar100", "--data-dir", "nothing"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{package}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"cifar100: not found in {tmp_path / 'nothing'}" in done.stderr
+    assert "--download fetches it (169 MB)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == "" and not (tmp_path / "results").exists()
