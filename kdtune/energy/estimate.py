@@ -7,8 +7,8 @@ cannot be known is None and makes every sum that it is in None.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors import Hardware
@@ -16,6 +16,9 @@ from kdtune.energy.sensors import Hardware
 #: Kinds of work that a study is made of: a student's step with its teacher and without one, an evaluation of the
 #: student, and the same for the teacher's own training.
 Work = Literal["distilling", "labels", "evaluation", "teacher", "teacher_evaluation"]
+
+#: The work of training a teacher.
+TEACHER_WORK: tuple[Work, ...] = ("teacher", "teacher_evaluation")
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,13 @@ class Charge:
     charged_uj: float | None
     idle_uj: float | None
 
+    def __add__(self, other: "Charge") -> "Charge":
+        charged_uj, idle_uj = add(self.charged_uj, other.charged_uj), add(self.idle_uj, other.idle_uj)
+        return Charge(self.wall_s + other.wall_s, charged_uj, idle_uj)
+
     def energy_uj(self, *, dedicated: bool) -> float | None:
         """What is charged, in microjoules."""
-        if dedicated or self.charged_uj is None or self.idle_uj is None:
-            return self.charged_uj if dedicated else None
-        return self.charged_uj - self.idle_uj
+        return self.charged_uj if dedicated else add(self.charged_uj, None if self.idle_uj is None else -self.idle_uj)
 
 
 @dataclass(frozen=True)
@@ -176,3 +181,51 @@ def strategy_charge(
         overhead.fixed.energy_uj(dedicated=conditions.dedicated),
     )
     return overhead.fixed.wall_s + training_s, energy
+
+
+@dataclass(frozen=True)
+class StrategyEstimate:
+    """What a strategy is expected to take, over all repeats.
+
+    Attributes:
+        strategy: Its name.
+        trials: At most.
+        gflops_millions: The paper's column; forward passes, in 1e15 FLOPs.
+        training_flops: What its trainings execute.
+        wall_s: Seconds, without what it shares with others; None where that is unknown.
+        charged_uj: Energy that it will be charged, its session as if it ran alone, in microjoules; None where unknown.
+        complete: Whether starting up is in it; else the figures are the least that it will take.
+        basis: In words, where the figures come from.
+    """
+
+    strategy: str
+    trials: int
+    gflops_millions: float
+    training_flops: int
+    wall_s: float | None
+    charged_uj: int | None
+    complete: bool
+    basis: tuple[str, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """As it stands in files."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TeacherEstimate:
+    """What the teacher of a study is expected to take.
+
+    Attributes:
+        model: Its name.
+        cached: Whether it has been trained already, so that it takes nothing.
+        gflops_millions: Of its training, counted like the students'.
+        wall_s: Seconds.
+        charged_uj: In microjoules; None where unknown.
+    """
+
+    model: str
+    cached: bool
+    gflops_millions: float
+    wall_s: float
+    charged_uj: int | None

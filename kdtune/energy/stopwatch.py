@@ -7,8 +7,8 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from kdtune.energy.attribution import cpu_uj, gpu_uj
 from kdtune.energy.estimate import Usage, add, modelled_cpu_uj
+from kdtune.energy.intervals import cpu_uj, gpu_uj
 from kdtune.energy.ledger import Record
 from kdtune.energy.sensors import Hardware, NodeSensors
 
