@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kdtune import paths
 from kdtune.energy.carbon import Carbon, resolve
@@ -14,8 +15,10 @@ from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget
 from kdtune.tuning.plan import make_strategies
+from kdtune.tuning.study_plan import StudyPlan, make_plan
 from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
 
@@ -78,22 +81,14 @@ def run_study(
         UsageError: A trial asks for more cores or GPUs than there are.
         RayError: Ray does not start.
     """
-    asked = [strategy] if isinstance(strategy, str) else list(strategy)
-    unknown = _unknown_strategies(asked)
     budget = Budget(max_kwh, max_co2_g)
-    try:
-        spec = load_study(study, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed)
-    except SpecError as error:  # all faults at once, whichever flag brought them
-        raise SpecError([*error.faults, *unknown, *budget.faults()]) from None
-    if unknown := [*unknown, *budget.faults()]:
-        raise SpecError(unknown)
-    # Each once; "all" stands for those that the study lists.
-    names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
-    made = {name: make_strategies(spec, name) for name in names}
+    spec, made = _what_was_asked(
+        study, strategy, budget, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
+    )
     _check_cores(cpus_per_trial, gpus_per_trial, address)
     folder = StudyFolder(Path(out).expanduser().resolve() / spec.name)
     with folder.locked():
-        folder.check_free(spec, names, fresh=fresh)
+        folder.check_free(spec, list(made), fresh=fresh)
         run = StudyRun(
             spec,
             made,
@@ -107,6 +102,76 @@ def run_study(
             download=download,
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
+
+
+def plan_study(
+    study: StudyLike,
+    strategy: str | Sequence[str] = ALL,
+    *,
+    out: str | Path = "results",
+    repeats: int | None = None,
+    seed: int | None = None,
+    epochs: int | None = None,
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float | None = None,
+    max_concurrent: int | None = None,
+    address: str | None = None,
+    max_kwh: float | None = None,
+    max_co2_g: float | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    carbon: Carbon | None = None,
+) -> StudyPlan:
+    """What :func:`run_study` would do with the same arguments, and what that is expected to take.
+
+    Times a few steps of the real networks in this process, for seconds; runs no trial, starts no Ray, writes
+    nothing. The energy of short studies is mostly Ray's, which is known only where something has run before under
+    ``out`` on this machine.
+
+    Args:
+        study: As for :func:`run_study`, and so are all others.
+        strategy: See there.
+        out: Earlier results in this folder are looked at.
+        repeats: See there.
+        seed: See there.
+        epochs: See there.
+        overrides: See there.
+        fresh: See there.
+        cpus_per_trial: See there.
+        gpus_per_trial: See there.
+        max_concurrent: See there.
+        address: Is not asked; the plan is one for this machine.
+        max_kwh: See there; a plan that exceeds it says so.
+        max_co2_g: As ``max_kwh``.
+        data_dir: See there.
+        download: Is not done; the data have to be there to be planned with.
+        carbon: See there.
+
+    Raises:
+        SpecError: The study or an argument is wrong; every fault found.
+        DataError: The data set is missing, incomplete or damaged.
+        UsageError: A trial asks for more cores or GPUs than there are.
+    """
+    budget = Budget(max_kwh, max_co2_g)
+    spec, made = _what_was_asked(
+        study, strategy, budget, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
+    )
+    _check_cores(cpus_per_trial, gpus_per_trial, address)
+    return make_plan(
+        spec,
+        made,
+        StudyFolder(Path(out).expanduser().resolve() / spec.name),
+        carbon or resolve(),
+        budget,
+        paths.data_dir(data_dir),
+        cpus=cpus_per_trial,
+        gpus=gpus_per_trial,
+        max_concurrent=max_concurrent,
+        address=address,
+        fresh=fresh,
+    )
 
 
 def resume_study(
@@ -183,6 +248,27 @@ def resume_study(
             download=download,
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
+
+
+def _what_was_asked(
+    study: StudyLike, strategy: str | Sequence[str], budget: Budget, **changes: Any
+) -> tuple[Study, dict[str, list[Strategy]]]:
+    """The study with what the arguments change, and the strategies, each once a repeat.
+
+    Raises:
+        SpecError: Every fault found.
+    """
+    asked = [strategy] if isinstance(strategy, str) else list(strategy)
+    unknown = _unknown_strategies(asked)
+    try:
+        spec = load_study(study, **changes)
+    except SpecError as error:  # all faults at once, whichever flag brought them
+        raise SpecError([*error.faults, *unknown, *budget.faults()]) from None
+    if unknown := [*unknown, *budget.faults()]:
+        raise SpecError(unknown)
+    # Each once; "all" stands for those that the study lists.
+    names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
+    return spec, {name: make_strategies(spec, name) for name in names}
 
 
 def _unknown_strategies(asked: Sequence[str]) -> list[Fault]:

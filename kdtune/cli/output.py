@@ -1,6 +1,7 @@
 """Where a command's words go: the outcome to standard output, and with ``--json`` nothing else."""
 
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from kdtune.results.study_result import StudyResult
+    from kdtune.tuning.study_plan import StudyPlan
 
 #: A table in a pipe is not folded to the width of a terminal that is not there.
 PIPE_WIDTH = 200
@@ -26,6 +28,17 @@ def make_console(*, to_stderr: bool) -> "Console":
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def show_plan(plan: "StudyPlan", console: "Console", *, as_json: bool) -> None:
+    """Print what a study would do, and what to type to run it."""
+    from kdtune.report.plan_table import plan_table
+
+    console.print(plan_table(plan))
+    wanted = [argument for argument in sys.argv[1:] if argument != "--dry-run"]
+    console.print(f"Nothing was run. To run it: kdtune {shlex.join(wanted)}", soft_wrap=True, markup=False)
+    if as_json:
+        print_json(plan.as_json())
 
 
 def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) -> None:

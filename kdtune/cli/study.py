@@ -1,7 +1,7 @@
 """``kdtune study``: run competing strategies."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,12 +19,13 @@ from kdtune.cli.options import (
     Quiet,
     Region,
 )
-from kdtune.cli.output import make_console, show_outcome
+from kdtune.cli.output import make_console, show_outcome, show_plan
 
 HELP = "Run strategies of a study, a name from 'studies/' or a TOML file, and print what each found and cost."
 
 EXAMPLES = """Examples:
 \n\n    kdtune study digits-hkd --strategy all
+\n\n    kdtune study digits-hkd --strategy all --dry-run
 \n\n    kdtune study digits-hkd --strategy grid --strategy stochastic --repeats 5
 \n\n    kdtune study mine.toml --set training.batch_size=64 --out /data/results
 \n\n    kdtune study digits-hkd --strategy stochastic --country DEU --pue 1.3 --json
@@ -62,33 +63,37 @@ def study(
     intensity: Intensity = None,
     pue: Pue = None,
     preset: Preset = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and what it is expected to take; run nothing.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a study."""
-    from kdtune.api import run_study
+    from kdtune.api import plan_study, run_study
     from kdtune.energy.carbon import resolve
     from kdtune.report.live import display
 
     console = make_console(to_stderr=json)
     carbon = resolve(preset, country, region, intensity, pue)
-    result = run_study(
-        name,
-        strategy,
-        out=out,
-        repeats=repeats,
-        seed=seed,
-        epochs=epochs,
-        overrides=set_,
-        fresh=fresh,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
-        max_kwh=max_kwh,
-        max_co2_g=max_co2,
-        data_dir=data_dir,
-        download=download,
-        carbon=carbon,
-        watcher=display(console, quiet=quiet),
-    )
-    show_outcome(result, console, as_json=json)
+    asked: dict[str, Any] = {
+        "out": out,
+        "repeats": repeats,
+        "seed": seed,
+        "epochs": epochs,
+        "overrides": set_,
+        "fresh": fresh,
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "address": address,
+        "max_kwh": max_kwh,
+        "max_co2_g": max_co2,
+        "data_dir": data_dir,
+        "download": download,
+        "carbon": carbon,
+    }
+    if dry_run:
+        show_plan(plan_study(name, strategy, **asked), console, as_json=json)
+    else:
+        result = run_study(name, strategy, **asked, watcher=display(console, quiet=quiet))
+        show_outcome(result, console, as_json=json)

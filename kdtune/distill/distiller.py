@@ -1,6 +1,7 @@
 """The epoch loop: trains one network under one recipe, with or without a teacher."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -92,6 +93,14 @@ class Distiller:
         Raises:
             DivergedError: The loss is no longer a finite number.
         """
+        losses = list(self.steps())
+        self.epoch += 1
+        rate = self._optimizer.param_groups[0]["lr"]
+        # The first reading of a value from the device: within the epoch nothing waits for it.
+        return self._validated(float(torch.stack(losses).mean()), rate)
+
+    def steps(self) -> Iterator[torch.Tensor]:
+        """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
         training = self.recipe.training
         steps = math.ceil(len(self._splits.train) / training.batch_size)
         # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
@@ -99,19 +108,13 @@ class Distiller:
         if self._policy:
             self._policy.begin_epoch(self.epoch, steps)
         self.model.train()
-        rate = training.learning_rate
-        losses = []
         for step, (images, labels) in enumerate(
             self._splits.train.shuffled(training.batch_size, self._seed, self.epoch, training.augment)
         ):
             rate = learning_rate(training, self.epoch, step, steps)
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            losses.append(self._step(images, labels, step))
-        self.epoch += 1
-
-        # The first reading of a value from the device: within the epoch nothing waits for it.
-        return self._validated(float(torch.stack(losses).mean()), rate)
+            yield self._step(images, labels, step)
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
         validation = evaluate(self.model, self._splits.validation)

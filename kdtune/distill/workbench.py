@@ -94,6 +94,10 @@ class Workbench:
         """The student as it is before any training."""
         return self._untrained(self.study.student)
 
+    def untrained_teacher(self) -> torch.nn.Module:
+        """A network of the teacher's architecture, frozen, that knows nothing: it takes as long as the real one."""
+        return self._untrained(self.study.teacher).eval().requires_grad_(False)
+
     def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
         """The student with given weights."""
         model = self.untrained_student()

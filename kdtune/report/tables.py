@@ -99,7 +99,7 @@ def cost_table(
         title=f"{results[0]['study']}: cost of one model"
         + (f", mean of {repeats.pop()} repeats" if len(repeats) == 1 and repeats != {1} else ""),
         title_justify="left",
-        box=_PLAIN_HEAD,
+        box=PLAIN_HEAD,
         pad_edge=False,
     )
     for name in COLUMNS:
@@ -146,6 +146,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
                 f"Failed, and charged: {result['strategy']}, tau {describe_point(failure['point'])}, "
                 f"seed {failure['seed']}: {failure['error']}"
             )
+    if expected := [_expected(result) for result in results if result.get("estimate")]:
+        lines.append(f"Estimated beforehand, all repeats: {', '.join(expected)}.")
     abandoned = sum(result["cost"]["abandoned_uj"] for result in results)
     if abandoned:
         kwh = significant(Carbon(**carbon).kwh(abandoned))
@@ -157,6 +159,12 @@ def _bound(cost: dict[str, Any]) -> float:
     """Relative uncertainty of what is charged."""
     carbon = Carbon(**cost["carbon"])
     return carbon.kwh(cost["uncertainty_uj"]["charged"]) / float(cost["charged_kwh"])
+
+
+def _expected(result: dict[str, Any]) -> str:
+    """A strategy's estimate beside what became of it."""
+    expected, actual = result["estimate"]["charged_kwh"], result["cost"]["charged_kwh"]
+    return f"{result['strategy']} {significant(expected)} kWh (was {significant(actual)})"
 
 
 def how_measured(cost: dict[str, Any]) -> str:
@@ -183,4 +191,4 @@ def _plain_head() -> Any:
     return Box("    \n    \n -- \n    \n -- \n    \n    \n    \n", ascii=True)
 
 
-_PLAIN_HEAD = _plain_head()
+PLAIN_HEAD = _plain_head()

@@ -61,6 +61,11 @@ class StrategyFolder:
         return self.path / "result.json"
 
     @property
+    def estimate(self) -> Path:
+        """What it was expected to take, from before it ran."""
+        return self.path / "estimate.json"
+
+    @property
     def predictions(self) -> Path:
         """The chosen models' predictions on the test images, one array a repeat."""
         return self.path / "predictions.npz"

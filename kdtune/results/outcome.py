@@ -10,6 +10,7 @@ from kdtune.energy.shares import split_integer
 from kdtune.files import write_json
 from kdtune.results.cost import cost_of, is_dedicated
 from kdtune.results.cost_card import write_cost_files
+from kdtune.results.estimates import read_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared import read_shared
 from kdtune.results.trials import TrialLog, best, evaluation_window
@@ -64,6 +65,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
             **_mean_and_std("val_accuracy", [r["val_accuracy"] for r in repeats if r["val_accuracy"] is not None]),
         },
         "cost": cost,
+        "estimate": read_estimate(folder, carbon),
         "failures": [
             {"trial_id": trial.id, "seed": trial.seed, "point": trial.point, "error": trial.error}
             for trial in log.trials.values()

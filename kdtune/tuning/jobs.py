@@ -1,10 +1,15 @@
 """What runs in a worker outside trials: looking at the data, training the teacher, the final evaluation."""
 
+import math
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kdtune.energy.estimate import TEACHER_WORK, Timings, Work
+from kdtune.energy.sensors import Hardware
+from kdtune.energy.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.tuning.resources import Resources
@@ -19,12 +24,16 @@ class Inspection:
         teacher_folder: Where the teacher is or will be.
         fingerprint: Of the data.
         versions: Of what decides the numbers.
+        teacher_cached: Whether it has been trained already.
+        timings: Of a few steps, where they were asked for.
     """
 
     workload: dict[str, int]
     teacher_folder: str
     fingerprint: str
     versions: dict[str, str]
+    teacher_cached: bool
+    timings: Timings | None
 
 
 def _bench(study: Study, resources: Resources, data: str) -> Any:
@@ -33,16 +42,41 @@ def _bench(study: Study, resources: Resources, data: str) -> Any:
     return Workbench(study, pick_device(resources.gpus), resources.threads, data)
 
 
-def inspect_study(study: Study, resources: Resources, data: str) -> Inspection:
-    """Load the data from the folder ``data``, count the networks' operations and look for the teacher."""
+def inspect_study(
+    study: Study, resources: Resources, data: str, hardware: Hardware | None = None, kinds: Collection[Work] = ()
+) -> Inspection:
+    """Load the data, count the networks' operations and look for the teacher; time a few steps where that is asked.
+
+    Args:
+        study: What is to run.
+        resources: What each trial gets.
+        data: The folder with the data sets.
+        hardware: Of this node; None times nothing.
+        kinds: What to time; the teacher's own training only where it has not been trained yet.
+    """
     import platform
+    import sys
+
+    watch = Stopwatch(hardware) if hardware else None
+    unprepared = "torch" not in sys.modules
 
     import ray
     import torch
 
     from kdtune import __version__
+    from kdtune.distill.teacher import read_record
+    from kdtune.distill.timing import time_work
+    from kdtune.tuning.resources import gpu_shares
 
     bench = _bench(study, resources, data)
+    cached = read_record(bench.teacher_folder) is not None
+    timings = None
+    if watch:
+        _ = bench.splits
+        setup = watch.lap()
+        due = [kind for kind in kinds if not (cached and kind in TEACHER_WORK)]
+        gpus = list(gpu_shares(resources.gpus))[: math.ceil(resources.gpus)]
+        timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
     return Inspection(
         workload=asdict(bench.workload()),
         teacher_folder=str(bench.teacher_folder),
@@ -54,6 +88,8 @@ def inspect_study(study: Study, resources: Resources, data: str) -> Inspection:
             "ray": ray.__version__,
             "device": torch.cuda.get_device_name(0) if bench.device.type == "cuda" else "cpu",
         },
+        teacher_cached=cached,
+        timings=timings,
     )
 
 

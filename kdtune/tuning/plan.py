@@ -4,6 +4,7 @@ from collections import deque
 from enum import Enum
 from typing import Any
 
+from kdtune.distill import LOSSES
 from kdtune.distill.recipe import trial_id
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs.study import Study
@@ -27,6 +28,11 @@ def make_strategies(study: Study, name: str) -> list[Strategy]:
     kind = STRATEGIES.load(name)
     options = kind.Options.model_validate(study.strategies.get(name, {}))
     return [kind(study.search_space, options, seed) for seed in study.seeds()]
+
+
+def uses_teacher(study: Study, name: str) -> bool:
+    """Whether a strategy's trainings imitate the study's teacher."""
+    return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[study.loss].facts["needs_teacher"]))
 
 
 class _Repeat:

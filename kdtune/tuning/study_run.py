@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.published import obtain
-from kdtune.distill import LOSSES
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
 from kdtune.files import alone_in, read_lines
 from kdtune.paths import DataDir
+from kdtune.results.estimates import keep_estimate
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.shared import ledger_summary, read_shared, write_shared
@@ -17,10 +17,10 @@ from kdtune.results.spent import note_teacher, spent_uj
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
+from kdtune.tuning.plan import uses_teacher
 from kdtune.tuning.quiet import quiet_ray
 from kdtune.watch import Watcher
 
@@ -130,11 +130,22 @@ class StudyRun:
         with interrupts.held_back():
             from kdtune.tuning import jobs
             from kdtune.tuning.dispatch import run_job
+            from kdtune.tuning.forecast import Forecast
             from kdtune.tuning.runner import StrategyRun
 
         resources = session.resources
         self._watcher.message("looking at the data and the networks")
-        inspection = run_job(resources, jobs.inspect_study, self._study, resources, str(self._data.path))
+        to_begin = {
+            name: sum(one.expected_trials() for one in made)
+            for name, made in self._strategies.items()
+            if self._fresh or not self._folder.strategy(name).study_toml.exists()
+        }
+        expected = Forecast(self._study, to_begin, session, self._max_concurrent)
+        place = str(self._data.path)
+        inspection = run_job(
+            resources, jobs.inspect_study, self._study, resources, place, expected.hardware, expected.work
+        )
+        estimates = expected.estimates(inspection)
         interrupts.check()
         self._refuse_other_data(inspection.fingerprint)
         # Only now is it sure that the study can run: nothing is moved for one that cannot.
@@ -176,6 +187,8 @@ class StudyRun:
             folder.path.mkdir(parents=True, exist_ok=True)
             if not folder.study_toml.exists():
                 folder.write_study(self._study, resolved)
+                if name in estimates:
+                    keep_estimate(folder, estimates[name])
             run = StrategyRun(
                 self._study, strategies, folder, session, self._watcher, self._budget, data, self._max_concurrent
             )
@@ -206,7 +219,7 @@ class StudyRun:
                 )
 
     def _needs_teacher(self, name: str) -> bool:
-        return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[self._study.loss].facts["needs_teacher"]))
+        return uses_teacher(self._study, name)
 
     def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
         from kdtune.distill.teacher import read_record

@@ -1,0 +1,139 @@
+"""Times a few real steps of a study's networks, to tell beforehand what the study will take.
+
+The teacher is not trained: an untrained one takes as long. Nothing that is timed here is trained further.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+
+from kdtune.data.batches import ImageSet
+from kdtune.distill.distiller import Distiller
+from kdtune.distill.evaluate import BATCH_SIZE, evaluate
+from kdtune.distill.recipe import Recipe, student_recipe, teacher_recipe
+from kdtune.distill.workbench import Workbench
+from kdtune.energy.estimate import Timings, Usage, Work
+from kdtune.energy.stopwatch import Stopwatch, Stretch
+
+#: Seconds for which each kind of work is timed, and an idle machine's counters are read.
+SLICE_S = 0.15
+#: The same where counters are read: a GPU's moves about ten times a second, so a shorter slice tells nothing.
+COUNTED_SLICE_S = 0.4
+#: Chunks of a slice, of which the middle one counts: a hiccup of the machine is in one of them.
+_CHUNKS = 5
+#: Images of a first step, from which it is judged how many are affordable.
+_FEW = 8
+
+#: An endless repetition of a piece of work with so many images at a time; yields how many each time.
+_Units = Callable[[int], Iterator[int]]
+
+
+def time_work(
+    bench: Workbench, kinds: Collection[Work], watch: Stopwatch, gpus: Collection[str], setup: Stretch | None
+) -> Timings:
+    """Time some kinds of a study's work: each about a sixth of a second, longer where energy counters are read.
+
+    Draws from torch's global generator.
+
+    Args:
+        bench: The study's data and networks.
+        kinds: What to time.
+        watch: Measures on this node.
+        gpus: UUIDs of the GPUs that the work uses.
+        setup: When this process was prepared, if it was prepared for this.
+    """
+    idle_uw = watch.rest(COUNTED_SLICE_S)
+    timer = _Timer(bench.device, watch, gpus)
+    timed = {kind: timer.per_image(*_work(bench, kind)) for kind in kinds}
+    return Timings(
+        per_image={kind: usage for kind, (usage, _) in timed.items()},
+        batches={kind: size for kind, (_, size) in timed.items()},
+        idle_uw=idle_uw,
+        setup=watch.usage(setup) if setup else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Timer:
+    device: torch.device
+    watch: Stopwatch
+    gpus: Collection[str]
+
+    @property
+    def slice_s(self) -> float:
+        return COUNTED_SLICE_S if self.watch.counts else SLICE_S
+
+    def per_image(self, units: _Units, wanted: int) -> tuple[Usage, int]:
+        """What the work takes for one image, and how many images at a time it was timed with."""
+        size = wanted if self.device.type == "cuda" else self._affordable(units, wanted)
+        repeated = units(size)
+        next(repeated)  # what is slow the first time
+        first_s, _, _ = self._chunk(repeated, 1)
+        count = max(1, int(self.slice_s / _CHUNKS / first_s))
+        self.watch.lap()
+        chunks: list[tuple[float, float, int]] = []
+        began_s = time.perf_counter()
+        while len(chunks) < 2 or time.perf_counter() - began_s < self.slice_s:
+            chunks.append(self._chunk(repeated, count))
+        lap = self.watch.lap()
+        usage = self.watch.usage(lap, self.gpus) * (1 / sum(images for _, _, images in chunks))
+        # Energy is that of the whole lap, since counters are; of times the middle counts, without hiccups.
+        wall_s, cpu_s = (median(chunk[place] / chunk[2] for chunk in chunks) for place in (0, 1))
+        return replace(usage, wall_s=wall_s, cpu_s=cpu_s), size
+
+    def _affordable(self, units: _Units, wanted: int) -> int:
+        """So many images that two steps fit into the slice, at least a few: on a CPU time goes with their number."""
+        few = min(wanted, _FEW)
+        repeated = units(few)
+        next(repeated)
+        wall_s, _, images = self._chunk(repeated, 1)
+        return max(few, min(wanted, int(self.slice_s / 2 / (wall_s / images))))
+
+    def _chunk(self, units: Iterator[int], count: int) -> tuple[float, float, int]:
+        """Wall seconds, CPU seconds and images of some units of work."""
+        self._wait()
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        images = sum(next(units) for _ in range(count))
+        self._wait()
+        return time.perf_counter() - wall_s, time.process_time() - cpu_s, images
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
+    """A kind of work, and with how many images at a time the study does it."""
+    study = bench.study
+    if kind in ("evaluation", "teacher_evaluation"):
+        model = bench.untrained_student() if kind == "evaluation" else bench.untrained_teacher()
+        images = bench.splits.validation
+        return lambda size: _evaluations(model, images, size), min(BATCH_SIZE, len(images))
+    if kind == "teacher":
+        recipe = teacher_recipe(study)
+    else:
+        point = {"loss": "ce"} if kind == "labels" else {"tau": study.search_space["tau"].bounds[0]}
+        recipe = student_recipe(study, point)
+    wanted = min(recipe.training.batch_size, len(bench.splits.train))
+    return lambda size: _steps(bench, recipe, size), wanted
+
+
+def _evaluations(model: torch.nn.Module, images: ImageSet, size: int) -> Iterator[int]:
+    part = replace(images, images=images.images[:size], labels=images.labels[:size])
+    while True:
+        evaluate(model, part)
+        yield size
+
+
+def _steps(bench: Workbench, recipe: Recipe, size: int) -> Iterator[int]:
+    sized = replace(recipe, training=recipe.training.model_copy(update={"batch_size": size}))
+    teacher = bench.untrained_teacher() if recipe.needs_teacher else None
+    distiller = Distiller(sized, bench.study.seed, bench.splits, bench.num_classes, bench.device, teacher)
+    while True:
+        left = len(bench.splits.train)
+        for _ in distiller.steps():
+            yield min(size, left)
+            left -= size

@@ -1,0 +1,107 @@
+"""The plan of a study as a table: what it would do, what that is expected to take, and how that is known."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kdtune.energy.estimate import StrategyEstimate, TeacherEstimate
+from kdtune.report.formats import NOTHING, describe_point, duration, significant
+from kdtune.report.tables import PLAIN_HEAD
+from kdtune.specs.space import Point
+from kdtune.tuning.study_plan import StudyPlan
+
+COLUMNS = ("strategy", "points", "trials", "GFLOPs (M)", "time", "kWh", "g CO2")
+
+#: Whole numbers in a row that are so many are written as a range.
+_RANGE = 4
+
+
+def plan_table(plan: StudyPlan) -> RenderableType:
+    """The plan's table with its total and its teacher, and under it the points and where the figures come from."""
+    repeats = plan.study.repeats
+    table = Table(
+        title=f"{plan.study.name}: the plan, {repeats} repeat{'s' if repeats > 1 else ''} of "
+        f"{plan.study.training.epochs} epochs, {plan.slots} at a time",
+        title_justify="left",
+        box=PLAIN_HEAD,
+        pad_edge=False,
+    )
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
+    for one in plan.estimates:
+        table.add_row(*_strategy_row(plan, one))
+    table.add_section()
+    if plan.teacher:
+        table.add_row(*_teacher_row(plan, plan.teacher))
+    table.add_row(*_total_row(plan))
+    return Group(table, *(Text(line, style="dim") for line in _notes(plan)))
+
+
+def _strategy_row(plan: StudyPlan, one: StrategyEstimate) -> list[str]:
+    points = plan.points[one.strategy]
+    count = "adaptive" if points is None else f"{len({str(point) for repeat in points for point in repeat})}"
+    trials = f"{'up to ' if points is None else ''}{one.trials}"
+    figures = _figures(plan, one.wall_s, one.charged_uj, complete=one.complete)
+    return [one.strategy, count, trials, significant(one.gflops_millions), *figures]
+
+
+def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate) -> list[str]:
+    name = f"teacher ({teacher.model})"
+    if teacher.cached:
+        return [f"{name}, in the cache already", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
+    figures = _figures(plan, teacher.wall_s, teacher.charged_uj, complete=False)
+    return [name, NOTHING, "1", significant(teacher.gflops_millions), *figures]
+
+
+def _total_row(plan: StudyPlan) -> list[str]:
+    total = plan.as_json()["plan"]["total"]
+    figures = _figures(plan, plan.total_wall_s, plan.total_uj, complete=plan.complete)
+    return ["the whole command", "", str(total["trials"]), significant(total["gflops_millions"]), *figures]
+
+
+def _figures(plan: StudyPlan, wall_s: float | None, energy_uj: int | None, *, complete: bool) -> list[str]:
+    """Time, energy and CO2; where something is known to be missing, what it takes at least."""
+    figures = [
+        NOTHING if wall_s is None else duration(wall_s),
+        significant(None if energy_uj is None else plan.carbon.kwh(energy_uj)),
+        significant(None if energy_uj is None else plan.carbon.co2_g(energy_uj)),
+    ]
+    return [figure if complete or figure == NOTHING else f"> {figure}" for figure in figures]
+
+
+def _notes(plan: StudyPlan) -> list[str]:
+    lines = [f"{name}: {line}" for name, points in plan.points.items() for line in _points(plan, points)]
+    sentences: dict[str, list[str]] = {}
+    for one in plan.estimates:
+        for sentence in one.basis:
+            sentences.setdefault(sentence, []).append(one.strategy)
+    for sentence, names in sentences.items():
+        lines.append(sentence if len(names) == len(plan.estimates) else f"{', '.join(names)}: {sentence}")
+    if plan.teacher and not plan.teacher.cached:
+        lines.append("Teacher: from timed steps, without a worker's start.")
+    if not plan.complete:
+        lines.append("Marked > where starting up is not, or not wholly, in the figures.")
+    lines.append(
+        "Every strategy has in its energy what all share, as if it ran alone; the whole command has it once. "
+        f"CO2: {significant(plan.carbon.intensity_g_per_kwh, 6)} g/kWh, {plan.carbon.source}; PUE {plan.carbon.pue:g}."
+    )
+    return [*lines, *plan.remarks]
+
+
+def _points(plan: StudyPlan, repeats: list[list[Point]] | None) -> list[str]:
+    if repeats is None:
+        return ["adaptive, each round depends on the outcomes of the last"]
+    texts = [_listed(points) for points in repeats]
+    if len(set(texts)) == 1:
+        return [] if texts[0] == NOTHING else [f"tau {texts[0]}"]
+    return [f"seed {seed}: tau {text}" for seed, text in zip(plan.study.seeds(), texts, strict=True)]
+
+
+def _listed(points: list[Point]) -> str:
+    """Points in few characters: ``2..20`` for whole numbers without a gap."""
+    taus: list[Any] = [point["tau"] for point in points if point.keys() == {"tau"}]
+    if len(taus) == len(points) >= _RANGE and taus == list(range(taus[0], taus[0] + len(taus))):
+        return f"{taus[0]}..{taus[-1]}"
+    return ", ".join(map(describe_point, points))

@@ -1,0 +1,31 @@
+"""``estimate.json``: what a strategy was expected to take, kept from before it ran."""
+
+from typing import Any
+
+from kdtune.energy.carbon import Carbon
+from kdtune.energy.estimate import StrategyEstimate
+from kdtune.files import write_json
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.shared import read_document
+
+
+def keep_estimate(folder: StrategyFolder, estimate: StrategyEstimate) -> None:
+    """Keep the estimate of a strategy that is about to begin."""
+    write_json(folder.estimate, estimate.as_record())
+
+
+def read_estimate(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any] | None:
+    """The estimate as it stands in a result; None where none was made.
+
+    Raises:
+        ResultsError: The file is damaged.
+    """
+    if not folder.estimate.exists():
+        return None
+    record = read_document(folder.estimate)
+    charged_uj = record["charged_uj"]
+    return {
+        "charged_kwh": None if charged_uj is None else carbon.kwh(charged_uj),
+        "wall_s": record["wall_s"],
+        "basis": " ".join(record["basis"]),
+    }

@@ -1,0 +1,168 @@
+"""Brings together what is known beforehand: timings, earlier ledgers and the number of trials."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kdtune.energy.estimate import (
+    Charge,
+    Conditions,
+    Overhead,
+    StrategyEstimate,
+    TeacherEstimate,
+    Timings,
+    Usage,
+    Work,
+    add,
+    setup_overhead,
+    strategy_charge,
+)
+from kdtune.energy.flops import Workload
+from kdtune.energy.sensors import Hardware
+from kdtune.results.earlier import Earlier
+from kdtune.specs.study import Study
+from kdtune.tuning.plan import uses_teacher
+from kdtune.tuning.resources import Resources
+
+#: What an epoch costs depends on these fields of a study, on its batch size and on its optimiser.
+_COST_FIELDS = {"dataset", "teacher", "student", "loss", "validation"}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all strategies of a command share, as far as it is known.
+
+    Attributes:
+        charge: Starting and ending Ray, and looking at the data.
+        basis: In words, where that comes from.
+        complete: Whether it is all there is to it.
+    """
+
+    charge: Charge
+    basis: str
+    complete: bool
+
+
+def session_of(earlier: list[Earlier]) -> Session:
+    """The newest command's session; nothing where there is none."""
+    for one in earlier:
+        if one.session:
+            return Session(one.session, f"Ray's start and end as in {one.label}.", complete=True)
+    return Session(Charge(0.0, 0.0, 0.0), "Ray's own start and end are not included.", complete=False)
+
+
+def student_work(study: Study, strategies: Iterable[str]) -> list[Work]:
+    """The kinds of work that the students of some strategies do."""
+    steps: dict[bool, Work] = {True: "distilling", False: "labels"}
+    return [*(steps[with_teacher] for with_teacher in {uses_teacher(study, name) for name in strategies}), "evaluation"]
+
+
+class Estimator:
+    """Estimates the strategies of one study on one machine."""
+
+    def __init__(
+        self,
+        study: Study,
+        workload: Workload,
+        timings: Timings,
+        hardware: Hardware,
+        resources: Resources,
+        slots: int,
+        earlier: list[Earlier],
+        session: Session,
+    ) -> None:
+        """Take in what is known.
+
+        Args:
+            study: What is to run.
+            workload: Sizes of its networks and data.
+            timings: Of a few steps.
+            hardware: Of the machine.
+            resources: What each trial gets.
+            slots: How many trials run side by side.
+            earlier: What ran on this machine before, the newest first.
+            session: What the strategies share.
+        """
+        self._study = study
+        self._workload = workload
+        self._timings = timings
+        self._hardware = hardware
+        self._resources = resources
+        self._earlier = earlier
+        self._session = session
+        self._conditions = Conditions(
+            slots, resources.cpus, hardware.cores, hardware.ram_uw, study.attribution == "dedicated"
+        )
+
+    def strategy(self, name: str, trials: int) -> StrategyEstimate:
+        """The estimate of a strategy.
+
+        Args:
+            name: Of the strategy.
+            trials: That it is expected to run, over all repeats.
+        """
+        with_teacher, epochs = uses_teacher(self._study, name), self._study.training.epochs
+        epoch, idle_uw, of_trainings = self._epoch(name, trials, with_teacher=with_teacher)
+        overhead, complete, of_start = self._overhead(name, trials)
+        wall_s, own_uj = strategy_charge(trials, epoch * epochs, idle_uw, overhead, self._conditions)
+        charged_uj = add(own_uj, self._session.charge.energy_uj(dedicated=self._conditions.dedicated))
+        return StrategyEstimate(
+            strategy=name,
+            trials=trials,
+            gflops_millions=trials * self._workload.nominal_flops(epochs, with_teacher=with_teacher) / 1e15,
+            training_flops=trials * self._workload.executed_flops(epochs, teacher_forward=with_teacher),
+            wall_s=wall_s,
+            charged_uj=None if charged_uj is None else round(charged_uj),
+            complete=complete and self._session.complete,
+            basis=(of_trainings, of_start, self._session.basis),
+        )
+
+    def teacher(self, *, cached: bool) -> TeacherEstimate:
+        """The estimate of the teacher's own training, without a worker's start."""
+        model, epochs = self._study.teacher, self._study.teacher_training.epochs
+        if cached:
+            return TeacherEstimate(model, cached, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
+        training = self._timings.teacher_training(self._workload, epochs)
+        nothing = Overhead(Charge(0.0, 0.0, 0.0))
+        wall_s, energy_uj = strategy_charge(1, training, self._timings.idle_uw, nothing, self._conditions)
+        flops = self._workload.teacher_flops(epochs) / 1e15
+        return TeacherEstimate(model, cached, flops, wall_s, None if energy_uj is None else round(energy_uj))
+
+    def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[Usage, float | None, str]:
+        """What an epoch takes, the static power that is not in it, and whence."""
+        alike = [one for one in self._earlier if self._trains_alike(one, with_teacher=with_teacher)]
+        for one in self._nearest(alike, name, trials):
+            if one.phases:
+                return one.phases.epoch, 0.0, f"Trainings as in {one.label}."
+        timed = self._timings.batches["distilling" if with_teacher else "labels"]
+        batch = min(self._study.training.batch_size, self._workload.train_images)
+        fewer = "" if timed >= batch else f", {timed} of a batch's {batch} images at a time"
+        epoch = self._timings.student_epoch(self._workload, with_teacher=with_teacher)
+        return epoch, self._timings.idle_uw, f"Trainings from timed steps of the real networks on this machine{fewer}."
+
+    def _overhead(self, name: str, trials: int) -> tuple[Overhead, bool, str]:
+        """What comes on top of the trainings, whether that is all of it, and whence."""
+        for one in self._nearest(self._earlier, name, trials):
+            if one.phases:
+                return one.phases.overhead, True, f"Starting workers and the final evaluation as in {one.label}."
+        setup = self._timings.setup
+        if setup is None:
+            return Overhead(Charge(0.0, 0.0, 0.0)), False, "Starting workers is not included."
+        workers = min(self._conditions.slots, trials)
+        overhead = setup_overhead(setup, workers, self._timings.idle_uw, self._hardware.ram_uw)
+        return overhead, False, f"Starting a worker as it took here ({setup.wall_s:.1f} s), without Ray's part in it."
+
+    def _trains_alike(self, one: Earlier, *, with_teacher: bool) -> bool:
+        ours, theirs = (
+            (study.model_dump(include=_COST_FIELDS), study.training.batch_size, study.training.optimizer)
+            for study in (self._study, one.study)
+        )
+        return (
+            ours == theirs
+            and uses_teacher(one.study, one.strategy) == with_teacher
+            and (one.cpus, one.gpus) == (self._resources.cpus, self._resources.gpus)
+        )
+
+    def _nearest(self, those: Iterable[Earlier], name: str, trials: int) -> list[Earlier]:
+        """The same strategy first, then by the number of trials, then the newest."""
+        return sorted(those, key=lambda one: (one.strategy != name, abs(math.log(one.trials / trials))))

@@ -1,0 +1,210 @@
+"""The plan of a study that is not run: its points, its trials, and what they are expected to take."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdtune.data.published import obtain
+from kdtune.energy.carbon import Carbon
+from kdtune.energy.estimate import TEACHER_WORK, StrategyEstimate, TeacherEstimate, add
+from kdtune.energy.flops import Workload
+from kdtune.energy.sensors import NodeSensors
+from kdtune.errors import ResultsExistError
+from kdtune.paths import DataDir
+from kdtune.results.earlier import find_earlier
+from kdtune.results.folder import StudyFolder
+from kdtune.results.outcome import SCHEMA_VERSION
+from kdtune.specs.space import Point
+from kdtune.specs.study import Study
+from kdtune.strategies.base import OneRound, Strategy
+from kdtune.tuning.budget import Budget, BudgetWatch
+from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
+from kdtune.tuning.jobs import inspect_study
+from kdtune.tuning.plan import uses_teacher
+from kdtune.tuning.resources import Resources
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study would do, and what that is expected to take.
+
+    Attributes:
+        study: What would run.
+        folder: Where its results would lie.
+        points: By strategy: the points of each repeat; None where they depend on outcomes.
+        estimates: Of each strategy, in the order asked for.
+        teacher: Of the teacher; None where no strategy uses one.
+        session: What the strategies share.
+        slots: How many trials run side by side.
+        carbon: How energy becomes CO2.
+        remarks: What a reader has to know besides.
+    """
+
+    study: Study
+    folder: Path
+    points: dict[str, list[list[Point]] | None]
+    estimates: list[StrategyEstimate]
+    teacher: TeacherEstimate | None
+    session: Session
+    slots: int
+    carbon: Carbon
+    remarks: tuple[str, ...]
+
+    @property
+    def total_wall_s(self) -> float | None:
+        """Seconds of the whole command: strategies run one after the other."""
+        teacher_s = self.teacher.wall_s if self.teacher else 0.0
+        return add(self.session.charge.wall_s, teacher_s, *(one.wall_s for one in self.estimates))
+
+    @property
+    def total_uj(self) -> int | None:
+        """Energy of the whole command in microjoules: what the strategies share is in it once."""
+        shared = self.session.charge.energy_uj(dedicated=self.study.attribution == "dedicated")
+        again = None if shared is None else -shared * (len(self.estimates) - 1)
+        teacher = self.teacher.charged_uj if self.teacher else 0
+        total = add(again, teacher, *(one.charged_uj for one in self.estimates))
+        return None if total is None else round(total)
+
+    @property
+    def complete(self) -> bool:
+        """Whether starting up is in every figure; else they are the least that it will take."""
+        return all(one.complete for one in self.estimates)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that ``--json`` prints."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "plan": {
+                "study": self.study.name,
+                "folder": str(self.folder),
+                "seeds": self.study.seeds(),
+                "epochs": self.study.training.epochs,
+                "trials_side_by_side": self.slots,
+                "strategies": [
+                    {**one.as_record(), **self._reported(one.charged_uj), "points": self.points[one.strategy]}
+                    for one in self.estimates
+                ],
+                "teacher": {**asdict(self.teacher), **self._reported(self.teacher.charged_uj)}
+                if self.teacher
+                else None,
+                "total": {
+                    "trials": sum(one.trials for one in self.estimates),
+                    "gflops_millions": sum(one.gflops_millions for one in [*self.estimates, self.teacher] if one),
+                    "wall_s": self.total_wall_s,
+                    "charged_uj": self.total_uj,
+                    **self._reported(self.total_uj),
+                    "complete": self.complete,
+                },
+                "carbon": self.carbon.as_record(),
+                "remarks": list(self.remarks),
+            },
+        }
+
+    def _reported(self, energy_uj: int | None) -> dict[str, float | None]:
+        return {
+            "charged_kwh": None if energy_uj is None else self.carbon.kwh(energy_uj),
+            "charged_co2_g": None if energy_uj is None else self.carbon.co2_g(energy_uj),
+        }
+
+
+def make_plan(
+    study: Study,
+    strategies: dict[str, list[Strategy]],
+    folder: StudyFolder,
+    carbon: Carbon,
+    budget: Budget,
+    data: DataDir,
+    *,
+    cpus: float,
+    gpus: float | None,
+    max_concurrent: int | None,
+    address: str | None,
+    fresh: bool,
+) -> StudyPlan:
+    """Look ahead: times a few steps in this process, writes nothing and starts no Ray.
+
+    Args:
+        study: What would run.
+        strategies: By name: the strategy, once a repeat; not asked for points before.
+        folder: Where the results would lie.
+        carbon: How energy becomes CO2.
+        budget: What it may use.
+        data: Where the data set lies.
+        cpus: Cores for each trial.
+        gpus: GPUs for each trial; None gives one where there is any.
+        max_concurrent: Trials at a time at most.
+        address: Of the cluster on which it would run.
+        fresh: Whether earlier results would be put aside.
+
+    Raises:
+        UsageError: A trial asks for more cores or GPUs than there are.
+        DataError: The data set is missing, incomplete or damaged.
+    """
+    obtain(study.dataset, data)
+    hardware = NodeSensors().hardware()
+    here = {"CPU": float(os.cpu_count() or 1), "GPU": float(len(hardware.gpus))}
+    resources = Resources(cpus, (1.0 if here["GPU"] else 0.0) if gpus is None else gpus)
+    remarks = []
+    if address is None:
+        resources.check_fit(here)
+    else:
+        remarks.append(f"The cluster at {address} was not asked: the figures are those of this machine alone.")
+    try:
+        folder.check_free(study, list(strategies), fresh=fresh)
+    except ResultsExistError as error:
+        remarks.append(str(error))
+    slots = min(resources.slots(here), max_concurrent or sys.maxsize)
+    with _torch_left_as_it_is(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
+        inspection = inspect_study(
+            study, resources, str(data.path), hardware, [*student_work(study, strategies), *TEACHER_WORK]
+        )
+    assert inspection.timings is not None
+    earlier = find_earlier(folder.path.parent, hardware)
+    session = session_of(earlier)
+    estimator = Estimator(
+        study, Workload(**inspection.workload), inspection.timings, hardware, resources, slots, earlier, session
+    )
+    plan = StudyPlan(
+        study=study,
+        folder=folder.path,
+        points={name: _points(made) for name, made in strategies.items()},
+        estimates=[
+            estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
+        ],
+        teacher=estimator.teacher(cached=inspection.teacher_cached)
+        if any(uses_teacher(study, name) for name in strategies)
+        else None,
+        session=session,
+        slots=slots,
+        carbon=carbon,
+        remarks=tuple(remarks),
+    )
+    watch = BudgetWatch(budget, carbon, dedicated=study.attribution == "dedicated")
+    if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):
+        return replace(plan, remarks=(*remarks, f"It would be stopped before its end: {watch.reached}."))
+    return plan
+
+
+def _points(made: list[Strategy]) -> list[list[Point]] | None:
+    static = [one.points() for one in made if isinstance(one, OneRound)]
+    return static if len(static) == len(made) else None
+
+
+@contextmanager
+def _torch_left_as_it_is() -> Iterator[None]:
+    """Leave the caller's number of threads and random numbers alone."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads = torch.get_num_threads()
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=gpus):
+        yield
+    torch.set_num_threads(threads)
