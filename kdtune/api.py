@@ -146,7 +146,7 @@ def plan_study(
         max_kwh: See there; a plan that exceeds it says so.
         max_co2_g: As ``max_kwh``.
         data_dir: See there.
-        download: Is not done; the data have to be there to be planned with.
+        download: See there.
         carbon: See there.
 
     Raises:
@@ -171,6 +171,7 @@ def plan_study(
         max_concurrent=max_concurrent,
         address=address,
         fresh=fresh,
+        download=download,
     )
 
 

@@ -24,8 +24,9 @@ from kdtune.specs.study import Study
 from kdtune.tuning.plan import uses_teacher
 from kdtune.tuning.resources import Resources
 
-#: What an epoch costs depends on these fields of a study, on its batch size and on its optimiser.
-_COST_FIELDS = {"dataset", "teacher", "student", "loss", "validation"}
+#: What an epoch costs depends on these fields of a study, and on these of its training.
+_COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation"}
+_COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Estimator:
 
     def _trains_alike(self, one: Earlier, *, with_teacher: bool) -> bool:
         ours, theirs = (
-            (study.model_dump(include=_COST_FIELDS), study.training.batch_size, study.training.optimizer)
+            (study.model_dump(include=_COST_FIELDS), study.training.model_dump(include=_COST_OF_TRAINING))
             for study in (self._study, one.study)
         )
         return (

@@ -125,6 +125,7 @@ def make_plan(
     max_concurrent: int | None,
     address: str | None,
     fresh: bool,
+    download: bool,
 ) -> StudyPlan:
     """Look ahead: times a few steps in this process, writes nothing and starts no Ray.
 
@@ -134,18 +135,18 @@ def make_plan(
         folder: Where the results would lie.
         carbon: How energy becomes CO2.
         budget: What it may use.
-        data: Where the data set lies.
+        data: Folder with the data sets.
         cpus: Cores for each trial.
         gpus: GPUs for each trial; None gives one where there is any.
         max_concurrent: Trials at a time at most.
         address: Of the cluster on which it would run.
         fresh: Whether earlier results would be put aside.
+        download: Fetch the data set where it is missing.
 
     Raises:
-        UsageError: A trial asks for more cores or GPUs than there are.
         DataError: The data set is missing, incomplete or damaged.
+        UsageError: A trial asks for more cores or GPUs than there are.
     """
-    obtain(study.dataset, data)
     hardware = NodeSensors().hardware()
     here = {"CPU": float(os.cpu_count() or 1), "GPU": float(len(hardware.gpus))}
     resources = Resources(cpus, (1.0 if here["GPU"] else 0.0) if gpus is None else gpus)
@@ -158,6 +159,7 @@ def make_plan(
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
         remarks.append(str(error))
+    obtain(study.dataset, data, download=download)
     slots = min(resources.slots(here), max_concurrent or sys.maxsize)
     with _torch_left_as_it_is(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either

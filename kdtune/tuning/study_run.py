@@ -141,9 +141,14 @@ class StudyRun:
             if self._fresh or not self._folder.strategy(name).study_toml.exists()
         }
         expected = Forecast(self._study, to_begin, session, self._max_concurrent)
-        place = str(self._data.path)
         inspection = run_job(
-            resources, jobs.inspect_study, self._study, resources, place, expected.hardware, expected.work
+            resources,
+            jobs.inspect_study,
+            self._study,
+            resources,
+            str(self._data.path),
+            expected.hardware,
+            expected.work,
         )
         estimates = expected.estimates(inspection)
         interrupts.check()
