@@ -202,8 +202,8 @@ def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed)
 
 
 def test_a_budget_stops_a_study_within_an_epoch_and_a_larger_one_goes_on(tmp_path, undisturbed):
-    limit_kwh = 1.2 * results_of(undisturbed[1])["grid"]["cost"]["charged_kwh"]
-    study = ["study", "digits-hkd", "-s", "grid", "--repeats", "2", *SMALL[:-1], "40"]
+    limit_kwh = 1.7 * results_of(undisturbed[1])["grid"]["cost"]["charged_kwh"]
+    study = ["study", "digits-hkd", "-s", "grid", "--repeats", "2", *SMALL[:-1], "200"]
     stopped = kdtune(*study, "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     folder = tmp_path / "results" / "digits-hkd"
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
