@@ -104,13 +104,16 @@ def one_case(place: Path, *waves: tuple[str, ...]) -> dict[str, Any]:
     process = begin(place)
     row: dict[str, Any] = {}
     for roles in waves:
+        meters = pids(process, ledger(place))["meter"]
         row |= kill(process, place, roles)
         if roles is not waves[-1]:
             wait_for(process, lambda: ledger(place)[-1].kind == "sample" and bool(open_windows(ledger(place))))
     row["killed"] = ", then ".join("+".join(roles) for roles in waves)
     row["exit_code"] = process.wait(timeout=180)
     if "driver" in waves[-1]:
-        time.sleep(2.0)  # Ray's other processes notice that their head is gone
+        while any(map(_runs, meters)):  # Ray's other processes notice that their head is gone
+            time.sleep(0.1)
+        time.sleep(3.0)
         folder = place / "results" / "digits-hkd"
         resumed = subprocess.run(command("resume", str(folder)), cwd=place, capture_output=True, timeout=180)
         row["resume_exit_code"] = resumed.returncode
@@ -125,6 +128,13 @@ def one_case(place: Path, *waves: tuple[str, ...]) -> dict[str, Any]:
         "outcome": outcome(place),
     }
     return row
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def trial_log(place: Path) -> Path:

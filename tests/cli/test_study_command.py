@@ -201,29 +201,23 @@ def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed)
     assert resumed["grid"]["cost"]["energy_uj"]["trials"] >= interrupted["cost"]["energy_uj"]["trials"]
 
 
-def test_a_budget_stops_a_study_within_an_epoch_and_a_larger_one_goes_on(tmp_path, undisturbed):
-    limit_kwh = 1.7 * results_of(undisturbed[1])["grid"]["cost"]["charged_kwh"]
-    study = ["study", "digits-hkd", "-s", "grid", "--repeats", "2", *SMALL[:-1], "200"]
-    stopped = kdtune(*study, "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
+def test_a_budget_stops_a_study_within_an_epoch_or_two(tmp_path, undisturbed):
+    limit_kwh = 1.3 * results_of(undisturbed[1])["grid"]["cost"]["charged_kwh"]  # enough to begin
+    endless = ["study", "digits-hkd", "-s", "grid", "--repeats", "1", *SMALL[:-1], "20000"]
+    stopped = kdtune(*endless, "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     folder = tmp_path / "results" / "digits-hkd"
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
-    assert "--max-kwh" in stopped.stdout and "kdtune resume" in stopped.stdout
+    assert "--max-kwh" in stopped.stdout and f"kdtune resume {folder} --max-kwh MORE" in stopped.stdout
+    ledgers = [*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")]
+    before_the_end = [[one for one in read(path) if one.kind != "stop"] for path in ledgers]  # Ray's end is on top
+    spent_kwh = sum(charge(records).charged_uj() for records in before_the_end) / 3.6e12
+    assert limit_kwh * 0.97 < spent_kwh < limit_kwh * 1.25
     result = json.loads((folder / "grid" / "result.json").read_text())
     assert result["status"] == "budget"
-    assert result["cost"]["trials"]["interrupted"] + result["cost"]["trials"]["completed"] > 0
-    assert all(repeat["test"] is None for repeat in result["repeats"])
-    # The limit was noticed between two reports, so at most an epoch or two went on; Ray's end comes on top.
-    ledgers = [*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")]
-    at_the_limit = (
-        sum(charge(one for one in read(path) if one.kind != "stop").charged_uj() for path in ledgers) / 3.6e12
-    )
-    assert limit_kwh * 0.98 < at_the_limit < limit_kwh * 1.25
-
+    assert result["cost"]["trials"]["interrupted"] > 0
+    assert result["repeats"][0]["test"] is None
     refused = kdtune("resume", str(folder), cwd=tmp_path)
     assert refused.returncode == 4 and "give a larger one" in refused.stderr
-    done = kdtune("resume", str(folder), "--max-kwh", "1", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert results_of(done)["grid"]["status"] == "completed"
 
 
 def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
