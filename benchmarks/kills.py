@@ -77,16 +77,6 @@ def pids(process: subprocess.Popen[bytes], records: list[Record]) -> dict[str, l
     return {"driver": [process.pid], "meter": meters, "trial": list(open_windows(records).values())[:1]}
 
 
-def kill(process: subprocess.Popen[bytes], place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
-    """Kill the processes of some roles at one moment; what the ledger said just before."""
-    records = ledger(place)
-    victims = pids(process, records)
-    for role in roles:
-        for pid in victims[role]:
-            os.kill(pid, signal.SIGKILL)
-    return {"before_uj": charge(records).charged_uj()}
-
-
 def outcome(place: Path) -> dict[str, Any]:
     """The parts of the result that no kill may change."""
     result = json.loads((place / "results" / "digits-hkd" / STRATEGY / "result.json").read_text())
@@ -104,14 +94,17 @@ def one_case(place: Path, *waves: tuple[str, ...]) -> dict[str, Any]:
     process = begin(place)
     row: dict[str, Any] = {}
     for roles in waves:
-        meters = pids(process, ledger(place))["meter"]
-        row |= kill(process, place, roles)
+        records = ledger(place)
+        victims = pids(process, records)
+        for pid in (pid for role in roles for pid in victims[role]):
+            os.kill(pid, signal.SIGKILL)
+        row["before_uj"] = charge(records).charged_uj()
         if roles is not waves[-1]:
             wait_for(process, lambda: ledger(place)[-1].kind == "sample" and bool(open_windows(ledger(place))))
     row["killed"] = ", then ".join("+".join(roles) for roles in waves)
     row["exit_code"] = process.wait(timeout=180)
     if "driver" in waves[-1]:
-        while any(map(_runs, meters)):  # Ray's other processes notice that their head is gone
+        while any(map(_runs, victims["meter"])):  # Ray's other processes notice that their head is gone
             time.sleep(0.1)
         time.sleep(3.0)
         folder = place / "results" / "digits-hkd"

@@ -131,10 +131,15 @@ class Account:
         self.hardware |= other.hardware
 
 
-def charged_of(buckets: Mapping[str, int], *, dedicated: bool = True) -> int:
-    """What a study has to answer for: all but ``other``, and ``idle`` too unless the node is its own."""
+def charged_buckets(*, dedicated: bool) -> list[str]:
+    """The buckets that a study has to answer for: all but ``other``, and ``idle`` too unless the node is its own."""
     left_out = {"other"} if dedicated else {"other", "idle"}
-    return sum(energy for bucket, energy in buckets.items() if bucket in BUCKETS and bucket not in left_out)
+    return [bucket for bucket in BUCKETS if bucket not in left_out]
+
+
+def charged_of(buckets: Mapping[str, int], *, dedicated: bool = True) -> int:
+    """What a study has to answer for, in microjoules; see :func:`charged_buckets`."""
+    return sum(buckets.get(bucket, 0) for bucket in charged_buckets(dedicated=dedicated))
 
 
 def _add_to(total: dict[str, int], part: Mapping[str, int]) -> None:

@@ -16,11 +16,6 @@ from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 
 
-def is_dedicated(study: Study) -> bool:
-    """Whether the study is charged idle power."""
-    return study.attribution == "dedicated"
-
-
 def _or_none(of: Callable[[int], float]) -> Callable[[int | None], float | None]:
     return lambda uj: None if uj is None else of(uj)
 
@@ -43,7 +38,7 @@ def cost_of(
         shared: The sessions and the teacher that it shares with others.
         carbon: How energy becomes CO2.
     """
-    dedicated, metered = is_dedicated(study), account.quality is not None
+    dedicated, metered = study.is_dedicated, account.quality is not None
     sessions = list(shared["sessions"].values())
     shared_uj = {
         "session": sum(one["charged_uj"] for one in sessions) if sessions else None,

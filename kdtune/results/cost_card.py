@@ -5,7 +5,7 @@ import io
 from datetime import UTC, datetime
 from typing import Any
 
-from kdtune.energy.attribution import FLAGS
+from kdtune.energy.attribution import FLAGS, charged_buckets
 from kdtune.energy.carbon import Carbon, raw_kwh
 from kdtune.files import replaced_atomically, write_json
 from kdtune.results.folder import StrategyFolder
@@ -150,11 +150,11 @@ def _charged_parts(folder: StrategyFolder, cost: dict[str, Any], shared: dict[st
     """What is charged in microjoules, by ``cpu``, ``gpu`` and ``ram``."""
     if cost["sources_uj"] is None:
         return None
-    left_out = {"other"} if folder.read_study().attribution == "dedicated" else {"other", "idle"}
+    charged = charged_buckets(dedicated=folder.read_study().is_dedicated)
     parts: dict[str, int] = {}
     for by_bucket in (cost["sources_uj"], *(session["sources_uj"] for session in shared["sessions"].values())):
-        for bucket, sources in by_bucket.items():
-            for source, uj in sources.items() if bucket not in left_out else ():
+        for bucket in charged:
+            for source, uj in by_bucket[bucket].items():
                 part = source.partition("_")[0]
                 part = "cpu" if part == "lump" else part  # a second that a gap was charged: codecarbon has no such part
                 parts[part] = parts.get(part, 0) + uj

@@ -8,7 +8,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.shares import split_integer
 from kdtune.files import write_json
-from kdtune.results.cost import cost_of, is_dedicated
+from kdtune.results.cost import cost_of
 from kdtune.results.cost_card import write_cost_files
 from kdtune.results.estimates import read_estimate
 from kdtune.results.folder import StrategyFolder
@@ -106,6 +106,6 @@ def _charge_repeats(study: Study, log: TrialLog, account: Account, shared_uj: in
         )
         for repeat, seed in enumerate(study.seeds())
     ]
-    common = account.charged_uj(dedicated=is_dedicated(study)) + shared_uj - sum(own)
+    common = account.charged_uj(dedicated=study.is_dedicated) + shared_uj - sum(own)
     parts = split_integer(common, {str(repeat): 1 for repeat in range(study.repeats)})
     return [uj + parts[str(repeat)] for repeat, uj in enumerate(own)]

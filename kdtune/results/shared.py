@@ -40,7 +40,7 @@ def write_shared(folder: StrategyFolder, study_folder: StudyFolder, teacher: dic
         study_folder: The study's, where the sessions' ledgers lie.
         teacher: The teacher's record with its energy; None where the strategy uses none.
     """
-    dedicated = folder.read_study().attribution == "dedicated"
+    dedicated = folder.read_study().is_dedicated
     sessions = {
         session: summary
         for session in TrialLog.read(folder.trials).sessions

@@ -122,6 +122,11 @@ class Study(_Spec):
             table.pop("data", None)
         return table
 
+    @property
+    def is_dedicated(self) -> bool:
+        """Whether the study is charged the node's idle power too."""
+        return self.attribution == "dedicated"
+
     def seeds(self) -> list[int]:
         """The seed of each repeat, in order."""
         return [self.seed + repeat for repeat in range(self.repeats)]

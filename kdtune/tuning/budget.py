@@ -69,6 +69,15 @@ class BudgetWatch:
             self.reached = f"--max-co2 {limits.max_co2_g:g} is reached: {co2_g:.4g} g"
         return self.reached is not None
 
+    def check_now(self, session: Any) -> None:
+        """As :meth:`check`, of what a :class:`~kdtune.tuning.session.Session` reads; without a limit nothing is read.
+
+        Raises:
+            BudgetReached: It is used up.
+        """
+        if self.limited:
+            self.check(session.reading(fresh=True).spent)
+
     def check(self, spent: Mapping[str, int]) -> None:
         """Stop here if the budget is used up.
 

@@ -91,9 +91,7 @@ class Estimator:
         self._resources = resources
         self._earlier = earlier
         self._session = session
-        self._conditions = Conditions(
-            slots, resources.cpus, hardware.cores, hardware.ram_uw, study.attribution == "dedicated"
-        )
+        self._conditions = Conditions(slots, resources.cpus, hardware.cores, hardware.ram_uw, study.is_dedicated)
 
     def strategy(self, name: str, trials: int) -> StrategyEstimate:
         """The estimate of a strategy.

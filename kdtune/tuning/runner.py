@@ -87,7 +87,7 @@ class StrategyRun:
             try:
                 if not plan.done:
                     self._fit(plan)
-                self._budget.check(self.session.reading(fresh=True).spent)
+                self._budget.check_now(self.session)
                 if not plan.done:
                     raise StudyInterrupted("interrupted")
                 self._evaluate()

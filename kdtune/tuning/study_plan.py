@@ -64,7 +64,7 @@ class StudyPlan:
     @property
     def total_uj(self) -> int | None:
         """Energy of the whole command in microjoules: what the strategies share is in it once."""
-        shared = self.session.charge.energy_uj(dedicated=self.study.attribution == "dedicated")
+        shared = self.session.charge.energy_uj(dedicated=self.study.is_dedicated)
         again = None if shared is None else -shared * (len(self.estimates) - 1)
         teacher = self.teacher.charged_uj if self.teacher else 0
         total = add(again, teacher, *(one.charged_uj for one in self.estimates))
@@ -187,7 +187,7 @@ def make_plan(
         carbon=carbon,
         remarks=tuple(remarks),
     )
-    watch = BudgetWatch(budget, carbon, dedicated=study.attribution == "dedicated")
+    watch = BudgetWatch(budget, carbon, dedicated=study.is_dedicated)
     if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):
         return replace(plan, remarks=(*remarks, f"It would be stopped before its end: {watch.reached}."))
     return plan

@@ -53,10 +53,9 @@ class StudyRun:
         self._max_concurrent = max_concurrent
         self._fresh = fresh
         self._limits = budget
-        dedicated = study.attribution == "dedicated"
-        self._budget = BudgetWatch(
-            budget, carbon, dedicated=dedicated, before_uj=spent_uj(folder, dedicated=dedicated) if resumed else 0
-        )
+        dedicated = study.is_dedicated
+        before_uj = spent_uj(folder, dedicated=dedicated) if resumed else 0
+        self._budget = BudgetWatch(budget, carbon, dedicated=dedicated, before_uj=before_uj)
         self._teacher: dict[str, Any] | None = None
         self._errors: list[str] = []
 
@@ -70,14 +69,14 @@ class StudyRun:
 
         Raises:
             BudgetReached: Earlier commands have used up what may be used.
+            DataError: The data set is missing, incomplete or damaged.
         """
         # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
         to_do = self._fresh or not all(map(self._is_settled, self._strategies))
-        if to_do:
-            self._budget.check({})
         planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
         interrupted = False
         if to_do:
+            self._budget.check({})
             obtain(
                 self._study.dataset,
                 self._data,
@@ -172,7 +171,7 @@ class StudyRun:
             }
         )
         teacher_folder = Path(inspection.teacher_folder)
-        if any(self._needs_teacher(name) for name in self._strategies):
+        if any(uses_teacher(self._study, name) for name in self._strategies):
             self._obtain_teacher(session, teacher_folder, Workload(**inspection.workload))
         resolved = {
             "cpus_per_trial": resources.cpus,
@@ -200,7 +199,7 @@ class StudyRun:
             if run.log.is_settled(self._study.repeats):
                 continue
             interrupts.check()
-            self._budget.check(session.reading(fresh=True).spent)
+            self._budget.check_now(session)
             try:
                 run.run()
             except (StudyInterrupted, BudgetReached):
@@ -222,9 +221,6 @@ class StudyRun:
                     f"{folder.path}: was run on other files of {self._study.dataset} than {self._data} holds; name "
                     "the folder with those by --data-dir DIR, or write elsewhere with --out DIR"
                 )
-
-    def _needs_teacher(self, name: str) -> bool:
-        return uses_teacher(self._study, name)
 
     def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
         from kdtune.distill.teacher import read_record
@@ -254,17 +250,17 @@ class StudyRun:
             "key": folder.name,
             **record,
             "gflops_millions": workload.teacher_flops(record["epochs"]) / 1e15,
-            "energy": ledger_summary(folder / "ledger", dedicated=self._study.attribution == "dedicated"),
+            "energy": ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated),
         }
 
     def _look_at_teacher(self, session: Any, epochs: Path) -> None:
-        self._budget.check(session.reading(fresh=self._budget.limited).spent)
+        self._budget.check_now(session)
         if lines := read_lines(epochs):
             self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
 
     def _account(self, name: str) -> dict[str, Any]:
         folder = self._folder.strategy(name)
         # Stopped before the teacher was looked up: what an earlier command noted of it stays.
-        teacher = self._teacher or read_shared(folder)["teacher"] if self._needs_teacher(name) else None
+        teacher = self._teacher or read_shared(folder)["teacher"] if uses_teacher(self._study, name) else None
         write_shared(folder, self._folder, teacher)
         return write_result(folder, self._carbon)

@@ -234,10 +234,8 @@ def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
         assert process.returncode == 0, err
         results += json.loads(out)["results"]
     assert all("node_shared" in result["cost"]["flags"] for result in results)
-    paths = [list(place.glob("results/digits-hkd/sessions/*/*.jsonl")) for place in places]
-    paths = [
-        [*found, *place.glob("results/digits-hkd/*/ledger/*.jsonl")] for found, place in zip(paths, places, strict=True)
-    ]
+    folders = [place / "results" / "digits-hkd" for place in places]
+    paths = [[*folder.glob("sessions/*/*.jsonl"), *folder.glob("*/ledger/*.jsonl")] for folder in folders]
     records = sorted((one for found in paths for path in found for one in read(path)), key=lambda r: r.counters.t_ns)
     ours = [sum(charge(read(path)).charged_uj() for path in found) for found in paths]
     hardware, first, last = records[0].hardware, records[0].counters, records[-1].counters
