@@ -13,10 +13,11 @@ import torch
 from kdtune.data.batches import ImageSet
 from kdtune.distill.distiller import Distiller
 from kdtune.distill.evaluate import BATCH_SIZE, evaluate
-from kdtune.distill.recipe import Recipe, student_recipe, teacher_recipe
+from kdtune.distill.recipe import student_recipe, teacher_recipe
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.estimate import Timings, Usage, Work
 from kdtune.energy.stopwatch import Stopwatch, Stretch
+from kdtune.specs.space import Point
 
 #: Seconds for which each kind of work is timed, and an idle machine's counters are read.
 SLICE_S = 0.15
@@ -24,8 +25,10 @@ SLICE_S = 0.15
 COUNTED_SLICE_S = 0.4
 #: Chunks of a slice, of which the middle one counts: a hiccup of the machine is in one of them.
 _CHUNKS = 5
-#: Images of a first step, from which it is judged how many are affordable.
-_FEW = 8
+#: Seconds that the two steps which are timed at least may take on a CPU; else they get fewer images.
+LIMIT_S = 0.5
+#: Images of a first step on a CPU; normalisation layers need two.
+_FEW = 2
 
 #: An endless repetition of a piece of work with so many images at a time; yields how many each time.
 _Units = Callable[[int], Iterator[int]]
@@ -68,11 +71,18 @@ class _Timer:
 
     def per_image(self, units: _Units, wanted: int) -> tuple[Usage, int]:
         """What the work takes for one image, and how many images at a time it was timed with."""
-        size = wanted if self.device.type == "cuda" else self._affordable(units, wanted)
-        repeated = units(size)
-        next(repeated)  # what is slow the first time
-        first_s, _, _ = self._chunk(repeated, 1)
-        count = max(1, int(self.slice_s / _CHUNKS / first_s))
+        size = wanted if self.device.type == "cuda" else min(wanted, _FEW)
+        while True:
+            repeated = units(size)
+            next(repeated)  # what is slow the first time
+            step_s, _, _ = self._chunk(repeated, 1)
+            # With few images what a step takes anyhow weighs too much, so as many as two steps are affordable for.
+            if 2 * 2 * step_s > LIMIT_S:
+                step_s = min(step_s, self._chunk(repeated, 1)[0])  # it may have been a hiccup
+            if size == wanted or 2 * 2 * step_s > LIMIT_S:
+                break
+            size = min(wanted, 2 * size)
+        count = max(1, int(self.slice_s / _CHUNKS / step_s))
         self.watch.lap()
         chunks: list[tuple[float, float, int]] = []
         began_s = time.perf_counter()
@@ -83,14 +93,6 @@ class _Timer:
         # Energy is that of the whole lap, since counters are; of times the middle counts, without hiccups.
         wall_s, cpu_s = (median(chunk[place] / chunk[2] for chunk in chunks) for place in (0, 1))
         return replace(usage, wall_s=wall_s, cpu_s=cpu_s), size
-
-    def _affordable(self, units: _Units, wanted: int) -> int:
-        """So many images that two steps fit into the slice, at least a few: on a CPU time goes with their number."""
-        few = min(wanted, _FEW)
-        repeated = units(few)
-        next(repeated)
-        wall_s, _, images = self._chunk(repeated, 1)
-        return max(few, min(wanted, int(self.slice_s / 2 / (wall_s / images))))
 
     def _chunk(self, units: Iterator[int], count: int) -> tuple[float, float, int]:
         """Wall seconds, CPU seconds and images of some units of work."""
@@ -107,18 +109,17 @@ class _Timer:
 
 def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
     """A kind of work, and with how many images at a time the study does it."""
-    study = bench.study
     if kind in ("evaluation", "teacher_evaluation"):
         model = bench.untrained_student() if kind == "evaluation" else bench.untrained_teacher()
         images = bench.splits.validation
         return lambda size: _evaluations(model, images, size), min(BATCH_SIZE, len(images))
-    if kind == "teacher":
-        recipe = teacher_recipe(study)
-    else:
-        point = {"loss": "ce"} if kind == "labels" else {"tau": study.search_space["tau"].bounds[0]}
-        recipe = student_recipe(study, point)
-    wanted = min(recipe.training.batch_size, len(bench.splits.train))
-    return lambda size: _steps(bench, recipe, size), wanted
+    study = bench.study
+    points: dict[Work, Point] = {"labels": {"loss": "ce"}, "distilling": {"tau": study.search_space["tau"].bounds[0]}}
+    recipe = student_recipe(study, points[kind]) if kind in points else teacher_recipe(study)
+    teacher = bench.untrained_teacher() if recipe.needs_teacher else None
+    distiller = Distiller(recipe, study.seed, bench.splits, bench.num_classes, bench.device, teacher)
+    images_there = len(bench.splits.train)
+    return lambda size: _steps(distiller, images_there, size), min(recipe.training.batch_size, images_there)
 
 
 def _evaluations(model: torch.nn.Module, images: ImageSet, size: int) -> Iterator[int]:
@@ -128,12 +129,11 @@ def _evaluations(model: torch.nn.Module, images: ImageSet, size: int) -> Iterato
         yield size
 
 
-def _steps(bench: Workbench, recipe: Recipe, size: int) -> Iterator[int]:
-    sized = replace(recipe, training=recipe.training.model_copy(update={"batch_size": size}))
-    teacher = bench.untrained_teacher() if recipe.needs_teacher else None
-    distiller = Distiller(sized, bench.study.seed, bench.splits, bench.num_classes, bench.device, teacher)
+def _steps(distiller: Distiller, images: int, size: int) -> Iterator[int]:
+    training = distiller.recipe.training.model_copy(update={"batch_size": size})
+    distiller.recipe = replace(distiller.recipe, training=training)
     while True:
-        left = len(bench.splits.train)
+        left = images
         for _ in distiller.steps():
             yield min(size, left)
             left -= size
