@@ -126,9 +126,9 @@ def plan_study(
 ) -> StudyPlan:
     """What :func:`run_study` would do with the same arguments, and what that is expected to take.
 
-    Times a few steps of the real networks in this process, for seconds; runs no trial, starts no Ray, writes
-    nothing. The energy of short studies is mostly Ray's, which is known only where something has run before under
-    ``out`` on this machine.
+    Times a few steps of the real networks in this process, for seconds; runs no trial, starts no Ray, and writes
+    nothing but decoded data into the cache. The energy of short studies is mostly Ray's, which is known only where
+    something has run before under ``out`` on this machine.
 
     Args:
         study: As for :func:`run_study`, and so are all others.

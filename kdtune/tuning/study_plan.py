@@ -127,7 +127,7 @@ def make_plan(
     fresh: bool,
     download: bool,
 ) -> StudyPlan:
-    """Look ahead: times a few steps in this process, writes nothing and starts no Ray.
+    """Look ahead: times a few steps in this process, writes no results and starts no Ray.
 
     Args:
         study: What would run.
@@ -161,11 +161,11 @@ def make_plan(
         remarks.append(str(error))
     obtain(study.dataset, data, download=download)
     slots = min(resources.slots(here), max_concurrent or sys.maxsize)
+    with_teacher = any(uses_teacher(study, name) for name in strategies)
+    work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
     with _torch_left_as_it_is(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
-        inspection = inspect_study(
-            study, resources, str(data.path), hardware, [*student_work(study, strategies), *TEACHER_WORK]
-        )
+        inspection = inspect_study(study, resources, str(data.path), hardware, work)
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)
@@ -179,9 +179,7 @@ def make_plan(
         estimates=[
             estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
         ],
-        teacher=estimator.teacher(cached=inspection.teacher_cached)
-        if any(uses_teacher(study, name) for name in strategies)
-        else None,
+        teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
         session=session,
         slots=slots,
         carbon=carbon,
@@ -207,6 +205,8 @@ def _torch_left_as_it_is() -> Iterator[None]:
         return
     threads = torch.get_num_threads()
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=gpus):
-        yield
-    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            yield
+    finally:
+        torch.set_num_threads(threads)

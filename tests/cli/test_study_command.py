@@ -101,6 +101,21 @@ def test_the_folder_holds_what_the_design_promises(undisturbed):
     assert weights["classifier.weight"].shape == (10, 4)
 
 
+def test_what_was_expected_is_kept_beside_what_became_of_it(undisturbed):
+    folder, done = undisturbed
+    for name, result in results_of(done).items():
+        kept = json.loads((folder / name / "estimate.json").read_text())
+        expected = result["estimate"]
+        assert kept["trials"] == sum(repeat["trials"] for repeat in result["repeats"])
+        assert kept["gflops_millions"] == pytest.approx(result["cost"]["gflops_millions"])
+        assert kept["training_flops"] == result["cost"]["training_flops"]
+        assert expected["charged_kwh"] == pytest.approx(kept["charged_uj"] / 3.6e12)
+        # Of a study so short most is Ray's, the end of which nobody had seen yet.
+        assert 0.1 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
+        assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
+    assert "Estimated beforehand, all repeats: grid" in done.stderr
+
+
 def test_epoch_energies_sum_to_the_trials_bucket(undisturbed):
     folder = undisturbed[0] / "grid"
     lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
@@ -192,12 +207,15 @@ def test_sigterm_stops_a_study_as_ctrl_c_does(tmp_path):
 
 def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed):
     interrupted = _interrupt(tmp_path, _ctrl_c)
+    estimate = tmp_path / "results" / "digits-hkd" / "grid" / "estimate.json"
+    first_estimate = estimate.read_bytes()
     done = kdtune("resume", "results/digits-hkd", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     resumed, expected = results_of(done), results_of(undisturbed[1])
     assert {name: outcome_of(result) for name, result in resumed.items()} == {
         name: outcome_of(result) for name, result in expected.items()
     }
+    assert estimate.read_bytes() == first_estimate
     assert resumed["grid"]["cost"]["energy_uj"]["trials"] >= interrupted["cost"]["energy_uj"]["trials"]
 
 

@@ -1,0 +1,42 @@
+"""``kdtune study --dry-run`` as a user types it."""
+
+import json
+
+from tests.studies import SMALL, kdtune
+
+STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "optuna", *SMALL]
+
+
+def test_a_dry_run_shows_the_plan_leaves_no_files_and_says_what_to_type(tmp_path):
+    done = kdtune(*STUDY, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "points",
+        "kWh",
+        "g CO2",
+        "grid: tau 2, 6, 10",
+        "adaptive",
+        "Ray's own start",
+        "teacher (convnet_32)",
+    ):
+        assert words in done.stdout
+    assert f"Nothing was run. To run it: kdtune {' '.join(STUDY)}" in done.stdout
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_json_standard_output_is_one_document(tmp_path):
+    done = kdtune(*STUDY, "--dry-run", "--json", "--country", "FRA", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)["plan"]
+    assert [one["strategy"] for one in plan["strategies"]] == ["grid", "optuna"]
+    assert plan["strategies"][0]["points"] == [[{"tau": 2}, {"tau": 6}, {"tau": 10}]] * 3
+    assert plan["carbon"]["source"].startswith("France")
+    assert "Nothing was run" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(tmp_path):
+    done = kdtune("study", "digits-hkd", "-s", "gird", "--max-kwh", "0", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "grid" in done.stderr and "--max-kwh" in done.stderr and done.stdout == ""

@@ -1,0 +1,97 @@
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from kdtune.energy.carbon import Carbon
+from kdtune.energy.estimate import Charge, StrategyEstimate, TeacherEstimate
+from kdtune.report.plan_table import plan_table
+from kdtune.specs import load_study
+from kdtune.tuning.estimating import Session
+from kdtune.tuning.study_plan import StudyPlan
+from tests.energy.simulated import J
+from tests.studies import small_study
+
+KWH = 3_600_000 * J
+
+
+def estimate(strategy, trials=19, **changes):
+    one = StrategyEstimate(strategy, trials, 6.0, 5, 125.0, 2 * KWH, complete=True, basis=("As before.",))
+    return replace(one, **changes)
+
+
+def plan(*estimates, points=None, **changes):
+    whole = StudyPlan(
+        study=load_study(small_study()),
+        folder=Path("results/small"),
+        points={one.strategy: [[{"tau": tau} for tau in range(2, 21)]] * 2 for one in estimates} | (points or {}),
+        estimates=list(estimates),
+        teacher=TeacherEstimate("convnet_32", cached=False, gflops_millions=1.0, wall_s=60.0, charged_uj=KWH),
+        session=Session(Charge(10.0, KWH, 0.0), "A session.", complete=True),
+        slots=2,
+        carbon=Carbon(pue=1.0, intensity_g_per_kwh=475.0, source="world average"),
+        remarks=("A remark.",),
+    )
+    return replace(whole, **changes)
+
+
+def shown(planned):
+    console = Console(width=200, file=io.StringIO(), no_color=True)
+    console.print(plan_table(planned))
+    return console.file.getvalue()
+
+
+def line(text, start):
+    return next(one for one in text.splitlines() if one.strip().startswith(start)).split()
+
+
+def test_a_row_has_points_trials_flops_time_energy_and_co2():
+    assert line(shown(plan(estimate("grid"))), "grid ") == ["grid", "19", "19", "6", "2:05", "2", "950"]
+
+
+def test_the_whole_command_has_the_session_once_and_the_teacher_too():
+    text = shown(plan(estimate("grid"), estimate("fixed", trials=1)))
+    assert line(text, "the whole command") == ["the", "whole", "command", "20", "13", "5:20", "4", "1900"]
+
+
+def test_what_is_not_whole_is_marked_and_what_is_not_known_a_dash():
+    text = shown(plan(estimate("grid", complete=False), estimate("fixed", charged_uj=None)))
+    assert line(text, "grid ")[-6:] == [">", "2:05", ">", "2", ">", "950"]
+    assert line(text, "fixed ")[-3:] == ["2:05", "-", "-"]
+    assert line(text, "the whole command")[-2:] == ["-", "-"]
+    assert "Marked >" in text and "Marked >" not in shown(plan(estimate("grid")))
+
+
+def test_a_teacher_in_the_cache_takes_nothing():
+    cached = TeacherEstimate("convnet_32", cached=True, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
+    text = shown(plan(estimate("grid"), teacher=cached))
+    assert "in the cache already" in text and "Teacher: from timed steps" not in text
+    assert "teacher" not in shown(plan(estimate("none"), teacher=None)).lower()
+
+
+def test_points_are_listed_or_said_to_depend_on_outcomes():
+    text = shown(
+        plan(
+            estimate("grid"),
+            estimate("random"),
+            estimate("optuna"),
+            estimate("none"),
+            points={
+                "random": [[{"tau": 3}, {"tau": 9}], [{"tau": 5}, {"tau": 2}]],
+                "optuna": None,
+                "none": [[{"loss": "ce"}]] * 2,
+            },
+        )
+    )
+    assert "grid: tau 2..20" in text
+    assert "random: seed 0: tau 3, 9" in text and "random: seed 1: tau 5, 2" in text
+    assert "optuna: adaptive" in text and line(text, "optuna ")[1:5] == ["adaptive", "up", "to", "19"]
+    assert "none: tau" not in text
+
+
+def test_a_basis_is_told_once_with_those_that_it_holds_for():
+    text = shown(plan(estimate("grid", basis=("Timed.", "Both.")), estimate("none", basis=("Guessed.", "Both."))))
+    assert "grid: Timed." in text and "none: Guessed." in text
+    assert text.count("Both.") == 1
+    assert "A remark." in text

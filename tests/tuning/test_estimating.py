@@ -1,0 +1,153 @@
+import pytest
+
+from kdtune.energy.estimate import Charge, Timings, Usage
+from kdtune.energy.flops import Workload
+from kdtune.results.earlier import find_earlier
+from kdtune.specs import load_study
+from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
+from kdtune.tuning.resources import Resources
+from tests.energy.simulated import J, two_cores
+from tests.results.finished import WORKLOAD, finished
+from tests.studies import small_study
+
+#: 100 images at 10 ms and 50 at 2 ms are 1.1 s an epoch; the CPU is busy all the time, at 4 W.
+TIMINGS = Timings(
+    per_image={
+        "distilling": Usage(0.010, 0.010, 0.010 * 4 * J),
+        "labels": Usage(0.005, 0.005, 0.005 * 4 * J),
+        "evaluation": Usage(0.002, 0.002, 0.002 * 4 * J),
+        "teacher": Usage(0.020, 0.020, 0.020 * 4 * J),
+        "teacher_evaluation": Usage(0.003, 0.003, 0.003 * 4 * J),
+    },
+    batches={"distilling": 32, "labels": 8},
+    idle_uw=0.0,
+    setup=Usage(2.0, 1.5, 1.5 * 4 * J),
+)
+
+SESSION = Session(Charge(10.0, 204 * J, 200 * J), "A session.", complete=True)
+
+
+def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, **study):
+    return Estimator(
+        load_study(small_study(**study)),
+        Workload(**WORKLOAD),
+        timings,
+        two_cores(),
+        Resources(cpus, 0.0),
+        slots,
+        list(earlier),
+        session,
+    )
+
+
+def test_from_timings_alone_the_start_is_the_part_that_could_be_seen():
+    one = estimator().strategy("grid", 6)
+    # A worker's start, then six trials of three epochs.
+    assert one.wall_s == pytest.approx(2 + 6 * 3 * 1.1)
+    joules = 1.5 * 4 + 18 * 1.1 * 4 + (2 + 18 * 1.1) * 20 + 204
+    assert one.charged_uj == round(joules * J)
+    assert not one.complete
+    assert "timed steps" in one.basis[0] and "2.0 s" in one.basis[1] and one.basis[2] == "A session."
+
+
+def test_flops_are_those_of_the_cost_table():
+    with_teacher, without = estimator().strategy("grid", 6), estimator().strategy("none", 2)
+    assert with_teacher.gflops_millions == 6 * 2 * (10 * 100 + 3 * 150) * 3 / 1e15
+    assert without.gflops_millions == 2 * 2 * 3 * 150 * 3 / 1e15
+    assert with_teacher.training_flops == 6 * 2 * (10 * 100 + 3 * (3 * 100 + 50)) * 3
+
+
+def test_fewer_images_at_a_time_are_told():
+    assert "8 of a batch's 32 images" in estimator().strategy("none", 2).basis[0]
+    assert "images at a time" not in estimator().strategy("grid", 6).basis[0]
+
+
+def test_an_earlier_run_of_the_same_goes_before_timings(tmp_path):
+    finished(tmp_path, trial_s=2.0)
+    earlier = find_earlier(tmp_path, two_cores())
+    one = estimator(earlier).strategy("grid", 6)
+    assert one.wall_s == pytest.approx(6 + 6 * 2)
+    assert one.charged_uj == pytest.approx((4 * 4 + 6 * 2 * 4 + 18 * 20 + 204) * J, rel=1e-9)
+    assert one.complete
+    assert all("small/grid (session s1)" in sentence for sentence in one.basis[:2])
+
+
+def test_more_epochs_take_longer_by_the_earlier_runs_epochs(tmp_path):
+    finished(tmp_path, trial_s=2.0)
+    earlier = find_earlier(tmp_path, two_cores())
+    training = {**small_study()["training"], "epochs": 30}
+    assert estimator(earlier, training=training).strategy("grid", 6).wall_s == pytest.approx(6 + 6 * 20)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"student": "convnet_4_8_16"},
+        {"teacher": "convnet_16_32_64"},
+        {"validation": 100},
+        {"training": {**small_study()["training"], "batch_size": 64}},
+        {"training": {**small_study()["training"], "augment": ["flip"]}},
+        {"cpus": 2.0},
+    ],
+)
+def test_other_trainings_are_timed_but_the_start_is_the_machines(tmp_path, changes):
+    finished(tmp_path)
+    one = estimator(find_earlier(tmp_path, two_cores()), **changes).strategy("grid", 6)
+    assert "timed steps" in one.basis[0] and "small/grid" in one.basis[1]
+    assert one.complete
+
+
+def test_trainings_without_a_teacher_say_nothing_of_those_with_one(tmp_path):
+    finished(tmp_path)
+    assert "timed steps" in estimator(find_earlier(tmp_path, two_cores())).strategy("none", 2).basis[0]
+
+
+def test_the_same_strategy_counts_first_then_the_nearest_number_of_trials(tmp_path):
+    finished(tmp_path, "grid", trials=2)
+    finished(tmp_path, "random", trials=9, session="s2")
+    finished(tmp_path, "fixed", trials=1, session="s3")
+    estimates = estimator(find_earlier(tmp_path, two_cores()))
+    assert "small/grid" in estimates.strategy("grid", 9).basis[1]
+    assert "small/random" in estimates.strategy("optuna", 10).basis[1]
+    assert "small/fixed" in estimates.strategy("stochastic", 1).basis[1]
+
+
+def test_where_nothing_is_known_of_the_start_it_is_left_out_and_told():
+    timings = Timings(TIMINGS.per_image, TIMINGS.batches, 0.0, None)
+    one = estimator(session=session_of([]), timings=timings).strategy("grid", 6)
+    assert one.wall_s == pytest.approx(18 * 1.1)
+    assert one.charged_uj == round(18 * 1.1 * 24 * J)
+    assert not one.complete
+    assert "not included" in one.basis[1] and "not included" in one.basis[2]
+
+
+def test_on_a_shared_node_the_sessions_idle_power_is_left_out():
+    dedicated, shared = (estimator(attribution=how).strategy("grid", 6) for how in ("dedicated", "shared"))
+    memory_j = (2 + 18 * 1.1) * 20 - 18 * 1.1 * 20 / 2
+    assert dedicated.charged_uj - shared.charged_uj == pytest.approx((200 + memory_j) * J, abs=2)
+
+
+def test_the_newest_session_that_can_be_read_counts(tmp_path):
+    finished(tmp_path, "grid", session="s1", age_s=100)
+    newest = finished(tmp_path, "fixed", session="s2", trials=1)
+    assert "small/fixed" in session_of(find_earlier(tmp_path, two_cores())).basis
+    for path in (newest.path.parent / "sessions" / "s2").iterdir():
+        path.unlink()
+    assert "small/grid" in session_of(find_earlier(tmp_path, two_cores())).basis
+    assert not session_of([]).complete
+
+
+def test_a_teacher_that_is_there_takes_nothing():
+    teacher = estimator().teacher(cached=True)
+    assert (teacher.wall_s, teacher.charged_uj, teacher.gflops_millions) == (0.0, 0, 0.0)
+    trained = estimator().teacher(cached=False)
+    assert trained.wall_s == pytest.approx(3 * (100 * 0.020 + 50 * 0.003) + 20 * 0.003)
+    assert trained.charged_uj == pytest.approx(trained.wall_s * 24 * J, abs=1)
+    assert trained.gflops_millions == 2 * 10 * 150 * 3 / 1e15
+
+
+def test_only_work_that_is_done_is_timed():
+    study = load_study(small_study())
+    assert set(student_work(study, ["grid", "none"])) == {"distilling", "labels", "evaluation"}
+    assert set(student_work(study, ["none"])) == {"labels", "evaluation"}
+    assert set(student_work(load_study(small_study(loss="ce")), ["grid"])) == {"labels", "evaluation"}

@@ -1,0 +1,90 @@
+"""The plan of a study, made in this process: nothing is written and Ray is not started."""
+
+import json
+import os
+
+import psutil
+import pytest
+import ray
+import torch
+
+import kdtune
+from kdtune.errors import SpecError, UsageError
+from tests.studies import small_study
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a plan starts no Ray")
+
+    monkeypatch.setattr(ray, "init", refuse)
+
+
+def files_under(folder):
+    return sorted(path for path in folder.rglob("*"))
+
+
+def test_a_plan_writes_nothing_starts_no_ray_and_tells_every_strategy(tmp_path, cache_folder):
+    teachers, children = files_under(cache_folder / "teachers"), psutil.Process().children(recursive=True)
+    strategies = {"grid": {}, "random": {"trials": 2}, "optuna": {"trials": 4}, "none": {}}
+    plan = kdtune.plan_study(small_study(strategies=strategies), out=tmp_path / "results")
+    assert files_under(tmp_path) == [] and files_under(cache_folder / "teachers") == teachers
+    assert not ray.is_initialized() and psutil.Process().children(recursive=True) == children
+    assert [(one.strategy, one.trials) for one in plan.estimates] == [
+        ("grid", 6), ("random", 4), ("optuna", 8), ("none", 2)
+    ]  # fmt: skip
+    assert plan.points["grid"] == [[{"tau": 2}, {"tau": 6}, {"tau": 10}]] * 2
+    assert [len(points) for points in plan.points["random"]] == [2, 2]
+    assert plan.points["optuna"] is None
+    assert all(one.wall_s > 0 and not one.complete for one in plan.estimates)
+    assert plan.teacher.model == "convnet_32" and plan.remarks == ()
+
+
+def test_the_document_is_json_with_units_in_its_keys(tmp_path):
+    carbon = kdtune.energy.carbon.Carbon(pue=2.0, intensity_g_per_kwh=100.0, source="a test")
+    document = kdtune.plan_study(small_study(), out=tmp_path, carbon=carbon).as_json()
+    plan = json.loads(json.dumps(document, allow_nan=False))["plan"]
+    grid = plan["strategies"][0]
+    assert document["schema_version"] == 1
+    assert grid["charged_kwh"] == pytest.approx(2.0 * grid["charged_uj"] / 3.6e12)
+    assert grid["charged_co2_g"] == pytest.approx(100 * grid["charged_kwh"])
+    assert {"wall_s", "gflops_millions", "training_flops", "trials", "basis", "complete", "points"} <= grid.keys()
+    assert plan["total"]["trials"] == sum(one["trials"] for one in plan["strategies"])
+    assert plan["total"]["charged_uj"] == pytest.approx(
+        plan["teacher"]["charged_uj"] + sum(one["charged_uj"] for one in plan["strategies"]), abs=3
+    )
+
+
+def test_the_same_faults_are_found_as_before_a_run(tmp_path):
+    with pytest.raises(SpecError, match="gird"):
+        kdtune.plan_study(small_study(), "gird", out=tmp_path)
+    with pytest.raises(SpecError, match="--max-kwh"):
+        kdtune.plan_study(small_study(), out=tmp_path, max_kwh=-1)
+    with pytest.raises(UsageError, match="--cpus-per-trial"):
+        kdtune.plan_study(small_study(), out=tmp_path, cpus_per_trial=4096)
+    with pytest.raises(UsageError, match="--gpus-per-trial"):
+        kdtune.plan_study(small_study(), out=tmp_path, gpus_per_trial=64)
+
+
+def test_earlier_results_and_a_budget_that_is_too_small_are_mentioned(tmp_path):
+    (tmp_path / "small" / "none").mkdir(parents=True)
+    plan = kdtune.plan_study(small_study(), "none", out=tmp_path, max_co2_g=1e-9, address="auto")
+    shown = "\n".join(plan.remarks)
+    for words in ("--fresh", "--max-co2", "auto"):
+        assert words in shown
+    assert plan.teacher is None
+    assert files_under(tmp_path) == [tmp_path / "small", tmp_path / "small" / "none"]
+
+
+def test_torch_is_left_as_it_was(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3).tolist()
+    torch.manual_seed(5)
+    kdtune.plan_study(small_study(), "none", out=tmp_path, cpus_per_trial=min(2, os.cpu_count() or 1))
+    assert torch.rand(3).tolist() == expected
+    assert torch.get_num_threads() == 1
+
+
+def test_as_many_side_by_side_as_are_allowed(tmp_path):
+    assert kdtune.plan_study(small_study(), "none", out=tmp_path, max_concurrent=1).slots == 1
