@@ -46,8 +46,8 @@ class ImageSet:
 
     def shuffled(
         self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = ()
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches in an order that depends on the seed and the epoch alone: (images, labels).
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Batches in an order that depends on the seed and the epoch alone: (images, labels, index of the images).
 
         So every point of a repeat sees the same stream, wherever and whenever it runs.
 
@@ -60,7 +60,11 @@ class ImageSet:
         generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
         order = torch.randperm(len(self), generator=generator).to(self.images.device)
         for index in order.split(batch_size):
-            yield self._scaled(augment(self.images, index, changes, seed, epoch)), self.labels[index]
+            yield self.changed(index, changes, seed, epoch), self.labels[index], index
+
+    def changed(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> torch.Tensor:
+        """Some images as a training sees them in an epoch: as :meth:`normalised`, changed at random before."""
+        return self._scaled(augment(self.images, index, changes, seed, epoch))
 
 
 @dataclass(frozen=True)

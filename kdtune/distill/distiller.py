@@ -9,9 +9,12 @@ import torch
 
 from kdtune.data.batches import Splits
 from kdtune.distill import LOSSES
+from kdtune.distill.compiling import Compiler
 from kdtune.distill.evaluate import evaluate
+from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.optim import learning_rate, make_optimizer
 from kdtune.distill.recipe import Recipe
+from kdtune.distill.teacher_logits import TeacherLogits
 from kdtune.errors import DivergedError
 from kdtune.models import MODELS
 from kdtune.seeding import derive_seed
@@ -55,7 +58,9 @@ class Distiller:
         splits: Splits,
         num_classes: int,
         device: torch.device,
-        teacher: torch.nn.Module | None = None,
+        teacher: TeacherLogits | None = None,
+        arithmetic: Arithmetic | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         """Build the network and everything around it.
 
@@ -65,7 +70,9 @@ class Distiller:
             splits: The data, on ``device``; the test part is not touched.
             num_classes: How many classes there are.
             device: Where to train.
-            teacher: Gives the logits to imitate; frozen, in inference mode. None where the loss needs none.
+            teacher: Gives the logits to imitate. None where the loss needs none.
+            arithmetic: Precision and memory layout; None for float32, contiguous.
+            compiler: Compiles the network for whole batches; None leaves it as it is.
         """
         if recipe.needs_teacher and teacher is None:
             raise ValueError(f"the loss {recipe.loss!r} needs a teacher")
@@ -75,11 +82,15 @@ class Distiller:
         self._seed = seed
         self._splits = splits
         self._teacher = teacher if recipe.needs_teacher else None
+        self._arithmetic = arithmetic or Arithmetic(device)
         self._loss = LOSSES.load(recipe.loss)
         self._policy = _make_policy(recipe, seed, device)
         torch.manual_seed(derive_seed(seed, "init"))
         channels = splits.train.images.shape[1]
-        self.model: torch.nn.Module = MODELS.load(recipe.model)(channels, num_classes).to(device)
+        self.model: torch.nn.Module = self._arithmetic.place(MODELS.load(recipe.model)(channels, num_classes))
+        self._compiled: torch.nn.Module | None = None
+        if compiler:
+            self.model, self._compiled = compiler.compiled(recipe.model, self.model)
         self._optimizer = make_optimizer(recipe.training, self.model.parameters())
 
     @property
@@ -107,17 +118,19 @@ class Distiller:
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
         if self._policy:
             self._policy.begin_epoch(self.epoch, steps)
+        if self._teacher:
+            self._teacher.begin_epoch(self.epoch)
         self.model.train()
-        for step, (images, labels) in enumerate(
+        for step, (images, labels, index) in enumerate(
             self._splits.train.shuffled(training.batch_size, self._seed, self.epoch, training.augment)
         ):
             rate = learning_rate(training, self.epoch, step, steps)
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            yield self._step(images, labels, step)
+            yield self._step(images, labels, index, step)
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
-        validation = evaluate(self.model, self._splits.validation)
+        validation = evaluate(self.model, self._splits.validation, self._arithmetic)
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; a lower learning rate may help")
@@ -131,11 +144,13 @@ class Distiller:
         )
         return self._last
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, step: int) -> torch.Tensor:
-        student_logits = self.model(images)
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor, step: int) -> torch.Tensor:
+        # What was compiled was so for one size of batch; the last one of an epoch may be smaller.
+        whole = len(images) == self.recipe.training.batch_size
+        model = self._compiled if self._compiled is not None and whole else self.model
+        student_logits = self._arithmetic.logits(model, images)
         if self._teacher is not None and self._policy is not None:
-            with torch.no_grad():
-                teacher_logits = self._teacher(images)
+            teacher_logits = self._teacher(images, index)
             temperature = self._policy(student_logits, teacher_logits, step)
             loss = self._loss(student_logits, teacher_logits, labels, temperature, self.recipe.alpha)
         else:
@@ -153,8 +168,10 @@ class Distiller:
         images, labels = next(self._splits.train.in_order(self.recipe.training.batch_size))
         if self._policy:
             self._policy.begin_epoch(0, 1)
-        self._step(images, labels, 0)
-        evaluate(self.model, self._splits.validation)
+        if self._teacher:
+            self._teacher.begin_epoch(0)
+        self._step(images, labels, torch.arange(len(labels), device=labels.device), 0)
+        evaluate(self.model, self._splits.validation, self._arithmetic)
 
     def last_metrics(self) -> EpochMetrics:
         """What the last epoch came to, also when it was trained before an interruption."""

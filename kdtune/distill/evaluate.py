@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
 from kdtune.data.batches import ImageSet
+from kdtune.distill.numerics import Arithmetic
 
 #: Images a forward pass: no gradients are kept, so it may be larger than a training batch.
 BATCH_SIZE = 512
@@ -28,13 +29,20 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: torch.nn.Module, images: ImageSet) -> Evaluation:
-    """Evaluate a classifier, its normalisation layers in inference mode; the mode is restored afterwards."""
+def evaluate(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic | None = None) -> Evaluation:
+    """Evaluate a classifier, its normalisation layers in inference mode; the mode is restored afterwards.
+
+    Args:
+        model: From images to logits.
+        images: To be classified.
+        arithmetic: Precision and memory layout; None for float32, contiguous.
+    """
+    arithmetic = arithmetic or Arithmetic(images.labels.device)
     was_training = model.training
     model.eval()
     predictions, losses = [], []
     for batch, labels in images.in_order(BATCH_SIZE):
-        logits = model(batch)
+        logits = arithmetic.logits(model, batch)
         predictions.append(logits.argmax(dim=1))
         losses.append(F.cross_entropy(logits, labels, reduction="sum"))
     model.train(was_training)

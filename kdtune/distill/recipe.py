@@ -9,7 +9,7 @@ from kdtune.distill import LOSSES
 from kdtune.errors import Fault, SpecError
 from kdtune.registry import did_you_mean
 from kdtune.specs.space import SEARCHABLE, Dimension, Point
-from kdtune.specs.study import Study, Training
+from kdtune.specs.study import PLAIN, Study, Training
 
 #: What a point may say: values to search, the name of a temperature policy, or ``loss = "ce"`` for no teacher.
 _POINT_KEYS = [*SEARCHABLE, "temperature", "loss"]
@@ -111,4 +111,28 @@ def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: 
     fields = ("dataset", "data", "teacher", "validation", "split_seed", "teacher_seed", "teacher_training")
     recipe = study.model_dump(mode="json", include=set(fields))
     recipe |= {"fingerprint": fingerprint} if fingerprint else {}
+    numerics = study.numerics.resolved()
+    recipe |= {} if numerics == PLAIN else {"numerics": numerics.model_dump()}
     return _digest({**recipe, "threads": threads, "device": device, "torch": torch_version})[:16]
+
+
+def logits_key(study: Study, teacher: str, epochs: int, seed: int | None) -> str:
+    """The identity of a repeat's teacher logits: everything that they depend on, 16 hexadecimal digits.
+
+    Args:
+        study: Whose students imitate them.
+        teacher: Identity of the teacher, its data among them.
+        epochs: Epochs with logits of their own.
+        seed: Of the random changes to the images; None where there are none.
+    """
+    numerics = study.numerics.resolved()
+    return _digest(
+        {
+            "teacher": teacher,
+            "epochs": epochs,
+            "seed": seed,
+            "augment": study.training.augment,
+            "precision": numerics.precision,
+            "memory_layout": numerics.memory_layout,
+        }
+    )[:16]

@@ -14,8 +14,10 @@ import torch
 
 from kdtune.data.batches import Splits
 from kdtune.distill.checkpoints import CheckpointFolder
+from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import classification_metrics, evaluate
+from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import teacher_key, teacher_recipe
 from kdtune.errors import KdtuneError
 from kdtune.files import replaced_atomically, write_json
@@ -65,13 +67,23 @@ def train_teacher(
     device: torch.device,
     folder: Path,
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    arithmetic: Arithmetic | None = None,
+    compiler: Compiler | None = None,
 ) -> None:
     """Train the study's teacher on the labels and put it into its folder.
 
     It sees only the training part. Its last epoch counts, and its accuracy on the test images is measured once.
     A training that was stopped goes on from its last checkpoint.
     """
-    distiller = Distiller(teacher_recipe(study), study.teacher_seed, splits, num_classes, device)
+    distiller = Distiller(
+        teacher_recipe(study),
+        study.teacher_seed,
+        splits,
+        num_classes,
+        device,
+        arithmetic=arithmetic,
+        compiler=compiler,
+    )
     checkpoints = CheckpointFolder(folder / "checkpoints")
     if state := checkpoints.load_latest(device):
         distiller.load_state_dict(state)
@@ -79,7 +91,7 @@ def train_teacher(
         on_epoch(distiller.train_epoch())
         checkpoints.save(distiller.state_dict())
     metrics = distiller.last_metrics()
-    tested = evaluate(distiller.model, splits.test)
+    tested = evaluate(distiller.model, splits.test, arithmetic)
     test = classification_metrics(tested.predictions, splits.test.labels.cpu(), num_classes)
     with replaced_atomically(folder / "teacher.pt") as file:
         torch.save(distiller.model.state_dict(), file)

@@ -13,7 +13,9 @@ import torch
 from kdtune.data.batches import ImageSet
 from kdtune.distill.distiller import Distiller
 from kdtune.distill.evaluate import BATCH_SIZE, evaluate
+from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import student_recipe, teacher_recipe
+from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.estimate import Timings, Usage, Work
 from kdtune.energy.stopwatch import Stopwatch, Stretch
@@ -112,20 +114,39 @@ def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
     if kind in ("evaluation", "teacher_evaluation"):
         model = bench.untrained_student() if kind == "evaluation" else bench.untrained_teacher()
         images = bench.splits.validation
-        return lambda size: _evaluations(model, images, size), min(BATCH_SIZE, len(images))
+        return lambda size: _evaluations(model, images, size, bench.arithmetic), min(BATCH_SIZE, len(images))
+    if kind == "teacher_logits":
+        return lambda size: _asked(bench, size), min(BATCH_SIZE, len(bench.splits.train))
     study = bench.study
     points: dict[Work, Point] = {"labels": {"loss": "ce"}, "distilling": {"tau": study.search_space["tau"].bounds[0]}}
     recipe = student_recipe(study, points[kind]) if kind in points else teacher_recipe(study)
-    teacher = bench.untrained_teacher() if recipe.needs_teacher else None
-    distiller = Distiller(recipe, study.seed, bench.splits, bench.num_classes, bench.device, teacher)
+    distiller = bench.training(recipe, study.seed, _answers(bench) if recipe.needs_teacher else None)
     images_there = len(bench.splits.train)
     return lambda size: _steps(distiller, images_there, size), min(recipe.training.batch_size, images_there)
 
 
-def _evaluations(model: torch.nn.Module, images: ImageSet, size: int) -> Iterator[int]:
+def _answers(bench: Workbench) -> TeacherLogits:
+    """What takes as long as the study's own teacher."""
+    if bench.study.teacher_logits != "replay":
+        return LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
+    rows = torch.zeros(len(bench.splits.train), bench.num_classes, dtype=torch.float16, device=bench.device)
+    return ReplayedTeacher(lambda epoch: rows, bench.device)
+
+
+def _asked(bench: Workbench, size: int) -> Iterator[int]:
+    """The teacher's answers to so many images at a time, for the store."""
+    train, augment = bench.splits.train, bench.study.training.augment
+    teacher = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
+    index = torch.arange(size, device=bench.device)
+    while True:
+        teacher(train.changed(index, augment, bench.study.seed, 0), index)
+        yield size
+
+
+def _evaluations(model: torch.nn.Module, images: ImageSet, size: int, arithmetic: Arithmetic) -> Iterator[int]:
     part = replace(images, images=images.images[:size], labels=images.labels[:size])
     while True:
-        evaluate(model, part)
+        evaluate(model, part, arithmetic)
         yield size
 
 

@@ -1,16 +1,23 @@
 """What every training of a study shares in one process: the data on the device, and the teacher."""
 
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from kdtune.data import DATASETS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
-from kdtune.distill.distiller import Distiller
-from kdtune.distill.recipe import student_recipe
+from kdtune.data.logit_store import LogitStore, Shape, store_folder
+from kdtune.distill.compiling import Compiler
+from kdtune.distill.distiller import Distiller, EpochMetrics
+from kdtune.distill.evaluate import BATCH_SIZE
+from kdtune.distill.numerics import Arithmetic
+from kdtune.distill.recipe import Recipe, logits_key, student_recipe
 from kdtune.distill.teacher import load_teacher, read_record, teacher_folder, train_teacher
+from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
 from kdtune.files import alone_in
@@ -53,6 +60,16 @@ class Workbench:
         self.threads = threads
         self._data = data
         self.num_classes = int(DATASETS[study.dataset].facts["classes"])
+        numerics = study.numerics.resolved()
+        self.arithmetic = Arithmetic(device, numerics)
+        self.compiler = Compiler(device) if numerics.compile == "on" else None
+        self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
+
+    def sharing(self, study: Study) -> "Workbench":
+        """A bench for another study of the same data and split, which are not loaded again."""
+        other = Workbench(study, self.device, self.threads, self._data)
+        other.arrays, other.splits = self.arrays, self.splits
+        return other
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -79,16 +96,89 @@ class Workbench:
         if read_record(folder) is None:
             with alone_in(folder):
                 if read_record(folder) is None:  # another process may have trained it meanwhile
-                    train_teacher(self.study, self.splits, self.num_classes, self.device, folder)
+                    self.train_teacher(folder)
         model = self._untrained(self.study.teacher)
         load_teacher(model, self.study, folder, self.device)
         return model.eval().requires_grad_(False)
 
+    def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
+        """Train the study's teacher into its folder; see :func:`kdtune.distill.teacher.train_teacher`."""
+        train_teacher(
+            self.study,
+            self.splits,
+            self.num_classes,
+            self.device,
+            folder,
+            on_epoch,
+            arithmetic=self.arithmetic,
+            compiler=self.compiler,
+        )
+
     def distiller(self, point: Point, seed: int) -> Distiller:
         """A training of the student at one point."""
         recipe = student_recipe(self.study, point)
-        teacher = self.teacher if recipe.needs_teacher else None
-        return Distiller(recipe, seed, self.splits, self.num_classes, self.device, teacher)
+        return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
+
+    def training(self, recipe: Recipe, seed: int, teacher: TeacherLogits | None) -> Distiller:
+        """A training of any network on the study's data."""
+        return Distiller(
+            recipe, seed, self.splits, self.num_classes, self.device, teacher, self.arithmetic, self.compiler
+        )
+
+    def logit_store(self, seed: int) -> LogitStore:
+        """Where the teacher's logits for a repeat are kept, or will be."""
+        study, teacher = self.study, self.teacher_folder.name
+        # Without random changes the images, and so the logits, are the same in every epoch and every repeat.
+        changing = bool(study.training.augment)
+        epochs = study.training.epochs if changing else 1
+        key = logits_key(study, teacher, epochs, seed if changing else None)
+        shape = Shape(epochs, len(self.splits.train), self.num_classes)
+        return LogitStore(store_folder(f"{study.dataset}-{study.teacher}", key), shape)
+
+    def fill_logits(self, seed: int, epochs: Sequence[int]) -> None:
+        """Ask the teacher for the logits of some epochs of a repeat, and keep them.
+
+        Args:
+            seed: Of the repeat.
+            epochs: Of the store, counted from 0.
+
+        Raises:
+            KdtuneError: The disk cannot hold them.
+        """
+        store = self.logit_store(seed)
+        store.create()
+        for epoch in epochs:
+            store.fill(epoch, self._asked(seed, epoch))
+
+    def _asked(self, seed: int, epoch: int) -> Iterator[np.ndarray]:
+        train, augment = self.splits.train, self.study.training.augment
+        teacher = LiveTeacher(self.teacher, self.arithmetic)
+        for index in torch.arange(len(train), device=self.device).split(BATCH_SIZE):
+            yield teacher(train.changed(index, augment, seed, epoch), index).cpu().numpy()
+
+    def _teacher_logits(self, seed: int) -> TeacherLogits:
+        if self.study.teacher_logits != "replay":
+            return self._live_teacher
+        store = self.logit_store(seed)
+        if store.missing_epochs():  # deleted since the study began, or nobody has filled it: somebody else's pipeline
+            with alone_in(store.folder):
+                self.fill_logits(seed, store.missing_epochs())
+        return ReplayedTeacher(partial(self._rows_of, store), self.device)
+
+    @cached_property
+    def _live_teacher(self) -> LiveTeacher:
+        if not self.compiler:
+            return LiveTeacher(self.teacher, self.arithmetic)
+        # Its own name: the network of the teacher's own training is not frozen.
+        model, compiled = self.compiler.compiled(f"teacher {self.study.teacher}", self.teacher)
+        return LiveTeacher(model, self.arithmetic, compiled, self.study.training.batch_size)
+
+    def _rows_of(self, store: LogitStore, epoch: int) -> torch.Tensor:
+        """An epoch's logits on the device; kept until another epoch's are asked for."""
+        key = store.folder, epoch % store.shape.epochs
+        if self._rows is None or self._rows[0] != key:
+            self._rows = key, torch.from_numpy(np.array(store.rows(epoch))).to(self.device)
+        return self._rows[1]
 
     def untrained_student(self) -> torch.nn.Module:
         """The student as it is before any training."""
@@ -117,4 +207,4 @@ class Workbench:
 
     def _untrained(self, name: str) -> torch.nn.Module:
         channels = self.splits.train.images.shape[1]
-        return MODELS.load(name)(channels, self.num_classes).to(self.device)
+        return self.arithmetic.place(MODELS.load(name)(channels, self.num_classes))

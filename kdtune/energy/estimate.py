@@ -14,8 +14,8 @@ from kdtune.energy.flops import Workload
 from kdtune.energy.sensors import Hardware
 
 #: Kinds of work that a study is made of: a student's step with its teacher and without one, an evaluation of the
-#: student, and the same for the teacher's own training.
-Work = Literal["distilling", "labels", "evaluation", "teacher", "teacher_evaluation"]
+#: student, the teacher's answers where they are kept, and the teacher's own training.
+Work = Literal["distilling", "labels", "evaluation", "teacher_logits", "teacher", "teacher_evaluation"]
 
 #: The work of training a teacher.
 TEACHER_WORK: tuple[Work, ...] = ("teacher", "teacher_evaluation")
@@ -229,3 +229,22 @@ class TeacherEstimate:
     gflops_millions: float
     wall_s: float
     charged_uj: int | None
+
+
+@dataclass(frozen=True)
+class LogitsEstimate:
+    """What asking the teacher once for all trainings is expected to take.
+
+    Attributes:
+        bytes: On the disk, over all repeats.
+        passes: Of the teacher, an image each, over all repeats.
+        wall_s: Seconds, for what is not in the cache yet.
+        charged_uj: What every strategy that replays is charged for it, in microjoules; None where unknown.
+        due_uj: The part of it that is still to be spent.
+    """
+
+    bytes: int
+    passes: int
+    wall_s: float
+    charged_uj: int | None
+    due_uj: int | None

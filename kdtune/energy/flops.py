@@ -67,6 +67,10 @@ class Workload:
         student = self.student_macs * (TRAINING_PASSES * self.train_images + self.val_images)
         return 2 * (teacher + student) * epochs
 
+    def teacher_passes_flops(self, passes: int) -> int:
+        """What asking the teacher for the logits of so many images executes."""
+        return 2 * self.teacher_macs * passes
+
     def teacher_flops(self, epochs: int) -> int:
         """Nominal FLOPs of the teacher's own training, counted like the students'."""
         return 2 * self.teacher_macs * (self.train_images + self.val_images) * epochs

@@ -40,14 +40,18 @@ def cost_of(
     """
     dedicated, metered = study.is_dedicated, account.quality is not None
     sessions = list(shared["sessions"].values())
+    logits = [store["energy"] for store in shared["teacher_logits"].values()]
+    inputs = [*sessions, *(energy for energy in logits if energy)]
     shared_uj = {
         "session": sum(one["charged_uj"] for one in sessions) if sessions else None,
-        "teacher_logits": 0,
+        "teacher_logits": None if None in logits else sum(one["charged_uj"] for one in logits),
     }
     charged_uj = (
         account.charged_uj(dedicated=dedicated) + sum(uj or 0 for uj in shared_uj.values()) if metered else None
     )
-    training_uj = account.buckets["trials"] + account.buckets["evaluation"] if metered else None
+    # What replayed logits saved the trials was spent when the teacher was asked: it belongs to training.
+    asking_uj = sum(energy["energy_uj"]["trials"] for energy in logits if energy)
+    training_uj = account.buckets["trials"] + account.buckets["evaluation"] + asking_uj if metered else None
     # A strategy without a teacher costs nothing for one; a teacher whose cost is unknown makes the sum unknown.
     teacher = shared["teacher"]
     uses_teacher = any(student_recipe(study, trial.point).needs_teacher for trial in log.trials.values())
@@ -56,9 +60,9 @@ def cost_of(
         teacher_uj = teacher["energy"]["charged_uj"]
     with_teacher_uj = None if charged_uj is None or teacher_uj is None else charged_uj + teacher_uj
     kwh, co2_g = _or_none(carbon.kwh), _or_none(carbon.co2_g)
-    qualities = [account.quality, *(session["quality"] for session in sessions)]
+    qualities = [account.quality, *(one["quality"] for one in inputs)]
     measured = [quality for quality in qualities if quality]
-    nominal, executed = _flops(folder, study, log)
+    nominal, executed = _flops(folder, study, log, shared)
     return {
         "trials": {
             status: sum(trial.status == status for trial in log.trials.values())
@@ -70,7 +74,7 @@ def cost_of(
             bucket: uj if metered else None for bucket, uj in {**account.buckets, "node_total": account.node_uj}.items()
         },
         "sources_uj": account.sources if metered else None,
-        "uncertainty_uj": _uncertainty(account, sessions, dedicated=dedicated) if metered else None,
+        "uncertainty_uj": _uncertainty(account, inputs, dedicated=dedicated) if metered else None,
         "shared_uj": shared_uj,
         "gap_uj": account.gap_uj if metered else None,
         "abandoned_uj": sum(_abandoned_uj(old, dedicated=dedicated) for old in _put_aside(folder)),
@@ -85,37 +89,37 @@ def cost_of(
         "wall_s": account.duration_ns / 1e9 if metered else None,
         "gpu_hours": account.gpu_ns / 3.6e12 if metered else None,
         "quality": max(measured, key=QUALITIES.index, default=None),
-        "flags": _flags(account, sessions),
+        "flags": _flags(account, inputs),
         "carbon": carbon.as_record(),
         "hardware": [_describe(hardware) for hardware in account.hardware.values()],
     }
 
 
-def _flops(folder: StrategyFolder, study: Study, log: TrialLog) -> tuple[int, int]:
-    """Nominal and executed FLOPs of all trials."""
+def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: Mapping[str, Any]) -> tuple[int, int]:
+    """Nominal and executed FLOPs of all trials, the passes of the teacher that replayed logits took included."""
     workload = Workload(**folder.resolved()["workload"])
-    nominal = executed = 0
+    nominal = 0
+    executed = workload.teacher_passes_flops(sum(store["passes"] for store in shared["teacher_logits"].values()))
+    live = study.teacher_logits != "replay"
     for trial in log.trials.values():
         with_teacher = student_recipe(study, trial.point).needs_teacher
         nominal += workload.nominal_flops(trial.epochs, with_teacher=with_teacher)
-        executed += workload.executed_flops(trial.epochs, teacher_forward=with_teacher)
+        executed += workload.executed_flops(trial.epochs, teacher_forward=with_teacher and live)
     return nominal, executed
 
 
-def _uncertainty(account: Account, sessions: list[dict[str, Any]], *, dedicated: bool) -> dict[str, int]:
-    """By bucket, and of all that is charged, the sessions' part included."""
+def _uncertainty(account: Account, inputs: list[dict[str, Any]], *, dedicated: bool) -> dict[str, int]:
+    """By bucket, and of all that is charged, the part of what is shared included."""
     by_bucket = {bucket: uncertainty_uj([sources]) for bucket, sources in account.sources.items()}
-    of_sessions = [
-        {bucket: uncertainty_uj([sources]) for bucket, sources in session["sources_uj"].items()} for session in sessions
-    ]
-    charged = sum(charged_of(one, dedicated=dedicated) for one in [by_bucket, *of_sessions])
+    of_inputs = [{bucket: uncertainty_uj([sources]) for bucket, sources in one["sources_uj"].items()} for one in inputs]
+    charged = sum(charged_of(one, dedicated=dedicated) for one in [by_bucket, *of_inputs])
     return {**by_bucket, "charged": charged}
 
 
-def _flags(account: Account, sessions: list[dict[str, Any]]) -> dict[str, int]:
+def _flags(account: Account, inputs: list[dict[str, Any]]) -> dict[str, int]:
     flags = dict(account.flags)
-    for session in sessions:
-        for name, count in session["flags"].items():
+    for one in inputs:
+        for name, count in one["flags"].items():
             flags[name] = flags.get(name, 0) + count
     return flags
 

@@ -163,8 +163,10 @@ class StudyFolder:
                 folder.path.rename(aside / f"{folder.path.name}-{number}")
 
     def _refuse_another(self, folder: StrategyFolder, study: Study) -> None:
+        other = folder.read_study()
         ours, theirs = (
-            s.model_dump(mode="json", exclude=_NOT_COMPARED, exclude_none=True) for s in (study, folder.read_study())
+            s.model_dump(mode="json", exclude=_NOT_COMPARED, exclude_none=True)
+            for s in (study.settled_as(other), other)
         )
         if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
             raise ResultsExistError(

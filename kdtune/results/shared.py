@@ -11,6 +11,8 @@ from kdtune.files import write_json
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.trials import TrialLog
 
+_NOTHING: dict[str, Any] = {"sessions": {}, "teacher": None, "teacher_logits": {}}
+
 
 def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
     """What a ledger folder came to, for an input that strategies share; None where nothing was counted.
@@ -32,13 +34,20 @@ def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
     }
 
 
-def write_shared(folder: StrategyFolder, study_folder: StudyFolder, teacher: dict[str, Any] | None) -> None:
+def write_shared(
+    folder: StrategyFolder,
+    study_folder: StudyFolder,
+    teacher: dict[str, Any] | None,
+    logits: dict[str, dict[str, Any]],
+) -> None:
     """Copy into a strategy's folder what it shares with others, so that the folder can stand alone.
 
     Args:
         folder: The strategy's.
         study_folder: The study's, where the sessions' ledgers lie.
         teacher: The teacher's record with its energy; None where the strategy uses none.
+        logits: Of each store of teacher logits that it reads, by its name: how many passes of the teacher filled it,
+            and their energy.
     """
     dedicated = folder.read_study().is_dedicated
     sessions = {
@@ -46,7 +55,7 @@ def write_shared(folder: StrategyFolder, study_folder: StudyFolder, teacher: dic
         for session in TrialLog.read(folder.trials).sessions
         if (summary := ledger_summary(study_folder.session(session), dedicated=dedicated))
     }
-    write_json(folder.shared, {"sessions": sessions, "teacher": teacher})
+    write_json(folder.shared, {"sessions": sessions, "teacher": teacher, "teacher_logits": logits})
 
 
 def read_shared(folder: StrategyFolder) -> dict[str, Any]:
@@ -56,8 +65,8 @@ def read_shared(folder: StrategyFolder) -> dict[str, Any]:
         ResultsError: The file is damaged.
     """
     if not folder.shared.exists():
-        return {"sessions": {}, "teacher": None}
-    return read_document(folder.shared)
+        return dict(_NOTHING)
+    return {**_NOTHING, **read_document(folder.shared)}
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -6,14 +6,20 @@ from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.results.folder import StudyFolder
 
-#: In a session's folder: where the teacher lies that this session trained.
-TEACHER_NOTE = "teacher.txt"
+#: In a session's folder: where that lies in the cache which this session made, a path a line.
+MADE_NOTE = "made.txt"
 
 
-def note_teacher(session: Path, teacher: Path) -> None:
-    """Note that a session trained a teacher: its energy lies in the cache, but this study caused it."""
+def note_made(session: Path, made: Path) -> None:
+    """Note that a session makes a teacher or its logits: the energy lies in the cache, but this study caused it."""
     session.mkdir(parents=True, exist_ok=True)
-    (session / TEACHER_NOTE).write_text(f"{teacher}\n")
+    with (session / MADE_NOTE).open("a") as file:
+        file.write(f"{made}\n")
+
+
+def _made(session: Path) -> list[Path]:
+    note = session / MADE_NOTE
+    return [Path(line) for line in note.read_text().splitlines()] if note.is_file() else []
 
 
 def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
@@ -23,7 +29,6 @@ def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
         ResultsError: A ledger is damaged.
     """
     sessions = sorted(path for path in folder.session("").glob("*") if path.is_dir())
-    notes = [session / TEACHER_NOTE for session in sessions if (session / TEACHER_NOTE).is_file()]
-    teachers = {Path(note.read_text().strip()) / "ledger" for note in notes}
-    ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies()), *sorted(teachers)]
+    made = {path / "ledger" for session in sessions for path in _made(session)}
+    ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies()), *sorted(made)]
     return sum(charge_all(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers)

@@ -72,6 +72,36 @@ class DataOptions(_Spec):
     train_limit: Count | None = None
 
 
+class Numerics(_Spec):
+    """How a study's trainings are computed, the teacher's own included; ``auto`` is found out once and frozen.
+
+    Attributes:
+        precision: Of the networks' passes; weights and losses are float32 in either case.
+        memory_layout: Of images and weights.
+        compile: Whether ``torch.compile`` prepares the networks.
+    """
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    memory_layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    compile: Literal["auto", "off", "on"] = "auto"
+
+    def resolved(self, found: "Numerics | None" = None) -> "Numerics":
+        """With nothing left open: what is ``auto`` is as found, or else as plain as it can be."""
+        found = found or PLAIN
+        return Numerics(
+            **{key: getattr(found, key) if value == "auto" else value for key, value in self.model_dump().items()}
+        )
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether nothing is left open."""
+        return "auto" not in self.model_dump().values()
+
+
+#: What every machine can do, and what short studies of small networks are best off with.
+PLAIN = Numerics(precision="float32", memory_layout="contiguous", compile="off")
+
+
 class Study(_Spec):
     """A question: which strategy finds the temperature for this teacher, student and data set?
 
@@ -83,6 +113,10 @@ class Study(_Spec):
         repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
         split_seed: Seed of the train and validation split, the same for every repeat and strategy.
         teacher_seed: Seed of the teacher's training; ``seed`` never moves the teacher.
+        numerics: Precision, memory layout and compilation.
+        teacher_logits: ``live`` asks the teacher in every step; ``replay`` asks it once a repeat, for all points,
+            and looks its answers up from then on; ``auto`` replays where that saves something and the disk can
+            hold it.
         strategies: The strategies that ``--strategy all`` runs, each with its options.
     """
 
@@ -104,6 +138,8 @@ class Study(_Spec):
     teacher_seed: int = Field(default=0, ge=0, lt=2**31)
     training: Training
     teacher_training: Training
+    numerics: Numerics = Numerics()
+    teacher_logits: Literal["auto", "live", "replay"] = "auto"
     strategies: dict[str, dict[str, Any]]
 
     @model_validator(mode="before")
@@ -120,7 +156,16 @@ class Study(_Spec):
         table: dict[str, Any] = handler(self)
         if self.data == DataOptions():
             table.pop("data", None)
+        if self.numerics == Numerics():
+            table.pop("numerics", None)
+        if self.teacher_logits == "auto":
+            table.pop("teacher_logits", None)
         return table
+
+    def settled_as(self, other: "Study") -> "Study":
+        """The same study, and what it leaves open as another one that was run has it."""
+        logits = other.teacher_logits if self.teacher_logits == "auto" else self.teacher_logits
+        return self.model_copy(update={"numerics": self.numerics.resolved(other.numerics), "teacher_logits": logits})
 
     @property
     def is_dedicated(self) -> bool:

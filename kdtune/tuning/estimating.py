@@ -1,12 +1,15 @@
 """Brings together what is known beforehand: timings, earlier ledgers and the number of trials."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from kdtune.data.logit_store import LogitStore
 from kdtune.energy.estimate import (
     Charge,
     Conditions,
+    LogitsEstimate,
     Overhead,
     StrategyEstimate,
     TeacherEstimate,
@@ -20,12 +23,13 @@ from kdtune.energy.estimate import (
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors import Hardware
 from kdtune.results.earlier import Earlier
+from kdtune.results.shared import ledger_summary
 from kdtune.specs.study import Study
 from kdtune.tuning.plan import uses_teacher
 from kdtune.tuning.resources import Resources
 
 #: What an epoch costs depends on these fields of a study, and on these of its training.
-_COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation"}
+_COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation", "numerics", "teacher_logits"}
 _COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
 
 
@@ -55,7 +59,9 @@ def session_of(earlier: list[Earlier]) -> Session:
 def student_work(study: Study, strategies: Iterable[str]) -> list[Work]:
     """The kinds of work that the students of some strategies do."""
     steps: dict[bool, Work] = {True: "distilling", False: "labels"}
-    return [*(steps[with_teacher] for with_teacher in {uses_teacher(study, name) for name in strategies}), "evaluation"]
+    kinds = {uses_teacher(study, name) for name in strategies}
+    asked: list[Work] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
+    return [*(steps[with_teacher] for with_teacher in kinds), *asked, "evaluation"]
 
 
 class Estimator:
@@ -71,6 +77,7 @@ class Estimator:
         slots: int,
         earlier: list[Earlier],
         session: Session,
+        stores: Sequence[LogitStore] = (),
     ) -> None:
         """Take in what is known.
 
@@ -83,8 +90,10 @@ class Estimator:
             slots: How many trials run side by side.
             earlier: What ran on this machine before, the newest first.
             session: What the strategies share.
+            stores: Where the teacher's logits are or will be kept; none where it is asked in every step.
         """
         self._study = study
+        self._stores = stores
         self._workload = workload
         self._timings = timings
         self._hardware = hardware
@@ -104,17 +113,48 @@ class Estimator:
         epoch, idle_uw, of_trainings = self._epoch(name, trials, with_teacher=with_teacher)
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, epoch * epochs, idle_uw, overhead, self._conditions)
-        charged_uj = add(own_uj, self._session.charge.energy_uj(dedicated=self._conditions.dedicated))
+        replays = with_teacher and bool(self._stores)
+        charged_uj = add(
+            own_uj,
+            self._session.charge.energy_uj(dedicated=self._conditions.dedicated),
+            self.logits.charged_uj if replays else 0,
+        )
         return StrategyEstimate(
             strategy=name,
             trials=trials,
             gflops_millions=trials * self._workload.nominal_flops(epochs, with_teacher=with_teacher) / 1e15,
-            training_flops=trials * self._workload.executed_flops(epochs, teacher_forward=with_teacher),
+            training_flops=trials * self._workload.executed_flops(epochs, teacher_forward=with_teacher and not replays)
+            + (self._workload.teacher_passes_flops(self.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),
             complete=complete and self._session.complete,
             basis=(of_trainings, of_start, self._session.basis),
         )
+
+    @cached_property
+    def logits(self) -> LogitsEstimate:
+        """The estimate of asking the teacher once for all trainings."""
+        fills = [self._fill(store) for store in self._stores]
+        charged_uj, due_uj = (add(*(fill[place] for fill in fills)) for place in (1, 2))
+        return LogitsEstimate(
+            bytes=sum(store.shape.bytes for store in self._stores),
+            passes=sum(store.shape.epochs * store.shape.images for store in self._stores),
+            wall_s=sum(fill[0] for fill in fills),
+            charged_uj=None if charged_uj is None else round(charged_uj),
+            due_uj=None if due_uj is None else round(due_uj),
+        )
+
+    def _fill(self, store: LogitStore) -> tuple[float, float | None, float | None]:
+        """Of one store: seconds that are due, its energy altogether, and what is due of it."""
+        spent = ledger_summary(store.ledger, dedicated=self._study.is_dedicated)
+        missing = len(store.missing_epochs())
+        if not missing:
+            return 0.0, spent["charged_uj"] if spent else None, 0.0
+        parts = min(missing, self._conditions.slots)
+        part = self._timings.per_image["teacher_logits"] * (missing * store.shape.images / parts)
+        nothing = Overhead(Charge(0.0, 0.0, 0.0))
+        wall_s, due_uj = strategy_charge(parts, part, self._timings.idle_uw, nothing, self._conditions)
+        return wall_s, add(spent["charged_uj"] if spent else 0, due_uj), due_uj
 
     def teacher(self, *, cached: bool) -> TeacherEstimate:
         """The estimate of the teacher's own training, without a worker's start."""

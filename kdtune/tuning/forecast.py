@@ -4,8 +4,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import ray
-
 from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
@@ -42,7 +40,7 @@ class Forecast:
         self._study = study
         self._trials = trials
         self._session = session
-        self._slots = min(session.resources.slots(ray.cluster_resources()), max_concurrent or sys.maxsize)
+        self._slots = min(session.slots, max_concurrent or sys.maxsize)
 
     def estimates(self, inspection: Inspection) -> dict[str, StrategyEstimate]:
         """The estimate of each strategy; none where nothing was timed."""
@@ -50,7 +48,7 @@ class Forecast:
             return {}
         earlier = find_earlier(self._session.folder.parents[2], self.hardware)
         estimator = Estimator(
-            self._study,
+            inspection.settle(self._study),
             Workload(**inspection.workload),
             inspection.timings,
             self.hardware,
@@ -58,6 +56,7 @@ class Forecast:
             self._slots,
             earlier,
             self._known_session(earlier),
+            inspection.logit_stores,
         )
         return {name: estimator.strategy(name, count) for name, count in self._trials.items()}
 

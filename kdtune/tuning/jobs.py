@@ -2,16 +2,18 @@
 
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from kdtune.data.logit_store import LogitStore
 from kdtune.energy.estimate import TEACHER_WORK, Timings, Work
 from kdtune.energy.sensors import Hardware
 from kdtune.energy.stopwatch import Stopwatch
 from kdtune.specs import load_study
-from kdtune.specs.study import Study
+from kdtune.specs.study import Numerics, Study
+from kdtune.tuning.plan import teacher_trainings
 from kdtune.tuning.resources import Resources
 
 
@@ -25,6 +27,10 @@ class Inspection:
         fingerprint: Of the data.
         versions: Of what decides the numbers.
         teacher_cached: Whether it has been trained already.
+        numerics: How trainings are computed, nothing left open.
+        teacher_logits: ``live`` or ``replay``.
+        logit_stores: Where each repeat's logits are or will be kept, none where the teacher is asked live.
+        remarks: For the user.
         timings: Of a few steps, where they were asked for.
     """
 
@@ -33,7 +39,15 @@ class Inspection:
     fingerprint: str
     versions: dict[str, str]
     teacher_cached: bool
+    numerics: Numerics
+    teacher_logits: Literal["live", "replay"]
+    logit_stores: list[LogitStore]
+    remarks: tuple[str, ...]
     timings: Timings | None
+
+    def settle(self, study: Study) -> Study:
+        """The study that was inspected, with nothing left open."""
+        return study.model_copy(update={"numerics": self.numerics, "teacher_logits": self.teacher_logits})
 
 
 def _bench(study: Study, resources: Resources, data: str) -> Any:
@@ -64,17 +78,22 @@ def inspect_study(
     import torch
 
     from kdtune import __version__
+    from kdtune.distill.settling import settled
     from kdtune.distill.teacher import read_record
     from kdtune.distill.timing import time_work
     from kdtune.tuning.resources import gpu_shares
 
     bench = _bench(study, resources, data)
+    _ = bench.splits
+    setup = watch.lap() if watch else None
+    bench, remarks = settled(bench, teacher_trainings(study))
+    study = bench.study
+    replays = study.teacher_logits == "replay"
     cached = read_record(bench.teacher_folder) is not None
     timings = None
     if watch:
-        _ = bench.splits
-        setup = watch.lap()
-        due = [kind for kind in kinds if not (cached and kind in TEACHER_WORK)]
+        not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
+        due = [kind for kind in kinds if kind not in not_due]
         gpus = list(gpu_shares(resources.gpus))[: math.ceil(resources.gpus)]
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
     return Inspection(
@@ -89,13 +108,37 @@ def inspect_study(
             "device": torch.cuda.get_device_name(0) if bench.device.type == "cuda" else "cpu",
         },
         teacher_cached=cached,
+        numerics=study.numerics,
+        teacher_logits="replay" if replays else "live",
+        logit_stores=_distinct(bench.logit_store(seed) for seed in study.seeds()) if replays else [],
+        remarks=remarks,
         timings=timings,
     )
 
 
+def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:
+    """Repeats whose images are the same share a store."""
+    return list({store.folder: store for store in stores}.values())
+
+
+def fill_logits(study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int]) -> None:
+    """Ask the teacher for the logits of some epochs of a repeat, metered."""
+    from kdtune.energy.ledger import Window
+    from kdtune.tuning.meter_actor import MeterHandle
+    from kdtune.tuning.resources import gpu_shares
+
+    bench = _bench(study, resources, data)
+    _ = bench.teacher, bench.splits
+    meter, window = MeterHandle(session_id), f"teacher-logits-{seed}-{epochs[0]}"
+    meter.open(Window(window, "trials", os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
+    try:
+        bench.fill_logits(seed, epochs)
+    finally:
+        meter.close(window, "done")
+
+
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
-    from kdtune.distill import teacher
     from kdtune.energy.ledger import Window
     from kdtune.files import append_lines
     from kdtune.tuning.meter_actor import MeterHandle
@@ -106,13 +149,8 @@ def train_teacher(study: Study, resources: Resources, data: str, session_id: str
     meter = MeterHandle(session_id)
     meter.open(Window("teacher", "trials", os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
     try:
-        teacher.train_teacher(
-            study,
-            bench.splits,
-            bench.num_classes,
-            bench.device,
-            Path(folder),
-            on_epoch=lambda metrics: append_lines(Path(folder) / "epochs.jsonl", asdict(metrics)),
+        bench.train_teacher(
+            Path(folder), on_epoch=lambda metrics: append_lines(Path(folder) / "epochs.jsonl", asdict(metrics))
         )
     finally:
         meter.close("teacher", "done")
@@ -170,7 +208,7 @@ def evaluate_chosen(
     bench = _bench(load_study(study_toml), resources, data)
     test = bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
-    evaluate(bench.untrained_student(), bench.splits.validation)
+    evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)
     labels = bench.splits.validation.labels.cpu()
     classification_metrics(labels, labels, bench.num_classes)
     shares = gpu_shares(resources.gpus)
@@ -183,7 +221,7 @@ def evaluate_chosen(
             state = CheckpointFolder(Path(candidate.checkpoints)).load_latest(bench.device)
             if state is None or state["epoch"] != epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
-            found = evaluate(bench.student(state["model"]), test)
+            found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
             metrics = classification_metrics(found.predictions, test.labels.cpu(), bench.num_classes)
             with replaced_atomically(Path(candidate.weights)) as file:
                 torch.save({name: value.cpu() for name, value in state["model"].items()}, file)

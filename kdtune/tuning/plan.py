@@ -35,6 +35,15 @@ def uses_teacher(study: Study, name: str) -> bool:
     return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[study.loss].facts["needs_teacher"]))
 
 
+def teacher_trainings(study: Study) -> int:
+    """Trainings that ask the teacher in one repeat of a study, all of its strategies together."""
+    return sum(
+        made[0].expected_trials()
+        for name in study.strategies
+        if uses_teacher(study, name) and (made := make_strategies(study, name))
+    )
+
+
 class _Repeat:
     """The state of one repeat: its strategy's current round."""
 

@@ -101,6 +101,11 @@ class Session:
             where = f"at {self._address}" if self._address else "on this machine"
             raise RayError(f"Ray did not start {where}: {error}") from None
 
+    @property
+    def slots(self) -> int:
+        """How many trials fit into the cluster side by side."""
+        return self.resources.slots(ray.cluster_resources())
+
     def switch(self, folder: Path | None = None) -> None:
         """From now on the energy goes to another ledger folder; None: to the session's own."""
         ray.get([meter.switch.remote(str(folder or self.folder)) for meter in self._meters])

@@ -11,7 +11,7 @@ from typing import Any
 
 from kdtune.data.published import obtain
 from kdtune.energy.carbon import Carbon
-from kdtune.energy.estimate import TEACHER_WORK, StrategyEstimate, TeacherEstimate, add
+from kdtune.energy.estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import ResultsExistError
@@ -39,6 +39,7 @@ class StudyPlan:
         points: By strategy: the points of each repeat; None where they depend on outcomes.
         estimates: Of each strategy, in the order asked for.
         teacher: Of the teacher; None where no strategy uses one.
+        logits: Of asking the teacher once for all trainings; None where it is asked in every step.
         session: What the strategies share.
         slots: How many trials run side by side.
         carbon: How energy becomes CO2.
@@ -50,6 +51,7 @@ class StudyPlan:
     points: dict[str, list[list[Point]] | None]
     estimates: list[StrategyEstimate]
     teacher: TeacherEstimate | None
+    logits: LogitsEstimate | None
     session: Session
     slots: int
     carbon: Carbon
@@ -59,7 +61,8 @@ class StudyPlan:
     def total_wall_s(self) -> float | None:
         """Seconds of the whole command: strategies run one after the other."""
         teacher_s = self.teacher.wall_s if self.teacher else 0.0
-        return add(self.session.charge.wall_s, teacher_s, *(one.wall_s for one in self.estimates))
+        logits_s = self.logits.wall_s if self.logits else 0.0
+        return add(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
 
     @property
     def total_uj(self) -> int | None:
@@ -67,8 +70,16 @@ class StudyPlan:
         shared = self.session.charge.energy_uj(dedicated=self.study.is_dedicated)
         again = None if shared is None else -shared * (len(self.estimates) - 1)
         teacher = self.teacher.charged_uj if self.teacher else 0
-        total = add(again, teacher, *(one.charged_uj for one in self.estimates))
+        due = self.logits.due_uj if self.logits else 0
+        total = add(again, teacher, due, *(self._without_logits(one) for one in self.estimates))
         return None if total is None else round(total)
+
+    def _without_logits(self, estimate: StrategyEstimate) -> int | None:
+        if self.logits is None or not uses_teacher(self.study, estimate.strategy):
+            return estimate.charged_uj
+        if estimate.charged_uj is None or self.logits.charged_uj is None:
+            return None
+        return estimate.charged_uj - self.logits.charged_uj
 
     @property
     def complete(self) -> bool:
@@ -92,6 +103,10 @@ class StudyPlan:
                 "teacher": {**asdict(self.teacher), **self._reported(self.teacher.charged_uj)}
                 if self.teacher
                 else None,
+                "teacher_logits": {**asdict(self.logits), **self._reported(self.logits.due_uj)}
+                if self.logits
+                else None,
+                "numerics": self.study.numerics.model_dump(),
                 "total": {
                     "trials": sum(one.trials for one in self.estimates),
                     "gflops_millions": sum(one.gflops_millions for one in [*self.estimates, self.teacher] if one),
@@ -169,8 +184,17 @@ def make_plan(
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)
+    study = inspection.settle(study)
     estimator = Estimator(
-        study, Workload(**inspection.workload), inspection.timings, hardware, resources, slots, earlier, session
+        study,
+        Workload(**inspection.workload),
+        inspection.timings,
+        hardware,
+        resources,
+        slots,
+        earlier,
+        session,
+        inspection.logit_stores,
     )
     plan = StudyPlan(
         study=study,
@@ -180,10 +204,11 @@ def make_plan(
             estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
         ],
         teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
+        logits=estimator.logits if with_teacher and inspection.logit_stores else None,
         session=session,
         slots=slots,
         carbon=carbon,
-        remarks=tuple(remarks),
+        remarks=(*remarks, *inspection.remarks),
     )
     watch = BudgetWatch(budget, carbon, dedicated=study.is_dedicated)
     if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from kdtune.data.logit_store import LogitStore
 from kdtune.data.published import obtain
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
@@ -10,10 +11,10 @@ from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageErr
 from kdtune.files import alone_in, read_lines
 from kdtune.paths import DataDir
 from kdtune.results.estimates import keep_estimate
-from kdtune.results.folder import StudyFolder
+from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.shared import ledger_summary, read_shared, write_shared
-from kdtune.results.spent import note_teacher, spent_uj
+from kdtune.results.spent import note_made, spent_uj
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
@@ -57,6 +58,7 @@ class StudyRun:
         before_uj = spent_uj(folder, dedicated=dedicated) if resumed else 0
         self._budget = BudgetWatch(budget, carbon, dedicated=dedicated, before_uj=before_uj)
         self._teacher: dict[str, Any] | None = None
+        self._logits: dict[str, dict[str, Any]] | None = None
         self._errors: list[str] = []
 
     def execute(self, cpus: float, gpus: float | None, address: str | None) -> StudyResult:
@@ -133,6 +135,8 @@ class StudyRun:
             from kdtune.tuning.runner import StrategyRun
 
         resources = session.resources
+        if settled := next(iter(self._kept()), None):
+            self._study = self._study.settled_as(settled.read_study())
         self._watcher.message("looking at the data and the networks")
         to_begin = {
             name: sum(one.expected_trials() for one in made)
@@ -152,6 +156,9 @@ class StudyRun:
         estimates = expected.estimates(inspection)
         interrupts.check()
         self._refuse_other_data(inspection.fingerprint)
+        for remark in inspection.remarks:
+            self._watcher.message(remark)
+        self._study = inspection.settle(self._study)
         # Only now is it sure that the study can run: nothing is moved for one that cannot.
         if self._fresh:
             self._folder.put_aside(list(self._strategies))
@@ -173,12 +180,12 @@ class StudyRun:
         teacher_folder = Path(inspection.teacher_folder)
         if any(uses_teacher(self._study, name) for name in self._strategies):
             self._obtain_teacher(session, teacher_folder, Workload(**inspection.workload))
+            self._obtain_logits(session, inspection.logit_stores)
         resolved = {
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
-            "precision": "float32",
-            "memory_layout": "contiguous",
-            "teacher_logits": "live",
+            **inspection.numerics.model_dump(),
+            "teacher_logits": inspection.teacher_logits,
             "teacher": teacher_folder.name,
             "workload": inspection.workload,
             "versions": inspection.versions,
@@ -213,9 +220,7 @@ class StudyRun:
 
     def _refuse_other_data(self, fingerprint: str) -> None:
         """Trials on two different subsets of a data set are never mixed."""
-        for folder in self._folder.strategies():
-            if self._fresh and folder.path.name in self._strategies:
-                continue  # is put aside
+        for folder in self._kept():
             if folder.resolved().get("data", "") != fingerprint:
                 raise UsageError(
                     f"{folder.path}: was run on other files of {self._study.dataset} than {self._data} holds; name "
@@ -231,7 +236,7 @@ class StudyRun:
             if read_record(folder) is None:
                 if not (folder / "checkpoints").exists():  # else an earlier training goes on
                     (folder / "epochs.jsonl").unlink(missing_ok=True)
-                note_teacher(session.folder, folder)
+                note_made(session.folder, folder)
                 self._watcher.message(f"training the teacher, {self._study.teacher}")
                 with session.charging(folder / "ledger"):
                     run_job(
@@ -253,6 +258,43 @@ class StudyRun:
             "energy": ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated),
         }
 
+    def _obtain_logits(self, session: Any, stores: list[LogitStore]) -> None:
+        """Ask the teacher once for all trainings of the study that replay what it says."""
+        from kdtune.tuning import jobs
+        from kdtune.tuning.dispatch import run_jobs
+
+        logits = {}
+        for store, seed in zip(stores, self._study.seeds(), strict=False):
+            with alone_in(store.folder):
+                missing = store.missing_epochs()
+                if not missing and ledger_summary(store.ledger, dedicated=True) is None:
+                    # Somebody else's pipeline filled it, unmetered: what it takes is found out by doing it again.
+                    missing = list(range(store.shape.epochs))
+                if missing:
+                    note_made(session.folder, store.folder)
+                    self._watcher.message(f"asking the teacher once for all trainings with seed {seed}")
+                    store.create()
+                    parts = min(len(missing), session.slots, self._max_concurrent or session.slots)
+                    with session.charging(store.ledger):
+                        given = self._study, session.resources, str(self._data.path), session.id, seed
+                        run_jobs(
+                            session.resources,
+                            jobs.fill_logits,
+                            [(*given, missing[part::parts]) for part in range(parts)],
+                            poll=lambda: self._budget.check_now(session),
+                        )
+            logits[store.folder.name] = {
+                "passes": store.shape.epochs * store.shape.images,
+                "energy": ledger_summary(store.ledger, dedicated=self._study.is_dedicated),
+            }
+        self._logits = logits
+
+    def _kept(self) -> list[StrategyFolder]:
+        """Strategies that were run here before and are not going to be put aside."""
+        return [
+            folder for folder in self._folder.strategies() if not (self._fresh and folder.path.name in self._strategies)
+        ]
+
     def _look_at_teacher(self, session: Any, epochs: Path) -> None:
         self._budget.check_now(session)
         if lines := read_lines(epochs):
@@ -261,6 +303,8 @@ class StudyRun:
     def _account(self, name: str) -> dict[str, Any]:
         folder = self._folder.strategy(name)
         # Stopped before the teacher was looked up: what an earlier command noted of it stays.
-        teacher = self._teacher or read_shared(folder)["teacher"] if uses_teacher(self._study, name) else None
-        write_shared(folder, self._folder, teacher)
+        kept, needed = read_shared(folder), uses_teacher(self._study, name)
+        teacher = (self._teacher or kept["teacher"]) if needed else None
+        logits = (kept["teacher_logits"] if self._logits is None else self._logits) if needed else {}
+        write_shared(folder, self._folder, teacher, logits)
         return write_result(folder, self._carbon)

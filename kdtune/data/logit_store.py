@@ -1,0 +1,209 @@
+"""The teacher's logits of whole epochs in one memory-mapped file, filled an epoch at a time.
+
+A folder in the cache holds ``logits.npy`` (float16, epochs x images x classes), ``filled.jsonl`` (an epoch a line,
+written once its rows are on the disk) and the energy ledger of the filling. It is named by a hash of everything that
+the logits depend on, so what is in it never changes.
+"""
+
+import fcntl
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kdtune.errors import KdtuneError
+from kdtune.files import append_lines, read_lines, replaced_by
+from kdtune.paths import cache_dir
+
+#: Half the size of float32. Of a logit of 10 it keeps steps of 0.008, finer than bfloat16, in which teachers may run.
+DTYPE = np.dtype("<f2")
+
+#: Raised when the file's form or the way it is filled changes.
+FORMAT = 1
+
+#: Left free for everything else that a study writes.
+MARGIN_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a store.
+
+    Attributes:
+        epochs: Epochs with logits of their own; 1 where images are not changed at random.
+        images: Images in the training part.
+        classes: Logits of an image.
+    """
+
+    epochs: int
+    images: int
+    classes: int
+
+    @property
+    def bytes(self) -> int:
+        """Of the logits on the disk."""
+        return self.epochs * self.images * self.classes * DTYPE.itemsize
+
+
+class LogitStore:
+    """One repeat's logits. Several processes may fill it side by side, each its own epochs."""
+
+    def __init__(self, folder: Path, shape: Shape) -> None:
+        """Look at a store, which need not exist yet."""
+        self.folder = folder
+        self.shape = shape
+
+    @property
+    def ledger(self) -> Path:
+        """Where the energy of the filling is kept."""
+        return self.folder / "ledger"
+
+    @property
+    def _logits(self) -> Path:
+        return self.folder / "logits.npy"
+
+    @property
+    def _filled(self) -> Path:
+        return self.folder / "filled.jsonl"
+
+    def missing_epochs(self) -> list[int]:
+        """The epochs that are still to be filled; all of them where the file of logits is not there or not whole."""
+        if not self._is_there():
+            return list(range(self.shape.epochs))
+        filled = {int(line["epoch"]) for line in self._lines()}
+        return [epoch for epoch in range(self.shape.epochs) if epoch not in filled]
+
+    def create(self) -> None:
+        """Set the whole file's room aside, so that a disk that fills up later cannot cut it short.
+
+        Raises:
+            KdtuneError: The disk cannot hold it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            if self._is_there():
+                return
+            self._filled.unlink(missing_ok=True)
+            for left_over in self.folder.glob(".*.tmp"):  # of a process that was killed
+                left_over.unlink()
+            check_room(self.shape.bytes)
+            try:
+                with replaced_by(self._logits) as temporary:
+                    np.lib.format.open_memmap(temporary, "w+", DTYPE, self._array_shape).flush()
+                    with temporary.open("r+b") as file:
+                        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+                        os.fsync(file.fileno())
+            except OSError as error:
+                raise KdtuneError(f"{self.folder}: cannot be written ({error.strerror}); {_REMEDY}") from None
+
+    def fill(self, epoch: int, batches: Iterator[np.ndarray]) -> None:
+        """Write one epoch's logits, then note that they are there.
+
+        Args:
+            epoch: Counted from 0.
+            batches: float32, (n, classes) each, of the images in their order.
+
+        Raises:
+            KdtuneError: A logit is no finite number, or too large for the format.
+        """
+        store = np.lib.format.open_memmap(self._logits, mode="r+")
+        rows, at = store[epoch], 0
+        for batch in batches:
+            with np.errstate(over="ignore"):
+                rows[at : at + len(batch)] = batch
+            at += len(batch)
+        if at != self.shape.images:
+            raise ValueError(f"{at} images instead of {self.shape.images}")
+        if not np.isfinite(rows).all():
+            raise KdtuneError(
+                "the teacher's logits are not finite numbers that float16 can hold; its training has diverged, or set "
+                "teacher_logits = 'live'"
+            )
+        store.flush()
+        with self._alone():
+            append_lines(self._filled, {"epoch": epoch, "crc32": _checksum(rows)})
+
+    def rows(self, epoch: int) -> np.ndarray:
+        """The logits of an epoch, read-only, float16, (images, classes), held against their checksum.
+
+        Raises:
+            KdtuneError: They are not there, or damaged.
+        """
+        try:
+            store = np.lib.format.open_memmap(self._logits, mode="r")
+            noted = {int(line["epoch"]): int(line["crc32"]) for line in self._lines()}
+            rows: np.ndarray = store[epoch % self.shape.epochs]
+            sound = noted[epoch % self.shape.epochs] == _checksum(rows)
+        except (OSError, ValueError, KeyError, IndexError):
+            sound = False
+        if not sound:
+            raise KdtuneError(
+                f"{self.folder}: the teacher's logits of epoch {epoch + 1} are missing or damaged; delete the folder, "
+                "they are made again"
+            )
+        return rows
+
+    @property
+    def _array_shape(self) -> tuple[int, int, int]:
+        return self.shape.epochs, self.shape.images, self.shape.classes
+
+    def _is_there(self) -> bool:
+        try:
+            store = np.load(self._logits, mmap_mode="r", allow_pickle=False)
+        except (OSError, EOFError, ValueError):
+            return False
+        return bool(store.shape == self._array_shape and store.dtype == DTYPE)
+
+    def _lines(self) -> list[dict[str, int]]:
+        return read_lines(self._filled)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """For moments; whoever fills holds the folder's own lock for as long as that takes."""
+        with (self.folder / ".writing").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+_REMEDY = "make room, set KDTUNE_CACHE_DIR to a folder on another disk, or set teacher_logits = 'live'"
+
+
+def _checksum(rows: np.ndarray) -> int:
+    return zlib.crc32(rows.data)
+
+
+def store_folder(name: str, key: str) -> Path:
+    """Where a store is kept, or will be.
+
+    Args:
+        name: Begins the folder's name, for people.
+        key: Hash of everything that the logits depend on.
+    """
+    return cache_dir() / "teacher-logits" / f"{name}-{FORMAT}-{key}"
+
+
+def room_bytes() -> int:
+    """What the disk of the cache can take, a margin left free."""
+    place = cache_dir()
+    while not place.exists():
+        place = place.parent
+    return max(0, shutil.disk_usage(place).free - MARGIN_BYTES)
+
+
+def check_room(wanted_bytes: int) -> None:
+    """Make sure that the disk can hold so much more.
+
+    Raises:
+        KdtuneError: It cannot; the message has both sizes.
+    """
+    there = room_bytes()
+    if wanted_bytes > there:
+        raise KdtuneError(
+            f"{cache_dir()}: the teacher's logits take {wanted_bytes / 1e9:.2g} GB, and there is room for "
+            f"{there / 1e9:.2g} GB; {_REMEDY}"
+        )

@@ -1,0 +1,38 @@
+"""Networks prepared by ``torch.compile``, once in a process however many trainings follow."""
+
+from typing import cast
+
+import torch
+
+
+class Compiler:
+    """Keeps one compiled network of each kind and gives it to one training after the other.
+
+    A network that is built anew for each training would be compiled anew too. The loss stays outside of what is
+    compiled, and with it tau: another temperature compiles nothing.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Compile for one device; on a GPU the kernels of a pass are replayed as one CUDA graph."""
+        self._mode = "reduce-overhead" if device.type == "cuda" else None
+        self._kept: dict[str, tuple[torch.nn.Module, torch.nn.Module]] = {}
+
+    def compiled(self, name: str, model: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
+        """A network with the weights of ``model``, and the same one compiled; nothing is compiled before its use.
+
+        Args:
+            name: Of the network's architecture.
+            model: Weights to begin with; not kept where there is a network already.
+
+        Returns:
+            Both share their weights. Those of the training that had them before are overwritten.
+        """
+        if name not in self._kept:
+            compiled = torch.compile(model, mode=self._mode, dynamic=False)
+            self._kept[name] = model, cast(torch.nn.Module, compiled)
+        kept, compiled_model = self._kept[name]
+        if kept is not model:
+            kept.load_state_dict(model.state_dict())
+            kept.train(model.training).requires_grad_(any(one.requires_grad for one in model.parameters()))
+            kept.zero_grad(set_to_none=True)
+        return kept, compiled_model

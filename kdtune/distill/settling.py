@@ -1,0 +1,43 @@
+"""Decides what a study leaves open, before anything of it is trained: how to compute, and whether to replay."""
+
+from typing import Literal
+
+from kdtune.data.logit_store import check_room, room_bytes
+from kdtune.distill.probing import resolve_numerics
+from kdtune.distill.workbench import Workbench
+
+
+def settled(bench: Workbench, trainings: int) -> tuple[Workbench, tuple[str, ...]]:
+    """A bench for the same study with nothing left open, and what the user is to be told of it.
+
+    Args:
+        bench: Of the study, on the device on which its trainings run.
+        trainings: That ask the teacher in one repeat, all of the study's strategies together: not only those that a
+            command runs, since results under both modes could not stand in one table.
+
+    Raises:
+        KdtuneError: The study insists on replayed logits, and the disk cannot hold them.
+    """
+    numerics = resolve_numerics(bench)
+    bench = bench.sharing(bench.study.model_copy(update={"numerics": numerics}))
+    mode, remarks = _teacher_logits(bench, trainings)
+    return bench.sharing(bench.study.model_copy(update={"teacher_logits": mode})), remarks
+
+
+def _teacher_logits(bench: Workbench, trainings: int) -> tuple[Literal["live", "replay"], tuple[str, ...]]:
+    wanted = bench.study.teacher_logits
+    if wanted == "live":
+        return "live", ()
+    stores = {store.folder: store for store in map(bench.logit_store, bench.study.seeds())}.values()
+    due_bytes = sum(store.shape.bytes for store in stores if store.missing_epochs())
+    size = f"{due_bytes / 1e9:.2g} GB"
+    if wanted == "replay":
+        check_room(due_bytes)
+    elif trainings * bench.study.training.epochs <= bench.logit_store(bench.study.seed).shape.epochs:
+        return "live", ()  # nothing is asked twice
+    elif 2 * due_bytes > room_bytes():
+        return "live", (
+            f"the teacher is asked in every step: to keep its logits takes {size}, more than half of what the cache's "
+            "disk has left",
+        )
+    return "replay", (f"the teacher's logits will take {size} in the cache",) if due_bytes >= 1e9 else ()

@@ -1,0 +1,79 @@
+"""What a student is to imitate: the teacher's logits, computed in every step or looked up."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+from kdtune.distill.numerics import Arithmetic
+
+
+class TeacherLogits(Protocol):
+    """The teacher, as a training sees it."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Get ready for an epoch, counted from 0."""
+
+    def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """The teacher's logits for a batch, float32, (n, classes), without a gradient.
+
+        Args:
+            images: float32, (n, channels, height, width), changed and normalised as the student sees them.
+            index: Which images of the training part they are, int64, (n,).
+        """
+
+
+class LiveTeacher:
+    """Asks the teacher in every step."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        arithmetic: Arithmetic,
+        compiled: torch.nn.Module | None = None,
+        batch_size: int = 0,
+    ) -> None:
+        """Take the teacher.
+
+        Args:
+            model: Frozen, in inference mode, placed by ``arithmetic``.
+            arithmetic: Precision and memory layout.
+            compiled: The same network, compiled for batches of one size.
+            batch_size: That size.
+        """
+        self._model = model
+        self._arithmetic = arithmetic
+        self._compiled = compiled
+        self._batch_size = batch_size
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing: it answers as it always does."""
+
+    def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """One pass of the teacher."""
+        model = self._compiled if self._compiled is not None and len(images) == self._batch_size else self._model
+        with torch.no_grad():
+            return self._arithmetic.logits(model, images)
+
+
+class ReplayedTeacher:
+    """Looks up what the teacher said when it was asked once for all trainings of a repeat."""
+
+    def __init__(self, rows_of: Callable[[int], torch.Tensor], device: torch.device) -> None:
+        """Take what gives the rows of an epoch.
+
+        Args:
+            rows_of: From an epoch, counted from 0, to the logits of all training images, float16, (N, classes).
+            device: Of the training; an epoch's rows are moved there as a whole.
+        """
+        self._rows_of = rows_of
+        self._device = device
+        self._rows = torch.empty(0)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Bring the epoch's rows to the device."""
+        self._rows = self._rows_of(epoch).to(self._device)
+
+    def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """The rows of these images."""
+        return self._rows[index].float()
