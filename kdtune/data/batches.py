@@ -58,7 +58,7 @@ class ImageSet:
             changes: Random changes to the images; see :func:`kdtune.data.augment.augment`.
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
-        order = torch.randperm(len(self), generator=generator).to(self.images.device)
+        order = torch.randperm(len(self), generator=generator).to(self.images.device, non_blocking=True)
         for index in order.split(batch_size):
             yield self.changed(index, changes, seed, epoch), self.labels[index], index
 

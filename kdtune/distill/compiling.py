@@ -5,6 +5,10 @@ from typing import cast
 import torch
 
 
+#: What generates the code.
+BACKEND = "inductor"
+
+
 class Compiler:
     """Keeps one compiled network of each kind and gives it to one training after the other.
 
@@ -28,7 +32,7 @@ class Compiler:
             Both share their weights. Those of the training that had them before are overwritten.
         """
         if name not in self._kept:
-            compiled = torch.compile(model, mode=self._mode, dynamic=False)
+            compiled = torch.compile(model, backend=BACKEND, mode=self._mode, dynamic=False)
             self._kept[name] = model, cast(torch.nn.Module, compiled)
         kept, compiled_model = self._kept[name]
         if kept is not model:

@@ -72,7 +72,7 @@ class ReplayedTeacher:
 
     def begin_epoch(self, epoch: int) -> None:
         """Bring the epoch's rows to the device."""
-        self._rows = self._rows_of(epoch).to(self._device)
+        self._rows = self._rows_of(epoch).to(self._device, non_blocking=True)
 
     def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The rows of these images."""

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.energy.estimate import StrategyEstimate, TeacherEstimate
+from kdtune.energy.estimate import LogitsEstimate, StrategyEstimate, TeacherEstimate
 from kdtune.report.formats import NOTHING, describe_point, duration, significant
 from kdtune.report.tables import PLAIN_HEAD
 from kdtune.specs.space import Point
@@ -35,6 +35,8 @@ def plan_table(plan: StudyPlan) -> RenderableType:
     table.add_section()
     if plan.teacher:
         table.add_row(*_teacher_row(plan, plan.teacher))
+    if plan.logits and plan.logits.due_uj != 0:
+        table.add_row(*_logits_row(plan, plan.logits))
     table.add_row(*_total_row(plan))
     return Group(table, *(Text(line, style="dim") for line in _notes(plan)))
 
@@ -53,6 +55,11 @@ def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate) -> list[str]:
         return [f"{name}, in the cache already", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
     figures = _figures(plan, teacher.wall_s, teacher.charged_uj, complete=False)
     return [name, NOTHING, "1", significant(teacher.gflops_millions), *figures]
+
+
+def _logits_row(plan: StudyPlan, logits: LogitsEstimate) -> list[str]:
+    figures = _figures(plan, logits.wall_s, logits.due_uj, complete=False)
+    return [f"its logits, asked once ({logits.bytes / 1e9:.2g} GB)", NOTHING, NOTHING, NOTHING, *figures]
 
 
 def _total_row(plan: StudyPlan) -> list[str]:

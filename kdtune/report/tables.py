@@ -133,6 +133,13 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
             "evaluation."
         )
+    lines += dict.fromkeys(how_computed(result["computed"]) for result in results)
+    asked = {result["cost"]["shared_uj"]["teacher_logits"] for result in results} - {0, None}
+    if len(asked) == 1:
+        lines.append(
+            "The teacher was asked once for all trainings of a repeat; every strategy that has a teacher is charged "
+            f"that as if it had run alone, as training: {significant(Carbon(**carbon).kwh(asked.pop()))} kWh."
+        )
     if len(shared) == 1 and None not in shared:
         lines.append(
             f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
@@ -165,6 +172,12 @@ def _expected(result: dict[str, Any]) -> str:
     """A strategy's estimate beside what became of it."""
     expected, actual = result["estimate"]["charged_kwh"], result["cost"]["charged_kwh"]
     return f"{result['strategy']} {significant(expected)} kWh (was {significant(actual)})"
+
+
+def how_computed(computed: dict[str, Any]) -> str:
+    """In words, how passes through the networks were computed."""
+    compiled = ", compiled" if computed["compile"] == "on" else ""
+    return f"Computed in {computed['precision']}, {computed['memory_layout'].replace('_', ' ')}{compiled}."
 
 
 def how_measured(cost: dict[str, Any]) -> str:

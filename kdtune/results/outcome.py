@@ -59,6 +59,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
         "study": study.name,
         "strategy": folder.path.name,
         "status": _status(study, log),
+        "computed": {**study.numerics.model_dump(), "teacher_logits": study.teacher_logits},
         "repeats": repeats,
         "summary": {
             **_mean_and_std("test_accuracy", [r["test"]["accuracy"] for r in repeats if r["test"]]),

@@ -38,7 +38,7 @@ def write_shared(
     folder: StrategyFolder,
     study_folder: StudyFolder,
     teacher: dict[str, Any] | None,
-    logits: dict[str, dict[str, Any]],
+    logits: dict[str, dict[str, Any]] | None = None,
 ) -> None:
     """Copy into a strategy's folder what it shares with others, so that the folder can stand alone.
 
@@ -55,7 +55,7 @@ def write_shared(
         for session in TrialLog.read(folder.trials).sessions
         if (summary := ledger_summary(study_folder.session(session), dedicated=dedicated))
     }
-    write_json(folder.shared, {"sessions": sessions, "teacher": teacher, "teacher_logits": logits})
+    write_json(folder.shared, {"sessions": sessions, "teacher": teacher, "teacher_logits": logits or {}})
 
 
 def read_shared(folder: StrategyFolder) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Stochastic(TemperaturePolicy):
                 self._taus = torch.exp(math.log(low) + share * (math.log(high) - math.log(low))).float()
             else:
                 self._taus = (low + share * (high - low)).float()
-        self._on_device = self._taus.to(self._device)
+        self._on_device = self._taus.to(self._device, non_blocking=True)
 
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
         """The tau drawn for this step."""

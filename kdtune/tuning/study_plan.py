@@ -39,11 +39,11 @@ class StudyPlan:
         points: By strategy: the points of each repeat; None where they depend on outcomes.
         estimates: Of each strategy, in the order asked for.
         teacher: Of the teacher; None where no strategy uses one.
-        logits: Of asking the teacher once for all trainings; None where it is asked in every step.
         session: What the strategies share.
         slots: How many trials run side by side.
         carbon: How energy becomes CO2.
         remarks: What a reader has to know besides.
+        logits: Of asking the teacher once for all trainings; None where it is asked in every step.
     """
 
     study: Study
@@ -51,11 +51,11 @@ class StudyPlan:
     points: dict[str, list[list[Point]] | None]
     estimates: list[StrategyEstimate]
     teacher: TeacherEstimate | None
-    logits: LogitsEstimate | None
     session: Session
     slots: int
     carbon: Carbon
     remarks: tuple[str, ...]
+    logits: LogitsEstimate | None = None
 
     @property
     def total_wall_s(self) -> float | None:

@@ -35,7 +35,7 @@ def splits(arrays):
 
 
 def epoch_of(images, batch_size=32, seed=0, epoch=0):
-    return torch.cat([labels for _, labels in images.shuffled(batch_size, seed, epoch)]).tolist()
+    return torch.cat([labels for _, labels, _ in images.shuffled(batch_size, seed, epoch)]).tolist()
 
 
 def test_every_image_is_seen_once_an_epoch(numbered):
@@ -43,17 +43,17 @@ def test_every_image_is_seen_once_an_epoch(numbered):
 
 
 def test_images_go_with_their_labels(numbered):
-    for images, labels in numbered.shuffled(32, seed=0, epoch=0):
+    for images, labels, _ in numbered.shuffled(32, seed=0, epoch=0):
         assert (images.flatten() * 255).round().tolist() == labels.tolist()
 
 
 def test_the_last_batch_holds_the_rest(numbered):
-    assert [len(labels) for _, labels in numbered.shuffled(32, seed=0, epoch=0)] == [32, 32, 32, 4]
+    assert [len(labels) for _, labels, _ in numbered.shuffled(32, seed=0, epoch=0)] == [32, 32, 32, 4]
     assert [len(labels) for _, labels in numbered.in_order(32)] == [32, 32, 32, 4]
 
 
 def test_a_batch_larger_than_the_set_holds_all_of_it(numbered):
-    assert [len(labels) for _, labels in numbered.shuffled(1000, seed=0, epoch=0)] == [100]
+    assert [len(labels) for _, labels, _ in numbered.shuffled(1000, seed=0, epoch=0)] == [100]
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(numbered):

@@ -5,7 +5,9 @@ import torch
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.distill.distiller import Distiller
+from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import student_recipe
+from kdtune.distill.teacher_logits import LiveTeacher
 from kdtune.models import MODELS
 from kdtune.specs import load_study
 
@@ -59,6 +61,7 @@ def distiller(study, splits, teacher):
 
     def make(point, seed=0, **training):
         changed = study.model_copy(update={"training": study.training.model_copy(update=training)})
-        return Distiller(student_recipe(changed, point), seed, splits, CLASSES, CPU, teacher)
+        asked = LiveTeacher(teacher, Arithmetic(CPU))
+        return Distiller(student_recipe(changed, point), seed, splits, CLASSES, CPU, asked)
 
     return make

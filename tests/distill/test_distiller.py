@@ -6,7 +6,9 @@ import torch
 
 from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.distiller import Distiller
+from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import student_recipe
+from kdtune.distill.teacher_logits import LiveTeacher
 from kdtune.errors import DivergedError
 
 CPU = torch.device("cpu")
@@ -248,7 +250,8 @@ def test_a_student_alone_is_the_same_with_a_teacher_at_hand(study, splits, disti
 
 def test_the_gradient_flows_to_the_student_only(study, splits, teacher):
     loose = copy.deepcopy(teacher).requires_grad_(True)
-    distilling = Distiller(student_recipe(study, FIXED), 0, splits, 3, CPU, loose)
+    asked = LiveTeacher(loose, Arithmetic(CPU))
+    distilling = Distiller(student_recipe(study, FIXED), 0, splits, 3, CPU, asked)
     distilling.train_epoch()
     assert all(parameter.grad is None for parameter in loose.parameters())
     assert all(parameter.grad is not None for parameter in distilling.model.parameters())

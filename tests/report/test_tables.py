@@ -14,6 +14,12 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
         "study": "s",
         "strategy": strategy,
         "status": "completed",
+        "computed": {
+            "precision": "bfloat16",
+            "memory_layout": "channels_last",
+            "compile": "off",
+            "teacher_logits": "replay",
+        },
         "repeats": [repeat, {**repeat, "seed": 1, "chosen": {"tau": 6}}],
         "summary": {
             "val_accuracy_mean": 0.9,
@@ -36,7 +42,7 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
             "abandoned_uj": 0,
             "uncertainty_uj": {"charged": 576_000_000_000},
             "flags": {},
-            "shared_uj": {"session": 3_600_000},
+            "shared_uj": {"session": 3_600_000, "teacher_logits": 7_200_000},
             "quality": "modelled",
             "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
             "hardware": [
@@ -96,3 +102,16 @@ def test_markdown_cannot_be_broken_out_of_by_a_name():
     table = as_markdown([result("a|b<script>")], None, "stochastic")
     assert {line.replace("\\|", "").count("|") for line in table.splitlines()} == {len(COLUMNS) + 1}
     assert "<script>" not in table
+
+
+def test_the_notes_say_how_it_was_computed_and_what_the_teachers_answers_took():
+    text = shown(result())
+    assert "Computed in bfloat16, channels last." in text
+    assert "asked once for all trainings" in text
+    assert "as training: 2.00e-06 kWh." in text
+
+
+def test_a_teacher_that_was_asked_live_is_no_shared_cost():
+    live = result()
+    live["cost"]["shared_uj"]["teacher_logits"] = 0
+    assert "asked once" not in shown(live)

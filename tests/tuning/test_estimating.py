@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+from kdtune.data.logit_store import LogitStore, Shape
 from kdtune.energy.estimate import Charge, Timings, Usage
 from kdtune.energy.flops import Workload
 from kdtune.results.earlier import find_earlier
@@ -16,6 +18,7 @@ TIMINGS = Timings(
         "distilling": Usage(0.010, 0.010, 0.010 * 4 * J),
         "labels": Usage(0.005, 0.005, 0.005 * 4 * J),
         "evaluation": Usage(0.002, 0.002, 0.002 * 4 * J),
+        "teacher_logits": Usage(0.002, 0.002, 0.002 * 4 * J),
         "teacher": Usage(0.020, 0.020, 0.020 * 4 * J),
         "teacher_evaluation": Usage(0.003, 0.003, 0.003 * 4 * J),
     },
@@ -27,7 +30,7 @@ TIMINGS = Timings(
 SESSION = Session(Charge(10.0, 204 * J, 200 * J), "A session.", complete=True)
 
 
-def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, **study):
+def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), **study):
     return Estimator(
         load_study(small_study(**study)),
         Workload(**WORKLOAD),
@@ -37,6 +40,7 @@ def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, *
         slots,
         list(earlier),
         session,
+        stores,
     )
 
 
@@ -55,6 +59,29 @@ def test_flops_are_those_of_the_cost_table():
     assert with_teacher.gflops_millions == 6 * 2 * (10 * 100 + 3 * 150) * 3 / 1e15
     assert without.gflops_millions == 2 * 2 * 3 * 150 * 3 / 1e15
     assert with_teacher.training_flops == 6 * 2 * (10 * 100 + 3 * (3 * 100 + 50)) * 3
+
+
+def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a_teacher(tmp_path):
+    stores = [LogitStore(tmp_path / name, Shape(epochs=3, images=100, classes=10)) for name in "ab"]
+    asked = estimator(stores=stores)
+    passes_s = 2 * 3 * 100 * 0.002
+    assert (asked.logits.passes, asked.logits.bytes) == (600, 600 * 10 * 2)
+    assert asked.logits.wall_s == pytest.approx(passes_s)
+    assert asked.logits.charged_uj == asked.logits.due_uj == round(passes_s * 24 * J)
+    for name, more in (("grid", asked.logits.charged_uj), ("none", 0)):
+        assert asked.strategy(name, 6).charged_uj - estimator().strategy(name, 6).charged_uj == pytest.approx(
+            more, abs=1
+        )
+    students = 6 * 2 * 3 * (3 * 100 + 50) * 3
+    assert asked.strategy("grid", 6).training_flops == students + 2 * 10 * 600
+
+
+def test_logits_that_are_in_the_cache_already_are_charged_and_not_spent_again(tmp_path):
+    store = LogitStore(tmp_path, Shape(epochs=1, images=4, classes=2))
+    store.create()
+    store.fill(0, iter([np.zeros((4, 2), np.float32)]))
+    unknown = estimator(stores=[store]).logits
+    assert (unknown.charged_uj, unknown.due_uj, unknown.wall_s) == (None, 0, 0.0)  # nobody metered it
 
 
 def test_fewer_images_at_a_time_are_told():
@@ -148,6 +175,8 @@ def test_a_teacher_that_is_there_takes_nothing():
 
 def test_only_work_that_is_done_is_timed():
     study = load_study(small_study())
-    assert set(student_work(study, ["grid", "none"])) == {"distilling", "labels", "evaluation"}
+    assert set(student_work(study, ["grid", "none"])) == {"distilling", "labels", "teacher_logits", "evaluation"}
+    live = load_study(small_study(teacher_logits="live"))
+    assert set(student_work(live, ["grid", "none"])) == {"distilling", "labels", "evaluation"}
     assert set(student_work(study, ["none"])) == {"labels", "evaluation"}
     assert set(student_work(load_study(small_study(loss="ce")), ["grid"])) == {"labels", "evaluation"}

@@ -51,9 +51,20 @@ def test_the_document_is_json_with_units_in_its_keys(tmp_path):
     assert grid["charged_co2_g"] == pytest.approx(100 * grid["charged_kwh"])
     assert {"wall_s", "gflops_millions", "training_flops", "trials", "basis", "complete", "points"} <= grid.keys()
     assert plan["total"]["trials"] == sum(one["trials"] for one in plan["strategies"])
+    # The teacher is asked once for both strategies that have one, and each is charged for it.
+    assert plan["teacher_logits"]["charged_uj"] == plan["teacher_logits"]["due_uj"] > 0
     assert plan["total"]["charged_uj"] == pytest.approx(
-        plan["teacher"]["charged_uj"] + sum(one["charged_uj"] for one in plan["strategies"]), abs=3
+        plan["teacher"]["charged_uj"]
+        + sum(one["charged_uj"] for one in plan["strategies"])
+        - plan["teacher_logits"]["charged_uj"],
+        abs=3,
     )
+
+
+def test_a_teacher_that_is_asked_live_has_no_logits_to_plan(tmp_path):
+    plan = kdtune.plan_study(small_study(teacher_logits="live"), out=tmp_path).as_json()["plan"]
+    assert plan["teacher_logits"] is None
+    assert plan["numerics"] == {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
 
 
 def test_the_same_faults_are_found_as_before_a_run(tmp_path):

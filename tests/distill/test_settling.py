@@ -1,0 +1,141 @@
+import json
+
+import pytest
+import torch
+
+from kdtune.data import logit_store
+from kdtune.distill import probing, settling
+from kdtune.distill.settling import settled
+from kdtune.distill.workbench import Workbench
+from kdtune.errors import KdtuneError
+from kdtune.specs import load_study
+from kdtune.specs.study import PLAIN, Numerics
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def bench_of(*overrides):
+    return Workbench(load_study("digits-hkd", overrides=overrides), CPU, 1)
+
+
+def resolved(*overrides, trainings=39):
+    bench, _ = settled(bench_of(*overrides), trainings)
+    return bench.study
+
+
+# Replay or live
+
+
+def test_logits_that_are_asked_for_more_than_once_are_replayed():
+    assert resolved().teacher_logits == "replay"
+
+
+def test_logits_that_are_asked_for_once_are_not_kept():
+    assert resolved("training.augment=['flip']", trainings=1).teacher_logits == "live"
+    assert resolved("training.augment=[]", trainings=1).teacher_logits == "replay"  # the same in every epoch
+
+
+@pytest.mark.parametrize("mode", ["live", "replay"])
+def test_what_a_study_says_stays(mode):
+    assert resolved(f"teacher_logits={mode}", trainings=1).teacher_logits == mode
+
+
+def test_a_small_disk_means_live_and_the_user_is_told_the_size(monkeypatch):
+    monkeypatch.setattr(settling, "room_bytes", lambda: 1000)
+    bench, remarks = settled(bench_of(), 39)
+    assert bench.study.teacher_logits == "live"
+    assert "more than half of what the cache's disk has left" in remarks[0]
+
+
+def test_replay_is_refused_where_the_disk_cannot_hold_it(monkeypatch):
+    monkeypatch.setattr(logit_store, "room_bytes", lambda: 1000)
+    with pytest.raises(KdtuneError, match="there is room for"):
+        settled(bench_of("teacher_logits=replay"), 39)
+
+
+# How to compute
+
+
+def test_small_networks_are_computed_plainly_and_nothing_is_tried(monkeypatch):
+    monkeypatch.setattr(probing, "_probe", lambda bench: pytest.fail("was probed"))
+    assert resolved().numerics == PLAIN
+
+
+def test_what_a_study_says_of_its_numerics_stays():
+    assert resolved("numerics.precision=bfloat16").numerics == PLAIN.model_copy(update={"precision": "bfloat16"})
+
+
+@pytest.fixture
+def large(monkeypatch):
+    monkeypatch.setattr(probing, "SMALL_MACS", 0)
+
+
+FAST = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
+
+
+@pytest.mark.parametrize(("fast_s", "chosen"), [(0.5, FAST), (0.95, PLAIN), (1.2, PLAIN)])
+def test_another_way_than_the_plain_one_has_to_be_faster_by_a_margin(large, monkeypatch, fast_s, chosen):
+    monkeypatch.setattr(probing, "_probe", lambda bench: {PLAIN: 1.0, FAST: fast_s})
+    assert resolved().numerics == chosen
+
+
+def test_it_is_found_out_once_for_a_machine(large, monkeypatch, cache):
+    monkeypatch.setattr(probing, "_probe", lambda bench: {PLAIN: 1.0, FAST: 0.5})
+    assert resolved().numerics == FAST
+    monkeypatch.setattr(probing, "_probe", lambda bench: pytest.fail("was probed again"))
+    assert resolved().numerics == FAST
+    (kept,) = (cache / "numerics").iterdir()
+    assert json.loads(kept.read_text())["step_s"]["float32 contiguous"] == 1.0
+
+
+def test_a_damaged_record_is_found_out_again(large, monkeypatch, cache):
+    monkeypatch.setattr(probing, "_probe", lambda bench: {PLAIN: 1.0, FAST: 0.5})
+    resolved()
+    (kept,) = (cache / "numerics").iterdir()
+    kept.write_text(kept.read_text()[:20])
+    assert resolved().numerics == FAST
+
+
+def test_every_way_is_timed_on_the_real_networks(large):
+    bench = bench_of()
+    seconds = probing._probe(bench)
+    assert len(seconds) == 4 and PLAIN in seconds
+    assert all(0 < one < 10 for one in seconds.values())
+    assert "teacher" not in vars(bench)  # an untrained one takes as long
+
+
+def test_a_way_that_cannot_be_computed_here_is_left_out(large, monkeypatch):
+    from kdtune.distill.numerics import Arithmetic
+
+    compute = Arithmetic.logits
+
+    def without_bfloat16(self, model, images):
+        if self.numerics.precision == "bfloat16":
+            raise RuntimeError("not implemented for 'BFloat16'")
+        return compute(self, model, images)
+
+    monkeypatch.setattr(Arithmetic, "logits", without_bfloat16)
+    assert {way.precision for way in probing._probe(bench_of())} == {"float32"}
+
+
+# What is frozen
+
+
+def test_a_study_is_settled_as_the_strategies_that_ran_before():
+    open_study = load_study("digits-hkd")
+    ran = open_study.model_copy(update={"numerics": FAST, "teacher_logits": "replay"})
+    assert open_study.settled_as(ran) == ran
+    other = load_study("digits-hkd", overrides=["numerics.precision=float32", "teacher_logits=live"])
+    assert other.settled_as(ran).numerics == FAST.model_copy(update={"precision": "float32"})
+    assert other.settled_as(ran).teacher_logits == "live"
+
+
+def test_an_open_study_reads_as_if_there_were_nothing_to_leave_open():
+    table = load_study("digits-hkd").model_dump()
+    assert "numerics" not in table and "teacher_logits" not in table
