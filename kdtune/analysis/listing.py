@@ -69,6 +69,22 @@ def runs(place: Path) -> list[Record]:
     return records
 
 
+def caches(place: Path) -> list[Record]:
+    """What is kept between studies, the largest first."""
+    from kdtune.analysis.caches import cached
+
+    return [
+        {
+            "name": one.path.name,
+            "kind": one.kind,
+            "bytes": one.bytes,
+            "age_days": round(one.age_days, 2),
+            "folder": str(one.path),
+        }
+        for one in cached()
+    ]
+
+
 def _strategies(place: Path) -> list[Record]:
     from kdtune.strategies import STRATEGIES
 
@@ -102,4 +118,5 @@ LISTS: dict[str, Callable[[Path], list[Record]]] = {
     "datasets": _datasets,
     "models": _models,
     "runs": runs,
+    "caches": caches,
 }

@@ -8,7 +8,9 @@ import typer
 from kdtune.cli.options import Json
 from kdtune.cli.output import make_console, print_json
 
-HELP = "List studies, spaces, strategies, temperatures, datasets, models or runs; without a word, the first five."
+HELP = (
+    "List studies, spaces, strategies, temperatures, datasets, models, runs or caches; without a word, the first five."
+)
 
 EXAMPLES = """Examples:
 \n\n    kdtune list studies

@@ -4,7 +4,6 @@ from typing import cast
 
 import torch
 
-
 #: What generates the code.
 BACKEND = "inductor"
 

@@ -30,6 +30,14 @@ def ratio(value: float | None) -> str:
     return NOTHING if value is None else (f"{value:.2f} x" if value < 10 else f"{value:.1f} x")
 
 
+def size(count: int) -> str:
+    """Bytes in a unit that leaves few digits: ``8.1 MB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count} B"
+
+
 def duration(seconds: float) -> str:
     """``0:42``, ``12:05`` or ``3:07:00``."""
     minutes, rest = divmod(round(seconds), 60)

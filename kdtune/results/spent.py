@@ -5,6 +5,7 @@ from pathlib import Path
 from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.results.folder import StudyFolder
+from kdtune.results.shared import read_shared
 
 #: In a session's folder: where that lies in the cache which this session made, a path a line.
 MADE_NOTE = "made.txt"
@@ -29,6 +30,21 @@ def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
         ResultsError: A ledger is damaged.
     """
     sessions = sorted(path for path in folder.session("").glob("*") if path.is_dir())
-    made = {path / "ledger" for session in sessions for path in _made(session)}
-    ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies()), *sorted(made)]
-    return sum(charge_all(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers)
+    made = {path for session in sessions for path in _made(session)}
+    ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies())]
+    ledgers += sorted(path / "ledger" for path in made)
+    return _gone_uj(folder, {path.name for path in made if not path.exists()}) + sum(
+        charge_all(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers
+    )
+
+
+def _gone_uj(folder: StudyFolder, names: set[str]) -> int:
+    """Energy of what was made and has been cleaned out of the cache since, from the strategies' copies."""
+    found: dict[str, int] = {}
+    for strategy in folder.strategies():
+        shared = read_shared(strategy)
+        records = {name: store["energy"] for name, store in shared["teacher_logits"].items()}
+        if teacher := shared["teacher"]:
+            records[teacher["key"]] = teacher["energy"]
+        found |= {name: energy["charged_uj"] for name, energy in records.items() if name in names and energy}
+    return sum(found.values())

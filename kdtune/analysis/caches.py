@@ -1,0 +1,99 @@
+"""What is kept between studies, and how to be rid of it: everything here can be made again, for energy."""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdtune.errors import KdtuneError
+from kdtune.paths import cache_dir
+
+#: Kinds of cache, each a folder in the cache: what it holds, in words. Results have copies of all energy records.
+KINDS = {
+    "decoded": "data sets as arrays",
+    "teachers": "trained teachers with their energy records",
+    "teacher-logits": "what teachers said of every image, with energy records",
+    "numerics": "which precision and memory layout is fastest here",
+    "verified": "which data files were found sound",
+}
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One thing that is kept.
+
+    Attributes:
+        kind: Of :data:`KINDS`.
+        path: A folder or a file.
+        bytes: On the disk.
+        age_days: Since it was last changed.
+    """
+
+    kind: str
+    path: Path
+    bytes: int
+    age_days: float
+
+
+def cached(kinds: Sequence[str] = ()) -> list[Cached]:
+    """What is kept, the largest first.
+
+    Args:
+        kinds: Of :data:`KINDS`; all of them where none is named.
+    """
+    found = [
+        _look(kind, path)
+        for kind in kinds or KINDS
+        for path in sorted((cache_dir() / kind).glob("*"))
+        if not path.name.startswith(".")
+    ]
+    return sorted(found, key=lambda one: (-one.bytes, str(one.path)))
+
+
+def _look(kind: str, path: Path) -> Cached:
+    states = []
+    for file in [path, *path.rglob("*")]:
+        with suppress(FileNotFoundError):  # another process removed it just now
+            states.append(file.stat())
+    newest_s = max((state.st_mtime for state in states), default=0.0)
+    return Cached(kind, path, sum(state.st_blocks * 512 for state in states), max(0.0, time.time() - newest_s) / 86400)
+
+
+def remove(those: Sequence[Cached]) -> list[Path]:
+    """Remove what nobody is making at the moment.
+
+    Returns:
+        What was left alone, since another process is at work on it.
+
+    Raises:
+        KdtuneError: Something cannot be removed.
+    """
+    busy = []
+    for one in those:
+        with _alone(one.path) as alone:
+            if not alone:
+                busy.append(one.path)
+                continue
+            try:
+                shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
+            except OSError as error:
+                raise KdtuneError(f"{one.path}: cannot be removed ({error.strerror})") from None
+    return busy
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    lock = path / ".lock"
+    if not lock.exists():
+        yield True
+        return
+    with lock.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

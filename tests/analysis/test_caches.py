@@ -1,0 +1,51 @@
+import fcntl
+
+import pytest
+
+from kdtune.analysis.caches import cached, remove
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    for kind, name, count in (("teachers", "t1", 10_000), ("teacher-logits", "l1", 500_000), ("decoded", "d1", 100)):
+        folder = tmp_path / kind / name
+        folder.mkdir(parents=True)
+        (folder / ".lock").touch()
+        (folder / "content").write_bytes(b"x" * count)
+    (tmp_path / "numerics").mkdir()
+    (tmp_path / "numerics" / "n1.json").write_text("{}")
+    return tmp_path
+
+
+def names(found):
+    return [one.path.name for one in found]
+
+
+def test_the_largest_comes_first_and_every_kind_is_there(cache):
+    found = cached()
+    assert names(found)[:2] == ["l1", "t1"]
+    assert set(names(found)) == {"l1", "t1", "d1", "n1.json"}
+    assert found[0].bytes >= 500_000 > found[1].bytes >= 10_000
+    assert all(one.age_days < 1 for one in found)
+
+
+def test_one_kind_can_be_named(cache):
+    assert names(cached(["teachers", "numerics"])) == ["t1", "n1.json"]
+
+
+def test_what_is_removed_is_gone_and_the_rest_stays(cache):
+    assert remove(cached(["teacher-logits", "numerics"])) == []
+    assert set(names(cached())) == {"t1", "d1"}
+
+
+def test_what_another_process_is_making_is_left_alone(cache):
+    with (cache / "teachers" / "t1" / ".lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert remove(cached()) == [cache / "teachers" / "t1"]
+    assert names(cached()) == ["t1"]
+
+
+def test_an_empty_cache_is_no_fault(monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "none"))
+    assert cached() == [] and remove([]) == []
