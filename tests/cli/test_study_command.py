@@ -56,11 +56,14 @@ def test_buckets_sum_to_the_node_and_repeats_to_what_is_charged(undisturbed):
 
 
 def test_the_ledgers_of_a_command_leave_no_time_and_no_energy_out(undisturbed):
-    """Session, teacher and strategies follow each other without a gap: their sum is the node's own total."""
+    """Session, teacher, its logits and strategies follow each other without a gap: they sum to the node's total."""
     folder = undisturbed[0]
-    teacher = json.loads((folder / "grid" / "shared.json").read_text())["teacher"]["key"]
-    in_cache = Path(os.environ["KDTUNE_CACHE_DIR"]) / "teachers" / teacher / "ledger"
-    paths = [*folder.glob("*/ledger/*.jsonl"), *folder.glob("sessions/*/*.jsonl"), *in_cache.glob("*.jsonl")]
+    shared = json.loads((folder / "grid" / "shared.json").read_text())
+    cache = Path(os.environ["KDTUNE_CACHE_DIR"])
+    made = [cache / "teachers" / shared["teacher"]["key"]]
+    made += [cache / "teacher-logits" / name for name in shared["teacher_logits"]]
+    in_cache = [path for one in made for path in (one / "ledger").glob("*.jsonl")]
+    paths = [*folder.glob("*/ledger/*.jsonl"), *folder.glob("sessions/*/*.jsonl"), *in_cache]
     records = sorted((record for path in paths for record in read(path)), key=lambda record: record.counters.t_ns)
     first, last = records[0], records[-1]
     hardware = first.hardware
@@ -85,6 +88,21 @@ def test_only_strategies_with_a_teacher_are_told_its_cost(undisturbed):
     assert results["grid"]["cost"]["teacher_kwh"] > 0
     assert results["none"]["cost"]["teacher_kwh"] == 0
     assert results["grid"]["cost"]["with_teacher_kwh"] > results["grid"]["cost"]["charged_kwh"]
+
+
+def test_the_teachers_answers_are_billed_alike_to_every_strategy_that_replays_them(undisturbed):
+    costs = {name: result["cost"] for name, result in results_of(undisturbed[1]).items()}
+    asked = {name: cost["shared_uj"]["teacher_logits"] for name, cost in costs.items()}
+    assert asked["grid"] == asked["stochastic"] > 0 and asked["none"] == 0
+    grid = costs["grid"]
+    assert grid["training_kwh"] * 3.6e12 > grid["energy_uj"]["trials"] + grid["energy_uj"]["evaluation"]
+    for result in results_of(undisturbed[1]).values():
+        assert result["computed"] == {
+            "precision": "float32",
+            "memory_layout": "contiguous",
+            "compile": "off",
+            "teacher_logits": "replay",
+        }
 
 
 def test_the_folder_holds_what_the_design_promises(undisturbed):

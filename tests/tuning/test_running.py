@@ -119,3 +119,23 @@ def test_more_than_the_cluster_has_is_refused_instead_of_waiting(running_ray, tm
     with pytest.raises(kdtune.KdtuneError, match="--gpus-per-trial 8"):
         kdtune.run_study(small_study(), out=tmp_path, gpus_per_trial=8)
     assert not (tmp_path / "small").exists()
+
+
+def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_charged(
+    running_ray, tmp_path, cache_folder
+):
+    study = small_study(strategies={"grid": {}}, repeats=1, seed=7)
+    study["training"] = {**study["training"], "augment": ["crop"]}
+    first = kdtune.run_study(study, out=tmp_path / "first").results[0]
+    (name,) = json.loads((tmp_path / "first" / "small" / "grid" / "shared.json").read_text())["teacher_logits"]
+    filled = cache_folder / "teacher-logits" / name / "filled.jsonl"
+    lines = filled.read_text().splitlines(keepends=True)
+    assert len(lines) == 3
+    filled.write_text("".join(lines[:2]))  # as after a kill: the last epoch's rows may be anything
+    second = kdtune.run_study(study, out=tmp_path / "second").results[0]
+    assert len(filled.read_text().splitlines()) == 3
+    assert outcome_of(second) == outcome_of(first)
+    asked = [result["cost"]["shared_uj"]["teacher_logits"] for result in (first, second)]
+    assert 0 < asked[0] < asked[1]
+    spent = json.loads((tmp_path / "second" / "small" / "grid" / "shared.json").read_text())["teacher_logits"][name]
+    assert spent["passes"] == 3 * 400 and spent["energy"]["charged_uj"] == asked[1]

@@ -41,7 +41,8 @@ def test_a_plan_writes_nothing_starts_no_ray_and_tells_every_strategy(tmp_path, 
     assert plan.teacher.model == "convnet_32" and plan.remarks == ()
 
 
-def test_the_document_is_json_with_units_in_its_keys(tmp_path):
+def test_the_document_is_json_with_units_in_its_keys(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))  # in which there is no teacher
     carbon = kdtune.energy.carbon.Carbon(pue=2.0, intensity_g_per_kwh=100.0, source="a test")
     document = kdtune.plan_study(small_study(), out=tmp_path, carbon=carbon).as_json()
     plan = json.loads(json.dumps(document, allow_nan=False))["plan"]
