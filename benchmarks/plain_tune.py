@@ -49,7 +49,7 @@ def train(config: dict[str, Any]) -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            began_s = began_s or time.clock_gettime(time.CLOCK_BOOTTIME)
+            began_s = began_s or time.clock_gettime(time.CLOCK_MONOTONIC)
         student.eval()
         with torch.no_grad():
             right = sum((student(batch).argmax(1) == truth).sum().item() for batch, truth in val_loader)

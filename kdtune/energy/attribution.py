@@ -16,7 +16,7 @@ What cannot be known is not guessed: it is counted in ``Account.flags``.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kdtune.energy.intervals import cpu_uj, found_odd, gpu_uj, node_uj
+from kdtune.energy.intervals import ReadAt, cpu_uj, found_odd, gpu_uj, node_uj
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.sensors import QUALITIES, Hardware, Quality
 from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split_memory
@@ -24,9 +24,11 @@ from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split
 #: What a reader may have to be told, in words; ``Account.flags`` counts intervals.
 FLAGS = {
     "gpu_counter_reset": "a GPU's energy counter started anew; what it had counted since the last reading is lost",
-    "gpu_unread": "a GPU's energy could not be read; what it used until the next reading is not known",
+    "gpu_unread": "a GPU's energy could not be read for a time; a later reading, if there was one, has it",
     "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES)",
     "poll_late": "a GPU without an energy counter was polled late, and its power taken as constant in between",
+    "rapl_unread": "the CPU's energy could not be read for a time; a later reading, if there was one, has it",
+    "rapl_reset": "the CPU's energy counter started anew; what it had counted since the last reading is lost",
     "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings",
     "meter_restarted": "the meter died and was started again; the counters bridged the time in between",
     "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
@@ -73,18 +75,30 @@ class Account:
         assert name in FLAGS
         self.flags[name] = self.flags.get(name, 0) + 1
 
-    def add(self, hardware: Hardware, windows: Sequence[Window], before: Record, after: Record) -> None:
+    def add(
+        self,
+        hardware: Hardware,
+        windows: Sequence[Window],
+        before: Record,
+        after: Record,
+        read_at: ReadAt | None = None,
+    ) -> None:
         """Charge the interval between two records.
 
         Args:
             hardware: Of the node.
             windows: Those open during the interval.
-            before: The earlier record.
-            after: The later one.
+            before: The earlier record; a counter that could not be read stands where it stood.
+            after: The later one, as it was read.
+            read_at: When each counter was last read, in nanoseconds; with ``before`` unless it says so.
         """
+        odd = found_odd(hardware, before, after, read_at)
+        after = carried_over(before, after)
         pieces = pieces_of(before.counters.t_ns, after.counters.t_ns, after.neighbours)
         self._charge(
-            f"cpu_{hardware.cpu_quality}", split_cpu(cpu_uj(hardware, before, after), windows, before, after), windows
+            f"cpu_{hardware.cpu_quality}",
+            split_cpu(cpu_uj(hardware, before, after, read_at), windows, before, after),
+            windows,
         )
         for uuid in hardware.gpus:
             charges = split_gpu(gpu_uj(before, after, uuid), uuid, windows, pieces)
@@ -93,12 +107,12 @@ class Account:
             self._charge("ram_modelled", split_memory(hardware, windows, piece), windows)
 
         elapsed_ns = after.counters.t_ns - before.counters.t_ns
-        self.node_uj += node_uj(hardware, before, after)
+        self.node_uj += node_uj(hardware, before, after, read_at)
         self.duration_ns += elapsed_ns
         self.gpu_ns += round(elapsed_ns * sum(share for window in windows for share in window.gpus.values()))
         self.quality = max(filter(None, (self.quality, hardware.quality)), key=QUALITIES.index)
         self.hardware[hardware.node] = hardware
-        for flag in found_odd(hardware, before, after):
+        for flag in odd:
             self.flag(flag)
 
     def _charge(self, source: str, charges: Mapping[str, int], windows: Sequence[Window]) -> None:
@@ -147,7 +161,7 @@ def _add_to(total: dict[str, int], part: Mapping[str, int]) -> None:
         total[key] = total.get(key, 0) + value
 
 
-def _carried_over(last: Record, record: Record) -> Record:
+def carried_over(last: Record, record: Record) -> Record:
     """A counter that could not be read stands where it stood: the next reading catches up."""
     a, b = last.counters, record.counters
     counters = replace(b, rapl_uj={**a.rapl_uj, **b.rapl_uj}, gpu_mj={**a.gpu_mj, **b.gpu_mj})
@@ -163,6 +177,7 @@ class OpenLedger:
         self._hardware: Hardware | None = None
         self._open: dict[str, Window] = {}
         self._power = _RecentPower()
+        self._read_at: dict[str, int] = {}
 
     def add(self, record: Record) -> None:
         """Charge what lies between the last record and this one.
@@ -170,14 +185,13 @@ class OpenLedger:
         Nothing lies between a ``stop`` and what follows it: other ledgers hold that time.
         """
         last, hardware = self.last, self._hardware
-        if last and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id:
-            record = _carried_over(last, record)
+        goes_on = last is not None and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id
         if last and hardware and last.kind != "stop":
             if record.kind == "start":
                 self._bridge(hardware, last, record)
             else:
                 used_uj = self.account.node_uj
-                self.account.add(hardware, list(self._open.values()), last, record)
+                self.account.add(hardware, list(self._open.values()), last, record, self._read_at)
                 self._power.add(self.account.node_uj - used_uj, record.counters.t_ns - last.counters.t_ns)
         if record.kind in ("start", "stop"):
             self._open.clear()
@@ -186,7 +200,8 @@ class OpenLedger:
         elif record.kind == "close" and record.window:
             self._open.pop(record.window.id, None)
         self._hardware = record.hardware or hardware
-        self.last = record
+        self._read_at |= dict.fromkeys((*record.counters.rapl_uj, *record.counters.gpu_mj), record.counters.t_ns)
+        self.last = carried_over(last, record) if last and goes_on else record
 
     def _bridge(self, hardware: Hardware, last: Record, start: Record) -> None:
         """A meter was killed with all of its study, and another one started later.
@@ -197,11 +212,11 @@ class OpenLedger:
         """
         end = start
         if start.began and start.began.t_ns >= last.counters.t_ns:
-            end = _carried_over(last, replace(start, counters=start.began))
+            end = replace(start, counters=start.began)
         a_second_uj = self._power.uj_per_s()
         if last.counters.boot_id == end.counters.boot_id:
-            total = node_uj(hardware, last, end)
-            for flag in {"gap", *found_odd(hardware, last, end)}:
+            total = node_uj(hardware, last, carried_over(last, end), self._read_at)
+            for flag in {"gap", *found_odd(hardware, last, end, self._read_at)}:
                 self.account.flag(flag)
         else:
             total = a_second_uj
