@@ -50,7 +50,8 @@ class Hardware:
         cpu_model: As the CPU calls itself.
         cores: Logical cores of the node.
         cpu_quality: ``counter`` with RAPL, else ``modelled``.
-        tdp_uw: Thermal design power that the model spreads over the cores, in microwatts; unused with RAPL.
+        tdp_uw: Power that the model spreads over the cores, in microwatts; unused with RAPL.
+        tdp_known: Whether that is the design power of this CPU; else it is a few watts for each thread.
         ram_uw: Power of the memory, in microwatts; always a model.
         rapl_range_uj: The zones that make up the CPU, each with the energy at which its counter wraps.
         gpus: The GPUs in Ray's pool: UUID to name.
@@ -66,6 +67,7 @@ class Hardware:
     rapl_range_uj: dict[str, int] = field(default_factory=dict)
     gpus: dict[str, str] = field(default_factory=dict)
     gpu_quality: dict[str, Quality] = field(default_factory=dict)
+    tdp_known: bool = True
 
     @property
     def quality(self) -> Quality:
@@ -124,24 +126,33 @@ class NodeSensors:
 
     def hardware(self) -> Hardware:
         """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
-        from codecarbon.core.cpu import TDP
+        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
         from codecarbon.external.ram import RAM
 
         _silence_codecarbon()
         tdp = TDP()
         ram = RAM(tracking_mode="machine").total_power()
         ranges = {zone: limit for zone, files in self._rapl.items() if (limit := _read_int(files[1])) is not None}
+        cores = psutil.cpu_count(logical=True) or 1
         return Hardware(
             node=os.uname().nodename,
             cpu_model=str(tdp.model),
-            cores=psutil.cpu_count(logical=True) or 1,
+            cores=cores,
             cpu_quality="counter" if ranges else "modelled",
-            tdp_uw=round(float(tdp.tdp or 0) * 1e6),
+            tdp_uw=round(float(tdp.tdp or DEFAULT_POWER_PER_CORE * cores) * 1e6),
+            tdp_known=bool(tdp.model) and tdp._get_cpu_power_from_registry(tdp.model) is not None,
             ram_uw=round(ram.kW * 1e9),
             rapl_range_uj=ranges,
             gpus={uuid: str(device._gpu_name) for uuid, device in self._gpus.items()},
             gpu_quality={uuid: "polled" if uuid in self.polled else "counter" for uuid in self._gpus},
         )
+
+
+def power_in_words(tdp_w: float, *, known: bool) -> str:
+    """What the model of the CPU goes by."""
+    if known:
+        return f"design power of {tdp_w:g} W"
+    return f"{tdp_w:g} W, which is codecarbon's default for a CPU that it does not know"
 
 
 def _silence_codecarbon() -> None:
