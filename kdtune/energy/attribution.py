@@ -15,6 +15,7 @@ What cannot be known is not guessed: it is counted in ``Account.flags``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from kdtune.energy.intervals import ReadAt, cpu_uj, found_odd, gpu_uj, node_uj
 from kdtune.energy.ledger import Record, Window
@@ -33,6 +34,7 @@ FLAGS = {
     "meter_restarted": "the meter died and was started again; the counters bridged the time in between",
     "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
     "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
+    "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
     "node_shared": "another study was metered on the node at the same time, and idle power was split with it",
 }
 
@@ -47,7 +49,7 @@ class Account:
             ``ram_modelled``; each sums to its bucket.
         windows: Energy by window, a part of ``trials`` and ``evaluation``.
         node_uj: Energy of the node, from its counters.
-        duration_ns: Time covered.
+        duration_ns: Time covered; that of several nodes at once counts once.
         gap_uj: What the node used while no meter ran and nobody is known to have worked; outside ``node_uj``.
         gpu_ns: GPU time that Ray gave to windows, as time times share.
         quality: The least trustworthy source of CPU and GPU energy; None before any interval.
@@ -139,7 +141,7 @@ class Account:
         _add_to(self.flags, other.flags)
         self.node_uj += other.node_uj
         self.gap_uj += other.gap_uj
-        self.duration_ns = max(self.duration_ns, other.duration_ns)
+        self.duration_ns += other.duration_ns
         self.gpu_ns += other.gpu_ns
         self.quality = max(filter(None, (self.quality, other.quality)), key=QUALITIES.index, default=None)
         self.hardware |= other.hardware
@@ -253,12 +255,43 @@ def charge(records: Iterable[Record]) -> Account:
     ledger = OpenLedger()
     for record in records:
         ledger.add(record)
+    if ledger.last and ledger.last.kind != "stop":
+        ledger.account.flag("unended")
     return ledger.account
 
 
-def charge_all(nodes: Mapping[str, Iterable[Record]]) -> Account:
-    """The account of several nodes' ledgers together."""
+def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
+    """The account of several nodes together."""
     total = Account()
-    for records in nodes.values():
+    for records in records_by_node.values():
         total.merge(charge(records))
+    if len(records_by_node) > 1:
+        total.duration_ns = _covered_ns([span for records in records_by_node.values() for span in _spans(records)])
     return total
+
+
+def _spans(records: Sequence[Record]) -> Iterable[tuple[int, int]]:
+    """From when to when a node was metered, in nanoseconds since 1970: the only clock that nodes have in common."""
+    start: Record | None = None
+    for before, record in pairwise(records):
+        start = start or before
+        if record.kind in ("start", "stop"):
+            last = record if record.kind == "stop" else before
+            yield _span(start, last)
+            start = record if record.kind == "start" else None
+    if start and records[-1].kind != "stop":
+        yield _span(start, records[-1])
+
+
+def _span(first: Record, last: Record) -> tuple[int, int]:
+    began_ns = round(first.counters.wall_s * 1e9)
+    return began_ns, began_ns + last.counters.t_ns - first.counters.t_ns
+
+
+def _covered_ns(spans: Iterable[tuple[int, int]]) -> int:
+    """How long at least one of several spans lasted."""
+    covered, until = 0, 0
+    for start, end in sorted(spans):
+        covered += max(0, end - max(start, until))
+        until = max(until, end)
+    return covered
