@@ -17,7 +17,7 @@ from kdtune.data.batches import Splits
 from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
-from kdtune.distill.evaluate import Evaluation, classification_metrics, evaluate
+from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, evaluate
 from kdtune.distill.given_teacher import kept_weights
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import teacher_key, teacher_recipe
@@ -123,11 +123,11 @@ def measure_teacher(
     _write_record(folder, study, known, _tested(tested, splits, num_classes))
 
 
-def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> dict[str, float]:
+def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
     test = classification_metrics(tested.predictions, splits.test.labels.cpu(), num_classes)
     return {**test, "accuracy": tested.accuracy}
 
 
-def _write_record(folder: Path, study: Study, known: dict[str, Any], test: dict[str, float]) -> None:
+def _write_record(folder: Path, study: Study, known: dict[str, Any], test: Metrics) -> None:
     named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
     write_json(folder / "record.json", {**named, **known, "test": test})

@@ -191,11 +191,15 @@ class Tested:
         repeat: Counted from 0.
         metrics: Fractions; see :func:`kdtune.distill.evaluate.classification_metrics`.
         predictions: Predicted class of each test image.
+        confusion: How many test images of a class (row) were taken for which (column), int64, (classes, classes).
+        class_names: Of the first classes, or of none.
     """
 
     repeat: int
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     predictions: Any
+    confusion: Any
+    class_names: tuple[str, ...]
 
 
 def evaluate_chosen(
@@ -209,7 +213,7 @@ def evaluate_chosen(
     import torch
 
     from kdtune.distill.checkpoints import CheckpointFolder
-    from kdtune.distill.evaluate import classification_metrics, evaluate
+    from kdtune.distill.evaluate import classification_metrics, confusion_matrix, evaluate
     from kdtune.files import replaced_atomically
 
     bench = _bench(load_study(study_toml), resources, data)
@@ -226,8 +230,17 @@ def evaluate_chosen(
             if state is None or state["epoch"] != epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
             found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
-            metrics = classification_metrics(found.predictions, test.labels.cpu(), bench.num_classes)
+            both = found.predictions, test.labels.cpu(), bench.num_classes
+            metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
             with replaced_atomically(Path(candidate.weights)) as file:
                 torch.save({name: value.cpu() for name, value in state["model"].items()}, file)
-        results.append(Tested(candidate.repeat, {**metrics, "accuracy": found.accuracy}, found.predictions.numpy()))
+        results.append(
+            Tested(
+                candidate.repeat,
+                {**metrics, "accuracy": found.accuracy},
+                found.predictions.numpy(),
+                confusion.numpy(),
+                bench.arrays.class_names,
+            )
+        )
     return results
