@@ -1,28 +1,23 @@
 """The library's face: what the ``kdtune`` command calls, and what other programs may."""
 
-import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kdtune import paths
+from kdtune.asked import ALL, check_cores, what_was_asked
 from kdtune.energy.carbon import Carbon, resolve
-from kdtune.errors import Fault, ResultsError, SpecError, UsageError
+from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.results.folder import StudyFolder
 from kdtune.results.study_result import StudyResult
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
-from kdtune.strategies import STRATEGIES
-from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget
-from kdtune.tuning.plan import make_strategies
+from kdtune.tuning.plan import make_strategies, uses_teacher
 from kdtune.tuning.study_plan import StudyPlan, make_plan
 from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
-
-ALL = "all"
 
 
 def run_study(
@@ -43,6 +38,7 @@ def run_study(
     max_co2_g: float | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
+    teacher: str | Path | None = None,
     carbon: Carbon | None = None,
     watcher: Watcher | None = None,
 ) -> StudyResult:
@@ -67,6 +63,7 @@ def run_study(
         max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         data_dir: Folder with the data sets; ``$KDTUNE_DATA_DIR`` or ``~/.cache/kdtune/data`` without it.
         download: Fetch the data set where it is missing or damaged; without it no connection is made.
+        teacher: A file with weights of the study's teacher, which is then not trained; a copy is kept in the cache.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
 
@@ -78,14 +75,14 @@ def run_study(
         DataError: The data set is missing, incomplete or damaged.
         ResultsExistError: There are results already, and ``fresh`` is not set.
         BusyError: Another process is at work in the folder.
-        UsageError: A trial asks for more cores or GPUs than there are.
+        UsageError: A trial asks for more cores or GPUs than there are, or a file holds no weights of the teacher.
         RayError: Ray does not start.
     """
-    budget = Budget(max_kwh, max_co2_g)
-    spec, made = _what_was_asked(
-        study, strategy, budget, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
+    budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
+    check_cores(cpus_per_trial, gpus_per_trial, address)
+    spec, made = what_was_asked(
+        study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
-    _check_cores(cpus_per_trial, gpus_per_trial, address)
     folder = StudyFolder(Path(out).expanduser().resolve() / spec.name)
     with folder.locked():
         folder.check_free(spec, list(made), fresh=fresh)
@@ -100,6 +97,7 @@ def run_study(
             fresh=fresh,
             budget=budget,
             download=download,
+            teacher_file=weights and weights.absolute(),
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
@@ -122,6 +120,7 @@ def plan_study(
     max_co2_g: float | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
+    teacher: str | Path | None = None,
     carbon: Carbon | None = None,
 ) -> StudyPlan:
     """What :func:`run_study` would do with the same arguments, and what that is expected to take.
@@ -147,18 +146,23 @@ def plan_study(
         max_co2_g: As ``max_kwh``.
         data_dir: See there.
         download: See there.
+        teacher: See there; is read, and not kept.
         carbon: See there.
 
     Raises:
         SpecError: The study or an argument is wrong; every fault found.
         DataError: The data set is missing, incomplete or damaged.
-        UsageError: A trial asks for more cores or GPUs than there are.
+        UsageError: A trial asks for more cores or GPUs than there are, or a file holds no weights of the teacher.
     """
-    budget = Budget(max_kwh, max_co2_g)
-    spec, made = _what_was_asked(
-        study, strategy, budget, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
+    budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
+    check_cores(cpus_per_trial, gpus_per_trial, address)
+    spec, made = what_was_asked(
+        study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
-    _check_cores(cpus_per_trial, gpus_per_trial, address)
+    if weights is None and spec.teacher_weights and any(uses_teacher(spec, name) for name in made):
+        from kdtune.distill.given_teacher import provide
+
+        provide(spec, None)
     return make_plan(
         spec,
         made,
@@ -181,6 +185,7 @@ def resume_study(
     address: str | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
+    teacher: str | Path | None = None,
     max_concurrent: int | None = None,
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
@@ -193,6 +198,8 @@ def resume_study(
         address: Of a running Ray cluster.
         data_dir: Folder with the data sets; where they were when the study began without it.
         download: Fetch the data set where it is missing or damaged; without it no connection is made.
+        teacher: The file with the weights that the study was begun with, where neither the cache nor their old place
+            holds them any more.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         max_kwh: Stop cleanly when the study has been charged so much in all its commands; without either
             limit those hold that the study has.
@@ -206,6 +213,7 @@ def resume_study(
         ResultsError: There is no such folder, or it is damaged.
         BusyError: Another process is at work in it.
         BudgetReached: The study has used what it may use.
+        UsageError: The weights that were given for the teacher are gone, or the file holds others.
         DataError: The data set is missing, incomplete or damaged.
         RayError: Ray does not start.
     """
@@ -234,6 +242,9 @@ def resume_study(
         if data_dir is None and (noted := run_options.get("data_dir")):
             told = f"noted in {folder.run_toml} when the study began; it may have moved"
             place = paths.DataDir(Path(noted), told, remedy="--data-dir DIR")
+        weights = _file(teacher)
+        if weights:
+            _check_same(spec, weights)
         run = StudyRun(
             spec,
             # A strategy that was begun goes on with the options that it was begun with.
@@ -247,35 +258,9 @@ def resume_study(
             budget=limits,
             resumed=True,
             download=download,
+            teacher_file=weights.absolute() if weights else _file(run_options.get("teacher")),
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
-
-
-def _what_was_asked(
-    study: StudyLike, strategy: str | Sequence[str], budget: Budget, **changes: Any
-) -> tuple[Study, dict[str, list[Strategy]]]:
-    """The study with what the arguments change, and the strategies, each once a repeat.
-
-    Raises:
-        SpecError: Every fault found.
-    """
-    asked = [strategy] if isinstance(strategy, str) else list(strategy)
-    unknown = _unknown_strategies(asked)
-    try:
-        spec = load_study(study, **changes)
-    except SpecError as error:  # all faults at once, whichever flag brought them
-        raise SpecError([*error.faults, *unknown, *budget.faults()]) from None
-    if unknown := [*unknown, *budget.faults()]:
-        raise SpecError(unknown)
-    # Each once; "all" stands for those that the study lists.
-    names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
-    return spec, {name: make_strategies(spec, name) for name in names}
-
-
-def _unknown_strategies(asked: Sequence[str]) -> list[Fault]:
-    return [
-        Fault("--strategy", "", STRATEGIES.unknown(name)) for name in asked if name != ALL and name not in STRATEGIES
-    ]
 
 
 def _frozen(folder: StudyFolder, name: str) -> Study | None:
@@ -283,14 +268,16 @@ def _frozen(folder: StudyFolder, name: str) -> Study | None:
     return strategy.read_study() if strategy.study_toml.exists() else None
 
 
-def _check_cores(cpus: float, gpus: float | None, address: str | None) -> None:
-    faults = []
-    if cpus <= 0 or (cpus > 1 and cpus != int(cpus)):
-        faults.append(f"--cpus-per-trial: has to be a whole number, or a fraction below 1, got {cpus:g}")
-    if gpus is not None and gpus < 0:
-        faults.append(f"--gpus-per-trial: has to be at least 0, got {gpus:g}")
-    cores = os.cpu_count() or 1
-    if address is None and cpus > cores:  # refused before Ray is started; a cluster is asked when it is reached
-        faults.append(f"--cpus-per-trial {cpus:g}: this machine has {cores}; give at most that")
-    if faults:
-        raise UsageError("\n".join(faults))
+def _file(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given).expanduser()
+
+
+def _check_same(study: Study, weights: Path) -> None:
+    """Refuse other weights than the study was begun with."""
+    from kdtune.distill.given_teacher import read_same
+
+    if study.teacher_weights is None:
+        raise UsageError(
+            f"--teacher {weights}: the study trains its teacher; to use these weights begin another, with --out DIR"
+        )
+    read_same(study, weights)

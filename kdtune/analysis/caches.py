@@ -12,9 +12,10 @@ from kdtune.errors import KdtuneError
 from kdtune.paths import cache_dir
 
 #: Kinds of cache, each a folder in the cache: what it holds, in words. Results have copies of all energy records.
+#: A teacher that was given has to be given again once it is gone.
 KINDS = {
     "decoded": "data sets as arrays",
-    "teachers": "trained teachers with their energy records",
+    "teachers": "teachers, trained or given, with their energy records",
     "teacher-logits": "what teachers said of every image, with energy records",
     "numerics": "which precision and memory layout is fastest here",
     "verified": "which data files were found sound",

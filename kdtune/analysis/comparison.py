@@ -119,7 +119,10 @@ def _differences(folders: list[StrategyFolder]) -> list[str]:
         study = folder.read_study()
         table = study.model_dump(mode="json", exclude_none=True)
         limit = {"data.train_limit": study.data.train_limit}
-        described.append({**table, **limit, **{f"resolved.{key}": value for key, value in folder.resolved().items()}})
+        resolved = folder.resolved()
+        # The name of a teacher's record has in it where it was measured; weights that were given are the same anywhere.
+        resolved["teacher"] = study.teacher_weights or resolved.get("teacher")
+        described.append({**table, **limit, **{f"resolved.{key}": value for key, value in resolved.items()}})
     lines = []
     for what, keys in _MUST_AGREE.items():
         for key in keys:

@@ -19,5 +19,9 @@ DataDir = Annotated[
     Path | None, typer.Option(help="Folder with the data sets, as torchvision keeps them; KDTUNE_DATA_DIR without it.")
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing or damaged.")]
+Teacher = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Weights of the study's teacher (a state dict), which is then not trained."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

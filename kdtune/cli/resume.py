@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, DataDir, Download, Json, MaxCo2, MaxKwh, Quiet
+from kdtune.cli.options import Address, DataDir, Download, Json, MaxCo2, MaxKwh, Quiet, Teacher
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Go on with a study that was stopped: finished trials are not run again."
@@ -24,6 +24,7 @@ def resume(
     max_co2: MaxCo2 = None,
     data_dir: DataDir = None,
     download: Download = False,
+    teacher: Teacher = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -37,6 +38,7 @@ def resume(
         address=address,
         data_dir=data_dir,
         download=download,
+        teacher=teacher,
         max_kwh=max_kwh,
         max_co2_g=max_co2,
         watcher=display(console, quiet=quiet),

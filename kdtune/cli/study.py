@@ -18,6 +18,7 @@ from kdtune.cli.options import (
     Pue,
     Quiet,
     Region,
+    Teacher,
 )
 from kdtune.cli.output import make_console, show_outcome, show_plan
 
@@ -30,6 +31,7 @@ EXAMPLES = """Examples:
 \n\n    kdtune study mine.toml --set training.batch_size=64 --out /data/results
 \n\n    kdtune study digits-hkd --strategy stochastic --country DEU --pue 1.3 --json
 \n\n    kdtune study digits-hkd --max-co2 0.5
+\n\n    kdtune study cifar100-hkd --teacher resnet18.pt
 """
 
 _COST = "Cost"
@@ -53,6 +55,7 @@ def study(
     address: Address = None,
     data_dir: DataDir = None,
     download: Download = False,
+    teacher: Teacher = None,
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the study; may be repeated.")
     ] = [],  # noqa: B006
@@ -90,6 +93,7 @@ def study(
         "max_co2_g": max_co2,
         "data_dir": data_dir,
         "download": download,
+        "teacher": teacher,
         "carbon": carbon,
     }
     if dry_run:

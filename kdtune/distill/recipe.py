@@ -99,7 +99,9 @@ def trial_id(study: Study, point: Point, seed: int) -> str:
 
 
 def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: str = "", fingerprint: str = "") -> str:
-    """The identity of a teacher: everything that its weights depend on, 16 hexadecimal digits.
+    """The identity of a teacher: everything that its weights and its record depend on, 16 hexadecimal digits.
+
+    For a teacher that was given, the weights stand in place of their training.
 
     Args:
         study: Whose teacher.
@@ -108,8 +110,9 @@ def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: 
         torch_version: Its kernels differ from release to release.
         fingerprint: Of the data; see :class:`kdtune.data.arrays.Arrays`.
     """
-    fields = ("dataset", "data", "teacher", "validation", "split_seed", "teacher_seed", "teacher_training")
-    recipe = study.model_dump(mode="json", include=set(fields))
+    origin = ("teacher_weights",) if study.teacher_weights else ("teacher_seed", "teacher_training")
+    fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
+    recipe = study.model_dump(mode="json", include=fields)
     recipe |= {"fingerprint": fingerprint} if fingerprint else {}
     numerics = study.numerics.resolved()
     recipe |= {} if numerics == PLAIN else {"numerics": numerics.model_dump()}

@@ -1,7 +1,8 @@
 """Teachers: trained once, kept in the cache under a hash of everything that they depend on.
 
 A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is there is whole),
-``epochs.jsonl`` and the energy ledger of its training.
+``epochs.jsonl`` and the energy ledger of its training. That of a teacher which a user gave holds the record and the
+ledger of measuring it; its weights lie elsewhere, see :mod:`kdtune.distill.given_teacher`.
 """
 
 import json
@@ -16,7 +17,8 @@ from kdtune.data.batches import Splits
 from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
-from kdtune.distill.evaluate import classification_metrics, evaluate
+from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, evaluate
+from kdtune.distill.given_teacher import kept_weights
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import teacher_key, teacher_recipe
 from kdtune.errors import KdtuneError
@@ -32,9 +34,15 @@ def teacher_folder(study: Study, threads: int, device: torch.device, fingerprint
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What is known of a teacher: its metrics on validation and test images; None if it is not trained yet."""
+    """What is known of a teacher: its metrics on validation and test images; None if it is not trained yet.
+
+    Of one that was given, ``given`` is the identity of its weights; else it is None.
+    """
     path = folder / "record.json"
-    return json.loads(path.read_text()) if path.exists() and (folder / "teacher.pt").exists() else None
+    record: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    if record is None or not (record.get("given") or (folder / "teacher.pt").exists()):
+        return None
+    return record
 
 
 def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: torch.device) -> None:
@@ -49,15 +57,17 @@ def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: tor
     Raises:
         KdtuneError: The teacher is not in the cache, or its file cannot be read.
     """
-    path = folder / "teacher.pt"
+    given = study.teacher_weights
+    path = kept_weights(given) if given else folder / "teacher.pt"
+    state, again = ("given", "give it again with --teacher FILE") if given else ("trained", "to train it again")
     try:
         model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     except FileNotFoundError:
         raise KdtuneError(
-            f"the teacher {study.teacher} of {study.name} has not been trained: {path} is missing"
+            f"the teacher {study.teacher} of {study.name} has not been {state}: {path} is missing"
         ) from None
     except Exception as error:
-        raise KdtuneError(f"{path}: not a readable teacher ({error}); delete its folder to train it again") from None
+        raise KdtuneError(f"{path}: not a readable teacher ({error}); delete its folder {again}") from None
 
 
 def train_teacher(
@@ -90,18 +100,34 @@ def train_teacher(
     while not distiller.done:
         on_epoch(distiller.train_epoch())
         checkpoints.save(distiller.state_dict())
-    metrics = distiller.last_metrics()
     tested = evaluate(distiller.model, splits.test, arithmetic)
-    test = classification_metrics(tested.predictions, splits.test.labels.cpu(), num_classes)
     with replaced_atomically(folder / "teacher.pt") as file:
         torch.save(distiller.model.state_dict(), file)
-    record = {
-        "model": study.teacher,
-        "dataset": study.dataset,
-        "epochs": distiller.epoch,
-        "val_accuracy": metrics.val_accuracy,
-        "val_loss": metrics.val_loss,
-        "test": {**test, "accuracy": tested.accuracy},
-    }
-    write_json(folder / "record.json", record)
+    last = distiller.last_metrics()
+    known = {"epochs": distiller.epoch, "val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+    _write_record(folder, study, known, _tested(tested, splits, num_classes))
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
+
+
+def measure_teacher(
+    model: torch.nn.Module,
+    study: Study,
+    splits: Splits,
+    num_classes: int,
+    folder: Path,
+    arithmetic: Arithmetic | None = None,
+) -> None:
+    """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder."""
+    validation, tested = (evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
+    known = {"epochs": None, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
+    _write_record(folder, study, known, _tested(tested, splits, num_classes))
+
+
+def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
+    test = classification_metrics(tested.predictions, splits.test.labels.cpu(), num_classes)
+    return {**test, "accuracy": tested.accuracy}
+
+
+def _write_record(folder: Path, study: Study, known: dict[str, Any], test: Metrics) -> None:
+    named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
+    write_json(folder / "record.json", {**named, **known, "test": test})

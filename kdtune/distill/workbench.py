@@ -16,7 +16,7 @@ from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
-from kdtune.distill.teacher import load_teacher, read_record, teacher_folder, train_teacher
+from kdtune.distill.teacher import load_teacher, measure_teacher, read_record, teacher_folder, train_teacher
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
@@ -91,9 +91,9 @@ class Workbench:
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
-        """The study's teacher, frozen: from the cache, or trained now where it has not been yet."""
+        """The study's teacher, frozen: from the cache, or trained now where it has not been yet and none was given."""
         folder = self.teacher_folder
-        if read_record(folder) is None:
+        if not self.study.teacher_weights and read_record(folder) is None:
             with alone_in(folder):
                 if read_record(folder) is None:  # another process may have trained it meanwhile
                     self.train_teacher(folder)
@@ -113,6 +113,10 @@ class Workbench:
             arithmetic=self.arithmetic,
             compiler=self.compiler,
         )
+
+    def measure_teacher(self, folder: Path) -> None:
+        """Measure the teacher that was given; see :func:`kdtune.distill.teacher.measure_teacher`."""
+        measure_teacher(self.teacher, self.study, self.splits, self.num_classes, folder, self.arithmetic)
 
     def distiller(self, point: Point, seed: int) -> Distiller:
         """A training of the student at one point."""

@@ -82,6 +82,10 @@ class Timings:
         epoch = step * workload.train_images + evaluation * workload.val_images
         return epoch * epochs + evaluation * workload.test_images
 
+    def teacher_measuring(self, workload: Workload) -> Usage:
+        """One look at the validation and the test images, of a teacher that was given."""
+        return self.per_image["teacher_evaluation"] * (workload.val_images + workload.test_images)
+
 
 @dataclass(frozen=True)
 class Charge:
@@ -218,10 +222,11 @@ class TeacherEstimate:
 
     Attributes:
         model: Its name.
-        cached: Whether it has been trained already, so that it takes nothing.
+        cached: Whether it is in the cache already, so that it takes nothing.
         gflops_millions: Of its training, counted like the students'.
         wall_s: Seconds.
         charged_uj: In microjoules; None where unknown.
+        given: Whether the user brings its weights, so that it is measured alone.
     """
 
     model: str
@@ -229,6 +234,7 @@ class TeacherEstimate:
     gflops_millions: float
     wall_s: float
     charged_uj: int | None
+    given: bool = False
 
 
 @dataclass(frozen=True)

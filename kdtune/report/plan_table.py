@@ -52,8 +52,11 @@ def _strategy_row(plan: StudyPlan, one: StrategyEstimate) -> list[str]:
 def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate) -> list[str]:
     name = f"teacher ({teacher.model})"
     if teacher.cached:
-        return [f"{name}, in the cache already", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
+        where = "given, and measured already" if teacher.given else "in the cache already"
+        return [f"{name}, {where}", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
     figures = _figures(plan, teacher.wall_s, teacher.charged_uj, complete=False)
+    if teacher.given:
+        return [f"{name}, given: to be measured", NOTHING, NOTHING, NOTHING, *figures]
     return [name, NOTHING, "1", significant(teacher.gflops_millions), *figures]
 
 

@@ -72,12 +72,13 @@ def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[R
 
 
 def teacher_row(teacher: dict[str, Any], carbon: dict[str, Any]) -> Row:
-    """The teacher's own line: what it reaches and what its training cost, once."""
-    energy = teacher["energy"]
+    """The teacher's own line: what it reaches and what its training cost, once; unknown of one that was given."""
+    given = teacher.get("given")
+    energy = None if given else teacher["energy"]
     applied = Carbon(**carbon)
     return [
-        f"teacher ({teacher['model']})",
-        "1",
+        f"teacher ({teacher['model']})" + (", given" if given else ""),
+        NOTHING if given else "1",
         NOTHING,
         percent(teacher["val_accuracy"]),
         percent(teacher["test"]["accuracy"]),
@@ -147,7 +148,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             f"{significant(Carbon(**carbon).kwh(shared.pop()))} kWh in {len(results[0]['repeats'])} repeat(s)."
         )
     if teacher:
-        lines.append("The teacher was trained once and is in no strategy's figure.")
+        lines.append(_of_teacher(teacher, Carbon(**carbon)))
     for result in results:
         for failure in result["failures"]:
             lines.append(
@@ -161,6 +162,17 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
         kwh = significant(Carbon(**carbon).kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
     return lines
+
+
+def _of_teacher(teacher: dict[str, Any], carbon: Carbon) -> str:
+    if not teacher.get("given"):
+        return "The teacher was trained once and is in no strategy's figure."
+    energy = teacher["energy"]
+    took = f" Measuring its accuracy took {significant(carbon.kwh(energy['charged_uj']))} kWh." if energy else ""
+    return (
+        f"The teacher was given (weights {teacher['given']}), so what its training took is not known; it is in no "
+        f"strategy's figure.{took}"
+    )
 
 
 def _bound(cost: dict[str, Any]) -> float:

@@ -52,11 +52,12 @@ def cost_of(
     # What replayed logits saved the trials was spent when the teacher was asked: it belongs to training.
     asking_uj = sum(energy["energy_uj"]["trials"] for energy in logits if energy)
     training_uj = account.buckets["trials"] + account.buckets["evaluation"] + asking_uj if metered else None
-    # A strategy without a teacher costs nothing for one; a teacher whose cost is unknown makes the sum unknown.
+    # A strategy without a teacher costs nothing for one; a teacher whose cost is unknown makes the sum unknown, and
+    # the energy record of one that was given is that of measuring it, not of its training.
     teacher = shared["teacher"]
     uses_teacher = any(student_recipe(study, trial.point).needs_teacher for trial in log.trials.values())
     teacher_uj: int | None = None if uses_teacher else 0
-    if uses_teacher and teacher and teacher["energy"]:
+    if uses_teacher and teacher and teacher["energy"] and not teacher.get("given"):
         teacher_uj = teacher["energy"]["charged_uj"]
     with_teacher_uj = None if charged_uj is None or teacher_uj is None else charged_uj + teacher_uj
     kwh, co2_g = _or_none(carbon.kwh), _or_none(carbon.co2_g)

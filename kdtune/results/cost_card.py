@@ -78,7 +78,7 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
             "gpu_hours": cost["gpu_hours"],
             "training_flops": cost["training_flops"],
         },
-        "teacher": teacher and {"model": teacher["model"], "key": teacher["key"], "kwh": cost["teacher_kwh"]},
+        "teacher": teacher and _teacher(teacher, cost, carbon),
         "not_charged": {
             "abandoned_kwh": kwh(cost["abandoned_uj"]),
             "gap_kwh": kwh(cost["gap_uj"]),
@@ -94,6 +94,18 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
             "versions": folder.resolved()["versions"],
         },
         "carbon": cost["carbon"],
+    }
+
+
+def _teacher(teacher: dict[str, Any], cost: dict[str, Any], carbon: Carbon) -> dict[str, Any]:
+    """What is known of the teacher's cost: of one that was given, only what measuring it took."""
+    given, energy = teacher.get("given"), teacher["energy"]
+    return {
+        "model": teacher["model"],
+        "key": teacher["key"],
+        "given_weights": given,
+        "kwh": cost["teacher_kwh"],
+        "measuring_kwh": carbon.kwh(energy["charged_uj"]) if given and energy else None,
     }
 
 

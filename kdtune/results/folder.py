@@ -76,7 +76,14 @@ class StrategyFolder:
 
     def weights(self, seed: int, first_seed: int) -> Path:
         """The chosen model of a repeat: ``student.pt`` for the first."""
-        return self.path / ("student.pt" if seed == first_seed else f"student-{seed}.pt")
+        return self._of_repeat("student", ".pt", seed, first_seed)
+
+    def confusion(self, seed: int, first_seed: int) -> Path:
+        """How a repeat's chosen model confused the test images: ``confusion.csv`` for the first."""
+        return self._of_repeat("confusion", ".csv", seed, first_seed)
+
+    def _of_repeat(self, stem: str, suffix: str, seed: int, first_seed: int) -> Path:
+        return self.path / (f"{stem}{suffix}" if seed == first_seed else f"{stem}-{seed}{suffix}")
 
     def write_study(self, study: Study, resolved: dict[str, Any]) -> None:
         """Freeze what runs: the study, and under ``resolved`` how it was run."""

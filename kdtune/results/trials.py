@@ -235,7 +235,7 @@ class TrialLog:
         self._append({"type": "evaluation_attempt", "repeat": repeat, "attempt": attempt})
         return attempt
 
-    def evaluation(self, repeat: int, trial_id: str, test: dict[str, float]) -> None:
+    def evaluation(self, repeat: int, trial_id: str, test: dict[str, float | None]) -> None:
         """A repeat's chosen model met the test set."""
         self._append({"type": "evaluation", "repeat": repeat, "trial_id": trial_id, "test": test})
 

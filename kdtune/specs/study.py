@@ -113,6 +113,8 @@ class Study(_Spec):
         repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
         split_seed: Seed of the train and validation split, the same for every repeat and strategy.
         teacher_seed: Seed of the teacher's training; ``seed`` never moves the teacher.
+        teacher_weights: Identity of weights that a user brought for the teacher (``--teacher FILE``), 16 hexadecimal
+            digits; None for a teacher that is trained.
         numerics: Precision, memory layout and compilation.
         teacher_logits: ``live`` asks the teacher in every step; ``replay`` asks it once a repeat, for all points,
             and looks its answers up from then on; ``auto`` replays where that saves something and the disk can
@@ -138,6 +140,7 @@ class Study(_Spec):
     teacher_seed: int = Field(default=0, ge=0, lt=2**31)
     training: Training
     teacher_training: Training
+    teacher_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     numerics: Numerics = Numerics()
     teacher_logits: Literal["auto", "live", "replay"] = "auto"
     strategies: dict[str, dict[str, Any]]
@@ -160,6 +163,8 @@ class Study(_Spec):
             table.pop("numerics", None)
         if self.teacher_logits == "auto":
             table.pop("teacher_logits", None)
+        if self.teacher_weights is None:
+            table.pop("teacher_weights", None)
         return table
 
     def settled_as(self, other: "Study") -> "Study":

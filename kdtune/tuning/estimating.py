@@ -157,15 +157,20 @@ class Estimator:
         return wall_s, add(spent["charged_uj"] if spent else 0, due_uj), due_uj
 
     def teacher(self, *, cached: bool) -> TeacherEstimate:
-        """The estimate of the teacher's own training, without a worker's start."""
+        """The estimate of the teacher's own training, without a worker's start; of measuring one that was given."""
         model, epochs = self._study.teacher, self._study.teacher_training.epochs
+        given = self._study.teacher_weights is not None
         if cached:
-            return TeacherEstimate(model, cached, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
-        training = self._timings.teacher_training(self._workload, epochs)
+            return TeacherEstimate(model, cached, gflops_millions=0.0, wall_s=0.0, charged_uj=0, given=given)
+        if given:
+            work, flops = self._timings.teacher_measuring(self._workload), 0.0
+        else:
+            work = self._timings.teacher_training(self._workload, epochs)
+            flops = self._workload.teacher_flops(epochs) / 1e15
         nothing = Overhead(Charge(0.0, 0.0, 0.0))
-        wall_s, energy_uj = strategy_charge(1, training, self._timings.idle_uw, nothing, self._conditions)
-        flops = self._workload.teacher_flops(epochs) / 1e15
-        return TeacherEstimate(model, cached, flops, wall_s, None if energy_uj is None else round(energy_uj))
+        wall_s, energy_uj = strategy_charge(1, work, self._timings.idle_uw, nothing, self._conditions)
+        charged_uj = None if energy_uj is None else round(energy_uj)
+        return TeacherEstimate(model, cached, flops, wall_s, charged_uj, given)
 
     def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[Usage, float | None, str]:
         """What an epoch takes, the static power that is not in it, and whence."""

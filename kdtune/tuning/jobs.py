@@ -2,13 +2,15 @@
 
 import math
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from kdtune.data.logit_store import LogitStore
 from kdtune.energy.estimate import TEACHER_WORK, Timings, Work
+from kdtune.energy.ledger import Window, WindowBucket
 from kdtune.energy.sensors import Hardware
 from kdtune.energy.stopwatch import Stopwatch
 from kdtune.specs import load_study
@@ -26,7 +28,7 @@ class Inspection:
         teacher_folder: Where the teacher is or will be.
         fingerprint: Of the data.
         versions: Of what decides the numbers.
-        teacher_cached: Whether it has been trained already.
+        teacher_cached: Whether it has been trained, or was given and has been measured, already.
         numerics: How trainings are computed, nothing left open.
         teacher_logits: ``live`` or ``replay``.
         logit_stores: Where each repeat's logits are or will be kept, none where the teacher is asked live.
@@ -56,6 +58,20 @@ def _bench(study: Study, resources: Resources, data: str) -> Any:
     return Workbench(study, pick_device(resources.gpus), resources.threads, data)
 
 
+@contextmanager
+def _charged(session_id: str, name: str, bucket: WindowBucket, resources: Resources) -> Iterator[None]:
+    """Charge what this process does inside to a window of its own."""
+    from kdtune.tuning.meter_actor import MeterHandle
+    from kdtune.tuning.resources import gpu_shares
+
+    meter = MeterHandle(session_id)
+    meter.open(Window(name, bucket, os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
+    try:
+        yield
+    finally:
+        meter.close(name, "done")
+
+
 def inspect_study(
     study: Study, resources: Resources, data: str, hardware: Hardware | None = None, kinds: Collection[Work] = ()
 ) -> Inspection:
@@ -66,7 +82,7 @@ def inspect_study(
         resources: What each trial gets.
         data: The folder with the data sets.
         hardware: Of this node; None times nothing.
-        kinds: What to time; the teacher's own training only where it has not been trained yet.
+        kinds: What to time; the teacher's own training and evaluation only where they are still due.
     """
     import platform
     import sys
@@ -93,6 +109,7 @@ def inspect_study(
     timings = None
     if watch:
         not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
+        not_due |= {"teacher"} if study.teacher_weights else set()
         due = [kind for kind in kinds if kind not in not_due]
         gpus = list(gpu_shares(resources.gpus))[: math.ceil(resources.gpus)]
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
@@ -123,37 +140,30 @@ def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:
 
 def fill_logits(study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int]) -> None:
     """Ask the teacher for the logits of some epochs of a repeat, metered."""
-    from kdtune.energy.ledger import Window
-    from kdtune.tuning.meter_actor import MeterHandle
-    from kdtune.tuning.resources import gpu_shares
-
     bench = _bench(study, resources, data)
     _ = bench.teacher, bench.splits
-    meter, window = MeterHandle(session_id), f"teacher-logits-{seed}-{epochs[0]}"
-    meter.open(Window(window, "trials", os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
-    try:
+    with _charged(session_id, f"teacher-logits-{seed}-{epochs[0]}", "trials", resources):
         bench.fill_logits(seed, epochs)
-    finally:
-        meter.close(window, "done")
 
 
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
-    from kdtune.energy.ledger import Window
     from kdtune.files import append_lines
-    from kdtune.tuning.meter_actor import MeterHandle
-    from kdtune.tuning.resources import gpu_shares
 
     bench = _bench(study, resources, data)
     _ = bench.splits
-    meter = MeterHandle(session_id)
-    meter.open(Window("teacher", "trials", os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
-    try:
+    with _charged(session_id, "teacher", "trials", resources):
         bench.train_teacher(
             Path(folder), on_epoch=lambda metrics: append_lines(Path(folder) / "epochs.jsonl", asdict(metrics))
         )
-    finally:
-        meter.close("teacher", "done")
+
+
+def measure_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
+    """Evaluate the teacher that was given, metered, and put what is found into its folder."""
+    bench = _bench(study, resources, data)
+    _ = bench.teacher, bench.splits
+    with _charged(session_id, "teacher", "evaluation", resources):
+        bench.measure_teacher(Path(folder))
 
 
 @dataclass(frozen=True)
@@ -181,11 +191,15 @@ class Tested:
         repeat: Counted from 0.
         metrics: Fractions; see :func:`kdtune.distill.evaluate.classification_metrics`.
         predictions: Predicted class of each test image.
+        confusion: How many test images of a class (row) were taken for which (column), int64, (classes, classes).
+        class_names: Of the first classes, or of none.
     """
 
     repeat: int
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     predictions: Any
+    confusion: Any
+    class_names: tuple[str, ...]
 
 
 def evaluate_chosen(
@@ -199,11 +213,8 @@ def evaluate_chosen(
     import torch
 
     from kdtune.distill.checkpoints import CheckpointFolder
-    from kdtune.distill.evaluate import classification_metrics, evaluate
-    from kdtune.energy.ledger import Window
+    from kdtune.distill.evaluate import classification_metrics, confusion_matrix, evaluate
     from kdtune.files import replaced_atomically
-    from kdtune.tuning.meter_actor import MeterHandle
-    from kdtune.tuning.resources import gpu_shares
 
     bench = _bench(load_study(study_toml), resources, data)
     test = bench.splits.test
@@ -211,21 +222,25 @@ def evaluate_chosen(
     evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)
     labels = bench.splits.validation.labels.cpu()
     classification_metrics(labels, labels, bench.num_classes)
-    shares = gpu_shares(resources.gpus)
-    meter = MeterHandle(session_id)
     results = []
     epochs = bench.study.training.epochs
     for candidate in candidates:
-        meter.open(Window(candidate.window, "evaluation", os.getpid(), resources.cpus, shares))
-        try:
+        with _charged(session_id, candidate.window, "evaluation", resources):
             state = CheckpointFolder(Path(candidate.checkpoints)).load_latest(bench.device)
             if state is None or state["epoch"] != epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
             found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
-            metrics = classification_metrics(found.predictions, test.labels.cpu(), bench.num_classes)
+            both = found.predictions, test.labels.cpu(), bench.num_classes
+            metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
             with replaced_atomically(Path(candidate.weights)) as file:
                 torch.save({name: value.cpu() for name, value in state["model"].items()}, file)
-        finally:
-            meter.close(candidate.window, "done")
-        results.append(Tested(candidate.repeat, {**metrics, "accuracy": found.accuracy}, found.predictions.numpy()))
+        results.append(
+            Tested(
+                candidate.repeat,
+                {**metrics, "accuracy": found.accuracy},
+                found.predictions.numpy(),
+                confusion.numpy(),
+                bench.arrays.class_names,
+            )
+        )
     return results

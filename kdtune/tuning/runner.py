@@ -9,6 +9,7 @@ from ray import tune
 
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
 from kdtune.files import replaced_atomically
+from kdtune.results.confusion import write_confusion
 from kdtune.results.epochs import append_epochs
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
@@ -262,6 +263,9 @@ class StrategyRun:
             self.session.id,
         )
         self._keep_predictions(tested)
+        for model in tested:
+            path = self.folder.confusion(self.study.seeds()[model.repeat], self.study.seed)
+            write_confusion(path, model.confusion.tolist(), model.class_names)
         found = {one.repeat: one for one in tested}
         for candidate in candidates:
             chosen = best(self.log.of_repeat(candidate.repeat))

@@ -3,18 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from kdtune.data.logit_store import LogitStore
 from kdtune.data.published import obtain
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
-from kdtune.files import alone_in, read_lines
 from kdtune.paths import DataDir
 from kdtune.results.estimates import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared import ledger_summary, read_shared, write_shared
-from kdtune.results.spent import note_made, spent_uj
+from kdtune.results.shared import read_shared, write_shared
+from kdtune.results.spent import spent_uj
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
@@ -42,6 +40,7 @@ class StudyRun:
         fresh: bool,
         budget: Budget,
         download: bool,
+        teacher_file: Path | None = None,
         resumed: bool = False,
     ) -> None:
         self._study = study
@@ -51,6 +50,7 @@ class StudyRun:
         self._watcher = watcher
         self._data = data
         self._download = download
+        self._teacher_file = teacher_file
         self._max_concurrent = max_concurrent
         self._fresh = fresh
         self._limits = budget
@@ -72,6 +72,7 @@ class StudyRun:
         Raises:
             BudgetReached: Earlier commands have used up what may be used.
             DataError: The data set is missing, incomplete or damaged.
+            UsageError: The weights that were given for the teacher are gone.
         """
         # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
         to_do = self._fresh or not all(map(self._is_settled, self._strategies))
@@ -79,6 +80,10 @@ class StudyRun:
         interrupted = False
         if to_do:
             self._budget.check({})
+            if self._study.teacher_weights and self._needs_teacher:
+                from kdtune.distill.given_teacher import provide
+
+                provide(self._study, self._teacher_file)
             obtain(
                 self._study.dataset,
                 self._data,
@@ -110,6 +115,10 @@ class StudyRun:
             errors=tuple(self._errors),
         )
 
+    @property
+    def _needs_teacher(self) -> bool:
+        return any(uses_teacher(self._study, name) for name in self._strategies)
+
     def _is_settled(self, name: str) -> bool:
         return TrialLog.read(self._folder.strategy(name).trials).is_settled(self._study.repeats)
 
@@ -133,6 +142,7 @@ class StudyRun:
             from kdtune.tuning.dispatch import run_job
             from kdtune.tuning.forecast import Forecast
             from kdtune.tuning.runner import StrategyRun
+            from kdtune.tuning.shared_inputs import SharedInputs
 
         resources = session.resources
         if settled := next(iter(self._kept()), None):
@@ -171,6 +181,7 @@ class StudyRun:
                     "cpus_per_trial": resources.cpus,
                     "gpus_per_trial": resources.gpus,
                     "data_dir": str(self._data.path),
+                    **({"teacher": str(self._teacher_file)} if self._teacher_file else {}),
                 },
                 "carbon": {key: value for key, value in self._carbon.as_record().items() if value is not None},
                 "budget": self._limits.as_record(),
@@ -178,9 +189,11 @@ class StudyRun:
             }
         )
         teacher_folder = Path(inspection.teacher_folder)
-        if any(uses_teacher(self._study, name) for name in self._strategies):
-            self._obtain_teacher(session, teacher_folder, Workload(**inspection.workload))
-            self._obtain_logits(session, inspection.logit_stores)
+        data = str(self._data.path)
+        if self._needs_teacher:
+            shared = SharedInputs(self._study, session, self._watcher, self._budget, data, self._max_concurrent)
+            self._teacher = shared.teacher(teacher_folder, Workload(**inspection.workload))
+            self._logits = shared.logits(inspection.logit_stores)
         resolved = {
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
@@ -192,7 +205,6 @@ class StudyRun:
         }
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint
-        data = str(self._data.path)
         for name, strategies in self._strategies.items():
             folder = self._folder.strategy(name)
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -227,78 +239,11 @@ class StudyRun:
                     "the folder with those by --data-dir DIR, or write elsewhere with --out DIR"
                 )
 
-    def _obtain_teacher(self, session: Any, folder: Path, workload: Workload) -> None:
-        from kdtune.distill.teacher import read_record
-        from kdtune.tuning import jobs
-        from kdtune.tuning.dispatch import run_job
-
-        with alone_in(folder):
-            if read_record(folder) is None:
-                if not (folder / "checkpoints").exists():  # else an earlier training goes on
-                    (folder / "epochs.jsonl").unlink(missing_ok=True)
-                note_made(session.folder, folder)
-                self._watcher.message(f"training the teacher, {self._study.teacher}")
-                with session.charging(folder / "ledger"):
-                    run_job(
-                        session.resources,
-                        jobs.train_teacher,
-                        self._study,
-                        session.resources,
-                        str(self._data.path),
-                        session.id,
-                        str(folder),
-                        poll=lambda: self._look_at_teacher(session, folder / "epochs.jsonl"),
-                    )
-        record = read_record(folder)
-        assert record is not None
-        self._teacher = {
-            "key": folder.name,
-            **record,
-            "gflops_millions": workload.teacher_flops(record["epochs"]) / 1e15,
-            "energy": ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated),
-        }
-
-    def _obtain_logits(self, session: Any, stores: list[LogitStore]) -> None:
-        """Ask the teacher once for all trainings of the study that replay what it says."""
-        from kdtune.tuning import jobs
-        from kdtune.tuning.dispatch import run_jobs
-
-        logits = {}
-        for store, seed in zip(stores, self._study.seeds(), strict=False):
-            with alone_in(store.folder):
-                missing = store.missing_epochs()
-                if not missing and ledger_summary(store.ledger, dedicated=True) is None:
-                    # Somebody else's pipeline filled it, unmetered: what it takes is found out by doing it again.
-                    missing = list(range(store.shape.epochs))
-                if missing:
-                    note_made(session.folder, store.folder)
-                    self._watcher.message(f"asking the teacher once for all trainings with seed {seed}")
-                    store.create()
-                    parts = min(len(missing), session.slots, self._max_concurrent or session.slots)
-                    with session.charging(store.ledger):
-                        given = self._study, session.resources, str(self._data.path), session.id, seed
-                        run_jobs(
-                            session.resources,
-                            jobs.fill_logits,
-                            [(*given, missing[part::parts]) for part in range(parts)],
-                            poll=lambda: self._budget.check_now(session),
-                        )
-            logits[store.folder.name] = {
-                "passes": store.shape.epochs * store.shape.images,
-                "energy": ledger_summary(store.ledger, dedicated=self._study.is_dedicated),
-            }
-        self._logits = logits
-
     def _kept(self) -> list[StrategyFolder]:
         """Strategies that were run here before and are not going to be put aside."""
         return [
             folder for folder in self._folder.strategies() if not (self._fresh and folder.path.name in self._strategies)
         ]
-
-    def _look_at_teacher(self, session: Any, epochs: Path) -> None:
-        self._budget.check_now(session)
-        if lines := read_lines(epochs):
-            self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
 
     def _account(self, name: str) -> dict[str, Any]:
         folder = self._folder.strategy(name)

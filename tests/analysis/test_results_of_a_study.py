@@ -67,6 +67,19 @@ def test_compare_refuses_what_differs_and_names_it(copy, change, words):
     assert len(allowed.results) == 2 and words[0] in allowed.warnings[0]
 
 
+@pytest.mark.parametrize(("weights", "refused"), [("a" * 16, False), ("b" * 16, True)])
+def test_of_teachers_that_were_given_the_weights_alone_have_to_agree(copy, weights, refused):
+    for name, given in (("optuna", "a" * 16), ("stochastic", weights)):
+        folder = StrategyFolder(copy / name)
+        study = folder.read_study().model_copy(update={"teacher_weights": given})
+        folder.write_study(study, {**folder.resolved(), "teacher": f"measured for {name}"})
+    if not refused:
+        assert len(kdtune.compare([copy]).results) == 2
+        return
+    with pytest.raises(UsageError, match=f"teacher's weights: teacher {'a' * 16} .*; teacher {weights}"):
+        kdtune.compare([copy])
+
+
 def test_compare_tells_that_energy_was_obtained_in_different_ways(copy):
     for file in (copy / "stochastic" / "ledger").glob("*.jsonl"):
         text = file.read_text().replace('"cpu_quality":"modelled"', '"cpu_quality":"counter"')

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -111,10 +112,14 @@ def test_the_folder_holds_what_the_design_promises(undisturbed):
     for name in STRATEGIES:
         files = {path.name for path in (folder / name).iterdir()}
         expected = {"study.toml", "ledger", "trials.jsonl", "epochs.jsonl", "result.json", "predictions.npz"}
-        assert expected | {"student.pt", "student-1.pt"} <= files
+        assert expected | {"student.pt", "student-1.pt", "confusion.csv", "confusion-1.csv"} <= files
         assert "checkpoints" not in files
     with np.load(folder / "grid" / "predictions.npz") as predictions:
         assert {key: value.shape for key, value in predictions.items()} == {"seed_0": (997,), "seed_1": (997,)}
+    confusion = pandas.read_csv(folder / "grid" / "confusion-1.csv", index_col=0).to_numpy()
+    assert confusion.shape == (10, 10) and confusion.sum() == 997
+    second = json.loads((folder / "grid" / "result.json").read_text())["repeats"][1]
+    assert confusion.trace() / 997 == pytest.approx(second["test"]["accuracy"])
     weights = torch.load(folder / "grid" / "student.pt", weights_only=True)
     assert weights["classifier.weight"].shape == (10, 4)
 

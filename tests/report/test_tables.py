@@ -99,6 +99,23 @@ def test_a_teacher_of_unknown_cost_has_a_dash_and_not_zero():
     assert line.split()[-4:] == ["-", "-", "-", "-"]
 
 
+def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
+    teacher = {
+        "model": "t",
+        "given": "0123456789abcdef",
+        "val_accuracy": 0.9,
+        "test": {"accuracy": 0.8},
+        "gflops_millions": None,
+        "energy": {"charged_uj": 7_200_000},
+    }
+    text = shown(result(), teacher=teacher)
+    line = next(line for line in text.splitlines() if "teacher (t), given" in line)
+    assert line.split()[3:] == ["-", "-", "90.0", "80.0", "-", "-", "-", "-", "-"]
+    assert "The teacher was given (weights 0123456789abcdef), so what its training took is not known" in text
+    assert "Measuring its accuracy took 2.00e-06 kWh." in text and "trained once" not in text
+    assert "Measuring" not in shown(result(), teacher={**teacher, "energy": None})  # nobody metered it
+
+
 def test_csv_keeps_full_precision_and_defuses_formulas():
     row = next(csv.DictReader(io.StringIO(as_csv([result("=HYPERLINK()", charged_kwh=0.123456789)]))))
     assert row["charged_kwh"] == "0.123456789"

@@ -72,9 +72,25 @@ def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
         "test_accuracy": 0.75,
         "charged_kwh": None,
     }
-    assert card["teacher"] == {"model": "big", "key": "k1", "kwh": pytest.approx(kwh(50))}
+    assert card["teacher"] == {
+        "model": "big",
+        "key": "k1",
+        "given_weights": None,
+        "kwh": pytest.approx(kwh(50)),
+        "measuring_kwh": None,
+    }
     assert card["method"]["quality"] == "modelled" and "model" in card["method"]["sources"]
     assert card["hardware"][0]["gpus"][0]["quality"] == "counter"
+
+
+def test_of_a_teacher_that_was_given_only_what_measuring_it_took_is_known(folder):
+    given = {"model": "big", "key": "k1", "given": "0123456789abcdef", "energy": {"charged_uj": 50 * J}}
+    write_shared(folder, StudyFolder(folder.path.parent), given)
+    write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    assert card["teacher"]["kwh"] is None and card["in_all"]["with_teacher_kwh"] is None
+    assert card["teacher"]["measuring_kwh"] == pytest.approx(kwh(50))
+    assert card["teacher"]["given_weights"] == "0123456789abcdef"
 
 
 def test_the_card_tells_in_words_what_was_odd(folder):

@@ -249,8 +249,9 @@ def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
     assert after["charged_kwh"] == before["charged_kwh"]
 
 
-def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid):
-    write_shared(grid, StudyFolder(grid.path.parent), {"energy": None})
+@pytest.mark.parametrize("teacher", [{"energy": None}, {**TEACHER, "given": "0123456789abcdef"}])
+def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
+    write_shared(grid, StudyFolder(grid.path.parent), teacher)
     cost = build_result(grid, CARBON)["cost"]
     assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None, None, None]
     assert cost["charged_kwh"] > 0

@@ -173,6 +173,16 @@ def test_a_teacher_that_is_there_takes_nothing():
     assert trained.gflops_millions == 2 * 10 * 150 * 3 / 1e15
 
 
+def test_a_teacher_that_was_given_takes_one_look_at_validation_and_test_images():
+    given = estimator(teacher_weights="0123456789abcdef")
+    teacher = given.teacher(cached=False)
+    assert teacher.given and teacher.gflops_millions == 0
+    assert teacher.wall_s == pytest.approx((50 + 20) * 0.003)
+    assert teacher.charged_uj == pytest.approx(teacher.wall_s * 24 * J, abs=1)
+    again = given.teacher(cached=True)
+    assert again.given and (again.wall_s, again.charged_uj) == (0.0, 0)
+
+
 def test_only_work_that_is_done_is_timed():
     study = load_study(small_study())
     assert set(student_work(study, ["grid", "none"])) == {"distilling", "labels", "teacher_logits", "evaluation"}

@@ -1,0 +1,82 @@
+"""What a user asked for, checked as a whole before anything is spent on it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdtune.errors import Fault, SpecError, UsageError
+from kdtune.specs import load_study
+from kdtune.specs.loading import StudyLike
+from kdtune.specs.study import Study
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import Strategy
+from kdtune.tuning.budget import Budget
+from kdtune.tuning.plan import make_strategies
+
+#: Stands for the strategies that a study lists.
+ALL = "all"
+
+
+def what_was_asked(
+    study: StudyLike, strategy: str | Sequence[str], budget: Budget, teacher: Path | None = None, **changes: Any
+) -> tuple[Study, dict[str, list[Strategy]]]:
+    """The study with what the arguments change, and the strategies, each once a repeat.
+
+    Args:
+        study: As for :func:`kdtune.run_study`.
+        strategy: See there.
+        budget: What may be used.
+        teacher: Weights that the user brings.
+        changes: Keyword arguments of :func:`kdtune.load_study`.
+
+    Raises:
+        SpecError: Every fault found.
+        UsageError: The weights are none of the study's teacher.
+    """
+    asked = [strategy] if isinstance(strategy, str) else list(strategy)
+    others = [*_unknown_strategies(asked), *budget.faults()]
+    if teacher and not teacher.exists():
+        others.append(Fault(f"--teacher {teacher}", "", "there is no such file"))
+    try:
+        spec = load_study(study, **changes)
+    except SpecError as error:  # all faults at once, whichever flag brought them
+        raise SpecError([*error.faults, *others]) from None
+    if others:
+        raise SpecError(others)
+    if teacher:
+        from kdtune.distill.given_teacher import identified
+
+        spec = identified(spec, teacher)
+    # Each once; "all" stands for those that the study lists.
+    names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
+    return spec, {name: make_strategies(spec, name) for name in names}
+
+
+def _unknown_strategies(asked: Sequence[str]) -> list[Fault]:
+    return [
+        Fault("--strategy", "", STRATEGIES.unknown(name)) for name in asked if name != ALL and name not in STRATEGIES
+    ]
+
+
+def check_cores(cpus: float, gpus: float | None, address: str | None) -> None:
+    """Refuse what no machine, or not this one, can give each trial.
+
+    Args:
+        cpus: Cores for each trial.
+        gpus: GPUs for each trial; None leaves it open.
+        address: Of a Ray cluster, which is asked when it is reached.
+
+    Raises:
+        UsageError: Every fault found.
+    """
+    faults = []
+    if cpus <= 0 or (cpus > 1 and cpus != int(cpus)):
+        faults.append(f"--cpus-per-trial: has to be a whole number, or a fraction below 1, got {cpus:g}")
+    if gpus is not None and gpus < 0:
+        faults.append(f"--gpus-per-trial: has to be at least 0, got {gpus:g}")
+    cores = os.cpu_count() or 1
+    if address is None and cpus > cores:  # refused before Ray is started
+        faults.append(f"--cpus-per-trial {cpus:g}: this machine has {cores}; give at most that")
+    if faults:
+        raise UsageError("\n".join(faults))

@@ -1,0 +1,146 @@
+"""What a study's strategies share and a session makes where the cache lacks it: the teacher, and its logits."""
+
+from pathlib import Path
+from typing import Any
+
+from kdtune.data.logit_store import LogitStore
+from kdtune.energy.flops import Workload
+from kdtune.files import alone_in, read_lines
+from kdtune.results.shared import ledger_summary
+from kdtune.results.spent import note_made
+from kdtune.specs.study import Study
+from kdtune.tuning import jobs
+from kdtune.tuning.budget import BudgetWatch
+from kdtune.tuning.dispatch import run_job, run_jobs
+from kdtune.tuning.session import Session
+from kdtune.watch import Watcher
+
+
+class SharedInputs:
+    """Looks for what strategies share, and has it made by one process at a time; others wait, and then find it."""
+
+    def __init__(
+        self,
+        study: Study,
+        session: Session,
+        watcher: Watcher,
+        budget: BudgetWatch,
+        data: str,
+        max_concurrent: int | None = None,
+    ) -> None:
+        """Prepare; nothing is looked for yet.
+
+        Args:
+            study: With nothing left open.
+            session: Ray and the meters.
+            watcher: Is told what happens.
+            budget: What may be used.
+            data: The folder with the data sets.
+            max_concurrent: Jobs at a time at most; None leaves it to the cores and GPUs.
+        """
+        self._study = study
+        self._session = session
+        self._watcher = watcher
+        self._budget = budget
+        self._data = data
+        self._max_concurrent = max_concurrent
+
+    def teacher(self, folder: Path, workload: Workload) -> dict[str, Any]:
+        """The teacher's record and the energy of making it; trained first, or measured, where that is due.
+
+        Of a teacher that was given nobody knows what its training took: its energy is that of measuring it.
+
+        Args:
+            folder: The teacher's, in the cache.
+            workload: Sizes, for FLOPs.
+
+        Raises:
+            BudgetReached: What may be used is used up.
+            KdtuneError: The training failed.
+        """
+        from kdtune.distill.teacher import read_record  # brings torch, of which a driver has no other need
+
+        with alone_in(folder):
+            if read_record(folder) is None:
+                note_made(self._session.folder, folder)
+                with self._session.charging(folder / "ledger"):
+                    if self._study.teacher_weights:
+                        self._measure(folder)
+                    else:
+                        self._train(folder)
+        record = read_record(folder)
+        assert record is not None
+        epochs = record["epochs"]
+        return {
+            "key": folder.name,
+            **record,
+            "gflops_millions": None if epochs is None else workload.teacher_flops(epochs) / 1e15,
+            "energy": ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated),
+        }
+
+    def _train(self, folder: Path) -> None:
+        if not (folder / "checkpoints").exists():  # else an earlier training goes on
+            (folder / "epochs.jsonl").unlink(missing_ok=True)
+        self._watcher.message(f"training the teacher, {self._study.teacher}")
+
+        def look() -> None:
+            self._budget.check_now(self._session)
+            if lines := read_lines(folder / "epochs.jsonl"):
+                self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
+
+        run_job(self._session.resources, jobs.train_teacher, *self._given, str(folder), poll=look)
+
+    def _measure(self, folder: Path) -> None:
+        self._watcher.message(f"measuring the teacher that was given, {self._study.teacher}")
+        run_job(
+            self._session.resources,
+            jobs.measure_teacher,
+            *self._given,
+            str(folder),
+            poll=lambda: self._budget.check_now(self._session),
+        )
+
+    def logits(self, stores: list[LogitStore]) -> dict[str, dict[str, Any]]:
+        """By a store's name: how many passes of the teacher filled it, and their energy; filled first where it is due.
+
+        Args:
+            stores: Of the repeats, in their order.
+
+        Raises:
+            BudgetReached: What may be used is used up.
+            KdtuneError: The disk cannot hold them, or a worker failed.
+        """
+        logits = {}
+        for store, seed in zip(stores, self._study.seeds(), strict=False):
+            with alone_in(store.folder):
+                self._fill(store, seed)
+            logits[store.folder.name] = {
+                "passes": store.shape.epochs * store.shape.images,
+                "energy": ledger_summary(store.ledger, dedicated=self._study.is_dedicated),
+            }
+        return logits
+
+    def _fill(self, store: LogitStore, seed: int) -> None:
+        missing = store.missing_epochs()
+        if not missing and ledger_summary(store.ledger, dedicated=True) is None:
+            # Somebody else's pipeline filled it, unmetered: what it takes is found out by doing it again.
+            missing = list(range(store.shape.epochs))
+        if not missing:
+            return
+        session = self._session
+        note_made(session.folder, store.folder)
+        self._watcher.message(f"asking the teacher once for all trainings with seed {seed}")
+        store.create()
+        parts = min(len(missing), session.slots, self._max_concurrent or session.slots)
+        with session.charging(store.ledger):
+            run_jobs(
+                session.resources,
+                jobs.fill_logits,
+                [(*self._given, seed, missing[part::parts]) for part in range(parts)],
+                poll=lambda: self._budget.check_now(session),
+            )
+
+    @property
+    def _given(self) -> tuple[Any, ...]:
+        """What every job is given first."""
+        return self._study, self._session.resources, self._data, self._session.id

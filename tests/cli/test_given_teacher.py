@@ -1,0 +1,186 @@
+"""``--teacher FILE`` as a user types it: real Ray, real training."""
+
+import json
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdtune.energy.attribution import charge_all
+from kdtune.energy.ledger import read_folder
+from kdtune.models import MODELS
+from tests.studies import SMALL, kdtune, results_of
+
+STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "none", "--repeats", "1", *SMALL]
+
+
+def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
+    torch.manual_seed(seed)
+    torch.save({"state_dict": MODELS.load("convnet_32")(1, classes).state_dict(), "epoch": 9}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A study with a teacher that was given: its folder, and the finished process."""
+    place = tmp_path_factory.mktemp("given")
+    write_teacher(place / "mine.pt")
+    done = kdtune(*STUDY, "--teacher", "mine.pt", "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    return place / "results" / "digits-hkd", done
+
+
+def cached(key: str) -> Path:
+    return Path(os.environ["KDTUNE_CACHE_DIR"]) / "teachers" / key
+
+
+def teacher_of(folder: Path) -> dict:
+    return json.loads((folder / "grid" / "shared.json").read_text())["teacher"]
+
+
+def test_what_its_training_took_is_null_and_not_0(given):
+    results = results_of(given[1])
+    cost = results["grid"]["cost"]
+    assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None] * 3
+    assert cost["charged_kwh"] > 0
+    assert results["none"]["cost"]["teacher_kwh"] == 0  # it has none
+
+
+def test_it_is_measured_and_not_trained(given):
+    teacher = teacher_of(given[0])
+    assert teacher["epochs"] is None and teacher["gflops_millions"] is None
+    assert 0 < teacher["val_accuracy"] < 1 and 0 < teacher["test"]["accuracy"] < 1
+    assert sorted(path.name for path in cached(teacher["key"]).iterdir()) == [".lock", "ledger", "record.json"]
+
+
+def test_what_measuring_it_took_is_on_the_books_of_the_teacher_alone(given):
+    teacher = teacher_of(given[0])
+    account = charge_all(read_folder(cached(teacher["key"]) / "ledger"))
+    assert account.buckets["evaluation"] > 0 and account.buckets["trials"] == 0
+    assert teacher["energy"]["charged_uj"] == account.charged_uj() > 0
+    card = json.loads((given[0] / "grid" / "cost.json").read_text())["teacher"]
+    assert card == {
+        "model": "convnet_32",
+        "key": teacher["key"],
+        "given_weights": teacher["given"],
+        "kwh": None,
+        "measuring_kwh": pytest.approx(account.charged_uj() / 3.6e12),
+    }
+
+
+def test_the_table_has_a_dash_and_says_why(given):
+    shown = given[1].stderr
+    (line,) = (line for line in shown.splitlines() if "teacher (convnet_32), given" in line)
+    assert line.split()[-5:] == ["-"] * 5
+    assert "what its training took is not known" in shown and "Measuring its accuracy took" in shown
+    assert "was trained once" not in shown and "training the teacher" not in shown
+
+
+def test_which_teacher_it_was_is_frozen_with_the_study_and_where_it_was_with_the_command(given):
+    folder, digest = given[0], teacher_of(given[0])["given"]
+    run = tomllib.loads((folder / "run.toml").read_text())
+    assert run["study"]["teacher_weights"] == digest
+    assert run["options"]["teacher"] == str(folder.parents[1] / "mine.pt")
+    for name in ("grid", "none"):
+        frozen = (folder / name / "study.toml").read_text()
+        assert tomllib.loads(frozen)["teacher_weights"] == digest
+        assert str(folder.parents[1]) not in frozen
+
+
+@pytest.fixture
+def copy(given, tmp_path):
+    """A copy of the study, of which a strategy is to be run again; the user's file is not where it was."""
+    folder = shutil.copytree(given[0], tmp_path / "results" / "digits-hkd")
+    shutil.rmtree(folder / "grid")
+    text = (folder / "run.toml").read_text()
+    (folder / "run.toml").write_text(text.replace(str(given[0].parents[1]), str(tmp_path)))
+    return folder
+
+
+def test_a_study_goes_on_with_the_same_teacher_when_the_file_has_gone(given, copy):
+    before = teacher_of(given[0])
+    done = kdtune("resume", str(copy), "--json", cwd=copy.parents[1])
+    assert done.returncode == 0, done.stderr
+    assert teacher_of(copy) == before  # measured once
+    assert results_of(done)["grid"]["repeats"][0]["test"] == results_of(given[1])["grid"]["repeats"][0]["test"]
+    assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"].endswith("mine.pt")
+
+
+def test_when_the_cache_was_cleaned_too_it_is_asked_for_and_may_be_given_again(copy, tmp_path):
+    cache = {"KDTUNE_CACHE_DIR": str(tmp_path / "cache")}
+    done = kdtune("resume", str(copy), cwd=tmp_path, **cache)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"which were in {tmp_path / 'mine.pt'} when the study began, with --teacher FILE" in line
+    other = write_teacher(tmp_path / "other.pt", seed=1)
+    done = kdtune("resume", str(copy), "--teacher", str(other), cwd=tmp_path, **cache)
+    assert done.returncode == 2 and "holds other weights" in done.stderr
+    again = write_teacher(tmp_path / "again.pt")
+    done = kdtune("resume", str(copy), "--teacher", "again.pt", cwd=tmp_path, **cache)
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"] == str(again)
+
+
+def test_results_of_another_teacher_are_not_mixed_in(given, tmp_path):
+    folder, out = given[0], given[0].parent
+    other = write_teacher(tmp_path / "other.pt", seed=1)
+    fixed = ["study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL]
+    for more in (["--teacher", str(other)], []):
+        done = kdtune(*fixed, *more, "--out", str(out), cwd=tmp_path)
+        assert done.returncode == 2 and "differs in teacher_weights" in done.stderr
+    done = kdtune(*fixed, "--teacher", str(other), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    compared = kdtune("compare", str(folder), str(tmp_path / "results"), cwd=tmp_path)
+    assert compared.returncode == 2
+    assert (
+        f"teacher's weights: teacher {teacher_of(folder)['given']} (digits-hkd/grid, digits-hkd/none);"
+        in compared.stderr
+    )
+
+
+def test_without_a_teacher_none_is_needed_nor_kept(tmp_path):
+    write_teacher(tmp_path / "mine.pt")
+    none = ["study", "digits-hkd", "-s", "none", "--repeats", "1", *SMALL, "--teacher", "mine.pt", "--json"]
+    done = kdtune(*none, cwd=tmp_path, KDTUNE_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    assert results_of(done)["none"]["cost"]["with_teacher_kwh"] > 0
+    assert not (tmp_path / "cache" / "teachers").exists()
+
+
+def test_a_dry_run_plans_to_measure_it_and_keeps_nothing(tmp_path):
+    write_teacher(tmp_path / "mine.pt")
+    cache = {"KDTUNE_CACHE_DIR": str(tmp_path / "cache")}
+    done = kdtune(*STUDY, "--teacher", "mine.pt", "--dry-run", "--json", cwd=tmp_path, **cache)
+    assert done.returncode == 0, done.stderr
+    teacher = json.loads(done.stdout)["plan"]["teacher"]
+    assert teacher["given"] and not teacher["cached"] and teacher["gflops_millions"] == 0 < teacher["charged_uj"]
+    assert "teacher (convnet_32), given: to be measured" in done.stderr
+    assert not (tmp_path / "cache" / "teachers").exists()
+
+
+@pytest.mark.parametrize("command", [STUDY, [*STUDY, "--dry-run"], [*STUDY[:2], "-s", "none", *STUDY[6:]]])
+def test_a_file_that_will_not_do_is_one_message_before_anything_begins(tmp_path, command):
+    write_teacher(tmp_path / "mine.pt", classes=7)
+    done = kdtune(*command, "--teacher", "mine.pt", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "error: --teacher mine.pt: has 7 classes, digits has 10\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.pt"]
+
+
+def test_a_file_that_is_missing_is_told_with_all_other_faults(tmp_path):
+    done = kdtune("study", "digits-hkd", "-s", "gird", "--teacher", "gone.pt", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error: --teacher gone.pt: there is no such file\n" in done.stderr and "gird" in done.stderr
+
+
+def test_a_study_that_trains_its_teacher_is_not_resumed_with_another(tmp_path, given):
+    folder = tmp_path / "results" / "digits-hkd"
+    shutil.copytree(given[0], folder)
+    kept = [line for line in (folder / "run.toml").read_text().splitlines() if "teacher_weights" not in line]
+    (folder / "run.toml").write_text("\n".join(kept))
+    write_teacher(tmp_path / "mine.pt")
+    done = kdtune("resume", str(folder), "--teacher", "mine.pt", cwd=tmp_path)
+    assert done.returncode == 2 and "the study trains its teacher" in done.stderr

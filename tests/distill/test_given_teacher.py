@@ -1,0 +1,307 @@
+"""Weights that a user brings: read, held against the study, kept by their content."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kdtune.distill import given_teacher
+from kdtune.distill.given_teacher import identified, kept_weights, provide, read_given
+from kdtune.distill.recipe import teacher_key, trial_id
+from kdtune.errors import KdtuneError, UsageError
+from kdtune.models import MODELS
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize", "ignore:TypedStorage")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def study():
+    return load_study(small_study())
+
+
+def weights_of(name="convnet_32", channels=1, classes=10, seed=0):
+    torch.manual_seed(seed)
+    return MODELS.load(name)(channels, classes).state_dict()
+
+
+@pytest.fixture
+def file(tmp_path):
+    torch.save(weights_of(), tmp_path / "mine.pt")
+    return tmp_path / "mine.pt"
+
+
+def refusal(study, file):
+    with pytest.raises(UsageError) as refused:
+        identified(study, file)
+    said = str(refused.value)
+    assert refused.value.exit_code == 2
+    assert said.startswith(f"--teacher {file}: ") and len(said.splitlines()) == 1
+    return said.removeprefix(f"--teacher {file}: ")
+
+
+# Every way in which weights are saved is the same teacher
+
+
+def wrapped(prefix):
+    return {prefix + name: value for name, value in weights_of().items()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        weights_of,
+        lambda: {"state_dict": weights_of(), "epoch": 7, "optimizer": {"lr": 0.1}},
+        lambda: {"model": weights_of(), "acc": 0.9},
+        lambda: wrapped("module."),
+        lambda: {"state_dict": wrapped("module._orig_mod.")},
+        lambda: {name: value.double() for name, value in weights_of().items()},
+        lambda: {name: torch.nn.Parameter(value, value.is_floating_point()) for name, value in weights_of().items()},
+        lambda: dict(reversed(weights_of().items())),
+        # As before 2018, when normalisation layers did not count batches.
+        lambda: {name: value for name, value in weights_of().items() if not name.endswith("num_batches_tracked")},
+    ],
+)  # fmt: skip
+def test_the_way_in_which_they_are_saved_makes_no_other_teacher(study, file, tmp_path, content):
+    torch.save(content(), tmp_path / "other name.pt")
+    one, two = (read_given(path, study, "x") for path in (file, tmp_path / "other name.pt"))
+    assert one.digest == two.digest and len(one.digest) == 16
+    network = MODELS.load("convnet_32")(1, 10)
+    network.load_state_dict(two.state)
+    assert all(torch.equal(value, one.state[name]) for name, value in network.state_dict().items())
+
+
+def test_a_part_of_a_larger_tensor_is_kept_without_the_rest(study, tmp_path):
+    large = {name: torch.stack([value] * 50)[7] for name, value in weights_of().items()}
+    torch.save(large, tmp_path / "large.pt")
+    read_given(tmp_path / "large.pt", study, "x").keep()
+    (kept,) = (tmp_path / "cache" / "teachers").glob("*/teacher.pt")
+    assert kept.stat().st_size * 20 < (tmp_path / "large.pt").stat().st_size
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_can_be_given(name, tmp_path):
+    study = load_study("cifar100-hkd", overrides=[f"teacher={name}"])
+    torch.save(weights_of(name, 3, 100), tmp_path / "mine.pt")
+    assert identified(study, tmp_path / "mine.pt").teacher_weights
+    torch.save(weights_of(name, 3, 10), tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt") == "has 10 classes, cifar100 has 100"
+
+
+def test_reading_draws_nothing(study, file):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    identified(study, file)
+    assert torch.equal(torch.rand(2), expected)
+
+
+# What depends on them
+
+
+def test_other_weights_are_another_teacher_and_make_other_trials(study, file, tmp_path):
+    torch.save(weights_of(seed=1), tmp_path / "other.pt")
+    studies = [study, identified(study, file), identified(study, tmp_path / "other.pt")]
+    assert len({trial_id(one, {"tau": 4}, 0) for one in studies}) == 3
+    assert len({teacher_key(one, 1) for one in studies}) == 3
+
+
+def test_of_a_teacher_that_was_given_the_training_does_not_count(study, file):
+    given = identified(study, file)
+    other = given.model_copy(update={"teacher_seed": 9, "teacher_training": study.training})
+    assert teacher_key(given, 1) == teacher_key(other, 1)
+    assert teacher_key(given, 1) != teacher_key(given.model_copy(update={"split_seed": 9}), 1)
+
+
+def test_a_study_with_a_teacher_that_is_trained_reads_as_if_none_could_be_given(study):
+    assert "teacher_weights" not in study.model_dump(mode="json")
+
+
+def test_the_identity_is_read_back_from_a_table_and_a_wrong_one_is_refused(study, file):
+    given = identified(study, file)
+    assert load_study(given.model_dump(mode="json", exclude_none=True)) == given
+    with pytest.raises(UsageError, match="teacher_weights"):
+        load_study(small_study(teacher_weights="../../etc/passwd"))
+
+
+# What is refused
+
+
+def test_a_file_that_is_not_there_or_cannot_be_read(study, tmp_path):
+    assert refusal(study, tmp_path / "gone.pt") == "there is no such file"
+    assert refusal(study, tmp_path) == "cannot be read (Is a directory)"
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04.", b"PK\x03\x04" + b"x" * 100])
+def test_a_file_that_is_none_of_torchs(study, tmp_path, content):
+    (tmp_path / "mine.pt").write_bytes(content)
+    assert "torch.save(model.state_dict(), FILE)" in refusal(study, tmp_path / "mine.pt")
+
+
+def test_a_file_that_was_cut_short(study, file):
+    file.write_bytes(file.read_bytes()[:-200])
+    assert "cannot be read as weights alone" in refusal(study, file)
+
+
+class Harmful:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('code was run')",))
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda what, path: path.write_bytes(pickle.dumps(what))])
+def test_a_file_that_would_run_code_is_not_opened(study, tmp_path, save):
+    save({"state_dict": weights_of(), "extra": Harmful()}, tmp_path / "mine.pt")
+    assert "what holds more than these is not opened" in refusal(study, tmp_path / "mine.pt")
+
+
+def test_a_whole_model_is_refused_with_what_to_type(study, tmp_path):
+    torch.save(MODELS.load("convnet_32")(1, 10), tmp_path / "mine.pt")
+    assert "torch.save(model.state_dict(), FILE)" in refusal(study, tmp_path / "mine.pt")
+
+
+@pytest.mark.parametrize("content", [{}, {"epoch": 3}, [1, 2], torch.zeros(3), {"model": {}}, {0: torch.zeros(3)}])
+def test_a_file_without_weights(study, tmp_path, content):
+    torch.save(content, tmp_path / "mine.pt")
+    assert "holds no state dict" in refusal(study, tmp_path / "mine.pt")
+
+
+def test_weights_of_another_network_that_is_known_are_named(study, tmp_path):
+    torch.save(weights_of("convnet_2_4_4"), tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt") == (
+        "is a convnet_2_4_4, the study's teacher is convnet_32; --set teacher=convnet_2_4_4 takes it"
+    )
+
+
+def test_of_an_unknown_network_the_first_names_that_differ_are_shown(study, tmp_path):
+    from torchvision.models import resnet18
+
+    cifar = load_study("cifar10-hkd")
+    torch.save(resnet18(num_classes=10).state_dict(), tmp_path / "mine.pt")
+    said = refusal(cifar, tmp_path / "mine.pt")
+    assert said.startswith("is not kdtune's resnet18 for cifar10: missing: 0.0.weight, 0.1.weight, 0.1.bias and ")
+    assert "unexpected: conv1.weight, bn1.weight, bn1.bias and " in said
+
+
+def test_a_tensor_of_another_shape_is_shown_with_both(study, tmp_path):
+    weights = weights_of()
+    weights["features.3.weight"] = torch.zeros(32, 32, 5, 5)
+    torch.save(weights, tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt") == (
+        "is not kdtune's convnet_32 for digits: of another shape: features.3.weight (32x32x5x5 instead of 32x32x3x3)"
+    )
+
+
+def test_weights_for_other_images_are_refused(study, tmp_path):
+    torch.save(weights_of(channels=3), tmp_path / "mine.pt")
+    assert "features.0.weight (32x3x3x3 instead of 32x1x3x3)" in refusal(study, tmp_path / "mine.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(study, tmp_path, value):
+    weights = weights_of()
+    weights["classifier.bias"][3] = value
+    torch.save(weights, tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt").startswith("classifier.bias holds what is no finite number")
+
+
+def test_quantised_weights_are_refused(study, tmp_path):
+    weights = weights_of()
+    weights["classifier.weight"] = torch.quantize_per_tensor(weights["classifier.weight"], 0.1, 0, torch.qint8)
+    torch.save(weights, tmp_path / "mine.pt")
+    assert "of another shape: classifier.weight (10x32 torch.qint8 instead of 10x32)" in refusal(
+        study, tmp_path / "mine.pt"
+    )
+
+
+# Kept by their content
+
+
+def test_they_are_kept_and_found_again_when_the_file_is_gone(study, file):
+    given = identified(study, file)
+    assert not kept_weights(given.teacher_weights).exists()  # looking at them leaves nothing behind
+    provide(given, file)
+    file.unlink()
+    provide(given, file)
+    assert set(torch.load(kept_weights(given.teacher_weights), weights_only=True)) == set(weights_of())
+
+
+def test_a_teacher_that_is_trained_needs_nothing(study, tmp_path):
+    provide(study, None)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_weights_that_are_gone_are_asked_for(study, file, tmp_path):
+    given = identified(study, file)
+    with pytest.raises(UsageError, match=r"teacher.pt: there is no such file; name a file .* with --teacher FILE"):
+        provide(given, None)
+    file.rename(tmp_path / "moved.pt")
+    with pytest.raises(UsageError, match=f"which were in {file} when the study began, with --teacher FILE"):
+        provide(given, file)
+    provide(given, tmp_path / "moved.pt")
+
+
+def test_a_file_that_has_changed_since_is_refused(study, file):
+    given = identified(study, file)
+    torch.save(weights_of(seed=1), file)
+    with pytest.raises(UsageError, match=r"holds other weights \(\w{16}\) than the study was begun with"):
+        provide(given, file)
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda path: path.write_bytes(b""), lambda path: torch.save(weights_of(seed=1), path)]
+)
+def test_a_damaged_copy_is_replaced_or_told(study, file, harm):
+    given = identified(study, file)
+    provide(given, file)
+    harm(kept_weights(given.teacher_weights))
+    with pytest.raises(UsageError, match="name a file that holds the teacher's weights, with --teacher FILE"):
+        provide(given, None)
+    provide(given, file)
+    provide(given, None)
+
+
+def test_a_full_disk_is_told(study, file, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    given = identified(study, file)
+    monkeypatch.setattr(given_teacher, "replaced_atomically", full)
+    with pytest.raises(KdtuneError, match="cannot be kept .No space left on device.; make room"):
+        provide(given, file)
+
+
+KEEP = """
+import sys
+from pathlib import Path
+from kdtune.distill.given_teacher import identified, provide
+from kdtune.specs import load_study
+from tests.studies import small_study
+study = identified(load_study(small_study()), Path(sys.argv[1]))
+sys.stdin.readline()
+for _ in range(20):
+    provide(study, Path(sys.argv[1]))
+print(study.teacher_weights)
+"""
+
+
+def test_two_processes_may_keep_the_same_at_once(study, file):
+    both = [
+        subprocess.Popen([sys.executable, "-c", KEEP, str(file)], stdin=-1, stdout=-1, stderr=-1, text=True)
+        for _ in range(2)
+    ]
+    for one in both:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    ended = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], ended
+    assert len({out for out, _ in ended}) == 1
+    provide(identified(study, file), None)
