@@ -2,9 +2,10 @@
 
 import sys
 
-from benchmarks import kills, many_trials, meter, orchestration, step, study_time, whole_study
+from benchmarks import accuracy, kills, many_trials, meter, orchestration, step, study_time, whole_study
 
 ALL = {
+    "accuracy": accuracy.run,
     "kills": kills.run,
     "many_trials": many_trials.run,
     "meter": meter.run,
