@@ -2,9 +2,18 @@
 
 import sys
 
-from benchmarks import kills, meter, study_time
+from benchmarks import accuracy, kills, many_trials, meter, orchestration, step, study_time, whole_study
 
-ALL = {"kills": kills.run, "meter": meter.run, "study_time": study_time.run}
+ALL = {
+    "accuracy": accuracy.run,
+    "kills": kills.run,
+    "many_trials": many_trials.run,
+    "meter": meter.run,
+    "orchestration": orchestration.run,
+    "step": step.run,
+    "study_time": study_time.run,
+    "whole_study": whole_study.run,
+}
 
 
 def main() -> None:

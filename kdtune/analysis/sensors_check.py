@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 
 from kdtune.analysis.finding import Finding
+from kdtune.energy.intervals import cpu_uj
+from kdtune.energy.ledger import Record
 from kdtune.energy.neighbours import Neighbourhood, shared_folder
-from kdtune.energy.sensors import Counters, Hardware, NodeSensors
+from kdtune.energy.sensors import Counters, Hardware, NodeSensors, power_in_words
 
 #: Where Linux shows RAPL zones.
 POWERCAP = Path("/sys/class/powercap")
@@ -35,10 +37,13 @@ def examine_sensors() -> list[Finding]:
 def _cpu(hardware: Hardware, before: Counters, after: Counters, elapsed_s: float) -> Finding:
     name = "energy: CPU"
     if hardware.cpu_quality == "counter":
-        zones = {zone: limit for zone, limit in hardware.rapl_range_uj.items() if zone in before.rapl_uj}
-        used = sum((after.rapl_uj.get(z, before.rapl_uj[z]) - before.rapl_uj[z]) % limit for z, limit in zones.items())
+        zones = hardware.rapl_range_uj
+        if not zones.keys() <= before.rapl_uj.keys() & after.rapl_uj.keys():
+            return Finding(name, "warning", "RAPL's counter cannot be read now", "look at the kernel's log")
+        used = cpu_uj(hardware, Record("sample", "", 0, before, 0), Record("sample", "", 1, after, 0))
         return Finding(name, "ok", f"RAPL counter of {len(zones)} zone(s), {used / 1e6 / elapsed_s:.0f} W now")
-    found = f"modelled: busy share of {hardware.tdp_uw / 1e6:g} W design power ({hardware.cpu_model})"
+    power = power_in_words(hardware.tdp_uw / 1e6, known=hardware.tdp_known)
+    found = f"modelled: busy share x {power} ({hardware.cpu_model})"
     if list(POWERCAP.glob("*rapl*")):
         return Finding(
             name,

@@ -15,8 +15,9 @@ What cannot be known is not guessed: it is counted in ``Account.flags``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from kdtune.energy.intervals import cpu_uj, found_odd, gpu_uj, node_uj
+from kdtune.energy.intervals import ReadAt, cpu_uj, found_odd, gpu_uj, node_uj
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.sensors import QUALITIES, Hardware, Quality
 from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split_memory
@@ -24,13 +25,16 @@ from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split
 #: What a reader may have to be told, in words; ``Account.flags`` counts intervals.
 FLAGS = {
     "gpu_counter_reset": "a GPU's energy counter started anew; what it had counted since the last reading is lost",
-    "gpu_unread": "a GPU's energy could not be read; what it used until the next reading is not known",
+    "gpu_unread": "a GPU's energy could not be read for a time; a later reading, if there was one, has it",
     "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES)",
     "poll_late": "a GPU without an energy counter was polled late, and its power taken as constant in between",
+    "rapl_unread": "the CPU's energy could not be read for a time; a later reading, if there was one, has it",
+    "rapl_reset": "the CPU's energy counter started anew; what it had counted since the last reading is lost",
     "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings",
     "meter_restarted": "the meter died and was started again; the counters bridged the time in between",
     "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
     "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
+    "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
     "node_shared": "another study was metered on the node at the same time, and idle power was split with it",
 }
 
@@ -45,7 +49,7 @@ class Account:
             ``ram_modelled``; each sums to its bucket.
         windows: Energy by window, a part of ``trials`` and ``evaluation``.
         node_uj: Energy of the node, from its counters.
-        duration_ns: Time covered.
+        duration_ns: Time covered; that of several nodes at once counts once.
         gap_uj: What the node used while no meter ran and nobody is known to have worked; outside ``node_uj``.
         gpu_ns: GPU time that Ray gave to windows, as time times share.
         quality: The least trustworthy source of CPU and GPU energy; None before any interval.
@@ -73,18 +77,30 @@ class Account:
         assert name in FLAGS
         self.flags[name] = self.flags.get(name, 0) + 1
 
-    def add(self, hardware: Hardware, windows: Sequence[Window], before: Record, after: Record) -> None:
+    def add(
+        self,
+        hardware: Hardware,
+        windows: Sequence[Window],
+        before: Record,
+        after: Record,
+        read_at: ReadAt | None = None,
+    ) -> None:
         """Charge the interval between two records.
 
         Args:
             hardware: Of the node.
             windows: Those open during the interval.
-            before: The earlier record.
-            after: The later one.
+            before: The earlier record; a counter that could not be read stands where it stood.
+            after: The later one, as it was read.
+            read_at: When each counter was last read, in nanoseconds; with ``before`` unless it says so.
         """
+        odd = found_odd(hardware, before, after, read_at)
+        after = carried_over(before, after)
         pieces = pieces_of(before.counters.t_ns, after.counters.t_ns, after.neighbours)
         self._charge(
-            f"cpu_{hardware.cpu_quality}", split_cpu(cpu_uj(hardware, before, after), windows, before, after), windows
+            f"cpu_{hardware.cpu_quality}",
+            split_cpu(cpu_uj(hardware, before, after, read_at), windows, before, after),
+            windows,
         )
         for uuid in hardware.gpus:
             charges = split_gpu(gpu_uj(before, after, uuid), uuid, windows, pieces)
@@ -93,12 +109,12 @@ class Account:
             self._charge("ram_modelled", split_memory(hardware, windows, piece), windows)
 
         elapsed_ns = after.counters.t_ns - before.counters.t_ns
-        self.node_uj += node_uj(hardware, before, after)
+        self.node_uj += node_uj(hardware, before, after, read_at)
         self.duration_ns += elapsed_ns
         self.gpu_ns += round(elapsed_ns * sum(share for window in windows for share in window.gpus.values()))
         self.quality = max(filter(None, (self.quality, hardware.quality)), key=QUALITIES.index)
         self.hardware[hardware.node] = hardware
-        for flag in found_odd(hardware, before, after):
+        for flag in odd:
             self.flag(flag)
 
     def _charge(self, source: str, charges: Mapping[str, int], windows: Sequence[Window]) -> None:
@@ -125,7 +141,7 @@ class Account:
         _add_to(self.flags, other.flags)
         self.node_uj += other.node_uj
         self.gap_uj += other.gap_uj
-        self.duration_ns = max(self.duration_ns, other.duration_ns)
+        self.duration_ns += other.duration_ns
         self.gpu_ns += other.gpu_ns
         self.quality = max(filter(None, (self.quality, other.quality)), key=QUALITIES.index, default=None)
         self.hardware |= other.hardware
@@ -147,7 +163,7 @@ def _add_to(total: dict[str, int], part: Mapping[str, int]) -> None:
         total[key] = total.get(key, 0) + value
 
 
-def _carried_over(last: Record, record: Record) -> Record:
+def carried_over(last: Record, record: Record) -> Record:
     """A counter that could not be read stands where it stood: the next reading catches up."""
     a, b = last.counters, record.counters
     counters = replace(b, rapl_uj={**a.rapl_uj, **b.rapl_uj}, gpu_mj={**a.gpu_mj, **b.gpu_mj})
@@ -163,6 +179,7 @@ class OpenLedger:
         self._hardware: Hardware | None = None
         self._open: dict[str, Window] = {}
         self._power = _RecentPower()
+        self._read_at: dict[str, int] = {}
 
     def add(self, record: Record) -> None:
         """Charge what lies between the last record and this one.
@@ -170,14 +187,13 @@ class OpenLedger:
         Nothing lies between a ``stop`` and what follows it: other ledgers hold that time.
         """
         last, hardware = self.last, self._hardware
-        if last and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id:
-            record = _carried_over(last, record)
+        goes_on = last is not None and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id
         if last and hardware and last.kind != "stop":
             if record.kind == "start":
                 self._bridge(hardware, last, record)
             else:
                 used_uj = self.account.node_uj
-                self.account.add(hardware, list(self._open.values()), last, record)
+                self.account.add(hardware, list(self._open.values()), last, record, self._read_at)
                 self._power.add(self.account.node_uj - used_uj, record.counters.t_ns - last.counters.t_ns)
         if record.kind in ("start", "stop"):
             self._open.clear()
@@ -186,7 +202,8 @@ class OpenLedger:
         elif record.kind == "close" and record.window:
             self._open.pop(record.window.id, None)
         self._hardware = record.hardware or hardware
-        self.last = record
+        self._read_at |= dict.fromkeys((*record.counters.rapl_uj, *record.counters.gpu_mj), record.counters.t_ns)
+        self.last = carried_over(last, record) if last and goes_on else record
 
     def _bridge(self, hardware: Hardware, last: Record, start: Record) -> None:
         """A meter was killed with all of its study, and another one started later.
@@ -197,11 +214,11 @@ class OpenLedger:
         """
         end = start
         if start.began and start.began.t_ns >= last.counters.t_ns:
-            end = _carried_over(last, replace(start, counters=start.began))
+            end = replace(start, counters=start.began)
         a_second_uj = self._power.uj_per_s()
         if last.counters.boot_id == end.counters.boot_id:
-            total = node_uj(hardware, last, end)
-            for flag in {"gap", *found_odd(hardware, last, end)}:
+            total = node_uj(hardware, last, carried_over(last, end), self._read_at)
+            for flag in {"gap", *found_odd(hardware, last, end, self._read_at)}:
                 self.account.flag(flag)
         else:
             total = a_second_uj
@@ -238,12 +255,43 @@ def charge(records: Iterable[Record]) -> Account:
     ledger = OpenLedger()
     for record in records:
         ledger.add(record)
+    if ledger.last and ledger.last.kind != "stop":
+        ledger.account.flag("unended")
     return ledger.account
 
 
-def charge_all(nodes: Mapping[str, Iterable[Record]]) -> Account:
-    """The account of several nodes' ledgers together."""
+def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
+    """The account of several nodes together."""
     total = Account()
-    for records in nodes.values():
+    for records in records_by_node.values():
         total.merge(charge(records))
+    if len(records_by_node) > 1:
+        total.duration_ns = _covered_ns([span for records in records_by_node.values() for span in _spans(records)])
     return total
+
+
+def _spans(records: Sequence[Record]) -> Iterable[tuple[int, int]]:
+    """From when to when a node was metered, in nanoseconds since 1970: the only clock that nodes have in common."""
+    start: Record | None = None
+    for before, record in pairwise(records):
+        start = start or before
+        if record.kind in ("start", "stop"):
+            last = record if record.kind == "stop" else before
+            yield _span(start, last)
+            start = record if record.kind == "start" else None
+    if start and records[-1].kind != "stop":
+        yield _span(start, records[-1])
+
+
+def _span(first: Record, last: Record) -> tuple[int, int]:
+    began_ns = round(first.counters.wall_s * 1e9)
+    return began_ns, began_ns + last.counters.t_ns - first.counters.t_ns
+
+
+def _covered_ns(spans: Iterable[tuple[int, int]]) -> int:
+    """How long at least one of several spans lasted."""
+    covered, until = 0, 0
+    for start, end in sorted(spans):
+        covered += max(0, end - max(start, until))
+        until = max(until, end)
+    return covered

@@ -14,7 +14,11 @@ Kinds of lines:
 ``stop``    Counting ends in this file; what comes later is not this file's.
 """
 
+import json
+import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +27,7 @@ from kdtune.energy.sensors import Counters, Hardware
 from kdtune.errors import ResultsError
 from kdtune.files import append_lines, read_lines
 
-VERSION = 1
+VERSION = 2
 
 WindowBucket = Literal["trials", "evaluation"]
 
@@ -107,7 +111,9 @@ class Record:
             KeyError, TypeError: Something is missing or of a wrong type.
         """
         counters = Counters(**{f.name: line[f.name] for f in fields(Counters) if f.name in line})
-        whole = (line["seq"], line["study_us"], counters.t_ns, counters.busy_us)
+        of_windows = line.get("windows", {}).values()
+        whole = (line["seq"], line["study_us"], counters.t_ns, counters.busy_us, *of_windows)
+        whole += (*counters.rapl_uj.values(), *counters.gpu_mj.values())
         texts = (line["meter"], counters.boot_id)
         if not all(type(value) is int for value in whole) or not all(type(value) is str for value in texts):
             raise TypeError("a value of a wrong type")
@@ -129,8 +135,29 @@ class Record:
 
 
 def write(path: Path, record: Record) -> None:
-    """Append one record and force it to the disk."""
-    append_lines(path, record.as_line())
+    """Append one record with its checksum, and force it to the disk."""
+    line = record.as_line()
+    append_lines(path, {**line, "crc32": _checksum(line)})
+
+
+def _checksum(line: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(line, separators=(",", ":")).encode())
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of a file with the numbers of their lines.
+
+    Raises:
+        ValueError: A line is damaged; the message has the file and the line's number.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            if line.pop("crc32", None) != _checksum(line):
+                raise ValueError("its checksum does not fit")
+            record = Record.from_line(line)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: not a ledger record as it was written ({error})") from None
+        yield number, record
 
 
 def read(path: Path) -> list[Record]:
@@ -139,22 +166,32 @@ def read(path: Path) -> list[Record]:
     The same line twice counts once; a torn last line is left out.
 
     Raises:
-        ResultsError: A line is damaged; the message has the file and the line's number.
+        ResultsError: A line is damaged, or one is missing in the middle; the message has the file and the line's
+            number.
     """
     records: dict[tuple[str, str, int], Record] = {}
+    lines: dict[tuple[str, str, int], int] = {}
     try:
-        for number, line in enumerate(read_lines(path), start=1):
-            try:
-                record = Record.from_line(line)
-            except (KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: not a ledger record ({error!r})") from None
-            records.setdefault((record.counters.boot_id, record.meter, record.seq), record)
+        for number, record in _numbered(path):
+            key = record.counters.boot_id, record.meter, record.seq
+            records.setdefault(key, record)
+            lines.setdefault(key, number)
     except ValueError as error:
         raise ResultsError(str(error)) from None
-    # Python's sort is stable: records of one moment stay in the order in which they were written, and boots in
-    # the order in which they first appear.
+    # Of one moment in the order in which they were written, a meter's own by their numbers; boots and meters in the
+    # order in which they first appear.
     boots = {boot: index for index, boot in enumerate(dict.fromkeys(r.counters.boot_id for r in records.values()))}
-    return sorted(records.values(), key=lambda r: (boots[r.counters.boot_id], r.counters.t_ns))
+    meters = {meter: index for index, meter in enumerate(dict.fromkeys(r.meter for r in records.values()))}
+    in_order = sorted(
+        records.values(), key=lambda r: (boots[r.counters.boot_id], r.counters.t_ns, meters[r.meter], r.seq)
+    )
+    for before, record in pairwise(in_order):
+        # Between a stop and the next start a meter numbers the records that it writes to another file.
+        if record.kind != "start" and record.meter == before.meter and record.seq != before.seq + 1:
+            line = lines[record.counters.boot_id, record.meter, record.seq]
+            missing = f"records {before.seq + 1} to {record.seq - 1} before it are missing"
+            raise ResultsError(f"{path}, line {line}: {missing}")
+    return in_order
 
 
 def read_folder(folder: Path) -> dict[str, list[Record]]:

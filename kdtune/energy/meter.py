@@ -268,8 +268,12 @@ class Meter:
     def _commit(self, record: Record, windows: Windows) -> None:
         """Write a record; only once it is in the file does anything here change."""
         assert self._path is not None
-        self._keep_state(record, windows)
-        write(self._path, record)
+        try:
+            self._keep_state(record, windows)
+            write(self._path, record)
+        except OSError:
+            self._seq = record.seq  # it is not in the file, and a number that is missing there means damage
+            raise
         self._ledger.add(record)
         self._windows = windows
 

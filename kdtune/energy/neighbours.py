@@ -128,7 +128,7 @@ class Neighbourhood:
         assert self._file is not None
         self._read(self._file)
         for meter_id in [one for one in self._states if one != self._id and not self._is_alive(one)]:
-            self._tell(meter_id, time.clock_gettime_ns(time.CLOCK_BOOTTIME), None)
+            self._tell(meter_id, time.clock_gettime_ns(time.CLOCK_MONOTONIC), None)
 
     def _read(self, file: int) -> None:
         size = os.fstat(file).st_size

@@ -25,7 +25,8 @@ class Counters:
 
     Attributes:
         boot_id: Tells one uptime from the next: the counters start again with each.
-        t_ns: Time since boot in nanoseconds, suspension included; the same clock for all processes.
+        t_ns: Time since boot in nanoseconds, the same clock for all processes. It stands still while the machine is
+            suspended: asleep it draws next to nothing, and no model of power times time may count that.
         wall_s: Seconds since 1970, for people only; it may be set back.
         busy_us: CPU time of all cores together that was not idle, in microseconds.
         rapl_uj: Energy of each readable RAPL zone, in microjoules.
@@ -49,7 +50,8 @@ class Hardware:
         cpu_model: As the CPU calls itself.
         cores: Logical cores of the node.
         cpu_quality: ``counter`` with RAPL, else ``modelled``.
-        tdp_uw: Thermal design power that the model spreads over the cores, in microwatts; unused with RAPL.
+        tdp_uw: Power that the model spreads over the cores, in microwatts; unused with RAPL.
+        tdp_known: Whether that is the design power of this CPU; else it is a few watts for each thread.
         ram_uw: Power of the memory, in microwatts; always a model.
         rapl_range_uj: The zones that make up the CPU, each with the energy at which its counter wraps.
         gpus: The GPUs in Ray's pool: UUID to name.
@@ -65,6 +67,7 @@ class Hardware:
     rapl_range_uj: dict[str, int] = field(default_factory=dict)
     gpus: dict[str, str] = field(default_factory=dict)
     gpu_quality: dict[str, Quality] = field(default_factory=dict)
+    tdp_known: bool = True
 
     @property
     def quality(self) -> Quality:
@@ -85,12 +88,12 @@ class NodeSensors:
         self._rapl = _rapl_files()
         self._gpus = _visible_gpus()
         self.polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
-        self._last_gpu_mj: dict[str, float] = {}
+        self._polled_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
 
     def read(self) -> Counters:
         """All counters, now."""
-        t_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        t_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         cpu = psutil.cpu_times()
         # Guest time is part of user time already; idle and iowait are not work; steal was another machine's.
         busy_s = cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq
@@ -99,51 +102,57 @@ class NodeSensors:
         return Counters(self._boot_id, t_ns, time.time(), round(busy_s * 1e6), rapl_uj, gpu_mj)
 
     def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
-        """A GPU's counter; where it cannot be read now its last value, so that the next reading catches up."""
-        device, last = self._gpus[uuid], self._last_gpu_mj.get(uuid)
-        if uuid in self.polled:
-            # Power times the time since the last reading, kept as a counter of our own.
-            power_w = device._read_power_watts()
-            if power_w is not None:
-                elapsed_s = (t_ns - self._polled_at_ns.get(uuid, t_ns)) / 1e9
-                self._polled_at_ns[uuid] = t_ns
-                last = (last or 0.0) + power_w * 1e3 * elapsed_s
-        else:
+        """A GPU's counter, in millijoules; None where it cannot be read now."""
+        device = self._gpus[uuid]
+        if uuid not in self.polled:
             counter = device._get_total_energy_consumption()
-            last = last if counter is None else counter
-        if last is None:
+            return None if counter is None else int(counter)
+        # Power times the time since the last reading, kept as a counter of our own.
+        power_w = device._read_power_watts()
+        if power_w is None:
             return None
-        self._last_gpu_mj[uuid] = last
-        return int(last)
+        elapsed_s = (t_ns - self._polled_at_ns.get(uuid, t_ns)) / 1e9
+        self._polled_at_ns[uuid] = t_ns
+        self._polled_mj[uuid] = self._polled_mj.get(uuid, 0.0) + power_w * 1e3 * elapsed_s
+        return int(self._polled_mj[uuid])
 
     def as_state(self) -> dict[str, Any]:
         """What a later process needs to go on with the counters of its own making (polled GPUs); JSON."""
-        return {"gpu_mj": self._last_gpu_mj, "polled_at_ns": self._polled_at_ns}
+        return {"polled_mj": self._polled_mj, "polled_at_ns": self._polled_at_ns}
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`as_state` of an earlier process of this node gave."""
-        self._last_gpu_mj, self._polled_at_ns = dict(state["gpu_mj"]), dict(state["polled_at_ns"])
+        self._polled_mj, self._polled_at_ns = dict(state["polled_mj"]), dict(state["polled_at_ns"])
 
     def hardware(self) -> Hardware:
         """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
-        from codecarbon.core.cpu import TDP
+        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
         from codecarbon.external.ram import RAM
 
         _silence_codecarbon()
         tdp = TDP()
         ram = RAM(tracking_mode="machine").total_power()
         ranges = {zone: limit for zone, files in self._rapl.items() if (limit := _read_int(files[1])) is not None}
+        cores = psutil.cpu_count(logical=True) or 1
         return Hardware(
             node=os.uname().nodename,
             cpu_model=str(tdp.model),
-            cores=psutil.cpu_count(logical=True) or 1,
+            cores=cores,
             cpu_quality="counter" if ranges else "modelled",
-            tdp_uw=round(float(tdp.tdp or 0) * 1e6),
+            tdp_uw=round(float(tdp.tdp or DEFAULT_POWER_PER_CORE * cores) * 1e6),
+            tdp_known=bool(tdp.model) and tdp._get_cpu_power_from_registry(tdp.model) is not None,
             ram_uw=round(ram.kW * 1e9),
             rapl_range_uj=ranges,
             gpus={uuid: str(device._gpu_name) for uuid, device in self._gpus.items()},
             gpu_quality={uuid: "polled" if uuid in self.polled else "counter" for uuid in self._gpus},
         )
+
+
+def power_in_words(tdp_w: float, *, known: bool) -> str:
+    """What the model of the CPU goes by."""
+    if known:
+        return f"design power of {tdp_w:g} W"
+    return f"{tdp_w:g} W, which is codecarbon's default for a CPU that it does not know"
 
 
 def _silence_codecarbon() -> None:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
+from kdtune.energy.sensors import power_in_words
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
 
 #: A row's cells, in the order of :data:`COLUMNS`.
@@ -198,9 +199,8 @@ def how_measured(cost: dict[str, Any]) -> str:
     for hardware in cost["hardware"]:
         cores = f"{hardware['cores']} cores"
         if hardware["cpu_quality"] == "modelled":
-            parts.append(
-                f"CPU modelled ({hardware['cpu_model']}, {cores}: busy share x design power of {hardware['tdp_w']:g} W)"
-            )
+            power = power_in_words(hardware["tdp_w"], known=hardware["tdp_known"])
+            parts.append(f"CPU modelled ({hardware['cpu_model']}, {cores}: busy share x {power})")
         else:
             parts.append(f"CPU from its RAPL counter ({hardware['cpu_model']}, {cores})")
         parts.append(f"memory modelled ({hardware['ram_w']:g} W)")

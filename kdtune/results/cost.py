@@ -143,6 +143,7 @@ def _describe(hardware: Hardware) -> dict[str, Any]:
         "cores": hardware.cores,
         "cpu_quality": hardware.cpu_quality,
         "tdp_w": hardware.tdp_uw / 1e6,
+        "tdp_known": hardware.tdp_known,
         "ram_w": hardware.ram_uw / 1e6,
         "gpus": [
             {"uuid": uuid, "name": name, "quality": hardware.gpu_quality[uuid]} for uuid, name in hardware.gpus.items()

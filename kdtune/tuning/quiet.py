@@ -12,6 +12,8 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # An idle worker is kept from one job to the next instead of a second: it has imported torch already.
+    "RAY_idle_worker_killing_time_threshold_ms": "3600000",
 }
 
 

@@ -3,10 +3,12 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 import kdtune
+from kdtune.energy.ledger import read, write
 from kdtune.errors import ResultsError, UsageError
 from kdtune.results.folder import StrategyFolder
 from kdtune.specs.study import DataOptions
@@ -82,8 +84,11 @@ def test_of_teachers_that_were_given_the_weights_alone_have_to_agree(copy, weigh
 
 def test_compare_tells_that_energy_was_obtained_in_different_ways(copy):
     for file in (copy / "stochastic" / "ledger").glob("*.jsonl"):
-        text = file.read_text().replace('"cpu_quality":"modelled"', '"cpu_quality":"counter"')
-        file.write_text(text)
+        records = read(file)
+        file.unlink()
+        for record in records:
+            told = record.hardware and replace(record.hardware, cpu_quality="counter")
+            write(file, replace(record, hardware=told))
     shared = copy / "stochastic" / "shared.json"
     shared.write_text(shared.read_text().replace('"modelled"', '"counter"'))
     if "modelled" not in (copy / "optuna" / "shared.json").read_text():

@@ -1,10 +1,10 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
-from kdtune.energy.attribution import charge
-from kdtune.energy.ledger import Record, read, read_folder, write
+from kdtune.energy.attribution import charge, charge_all
+from kdtune.energy.ledger import VERSION, Record, read, read_folder, write
 from kdtune.energy.sensors import Counters
 from kdtune.errors import ResultsError
 
@@ -184,4 +184,54 @@ def test_a_line_holds_raw_counters(path, records):
     for line, record in zip(lines, records, strict=True):
         counters = asdict(record.counters)
         assert {key: line[key] for key in counters} == counters
-        assert (line["v"], line["study_us"]) == (1, record.study_us)
+        assert (line["v"], line["study_us"]) == (VERSION, record.study_us)
+
+
+@pytest.mark.parametrize("change", [('"busy_us":', '"busy_us":9'), ('"study_us":', '"study_us":1'), ('"v":2', '"v":1')])
+def test_a_line_that_was_changed_is_reported_with_its_number(path, change):
+    lines = path.read_text().splitlines(keepends=True)
+    lines[1] = lines[1].replace(*change)
+    path.write_text("".join(lines))
+    with pytest.raises(ResultsError, match="line 2: not a ledger record as it was written"):
+        read(path)
+
+
+def test_a_line_that_was_taken_out_of_the_middle_is_reported(path):
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:1] + lines[2:]))
+    with pytest.raises(ResultsError, match="line 2: records 1 to 1 before it are missing"):
+        read(path)
+
+
+def test_a_meter_that_counted_in_another_file_meanwhile_leaves_no_gap_in_its_numbers(tmp_path):
+    here, there = tmp_path / "here.jsonl", tmp_path / "there.jsonl"
+    node = Node(two_cores()).start().work(1).stop()
+    elsewhere = [node.work(1).sample().records[-1] for _ in range(3)]
+    node.records = node.records[:-3]
+    node._append("start", hardware=node.hardware).work(1).stop()
+    for path, records in ((here, node.records), (there, elsewhere)):
+        for record in records:
+            write(path, record)
+    assert [record.seq for record in read(here)] == [0, 1, 5, 6]
+
+
+def test_a_ledger_without_its_end_is_told(path, records):
+    whole = charge(records)
+    cut = charge(records[:-1])
+    assert ("unended" in whole.flags) == (records[-1].kind != "stop")
+    assert cut.flags.get("unended") == 1
+
+
+def test_hosts_one_after_the_other_took_the_sum_of_their_times_and_side_by_side_the_longer():
+    def host(began_s, seconds, name):
+        node = Node(two_cores(), boot=name).start().work(seconds).stop()
+        walls = (began_s, began_s + seconds)
+        return [
+            replace(record, counters=replace(record.counters, wall_s=wall))
+            for record, wall in zip(node.records, walls, strict=True)
+        ]
+
+    first = host(1000.0, 100, "a")
+    assert charge_all({"a": first, "b": host(5000.0, 100, "b")}).duration_ns == 200 * 10**9
+    assert charge_all({"a": first, "b": host(1000.0, 60, "b")}).duration_ns == 100 * 10**9
+    assert charge_all({"a": first, "b": host(1050.0, 100, "b")}).duration_ns == 150 * 10**9

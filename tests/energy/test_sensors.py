@@ -1,4 +1,3 @@
-import functools
 import logging
 import os
 import subprocess
@@ -9,109 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
-import pynvml
 import pytest
 from codecarbon.core import cpu as codecarbon_cpu
 from codecarbon.core import gpu as codecarbon_gpu
-from codecarbon.core import gpu_nvidia
 
-from kdtune.energy import sensors as kdtune_sensors
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record
-from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.sensors import NodeSensors, power_in_words
+from tests.energy.machine import FakeGpu
 
-# --- a machine made of files and functions: codecarbon's own code runs on top of it ----------------------------
-
-
-@pytest.fixture(autouse=True)
-def bare_machine(monkeypatch, tmp_path):
-    """Neither RAPL nor a GPU, whatever this machine has, until a test puts them in."""
-    use_rapl(monkeypatch, tmp_path / "nothing here" / "intel-rapl")
-    monkeypatch.setattr(codecarbon_gpu, "PYNVML_AVAILABLE", False)
-    monkeypatch.setattr(codecarbon_gpu, "AMDSMI_AVAILABLE", False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-
-def use_rapl(monkeypatch, folder: Path) -> None:
-    real = codecarbon_cpu.IntelRAPL
-    real = getattr(real, "func", real)
-    probe = getattr(codecarbon_cpu.is_rapl_available, "func", codecarbon_cpu.is_rapl_available)
-    monkeypatch.setattr(codecarbon_cpu, "IntelRAPL", functools.partial(real, rapl_dir=str(folder)))
-    monkeypatch.setattr(codecarbon_cpu, "is_rapl_available", functools.partial(probe, str(folder)))
-
-
-@pytest.fixture
-def zone(monkeypatch, tmp_path):
-    """Makes RAPL zones as Linux shows them."""
-    control = tmp_path / "powercap" / "intel-rapl"
-
-    def make(number: str, name: str, energy: object, limit: object = 262_143_328_850) -> str:
-        folder = control / f"intel-rapl:{number}"
-        folder.mkdir(parents=True)
-        (folder / "name").write_text(f"{name}\n")
-        (folder / "energy_uj").write_text(f"{energy}\n")
-        if limit is not None:
-            (folder / "max_energy_range_uj").write_text(f"{limit}\n")
-        use_rapl(monkeypatch, control)
-        return str(folder / "energy_uj")
-
-    return make
-
-
-class FakeGpu:
-    """What NVML knows of one GPU; None is a value that it refuses to tell."""
-
-    def __init__(self, uuid: str, energy_mj: int | None, power_mw: int | None = 50_000) -> None:
-        self.uuid = uuid
-        self.energy_mj = energy_mj
-        self.power_mw = power_mw
-
-
-def told(value: int | None) -> int:
-    if value is None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-    return value
-
-
-@pytest.fixture
-def gpus(monkeypatch):
-    """Puts GPUs behind NVML."""
-
-    def put_in(*devices: FakeGpu) -> tuple[FakeGpu, ...]:
-        functions = {
-            "nvmlInit": lambda: None,
-            "nvmlDeviceGetCount": lambda: len(devices),
-            "nvmlDeviceGetHandleByIndex": lambda index: devices[index],
-            "nvmlDeviceGetName": lambda gpu: "NVIDIA Test GPU",
-            "nvmlDeviceGetUUID": lambda gpu: gpu.uuid,
-            "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(total=1, free=1, used=0),
-            "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 300_000,
-            "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: told(gpu.energy_mj),
-            "nvmlDeviceGetPowerUsage": lambda gpu: told(gpu.power_mw),
-        }
-        for name, function in functions.items():
-            monkeypatch.setattr(pynvml, name, function)
-        monkeypatch.setattr(gpu_nvidia, "pynvml", pynvml)
-        monkeypatch.setattr(codecarbon_gpu, "PYNVML_AVAILABLE", True)
-        return devices
-
-    return put_in
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Sets the time since boot, in seconds."""
-    now = SimpleNamespace(ns=1_000_000_000_000)
-    fake = SimpleNamespace(clock_gettime_ns=lambda which: now.ns, CLOCK_BOOTTIME=time.CLOCK_BOOTTIME, time=time.time)
-    monkeypatch.setattr(kdtune_sensors, "time", fake)
-    return now
-
-
-@pytest.fixture
-def known_cpu(monkeypatch):
-    """Skips codecarbon's look-up of the CPU, which takes seconds."""
-    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: SimpleNamespace(model="Test CPU", tdp=65.5))
-
+pytestmark = pytest.mark.usefixtures("bare_machine")
 
 # --- RAPL ------------------------------------------------------------------------------------------------------
 
@@ -239,12 +145,12 @@ def test_a_gpu_that_tells_nothing_for_a_moment_does_not_stop_the_reading(gpus):
     assert sensors.read().gpu_mj == {}
 
 
-def test_a_gpu_that_tells_nothing_for_a_moment_stands_where_it_stood(gpus):
+def test_a_gpu_that_tells_nothing_is_left_out_of_the_reading_and_not_taken_to_stand_still(gpus):
     [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
     sensors = NodeSensors()
     sensors.read()
     gpu.energy_mj = gpu.power_mw = None
-    assert sensors.read().gpu_mj == {"GPU-aaa": 7_000_000_000}
+    assert sensors.read().gpu_mj == {}
 
 
 @pytest.mark.parametrize(
@@ -304,9 +210,9 @@ def test_idle_waiting_guest_and_stolen_time_are_not_busy(monkeypatch):
 
 
 def test_the_clock_is_the_one_of_the_machine():
-    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     counters = NodeSensors().read()
-    assert before <= counters.t_ns <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert before <= counters.t_ns <= time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     assert counters.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -342,10 +248,25 @@ def test_codecarbon_is_quiet_here():
 def test_codecarbon_is_quiet_in_a_fresh_process():
     code = """
 import logging
-from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.sensors import NodeSensors, power_in_words
 NodeSensors()
 logging.getLogger("codecarbon").warning("We saw that you have a CPU but we don't know it")
 """
     environment = {key: value for key, value in os.environ.items() if not key.lower().startswith("codecarbon")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stderr == ""
+
+
+def test_a_cpu_that_codecarbon_does_not_know_is_said_to_be_unknown(monkeypatch):
+    unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
+    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: unknown)
+    hardware = NodeSensors().hardware()
+    assert (hardware.tdp_uw, hardware.tdp_known) == (8_000_000, False)
+    assert power_in_words(8.0, known=False) == "8 W, which is codecarbon's default for a CPU that it does not know"
+
+
+def test_a_cpu_without_a_name_gets_the_default_and_not_nothing(monkeypatch):
+    nameless = SimpleNamespace(model="Unknown", tdp=None, _get_cpu_power_from_registry=lambda model: None)
+    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: nameless)
+    hardware = NodeSensors().hardware()
+    assert hardware.tdp_uw == 4_000_000 * hardware.cores and not hardware.tdp_known

@@ -46,7 +46,15 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
             "quality": "modelled",
             "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
             "hardware": [
-                {"cpu_model": "a CPU", "cores": 2, "cpu_quality": "modelled", "tdp_w": 8.0, "ram_w": 20.0, "gpus": []}
+                {
+                    "cpu_model": "a CPU",
+                    "cores": 2,
+                    "cpu_quality": "modelled",
+                    "tdp_w": 8.0,
+                    "tdp_known": True,
+                    "ram_w": 20.0,
+                    "gpus": [],
+                }
             ],
         },
         **changes,
