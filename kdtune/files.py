@@ -36,10 +36,17 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from making the same thing in a folder: they wait, and then find it."""
+def alone_in(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Keep other processes from making the same thing in a folder: they wait, and then find it.
+
+    A lock ends with the process that holds it.
+
+    Args:
+        folder: Is made where it is missing.
+        name: Of the lock's file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -18,6 +18,9 @@ from kdtune.errors import DataError
 _FOLDER = "tiny-imagenet-200"
 _SIDE = 64
 
+#: Images that a message names after the first.
+_NAMED = 4
+
 _ARCHIVE = Archive(("http://cs231n.stanford.edu/tiny-imagenet-200.zip",), "90528d7ca1a48142e341f4ef8d21d0de")
 
 Labelled = list[tuple[Path, int]]
@@ -65,16 +68,21 @@ class TinyImageNet(Published):
         _listing(root / _FOLDER)
 
     def decode(self, root: Path) -> Arrays:
-        """Read every image.
+        """Read every image. Not before a study's energy is metered: it takes as long as some of its trainings.
 
         Raises:
-            DataError: An image cannot be decoded or has another size; names it.
+            DataError: Images cannot be decoded or have another size; names them.
         """
         found = _listing(root / _FOLDER)
-        return Arrays(*_decode(found.train), *_decode(found.test), class_names=found.class_names)
+        unusable: dict[Path, str] = {}
+        arrays = Arrays(*_decode(found.train, unusable), *_decode(found.test, unusable), class_names=found.class_names)
+        if unusable:
+            raise DataError(_told(unusable))
+        return arrays
 
 
-def _decode(images: Labelled) -> tuple[np.ndarray, np.ndarray]:
+def _decode(images: Labelled, unusable: dict[Path, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels; images that cannot be used go into ``unusable``, with the reason."""
     from torchvision.datasets.folder import pil_loader
 
     pixels = np.empty((len(images), 3, _SIDE, _SIDE), np.uint8)
@@ -82,16 +90,22 @@ def _decode(images: Labelled) -> tuple[np.ndarray, np.ndarray]:
         try:
             image = np.asarray(pil_loader(str(path)))  # in colour also where the file is grey
         except Exception as error:  # broken bytes make Pillow raise whatever its decoders stumble over
-            raise DataError(
-                f"tiny_imagenet: {path} cannot be decoded ({str(error) or type(error).__name__}); delete the file, "
-                f"then {download_hint('tiny_imagenet')}"
-            ) from None
+            unusable[path] = f"cannot be decoded ({str(error) or type(error).__name__})"
+            continue
         if image.shape != (_SIDE, _SIDE, 3):
-            raise DataError(
-                f"tiny_imagenet: {path} has {image.shape[1]}x{image.shape[0]} pixels, which should be {_SIDE}x{_SIDE}"
-            )
+            unusable[path] = f"has {image.shape[1]}x{image.shape[0]} pixels, which should be {_SIDE}x{_SIDE}"
+            continue
         pixels[index] = image.transpose(2, 0, 1)
     return pixels, np.array([label for _, label in images], np.int64)
+
+
+def _told(unusable: dict[Path, str]) -> str:
+    """All images that cannot be used in one line: a study that found one at a time would start Ray as often."""
+    (first, reason), *others = unusable.items()
+    names = ", ".join(str(path) for path, _ in others[:_NAMED])
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    also = f"; {names}{more} cannot be used either" if others else ""
+    return f"tiny_imagenet: {first} {reason}{also}; delete what is damaged, then {download_hint('tiny_imagenet')}"
 
 
 def _listing(top: Path) -> _Listing:

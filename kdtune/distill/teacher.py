@@ -59,12 +59,12 @@ def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: tor
     """
     given = study.teacher_weights
     path = kept_weights(given) if given else folder / "teacher.pt"
-    state, again = ("given", "give it again with --teacher FILE") if given else ("trained", "to train it again")
+    made, again = ("given", "and give it again with --teacher FILE") if given else ("trained", "to train it again")
     try:
         model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     except FileNotFoundError:
         raise KdtuneError(
-            f"the teacher {study.teacher} of {study.name} has not been {state}: {path} is missing"
+            f"the teacher {study.teacher} of {study.name} has not been {made}: {path} is missing"
         ) from None
     except Exception as error:
         raise KdtuneError(f"{path}: not a readable teacher ({error}); delete its folder {again}") from None

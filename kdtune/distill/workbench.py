@@ -95,24 +95,27 @@ class Workbench:
         folder = self.teacher_folder
         if not self.study.teacher_weights and read_record(folder) is None:
             with alone_in(folder):
-                if read_record(folder) is None:  # another process may have trained it meanwhile
-                    self.train_teacher(folder)
+                self.train_teacher(folder)
         model = self._untrained(self.study.teacher)
         load_teacher(model, self.study, folder, self.device)
         return model.eval().requires_grad_(False)
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
         """Train the study's teacher into its folder; see :func:`kdtune.distill.teacher.train_teacher`."""
-        train_teacher(
-            self.study,
-            self.splits,
-            self.num_classes,
-            self.device,
-            folder,
-            on_epoch,
-            arithmetic=self.arithmetic,
-            compiler=self.compiler,
-        )
+        # The folder's own lock is the command's. Where that is killed, its worker trains on until it notices: whoever
+        # comes next waits for its end, and goes on from its last checkpoint.
+        with alone_in(folder, ".training"):
+            if read_record(folder) is None:
+                train_teacher(
+                    self.study,
+                    self.splits,
+                    self.num_classes,
+                    self.device,
+                    folder,
+                    on_epoch,
+                    arithmetic=self.arithmetic,
+                    compiler=self.compiler,
+                )
 
     def measure_teacher(self, folder: Path) -> None:
         """Measure the teacher that was given; see :func:`kdtune.distill.teacher.measure_teacher`."""

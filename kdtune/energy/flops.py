@@ -7,7 +7,8 @@ import logging
 import warnings
 from dataclasses import dataclass
 
-#: A backward pass costs about two forward passes: gradients of the activations and of the weights.
+#: A backward pass costs about two forward passes: gradients of the activations and of the weights. (Of the first
+#: layer only the latter are computed, since the images need none; that is left out of account.)
 TRAINING_PASSES = 3
 
 
@@ -62,7 +63,10 @@ class Workload:
         return 2 * (teacher + self.student_macs * (self.train_images + self.val_images)) * epochs
 
     def executed_flops(self, epochs: int, *, teacher_forward: bool) -> int:
-        """What one training executes: the student's passes forward and backward, and the teacher's forward."""
+        """What one training executes: the student's passes forward and backward, and the teacher's forward.
+
+        The paper has one such figure: the 2.16 of Table 8 for a student alone, beside forward passes in all other rows.
+        """
         teacher = self.teacher_macs * self.train_images if teacher_forward else 0
         student = self.student_macs * (TRAINING_PASSES * self.train_images + self.val_images)
         return 2 * (teacher + student) * epochs

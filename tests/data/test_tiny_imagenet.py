@@ -107,6 +107,21 @@ def test_an_image_that_cannot_be_used_is_named(place, top, harm, decoded_before)
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_all_images_that_cannot_be_used_are_told_at_once(place, top):
+    cut_short(top)
+    val = top / "val" / "images" / "val_1.JPEG"
+    Image.new("RGB", (64, 63)).save(val)
+    with pytest.raises(DataError) as refused:
+        load(place)
+    said = str(refused.value)
+    assert f"{image(top)} cannot be decoded (" in said
+    assert f"; {val} cannot be used either; delete what is damaged, then --download" in said
+    for path in top.glob("train/*/images/*.JPEG"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"_0.JPEG cannot be decoded .*_0.JPEG and 8 more cannot be used either"):
+        load(place)
+
+
 def edit(file, old, new):
     def change(top):
         text = (top / file).read_text()

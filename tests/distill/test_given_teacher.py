@@ -10,6 +10,7 @@ import torch
 from kdtune.distill import given_teacher
 from kdtune.distill.given_teacher import identified, kept_weights, provide, read_given
 from kdtune.distill.recipe import teacher_key, trial_id
+from kdtune.distill.workbench import Workbench
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.models import MODELS
 from kdtune.specs import load_study
@@ -277,6 +278,32 @@ def test_a_full_disk_is_told(study, file, monkeypatch):
     monkeypatch.setattr(given_teacher, "replaced_atomically", full)
     with pytest.raises(KdtuneError, match="cannot be kept .No space left on device.; make room"):
         provide(given, file)
+
+
+# In a worker, of kdtune's own or of somebody else's pipeline
+
+
+def bench_of(study):
+    return Workbench(study, torch.device("cpu"), 1)
+
+
+def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, monkeypatch):
+    given = identified(study, file)
+    provide(given, file)
+    monkeypatch.setattr(Workbench, "train_teacher", lambda *_: pytest.fail("was trained"))
+    teacher = bench_of(given).teacher
+    assert all(torch.equal(value, weights_of()[name]) for name, value in teacher.state_dict().items())
+    assert not teacher.training and not any(one.requires_grad for one in teacher.parameters())
+
+
+def test_a_worker_that_does_not_find_them_or_cannot_read_them_says_so(study, file):
+    given = identified(study, file)
+    with pytest.raises(KdtuneError, match="has not been given: .*teacher.pt is missing"):
+        _ = bench_of(given).teacher
+    provide(given, file)
+    kept_weights(given.teacher_weights).write_bytes(b"x")
+    with pytest.raises(KdtuneError, match="delete its folder and give it again with --teacher FILE"):
+        _ = bench_of(given).teacher
 
 
 KEEP = """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import tomli_w
 from ray import tune
 
 import kdtune
@@ -93,6 +94,21 @@ def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(running_ray, d
     assert refused.value.exit_code == 2
     # Nothing was begun; what it took to find out is on the books.
     assert [path.name for path in (tmp_path / "results" / "small").iterdir() if path.name[0] != "."] == ["sessions"]
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
+def test_the_command_names_a_truncated_image_in_one_line(data, tmp_path, more):
+    image = data / "tiny-imagenet-200" / "val" / "images" / "val_4.JPEG"
+    image.write_bytes(image.read_bytes()[:-500])
+    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(tiny_study()))
+    done = subprocess.run(
+        command("study", "tiny.toml", "--data-dir", "data", *more), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    (error,) = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
+    assert error.startswith(f"error: tiny_imagenet: {image} cannot be decoded (image file is truncated")
+    assert all(line.endswith(" ...") for line in done.stdout.splitlines()) and (not more or done.stdout == "")
+    assert not list(tmp_path.glob("results/*/*/*.toml"))
 
 
 def test_in_somebody_elses_tuner_the_environment_names_the_folder(running_ray, data):
