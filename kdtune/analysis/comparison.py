@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,14 @@ def compare(
     places: Sequence[str | Path] = ("results",),
     *,
     allow_mismatch: bool = False,
-    carbon: Carbon | None = None,
+    carbon: Carbon | Callable[[Carbon], Carbon] | None = None,
 ) -> Comparison:
     """Put strategies side by side, their results made again from the files.
 
     Args:
         places: Folders with results.
         allow_mismatch: Compare also what differs in more than the strategy; the differences become warnings.
-        carbon: How energy becomes CO2; as each was run without it.
+        carbon: How energy becomes CO2, or what makes that of how a strategy was run; as each was run without it.
 
     Raises:
         ResultsError: A folder has no results, or they are damaged.
@@ -77,7 +77,7 @@ def compare(
             + "\n".join(f"  {line}" for line in differences)
             + "\nname the folders that belong together, or give --allow-mismatch"
         )
-    results = [build_result(folder, carbon or carbon_of(folder)) for folder in folders]
+    results = [build_result(folder, _carbon(folder, carbon)) for folder in folders]
     if len({(result["study"], result["strategy"]) for result in results}) < len(results):
         for folder, result in zip(folders, results, strict=True):  # the same study, run in several places
             result["strategy"] = f"{os.path.relpath(folder.path.parent)}/{result['strategy']}"
@@ -98,6 +98,12 @@ def compare(
         warnings.append(f"kWh and CO2 were reported for different places; give --country or --preset ({told}).")
     teachers = {t["key"]: t for folder in folders if (t := read_shared(folder)["teacher"])}
     return Comparison(results, next(iter(teachers.values())) if len(teachers) == 1 else None, warnings)
+
+
+def _carbon(folder: StrategyFolder, wanted: Carbon | Callable[[Carbon], Carbon] | None) -> Carbon:
+    if isinstance(wanted, Carbon):
+        return wanted
+    return wanted(carbon_of(folder)) if wanted else carbon_of(folder)
 
 
 def carbon_of(folder: StrategyFolder) -> Carbon:

@@ -37,14 +37,17 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
-    from kdtune.energy.carbon import resolve
+    from kdtune.energy.carbon import Carbon, changed, resolve
     from kdtune.errors import Fault, ResultsError, SpecError
     from kdtune.registry import did_you_mean
     from kdtune.report.exports import as_csv, as_markdown
     from kdtune.report.tables import cost_table, notes
 
-    asked = any(value is not None for value in (country, region, intensity, pue, preset))
-    carbon = resolve(preset, country, region, intensity, pue) if asked else None
+    resolve(preset, country, region, intensity, pue)  # its faults before those of the results
+
+    def carbon(ran_with: Carbon) -> Carbon:
+        return changed(ran_with, preset, country, region, intensity, pue)
+
     found = comparison.compare(folders or [Path("results")], allow_mismatch=allow_mismatch, carbon=carbon)
     names = [result["strategy"] for result in found.results]
     if baseline not in names and baseline != "stochastic":

@@ -1,6 +1,6 @@
 """From energy to carbon: applied when reporting only, so that a report can be made again for another place."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kdtune.errors import Fault, SpecError
@@ -55,6 +55,23 @@ PAPER = Carbon(
 def car_km(co2_g: float) -> float:
     """Kilometres that a new car of 2018 drives for so much CO2."""
     return co2_g / CAR_G_PER_KM
+
+
+def changed(
+    carbon: Carbon,
+    preset: str | None = None,
+    country: str | None = None,
+    region: str | None = None,
+    intensity: float | None = None,
+    pue: float | None = None,
+) -> Carbon:
+    """Other figures to report with, in which what is not given stays as it was; see :func:`resolve`."""
+    asked = resolve(preset, country, region, intensity, pue)
+    if preset is not None:
+        return asked
+    if country is None and intensity is None:
+        return carbon if pue is None else replace(carbon, pue=pue, preset=None)
+    return asked if pue is not None else replace(asked, pue=carbon.pue)
 
 
 def resolve(

@@ -11,7 +11,7 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import QUALITIES, Hardware
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared import read_shared
+from kdtune.results.shared import charged_inputs, read_shared
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 
@@ -25,7 +25,7 @@ def cost_of(
     study: Study,
     log: TrialLog,
     account: Account,
-    shared: Mapping[str, Any],
+    shared: dict[str, Any],
     carbon: Carbon,
 ) -> dict[str, Any]:
     """What a strategy cost. Where nothing was metered everything is null: a 0 would be a measurement.
@@ -41,7 +41,7 @@ def cost_of(
     dedicated, metered = study.is_dedicated, account.quality is not None
     sessions = list(shared["sessions"].values())
     logits = [store["energy"] for store in shared["teacher_logits"].values()]
-    inputs = [*sessions, *(energy for energy in logits if energy)]
+    inputs = charged_inputs(shared)
     shared_uj = {
         "session": sum(one["charged_uj"] for one in sessions) if sessions else None,
         "teacher_logits": None if None in logits else sum(one["charged_uj"] for one in logits),
@@ -77,7 +77,7 @@ def cost_of(
         "sources_uj": account.sources if metered else None,
         "uncertainty_uj": _uncertainty(account, inputs, dedicated=dedicated) if metered else None,
         "shared_uj": shared_uj,
-        "gap_uj": account.gap_uj if metered else None,
+        "gap_uj": account.gap_uj + sum(one["gap_uj"] for one in inputs) if metered else None,
         "abandoned_uj": sum(_abandoned_uj(old, dedicated=dedicated) for old in _put_aside(folder)),
         "charged_kwh": kwh(charged_uj),
         "per_repeat_kwh": None if charged_uj is None else carbon.kwh(charged_uj) / study.repeats,

@@ -9,6 +9,7 @@ from kdtune.energy.attribution import FLAGS, charged_buckets
 from kdtune.energy.carbon import Carbon, raw_kwh
 from kdtune.files import replaced_atomically, write_json
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.shared import charged_inputs
 
 COST_VERSION = 1
 
@@ -118,7 +119,10 @@ def emissions_csv(folder: StrategyFolder, result: dict[str, Any], shared: dict[s
 
     cost, carbon = result["cost"], result["cost"]["carbon"]
     parts = _charged_parts(folder, cost, shared)
-    wall_s, total_kwh = cost["wall_s"], cost["charged_kwh"]
+    inputs = charged_inputs(shared)
+    # Its own time and that of what it shares: energy of both is in it, so power is that of both.
+    wall_s = None if cost["wall_s"] is None else cost["wall_s"] + sum(one["wall_s"] for one in inputs)
+    total_kwh = cost["charged_kwh"]
     kg = None if cost["charged_co2_g"] is None else cost["charged_co2_g"] / 1000
     hardware = cost["hardware"]
     gpus = [gpu["name"] for one in hardware for gpu in one["gpus"]]
@@ -164,7 +168,7 @@ def _charged_parts(folder: StrategyFolder, cost: dict[str, Any], shared: dict[st
         return None
     charged = charged_buckets(dedicated=folder.read_study().is_dedicated)
     parts: dict[str, int] = {}
-    for by_bucket in (cost["sources_uj"], *(session["sources_uj"] for session in shared["sessions"].values())):
+    for by_bucket in (cost["sources_uj"], *(one["sources_uj"] for one in charged_inputs(shared))):
         for bucket in charged:
             for source, uj in by_bucket[bucket].items():
                 part = source.partition("_")[0]

@@ -8,7 +8,7 @@ from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.errors import ResultsError
 from kdtune.files import write_json
-from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
 from kdtune.results.trials import TrialLog
 
 _NOTHING: dict[str, Any] = {"sessions": {}, "teacher": None, "teacher_logits": {}}
@@ -28,6 +28,7 @@ def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
         "energy_uj": {**account.buckets, "node_total": account.node_uj},
         "sources_uj": account.sources,
         "charged_uj": account.charged_uj(dedicated=dedicated),
+        "gap_uj": account.gap_uj,
         "flags": account.flags,
         "wall_s": account.duration_ns / 1e9,
         "quality": account.quality,
@@ -36,7 +37,6 @@ def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
 
 def write_shared(
     folder: StrategyFolder,
-    study_folder: StudyFolder,
     teacher: dict[str, Any] | None,
     logits: dict[str, dict[str, Any]] | None = None,
 ) -> None:
@@ -44,29 +44,41 @@ def write_shared(
 
     Args:
         folder: The strategy's.
-        study_folder: The study's, where the sessions' ledgers lie.
         teacher: The teacher's record with its energy; None where the strategy uses none.
         logits: Of each store of teacher logits that it reads, by its name: how many passes of the teacher filled it,
             and their energy.
     """
-    dedicated = folder.read_study().is_dedicated
-    sessions = {
-        session: summary
-        for session in TrialLog.read(folder.trials).sessions
-        if (summary := ledger_summary(study_folder.session(session), dedicated=dedicated))
-    }
-    write_json(folder.shared, {"sessions": sessions, "teacher": teacher, "teacher_logits": logits or {}})
+    write_json(folder.shared, {"sessions": _sessions(folder), "teacher": teacher, "teacher_logits": logits or {}})
 
 
 def read_shared(folder: StrategyFolder) -> dict[str, Any]:
-    """What :func:`write_shared` wrote.
+    """What a strategy shares with others.
+
+    Sessions from their own ledgers where these are there: what :func:`write_shared` wrote is behind them as long as a
+    command runs, and stays so if it is killed.
 
     Raises:
-        ResultsError: The file is damaged.
+        ResultsError: A file is damaged.
     """
-    if not folder.shared.exists():
-        return dict(_NOTHING)
-    return {**_NOTHING, **read_document(folder.shared)}
+    kept = {**_NOTHING, **(read_document(folder.shared) if folder.shared.exists() else {})}
+    return {**kept, "sessions": kept["sessions"] | _sessions(folder)}
+
+
+def _sessions(folder: StrategyFolder) -> dict[str, dict[str, Any]]:
+    """The sessions of a strategy whose ledgers lie beside it, by their ids."""
+    beside = StudyFolder(folder.path.parent.parent if folder.path.parent.name == ABANDONED else folder.path.parent)
+    dedicated = folder.read_study().is_dedicated
+    summaries = {
+        session: ledger_summary(beside.session(session), dedicated=dedicated)
+        for session in TrialLog.read(folder.trials).sessions
+    }
+    return {session: summary for session, summary in summaries.items() if summary}
+
+
+def charged_inputs(shared: dict[str, Any]) -> list[dict[str, Any]]:
+    """The summaries of what a strategy shares with others and is charged for: sessions, and the teacher's answers."""
+    stores = (store["energy"] for store in shared["teacher_logits"].values())
+    return [*shared["sessions"].values(), *(energy for energy in stores if energy)]
 
 
 def read_document(path: Path) -> dict[str, Any]:

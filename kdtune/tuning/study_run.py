@@ -212,6 +212,7 @@ class StudyRun:
                 folder.write_study(self._study, resolved)
                 if name in estimates:
                     keep_estimate(folder, estimates[name])
+            self._share(name)  # before it begins: whatever becomes of the command, its bill is whole
             run = StrategyRun(
                 self._study, strategies, folder, session, self._watcher, self._budget, data, self._max_concurrent
             )
@@ -246,10 +247,13 @@ class StudyRun:
         ]
 
     def _account(self, name: str) -> dict[str, Any]:
+        self._share(name)
+        return write_result(self._folder.strategy(name), self._carbon)
+
+    def _share(self, name: str) -> None:
         folder = self._folder.strategy(name)
         # Stopped before the teacher was looked up: what an earlier command noted of it stays.
         kept, needed = read_shared(folder), uses_teacher(self._study, name)
         teacher = (self._teacher or kept["teacher"]) if needed else None
         logits = (kept["teacher_logits"] if self._logits is None else self._logits) if needed else {}
-        write_shared(folder, self._folder, teacher, logits)
-        return write_result(folder, self._carbon)
+        write_shared(folder, teacher, logits)

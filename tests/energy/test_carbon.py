@@ -1,8 +1,9 @@
 import socket
+from dataclasses import replace
 
 import pytest
 
-from kdtune.energy.carbon import Carbon, car_km, resolve
+from kdtune.energy.carbon import Carbon, car_km, changed, resolve
 from kdtune.errors import SpecError
 
 KWH_UJ = 3_600_000_000_000
@@ -133,3 +134,17 @@ def test_no_connection_is_made(monkeypatch):
     assert resolve(country="DEU").intensity_g_per_kwh > 0
     assert resolve(country="USA", region="texas").intensity_g_per_kwh > 0
     assert resolve().intensity_g_per_kwh > 0
+
+
+def test_what_is_not_given_stays_as_a_study_was_reported():
+    french = resolve(country="FRA", pue=1.5)
+    assert changed(french, pue=1.2) == replace(french, pue=1.2)
+    american = changed(french, country="USA")
+    assert american.pue == 1.5 and american.intensity_g_per_kwh == resolve(country="USA").intensity_g_per_kwh
+    assert changed(french, intensity=100.0, pue=1.0) == resolve(intensity=100.0, pue=1.0)
+    assert changed(french, preset="paper") == resolve("paper")
+    assert changed(french) == french
+
+
+def test_a_preset_whose_pue_was_replaced_is_that_preset_no_more():
+    assert changed(resolve("paper"), pue=1.0).preset is None

@@ -60,7 +60,7 @@ def finished(
     log.stopped(status)
     write_ledger(node.work(1, study=1).stop(), folder.ledger)
     write_ledger(Node(hardware).start().work(10, study=1).stop(), study_folder.session(session))
-    write_shared(folder, study_folder, None)
+    write_shared(folder, None)
     write_result(folder, CARBON)
     os.utime(folder.result, (1e9 - age_s, 1e9 - age_s))
     return folder

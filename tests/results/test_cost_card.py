@@ -40,7 +40,7 @@ def folder(tmp_path):
     end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
     log.plan_complete(0)
     log.evaluation(0, "a", {"accuracy": 0.75})
-    write_shared(folder, study_folder, {"model": "big", "key": "k1", "energy": {"charged_uj": 50 * J}})
+    write_shared(folder, {"model": "big", "key": "k1", "energy": {"charged_uj": 50 * J}})
     (folder.path / "student.pt").write_bytes(b"weights")
     return folder
 
@@ -85,7 +85,7 @@ def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
 
 def test_of_a_teacher_that_was_given_only_what_measuring_it_took_is_known(folder):
     given = {"model": "big", "key": "k1", "given": "0123456789abcdef", "energy": {"charged_uj": 50 * J}}
-    write_shared(folder, StudyFolder(folder.path.parent), given)
+    write_shared(folder, given)
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["teacher"]["kwh"] is None and card["in_all"]["with_teacher_kwh"] is None
@@ -122,11 +122,17 @@ def test_codecarbons_columns_hold_what_is_charged(folder):
     assert float(row["gpu_energy"]) == pytest.approx(kwh(GPU_J))
     assert float(row["energy_consumed"]) == pytest.approx(sum(float(row[f"{p}_energy"]) for p in ("cpu", "gpu", "ram")))
     assert float(row["emissions"]) == pytest.approx(float(row["energy_consumed"]) * 0.4)
-    assert float(row["duration"]) == 4.0
-    assert float(row["emissions_rate"]) == pytest.approx(float(row["emissions"]) / 4)
+    assert float(row["duration"]) == 4.0 + 1.0  # its energy has the session's too
+    assert float(row["emissions_rate"]) == pytest.approx(float(row["emissions"]) / 5)
     assert row["run_id"] == "s1" and row["project_name"] == "small" and row["experiment_id"] == "small/grid"
 
 
 def test_what_codecarbon_asks_and_nobody_knows_is_empty(folder):
     row = emissions(folder)
     assert row["country_name"] == row["water_consumed"] == row["longitude"] == ""
+
+
+def test_no_power_is_more_than_the_machine_can_draw(folder):
+    row = emissions(folder)
+    assert float(row["cpu_power"]) < 8 * CARBON.pue + 1e-6
+    assert float(row["ram_power"]) < 20 * CARBON.pue + 1e-6

@@ -82,7 +82,7 @@ def grid(tmp_path) -> StrategyFolder:
     write_ledger(Node(two_cores()).start().work(0.5).stop(), study_folder.session("s1"))
     write_ledger(Node(two_cores(ram_uw=1)).start().work(3).stop(), study_folder.session("s2"))
     write_ledger(Node(two_cores()).start().work(99).stop(), study_folder.session("of another strategy"))
-    write_shared(folder, study_folder, TEACHER)
+    write_shared(folder, TEACHER)
     return folder
 
 
@@ -251,7 +251,7 @@ def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
 
 @pytest.mark.parametrize("teacher", [{"energy": None}, {**TEACHER, "given": "0123456789abcdef"}])
 def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
-    write_shared(grid, StudyFolder(grid.path.parent), teacher)
+    write_shared(grid, teacher)
     cost = build_result(grid, CARBON)["cost"]
     assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None, None, None]
     assert cost["charged_kwh"] > 0
@@ -270,7 +270,7 @@ def test_a_strategy_without_a_teacher_pays_for_none(tmp_path):
     log.attempt(log.trials["n"])
     log.end(log.trials["n"], "completed", epochs=3, val_accuracy=0.5, val_loss=1.0)
     write_ledger(Node(two_cores()).start().work(1).stop(), folder.ledger)
-    write_shared(folder, StudyFolder(folder.path.parent), None)
+    write_shared(folder, None)
     cost = build_result(folder, CARBON)["cost"]
     assert cost["teacher_kwh"] == 0
     assert cost["with_teacher_kwh"] == cost["charged_kwh"] > 0
@@ -336,7 +336,7 @@ def test_the_worst_quality_of_strategy_and_sessions_counts(tmp_path):
     study_folder = StudyFolder(folder.path.parent)
     write_ledger(Node(two_cores(rapl={"package-0": 10**9})).start().work(1).stop(), folder.ledger)
     write_ledger(Node(two_cores()).start().work(1).stop(), study_folder.session("s1"))
-    write_shared(folder, study_folder, None)
+    write_shared(folder, None)
     assert build_result(folder, CARBON)["cost"]["quality"] == "modelled"
 
 
@@ -380,7 +380,7 @@ def test_on_a_shared_node_idle_power_of_a_session_is_not_charged(tmp_path):
     TrialLog.read(folder.trials).session("s1")
     study_folder = StudyFolder(folder.path.parent)
     write_ledger(Node(two_cores()).start().work(1, study=1).stop(), study_folder.session("s1"))
-    write_shared(folder, study_folder, None)
+    write_shared(folder, None)
     assert build_result(folder, CARBON)["cost"]["shared_uj"]["session"] == 4 * J
 
 
@@ -422,3 +422,55 @@ def test_a_status_is_what_the_log_shows(tmp_path, planned, tested, last, ended, 
 def test_a_study_is_not_completed_before_every_repeat_is(tmp_path):
     folder = frozen(tmp_path, repeats=2)
     assert status_after(folder, planned=True, tested=True, last="completed", ended="completed") == "incomplete"
+
+
+# --- what was shared, when a command was killed ----------------------------------------------------------------
+
+
+def with_a_session(folder: StrategyFolder, name: str = "s1") -> StudyFolder:
+    TrialLog.read(folder.trials).session(name)
+    study_folder = StudyFolder(folder.path.parent)
+    write_ledger(Node(two_cores()).start().work(1, study=1).stop(), study_folder.session(name))
+    return study_folder
+
+
+def test_a_session_of_a_killed_command_counts_before_anybody_resumes(tmp_path):
+    folder = frozen(tmp_path)
+    write_ledger(energy_of_the_grid(), folder.ledger)
+    without = build_result(folder, CARBON)["cost"]
+    with_a_session(folder)  # and no shared.json
+    cost = build_result(folder, CARBON)["cost"]
+    assert (without["shared_uj"]["session"], cost["shared_uj"]["session"]) == (None, 24 * J)
+    assert cost["charged_kwh"] > without["charged_kwh"]
+
+
+def test_a_copy_from_before_the_end_gives_way_to_the_sessions_own_ledger(tmp_path):
+    folder = frozen(tmp_path)
+    write_ledger(energy_of_the_grid(), folder.ledger)
+    study_folder = with_a_session(folder)
+    write_shared(folder, None)
+    (study_folder.session("s1") / "node.jsonl").unlink()
+    write_ledger(Node(two_cores()).start().work(5, study=5).stop(), study_folder.session("s1"))
+    assert build_result(folder, CARBON)["cost"]["shared_uj"]["session"] > 24 * J
+
+
+def test_a_folder_that_was_moved_away_alone_has_its_copy(tmp_path):
+    folder = frozen(tmp_path)
+    write_ledger(energy_of_the_grid(), folder.ledger)
+    with_a_session(folder)
+    write_shared(folder, None)
+    moved = tmp_path / "elsewhere" / "study" / "grid"
+    moved.parent.mkdir(parents=True)
+    folder.path.rename(moved)
+    assert build_result(StrategyFolder(moved), CARBON)["cost"]["shared_uj"]["session"] == 24 * J
+
+
+def test_a_killed_run_that_was_put_aside_is_abandoned_with_its_session(tmp_path):
+    folder = frozen(tmp_path)
+    write_ledger(energy_of_the_grid(), folder.ledger)
+    study_folder = with_a_session(folder)
+    study_folder.put_aside(["grid"])
+    again = frozen(tmp_path)
+    write_ledger(energy_of_the_grid(), again.ledger)
+    cost = build_result(again, CARBON)["cost"]
+    assert cost["abandoned_uj"] == round(cost["charged_kwh"] * 3.6e12 / CARBON.pue) + 24 * J
