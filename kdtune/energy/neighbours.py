@@ -110,6 +110,11 @@ class Neighbourhood:
             os.close(self._alive)
             self._alive = None
 
+    def withdraw(self) -> None:
+        """Leave now, whatever came of the study; who has left already stays away."""
+        with self.settled(0):
+            self.leave(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+
     def _alive_file(self, meter_id: str) -> Path:
         return self._folder / f"{meter_id}.alive"
 

@@ -10,9 +10,18 @@ from ray import tune
 
 from kdtune.energy.attribution import Account, charge_all
 from kdtune.energy.ledger import Window, read_folder
+from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors
-from kdtune.tuning.meter_actor import neighbourhood_of, start_meter
+from kdtune.errors import KdtuneError
+from kdtune.tuning.meter_actor import (
+    end_meters,
+    end_unfinished,
+    has_ended,
+    neighbourhood_of,
+    start_meter,
+    until_ended,
+)
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
@@ -41,17 +50,20 @@ class EnergyLedger(tune.Callback):
         self._me: Identity = (0, 0)
         self._since: Counters | None = None
         self._spent_us = 0
+        self._neighbourhood: Neighbourhood | None = None
 
     def setup(self, *_: Any, **info: Any) -> None:
         """Start a meter on every node; called by Tune before the first trial."""
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
+        end_unfinished()
+        until_ended(self._end)
         self._me = identity_of(os.getpid())
-        neighbourhood = neighbourhood_of(self._session)
-        neighbourhood.join()
-        with neighbourhood.settled(0):
+        self._neighbourhood = neighbourhood_of(self._session)
+        self._neighbourhood.join()
+        with self._neighbourhood.settled(0):
             self._since = NodeSensors().read()
-            neighbourhood.hold(self._since.t_ns, 0, {})
+            self._neighbourhood.hold(self._since.t_ns, 0, {})
         self._spent_us = cpu_us_of([self._me], snapshot())
         for node in ray.nodes():
             if node["Alive"]:
@@ -73,6 +85,8 @@ class EnergyLedger(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a window for the worker that took the trial on."""
+        if not self._meters:
+            raise KdtuneError("another study or EnergyLedger began in this process: it meters one experiment at a time")
         if self._path is None:
             self._begin(Path(trial.local_experiment_path) / FOLDER)
         self._close(trial, "started again")
@@ -94,10 +108,18 @@ class EnergyLedger(tune.Callback):
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """End the ledger."""
-        for meter in self._meters.values():
-            ray.get(meter.switch.remote(None))
-            ray.kill(meter)
-        self._meters.clear()
+        self._end()
+
+    def _end(self) -> None:
+        has_ended(self._end)
+        self._open.clear()
+        meters, self._meters = list(self._meters.values()), {}
+        try:
+            if ray.is_initialized():  # else asking would start another Ray
+                end_meters(meters)
+        finally:
+            if self._neighbourhood:
+                self._neighbourhood.withdraw()
 
     def _close(self, trial: Any, reason: str) -> None:
         if trial.trial_id in self._open:
@@ -116,7 +138,7 @@ class EnergyLedger(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
-        return {**self.__dict__, "_meters": {}, "_open": {}}
+        return {**self.__dict__, "_meters": {}, "_open": {}, "_neighbourhood": None}
 
 
 def _introduce(trainable: Any, session: str, window: str, gpus: float) -> tuple[str, int, dict[str, float]]:

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,39 @@ def start_meter(session_id: str, node_id: str) -> Any:
         )
         .remote(session_id)
     )
+
+
+def end_meters(meters: Iterable[Any]) -> None:
+    """End meters on a Ray that goes on; one that has died already has said what it had to say."""
+    for meter in meters:
+        try:
+            ray.get(meter.switch.remote(None))
+            ray.kill(meter)
+        except (ray.exceptions.RayError, ValueError):  # ValueError: the Ray that it ran on is gone
+            logging.getLogger(__name__).warning("an energy meter did not end well", exc_info=True)
+
+
+_unfinished: list[Callable[[], None]] = []
+
+
+def until_ended(end: Callable[[], None]) -> None:
+    """Note how to end the metering of an experiment that may stop without a word; see :func:`end_unfinished`."""
+    _unfinished.append(end)
+
+
+def has_ended(end: Callable[[], None]) -> None:
+    """The experiment has ended as it should."""
+    if end in _unfinished:
+        _unfinished.remove(end)
+
+
+def end_unfinished() -> None:
+    """End what this process metered before: Tune bears one experiment at a time, so that one is over.
+
+    Its meters would pass for those of another study on the node.
+    """
+    for end in list(_unfinished):
+        end()
 
 
 class MeterHandle:

@@ -17,7 +17,7 @@ from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
-from kdtune.tuning.meter_actor import neighbourhood_of, start_meter
+from kdtune.tuning.meter_actor import end_meters, end_unfinished, neighbourhood_of, start_meter
 from kdtune.tuning.resources import Resources
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
@@ -58,24 +58,26 @@ class Session:
             UsageError: A trial asks for more than the cluster has.
             RayError: Ray does not start or the address does not answer.
         """
-        self._sensors = NodeSensors()
-        self._neighbourhood.join()
-        with self._neighbourhood.settled(0):
-            since = self._sensors.read()
-            self._neighbourhood.hold(since.t_ns, 0, {})
-        me = identity_of(os.getpid())
-        spent_us = cpu_us_of([me], snapshot())
-        self._owns_ray = not ray.is_initialized()
-        if self._owns_ray:
-            self._init_ray()
+        end_unfinished()
         try:
+            self._sensors = NodeSensors()
+            self._neighbourhood.join()
+            with self._neighbourhood.settled(0):
+                since = self._sensors.read()
+                self._neighbourhood.hold(since.t_ns, 0, {})
+            me = identity_of(os.getpid())
+            spent_us = cpu_us_of([me], snapshot())
+            self._owns_ray = not ray.is_initialized()
+            if self._owns_ray:
+                self._init_ray()
             cluster = ray.cluster_resources()
             if self._pick_gpus:
                 self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
             self.resources.check_fit(cluster)
             nodes = [node for node in ray.nodes() if node["Alive"]]
             here = ray.get_runtime_context().get_node_id()
-            self._meters = [start_meter(self.id, node["NodeID"]) for node in nodes]
+            for node in nodes:
+                self._meters.append(start_meter(self.id, node["NodeID"]))
             ray.get(
                 [
                     # The driver is known, and was read before Ray's start, on its own node only.
@@ -135,14 +137,20 @@ class Session:
 
     def stop(self) -> None:
         """Stop the meters, and Ray if it was started here; its end is the last thing that is counted."""
+        try:
+            self._stop_metering()
+        finally:
+            # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
+            self._neighbourhood.withdraw()
+
+    def _stop_metering(self) -> None:
         if not ray.is_initialized():
             if self._owns_ray:  # interrupted while it started: what it had started goes too
                 ray.shutdown()
             return
         if not self._owns_ray:
-            ray.get([meter.switch.remote(None) for meter in self._meters])
-            for meter in self._meters:
-                ray.kill(meter)
+            end_meters(self._meters)
+            self._meters = []
             return
         mine = CpuScope([identity_of(os.getpid())], snapshot())
         try:

@@ -1,5 +1,6 @@
 """Metering anybody's Tune experiment, and the trainable in anybody's pipeline."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from ray import tune
 
 import kdtune
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.neighbours import shared_folder
 from tests.studies import small_study
 
 pytestmark = pytest.mark.study
@@ -100,6 +102,32 @@ def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_
     assert len(account.windows) == 4
     total_j = sum(account.windows.values()) / 1e6
     assert best.metrics["energy_j"] <= total_j
+
+
+class Refusing(tune.Callback):
+    """Somebody's callback that ends the experiment in a way in which Tune tells the others nothing."""
+
+    def setup(self, *_, **__):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("end", ["unfinished", "without a trial"])
+def test_an_experiment_that_failed_is_nobodys_neighbour_afterwards(end, tmp_path):
+    failed = kdtune.EnergyLedger()
+    if end == "unfinished":
+        run = tune.RunConfig(name="failed", storage_path=str(tmp_path), callbacks=[failed, Refusing()], verbose=0)
+        with pytest.raises(KeyboardInterrupt):
+            tune.Tuner(burn, run_config=run, param_space={"x": 1}).fit()
+    else:
+        failed.setup()
+        failed.on_experiment_end(trials=[])
+    ledger = kdtune.EnergyLedger()
+    fit(burn, tmp_path, ledger, param_space={"x": 1})
+    failed_id, own_id = failed._neighbourhood._id, ledger._neighbourhood._id
+    lines = map(json.loads, (shared_folder() / "meters.jsonl").read_text().splitlines())
+    held = {line["meter"]: line["held"] for line in lines}
+    assert held.get(failed_id) is None and held.get(own_id) is None
+    assert not (shared_folder() / f"{failed_id}.alive").exists()
 
 
 def test_without_a_ledger_energy_is_unknown_and_not_zero(tmp_path):

@@ -1,0 +1,51 @@
+"""What a session leaves behind, however it ends."""
+
+import json
+
+import pytest
+import ray
+
+from kdtune.errors import RayError, UsageError
+from kdtune.results.folder import StudyFolder
+from kdtune.tuning.session import Session
+
+
+@pytest.fixture
+def meeting(tmp_path, monkeypatch):
+    """Where the meters of this process meet, nobody else's among them."""
+    folder = tmp_path / "meeting"
+    monkeypatch.setattr("kdtune.energy.neighbours.shared_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def session(tmp_path, meeting):
+    return Session(StudyFolder(tmp_path / "study"), 1.0, None)
+
+
+def has_left(meeting) -> bool:
+    held = {
+        line["meter"]: line["held"] for line in map(json.loads, (meeting / "meters.jsonl").read_text().splitlines())
+    }
+    return set(held.values()) == {None} and not list(meeting.glob("*.alive"))
+
+
+def refuses(*_, **__):
+    raise RuntimeError("no room")
+
+
+def test_a_session_whose_ray_does_not_start_is_nobodys_neighbour(session, meeting, monkeypatch):
+    monkeypatch.setattr(ray, "init", refuses)
+    with pytest.raises(RayError, match="no room"):
+        session.start()
+    assert has_left(meeting)
+
+
+def test_a_session_that_the_cluster_is_too_small_for_is_nobodys_neighbour(session, meeting, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 0.5})
+    with pytest.raises(UsageError):
+        session.start()
+    assert has_left(meeting)
+    session.stop()  # as whoever started it does in any case
+    assert has_left(meeting)
