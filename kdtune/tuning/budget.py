@@ -1,5 +1,6 @@
 """What a command may use at most, and whether it has."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,6 +36,10 @@ class Budget:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
+#: Seconds between two readings of the meters at most, and at least: each takes some milliseconds of a core.
+FAR_S, NEAR_S = 1.0, 0.05
+
+
 class BudgetWatch:
     """Compares what was spent with a budget."""
 
@@ -53,6 +58,16 @@ class BudgetWatch:
         self._carbon = carbon
         self._dedicated = dedicated
         self._before_uj = before_uj
+        self._used: tuple[float, float] | None = None
+        self._wait_s = NEAR_S
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until it is worth looking again: half of what the rest will last, should power stay as it is.
+
+        So a limit that is far off costs a reading a second, and one that is near is not run past.
+        """
+        return self._wait_s if self.limited else FAR_S
 
     def look(self, spent: Mapping[str, int]) -> bool:
         """Whether the budget is used up.
@@ -67,7 +82,17 @@ class BudgetWatch:
             self.reached = f"--max-kwh {limits.max_kwh:g} is reached: {kwh:.4g} kWh"
         elif limits.max_co2_g is not None and co2_g >= limits.max_co2_g:
             self.reached = f"--max-co2 {limits.max_co2_g:g} is reached: {co2_g:.4g} g"
+        shares = [value / limit for value, limit in ((kwh, limits.max_kwh), (co2_g, limits.max_co2_g)) if limit]
+        self._plan_next(max(shares, default=0.0), time.monotonic())
         return self.reached is not None
+
+    def _plan_next(self, used: float, now_s: float) -> None:
+        """Decide when to look again, from the share of the limit that is used now and was before."""
+        before, self._used = self._used, (used, now_s)
+        if before and now_s > before[1]:
+            a_second = max(0.0, used - before[0]) / (now_s - before[1])
+            left_s = (1.0 - used) / a_second if a_second else 2 * FAR_S
+            self._wait_s = min(FAR_S, max(NEAR_S, left_s / 2))
 
     def check_now(self, session: Any) -> None:
         """As :meth:`check`, of what a :class:`~kdtune.tuning.session.Session` reads; without a limit nothing is read.

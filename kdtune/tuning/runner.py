@@ -29,9 +29,6 @@ from kdtune.watch import Watcher
 #: A trial whose process died is taken up again so often in one command: what kills it may be the trial itself.
 MAX_DEATHS = 3
 
-#: Seconds between two readings of the meters: for the display, and where a budget has to be kept.
-DISPLAY_S, BUDGET_S = 1.0, 0.05
-
 
 class StrategyRun:
     """One strategy in one folder. The trial log is the truth; Tune only carries out."""
@@ -179,7 +176,7 @@ class StrategyRun:
     @property
     def reading_interval_s(self) -> float:
         """How often the meters are to be read."""
-        return BUDGET_S if self._budget.limited else DISPLAY_S
+        return self._budget.wait_s
 
     def read_energy(self) -> None:
         """Read the meters: for the display, and for the budget."""

@@ -59,3 +59,30 @@ def test_a_limit_is_above_nothing(value):
 
 def test_only_given_limits_are_noted():
     assert Budget(max_co2_g=3.0).as_record() == {"max_co2_g": 3.0}
+
+
+def readings(monkeypatch, power_w: float, limit_kwh: float, until_s: float = 10_000.0) -> list[float]:
+    """When a watch looks, at a constant power, until it has seen the limit reached."""
+    now_s, seen = 0.0, []
+    monkeypatch.setattr("kdtune.tuning.budget.time.monotonic", lambda: now_s)
+    watching = watch(max_kwh=limit_kwh)
+    while not watching.look(spent(trials=round(now_s * power_w * 1e6 / CARBON.pue))) and now_s < until_s:
+        seen.append(now_s)
+        now_s += watching.wait_s
+    return [*seen, now_s]
+
+
+def test_a_limit_that_is_far_off_is_looked_at_once_a_second(monkeypatch):
+    times = readings(monkeypatch, power_w=100.0, limit_kwh=1000.0, until_s=600.0)
+    assert len(times) <= 605
+
+
+def test_a_limit_is_not_run_past_by_more_than_the_shortest_wait(monkeypatch):
+    at_s = 3.6e6 / 100  # when 100 W have used a kilowatt-hour
+    times = readings(monkeypatch, power_w=100.0, limit_kwh=1.0, until_s=1e6)
+    assert at_s <= times[-1] <= at_s + 0.06
+    assert len(times) <= at_s + 15
+
+
+def test_without_a_limit_the_meters_are_read_once_a_second():
+    assert watch().wait_s == 1.0
