@@ -127,6 +127,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
     for name in dict.fromkeys(name for result in results for name in result["cost"]["flags"]):
         told = [result["strategy"] for result in results if name in result["cost"]["flags"]]
         lines.append(f"To be told of {', '.join(told)}: {FLAGS[name]}.")
+    if teacher and teacher["energy"]:
+        lines += [f"To be told of the teacher: {FLAGS[name]}." for name in teacher["energy"].get("flags", {})]
     lines.append(
         f"CO2: {significant(carbon['intensity_g_per_kwh'], 6)} g/kWh, {carbon['source']}; PUE {carbon['pue']:g}."
     )

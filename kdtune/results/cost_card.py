@@ -13,9 +13,11 @@ from kdtune.results.shared import charged_inputs
 
 COST_VERSION = 1
 
+#: Of the least trustworthy source of CPU and GPU; memory is a model in any case.
 METHOD = {
-    "counter": "an energy counter of the hardware, read about once a second",
-    "polled": "power that was polled about once a second, times time",
+    "counter": "CPU and GPUs by energy counters of the hardware, read once a second; memory by a model of constant "
+    "power",
+    "polled": "GPUs by power that was polled about once a second, times time; memory by a model of constant power",
     "modelled": "a model: busy time times design power, memory at a constant power; not a measurement",
 }
 
@@ -44,6 +46,7 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
     carbon = Carbon(**cost["carbon"])
     charged = cost["charged_kwh"]
     teacher = shared["teacher"]
+    parts = _charged_sources(folder, cost, shared)
 
     def each(value: float | None) -> float | None:
         return None if value is None else value / repeats
@@ -90,6 +93,7 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
         "method": {
             "quality": cost["quality"],
             "sources": METHOD.get(cost["quality"], "nothing was metered"),
+            "charged_by_source_kwh": None if parts is None else {name: kwh(uj) for name, uj in parts.items()},
             "attribution": folder.read_study().attribution,
             "to_be_told": [f"{FLAGS[name]} ({count} intervals)" for name, count in cost["flags"].items()],
             "versions": folder.resolved()["versions"],
@@ -164,17 +168,28 @@ def emissions_csv(folder: StrategyFolder, result: dict[str, Any], shared: dict[s
 
 def _charged_parts(folder: StrategyFolder, cost: dict[str, Any], shared: dict[str, Any]) -> dict[str, int] | None:
     """What is charged in microjoules, by ``cpu``, ``gpu`` and ``ram``."""
+    sources = _charged_sources(folder, cost, shared)
+    if sources is None:
+        return None
+    parts: dict[str, int] = {}
+    for source, uj in sources.items():
+        part = source.partition("_")[0]
+        part = "cpu" if part == "lump" else part  # a second that a gap was charged: codecarbon has no such part
+        parts[part] = parts.get(part, 0) + uj
+    return parts
+
+
+def _charged_sources(folder: StrategyFolder, cost: dict[str, Any], shared: dict[str, Any]) -> dict[str, int] | None:
+    """What is charged in microjoules, by what used it and how that is known, such as ``cpu_counter``."""
     if cost["sources_uj"] is None:
         return None
     charged = charged_buckets(dedicated=folder.read_study().is_dedicated)
-    parts: dict[str, int] = {}
+    sources: dict[str, int] = {}
     for by_bucket in (cost["sources_uj"], *(one["sources_uj"] for one in charged_inputs(shared))):
         for bucket in charged:
             for source, uj in by_bucket[bucket].items():
-                part = source.partition("_")[0]
-                part = "cpu" if part == "lump" else part  # a second that a gap was charged: codecarbon has no such part
-                parts[part] = parts.get(part, 0) + uj
-    return parts
+                sources[source] = sources.get(source, 0) + uj
+    return sources
 
 
 #: codecarbon 3.3's columns (``EmissionsData``), in its order; a test holds them against the installed release.

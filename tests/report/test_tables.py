@@ -140,3 +140,9 @@ def test_a_teacher_that_was_asked_live_is_no_shared_cost():
     live = result()
     live["cost"]["shared_uj"]["teacher_logits"] = 0
     assert "asked once" not in shown(live)
+
+
+def test_what_could_not_be_known_of_the_teachers_energy_is_told():
+    energy = {"charged_uj": 3_600_000, "flags": {"gpu_unread": 2}}
+    teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 1.0, "energy": energy}
+    assert "To be told of the teacher: a GPU's energy could not be read" in shown(result(), teacher=teacher)

@@ -136,3 +136,11 @@ def test_no_power_is_more_than_the_machine_can_draw(folder):
     row = emissions(folder)
     assert float(row["cpu_power"]) < 8 * CARBON.pue + 1e-6
     assert float(row["ram_power"]) < 20 * CARBON.pue + 1e-6
+
+
+def test_the_card_tells_every_source_and_they_sum_to_what_is_charged(folder):
+    write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    sources = card["method"]["charged_by_source_kwh"]
+    assert set(sources) == {"cpu_modelled", "gpu_counter", "ram_modelled"}
+    assert sum(sources.values()) == pytest.approx(card["in_all"]["charged_kwh"])
