@@ -97,11 +97,8 @@ class Account:
         odd = found_odd(hardware, before, after, read_at)
         after = carried_over(before, after)
         pieces = pieces_of(before.counters.t_ns, after.counters.t_ns, after.neighbours)
-        self._charge(
-            f"cpu_{hardware.cpu_quality}",
-            split_cpu(cpu_uj(hardware, before, after, read_at), windows, before, after),
-            windows,
-        )
+        charges = split_cpu(cpu_uj(hardware, before, after, read_at), windows, before, after, pieces)
+        self._charge(f"cpu_{hardware.cpu_quality}", charges, windows)
         for uuid in hardware.gpus:
             charges = split_gpu(gpu_uj(before, after, uuid), uuid, windows, pieces)
             self._charge(f"gpu_{hardware.gpu_quality[uuid]}", charges, windows)

@@ -74,7 +74,8 @@ class Meter:
         self._began: Counters | None = None
         self._stopped: Record | None = None
         self._study = CpuScope([], {})
-        self._windows: dict[str, tuple[Window, CpuScope]] = {}
+        self._windows: Windows = {}
+        self._told: tuple[int, dict[str, int]] | None = None
 
     def begin(
         self, path: Path, roots: Sequence[Identity] = (), since: Counters | None = None, spent_us: int = 0
@@ -96,10 +97,11 @@ class Meter:
                 spent_us = cpu_us_of(everyone, snapshot())
             now, _ = self._read_counters({})
             self._began = without_polled(since, self._sensors) if since else now
-            self._begin_file(path, self._began, spent_us)
+            # Before the first record: a meter that is killed right after it leaves its successor whose time to count.
             processes = snapshot()
             for root in everyone:
                 self._study.add_root(root, processes)
+            self._begin_file(path, self._began, spent_us)
 
     def go_on(self) -> bool:
         """Go on where a meter that was killed left off, if there was one: the study did not stop meanwhile.
@@ -126,7 +128,10 @@ class Meter:
                 self._stopped = last
                 return True
             self._path = path
-            for record in read(path):
+            # Earlier lives of the file are in what has ended, or were other commands'.
+            records = read(path)
+            begun = max(place for place, record in enumerate(records) if record.kind == "start")
+            for record in records[begun:]:
                 self._ledger.add(record)
             self._commit(self._record("resume", hardware=self.hardware), self._windows)
             return True
@@ -212,23 +217,25 @@ class Meter:
             self.sample()
             return self._ledger.account.windows.get(window_id, 0)
 
-    def _read_counters(
-        self, windows: Windows | None = None, *, leaving: bool = False
-    ) -> tuple[Counters, tuple[Neighbours, ...]]:
+    def _read_counters(self, windows: Windows, *, leaving: bool = False) -> tuple[Counters, tuple[Neighbours, ...]]:
         """The counters, and what other studies had since the last record.
 
+        The others are told what is held whenever that is not what they were told last: so a window that could not be
+        recorded (a full disk) does not stand with them for long.
+
         Args:
-            windows: What is open from now on, if that changes.
+            windows: What is open from now on.
             leaving: This is the last time.
         """
         last = self._ledger.last
+        held = held_milli([window for window, _ in windows.values()])
         with self._neighbourhood.settled(last.counters.t_ns if last else 0) as told:
             counters = self._sensors.read()
             if leaving:
                 self._neighbourhood.leave(counters.t_ns)
-            elif windows is not None:
-                held = [window for window, _ in windows.values()]
-                self._neighbourhood.hold(counters.t_ns, *held_milli(held))
+            elif held != self._told:
+                self._neighbourhood.hold(counters.t_ns, *held)
+                self._told = held
         return counters, tuple(told)
 
     def _record(
@@ -258,7 +265,7 @@ class Meter:
         if kind == "open" and window:
             spent[window.id] = 0
         study_us = self._study.update(processes)
-        counters, neighbours = self._read_counters(after, leaving=leaving)
+        counters, neighbours = self._read_counters(self._windows if after is None else after, leaving=leaving)
         return Record(kind, self.id, self._next(), counters, study_us, spent, window, reason, hardware, neighbours)
 
     def _next(self) -> int:

@@ -103,9 +103,10 @@ class Neighbourhood:
             self._tell(self._id, t_ns, {"cpus": cpus_milli, "gpus": dict(gpus_milli)})
 
     def leave(self, t_ns: int) -> None:
-        """Tell, inside :meth:`settled`, that this meter has ended."""
+        """Tell, inside :meth:`settled`, that this meter has ended; one that never held anything was not there."""
         if self._alive is not None:
-            self._tell(self._id, t_ns, None)
+            if self._id in self._states:
+                self._tell(self._id, t_ns, None)
             self._alive_file(self._id).unlink(missing_ok=True)
             os.close(self._alive)
             self._alive = None

@@ -78,31 +78,48 @@ def pieces_of(start_ns: int, end_ns: int, neighbours: Sequence[Neighbours]) -> l
     return [Piece(a, max(a, b), state) for a, b, state in zip(cuts, ends, neighbours, strict=True)]
 
 
-def split_cpu(energy: int, windows: Sequence[Window], before: Record, after: Record) -> dict[str, int]:
-    """The CPU's energy by CPU time: windows, the study's other processes, everybody else; idle if nobody worked."""
+def split_cpu(
+    energy: int, windows: Sequence[Window], before: Record, after: Record, pieces: Sequence[Piece]
+) -> dict[str, int]:
+    """The CPU's energy by CPU time: windows, the study's other processes, everybody else.
+
+    If nobody worked it is idle, and shared with other studies.
+    """
     spent = {w.id: max(0, after.windows.get(w.id, 0) - before.windows.get(w.id, 0)) for w in windows}
     in_windows = sum(spent.values())
     of_study = max(in_windows, after.study_us - before.study_us)
     busy = max(of_study, after.counters.busy_us - before.counters.busy_us)
-    weights = {**spent, "orchestration": of_study - in_windows, "other": busy - of_study}
-    return split_integer(energy, weights if busy else {"idle": 1})
+    if not busy:
+        return _add([_share_idle(part, piece.there) for part, piece in _over_time(energy, pieces)])
+    return split_integer(energy, {**spent, "orchestration": of_study - in_windows, "other": busy - of_study})
 
 
 def split_gpu(energy: int, uuid: str, windows: Sequence[Window], pieces: Sequence[Piece]) -> dict[str, int]:
-    """A GPU's energy by Ray's allocation and time; while nobody holds it, it is idle and shared with other studies."""
+    """A GPU's energy by Ray's allocation, its power taken as constant; while nobody holds it, it is idle and shared."""
     mine = {window.id: gpu_milli(window.gpus[uuid]) for window in windows if uuid in window.gpus}
-    weights = dict.fromkeys(mine, 0)
-    idle = other = 0
-    for piece in pieces:
+    charges = []
+    for part, piece in _over_time(energy, pieces):
         theirs = piece.there.gpus_milli.get(uuid, 0)
-        for name, milli in mine.items():
-            weights[name] += milli * piece.length_ns
-        other += theirs * piece.length_ns
-        if not mine and not theirs:
-            unused = _share_idle(_MILLI * piece.length_ns, piece.there)
-            idle, other = idle + unused["idle"], other + unused["other"]
-    weights |= {"idle": idle, "other": other}
-    return split_integer(energy, weights if any(weights.values()) else {**dict.fromkeys(mine, 1), "idle": not mine})
+        held = mine or theirs
+        charges.append(split_integer(part, {**mine, "other": theirs}) if held else _share_idle(part, piece.there))
+    return _add(charges)
+
+
+def _over_time(energy: int, pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:
+    """Energy by piece, in proportion to their lengths; in no time at all it is the last one's."""
+    lengths = {str(place): piece.length_ns for place, piece in enumerate(pieces)}
+    if not any(lengths.values()):
+        lengths[str(len(pieces) - 1)] = 1
+    parts = split_integer(energy, lengths)
+    return [(parts[str(place)], piece) for place, piece in enumerate(pieces)]
+
+
+def _add(charges: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for charge in charges:
+        for name, energy in charge.items():
+            total[name] = total.get(name, 0) + energy
+    return total
 
 
 def split_memory(hardware: Hardware, windows: Sequence[Window], piece: Piece) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from kdtune.energy.ledger import Record, Window
+from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors import Counters, Hardware
 
 W = 1_000_000  # microwatts
@@ -44,6 +45,7 @@ class Node:
         self.rapl_uj = {zone: limit // 2 for zone, limit in hardware.rapl_range_uj.items()}
         self.gpu_mj = dict.fromkeys(hardware.gpus, 123_456_789)
         self.windows: dict[str, tuple[Window, int]] = {}
+        self._told = [Neighbours(0, 0)]
         self._lives = 0
         self._seq = 0
 
@@ -72,12 +74,23 @@ class Node:
             self.rapl_uj[zone] = (self.rapl_uj[zone] + round(joules * J)) % self.hardware.rapl_range_uj[zone]
         return self
 
-    def start(self) -> "Node":
+    def start(self, began: Counters | None = None) -> "Node":
         """Another meter begins."""
         self._lives += 1
         self._seq = 0
         self.windows = {}
-        return self._append("start", hardware=self.hardware)
+        return self._append("start", hardware=self.hardware, began=began)
+
+    def resume(self) -> "Node":
+        """The meter was killed, and another one goes on where it was."""
+        self._lives += 1
+        self._seq = 0
+        return self._append("resume", hardware=self.hardware)
+
+    def others_have(self, state: Neighbours) -> "Node":
+        """What other studies have on the node from a moment after the last record on."""
+        self._told.append(state)
+        return self
 
     def sample(self) -> "Node":
         return self._append("sample")
@@ -101,6 +114,7 @@ class Node:
         self.busy_us = 3_000_000
         self.study_us = 0
         self.windows = {}
+        self._told = [Neighbours(0, 0)]
         self.rapl_uj = dict.fromkeys(self.rapl_uj, 0)
         self.gpu_mj = dict.fromkeys(self.gpu_mj, 0)
         return self
@@ -108,11 +122,13 @@ class Node:
     def counters(self) -> Counters:
         return Counters(self.boot, self.t_ns, 1.5e9, self.busy_us, dict(self.rapl_uj), dict(self.gpu_mj))
 
-    def _append(self, kind, window=None, reason=None, hardware=None) -> "Node":
+    def _append(self, kind, window=None, reason=None, hardware=None, began=None) -> "Node":
+        told = tuple(self._told) if any(state.others for state in self._told) else ()
+        self._told = self._told[-1:]
         spent = {name: us for name, (_, us) in self.windows.items()}
         meter = f"meter-{self._lives}"
         self.records.append(
-            Record(kind, meter, self._seq, self.counters(), self.study_us, spent, window, reason, hardware)
+            Record(kind, meter, self._seq, self.counters(), self.study_us, spent, window, reason, hardware, told, began)
         )
         self._seq += 1
         return self

@@ -1,14 +1,17 @@
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge, charge_all
-from kdtune.energy.ledger import Record
+from kdtune.energy.ledger import Record, read, write
+from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors import Hardware
 from kdtune.energy.shares import split_integer
+from kdtune.files import append_lines
 
 from .simulated import J, Node, trial, two_cores
 
@@ -40,12 +43,13 @@ class Story:
     def __init__(self, draw: st.DrawFn, hardware: Hardware, *, rough: bool) -> None:
         self.draw = draw
         self.node = Node(hardware)
-        self.rough = rough  # counters that reset, wrap or are not read; study time that falls; meters that die
+        self.rough = rough  # counters that reset, wrap or are not read; study time that falls; deaths; other studies
         self.opened = 0
         self.node.rapl_uj = {z: draw(st.integers(0, limit - 1)) for z, limit in hardware.rapl_range_uj.items()}
 
     def pass_time(self) -> None:
         draw, node = self.draw, self.node
+        since_ns = node.t_ns
         node.work(
             draw(SECONDS),
             {name: draw(CPU_S) for name in node.windows},
@@ -55,14 +59,32 @@ class Story:
             rapl_j={zone: draw(st.floats(0.0, 600.0 if self.rough else 1.0)) for zone in node.rapl_uj},
         )
         if self.rough:
+            self.others_come_and_go(since_ns)
             # The processes' and the node's counters are not read at the same moment, nor in the same unit.
             node.study_us += draw(st.integers(-3_000_000, 3_000_000))
             node.busy_us += draw(st.integers(-20_000, 20_000))
 
+    def others_come_and_go(self, since_ns: int) -> None:
+        """What other studies have on the node changes up to twice, whether or not it can be true."""
+        for t_ns in sorted(self.draw(st.lists(st.integers(since_ns, self.node.t_ns), max_size=2))):
+            others = self.draw(st.integers(0, 3))
+            before = self.draw(st.integers(0, others))
+            cpus_milli = self.draw(st.integers(0, 9000)) if others else 0
+            shares = st.dictionaries(st.sampled_from(sorted(self.node.gpu_mj)), st.integers(1, 1000))
+            gpus_milli = self.draw(shares) if others and self.node.gpu_mj else {}
+            self.node.others_have(Neighbours(t_ns, others, before, cpus_milli, gpus_milli))
+
+    def kill_driver_and_meter(self) -> None:
+        """A later command goes on; its session's ledger has the time from when it began."""
+        self.pass_time()
+        began = self.node.counters() if self.draw(st.booleans()) else None
+        self.pass_time()
+        self.node.start(began)
+
     def act(self) -> None:
         actions = ["sample", "sample", "open", "open", "close", "pause"]
         if self.rough:
-            actions += ["kill", "reboot", "gpu reset"]
+            actions += ["kill", "kill meter", "reboot", "gpu reset"]
         node = self.node
         match self.draw(st.sampled_from(actions)):
             case "open" if len(node.windows) < 4:
@@ -82,8 +104,10 @@ class Story:
                 self.pass_time()
                 node.start()
             case "kill":
+                self.kill_driver_and_meter()
+            case "kill meter":
                 self.pass_time()
-                node.start()
+                node.resume()
             case "reboot":
                 node.reboot().start()
             case "gpu reset" if node.gpu_mj:
@@ -152,6 +176,38 @@ def test_the_law_holds_after_every_single_record(data):
     for record in data.draw(ledgers(rough=True)):
         ledger.add(record)
         assert_the_law_holds(ledger.account)
+
+
+@QUICK
+@given(st.data())
+def test_lines_that_are_there_twice_in_any_order_give_the_same_account(tmp_path_factory, data):
+    records = data.draw(ledgers(rough=True))
+    path = tmp_path_factory.mktemp("ledger") / "node.jsonl"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kdtune.energy.ledger.append_lines", partial(append_lines, sync=False))
+        for record in records:
+            write(path, record)
+    account = charge(read(path))
+    assert account == charge(records)
+    assert charge(read(path)) == account
+    lines = path.read_text().splitlines(keepends=True)
+    for line in data.draw(st.lists(st.sampled_from(lines), max_size=5)):
+        lines.insert(data.draw(st.integers(lines.index(line), len(lines))), line)
+    path.write_text("".join(lines))
+    assert charge(read(path)) == account
+
+
+@QUICK
+@given(st.data())
+def test_every_interval_by_itself_sums_to_the_node(data):
+    ledger, used_uj = OpenLedger(), 0
+    for record in data.draw(ledgers(rough=True)):
+        buckets = dict(ledger.account.buckets)
+        ledger.add(record)
+        more = {bucket: uj - buckets[bucket] for bucket, uj in ledger.account.buckets.items()}
+        assert min(more.values()) >= 0
+        assert sum(more.values()) == ledger.account.node_uj - used_uj
+        used_uj = ledger.account.node_uj
 
 
 @QUICK

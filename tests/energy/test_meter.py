@@ -485,6 +485,25 @@ def test_a_record_that_was_on_its_way_when_the_meter_was_killed_is_not_lost(last
         assert charge(ledger.read(path)).node_uj == used_uj(node(), *[ledger.read(path)[i] for i in (0, -1)])
 
 
+def test_a_successor_knows_whose_time_to_count_from_the_first_record_on(sensors, path, state):
+    with foreign_burner() as stranger:
+        began = Meter(sensors, node(ram_uw=0), state=state)
+        began.begin(path, [identity_of(stranger)])
+        wait_for_cpu(stranger, 300_000)
+        successor(sensors, state).sample()
+    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
+
+
+def test_what_was_spent_counts_once_though_a_successor_comes_back_to_a_file(sensors, path, state, tmp_path):
+    meter = lasting_meter(sensors, path, state)
+    time.sleep(0.1)
+    meter.switch(tmp_path / "strategy.jsonl")
+    meter.switch(path)
+    after = successor(sensors, state)
+    in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "strategy.jsonl")]
+    assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files)
+
+
 def test_a_meter_that_ended_well_has_no_successor(sensors, path, state):
     lasting_meter(sensors, path, state).switch(None)
     assert not state.exists()
@@ -567,3 +586,21 @@ def test_two_studies_share_what_neither_uses(sensors, tmp_path):
     both_idle = accounts[0].buckets["idle"] + accounts[1].buckets["idle"]
     assert both_idle + accounts[0].windows["a"] == pytest.approx(whole, abs=20)
     assert accounts[0].windows["a"] >= 0.2 * a_second / CORES * 0.99
+
+
+def test_a_window_that_could_not_be_recorded_does_not_stand_with_the_others(sensors, path, tmp_path, monkeypatch):
+    meter = Meter(sensors, node(), Neighbourhood("one", tmp_path / "shared"))
+    other = Neighbourhood("two", tmp_path / "shared")
+    for neighbourhood in (meter._neighbourhood, other):
+        neighbourhood.join()
+    meter.begin(path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr("kdtune.energy.meter.write", full)
+        meter.open(trial("a"))
+    meter.sample()
+    with other.settled(0) as told:
+        assert [state.cpus_milli for state in told][-2:] == [1000, 0]

@@ -93,6 +93,18 @@ def test_several_others_add_up_and_have_an_order(folder):
     assert {(state.others, state.cpus_milli, state.gpus_milli["GPU-a"]) for state in last} == {(2, 1000, 200)}
 
 
+def test_who_only_looks_changes_nothing_for_the_others(folder):
+    one, two = joined("one", folder, 10), joined("two", folder, 20)
+    with two.settled(0):
+        two.hold(30, 1000, {})
+    looking = Neighbourhood("doctor", folder)
+    looking.join()
+    with looking.settled(0) as told:
+        assert told[-1].others == 2
+        looking.leave(0)
+    assert seen_by(one, 25) == [Neighbours(20, 1), Neighbours(30, 1, 0, 1000)]
+
+
 def test_a_meter_that_is_killed_is_noticed(folder):
     one = joined("one", folder)
     with python(JOINS_AND_WAITS, str(folder), *sys.path) as process:

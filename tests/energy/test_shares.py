@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.energy.intervals import memory_uj
+from kdtune.energy.ledger import Record
 from kdtune.energy.neighbours import Neighbours
-from kdtune.energy.shares import Piece, held_milli, pieces_of, split_gpu, split_memory
+from kdtune.energy.sensors import Counters
+from kdtune.energy.shares import Piece, held_milli, pieces_of, split_cpu, split_gpu, split_memory
 
 from .simulated import W, trial, two_cores
 
@@ -55,7 +57,7 @@ GPU = [trial("a", gpus={"GPU-a": 1.0})]
 
 def test_a_gpu_that_another_study_holds_is_not_idle_here():
     there = Neighbours(0, 1, 0, 0, {"GPU-a": 1000})
-    assert split_gpu(100, "GPU-a", [], [Piece(0, S, there)]) == {"idle": 0, "other": 100}
+    assert split_gpu(100, "GPU-a", [], [Piece(0, S, there)]) == {"other": 100}
 
 
 def test_a_gpu_that_nobody_holds_is_split():
@@ -63,11 +65,27 @@ def test_a_gpu_that_nobody_holds_is_split():
     assert [split_gpu(100, "GPU-a", [], [piece])["idle"] for piece in pieces] == [50, 50]
 
 
-def test_a_gpu_that_both_hold_is_shared_by_allocation_and_time():
+def test_a_gpu_that_both_hold_for_a_while_is_shared_for_that_while():
     there = Neighbours(0, 1, 0, 0, {"GPU-a": 1000})
     alone = replace(there, others=0, gpus_milli={})
     pieces = [Piece(0, S, there), Piece(S, 2 * S, alone)]
-    assert split_gpu(300, "GPU-a", GPU, pieces) == {"a": 200, "idle": 0, "other": 100}
+    # Half of the first second's 150, and all of the second one's: the other study's ledger has the other half.
+    assert split_gpu(300, "GPU-a", GPU, pieces) == {"a": 225, "other": 75}
+    assert split_gpu(150, "GPU-a", [trial("b", gpus={"GPU-a": 1.0})], [Piece(0, S, there)])["b"] == 75
+
+
+def test_a_gpu_that_was_free_before_another_study_took_it_is_idle_until_then():
+    there = Neighbours(S, 1, 0, 0, {"GPU-a": 1000})
+    pieces = [Piece(0, S, Neighbours(0, 1)), Piece(S, 4 * S, there)]
+    assert split_gpu(400, "GPU-a", [], pieces) == {"idle": 50, "other": 350}
+
+
+def test_a_cpu_on_which_nobody_worked_is_shared_with_the_other_study():
+    counters = Counters("boot", 0, 0.0, 5)
+    before = after = Record("sample", "m", 0, counters, 0)
+    charges = [split_cpu(101, [], before, after, [Piece(0, S, Neighbours(0, 1, place))]) for place in (0, 1)]
+    assert [charge["idle"] for charge in charges] == [51, 50]
+    assert split_cpu(101, [], before, after, [Piece(0, S)])["idle"] == 101
 
 
 def test_a_gpu_in_no_time_goes_to_its_holder():
