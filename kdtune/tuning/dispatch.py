@@ -35,23 +35,22 @@ def run_jobs(
         poll: Called about twice a second while they run.
     """
     remote = ray.remote(function).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
-    references = [remote.remote(*args) for args in calls]
+    left = references = [remote.remote(*args) for args in calls]
     try:
-        left = references
         while left:
             done, left = ray.wait(left, num_returns=len(left), timeout=0.5)
             ray.get(done)  # a failure ends the others at once
             poll()
         return list(ray.get(references))
     except ray.exceptions.RayTaskError as error:
-        _cancel(references)
+        _cancel(left)
         cause = error.cause
         raise (cause if isinstance(cause, KdtuneError) else KdtuneError(f"{type(cause).__name__}: {cause}")) from None
     except ray.exceptions.RayError as error:
-        _cancel(references)
+        _cancel(left)
         raise KdtuneError(f"a worker died: {str(error).splitlines()[0]}") from None
     except BaseException:  # interrupted, or the poll found a reason to stop
-        _cancel(references)
+        _cancel(left)
         raise
 
 
