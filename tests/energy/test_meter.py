@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -483,6 +484,32 @@ def test_a_record_that_was_on_its_way_when_the_meter_was_killed_is_not_lost(last
         assert [r.kind for r in ledger.read(path)][-2:] == [last, "resume"]
         meter.close("a", "done")
         assert charge(ledger.read(path)).node_uj == used_uj(node(), *[ledger.read(path)[i] for i in (0, -1)])
+
+
+BEGINS_AND_WAITS = """
+import os, sys, time
+sys.path[:] = sys.argv[3:]
+from pathlib import Path
+from kdtune.energy.meter import Meter
+from kdtune.energy.processes import identity_of
+from kdtune.energy.sensors import NodeSensors
+sensors = NodeSensors()
+meter = Meter(sensors, sensors.hardware(), state=Path(sys.argv[2]))
+meter.begin(Path(sys.argv[1]), [identity_of(os.getpid())])
+print("here", flush=True)
+time.sleep(60)
+"""
+
+
+def test_nobody_goes_on_for_a_driver_that_is_dead(sensors, path, state):
+    with python(BEGINS_AND_WAITS, str(path), str(state), *sys.path) as driver:
+        assert driver.stdout.readline() == "here\n"
+        assert Meter(sensors, node(), state=state).go_on()
+        driver.kill()
+        driver.wait()
+        assert not Meter(sensors, node(), state=state).go_on()
+    assert not state.exists()
+    assert [record.kind for record in ledger.read(path)] == ["start", "resume"]
 
 
 def test_a_meter_that_ended_well_has_no_successor(sensors, path, state):
