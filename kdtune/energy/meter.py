@@ -4,7 +4,6 @@ One meter a node. Trials register a window with it; a tracker inside each trial 
 once a trial and would never see a worker start.
 """
 
-import json
 import os
 import threading
 import uuid
@@ -14,11 +13,11 @@ from pathlib import Path
 
 from kdtune.energy.attribution import Account, OpenLedger
 from kdtune.energy.ledger import Kind, Record, Window, read, write
+from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import Neighbourhood, Neighbours
 from kdtune.energy.processes import CpuScope, Identity, Process, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 from kdtune.energy.shares import held_milli
-from kdtune.files import replaced_atomically
 
 #: Seconds between samples; every opening and closing of a window takes one more.
 INTERVAL_S = 1.0
@@ -65,7 +64,8 @@ class Meter:
         self.hardware = hardware
         self._sensors = sensors
         self._neighbourhood = neighbourhood or Neighbourhood(self.id)
-        self._state = state
+        self._state = MeterState(state) if state else None
+        self._drivers: list[Identity] = []
         self._lock = threading.RLock()
         self._seq = 0
         self._path: Path | None = None
@@ -99,20 +99,21 @@ class Meter:
             self._began = without_polled(since, self._sensors) if since else now
             # Before the first record: a meter that is killed right after it leaves its successor whose time to count.
             processes = snapshot()
+            self._drivers = [root for root in roots if CpuScope([root], {}).alive(processes)]
             for root in everyone:
                 self._study.add_root(root, processes)
             self._begin_file(path, self._began, spent_us)
 
     def go_on(self) -> bool:
-        """Go on where a meter that was killed left off, if there was one: the study did not stop meanwhile.
+        """Go on where a meter that was killed left off, if there was one and its study did not stop meanwhile.
 
         Returns:
-            Whether there was one.
+            Whether it goes on.
         """
         with self._lock:
-            if self._state is None or not self._state.exists():
+            state = self._state.load() if self._state else None
+            if state is None:
                 return False
-            state = json.loads(self._state.read_text())
             path, last = Path(state["path"]), Record.from_line(state["record"])
             # The last record may have been kept here and not in the ledger; twice there counts once.
             write(path, last)
@@ -124,6 +125,7 @@ class Meter:
             }
             self._ended.buckets = dict(state["ended"])
             self._began = Counters(**state["began"])
+            self._drivers = [(pid, started) for pid, started in state["drivers"]]
             if last.kind == "stop":
                 self._stopped = last
                 return True
@@ -155,7 +157,7 @@ class Meter:
             if path and self._stopped:
                 self._begin_file(path, self._stopped.counters, self._stopped.study_us)
             elif self._state:
-                self._state.unlink(missing_ok=True)
+                self._state.drop()
 
     def _begin_file(self, path: Path, counters: Counters, study_us: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -296,9 +298,9 @@ class Meter:
             "sensors": self._sensors.as_state(),
             "ended": self._ended.buckets,
             "began": asdict(self._began),
+            "drivers": self._drivers,
         }
-        with replaced_atomically(self._state, sync=False) as file:  # it has to survive the process, not the machine
-            file.write(json.dumps(state, separators=(",", ":")).encode())
+        self._state.keep(state)
 
 
 def append_stop(

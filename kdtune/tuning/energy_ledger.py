@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from pyarrow import fs
 from ray import tune
 
 from kdtune.energy.attribution import Account, charge_all
@@ -33,7 +34,7 @@ class EnergyLedger(tune.Callback):
     One meter a node writes the ledger into ``energy_ledger/`` in the experiment's folder (or where ``path``
     says) while the experiment runs: from its setup to its end, every attempt of every trial, whatever became of
     it. :meth:`account` sums it up at any time; what the trials used and what the rest did add up to the node's
-    energy exactly.
+    energy exactly. An experiment that is restored goes on in the ledger that it has.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -42,8 +43,9 @@ class EnergyLedger(tune.Callback):
         Args:
             path: Folder for the ledger; ``energy_ledger`` in the experiment's folder without it.
         """
-        self._path = Path(path).expanduser().absolute() if path else None
-        self._session = f"ledger-{secrets.token_hex(4)}"
+        self._given = Path(path).expanduser().absolute() if path else None
+        self._path = self._given
+        self._session = ""
         self._meters: dict[str, Any] = {}
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
@@ -56,6 +58,9 @@ class EnergyLedger(tune.Callback):
         """Start a meter on every node; called by Tune before the first trial."""
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
+        # A restored experiment comes with the callback of the dead one, whose meters and folder are not this one's.
+        self._session = f"ledger-{secrets.token_hex(4)}"
+        self._path, self._attempts = self._given, {}
         end_unfinished()
         until_ended(self._end)
         self._me = identity_of(os.getpid())
@@ -73,6 +78,10 @@ class EnergyLedger(tune.Callback):
 
     def _begin(self, path: Path) -> None:
         self._path = path
+        for records in read_folder(path).values():
+            for opened in (record.window.id for record in records if record.window):
+                trial_id, _, attempt = opened.rpartition("/")
+                self._attempts[trial_id] = max(int(attempt), self._attempts.get(trial_id, 0))
         here = ray.get_runtime_context().get_node_id()
         ray.get(
             [
@@ -88,7 +97,7 @@ class EnergyLedger(tune.Callback):
         if not self._meters:
             raise KdtuneError("another study or EnergyLedger began in this process: it meters one experiment at a time")
         if self._path is None:
-            self._begin(Path(trial.local_experiment_path) / FOLDER)
+            self._begin(_folder_in_experiment(trial))
         self._close(trial, "started again")
         attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
         window = f"{trial.trial_id}/{attempt}"
@@ -139,6 +148,23 @@ class EnergyLedger(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
         return {**self.__dict__, "_meters": {}, "_open": {}, "_neighbourhood": None}
+
+
+def _folder_in_experiment(trial: Any) -> Path:
+    """Where the experiment's ledger is to be: beside its results, so that nothing is lost with a killed driver.
+
+    Of results on a remote store Tune keeps a copy here, under another name after each restart, and uploads it.
+    """
+    storage = trial.storage
+    there = Path(storage.experiment_fs_path) / FOLDER
+    if isinstance(storage.storage_filesystem, fs.LocalFileSystem):
+        return there
+    here = Path(trial.local_experiment_path) / FOLDER
+    kept = storage.storage_filesystem.get_file_info(there.as_posix())
+    if kept.type is fs.FileType.Directory and not here.exists():
+        here.mkdir(parents=True)
+        fs.copy_files(there.as_posix(), str(here), source_filesystem=storage.storage_filesystem)
+    return here
 
 
 def _introduce(trainable: Any, session: str, window: str, gpus: float) -> tuple[str, int, dict[str, float]]:

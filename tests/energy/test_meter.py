@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -502,6 +503,32 @@ def test_what_was_spent_counts_once_though_a_successor_comes_back_to_a_file(sens
     after = successor(sensors, state)
     in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "strategy.jsonl")]
     assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files)
+
+
+BEGINS_AND_WAITS = """
+import os, sys, time
+sys.path[:] = sys.argv[3:]
+from pathlib import Path
+from kdtune.energy.meter import Meter
+from kdtune.energy.processes import identity_of
+from kdtune.energy.sensors import NodeSensors
+sensors = NodeSensors()
+meter = Meter(sensors, sensors.hardware(), state=Path(sys.argv[2]))
+meter.begin(Path(sys.argv[1]), [identity_of(os.getpid())])
+print("here", flush=True)
+time.sleep(60)
+"""
+
+
+def test_nobody_goes_on_for_a_driver_that_is_dead(sensors, path, state):
+    with python(BEGINS_AND_WAITS, str(path), str(state), *sys.path) as driver:
+        assert driver.stdout.readline() == "here\n"
+        assert Meter(sensors, node(), state=state).go_on()
+        driver.kill()
+        driver.wait()
+        assert not Meter(sensors, node(), state=state).go_on()
+    assert not state.exists()
+    assert [record.kind for record in ledger.read(path)] == ["start", "resume"]
 
 
 def test_a_meter_that_ended_well_has_no_successor(sensors, path, state):

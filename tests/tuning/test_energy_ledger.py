@@ -15,6 +15,7 @@ from ray import tune
 import kdtune
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
+from tests.energy.burners import wait_for
 from tests.studies import small_study
 
 pytestmark = pytest.mark.study
@@ -102,6 +103,66 @@ def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_
     assert len(account.windows) == 4
     total_j = sum(account.windows.values()) / 1e6
     assert best.metrics["energy_j"] <= total_j
+
+
+EXPERIMENT = """
+import itertools, sys
+from pathlib import Path
+import kdtune
+import ray
+from pyarrow import fs
+from ray import tune
+
+place, remote, restore = Path(sys.argv[1]), sys.argv[2] == "remote", sys.argv[3] == "restore"
+
+def burn(config):
+    for step in itertools.count(1):
+        sum(range(5_000_000))
+        tune.report({"score": 1, "done": restore and step >= 5})
+
+store = {"storage_filesystem": fs.SubTreeFileSystem(str(place), fs.LocalFileSystem())} if remote else {}
+root = "" if remote else f"{place}/"
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+if restore:
+    tuner = tune.Tuner.restore(f"{root}study", burn, resume_unfinished=True, **store)
+else:
+    run = tune.RunConfig(
+        name="study", storage_path=root or "/", callbacks=[kdtune.EnergyLedger()], verbose=0, **store
+    )
+    tuner = tune.Tuner(burn, run_config=run)
+assert tuner.fit().num_errors == 0
+"""
+
+
+@pytest.mark.parametrize("store", ["local", "remote"])
+def test_a_killed_experiment_that_is_restored_goes_on_in_its_ledger(store, tmp_path):
+    (tmp_path / "experiment.py").write_text(EXPERIMENT)
+    command = [sys.executable, "experiment.py", str(tmp_path), store]
+    environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "1"}
+    ledger = kdtune.EnergyLedger(tmp_path / "study" / "energy_ledger")
+    with subprocess.Popen([*command, "run"], cwd=tmp_path, env=environment) as process:
+        try:
+            wait_for(lambda: (process.poll() is not None) or sum(ledger.account().windows.values()) > 0, 60)
+            assert process.poll() is None
+            wait_for(lambda: list((tmp_path / "study").glob("experiment_state*")), 30)
+        finally:
+            process.kill()
+    time.sleep(3.0)  # its workers and its meter die too
+    before, gone_s = ledger.account(), time.monotonic()
+    time.sleep(3.0)
+    done = subprocess.run(
+        [*command, "restore"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    after_s = time.monotonic() - gone_s
+    assert done.returncode == 0, done.stderr[-2000:]
+    account = ledger.account()
+    [(trial, first), (_, second)] = sorted(window.rsplit("/", 1) for window in account.windows)
+    assert (first, second) == ("1", "2")
+    assert account.windows[f"{trial}/1"] == before.windows[f"{trial}/1"]
+    assert account.windows[f"{trial}/2"] > 0
+    assert account.flags["gap"] == 1 and account.gap_uj > 0
+    assert (account.duration_ns - before.duration_ns) / 1e9 < after_s - 3.0
+    assert sum(account.buckets.values()) == account.node_uj
 
 
 class Refusing(tune.Callback):
