@@ -111,7 +111,7 @@ class Meter:
             Whether it goes on.
         """
         with self._lock:
-            state = self._state.load() if self._state else None
+            state = self._state.load(snapshot()) if self._state else None
             if state is None:
                 return False
             path, last = Path(state["path"]), Record.from_line(state["record"])
@@ -165,6 +165,15 @@ class Meter:
         began = self._began if path.exists() else None
         start = Record("start", self.id, self._next(), counters, study_us, hardware=self.hardware, began=began)
         self._commit(start, {})
+
+    def join(self, pid: int) -> None:
+        """Count a process and all that it starts as the study's, from its birth on.
+
+        Raises:
+            ProcessLookupError: It has ended already.
+        """
+        with self._lock:
+            self._study.add_root(identity_of(pid), snapshot())
 
     def open(self, window: Window) -> None:
         """Open a window; its process becomes the study's. Opening it again changes nothing.
@@ -236,8 +245,7 @@ class Meter:
             if leaving:
                 self._neighbourhood.leave(counters.t_ns)
             elif held != self._told:
-                self._neighbourhood.hold(counters.t_ns, *held)
-                self._told = held
+                self._told = held if self._neighbourhood.hold(counters.t_ns, *held) else None
         return counters, tuple(told)
 
     def _record(

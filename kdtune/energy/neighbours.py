@@ -86,7 +86,11 @@ class Neighbourhood:
         if self._alive is None:
             yield []
             return
-        self._file = _open_for_all(self._folder / "meters.jsonl")
+        try:
+            self._file = _open_for_all(self._folder / "meters.jsonl")
+        except OSError:  # the folder cannot be used any more
+            yield []
+            return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self._catch_up()
@@ -97,15 +101,20 @@ class Neighbourhood:
             os.close(self._file)
             self._file = None
 
-    def hold(self, t_ns: int, cpus_milli: int, gpus_milli: Mapping[str, int]) -> None:
-        """Tell, inside :meth:`settled`, what this meter's trials hold from a moment on."""
-        if self._alive is not None:
-            self._tell(self._id, t_ns, {"cpus": cpus_milli, "gpus": dict(gpus_milli)})
+    def hold(self, t_ns: int, cpus_milli: int, gpus_milli: Mapping[str, int]) -> bool:
+        """Tell, inside :meth:`settled`, what this meter's trials hold from a moment on.
+
+        Returns:
+            Whether whoever is to know can know it; False where there is no room to tell it.
+        """
+        if self._alive is None:
+            return True
+        return self._file is not None and self._tell(self._id, t_ns, {"cpus": cpus_milli, "gpus": dict(gpus_milli)})
 
     def leave(self, t_ns: int) -> None:
         """Tell, inside :meth:`settled`, that this meter has ended; one that never held anything was not there."""
         if self._alive is not None:
-            if self._id in self._states:
+            if self._id in self._states and self._file is not None:
                 self._tell(self._id, t_ns, None)
             self._alive_file(self._id).unlink(missing_ok=True)
             os.close(self._alive)
@@ -114,20 +123,27 @@ class Neighbourhood:
     def withdraw(self) -> None:
         """Leave now, whatever came of the study; who has left already stays away."""
         with self.settled(0):
-            self.leave(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+            self.leave(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
     def _alive_file(self, meter_id: str) -> Path:
         return self._folder / f"{meter_id}.alive"
 
-    def _tell(self, meter_id: str, t_ns: int, held: dict[str, Any] | None) -> None:
+    def _tell(self, meter_id: str, t_ns: int, held: dict[str, Any] | None) -> bool:
         assert self._file is not None, "only while the others are held back"
         if held and meter_id not in self._states and not self._states:
             os.ftruncate(self._file, 0)  # the first to come: nobody needs what was
             self._read_to = 0
-        os.lseek(self._file, 0, os.SEEK_END)
-        line = {"t_ns": t_ns, "meter": meter_id, "held": held}
-        os.write(self._file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        end = os.lseek(self._file, 0, os.SEEK_END)
+        line = json.dumps({"t_ns": t_ns, "meter": meter_id, "held": held}, separators=(",", ":")).encode() + b"\n"
+        try:
+            whole = os.write(self._file, line) == len(line)
+        except OSError:
+            whole = False
+        if not whole:
+            os.ftruncate(self._file, end)  # no room; half a line would spoil the next one
+            return False
         self._read(self._file)
+        return True
 
     def _catch_up(self) -> None:
         """Read what was told; of a meter that died without a word, whoever notices first tells."""

@@ -64,6 +64,7 @@ def cost_of(
     qualities = [account.quality, *(one["quality"] for one in inputs)]
     measured = [quality for quality in qualities if quality]
     nominal, executed = _flops(folder, study, log, shared)
+    models = len(log.evaluations)
     return {
         "trials": {
             status: sum(trial.status == status for trial in log.trials.values())
@@ -80,7 +81,8 @@ def cost_of(
         "gap_uj": account.gap_uj + sum(one["gap_uj"] for one in inputs) if metered else None,
         "abandoned_uj": sum(_abandoned_uj(old, dedicated=dedicated) for old in _put_aside(folder)),
         "charged_kwh": kwh(charged_uj),
-        "per_repeat_kwh": None if charged_uj is None else carbon.kwh(charged_uj) / study.repeats,
+        # A repeat that came to no model made the others dearer.
+        "per_repeat_kwh": carbon.kwh(charged_uj) / models if models and charged_uj is not None else None,
         "training_kwh": kwh(training_uj),
         "charged_co2_g": co2_g(charged_uj),
         "teacher_kwh": kwh(teacher_uj),

@@ -73,7 +73,12 @@ def _charged(session_id: str, name: str, bucket: WindowBucket, resources: Resour
 
 
 def inspect_study(
-    study: Study, resources: Resources, data: str, hardware: Hardware | None = None, kinds: Collection[Work] = ()
+    study: Study,
+    resources: Resources,
+    data: str,
+    hardware: Hardware | None = None,
+    kinds: Collection[Work] = (),
+    session_id: str | None = None,
 ) -> Inspection:
     """Load the data, count the networks' operations and look for the teacher; time a few steps where that is asked.
 
@@ -83,6 +88,7 @@ def inspect_study(
         data: The folder with the data sets.
         hardware: Of this node; None times nothing.
         kinds: What to time; the teacher's own training and evaluation only where they are still due.
+        session_id: Of the session that meters this; None where none does.
     """
     import platform
     import sys
@@ -97,8 +103,10 @@ def inspect_study(
     from kdtune.distill.settling import settled
     from kdtune.distill.teacher import read_record
     from kdtune.distill.timing import time_work
+    from kdtune.tuning.meter_actor import MeterHandle
     from kdtune.tuning.resources import gpu_shares
 
+    MeterHandle(session_id).join()
     bench = _bench(study, resources, data)
     _ = bench.splits
     setup = watch.lap() if watch else None

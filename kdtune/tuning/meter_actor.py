@@ -34,8 +34,7 @@ class NodeMeter:
         hardware = sensors.hardware()
         neighbourhood = neighbourhood_of(session_id)
         neighbourhood.join()
-        state = shared_folder() / f"{session_id}-{hardware.node}.state"
-        self._meter = Meter(sensors, hardware, neighbourhood, state)
+        self._meter = Meter(sensors, hardware, neighbourhood, state_of(session_id, hardware.node))
         self._meter.go_on()
         self._stop = threading.Event()
         threading.Thread(target=self._tick, daemon=True, name="kdtune-meter").start()
@@ -56,6 +55,10 @@ class NodeMeter:
     def switch(self, folder: str | None) -> None:
         """Go on in another folder; None stops counting."""
         self._meter.switch(self._file(folder) if folder else None)
+
+    def join(self, pid: int) -> None:
+        """Count a process as the study's."""
+        self._meter.join(pid)
 
     def open(self, window: Window) -> None:
         """Open a window."""
@@ -80,6 +83,11 @@ class NodeMeter:
 
     def _file(self, folder: str) -> Path:
         return Path(folder) / f"{self._meter.hardware.node}.jsonl"
+
+
+def state_of(session_id: str, node: str) -> Path:
+    """Where a node's meter keeps what its successor needs."""
+    return shared_folder() / f"{session_id}-{node}.state"
 
 
 def neighbourhood_of(session_id: str) -> Neighbourhood:
@@ -152,6 +160,11 @@ class MeterHandle:
         if session_id:
             node_id = ray.get_runtime_context().get_node_id()
             self._actor = ray.get_actor(actor_name(session_id, node_id), namespace=NAMESPACE)
+
+    def join(self) -> None:
+        """Count this process as the study's: a cluster that ran before did not start it as the driver's child."""
+        if self._actor:
+            ray.get(self._actor.join.remote(os.getpid()))
 
     def open(self, window: Window) -> None:
         """Open a window; returns when it is in the ledger."""

@@ -13,11 +13,13 @@ import ray
 
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Reading, append_stop
+from kdtune.energy.meter_state import MeterState, drop_stale
+from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
-from kdtune.tuning.meter_actor import end_meters, end_unfinished, neighbourhood_of, start_meter
+from kdtune.tuning.meter_actor import end_meters, end_unfinished, neighbourhood_of, start_meter, state_of
 from kdtune.tuning.resources import Resources
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
@@ -39,7 +41,8 @@ class Session:
             folder: The study's, in which the session's ledger is kept.
             cpus_per_trial: Cores for each trial.
             gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
-            address: Of a running Ray cluster; None starts Ray here, unless it runs in this process already.
+            address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here
+                where that is not set and none runs in this process.
         """
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
@@ -59,6 +62,7 @@ class Session:
             RayError: Ray does not start or the address does not answer.
         """
         end_unfinished()
+        drop_stale(shared_folder(), snapshot())
         try:
             self._sensors = NodeSensors()
             self._neighbourhood.join()
@@ -93,14 +97,16 @@ class Session:
 
     def _init_ray(self) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if self._address:
-            options["address"] = self._address
+        address = self._address or os.environ.get("RAY_ADDRESS")
+        if address:
+            options["address"] = address
         else:
-            options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+            # "local", for Ray would otherwise join whatever cluster was started last on this machine.
+            options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         try:
             ray.init(**options)
         except Exception as error:
-            where = f"at {self._address}" if self._address else "on this machine"
+            where = f"at {address}" if address else "on this machine"
             raise RayError(f"Ray did not start {where}: {error}") from None
 
     @property
@@ -142,6 +148,7 @@ class Session:
         finally:
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
+            MeterState(state_of(self.id, os.uname().nodename)).drop()
 
     def _stop_metering(self) -> None:
         if not ray.is_initialized():

@@ -11,6 +11,7 @@ from kdtune.paths import DataDir
 from kdtune.results.estimates import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
+from kdtune.results.sessions import note_asked, unbegun
 from kdtune.results.shared import read_shared, write_shared
 from kdtune.results.spent import spent_uj
 from kdtune.results.study_result import StudyResult
@@ -60,6 +61,7 @@ class StudyRun:
         self._teacher: dict[str, Any] | None = None
         self._logits: dict[str, dict[str, Any]] | None = None
         self._errors: list[str] = []
+        self._unbegun: dict[str, list[str]] = {}
 
     def execute(self, cpus: float, gpus: float | None, address: str | None) -> StudyResult:
         """Run what is left to run, and account for it.
@@ -128,6 +130,8 @@ class StudyRun:
             from kdtune.tuning.session import Session
 
         session = Session(self._folder, cpus, gpus, address)
+        self._unbegun = {name: unbegun(self._folder, name) for name in self._strategies}
+        note_asked(session.folder, self._strategies)
         try:
             session.start()
             interrupts.renew()
@@ -162,6 +166,7 @@ class StudyRun:
             str(self._data.path),
             expected.hardware,
             expected.work,
+            session.id,
         )
         estimates = expected.estimates(inspection)
         interrupts.check()
@@ -212,6 +217,9 @@ class StudyRun:
                 folder.write_study(self._study, resolved)
                 if name in estimates:
                     keep_estimate(folder, estimates[name])
+            log = TrialLog.read(folder.trials)
+            for earlier in self._unbegun[name] if not log.is_settled(self._study.repeats) else ():
+                log.session(earlier)
             self._share(name)  # before it begins: whatever becomes of the command, its bill is whole
             run = StrategyRun(
                 self._study, strategies, folder, session, self._watcher, self._budget, data, self._max_concurrent

@@ -1,0 +1,34 @@
+"""Which strategies a session was for: what it used is on their bills, though it may have come to none of them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
+from kdtune.results.trials import TrialLog
+
+#: In a session's folder: the strategies that it was to run, one a line.
+ASKED_NOTE = "asked.txt"
+
+
+def note_asked(session: Path, strategies: Iterable[str]) -> None:
+    """Note what a session is to run, before it uses anything."""
+    session.mkdir(parents=True, exist_ok=True)
+    (session / ASKED_NOTE).write_text("".join(f"{name}\n" for name in strategies))
+
+
+def unbegun(folder: StudyFolder, strategy: str) -> list[str]:
+    """Sessions that were to run a strategy and ended before they set to work on any, oldest first.
+
+    Whatever they made (a teacher, half a teacher) or only tried, they did it for this strategy too; it takes them
+    on its bill when it begins.
+
+    Raises:
+        ResultsError: A trial log is damaged.
+    """
+    aside = (StrategyFolder(path) for path in folder.path.glob(f"{ABANDONED}/*") if path.is_dir())
+    begun = {one for kept in (*folder.strategies(), *aside) for one in TrialLog.read(kept.trials).sessions}
+    return [
+        note.parent.name
+        for note in sorted(folder.session("").glob(f"*/{ASKED_NOTE}"))
+        if note.parent.name not in begun and strategy in note.read_text().split()
+    ]
