@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import sys
 import time
 
@@ -142,3 +144,32 @@ def test_the_first_to_come_begins_the_file_anew(folder):
     size = (folder / "meters.jsonl").stat().st_size
     joined("two", folder)
     assert (folder / "meters.jsonl").stat().st_size < size
+
+
+@pytest.mark.parametrize("written", [0, 5])
+def test_what_cannot_be_told_for_want_of_room_spoils_nothing_and_may_be_told_again(written, folder, monkeypatch):
+    one, two = joined("one", folder), joined("two", folder)
+    write = os.write
+
+    def full(descriptor, data):
+        if not written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:written])
+
+    with monkeypatch.context() as patch, one.settled(0):
+        patch.setattr("kdtune.energy.neighbours.os.write", full)
+        assert not one.hold(50, 1000, {})
+    assert seen_by(two, 50)[-1].cpus_milli == 0
+    with one.settled(0):
+        assert one.hold(60, 2000, {})
+    assert seen_by(two, 60)[-1].cpus_milli == 2000
+
+
+def test_a_folder_that_goes_away_counts_as_alone_from_then_on(folder):
+    one, two = joined("one", folder), joined("two", folder)
+    (folder / "meters.jsonl").unlink()
+    (folder / "meters.jsonl").mkdir()  # not to be opened as a file, whoever asks
+    assert seen_by(one) == []
+    with two.settled(0):
+        assert not two.hold(50, 1000, {})
+        two.leave(60)

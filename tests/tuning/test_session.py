@@ -49,3 +49,23 @@ def test_a_session_that_the_cluster_is_too_small_for_is_nobodys_neighbour(sessio
     assert has_left(meeting)
     session.stop()  # as whoever started it does in any case
     assert has_left(meeting)
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "joined"),
+    [(None, None, "local"), (None, "10.0.0.1:6379", "10.0.0.1:6379"), ("auto", "10.0.0.1:6379", "auto")],
+)
+def test_only_a_cluster_that_was_named_is_joined(given, environment, joined, tmp_path, meeting, monkeypatch):
+    asked = []
+
+    def init(**options):
+        asked.append(options["address"])
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    with pytest.raises(RayError, match="seen"):
+        Session(StudyFolder(tmp_path / "study"), 1.0, None, given).start()
+    assert asked == [joined]
