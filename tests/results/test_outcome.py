@@ -104,6 +104,23 @@ def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
     }
 
 
+def test_a_model_costs_more_where_a_repeat_came_to_none(grid):
+    lines = [
+        line
+        for line in grid.trials.read_text().splitlines()
+        if '"evaluation"' not in line or '"repeat":1' not in line.replace(" ", "")
+    ]
+    grid.trials.write_text("\n".join(lines) + "\n")
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["per_repeat_kwh"] == cost["charged_kwh"]
+
+
+def test_where_there_is_no_model_none_has_a_cost(grid):
+    lines = [line for line in grid.trials.read_text().splitlines() if '"evaluation"' not in line]
+    grid.trials.write_text("\n".join(lines) + "\n")
+    assert build_result(grid, CARBON)["cost"]["per_repeat_kwh"] is None
+
+
 def test_the_shared_energy_is_that_of_the_strategys_own_sessions(grid):
     cost = build_result(grid, CARBON)["cost"]
     assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0}
