@@ -131,9 +131,9 @@ class StudyRun:
 
         session = Session(self._folder, cpus, gpus, address)
         self._unbegun = {name: unbegun(self._folder, name) for name in self._strategies}
-        note_asked(session.folder, self._strategies)
         try:
             session.start()
+            note_asked(session.folder, self._strategies)
             interrupts.renew()
             interrupts.check()
             self._work(session, interrupts)
