@@ -22,7 +22,7 @@ from kdtune.energy.attribution import charge, charge_all
 from kdtune.energy.ledger import Record, read, read_folder
 
 STRATEGY = "grid"
-STUDY = ["study", "digits-hkd", "-s", STRATEGY, "--repeats", "1", "--epochs", "60", "--set", "search_space.tau.step=6"]
+STUDY = ["study", "digits-hkd", "-s", STRATEGY, "--repeats", "1", "--epochs", "120", "--set", "search_space.tau.step=6"]
 ROLES = ("trial", "meter", "driver")
 
 
@@ -55,6 +55,11 @@ def begin(place: Path) -> subprocess.Popen[bytes]:
     )
     wait_for(process, lambda: bool(open_windows(ledger(place))) and _samples(ledger(place)) >= 2)
     return process
+
+
+def _went_on(records: list[Record]) -> bool:
+    """Whether a trial has been at work since the kill, and what watched it too."""
+    return bool(open_windows(records)) and records[-1].kind == "sample"
 
 
 def _samples(records: list[Record]) -> int:
@@ -100,7 +105,7 @@ def one_case(place: Path, *waves: tuple[str, ...]) -> dict[str, Any]:
             os.kill(pid, signal.SIGKILL)
         row["before_uj"] = charge(records).charged_uj()
         if roles is not waves[-1]:
-            wait_for(process, lambda: ledger(place)[-1].kind == "sample" and bool(open_windows(ledger(place))))
+            wait_for(process, lambda: _went_on(ledger(place)[len(records) :]))
     row["killed"] = ", then ".join("+".join(roles) for roles in waves)
     row["exit_code"] = process.wait(timeout=180)
     if "driver" in waves[-1]:
