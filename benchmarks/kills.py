@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,9 @@ def begin(place: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def _went_on(records: list[Record]) -> bool:
-    """Whether a trial has been at work since the kill, and what watched it too."""
+def _went_on(place: Path, known: int) -> bool:
+    """Whether a trial has been at work since the kill, and what watches it: in the records after those known then."""
+    records = ledger(place)[known:]
     return bool(open_windows(records)) and records[-1].kind == "sample"
 
 
@@ -105,7 +107,7 @@ def one_case(place: Path, *waves: tuple[str, ...]) -> dict[str, Any]:
             os.kill(pid, signal.SIGKILL)
         row["before_uj"] = charge(records).charged_uj()
         if roles is not waves[-1]:
-            wait_for(process, lambda: _went_on(ledger(place)[len(records) :]))
+            wait_for(process, partial(_went_on, place, len(records)))
     row["killed"] = ", then ".join("+".join(roles) for roles in waves)
     row["exit_code"] = process.wait(timeout=180)
     if "driver" in waves[-1]:

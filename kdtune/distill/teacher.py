@@ -5,7 +5,6 @@ A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is 
 ledger of measuring it; its weights lie elsewhere, see :mod:`kdtune.distill.given_teacher`.
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,18 +30,6 @@ def teacher_folder(study: Study, threads: int, device: torch.device, fingerprint
     """Where the study's teacher is kept, or will be; ``fingerprint`` is that of the data."""
     key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint)
     return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """What is known of a teacher: its metrics on validation and test images; None if it is not trained yet.
-
-    Of one that was given, ``given`` is the identity of its weights; else it is None.
-    """
-    path = folder / "record.json"
-    record: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    if record is None or not (record.get("given") or (folder / "teacher.pt").exists()):
-        return None
-    return record
 
 
 def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: torch.device) -> None:

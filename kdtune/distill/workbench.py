@@ -16,8 +16,9 @@ from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
-from kdtune.distill.teacher import load_teacher, measure_teacher, read_record, teacher_folder, train_teacher
+from kdtune.distill.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
+from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
 from kdtune.files import alone_in

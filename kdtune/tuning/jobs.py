@@ -101,7 +101,7 @@ def inspect_study(
 
     from kdtune import __version__
     from kdtune.distill.settling import settled
-    from kdtune.distill.teacher import read_record
+    from kdtune.distill.teacher_record import read_record
     from kdtune.distill.timing import time_work
     from kdtune.tuning.meter_actor import MeterHandle
     from kdtune.tuning.resources import gpu_shares

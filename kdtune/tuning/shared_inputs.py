@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.logit_store import LogitStore
+from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload
 from kdtune.files import alone_in, read_lines
 from kdtune.results.shared import ledger_summary
@@ -58,8 +59,6 @@ class SharedInputs:
             BudgetReached: What may be used is used up.
             KdtuneError: The training failed.
         """
-        from kdtune.distill.teacher import read_record  # brings torch, of which a driver has no other need
-
         with alone_in(folder):
             if read_record(folder) is None:
                 note_made(self._session.folder, folder)
