@@ -258,6 +258,7 @@ class StrategyRun:
             resources,
             self._data,
             self.session.id,
+            poll=self.read_energy,
         )
         self._keep_predictions(tested)
         for model in tested:

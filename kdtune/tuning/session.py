@@ -46,6 +46,8 @@ class Session:
         """
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
+        #: Ledger of what no strategy would have used by itself: waiting for another command.
+        self.waiting = folder.session(f"{self.id}-waiting")
         self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
         self._pick_gpus = gpus_per_trial is None
         self._address = address

@@ -102,7 +102,7 @@ class StudyRun:
                     except (KeyboardInterrupt, StudyInterrupted):
                         interrupted = True
                     except BudgetReached:
-                        pass  # told by the watch
+                        self._note_budget()
         finally:
             self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
@@ -116,6 +116,14 @@ class StudyRun:
             over_budget=self._budget.reached,
             errors=tuple(self._errors),
         )
+
+    def _note_budget(self) -> None:
+        """What earlier commands began and this one did not come to waits for a larger budget."""
+        for folder in map(self._folder.strategy, self._strategies):
+            if folder.study_toml.exists():
+                log = TrialLog.read(folder.trials)
+                if not log.is_settled(self._study.repeats) and log.status not in ("budget", "incomplete"):
+                    log.stopped("budget")
 
     @property
     def _needs_teacher(self) -> bool:
@@ -167,6 +175,7 @@ class StudyRun:
             expected.hardware,
             expected.work,
             session.id,
+            poll=lambda: self._budget.check_now(session),
         )
         estimates = expected.estimates(inspection)
         interrupts.check()
@@ -212,6 +221,9 @@ class StudyRun:
             resolved["data"] = inspection.fingerprint
         for name, strategies in self._strategies.items():
             folder = self._folder.strategy(name)
+            # Before anything of it is written: a strategy that was never begun is not an incomplete one.
+            interrupts.check()
+            self._budget.check_now(session)
             folder.path.mkdir(parents=True, exist_ok=True)
             if not folder.study_toml.exists():
                 folder.write_study(self._study, resolved)
@@ -226,8 +238,6 @@ class StudyRun:
             )
             if run.log.is_settled(self._study.repeats):
                 continue
-            interrupts.check()
-            self._budget.check_now(session)
             try:
                 run.run()
             except (StudyInterrupted, BudgetReached):
