@@ -150,34 +150,29 @@ class StudyRun:
 
     def _work(self, session: Any, interrupts: Interrupts) -> None:
         with interrupts.held_back():
-            from kdtune.tuning import jobs
-            from kdtune.tuning.dispatch import run_job
             from kdtune.tuning.forecast import Forecast
+            from kdtune.tuning.inspections import inspected
             from kdtune.tuning.runner import StrategyRun
             from kdtune.tuning.shared_inputs import SharedInputs
 
         resources = session.resources
         if settled := next(iter(self._kept()), None):
             self._study = self._study.settled_as(settled.read_study())
-        self._watcher.message("looking at the data and the networks")
         to_begin = {
             name: sum(one.expected_trials() for one in made)
             for name, made in self._strategies.items()
             if self._fresh or not self._folder.strategy(name).study_toml.exists()
         }
         expected = Forecast(self._study, to_begin, session, self._max_concurrent)
-        inspection = run_job(
-            resources,
-            jobs.inspect_study,
+        known = inspected(
             self._study,
-            resources,
-            str(self._data.path),
-            expected.hardware,
+            session,
+            self._data.path,
             expected.work,
-            session.id,
+            self._watcher.message,
             poll=lambda: self._budget.check_now(session),
         )
-        estimates = expected.estimates(inspection)
+        inspection, estimates = known.inspection, expected.estimates(known)
         interrupts.check()
         self._refuse_other_data(inspection.fingerprint)
         for remark in inspection.remarks:
