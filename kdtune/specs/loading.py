@@ -18,6 +18,9 @@ from kdtune.specs.study import MAX_EPOCHS, Study
 #: How pydantic calls the kinds of a number that is either a fraction or a count.
 _KINDS = frozenset({"int", "float", "constrained-int", "constrained-float"})
 
+#: The tables of a study that may name a recipe.
+_TRAININGS = ("training", "teacher_training")
+
 StudyLike = str | Path | Mapping[str, Any] | Study
 
 
@@ -65,6 +68,28 @@ def _override(table: dict[str, Any], key: tuple[str, ...], value: Any, where: st
         inside[part] = dict(child)
         inside = inside[part]
     inside[key[-1]] = value
+
+
+def _apply(table: dict[str, Any], overrides: Sequence[str], where: str) -> tuple[set[str], list[Fault]]:
+    """Put what ``--set`` says into a study's table, in place; the dotted keys that were put there, and the faults."""
+    faults: list[Fault] = []
+    changes = []
+    for text in overrides:
+        try:
+            changes.append(parse_override(text))
+        except SpecError as error:
+            faults += error.faults
+    for name in _TRAININGS:
+        if any(key == (name, "recipe") for key, _ in changes):
+            table[name] = {}  # a recipe that the study's own values went before would change nothing
+    set_keys = set()
+    for key, value in changes:
+        try:
+            _override(table, key, value, where)
+            set_keys.add(".".join(key))
+        except SpecError as error:
+            faults += error.faults
+    return set_keys, faults
 
 
 def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
@@ -181,7 +206,7 @@ def _check_strategies(table: Any, where: str) -> list[Fault]:
 def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     """Fill in the recipes that a study's trainings name, in place."""
     faults = []
-    for key in ("training", "teacher_training"):
+    for key in _TRAININGS:
         given = table.get(key)
         if not isinstance(given, Mapping) or "recipe" not in given:
             continue
@@ -216,7 +241,8 @@ def load_study(
 
     Args:
         source: What to load.
-        overrides: ``KEY=VALUE`` texts, as given to ``--set``.
+        overrides: ``KEY=VALUE`` texts, as given to ``--set``. A recipe takes the place of all that the study says of
+            that training; the other texts go before it.
         epochs: Epochs of the student, the milestones and the warm-up moving in proportion.
         repeats: Replaces the study's number of repeats.
         seed: Replaces the seed of the first repeat.
@@ -240,14 +266,8 @@ def load_study(
         faults.append(Fault("--epochs", "", f"has to lie in [1, {MAX_EPOCHS}], got {epochs}"))
     flags = {key: value for key, value in {"repeats": repeats, "seed": seed}.items() if value is not None}
     table |= flags
-    set_keys = set()
-    for text in overrides:
-        try:
-            key, value = parse_override(text)
-            _override(table, key, value, where)
-            set_keys.add(".".join(key))
-        except SpecError as error:
-            faults += error.faults
+    set_keys, wrong = _apply(table, overrides, where)
+    faults += wrong
 
     faults += _fill_recipes(table, where)
     faults += _check_names(table, where)

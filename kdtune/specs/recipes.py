@@ -5,6 +5,9 @@
 ``crd``         What the distillation literature compares with since Y. Tian et al., Contrastive Representation
                 Distillation, ICLR 2020: 240 epochs, batches of 64, steps at 150, 180 and 210. It trains MobileNetV2
                 and ShuffleNetV2 at a rate of 0.01 instead of 0.05.
+
+``--set training.recipe=crd`` is another recipe for all of that training: the study's own keys go, those of other
+``--set`` stay.
 """
 
 from typing import Any

@@ -1,4 +1,5 @@
 import pytest
+import tomli_w
 
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
@@ -37,6 +38,27 @@ def test_epochs_scale_a_recipes_milestones_and_warm_up():
 def test_a_recipe_can_be_set_from_the_command_line():
     study = load_study(small_study(), overrides=["training.recipe=paper-text", "training.batch_size=16"])
     assert (study.training.optimizer, study.training.batch_size) == ("adam", 16)
+
+
+@pytest.mark.parametrize("name", ["training", "teacher_training"])
+def test_a_recipe_from_the_command_line_takes_the_place_of_the_studys_own_values(name):
+    study = load_study("digits-hkd", overrides=[f"{name}.batch_size=16", f"{name}.recipe=crd"])
+    assert getattr(study, name) == Training.model_validate({**RECIPES["crd"], "batch_size": 16})
+    other = "teacher_training" if name == "training" else "training"
+    assert getattr(study, other) == getattr(load_study("digits-hkd"), other)
+
+
+def test_a_recipe_from_the_command_line_reaches_a_loaded_and_a_frozen_study(tmp_path):
+    study = load_study("digits-hkd")
+    (tmp_path / "study.toml").write_text(tomli_w.dumps({**study.model_dump(mode="json", exclude_none=True), "resolved": {}}))
+    for source in (study, tmp_path / "study.toml"):
+        asked = load_study(source, overrides=["training.recipe=crd"])
+        assert asked.training == Training.model_validate(RECIPES["crd"])
+
+
+def test_the_last_of_two_recipes_wins():
+    study = load_study("digits-hkd", overrides=["training.recipe=crd", "training.recipe=paper-code"])
+    assert study.training == Training.model_validate(RECIPES["paper-code"])
 
 
 def test_an_unknown_recipe_is_refused_with_what_was_meant():
