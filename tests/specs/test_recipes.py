@@ -66,7 +66,7 @@ def test_a_study_refers_to_recipes_by_name():
 
 def test_epochs_scale_a_recipes_milestones_and_warm_up():
     study = load_study(small_study(training={"recipe": "paper-code"}), epochs=10)
-    assert study.training.milestones == (3, 6, 8)
+    assert (study.training.milestones, study.training.warmup_epochs) == ((3, 6, 8), 0.1)
 
 
 def test_a_recipe_can_be_set_from_the_command_line():
