@@ -230,7 +230,7 @@ def resume_study(
     with folder.locked():
         try:
             asked = tomllib.loads(folder.run_toml.read_text())
-            spec = load_study(asked["study"])
+            spec = load_study(asked["study"], has_run=True)
             there = [found.path.name for found in folder.strategies()]
             names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
             run_options, carbon = asked["options"], Carbon(**asked["carbon"])

@@ -7,11 +7,16 @@
                 Distillation, ICLR 2020: 240 epochs, batches of 64, steps at 150, 180 and 210. It trains MobileNetV2
                 and ShuffleNetV2 at a rate of 0.01 instead of 0.05.
 
+Other ``epochs`` beside a recipe move its milestones and its warm-up in proportion, unless these are given too; so does
+``--set teacher_training.epochs=4`` where the study names a recipe.
+
 ``--set training.recipe=crd`` is another recipe for all of that training: the study's own keys go, those of other
 ``--set`` stay.
 """
 
 from typing import Any
+
+from kdtune.specs.study import MAX_EPOCHS, Training
 
 _PAPER: dict[str, Any] = {
     "epochs": 100,
@@ -50,4 +55,9 @@ def with_recipe(table: dict[str, Any]) -> dict[str, Any]:
     if "recipe" not in table:
         return table
     own = {key: value for key, value in table.items() if key != "recipe"}
-    return {**RECIPES[table["recipe"]], **own}
+    recipe = RECIPES[table["recipe"]]
+    epochs = own.get("epochs")
+    if type(epochs) is int and 1 <= epochs <= MAX_EPOCHS:  # anything else is told when the whole is validated
+        moved = Training.model_validate(recipe).scaled_to(epochs)
+        recipe = {**recipe, "milestones": list(moved.milestones), "warmup_epochs": moved.warmup_epochs}
+    return {**recipe, **own}

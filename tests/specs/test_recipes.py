@@ -59,6 +59,27 @@ def test_what_stands_beside_a_recipe_goes_before_it():
     assert with_recipe({"recipe": "crd", "batch_size": 32}) == {**RECIPES["crd"], "batch_size": 32}
 
 
+def test_epochs_beside_a_recipe_move_its_milestones_and_warm_up_unless_these_are_given():
+    alone = with_recipe({"recipe": "paper-code", "epochs": 10})
+    assert (alone["milestones"], alone["warmup_epochs"]) == ([3, 6, 8], 0.1)
+    given = with_recipe({"recipe": "paper-code", "epochs": 10, "milestones": [5], "warmup_epochs": 2})
+    assert (given["milestones"], given["warmup_epochs"]) == ([5], 2)
+    assert with_recipe({"recipe": "paper-code", "epochs": 100}) == RECIPES["paper-code"]
+
+
+def test_epochs_of_a_teacher_that_are_set_move_the_schedule_of_its_recipe():
+    study = load_study("cifar100-hkd", overrides=["teacher_training.epochs=4"])
+    assert (study.teacher_training.milestones, study.teacher_training.warmup_epochs) == ((1, 2, 3), 0.04)
+    assert study.training == GOLDEN["paper-code"]
+
+
+@pytest.mark.parametrize("epochs", ["0", "true", "2.5", "many", "100001"])
+def test_epochs_beside_a_recipe_that_are_none_are_one_fault(epochs):
+    with pytest.raises(SpecError) as refused:
+        load_study("cifar100-hkd", overrides=[f"training.epochs={epochs}"])
+    assert [(fault.where, fault.key) for fault in refused.value.faults] == [("--set", "training.epochs")]
+
+
 def test_a_study_refers_to_recipes_by_name():
     study = load_study(small_study(training={"recipe": "crd", "epochs": 3, "milestones": [2]}))
     assert (study.training.batch_size, study.training.epochs, study.training.milestones) == (64, 3, (2,))
