@@ -7,7 +7,6 @@ from kdtune.specs.recipes import RECIPES, with_recipe
 from kdtune.specs.study import Training
 from tests.studies import small_study
 
-
 AUGMENT = ("crop", "flip", "rotate")
 
 #: What each recipe is, in numbers: whoever changes one changes every result under its name.
