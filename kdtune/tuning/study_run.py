@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.published import obtain
+from kdtune.data.sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
@@ -86,13 +87,14 @@ class StudyRun:
                 from kdtune.distill.given_teacher import provide
 
                 provide(self._study, self._teacher_file)
-            obtain(
+            images = obtain(
                 self._study.dataset,
                 self._data,
                 download=self._download,
                 tell=self._watcher.message,
                 show_bar=self._watcher.draws_bars,
             )
+            check_split(self._study.dataset, images, self._study.validation, self._study.data.train_limit)
         self._watcher.started(self._study, planned)
         try:
             if to_do:
