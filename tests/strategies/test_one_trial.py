@@ -1,9 +1,11 @@
 """The strategies that search nothing: one training each."""
 
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
-from kdtune.distill.recipe import student_recipe, trial_epochs
+from kdtune.distill.recipe import DRAWS, SCALES, student_recipe, trial_epochs
 from kdtune.energy.flops import Workload
 from kdtune.specs import load_study
 from kdtune.strategies import STRATEGIES
@@ -50,6 +52,12 @@ def test_another_way_to_draw_is_named_and_is_the_trainings(draw):
     point = only_point("stochastic", draw=draw)
     assert point == {"temperature": "stochastic", "draw": draw}
     assert student_recipe(load_study("digits-hkd"), point).draw == draw
+
+
+def test_the_options_are_what_a_training_understands():
+    fields = STRATEGIES.load("stochastic").Options.model_fields
+    assert get_args(fields["draw"].annotation) == DRAWS
+    assert get_args(get_args(fields["scale"].annotation)[0]) == SCALES
 
 
 def test_another_scale_than_the_spaces_is_named_and_is_the_trainings():
