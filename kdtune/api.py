@@ -48,7 +48,7 @@ def run_study(
 
     Args:
         study: A study's name, the path of its file, a table of the same form, or a loaded study.
-        strategy: One strategy, several, or ``all`` that the study lists.
+        strategy: One strategy or label of the study, several, or ``all`` that the study lists.
         out: Folder for results; the study gets one of its name inside.
         repeats: Replaces the study's number of repeats.
         seed: Replaces the seed of the first repeat.
@@ -233,7 +233,7 @@ def resume_study(
     with folder.locked():
         try:
             asked = tomllib.loads(folder.run_toml.read_text())
-            spec = load_study(asked["study"], has_run=True)
+            spec = _as_begun(load_study(asked["study"], has_run=True), folder)
             there = [found.path.name for found in folder.strategies()]
             names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
             run_options, carbon = asked["options"], Carbon(**asked["carbon"])
@@ -250,8 +250,7 @@ def resume_study(
             _check_same(spec, weights)
         run = StudyRun(
             spec,
-            # A strategy that was begun goes on with the options that it was begun with.
-            {name: make_strategies(_frozen(folder, name) or spec, name) for name in names},
+            {name: make_strategies(spec, name) for name in names},
             folder,
             carbon,
             watcher or Watcher(),
@@ -266,9 +265,14 @@ def resume_study(
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 
 
-def _frozen(folder: StudyFolder, name: str) -> Study | None:
-    strategy = folder.strategy(name)
-    return strategy.read_study() if strategy.study_toml.exists() else None
+def _as_begun(study: Study, folder: StudyFolder) -> Study:
+    """The study, its strategies with the options that they were begun with."""
+    listed = dict(study.strategies)
+    for strategy in folder.strategies():
+        label, frozen = strategy.path.name, strategy.read_study()
+        if frozen.labelled(label) != study.labelled(label):
+            listed[label] = frozen.strategies.get(label, {})
+    return study.model_copy(update={"strategies": listed})
 
 
 def _file(given: str | Path | None) -> Path | None:

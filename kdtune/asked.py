@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.errors import Fault, SpecError, UsageError
+from kdtune.registry import did_you_mean
 from kdtune.specs import load_study
-from kdtune.specs.loading import StudyLike
+from kdtune.specs.loading import StudyLike, strategy_labels
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
@@ -35,14 +36,16 @@ def what_was_asked(
         UsageError: The weights are none of the study's teacher.
     """
     asked = [strategy] if isinstance(strategy, str) else list(strategy)
-    others = [*_unknown_strategies(asked), *budget.faults()]
+    others = budget.faults()
     if teacher and not teacher.exists():
         others.append(Fault(f"--teacher {teacher}", "", "there is no such file"))
     try:
         spec = load_study(study, **changes)
     except SpecError as error:  # all faults at once, whichever flag brought them
-        raise SpecError([*error.faults, *others]) from None
-    if others:
+        labels = strategy_labels(study)
+        unknown = [] if labels is None else _unknown_strategies(asked, labels)
+        raise SpecError([*error.faults, *unknown, *others]) from None
+    if others := [*_unknown_strategies(asked, list(spec.strategies)), *others]:
         raise SpecError(others)
     if teacher:
         from kdtune.distill.given_teacher import identified
@@ -53,9 +56,13 @@ def what_was_asked(
     return spec, {name: make_strategies(spec, name) for name in names}
 
 
-def _unknown_strategies(asked: Sequence[str]) -> list[Fault]:
+def _unknown_strategies(asked: Sequence[str], labels: list[str]) -> list[Fault]:
+    """What is neither a label of the study nor the name of a strategy."""
+    known = list(dict.fromkeys([*labels, *STRATEGIES]))
     return [
-        Fault("--strategy", "", STRATEGIES.unknown(name)) for name in asked if name != ALL and name not in STRATEGIES
+        Fault("--strategy", "", f"unknown strategy {name!r}; {did_you_mean(name, known)}")
+        for name in asked
+        if name not in (ALL, *known)
     ]
 
 

@@ -20,7 +20,7 @@ class Results:
 
     Attributes:
         trials: One row a trial. ``trial_id``; ``repeat`` (from 0); ``seed``; ``index`` (place among the repeat's
-            suggestions); ``tau`` (NaN where the point has none) and any other searched value; ``policy``
+            suggestions); ``tau`` (NaN where the point has none) and whatever else the point says; ``policy``
             (``fixed``, ``stochastic`` or ``none``); ``status``; ``attempts``; ``epochs``; ``val_accuracy``
             (fraction); ``val_loss`` (nats); ``energy_j`` (joules of all attempts); ``chosen`` (whether it met the
             test set); ``error``.

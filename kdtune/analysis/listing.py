@@ -17,7 +17,7 @@ def studies(place: Path) -> list[Record]:
     """Every study that can be named, the user's own first where names clash."""
     from kdtune.errors import SpecError
     from kdtune.specs.finding import STUDIES, available
-    from kdtune.specs.loading import read_toml
+    from kdtune.specs.loading import read_toml, strategy_labels
 
     records = []
     for name, path in available(STUDIES).items():
@@ -26,7 +26,8 @@ def studies(place: Path) -> list[Record]:
         except SpecError as error:  # one broken file does not hide the others
             table = {"description": str(error)}
         keys = ("description", "dataset", "teacher", "student", "loss", "repeats")
-        records.append({"name": name, **{key: table.get(key) for key in keys}, "file": str(path)})
+        labels = strategy_labels(str(path)) or []
+        records.append({"name": name, **{key: table.get(key) for key in keys}, "strategies": labels, "file": str(path)})
     return records
 
 

@@ -64,4 +64,6 @@ def _cell(value: object) -> str:
 
     if value is None:
         return NOTHING
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return significant(value) if isinstance(value, float) else str(value)

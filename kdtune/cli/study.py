@@ -41,7 +41,11 @@ def study(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Which study.", show_default=False)],
     strategy: Annotated[
         list[str],
-        typer.Option("--strategy", "-s", help="A strategy; may be repeated; 'all' runs those that the study lists."),
+        typer.Option(
+            "--strategy",
+            "-s",
+            help="A strategy, or a label that the study lists; may be repeated; 'all' runs all that it lists.",
+        ),
     ] = ["all"],  # noqa: B006 - typer reads it, nobody changes it
     repeats: Annotated[int | None, typer.Option(help="How often each strategy runs, with the next seed.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first repeat.")] = None,

@@ -45,7 +45,7 @@ class ImageSet:
             yield self.normalised(batch), self.labels[batch]
 
     def shuffled(
-        self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = ()
+        self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = (), changes_seed: int | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Batches in an order that depends on the seed and the epoch alone: (images, labels, index of the images).
 
@@ -56,11 +56,13 @@ class ImageSet:
             seed: Of the training.
             epoch: Counted from 0.
             changes: Random changes to the images; see :func:`kdtune.data.augment.augment`.
+            changes_seed: Of these changes; the training's own unless given.
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
         order = torch.randperm(len(self), generator=generator).to(self.images.device, non_blocking=True)
+        changed_by = seed if changes_seed is None else changes_seed
         for index in order.split(batch_size):
-            yield self.changed(index, changes, seed, epoch), self.labels[index], index
+            yield self.changed(index, changes, changed_by, epoch), self.labels[index], index
 
     def changed(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> torch.Tensor:
         """Some images as a training sees them in an epoch: as :meth:`normalised`, changed at random before."""

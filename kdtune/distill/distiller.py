@@ -66,7 +66,7 @@ class Distiller:
 
         Args:
             recipe: What to train and how.
-            seed: The repeat's seed.
+            seed: The repeat's seed; a restart derives its own from it, but for the changes to the images.
             splits: The data, on ``device``; the test part is not touched.
             num_classes: How many classes there are.
             device: Where to train.
@@ -79,13 +79,14 @@ class Distiller:
         self.recipe = recipe
         self.epoch = 0
         self._last: EpochMetrics | None = None
-        self._seed = seed
+        self._seed = derive_seed(seed, "restart", recipe.restart) if recipe.restart else seed
+        self._changes_seed = seed  # a restart sees the same images: the teacher's kept answers are to them
         self._splits = splits
         self._teacher = teacher if recipe.needs_teacher else None
         self._arithmetic = arithmetic or Arithmetic(device)
         self._loss = LOSSES.load(recipe.loss)
-        self._policy = _make_policy(recipe, seed, device)
-        torch.manual_seed(derive_seed(seed, "init"))
+        self._policy = _make_policy(recipe, self._seed, device)
+        torch.manual_seed(derive_seed(self._seed, "init"))
         channels = splits.train.images.shape[1]
         self.model: torch.nn.Module = self._arithmetic.place(MODELS.load(recipe.model)(channels, num_classes))
         self._compiled: torch.nn.Module | None = None
@@ -122,7 +123,9 @@ class Distiller:
             self._teacher.begin_epoch(self.epoch)
         self.model.train()
         for step, (images, labels, index) in enumerate(
-            self._splits.train.shuffled(training.batch_size, self._seed, self.epoch, training.augment)
+            self._splits.train.shuffled(
+                training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
+            )
         ):
             rate = learning_rate(training, self.epoch, step, steps)
             for group in self._optimizer.param_groups:
@@ -204,5 +207,5 @@ def _make_policy(recipe: Recipe, seed: int, device: torch.device) -> Temperature
         return None
     policy = POLICIES.load(recipe.temperature)
     if recipe.temperature == "stochastic":
-        return policy(recipe.tau_space, seed, device)
+        return policy(recipe.tau_space, seed, device, recipe.draw, recipe.training.batch_size)
     return policy(recipe.tau, device)

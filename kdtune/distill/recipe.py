@@ -11,8 +11,18 @@ from kdtune.registry import did_you_mean
 from kdtune.specs.space import SEARCHABLE, Dimension, Point
 from kdtune.specs.study import PLAIN, Study, Training
 
-#: What a point may say: values to search, the name of a temperature policy, or ``loss = "ce"`` for no teacher.
-_POINT_KEYS = [*SEARCHABLE, "temperature", "loss"]
+#: What a point may say: values to search, the name of a temperature policy with how it draws, ``loss = "ce"`` for no
+#: teacher with how much longer that trains, and which restart of the same training it is.
+_POINT_KEYS = [*SEARCHABLE, "temperature", "draw", "scale", "loss", "longer", "restart"]
+
+#: Keys of a point that go with another one alone, and its value.
+_GO_WITH = {"draw": ("temperature", "stochastic"), "scale": ("temperature", "stochastic"), "longer": ("loss", "ce")}
+
+#: How often the policy ``stochastic`` may draw a tau: for each of these.
+DRAWS = ("batch", "epoch", "sample")
+
+#: How likely the policy ``stochastic`` may find the values of its space: evenly, or as 1/tau.
+SCALES = ("uniform", "log")
 
 #: Fields of a study that say how it is run or told, not what one of its trainings is.
 _NOT_RECIPE = {"name", "description", "repeats", "seed", "strategies", "attribution"}
@@ -30,6 +40,8 @@ class Recipe:
         temperature: Name of the temperature policy; None where the loss has no teacher.
         tau: The value for the policy ``fixed``.
         tau_space: What the policy ``stochastic`` draws from.
+        draw: What it draws a tau for: each ``batch``, ``epoch`` or ``sample``.
+        restart: Counted from 0, the repeat's own; others begin elsewhere and see the same images in another order.
     """
 
     model: str
@@ -39,6 +51,8 @@ class Recipe:
     temperature: str | None = None
     tau: float | None = None
     tau_space: Dimension | None = None
+    draw: str = "batch"
+    restart: int = 0
 
     @property
     def needs_teacher(self) -> bool:
@@ -52,21 +66,14 @@ def student_recipe(study: Study, point: Point) -> Recipe:
     Raises:
         SpecError: The point names something else, or neither a tau nor what stands for one.
     """
-    faults = [
-        Fault("point", key, f"cannot be searched; {did_you_mean(key, _POINT_KEYS)}")
-        for key in point
-        if key not in _POINT_KEYS
-    ]
-    if not {"tau", "temperature", "loss"} & point.keys():
-        faults.append(Fault("point", "tau", "is missing: give a tau, or temperature = 'stochastic'"))
-    if faults:
+    if faults := _faults(point):
         raise SpecError(faults)
-    training = study.training.model_copy(
+    training = study.training.longer_by(float(point.get("longer", 1))).model_copy(
         update={key: float(point[key]) for key in ("learning_rate", "weight_decay") if key in point}
     )
-    loss = str(point.get("loss", study.loss))
+    loss, restart = str(point.get("loss", study.loss)), int(point.get("restart", 0))
     if not LOSSES[loss].facts["needs_teacher"]:
-        return Recipe(study.student, training, loss, alpha=0.0)
+        return Recipe(study.student, training, loss, alpha=0.0, restart=restart)
     policy = str(point.get("temperature", "fixed"))
     return Recipe(
         model=study.student,
@@ -75,8 +82,37 @@ def student_recipe(study: Study, point: Point) -> Recipe:
         alpha=float(point.get("alpha", study.alpha)),
         temperature=policy,
         tau=float(point["tau"]) if policy == "fixed" else None,
-        tau_space=study.search_space["tau"] if policy == "stochastic" else None,
+        tau_space=_scaled(study.search_space["tau"], point.get("scale")) if policy == "stochastic" else None,
+        draw=str(point.get("draw", DRAWS[0])),
+        restart=restart,
     )
+
+
+def _faults(point: Point) -> list[Fault]:
+    faults = [
+        Fault("point", key, f"cannot be searched; {did_you_mean(key, _POINT_KEYS)}")
+        for key in point
+        if key not in _POINT_KEYS
+    ]
+    if not {"tau", "temperature", "loss"} & point.keys():
+        faults.append(Fault("point", "tau", "is missing: give a tau, or temperature = 'stochastic'"))
+    for key, (other, value) in _GO_WITH.items():
+        if key in point and point.get(other) != value:
+            faults.append(Fault("point", key, f"goes with {other} = {value!r} alone"))
+    for key, known in (("draw", DRAWS), ("scale", SCALES)):
+        if key in point and point[key] not in known:
+            faults.append(Fault("point", key, f"unknown value {point[key]!r}; known: {', '.join(known)}"))
+    return faults
+
+
+def _scaled(dimension: Dimension, scale: str | None) -> Dimension:
+    """The same values, drawn on another scale; as the search space says without one."""
+    return dimension if scale is None else dimension.model_copy(update={"log": scale == "log"})
+
+
+def trial_epochs(study: Study, point: Point) -> int:
+    """How many epochs the training at a point has."""
+    return student_recipe(study, point).training.epochs
 
 
 def teacher_recipe(study: Study) -> Recipe:

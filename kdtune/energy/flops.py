@@ -71,6 +71,11 @@ class Workload:
         student = self.student_macs * (TRAINING_PASSES * self.train_images + self.val_images)
         return 2 * (teacher + student) * epochs
 
+    @property
+    def distillation_ratio(self) -> float:
+        """How many epochs of the student alone execute what one of distillation with a live teacher does."""
+        return self.executed_flops(1, teacher_forward=True) / self.executed_flops(1, teacher_forward=False)
+
     def teacher_passes_flops(self, passes: int) -> int:
         """What asking the teacher for the logits of so many images executes."""
         return 2 * self.teacher_macs * passes

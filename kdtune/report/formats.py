@@ -49,7 +49,11 @@ def describe_point(point: dict[str, Any] | None) -> str:
     """A point in few characters: its tau, what stands for one, and whatever else was searched."""
     if point is None:
         return NOTHING
-    others = [f"{key}={value:g}" for key, value in point.items() if key not in ("tau", "temperature", "loss")]
+    others = [
+        f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}"
+        for key, value in point.items()
+        if key not in ("tau", "temperature", "loss")
+    ]
     if "tau" in point:
         tau = f"{point['tau']:g}"
     elif point.get("temperature") == "stochastic":

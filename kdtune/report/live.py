@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.distill.recipe import trial_epochs
 from kdtune.energy.carbon import raw_kwh
 from kdtune.report.formats import NOTHING, describe_point, duration, percent, significant
 from kdtune.results.trials import Trial
@@ -94,11 +95,11 @@ class _Display(Watcher):
         self._strategy = ""
         self._running: dict[str, _Running] = {}
         self._spent_uj: dict[str, int] = {}
-        self._epochs = 0
+        self._study: Study | None = None
 
     def started(self, study: Study, planned: dict[str, int]) -> None:
         self._progress.planned = dict(planned)
-        self._epochs = study.training.epochs
+        self._study = study
 
     def strategy_started(self, name: str, trials: int) -> None:
         self._strategy = name
@@ -110,7 +111,8 @@ class _Display(Watcher):
     def trial_started(self, trial: Trial) -> None:
         now_s = time.monotonic()
         self._progress.trial_started(now_s)
-        self._running[trial.id] = _Running(trial, self._epochs, now_s)
+        epochs = trial_epochs(self._study, trial.point) if self._study else 0
+        self._running[trial.id] = _Running(trial, epochs, now_s)
 
     def epoch_done(self, trial: Trial, epochs: int, metrics: dict[str, Any]) -> None:
         if running := self._running.get(trial.id):

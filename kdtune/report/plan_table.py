@@ -110,7 +110,10 @@ def _points(plan: StudyPlan, repeats: list[list[Point]] | None) -> list[str]:
 
 
 def _listed(points: list[Point]) -> str:
-    """Points in few characters: ``2..20`` for whole numbers without a gap."""
+    """Points in few characters: ``2..20`` for whole numbers without a gap, one point for all of its restarts."""
+    restarts = [{**points[0], "restart": restart} for restart in range(1, len(points))]
+    if restarts and points[1:] == restarts:
+        return f"{describe_point(points[0])} and {len(restarts)} restart{'s' if len(restarts) > 1 else ''} of it"
     taus: list[Any] = [point["tau"] for point in points if point.keys() == {"tau"}]
     if len(taus) == len(points) >= _RANGE and taus == list(range(taus[0], taus[0] + len(taus))):
         return f"{taus[0]}..{taus[-1]}"

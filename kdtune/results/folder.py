@@ -129,8 +129,8 @@ class StudyFolder:
         return StrategyFolder(self.path / name)
 
     def strategies(self) -> list[StrategyFolder]:
-        """The strategies that have been run, in the registry's order."""
-        order = {name: place for place, name in enumerate(STRATEGIES)}
+        """The strategies that have been run, in the study's order, then in the registry's."""
+        order = {label: place for place, label in enumerate(dict.fromkeys([*self.asked_labels(), *STRATEGIES]))}
         found = [StrategyFolder(path.parent) for path in self.path.glob("*/study.toml")]
         return sorted(found, key=lambda folder: (order.get(folder.path.name, len(order)), folder.path.name))
 
@@ -187,13 +187,20 @@ class StudyFolder:
             tomli_w.dump(table, file)
 
     def asked_strategies(self) -> list[str]:
-        """The strategies of earlier commands that noted them here."""
+        """The strategies of earlier commands that noted them here, by label."""
         if not self.run_toml.is_file():
             return []
         try:
             return list(tomllib.loads(self.run_toml.read_text())["strategies"])
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{self.run_toml}: damaged ({error!r})") from None
+
+    def asked_labels(self) -> dict[str, dict[str, Any]]:
+        """What earlier commands' studies list, by label: the options; nothing where that is not noted."""
+        try:
+            return dict(tomllib.loads(self.run_toml.read_text())["study"]["strategies"])
+        except (OSError, KeyError, TypeError, ValueError):
+            return {}  # whoever needs the rest of the file tells what is wrong with it
 
     @contextmanager
     def locked(self) -> Iterator[None]:

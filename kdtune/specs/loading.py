@@ -1,23 +1,21 @@
 """From TOML to validated specs: every fault at once, each with its file, its key and a remedy."""
 
 import tomllib
-import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kdtune.errors import Fault, SpecError
 from kdtune.registry import Registry, did_you_mean
+from kdtune.specs.faults import faults_of
 from kdtune.specs.finding import SEARCH_SPACES, STUDIES, find
+from kdtune.specs.labels import check_strategies
 from kdtune.specs.recipes import RECIPES, with_recipe
 from kdtune.specs.schedules import schedule_faults
-from kdtune.specs.space import SEARCHABLE, Dimension, SearchSpace
+from kdtune.specs.space import SEARCHABLE, SearchSpace
 from kdtune.specs.study import MAX_EPOCHS, Study
-
-#: How pydantic calls the kinds of a number that is either a fraction or a count.
-_KINDS = frozenset({"int", "float", "constrained-int", "constrained-float"})
 
 #: The tables of a study that may name a recipe.
 _TRAININGS = ("training", "teacher_training")
@@ -100,51 +98,6 @@ def _apply(table: dict[str, Any], overrides: Sequence[str], where: str) -> tuple
     return set_keys, faults
 
 
-def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
-    """The pydantic model that stands at a path inside another one, None where there is none."""
-    if get_origin(model) in (Union, types.UnionType):
-        model = next((arg for arg in get_args(model) if arg is not type(None)), None)
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return None
-    if not path:
-        return model
-    if issubclass(model, SearchSpace):
-        return Dimension if len(path) == 1 else None
-    field = model.model_fields.get(str(path[0]))
-    return _model_at(field.annotation, path[1:]) if field else None
-
-
-def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix: str = "") -> list[Fault]:
-    """Turn pydantic's errors into messages for people.
-
-    Args:
-        error: What pydantic raised.
-        model: The model that was validated, for suggesting the key that was meant.
-        where: The file or flag.
-        prefix: The dotted key under which the model stands in it.
-    """
-    faults = []
-    for item in error.errors():
-        # Of a value that may be of two kinds, pydantic names the kind as if it were a key.
-        location = [part for part in item["loc"] if part not in _KINDS or item["type"] == "extra_forbidden"]
-        key = ".".join(filter(None, [prefix, *map(str, location)]))
-        given = item.get("input")
-        if item["type"] == "extra_forbidden":
-            inside = _model_at(model, location[:-1])
-            hint = did_you_mean(str(location[-1]), list(inside.model_fields)) if inside else "not allowed here"
-            problem = f"unknown key; {hint}"
-        elif item["type"] == "missing":
-            problem = "is missing"
-        else:
-            problem = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            if isinstance(given, str | int | float | bool | list | tuple):
-                problem += f", got {given!r}"
-        fault = Fault(where, key, problem)
-        if fault not in faults:
-            faults.append(fault)
-    return faults
-
-
 def load_search_space(source: Any, where: str = "", key: str = "search_space") -> SearchSpace:
     """A search space from a name, a path or a table.
 
@@ -190,27 +143,6 @@ def _check_names(table: Mapping[str, Any], where: str) -> list[Fault]:
     ]
 
 
-def _check_strategies(table: Any, where: str) -> list[Fault]:
-    from kdtune.strategies import STRATEGIES
-
-    faults: list[Fault] = []
-    if not isinstance(table, Mapping):
-        return faults
-    if not table:
-        faults.append(Fault(where, "strategies", "is empty: list at least one, such as [strategies.stochastic]"))
-    for name, options in table.items():
-        key = f"strategies.{name}"
-        if name not in STRATEGIES:
-            faults.append(Fault(where, key, STRATEGIES.unknown(name)))
-        elif isinstance(options, Mapping):
-            model = STRATEGIES.load(name).Options
-            try:
-                model.model_validate(dict(options))
-            except ValidationError as error:
-                faults += faults_of(error, model, where, key)
-    return faults
-
-
 def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     """Fill in the recipes that a study's trainings name, in place."""
     faults = []
@@ -237,6 +169,27 @@ def _check_split(study: Study, where: str) -> list[Fault]:
     return [Fault(where, key, problem) for key, problem in problems.items()]
 
 
+def _table_of(source: StudyLike) -> tuple[str, dict[str, Any], bool]:
+    """How to call the place of a study, what it says there before it is validated, and whether it has run already."""
+    if isinstance(source, Study):
+        return f"study {source.name}", source.model_dump(mode="json", exclude_none=True), True
+    if isinstance(source, Mapping):
+        return "study", {"name": "custom", **source}, False
+    path = find(STUDIES, str(source), "", "")
+    table = {"name": path.stem, **read_toml(path)}
+    # A frozen study tells beside its question how it was run.
+    return str(path), table, table.pop("resolved", None) is not None
+
+
+def strategy_labels(source: StudyLike) -> list[str] | None:
+    """What a study calls its strategies, though it may have faults; None where it cannot be read."""
+    try:
+        table = _table_of(source)[1].get("strategies")
+    except SpecError:
+        return None
+    return list(table) if isinstance(table, Mapping) else []
+
+
 def load_study(
     source: StudyLike,
     *,
@@ -261,19 +214,8 @@ def load_study(
     Raises:
         SpecError: Every fault that was found.
     """
-    if isinstance(source, Study):
-        has_run = True
-        where, table = f"study {source.name}", source.model_dump(mode="json", exclude_none=True)
-    elif isinstance(source, Mapping):
-        where, table = "study", dict(source)
-        table.setdefault("name", "custom")
-    else:
-        path = find(STUDIES, str(source), "", "")
-        where, table = str(path), read_toml(path)
-        # A frozen study tells beside its question how it was run.
-        has_run |= table.pop("resolved", None) is not None
-        table.setdefault("name", path.stem)
-
+    where, table, written_by_run = _table_of(source)
+    has_run |= written_by_run
     faults: list[Fault] = []
     if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
         faults.append(Fault("--epochs", "", f"has to lie in [1, {MAX_EPOCHS}], got {epochs}"))
@@ -284,7 +226,7 @@ def load_study(
 
     faults += _fill_recipes(table, where)
     faults += _check_names(table, where)
-    faults += _check_strategies(table.get("strategies"), where)
+    faults += check_strategies(table.get("strategies"), where)
     if "search_space" in table:
         try:
             table["search_space"] = load_search_space(table["search_space"], where)

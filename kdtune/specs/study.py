@@ -85,6 +85,10 @@ class Training(_Spec):
             }
         )
 
+    def longer_by(self, factor: float) -> "Training":
+        """The same recipe over ``factor`` times as many epochs, in whole ones."""
+        return self if factor == 1 else self.scaled_to(max(1, round(self.epochs * factor)))
+
 
 def _as_integer(value: float) -> int | float:
     return int(value) if value == int(value) else value
@@ -148,7 +152,8 @@ class Study(_Spec):
         teacher_logits: ``live`` asks the teacher in every step; ``replay`` asks it once a repeat, for all points,
             and looks its answers up from then on; ``auto`` replays where that saves something and the disk can
             hold it.
-        strategies: The strategies that ``--strategy all`` runs, each with its options.
+        strategies: What ``--strategy all`` runs: by label, a strategy's options, and its name as ``strategy`` where
+            the label is another; see :meth:`labelled`.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -200,6 +205,14 @@ class Study(_Spec):
         """The same study, and what it leaves open as another one that was run has it."""
         logits = other.teacher_logits if self.teacher_logits == "auto" else self.teacher_logits
         return self.model_copy(update={"numerics": self.numerics.resolved(other.numerics), "teacher_logits": logits})
+
+    def labelled(self, label: str) -> tuple[str, dict[str, Any]]:
+        """The name of the strategy that a label stands for, and its options.
+
+        A label that the study does not list is the name of a strategy, without options.
+        """
+        options = dict(self.strategies.get(label, {}))
+        return str(options.pop("strategy", label)), options
 
     @property
     def is_dedicated(self) -> bool:

@@ -11,6 +11,9 @@ STRATEGIES.add(
 )
 STRATEGIES.add("fixed", "kdtune.strategies.fixed:Fixed", "no search: tau 4, what people do without thinking")
 STRATEGIES.add(
+    "best-of", "kdtune.strategies.best_of:BestOf", "no search: the best of many restarts of one training, to tell luck"
+)
+STRATEGIES.add(
     "none",
     "kdtune.strategies.none:NoDistillation",
     "the student alone, trained on the labels, no teacher",

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from kdtune.energy.flops import Workload
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.space import Point, SearchSpace
 
@@ -61,6 +62,11 @@ class Strategy:
         self.space = space
         self.options = options
         self.seed = seed
+
+    @classmethod
+    def settled(cls, options: dict[str, Any], workload: Workload) -> dict[str, Any]:
+        """Options as a study has them, with nothing left open that depends on the networks' sizes."""
+        return options
 
     def expected_trials(self) -> int:
         """How many trials there will be, at most: for the time that is left, and for plans."""

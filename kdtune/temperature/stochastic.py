@@ -1,4 +1,4 @@
-"""A tau drawn anew for every batch: the paper's proposal (PLOS ONE 2023, e0285668, "Our proposal")."""
+"""A tau drawn anew for every batch: the paper's proposal (PLOS ONE 2023, e0285668, "Our proposal"); and controls."""
 
 import math
 from typing import Any
@@ -13,40 +13,63 @@ from kdtune.temperature.base import Temperature, TemperaturePolicy
 class Stochastic(TemperaturePolicy):
     """Each batch draws one tau from the search space, for both softmaxes and for the weight tau^2.
 
-    From the space's points with equal probability, or as 1/tau where the space is logarithmic; from the whole
-    interval where it has no step. The generator is private, so the draws move nothing else, and its state is in
-    the checkpoint, so a resumed training draws what an undisturbed one would have.
+    Controls draw one an epoch, or one an image. From the space's points with equal probability, or as 1/tau where
+    the space is logarithmic; from the whole interval where it has no step. The generator is private, so the draws
+    move nothing else, and its state is in the checkpoint, so a resumed training draws what an undisturbed one would
+    have.
     """
 
-    def __init__(self, space: Dimension, seed: int, device: torch.device) -> None:
-        """Draw from one dimension of a search space with a seed of the repeat's own."""
+    def __init__(
+        self, space: Dimension, seed: int, device: torch.device, draw: str = "batch", batch_size: int = 1
+    ) -> None:
+        """Draw from one dimension of a search space with a seed of the repeat's own.
+
+        Args:
+            space: What is drawn from.
+            seed: Of the draws.
+            device: Of the training.
+            draw: What has a tau of its own: each ``batch``, ``epoch`` or ``sample``.
+            batch_size: Images in a step at most; only ``sample`` has to know.
+        """
         self._space = space
         self._device = device
+        self._draw = draw
+        self._batch_size = batch_size
         self._generator = torch.Generator().manual_seed(derive_seed(seed, "tau"))
         self._taus = torch.empty(0)
         self._on_device = self._taus
+        self._used: dict[int, int] = {}
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
         """Draw the epoch's taus at once, so that no step waits for a draw."""
+        shape = {"batch": (steps,), "epoch": (1,), "sample": (steps, self._batch_size)}[self._draw]
+        self._taus = self._drawn(math.prod(shape)).view(shape)
+        self._on_device = self._taus.to(self._device, non_blocking=True)
+        self._used = {}
+
+    def _drawn(self, count: int) -> torch.Tensor:
+        """So many draws, float32, (count,)."""
         if self._space.is_finite:
             weights = torch.tensor(self._space.weights(), dtype=torch.float64)
-            index = torch.multinomial(weights, steps, replacement=True, generator=self._generator)
-            self._taus = torch.tensor(self._space.points(), dtype=torch.float32)[index]
-        else:
-            low, high = self._space.bounds
-            share = torch.rand(steps, generator=self._generator, dtype=torch.float64)
-            if self._space.log:
-                self._taus = torch.exp(math.log(low) + share * (math.log(high) - math.log(low))).float()
-            else:
-                self._taus = (low + share * (high - low)).float()
-        self._on_device = self._taus.to(self._device, non_blocking=True)
+            index = torch.multinomial(weights, count, replacement=True, generator=self._generator)
+            return torch.tensor(self._space.points(), dtype=torch.float32)[index]
+        low, high = self._space.bounds
+        share = torch.rand(count, generator=self._generator, dtype=torch.float64)
+        if self._space.log:
+            return torch.exp(math.log(low) + share * (math.log(high) - math.log(low))).float()
+        return (low + share * (high - low)).float()
 
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
-        """The tau drawn for this step."""
-        return Temperature.same(self._on_device[step])
+        """The tau drawn for this step: 0-d, or (batch, 1) where each image has its own."""
+        if self._draw == "sample":
+            self._used[step] = len(student_logits)
+            return Temperature.same(self._on_device[step, : len(student_logits), None])
+        return Temperature.same(self._on_device[0 if self._draw == "epoch" else step])
 
     def epoch_tau(self) -> float:
-        """The mean of the epoch's draws."""
+        """The mean of the epoch's draws, as far as there were images for them."""
+        if self._draw == "sample":
+            return float(torch.cat([self._taus[step, :images] for step, images in self._used.items()]).mean())
         return float(self._taus.mean())
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kdtune.energy.sensors import Hardware
 from kdtune.results.earlier import Earlier
 from kdtune.results.shared import ledger_summary
 from kdtune.specs.study import Study
-from kdtune.tuning.plan import uses_teacher
+from kdtune.tuning.plan import epochs_of, uses_teacher
 from kdtune.tuning.resources import Resources
 
 #: What an epoch costs depends on these fields of a study, and on these of its training.
@@ -106,10 +106,10 @@ class Estimator:
         """The estimate of a strategy.
 
         Args:
-            name: Of the strategy.
+            name: The strategy's label.
             trials: That it is expected to run, over all repeats.
         """
-        with_teacher, epochs = uses_teacher(self._study, name), self._study.training.epochs
+        with_teacher, epochs = uses_teacher(self._study, name), epochs_of(self._study, name)
         epoch, idle_uw, of_trainings = self._epoch(name, trials, with_teacher=with_teacher)
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, epoch * epochs, idle_uw, overhead, self._conditions)

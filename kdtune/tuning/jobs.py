@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from kdtune.data.logit_store import LogitStore
 from kdtune.energy.estimate import TEACHER_WORK, Timings, Work
+from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import Window, WindowBucket
 from kdtune.energy.sensors import Hardware
 from kdtune.energy.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
-from kdtune.tuning.plan import teacher_trainings
+from kdtune.tuning.plan import settled_strategies, teacher_trainings
 from kdtune.tuning.resources import Resources
 
 
@@ -49,7 +50,8 @@ class Inspection:
 
     def settle(self, study: Study) -> Study:
         """The study that was inspected, with nothing left open."""
-        return study.model_copy(update={"numerics": self.numerics, "teacher_logits": self.teacher_logits})
+        computed = study.model_copy(update={"numerics": self.numerics, "teacher_logits": self.teacher_logits})
+        return settled_strategies(computed, Workload(**self.workload))
 
 
 def _bench(study: Study, resources: Resources, data: str) -> Any:
@@ -194,12 +196,14 @@ class Candidate:
         repeat: Counted from 0.
         window: Under which its evaluation is charged.
         checkpoints: Folder of the chosen trial's checkpoints.
+        epochs: Of its training.
         weights: Where the student's weights are to be kept.
     """
 
     repeat: int
     window: str
     checkpoints: str
+    epochs: int
     weights: str
 
 
@@ -243,11 +247,10 @@ def evaluate_chosen(
     labels = bench.splits.validation.labels.cpu()
     classification_metrics(labels, labels, bench.num_classes)
     results = []
-    epochs = bench.study.training.epochs
     for candidate in candidates:
         with _charged(session_id, candidate.window, "evaluation", resources):
             state = CheckpointFolder(Path(candidate.checkpoints)).load_latest(bench.device)
-            if state is None or state["epoch"] != epochs:
+            if state is None or state["epoch"] != candidate.epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
             found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
             both = found.predictions, test.labels.cpu(), bench.num_classes

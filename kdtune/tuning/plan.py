@@ -5,11 +5,12 @@ from enum import Enum
 from typing import Any
 
 from kdtune.distill import LOSSES
-from kdtune.distill.recipe import trial_id
+from kdtune.distill.recipe import trial_epochs, trial_id
+from kdtune.energy.flops import Workload
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
-from kdtune.strategies.base import Outcome, Strategy
+from kdtune.strategies.base import OneRound, Outcome, Strategy
 
 
 class Next(Enum):
@@ -19,28 +20,53 @@ class Next(Enum):
     DONE = "nothing is left"
 
 
-def make_strategies(study: Study, name: str) -> list[Strategy]:
-    """A strategy for each repeat, each with the repeat's seed.
+def make_strategies(study: Study, label: str) -> list[Strategy]:
+    """The strategy behind a label for each repeat, each with the repeat's seed.
 
     Raises:
         SpecError: The strategy cannot work on the study's search space.
     """
+    name, given = study.labelled(label)
     kind = STRATEGIES.load(name)
-    options = kind.Options.model_validate(study.strategies.get(name, {}))
+    options = kind.Options.model_validate(given)
     return [kind(study.search_space, options, seed) for seed in study.seeds()]
 
 
-def uses_teacher(study: Study, name: str) -> bool:
-    """Whether a strategy's trainings imitate the study's teacher."""
+def settled_strategies(study: Study, workload: Workload) -> Study:
+    """The study, and what its strategies leave open until the networks are known as these have it."""
+    settled = {}
+    for label, listed in study.strategies.items():
+        name, given = study.labelled(label)
+        settled[label] = {**listed, **STRATEGIES.load(name).settled(given, workload)}
+    return study.model_copy(update={"strategies": settled})
+
+
+def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -> dict[str, list[Strategy]]:
+    """The strategies that were made for a study as it was before; again, where their options are settled only now."""
+    return {
+        label: made if before.labelled(label) == study.labelled(label) else make_strategies(study, label)
+        for label, made in strategies.items()
+    }
+
+
+def uses_teacher(study: Study, label: str) -> bool:
+    """Whether the trainings behind a label imitate the study's teacher."""
+    name, _ = study.labelled(label)
     return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[study.loss].facts["needs_teacher"]))
+
+
+def epochs_of(study: Study, label: str) -> int:
+    """Epochs of each training behind a label, all of which are equally long."""
+    first = make_strategies(study, label)[0]
+    return trial_epochs(study, first.points()[0]) if isinstance(first, OneRound) else study.training.epochs
 
 
 def teacher_trainings(study: Study) -> int:
     """Trainings that ask the teacher in one repeat of a study, all of its strategies together."""
     return sum(
         made[0].expected_trials()
-        for name in study.strategies
-        if uses_teacher(study, name) and (made := make_strategies(study, name))
+        for label in study.strategies
+        if uses_teacher(study, label) and (made := make_strategies(study, label))
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from kdtune.distill.recipe import trial_epochs
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
 from kdtune.files import replaced_atomically
 from kdtune.results.confusion import write_confusion
@@ -197,11 +198,11 @@ class StrategyRun:
         """A trial reported one or more epochs."""
         append_epochs(self.folder.epochs, trial, result.get("epochs") or [result])
         trial.epochs = result["epoch"]
-        self.watcher.epoch_done(trial, self.study.training.epochs, result)
+        self.watcher.epoch_done(trial, trial_epochs(self.study, trial.point), result)
 
     def ended(self, plan: Plan, trial: Trial, result: dict[str, Any]) -> None:
         """A trial trained its last epoch, or was stopped early by its strategy."""
-        completed = result["epoch"] >= self.study.training.epochs
+        completed = result["epoch"] >= trial_epochs(self.study, trial.point)
         if not completed:  # Tune tells a stopped trial nothing, so it has not closed its window
             self.session.close_window(trial.window(trial.attempts), "pruned")
         self.log.end(
@@ -248,6 +249,7 @@ class StrategyRun:
                         repeat,
                         evaluation_window(seed, attempt),
                         str(self.folder.checkpoints(chosen.id).absolute()),
+                        trial_epochs(self.study, chosen.point),
                         str(self.folder.weights(seed, self.study.seed).absolute()),
                     )
                 )

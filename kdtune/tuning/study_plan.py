@@ -26,7 +26,7 @@ from kdtune.strategies.base import OneRound, Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
 from kdtune.tuning.jobs import inspect_study
-from kdtune.tuning.plan import uses_teacher
+from kdtune.tuning.plan import remade, uses_teacher
 from kdtune.tuning.resources import Resources
 
 
@@ -185,7 +185,8 @@ def make_plan(
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)
-    study = inspection.settle(study)
+    before, study = study, inspection.settle(study)
+    strategies = remade(before, study, strategies)
     estimator = Estimator(
         study,
         Workload(**inspection.workload),

@@ -21,7 +21,7 @@ from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
-from kdtune.tuning.plan import uses_teacher
+from kdtune.tuning.plan import remade, uses_teacher
 from kdtune.tuning.quiet import quiet_ray
 from kdtune.watch import Watcher
 
@@ -179,7 +179,8 @@ class StudyRun:
         self._refuse_other_data(inspection.fingerprint)
         for remark in inspection.remarks:
             self._watcher.message(remark)
-        self._study = inspection.settle(self._study)
+        before, self._study = self._study, inspection.settle(self._study)
+        self._strategies = remade(before, self._study, self._strategies)
         # Only now is it sure that the study can run: nothing is moved for one that cannot.
         if self._fresh:
             self._folder.put_aside(list(self._strategies))
@@ -196,7 +197,7 @@ class StudyRun:
                 },
                 "carbon": {key: value for key, value in self._carbon.as_record().items() if value is not None},
                 "budget": self._limits.as_record(),
-                "study": self._study.model_dump(mode="json", exclude_none=True),
+                "study": self._with_earlier_labels().model_dump(mode="json", exclude_none=True),
             }
         )
         teacher_folder = Path(inspection.teacher_folder)
@@ -245,6 +246,11 @@ class StudyRun:
             finally:
                 # Written again when the session's own cost is final; a crash in between leaves a true outcome.
                 self._account(name)
+
+    def _with_earlier_labels(self) -> Study:
+        """The study with what earlier commands called its strategies: a resume goes on with all of them."""
+        listed = {**self._folder.asked_labels(), **self._study.strategies}
+        return self._study.model_copy(update={"strategies": listed})
 
     def _refuse_other_data(self, fingerprint: str) -> None:
         """Trials on two different subsets of a data set are never mixed."""

@@ -48,6 +48,12 @@ def test_list_prints_records_with_names(what, tmp_path):
     assert kdtune("list", what, cwd=tmp_path).returncode == 0
 
 
+def test_studies_are_listed_with_the_labels_of_their_strategies(tmp_path):
+    document = json.loads(kdtune("list", "studies", "--json", cwd=tmp_path).stdout)
+    (controls,) = [one for one in document["studies"] if one["name"] == "digits-controls"]
+    assert controls["strategies"][:3] == ["stochastic", "fixed-4", "fixed-1"]
+
+
 def test_list_of_something_unknown_says_what_there_is(tmp_path):
     done = kdtune("list", "study", cwd=tmp_path)
     assert done.returncode == 2 and "studies" in done.stderr and "Traceback" not in done.stderr

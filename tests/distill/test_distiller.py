@@ -14,7 +14,14 @@ from kdtune.errors import DivergedError
 CPU = torch.device("cpu")
 FIXED, STOCHASTIC, ALONE = {"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}
 
-every_point = pytest.mark.parametrize("point", [FIXED, STOCHASTIC, ALONE], ids=["fixed", "stochastic", "none"])
+PER_EPOCH, PER_SAMPLE = {**STOCHASTIC, "draw": "epoch"}, {**STOCHASTIC, "draw": "sample", "scale": "log"}
+AGAIN, LONGER = {**STOCHASTIC, "restart": 2}, {**ALONE, "longer": 1.5}
+
+every_point = pytest.mark.parametrize(
+    "point",
+    [FIXED, STOCHASTIC, PER_EPOCH, PER_SAMPLE, AGAIN, ALONE, LONGER],
+    ids=["fixed", "stochastic", "per epoch", "per sample", "restart", "none", "none longer"],
+)
 every_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 
 
@@ -167,7 +174,62 @@ def test_each_repeat_has_an_order_of_its_own(distiller):
     assert not torch.equal(seen(distiller(FIXED, seed=0))[0], seen(distiller(FIXED, seed=1))[0])
 
 
+# Restarts
+
+
+def test_a_restart_begins_elsewhere_and_sees_the_images_in_another_order(distiller):
+    plain, again, other = (distiller({**FIXED, **restart}) for restart in ({}, {"restart": 1}, {"restart": 2}))
+    assert not are_identical(weights(plain), weights(again))
+    assert not are_identical(weights(again), weights(other))
+    first, second, third = (seen(one)[0] for one in (plain, again, other))
+    assert not torch.equal(first, second) and not torch.equal(second, third)
+    assert torch.equal(in_order(first), in_order(second))
+
+
+def in_order(images):
+    """Images that are the same whatever order they came in."""
+    flat = images.flatten(1)
+    return flat[sorted(range(len(flat)), key=lambda row: flat[row].tolist())]
+
+
+def test_a_restart_draws_taus_of_its_own(distiller):
+    plain, again = (trained(distiller({**STOCHASTIC, **restart})) for restart in ({}, {"restart": 1}))
+    assert [metrics.tau for metrics in plain] != [metrics.tau for metrics in again]
+
+
+def test_restart_0_is_the_plain_training(distiller):
+    plain, named = distiller(FIXED), distiller({**FIXED, "restart": 0})
+    assert trained(plain) == trained(named)
+    assert are_identical(weights(plain), weights(named))
+
+
+@pytest.mark.parametrize("changes", [("crop",), ("flip",), ("crop", "flip", "rotate")], ids="-".join)
+def test_a_restart_sees_the_very_changes_that_the_repeats_other_trainings_see(distiller, changes):
+    plain, again = (distiller({**FIXED, **restart}, augment=changes) for restart in ({}, {"restart": 1}))
+    for mine, theirs in zip(seen(plain), seen(again), strict=True):
+        assert torch.equal(in_order(mine), in_order(theirs))
+
+
 # What an epoch tells
+
+
+def test_a_longer_training_has_the_epochs_and_the_milestones_of_its_factor(distiller):
+    metrics = trained(distiller({**ALONE, "longer": 2}))
+    # Of 3 epochs with a milestone at 2 become 6 with one at 4.
+    assert [one.epoch for one in metrics] == [1, 2, 3, 4, 5, 6]
+    assert [one.learning_rate for one in metrics] == pytest.approx([0.05] * 4 + [0.01] * 2)
+
+
+def test_one_tau_an_epoch_is_told_as_it_was_drawn(distiller):
+    taus = [metrics.tau for metrics in trained(distiller(PER_EPOCH))]
+    assert all(tau in range(2, 21) for tau in taus)
+    assert len(set(taus)) > 1
+
+
+def test_one_tau_an_image_is_told_as_the_mean_over_the_images(distiller):
+    # 56 whole numbers: their sum is one too.
+    taus = [metrics.tau for metrics in trained(distiller({**STOCHASTIC, "draw": "sample"}))]
+    assert all(2 <= tau <= 20 and 56 * tau == pytest.approx(round(56 * tau), abs=1e-3) for tau in taus)
 
 
 def test_epochs_are_counted_from_one_up_to_the_recipes(distiller):

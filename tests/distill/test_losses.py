@@ -109,6 +109,25 @@ def test_hkd_weighs_each_image_with_its_own_tau():
     assert hkd(EACH_STUDENT, EACH_TEACHER, LABELS, EACH, 1.0).item() == exactly((1 + 4) / 2 * LN3 / 2)
 
 
+def test_the_temperature_of_a_tau_an_image_is_the_one_above():
+    drawn = Temperature.same(torch.tensor([[1.0], [2.0]], dtype=torch.float64))
+    assert all(torch.equal(getattr(drawn, part), getattr(EACH, part)) for part in ("student", "teacher", "weight"))
+
+
+def test_the_gradient_of_hkd_is_each_images_own():
+    # tau_i^2 * 1/tau_i * (student - teacher) / images: (-1/2, 1/2) / 2 at tau 1, and twice that at tau 2.
+    student = EACH_STUDENT.clone().requires_grad_()
+    hkd(student, EACH_TEACHER, LABELS, EACH, 1.0).backward()
+    assert student.grad.tolist() == [[exactly(-1 / 4), exactly(1 / 4)], [exactly(-1 / 2), exactly(1 / 2)]]
+
+
+def test_the_labels_share_is_not_weighed_by_the_images_taus():
+    # At tau 1 the rows are (1/4, 3/4) and (1/10, 9/10); the labels are 1 and 0.
+    ce_of_labels = (log(4 / 3) + log(10)) / 2
+    expected = 0.95 * (1 + 4) / 2 * LN3 / 2 + 0.05 * ce_of_labels
+    assert hkd(EACH_STUDENT, EACH_TEACHER, LABELS, EACH, 0.95).item() == exactly(expected)
+
+
 def test_hkd_gives_a_weight_to_its_own_image_and_no_other():
     # The images differ: KL is (ln 3)/2 and 0, so only the first one's weight counts. Mean of 1 * (ln 3)/2 and 0.
     agreeing = logits([LN3, 0], [0, 2 * LN3])

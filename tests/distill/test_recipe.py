@@ -6,6 +6,7 @@ import pytest
 import tomli_w
 
 from kdtune.distill.recipe import student_recipe, teacher_key, teacher_recipe, trial_id
+from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.study import DataOptions
 
@@ -41,6 +42,26 @@ def test_a_point_overrides_what_it_names(study):
 def test_a_policy_by_name_draws_from_the_studys_space(study):
     recipe = student_recipe(study, {"temperature": "stochastic"})
     assert (recipe.temperature, recipe.tau, recipe.tau_space) == ("stochastic", None, study.search_space["tau"])
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ({"tau": 4, "draw": "epoch"}, "point: draw: goes with temperature = 'stochastic' alone"),
+        ({"tau": 4, "scale": "log"}, "point: scale: goes with temperature = 'stochastic' alone"),
+        ({"tau": 4, "longer": 2}, "point: longer: goes with loss = 'ce' alone"),
+        (
+            {"temperature": "stochastic", "draw": "bach"},
+            "point: draw: unknown value 'bach'; known: batch, epoch, sample",
+        ),
+        ({"temperature": "stochastic", "scale": "lin"}, "point: scale: unknown value 'lin'; known: uniform, log"),
+        ({"tau": 4, "restrat": 1}, "point: restrat: cannot be searched; did you mean 'restart'?"),
+    ],
+)
+def test_what_a_point_cannot_say_is_refused(study, point, words):
+    with pytest.raises(SpecError) as caught:
+        student_recipe(study, point)
+    assert words in str(caught.value)
 
 
 def test_a_loss_without_a_teacher_has_no_temperature(study):
@@ -104,8 +125,20 @@ def test_another_search_space_changes_the_id_of_what_draws_from_it(study):
 
 
 def test_every_point_and_every_seed_has_an_id_of_its_own(study):
-    points = [*({"tau": tau} for tau in range(2, 21)), {"temperature": "stochastic"}, {"loss": "ce"}]
-    assert len({trial_id(study, point, seed) for point in points for seed in range(3)}) == 21 * 3
+    stochastic, alone = {"temperature": "stochastic"}, {"loss": "ce"}
+    points = [*({"tau": tau} for tau in range(2, 21)), stochastic, alone]
+    points += [{**stochastic, "draw": "epoch"}, {**stochastic, "scale": "log"}, {**stochastic, "restart": 1}]
+    points += [{"tau": 4, "restart": 1}, {**alone, "longer": 2.0}]
+    assert len({trial_id(study, point, seed) for point in points for seed in range(3)}) == 26 * 3
+
+
+@pytest.mark.parametrize(
+    ("point", "identity"),
+    [({"tau": 4}, "e10211c2cfea"), ({"temperature": "stochastic"}, "89b7ee754fba"), ({"loss": "ce"}, "a17530d315ab")],
+    ids=str,
+)
+def test_the_ids_of_results_that_exist_are_what_they_were(point, identity):
+    assert trial_id(load_study("digits-hkd"), point, 0) == identity
 
 
 def test_a_study_read_back_from_its_frozen_file_has_the_same_trials(study, tmp_path):

@@ -35,7 +35,16 @@ def losses(bench, point, seed=0):
     return found
 
 
-@pytest.mark.parametrize("point", [{"tau": 4}, {"temperature": "stochastic"}], ids=["fixed", "stochastic"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        {"tau": 4},
+        {"temperature": "stochastic"},
+        {"temperature": "stochastic", "draw": "sample"},
+        {"tau": 4, "restart": 1},
+    ],
+    ids=["fixed", "stochastic", "per sample", "restart"],
+)
 def test_students_of_replayed_and_of_live_logits_agree_to_the_formats_rounding(bench_of, point):
     live, replayed = (losses(bench_of(teacher_logits=mode), point) for mode in ("live", "replay"))
     assert live != replayed

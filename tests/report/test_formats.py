@@ -48,3 +48,15 @@ def test_durations_are_told_like_a_clock(seconds, text):
 )
 def test_a_point_is_told_in_few_characters(point, text):
     assert describe_point(point) == text
+
+
+@pytest.mark.parametrize(
+    ("point", "text"),
+    [
+        ({"temperature": "stochastic", "draw": "epoch", "scale": "log"}, "random draw=epoch scale=log"),
+        ({"tau": 4, "restart": 2}, "4 restart=2"),
+        ({"loss": "ce", "longer": 16.6211}, "- longer=16.6211"),
+    ],
+)
+def test_what_a_control_changes_is_named(point, text):
+    assert describe_point(point) == text

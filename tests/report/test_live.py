@@ -39,6 +39,17 @@ def drive(watcher):
     return seen
 
 
+def test_a_trial_that_just_began_shows_the_epochs_of_its_own_training():
+    watcher = LiveTable(console(terminal=True))
+    watcher.started(load_study("digits-hkd"), {"none": 1})
+    watcher.strategy_started("none", 1)
+    watcher.trial_started(Trial("abc", 0, 0, 0, {"loss": "ce", "longer": 1.5}, attempts=1))
+    plain = Console(file=io.StringIO(), width=120)
+    plain.print(watcher._render())
+    watcher.ended()
+    assert "0/45" in plain.file.getvalue()
+
+
 def test_in_a_pipe_each_trial_is_a_plain_line_with_an_eta():
     out = console()
     drive(display(out))

@@ -98,6 +98,14 @@ def test_points_are_listed_or_said_to_depend_on_outcomes():
     assert "none: tau" not in text
 
 
+def test_restarts_of_a_point_are_told_in_one_word():
+    again = [{"temperature": "stochastic"}, *({"temperature": "stochastic", "restart": k} for k in (1, 2))]
+    twice = [{"tau": 4}, {"tau": 4, "restart": 1}]
+    found = shown(plan(estimate("best-of"), estimate("twice"), points={"best-of": [again] * 2, "twice": [twice] * 2}))
+    assert "best-of: tau random and 2 restarts of it" in found
+    assert "twice: tau 4 and 1 restart of it" in found
+
+
 def test_a_basis_is_told_once_with_those_that_it_holds_for():
     text = shown(plan(estimate("grid", basis=("Timed.", "Both.")), estimate("none", basis=("Guessed.", "Both."))))
     assert "grid: Timed." in text and "none: Guessed." in text

@@ -50,6 +50,31 @@ def test_strategies_are_listed_in_the_registrys_order_and_nothing_else_is(folder
     assert [strategy.path.name for strategy in folder.strategies()] == ["grid", "fixed", "none", "ours"]
 
 
+def test_strategies_are_listed_as_the_study_lists_them_where_that_is_noted(folder):
+    for name in ("none", "hot", "grid", "cold"):
+        run_before(folder, name)
+    folder.write_run({"study": {"strategies": {"hot": {"strategy": "fixed"}, "none": {}, "cold": {}}}})
+    assert [strategy.path.name for strategy in folder.strategies()] == ["hot", "none", "cold", "grid"]
+
+
+@pytest.mark.parametrize("damage", ["not toml", "study = 3", "[study]\nstrategies = 3"])
+def test_without_a_readable_note_there_are_no_labels(folder, damage):
+    assert folder.asked_labels() == {}
+    folder.path.mkdir()
+    folder.run_toml.write_text(damage)
+    assert folder.asked_labels() == {}
+
+
+def test_labels_that_end_alike_are_put_aside_apart(folder):
+    for label in ("fixed", "fixed-1"):
+        run_before(folder, label)
+    folder.put_aside(["fixed", "fixed-1"])
+    run_before(folder, "fixed")
+    folder.put_aside(["fixed"])
+    assert [one.path.name for one in folder.abandoned("fixed")] == ["fixed-1", "fixed-2"]
+    assert [one.path.name for one in folder.abandoned("fixed-1")] == ["fixed-1-1"]
+
+
 @pytest.mark.parametrize("damage", ["not toml", 'name = "no resolved table"', "resolved = 3"])
 def test_a_damaged_frozen_study_is_an_error_that_names_it(folder, damage):
     strategy = run_before(folder, "grid")

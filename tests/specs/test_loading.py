@@ -299,7 +299,12 @@ def test_an_unknown_key_in_a_table_is_named_whatever_it_begins_with(table, where
 
 def test_an_unknown_strategy_is_told_what_was_meant(table):
     assert faults({**table, "strategies": {"grdi": {}}}) == [
-        ("study", "strategies.grdi", "unknown strategy 'grdi'; did you mean 'grid'?")
+        (
+            "study",
+            "strategies.grdi",
+            "unknown strategy 'grdi'; did you mean 'grid'? (a label of your own names the strategy behind it: "
+            'strategy = "...")',
+        )
     ]
 
 

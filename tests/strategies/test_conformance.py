@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from kdtune.distill.recipe import student_recipe
+from kdtune.energy.flops import Workload
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
 from kdtune.strategies import STRATEGIES
@@ -28,17 +29,30 @@ INFINITE = {
     "half an interval": {"tau": {"values": [2, 4]}, "learning_rate": {"low": 1e-3, "high": 1.0, "log": True}},
 }
 
+#: Every strategy by its name with its default options, and some with others that change what they propose.
+VARIANTS = {
+    **{name: (name, {}) for name in STRATEGIES},
+    "stochastic per epoch": ("stochastic", {"draw": "epoch"}),
+    "stochastic per sample and log": ("stochastic", {"draw": "sample", "scale": "log"}),
+    "stochastic uniform": ("stochastic", {"scale": "uniform"}),
+    "none longer": ("none", {"longer": 2.5}),
+    "one random tau": ("random", {"trials": 1}),
+    "best of fixed": ("best-of", {"of": "fixed", "tau": 7, "trials": 3}),
+    "best of stochastic per epoch": ("best-of", {"draw": "epoch", "trials": 1}),
+}
+
 #: Proposes a value of its own whatever the space is.
-IGNORES_THE_SPACE = {"fixed"}
+IGNORES_THE_SPACE = {"fixed", "best of fixed"}
 
 #: Learns as it goes and may come back to a point, which is then answered from its record.
 MAY_REPEAT = {"optuna"}
 
 
-def make(name, space, seed=0):
-    """A strategy with its default options."""
+def make(variant, space, seed=0):
+    """A strategy with the variant's options."""
+    name, options = VARIANTS[variant]
     kind = STRATEGIES.load(name)
-    return kind(SearchSpace.model_validate(space), kind.Options(), seed)
+    return kind(SearchSpace.model_validate(space), kind.Options(**options), seed)
 
 
 def serves(name, space):
@@ -50,10 +64,11 @@ def serves(name, space):
 
 
 #: A finite space has to be served by all, an infinite one may be refused.
-CASES = [pytest.param(n, s, id=f"{n}-{label}") for n in STRATEGIES for label, s in FINITE.items()]
-CASES += [pytest.param(n, s, id=f"{n}-{label}") for n in STRATEGIES for label, s in INFINITE.items() if serves(n, s)]
+CASES = [pytest.param(n, s, id=f"{n}-{label}") for n in VARIANTS for label, s in FINITE.items()]
+CASES += [pytest.param(n, s, id=f"{n}-{label}") for n in VARIANTS for label, s in INFINITE.items() if serves(n, s)]
 
-every_strategy = pytest.mark.parametrize("name", list(STRATEGIES))
+every_strategy = pytest.mark.parametrize("name", list(VARIANTS))
+every_name = pytest.mark.parametrize("name", list(STRATEGIES))
 every_case = pytest.mark.parametrize(("name", "space"), CASES)
 
 
@@ -81,7 +96,7 @@ def proposed(strategy, outcome=succeeded):
 
 @every_strategy
 def test_it_follows_the_protocol(name):
-    assert issubclass(STRATEGIES.load(name), Strategy)
+    assert isinstance(make(name, FINITE["steps"]), Strategy)
 
 
 @every_case
@@ -129,13 +144,24 @@ def test_points_lie_in_the_space(name, space):
             assert not dimension.is_finite or point[key] in dimension.points()
 
 
+def drawn_from_the_space(recipe, study):
+    """Whether a policy draws the study's values, evenly or not."""
+    return recipe.tau_space.model_copy(update={"log": study.search_space["tau"].log}) == study.search_space["tau"]
+
+
 @every_case
 def test_every_point_is_a_training(name, space):
     study = load_study("digits-hkd").model_copy(update={"search_space": SearchSpace.model_validate(space)})
     for point in proposed(make(name, space)):
         recipe = student_recipe(study, point)
         if recipe.needs_teacher:
-            assert recipe.tau_space == study.search_space["tau"] if recipe.tau is None else recipe.tau > 0
+            assert drawn_from_the_space(recipe, study) if recipe.tau is None else recipe.tau > 0
+
+
+@every_case
+def test_what_is_settled_needs_no_settling_again(name, space):
+    kind, options = STRATEGIES.load(VARIANTS[name][0]), VARIANTS[name][1]
+    assert kind.settled(options, Workload(10, 3, 100, 50, 20)) == options
 
 
 @every_case
@@ -144,7 +170,7 @@ def test_points_survive_being_written_down(name, space):
     assert json.loads(json.dumps(points, allow_nan=False)) == points
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in MAY_REPEAT])
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in MAY_REPEAT])
 @pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
 def test_no_point_of_a_finite_space_is_proposed_twice(name, space):
     points = [json.dumps(point, sort_keys=True) for point in proposed(make(name, space))]
@@ -198,13 +224,13 @@ def test_it_can_leave_what_other_tools_read(name, tmp_path):
     strategy.export(tmp_path)
 
 
-@every_strategy
+@every_name
 def test_an_unknown_option_is_refused(name):
     with pytest.raises(ValidationError):
         STRATEGIES.load(name).Options(no_such_option=1)
 
 
-@every_strategy
+@every_name
 def test_an_unknown_option_in_a_study_is_named(name):
     with pytest.raises(SpecError, match=rf"strategies\.{name}\.no_such_option: unknown key"):
         load_study("digits-hkd", overrides=[f"strategies.{name}.no_such_option=1"])

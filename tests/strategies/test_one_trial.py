@@ -1,9 +1,12 @@
 """The strategies that search nothing: one training each."""
 
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
-from kdtune.distill.recipe import student_recipe
+from kdtune.distill.recipe import DRAWS, SCALES, student_recipe, trial_epochs
+from kdtune.energy.flops import Workload
 from kdtune.specs import load_study
 from kdtune.strategies import STRATEGIES
 
@@ -36,6 +39,82 @@ def test_stochastic_draws_tau_within_the_training_from_the_studys_space():
     recipe = student_recipe(study, only_point("stochastic"))
     assert recipe.temperature == "stochastic"
     assert recipe.tau_space == study.search_space["tau"]
+
+
+def test_how_the_paper_draws_is_not_named():
+    # Whatever is in a point is in its trial's id: the plain one is what it was before there were options.
+    assert only_point("stochastic") == {"temperature": "stochastic"}
+    assert only_point("stochastic", draw="batch", scale="uniform") == {"temperature": "stochastic"}
+
+
+@pytest.mark.parametrize("draw", ["epoch", "sample"])
+def test_another_way_to_draw_is_named_and_is_the_trainings(draw):
+    point = only_point("stochastic", draw=draw)
+    assert point == {"temperature": "stochastic", "draw": draw}
+    assert student_recipe(load_study("digits-hkd"), point).draw == draw
+
+
+def test_the_options_are_what_a_training_understands():
+    fields = STRATEGIES.load("stochastic").Options.model_fields
+    assert get_args(fields["draw"].annotation) == DRAWS
+    assert get_args(get_args(fields["scale"].annotation)[0]) == SCALES
+
+
+def test_another_scale_than_the_spaces_is_named_and_is_the_trainings():
+    study, point = load_study("digits-hkd"), only_point("stochastic", scale="log")
+    assert point == {"temperature": "stochastic", "scale": "log"}
+    space = student_recipe(study, point).tau_space
+    assert space.log and space.points() == study.search_space["tau"].points()
+    assert not study.search_space["tau"].log
+
+
+def test_a_logarithmic_space_may_be_drawn_from_evenly():
+    kind = STRATEGIES.load("stochastic")
+    study = load_study("digits-hkd", overrides=["search_space.tau.log=true"])
+    (point,) = kind(study.search_space, kind.Options(scale="uniform"), seed=0).ask()
+    assert point == {"temperature": "stochastic", "scale": "uniform"}
+    assert student_recipe(study, point).tau_space == load_study("digits-hkd").search_space["tau"]
+    (point,) = kind(study.search_space, kind.Options(scale="log"), seed=0).ask()
+    assert point == {"temperature": "stochastic"}
+
+
+def test_one_random_tau_is_drawn_from_the_space_once():
+    point = only_point("random", trials=1)
+    assert point.keys() == {"tau"} and point["tau"] in range(2, 21)
+
+
+def test_none_may_train_longer_by_a_factor():
+    study, point = load_study("digits-hkd"), only_point("none", longer=1.5)
+    assert point == {"loss": "ce", "longer": 1.5}
+    training = student_recipe(study, point).training
+    assert (training.epochs, training.milestones) == (45, (18, 27, 36))
+    assert training == study.training.scaled_to(45)
+    assert trial_epochs(study, point) == 45
+    assert trial_epochs(study, only_point("none")) == 30
+
+
+def test_a_factor_of_one_is_the_plain_training():
+    assert only_point("none", longer=1) == only_point("none") == {"loss": "ce"}
+
+
+@pytest.mark.parametrize("longer", [0.5, 0, -1, 1e6, float("nan"), float("inf"), "long", True, None])
+def test_none_refuses_a_factor_that_cannot_be(longer):
+    with pytest.raises(ValidationError, match="has to be a factor from 1 to 1000, or 'energy'"):
+        STRATEGIES.load("none").Options(longer=longer)
+
+
+def test_none_equals_the_flops_of_a_distillation_once_the_networks_are_known():
+    # An epoch of the student alone: 2 (3 (3 x 100) + 3 x 50) = 2100; with a live teacher 2 x 10 x 100 more.
+    workload = Workload(teacher_macs=10, student_macs=3, train_images=100, val_images=50, test_images=20)
+    kind = STRATEGIES.load("none")
+    assert kind.settled({"longer": "energy"}, workload) == {"longer": round(4100 / 2100, 4)} == {"longer": 1.9524}
+    assert kind.settled({"longer": 3}, workload) == {"longer": 3}
+    assert kind.settled({}, workload) == {}
+
+
+def test_a_factor_that_is_left_open_can_be_planned_with():
+    kind = STRATEGIES.load("none")
+    assert kind(load_study("digits-hkd").search_space, kind.Options(longer="energy"), seed=0).expected_trials() == 1
 
 
 def test_none_trains_on_the_labels_alone():

@@ -11,17 +11,25 @@ CPU = torch.device("cpu")
 STEPS = 12
 LOGITS = torch.arange(20.0).reshape(4, 5), torch.arange(20.0).flip(0).reshape(4, 5)
 
+SPACE = Dimension(low=2, high=20, step=1)
+
 #: How each is made from a seed; a new policy is added here, and so held to all that follows.
 MAKE = {
     "fixed": lambda kind, seed: kind(4.0, CPU),
-    "stochastic": lambda kind, seed: kind(Dimension(low=2, high=20, step=1), seed, CPU),
+    "stochastic": lambda kind, seed: kind(SPACE, seed, CPU),
+    "stochastic, per epoch": lambda kind, seed: kind(SPACE, seed, CPU, "epoch", len(LOGITS[0])),
+    "stochastic, per sample": lambda kind, seed: kind(SPACE, seed, CPU, "sample", len(LOGITS[0])),
 }
 
-every_policy = pytest.mark.parametrize("name", list(POLICIES))
+every_policy = pytest.mark.parametrize("name", list(MAKE))
 
 
 def make(name, seed=0):
-    return MAKE[name](POLICIES.load(name), seed)
+    return MAKE[name](POLICIES.load(name.partition(",")[0]), seed)
+
+
+def test_every_policy_is_held_to_all_that_follows():
+    assert {name.partition(",")[0] for name in MAKE} == set(POLICIES)
 
 
 def epoch_of(policy, epoch=0, steps=STEPS):

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from kdtune.seeding import derive_seed
 from kdtune.specs import Dimension
 from kdtune.temperature.stochastic import Stochastic
 
@@ -86,3 +87,65 @@ def test_asking_again_for_a_step_draws_nothing_new(step):
     first = policy(LOGITS, LOGITS, step).student.item()
     policy(LOGITS, LOGITS, 3)
     assert policy(LOGITS, LOGITS, step).student.item() == first
+
+
+# How often tau is drawn
+
+
+def policy(draw, batch_size=4, seed=0, **space):
+    return Stochastic(Dimension(**(space or {"low": 2, "high": 20})), seed, torch.device("cpu"), draw, batch_size)
+
+
+def epoch(of, epoch=0, sizes=(4, 4, 3)):
+    """The student's taus of an epoch of batches of some sizes, step by step."""
+    of.begin_epoch(epoch, len(sizes))
+    return [of(torch.zeros(size, 3), torch.zeros(size, 3), step).student for step, size in enumerate(sizes)]
+
+
+def test_one_draw_an_epoch_serves_all_of_its_steps():
+    of = policy("epoch")
+    first, second = epoch(of, 0), epoch(of, 1)
+    assert len({tau.item() for tau in first}) == len({tau.item() for tau in second}) == 1
+    assert first[0] != second[0]
+    assert of.epoch_tau() == second[0].item()
+
+
+def test_one_draw_an_image_gives_a_column_of_taus_that_all_differ():
+    taus = epoch(policy("sample"))
+    assert [tau.shape for tau in taus] == [(4, 1), (4, 1), (3, 1)]
+    assert len(set(torch.cat(taus).flatten().tolist())) == 11
+
+
+def test_the_mean_of_an_epoch_leaves_out_what_was_drawn_for_images_that_a_small_batch_has_not():
+    of = policy("sample")
+    taus = torch.cat(epoch(of, sizes=(4, 1)))
+    assert len(taus) == 5
+    assert of.epoch_tau() == pytest.approx(taus.mean().item())
+
+
+def test_each_image_is_weighed_by_the_square_of_its_own_tau():
+    of = policy("sample", values=(2, 3))
+    of.begin_epoch(0, 1)
+    temperature = of(torch.zeros(4, 3), torch.zeros(4, 3), 0)
+    assert temperature.weight.tolist() == [tau**2 for (tau,) in temperature.student.tolist()]
+    assert torch.equal(temperature.student, temperature.teacher)
+
+
+@pytest.mark.parametrize(("draw", "batch_size"), [("batch", 1), ("epoch", 1), ("sample", 25)])
+def test_however_often_it_draws_the_distribution_is_the_spaces(draw, batch_size):
+    of = policy(draw, batch_size, low=2, high=20, step=1, log=True)
+    taus = []
+    while len(taus) < STEPS:
+        steps = 1 if draw == "epoch" else 800
+        drawn_now = epoch(of, sizes=(batch_size,) * steps)
+        taus += torch.cat([tau.flatten() for tau in drawn_now]).tolist()
+    total = sum(1 / tau for tau in range(2, 21))
+    assert all(is_near(taus[:STEPS].count(tau), 1 / tau / total) for tau in range(2, 21))
+
+
+def test_the_papers_way_draws_what_it_always_did():
+    # Fixed by results that exist: the first draws of seed 0 from 2 to 20.
+    plain = Stochastic(Dimension(low=2, high=20, step=1), 0, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(derive_seed(0, "tau"))
+    index = torch.multinomial(torch.ones(19, dtype=torch.float64), 3, replacement=True, generator=generator)
+    assert [tau.item() for tau in epoch(plain)] == (index + 2).tolist()

@@ -54,6 +54,16 @@ def test_from_timings_alone_the_start_is_the_part_that_could_be_seen():
     assert "timed steps" in one.basis[0] and "2.0 s" in one.basis[1] and one.basis[2] == "A session."
 
 
+def test_a_strategy_is_estimated_by_the_length_of_its_own_trainings():
+    strategies = {"alone": {"strategy": "none"}, "longer": {"strategy": "none", "longer": 4}}
+    plain, longer = (estimator(strategies=strategies).strategy(label, 2) for label in strategies)
+    # A worker's start of 2 s, then two trials of 3 or 12 epochs of 0.6 s.
+    assert plain.wall_s == pytest.approx(2 + 2 * 3 * 0.6)
+    assert longer.wall_s == pytest.approx(2 + 2 * 12 * 0.6)
+    assert longer.training_flops == 4 * plain.training_flops
+    assert longer.gflops_millions == pytest.approx(4 * plain.gflops_millions)
+
+
 def test_flops_are_those_of_the_cost_table():
     with_teacher, without = estimator().strategy("grid", 6), estimator().strategy("none", 2)
     assert with_teacher.gflops_millions == 6 * 2 * (10 * 100 + 3 * 150) * 3 / 1e15

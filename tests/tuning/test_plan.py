@@ -4,11 +4,21 @@ from collections.abc import Sequence
 import pytest
 
 from kdtune.distill.recipe import trial_id
+from kdtune.energy.flops import Workload
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.space import Point
 from kdtune.strategies.base import Outcome, Strategy
-from kdtune.tuning.plan import Next, Plan, make_strategies
+from kdtune.tuning.plan import (
+    Next,
+    Plan,
+    epochs_of,
+    make_strategies,
+    remade,
+    settled_strategies,
+    teacher_trainings,
+    uses_teacher,
+)
 from tests.studies import small_study
 
 STUDY = load_study(small_study(repeats=1))
@@ -287,6 +297,59 @@ def test_a_plan_is_done_when_every_repeat_is(path):
 
 def test_there_is_a_strategy_for_each_repeat_with_its_seed():
     assert [strategy.seed for strategy in make_strategies(TWO, "grid")] == [5, 6]
+
+
+# --- labels ----------------------------------------------------------------------------------------------------
+
+LABELLED = load_study(
+    small_study(
+        strategies={
+            "hot": {"strategy": "fixed", "tau": 20},
+            "alone": {"strategy": "none"},
+            "alone-longer": {"strategy": "none", "longer": "energy"},
+            "again": {"strategy": "best-of", "trials": 3},
+            "grid": {},
+        }
+    )
+)
+
+
+def test_a_label_makes_the_strategy_behind_it_with_its_own_options():
+    first, second = make_strategies(LABELLED, "hot")
+    assert first.ask() == second.ask() == [{"tau": 20}]
+
+
+def test_whether_a_teacher_is_needed_is_asked_of_the_strategy_behind_a_label():
+    assert [label for label in LABELLED.strategies if uses_teacher(LABELLED, label)] == ["hot", "again", "grid"]
+
+
+def test_the_trainings_that_ask_the_teacher_are_counted_over_all_labels():
+    assert teacher_trainings(LABELLED) == 1 + 3 + 3  # hot, again, and a grid of three points
+
+
+def test_what_a_strategy_leaves_open_is_settled_by_the_networks_sizes():
+    # An epoch alone: 3 (3 x 100) + 3 x 50 = 1050 multiply-adds; with a live teacher 10 x 100 more.
+    settled = settled_strategies(LABELLED, Workload(10, 3, 100, 50, 20))
+    assert settled.strategies["alone-longer"] == {"strategy": "none", "longer": 1.9524}
+    assert {**settled.strategies, "alone-longer": None} == {**LABELLED.strategies, "alone-longer": None}
+    assert settled_strategies(settled, Workload(1, 1, 1, 1, 1)) == settled
+    assert trial_id(settled, {"loss": "ce"}, 0) == trial_id(LABELLED, {"loss": "ce"}, 0)
+
+
+def test_only_strategies_whose_options_were_settled_are_made_again():
+    settled = settled_strategies(LABELLED, Workload(10, 3, 100, 50, 20))
+    before = {label: make_strategies(LABELLED, label) for label in ("hot", "alone-longer")}
+    after = remade(LABELLED, settled, before)
+    assert after["hot"] is before["hot"]
+    assert [one.ask() for one in after["alone-longer"]] == [[{"loss": "ce", "longer": 1.9524}]] * 2
+
+
+def test_each_label_has_trainings_of_its_own_length():
+    settled = settled_strategies(LABELLED, Workload(10, 3, 100, 50, 20))
+    assert {label: epochs_of(settled, label) for label in settled.strategies} == {
+        "hot": 3, "alone": 3, "alone-longer": 6, "again": 3, "grid": 3
+    }  # fmt: skip
+    assert epochs_of(settled, "optuna") == 3
 
 
 # --- early stopping --------------------------------------------------------------------------------------------

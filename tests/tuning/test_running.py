@@ -7,6 +7,7 @@ import ray
 
 import kdtune
 from kdtune.registry import Entry
+from kdtune.results.folder import StudyFolder
 from kdtune.results.trials import TrialLog
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.grid import Grid
@@ -139,3 +140,37 @@ def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_ch
     assert 0 < asked[0] < asked[1]
     spent = json.loads((tmp_path / "second" / "small" / "grid" / "shared.json").read_text())["teacher_logits"][name]
     assert spent["passes"] == 3 * 400 and spent["energy"]["charged_uj"] == asked[1]
+
+
+def test_labels_have_folders_results_and_lengths_of_their_own(running_ray, tmp_path):
+    hot, cold = ({"strategy": "fixed", "tau": tau} for tau in (9, 2))
+    longer, again = {"strategy": "none", "longer": "energy"}, {"strategy": "best-of", "of": "fixed", "trials": 2}
+    first = small_study(repeats=1, strategies={"hot": hot, "alone-longer": longer, "alone": {"strategy": "none"}})
+    outcome = kdtune.run_study(first, out=tmp_path)
+    assert outcome.exit_code == 0
+    by_label = {result["strategy"]: result for result in outcome.results}
+    assert list(by_label) == ["hot", "alone-longer", "alone"]
+    assert by_label["hot"]["repeats"][0]["chosen"] == {"tau": 9}
+    # An epoch of the student alone costs less than one with its teacher by the teacher's passes: 3336 multiply-adds
+    # three times for 400 training images and once for as many others, against 208448 for the 400.
+    factor = by_label["alone-longer"]["repeats"][0]["chosen"]["longer"]
+    assert factor == pytest.approx((208448 + 4 * 3336) / (4 * 3336), abs=1e-4)
+    trial = next(iter(TrialLog.read(tmp_path / "small" / "alone-longer" / "trials.jsonl").trials.values()))
+    assert (trial.status, trial.epochs) == ("completed", round(3 * factor))
+    flops = [by_label[label]["cost"]["training_flops"] for label in ("alone-longer", "alone")]
+    assert flops[0] / flops[1] == pytest.approx(round(3 * factor) / 3)
+    frozen = StudyFolder(tmp_path / "small").strategy("alone-longer").read_study()
+    assert frozen.labelled("alone-longer") == ("none", {"longer": factor})
+
+    # Another file with other labels joins the folder; a resume knows all of them, each as it was begun.
+    second = small_study(repeats=1, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}})
+    kdtune.run_study(second, ["cold", "again"], out=tmp_path)
+    resumed = kdtune.resume_study(tmp_path / "small")
+    assert resumed.exit_code == 0
+    assert {result["strategy"]: result["cost"]["trials"]["completed"] for result in resumed.results} == {
+        "hot": 1, "alone-longer": 1, "alone": 1, "cold": 1, "again": 2
+    }  # fmt: skip
+    kept = {result["strategy"]: result["repeats"][0]["chosen"] for result in resumed.results}
+    assert (kept["hot"], kept["cold"]) == ({"tau": 9}, {"tau": 2})
+    compared = kdtune.compare([tmp_path / "small"])
+    assert [result["strategy"] for result in compared.results] == ["hot", "alone-longer", "alone", "cold", "again"]

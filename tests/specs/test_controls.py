@@ -1,0 +1,47 @@
+"""The shipped controls: what a claim about the temperature has to stand against."""
+
+import pytest
+
+from kdtune.distill.recipe import student_recipe, trial_id
+from kdtune.energy.flops import Workload
+from kdtune.specs import load_study
+from kdtune.tuning.plan import make_strategies, settled_strategies
+
+STUDIES = ["digits-controls", "fashion-controls", "cifar100-controls"]
+
+#: By label: the points of the first repeat, where the student is to be trained twice as long.
+POINTS = {
+    "stochastic": [{"temperature": "stochastic"}],
+    "fixed-4": [{"tau": 4}],
+    "fixed-1": [{"tau": 1}],
+    "none": [{"loss": "ce"}],
+    "none-longer": [{"loss": "ce", "longer": 2.0}],
+    "best-of-fixed": [{"tau": 4}, *({"tau": 4, "restart": restart} for restart in range(1, 19))],
+    "grid": [{"tau": tau} for tau in range(2, 21)],
+    "stochastic-per-epoch": [{"temperature": "stochastic", "draw": "epoch"}],
+    "stochastic-per-sample": [{"temperature": "stochastic", "draw": "sample"}],
+    "stochastic-log": [{"temperature": "stochastic", "scale": "log"}],
+}
+
+#: An epoch alone executes 3 (1 x 100) multiply-adds, and with a live teacher 3 x 100 more.
+TWICE = Workload(teacher_macs=3, student_macs=1, train_images=100, val_images=0, test_images=0)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_has_the_same_controls_and_these_propose_what_they_say(name):
+    study = settled_strategies(load_study(name), TWICE)
+    asked = {label: make_strategies(study, label)[0].ask() for label in study.strategies}
+    assert list(asked) == [
+        "stochastic", "fixed-4", "fixed-1", "one-random-tau", "none", "none-longer", "best-of-stochastic",
+        "best-of-fixed", "grid", "stochastic-per-epoch", "stochastic-per-sample", "stochastic-log",
+    ]  # fmt: skip
+    assert {label: asked[label] for label in POINTS} == POINTS
+    assert len(asked["one-random-tau"]) == 1 and asked["one-random-tau"][0]["tau"] in range(2, 21)
+    assert len(asked["best-of-stochastic"]) == len(asked["grid"])
+    assert all(student_recipe(study, point) for points in asked.values() for point in points)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_controls_train_what_the_study_of_the_same_data_does(name):
+    controls, plain = load_study(name), load_study(name.replace("controls", "hkd"))
+    assert trial_id(controls, {"tau": 4}, 0) == trial_id(plain, {"tau": 4}, 0)

@@ -1,0 +1,51 @@
+"""The best of many restarts."""
+
+import pytest
+from pydantic import ValidationError
+
+from kdtune.distill.recipe import trial_id
+from kdtune.errors import SpecError
+from kdtune.specs import load_study
+from kdtune.strategies import STRATEGIES
+
+STUDY = load_study("digits-hkd")
+
+
+def points(name="best-of", **options):
+    kind = STRATEGIES.load(name)
+    return kind(STUDY.search_space, kind.Options(**options), seed=0).ask()
+
+
+def test_the_plain_point_comes_first_and_its_restarts_after_it():
+    assert points(trials=3) == [
+        {"temperature": "stochastic"},
+        {"temperature": "stochastic", "restart": 1},
+        {"temperature": "stochastic", "restart": 2},
+    ]
+    assert points(of="fixed", tau=7, trials=2) == [{"tau": 7}, {"tau": 7, "restart": 1}]
+
+
+def test_it_has_as_many_trials_as_the_papers_grid_unless_told():
+    assert len(points()) == len(points("grid")) == 19
+
+
+@pytest.mark.parametrize(
+    ("of", "options"), [("fixed", {}), ("fixed", {"tau": 9}), ("stochastic", {}), ("stochastic", {"draw": "epoch"})]
+)
+def test_its_first_trial_is_that_of_the_strategy_it_is_of(of, options):
+    first, second = points(of=of, trials=2, **options)
+    (plain,) = points(of, **options)
+    assert trial_id(STUDY, first, 0) == trial_id(STUDY, plain, 0) != trial_id(STUDY, second, 0)
+
+
+@pytest.mark.parametrize(("of", "option"), [("fixed", {"draw": "epoch"}), ("stochastic", {"tau": 4})])
+def test_an_option_of_the_other_strategy_is_refused(of, option):
+    with pytest.raises(ValidationError, match=f"'{next(iter(option))}' is no option of '{of}'"):
+        STRATEGIES.load("best-of").Options(of=of, **option)
+
+
+@pytest.mark.parametrize("wrong", [{"of": "grid"}, {"of": "fixed", "tau": 0}, {"draw": "bach"}, {"trials": 0}])
+def test_a_value_that_cannot_be_is_refused_with_its_key(wrong):
+    table = {**STUDY.model_dump(mode="json", exclude_none=True), "strategies": {"best-of": wrong}}
+    with pytest.raises(SpecError, match=rf"strategies\.best-of\.{list(wrong)[-1]}: "):
+        load_study(table)
