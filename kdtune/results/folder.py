@@ -70,6 +70,16 @@ class StrategyFolder:
         """The chosen models' predictions on the test images, one array a repeat."""
         return self.path / "predictions.npz"
 
+    @property
+    def inference(self) -> Path:
+        """What its student takes in use, beside the teacher."""
+        return self.path / "inference.json"
+
+    @property
+    def inference_ledger(self) -> Path:
+        """Folder of the energy ledger of measuring that; charged to no strategy."""
+        return self.path / "inference" / "ledger"
+
     def checkpoints(self, trial_id: str) -> Path:
         """Folder of a trial's checkpoints."""
         return self.path / "checkpoints" / trial_id
@@ -188,10 +198,17 @@ class StudyFolder:
 
     def asked_strategies(self) -> list[str]:
         """The strategies of earlier commands that noted them here."""
+        return list(self._asked("strategies", []))
+
+    def asked_options(self) -> dict[str, Any]:
+        """How the last command that noted it here ran: cores, GPUs, and the folder with the data sets."""
+        return dict(self._asked("options", {}))
+
+    def _asked(self, key: str, nothing: Any) -> Any:
         if not self.run_toml.is_file():
-            return []
+            return nothing
         try:
-            return list(tomllib.loads(self.run_toml.read_text())["strategies"])
+            return tomllib.loads(self.run_toml.read_text())[key]
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{self.run_toml}: damaged ({error!r})") from None
 
