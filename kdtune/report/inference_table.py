@@ -47,9 +47,7 @@ def inference_tables(documents: Sequence[dict[str, Any]]) -> RenderableType:
         parts += [
             *([Text("")] if parts else []),
             _table(title, NETWORK_COLUMNS, network_rows(first)),
-            _table(
-                "Predictions after which a student has repaid what it was charged", PAYBACK_COLUMNS, _rows(together)
-            ),
+            _table(REPAID, PAYBACK_COLUMNS, [payback_row(document) for document in together]),
             *(Text(line, style="dim") for line in notes(together)),
         ]
     return Group(*parts)
@@ -125,7 +123,7 @@ def payback_line(documents: Sequence[dict[str, Any]]) -> str:
         how = f"{document['batch_size']} at a time on {document['device_name']}"
         repaid = f"{document['strategy']} {repaid_after(document['payback']['one_model'])}"
         told.setdefault(how, []).append(repaid)
-    return f"{REPAID}: {'; '.join(f'{", ".join(repaid)} ({how})' for how, repaid in told.items())}."
+    return f"{REPAID}: " + "; ".join(f"{', '.join(repaid)} ({how})" for how, repaid in told.items()) + "."
 
 
 def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
