@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from kdtune.paths import cache_dir, data_dir
+from kdtune.paths import cache_dir, data_dir, noted_data_dir
 
 
 def test_the_data_folder_is_the_one_given_then_the_environments_then_the_default(tmp_path, monkeypatch):
@@ -27,3 +27,12 @@ def test_folders_are_absolute_and_know_the_home(tmp_path, monkeypatch):
     assert data_dir("~/data").path == tmp_path / "data"
     monkeypatch.setenv("KDTUNE_CACHE_DIR", "cache")
     assert cache_dir() == Path(tmp_path / "cache")
+
+
+def test_the_folder_that_a_study_noted_goes_before_the_environments_and_after_the_one_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path / "environment"))
+    run = tmp_path / "run.toml"
+    assert noted_data_dir(tmp_path / "given", "/noted", run).path == tmp_path / "given"
+    assert noted_data_dir(None, None, run).path == tmp_path / "environment"
+    noted = noted_data_dir(None, "/noted", run)
+    assert noted.path == Path("/noted") and str(run) in str(noted) and noted.remedy == "--data-dir DIR"

@@ -3,12 +3,12 @@
 import fcntl
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 
@@ -22,6 +22,8 @@ from kdtune.strategies import STRATEGIES
 _NOT_COMPARED = {"description", "strategies", "attribution"}
 
 ABANDONED = "abandoned"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -198,18 +200,18 @@ class StudyFolder:
 
     def asked_strategies(self) -> list[str]:
         """The strategies of earlier commands that noted them here."""
-        return list(self._asked("strategies", []))
+        return self._asked("strategies", list)
 
     def asked_options(self) -> dict[str, Any]:
         """How the last command that noted it here ran: cores, GPUs, and the folder with the data sets."""
-        return dict(self._asked("options", {}))
+        return self._asked("options", dict)
 
-    def _asked(self, key: str, nothing: Any) -> Any:
+    def _asked(self, key: str, kind: Callable[..., T]) -> T:
         if not self.run_toml.is_file():
-            return nothing
+            return kind()
         try:
-            return tomllib.loads(self.run_toml.read_text())[key]
-        except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+            return kind(tomllib.loads(self.run_toml.read_text())[key])
+        except (KeyError, TypeError, ValueError) as error:  # TOML's own error is the last
             raise ResultsError(f"{self.run_toml}: damaged ({error!r})") from None
 
     @contextmanager
