@@ -57,6 +57,7 @@ def measure_inference(
     cpus: int | None = None,
     device: str | None = None,
     data_dir: str | Path | None = None,
+    download: bool = False,
     carbon: Carbon | Callable[[Carbon], Carbon] | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
@@ -74,6 +75,7 @@ def measure_inference(
         cpus: CPU threads; as many as the study's trainings had without it.
         device: ``cpu`` or ``cuda``. Without it that of the study, and only on such a machine as the study ran on.
         data_dir: Folder with the data sets; where they were when the study began without it.
+        download: Fetch the data set where it is missing or damaged; without it no connection is made.
         carbon: How energy becomes CO2, or what makes that of how a strategy was run; as each was run without it.
         tell: Is told of each measurement before it begins.
 
@@ -98,7 +100,7 @@ def measure_inference(
         ready = []
         for group in groups.values():
             setting = _setting(group[0], batch_size, seconds, cpus, device, sensors, hardware)
-            ready.append((group, setting, _bench(group[0], setting, data_dir)))
+            ready.append((group, setting, _bench(group[0], setting, data_dir, download=download)))
             read_folder(group[0].folder.inference_ledger)  # of earlier measurements, refused if it is damaged
         documents = []
         for group, setting, bench in ready:
@@ -167,7 +169,7 @@ def _setting(
     )
 
 
-def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None) -> "Workbench":
+def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, download: bool) -> "Workbench":
     """The study's data and networks, where they are measured.
 
     Raises:
@@ -178,7 +180,7 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None) -> "Wo
 
     study_folder = StudyFolder(one.folder.path.parent)
     place = noted_data_dir(data_dir, study_folder.asked_options().get("data_dir"), study_folder.run_toml)
-    obtain(one.study.dataset, place)
+    obtain(one.study.dataset, place, download=download)
     bench = Workbench(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
     if bench.arrays.fingerprint != one.resolved.get("data", ""):
         raise UsageError(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Country, DataDir, Intensity, Json, Preset, Pue, Region
+from kdtune.cli.options import Country, DataDir, Download, Intensity, Json, Preset, Pue, Region
 from kdtune.cli.output import make_console, print_json
 
 HELP = (
@@ -21,9 +21,7 @@ EXAMPLES = """Examples:
 
 
 def inference(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR ...", help="Folders of finished strategies or of studies.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of finished strategies or of studies.")],
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 128,
     seconds: Annotated[float, typer.Option(help="That each network runs at least, in whole passes.")] = 10.0,
     cpus: Annotated[int | None, typer.Option(help="CPU threads; as many as the trainings had without it.")] = None,
@@ -32,6 +30,7 @@ def inference(
         typer.Option(help="'cpu' or 'cuda'; without it the study's, and only on such a machine as the study ran on."),
     ] = None,
     data_dir: DataDir = None,
+    download: Download = False,
     country: Country = None,
     region: Region = None,
     intensity: Intensity = None,
@@ -52,6 +51,7 @@ def inference(
         cpus=cpus,
         device=device,
         data_dir=data_dir,
+        download=download,
         carbon=changing(preset, country, region, intensity, pue),
         tell=lambda text: console.print(text, soft_wrap=True, markup=False),
     )
