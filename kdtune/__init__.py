@@ -17,6 +17,7 @@ _LAZY = {
     "compare": "kdtune.analysis.comparison",
     "load_results": "kdtune.analysis.frames",
     "load_study": "kdtune.specs",
+    "measure_inference": "kdtune.inference",
     "plan_study": "kdtune.api",
     "resume_study": "kdtune.api",
     "run_study": "kdtune.api",

@@ -241,10 +241,7 @@ def resume_study(
                 limits = Budget(**asked.get("budget", {}))
         except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
-        place = paths.data_dir(data_dir)
-        if data_dir is None and (noted := run_options.get("data_dir")):
-            told = f"noted in {folder.run_toml} when the study began; it may have moved"
-            place = paths.DataDir(Path(noted), told, remedy="--data-dir DIR")
+        place = paths.noted_data_dir(data_dir, run_options.get("data_dir"), folder.run_toml)
         weights = _file(teacher)
         if weights:
             _check_same(spec, weights)

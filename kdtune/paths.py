@@ -61,3 +61,17 @@ def data_dir(given: str | Path | None = None, named_by: str = "--data-dir") -> D
     if named := os.environ.get("KDTUNE_DATA_DIR"):
         return DataDir(Path(named).expanduser().absolute(), "KDTUNE_DATA_DIR")
     return DataDir(Path.home() / ".cache" / "kdtune" / "data", "the default place")
+
+
+def noted_data_dir(given: str | Path | None, noted: str | None, noted_in: Path) -> DataDir:
+    """As :func:`data_dir`, but where none is given the folder that a study noted when it began, if it did.
+
+    Args:
+        given: Named explicitly; None where it was not.
+        noted: The study's folder.
+        noted_in: The file that says so, for messages.
+    """
+    if given is not None or not noted:
+        return data_dir(given)
+    told = f"noted in {noted_in} when the study began; it may have moved"
+    return DataDir(Path(noted), told, remedy="--data-dir DIR")

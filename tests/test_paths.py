@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from kdtune.errors import UsageError
-from kdtune.paths import cache_dir, data_dir, require_cache
+from kdtune.paths import cache_dir, data_dir, noted_data_dir, require_cache
 
 
 def test_the_data_folder_is_the_one_given_then_the_environments_then_the_default(tmp_path, monkeypatch):
@@ -44,3 +44,12 @@ def test_a_cache_that_cannot_be_is_refused_with_the_remedy(tmp_path, monkeypatch
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / name))
     with pytest.raises(UsageError, match=f"{name}: the cache cannot be written .*set KDTUNE_CACHE_DIR"):
         require_cache()
+
+
+def test_the_folder_that_a_study_noted_goes_before_the_environments_and_after_the_one_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path / "environment"))
+    run = tmp_path / "run.toml"
+    assert noted_data_dir(tmp_path / "given", "/noted", run).path == tmp_path / "given"
+    assert noted_data_dir(None, None, run).path == tmp_path / "environment"
+    noted = noted_data_dir(None, "/noted", run)
+    assert noted.path == Path("/noted") and str(run) in str(noted) and noted.remedy == "--data-dir DIR"

@@ -11,6 +11,7 @@ from kdtune.analysis.collection import find_results
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError, UsageError
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.inference import read_inference
 from kdtune.results.outcome import SCHEMA_VERSION, build_result
 from kdtune.results.shared import read_document, read_shared
 
@@ -41,11 +42,13 @@ class Comparison:
         results: The ``result.json`` documents; a strategy's name has its study before it where there are several.
         teacher: The teacher's record; None where none was used, or where they differ.
         warnings: What a reader has to be told.
+        inference: The ``inference.json`` documents of those that have one, strategies named as in ``results``.
     """
 
     results: list[dict[str, Any]]
     teacher: dict[str, Any] | None
     warnings: list[str]
+    inference: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``compare --json`` prints."""
@@ -77,7 +80,7 @@ def compare(
             + "\n".join(f"  {line}" for line in differences)
             + "\nname the folders that belong together, or give --allow-mismatch"
         )
-    results = [build_result(folder, _carbon(folder, carbon)) for folder in folders]
+    results = [build_result(folder, carbon_to_report(folder, carbon)) for folder in folders]
     if len({(result["study"], result["strategy"]) for result in results}) < len(results):
         for folder, result in zip(folders, results, strict=True):  # the same study, run in several places
             result["strategy"] = f"{os.path.relpath(folder.path.parent)}/{result['strategy']}"
@@ -97,10 +100,16 @@ def compare(
         )
         warnings.append(f"kWh and CO2 were reported for different places; give --country or --preset ({told}).")
     teachers = {t["key"]: t for folder in folders if (t := read_shared(folder)["teacher"])}
-    return Comparison(results, next(iter(teachers.values())) if len(teachers) == 1 else None, warnings)
+    inference = [
+        {**document, "strategy": result["strategy"]}
+        for folder, result in zip(folders, results, strict=True)
+        if (document := read_inference(folder))
+    ]
+    return Comparison(results, next(iter(teachers.values())) if len(teachers) == 1 else None, warnings, inference)
 
 
-def _carbon(folder: StrategyFolder, wanted: Carbon | Callable[[Carbon], Carbon] | None) -> Carbon:
+def carbon_to_report(folder: StrategyFolder, wanted: Carbon | Callable[[Carbon], Carbon] | None) -> Carbon:
+    """How a strategy's energy becomes CO2: as wanted, or by what makes that of how it was run; as that without it."""
     if isinstance(wanted, Carbon):
         return wanted
     return wanted(carbon_of(folder)) if wanted else carbon_of(folder)

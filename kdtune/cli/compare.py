@@ -37,17 +37,14 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
-    from kdtune.energy.carbon import Carbon, changed, resolve
+    from kdtune.energy.carbon import changing
     from kdtune.errors import Fault, ResultsError, SpecError
     from kdtune.registry import did_you_mean
     from kdtune.report.exports import as_csv, as_markdown
+    from kdtune.report.inference_table import payback_line
     from kdtune.report.tables import cost_table, notes
 
-    resolve(preset, country, region, intensity, pue)  # its faults before those of the results
-
-    def carbon(ran_with: Carbon) -> Carbon:
-        return changed(ran_with, preset, country, region, intensity, pue)
-
+    carbon = changing(preset, country, region, intensity, pue)
     found = comparison.compare(folders or [Path("results")], allow_mismatch=allow_mismatch, carbon=carbon)
     names = [result["strategy"] for result in found.results]
     if baseline not in names and baseline != "stochastic":
@@ -57,13 +54,14 @@ def compare(
             csv.write_text(as_csv(found.results), encoding="utf-8")
         except OSError as error:
             raise ResultsError(f"--csv {csv}: cannot be written ({error.strerror})") from None
+    remarks = [payback_line(found.inference)] if found.inference else []
     console = make_console(to_stderr=json)
     if markdown:
-        lines = notes(found.results, found.teacher, baseline)
+        lines = [*notes(found.results, found.teacher, baseline), *remarks]
         text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + "\n".join(f"- {line}" for line in lines)
         console.print(text, soft_wrap=True, markup=False)
     else:
-        console.print(cost_table(found.results, found.teacher, baseline))
+        console.print(cost_table(found.results, found.teacher, baseline, remarks))
     for warning in found.warnings:
         console.print(warning, style="yellow", soft_wrap=True, markup=False)
     if json:

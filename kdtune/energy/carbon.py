@@ -1,5 +1,6 @@
 """From energy to carbon: applied when reporting only, so that a report can be made again for another place."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -72,6 +73,16 @@ def changed(
     if country is None and intensity is None:
         return carbon if pue is None else replace(carbon, pue=pue, preset=None)
     return asked if pue is not None else replace(asked, pue=carbon.pue)
+
+
+def changing(*asked: Any) -> Callable[[Carbon], Carbon]:
+    """What makes other figures of those that a strategy was run with; see :func:`changed`, which has the arguments.
+
+    Raises:
+        SpecError: As :func:`resolve`, and now: a wrong argument is told before anything else is looked at.
+    """
+    resolve(*asked)
+    return lambda carbon: changed(carbon, *asked)
 
 
 def resolve(

@@ -38,6 +38,16 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
+def amount(count: float | None) -> str:
+    """A number of things to three digits: ``12,300``, ``4.56 million``."""
+    if count is None:
+        return NOTHING
+    for word, factor in ((" trillion", 10**12), (" billion", 10**9), (" million", 10**6)):
+        if count >= factor:
+            return f"{significant(count / factor)}{word}"
+    return f"{round(float(f'{count:.3g}')):,}" if count >= 1000 else significant(count)
+
+
 def duration(seconds: float) -> str:
     """``0:42``, ``12:05`` or ``3:07:00``."""
     minutes, rest = divmod(round(seconds), 60)

@@ -1,5 +1,6 @@
 """The cost table: what each strategy found, and what finding it cost."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -91,9 +92,12 @@ def teacher_row(teacher: dict[str, Any], carbon: dict[str, Any]) -> Row:
 
 
 def cost_table(
-    results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str = BASELINE
+    results: list[dict[str, Any]],
+    teacher: dict[str, Any] | None,
+    baseline: str = BASELINE,
+    remarks: Sequence[str] = (),
 ) -> RenderableType:
-    """The cost table with its teacher's line, and under it how the energy was obtained."""
+    """The cost table with its teacher's line, and under it how the energy was obtained, and any further remarks."""
     if not results:
         return Text("Nothing was run.")
     repeats = {len(result["repeats"]) for result in results}
@@ -111,7 +115,7 @@ def cost_table(
     if teacher:
         table.add_section()
         table.add_row(*teacher_row(teacher, results[0]["cost"]["carbon"]))
-    return Group(table, *(Text(line, style="dim") for line in notes(results, teacher, baseline)))
+    return Group(table, *(Text(line, style="dim") for line in [*notes(results, teacher, baseline), *remarks]))
 
 
 def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str = BASELINE) -> list[str]:
@@ -121,17 +125,13 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
     shared = {result["cost"]["shared_uj"]["session"] for result in results}
     lines = list(dict.fromkeys(how_measured(result["cost"]) for result in results))
     if bounds := [_bound(result["cost"]) for result in results if result["cost"]["charged_kwh"]]:
-        low, high = min(bounds), max(bounds)
-        text = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
-        lines.append(f"kWh may be off by {text} (bounds from the literature for such sources, not a calibration).")
+        lines.append(how_far_off("kWh", bounds))
     for name in dict.fromkeys(name for result in results for name in result["cost"]["flags"]):
         told = [result["strategy"] for result in results if name in result["cost"]["flags"]]
         lines.append(f"To be told of {', '.join(told)}: {FLAGS[name]}.")
     if teacher and teacher["energy"]:
         lines += [f"To be told of the teacher: {FLAGS[name]}." for name in teacher["energy"].get("flags", {})]
-    lines.append(
-        f"CO2: {significant(carbon['intensity_g_per_kwh'], 6)} g/kWh, {carbon['source']}; PUE {carbon['pue']:g}."
-    )
+    lines.append(how_emitted(carbon))
     if any(result["strategy"] == baseline for result in results):
         lines.append(
             f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
@@ -187,6 +187,18 @@ def _expected(result: dict[str, Any]) -> str:
     """A strategy's estimate beside what became of it."""
     expected, actual = result["estimate"]["charged_kwh"], result["cost"]["charged_kwh"]
     return f"{result['strategy']} {significant(expected)} kWh (was {significant(actual)})"
+
+
+def how_far_off(what: str, bounds: Sequence[float]) -> str:
+    """In words, the relative uncertainties of some figures."""
+    low, high = f"{min(bounds):.0%}", f"{max(bounds):.0%}"
+    text = low if low == high else f"{low} to {high}"
+    return f"{what} may be off by {text} (bounds from the literature for such sources, not a calibration)."
+
+
+def how_emitted(carbon: dict[str, Any]) -> str:
+    """In words, how energy became CO2."""
+    return f"CO2: {significant(carbon['intensity_g_per_kwh'], 6)} g/kWh, {carbon['source']}; PUE {carbon['pue']:g}."
 
 
 def how_computed(computed: dict[str, Any]) -> str:

@@ -94,7 +94,7 @@ def cost_of(
         "quality": max(measured, key=QUALITIES.index, default=None),
         "flags": _flags(account, inputs),
         "carbon": carbon.as_record(),
-        "hardware": [_describe(hardware) for hardware in account.hardware.values()],
+        "hardware": [describe_hardware(hardware) for hardware in account.hardware.values()],
     }
 
 
@@ -138,7 +138,8 @@ def _abandoned_uj(aside: StrategyFolder, *, dedicated: bool) -> int:
     return own + sum(session["charged_uj"] for session in sessions)
 
 
-def _describe(hardware: Hardware) -> dict[str, Any]:
+def describe_hardware(hardware: Hardware) -> dict[str, Any]:
+    """A node as it stands in results, power in watts."""
     return {
         "node": hardware.node,
         "cpu_model": hardware.cpu_model,

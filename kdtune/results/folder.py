@@ -3,12 +3,12 @@
 import fcntl
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 
@@ -22,6 +22,8 @@ from kdtune.strategies import STRATEGIES
 _NOT_COMPARED = {"description", "strategies", "attribution"}
 
 ABANDONED = "abandoned"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ class StrategyFolder:
     def predictions(self) -> Path:
         """The chosen models' predictions on the test images, one array a repeat."""
         return self.path / "predictions.npz"
+
+    @property
+    def inference(self) -> Path:
+        """What its student takes in use, beside the teacher."""
+        return self.path / "inference.json"
+
+    @property
+    def inference_ledger(self) -> Path:
+        """Folder of the energy ledger of measuring that; charged to no strategy."""
+        return self.path / "inference" / "ledger"
 
     def checkpoints(self, trial_id: str) -> Path:
         """Folder of a trial's checkpoints."""
@@ -188,11 +200,18 @@ class StudyFolder:
 
     def asked_strategies(self) -> list[str]:
         """The strategies of earlier commands that noted them here, by label."""
+        return self._asked("strategies", list)
+
+    def asked_options(self) -> dict[str, Any]:
+        """How the last command that noted it here ran: cores, GPUs, and the folder with the data sets."""
+        return self._asked("options", dict)
+
+    def _asked(self, key: str, kind: Callable[..., T]) -> T:
         if not self.run_toml.is_file():
-            return []
+            return kind()
         try:
-            return list(tomllib.loads(self.run_toml.read_text())["strategies"])
-        except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+            return kind(tomllib.loads(self.run_toml.read_text())[key])
+        except (KeyError, TypeError, ValueError) as error:  # TOML's own error is the last
             raise ResultsError(f"{self.run_toml}: damaged ({error!r})") from None
 
     def asked_labels(self) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import ray
 
 from kdtune.energy.ledger import Window
-from kdtune.energy.meter import INTERVAL_S, Meter, Reading
+from kdtune.energy.meter import Meter, Reading
 from kdtune.energy.neighbours import Neighbourhood, shared_folder
 from kdtune.energy.processes import Identity
+from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors import Counters, NodeSensors, boot_id
 from kdtune.errors import KdtuneError
 
@@ -37,17 +37,7 @@ class NodeMeter:
         neighbourhood.join()
         self._meter = Meter(sensors, hardware, neighbourhood, state_of(session_id, hardware.node))
         self._meter.go_on()
-        self._stop = threading.Event()
-        threading.Thread(target=self._tick, daemon=True, name="kdtune-meter").start()
-
-    def _tick(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
-            try:
-                self._meter.sample()
-            except Exception:
-                # A full disk or a sensor that fails for a moment: the counters are absolute, so the next sample
-                # that succeeds charges the time in between.
-                logging.getLogger(__name__).warning("an energy sample failed", exc_info=True)
+        Sampler(self._meter)
 
     def begin(self, folder: str, roots: Sequence[Identity], since: Counters | None, spent_us: int) -> None:
         """Start counting; see :meth:`Meter.begin`."""

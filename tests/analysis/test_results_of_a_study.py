@@ -143,6 +143,35 @@ def test_frames_agree_with_the_result(finished):
     assert energy.energy_j.sum() == pytest.approx(result["cost"]["energy_uj"]["node_total"] / 1e6)
 
 
+def test_inference_is_measured_and_told_under_the_cost_table(copy, tmp_path):
+    done = run_command("inference", str(copy), "--seconds", "0.2", "--pue", "2", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    documents = json.loads(done.stdout)["inference"]
+    assert [document["strategy"] for document in documents] == ["optuna", "stochastic"]
+    for document in documents:
+        # Measured as the study ran, so every answer is the same.
+        for role in ("teacher", "student"):
+            assert document[role]["test_accuracy"] == document[role]["recorded_test_accuracy"]
+        assert document["carbon"]["pue"] == 2.0
+        result = json.loads((copy / document["strategy"] / "result.json").read_text())
+        charged_uj = document["payback"]["one_model"]["charged_uj"]
+        assert charged_uj == pytest.approx(sum(one["charged_uj"] for one in result["repeats"]) / 2, abs=1)
+        teacher_uj = result["cost"]["teacher_kwh"] * 3.6e12
+        assert document["payback"]["with_teacher"]["charged_uj"] == pytest.approx(charged_uj + teacher_uj, abs=2)
+    assert "teacher (convnet_32)" in done.stderr and "Not as recorded" not in done.stderr
+    told = run_command("compare", str(copy), "--markdown", cwd=tmp_path).stdout.splitlines()[-1]
+    assert told.startswith("- Predictions after which a student has repaid") and "stochastic" in told
+
+
+def test_inference_of_what_is_not_there_is_told_with_exit_code_2(copy, tmp_path):
+    (copy / "optuna" / "student.pt").unlink()
+    done = run_command("inference", str(copy), cwd=tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "optuna/student.pt" in done.stderr and done.stdout == ""
+    done = run_command("inference", str(copy), "--seconds", "0", "--device", "tpu", cwd=tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 2
+
+
 def test_a_damaged_log_is_told_with_its_line(copy):
     log = copy / "optuna" / "trials.jsonl"
     lines = log.read_text().splitlines()

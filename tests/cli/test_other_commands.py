@@ -25,7 +25,7 @@ def test_help_imports_nothing_heavy(arguments):
     assert imported.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("name", ["study", "compare", "resume", "list", "doctor"])
+@pytest.mark.parametrize("name", ["study", "compare", "inference", "resume", "list", "doctor"])
 def test_every_command_ends_its_help_in_examples(name, tmp_path):
     shown = kdtune(name, "--help", cwd=tmp_path).stdout
     assert "Examples:" in shown
@@ -111,8 +111,8 @@ def test_doctor_finds_a_cache_that_is_no_folder(tmp_path, monkeypatch):
     assert examined._disk().verdict == "fault"
 
 
-def test_compare_and_resume_of_nothing_say_what_to_name(tmp_path):
-    for arguments in (["compare"], ["compare", "elsewhere"], ["resume", "elsewhere"]):
+def test_commands_on_results_of_nothing_say_what_to_name(tmp_path):
+    for arguments in (["compare"], ["compare", "elsewhere"], ["resume", "elsewhere"], ["inference", "elsewhere"]):
         done = kdtune(*arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert "results" in done.stderr and "Traceback" not in done.stderr

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdtune.energy.carbon import Carbon, car_km, changed, resolve
+from kdtune.energy.carbon import Carbon, car_km, changed, changing, resolve
 from kdtune.errors import SpecError
 
 KWH_UJ = 3_600_000_000_000
@@ -148,3 +148,11 @@ def test_what_is_not_given_stays_as_a_study_was_reported():
 
 def test_a_preset_whose_pue_was_replaced_is_that_preset_no_more():
     assert changed(resolve("paper"), pue=1.0).preset is None
+
+
+def test_what_is_to_change_is_checked_before_there_is_anything_to_change():
+    french = resolve(country="FRA")
+    assert changing(None, None, None, None, 1.2)(french) == changed(french, pue=1.2)
+    assert changing("paper", None, None, None, None)(french) == resolve("paper")
+    with pytest.raises(SpecError, match="--pue"):
+        changing(None, None, None, None, 0.5)

@@ -1,6 +1,6 @@
 import pytest
 
-from kdtune.report.formats import describe_point, duration, percent, ratio, significant
+from kdtune.report.formats import amount, describe_point, duration, percent, ratio, significant
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,25 @@ from kdtune.report.formats import describe_point, duration, percent, ratio, sign
 )
 def test_figures_keep_three_digits_and_avoid_exponents_where_they_can(value, text):
     assert significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (12.34, "12.3"),
+        (999, "999"),
+        (12_345, "12,300"),
+        (999_499, "999,000"),
+        (1_000_000, "1 million"),
+        (557_123_456, "557 million"),
+        (2_226_700_000, "2.23 billion"),
+        (4.5e13, "45 trillion"),
+    ],
+)
+def test_large_numbers_of_things_are_told_in_words(count, text):
+    assert amount(count) == text
 
 
 def test_a_fraction_becomes_a_percentage_with_its_deviation():

@@ -83,19 +83,20 @@ def test_a_damaged_frozen_study_is_an_error_that_names_it(folder, damage):
         strategy.resolved()
 
 
-def test_the_strategies_that_were_asked_for_are_noted(folder):
-    assert folder.asked_strategies() == []
+def test_the_strategies_that_were_asked_for_are_noted_and_how_they_ran(folder):
+    assert folder.asked_strategies() == [] and folder.asked_options() == {}
     folder.path.mkdir()
-    folder.write_run({"strategies": ["grid", "none"], "repeats": 2})
-    assert folder.asked_strategies() == ["grid", "none"]
+    folder.write_run({"strategies": ["grid", "none"], "repeats": 2, "options": {"data_dir": "/data"}})
+    assert folder.asked_strategies() == ["grid", "none"] and folder.asked_options() == {"data_dir": "/data"}
 
 
 @pytest.mark.parametrize("damage", ["not toml", "repeats = 2", "strategies = 3"])
 def test_a_damaged_note_of_what_was_asked_is_an_error_that_names_it(folder, damage):
     folder.path.mkdir()
     folder.run_toml.write_text(damage)
-    with pytest.raises(ResultsError, match=r"run\.toml"):
-        folder.asked_strategies()
+    for read in (folder.asked_strategies, folder.asked_options):
+        with pytest.raises(ResultsError, match=r"run\.toml"):
+            read()
 
 
 def test_the_first_repeats_model_has_the_plain_name(folder):

@@ -1,0 +1,206 @@
+"""What teacher and student take in use, and when a strategy's student has repaid what it was charged."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kdtune.energy.attribution import FLAGS
+from kdtune.report.formats import NOTHING, amount, percent, ratio, significant
+from kdtune.report.tables import PLAIN_HEAD, Row, how_computed, how_emitted, how_far_off, how_measured
+
+NETWORK_COLUMNS = (
+    "network",
+    "parameters",
+    "MACs",
+    "test acc. %",
+    "ms a pass",
+    "images/s",
+    "uJ an image",
+    "J a pass",
+    "g CO2 a million",
+)
+
+PAYBACK_COLUMNS = ("strategy", "test acc. %", "charged J", "repaid after", "with teacher J", "repaid after")
+
+REPAID = "Predictions after which a student has repaid what it was charged"
+
+NEVER = "never"
+
+#: Share of the node's energy in other processes from which on a reader is told.
+OTHERS_MATTER = 0.05
+
+
+def inference_tables(documents: Sequence[dict[str, Any]]) -> RenderableType:
+    """The tables of ``inference.json`` documents; neighbours that were measured as one share them."""
+    parts: list[RenderableType] = []
+    for _, group in groupby(documents, key=lambda document: document["teacher"]):
+        together = list(group)
+        first = together[0]
+        title = (
+            f"{first['study']}: inference, {first['test_images']} test images a pass, {first['batch_size']} at a time, "
+            f"on {first['device_name']}"
+        )
+        parts += [
+            *([Text("")] if parts else []),
+            _table(title, NETWORK_COLUMNS, network_rows(first)),
+            _table(REPAID, PAYBACK_COLUMNS, [payback_row(document) for document in together]),
+            *(Text(line, style="dim") for line in notes(together)),
+        ]
+    return Group(*parts)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    table = Table(title=title, title_justify="left", box=PLAIN_HEAD, pad_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def network_rows(document: dict[str, Any]) -> list[Row]:
+    """A row for the teacher, one for the student, and how many times the student's figures the teacher's are."""
+    teacher, student = document["teacher"], document["student"]
+    multiples = [
+        ratio(teacher[key] / student[key])
+        for key in ("parameters", "macs", "ms_per_pass", "uj_per_image", "j_per_pass")
+    ]
+    of_parameters, of_macs, of_time, of_energy, of_pass = multiples
+    return [
+        *(_network_row(f"{role} ({document[role]['model']})", document[role]) for role in ("teacher", "student")),
+        ["teacher / student", of_parameters, of_macs, NOTHING, of_time, NOTHING, of_energy, of_pass, of_energy],
+    ]
+
+
+def _network_row(name: str, one: dict[str, Any]) -> Row:
+    return [
+        name,
+        f"{one['parameters']:,}",
+        amount(one["macs"]),
+        percent(one["test_accuracy"]),
+        significant(one["ms_per_pass"]),
+        _spread(one["images_per_s"], one["images_per_s_std"]),
+        _spread(one["uj_per_image"], one["uj_per_image_std"]),
+        significant(one["j_per_pass"]),
+        significant(one["co2_g_per_million"]),
+    ]
+
+
+def _spread(mean: float, std: float | None) -> str:
+    return amount(mean) + ("" if std is None else f" +- {significant(std, 2)}")
+
+
+def payback_row(document: dict[str, Any]) -> Row:
+    """A strategy's row: what its student was charged and when that is repaid, without and with the teacher."""
+    alone, with_teacher = document["payback"]["one_model"], document["payback"]["with_teacher"]
+    return [
+        document["strategy"],
+        percent(document["student"]["test_accuracy"]),
+        _joules(alone),
+        repaid_after(alone),
+        _joules(with_teacher),
+        repaid_after(with_teacher) if with_teacher["charged_uj"] is not None else NOTHING,
+    ]
+
+
+def _joules(payback: dict[str, Any]) -> str:
+    return NOTHING if payback["charged_uj"] is None else amount(payback["charged_uj"] / 1e6)
+
+
+def repaid_after(payback: dict[str, Any]) -> str:
+    """A number of predictions, ``never``, or a dash where it is not known."""
+    return NEVER if payback["never"] else amount(payback["predictions"])
+
+
+def payback_line(documents: Sequence[dict[str, Any]]) -> str:
+    """The same in one line, for under a cost table."""
+    told: dict[str, list[str]] = {}
+    for document in documents:
+        how = f"{document['batch_size']} at a time on {document['device_name']}"
+        repaid = f"{document['strategy']} {repaid_after(document['payback']['one_model'])}"
+        told.setdefault(how, []).append(repaid)
+    return f"{REPAID}: " + "; ".join(f"{', '.join(repaid)} ({how})" for how, repaid in told.items()) + "."
+
+
+def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader has to know to trust the figures of strategies that were measured as one."""
+    first = documents[0]
+    networks = {"teacher": first["teacher"], "student": first["student"]}
+    lines = [how_measured({"hardware": first["hardware"], "quality": first["teacher"]["quality"]})]
+    lines.append(
+        how_far_off("Energy and CO2", [one["uncertainty_uj"] / one["charged_uj"] for one in networks.values()])
+        + " The networks took turns; +- is the deviation over these."
+    )
+    shares = ", ".join(f"{one['static_uj'] / one['charged_uj']:.0%} of the {name}'s" for name, one in networks.items())
+    lines.append(
+        f"In the energy is what the machine draws while a network runs, work or not ({shares}): memory"
+        + (", and what is idle" if first["attribution"] == "dedicated" else " for the cores that are used")
+        + ". What a GPU or a counted CPU draws at rest is in the rest."
+    )
+    lines += [
+        f"To be told: {FLAGS[name]}."
+        for name in dict.fromkeys(flag for one in networks.values() for flag in one["flags"])
+    ]
+    others = max(one["energy_uj"]["other"] / one["energy_uj"]["node_total"] for one in networks.values())
+    if others >= OTHERS_MATTER:
+        lines.append(
+            f"Other processes took up to {others:.0%} of the machine's energy meanwhile: on a quiet machine the "
+            "networks may be faster."
+        )
+    lines.append(how_emitted(first["carbon"]))
+    lines.append(how_computed(first["computed"]) + f" Threads: {first['threads']}.")
+    if len(documents) > 1:
+        lines.append(
+            f"The student that was timed is that of {first['timed_student']}; the others are the same network with "
+            "other weights, and each was tested."
+        )
+    lines += _disagreements(documents)
+    lines.append(
+        "Charged is what one model was, the mean over repeats, and with the teacher its whole training too. Joules are "
+        "the computers' own, before PUE. What measuring took is charged to nobody."
+    )
+    if any(document["payback"]["one_model"]["never"] for document in documents):
+        lines.append(
+            "Never: in use the student takes no less than the teacher here, so nothing repays what finding it took."
+        )
+    return [*lines, *_elsewhere(first)]
+
+
+def _disagreements(documents: Sequence[dict[str, Any]]) -> list[str]:
+    """Accuracies that are not what the study recorded."""
+    images = documents[0]["test_images"]
+    tested = {"the teacher": documents[0]["teacher"]}
+    tested |= {f"the student of {document['strategy']}": document["student"] for document in documents}
+    lines = []
+    for name, one in tested.items():
+        found, recorded = (round(one[key] * images) for key in ("test_accuracy", "recorded_test_accuracy"))
+        if found != recorded:
+            lines.append(
+                f"Not as recorded: {name} classified {found} of {images} test images rightly here, and {recorded} when "
+                "the study ran."
+            )
+    return lines
+
+
+def _elsewhere(document: dict[str, Any]) -> list[str]:
+    """What of the charge does not compare with what was measured here."""
+    there, here = (
+        {_machine(node) for node in nodes} for nodes in (document["charged"]["hardware"], document["hardware"])
+    )
+    lines = []
+    if there and there != here:
+        lines.append(f"Charged on another machine than measured on: {'; '.join(sorted(there))}.")
+    if (charged := document["charged"]["quality"]) != document["teacher"]["quality"]:
+        lines.append(
+            f"What was charged was obtained otherwise ({charged or 'not measured'}) than what is saved, so when it is "
+            "repaid is less sure."
+        )
+    return lines
+
+
+def _machine(node: dict[str, Any]) -> str:
+    return ", ".join([f"{node['cores']} cores of {node['cpu_model']}", *sorted(gpu["name"] for gpu in node["gpus"])])

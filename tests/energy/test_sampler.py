@@ -1,0 +1,32 @@
+import threading
+import time
+
+from kdtune.energy import sampler
+from kdtune.energy.sampler import Sampler
+
+
+class Meter:
+    """Counts its samples, and fails at the first."""
+
+    def __init__(self):
+        self.samples = 0
+        self.thrice = threading.Event()
+
+    def sample(self):
+        self.samples += 1
+        if self.samples == 1:
+            raise OSError("no room")
+        if self.samples == 3:
+            self.thrice.set()
+
+
+def test_a_meter_is_sampled_again_and_again_until_it_is_stopped(monkeypatch, caplog):
+    monkeypatch.setattr(sampler, "INTERVAL_S", 0.001)
+    meter = Meter()
+    clock = Sampler(meter)
+    assert meter.thrice.wait(10)
+    assert "an energy sample failed" in caplog.text  # and it went on
+    clock.stop()
+    taken = meter.samples
+    time.sleep(0.02)
+    assert meter.samples == taken

@@ -1,0 +1,153 @@
+import copy
+import io
+
+import pytest
+from rich.console import Console
+
+from kdtune.report.inference_table import (
+    NETWORK_COLUMNS,
+    inference_tables,
+    network_rows,
+    notes,
+    payback_line,
+    payback_row,
+)
+
+NODE = {
+    "node": "vm",
+    "cpu_model": "a CPU",
+    "cores": 2,
+    "cpu_quality": "modelled",
+    "tdp_w": 8.0,
+    "tdp_known": True,
+    "ram_w": 20.0,
+    "gpus": [],
+}
+
+
+def network(model, times):
+    return {
+        "model": model,
+        "parameters": 1000 * times,
+        "macs": 2_000_000 * times,
+        "test_accuracy": 0.9,
+        "recorded_test_accuracy": 0.9,
+        "passes": 2,
+        "images": 2000,
+        "wall_s": 2.0,
+        "ms_per_pass": 100.0 * times,
+        "images_per_s": 10_000.0 / times,
+        "images_per_s_std": 120.0,
+        "energy_uj": {"evaluation": 600_000, "idle": 360_000, "other": 40_000, "node_total": 1_000_000},
+        "charged_uj": 960_000,
+        "static_uj": 480_000,
+        "uncertainty_uj": 384_000,
+        "uj_per_image": 100.0 * times,
+        "uj_per_image_std": None,
+        "j_per_pass": 0.1 * times,
+        "co2_g_per_million": 0.02 * times,
+        "quality": "modelled",
+        "flags": {},
+    }
+
+
+@pytest.fixture
+def document():
+    return {
+        "study": "s",
+        "strategy": "grid",
+        "timed_student": "grid",
+        "test_images": 1000,
+        "batch_size": 128,
+        "device_name": "a CPU",
+        "threads": 1,
+        "computed": {"precision": "float32", "memory_layout": "contiguous", "compile": "off"},
+        "attribution": "dedicated",
+        "teacher": network("big", 4),
+        "student": network("small", 1),
+        "payback": {
+            "one_model": {"charged_uj": 1_200_000_000, "predictions": 4_000_000, "never": False},
+            "with_teacher": {"charged_uj": 4_000_000_000, "predictions": 13_333_334, "never": False},
+        },
+        "charged": {"quality": "modelled", "hardware": [NODE]},
+        "hardware": [NODE],
+        "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
+    }
+
+
+def shown(*documents):
+    console = Console(width=200, file=io.StringIO(), no_color=True)
+    console.print(inference_tables(documents))
+    return console.file.getvalue()
+
+
+def test_teacher_and_student_stand_above_how_many_times_the_one_is_the_other(document):
+    teacher, student, times = (dict(zip(NETWORK_COLUMNS, row, strict=True)) for row in network_rows(document))
+    assert teacher["network"] == "teacher (big)" and student["network"] == "student (small)"
+    assert (teacher["parameters"], teacher["MACs"], teacher["ms a pass"]) == ("4,000", "8 million", "400")
+    assert (student["images/s"], student["uJ an image"], student["test acc. %"]) == ("10,000 +- 120", "100", "90.0")
+    assert (times["MACs"], times["ms a pass"], times["g CO2 a million"]) == ("4.00 x", "4.00 x", "4.00 x")
+    assert times["test acc. %"] == "-"
+
+
+def test_a_strategy_is_repaid_after_a_number_of_predictions(document):
+    assert payback_row(document) == ["grid", "90.0", "1,200", "4 million", "4,000", "13.3 million"]
+
+
+def test_a_student_that_is_not_cheaper_repays_never_and_that_is_said(document):
+    for one in document["payback"].values():
+        one |= {"predictions": None, "never": True}
+    assert payback_row(document)[3::2] == ["never", "never"]
+    assert any("no less than the teacher" in line for line in notes([document]))
+
+
+def test_a_teacher_of_unknown_cost_has_a_dash(document):
+    document["payback"]["with_teacher"] = {"charged_uj": None, "predictions": None, "never": False}
+    assert payback_row(document)[4:] == ["-", "-"]
+    document["payback"]["with_teacher"]["never"] = True
+    assert payback_row(document)[4:] == ["-", "-"]
+
+
+def test_the_notes_say_what_share_is_drawn_in_any_case_and_how_it_was_measured(document):
+    text = " ".join(notes([document]))
+    assert "50% of the teacher's, 50% of the student's" in text and "what is idle" in text
+    assert "Energy: modelled" in text and "off by 40%" in text and "475 g/kWh" in text
+    for word in ("Not as recorded", "Never", "Other processes", "another machine", "obtained otherwise", "timed"):
+        assert word not in text
+    assert "what is idle" not in " ".join(notes([document | {"attribution": "shared"}]))
+
+
+def test_an_accuracy_that_is_not_as_recorded_is_told_in_images(document):
+    document["student"]["test_accuracy"] = 0.899
+    [line] = [line for line in notes([document]) if "Not as recorded" in line]
+    assert "the student of grid classified 899 of 1000 test images rightly here, and 900" in line
+
+
+def test_a_busy_machine_and_another_one_are_told(document):
+    document["teacher"]["energy_uj"]["other"] = 100_000
+    document["charged"] = {"quality": "counter", "hardware": [NODE | {"cpu_model": "another CPU"}]}
+    document["student"]["flags"] = {"node_shared": 1}
+    text = " ".join(notes([document]))
+    assert "up to 10% of the machine's energy" in text
+    assert "another machine than measured on: 2 cores of another CPU" in text
+    assert "obtained otherwise (counter)" in text
+    assert "another study was metered" in text
+
+
+def test_strategies_that_were_measured_as_one_share_a_table_and_others_have_their_own(document):
+    fixed = copy.deepcopy(document) | {"strategy": "fixed"}
+    elsewhere = copy.deepcopy(document) | {"study": "t"}
+    elsewhere["teacher"]["wall_s"] = 3.0
+    text = shown(document, fixed, elsewhere)
+    assert text.count("teacher (big)") == 2
+    assert "The student that was timed is that of grid" in text
+    assert "s: inference, 1000 test images a pass, 128 at a time, on a CPU" in text
+    assert [line.split()[0] for line in text.splitlines() if "4 million" in line] == ["grid", "fixed", "grid"]
+
+
+def test_one_line_for_under_a_cost_table(document):
+    once = document | {"strategy": "fixed", "batch_size": 1}
+    assert payback_line([document, once]) == (
+        "Predictions after which a student has repaid what it was charged: grid 4 million (128 at a time on a CPU); "
+        "fixed 4 million (1 at a time on a CPU)."
+    )
