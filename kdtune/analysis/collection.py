@@ -6,6 +6,17 @@ from pathlib import Path
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder, StudyFolder
 
+#: Where results are where no place is named.
+DEFAULT_PLACE = Path("results")
+
+
+def find_results_if_any(places: Sequence[str | Path] | None) -> list[StrategyFolder]:
+    """As :func:`find_results`; without places those of :data:`DEFAULT_PLACE`, where there may be none yet."""
+    if places:
+        return find_results(places)
+    any_there = any(DEFAULT_PLACE.glob("*/*/study.toml"))
+    return find_results([DEFAULT_PLACE]) if any_there else []
+
 
 def find_results(places: Sequence[str | Path]) -> list[StrategyFolder]:
     """The strategies' folders under some places, each once, in order.

@@ -14,6 +14,9 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import SCHEMA_VERSION, build_result
 from kdtune.results.shared import read_document, read_shared
 
+#: How energy becomes CO2, or what makes that of how a strategy was run; None for as it was run.
+WantedCarbon = Carbon | Callable[[Carbon], Carbon] | None
+
 #: What has to agree, in the words of a message, and where it stands: keys of the study, or of ``resolved``.
 _MUST_AGREE: dict[str, tuple[str, ...]] = {
     "data set": ("dataset", "data.train_limit"),
@@ -56,7 +59,7 @@ def compare(
     places: Sequence[str | Path] = ("results",),
     *,
     allow_mismatch: bool = False,
-    carbon: Carbon | Callable[[Carbon], Carbon] | None = None,
+    carbon: WantedCarbon = None,
 ) -> Comparison:
     """Put strategies side by side, their results made again from the files.
 
@@ -77,7 +80,7 @@ def compare(
             + "\n".join(f"  {line}" for line in differences)
             + "\nname the folders that belong together, or give --allow-mismatch"
         )
-    results = [build_result(folder, _carbon(folder, carbon)) for folder in folders]
+    results = [build_result(folder, carbon_for(folder, carbon)) for folder in folders]
     if len({(result["study"], result["strategy"]) for result in results}) < len(results):
         for folder, result in zip(folders, results, strict=True):  # the same study, run in several places
             result["strategy"] = f"{os.path.relpath(folder.path.parent)}/{result['strategy']}"
@@ -100,7 +103,8 @@ def compare(
     return Comparison(results, next(iter(teachers.values())) if len(teachers) == 1 else None, warnings)
 
 
-def _carbon(folder: StrategyFolder, wanted: Carbon | Callable[[Carbon], Carbon] | None) -> Carbon:
+def carbon_for(folder: StrategyFolder, wanted: WantedCarbon) -> Carbon:
+    """The figures to report a strategy with: as wanted, or else as it was run with."""
     if isinstance(wanted, Carbon):
         return wanted
     return wanted(carbon_of(folder)) if wanted else carbon_of(folder)
