@@ -99,7 +99,7 @@ def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: str) -
         return comparison.unsettled("no seed in common")
     shared = max(share for _, share in energies)
     if shared > MOST_SHARED:
-        reason = f"{shared:.0%} of an energy is common to the repeats, which so are no measurements of their own"
+        reason = f"{shared:.0%} of the energy is common to the repeats, so they are no measurements of their own"
         return comparison.unsettled(reason, interval=Interval.unbounded(interval.mean, interval.n).exponential())
     return comparison.judged(interval.exponential(), _costs_nineteen)
 

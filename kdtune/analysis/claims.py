@@ -1,7 +1,7 @@
 """What the paper claims, where, and what the results at hand say of it, study by study."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,8 @@ CLAIMS: tuple[Claim, ...] = (
         ("cifar10-hkd", "cifar10-cmc"),
         ("grid", "stochastic"),
         tests.cost,
-        "The paper metered training; as run holds start-up and idle power too. Where the repeats have more than a tenth "
-        "of either in common, it is told and not judged.",
+        "The paper metered training; as run holds start-up and idle power too. Where repeats have more than a tenth of "
+        "either in common, it is told and not judged.",
     ),
     Claim(
         "random-unsuitable",
@@ -208,7 +208,11 @@ def claims_as_json(claims: Sequence[JudgedClaim]) -> dict[str, Any]:
 
 
 def _judge(claim: Claim, studies: Sequence[StudyRun]) -> JudgedClaim:
-    evidence = sorted(claim.test(studies), key=lambda one: not one.is_papers)
+    # A study of the paper's is its own test only of the claims that the paper draws from it.
+    found = [
+        replace(one, is_papers=one.is_papers and set(one.studies) <= set(claim.studies)) for one in claim.test(studies)
+    ]
+    evidence = sorted(found, key=lambda one: not one.is_papers)
     there = {name for one in evidence if one.is_papers for name in one.studies}
     there |= {one.study.name for one in studies if set(claim.strategies) <= one.strategies.keys()}
     return JudgedClaim(claim, tuple(evidence), tuple(name for name in claim.studies if name not in there))

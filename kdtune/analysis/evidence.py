@@ -21,8 +21,8 @@ class Evidence:
         studies: Their names.
         places: Their folders.
         setting: What was trained, in words.
-        is_papers: Whether they are the paper's own.
-        departs: How the paper's own were cut short or changed, in words.
+        is_papers: Whether they are the paper's own for this claim.
+        departs: How studies of the paper's were cut short or changed, in words.
         measure: What was compared, such as ``stochastic - grid, test accuracy``.
         unit: ``fraction`` of accuracy, ``tau`` or ``ratio``.
         sides: The mean of either side over the pairs, by name; empty for ratios.

@@ -92,10 +92,15 @@ def _recipe(training: Training) -> str:
     for name in said:
         model = Training(**with_recipe({"recipe": name})).scaled_to(training.epochs)
         own, its = training.model_dump(), model.model_dump()
-        apart[name] = [f"{key} {own[key]}" for key in own if key != "batch_size" and own[key] != its[key]]
+        apart[name] = [f"{key} {_plain(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
         if not apart[name]:
             return said[name]
     return f"trained otherwise than the released code does: {', '.join(apart['paper-code'])}"
+
+
+def _plain(value: object) -> str:
+    """A value of a recipe as a reader would write it."""
+    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def other_space(study: Study) -> str | None:

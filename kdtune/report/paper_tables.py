@@ -54,12 +54,18 @@ class _Signs:
             if text not in self._texts:
                 number = self._counts[whose] = self._counts[whose] + 1
                 self._texts[text] = str(number) if whose == "paper" else _letters(number)
-        return f" [{', '.join(self._texts[text] for text in texts)}]" if texts else ""
+        signs = sorted((self._texts[text] for text in texts), key=_order)
+        return f" [{', '.join(signs)}]" if signs else ""
 
     def lines(self) -> list[str]:
         """The footnotes, the paper's first."""
-        signed = sorted(self._texts.items(), key=lambda item: (not item[1].isdigit(), len(item[1]), item[1]))
+        signed = sorted(self._texts.items(), key=lambda item: _order(item[1]))
         return [f"[{sign}] {text}" for text, sign in signed]
+
+
+def _order(sign: str) -> tuple[bool, int, str]:
+    """Numbers before letters, each as they were given."""
+    return not sign.isdigit(), len(sign), sign
 
 
 def _letters(number: int) -> str:
