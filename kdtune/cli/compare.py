@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdtune.cli.options import Country, Intensity, Json, Preset, Pue, Region
-from kdtune.cli.output import make_console, print_json
+from kdtune.cli.output import PIPE_WIDTH, make_console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,6 +103,8 @@ def _beside_the_paper(folders: "list[Path] | None", carbon: "WantedCarbon", *, a
     if markdown:
         console.print(paper_markdown(found), soft_wrap=True, markup=False)
     else:
+        # In a narrow terminal lines go on below, rather than lose figures.
+        console.width = max(console.width, PIPE_WIDTH)
         console.print(paper_tables(found))
     _warn(console, found.warnings)
     if as_json:

@@ -14,7 +14,7 @@ _COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow"
 NOTES = (
     f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed; so over students "
     "given one teacher and one split, and each by itself: of twenty, one misses by chance.",
-    "Accuracies are those of kdtune's protocol: tau chosen on images held out, the last epoch, the test images met once.",
+    "Accuracies are those of kdtune's protocol: tau chosen on held-out images, the last epoch, one test.",
     "What does not matter (0.5 points of accuracy, a step of tau, a tenth of a factor) is fixed, whatever was found.",
 )
 

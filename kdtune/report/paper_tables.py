@@ -16,6 +16,9 @@ from kdtune.report.tables import PLAIN_HEAD, Row, how_measured
 
 SOURCE = "PLOS ONE 2023, e0285668"
 
+#: Figures side by side, each of which takes three columns.
+MOST_FIGURES = 4
+
 _HEADS = {
     "accuracy": "acc. %",
     "map": "mAP %",
@@ -140,18 +143,22 @@ def _table(table: PaperTable, comparison: PaperComparison) -> _Table:
     for block in table.blocks:
         filled = comparison.rows[table.number, block.name]
         name = block.name + signs.of(block.footnotes, "paper")
-        head = ["", *(cell for column in block.columns for cell in (_HEADS.get(column, column), "ours", "ratio"))]
-        blocks.append(_Block(name, head, [_row(row, signs) for row in filled]))
+        for start in range(0, len(block.columns), MOST_FIGURES):
+            part = slice(start, start + MOST_FIGURES)
+            names = [_HEADS.get(column, column) for column in block.columns[part]]
+            head = ["", *(cell for column in names for cell in (column, "ours", "ratio"))]
+            rows = [_row(row, row.figures[part], signs) for row in filled]
+            blocks.append(_Block(name + (", continued" if start else ""), head, rows))
         if "paper_specificity" in block.columns:
             standard += [line for row in filled if (line := _standard(row))]
     return _Table(f"Table {table.number}: {table.title}", blocks, signs.lines() + standard)
 
 
-def _row(filled: FilledRow, signs: _Signs) -> Row:
+def _row(filled: FilledRow, figures: Sequence[Figure], signs: _Signs) -> Row:
     cells = [filled.row.method + signs.of(filled.row.footnotes, "paper")]
-    for place, figure in enumerate(filled.figures):
+    for figure in figures:
         ours = _ours(figure)
-        if filled.run and place == 0:
+        if filled.run and figure is filled.figures[0]:
             ours += f" (n {filled.n})" + signs.of(filled.differs, "ours")
         multiple = NOTHING if figure.ratio is None else f"{significant(figure.ratio)} x"
         cells += [str(figure.paper) + ("" if figure.paper_std is None else f" +- {figure.paper_std}"), ours, multiple]

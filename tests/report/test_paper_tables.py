@@ -70,6 +70,10 @@ def test_what_is_missing_says_what_to_type(comparison, tmp_path, monkeypatch):
     assert " KD [1]     69.70      -       -   3.80      -       -   1170.40      -       -" in shown(nothing)
 
 
+def test_no_figure_is_cut_off_for_want_of_width(comparison):
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown(comparison)
+
+
 def test_markdown_has_the_same_cells(comparison):
     lines = paper_markdown(comparison).splitlines()
     assert any(line.startswith("| HKD [1] | 69.70 +- 0.12 | 11.10 +- 1.41 (n 2) [a, b, c, d] |") for line in lines)
