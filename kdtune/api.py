@@ -75,7 +75,8 @@ def run_study(
         DataError: The data set is missing, incomplete or damaged.
         ResultsExistError: There are results already, and ``fresh`` is not set.
         BusyError: Another process is at work in the folder.
-        UsageError: A trial asks for more cores or GPUs than there are, or a file holds no weights of the teacher.
+        UsageError: A trial asks for more cores or GPUs than there are, a file holds no weights of the teacher, or the
+            cache cannot be written.
         RayError: Ray does not start.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
@@ -152,7 +153,8 @@ def plan_study(
     Raises:
         SpecError: The study or an argument is wrong; every fault found.
         DataError: The data set is missing, incomplete or damaged.
-        UsageError: A trial asks for more cores or GPUs than there are, or a file holds no weights of the teacher.
+        UsageError: A trial asks for more cores or GPUs than there are, a file holds no weights of the teacher, or the
+            cache cannot be written.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_cores(cpus_per_trial, gpus_per_trial, address)
@@ -213,7 +215,8 @@ def resume_study(
         ResultsError: There is no such folder, or it is damaged.
         BusyError: Another process is at work in it.
         BudgetReached: The study has used what it may use.
-        UsageError: The weights that were given for the teacher are gone, or the file holds others.
+        UsageError: The weights that were given for the teacher are gone, the file holds others, or the cache cannot
+            be written.
         DataError: The data set is missing, incomplete or damaged.
         RayError: Ray does not start.
     """
@@ -230,7 +233,7 @@ def resume_study(
     with folder.locked():
         try:
             asked = tomllib.loads(folder.run_toml.read_text())
-            spec = load_study(asked["study"])
+            spec = load_study(asked["study"], has_run=True)
             there = [found.path.name for found in folder.strategies()]
             names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
             run_options, carbon = asked["options"], Carbon(**asked["carbon"])

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -36,7 +36,9 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
 
 
 @contextmanager
-def alone_in(folder: Path, name: str = ".lock") -> Iterator[None]:
+def alone_in(
+    folder: Path, name: str = ".lock", wait: Callable[[Callable[[], bool]], None] | None = None
+) -> Iterator[None]:
     """Keep other processes from making the same thing in a folder: they wait, and then find it.
 
     A lock ends with the process that holds it.
@@ -44,10 +46,24 @@ def alone_in(folder: Path, name: str = ".lock") -> Iterator[None]:
     Args:
         folder: Is made where it is missing.
         name: Of the lock's file.
+        wait: Is called where another process is at work, with a question to ask again until it is answered with
+            True: the lock is had then. Without it the process just waits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def is_had() -> bool:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        if not is_had():
+            if wait:
+                wait(is_had)
+            else:
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -75,6 +91,32 @@ def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> Non
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+#: Bytes at the end of a file in which its last line is looked for first.
+_TAIL_BYTES = 1 << 14
+
+
+def last_line(path: Path) -> dict[str, Any] | None:
+    """The last whole record of a JSON-lines file, found from its end; None where there is none.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        size, tail = os.fstat(file.fileno()).st_size, _TAIL_BYTES
+        while True:
+            start = max(0, size - tail)
+            file.seek(start)
+            whole, newline, _ = file.read().rpartition(b"\n")
+            before, earlier, line = whole.rpartition(b"\n")
+            if newline and (earlier or not start):
+                return dict(json.loads(line))
+            if not start:
+                return None
+            tail *= 2
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

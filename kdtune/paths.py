@@ -1,13 +1,34 @@
 """Where kdtune keeps what outlives a study, and where it looks for data sets."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from kdtune.errors import UsageError
 
 
 def cache_dir() -> Path:
     """``$KDTUNE_CACHE_DIR``, by default ``~/.cache/kdtune``: teachers and decoded data sets."""
     return Path(os.environ.get("KDTUNE_CACHE_DIR") or Path.home() / ".cache" / "kdtune").absolute()
+
+
+def require_cache() -> None:
+    """Make sure that the cache can be written, before anything is spent.
+
+    Raises:
+        UsageError: It cannot; names the folder and the remedy.
+    """
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: the cache cannot be written ({error.strerror or error}); set KDTUNE_CACHE_DIR to a folder "
+            "that can be"
+        ) from None
 
 
 @dataclass(frozen=True)

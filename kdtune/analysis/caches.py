@@ -18,6 +18,7 @@ KINDS = {
     "teachers": "teachers, trained or given, with their energy records",
     "teacher-logits": "what teachers said of every image, with energy records",
     "numerics": "which precision and memory layout is fastest here",
+    "inspections": "what was found out about studies before they ran",
     "verified": "which data files were found sound",
 }
 

@@ -78,7 +78,7 @@ def _data() -> Finding:
 def _disk() -> Finding:
     cache = cache_dir()
     existing = next(path for path in (cache, *cache.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         return Finding(
             "disk", "fault", f"the cache {cache} cannot be written", "set KDTUNE_CACHE_DIR to a folder that can"
         )

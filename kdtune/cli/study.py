@@ -45,7 +45,7 @@ def study(
     ] = ["all"],  # noqa: B006 - typer reads it, nobody changes it
     repeats: Annotated[int | None, typer.Option(help="How often each strategy runs, with the next seed.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first repeat.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="The students' epochs; milestones move along.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="The students' epochs; milestones and warm-up move along.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Put earlier results of these strategies aside.")] = False,
     cpus_per_trial: Annotated[float, typer.Option(help="Cores for each trial.")] = 1.0,

@@ -1,7 +1,9 @@
 """Decoded images as arrays: what a data set is once it has been read."""
 
 import json
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ class Arrays:
     fingerprint: str = ""
 
 
-def decoded_copy(name: str, fingerprint: str = "") -> Arrays | None:
+def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> Arrays | None:
     """The arrays from the cache, memory-mapped; None where there is no whole copy of this source.
 
     Memory-mapped files open in a millisecond and share their pages among all workers of a machine.
@@ -50,52 +52,94 @@ def decoded_copy(name: str, fingerprint: str = "") -> Arrays | None:
     Args:
         name: Of the data set.
         fingerprint: Of the source.
+        checked: Hold the files against their checksums too, which takes a second a gigabyte.
     """
     folder = _folder(name, fingerprint)
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
         arrays = {field: np.load(_file(folder, field), mmap_mode="r", allow_pickle=False) for field in _FIELDS}
-        if manifest["arrays"] != _described(folder, arrays):
+        noted = {field: dict(described) for field, described in manifest["arrays"].items()}
+        # Copies of kdtune before it noted checksums have none.
+        checksums = {field: described.pop("crc32") for field, described in noted.items() if "crc32" in described}
+        if noted != _described(folder, arrays):
+            return None
+        if checked and any(_crc32(_file(folder, field)) != known for field, known in checksums.items()):
             return None
         return Arrays(**arrays, class_names=tuple(manifest["class_names"]), fingerprint=fingerprint)
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None  # absent, cut short or overwritten
 
 
-def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "") -> Arrays:
+def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "", *, checked: bool = False) -> Arrays:
     """The arrays from the cache; decoded and put there on the first use, by one process at a time.
 
     Args:
         name: Of the data set.
         decode: Reads the source.
         fingerprint: Of the source: each has a decoded copy of its own.
+        checked: See :func:`decoded_copy`.
 
     Raises:
         KdtuneError: The decoded copy cannot be written.
     """
-    if found := decoded_copy(name, fingerprint):
+    if found := decoded_copy(name, fingerprint, checked=checked):
         return found
     folder = _folder(name, fingerprint)
-    with alone_in(folder):
-        found = decoded_copy(name, fingerprint)  # another process may have decoded it meanwhile
+    with ExitStack() as stack:
+        with _kept(folder):
+            stack.enter_context(alone_in(folder))
+        # Another process may have decoded it meanwhile.
+        found = decoded_copy(name, fingerprint, checked=checked)
         if found is None:
-            _write(folder, decode())
+            arrays = decode()
+            with _kept(folder):
+                _write(folder, arrays)
             found = decoded_copy(name, fingerprint)
     if found is None:
         raise KdtuneError(f"{folder}: the decoded copy does not read back as it was written; is the disk sound?")
     return found
 
 
+def decoded_files(name: str, fingerprint: str) -> list[Path]:
+    """What a decoded copy consists of, or will."""
+    folder = _folder(name, fingerprint)
+    return [*(_file(folder, field) for field in _FIELDS), folder / _MANIFEST]
+
+
+def forget_copy(name: str, fingerprint: str) -> None:
+    """See to it that a damaged copy is made again by whoever wants it next.
+
+    Raises:
+        KdtuneError: It cannot be written.
+    """
+    folder = _folder(name, fingerprint)
+    with _kept(folder), alone_in(folder):
+        if not decoded_copy(name, fingerprint, checked=True):  # else another process made it again meanwhile
+            (folder / _MANIFEST).unlink(missing_ok=True)
+
+
 def _write(folder: Path, arrays: Arrays) -> None:
+    (folder / _MANIFEST).unlink(missing_ok=True)
+    for left_over in folder.glob(".*.tmp"):  # of a process that was killed
+        left_over.unlink()
+    for field in _FIELDS:
+        with replaced_atomically(_file(folder, field)) as file:
+            np.save(file, getattr(arrays, field))
+    described = _described(folder, {field: getattr(arrays, field) for field in _FIELDS})
+    for field, one in described.items():
+        one["crc32"] = _crc32(_file(folder, field))
+    write_json(folder / _MANIFEST, {"arrays": described, "class_names": arrays.class_names})
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Name the folder that could not be written, and the remedy.
+
+    Raises:
+        KdtuneError: The body met an ``OSError``.
+    """
     try:
-        (folder / _MANIFEST).unlink(missing_ok=True)
-        for left_over in folder.glob(".*.tmp"):  # of a process that was killed
-            left_over.unlink()
-        for field in _FIELDS:
-            with replaced_atomically(_file(folder, field)) as file:
-                np.save(file, getattr(arrays, field))
-        described = _described(folder, {field: getattr(arrays, field) for field in _FIELDS})
-        write_json(folder / _MANIFEST, {"arrays": described, "class_names": arrays.class_names})
+        yield
     except OSError as error:
         raise KdtuneError(
             f"{folder}: the decoded images cannot be kept ({error.strerror}); make room, or set KDTUNE_CACHE_DIR to "
@@ -117,3 +161,12 @@ def _described(folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         field: {"bytes": _file(folder, field).stat().st_size, "dtype": str(array.dtype), "shape": list(array.shape)}
         for field, array in arrays.items()
     }
+
+
+def _crc32(path: Path) -> int:
+    """Of a file's content, read piece by piece."""
+    checksum = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            checksum = zlib.crc32(piece, checksum)
+    return checksum

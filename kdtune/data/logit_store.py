@@ -50,13 +50,17 @@ class Shape:
         return self.epochs * self.images * self.classes * DTYPE.itemsize
 
 
+@dataclass(frozen=True)
 class LogitStore:
-    """One repeat's logits. Several processes may fill it side by side, each its own epochs."""
+    """One repeat's logits. Several processes may fill it side by side, each its own epochs.
 
-    def __init__(self, folder: Path, shape: Shape) -> None:
-        """Look at a store, which need not exist yet."""
-        self.folder = folder
-        self.shape = shape
+    Attributes:
+        folder: Need not exist yet.
+        shape: Its size.
+    """
+
+    folder: Path
+    shape: Shape
 
     @property
     def ledger(self) -> Path:

@@ -7,16 +7,16 @@ import json
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 from kdtune.data import DATASETS
-from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
+from kdtune.data.arrays import Arrays, decoded_copy, decoded_files, decoded_once, forget_copy
 from kdtune.errors import DataError, KdtuneError
 from kdtune.files import alone_in
-from kdtune.paths import DataDir, cache_dir
+from kdtune.paths import DataDir, cache_dir, require_cache
 
 
 @dataclass(frozen=True)
@@ -66,27 +66,50 @@ class Published(ABC):
 
         return decoded_once(self.name, verified, self.fingerprint(place.path))
 
-    def inspect(self, place: DataDir) -> None:
-        """Look whether :meth:`load` will succeed, in under a second; imports no torch.
+    def inspect(self, place: DataDir) -> int:
+        """Look whether :meth:`load` will succeed, in about a second; imports no torch.
 
-        Files that were verified once are so again only where their sizes or times have changed.
+        What was verified once, files or decoded copy, is so again only where sizes or times have changed. A damaged
+        copy is put aside, so that it is decoded again.
+
+        Returns:
+            How many training images there are.
 
         Raises:
             DataError: The data set is missing, incomplete or damaged.
+            KdtuneError: A damaged copy cannot be replaced.
         """
         require(self.name, place)
-        stamp = self._stamp(place.path)
-        if stamp.exists() and decoded_copy(self.name, self.fingerprint(place.path)):
-            return
+        stamp = self._stamp(place.path / file for file in files_of(self.name))
+        copy = self._sound_copy(self.fingerprint(place.path))
+        if stamp.exists() and copy:
+            return len(copy.train_labels)
         self.verify(place.path)
-        with contextlib.suppress(OSError):  # without a stamp they are verified again next time
-            stamp.parent.mkdir(parents=True, exist_ok=True)
-            stamp.touch()
+        _touch(stamp)
+        return len(copy.train_labels) if copy else self.train_images(place.path)
 
-    def _stamp(self, root: Path) -> Path:
-        """A file in the cache that exists if the data set's files were verified as they are now."""
+    def _sound_copy(self, fingerprint: str) -> Arrays | None:
+        """The decoded copy, whose checksums have been compared since its files last changed; None without one."""
+        copy = decoded_copy(self.name, fingerprint)
+        if copy is None:
+            return None
+        stamp = self._stamp(decoded_files(self.name, fingerprint))
+        if stamp.exists():
+            return copy
+        if copy := decoded_copy(self.name, fingerprint, checked=True):
+            _touch(stamp)
+        else:
+            forget_copy(self.name, fingerprint)
+        return copy
+
+    def train_images(self, root: Path) -> int:
+        """How many training images the files hold, which were verified just before."""
+        return int(DATASETS[self.name].facts["train_images"])
+
+    def _stamp(self, files: Iterable[Path]) -> Path:
+        """A file in the cache that exists if some of the data set's files were found sound as they are now."""
         states = []
-        for path in (root / file for file in files_of(self.name)):
+        for path in files:
             with reading(path):
                 state = path.stat()
             states.append([str(path), state.st_size, state.st_mtime_ns])
@@ -198,7 +221,7 @@ def obtain(
     download: bool = False,
     tell: Callable[[str], None] = lambda text: None,
     show_bar: bool = False,
-) -> None:
+) -> int:
     """See to it that a data set can be loaded, before anything is spent on a study.
 
     Args:
@@ -208,16 +231,27 @@ def obtain(
         tell: Is told of a download before it begins.
         show_bar: Draw a progress bar while downloading.
 
+    Returns:
+        How many training images there are: a subset that somebody made has fewer than were published.
+
     Raises:
-        DataError: It is missing, incomplete or damaged.
+        UsageError: The cache cannot be written.
+        DataError: The data set is missing, incomplete or damaged.
         KdtuneError: It cannot be downloaded.
     """
+    require_cache()
     if not files_of(name):
-        return
+        return int(DATASETS[name].facts["train_images"])
     source: Published = DATASETS.load(name)()
     if download:
         source.download(place, tell=tell, show_bar=show_bar)
-    source.inspect(place)
+    return source.inspect(place)
+
+
+def _touch(stamp: Path) -> None:
+    with contextlib.suppress(OSError):  # without a stamp it is looked at again next time
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
 
 
 def digest(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kdtune.data.sizes import held_out_images, split_problems
 from kdtune.errors import UsageError
 from kdtune.seeding import derive_seed
 
@@ -20,12 +21,9 @@ def stratified_split(labels: np.ndarray, held_out: float | int, seed: int) -> tu
     Raises:
         UsageError: One of the two parts would be empty.
     """
-    count = held_out if isinstance(held_out, int) else round(held_out * len(labels))
-    if not 0 < count < len(labels):
-        raise UsageError(
-            f"validation: holding out {count} of {len(labels)} training images leaves one part empty; "
-            "give a fraction such as 0.1 or a smaller number"
-        )
+    for key, problem in split_problems(len(labels), held_out).items():
+        raise UsageError(f"{key}: {problem}")
+    count = held_out_images(len(labels), held_out)
     held = _stratified(labels, count, np.random.default_rng(derive_seed(seed, "split")))
     stay = np.setdiff1d(np.arange(len(labels)), held)
     return stay, held

@@ -67,6 +67,10 @@ class TinyImageNet(Published):
         """
         _listing(root / _FOLDER)
 
+    def train_images(self, root: Path) -> int:
+        """How many training images are listed."""
+        return len(_listing(root / _FOLDER).train)
+
     def decode(self, root: Path) -> Arrays:
         """Read every image. Not before a study's energy is metered: it takes as long as some of its trainings.
 

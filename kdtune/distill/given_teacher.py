@@ -142,7 +142,7 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     }
     if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
         raise UsageError(f"{where}: {_some(broken)} holds what is no finite number; its training has diverged")
-    return GivenTeacher(state, _digest(state))
+    return GivenTeacher(state, identity_of(state))
 
 
 def _loaded(file: Path, where: str) -> Any:
@@ -235,9 +235,10 @@ def _plain(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return value.detach().to(dtype).clone(memory_format=torch.contiguous_format)
 
 
-def _digest(state: Weights) -> str:
+def identity_of(state: Weights) -> str:
+    """A hash of weights, 16 hexadecimal digits: of every tensor's name, type, shape and values, in their order."""
     content = hashlib.sha256()
     for name, value in state.items():
         content.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        content.update(value.numpy().tobytes())
+        content.update(value.cpu().numpy().tobytes())
     return content.hexdigest()[:16]

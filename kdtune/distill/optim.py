@@ -25,7 +25,8 @@ def learning_rate(training: Training, epoch: int, step: int, steps: int) -> floa
         step: Within the epoch, counted from 0.
         steps: Steps in an epoch.
     """
-    if epoch < training.warmup_epochs:
-        return training.learning_rate * (epoch * steps + step + 1) / (training.warmup_epochs * steps)
+    taken, warmup_steps = epoch * steps + step + 1, training.warmup_epochs * steps  # may end between two steps
+    if taken <= warmup_steps:
+        return training.learning_rate * taken / warmup_steps
     passed = sum(epoch >= milestone for milestone in training.milestones)
     return training.learning_rate * training.gamma**passed

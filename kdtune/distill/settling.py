@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import numpy as np
+
 from kdtune.data.logit_store import check_room, room_bytes
 from kdtune.distill.probing import resolve_numerics
 from kdtune.distill.workbench import Workbench
@@ -21,7 +23,20 @@ def settled(bench: Workbench, trainings: int) -> tuple[Workbench, tuple[str, ...
     numerics = resolve_numerics(bench)
     bench = bench.sharing(bench.study.model_copy(update={"numerics": numerics}))
     mode, remarks = _teacher_logits(bench, trainings)
-    return bench.sharing(bench.study.model_copy(update={"teacher_logits": mode})), remarks
+    return bench.sharing(bench.study.model_copy(update={"teacher_logits": mode})), (*_lost_classes(bench), *remarks)
+
+
+def _lost_classes(bench: Workbench) -> list[str]:
+    """What is to be told of classes that the data set has, and the part for training or for validation has not."""
+    known = np.union1d(bench.arrays.train_labels, bench.arrays.test_labels)
+    remarks = []
+    for name, part, so in (
+        ("training", bench.splits.train, "no network learns them"),
+        ("validation", bench.splits.validation, "strategies choose without them"),
+    ):
+        if lost := len(np.setdiff1d(known, part.labels.cpu().numpy())):
+            remarks.append(f"of {len(known)} classes {lost} have no {name} image: {so}")
+    return remarks
 
 
 def _teacher_logits(bench: Workbench, trainings: int) -> tuple[Literal["live", "replay"], tuple[str, ...]]:

@@ -17,9 +17,10 @@ from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, evaluate
-from kdtune.distill.given_teacher import kept_weights
+from kdtune.distill.given_teacher import identity_of, kept_weights
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import teacher_key, teacher_recipe
+from kdtune.distill.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
 from kdtune.errors import KdtuneError
 from kdtune.files import replaced_atomically, write_json
 from kdtune.paths import cache_dir
@@ -42,13 +43,16 @@ def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: tor
         device: Where the weights go.
 
     Raises:
-        KdtuneError: The teacher is not in the cache, or its file cannot be read.
+        KdtuneError: The teacher is not in the cache, or its file cannot be read or is damaged.
     """
     given = study.teacher_weights
-    path = kept_weights(given) if given else folder / "teacher.pt"
+    path = kept_weights(given) if given else folder / WEIGHTS
     made, again = ("given", "and give it again with --teacher FILE") if given else ("trained", "to train it again")
     try:
-        model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+        state = torch.load(path, map_location=device, weights_only=True)
+        if not (identity_of(state) == given if given else weights_are_sound(folder)):
+            raise ValueError("its weights are not those that it was kept with")
+        model.load_state_dict(state)
     except FileNotFoundError:
         raise KdtuneError(
             f"the teacher {study.teacher} of {study.name} has not been {made}: {path} is missing"
@@ -88,10 +92,11 @@ def train_teacher(
         on_epoch(distiller.train_epoch())
         checkpoints.save(distiller.state_dict())
     tested = evaluate(distiller.model, splits.test, arithmetic)
-    with replaced_atomically(folder / "teacher.pt") as file:
+    with replaced_atomically(folder / WEIGHTS) as file:
         torch.save(distiller.model.state_dict(), file)
     last = distiller.last_metrics()
-    known = {"epochs": distiller.epoch, "val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+    known: dict[str, Any] = {"epochs": distiller.epoch, "val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+    known["weights_sha256"] = sha256_of(folder / WEIGHTS)
     _write_record(folder, study, known, _tested(tested, splits, num_classes))
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
 
@@ -117,4 +122,4 @@ def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
 
 def _write_record(folder: Path, study: Study, known: dict[str, Any], test: Metrics) -> None:
     named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
-    write_json(folder / "record.json", {**named, **known, "test": test})
+    write_json(folder / RECORD, {**named, **known, "test": test})

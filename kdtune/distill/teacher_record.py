@@ -1,17 +1,62 @@
 """What is known of a teacher in the cache; imports no torch, of which a driver has no other need."""
 
+import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+#: In a teacher's folder: its weights, unless a user gave them.
+WEIGHTS = "teacher.pt"
+
+#: In a teacher's folder, written last.
+RECORD = "record.json"
+
+#: Without these a record tells nothing.
+_KEYS = frozenset({"epochs", "val_accuracy", "val_loss", "test"})
+
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What is known of a teacher: its metrics on validation and test images; None if it is not trained yet.
+    """What is known of a teacher: its metrics on validation and test images; None if there is no whole one yet.
 
-    Of one that was given, ``given`` is the identity of its weights; else it is None.
+    A record that cannot be read is none, and weights that are not those of the record are no teacher: it is trained
+    again. Of one that was given, ``given`` is the identity of its weights, which lie elsewhere; else it is None.
     """
-    path = folder / "record.json"
-    record: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    if record is None or not (record.get("given") or (folder / "teacher.pt").exists()):
+    record = _noted(folder)
+    if record is None or not (record.get("given") or weights_are_sound(folder)):
         return None
     return record
+
+
+def weights_are_sound(folder: Path) -> bool:
+    """Whether a trained teacher's weights are there, with the checksum that its record has.
+
+    Records of kdtune before it noted checksums have none, and are believed. The file is read once in a process, until
+    it changes.
+    """
+    weights = folder / WEIGHTS
+    known = (_noted(folder) or {}).get("weights_sha256")
+    try:
+        state = weights.stat()
+        return known is None or _sha256(weights, state.st_size, state.st_mtime_ns) == known
+    except OSError:
+        return False
+
+
+def sha256_of(file: Path) -> str:
+    """The checksum of a file's content, 64 hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _sha256(file: Path, size: int, mtime_ns: int) -> str:
+    return sha256_of(file)
+
+
+def _noted(folder: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.keys() >= _KEYS else None

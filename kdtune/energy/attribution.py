@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from kdtune.energy.intervals import ReadAt, cpu_uj, found_odd, gpu_uj, node_uj
+from kdtune.energy.intervals import ReadAt, cpu_time_began_anew, cpu_uj, found_odd, gpu_uj, node_uj
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.sensors import QUALITIES, Hardware, Quality
 from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split_memory
@@ -28,6 +28,7 @@ FLAGS = {
     "gpu_unread": "a GPU's energy could not be read for a time; a later reading, if there was one, has it",
     "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES)",
     "poll_late": "a GPU without an energy counter was polled late, and its power taken as constant in between",
+    "cpu_time_reset": "the node's count of busy CPU time started anew; what it had counted since is lost",
     "rapl_unread": "the CPU's energy could not be read for a time; a later reading, if there was one, has it",
     "rapl_reset": "the CPU's energy counter started anew; what it had counted since the last reading is lost",
     "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings",
@@ -161,9 +162,10 @@ def _add_to(total: dict[str, int], part: Mapping[str, int]) -> None:
 
 
 def carried_over(last: Record, record: Record) -> Record:
-    """A counter that could not be read stands where it stood: the next reading catches up."""
+    """A counter that could not be read, or stepped back a little, stands where it stood: a later reading catches up."""
     a, b = last.counters, record.counters
-    counters = replace(b, rapl_uj={**a.rapl_uj, **b.rapl_uj}, gpu_mj={**a.gpu_mj, **b.gpu_mj})
+    busy_us = b.busy_us if cpu_time_began_anew(a, b) else max(a.busy_us, b.busy_us)
+    counters = replace(b, busy_us=busy_us, rapl_uj={**a.rapl_uj, **b.rapl_uj}, gpu_mj={**a.gpu_mj, **b.gpu_mj})
     return replace(record, counters=counters)
 
 
@@ -189,9 +191,9 @@ class OpenLedger:
             if record.kind == "start":
                 self._bridge(hardware, last, record)
             else:
-                used_uj = self.account.node_uj
+                before_uj = self.account.charged_uj()
                 self.account.add(hardware, list(self._open.values()), last, record, self._read_at)
-                self._power.add(self.account.node_uj - used_uj, record.counters.t_ns - last.counters.t_ns)
+                self._power.add(self.account.charged_uj() - before_uj, record.counters.t_ns - last.counters.t_ns)
         if record.kind in ("start", "stop"):
             self._open.clear()
         elif record.kind == "open" and record.window:
@@ -205,9 +207,9 @@ class OpenLedger:
     def _bridge(self, hardware: Hardware, last: Record, start: Record) -> None:
         """A meter was killed with all of its study, and another one started later.
 
-        Work went on for up to one sampling period after the last record, so that is charged, at the last power;
-        the rest is only told, since nobody is known to have worked. After another boot the counters tell nothing.
-        The gap ends where the command that started the meter began: from there on its session counts.
+        Work went on for up to one sampling period after the last record, so that is charged, at the study's own last
+        power; the rest is only told, since nobody is known to have worked. After another boot the counters tell
+        nothing. The gap ends where the command that started the meter began: from there on its session counts.
         """
         end = start
         if start.began and start.began.t_ns >= last.counters.t_ns:
@@ -226,7 +228,7 @@ class OpenLedger:
 
 
 class _RecentPower:
-    """The power of the last second or more: intervals may be so short that their own says nothing."""
+    """The study's power in the last second or more: intervals may be so short that their own says nothing."""
 
     def __init__(self) -> None:
         self._energy_uj = self._time_ns = 0

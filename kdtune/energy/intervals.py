@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from kdtune.energy.ledger import Record
-from kdtune.energy.sensors import Hardware
+from kdtune.energy.sensors import Counters, Hardware
 
 #: A RAPL zone that drew this much, in watts, could have wrapped; no socket of today draws more.
 ZONE_MAX_W = 1000
@@ -34,6 +34,16 @@ def cpu_uj(hardware: Hardware, before: Record, after: Record, read_at: ReadAt | 
         return busy_us * hardware.tdp_uw // (hardware.cores * 1_000_000)
 
     return max(0, so_far(b.busy_us) - so_far(a.busy_us))
+
+
+#: Busy CPU time that falls by no more than this, in microseconds, did not start anew: containers and machines that
+#: were moved show such steps.
+_CPU_STEP_US = 60_000_000
+
+
+def cpu_time_began_anew(before: Counters, after: Counters) -> bool:
+    """Whether the node's count of busy CPU time fell by more than a step."""
+    return after.busy_us < before.busy_us - _CPU_STEP_US
 
 
 def memory_uj(hardware: Hardware, start_ns: int, end_ns: int) -> int:
@@ -81,7 +91,7 @@ def found_odd(hardware: Hardware, before: Record, after: Record, read_at: ReadAt
         read_at: When each counter was last read.
     """
     a, b = before.counters, after.counters
-    odd = []
+    odd = ["cpu_time_reset"] if hardware.cpu_quality != "counter" and cpu_time_began_anew(a, b) else []
     for uuid in hardware.gpus:
         if uuid not in a.gpu_mj or uuid not in b.gpu_mj:
             odd.append("gpu_unread")

@@ -2,7 +2,8 @@
 
 A line holds every counter of the node at one moment, the CPU time of the study's processes, and that of each
 open window. Nothing is computed before it is written: :mod:`kdtune.energy.attribution` does that from the file,
-so that any report can be made again. Lines are forced to the disk one by one.
+so that any report can be made again. Lines are forced to the disk one by one, and each names the checksum of the one
+before it, whoever wrote that: a line that was changed or taken out is noticed.
 
 Kinds of lines:
 
@@ -18,16 +19,15 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.files import append_lines, read_lines
+from kdtune.files import append_lines, last_line, read_lines
 
-VERSION = 2
+VERSION = 3
 
 WindowBucket = Literal["trials", "evaluation"]
 
@@ -135,8 +135,16 @@ class Record:
 
 
 def write(path: Path, record: Record) -> None:
-    """Append one record with its checksum, and force it to the disk."""
-    line = record.as_line()
+    """Append one record with its checksum and that of the line before it, and force it to the disk.
+
+    Raises:
+        ResultsError: The line before it is damaged.
+    """
+    try:
+        before = last_line(path)
+        line = {**record.as_line(), "before": before and before["crc32"]}
+    except (ValueError, KeyError, TypeError):
+        raise ResultsError(f"{path}: its last line is damaged, so nothing is added to it") from None
     append_lines(path, {**line, "crc32": _checksum(line)})
 
 
@@ -144,20 +152,24 @@ def _checksum(line: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(line, separators=(",", ":")).encode())
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, Record]]:
-    """The records of a file with the numbers of their lines.
+def _records(path: Path) -> Iterator[Record]:
+    """The records of a file, in the order of its lines.
 
     Raises:
-        ValueError: A line is damaged; the message has the file and the line's number.
+        ValueError: A line is damaged, or the one before it is missing; the message has the file and the line's number.
     """
-    for number, line in enumerate(read_lines(path), start=1):
+    lines = read_lines(path)
+    there = {line.get("crc32") for line in lines}
+    for number, line in enumerate(lines, start=1):
         try:
             if line.pop("crc32", None) != _checksum(line):
                 raise ValueError("its checksum does not fit")
-            record = Record.from_line(line)
+            record, before = Record.from_line(line), line.get("before")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}, line {number}: not a ledger record as it was written ({error})") from None
-        yield number, record
+        if before is not None and before not in there:
+            raise ValueError(f"{path}, line {number}: the line that was written before it is missing")
+        yield record
 
 
 def read(path: Path) -> list[Record]:
@@ -170,28 +182,16 @@ def read(path: Path) -> list[Record]:
             number.
     """
     records: dict[tuple[str, str, int], Record] = {}
-    lines: dict[tuple[str, str, int], int] = {}
     try:
-        for number, record in _numbered(path):
-            key = record.counters.boot_id, record.meter, record.seq
-            records.setdefault(key, record)
-            lines.setdefault(key, number)
+        for record in _records(path):
+            records.setdefault((record.counters.boot_id, record.meter, record.seq), record)
     except ValueError as error:
         raise ResultsError(str(error)) from None
     # Of one moment in the order in which they were written, a meter's own by their numbers; boots and meters in the
     # order in which they first appear.
     boots = {boot: index for index, boot in enumerate(dict.fromkeys(r.counters.boot_id for r in records.values()))}
     meters = {meter: index for index, meter in enumerate(dict.fromkeys(r.meter for r in records.values()))}
-    in_order = sorted(
-        records.values(), key=lambda r: (boots[r.counters.boot_id], r.counters.t_ns, meters[r.meter], r.seq)
-    )
-    for before, record in pairwise(in_order):
-        # Between a stop and the next start a meter numbers the records that it writes to another file.
-        if record.kind != "start" and record.meter == before.meter and record.seq != before.seq + 1:
-            line = lines[record.counters.boot_id, record.meter, record.seq]
-            missing = f"records {before.seq + 1} to {record.seq - 1} before it are missing"
-            raise ResultsError(f"{path}, line {line}: {missing}")
-    return in_order
+    return sorted(records.values(), key=lambda r: (boots[r.counters.boot_id], r.counters.t_ns, meters[r.meter], r.seq))
 
 
 def read_folder(folder: Path) -> dict[str, list[Record]]:

@@ -126,15 +126,15 @@ class Meter:
             self._ended.buckets = dict(state["ended"])
             self._began = Counters(**state["began"])
             self._drivers = [(pid, started) for pid, started in state["drivers"]]
-            if last.kind == "stop":
-                self._stopped = last
-                return True
-            self._path = path
             # Earlier lives of the file are in what has ended, or were other commands'.
             records = read(path)
             begun = max(place for place, record in enumerate(records) if record.kind == "start")
             for record in records[begun:]:
                 self._ledger.add(record)
+            if last.kind == "stop":
+                self._end_file(last)
+                return True
+            self._path = path
             self._commit(self._record("resume", hardware=self.hardware), self._windows)
             return True
 
@@ -148,16 +148,21 @@ class Meter:
             for window in list(self._windows):
                 self.close(window, "ledger closed")
             if self._path:
-                self._stopped = self._record("stop", leaving=path is None)
-                self._commit(self._stopped, {})
-                for bucket, energy in self._ledger.account.buckets.items():
-                    self._ended.buckets[bucket] += energy
-            self._path = None
-            self._ledger = OpenLedger()
+                stop = self._record("stop", leaving=path is None)
+                self._commit(stop, {})
+                self._end_file(stop)
             if path and self._stopped:
                 self._begin_file(path, self._stopped.counters, self._stopped.study_us)
             elif self._state:
                 self._state.drop()
+
+    def _end_file(self, stop: Record) -> None:
+        """What the file came to joins what has ended."""
+        self._stopped = stop
+        for bucket, energy in self._ledger.account.buckets.items():
+            self._ended.buckets[bucket] += energy
+        self._path = None
+        self._ledger = OpenLedger()
 
     def _begin_file(self, path: Path, counters: Counters, study_us: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -289,7 +294,7 @@ class Meter:
             self._keep_state(record, windows)
             write(self._path, record)
         except OSError:
-            self._seq = record.seq  # it is not in the file, and a number that is missing there means damage
+            self._seq = record.seq  # it is not in the file, so the next one has its number
             raise
         self._ledger.add(record)
         self._windows = windows

@@ -193,7 +193,8 @@ class Neighbourhood:
         except BlockingIOError:
             return True
         else:
-            self._alive_file(meter_id).unlink(missing_ok=True)
+            with suppress(OSError):  # another user's stays until the next boot; that its meter is gone is told anyhow
+                self._alive_file(meter_id).unlink(missing_ok=True)
             return False
         finally:
             os.close(descriptor)

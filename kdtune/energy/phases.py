@@ -67,7 +67,7 @@ def whole(records: Sequence[Record]) -> Charge | None:
 
 
 #: Of such a ledger part of the energy is not known.
-_UNFIT = {"gap", "rebooted", "gpu_unmetered", "gpu_unread", "gpu_counter_reset", "rapl_ambiguous"}
+_UNFIT = {"gap", "rebooted", "gpu_unmetered", "gpu_unread", "gpu_counter_reset", "rapl_ambiguous", "cpu_time_reset"}
 
 
 @dataclass

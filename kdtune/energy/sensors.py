@@ -79,17 +79,27 @@ class Hardware:
         return asdict(self)
 
 
+def boot_id() -> str:
+    """Tells this uptime of this machine from any other."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 class NodeSensors:
     """Reads the counters of the node that it runs on."""
 
     def __init__(self) -> None:
         _silence_codecarbon()
-        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._boot_id = boot_id()
         self._rapl = _rapl_files()
         self._gpus = _visible_gpus()
         self.polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
         self._polled_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
+
+    @property
+    def gpus(self) -> list[str]:
+        """The UUIDs of the node's GPUs."""
+        return list(self._gpus)
 
     def read(self) -> Counters:
         """All counters, now."""

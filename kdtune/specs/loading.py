@@ -12,11 +12,22 @@ from kdtune.errors import Fault, SpecError
 from kdtune.registry import Registry, did_you_mean
 from kdtune.specs.finding import SEARCH_SPACES, STUDIES, find
 from kdtune.specs.recipes import RECIPES, with_recipe
+from kdtune.specs.schedules import schedule_faults
 from kdtune.specs.space import SEARCHABLE, Dimension, SearchSpace
 from kdtune.specs.study import MAX_EPOCHS, Study
 
 #: How pydantic calls the kinds of a number that is either a fraction or a count.
 _KINDS = frozenset({"int", "float", "constrained-int", "constrained-float"})
+
+#: The tables of a study that may name a recipe.
+_TRAININGS = ("training", "teacher_training")
+
+#: Keys that may no longer fit where another one is set.
+_UNFIT_AFTER = {
+    "training.epochs": ("training.milestones", "training.warmup_epochs"),
+    "teacher_training.epochs": ("teacher_training.milestones", "teacher_training.warmup_epochs"),
+    "data.train_limit": ("validation",),
+}
 
 StudyLike = str | Path | Mapping[str, Any] | Study
 
@@ -65,6 +76,28 @@ def _override(table: dict[str, Any], key: tuple[str, ...], value: Any, where: st
         inside[part] = dict(child)
         inside = inside[part]
     inside[key[-1]] = value
+
+
+def _apply(table: dict[str, Any], overrides: Sequence[str], where: str) -> tuple[set[str], list[Fault]]:
+    """Put what ``--set`` says into a study's table, in place; the dotted keys that were put there, and the faults."""
+    faults: list[Fault] = []
+    changes = []
+    for text in overrides:
+        try:
+            changes.append(parse_override(text))
+        except SpecError as error:
+            faults += error.faults
+    for name in _TRAININGS:
+        if any(key == (name, "recipe") for key, _ in changes):
+            table[name] = {}  # a recipe that the study's own values went before would change nothing
+    set_keys = set()
+    for key, value in changes:
+        try:
+            _override(table, key, value, where)
+            set_keys.add(".".join(key))
+        except SpecError as error:
+            faults += error.faults
+    return set_keys, faults
 
 
 def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
@@ -181,7 +214,7 @@ def _check_strategies(table: Any, where: str) -> list[Fault]:
 def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     """Fill in the recipes that a study's trainings name, in place."""
     faults = []
-    for key in ("training", "teacher_training"):
+    for key in _TRAININGS:
         given = table.get(key)
         if not isinstance(given, Mapping) or "recipe" not in given:
             continue
@@ -195,13 +228,13 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     return faults
 
 
-def _check_limit(study: Study, where: str) -> list[Fault]:
+def _check_split(study: Study, where: str) -> list[Fault]:
+    """Hold the split against the published data set; a subset that somebody made is looked at when it is found."""
     from kdtune.data import DATASETS
+    from kdtune.data.sizes import split_problems
 
-    limit, published = study.data.train_limit, DATASETS[study.dataset].facts["train_images"]
-    if limit is None or limit <= published:
-        return []
-    return [Fault(where, "data.train_limit", f"has to be at most {published}, all that there are, got {limit}")]
+    problems = split_problems(DATASETS[study.dataset].facts["train_images"], study.validation, study.data.train_limit)
+    return [Fault(where, key, problem) for key, problem in problems.items()]
 
 
 def load_study(
@@ -211,20 +244,25 @@ def load_study(
     epochs: int | None = None,
     repeats: int | None = None,
     seed: int | None = None,
+    has_run: bool = False,
 ) -> Study:
     """A validated study from a name, a path to a TOML file, or a table of the same form.
 
     Args:
         source: What to load.
-        overrides: ``KEY=VALUE`` texts, as given to ``--set``.
+        overrides: ``KEY=VALUE`` texts, as given to ``--set``. A recipe takes the place of all that the study says of
+            that training; the other texts go before it.
         epochs: Epochs of the student, the milestones and the warm-up moving in proportion.
         repeats: Replaces the study's number of repeats.
         seed: Replaces the seed of the first repeat.
+        has_run: It is what a results folder keeps, and is taken as it ran, though schedules such as its own may be
+            refused by now. So is a loaded study, and a results folder's ``study.toml``.
 
     Raises:
         SpecError: Every fault that was found.
     """
     if isinstance(source, Study):
+        has_run = True
         where, table = f"study {source.name}", source.model_dump(mode="json", exclude_none=True)
     elif isinstance(source, Mapping):
         where, table = "study", dict(source)
@@ -232,7 +270,8 @@ def load_study(
     else:
         path = find(STUDIES, str(source), "", "")
         where, table = str(path), read_toml(path)
-        table.pop("resolved", None)  # a frozen study tells beside its question how it was run
+        # A frozen study tells beside its question how it was run.
+        has_run |= table.pop("resolved", None) is not None
         table.setdefault("name", path.stem)
 
     faults: list[Fault] = []
@@ -240,14 +279,8 @@ def load_study(
         faults.append(Fault("--epochs", "", f"has to lie in [1, {MAX_EPOCHS}], got {epochs}"))
     flags = {key: value for key, value in {"repeats": repeats, "seed": seed}.items() if value is not None}
     table |= flags
-    set_keys = set()
-    for text in overrides:
-        try:
-            key, value = parse_override(text)
-            _override(table, key, value, where)
-            set_keys.add(".".join(key))
-        except SpecError as error:
-            faults += error.faults
+    set_keys, wrong = _apply(table, overrides, where)
+    faults += wrong
 
     faults += _fill_recipes(table, where)
     faults += _check_names(table, where)
@@ -266,8 +299,10 @@ def load_study(
     if study and not faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
     if study and not faults:
-        faults += _check_limit(study, where)
+        faults += _check_split(study, where)
+        faults += [] if has_run and not overrides else schedule_faults(study, where)
     if faults or study is None:
+        set_keys |= {other for key in set_keys for other in _UNFIT_AFTER.get(key, ())}
         raise SpecError([_blame(fault, set_keys, flags) for fault in faults])
     if epochs is not None:
         study = study.model_copy(update={"training": study.training.scaled_to(epochs)})

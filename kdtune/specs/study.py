@@ -2,7 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kdtune.specs.space import SearchSpace
 
@@ -33,32 +42,52 @@ class Training(_Spec):
         weight_decay: L2 penalty, added to the gradient.
         milestones: Epochs, counted from 0, before which the rate is multiplied by ``gamma``.
         gamma: Factor at each milestone.
-        warmup_epochs: Epochs over which the rate grows linearly, step by step.
+        warmup_epochs: Epochs over which the rate grows linearly, step by step; may end within an epoch.
         augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
             to right) and ``rotate`` (by up to 15 degrees).
     """
 
-    epochs: int = Field(ge=1, le=MAX_EPOCHS)
-    batch_size: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
+    batch_size: Count
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = Field(gt=0.0)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     weight_decay: float = Field(default=0.0, ge=0.0)
-    milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    milestones: tuple[Count, ...] = ()
     gamma: float = Field(default=0.2, gt=0.0, le=1.0)
-    warmup_epochs: int = Field(default=0, ge=0)
+    warmup_epochs: float = Field(default=0, ge=0.0, strict=True)
     augment: tuple[Literal["crop", "flip", "rotate"], ...] = ()
 
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _whole_epochs(cls, value: float) -> float:
+        return _as_integer(value)
+
+    @field_serializer("warmup_epochs")
+    def _whole_epochs_as_they_are(self, value: float) -> int | float:
+        # 1 and 1.0 would be two identities of one training.
+        return value
+
     def scaled_to(self, epochs: int) -> "Training":
-        """The same recipe over another number of epochs: milestones and warm-up move in proportion."""
+        """The same recipe over another number of epochs: milestones and warm-up move in proportion.
+
+        The warm-up does so exactly, milestones to whole epochs, at the earliest to the end of the first. Milestones
+        that fall together become one, and one that would come after the last epoch goes: in few epochs the rate takes
+        fewer steps down.
+        """
         ratio = epochs / self.epochs
+        moved = {max(1, round(milestone * ratio)) for milestone in self.milestones}
         return self.model_copy(
             update={
                 "epochs": epochs,
-                "milestones": tuple(max(1, round(milestone * ratio)) for milestone in self.milestones),
-                "warmup_epochs": round(self.warmup_epochs * ratio),
+                "milestones": tuple(sorted(milestone for milestone in moved if milestone < epochs)),
+                "warmup_epochs": _as_integer(self.warmup_epochs * epochs / self.epochs),
             }
         )
+
+
+def _as_integer(value: float) -> int | float:
+    return int(value) if value == int(value) else value
 
 
 class DataOptions(_Spec):
@@ -134,10 +163,10 @@ class Study(_Spec):
     alpha: float = Field(ge=0.0, le=1.0)
     search_space: SearchSpace
     validation: Fraction | Count = 0.1
-    repeats: int = Field(default=3, ge=1, le=10_000)
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    split_seed: int = Field(default=0, ge=0, lt=2**31)
-    teacher_seed: int = Field(default=0, ge=0, lt=2**31)
+    repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
+    seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
+    split_seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
+    teacher_seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     training: Training
     teacher_training: Training
     teacher_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")

@@ -13,14 +13,15 @@ from kdtune.energy.attribution import Account, charge_all
 from kdtune.energy.ledger import Window, read_folder
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
-from kdtune.energy.sensors import Counters, NodeSensors
+from kdtune.energy.sensors import Counters, NodeSensors, boot_id
 from kdtune.errors import KdtuneError
 from kdtune.tuning.meter_actor import (
+    begin_meters,
     end_meters,
     end_unfinished,
     has_ended,
     neighbourhood_of,
-    start_meter,
+    start_meters,
     until_ended,
 )
 
@@ -70,9 +71,7 @@ class EnergyLedger(tune.Callback):
             self._since = NodeSensors().read()
             self._neighbourhood.hold(self._since.t_ns, 0, {})
         self._spent_us = cpu_us_of([self._me], snapshot())
-        for node in ray.nodes():
-            if node["Alive"]:
-                self._meters[node["NodeID"]] = start_meter(self._session, node["NodeID"])
+        self._meters = start_meters(self._session)
         if self._path:
             self._begin(self._path)
 
@@ -82,15 +81,7 @@ class EnergyLedger(tune.Callback):
             for opened in (record.window.id for record in records if record.window):
                 trial_id, _, attempt = opened.rpartition("/")
                 self._attempts[trial_id] = max(int(attempt), self._attempts.get(trial_id, 0))
-        here = ray.get_runtime_context().get_node_id()
-        ray.get(
-            [
-                meter.begin.remote(str(path), [self._me], self._since, self._spent_us)
-                if node == here
-                else meter.begin.remote(str(path), [], None, 0)
-                for node, meter in self._meters.items()
-            ]
-        )
+        ray.get(begin_meters(self._meters, path, self._me, self._since, self._spent_us))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a window for the worker that took the trial on."""
@@ -103,9 +94,10 @@ class EnergyLedger(tune.Callback):
         window = f"{trial.trial_id}/{attempt}"
         actor = trial.temporary_state.ray_actor
         given = trial.placement_group_factory.required_resources
-        node, pid, gpus = ray.get(actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0)))
-        ray.get(self._meters[node].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus)))
-        self._open[trial.trial_id] = (node, window)
+        introduced = actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0))
+        host, boot, pid, gpus = ray.get(introduced)
+        ray.get(self._meters[host].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot))
+        self._open[trial.trial_id] = (host, window)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the trial's window."""
@@ -132,8 +124,8 @@ class EnergyLedger(tune.Callback):
 
     def _close(self, trial: Any, reason: str) -> None:
         if trial.trial_id in self._open:
-            node, window = self._open.pop(trial.trial_id)
-            ray.get(self._meters[node].close.remote(window, reason))
+            host, window = self._open.pop(trial.trial_id)
+            ray.get(self._meters[host].close.remote(window, reason))
 
     def account(self) -> Account:
         """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
@@ -167,11 +159,11 @@ def _folder_in_experiment(trial: Any) -> Path:
     return here
 
 
-def _introduce(trainable: Any, session: str, window: str, gpus: float) -> tuple[str, int, dict[str, float]]:
+def _introduce(trainable: Any, session: str, window: str, gpus: float) -> tuple[str, str, int, dict[str, float]]:
     """Runs in the trial's worker: where it is, and for kdtune's own trainable how it reads its energy."""
     from kdtune.tuning.resources import gpu_shares
 
     if hasattr(trainable, "attach_meter"):
         trainable.attach_meter(session, window)
     shares = gpu_shares(gpus) if gpus else {}
-    return ray.get_runtime_context().get_node_id(), os.getpid(), shares
+    return os.uname().nodename, boot_id(), os.getpid(), shares

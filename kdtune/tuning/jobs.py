@@ -141,6 +141,18 @@ def inspect_study(
     )
 
 
+def prepare(session_id: str) -> None:
+    """Do once what :func:`evaluate_chosen` is slow at the first time, so that the next job in this worker is not."""
+    import torch
+
+    from kdtune.distill.evaluate import classification_metrics
+    from kdtune.tuning.meter_actor import MeterHandle
+
+    labels = torch.tensor([0, 1])
+    classification_metrics(labels, labels, 2)
+    MeterHandle(session_id).join()  # last: the meter is starting as well
+
+
 def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:
     """Repeats whose images are the same share a store."""
     return list({store.folder: store for store in stores}.values())

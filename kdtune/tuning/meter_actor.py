@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from kdtune.energy.ledger import Window
 from kdtune.energy.meter import INTERVAL_S, Meter, Reading
 from kdtune.energy.neighbours import Neighbourhood, shared_folder
 from kdtune.energy.processes import Identity
-from kdtune.energy.sensors import Counters, NodeSensors
+from kdtune.energy.sensors import Counters, NodeSensors, boot_id
+from kdtune.errors import KdtuneError
 
 #: Ray's namespace for kdtune's named actors; explicit, since trials of other pipelines have their own.
 NAMESPACE = "kdtune"
@@ -56,13 +57,28 @@ class NodeMeter:
         """Go on in another folder; None stops counting."""
         self._meter.switch(self._file(folder) if folder else None)
 
-    def join(self, pid: int) -> None:
-        """Count a process as the study's."""
+    def join(self, pid: int, boot: str) -> None:
+        """Count a process as the study's.
+
+        Args:
+            pid: Its number.
+            boot: Of the machine that it runs on.
+        """
+        self._check_machine(boot)
         self._meter.join(pid)
 
-    def open(self, window: Window) -> None:
-        """Open a window."""
+    def open(self, window: Window, boot: str) -> None:
+        """Open a window for a process of the machine with that boot."""
+        self._check_machine(boot)
         self._meter.open(window)
+
+    def _check_machine(self, boot: str) -> None:
+        if boot != boot_id():
+            name = self._meter.hardware.node
+            raise KdtuneError(
+                f"two machines of the cluster are called {name!r}, so their energy cannot be told apart; give them "
+                "names of their own"
+            )
 
     def close(self, window_id: str, reason: str) -> int:
         """Close a window and return its energy in microjoules."""
@@ -95,20 +111,55 @@ def neighbourhood_of(session_id: str) -> Neighbourhood:
     return Neighbourhood(f"{session_id}-{os.uname().nodename}")
 
 
-def actor_name(session_id: str, node_id: str) -> str:
-    """The name under which a node's meter is found."""
-    return f"meter-{session_id}-{node_id}"
+def actor_name(session_id: str, host: str) -> str:
+    """The name under which a machine's meter is found."""
+    return f"meter-{session_id}-{host}"
 
 
-def start_meter(session_id: str, node_id: str) -> Any:
-    """Start the meter of a node, or find the one that runs; it takes no core from the trials."""
+def start_meters(session_id: str) -> dict[str, Any]:
+    """Start the meter of every machine in the cluster, or find those that run, by host name.
+
+    Several of Ray's nodes on one machine have one: its counters are the machine's, and would be counted twice.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    alive.sort(key=lambda node: node["NodeID"] != here)
+    nodes: dict[str, str] = {}
+    for node in alive:
+        nodes.setdefault(node["NodeManagerHostname"], node["NodeID"])
+    return {host: _start_meter(session_id, host, node_id) for host, node_id in nodes.items()}
+
+
+def begin_meters(
+    meters: Mapping[str, Any], folder: Path, driver: Identity, since: Counters | None, spent_us: int
+) -> list[Any]:
+    """Let meters begin to count into a ledger folder; returns what to wait for.
+
+    Args:
+        meters: By host name.
+        folder: Gets a file a machine.
+        driver: This process; it is known, and was read before Ray's start, on its own machine only.
+        since: Counters of this machine from which on it is counted.
+        spent_us: CPU time of this process at ``since``, in microseconds.
+    """
+    here = os.uname().nodename
+    return [
+        meter.begin.remote(str(folder), [driver], since, spent_us)
+        if host == here
+        else meter.begin.remote(str(folder), [], None, 0)
+        for host, meter in meters.items()
+    ]
+
+
+def _start_meter(session_id: str, host: str, node_id: str) -> Any:
+    """It takes no core from the trials."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return (
         ray.remote(NodeMeter)
         .options(
             num_cpus=0,
-            name=actor_name(session_id, node_id),
+            name=actor_name(session_id, host),
             namespace=NAMESPACE,
             get_if_exists=True,
             max_restarts=MAX_RESTARTS,
@@ -153,23 +204,22 @@ def end_unfinished() -> None:
 
 
 class MeterHandle:
-    """The meter of the node that this process runs on, or nothing where no session meters."""
+    """The meter of the machine that this process runs on, or nothing where no session meters."""
 
     def __init__(self, session_id: str | None) -> None:
         self._actor: Any = None
         if session_id:
-            node_id = ray.get_runtime_context().get_node_id()
-            self._actor = ray.get_actor(actor_name(session_id, node_id), namespace=NAMESPACE)
+            self._actor = ray.get_actor(actor_name(session_id, os.uname().nodename), namespace=NAMESPACE)
 
     def join(self) -> None:
         """Count this process as the study's: a cluster that ran before did not start it as the driver's child."""
         if self._actor:
-            ray.get(self._actor.join.remote(os.getpid()))
+            ray.get(self._actor.join.remote(os.getpid(), boot_id()))
 
     def open(self, window: Window) -> None:
         """Open a window; returns when it is in the ledger."""
         if self._actor:
-            ray.get(self._actor.open.remote(window))
+            ray.get(self._actor.open.remote(window, boot_id()))
 
     def close(self, window_id: str, reason: str) -> int | None:
         """Close a window; its energy in microjoules, None where nothing meters."""

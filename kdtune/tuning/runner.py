@@ -77,7 +77,7 @@ class StrategyRun:
             KdtuneError: Ray or the evaluation failed.
         """
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        with self.session.charging(self.folder.ledger):
+        with self.session.charging(self.folder.ledger, at_once=False):
             self.log.session(self.session.id)
             self._end_lost_attempts()
             plan = Plan(self.study, self._strategies, self.log)
@@ -114,6 +114,8 @@ class StrategyRun:
 
     def _fit(self, plan: Plan) -> None:
         resources = self.session.resources
+        if plan.expected_trials() < self.session.slots:
+            self.session.prepare_worker()
         # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
         # takes that trial over, the second is dropped, and so on: short trials would never run side by side.
         ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * resources.slots(ray.cluster_resources()))}
@@ -185,7 +187,9 @@ class StrategyRun:
         self.watcher.energy(reading.windows, reading.charged_uj)
 
     def started(self, trial: Trial) -> None:
-        """A worker took a trial on."""
+        """A worker took a trial on, and is about to take its first step."""
+        self.session.settle()
+        self.session.prepare_worker()  # at the latest: where all cores are to train, not while their workers start
         self.log.attempt(trial)
         self.watcher.trial_started(trial)
 
@@ -249,6 +253,9 @@ class StrategyRun:
                 )
         if not candidates:
             return
+        self.session.settle()
+        self.session.prepare_worker()
+        self.session.settle_worker()
         resources = self.session.resources
         tested: list[jobs.Tested] = run_job(
             resources,
@@ -258,6 +265,7 @@ class StrategyRun:
             resources,
             self._data,
             self.session.id,
+            poll=self.read_energy,
         )
         self._keep_predictions(tested)
         for model in tested:

@@ -19,7 +19,8 @@ from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
-from kdtune.tuning.meter_actor import end_meters, end_unfinished, neighbourhood_of, start_meter, state_of
+from kdtune.tuning import jobs
+from kdtune.tuning.meter_actor import begin_meters, end_meters, end_unfinished, neighbourhood_of, start_meters, state_of
 from kdtune.tuning.resources import Resources
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
@@ -46,10 +47,14 @@ class Session:
         """
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
+        #: Ledger of what no strategy would have used by itself: waiting for another command.
+        self.waiting = folder.session(f"{self.id}-waiting")
         self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
         self._pick_gpus = gpus_per_trial is None
         self._address = address
         self._meters: list[Any] = []
+        self._pending: list[Any] = []
+        self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
         self._neighbourhood = neighbourhood_of(self.id)
@@ -78,19 +83,10 @@ class Session:
             if self._pick_gpus:
                 self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
             self.resources.check_fit(cluster)
-            nodes = [node for node in ray.nodes() if node["Alive"]]
-            here = ray.get_runtime_context().get_node_id()
-            for node in nodes:
-                self._meters.append(start_meter(self.id, node["NodeID"]))
-            ray.get(
-                [
-                    # The driver is known, and was read before Ray's start, on its own node only.
-                    meter.begin.remote(str(self.folder), [me], since, spent_us)
-                    if node["NodeID"] == here
-                    else meter.begin.remote(str(self.folder), [], None, 0)
-                    for meter, node in zip(self._meters, nodes, strict=True)
-                ]
-            )
+            meters = start_meters(self.id)
+            self._meters = list(meters.values())
+            # Not waited for: the meters start while other things do. The counters were read above.
+            self._pending = begin_meters(meters, self.folder, me, since, spent_us)
         except BaseException:
             self.stop()
             raise
@@ -114,18 +110,53 @@ class Session:
         """How many trials fit into the cluster side by side."""
         return self.resources.slots(ray.cluster_resources())
 
+    @property
+    def is_on_one_machine(self) -> bool:
+        """Whether there is no other machine in the cluster than this one."""
+        return {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]} == {os.uname().nodename}
+
+    @property
+    def gpus(self) -> list[str]:
+        """The GPUs that Ray may hand out on this machine, by UUID."""
+        return self._sensors.gpus if self._sensors else []
+
+    def settle(self) -> None:
+        """Wait until every meter counts as it was told to: no window may open before."""
+        pending, self._pending = self._pending, []
+        ray.get(pending)
+
+    def prepare_worker(self) -> None:
+        """Let a worker import what evaluations need while trials run; Ray keeps it for that job."""
+        if self._preparing is None:
+            self._preparing = ray.remote(num_cpus=0)(jobs.prepare).remote(self.id)
+
+    def settle_worker(self) -> None:
+        """Wait until that worker is ready: another one would take longer."""
+        ray.wait([self._preparing])
+
     def switch(self, folder: Path | None = None) -> None:
-        """From now on the energy goes to another ledger folder; None: to the session's own."""
-        ray.get([meter.switch.remote(str(folder or self.folder)) for meter in self._meters])
+        """From now on the energy goes to another ledger folder; None: to the session's own.
+
+        It is not waited for; see :meth:`settle`.
+        """
+        self._pending += [meter.switch.remote(str(folder or self.folder)) for meter in self._meters]
 
     @contextmanager
-    def charging(self, folder: Path) -> Iterator[None]:
-        """Charge what happens inside to a ledger folder, and what comes after to the session again."""
+    def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
+        """Charge what happens inside to a ledger folder, and what comes after to the session again.
+
+        Args:
+            folder: Gets a file a machine.
+            at_once: Wait for the meters first. Without it whoever is inside calls :meth:`settle` before a window opens.
+        """
         self.switch(folder)
+        if at_once:
+            self.settle()
         try:
             yield
         finally:
             self.switch()
+            self.settle()
 
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""

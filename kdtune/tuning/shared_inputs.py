@@ -1,5 +1,8 @@
 """What a study's strategies share and a session makes where the cache lacks it: the teacher, and its logits."""
 
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ from kdtune.tuning.budget import BudgetWatch
 from kdtune.tuning.dispatch import run_job, run_jobs
 from kdtune.tuning.session import Session
 from kdtune.watch import Watcher
+
+#: Seconds between two looks whether another command has made what is waited for.
+WAIT_S = 0.5
 
 
 class SharedInputs:
@@ -59,7 +65,7 @@ class SharedInputs:
             BudgetReached: What may be used is used up.
             KdtuneError: The training failed.
         """
-        with alone_in(folder):
+        with self._alone(folder, "the teacher"):
             if read_record(folder) is None:
                 note_made(self._session.folder, folder)
                 with self._session.charging(folder / "ledger"):
@@ -76,6 +82,18 @@ class SharedInputs:
             "gflops_millions": None if epochs is None else workload.teacher_flops(epochs) / 1e15,
             "energy": ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated),
         }
+
+    def _alone(self, folder: Path, what: str) -> AbstractContextManager[None]:
+        """Nobody else makes what is in a folder; another command that does is waited for, on nobody's bill."""
+
+        def wait(is_had: Callable[[], bool]) -> None:
+            self._watcher.message(f"another command is making {what}; waiting for it")
+            with self._session.charging(self._session.waiting):
+                while not is_had():
+                    self._budget.check_now(self._session)
+                    time.sleep(WAIT_S)
+
+        return alone_in(folder, wait=wait)
 
     def _train(self, folder: Path) -> None:
         if not (folder / "checkpoints").exists():  # else an earlier training goes on
@@ -111,7 +129,7 @@ class SharedInputs:
         """
         logits = {}
         for store, seed in zip(stores, self._study.seeds(), strict=False):
-            with alone_in(store.folder):
+            with self._alone(store.folder, "the teacher's logits"):
                 self._fill(store, seed)
             logits[store.folder.name] = {
                 "passes": store.shape.epochs * store.shape.images,

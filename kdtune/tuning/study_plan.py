@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.published import obtain
+from kdtune.data.sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
 from kdtune.energy.flops import Workload
@@ -174,7 +175,7 @@ def make_plan(
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
         remarks.append(str(error))
-    obtain(study.dataset, data, download=download)
+    check_split(study.dataset, obtain(study.dataset, data, download=download), study.validation, study.data.train_limit)
     slots = min(resources.slots(here), max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]

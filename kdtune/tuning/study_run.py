@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.published import obtain
+from kdtune.data.sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
@@ -86,13 +87,14 @@ class StudyRun:
                 from kdtune.distill.given_teacher import provide
 
                 provide(self._study, self._teacher_file)
-            obtain(
+            images = obtain(
                 self._study.dataset,
                 self._data,
                 download=self._download,
                 tell=self._watcher.message,
                 show_bar=self._watcher.draws_bars,
             )
+            check_split(self._study.dataset, images, self._study.validation, self._study.data.train_limit)
         self._watcher.started(self._study, planned)
         try:
             if to_do:
@@ -102,7 +104,7 @@ class StudyRun:
                     except (KeyboardInterrupt, StudyInterrupted):
                         interrupted = True
                     except BudgetReached:
-                        pass  # told by the watch
+                        self._note_budget()
         finally:
             self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
@@ -116,6 +118,14 @@ class StudyRun:
             over_budget=self._budget.reached,
             errors=tuple(self._errors),
         )
+
+    def _note_budget(self) -> None:
+        """What earlier commands began and this one did not come to waits for a larger budget."""
+        for folder in map(self._folder.strategy, self._strategies):
+            if folder.study_toml.exists():
+                log = TrialLog.read(folder.trials)
+                if not log.is_settled(self._study.repeats) and log.status not in ("budget", "incomplete"):
+                    log.stopped("budget")
 
     @property
     def _needs_teacher(self) -> bool:
@@ -142,33 +152,29 @@ class StudyRun:
 
     def _work(self, session: Any, interrupts: Interrupts) -> None:
         with interrupts.held_back():
-            from kdtune.tuning import jobs
-            from kdtune.tuning.dispatch import run_job
             from kdtune.tuning.forecast import Forecast
+            from kdtune.tuning.inspections import inspected
             from kdtune.tuning.runner import StrategyRun
             from kdtune.tuning.shared_inputs import SharedInputs
 
         resources = session.resources
         if settled := next(iter(self._kept()), None):
             self._study = self._study.settled_as(settled.read_study())
-        self._watcher.message("looking at the data and the networks")
         to_begin = {
             name: sum(one.expected_trials() for one in made)
             for name, made in self._strategies.items()
             if self._fresh or not self._folder.strategy(name).study_toml.exists()
         }
         expected = Forecast(self._study, to_begin, session, self._max_concurrent)
-        inspection = run_job(
-            resources,
-            jobs.inspect_study,
+        known = inspected(
             self._study,
-            resources,
-            str(self._data.path),
-            expected.hardware,
+            session,
+            self._data.path,
             expected.work,
-            session.id,
+            self._watcher.message,
+            poll=lambda: self._budget.check_now(session),
         )
-        estimates = expected.estimates(inspection)
+        inspection, estimates = known.inspection, expected.estimates(known)
         interrupts.check()
         self._refuse_other_data(inspection.fingerprint)
         for remark in inspection.remarks:
@@ -212,6 +218,9 @@ class StudyRun:
             resolved["data"] = inspection.fingerprint
         for name, strategies in self._strategies.items():
             folder = self._folder.strategy(name)
+            # Before anything of it is written: a strategy that was never begun is not an incomplete one.
+            interrupts.check()
+            self._budget.check_now(session)
             folder.path.mkdir(parents=True, exist_ok=True)
             if not folder.study_toml.exists():
                 folder.write_study(self._study, resolved)
@@ -226,8 +235,6 @@ class StudyRun:
             )
             if run.log.is_settled(self._study.repeats):
                 continue
-            interrupts.check()
-            self._budget.check_now(session)
             try:
                 run.run()
             except (StudyInterrupted, BudgetReached):

@@ -99,6 +99,12 @@ def test_doctor_warns_of_a_full_disk(monkeypatch):
     assert finding.verdict == "warning" and "KDTUNE_CACHE_DIR" in finding.remedy
 
 
+def test_doctor_finds_a_cache_that_is_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    assert examined._disk().verdict == "fault"
+
+
 def test_compare_and_resume_of_nothing_say_what_to_name(tmp_path):
     for arguments in (["compare"], ["compare", "elsewhere"], ["resume", "elsewhere"]):
         done = kdtune(*arguments, cwd=tmp_path)

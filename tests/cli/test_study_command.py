@@ -192,6 +192,17 @@ def test_bad_input_is_one_message_and_leaves_nothing_behind(tmp_path, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_cache_that_cannot_be_written_is_one_message_before_ray_starts(tmp_path, more):
+    (tmp_path / "file").touch()
+    cache = tmp_path / "file" / "cache"
+    done = kdtune("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {cache}: the cache cannot be written") and "KDTUNE_CACHE_DIR" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def _wait_for(condition, timeout_s=100):
     deadline = time.monotonic() + timeout_s
     while not condition():

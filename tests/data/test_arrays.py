@@ -1,4 +1,5 @@
 import errno
+import json
 import signal
 import subprocess
 import sys
@@ -6,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
+from kdtune.data.arrays import Arrays, decoded_copy, decoded_once, forget_copy
+from kdtune.data.digits import Digits
 from kdtune.errors import KdtuneError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -116,6 +118,57 @@ def test_a_copy_that_was_damaged_later_is_noticed_and_made_again(own_cache, harm
     assert decoded_copy("toy") is None
     assert_same(decoded_once("toy", decode), decode())
     assert_same(decoded_once("toy", broken), decode())
+
+
+def a_flipped_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+FIELDS = ["train_images", "train_labels", "test_images", "test_labels"]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_damage_that_leaves_the_size_is_noticed_where_checksums_are_compared(own_cache, field):
+    decoded_once("toy", decode)
+    assert_same(decoded_copy("toy", checked=True), decode())
+    a_flipped_bit(next(own_cache.glob(f"decoded/*/{field}.npy")))
+    assert decoded_copy("toy") is not None and decoded_copy("toy", checked=True) is None
+    assert_same(decoded_once("toy", decode, checked=True), decode())
+    assert_same(decoded_copy("toy", checked=True), decode())
+
+
+def test_a_copy_from_before_there_were_checksums_is_taken_as_it_is(own_cache):
+    decoded_once("toy", decode)
+    (manifest,) = own_cache.glob("decoded/*/manifest.json")
+    noted = json.loads(manifest.read_text())
+    for described in noted["arrays"].values():
+        del described["crc32"]
+    manifest.write_text(json.dumps(noted))
+    assert_same(decoded_once("toy", broken, checked=True), decode())
+
+
+def test_a_copy_is_forgotten_only_where_it_is_damaged(own_cache):
+    decoded_once("toy", decode)
+    forget_copy("toy", "")
+    assert_same(decoded_once("toy", broken), decode())
+    a_flipped_bit(next(own_cache.glob("decoded/*/test_images.npy")))
+    forget_copy("toy", "")
+    assert decoded_copy("toy") is None
+
+
+def test_the_digits_are_decoded_again_where_a_bit_of_their_copy_has_flipped(own_cache):
+    images = np.array(Digits().load().train_images)
+    a_flipped_bit(next(own_cache.glob("decoded/digits-*/train_images.npy")))
+    assert np.array_equal(Digits().load().train_images, images)
+
+
+def test_a_cache_that_is_no_folder_is_told_with_the_remedy(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(KdtuneError, match=r"file/cache/decoded/toy.*\(Not a directory\).*KDTUNE_CACHE_DIR"):
+        decoded_once("toy", decode)
 
 
 def test_what_cannot_be_written_names_the_folder_and_the_remedy(own_cache, monkeypatch):

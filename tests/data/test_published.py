@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdtune.data import DATASETS
+from kdtune.data import DATASETS, arrays
 from kdtune.data.published import obtain
-from kdtune.errors import DataError, KdtuneError
+from kdtune.errors import DataError, KdtuneError, UsageError
 from kdtune.paths import data_dir
 from tests.data.sets import pack_cifar10, patch_files, write_cifar10
 
@@ -55,12 +55,12 @@ def test_what_was_decoded_before_does_not_stand_in_for_missing_files(place, cifa
 
 
 def test_cifar10_is_read_from_its_five_batches(place, cifar10, no_network):
-    arrays = load("cifar10", place)
-    assert np.array_equal(arrays.train_images, cifar10[:50])
-    assert np.array_equal(arrays.test_images, cifar10[50:])
-    assert arrays.train_labels.tolist() == [*range(10)] * 5
-    assert arrays.test_labels.tolist() == [*range(10)]
-    assert arrays.class_names[3] == "class 3"
+    found = load("cifar10", place)
+    assert np.array_equal(found.train_images, cifar10[:50])
+    assert np.array_equal(found.test_images, cifar10[50:])
+    assert found.train_labels.tolist() == [*range(10)] * 5
+    assert found.test_labels.tolist() == [*range(10)]
+    assert found.class_names[3] == "class 3"
 
 
 def flip_a_byte(path):
@@ -121,6 +121,47 @@ def test_files_are_verified_once_until_they_change(place, cifar10, monkeypatch):
     monkeypatch.setattr(source, "verify", lambda self, root: pytest.fail("verified again"))
     monkeypatch.setattr(source, "decode", lambda self, root: pytest.fail("decoded again"))
     assert len(load("cifar10", place).train_images) == 50
+
+
+def decoded_image(own_cache):
+    (path,) = own_cache.glob("decoded/cifar10-*/train_images.npy")
+    return path
+
+
+def test_a_damaged_decoded_copy_is_made_again(place, cifar10, own_cache):
+    load("cifar10", place)
+    content = bytearray(decoded_image(own_cache).read_bytes())
+    content[-1] ^= 1
+    decoded_image(own_cache).write_bytes(content)
+    assert np.array_equal(load("cifar10", place).train_images, cifar10[:50])
+    assert np.array_equal(load("cifar10", place).train_images, cifar10[:50])
+
+
+def test_a_decoded_copy_is_held_against_its_checksums_once_until_it_changes(place, cifar10, own_cache, monkeypatch):
+    load("cifar10", place)
+    read = []
+    monkeypatch.setattr(arrays, "_crc32", lambda path, real=arrays._crc32: read.append(path.stem) or real(path))
+    for _ in range(3):
+        load("cifar10", place)
+    assert sorted(read) == ["test_images", "test_labels", "train_images", "train_labels"]
+    os.utime(decoded_image(own_cache), (0, 0))
+    load("cifar10", place)
+    assert len(read) == 8
+
+
+def test_how_many_training_images_there_are_is_known_before_they_are_decoded(place, cifar10):
+    assert obtain("cifar10", place) == 50_000  # as published: what passes the checksums has so many
+    load("cifar10", place)
+    assert obtain("cifar10", place) == 50
+    assert obtain("digits", place) == 800
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_sought(name, place, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file" / "x"))
+    with pytest.raises(UsageError, match=r"file/x: the cache cannot be written \(Not a directory\).*KDTUNE_CACHE_DIR"):
+        obtain(name, place)
 
 
 def test_other_checksums_are_another_source(place, cifar10, monkeypatch):

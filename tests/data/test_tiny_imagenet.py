@@ -55,6 +55,12 @@ def test_classes_are_named_by_words(place, top):
     assert load(place).class_names == ("cat", "dog, hound", "n03")
 
 
+def test_how_many_training_images_a_subset_has_is_known_before_and_after_it_is_decoded(place, top):
+    assert obtain("tiny_imagenet", place) == 12
+    load(place)
+    assert obtain("tiny_imagenet", place) == 12
+
+
 def test_a_subset_and_the_whole_have_decoded_copies_of_their_own(place, top, tmp_path):
     larger = data_dir(tmp_path / "larger")
     write_tiny_imagenet(larger.path, train=6)

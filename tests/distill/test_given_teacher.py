@@ -306,6 +306,15 @@ def test_a_worker_that_does_not_find_them_or_cannot_read_them_says_so(study, fil
         _ = bench_of(given).teacher
 
 
+def test_a_worker_refuses_a_copy_whose_weights_have_changed(study, file):
+    given = identified(study, file)
+    provide(given, file)
+    kept = kept_weights(given.teacher_weights)
+    torch.save({name: value + 1 for name, value in torch.load(kept).items()}, kept)
+    with pytest.raises(KdtuneError, match="not a readable teacher .* and give it again with --teacher FILE"):
+        _ = bench_of(given).teacher
+
+
 KEEP = """
 import sys
 from pathlib import Path

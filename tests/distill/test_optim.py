@@ -20,6 +20,33 @@ def test_the_rate_stays_after_the_warmup():
     assert learning_rate(training(warmup_epochs=2), 2, 0, 4) == 0.1
 
 
+def test_a_warmup_may_end_within_an_epoch():
+    # Half an epoch of five steps is 2.5 steps: 1/2.5 and 2/2.5 of 0.1, and after that the rate is reached.
+    rates = [learning_rate(training(warmup_epochs=0.5), 0, step, 5) for step in range(5)]
+    assert rates == pytest.approx([0.04, 0.08, 0.1, 0.1, 0.1])
+    assert rates[2:] == [0.1] * 3
+
+
+def test_a_warmup_of_less_than_a_step_is_none():
+    assert learning_rate(training(warmup_epochs=0.02), 0, 0, 25) == 0.1
+
+
+def test_a_warmup_of_one_and_a_half_epochs_goes_on_in_the_second():
+    # Three steps of two an epoch: thirds of 0.1.
+    rates = [learning_rate(training(warmup_epochs=1.5), epoch, step, 2) for epoch in range(2) for step in range(2)]
+    assert rates == pytest.approx([0.1 / 3, 0.2 / 3, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.05, 0.3, 0.07])
+def test_a_warmup_of_whole_epochs_is_what_it_was_to_the_bit(rate):
+    for warmup, steps in ((1, 7), (2, 352), (3, 11)):
+        recipe = training(learning_rate=rate, warmup_epochs=warmup)
+        for epoch in range(4):
+            for step in range(steps):
+                before = rate * (epoch * steps + step + 1) / (warmup * steps) if epoch < warmup else rate
+                assert learning_rate(recipe, epoch, step, steps) == before
+
+
 def test_the_rate_is_the_same_throughout_without_warmup_and_milestones():
     assert {learning_rate(training(), epoch, step, 4) for epoch in range(10) for step in range(4)} == {0.1}
 

@@ -59,6 +59,31 @@ def test_replay_is_refused_where_the_disk_cannot_hold_it(monkeypatch):
         settled(bench_of("teacher_logits=replay"), 39)
 
 
+# Classes without images
+
+
+def test_classes_without_a_training_or_validation_image_are_told():
+    # Twelve images of ten classes, of which four are held out.
+    bench, remarks = settled(bench_of("data.train_limit=12", "validation=4"), 39)
+    train, held = (len(part.labels.unique()) for part in (bench.splits.train, bench.splits.validation))
+    assert train < 10 and held == 4
+    assert remarks[:2] == (
+        f"of 10 classes {10 - train} have no training image: no network learns them",
+        "of 10 classes 6 have no validation image: strategies choose without them",
+    )
+
+
+def test_where_every_class_is_in_either_part_there_is_nothing_to_tell():
+    assert settled(bench_of(), 39)[1] == ()
+    assert settled(bench_of("data.train_limit=40", "validation=20"), 39)[1] == ()
+
+
+def test_a_class_that_the_data_set_does_not_have_is_not_lost(monkeypatch):
+    bench = bench_of()
+    bench.num_classes = 200  # as in a subset of three of Tiny ImageNet's classes
+    assert settled(bench, 39)[1] == ()
+
+
 # How to compute
 
 

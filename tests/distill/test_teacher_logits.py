@@ -9,7 +9,10 @@ from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
 
 CPU = torch.device("cpu")
-AUGMENTED = ["training.augment=['crop', 'flip']", "training.epochs=3", "teacher_training.epochs=2"]
+AUGMENTED = [
+    *("training.augment=['crop', 'flip']", "training.epochs=3", "training.milestones=[]"),
+    *("teacher_training.epochs=2", "teacher_training.milestones=[]"),
+]
 
 
 @pytest.fixture

@@ -448,6 +448,22 @@ def test_there_is_no_quality_before_anything_was_measured():
     assert charge(Node(two_cores()).start().records).quality is None
 
 
+def test_cpu_time_that_steps_back_and_on_again_counts_once():
+    node = Node(two_cores(ram_uw=0)).start().work(4, other=1).sample()
+    node.busy_us -= 3_000_000
+    node.work(1).sample()
+    node.busy_us += 3_000_000
+    account = charge(node.work(1, other=1).stop().records)
+    assert (account.node_uj, account.flags) == (8 * J, {})
+
+
+def test_cpu_time_that_starts_anew_is_told():
+    node = Node(two_cores(ram_uw=0)).start().work(4, other=1).sample()
+    node.busy_us = 0
+    account = charge(node.work(1).sample().work(1, other=1).stop().records)
+    assert (account.node_uj, account.flags) == (8 * J, {"cpu_time_reset": 1})
+
+
 # --- meters that stop and meters that are killed ---------------------------------------------------------------
 
 
@@ -464,6 +480,15 @@ def test_after_a_killed_meter_one_second_is_charged_and_the_rest_is_told():
     assert account.buckets["orchestration"] == 28 * J
     assert account.gap_uj == (2400 - 28) * J
     assert account.node_uj == (112 + 28 + 20) * J
+    assert_the_law_holds(account)
+
+
+def test_the_second_that_is_charged_is_the_studys_own_and_not_what_others_used_meanwhile():
+    node = Node(two_cores(tdp_uw=200_000_000)).start().work(2, study=0.1, other=3.9).sample()
+    account = charge(node.work(100, other=100).start().work(1).stop().records)
+    # In the last second of the meter the study had 0.05 of the 2 busy cores' 200 W, and 20 W of memory.
+    assert account.buckets["orchestration"] == (10 + 25) * J
+    assert account.gap_uj == (100 * (20 + 100) - 25) * J
     assert_the_law_holds(account)
 
 

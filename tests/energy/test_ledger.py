@@ -187,7 +187,7 @@ def test_a_line_holds_raw_counters(path, records):
         assert (line["v"], line["study_us"]) == (VERSION, record.study_us)
 
 
-@pytest.mark.parametrize("change", [('"busy_us":', '"busy_us":9'), ('"study_us":', '"study_us":1'), ('"v":2', '"v":1')])
+@pytest.mark.parametrize("change", [('"busy_us":', '"busy_us":9'), ('"study_us":', '"study_us":1'), ('"v":3', '"v":1')])
 def test_a_line_that_was_changed_is_reported_with_its_number(path, change):
     lines = path.read_text().splitlines(keepends=True)
     lines[1] = lines[1].replace(*change)
@@ -196,11 +196,29 @@ def test_a_line_that_was_changed_is_reported_with_its_number(path, change):
         read(path)
 
 
-def test_a_line_that_was_taken_out_of_the_middle_is_reported(path):
+def test_a_line_that_was_taken_out_is_reported_whoever_wrote_what_follows(tmp_path):
+    """Of two commands' meters, one of them killed and started again, the other's end written by its driver."""
+    node = Node(two_cores()).start().open(trial("a/1")).work(9, {"a/1": 9}).close("a/1").work(9, study=1).sample()
+    node.resume().work(1).stop().work(5).start().work(1).sample()
+    node._lives += 1
+    node._seq = 0
+    node.work(1).stop()
+    path = tmp_path / "node.jsonl"
+    for record in node.records:
+        write(path, record)
     lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines[:1] + lines[2:]))
-    with pytest.raises(ResultsError, match="line 2: records 1 to 1 before it are missing"):
-        read(path)
+    for gone in range(len(lines) - 1):
+        path.write_text("".join(lines[:gone] + lines[gone + 1 :]))
+        with pytest.raises(ResultsError, match=f"line {gone + 1}: the line that was written before it is missing"):
+            read(path)
+
+
+def test_nothing_is_added_to_a_ledger_whose_last_line_is_damaged(path, records):
+    path.write_bytes(path.read_bytes()[:-30] + b"\n")
+    before = path.read_bytes()
+    with pytest.raises(ResultsError, match="its last line is damaged"):
+        write(path, records[-1])
+    assert path.read_bytes() == before
 
 
 def test_a_meter_that_counted_in_another_file_meanwhile_leaves_no_gap_in_its_numbers(tmp_path):

@@ -505,6 +505,16 @@ def test_what_was_spent_counts_once_though_a_successor_comes_back_to_a_file(sens
     assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files)
 
 
+def test_what_was_spent_is_not_forgotten_by_a_meter_killed_between_two_files(sensors, path, state, tmp_path):
+    meter = lasting_meter(sensors, path, state)
+    time.sleep(0.1)
+    meter._commit(meter._record("stop"), {})  # and killed before the next file was begun
+    after = successor(sensors, state)
+    after.switch(tmp_path / "next.jsonl")
+    in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "next.jsonl")]
+    assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files) > 0
+
+
 BEGINS_AND_WAITS = """
 import os, sys, time
 sys.path[:] = sys.argv[3:]

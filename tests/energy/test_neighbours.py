@@ -2,7 +2,9 @@ import errno
 import json
 import os
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +175,34 @@ def test_a_folder_that_goes_away_counts_as_alone_from_then_on(folder):
     with two.settled(0):
         assert not two.hold(50, 1000, {})
         two.leave(60)
+
+
+LOOKS = """
+import sys
+sys.path[:] = sys.argv[2:]
+from pathlib import Path
+from kdtune.energy.neighbours import Neighbourhood
+one = Neighbourhood("mine", Path(sys.argv[1]))
+one.join()
+with one.settled(0) as told:
+    print(told[-1].others, flush=True)
+"""
+
+
+def as_user(uid, code):
+    """The same program run by somebody else from where it begins to do something."""
+    return code.replace("\none = ", f"\nimport os; os.setuid({uid})\none = ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be two users takes root")
+def test_what_another_users_killed_meter_left_behind_is_in_nobodys_way():
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to other users
+        Path(place).chmod(0o1777)
+        arguments = [str(Path(place, "shared")), *sys.path]
+        with python(as_user(1001, JOINS_AND_WAITS), *arguments) as process:
+            assert process.stdout.readline() == "here\n"
+            process.kill()
+            process.wait()
+        with python(as_user(1002, LOOKS), *arguments) as other:
+            assert other.stdout.readline() == "0\n"
+        assert Path(place, "shared", "other.alive").exists()

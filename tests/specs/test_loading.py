@@ -73,7 +73,7 @@ def test_a_loaded_search_space_loads_as_itself():
 
 def test_the_callers_table_is_left_alone(table):
     before = copy.deepcopy(table)
-    load_study(table, overrides=["training.epochs=3", "strategies.random.trials=2"], repeats=1, seed=9, epochs=4)
+    load_study(table, overrides=["training.batch_size=3", "strategies.random.trials=2"], repeats=1, seed=9, epochs=4)
     assert table == before
 
 
@@ -166,6 +166,69 @@ def test_a_seed_below_zero_is_a_fault_of_the_flag():
 
 def test_the_limit_on_epochs_holds_for_the_flag_too():
     assert [where for where, _, _ in faults("digits-hkd", epochs=100_001)] == ["--epochs"]
+
+
+# Schedules and splits that cannot come
+
+
+def test_a_milestone_that_never_comes_is_refused_with_the_remedy(table):
+    table["training"]["milestones"] = [12, 30]
+    assert faults(table) == [
+        (
+            "study",
+            "training.milestones",
+            "30 never comes: the last of 30 epochs is 29, counted from 0; set milestones too, or use --epochs, which "
+            "moves them along",
+        )
+    ]
+    table["training"]["milestones"] = [12, 29]
+    assert load_study(table).training.milestones == (12, 29)
+
+
+@pytest.mark.parametrize("milestones", [[12, 12], [18, 12]])
+def test_milestones_have_to_grow(table, milestones):
+    table["teacher_training"]["milestones"] = milestones
+    ((_, key, problem),) = faults(table)
+    assert key == "teacher_training.milestones" and "later than the last" in problem
+
+
+def test_a_warm_up_that_does_not_end_is_refused(table):
+    table["training"]["warmup_epochs"] = 30.5
+    ((_, key, problem),) = faults(table)
+    assert key == "training.warmup_epochs" and "do not end within 30" in problem
+    table["training"]["warmup_epochs"] = 30
+    assert load_study(table).training.warmup_epochs == 30
+
+
+def test_epochs_that_the_milestones_do_not_fit_are_blamed():
+    assert [found[:2] for found in faults("digits-hkd", overrides=["training.epochs=20"])] == [
+        ("--set", "training.milestones")
+    ]
+    study = load_study("digits-hkd", overrides=["training.epochs=20", "training.milestones=[10]"])
+    assert study.training.milestones == (10,)
+
+
+def test_a_study_that_ran_with_milestones_that_fell_together_is_still_read(table, tmp_path):
+    table["training"] |= {"epochs": 3, "milestones": [1, 2, 2]}
+    path = tmp_path / "study.toml"
+    path.write_text(tomli_w.dumps({**table, "name": "x", "resolved": {}}))
+    assert load_study(path).training.milestones == (1, 2, 2)
+    assert load_study(table, has_run=True).training.milestones == (1, 2, 2)
+    assert load_study(load_study(path)).training.milestones == (1, 2, 2)
+    assert [key for _, key, _ in faults(path, overrides=["alpha=0.5"])] == ["training.milestones"]
+    assert [key for _, key, _ in faults(table)] == ["training.milestones"]
+
+
+@pytest.mark.parametrize("validation", [800, 5000, 0.0001, 0.9999])
+def test_a_split_that_leaves_a_part_empty_is_refused_before_anything_runs(table, validation):
+    ((_, key, problem),) = faults({**table, "validation": validation})
+    assert key == "validation" and "of 800 training images leaves one part empty" in problem
+
+
+def test_a_limit_that_the_held_out_images_do_not_fit_is_blamed():
+    ((where, key, problem),) = faults("digits-hkd", overrides=["data.train_limit=400"])
+    assert (where, key) == ("--set", "validation") and "holding out 400 of 400" in problem
+    assert load_study("digits-hkd", overrides=["data.train_limit=401"]).data.train_limit == 401
 
 
 # Faults

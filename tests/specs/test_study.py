@@ -106,14 +106,65 @@ def test_an_endless_learning_rate_is_refused():
         Training.model_validate({**TRAINING, "learning_rate": float("inf")})
 
 
+@pytest.mark.parametrize("key", ["epochs", "batch_size", "milestones"])
+@pytest.mark.parametrize("value", [True, 2.0, "2"])
+def test_a_count_in_a_training_is_an_integer(key, value):
+    with pytest.raises(ValidationError, match="should be a valid integer"):
+        Training.model_validate({**TRAINING, key: [value] if key == "milestones" else value})
+
+
+@pytest.mark.parametrize("key", ["repeats", "seed", "split_seed", "teacher_seed"])
+@pytest.mark.parametrize("value", [True, 2.0, "2"])
+def test_a_count_or_seed_of_a_study_is_an_integer(key, value):
+    with pytest.raises(ValidationError, match="should be a valid integer"):
+        study(**{key: value})
+
+
+@pytest.mark.parametrize("value", [True, "1", float("inf")])
+def test_a_warm_up_is_a_number(value):
+    with pytest.raises(ValidationError):
+        Training.model_validate({**TRAINING, "warmup_epochs": value})
+
+
+def test_a_warm_up_of_whole_epochs_reads_the_same_however_it_is_written():
+    whole, written = (Training.model_validate({**TRAINING, "warmup_epochs": value}) for value in (2, 2.0))
+    assert whole.model_dump_json() == written.model_dump_json()
+    assert '"warmup_epochs":2,' in whole.model_dump_json()  # and as it did when it had to be an integer
+    part = Training.model_validate({**TRAINING, "warmup_epochs": 0.5})
+    assert Training.model_validate_json(part.model_dump_json()) == part
+
+
 def test_milestones_and_warmup_move_in_proportion_to_the_epochs():
     long = Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(30, 60, 80), warmup_epochs=10)
     short = long.scaled_to(20)
     assert (short.epochs, short.milestones, short.warmup_epochs) == (20, (6, 12, 16), 2)
+    assert isinstance(short.warmup_epochs, int)
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(50, 0.5), (10, 0.1), (2, 0.02), (250, 2.5), (300, 3)])
+def test_a_warm_up_moves_exactly(epochs, warmup):
+    long = Training(epochs=100, batch_size=128, learning_rate=0.1, warmup_epochs=1)
+    assert long.scaled_to(epochs).warmup_epochs == warmup
+
+
+@pytest.mark.parametrize(
+    ("epochs", "milestones"),
+    [
+        (1, ()),  # 0.3, 0.6, 0.8: there is no epoch after the first
+        (2, (1,)),  # 0.6, 1.2, 1.6, which is 1, 1, 2
+        (3, (1, 2)),  # 0.9, 1.8, 2.4
+        (4, (1, 2, 3)),  # 1.2, 2.4, 3.2
+        (5, (2, 3, 4)),  # 1.5, 3, 4
+    ],
+)
+def test_milestones_that_fall_together_are_one_and_none_comes_after_the_last_epoch(epochs, milestones):
+    long = Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(30, 60, 80))
+    assert long.scaled_to(epochs).milestones == milestones
 
 
 def test_a_milestone_never_falls_before_the_first_epoch_ends():
-    assert Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(30,)).scaled_to(1).milestones == (1,)
+    long = Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(10,))
+    assert long.scaled_to(3).milestones == (1,)
 
 
 def test_scaling_leaves_the_rest_of_the_recipe():

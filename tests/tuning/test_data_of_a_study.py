@@ -23,7 +23,7 @@ pytestmark = pytest.mark.study
 def running_ray():
     """A Ray that was there before, whose workers' environment knows of no data."""
     before = os.environ.pop("KDTUNE_DATA_DIR", None)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
     if before is not None:

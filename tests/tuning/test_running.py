@@ -19,7 +19,7 @@ pytestmark = pytest.mark.study
 @pytest.fixture(scope="module")
 def running_ray():
     """A Ray that is there before kdtune, as in somebody's pipeline."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
 

@@ -10,6 +10,7 @@ import torch
 
 import kdtune
 from kdtune.errors import SpecError, UsageError
+from tests.data.sets import write_tiny_imagenet
 from tests.studies import small_study
 
 
@@ -77,6 +78,13 @@ def test_the_same_faults_are_found_as_before_a_run(tmp_path):
         kdtune.plan_study(small_study(), out=tmp_path, cpus_per_trial=4096)
     with pytest.raises(UsageError, match="--gpus-per-trial"):
         kdtune.plan_study(small_study(), out=tmp_path, gpus_per_trial=64)
+
+
+def test_a_split_that_a_subset_of_a_data_set_does_not_allow_is_refused(tmp_path):
+    write_tiny_imagenet(tmp_path / "data", train=4)
+    study = small_study(dataset="tiny_imagenet", validation=400)
+    with pytest.raises(UsageError, match="tiny_imagenet: validation: holding out 400 of 12 training images"):
+        kdtune.plan_study(study, "none", out=tmp_path, data_dir=tmp_path / "data")
 
 
 def test_earlier_results_and_a_budget_that_is_too_small_are_mentioned(tmp_path):

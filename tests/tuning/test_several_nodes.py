@@ -1,0 +1,45 @@
+"""Several of Ray's nodes on this one machine, as in somebody's test or on a large host."""
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+import kdtune
+from kdtune.energy.attribution import charge_all
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.errors import KdtuneError
+from kdtune.tuning.meter_actor import NodeMeter
+from tests.studies import small_study
+
+
+@pytest.fixture
+def two_nodes(monkeypatch):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield cluster.address
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.study
+def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
+    study = small_study(strategies={"grid": {}}, repeats=1)
+    result = kdtune.run_study(study, out=tmp_path, address=two_nodes).results[0]
+    assert (result["status"], result["cost"]["flags"]) == ("completed", {})
+    ledgers = read_folder(tmp_path / "small" / "grid" / "ledger")
+    assert len(ledgers) == 1
+    account = charge_all(ledgers)
+    opened = [one.window for records in ledgers.values() for one in records if one.kind == "open"]
+    assert {window.id for window in opened if window.bucket == "trials"} == {
+        name for name in account.windows if not name.startswith("evaluation")
+    }
+    assert account.buckets["trials"] > 0
+
+
+def test_a_meter_does_not_take_another_machines_process_for_its_own():
+    meter = NodeMeter.__new__(NodeMeter)
+    meter._meter = type("Meter", (), {"hardware": NodeSensors().hardware()})()
+    meter._check_machine(boot_id())
+    with pytest.raises(KdtuneError, match="two machines of the cluster are called"):
+        meter.open(None, "another boot")
