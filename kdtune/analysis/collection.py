@@ -6,6 +6,14 @@ from pathlib import Path
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder, StudyFolder
 
+#: Where results are where no place is named.
+DEFAULT_PLACE = Path("results")
+
+
+def find_results_if_any(places: Sequence[str | Path] | None) -> list[StrategyFolder]:
+    """As :func:`find_results`; without places those of :data:`DEFAULT_PLACE`, where there may be none yet."""
+    return find_results(places) if places else _under(DEFAULT_PLACE.absolute())
+
 
 def find_results(places: Sequence[str | Path]) -> list[StrategyFolder]:
     """The strategies' folders under some places, each once, in order.
@@ -18,15 +26,17 @@ def find_results(places: Sequence[str | Path]) -> list[StrategyFolder]:
     """
     found: dict[Path, StrategyFolder] = {}
     for place in places:
-        path = Path(place).expanduser().absolute()
-        if (path / "study.toml").is_file():
-            folders = [StrategyFolder(path)]
-        else:
-            studies = [path, *sorted(run.parent for run in path.glob("*/run.toml"))]
-            folders = [folder for study in studies for folder in StudyFolder(study).strategies()]
+        folders = _under(Path(place).expanduser().absolute())
         if not folders:
             raise ResultsError(
                 f"{place}: no results here; name a folder that 'kdtune study' wrote, such as results/NAME"
             )
         found.update({folder.path: folder for folder in folders})
     return list(found.values())
+
+
+def _under(path: Path) -> list[StrategyFolder]:
+    if (path / "study.toml").is_file():
+        return [StrategyFolder(path)]
+    studies = [path, *sorted(run.parent for run in path.glob("*/run.toml"))]
+    return [folder for study in studies for folder in StudyFolder(study).strategies()]

@@ -15,6 +15,9 @@ from kdtune.results.inference import read_inference
 from kdtune.results.outcome import SCHEMA_VERSION, build_result
 from kdtune.results.shared import read_document, read_shared
 
+#: How energy becomes CO2, or what makes that of how a strategy was run; None for as it was run.
+WantedCarbon = Carbon | Callable[[Carbon], Carbon] | None
+
 #: What has to agree, in the words of a message, and where it stands: keys of the study, or of ``resolved``.
 _MUST_AGREE: dict[str, tuple[str, ...]] = {
     "data set": ("dataset", "data.train_limit"),
@@ -59,7 +62,7 @@ def compare(
     places: Sequence[str | Path] = ("results",),
     *,
     allow_mismatch: bool = False,
-    carbon: Carbon | Callable[[Carbon], Carbon] | None = None,
+    carbon: WantedCarbon = None,
 ) -> Comparison:
     """Put strategies side by side, their results made again from the files.
 
@@ -80,7 +83,7 @@ def compare(
             + "\n".join(f"  {line}" for line in differences)
             + "\nname the folders that belong together, or give --allow-mismatch"
         )
-    results = [build_result(folder, carbon_to_report(folder, carbon)) for folder in folders]
+    results = [build_result(folder, carbon_for(folder, carbon)) for folder in folders]
     if len({(result["study"], result["strategy"]) for result in results}) < len(results):
         for folder, result in zip(folders, results, strict=True):  # the same study, run in several places
             result["strategy"] = f"{os.path.relpath(folder.path.parent)}/{result['strategy']}"
@@ -108,8 +111,8 @@ def compare(
     return Comparison(results, next(iter(teachers.values())) if len(teachers) == 1 else None, warnings, inference)
 
 
-def carbon_to_report(folder: StrategyFolder, wanted: Carbon | Callable[[Carbon], Carbon] | None) -> Carbon:
-    """How a strategy's energy becomes CO2: as wanted, or by what makes that of how it was run; as that without it."""
+def carbon_for(folder: StrategyFolder, wanted: WantedCarbon) -> Carbon:
+    """The figures to report a strategy with: as wanted, or else as it was run with."""
     if isinstance(wanted, Carbon):
         return wanted
     return wanted(carbon_of(folder)) if wanted else carbon_of(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.analysis.collection import find_results
-from kdtune.analysis.comparison import carbon_to_report
+from kdtune.analysis.comparison import carbon_for
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
@@ -63,7 +63,7 @@ def find_finished(
     found, faults = [], []
     for folder in find_results(places):
         study, resolved = folder.read_study(), folder.resolved()
-        result = build_result(folder, carbon_to_report(folder, carbon))
+        result = build_result(folder, carbon_for(folder, carbon))
         teacher_folder = cache_dir() / "teachers" / str(resolved.get("teacher"))
         teacher, student = read_record(teacher_folder), folder.weights(study.seed, study.seed)
         if result["status"] != "completed":

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kdtune import __version__
-from kdtune.cli import clean, compare, doctor, inference, list_command, resume, study
+from kdtune.cli import claims, clean, compare, doctor, inference, list_command, resume, study
 from kdtune.errors import KdtuneError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def _common(
 app.command("study", help=study.HELP, epilog=study.EXAMPLES)(study.study)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)
 app.command("inference", help=inference.HELP, epilog=inference.EXAMPLES)(inference.inference)
+app.command("claims", help=claims.HELP, epilog=claims.EXAMPLES)(claims.claims)
 app.command("resume", help=resume.HELP, epilog=resume.EXAMPLES)(resume.resume)
 app.command("list", help=list_command.HELP, epilog=list_command.EXAMPLES)(list_command.list_command)
 app.command("clean", help=clean.HELP, epilog=clean.EXAMPLES)(clean.clean)

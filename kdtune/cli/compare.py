@@ -1,20 +1,27 @@
 """``kdtune compare``: what has been run, in one cost table."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdtune.cli.options import Country, Intensity, Json, Preset, Pue, Region
-from kdtune.cli.output import make_console, print_json
+from kdtune.cli.output import PIPE_WIDTH, make_console, print_json
 
-HELP = "Put finished strategies side by side: one cost table from results folders. Runs nothing."
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kdtune.analysis.comparison import WantedCarbon
+
+HELP = "Put finished strategies side by side: one cost table from results folders, or the paper's tables. Runs nothing."
 
 EXAMPLES = """Examples:
 \n\n    kdtune compare
 \n\n    kdtune compare results/digits-hkd --baseline fixed --markdown
 \n\n    kdtune compare results/a results/b --allow-mismatch --csv costs.csv
 \n\n    kdtune compare results/digits-hkd --country FRA --json
+\n\n    kdtune compare results/digits-hkd --green --green-weight 2
+\n\n    kdtune compare --paper --preset paper
 """
 
 
@@ -25,6 +32,13 @@ def compare(
     baseline: Annotated[str, typer.Option(help="The strategy that energy is a multiple of.")] = "stochastic",
     allow_mismatch: Annotated[
         bool, typer.Option("--allow-mismatch", help="Compare also what differs in more than the strategy.")
+    ] = False,
+    green: Annotated[bool, typer.Option("--green", help="Add a green index: accuracy less a price of energy.")] = False,
+    green_weight: Annotated[
+        float | None, typer.Option(help="Its points of accuracy for each doubling of energy, 1 by default.")
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The paper's tables, its figures beside those of any studies here.")
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the figures to a CSV file too.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
@@ -37,6 +51,7 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
+    from kdtune.analysis.green import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.energy.carbon import changing
     from kdtune.errors import Fault, ResultsError, SpecError
     from kdtune.registry import did_you_mean
@@ -45,10 +60,21 @@ def compare(
     from kdtune.report.tables import cost_table, notes
 
     carbon = changing(preset, country, region, intensity, pue)
+    weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
+    wants_green = green or green_weight is not None
+
+    if paper:
+        others = {"--csv": csv, "--green": wants_green, "--allow-mismatch": allow_mismatch}
+        if faults := [Fault(flag, "", "does not go with --paper; leave it out") for flag, on in others.items() if on]:
+            raise SpecError(faults)
+        _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
+        return
     found = comparison.compare(folders or [Path("results")], allow_mismatch=allow_mismatch, carbon=carbon)
     names = [result["strategy"] for result in found.results]
     if baseline not in names and baseline != "stochastic":
         raise SpecError([Fault("--baseline", "", f"no results of {baseline!r}; {did_you_mean(baseline, names)}")])
+    if wants_green:
+        with_green_index(found.results, baseline, weight)
     if csv:
         try:
             csv.write_text(as_csv(found.results), encoding="utf-8")
@@ -62,7 +88,28 @@ def compare(
         console.print(text, soft_wrap=True, markup=False)
     else:
         console.print(cost_table(found.results, found.teacher, baseline, remarks))
-    for warning in found.warnings:
-        console.print(warning, style="yellow", soft_wrap=True, markup=False)
+    _warn(console, found.warnings)
     if json:
         print_json(found.as_json())
+
+
+def _beside_the_paper(folders: "list[Path] | None", carbon: "WantedCarbon", *, as_json: bool, markdown: bool) -> None:
+    from kdtune.analysis.paper_results import beside_the_paper
+    from kdtune.report.paper_tables import paper_markdown, paper_tables
+
+    found = beside_the_paper(folders, carbon)
+    console = make_console(to_stderr=as_json)
+    if markdown:
+        console.print(paper_markdown(found), soft_wrap=True, markup=False)
+    else:
+        # In a narrow terminal lines go on below, rather than lose figures.
+        console.width = max(console.width, PIPE_WIDTH)
+        console.print(paper_tables(found))
+    _warn(console, found.warnings)
+    if as_json:
+        print_json(found.as_json())
+
+
+def _warn(console: "Console", warnings: list[str]) -> None:
+    for warning in warnings:
+        console.print(warning, style="yellow", soft_wrap=True, markup=False)

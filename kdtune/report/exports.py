@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from kdtune.report.tables import COLUMNS, Row, cost_rows, teacher_row
+from kdtune.report.tables import Row, columns, cost_rows, has_green_index, teacher_row
 
 #: Columns of the CSV: figures at full precision, units in the names.
 CSV_COLUMNS = (
@@ -30,12 +30,16 @@ CSV_COLUMNS = (
     "quality",
 )
 
+#: A further one where the green index was asked for.
+GREEN_COLUMN = "green_index_points"
+
 
 def as_csv(results: list[dict[str, Any]]) -> str:
     """One line a strategy; empty where nothing was measured."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    names = (*CSV_COLUMNS, GREEN_COLUMN) if has_green_index(results) else CSV_COLUMNS
+    writer.writerow(names)
     for result in results:
         known = {
             **result["summary"],
@@ -43,8 +47,9 @@ def as_csv(results: list[dict[str, Any]]) -> str:
             **{key: result[key] for key in ("study", "strategy", "status")},
             "repeats": len(result["repeats"]),
             "trials": sum(repeat["trials"] for repeat in result["repeats"]),
+            GREEN_COLUMN: result.get("green_index", {}).get("points"),
         }
-        writer.writerow([_safe(known[column]) for column in CSV_COLUMNS])
+        writer.writerow([_safe(known[column]) for column in names])
     return text.getvalue()
 
 
@@ -57,11 +62,13 @@ def as_markdown(results: list[dict[str, Any]], teacher: dict[str, Any] | None, b
     """The cost table as a Markdown table."""
     rows = cost_rows(results, baseline)
     if teacher and results:
-        rows.append(teacher_row(teacher, results[0]["cost"]["carbon"]))
-    rule = [":--" if name in ("strategy", "tau") else "--:" for name in COLUMNS]
-    return "\n".join(_line(row) for row in [list(COLUMNS), rule, *rows])
+        rows.append(teacher_row(teacher, results))
+    names = list(columns(results))
+    rule = [":--" if name in ("strategy", "tau") else "--:" for name in names]
+    return "\n".join(markdown_row(row) for row in [names, rule, *rows])
 
 
-def _line(cells: Row) -> str:
+def markdown_row(cells: Row) -> str:
+    """A row of a Markdown table, which no cell can break out of."""
     escaped = (cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells)
     return "| " + " | ".join(escaped) + " |"

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.analysis.green import energy_multiple, formula
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors import power_in_words
@@ -30,16 +31,18 @@ COLUMNS = (
     "training only",
 )
 
+#: A column that only those see who ask for it.
+GREEN = "green index"
 
-def _ratio_to(result: dict[str, Any], baseline: dict[str, Any] | None, key: str) -> float | None:
-    """How many times the baseline's energy a strategy used, for one model each."""
-    if baseline is None:
-        return None
-    if result["cost"][key] is None or not baseline["cost"][key]:
-        return None
-    # PUE belongs to the report, which may differ between the two; energy does not.
-    own, other = (one["cost"][key] / one["cost"]["carbon"]["pue"] / len(one["repeats"]) for one in (result, baseline))
-    return own / other
+
+def columns(results: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The table's columns: :data:`COLUMNS`, and the green index where results have one."""
+    return (*COLUMNS, GREEN) if has_green_index(results) else COLUMNS
+
+
+def has_green_index(results: list[dict[str, Any]]) -> bool:
+    """Whether somebody asked for it."""
+    return any("green_index" in result for result in results)
 
 
 def _chosen(result: dict[str, Any]) -> str:
@@ -65,19 +68,25 @@ def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[R
                 significant(cost["gflops_millions"] / repeats),
                 significant(cost["per_repeat_kwh"]),
                 significant(None if cost["charged_co2_g"] is None else cost["charged_co2_g"] / repeats),
-                ratio(_ratio_to(result, base, "charged_kwh")),
-                ratio(_ratio_to(result, base, "training_kwh")),
+                ratio(energy_multiple(result, base, "charged_kwh")),
+                ratio(energy_multiple(result, base, "training_kwh")),
+                *([_index(result)] if has_green_index(results) else []),
             ]
         )
     return rows
 
 
-def teacher_row(teacher: dict[str, Any], carbon: dict[str, Any]) -> Row:
+def _index(result: dict[str, Any]) -> str:
+    points = result["green_index"]["points"]
+    return NOTHING if points is None else f"{points:.1f}"
+
+
+def teacher_row(teacher: dict[str, Any], results: list[dict[str, Any]]) -> Row:
     """The teacher's own line: what it reaches and what its training cost, once; unknown of one that was given."""
     given = teacher.get("given")
     energy = None if given else teacher["energy"]
-    applied = Carbon(**carbon)
-    return [
+    applied = Carbon(**results[0]["cost"]["carbon"])
+    cells = [
         f"teacher ({teacher['model']})" + (", given" if given else ""),
         NOTHING if given else "1",
         NOTHING,
@@ -86,9 +95,8 @@ def teacher_row(teacher: dict[str, Any], carbon: dict[str, Any]) -> Row:
         significant(teacher["gflops_millions"]),
         significant(applied.kwh(energy["charged_uj"]) if energy else None),
         significant(applied.co2_g(energy["charged_uj"]) if energy else None),
-        NOTHING,
-        NOTHING,
     ]
+    return cells + [NOTHING] * (len(columns(results)) - len(cells))  # what is about strategies only
 
 
 def cost_table(
@@ -108,13 +116,13 @@ def cost_table(
         box=PLAIN_HEAD,
         pad_edge=False,
     )
-    for name in COLUMNS:
+    for name in columns(results):
         table.add_column(name, justify="left" if name in ("strategy", "tau") else "right", no_wrap=name != "tau")
     for row in cost_rows(results, baseline):
         table.add_row(*map(Text, row))
     if teacher:
         table.add_section()
-        table.add_row(*teacher_row(teacher, results[0]["cost"]["carbon"]))
+        table.add_row(*teacher_row(teacher, results))
     return Group(table, *(Text(line, style="dim") for line in [*notes(results, teacher, baseline), *remarks]))
 
 
@@ -137,6 +145,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
             "evaluation."
         )
+    if has_green_index(results):
+        lines.append(formula(results[0]["green_index"]["points_per_doubling"], baseline))
     lines += dict.fromkeys(how_computed(result["computed"]) for result in results)
     asked = {result["cost"]["shared_uj"]["teacher_logits"] for result in results} - {0, None}
     if len(asked) == 1:

@@ -97,9 +97,9 @@ def _mean_and_std(name: str, values: list[float]) -> dict[str, float | None]:
     }
 
 
-def _charge_repeats(study: Study, log: TrialLog, account: Account, shared_uj: int) -> list[int]:
-    """What each repeat is charged: its own windows, and an equal part of all that the repeats have in common."""
-    own = [
+def own_of_repeats(study: Study, log: TrialLog, account: Account) -> list[int]:
+    """What the trials and the evaluation of each repeat used, in microjoules, of every attempt."""
+    return [
         sum(account.windows.get(window, 0) for trial in log.of_repeat(repeat) for window in trial.windows)
         + sum(
             account.windows.get(evaluation_window(seed, attempt), 0)
@@ -107,6 +107,11 @@ def _charge_repeats(study: Study, log: TrialLog, account: Account, shared_uj: in
         )
         for repeat, seed in enumerate(study.seeds())
     ]
+
+
+def _charge_repeats(study: Study, log: TrialLog, account: Account, shared_uj: int) -> list[int]:
+    """What each repeat is charged: its own windows, and an equal part of all that the repeats have in common."""
+    own = own_of_repeats(study, log, account)
     common = account.charged_uj(dedicated=study.is_dedicated) + shared_uj - sum(own)
     parts = split_integer(common, {str(repeat): 1 for repeat in range(study.repeats)})
     return [uj + parts[str(repeat)] for repeat, uj in enumerate(own)]

@@ -25,7 +25,7 @@ def test_help_imports_nothing_heavy(arguments):
     assert imported.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("name", ["study", "compare", "inference", "resume", "list", "doctor"])
+@pytest.mark.parametrize("name", ["study", "compare", "claims", "inference", "resume", "list", "doctor"])
 def test_every_command_ends_its_help_in_examples(name, tmp_path):
     shown = kdtune(name, "--help", cwd=tmp_path).stdout
     assert "Examples:" in shown

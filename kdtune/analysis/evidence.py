@@ -1,0 +1,109 @@
+"""What results say of a claim: figures of two sides, paired by seed, and the verdict that follows."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kdtune.analysis.paper_setting import other_space, paper_study_of, reduced
+from kdtune.analysis.study_runs import StrategyRun
+from kdtune.analysis.verdicts import Interval, Verdict, paired, t_interval
+
+#: From an interval to what it says of a claim.
+Judge = Callable[[Interval], Verdict]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one study, or a pair of them, says of a claim.
+
+    Attributes:
+        studies: Their names.
+        places: Their folders.
+        setting: What was trained, in words.
+        is_papers: Whether they are the paper's own for this claim.
+        departs: How studies of the paper's were cut short or changed, in words.
+        measure: What was compared, such as ``stochastic - grid, test accuracy``.
+        unit: ``fraction`` of accuracy, ``tau`` or ``ratio``.
+        sides: The mean of either side over the pairs, by name; empty for ratios.
+        interval: Of the difference or ratio; None where there is no pair.
+        verdict: What follows.
+        reason: Why it is not settled, where that is not the interval.
+    """
+
+    studies: tuple[str, ...]
+    places: tuple[str, ...]
+    setting: str
+    is_papers: bool
+    departs: tuple[str, ...]
+    measure: str
+    unit: str
+    sides: dict[str, float]
+    interval: Interval | None
+    verdict: Verdict
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As a record."""
+        return {**asdict(self), "interval": self.interval.as_json() if self.interval else None}
+
+
+class Comparison:
+    """Two runs that are held against each other: what can be said before and after a look at their figures."""
+
+    def __init__(self, runs: tuple[StrategyRun, StrategyRun], measure: str, unit: str) -> None:
+        """Note what there is to say of the runs, whatever the comparison gives.
+
+        Args:
+            runs: Both sides.
+            measure: What is compared.
+            unit: ``fraction``, ``tau`` or ``ratio``.
+        """
+        study = runs[0].study
+        is_papers = all(paper_study_of(run.study) for run in runs)
+        cut = next((text for run in runs if (text := reduced(run, run.result["strategy"]))), None)
+        departs = dict.fromkeys([cut, *(other_space(run.study) for run in runs)])
+        self._common: dict[str, Any] = {
+            "studies": tuple(dict.fromkeys(run.study.name for run in runs)),
+            "places": tuple(dict.fromkeys(run.place for run in runs)),
+            "setting": f"{study.dataset}, {study.teacher} to {study.student}, {study.loss}, "
+            f"{study.training.epochs} epoch{'s' * (study.training.epochs > 1)}, {runs[0].images:,} images",
+            "is_papers": is_papers,
+            "departs": tuple(text for text in departs if text) if is_papers else (),
+            "measure": measure,
+            "unit": unit,
+        }
+
+    def unsettled(
+        self, reason: str, sides: dict[str, float] | None = None, interval: Interval | None = None
+    ) -> Evidence:
+        """Nothing follows, and why."""
+        return Evidence(**self._common, sides=sides or {}, interval=interval, verdict="not settled", reason=reason)
+
+    def judged(self, interval: Interval, judge: Judge, sides: dict[str, float] | None = None) -> Evidence:
+        """What follows from an interval, where the repeats were enough for one."""
+        if interval.is_bounded:
+            return Evidence(**self._common, sides=sides or {}, interval=interval, verdict=judge(interval))
+        reason = "one repeat has no spread" if interval.n == 1 else "the repeats do not differ, so they bound nothing"
+        return self.unsettled(reason, sides, interval)
+
+    def of_pairs(self, names: tuple[str, str], sides: Sequence[Mapping[int, float]], judge: Judge) -> Evidence:
+        """What follows from the differences of two figures of each seed; means are over the seeds that both have."""
+        interval = t_interval(paired(*sides))
+        if interval is None:
+            return self.unsettled("no repeat of one seed is finished on both sides")
+        seeds = sides[0].keys() & sides[1].keys()
+        means = {name: statistics.fmean(side[seed] for seed in seeds) for name, side in zip(names, sides, strict=True)}
+        return self.judged(interval, judge, means)
+
+
+def difference(
+    runs: tuple[StrategyRun, StrategyRun],
+    names: tuple[str, str],
+    of_what: str,
+    unit: str,
+    sides: Sequence[Mapping[int, float]],
+    judge: Judge,
+) -> Evidence:
+    """What the difference of a figure between two runs says, first less second."""
+    return Comparison(runs, f"{names[0]} - {names[1]}, {of_what}", unit).of_pairs(names, sides, judge)

@@ -1,0 +1,99 @@
+"""Results with the study they came from: what the paper's tables and claims are held against."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdtune.analysis.collection import find_results_if_any
+from kdtune.analysis.comparison import WantedCarbon, carbon_for
+from kdtune.errors import ResultsError
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.outcome import build_result
+from kdtune.results.shared import read_shared
+from kdtune.specs.study import Study
+
+
+@dataclass(frozen=True)
+class StrategyRun:
+    """One strategy of one study, as it ran.
+
+    Attributes:
+        folder: Its results.
+        study: As it ran.
+        result: Its ``result.json``, made again.
+        images: Training images that were used, those held out among them.
+        teacher_macs: Multiply-adds of the teacher for an image: its size.
+        teacher: The teacher's record; None where none was used.
+    """
+
+    folder: StrategyFolder
+    study: Study
+    result: dict[str, Any]
+    images: int
+    teacher_macs: int
+    teacher: dict[str, Any] | None
+
+    @property
+    def place(self) -> str:
+        """The study's folder, as a user here would name it."""
+        return os.path.relpath(self.folder.path.parent)
+
+    @property
+    def tested(self) -> int:
+        """Repeats whose chosen model met the test set."""
+        return sum(repeat["test"] is not None for repeat in self.result["repeats"])
+
+    def by_seed(self, key: str) -> dict[int, float]:
+        """A figure of each repeat that has it, such as ``val_accuracy``, or ``test`` for the test accuracy."""
+        of = {repeat["seed"]: repeat[key] for repeat in self.result["repeats"]}
+        return {
+            seed: value["accuracy"] if isinstance(value, dict) else value
+            for seed, value in of.items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """The strategies that were run in one study's folder: one teacher, one split, the same seeds."""
+
+    strategies: dict[str, StrategyRun]
+
+    @property
+    def first(self) -> StrategyRun:
+        """Any of them, for what all have in common."""
+        return next(iter(self.strategies.values()))
+
+    @property
+    def study(self) -> Study:
+        """What they ran."""
+        return self.first.study
+
+
+def read_runs(places: Sequence[str | Path] | None = None, carbon: WantedCarbon = None) -> list[StrategyRun]:
+    """Every strategy's results under some places; those of ``./results``, if any, without places.
+
+    Raises:
+        ResultsError: A place that was named has no results, or they are damaged.
+    """
+    return [_read(folder, carbon) for folder in find_results_if_any(places)]
+
+
+def by_study(runs: Sequence[StrategyRun]) -> list[StudyRun]:
+    """Strategies put together that ran in one folder."""
+    groups: dict[Path, dict[str, StrategyRun]] = {}
+    for run in runs:
+        groups.setdefault(run.folder.path.parent, {})[run.folder.path.name] = run
+    return [StudyRun(strategies) for strategies in groups.values()]
+
+
+def _read(folder: StrategyFolder, carbon: WantedCarbon) -> StrategyRun:
+    result = build_result(folder, carbon_for(folder, carbon))
+    try:
+        workload = folder.resolved()["workload"]
+        images, macs = workload["train_images"] + workload["val_images"], workload["teacher_macs"]
+    except (KeyError, TypeError) as error:
+        raise ResultsError(f"{folder.study_toml}: damaged, its [resolved.workload] lacks {error}") from None
+    return StrategyRun(folder, folder.read_study(), result, images, macs, read_shared(folder)["teacher"])

@@ -1,0 +1,197 @@
+"""Verdicts on results whose figures are known."""
+
+import pytest
+
+from kdtune.analysis.claims import CLAIMS, judge_claims
+from tests.results.several import CIFAR100_HKD, ran
+from tests.studies import small_study
+
+GRID = [{"tau": tau} for tau in (2, 6, 10)]
+TRAINING = small_study()["training"]
+
+
+def judged(name, *places):
+    return next(claim for claim in judge_claims(list(places)) if claim.claim.id == name)
+
+
+def evidence(name, *places):
+    found = judged(name, *places).evidence
+    assert len(found) == 1
+    return found[0]
+
+
+def both(tmp_path, grid, stochastic, **study):
+    ran(tmp_path, "grid", grid, **study)
+    ran(tmp_path, "stochastic", stochastic, **study)
+
+
+@pytest.mark.parametrize(
+    ("stochastic", "verdict"),
+    [
+        ([0.700, 0.701, 0.699, 0.700], "supported"),
+        ([0.690, 0.710, 0.680, 0.720], "not settled"),
+        ([0.600, 0.601, 0.599, 0.600], "contradicted"),
+    ],
+)
+def test_a_match_is_judged_by_paired_differences(tmp_path, stochastic, verdict):
+    both(tmp_path, [0.700, 0.700, 0.700, 0.700], stochastic)
+    found = evidence("hkd-matches", tmp_path)
+    assert found.verdict == verdict
+    assert found.interval.n == 4 and not found.is_papers
+    assert found.interval.mean == pytest.approx(sum(stochastic) / 4 - 0.7)
+    assert found.sides["grid"] == pytest.approx(0.7)
+
+
+def test_differences_are_of_the_same_seeds_whatever_their_spread(tmp_path):
+    both(tmp_path, [0.5, 0.6, 0.7], [0.501, 0.599, 0.701])  # apart by 0.1 points, among each other by 20
+    assert evidence("hkd-matches", tmp_path).verdict == "supported"
+
+
+def test_one_repeat_settles_nothing(tmp_path):
+    both(tmp_path, [0.9], [0.1])
+    found = evidence("hkd-matches", tmp_path)
+    assert (found.verdict, found.interval.n, found.as_json()["interval"]["low"]) == ("not settled", 1, None)
+
+
+def test_repeats_that_are_not_tested_yet_are_left_out(tmp_path):
+    both(tmp_path, [0.7, None, None], [None, 0.7, None])
+    found = evidence("hkd-matches", tmp_path)
+    assert (found.verdict, found.interval) == ("not settled", None)
+    assert "no repeat of one seed" in found.reason
+
+
+def test_each_loss_has_its_claim(tmp_path):
+    both(tmp_path, [0.700, 0.702, 0.701], [0.600, 0.601, 0.602], loss="cmc")
+    assert evidence("cmc-gains", tmp_path).verdict == "supported"
+    assert not judged("hkd-matches", tmp_path).evidence and not judged("dml-matches", tmp_path).evidence
+
+
+def test_a_gain_too_small_to_matter_contradicts_a_gain(tmp_path):
+    both(tmp_path, [0.700, 0.701, 0.699], [0.701, 0.700, 0.700], loss="cmc")
+    assert evidence("cmc-gains", tmp_path).verdict == "contradicted"
+
+
+def test_distillation_against_the_student_alone_and_random_against_grid(tmp_path):
+    ran(tmp_path, "grid", [0.70, 0.71, 0.72])
+    ran(tmp_path, "none", [0.60, 0.62, 0.61], points=({"loss": "ce"},))
+    ran(tmp_path, "random", [0.701, 0.709, 0.720])
+    assert evidence("kd-beats-alone", tmp_path).verdict == "supported"
+    assert evidence("random-unsuitable", tmp_path).verdict == "contradicted"
+
+
+def nineteen(tmp_path, grid_s, stochastic_s, start_s=0.0, **study):
+    points = [{"tau": tau} for tau in range(2, 21)]
+    n = [0.7] * len(grid_s)
+    ran(tmp_path, "grid", n, points=points, trial_s=grid_s, search_space="tau-2-20", start_s=start_s, **study)
+    ran(tmp_path, "stochastic", n, trial_s=stochastic_s, search_space="tau-2-20", start_s=start_s, **study)
+    return {one.measure.rpartition(", ")[2]: one for one in judged("cost", tmp_path).evidence}
+
+
+def test_the_cost_is_a_ratio_for_each_repeat(tmp_path):
+    found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0])["training only"]
+    assert found.verdict == "supported"
+    assert found.interval.mean == pytest.approx(19 * (1 * 1.01 * 0.99) ** (1 / 3), rel=1e-6)
+
+
+def test_a_dearer_stochastic_contradicts_the_cost(tmp_path):
+    found = nineteen(tmp_path, [10.0, 10.1, 9.9], [20.0, 20.0, 20.0])
+    assert found["training only"].verdict == "contradicted"
+
+
+def test_what_repeats_have_in_common_is_no_measurement_of_each(tmp_path):
+    found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0], start_s=100.0)
+    assert found["training only"].verdict == "supported"
+    assert found["as run"].verdict == "not settled" and "common to the repeats" in found["as run"].reason
+    # Grid: 570 s of 24 W and 100 s of 20 W; stochastic: 30 s and 100 s.
+    assert found["as run"].interval.mean == pytest.approx((570 * 24 + 2000) / (30 * 24 + 2000), rel=1e-3)
+
+
+def test_a_grid_of_few_points_says_nothing_of_the_cost(tmp_path):
+    ran(tmp_path, "grid", [0.7, 0.7], points=GRID, trial_s=[1, 1])
+    ran(tmp_path, "stochastic", [0.7, 0.7], trial_s=[1, 1])
+    assert {one.reason for one in judged("cost", tmp_path).evidence} == {"the grid has 3 points, not 19"}
+
+
+def test_energy_that_was_not_measured_says_nothing_of_the_cost(tmp_path):
+    both(tmp_path, [0.7, 0.7], [0.7, 0.7], search_space="tau-2-20")
+    assert {one.reason for one in judged("cost", tmp_path).evidence} == {"energy was not measured"}
+
+
+def test_the_second_best_tau_is_told_by_the_other_repeats(tmp_path):
+    # By the mean of the others tau 6 is second in each repeat, though tau 10 is second in the first one's own.
+    val = [[0.90, 0.70, 0.75], [0.90, 0.81, 0.70], [0.90, 0.82, 0.60]]
+    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=val)
+    ran(tmp_path, "stochastic", [0.7] * 3, val=[[0.70], [0.80], [0.80]])
+    found = evidence("second-best", tmp_path)
+    assert found.interval.mean == pytest.approx((0.00 + 0.01 + 0.02) / 3)
+    assert found.sides["second-best"] == pytest.approx((0.70 + 0.81 + 0.82) / 3)
+    assert found.verdict == "not settled"
+
+
+def test_a_second_best_tau_that_is_clearly_better_contradicts(tmp_path):
+    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=[[0.90, 0.80, 0.1], [0.90, 0.81, 0.1], [0.90, 0.82, 0.1]])
+    ran(tmp_path, "stochastic", [0.7] * 3, val=[[0.60], [0.60], [0.60]])
+    assert evidence("second-best", tmp_path).verdict == "contradicted"
+
+
+def test_the_chosen_tau_under_a_larger_teacher_is_held_against_that_under_a_smaller_one(tmp_path):
+    low, middle, high = [0.9, 0.2, 0.1], [0.1, 0.9, 0.2], [0.1, 0.2, 0.9]
+    weak = {"name": "weak", "teacher": "convnet_4_8_16"}
+    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=[low, low, middle], teacher_macs=5, **weak)
+    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=[high, high, high], teacher_macs=50, name="strong")
+    ran(tmp_path, "grid", [0.7] * 3, points=GRID, teacher_macs=500, name="other", student="convnet_16_32_64")
+    found = evidence("stronger-teacher", tmp_path / "weak", tmp_path / "strong", tmp_path / "other")
+    assert found.studies == ("strong", "weak")
+    assert found.interval.mean == pytest.approx((8 + 8 + 4) / 3)
+    assert found.sides == {"under convnet_32": 10, "under convnet_4_8_16": pytest.approx(10 / 3)}
+    assert found.verdict == "supported"  # deviation 2.31, t 4.30: 6.67 +- 5.74
+
+
+def test_batch_sizes_are_held_against_128(tmp_path):
+    for batch, accuracies in {32: [0.701, 0.699, 0.7], 64: [0.6, 0.61, 0.6], 128: [0.7, 0.7, 0.7]}.items():
+        training = {**TRAINING, "batch_size": batch}
+        ran(tmp_path, "stochastic", accuracies, name=f"of-{batch}", training=training)
+    ran(tmp_path, "stochastic", [0.1] * 3, name="another", training={**TRAINING, "batch_size": 16, "epochs": 9})
+    places = [tmp_path / name for name in ("of-32", "of-64", "of-128", "another")]
+    found = judged("batch-size", *places).evidence
+    verdicts = [(one.studies, one.verdict) for one in found]
+    assert verdicts == [(("of-32", "of-128"), "supported"), (("of-64", "of-128"), "contradicted")]
+
+
+def test_the_papers_own_study_comes_first_and_says_how_it_was_cut_short(tmp_path):
+    both(tmp_path, [0.7, 0.7], [0.7, 0.6])
+    both(tmp_path, [0.7, 0.7], [0.7, 0.6], **CIFAR100_HKD)
+    claim = judged("hkd-matches", tmp_path / "small", tmp_path / "cifar100-hkd")
+    assert [(one.studies, one.is_papers) for one in claim.evidence] == [(("cifar100-hkd",), True), (("small",), False)]
+    cut, space = claim.evidence[0].departs
+    assert cut.startswith("reduced run: 3 of 100 epochs, 150 of 50,000 images")
+    assert space == "3 temperatures from 2 to 10 instead of 19 from 2 to 20"
+    assert "cifar100-hkd" not in claim.not_run
+    assert claim.to_type == "kdtune study cifar10-hkd -s grid -s stochastic"
+
+
+def test_a_study_of_the_papers_is_its_own_test_only_of_what_the_paper_drew_from_it(tmp_path):
+    batch_64 = {**CIFAR100_HKD, "name": "cifar100-hkd-batch-64", "training": {**TRAINING, "batch_size": 64}}
+    both(tmp_path, [0.7, 0.7], [0.7, 0.6], **batch_64)
+    both(tmp_path, [0.7, 0.7], [0.7, 0.6], **CIFAR100_HKD)
+    places = [tmp_path / "cifar100-hkd-batch-64", tmp_path / "cifar100-hkd"]
+    assert [one.is_papers for one in judged("hkd-matches", *places).evidence] == [True, False]
+    assert [one.is_papers for one in judged("batch-size", *places).evidence] == [True]
+    assert [one.is_papers for one in judged("second-best", *places).evidence] == [False, False]
+
+
+def test_a_study_that_has_been_run_and_waits_for_its_pair_is_not_asked_for_again(tmp_path):
+    ran(tmp_path, "stochastic", [0.7], **CIFAR100_HKD)
+    claim = judged("batch-size", tmp_path / "cifar100-hkd")
+    assert not claim.evidence
+    assert claim.to_type == "kdtune study cifar100-hkd-batch-32 -s stochastic"
+
+
+def test_with_nothing_run_every_claim_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    claims = judge_claims()
+    assert [claim.claim for claim in claims] == list(CLAIMS)
+    assert all(not claim.evidence and claim.to_type.startswith("kdtune study ") for claim in claims)
+    document = claims[0].as_json()
+    assert {one["verdict"] for one in document["evidence"]} == {"not run"}
+    assert len({claim.claim.id for claim in claims}) == 9

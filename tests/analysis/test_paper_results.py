@@ -1,0 +1,104 @@
+import pytest
+
+from kdtune.analysis.paper_results import beside_the_paper
+from kdtune.energy.carbon import PAPER
+from kdtune.errors import ResultsError
+from kdtune.specs.recipes import RECIPES
+from tests.results.several import CIFAR100_HKD, ran
+
+PAPERS = {
+    **CIFAR100_HKD,
+    "search_space": "tau-2-20",
+    "validation": 0.1,
+    "training": RECIPES["paper-code"],
+    "teacher_training": RECIPES["paper-code"],
+}
+
+
+def row(comparison, table, block, method):
+    return next(row for row in comparison.rows[table, block] if row.row.method == method)
+
+
+def test_a_row_has_the_printed_figure_ours_and_their_ratio(tmp_path):
+    ran(tmp_path, "stochastic", [0.60, 0.62], trial_s=[3, 5], images=(45_000, 5_000), **PAPERS)
+    ours = row(beside_the_paper([tmp_path], PAPER), 4, "CIFAR-100", "HKD, Ours")
+    figures = {figure.column: figure for figure in ours.figures}
+    assert ours.n == 2
+    assert figures["accuracy"].ours == pytest.approx(61.0)
+    assert figures["accuracy"].ours_std == pytest.approx(2**0.5)
+    assert figures["accuracy"].ratio == pytest.approx(61.0 / 69.40)
+    # 8 s of training: 32 J of a core and 160 J of memory; half of it for each of two models, times 1.67.
+    assert figures["kwh"].ours == pytest.approx(96 * 1.67 / 3.6e6)
+    assert figures["co2_g"].ours == pytest.approx(96 * 1.67 / 3.6e6 * 294.2060978)
+    assert ours.as_json()["figures"]["accuracy"] == {
+        "paper": pytest.approx(0.6940),
+        "paper_std": pytest.approx(0.0037),
+        "ours": pytest.approx(0.61),
+        "ours_std": pytest.approx(0.02 / 2**0.5),
+        "ratio": pytest.approx(61.0 / 69.40),
+    }
+
+
+def test_what_was_not_run_or_not_measured_is_nothing(tmp_path):
+    ran(tmp_path, "stochastic", [0.6], **PAPERS)
+    comparison = beside_the_paper([tmp_path])
+    assert [figure.ours for figure in row(comparison, 1, "CIFAR-100", "Ours").figures] == [60.0, None, None]
+    missing = row(comparison, 1, "CIFAR-100", "KD")
+    assert (missing.run, missing.n, [figure.ratio for figure in missing.figures]) == (None, 0, [None] * 3)
+    assert "cifar100-hkd" in comparison.missing() and "cifar100-hkd-batch-32" not in comparison.missing()
+
+
+def test_the_papers_own_run_differs_in_the_hold_out_and_the_recipe_only(tmp_path):
+    ran(tmp_path, "grid", [0.6] * 5, images=(45_000, 5_000), **PAPERS)
+    differs = row(beside_the_paper([tmp_path]), 1, "CIFAR-100", "KD").differs
+    assert len(differs) == 2
+    assert differs[0].startswith("trained as the released code does (SGD)")
+    assert differs[1].startswith("hold-out: 5,000 of 50,000 training images")
+
+
+def test_a_run_that_was_cut_short_is_marked(tmp_path):
+    ran(tmp_path, "grid", [0.1, None], images=(4_500, 500), **{**CIFAR100_HKD, "alpha": 0.5})
+    differs = row(beside_the_paper([tmp_path]), 4, "CIFAR-100", "HKD").differs
+    assert differs[0] == "reduced run: 3 of 100 epochs, 5,000 of 50,000 images, 3 of 100 epochs of the teacher"
+    assert "not finished (incomplete)" in differs
+    assert "alpha 0.5 instead of 0.95" in differs
+    assert "3 temperatures from 2 to 10 instead of 19 from 2 to 20" in differs
+    assert any(text.startswith("trained otherwise") and "batch_size" not in text for text in differs)
+
+
+def test_the_teachers_row_is_of_its_record(tmp_path):
+    teacher = {"test": {"accuracy": 0.75}, "gflops_millions": 1.0, "energy": {"charged_uj": 3_600_000_000_000}}
+    ran(tmp_path, "stochastic", [0.6], record=teacher, **PAPERS)
+    filled = row(beside_the_paper([tmp_path], PAPER), 1, "CIFAR-100", "Teacher")
+    assert [figure.ours for figure in filled.figures] == pytest.approx([75.0, 1.67, 1.67 * 294.2060978])
+    assert filled.n == 1
+
+
+def test_a_teacher_that_was_given_has_no_known_cost(tmp_path):
+    teacher = {"given": "0" * 16, "test": {"accuracy": 0.7}, "gflops_millions": None, "energy": {"charged_uj": 5}}
+    ran(tmp_path, "stochastic", [0.6], record=teacher, teacher_weights="0" * 16, **PAPERS)
+    filled = row(beside_the_paper([tmp_path]), 1, "CIFAR-100", "Teacher")
+    assert [figure.ours for figure in filled.figures] == [70.0, None, None]
+    assert any("given" in text for text in filled.differs)
+
+
+def test_of_several_runs_the_nearest_to_the_papers_is_shown_and_the_other_is_told(tmp_path):
+    ran(tmp_path / "short", "grid", [0.1], **CIFAR100_HKD)
+    ran(tmp_path / "long", "grid", [0.6], images=(45_000, 5_000), **PAPERS)
+    comparison = beside_the_paper([tmp_path / "short" / "cifar100-hkd", tmp_path / "long" / "cifar100-hkd"])
+    assert row(comparison, 1, "CIFAR-100", "KD").figures[0].ours == pytest.approx(60.0)
+    assert len(comparison.warnings) == 1 and "short" in comparison.warnings[0].partition(": in no row")[0]
+
+
+def test_a_study_that_only_has_the_papers_name_fills_no_row(tmp_path):
+    ran(tmp_path, "grid", [0.6], **{**CIFAR100_HKD, "student": "shufflenet_v2"})
+    comparison = beside_the_paper([tmp_path / "cifar100-hkd"])
+    assert row(comparison, 1, "CIFAR-100", "KD").run is None
+    assert "student 'shufflenet_v2' instead of 'mobilenet_v2'" in comparison.warnings[0]
+
+
+def test_nothing_run_is_no_fault_unless_a_place_was_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert beside_the_paper().used == []
+    with pytest.raises(ResultsError, match="nowhere"):
+        beside_the_paper(["nowhere"])

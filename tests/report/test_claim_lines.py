@@ -1,0 +1,46 @@
+from kdtune.analysis.claims import judge_claims
+from kdtune.report.claim_lines import claim_lines
+from tests.results.several import CIFAR100_HKD, ran
+
+
+def lines(*places):
+    return [text.plain for text in claim_lines(judge_claims(places or None))]
+
+
+def of(found, start):
+    return next(line for line in found if line.lstrip().startswith(start))
+
+
+def test_a_verdict_has_its_study_difference_interval_and_both_sides(tmp_path):
+    ran(tmp_path, "grid", [0.70, 0.72, 0.74])
+    ran(tmp_path, "stochastic", [0.60, 0.61, 0.62])
+    line = of(lines(tmp_path / "small"), "contradicted")
+    # -10, -11 and -12 points: deviation 1, so 11 +- 4.303 / sqrt 3.
+    assert "stochastic - grid, test accuracy | -11.00 points (-13.48 to -8.52, n = 3)" in line
+    assert "grid 72.0 %" in line and "stochastic 61.0 %" in line
+    assert "small (digits, convnet_32 to convnet_2_4_4, hkd, 3 epochs, 150 images;" in line
+
+
+def test_one_repeat_is_told_by_its_n(tmp_path):
+    ran(tmp_path, "grid", [0.70])
+    ran(tmp_path, "stochastic", [0.60])
+    assert "-10.00 points (n = 1)" in of(lines(tmp_path / "small"), "not settled")
+
+
+def test_the_papers_own_are_named_apart_and_what_is_missing_can_be_typed(tmp_path):
+    ran(tmp_path, "grid", [0.7, 0.6], **CIFAR100_HKD)
+    ran(tmp_path, "stochastic", [0.6, 0.6], **CIFAR100_HKD)
+    found = lines(tmp_path / "cifar100-hkd")
+    assert "(the paper's own, cifar100" in of(found, "not settled") and "reduced run: 3 of" in of(found, "not settled")
+    missing = of(found, "not run")
+    assert "the paper's own: cifar10-hkd, tinyimagenet-hkd," in missing
+    assert missing.endswith("Try: kdtune study cifar10-hkd -s grid -s stochastic")
+
+
+def test_every_claim_tells_where_it_stands_and_the_rule(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = lines()
+    assert sum(line.startswith("   Paper: ") for line in found) == 9
+    assert sum(line.startswith("   Rule: supported where the 95% interval") for line in found) == 9
+    assert sum(line.startswith("   not run  ") for line in found) == 9
+    assert any("Student's t" in line for line in found)

@@ -1,0 +1,85 @@
+"""Results of several repeats, written by hand: accuracies and trainings' lengths are what a test says."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.shared import write_shared
+from kdtune.results.trials import TrialLog, best
+from kdtune.specs import load_study
+from tests.energy.simulated import Node, trial, two_cores
+from tests.results.finished import WORKLOAD, write_ledger
+from tests.studies import small_study
+
+#: The study cifar100-hkd, but for its trainings and temperatures, which are those of a small study.
+CIFAR100_HKD = {
+    "name": "cifar100-hkd",
+    "dataset": "cifar100",
+    "teacher": "resnet18",
+    "student": "mobilenet_v2",
+    "training": {**small_study()["training"], "batch_size": 128},
+}
+
+
+def ran(
+    results: Path,
+    strategy: str,
+    accuracies: Sequence[float | None],
+    *,
+    points: Sequence[dict[str, Any]] = ({"tau": 4},),
+    val: Sequence[Sequence[float]] | None = None,
+    trial_s: Sequence[float] | None = None,
+    start_s: float = 0.0,
+    images: tuple[int, int] = (100, 50),
+    teacher_macs: int = 10,
+    record: dict[str, Any] | None = None,
+    metrics: dict[str, float] | None = None,
+    **study: Any,
+) -> StrategyFolder:
+    """A strategy that ran to its end, or as far as accuracies tell.
+
+    Args:
+        results: Where studies go.
+        strategy: Its name.
+        accuracies: On the test images, of each repeat; None for one that is not tested yet.
+        points: What each repeat tried.
+        val: Validation accuracies of the points, for each repeat; 0.5 for all without.
+        trial_s: Seconds of each training, by repeat; nothing was metered without. A training uses 14 W: 4 of a core
+            and 10 of half the memory.
+        start_s: Seconds before the first, in which all but memory (20 W) is idle.
+        images: Training and held-out images.
+        teacher_macs: Size of the teacher.
+        record: The teacher's.
+        metrics: Of the tests, beside accuracy.
+        study: What differs from the small study.
+    """
+    spec = load_study(small_study(repeats=len(accuracies), **study))
+    study_folder = StudyFolder(results / spec.name)
+    folder = study_folder.strategy(strategy)
+    folder.path.mkdir(parents=True)
+    study_folder.write_run({"strategies": [strategy]})
+    workload = {**WORKLOAD, "train_images": images[0], "val_images": images[1], "teacher_macs": teacher_macs}
+    folder.write_study(spec, {"workload": workload, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0})
+    log = TrialLog.read(folder.trials)
+    log.session("s1")
+    node = Node(two_cores()).start().work(start_s)
+    for repeat, seed in enumerate(spec.seeds()):
+        for index, point in enumerate(points):
+            one = log.suggestion(f"t{repeat}-{index}", repeat, seed, index, point)
+            log.attempt(one)
+            if trial_s:
+                window = one.window(1)
+                node.open(trial(window)).work(trial_s[repeat], {window: trial_s[repeat]}).close(window)
+            reached = val[repeat][index] if val else 0.5
+            log.end(one, "completed", epochs=spec.training.epochs, val_accuracy=reached, val_loss=1.0)
+        log.plan_complete(repeat)
+        accuracy = accuracies[repeat]
+        if accuracy is not None:
+            chosen = best(log.of_repeat(repeat))
+            log.evaluation(repeat, chosen.id, {"accuracy": accuracy, **(metrics or {})})
+    log.stopped("incomplete" if None in accuracies else "completed")
+    if trial_s:
+        write_ledger(node.stop(), folder.ledger)
+    write_shared(folder, record)
+    return folder
