@@ -12,6 +12,7 @@ CSV_COLUMNS = (
     "strategy",
     "status",
     "repeats",
+    "models",
     "trials",
     "val_accuracy_mean",
     "val_accuracy_std",

@@ -10,6 +10,7 @@ from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors import power_in_words
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.results.cost import of_one_model
 
 #: A row's cells, in the order of :data:`COLUMNS`.
 Row = list[str]
@@ -34,11 +35,12 @@ def _ratio_to(result: dict[str, Any], baseline: dict[str, Any] | None, key: str)
     """How many times the baseline's energy a strategy used, for one model each."""
     if baseline is None:
         return None
-    if result["cost"][key] is None or not baseline["cost"][key]:
+    own, other = (of_one_model(one["cost"][key], one["cost"]["models"]) for one in (result, baseline))
+    if own is None or not other:
         return None
     # PUE belongs to the report, which may differ between the two; energy does not.
-    own, other = (one["cost"][key] / one["cost"]["carbon"]["pue"] / len(one["repeats"]) for one in (result, baseline))
-    return own / other
+    own_pue, other_pue = (one["cost"]["carbon"]["pue"] for one in (result, baseline))
+    return (own / own_pue) / (other / other_pue)
 
 
 def _chosen(result: dict[str, Any]) -> str:
@@ -48,22 +50,22 @@ def _chosen(result: dict[str, Any]) -> str:
 
 
 def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[Row]:
-    """One row a strategy; cost is that of one model, the mean over repeats."""
+    """One row a strategy; cost is that of one model, the mean over all that there are."""
     base = next((result for result in results if result["strategy"] == baseline), None)
     rows = []
     for result in results:
-        cost, summary, repeats = result["cost"], result["summary"], len(result["repeats"])
-        trials = sum(repeat["trials"] for repeat in result["repeats"]) / repeats
+        cost, summary, models = result["cost"], result["summary"], result["cost"]["models"]
+        trials = of_one_model(sum(repeat["trials"] for repeat in result["repeats"]), models)
         rows.append(
             [
                 result["strategy"] + ("" if result["status"] == "completed" else f" ({result['status']})"),
-                f"{trials:g}",
+                NOTHING if trials is None else f"{trials:g}",
                 _chosen(result),
                 percent(summary["val_accuracy_mean"], summary["val_accuracy_std"]),
                 percent(summary["test_accuracy_mean"], summary["test_accuracy_std"]),
-                significant(cost["gflops_millions"] / repeats),
-                significant(cost["per_repeat_kwh"]),
-                significant(None if cost["charged_co2_g"] is None else cost["charged_co2_g"] / repeats),
+                significant(of_one_model(cost["gflops_millions"], models)),
+                significant(of_one_model(cost["charged_kwh"], models)),
+                significant(of_one_model(cost["charged_co2_g"], models)),
                 ratio(_ratio_to(result, base, "charged_kwh")),
                 ratio(_ratio_to(result, base, "training_kwh")),
             ]
@@ -96,10 +98,10 @@ def cost_table(
     """The cost table with its teacher's line, and under it how the energy was obtained."""
     if not results:
         return Text("Nothing was run.")
-    repeats = {len(result["repeats"]) for result in results}
+    models = {result["cost"]["models"] for result in results}
     table = Table(
         title=f"{results[0]['study']}: cost of one model"
-        + (f", mean of {repeats.pop()} repeats" if len(repeats) == 1 and repeats != {1} else ""),
+        + (f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""),
         title_justify="left",
         box=PLAIN_HEAD,
         pad_edge=False,
@@ -151,6 +153,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
         )
     if teacher:
         lines.append(_of_teacher(teacher, Carbon(**carbon)))
+    lines += [_lost(result) for result in results if result["cost"]["models"] < len(result["repeats"])]
     for result in results:
         for failure in result["failures"]:
             lines.append(
@@ -164,6 +167,18 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
         kwh = significant(Carbon(**carbon).kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
     return lines
+
+
+def _lost(result: dict[str, Any]) -> str:
+    """Of a strategy with repeats that came to no model (yet), who answers for what these took."""
+    models, repeats = result["cost"]["models"], len(result["repeats"])
+    if models:
+        return (
+            f"{result['strategy']}: {models} of {repeats} repeats came to a model; what the others took is in its cost."
+        )
+    taken = significant(result["cost"]["charged_kwh"])
+    trials = sum(repeat["trials"] for repeat in result["repeats"])
+    return f"{result['strategy']}: no repeat came to a model, so none has a cost: {taken} kWh, {trials} trials so far."
 
 
 def _of_teacher(teacher: dict[str, Any], carbon: Carbon) -> str:

@@ -20,6 +20,14 @@ def _or_none(of: Callable[[int], float]) -> Callable[[int | None], float | None]
     return lambda uj: None if uj is None else of(uj)
 
 
+def of_one_model(total: float | None, models: int) -> float | None:
+    """What of a strategy's total one model has to answer for; None where there is no model, or no total.
+
+    A repeat that came to no model makes the others dearer.
+    """
+    return None if total is None or not models else total / models
+
+
 def cost_of(
     folder: StrategyFolder,
     study: Study,
@@ -64,8 +72,9 @@ def cost_of(
     qualities = [account.quality, *(one["quality"] for one in inputs)]
     measured = [quality for quality in qualities if quality]
     nominal, executed = _flops(folder, study, log, shared)
-    models = len(log.evaluations)
+    models = sum(repeat in log.evaluations for repeat in range(study.repeats))
     return {
+        "models": models,
         "trials": {
             status: sum(trial.status == status for trial in log.trials.values())
             for status in ("completed", "pruned", "failed", "interrupted")
@@ -81,8 +90,7 @@ def cost_of(
         "gap_uj": account.gap_uj + sum(one["gap_uj"] for one in inputs) if metered else None,
         "abandoned_uj": sum(_abandoned_uj(old, dedicated=dedicated) for old in _put_aside(folder)),
         "charged_kwh": kwh(charged_uj),
-        # A repeat that came to no model made the others dearer.
-        "per_repeat_kwh": carbon.kwh(charged_uj) / models if models and charged_uj is not None else None,
+        "per_repeat_kwh": of_one_model(kwh(charged_uj), models),
         "training_kwh": kwh(training_uj),
         "charged_co2_g": co2_g(charged_uj),
         "teacher_kwh": kwh(teacher_uj),

@@ -29,6 +29,7 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
         },
         "failures": [],
         "cost": {
+            "models": 2,
             "gflops_millions": 6.0,
             "charged_kwh": charged_kwh,
             "per_repeat_kwh": charged_kwh / 2,
@@ -76,6 +77,27 @@ def test_cost_is_that_of_one_model_and_energy_a_multiple_of_stochastic():
     assert grid["test acc. %"] == "-"
 
 
+def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none():
+    lost = result(charged_kwh=0.4, training_kwh=0.38)
+    lost["cost"]["models"] = 1
+    rows = cost_rows([lost, result("stochastic", charged_kwh=0.1, training_kwh=0.02)])
+    grid = dict(zip(COLUMNS, rows[0], strict=True))
+    assert [grid[name] for name in ("trials", "GFLOPs (M)", "kWh", "g CO2")] == ["38", "6", "0.4", "100"]
+    assert (grid["energy as run"], grid["training only"]) == ("8.00 x", "38.0 x")
+    text = shown(lost, result("stochastic"))
+    assert "grid: 1 of 2 repeats came to a model; what the others took is in its cost." in text
+    assert "mean of" not in text and "mean of 2 repeats" in shown(result())
+
+
+def test_without_a_model_none_has_a_cost_and_what_was_spent_is_told():
+    none = result(status="interrupted")
+    none["cost"]["models"] = 0
+    row = dict(zip(COLUMNS, cost_rows([none, result("stochastic")])[0], strict=True))
+    names = ("trials", "GFLOPs (M)", "kWh", "g CO2", "energy as run", "training only")
+    assert {row[name] for name in names} == {"-"}
+    assert "grid: no repeat came to a model, so none has a cost: 0.4 kWh, 38 trials so far." in shown(none)
+
+
 def test_without_the_baseline_there_are_no_multiples():
     row = dict(zip(COLUMNS, cost_rows([result()])[0], strict=True))
     assert (row["energy as run"], row["training only"]) == ("-", "-")
@@ -120,6 +142,7 @@ def test_csv_keeps_full_precision_and_defuses_formulas():
     row = next(csv.DictReader(io.StringIO(as_csv([result("=HYPERLINK()", charged_kwh=0.123456789)]))))
     assert row["charged_kwh"] == "0.123456789"
     assert row["strategy"] == "'=HYPERLINK()"
+    assert (row["repeats"], row["models"]) == ("2", "2")
     assert row["test_accuracy_mean"] == ""
 
 
