@@ -10,6 +10,7 @@ from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors import power_in_words
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.results.abandoned import abandoned_uj
 from kdtune.results.cost import of_one_model
 
 #: A row's cells, in the order of :data:`COLUMNS`.
@@ -162,8 +163,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             )
     if expected := [_expected(result) for result in results if result.get("estimate")]:
         lines.append(f"Estimated beforehand, all repeats: {', '.join(expected)}.")
-    abandoned = sum(result["cost"]["abandoned_uj"] for result in results)
-    if abandoned:
+    if abandoned := abandoned_uj(results):
         kwh = significant(Carbon(**carbon).kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
     return lines

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kdtune.distill.recipe import student_recipe
-from kdtune.energy.attribution import Account, charge_all, charged_of
+from kdtune.energy.attribution import Account, charged_of
 from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.flops import Workload
-from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import QUALITIES, Hardware
 from kdtune.energy.uncertainty import uncertainty_uj
-from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared import charged_inputs, read_shared
+from kdtune.results.abandoned import abandoned_parts, sum_of_parts
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.shared import charged_inputs, charged_parts
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 
@@ -47,13 +47,13 @@ def cost_of(
         carbon: How energy becomes CO2.
     """
     dedicated, metered = study.is_dedicated, account.quality is not None
-    sessions = list(shared["sessions"].values())
     logits = [store["energy"] for store in shared["teacher_logits"].values()]
-    inputs = charged_inputs(shared)
+    inputs, parts = charged_inputs(shared), charged_parts(shared)
     shared_uj = {
-        "session": sum(one["charged_uj"] for one in sessions) if sessions else None,
-        "teacher_logits": None if None in logits else sum(one["charged_uj"] for one in logits),
+        "session": sum(parts["session"].values()) if parts["session"] else None,
+        "teacher_logits": None if None in logits else sum(parts["teacher_logits"].values()),
     }
+    abandoned = abandoned_parts(folder)
     charged_uj = (
         account.charged_uj(dedicated=dedicated) + sum(uj or 0 for uj in shared_uj.values()) if metered else None
     )
@@ -87,8 +87,10 @@ def cost_of(
         "sources_uj": account.sources if metered else None,
         "uncertainty_uj": _uncertainty(account, inputs, dedicated=dedicated) if metered else None,
         "shared_uj": shared_uj,
+        "shared_parts_uj": parts,
         "gap_uj": account.gap_uj + sum(one["gap_uj"] for one in inputs) if metered else None,
-        "abandoned_uj": sum(_abandoned_uj(old, dedicated=dedicated) for old in _put_aside(folder)),
+        "abandoned_uj": sum_of_parts(abandoned),
+        "abandoned_parts_uj": abandoned,
         "charged_kwh": kwh(charged_uj),
         "per_repeat_kwh": of_one_model(kwh(charged_uj), models),
         "training_kwh": kwh(training_uj),
@@ -133,17 +135,6 @@ def _flags(account: Account, inputs: list[dict[str, Any]]) -> dict[str, int]:
         for name, count in one["flags"].items():
             flags[name] = flags.get(name, 0) + count
     return flags
-
-
-def _put_aside(folder: StrategyFolder) -> list[StrategyFolder]:
-    return StudyFolder(folder.path.parent).abandoned(folder.path.name)
-
-
-def _abandoned_uj(aside: StrategyFolder, *, dedicated: bool) -> int:
-    """What an earlier run that was put aside was charged, by itself, its sessions included."""
-    own = charge_all(read_folder(aside.ledger)).charged_uj(dedicated=dedicated)
-    sessions = read_shared(aside)["sessions"].values()
-    return own + sum(session["charged_uj"] for session in sessions)
 
 
 def _describe(hardware: Hardware) -> dict[str, Any]:

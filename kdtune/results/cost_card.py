@@ -87,6 +87,14 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
         "teacher": teacher and _teacher(teacher, cost, carbon),
         "not_charged": {
             "abandoned_kwh": kwh(cost["abandoned_uj"]),
+            # By their ids: another strategy's card may name the same session and the same store.
+            "abandoned_parts_kwh": {
+                "own": kwh(cost["abandoned_parts_uj"]["own"]),
+                **{
+                    kind: {name: kwh(uj) for name, uj in cost["abandoned_parts_uj"][kind].items()}
+                    for kind in ("session", "teacher_logits")
+                },
+            },
             "gap_kwh": kwh(cost["gap_uj"]),
             "others_on_the_node_kwh": kwh(cost["energy_uj"]["other"]),
         },

@@ -11,6 +11,9 @@ from kdtune.files import write_json
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
 from kdtune.results.trials import TrialLog
 
+#: What a strategy is charged of what it shares, in microjoules: by kind, and by the id of each.
+Inputs = dict[str, dict[str, int]]
+
 _NOTHING: dict[str, Any] = {"sessions": {}, "teacher": None, "teacher_logits": {}}
 
 
@@ -79,6 +82,15 @@ def charged_inputs(shared: dict[str, Any]) -> list[dict[str, Any]]:
     """The summaries of what a strategy shares with others and is charged for: sessions, and the teacher's answers."""
     stores = (store["energy"] for store in shared["teacher_logits"].values())
     return [*shared["sessions"].values(), *(energy for energy in stores if energy)]
+
+
+def charged_parts(shared: dict[str, Any]) -> Inputs:
+    """The charge of each session, ``session``, and of each store of the teacher's answers, ``teacher_logits``."""
+    stores = {name: store["energy"] for name, store in shared["teacher_logits"].items()}
+    return {
+        "session": {name: session["charged_uj"] for name, session in shared["sessions"].items()},
+        "teacher_logits": {name: energy["charged_uj"] for name, energy in stores.items() if energy},
+    }
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -41,9 +41,11 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
             "wall_s": 1.0,
             "gpu_hours": 0.0,
             "abandoned_uj": 0,
+            "abandoned_parts_uj": {"own": 0, "session": {}, "teacher_logits": {}},
             "uncertainty_uj": {"charged": 576_000_000_000},
             "flags": {},
             "shared_uj": {"session": 3_600_000, "teacher_logits": 7_200_000},
+            "shared_parts_uj": {"session": {"s1": 3_600_000}, "teacher_logits": {"l1": 7_200_000}},
             "quality": "modelled",
             "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
             "hardware": [
