@@ -89,6 +89,10 @@ def compare(
     if len(qualities) > 1:
         told = "; ".join(f"{result['strategy']}: {result['cost']['quality'] or 'not measured'}" for result in results)
         warnings.append(f"Energy was obtained in different ways and does not compare as it stands ({told}).")
+    attributions = {result["cost"]["attribution"] for result in results}
+    if len(attributions) > 1:
+        told = "; ".join(f"{result['strategy']}: {result['cost']['attribution']}" for result in results)
+        warnings.append(f"Energy was attributed in different ways and does not compare as it stands ({told}).")
     carbons = {json.dumps(result["cost"]["carbon"], sort_keys=True) for result in results}
     if len(carbons) > 1:
         told = "; ".join(

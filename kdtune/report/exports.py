@@ -29,6 +29,7 @@ CSV_COLUMNS = (
     "wall_s",
     "gpu_hours",
     "quality",
+    "attribution",
 )
 
 

@@ -127,6 +127,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
         low, high = min(bounds), max(bounds)
         text = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
         lines.append(f"kWh may be off by {text} (bounds from the literature for such sources, not a calibration).")
+    if of := [result["strategy"] for result in results if result["cost"]["attribution"] == "shared"]:
+        lines.append(f"Attribution of {', '.join(of)} is shared: power that no trial held (idle) is charged to no row.")
     for name in dict.fromkeys(name for result in results for name in result["cost"]["flags"]):
         told = [result["strategy"] for result in results if name in result["cost"]["flags"]]
         lines.append(f"To be told of {', '.join(told)}: {FLAGS[name]}.")

@@ -101,6 +101,7 @@ def cost_of(
         "car_km": None if charged_uj is None else car_km(carbon.co2_g(charged_uj)),
         "wall_s": account.duration_ns / 1e9 if metered else None,
         "gpu_hours": account.gpu_ns / 3.6e12 if metered else None,
+        "attribution": study.attribution,
         "quality": max(measured, key=QUALITIES.index, default=None),
         "flags": _flags(account, inputs),
         "carbon": carbon.as_record(),

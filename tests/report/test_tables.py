@@ -46,6 +46,7 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
             "flags": {},
             "shared_uj": {"session": 3_600_000, "teacher_logits": 7_200_000},
             "shared_parts_uj": {"session": {"s1": 3_600_000}, "teacher_logits": {"l1": 7_200_000}},
+            "attribution": "dedicated",
             "quality": "modelled",
             "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
             "hardware": [
@@ -111,6 +112,13 @@ def test_the_notes_say_how_energy_was_obtained_and_what_failed():
     assert "Energy: modelled" in text and "8 W" in text and "not a measurement" in text
     assert "475 g/kWh, world average" in text
     assert "tau 3, seed 1: DivergedError: nan" in text
+
+
+def test_attribution_is_stated_where_idle_power_is_not_charged():
+    shared = result()
+    shared["cost"]["attribution"] = "shared"
+    assert "Attribution of grid is shared: power that no trial held (idle) is charged to no row." in shown(shared)
+    assert "Attribution" not in shown(result())
 
 
 def test_a_strategy_that_is_not_complete_is_marked():
