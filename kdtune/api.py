@@ -1,6 +1,5 @@
 """The library's face: what the ``kdtune`` command calls, and what other programs may."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from kdtune import paths
 from kdtune.asked import ALL, check_cores, what_was_asked
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import ResultsError, SpecError, UsageError
-from kdtune.results.folder import StudyFolder
+from kdtune.results.carbon_used import carbon_from
+from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.study_result import StudyResult
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
@@ -229,14 +229,15 @@ def resume_study(
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
         try:
-            asked = tomllib.loads(folder.run_toml.read_text())
+            asked = folder.read_run()
             spec = load_study(asked["study"])
             there = [found.path.name for found in folder.strategies()]
             names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
-            run_options, carbon = asked["options"], Carbon(**asked["carbon"])
+            run_options = asked["options"]
+            carbon = carbon_from(asked["carbon"], folder.run_toml, RUN_REMEDY)
             if limits == Budget():
                 limits = Budget(**asked.get("budget", {}))
-        except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        except (KeyError, TypeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
         place = paths.data_dir(data_dir)
         if data_dir is None and (noted := run_options.get("data_dir")):

@@ -6,7 +6,6 @@ from typing import Any
 from kdtune.distill.recipe import student_recipe
 from kdtune.energy.attribution import Account, charged_of
 from kdtune.energy.carbon import Carbon, car_km
-from kdtune.energy.flops import Workload
 from kdtune.energy.sensors import QUALITIES, Hardware
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned import abandoned_parts, sum_of_parts
@@ -111,7 +110,7 @@ def cost_of(
 
 def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: Mapping[str, Any]) -> tuple[int, int]:
     """Nominal and executed FLOPs of all trials, the passes of the teacher that replayed logits took included."""
-    workload = Workload(**folder.resolved()["workload"])
+    workload = folder.workload()
     nominal = 0
     executed = workload.teacher_passes_flops(sum(store["passes"] for store in shared["teacher_logits"].values()))
     live = study.teacher_logits != "replay"

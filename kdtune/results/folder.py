@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from typing import Any
 
 import tomli_w
 
+from kdtune.energy.flops import Workload
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.files import replaced_atomically
+from kdtune.results.documents import REMEDY, WorkloadRecord, check, read_table
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
@@ -23,12 +24,20 @@ _NOT_COMPARED = {"description", "strategies", "attribution"}
 
 ABANDONED = "abandoned"
 
+#: What to do about a damaged ``run.toml``.
+RUN_REMEDY = "put a copy of it in its place, or delete it; 'kdtune study' writes it"
+
 
 @dataclass(frozen=True)
 class StrategyFolder:
     """``results/<study>/<strategy>/``: everything that one strategy did."""
 
     path: Path
+
+    @property
+    def study(self) -> "StudyFolder":
+        """The folder of its study, of one that was put aside too."""
+        return StudyFolder(self.path.parent.parent if self.path.parent.name == ABANDONED else self.path.parent)
 
     @property
     def study_toml(self) -> Path:
@@ -102,11 +111,33 @@ class StrategyFolder:
         return load_study(self.study_toml)
 
     def resolved(self) -> dict[str, Any]:
-        """How it was run: numerics, sizes and versions."""
-        try:
-            return dict(tomllib.loads(self.study_toml.read_text())["resolved"])
-        except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
-            raise ResultsError(f"{self.study_toml}: damaged ({error!r})") from None
+        """How it was run: numerics, sizes and versions.
+
+        Raises:
+            ResultsError: It is not there, or damaged.
+        """
+        table = {"resolved": read_table(self.study_toml, REMEDY).get("resolved")}
+        return dict(check(table, dict[str, dict[str, Any]], self.study_toml, REMEDY)["resolved"])
+
+    def workload(self) -> Workload:
+        """The size of its trainings.
+
+        Raises:
+            ResultsError: It is not noted, or damaged.
+        """
+        return Workload(**self._resolved("workload", WorkloadRecord))
+
+    def versions(self) -> dict[str, str]:
+        """Of Python, torch and the rest, as it was run.
+
+        Raises:
+            ResultsError: They are not noted, or damaged.
+        """
+        return dict(self._resolved("versions", dict[str, str]))
+
+    def _resolved(self, key: str, shape: Any) -> Any:
+        found = {f"resolved.{key}": self.resolved().get(key)}
+        return check(found, dict[str, shape], self.study_toml, REMEDY)[f"resolved.{key}"]
 
 
 @dataclass(frozen=True)
@@ -186,14 +217,20 @@ class StudyFolder:
         with replaced_atomically(self.run_toml) as file:
             tomli_w.dump(table, file)
 
+    def read_run(self) -> dict[str, Any]:
+        """What was asked.
+
+        Raises:
+            ResultsError: It is damaged.
+        """
+        return read_table(self.run_toml, RUN_REMEDY)
+
     def asked_strategies(self) -> list[str]:
         """The strategies of earlier commands that noted them here."""
         if not self.run_toml.is_file():
             return []
-        try:
-            return list(tomllib.loads(self.run_toml.read_text())["strategies"])
-        except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
-            raise ResultsError(f"{self.run_toml}: damaged ({error!r})") from None
+        asked = {"strategies": self.read_run().get("strategies")}
+        return list(check(asked, dict[str, list[str]], self.run_toml, RUN_REMEDY)["strategies"])
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -13,8 +13,8 @@ from kdtune.results.outcome import write_result
 from kdtune.results.shared import write_shared
 from kdtune.results.trials import TrialLog
 from kdtune.specs import load_study
-from tests.energy.simulated import J, Node, trial, two_cores
-from tests.results.test_outcome import WORKLOAD, end, write_ledger
+from tests.energy.simulated import Node, trial, two_cores
+from tests.results.test_outcome import TEACHER, WORKLOAD, end, write_ledger
 from tests.studies import small_study
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
@@ -45,7 +45,7 @@ def a_strategy(tmp_path, repeats=1):
     end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
     log.plan_complete(0)
     log.evaluation(0, "a", {"accuracy": 0.75})
-    write_shared(folder, {"model": "big", "key": "k1", "energy": {"charged_uj": 50 * J}})
+    write_shared(folder, TEACHER)
     (folder.path / "student.pt").write_bytes(b"weights")
     return folder
 
@@ -91,8 +91,7 @@ def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
 
 
 def test_of_a_teacher_that_was_given_only_what_measuring_it_took_is_known(folder):
-    given = {"model": "big", "key": "k1", "given": "0123456789abcdef", "energy": {"charged_uj": 50 * J}}
-    write_shared(folder, given)
+    write_shared(folder, {**TEACHER, "given": "0123456789abcdef"})
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["teacher"]["kwh"] is None and card["in_all"]["with_teacher_kwh"] is None
