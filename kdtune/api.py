@@ -201,8 +201,8 @@ def resume_study(
         teacher: The file with the weights that the study was begun with, where neither the cache nor their old place
             holds them any more.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-        max_kwh: Stop cleanly when the study has been charged so much in all its commands; without either
-            limit those hold that the study has.
+        max_kwh: Stop cleanly when the study has been charged so much in all its commands, what was put aside
+            left out; without either limit those hold that the study has.
         max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         watcher: Is told what happens.
 
