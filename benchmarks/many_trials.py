@@ -70,7 +70,7 @@ def _watch(pid: int, log: Path, seen: list[tuple[int, float]]) -> None:
         if driver.status() == psutil.STATUS_ZOMBIE:
             return
         if log.exists():
-            seen.append((log.read_bytes().count(b'"kind":"end"'), rss_mb))
+            seen.append((log.read_bytes().count(b'"type":"end"'), rss_mb))
         time.sleep(1.0)
 
 

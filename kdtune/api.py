@@ -1,6 +1,5 @@
 """The library's face: what the ``kdtune`` command calls, and what other programs may."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from kdtune import paths
 from kdtune.asked import ALL, check_cores, what_was_asked
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import ResultsError, SpecError, UsageError
-from kdtune.results.folder import StudyFolder
+from kdtune.results.carbon_used import carbon_from
+from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.study_result import StudyResult
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
@@ -203,8 +203,8 @@ def resume_study(
         teacher: The file with the weights that the study was begun with, where neither the cache nor their old place
             holds them any more.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-        max_kwh: Stop cleanly when the study has been charged so much in all its commands; without either
-            limit those hold that the study has.
+        max_kwh: Stop cleanly when the study has been charged so much in all its commands, what was put aside
+            left out; without either limit those hold that the study has.
         max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         watcher: Is told what happens.
 
@@ -232,14 +232,15 @@ def resume_study(
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
         try:
-            asked = tomllib.loads(folder.run_toml.read_text())
+            asked = folder.read_run()
             spec = _as_begun(load_study(asked["study"], has_run=True), folder)
             there = [found.path.name for found in folder.strategies()]
             names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
-            run_options, carbon = asked["options"], Carbon(**asked["carbon"])
+            run_options = asked["options"]
+            carbon = carbon_from(asked["carbon"], folder.run_toml, RUN_REMEDY)
             if limits == Budget():
                 limits = Budget(**asked.get("budget", {}))
-        except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        except (KeyError, TypeError) as error:
             raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
         place = paths.noted_data_dir(data_dir, run_options.get("data_dir"), folder.run_toml)
         weights = _file(teacher)

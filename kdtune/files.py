@@ -123,11 +123,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """All records of a JSON-lines file; an unfinished last line, torn by a crash, is left out.
 
     Raises:
-        ValueError: A line other than the last is damaged; the message has the file and line number.
+        ValueError: A line other than the last is damaged, or the file cannot be read; the message has the file and
+            the line's number.
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); move it away, or let it be read") from None
     lines.pop()  # empty where the file ends with a newline, else what a crash left
     records = []
     for number, line in enumerate(lines, start=1):

@@ -9,11 +9,12 @@ from typing import Any
 
 from kdtune.analysis.collection import find_results
 from kdtune.energy.carbon import Carbon
-from kdtune.errors import ResultsError, UsageError
+from kdtune.errors import UsageError
+from kdtune.results.carbon_used import carbon_of
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.inference import read_inference
 from kdtune.results.outcome import SCHEMA_VERSION, build_result
-from kdtune.results.shared import read_document, read_shared
+from kdtune.results.shared import read_shared
 
 #: How energy becomes CO2, or what makes that of how a strategy was run; None for as it was run.
 WantedCarbon = Carbon | Callable[[Carbon], Carbon] | None
@@ -95,6 +96,10 @@ def compare(
     if len(qualities) > 1:
         told = "; ".join(f"{result['strategy']}: {result['cost']['quality'] or 'not measured'}" for result in results)
         warnings.append(f"Energy was obtained in different ways and does not compare as it stands ({told}).")
+    attributions = {result["cost"]["attribution"] for result in results}
+    if len(attributions) > 1:
+        told = "; ".join(f"{result['strategy']}: {result['cost']['attribution']}" for result in results)
+        warnings.append(f"Energy was attributed in different ways and does not compare as it stands ({told}).")
     carbons = {json.dumps(result["cost"]["carbon"], sort_keys=True) for result in results}
     if len(carbons) > 1:
         told = "; ".join(
@@ -118,18 +123,6 @@ def carbon_for(folder: StrategyFolder, wanted: WantedCarbon) -> Carbon:
     return wanted(carbon_of(folder)) if wanted else carbon_of(folder)
 
 
-def carbon_of(folder: StrategyFolder) -> Carbon:
-    """The figures that a strategy was run with; the world's average where its outcome was never written."""
-    from kdtune.energy.carbon import resolve
-
-    if folder.result.is_file():
-        try:
-            return Carbon(**read_document(folder.result)["cost"]["carbon"])
-        except (KeyError, TypeError) as error:
-            raise ResultsError(f"{folder.result}: damaged ({error!r}); delete it, it is made again") from None
-    return resolve()
-
-
 def _differences(folders: list[StrategyFolder]) -> list[str]:
     """In words, everything that differs and must not; values of each group of folders."""
     described = []
@@ -146,7 +139,7 @@ def _differences(folders: list[StrategyFolder]) -> list[str]:
         for key in keys:
             groups: dict[str, list[str]] = {}
             for folder, table in zip(folders, described, strict=True):
-                text = json.dumps(table.get(key), sort_keys=True)
+                text = json.dumps(table.get(key), sort_keys=True, default=str)
                 groups.setdefault(text, []).append(f"{folder.path.parent.name}/{folder.path.name}")
             if len(groups) > 1:
                 lines.append(f"{what}: " + "; ".join(_tell(key, groups)))

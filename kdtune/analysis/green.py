@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from kdtune.errors import Fault, SpecError
+from kdtune.results.cost import of_one_model
 
 #: Points of accuracy that a doubling of energy has to bring, unless the user says otherwise.
 DEFAULT_WEIGHT = 1.0
@@ -34,11 +35,12 @@ def energy_multiple(result: dict[str, Any], baseline: dict[str, Any] | None, key
     """
     if baseline is None:
         return None
-    if result["cost"][key] is None or not baseline["cost"][key]:
+    own, other = (of_one_model(one["cost"][key], one["cost"]["models"]) for one in (result, baseline))
+    if own is None or not other:
         return None
     # PUE belongs to the report, which may differ between the two; energy does not.
-    own, other = (one["cost"][key] / one["cost"]["carbon"]["pue"] / len(one["repeats"]) for one in (result, baseline))
-    return own / other
+    own_pue, other_pue = (one["cost"]["carbon"]["pue"] for one in (result, baseline))
+    return (own / own_pue) / (other / other_pue)
 
 
 def green_index(

@@ -48,7 +48,7 @@ def spaces(place: Path) -> list[Record]:
 def runs(place: Path) -> list[Record]:
     """What has been run under a results folder: status, repeats done, and energy so far."""
     from kdtune.analysis.collection import find_results
-    from kdtune.analysis.comparison import carbon_of
+    from kdtune.results.carbon_used import carbon_of
     from kdtune.results.outcome import build_result
 
     if not place.is_dir() or not any(place.glob("*/run.toml")):

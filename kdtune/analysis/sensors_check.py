@@ -1,5 +1,6 @@
 """What each energy sensor gives on this machine, and how to get a better one."""
 
+import os
 import time
 from pathlib import Path
 
@@ -81,13 +82,16 @@ def _no_gpu() -> Finding:
 
 
 def _meters() -> Finding:
-    looking = Neighbourhood("doctor")
+    me = f"doctor-{os.getpid()}"
+    looking = Neighbourhood(me)
     looking.join()
+    joined = any(shared_folder().glob(f"{me}.*"))  # who has joined is present by a file of that name
     with looking.settled(0) as told:
         others = told[-1].others if told else 0
         looking.leave(0)
-    if not shared_folder().is_dir():
-        remedy = "make it writable for all, or run one study at a time"
-        return Finding("energy: other studies", "warning", f"{shared_folder()} cannot be used", remedy)
+    if not joined:
+        found = f"{shared_folder()} cannot be used: studies that run at once would each count as alone"
+        remedy = f"sudo chmod 1777 {shared_folder()}, or remove what is in its place, or run one study at a time"
+        return Finding("energy: other studies", "warning", found, remedy)
     found = f"{others} other meter(s) on this machine" if others else "no other meter on this machine"
     return Finding("energy: other studies", "ok", found)

@@ -12,6 +12,7 @@ CSV_COLUMNS = (
     "strategy",
     "status",
     "repeats",
+    "models",
     "trials",
     "val_accuracy_mean",
     "val_accuracy_std",
@@ -28,6 +29,7 @@ CSV_COLUMNS = (
     "wall_s",
     "gpu_hours",
     "quality",
+    "attribution",
 )
 
 #: A further one where the green index was asked for.

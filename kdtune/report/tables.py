@@ -12,6 +12,8 @@ from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors import power_in_words
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.results.abandoned import abandoned_uj
+from kdtune.results.cost import of_one_model
 
 #: A row's cells, in the order of :data:`COLUMNS`.
 Row = list[str]
@@ -52,22 +54,22 @@ def _chosen(result: dict[str, Any]) -> str:
 
 
 def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[Row]:
-    """One row a strategy; cost is that of one model, the mean over repeats."""
+    """One row a strategy; cost is that of one model, the mean over all that there are."""
     base = next((result for result in results if result["strategy"] == baseline), None)
     rows = []
     for result in results:
-        cost, summary, repeats = result["cost"], result["summary"], len(result["repeats"])
-        trials = sum(repeat["trials"] for repeat in result["repeats"]) / repeats
+        cost, summary, models = result["cost"], result["summary"], result["cost"]["models"]
+        trials = of_one_model(sum(repeat["trials"] for repeat in result["repeats"]), models)
         rows.append(
             [
                 result["strategy"] + ("" if result["status"] == "completed" else f" ({result['status']})"),
-                f"{trials:g}",
+                NOTHING if trials is None else f"{trials:g}",
                 _chosen(result),
                 percent(summary["val_accuracy_mean"], summary["val_accuracy_std"]),
                 percent(summary["test_accuracy_mean"], summary["test_accuracy_std"]),
-                significant(cost["gflops_millions"] / repeats),
-                significant(cost["per_repeat_kwh"]),
-                significant(None if cost["charged_co2_g"] is None else cost["charged_co2_g"] / repeats),
+                significant(of_one_model(cost["gflops_millions"], models)),
+                significant(of_one_model(cost["charged_kwh"], models)),
+                significant(of_one_model(cost["charged_co2_g"], models)),
                 ratio(energy_multiple(result, base, "charged_kwh")),
                 ratio(energy_multiple(result, base, "training_kwh")),
                 *([_index(result)] if has_green_index(results) else []),
@@ -108,10 +110,10 @@ def cost_table(
     """The cost table with its teacher's line, and under it how the energy was obtained, and any further remarks."""
     if not results:
         return Text("Nothing was run.")
-    repeats = {len(result["repeats"]) for result in results}
+    models = {result["cost"]["models"] for result in results}
     table = Table(
         title=f"{results[0]['study']}: cost of one model"
-        + (f", mean of {repeats.pop()} repeats" if len(repeats) == 1 and repeats != {1} else ""),
+        + (f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""),
         title_justify="left",
         box=PLAIN_HEAD,
         pad_edge=False,
@@ -134,6 +136,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
     lines = list(dict.fromkeys(how_measured(result["cost"]) for result in results))
     if bounds := [_bound(result["cost"]) for result in results if result["cost"]["charged_kwh"]]:
         lines.append(how_far_off("kWh", bounds))
+    if of := [result["strategy"] for result in results if result["cost"]["attribution"] == "shared"]:
+        lines.append(f"Attribution of {', '.join(of)} is shared: power that no trial held (idle) is charged to no row.")
     for name in dict.fromkeys(name for result in results for name in result["cost"]["flags"]):
         told = [result["strategy"] for result in results if name in result["cost"]["flags"]]
         lines.append(f"To be told of {', '.join(told)}: {FLAGS[name]}.")
@@ -161,6 +165,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
         )
     if teacher:
         lines.append(_of_teacher(teacher, Carbon(**carbon)))
+    lines += [_lost(result) for result in results if result["cost"]["models"] < len(result["repeats"])]
     for result in results:
         for failure in result["failures"]:
             lines.append(
@@ -169,11 +174,22 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             )
     if expected := [_expected(result) for result in results if result.get("estimate")]:
         lines.append(f"Estimated beforehand, all repeats: {', '.join(expected)}.")
-    abandoned = sum(result["cost"]["abandoned_uj"] for result in results)
-    if abandoned:
+    if abandoned := abandoned_uj(results):
         kwh = significant(Carbon(**carbon).kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
     return lines
+
+
+def _lost(result: dict[str, Any]) -> str:
+    """Of a strategy with repeats that came to no model (yet), who answers for what these took."""
+    models, repeats = result["cost"]["models"], len(result["repeats"])
+    if models:
+        return (
+            f"{result['strategy']}: {models} of {repeats} repeats came to a model; what the others took is in its cost."
+        )
+    taken = significant(result["cost"]["charged_kwh"])
+    trials = sum(repeat["trials"] for repeat in result["repeats"])
+    return f"{result['strategy']}: no repeat came to a model, so none has a cost: {taken} kWh, {trials} trials so far."
 
 
 def _of_teacher(teacher: dict[str, Any], carbon: Carbon) -> str:

@@ -4,20 +4,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kdtune.distill.recipe import student_recipe
-from kdtune.energy.attribution import Account, charge_all, charged_of
+from kdtune.energy.attribution import Account, charged_of
 from kdtune.energy.carbon import Carbon, car_km
-from kdtune.energy.flops import Workload
-from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import QUALITIES, Hardware
 from kdtune.energy.uncertainty import uncertainty_uj
-from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared import charged_inputs, read_shared
+from kdtune.results.abandoned import abandoned_parts, sum_of_parts
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.shared import charged_inputs, charged_parts
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 
 
 def _or_none(of: Callable[[int], float]) -> Callable[[int | None], float | None]:
     return lambda uj: None if uj is None else of(uj)
+
+
+def of_one_model(total: float | None, models: int) -> float | None:
+    """What of a strategy's total one model has to answer for; None where there is no model, or no total.
+
+    A repeat that came to no model makes the others dearer.
+    """
+    return None if total is None or not models else total / models
 
 
 def cost_of(
@@ -39,13 +46,13 @@ def cost_of(
         carbon: How energy becomes CO2.
     """
     dedicated, metered = study.is_dedicated, account.quality is not None
-    sessions = list(shared["sessions"].values())
     logits = [store["energy"] for store in shared["teacher_logits"].values()]
-    inputs = charged_inputs(shared)
+    inputs, parts = charged_inputs(shared), charged_parts(shared)
     shared_uj = {
-        "session": sum(one["charged_uj"] for one in sessions) if sessions else None,
-        "teacher_logits": None if None in logits else sum(one["charged_uj"] for one in logits),
+        "session": sum(parts["session"].values()) if parts["session"] else None,
+        "teacher_logits": None if None in logits else sum(parts["teacher_logits"].values()),
     }
+    abandoned = abandoned_parts(folder)
     charged_uj = (
         account.charged_uj(dedicated=dedicated) + sum(uj or 0 for uj in shared_uj.values()) if metered else None
     )
@@ -64,8 +71,9 @@ def cost_of(
     qualities = [account.quality, *(one["quality"] for one in inputs)]
     measured = [quality for quality in qualities if quality]
     nominal, executed = _flops(folder, study, log, shared)
-    models = len(log.evaluations)
+    models = sum(repeat in log.evaluations for repeat in range(study.repeats))
     return {
+        "models": models,
         "trials": {
             status: sum(trial.status == status for trial in log.trials.values())
             for status in ("completed", "pruned", "failed", "interrupted")
@@ -78,11 +86,12 @@ def cost_of(
         "sources_uj": account.sources if metered else None,
         "uncertainty_uj": _uncertainty(account, inputs, dedicated=dedicated) if metered else None,
         "shared_uj": shared_uj,
+        "shared_parts_uj": parts,
         "gap_uj": account.gap_uj + sum(one["gap_uj"] for one in inputs) if metered else None,
-        "abandoned_uj": sum(_abandoned_uj(old, dedicated=dedicated) for old in _put_aside(folder)),
+        "abandoned_uj": sum_of_parts(abandoned),
+        "abandoned_parts_uj": abandoned,
         "charged_kwh": kwh(charged_uj),
-        # A repeat that came to no model made the others dearer.
-        "per_repeat_kwh": carbon.kwh(charged_uj) / models if models and charged_uj is not None else None,
+        "per_repeat_kwh": of_one_model(kwh(charged_uj), models),
         "training_kwh": kwh(training_uj),
         "charged_co2_g": co2_g(charged_uj),
         "teacher_kwh": kwh(teacher_uj),
@@ -91,6 +100,7 @@ def cost_of(
         "car_km": None if charged_uj is None else car_km(carbon.co2_g(charged_uj)),
         "wall_s": account.duration_ns / 1e9 if metered else None,
         "gpu_hours": account.gpu_ns / 3.6e12 if metered else None,
+        "attribution": study.attribution,
         "quality": max(measured, key=QUALITIES.index, default=None),
         "flags": _flags(account, inputs),
         "carbon": carbon.as_record(),
@@ -100,7 +110,7 @@ def cost_of(
 
 def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: Mapping[str, Any]) -> tuple[int, int]:
     """Nominal and executed FLOPs of all trials, the passes of the teacher that replayed logits took included."""
-    workload = Workload(**folder.resolved()["workload"])
+    workload = folder.workload()
     nominal = 0
     executed = workload.teacher_passes_flops(sum(store["passes"] for store in shared["teacher_logits"].values()))
     live = study.teacher_logits != "replay"
@@ -125,17 +135,6 @@ def _flags(account: Account, inputs: list[dict[str, Any]]) -> dict[str, int]:
         for name, count in one["flags"].items():
             flags[name] = flags.get(name, 0) + count
     return flags
-
-
-def _put_aside(folder: StrategyFolder) -> list[StrategyFolder]:
-    return StudyFolder(folder.path.parent).abandoned(folder.path.name)
-
-
-def _abandoned_uj(aside: StrategyFolder, *, dedicated: bool) -> int:
-    """What an earlier run that was put aside was charged, by itself, its sessions included."""
-    own = charge_all(read_folder(aside.ledger)).charged_uj(dedicated=dedicated)
-    sessions = read_shared(aside)["sessions"].values()
-    return own + sum(session["charged_uj"] for session in sessions)
 
 
 def describe_hardware(hardware: Hardware) -> dict[str, Any]:

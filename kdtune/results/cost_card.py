@@ -7,7 +7,9 @@ from typing import Any
 
 from kdtune.energy.attribution import FLAGS, charged_buckets
 from kdtune.energy.carbon import Carbon, raw_kwh
+from kdtune.energy.shares import split_integer
 from kdtune.files import replaced_atomically, write_json
+from kdtune.results.cost import of_one_model
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared import charged_inputs
 
@@ -40,16 +42,16 @@ def write_cost_files(folder: StrategyFolder, result: dict[str, Any], shared: dic
 def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
     """What a strategy's model cost, on which hardware, by which method, and what was abandoned on the way.
 
-    Energy is in kWh, PUE included; ``one_model`` is the mean over repeats, ``in_all`` everything that was charged.
+    Energy is in kWh, PUE included; ``one_model`` is the mean over models, ``in_all`` everything that was charged. What
+    repeats that came to no model took is in both, and shared out evenly among the models.
     """
-    cost, repeats = result["cost"], len(result["repeats"])
+    cost = result["cost"]
     carbon = Carbon(**cost["carbon"])
-    charged = cost["charged_kwh"]
     teacher = shared["teacher"]
     parts = _charged_sources(folder, cost, shared)
 
     def each(value: float | None) -> float | None:
-        return None if value is None else value / repeats
+        return of_one_model(value, cost["models"])
 
     def kwh(uj: int | None) -> float | None:
         return None if uj is None else carbon.kwh(uj)
@@ -61,18 +63,18 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
         "status": result["status"],
         "models": [
             {"file": folder.weights(one["seed"], result["repeats"][0]["seed"]).name, "seed": one["seed"]}
-            | {"chosen": one["chosen"], "test_accuracy": one["test"]["accuracy"] if one["test"] else None}
-            | {"charged_kwh": kwh(one["charged_uj"])}
-            for one in result["repeats"]
+            | {"chosen": one["chosen"], "test_accuracy": one["test"]["accuracy"]}
+            | {"charged_kwh": kwh(charged_uj)}
+            for one, charged_uj in _models(result)
         ],
         "one_model": {
-            "charged_kwh": each(charged),
+            "charged_kwh": each(cost["charged_kwh"]),
             "charged_co2_g": each(cost["charged_co2_g"]),
             "car_km": each(cost["car_km"]),
-            "trials": sum(one["trials"] for one in result["repeats"]) / repeats,
+            "trials": each(sum(one["trials"] for one in result["repeats"])),
         },
         "in_all": {
-            "charged_kwh": charged,
+            "charged_kwh": cost["charged_kwh"],
             "uncertainty_kwh": kwh(cost["uncertainty_uj"]["charged"]) if cost["uncertainty_uj"] else None,
             "charged_co2_g": cost["charged_co2_g"],
             "by_bucket_kwh": {bucket: kwh(uj) for bucket, uj in cost["energy_uj"].items()},
@@ -85,6 +87,14 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
         "teacher": teacher and _teacher(teacher, cost, carbon),
         "not_charged": {
             "abandoned_kwh": kwh(cost["abandoned_uj"]),
+            # By their ids: another strategy's card may name the same session and the same store.
+            "abandoned_parts_kwh": {
+                "own": kwh(cost["abandoned_parts_uj"]["own"]),
+                **{
+                    kind: {name: kwh(uj) for name, uj in cost["abandoned_parts_uj"][kind].items()}
+                    for kind in ("session", "teacher_logits")
+                },
+            },
             "gap_kwh": kwh(cost["gap_uj"]),
             "others_on_the_node_kwh": kwh(cost["energy_uj"]["other"]),
         },
@@ -94,12 +104,22 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
             "quality": cost["quality"],
             "sources": METHOD.get(cost["quality"], "nothing was metered"),
             "charged_by_source_kwh": None if parts is None else {name: kwh(uj) for name, uj in parts.items()},
-            "attribution": folder.read_study().attribution,
+            "attribution": cost["attribution"],
             "to_be_told": [f"{FLAGS[name]} ({count} intervals)" for name, count in cost["flags"].items()],
-            "versions": folder.resolved()["versions"],
+            "versions": folder.versions(),
         },
         "carbon": cost["carbon"],
     }
+
+
+def _models(result: dict[str, Any]) -> list[tuple[dict[str, Any], int | None]]:
+    """The repeats that came to a model, each with its charge in microjoules and its part of the others in it."""
+    models = [one for one in result["repeats"] if one["test"]]
+    if any(one["charged_uj"] is None for one in result["repeats"]):
+        return [(one, None) for one in models]
+    lost_uj = sum(one["charged_uj"] for one in result["repeats"] if not one["test"])
+    parts = split_integer(lost_uj, {str(one["seed"]): 1 for one in models}) if models else {}
+    return [(one, one["charged_uj"] + parts[str(one["seed"])]) for one in models]
 
 
 def _teacher(teacher: dict[str, Any], cost: dict[str, Any], carbon: Carbon) -> dict[str, Any]:
@@ -149,7 +169,7 @@ def emissions_csv(folder: StrategyFolder, result: dict[str, Any], shared: dict[s
         **{f"{part}_power": watts(part) for part in ("cpu", "gpu", "ram")},
         **{f"{part}_energy": kwh(part) for part in ("cpu", "gpu", "ram")},
         "energy_consumed": total_kwh,
-        "python_version": folder.resolved()["versions"]["python"],
+        "python_version": folder.versions().get("python"),
         "codecarbon_version": version("codecarbon"),
         "cpu_count": sum(one["cores"] for one in hardware) or None,
         "cpu_model": "; ".join(sorted({one["cpu_model"] for one in hardware})) or None,

@@ -11,8 +11,8 @@ from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.phases import Phases, phases, whole
 from kdtune.energy.sensors import Hardware
 from kdtune.errors import KdtuneError, ResultsError
+from kdtune.results.documents import read_document
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
-from kdtune.results.shared import read_document
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 

@@ -5,8 +5,8 @@ from typing import Any
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import StrategyEstimate
 from kdtune.files import write_json
+from kdtune.results.documents import Estimate, read_document
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared import read_document
 
 
 def keep_estimate(folder: StrategyFolder, estimate: StrategyEstimate) -> None:
@@ -22,7 +22,7 @@ def read_estimate(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any] | No
     """
     if not folder.estimate.exists():
         return None
-    record = read_document(folder.estimate)
+    record = read_document(folder.estimate, Estimate, "put a copy of it in its place, or delete it to do without")
     charged_uj = record["charged_uj"]
     return {
         "charged_kwh": None if charged_uj is None else carbon.kwh(charged_uj),

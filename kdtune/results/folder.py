@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from typing import Any, TypeVar
 
 import tomli_w
 
+from kdtune.energy.flops import Workload
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.files import replaced_atomically
+from kdtune.results.documents import REMEDY, WorkloadRecord, check, read_table
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
@@ -25,12 +26,20 @@ ABANDONED = "abandoned"
 
 T = TypeVar("T")
 
+#: What to do about a damaged ``run.toml``.
+RUN_REMEDY = "put a copy of it in its place, or delete it; 'kdtune study' writes it"
+
 
 @dataclass(frozen=True)
 class StrategyFolder:
     """``results/<study>/<strategy>/``: everything that one strategy did."""
 
     path: Path
+
+    @property
+    def study(self) -> "StudyFolder":
+        """The folder of its study, of one that was put aside too."""
+        return StudyFolder(self.path.parent.parent if self.path.parent.name == ABANDONED else self.path.parent)
 
     @property
     def study_toml(self) -> Path:
@@ -114,11 +123,33 @@ class StrategyFolder:
         return load_study(self.study_toml)
 
     def resolved(self) -> dict[str, Any]:
-        """How it was run: numerics, sizes and versions."""
-        try:
-            return dict(tomllib.loads(self.study_toml.read_text())["resolved"])
-        except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
-            raise ResultsError(f"{self.study_toml}: damaged ({error!r})") from None
+        """How it was run: numerics, sizes and versions.
+
+        Raises:
+            ResultsError: It is not there, or damaged.
+        """
+        table = {"resolved": read_table(self.study_toml, REMEDY).get("resolved")}
+        return dict(check(table, dict[str, dict[str, Any]], self.study_toml, REMEDY)["resolved"])
+
+    def workload(self) -> Workload:
+        """The size of its trainings.
+
+        Raises:
+            ResultsError: It is not noted, or damaged.
+        """
+        return Workload(**self._resolved("workload", WorkloadRecord))
+
+    def versions(self) -> dict[str, str]:
+        """Of Python, torch and the rest, as it was run.
+
+        Raises:
+            ResultsError: They are not noted, or damaged.
+        """
+        return dict(self._resolved("versions", dict[str, str]))
+
+    def _resolved(self, key: str, shape: Any) -> Any:
+        found = {f"resolved.{key}": self.resolved().get(key)}
+        return check(found, dict[str, shape], self.study_toml, REMEDY)[f"resolved.{key}"]
 
 
 @dataclass(frozen=True)
@@ -198,27 +229,32 @@ class StudyFolder:
         with replaced_atomically(self.run_toml) as file:
             tomli_w.dump(table, file)
 
+    def read_run(self) -> dict[str, Any]:
+        """What was asked.
+
+        Raises:
+            ResultsError: It is damaged.
+        """
+        return read_table(self.run_toml, RUN_REMEDY)
+
     def asked_strategies(self) -> list[str]:
         """The strategies of earlier commands that noted them here, by label."""
-        return self._asked("strategies", list)
+        return self._asked("strategies", list, list[str])
 
     def asked_options(self) -> dict[str, Any]:
         """How the last command that noted it here ran: cores, GPUs, and the folder with the data sets."""
-        return self._asked("options", dict)
+        return self._asked("options", dict, dict[str, Any])
 
-    def _asked(self, key: str, kind: Callable[..., T]) -> T:
+    def _asked(self, key: str, kind: Callable[..., T], shape: Any) -> T:
         if not self.run_toml.is_file():
             return kind()
-        try:
-            return kind(tomllib.loads(self.run_toml.read_text())[key])
-        except (KeyError, TypeError, ValueError) as error:  # TOML's own error is the last
-            raise ResultsError(f"{self.run_toml}: damaged ({error!r})") from None
+        return kind(check({key: self.read_run().get(key)}, dict[str, shape], self.run_toml, RUN_REMEDY)[key])
 
     def asked_labels(self) -> dict[str, dict[str, Any]]:
         """What earlier commands' studies list, by label: the options; nothing where that is not noted."""
         try:
-            return dict(tomllib.loads(self.run_toml.read_text())["study"]["strategies"])
-        except (OSError, KeyError, TypeError, ValueError):
+            return dict(self.read_run()["study"]["strategies"])
+        except (ResultsError, KeyError, TypeError, ValueError):
             return {}  # whoever needs the rest of the file tells what is wrong with it
 
     @contextmanager

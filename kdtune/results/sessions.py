@@ -16,6 +16,23 @@ def note_asked(session: Path, strategies: Iterable[str]) -> None:
     (session / ASKED_NOTE).write_text("".join(f"{name}\n" for name in strategies))
 
 
+def abandoned_sessions(folder: StudyFolder) -> set[str]:
+    """Sessions that worked on nothing but runs which ``--fresh`` put aside since.
+
+    Raises:
+        ResultsError: A trial log is damaged.
+    """
+    return _named_by(_aside(folder)) - _named_by(folder.strategies())
+
+
+def _aside(folder: StudyFolder) -> list[StrategyFolder]:
+    return [StrategyFolder(path) for path in folder.path.glob(f"{ABANDONED}/*") if path.is_dir()]
+
+
+def _named_by(strategies: Iterable[StrategyFolder]) -> set[str]:
+    return {session for strategy in strategies for session in TrialLog.read(strategy.trials).sessions}
+
+
 def unbegun(folder: StudyFolder, strategy: str) -> list[str]:
     """Sessions that were to run a strategy and ended before they set to work on any, oldest first.
 
@@ -25,8 +42,7 @@ def unbegun(folder: StudyFolder, strategy: str) -> list[str]:
     Raises:
         ResultsError: A trial log is damaged.
     """
-    aside = (StrategyFolder(path) for path in folder.path.glob(f"{ABANDONED}/*") if path.is_dir())
-    begun = {one for kept in (*folder.strategies(), *aside) for one in TrialLog.read(kept.trials).sessions}
+    begun = _named_by([*folder.strategies(), *_aside(folder)])
     return [
         note.parent.name
         for note in sorted(folder.session("").glob(f"*/{ASKED_NOTE}"))

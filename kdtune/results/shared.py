@@ -1,15 +1,23 @@
 """What a strategy shares with others, sessions and the teacher, copied so that its folder can stand alone."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
-from kdtune.errors import ResultsError
 from kdtune.files import write_json
-from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
+from kdtune.results.documents import Shared, read_document
+from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import TrialLog
+
+#: What a strategy is charged of what it shares, in microjoules: by kind, and by the id of each.
+Inputs = dict[str, dict[str, int]]
+
+#: ``resume`` writes ``shared.json`` again, but knows of the teacher only where it has something left to run.
+_REMEDY = (
+    "put a copy of it in its place; or delete it: sessions are then read from their own ledgers, and what the teacher "
+    "and its logits took is not known"
+)
 
 _NOTHING: dict[str, Any] = {"sessions": {}, "teacher": None, "teacher_logits": {}}
 
@@ -60,16 +68,15 @@ def read_shared(folder: StrategyFolder) -> dict[str, Any]:
     Raises:
         ResultsError: A file is damaged.
     """
-    kept = {**_NOTHING, **(read_document(folder.shared) if folder.shared.exists() else {})}
+    kept = {**_NOTHING, **(read_document(folder.shared, Shared, _REMEDY) if folder.shared.exists() else {})}
     return {**kept, "sessions": kept["sessions"] | _sessions(folder)}
 
 
 def _sessions(folder: StrategyFolder) -> dict[str, dict[str, Any]]:
     """The sessions of a strategy whose ledgers lie beside it, by their ids."""
-    beside = StudyFolder(folder.path.parent.parent if folder.path.parent.name == ABANDONED else folder.path.parent)
     dedicated = folder.read_study().is_dedicated
     summaries = {
-        session: ledger_summary(beside.session(session), dedicated=dedicated)
+        session: ledger_summary(folder.study.session(session), dedicated=dedicated)
         for session in TrialLog.read(folder.trials).sessions
     }
     return {session: summary for session, summary in summaries.items() if summary}
@@ -81,13 +88,10 @@ def charged_inputs(shared: dict[str, Any]) -> list[dict[str, Any]]:
     return [*shared["sessions"].values(), *(energy for energy in stores if energy)]
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """A JSON object from a results folder.
-
-    Raises:
-        ResultsError: It is missing or damaged.
-    """
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise ResultsError(f"{path}: damaged ({error}); delete it, it is made again from the other files") from None
+def charged_parts(shared: dict[str, Any]) -> Inputs:
+    """The charge of each session, ``session``, and of each store of the teacher's answers, ``teacher_logits``."""
+    stores = {name: store["energy"] for name, store in shared["teacher_logits"].items()}
+    return {
+        "session": {name: session["charged_uj"] for name, session in shared["sessions"].items()},
+        "teacher_logits": {name: energy["charged_uj"] for name, energy in stores.items() if energy},
+    }

@@ -5,6 +5,7 @@ from pathlib import Path
 from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.results.folder import StudyFolder
+from kdtune.results.sessions import abandoned_sessions
 from kdtune.results.shared import read_shared
 
 #: In a session's folder: where that lies in the cache which this session made, a path a line.
@@ -26,10 +27,15 @@ def _made(session: Path) -> list[Path]:
 def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
     """What the study in a folder was charged so far, in microjoules; without what ``--fresh`` put aside.
 
+    So a study that was begun afresh has its whole budget again: left out are the runs that were put aside, sessions
+    that worked on nothing else, and the teachers and logits that only such sessions made. What a session made counts
+    whole, though another one may have begun it.
+
     Raises:
-        ResultsError: A ledger is damaged.
+        ResultsError: A ledger or a trial log is damaged.
     """
-    sessions = sorted(path for path in folder.session("").glob("*") if path.is_dir())
+    left_out = abandoned_sessions(folder)
+    sessions = sorted(path for path in folder.session("").glob("*") if path.is_dir() and path.name not in left_out)
     made = {path for session in sessions for path in _made(session)}
     ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies())]
     ledgers += sorted(path / "ledger" for path in made)

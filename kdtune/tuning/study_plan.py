@@ -214,7 +214,7 @@ def make_plan(
     )
     watch = BudgetWatch(budget, carbon, dedicated=study.is_dedicated)
     if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):
-        return replace(plan, remarks=(*remarks, f"It would be stopped before its end: {watch.reached}."))
+        return replace(plan, remarks=(*plan.remarks, f"It would be stopped before its end: {watch.reached}."))
     return plan
 
 

@@ -11,7 +11,7 @@ def result(strategy, accuracy, kwh, pue=1.0, repeats=2):
         "strategy": strategy,
         "repeats": [{}] * repeats,
         "summary": {"test_accuracy_mean": accuracy},
-        "cost": {"charged_kwh": kwh, "training_kwh": None, "carbon": {"pue": pue}},
+        "cost": {"charged_kwh": kwh, "training_kwh": None, "models": repeats, "carbon": {"pue": pue}},
     }
 
 

@@ -14,6 +14,9 @@ PAPERS = {
     "teacher_training": RECIPES["paper-code"],
 }
 
+#: What every teacher's record has.
+NAMED = {"model": "resnet18", "key": "k", "val_accuracy": 0.7}
+
 
 def row(comparison, table, block, method):
     return next(row for row in comparison.rows[table, block] if row.row.method == method)
@@ -67,7 +70,7 @@ def test_a_run_that_was_cut_short_is_marked(tmp_path):
 
 
 def test_the_teachers_row_is_of_its_record(tmp_path):
-    teacher = {"test": {"accuracy": 0.75}, "gflops_millions": 1.0, "energy": {"charged_uj": 3_600_000_000_000}}
+    teacher = {**NAMED, "test": {"accuracy": 0.75}, "gflops_millions": 1.0, "energy": {"charged_uj": 3_600_000_000_000}}
     ran(tmp_path, "stochastic", [0.6], record=teacher, **PAPERS)
     filled = row(beside_the_paper([tmp_path], PAPER), 1, "CIFAR-100", "Teacher")
     assert [figure.ours for figure in filled.figures] == pytest.approx([75.0, 1.67, 1.67 * 294.2060978])
@@ -75,7 +78,13 @@ def test_the_teachers_row_is_of_its_record(tmp_path):
 
 
 def test_a_teacher_that_was_given_has_no_known_cost(tmp_path):
-    teacher = {"given": "0" * 16, "test": {"accuracy": 0.7}, "gflops_millions": None, "energy": {"charged_uj": 5}}
+    teacher = {
+        **NAMED,
+        "given": "0" * 16,
+        "test": {"accuracy": 0.7},
+        "gflops_millions": None,
+        "energy": {"charged_uj": 5},
+    }
     ran(tmp_path, "stochastic", [0.6], record=teacher, teacher_weights="0" * 16, **PAPERS)
     filled = row(beside_the_paper([tmp_path]), 1, "CIFAR-100", "Teacher")
     assert [figure.ours for figure in filled.figures] == [70.0, None, None]

@@ -1,6 +1,10 @@
 """What ``kdtune doctor`` says of each sensor, on machines that are made up."""
 
+import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -215,3 +219,35 @@ def test_a_meeting_place_that_cannot_be_used_is_a_warning(between_readings, meet
     meeting_place.write_text("in the way")
     found = finding("other studies")
     assert found.verdict == "warning" and "cannot be used" in found.found and found.remedy
+
+
+@contextmanager
+def nobody(*folders: Path) -> Iterator[None]:
+    """Act as a user who may not do everything, where root runs the tests; who may enter some folders."""
+    modes = {folder: folder.stat().st_mode for folder in folders}
+    root = os.geteuid() == 0
+    try:
+        for folder in folders:
+            folder.chmod(0o755)
+        if root:
+            os.seteuid(65534)
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for folder, mode in modes.items():
+            folder.chmod(mode)
+
+
+def test_a_meeting_place_that_may_not_be_written_is_a_warning_and_the_remedy_mends_it(between_readings, meeting_place):
+    meeting_place.mkdir()
+    meeting_place.chmod(0o555)
+    above = [path for path in meeting_place.parents if path.is_relative_to(tempfile.gettempdir())][:-1]
+    with nobody(*above):
+        found = finding("other studies")
+    assert found.verdict == "warning" and "cannot be used" in found.found
+    remedy = found.remedy.partition(",")[0]
+    assert remedy == f"sudo chmod 1777 {meeting_place}"
+    subprocess.run(remedy.removeprefix("sudo "), shell=True, check=True)
+    with nobody(*above):
+        assert finding("other studies") == Finding("energy: other studies", "ok", "no other meter on this machine")

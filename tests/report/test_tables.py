@@ -29,6 +29,7 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
         },
         "failures": [],
         "cost": {
+            "models": 2,
             "gflops_millions": 6.0,
             "charged_kwh": charged_kwh,
             "per_repeat_kwh": charged_kwh / 2,
@@ -40,9 +41,12 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
             "wall_s": 1.0,
             "gpu_hours": 0.0,
             "abandoned_uj": 0,
+            "abandoned_parts_uj": {"own": 0, "session": {}, "teacher_logits": {}},
             "uncertainty_uj": {"charged": 576_000_000_000},
             "flags": {},
             "shared_uj": {"session": 3_600_000, "teacher_logits": 7_200_000},
+            "shared_parts_uj": {"session": {"s1": 3_600_000}, "teacher_logits": {"l1": 7_200_000}},
+            "attribution": "dedicated",
             "quality": "modelled",
             "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
             "hardware": [
@@ -76,6 +80,27 @@ def test_cost_is_that_of_one_model_and_energy_a_multiple_of_stochastic():
     assert grid["test acc. %"] == "-"
 
 
+def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none():
+    lost = result(charged_kwh=0.4, training_kwh=0.38)
+    lost["cost"]["models"] = 1
+    rows = cost_rows([lost, result("stochastic", charged_kwh=0.1, training_kwh=0.02)])
+    grid = dict(zip(COLUMNS, rows[0], strict=True))
+    assert [grid[name] for name in ("trials", "GFLOPs (M)", "kWh", "g CO2")] == ["38", "6", "0.4", "100"]
+    assert (grid["energy as run"], grid["training only"]) == ("8.00 x", "38.0 x")
+    text = shown(lost, result("stochastic"))
+    assert "grid: 1 of 2 repeats came to a model; what the others took is in its cost." in text
+    assert "mean of" not in text and "mean of 2 repeats" in shown(result())
+
+
+def test_without_a_model_none_has_a_cost_and_what_was_spent_is_told():
+    none = result(status="interrupted")
+    none["cost"]["models"] = 0
+    row = dict(zip(COLUMNS, cost_rows([none, result("stochastic")])[0], strict=True))
+    names = ("trials", "GFLOPs (M)", "kWh", "g CO2", "energy as run", "training only")
+    assert {row[name] for name in names} == {"-"}
+    assert "grid: no repeat came to a model, so none has a cost: 0.4 kWh, 38 trials so far." in shown(none)
+
+
 def test_without_the_baseline_there_are_no_multiples():
     row = dict(zip(COLUMNS, cost_rows([result()])[0], strict=True))
     assert (row["energy as run"], row["training only"]) == ("-", "-")
@@ -87,6 +112,13 @@ def test_the_notes_say_how_energy_was_obtained_and_what_failed():
     assert "Energy: modelled" in text and "8 W" in text and "not a measurement" in text
     assert "475 g/kWh, world average" in text
     assert "tau 3, seed 1: DivergedError: nan" in text
+
+
+def test_attribution_is_stated_where_idle_power_is_not_charged():
+    shared = result()
+    shared["cost"]["attribution"] = "shared"
+    assert "Attribution of grid is shared: power that no trial held (idle) is charged to no row." in shown(shared)
+    assert "Attribution" not in shown(result())
 
 
 def test_a_strategy_that_is_not_complete_is_marked():
@@ -120,6 +152,7 @@ def test_csv_keeps_full_precision_and_defuses_formulas():
     row = next(csv.DictReader(io.StringIO(as_csv([result("=HYPERLINK()", charged_kwh=0.123456789)]))))
     assert row["charged_kwh"] == "0.123456789"
     assert row["strategy"] == "'=HYPERLINK()"
+    assert (row["repeats"], row["models"]) == ("2", "2")
     assert row["test_accuracy_mean"] == ""
 
 

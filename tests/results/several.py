@@ -58,7 +58,9 @@ def ran(
     study_folder = StudyFolder(results / spec.name)
     folder = study_folder.strategy(strategy)
     folder.path.mkdir(parents=True)
-    study_folder.write_run({"strategies": [strategy]})
+    study_folder.write_run(
+        {"strategies": [strategy], "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "a test"}}
+    )
     workload = {**WORKLOAD, "train_images": images[0], "val_images": images[1], "teacher_macs": teacher_macs}
     folder.write_study(spec, {"workload": workload, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0})
     log = TrialLog.read(folder.trials)

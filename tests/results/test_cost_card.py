@@ -13,8 +13,8 @@ from kdtune.results.outcome import write_result
 from kdtune.results.shared import write_shared
 from kdtune.results.trials import TrialLog
 from kdtune.specs import load_study
-from tests.energy.simulated import J, Node, trial, two_cores
-from tests.results.test_outcome import WORKLOAD, end, write_ledger
+from tests.energy.simulated import Node, trial, two_cores
+from tests.results.test_outcome import TEACHER, WORKLOAD, end, write_ledger
 from tests.studies import small_study
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
@@ -26,11 +26,16 @@ CPU_J, RAM_J, GPU_J, OTHER_J, SESSION_J = 8, 80, 100, 4, 24
 
 @pytest.fixture
 def folder(tmp_path):
+    return a_strategy(tmp_path)
+
+
+def a_strategy(tmp_path, repeats=1):
+    """One trial, that of the first repeat, and one session; the others came to nothing."""
     study_folder = StudyFolder(tmp_path / "small")
     folder = study_folder.strategy("grid")
     folder.path.mkdir(parents=True)
     versions = {"kdtune": "1", "python": "3.11.9", "torch": "2", "ray": "2", "device": "cpu"}
-    folder.write_study(load_study(small_study(repeats=1)), {"workload": WORKLOAD, "versions": versions})
+    folder.write_study(load_study(small_study(repeats=repeats)), {"workload": WORKLOAD, "versions": versions})
     node = Node(two_cores(gpus=("GPU-a",))).start().open(trial("a/1", gpus={"GPU-a": 1.0}))
     node.work(4, {"a/1": 2}, other=1, gpu_j={"GPU-a": GPU_J}).close("a/1").stop()
     write_ledger(node, folder.ledger)
@@ -40,9 +45,12 @@ def folder(tmp_path):
     end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
     log.plan_complete(0)
     log.evaluation(0, "a", {"accuracy": 0.75})
-    write_shared(folder, {"model": "big", "key": "k1", "energy": {"charged_uj": 50 * J}})
+    write_shared(folder, TEACHER)
     (folder.path / "student.pt").write_bytes(b"weights")
     return folder
+
+
+CHARGED_J = CPU_J + RAM_J + GPU_J + SESSION_J
 
 
 def kwh(joules: float) -> float:
@@ -58,12 +66,11 @@ def emissions(folder):
 def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
-    charged_j = CPU_J + RAM_J + GPU_J + SESSION_J
-    assert card["one_model"]["charged_kwh"] == card["in_all"]["charged_kwh"] == pytest.approx(kwh(charged_j))
-    assert card["in_all"]["charged_co2_g"] == pytest.approx(kwh(charged_j) * 400)
+    assert card["one_model"]["charged_kwh"] == card["in_all"]["charged_kwh"] == pytest.approx(kwh(CHARGED_J))
+    assert card["in_all"]["charged_co2_g"] == pytest.approx(kwh(CHARGED_J) * 400)
     assert card["in_all"]["uncertainty_kwh"] == pytest.approx(kwh(0.05 * GPU_J + 0.4 * (CPU_J + RAM_J + SESSION_J)))
     assert card["in_all"]["shared_kwh"]["session"] == pytest.approx(kwh(SESSION_J))
-    assert card["in_all"]["with_teacher_kwh"] == pytest.approx(kwh(charged_j + 50))
+    assert card["in_all"]["with_teacher_kwh"] == pytest.approx(kwh(CHARGED_J + 50))
     assert card["not_charged"]["others_on_the_node_kwh"] == pytest.approx(kwh(OTHER_J))
     assert card["models"][0] | {"charged_kwh": None} == {
         "file": "student.pt",
@@ -84,8 +91,7 @@ def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
 
 
 def test_of_a_teacher_that_was_given_only_what_measuring_it_took_is_known(folder):
-    given = {"model": "big", "key": "k1", "given": "0123456789abcdef", "energy": {"charged_uj": 50 * J}}
-    write_shared(folder, given)
+    write_shared(folder, {**TEACHER, "given": "0123456789abcdef"})
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["teacher"]["kwh"] is None and card["in_all"]["with_teacher_kwh"] is None
@@ -144,3 +150,33 @@ def test_the_card_tells_every_source_and_they_sum_to_what_is_charged(folder):
     sources = card["method"]["charged_by_source_kwh"]
     assert set(sources) == {"cpu_modelled", "gpu_counter", "ram_modelled"}
     assert sum(sources.values()) == pytest.approx(card["in_all"]["charged_kwh"])
+
+
+def test_a_card_names_only_models_that_there_are_and_they_answer_for_repeats_that_came_to_none(tmp_path):
+    folder = a_strategy(tmp_path, repeats=3)
+    log = TrialLog.read(folder.trials)
+    end(log, "b", 1, 0, "failed", epochs=1, error="DivergedError: nan")
+    end(log, "c", 2, 0, "completed", epochs=3, val_accuracy=0.5, val_loss=0.5)
+    log.evaluation(2, "c", {"accuracy": 0.5})
+    (folder.path / "student-2.pt").write_bytes(b"weights")
+    result = write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    assert [model["file"] for model in card["models"]] == ["student.pt", "student-2.pt"]
+    assert all((folder.path / model["file"]).exists() for model in card["models"])
+    assert sum(model["charged_kwh"] for model in card["models"]) == pytest.approx(kwh(CHARGED_J))
+    assert card["one_model"] == {
+        "charged_kwh": pytest.approx(kwh(CHARGED_J) / 2),
+        "charged_co2_g": pytest.approx(kwh(CHARGED_J) * 400 / 2),
+        "car_km": pytest.approx(kwh(CHARGED_J) * 400 / 120.4 / 2),
+        "trials": 1.5,
+    }
+    assert result["cost"]["models"] == 2
+    assert result["cost"]["per_repeat_kwh"] == card["one_model"]["charged_kwh"]
+
+
+def test_weights_of_a_model_that_never_met_the_test_set_have_no_cost_yet(folder):
+    folder.trials.write_text("".join(line for line in folder.trials.open() if '"evaluation"' not in line))
+    write_result(folder, CARBON)
+    card = json.loads((folder.path / "cost.json").read_text())
+    assert card["models"] == [] and set(card["one_model"].values()) == {None}
+    assert card["in_all"]["charged_kwh"] == pytest.approx(kwh(CHARGED_J))

@@ -19,7 +19,14 @@ CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
 
 WORKLOAD = {"teacher_macs": 10, "student_macs": 3, "train_images": 100, "val_images": 50, "test_images": 20}
 
-TEACHER = {"energy": {"charged_uj": 50 * J}}
+TEACHER = {
+    "model": "big",
+    "key": "k1",
+    "val_accuracy": 0.9,
+    "test": {"accuracy": 0.8},
+    "gflops_millions": 1.0,
+    "energy": {"charged_uj": 50 * J},
+}
 
 TEST_METRICS = {"accuracy": 0.75, "precision": 0.7, "recall": 0.65, "specificity": 0.9, "kappa": 0.6}
 
@@ -266,7 +273,7 @@ def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
     assert after["charged_kwh"] == before["charged_kwh"]
 
 
-@pytest.mark.parametrize("teacher", [{"energy": None}, {**TEACHER, "given": "0123456789abcdef"}])
+@pytest.mark.parametrize("teacher", [{**TEACHER, "energy": None}, {**TEACHER, "given": "0123456789abcdef"}])
 def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
     write_shared(grid, teacher)
     cost = build_result(grid, CARBON)["cost"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -10,6 +11,8 @@ import torch
 
 import kdtune
 from kdtune.errors import SpecError, UsageError
+from kdtune.tuning import study_plan
+from kdtune.tuning.jobs import inspect_study
 from tests.data.sets import write_tiny_imagenet
 from tests.studies import small_study
 
@@ -95,6 +98,15 @@ def test_earlier_results_and_a_budget_that_is_too_small_are_mentioned(tmp_path):
         assert words in shown
     assert plan.teacher is None
     assert files_under(tmp_path) == [tmp_path / "small", tmp_path / "small" / "none"]
+
+
+def test_a_budget_that_is_too_small_hides_nothing_that_the_inspection_remarked(tmp_path, monkeypatch):
+    def inspect(*arguments):
+        return replace(inspect_study(*arguments), remarks=("The disk is small.",))
+
+    monkeypatch.setattr(study_plan, "inspect_study", inspect)
+    plan = kdtune.plan_study(small_study(), "none", out=tmp_path, max_co2_g=1e-9)
+    assert plan.remarks[0] == "The disk is small." and "--max-co2" in plan.remarks[1]
 
 
 def test_torch_is_left_as_it_was(tmp_path):

@@ -1,0 +1,120 @@
+"""What each line of a trial log has to hold."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from kdtune.distill import LOSSES
+from kdtune.results.documents import Count, Shape, Tested, reason
+from kdtune.specs.space import SEARCHABLE
+from kdtune.temperature import POLICIES
+
+EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
+StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
+
+#: What names a folder.
+Name = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
+
+
+def _known_point(point: dict[str, Any]) -> dict[str, Any]:
+    names = {"temperature": POLICIES, "loss": LOSSES}
+    for key, value in point.items():
+        known = value in names[key] if key in names else key in SEARCHABLE and type(value) in (int, float)
+        if not known:
+            raise ValueError(f"{key!r} cannot be {value!r}")
+    if "loss" not in point and "tau" not in point and point.get("temperature", "fixed") == "fixed":
+        raise ValueError("it has no tau, nor what stands for one")
+    return point
+
+
+class Session(Shape):
+    """A command set to work."""
+
+    id: Name
+
+
+class Suggestion(Shape):
+    """A point was proposed."""
+
+    trial_id: Name
+    repeat: Count
+    seed: int
+    index: Count
+    point: Annotated[dict[str, Any], AfterValidator(_known_point)]
+
+
+class Attempt(Shape):
+    """A run of a trial began."""
+
+    trial_id: str
+    attempt: Count
+
+
+class End(Shape):
+    """An attempt ended."""
+
+    trial_id: str
+    status: EndStatus
+    epochs: Count
+    val_accuracy: float | None
+    val_loss: float | None
+    error: str | None
+
+    @model_validator(mode="after")
+    def _judged(self) -> "End":
+        if self.status == "completed" and (self.val_accuracy is None or self.val_loss is None):
+            raise ValueError("completed, but without its accuracy and loss")
+        return self
+
+
+class OfRepeat(Shape):
+    """Something happened to a whole repeat."""
+
+    repeat: Count
+
+
+class EvaluationAttempt(OfRepeat):
+    """An evaluation began."""
+
+    attempt: Count
+
+
+class Evaluation(OfRepeat):
+    """A chosen model met the test set."""
+
+    trial_id: str
+    test: Tested
+
+
+class Status(Shape):
+    """The command stopped."""
+
+    status: StudyStatus
+
+
+#: By the type of a line.
+SHAPES: dict[str, type[Shape]] = {
+    "session": Session,
+    "suggestion": Suggestion,
+    "attempt": Attempt,
+    "end": End,
+    "planned": OfRepeat,
+    "evaluation_attempt": EvaluationAttempt,
+    "evaluation": Evaluation,
+    "status": Status,
+}
+
+
+def check_line(line: dict[str, Any]) -> None:
+    """Make sure that a line holds what it has to.
+
+    Raises:
+        ValueError: It does not; says what is wrong.
+    """
+    kind = line.get("type")
+    if not isinstance(kind, str) or kind not in SHAPES:
+        raise ValueError(f"unknown type {kind!r}")
+    try:
+        SHAPES[kind].model_validate(line)
+    except ValidationError as error:
+        raise ValueError(reason(error)) from None

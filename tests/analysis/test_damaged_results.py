@@ -1,0 +1,213 @@
+"""Whatever becomes of the files of a results folder: comparing works, or says in one message what is wrong."""
+
+import json
+import shutil
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kdtune.analysis.comparison import compare
+from kdtune.cli.app import main
+from kdtune.energy.attribution import BUCKETS
+from kdtune.errors import KdtuneError
+from kdtune.report.exports import as_csv, as_markdown
+from kdtune.report.tables import cost_table
+from kdtune.results.estimates import keep_estimate
+from kdtune.results.folder import StudyFolder
+from kdtune.results.outcome import write_result
+from kdtune.results.shared import ledger_summary, write_shared
+from tests.energy.simulated import Node, two_cores
+from tests.results.finished import CARBON, finished, write_ledger
+from tests.results.test_estimates import ESTIMATE
+from tests.results.test_outcome import TEACHER
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A study with every file that comparing reads: a strategy that searches, one that does not, a run put aside."""
+    results = tmp_path_factory.mktemp("whole")
+    write_ledger(Node(two_cores()).start().work(9, study=9).stop(), results / "logits")
+    store = {"l1": {"passes": 1, "energy": ledger_summary(results / "logits", dedicated=True)}}
+    for name, session in (("grid", "s0"), ("grid", "s1"), ("stochastic", "s1")):
+        study = StudyFolder(results / "small")
+        study.put_aside([name])
+        folder = finished(results, name, session=session)
+        folder.write_study(folder.read_study(), {**folder.resolved(), "teacher": "k1", "versions": {"python": "3.11"}})
+        keep_estimate(folder, ESTIMATE)
+        energy = ledger_summary(results / "logits", dedicated=True)
+        write_shared(folder, {**TEACHER, "energy": energy}, store)
+        write_result(folder, CARBON)
+    study.write_run({"strategies": ["grid", "stochastic"], "carbon": noted(CARBON)})
+    return study.path
+
+
+def noted(carbon):
+    return {key: value for key, value in carbon.as_record().items() if value is not None}
+
+
+@pytest.fixture
+def study(whole, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(whole, tmp_path / "small")
+
+
+def all_of(place):
+    """Everything that ``kdtune compare`` makes of results."""
+    found = compare([place], allow_mismatch=True)
+    json.dumps(found.as_json(), allow_nan=False)
+    cost_table(found.results, found.teacher)
+    return as_csv(found.results) + as_markdown(found.results, found.teacher, "stochastic")
+
+
+def compared(study, monkeypatch, capsys):
+    """What the command says on standard error, and its exit code."""
+    monkeypatch.setattr(sys, "argv", ["kdtune", "compare", str(study)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return capsys.readouterr().err, ended.value.code
+
+
+SESSION = {"sessions": {"s1": {}}}
+
+#: A bucket is missing.
+SUMMARY = {
+    "energy_uj": dict.fromkeys(("evaluation", "orchestration", "idle", "other", "node_total"), 0),
+    "sources_uj": {bucket: {} for bucket in BUCKETS},
+    "charged_uj": 0,
+    "gap_uj": 0,
+    "flags": {},
+    "wall_s": 1.0,
+    "quality": "modelled",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "remedy"),
+    [
+        ("grid/estimate.json", "{}", "delete it"),
+        ("grid/shared.json", json.dumps(SESSION), "put a copy of it in its place"),
+        ("grid/shared.json", "[]", "put a copy of it in its place"),
+        ("grid/result.json", '{"cost": {"carbon": {"pue": "x"}}}', "delete it, it is made again"),
+        (
+            "grid/result.json",
+            '{"cost": {"carbon": {"pue": "x", "intensity_g_per_kwh": 1, "source": "a"}}}',
+            "delete it, it is made again",
+        ),
+        ("grid/trials.jsonl", '{"type":"session","id":["s1"]}\n', "--fresh"),
+        ("grid/shared.json", json.dumps({"sessions": {"s1": SUMMARY}}), "put a copy of it in its place"),
+        ("abandoned/grid-1/shared.json", json.dumps(SESSION), "put a copy of it in its place"),
+    ],
+)
+def test_a_damaged_document_is_one_message_with_its_file_and_a_remedy(study, monkeypatch, capsys, file, damage, remedy):
+    (study / file).write_text(damage)
+    told, code = compared(study, monkeypatch, capsys)
+    assert code == 2
+    assert str(study / file) in told and remedy in told and len(told.splitlines()) == 1
+
+
+def test_a_frozen_study_without_its_sizes_is_one_message(study, monkeypatch, capsys):
+    file = study / "grid" / "study.toml"
+    file.write_text(file.read_text().partition("[resolved.workload]")[0])
+    told, code = compared(study, monkeypatch, capsys)
+    assert code == 2
+    assert str(file) in told and "resolved.workload" in told and "--fresh" in told and len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["grid/ledger/x.jsonl", "sessions/s1/x.jsonl", "abandoned/grid-1/ledger/x.jsonl"])
+def test_a_folder_in_the_place_of_a_ledger_is_one_message(study, monkeypatch, capsys, place):
+    (study / place).mkdir()
+    told, code = compared(study, monkeypatch, capsys)
+    assert code == 2
+    assert str(study / place) in told and "move it away" in told and len(told.splitlines()) == 1
+
+
+# --- anything --------------------------------------------------------------------------------------------------
+
+FILES = (
+    "run.toml",
+    "grid/study.toml",
+    "grid/trials.jsonl",
+    "grid/shared.json",
+    "grid/estimate.json",
+    "grid/result.json",
+    "grid/ledger/node.jsonl",
+    "sessions/s1/node.jsonl",
+    "stochastic/trials.jsonl",
+    "abandoned/grid-1/study.toml",
+    "abandoned/grid-1/shared.json",
+    "abandoned/grid-1/trials.jsonl",
+    "abandoned/grid-1/ledger/node.jsonl",
+)
+
+
+def cut(data, raw):
+    return raw[: data.draw(st.integers(0, len(raw)))]
+
+
+def with_other_bytes(data, raw):
+    changed = bytearray(raw)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(raw) - 1))
+        changed[place] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from(b'0123456789-.eE"{}[],:\n_tf')))
+    return bytes(changed)
+
+
+def without_lines(data, raw):
+    lines = raw.splitlines(keepends=True)
+    gone = data.draw(st.sets(st.integers(0, len(lines) - 1), min_size=1, max_size=3))
+    return b"".join(line for number, line in enumerate(lines) if number not in gone)
+
+
+#: What may stand where something else is expected.
+VALUES = st.sampled_from([None, True, -1, 0, 2, 10**9, 0.5, float("nan"), float("inf"), "", "x", "grid", [], {}, [1]])
+
+
+def with_another_value(data, raw):
+    """In one JSON document, or one line of JSON, some key is gone or has another value."""
+    try:
+        documents = [json.loads(raw)]
+    except ValueError:
+        try:
+            documents = [json.loads(line) for line in raw.splitlines()]
+        except ValueError:
+            return without_lines(data, raw)  # TOML: a key a line
+    inside = data.draw(st.sampled_from([one for document in documents for one in tables_in(document)]))
+    key = data.draw(st.sampled_from(sorted(inside)))
+    if data.draw(st.booleans()):
+        del inside[key]
+    else:
+        inside[key] = data.draw(VALUES)
+    return "".join(json.dumps(document) + "\n" for document in documents).encode()
+
+
+def tables_in(value):
+    """Every table with a key, at any depth."""
+    if isinstance(value, dict) and value:
+        yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from tables_in(child)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_becomes_of_a_file_comparing_works_or_says_what_is_wrong(whole, data):
+    file = whole / data.draw(st.sampled_from(FILES))
+    raw = file.read_bytes()
+    damaged = data.draw(st.sampled_from([cut, with_other_bytes, without_lines, with_another_value]))
+    try:
+        file.write_bytes(damaged(data, raw))
+        if data.draw(st.booleans()):
+            (whole / "grid" / "result.json").rename(whole / "grid" / "gone")
+        all_of(whole)
+    except KdtuneError as error:
+        assert str(error)
+    finally:
+        if (whole / "grid" / "gone").exists():
+            (whole / "grid" / "gone").rename(whole / "grid" / "result.json")
+        file.write_bytes(raw)
+
+
+def test_the_undamaged_study_compares(whole):
+    assert all_of(whole).count("stochastic") >= 2

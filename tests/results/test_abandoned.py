@@ -1,0 +1,120 @@
+"""What ``--fresh`` put aside: by hand, a run is 280 J by itself, its session 204 J, its teacher's answers 2400 J."""
+
+import json
+
+import pytest
+
+from kdtune.report.tables import notes
+from kdtune.results.abandoned import abandoned_uj
+from kdtune.results.folder import StudyFolder
+from kdtune.results.outcome import build_result, write_result
+from kdtune.results.shared import ledger_summary, write_shared
+from tests.energy.simulated import J, Node, two_cores
+from tests.results.finished import CARBON, finished, write_ledger
+
+OWN, SESSION, LOGITS = 280 * J, 204 * J, 2400 * J
+
+
+@pytest.fixture
+def study(tmp_path):
+    return StudyFolder(tmp_path / "small")
+
+
+def run(study, *strategies, session, logits=None, **options):
+    """Let strategies run in one session; all of them replay one store of logits where that is named."""
+    for name in strategies:
+        folder = finished(study.path.parent, name, session=session, **options)
+        if logits:
+            ledger = study.path.parent / "cache" / logits
+            if not ledger.exists():
+                write_ledger(Node(two_cores()).start().work(100, study=100).stop(), ledger)
+            write_shared(folder, None, {logits: {"passes": 1, "energy": ledger_summary(ledger, dedicated=True)}})
+
+
+def results(study, *strategies):
+    return [build_result(study.strategy(name), CARBON) for name in strategies]
+
+
+def abandoned(*found):
+    return [result["cost"]["abandoned_uj"] for result in found]
+
+
+def told(found):
+    [line] = [line for line in notes(found, None) if "--fresh put aside" in line]
+    return line
+
+
+def test_what_was_put_aside_is_what_its_rows_were_charged_and_the_table_counts_a_session_once(study):
+    run(study, "grid", "stochastic", session="s1", logits="l1")
+    charged = [round(r["cost"]["charged_kwh"] / CARBON.pue * 3.6e12) for r in results(study, "grid", "stochastic")]
+    assert charged == [OWN + SESSION + LOGITS] * 2
+    study.put_aside(["grid", "stochastic"])
+    run(study, "grid", "stochastic", session="s2")
+    found = results(study, "grid", "stochastic")
+    assert abandoned(*found) == charged
+    assert abandoned_uj(found) == 2 * OWN + SESSION + LOGITS
+    assert told(found).endswith(f"{(560 + 204 + 2400) * 1.5 / 3.6e6:.5f} kWh.")
+    assert abandoned_uj(found[:1]) == OWN + SESSION + LOGITS
+
+
+def test_what_a_living_strategy_is_still_charged_is_not_abandoned(study):
+    run(study, "grid", "stochastic", session="s1", logits="l1")
+    study.put_aside(["grid"])
+    run(study, "grid", session="s2")
+    found = results(study, "grid", "stochastic")
+    assert abandoned(*found) == [OWN, 0]
+    assert abandoned_uj(found) == OWN
+
+
+def test_answers_of_the_teacher_that_the_new_run_is_charged_are_not_abandoned(study):
+    run(study, "grid", session="s1", logits="l1")
+    study.put_aside(["grid"])
+    run(study, "grid", session="s2", logits="l1")
+    assert abandoned(*results(study, "grid")) == [OWN + SESSION]
+
+
+def test_several_runs_put_aside_add_up_and_what_they_shared_counts_once(study):
+    for session in ("s1", "s2"):
+        run(study, "grid", session=session, logits="l1")
+        study.put_aside(["grid"])
+    run(study, "grid", session="s3")
+    assert abandoned(*results(study, "grid")) == [2 * OWN + 2 * SESSION + LOGITS]
+
+
+def test_a_run_put_aside_is_taken_as_its_own_attribution_charged_it(study):
+    run(study, "grid", session="s1", attribution="shared")
+    study.put_aside(["grid"])
+    run(study, "grid", session="s2")
+    # Without idle power: two cores, of which a trial holds one, so half of 6 s of memory; and no memory of the session.
+    assert abandoned(*results(study, "grid")) == [(40 + 60 + 4) * J]
+
+
+def test_what_another_study_of_the_table_is_charged_is_not_abandoned_in_it(study, tmp_path):
+    run(study, "grid", session="s1", logits="l1")
+    study.put_aside(["grid"])
+    run(study, "grid", session="s2")
+    other = StudyFolder(tmp_path / "other")
+    other.path.mkdir()
+    run(study, "stochastic", session="s3", logits="l1")
+    study.strategy("stochastic").path.rename(other.strategy("stochastic").path)
+    found = [*results(study, "grid"), *results(other, "stochastic")]
+    assert abandoned(*found) == [OWN + SESSION + LOGITS, 0]
+    assert abandoned_uj(found) == OWN + SESSION
+
+
+def test_cost_json_has_what_was_shared_by_its_ids(study):
+    run(study, "grid", session="s1", logits="l1")
+    study.put_aside(["grid"])
+    run(study, "grid", session="s2")
+    folder = study.strategy("grid")
+    folder.write_study(folder.read_study(), {**folder.resolved(), "versions": {"python": "3.11.9"}})
+    (folder.path / "student.pt").write_bytes(b"weights")
+    write_result(folder, CARBON)
+    not_charged = json.loads((folder.path / "cost.json").read_text())["not_charged"]
+    kwh = {name: pytest.approx(CARBON.kwh(uj)) for name, uj in (("own", OWN), ("s1", SESSION), ("l1", LOGITS))}
+    assert not_charged["abandoned_parts_kwh"] == {
+        "own": kwh["own"],
+        "session": {"s1": kwh["s1"]},
+        "teacher_logits": {"l1": kwh["l1"]},
+    }
+    assert not_charged["abandoned_kwh"] == pytest.approx(CARBON.kwh(OWN + SESSION + LOGITS))
