@@ -4,6 +4,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+# Workers that are idle stay for the next test's study, as they do where kdtune starts Ray.
+os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "3600000")
+
 # No deadline: a busy machine is no fault. Derandomised: a run of the suite is as reproducible as a study.
 settings.register_profile("kdtune", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("kdtune")

@@ -1,10 +1,12 @@
 """What each line of a trial log has to hold."""
 
+from collections.abc import Container
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kdtune.distill import LOSSES
+from kdtune.distill.recipe import DRAWS, SCALES
 from kdtune.results.documents import Count, Shape, Tested, reason
 from kdtune.specs.space import SEARCHABLE
 from kdtune.temperature import POLICIES
@@ -16,10 +18,19 @@ StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
 Name = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
 
 
+#: What a point may say beside values of the search space.
+_NAMES: dict[str, Container[str]] = {
+    "temperature": POLICIES,
+    "loss": LOSSES,
+    "draw": DRAWS,
+    "scale": SCALES,
+}
+_NUMBERS = (*SEARCHABLE, "longer", "restart")
+
+
 def _known_point(point: dict[str, Any]) -> dict[str, Any]:
-    names = {"temperature": POLICIES, "loss": LOSSES}
     for key, value in point.items():
-        known = value in names[key] if key in names else key in SEARCHABLE and type(value) in (int, float)
+        known = value in _NAMES[key] if key in _NAMES else key in _NUMBERS and type(value) in (int, float)
         if not known:
             raise ValueError(f"{key!r} cannot be {value!r}")
     if "loss" not in point and "tau" not in point and point.get("temperature", "fixed") == "fixed":

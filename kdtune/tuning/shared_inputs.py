@@ -87,8 +87,8 @@ class SharedInputs:
         """Nobody else makes what is in a folder; another command that does is waited for, on nobody's bill."""
 
         def wait(is_had: Callable[[], bool]) -> None:
-            self._watcher.message(f"another command is making {what}; waiting for it")
             with self._session.charging(self._session.waiting):
+                self._watcher.message(f"another command is making {what}; waiting for it")
                 while not is_had():
                     self._budget.check_now(self._session)
                     time.sleep(WAIT_S)

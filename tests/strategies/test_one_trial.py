@@ -99,7 +99,7 @@ def test_a_factor_of_one_is_the_plain_training():
 
 @pytest.mark.parametrize("longer", [0.5, 0, -1, 1e6, float("nan"), float("inf"), "long", True, None])
 def test_none_refuses_a_factor_that_cannot_be(longer):
-    with pytest.raises(ValidationError, match="has to be a factor from 1 to 1000, or 'energy'"):
+    with pytest.raises(ValidationError, match="has to be a factor from 1 to 1000, or 'flops'"):
         STRATEGIES.load("none").Options(longer=longer)
 
 
@@ -107,14 +107,14 @@ def test_none_equals_the_flops_of_a_distillation_once_the_networks_are_known():
     # An epoch of the student alone: 2 (3 (3 x 100) + 3 x 50) = 2100; with a live teacher 2 x 10 x 100 more.
     workload = Workload(teacher_macs=10, student_macs=3, train_images=100, val_images=50, test_images=20)
     kind = STRATEGIES.load("none")
-    assert kind.settled({"longer": "energy"}, workload) == {"longer": round(4100 / 2100, 4)} == {"longer": 1.9524}
+    assert kind.settled({"longer": "flops"}, workload) == {"longer": round(4100 / 2100, 4)} == {"longer": 1.9524}
     assert kind.settled({"longer": 3}, workload) == {"longer": 3}
     assert kind.settled({}, workload) == {}
 
 
 def test_a_factor_that_is_left_open_can_be_planned_with():
     kind = STRATEGIES.load("none")
-    assert kind(load_study("digits-hkd").search_space, kind.Options(longer="energy"), seed=0).expected_trials() == 1
+    assert kind(load_study("digits-hkd").search_space, kind.Options(longer="flops"), seed=0).expected_trials() == 1
 
 
 def test_none_trains_on_the_labels_alone():

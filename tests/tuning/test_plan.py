@@ -306,7 +306,7 @@ LABELLED = load_study(
         strategies={
             "hot": {"strategy": "fixed", "tau": 20},
             "alone": {"strategy": "none"},
-            "alone-longer": {"strategy": "none", "longer": "energy"},
+            "alone-longer": {"strategy": "none", "longer": "flops"},
             "again": {"strategy": "best-of", "trials": 3},
             "grid": {},
         }

@@ -26,7 +26,7 @@ def running_ray():
 
 
 def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
-    study = small_study(strategies={"grid": {}})
+    study = small_study(strategies={"grid": {}}, repeats=1)
     study["training"] = {**study["training"], "epochs": 80}  # longer than one worker's start is behind another's
     alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
     together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
@@ -144,7 +144,7 @@ def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_ch
 
 def test_labels_have_folders_results_and_lengths_of_their_own(running_ray, tmp_path):
     hot, cold = ({"strategy": "fixed", "tau": tau} for tau in (9, 2))
-    longer, again = {"strategy": "none", "longer": "energy"}, {"strategy": "best-of", "of": "fixed", "trials": 2}
+    longer, again = {"strategy": "none", "longer": "flops"}, {"strategy": "best-of", "of": "fixed", "trials": 2}
     first = small_study(repeats=1, strategies={"hot": hot, "alone-longer": longer, "alone": {"strategy": "none"}})
     outcome = kdtune.run_study(first, out=tmp_path)
     assert outcome.exit_code == 0
