@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -88,3 +91,45 @@ def test_adam_moves_by_the_rate_whatever_the_size_of_the_gradient():
 def test_adams_weight_decay_is_added_to_the_gradient():
     # g = -1 + 3 * 1 = 2 points up, so the weight goes down by the rate; decoupled decay would let it rise.
     assert stepped(training(optimizer="adam", weight_decay=3.0), gradient=-1.0, steps=1) == pytest.approx([0.9])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "plain"),
+    [
+        ("sgd", lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9, weight_decay=5e-4)),
+        ("adam", lambda weights: torch.optim.Adam(weights, 0.1, weight_decay=5e-4)),
+    ],
+)
+def test_steps_are_torchs_own_also_after_a_checkpoint(optimizer, plain):
+    ours, theirs = ([torch.nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4))] for _ in range(2))
+    make = {
+        "ours": lambda: make_optimizer(training(optimizer=optimizer, weight_decay=5e-4), ours),
+        "theirs": lambda: plain(theirs),
+    }
+    pair = [(make["ours"](), ours), (make["theirs"](), theirs)]
+    for step in range(6):
+        if step == 3:
+            again = make["ours"]()
+            again.load_state_dict(pair[0][0].state_dict())
+            pair[0] = again, ours
+        for one, (weights,) in pair:
+            (weights**3 * (step + 1)).sum().backward()
+            one.step()
+            one.zero_grad()
+            assert weights.grad is None
+        assert torch.equal(ours[0], theirs[0])
+
+
+def test_a_training_does_not_import_torchs_compiler():
+    """A second of every worker's start."""
+    code = """
+import sys, torch
+from kdtune.distill.workbench import Workbench
+from kdtune.specs import load_study
+training = Workbench(load_study("digits-hkd"), torch.device("cpu"), 1).distiller({"loss": "ce"}, 0)
+training.train_epoch()
+training.load_state_dict(training.state_dict())
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
