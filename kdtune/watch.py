@@ -21,8 +21,8 @@ class Watcher:
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
         """The teacher has trained some of its ``epochs``; ``metrics`` are the last one's."""
 
-    def strategy_started(self, name: str, trials: int) -> None:
-        """A strategy begins; so many trials are planned so far, over all repeats."""
+    def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
+        """A strategy begins; so many trials are planned so far, over all repeats, and so many have ended before."""
 
     def trials_planned(self, trials: int) -> None:
         """The strategy has proposed more: so many trials are planned by now."""

@@ -15,6 +15,15 @@ def find_results_if_any(places: Sequence[str | Path] | None) -> list[StrategyFol
     return find_results(places) if places else _under(DEFAULT_PLACE.absolute())
 
 
+def studies_here() -> list[Path]:
+    """The studies in :data:`DEFAULT_PLACE`, each of which has a table of its own.
+
+    Raises:
+        ResultsError: There are none.
+    """
+    return list(dict.fromkeys(folder.path.parent for folder in find_results([DEFAULT_PLACE])))
+
+
 def find_results(places: Sequence[str | Path]) -> list[StrategyFolder]:
     """The strategies' folders under some places, each once, in order.
 

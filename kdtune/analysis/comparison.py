@@ -38,6 +38,11 @@ _MUST_AGREE: dict[str, tuple[str, ...]] = {
 }
 
 
+def as_json(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The document that ``compare --json`` prints."""
+    return {"schema_version": SCHEMA_VERSION, "results": results}
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Results that may stand in one table.
@@ -56,7 +61,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``compare --json`` prints."""
-        return {"schema_version": SCHEMA_VERSION, "results": self.results}
+        return as_json(self.results)
 
 
 def compare(

@@ -11,7 +11,7 @@ from kdtune.cli.output import PIPE_WIDTH, make_console, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kdtune.analysis.comparison import WantedCarbon
+    from kdtune.analysis.comparison import Comparison, WantedCarbon
 
 HELP = "Put finished strategies side by side: one cost table from results folders, or the paper's tables. Runs nothing."
 
@@ -27,7 +27,10 @@ EXAMPLES = """Examples:
 
 def compare(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR ...]", help="Results folders; all of ./results by default.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[DIR ...]", help="Results folders, for one table; by default a table for each study in ./results."
+        ),
     ] = None,
     baseline: Annotated[str, typer.Option(help="The strategy that energy is a multiple of.")] = "stochastic",
     allow_mismatch: Annotated[
@@ -40,7 +43,9 @@ def compare(
     paper: Annotated[
         bool, typer.Option("--paper", help="The paper's tables, its figures beside those of any studies here.")
     ] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the figures to a CSV file too.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write totals over all repeats to a CSV file too; divide by its models.")
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     country: Country = None,
     region: Region = None,
@@ -51,13 +56,12 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
+    from kdtune.analysis.collection import studies_here
     from kdtune.analysis.green import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.energy.carbon import changing
     from kdtune.errors import Fault, ResultsError, SpecError
     from kdtune.registry import did_you_mean
-    from kdtune.report.exports import as_csv, as_markdown
-    from kdtune.report.inference_table import payback_line
-    from kdtune.report.tables import cost_table, notes
+    from kdtune.report.exports import as_csv
 
     carbon = changing(preset, country, region, intensity, pue)
     weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
@@ -69,19 +73,36 @@ def compare(
             raise SpecError(faults)
         _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
         return
-    found = comparison.compare(folders or [Path("results")], allow_mismatch=allow_mismatch, carbon=carbon)
-    names = [result["strategy"] for result in found.results]
+    # Folders that are named are to stand in one table; all that there is has one for each study.
+    tables = [folders] if folders else [[study] for study in studies_here()]
+    comparisons = [comparison.compare(places, allow_mismatch=allow_mismatch, carbon=carbon) for places in tables]
+    results = [result for found in comparisons for result in found.results]
+    names = [result["strategy"] for result in results]
     if baseline not in names and baseline != "stochastic":
         raise SpecError([Fault("--baseline", "", f"no results of {baseline!r}; {did_you_mean(baseline, names)}")])
     if wants_green:
-        with_green_index(found.results, baseline, weight)
+        for found in comparisons:
+            with_green_index(found.results, baseline, weight)
     if csv:
         try:
-            csv.write_text(as_csv(found.results), encoding="utf-8")
+            csv.write_text(as_csv(results), encoding="utf-8")
         except OSError as error:
             raise ResultsError(f"--csv {csv}: cannot be written ({error.strerror})") from None
-    remarks = [payback_line(found.inference)] if found.inference else []
     console = make_console(to_stderr=json)
+    for place, found in enumerate(comparisons):
+        if place:
+            console.print()
+        _show(console, found, baseline, markdown=markdown)
+    if json:
+        print_json(comparison.as_json(results))
+
+
+def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: bool) -> None:
+    from kdtune.report.exports import as_markdown
+    from kdtune.report.inference_table import payback_line
+    from kdtune.report.tables import cost_table, notes
+
+    remarks = [payback_line(found.inference)] if found.inference else []
     if markdown:
         lines = [*notes(found.results, found.teacher, baseline), *remarks]
         text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + "\n".join(f"- {line}" for line in lines)
@@ -89,8 +110,6 @@ def compare(
     else:
         console.print(cost_table(found.results, found.teacher, baseline, remarks))
     _warn(console, found.warnings)
-    if json:
-        print_json(found.as_json())
 
 
 def _beside_the_paper(folders: "list[Path] | None", carbon: "WantedCarbon", *, as_json: bool, markdown: bool) -> None:

@@ -52,8 +52,10 @@ def list_command(
             continue
         columns = [key for key in records[0] if key not in _HIDDEN]
         table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+        widest = max(len(_cell(record["name"])) for record in records)
         for column in columns:
-            table.add_column(column.replace("_", " "))
+            # What has to be typed is never folded or cut.
+            table.add_column(column.replace("_", " "), min_width=widest if column == "name" else None)
         for record in records:
             table.add_row(*(Text(_cell(record[column])) for column in columns))
         console.print(table)

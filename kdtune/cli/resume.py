@@ -41,6 +41,6 @@ def resume(
         teacher=teacher,
         max_kwh=max_kwh,
         max_co2_g=max_co2,
-        watcher=display(console, quiet=quiet),
+        watcher=display(make_console(to_stderr=True), quiet=quiet),
     )
     show_outcome(result, console, as_json=json)

@@ -103,5 +103,5 @@ def study(
     if dry_run:
         show_plan(plan_study(name, strategy, **asked), console, as_json=json)
     else:
-        result = run_study(name, strategy, **asked, watcher=display(console, quiet=quiet))
+        result = run_study(name, strategy, **asked, watcher=display(make_console(to_stderr=True), quiet=quiet))
         show_outcome(result, console, as_json=json)

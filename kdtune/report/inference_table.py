@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kdtune.energy.attribution import FLAGS
+from kdtune.report.fitting import PLAIN_HEAD
 from kdtune.report.formats import NOTHING, amount, percent, ratio, significant
-from kdtune.report.tables import PLAIN_HEAD, Row, how_computed, how_emitted, how_far_off, how_measured
+from kdtune.report.tables import Row, how_computed, how_emitted, how_far_off, how_measured
 
 NETWORK_COLUMNS = (
     "network",

@@ -53,10 +53,10 @@ class Progress:
     _began_s: float = 0.0
     _last_s: float | None = None
 
-    def strategy_started(self, name: str, trials: int, now_s: float) -> None:
-        """A strategy begins."""
+    def strategy_started(self, name: str, trials: int, now_s: float, ended: int = 0) -> None:
+        """A strategy begins, or goes on after so many trials."""
         self.planned[name] = trials
-        self.ended[name] = 0
+        self.ended[name] = ended
         self._began_s, self._last_s = now_s, None
 
     def trial_started(self, now_s: float) -> None:
@@ -101,9 +101,9 @@ class _Display(Watcher):
         self._progress.planned = dict(planned)
         self._study = study
 
-    def strategy_started(self, name: str, trials: int) -> None:
+    def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         self._strategy = name
-        self._progress.strategy_started(name, trials, time.monotonic())
+        self._progress.strategy_started(name, trials, time.monotonic(), ended)
 
     def trials_planned(self, trials: int) -> None:
         self._progress.planned[self._strategy] = trials
@@ -141,9 +141,9 @@ class PlainLines(_Display):
     def message(self, text: str) -> None:
         self._print(f"{text} ...")
 
-    def strategy_started(self, name: str, trials: int) -> None:
-        super().strategy_started(name, trials)
-        self._print(f"{name}: {trials} trial(s)")
+    def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
+        super().strategy_started(name, trials, ended)
+        self._print(f"{name}: {trials} trial(s)" + (f", {ended} done before" if ended else ""))
 
     def trial_ended(self, trial: Trial) -> None:
         super().trial_ended(trial)
@@ -181,8 +181,8 @@ class LiveTable(_Display):
             f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(metrics['val_accuracy'])} %"
         )
 
-    def strategy_started(self, name: str, trials: int) -> None:
-        super().strategy_started(name, trials)
+    def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
+        super().strategy_started(name, trials, ended)
         self._message = ""
 
     def strategy_ended(self, name: str) -> None:

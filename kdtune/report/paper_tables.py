@@ -11,8 +11,9 @@ from kdtune.analysis.paper_results import Figure, FilledRow, PaperComparison
 from kdtune.analysis.paper_values import PERCENT, PaperTable, paper_values
 from kdtune.energy.carbon import PAPER
 from kdtune.report.exports import markdown_row
+from kdtune.report.fitting import PLAIN_HEAD
 from kdtune.report.formats import NOTHING, significant
-from kdtune.report.tables import PLAIN_HEAD, Row, how_measured
+from kdtune.report.tables import Row, how_measured
 
 SOURCE = "PLOS ONE 2023, e0285668"
 

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kdtune.energy.estimate import LogitsEstimate, StrategyEstimate, TeacherEstimate
+from kdtune.report.fitting import PLAIN_HEAD
 from kdtune.report.formats import NOTHING, describe_point, duration, significant
-from kdtune.report.tables import PLAIN_HEAD
 from kdtune.specs.space import Point
 from kdtune.tuning.study_plan import StudyPlan
 
@@ -92,7 +92,9 @@ def _notes(plan: StudyPlan) -> list[str]:
     if plan.teacher and not plan.teacher.cached:
         lines.append("Teacher: from timed steps, without a worker's start.")
     if not plan.complete:
-        lines.append("Marked > where starting up is not, or not wholly, in the figures.")
+        lines.append("Marked > where starting up is not, or not wholly, in the figures: it will take more.")
+    if plan.study.repeats > 1:
+        lines.append(f"Trials and figures are those of all {plan.study.repeats} repeats together.")
     lines.append(
         "Every strategy has in its energy what all share, as if it ran alone; the whole command has it once. "
         f"CO2: {significant(plan.carbon.intensity_g_per_kwh, 6)} g/kWh, {plan.carbon.source}; PUE {plan.carbon.pue:g}."

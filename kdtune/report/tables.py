@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from kdtune.analysis.green import energy_multiple, formula
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors import power_in_words
+from kdtune.report.fitting import FittingTable
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.results.abandoned import abandoned_uj
 from kdtune.results.cost import of_one_model
@@ -111,20 +111,15 @@ def cost_table(
     if not results:
         return Text("Nothing was run.")
     models = {result["cost"]["models"] for result in results}
-    table = Table(
-        title=f"{results[0]['study']}: cost of one model"
-        + (f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""),
-        title_justify="left",
-        box=PLAIN_HEAD,
-        pad_edge=False,
-    )
-    for name in columns(results):
-        table.add_column(name, justify="left" if name in ("strategy", "tau") else "right", no_wrap=name != "tau")
+    title = f"{results[0]['study']}: cost of one model"
+    title += f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""
+    names = columns(results)
+    table = FittingTable(title, names, left=("strategy", "tau"), split=names.index("GFLOPs (M)"))
     for row in cost_rows(results, baseline):
-        table.add_row(*map(Text, row))
+        table.add_row(row)
     if teacher:
         table.add_section()
-        table.add_row(*teacher_row(teacher, results))
+        table.add_row(teacher_row(teacher, results))
     return Group(table, *(Text(line, style="dim") for line in [*notes(results, teacher, baseline), *remarks]))
 
 
@@ -149,6 +144,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
             "evaluation."
         )
+    else:
+        lines.append(f"No results of {baseline} here, so no multiples of its energy; compare has --baseline.")
     if has_green_index(results):
         lines.append(formula(results[0]["green_index"]["points_per_doubling"], baseline))
     lines += dict.fromkeys(how_computed(result["computed"]) for result in results)
@@ -212,7 +209,7 @@ def _bound(cost: dict[str, Any]) -> float:
 def _expected(result: dict[str, Any]) -> str:
     """A strategy's estimate beside what became of it."""
     expected, actual = result["estimate"]["charged_kwh"], result["cost"]["charged_kwh"]
-    return f"{result['strategy']} {significant(expected)} kWh (was {significant(actual)})"
+    return f"{result['strategy']} {significant(expected)} kWh (used {significant(actual)})"
 
 
 def how_far_off(what: str, bounds: Sequence[float]) -> str:
@@ -247,13 +244,3 @@ def how_measured(cost: dict[str, Any]) -> str:
         parts += [f"GPU {gpu['name']} ({gpu['quality']})" for gpu in hardware["gpus"]]
     tail = " A modelled figure is busy time in joules, not a measurement." if cost["quality"] == "modelled" else ""
     return f"Energy: {cost['quality'] or 'not measured'}. {'; '.join(parts)}.{tail}"
-
-
-def _plain_head() -> Any:
-    from rich.box import Box
-
-    # Only a rule under the head and above the teacher: it pastes well into a README.
-    return Box("    \n    \n -- \n    \n -- \n    \n    \n    \n", ascii=True)
-
-
-PLAIN_HEAD = _plain_head()

@@ -24,6 +24,9 @@ _NOT_COMPARED = {"description", "strategies", "attribution"}
 
 ABANDONED = "abandoned"
 
+#: How often a lock is tried that other processes remove as they end; in some places it can never be made.
+_LOCK_TRIES = 1000
+
 T = TypeVar("T")
 
 #: What to do about a damaged ``run.toml``.
@@ -221,7 +224,7 @@ class StudyFolder:
         if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
             raise ResultsExistError(
                 f"{folder.path}: holds results of a study that differs in {', '.join(differing)}. "
-                "Write elsewhere with --out DIR"
+                f"Write elsewhere with --out DIR, or put it aside as well: --fresh -s {folder.path.name}"
             )
 
     def write_run(self, table: dict[str, Any]) -> None:
@@ -285,13 +288,13 @@ class StudyFolder:
     def _lock(self) -> int:
         """Open and lock the lock file; again where its last holder removed it in between."""
         path = self.path / ".lock"
-        while True:
+        for tries_left in reversed(range(_LOCK_TRIES)):
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:
-                continue  # removed between the two
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and tries_left:
+                    continue  # removed between the two
                 raise ResultsError(
                     f"{self.path}: cannot be written ({error.strerror}); choose another with --out DIR"
                 ) from None
@@ -306,3 +309,4 @@ class StudyFolder:
             if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
             os.close(descriptor)
+        raise BusyError(f"{self.path}: other processes keep removing it; choose another with --out DIR")

@@ -82,7 +82,8 @@ class StrategyRun:
             self.log.session(self.session.id)
             self._end_lost_attempts()
             plan = Plan(self.study, self._strategies, self.log)
-            self.watcher.strategy_started(self.folder.path.name, plan.expected_trials())
+            ended = sum(trial.is_final for trial in self.log.trials.values())
+            self.watcher.strategy_started(self.folder.path.name, plan.expected_trials(), ended)
             try:
                 if not plan.done:
                     self._fit(plan)

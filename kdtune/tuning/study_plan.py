@@ -85,7 +85,8 @@ class StudyPlan:
     @property
     def complete(self) -> bool:
         """Whether starting up is in every figure; else they are the least that it will take."""
-        return all(one.complete for one in self.estimates)
+        made = (self.teacher is None or self.teacher.cached) and (self.logits is None or not self.logits.due_uj)
+        return made and all(one.complete for one in self.estimates)
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``--json`` prints."""

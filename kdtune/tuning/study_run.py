@@ -1,11 +1,13 @@
 """Runs a study's strategies one after the other: Ray, the teacher, each strategy, the outcomes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kdtune.data.published import obtain
 from kdtune.data.sizes import check_split
 from kdtune.energy.carbon import Carbon
+from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
 from kdtune.paths import DataDir
@@ -119,6 +121,13 @@ class StudyRun:
             errors=tuple(self._errors),
         )
 
+    def _tell_of_a_small_budget(self, estimates: Mapping[str, StrategyEstimate]) -> None:
+        """Before it is spent, though only what begins now is estimated, and each with what all share."""
+        dearest = max((one.charged_uj or 0 for one in estimates.values()), default=0)
+        watch = BudgetWatch(self._limits, self._carbon, dedicated=self._study.is_dedicated)
+        if watch.look({"trials": dearest}):
+            self._watcher.message(f"expected to be stopped before its end: {watch.reached}")
+
     def _note_budget(self) -> None:
         """What earlier commands began and this one did not come to waits for a larger budget."""
         for folder in map(self._folder.strategy, self._strategies):
@@ -175,6 +184,7 @@ class StudyRun:
             poll=lambda: self._budget.check_now(session),
         )
         inspection, estimates = known.inspection, expected.estimates(known)
+        self._tell_of_a_small_budget(estimates)
         interrupts.check()
         self._refuse_other_data(inspection.fingerprint)
         for remark in inspection.remarks:

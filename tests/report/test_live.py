@@ -96,3 +96,11 @@ def test_a_failed_trial_tells_why():
     watcher.trial_started(trial)
     watcher.trial_ended(trial)
     assert "failed, DivergedError: the loss became nan" in out.file.getvalue()
+
+
+def test_a_strategy_that_goes_on_counts_what_was_done_before():
+    progress = Progress(planned={"grid": 6})
+    progress.strategy_started("grid", 6, now_s=0.0, ended=4)
+    progress.trial_started(now_s=1.0)
+    progress.trial_ended("grid", now_s=3.0)
+    assert progress.ended["grid"] == 5 and progress.eta_s() == 2.0

@@ -52,7 +52,9 @@ def test_a_row_has_points_trials_flops_time_energy_and_co2():
 
 def test_the_whole_command_has_the_session_once_and_the_teacher_too():
     text = shown(plan(estimate("grid"), estimate("fixed", trials=1)))
-    assert line(text, "the whole command") == ["the", "whole", "command", "20", "13", "5:20", "4", "1900"]
+    assert line(text, "the whole command") == ["the", "whole", "command", "20", "13", *"> 5:20 > 4 > 1900".split()]
+    cached = TeacherEstimate("convnet_32", cached=True, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
+    assert ">" not in line(shown(plan(estimate("grid"), teacher=cached)), "the whole command")
 
 
 def test_what_is_not_whole_is_marked_and_what_is_not_known_a_dash():
@@ -60,7 +62,7 @@ def test_what_is_not_whole_is_marked_and_what_is_not_known_a_dash():
     assert line(text, "grid ")[-6:] == [">", "2:05", ">", "2", ">", "950"]
     assert line(text, "fixed ")[-3:] == ["2:05", "-", "-"]
     assert line(text, "the whole command")[-2:] == ["-", "-"]
-    assert "Marked >" in text and "Marked >" not in shown(plan(estimate("grid")))
+    assert "Marked >" in text and "Marked >" not in shown(plan(estimate("grid"), teacher=None))
 
 
 def test_a_teacher_in_the_cache_takes_nothing():
