@@ -96,7 +96,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(running_ray, d
     assert [path.name for path in (tmp_path / "results" / "small").iterdir() if path.name[0] != "."] == ["sessions"]
 
 
-@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
+@pytest.mark.parametrize("more", [["--dry-run"], ["--json"]])
 def test_the_command_names_a_truncated_image_in_one_line(data, tmp_path, more):
     image = data / "tiny-imagenet-200" / "val" / "images" / "val_4.JPEG"
     image.write_bytes(image.read_bytes()[:-500])
@@ -107,7 +107,7 @@ def test_the_command_names_a_truncated_image_in_one_line(data, tmp_path, more):
     assert done.returncode == 2
     (error,) = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
     assert error.startswith(f"error: tiny_imagenet: {image} cannot be decoded (image file is truncated")
-    assert all(line.endswith(" ...") for line in done.stdout.splitlines()) and (not more or done.stdout == "")
+    assert done.stdout == ""
     assert not list(tmp_path.glob("results/*/*/*.toml"))
 
 

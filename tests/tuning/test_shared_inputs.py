@@ -77,7 +77,7 @@ def test_the_wait_for_another_command_is_told_and_on_nobodys_bill(first, tmp_pat
 def test_a_budget_that_is_reached_while_waiting_stops_the_command_before_it_begins_a_strategy(
     first, tmp_path, cache_folder
 ):
-    limit_kwh = 1.5 * first[1]["cost"]["charged_kwh"]
+    limit_kwh = 1.2 * first[1]["cost"]["charged_kwh"]
     with another_command_trains(first, cache_folder, seconds=60) as watcher:
         began_s = time.monotonic()
         outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher, max_kwh=limit_kwh)
