@@ -90,6 +90,22 @@ class Estimate(Shape):
     basis: list[str]
 
 
+class Payback(Shape):
+    """When a student has repaid what it was charged."""
+
+    charged_uj: float | None
+    predictions: float | None
+    never: bool
+
+
+class Inference(Shape):
+    """``inference.json``, as far as ``compare`` relies on it."""
+
+    batch_size: Count
+    device_name: str
+    payback: dict[Literal["one_model", "with_teacher"], Payback] = Field(min_length=2)
+
+
 class CarbonRecord(Shape):
     """How energy became CO2, in ``result.json`` and ``run.toml``."""
 

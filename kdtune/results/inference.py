@@ -8,8 +8,8 @@ from typing import Any
 from kdtune.energy.attribution import Account, charged_buckets
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.uncertainty import uncertainty_uj
+from kdtune.results.documents import Inference, read_document
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared import read_document
 
 SCHEMA_VERSION = 1
 
@@ -86,4 +86,6 @@ def read_inference(folder: StrategyFolder) -> dict[str, Any] | None:
     Raises:
         ResultsError: The file is damaged.
     """
-    return read_document(folder.inference) if folder.inference.is_file() else None
+    if not folder.inference.is_file():
+        return None
+    return read_document(folder.inference, Inference, "delete it, and run 'kdtune inference' again")

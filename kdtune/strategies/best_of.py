@@ -4,9 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from kdtune.specs.space import Point
+from kdtune.specs.space import Point, SearchSpace
 from kdtune.strategies import fixed, stochastic
-from kdtune.strategies.base import OneRound
+from kdtune.strategies.base import OneRound, require_finite
 
 #: What can be started again.
 _KINDS: dict[str, type[OneRound]] = {"stochastic": stochastic.Stochastic, "fixed": fixed.Fixed}
@@ -17,11 +17,11 @@ class Options(stochastic.Options, fixed.Options):
 
     Attributes:
         of: The strategy of one training.
-        trials: Restarts, the plain training among them; the paper's grid has so many points.
+        trials: Restarts, the plain training among them; None for as many as a grid has points.
     """
 
     of: Literal["stochastic", "fixed"] = "stochastic"
-    trials: int = Field(default=19, ge=1)
+    trials: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _belong(self) -> "Options":
@@ -36,10 +36,21 @@ class BestOf(OneRound):
 
     Options: ClassVar[type[BaseModel]] = Options
 
+    def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
+        super().__init__(space, options, seed)
+        assert isinstance(options, Options)
+        if options.trials is None:
+            require_finite(space, "best-of without 'trials'")
+
     def points(self) -> list[Point]:
         """The plain point, then its restarts."""
         assert isinstance(self.options, Options)
         kind = _KINDS[self.options.of]
         options = kind.Options(**self.options.model_dump(include=set(kind.Options.model_fields)))
         (point,) = kind(self.space, options, self.seed).points()
-        return [point, *({**point, "restart": restart} for restart in range(1, self.options.trials))]
+        return [point, *({**point, "restart": restart} for restart in range(1, self._trials))]
+
+    @property
+    def _trials(self) -> int:
+        assert isinstance(self.options, Options)
+        return len(self.space.points()) if self.options.trials is None else self.options.trials

@@ -52,7 +52,14 @@ def test_a_row_has_points_trials_flops_time_energy_and_co2():
 
 def test_the_whole_command_has_the_session_once_and_the_teacher_too():
     text = shown(plan(estimate("grid"), estimate("fixed", trials=1)))
-    assert line(text, "the whole command") == ["the", "whole", "command", "20", "13", *"> 5:20 > 4 > 1900".split()]
+    assert line(text, "the whole command") == [
+        "the",
+        "whole",
+        "command",
+        "20",
+        "13",
+        *[">", "5:20", ">", "4", ">", "1900"],
+    ]
     cached = TeacherEstimate("convnet_32", cached=True, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
     assert ">" not in line(shown(plan(estimate("grid"), teacher=cached)), "the whole command")
 

@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.window_account import account_of
+from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.inference import MeteredTurn, read_inference, usage_record
 from tests.energy.simulated import J, Node, trial, two_cores
@@ -61,5 +64,17 @@ def test_one_turn_has_no_spread(turns):
 
 def test_what_was_not_measured_is_none(tmp_path):
     assert read_inference(StrategyFolder(tmp_path)) is None
-    (tmp_path / "inference.json").write_text('{"batch_size": 128}')
-    assert read_inference(StrategyFolder(tmp_path)) == {"batch_size": 128}
+
+
+@pytest.mark.parametrize("content", ["{}", "{", '{"schema_version": 1}', "[]"])
+def test_a_damaged_file_is_told_with_its_remedy(tmp_path, content):
+    (tmp_path / "inference.json").write_text(content)
+    with pytest.raises(ResultsError, match=r"inference.json: damaged .*run 'kdtune inference' again"):
+        read_inference(StrategyFolder(tmp_path))
+
+
+def test_what_was_measured_is_read_back(tmp_path):
+    repaid = {"charged_uj": 5.0, "predictions": 7.0, "never": False}
+    document = {"batch_size": 128, "device_name": "a CPU", "payback": {"one_model": repaid, "with_teacher": repaid}}
+    (tmp_path / "inference.json").write_text(json.dumps(document))
+    assert read_inference(StrategyFolder(tmp_path)) == document

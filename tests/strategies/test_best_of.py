@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from kdtune.distill.recipe import trial_id
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
+from kdtune.specs.space import SearchSpace
 from kdtune.strategies import STRATEGIES
 
 STUDY = load_study("digits-hkd")
@@ -25,8 +26,14 @@ def test_the_plain_point_comes_first_and_its_restarts_after_it():
     assert points(of="fixed", tau=7, trials=2) == [{"tau": 7}, {"tau": 7, "restart": 1}]
 
 
-def test_it_has_as_many_trials_as_the_papers_grid_unless_told():
+def test_it_has_as_many_trials_as_the_grid_unless_told():
     assert len(points()) == len(points("grid")) == 19
+    space, kind = SearchSpace.model_validate({"tau": {"values": [2, 6, 12]}}), STRATEGIES.load("best-of")
+    assert len(kind(space, kind.Options(), seed=0).ask()) == 3
+    endless = SearchSpace.model_validate({"tau": {"low": 2, "high": 20}})
+    with pytest.raises(SpecError, match="best-of without 'trials'"):
+        kind(endless, kind.Options(), seed=0)
+    assert len(kind(endless, kind.Options(trials=4), seed=0).ask()) == 4
 
 
 @pytest.mark.parametrize(
