@@ -1,9 +1,11 @@
 """How each of the paper's claims is put to the test: from results to paired figures and a verdict for each study."""
 
+import itertools
 import json
 import math
 import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 from kdtune.analysis.evidence import Comparison, Evidence, Judge, difference
 from kdtune.analysis.study_runs import StrategyRun, StudyRun
@@ -13,6 +15,7 @@ from kdtune.energy.carbon import J_PER_KWH
 from kdtune.energy.ledger import read_folder
 from kdtune.results.outcome import own_of_repeats
 from kdtune.results.trials import TrialLog
+from kdtune.strategies import STRATEGIES
 
 #: Differences of accuracy that do not matter: half a point.
 MARGIN = 0.005
@@ -29,11 +32,14 @@ MOST_SHARED = 0.1
 #: Points in a grid whose cost the paper's factors are about.
 GRID_POINTS = (19, 20)
 
+#: What a study is set to for costs like the paper's.
+LIVE_TEACHER = "teacher_logits=live"
+
 #: The batch size that others are held against.
 USUAL_BATCH = 128
 
 #: What two studies may differ in that are held against each other, beside what the claim is about.
-_FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "teacher_logits"}
+_FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "teacher_logits", "numerics"}
 
 
 def matches(interval: Interval) -> Verdict:
@@ -78,6 +84,25 @@ def accuracy(
     return test
 
 
+def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
+    """Test accuracy of a grid less that of random search, where the latter tried some points and not all."""
+    found = []
+    for study in studies:
+        for grid, drawn in _both(study, "grid", "random"):
+            whole = len(grid.study.search_space.points())
+            trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
+            measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test accuracy"
+            comparison = Comparison((grid, drawn), measure, "fraction")
+            if trials == 1:
+                found.append(comparison.unsettled("one tau that is drawn is no search"))
+            elif trials >= whole:
+                found.append(comparison.unsettled(f"random search may try {trials} points and the grid has {whole}"))
+            else:
+                sides = [grid.by_seed("test"), drawn.by_seed("test")]
+                found.append(comparison.of_pairs(("grid", "random"), sides, clearly_better))
+    return found
+
+
 def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
     """How many times the energy of the random tau a grid takes: as run, and of training only."""
     return [
@@ -111,9 +136,14 @@ def _costs_nineteen(interval: Interval) -> Verdict:
 def _not_comparable(runs: tuple[StrategyRun, StrategyRun]) -> str:
     """Why the energies of a grid and another say nothing of the paper's factors; empty where they do."""
     points = len(runs[0].study.search_space.points())
+    replayed = any(run.study.teacher_logits == "replay" for run in runs)
     qualities = {run.result["cost"]["quality"] for run in runs}
     if points not in GRID_POINTS:
         return f"the grid has {points} points, not 19"
+    if replayed:
+        return (
+            f"the teacher was asked once for all points; the paper asked in each step: run it with --set {LIVE_TEACHER}"
+        )
     if any(run.result["status"] != "completed" for run in runs):
         return "not finished"
     if None in qualities:
@@ -232,13 +262,50 @@ def _alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]
     """Studies in groups that differ in nothing that matters, apart from some keys such as ``training.batch_size``."""
     groups: dict[str, list[StudyRun]] = {}
     for study in studies:
-        table = study.study.model_dump(mode="json", exclude=_FREE)
-        for key in apart_from:
-            *outer, last = key.split(".")
-            inside = table
-            for part in outer:
-                inside = inside[part]
-            del inside[last]
-        data = study.first.folder.resolved().get("data")
-        groups.setdefault(json.dumps([table, data], sort_keys=True), []).append(study)
+        groups.setdefault(json.dumps(_compared(study, apart_from), sort_keys=True), []).append(study)
     return list(groups.values())
+
+
+def _compared(study: StudyRun, apart_from: Collection[str]) -> dict[str, Any]:
+    """What has to be alike in studies that are paired, by dotted key."""
+    table = {**study.study.model_dump(mode="json", exclude=_FREE), "images": study.first.folder.resolved().get("data")}
+    return {
+        key: value
+        for key, value in _flat(table)
+        if not any(key == one or key.startswith(f"{one}.") for one in apart_from)
+    }
+
+
+def _flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield above + key, value
+
+
+def unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], str]:
+    """Of studies that could be held against each other but for something else: which, and what it is.
+
+    Args:
+        strategy: That is compared.
+        apart_from: Keys in which studies of a pair may differ; they have to in the first.
+
+    Returns:
+        From studies to words on the two that differ in the fewest keys; empty where no two differ in the first one.
+    """
+
+    def tell(studies: Sequence[StudyRun]) -> str:
+        there = [study for study in studies if strategy in study.strategies]
+        found = []
+        for one, other in itertools.combinations(there, 2):
+            values = [dict(_flat(study.study.model_dump(mode="json"))) for study in (one, other)]
+            if values[0][apart_from[0]] == values[1][apart_from[0]]:
+                continue
+            first, second = (_compared(study, apart_from) for study in (one, other))
+            keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
+            apart = ", ".join(f"{key} ({first.get(key)} and {second.get(key)})" for key in keys)
+            found.append((len(keys), f"{one.study.name} and {other.study.name} are no pair: they differ in {apart}"))
+        return min(found, key=lambda pair: pair[0])[1] if found else ""
+
+    return tell
