@@ -1,13 +1,11 @@
 """How each of the paper's claims is put to the test: from results to paired figures and a verdict for each study."""
 
-import itertools
-import json
 import math
 import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
 
 from kdtune.analysis.evidence import Comparison, Evidence, Judge, difference
+from kdtune.analysis.study_pairs import alike
 from kdtune.analysis.study_runs import StrategyRun, StudyRun
 from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within, paired, t_interval
 from kdtune.energy.attribution import charge_all
@@ -37,9 +35,6 @@ LIVE_TEACHER = "teacher_logits=live"
 
 #: The batch size that others are held against.
 USUAL_BATCH = 128
-
-#: What two studies may differ in that are held against each other, beside what the claim is about.
-_FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "teacher_logits", "numerics"}
 
 
 def matches(interval: Interval) -> Verdict:
@@ -209,7 +204,7 @@ def _second_best(grid: StrategyRun) -> dict[int, float]:
 
 def stronger_teacher(studies: Sequence[StudyRun]) -> list[Evidence]:
     """The tau that a grid chooses under a larger teacher, less that under a smaller one, all else alike."""
-    groups = _alike([study for study in studies if "grid" in study.strategies], "teacher", "teacher_training")
+    groups = alike([study for study in studies if "grid" in study.strategies], "teacher", "teacher_training")
     found = []
     for group in groups:
         by_size = sorted((study.strategies["grid"] for study in group), key=lambda run: run.teacher_macs)
@@ -233,7 +228,7 @@ def _chosen_tau(run: StrategyRun) -> dict[int, float]:
 def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Test accuracy of the random tau at other batch sizes, less that at the usual one, all else alike."""
     found = []
-    for group in _alike([study for study in studies if "stochastic" in study.strategies], "training.batch_size"):
+    for group in alike([study for study in studies if "stochastic" in study.strategies], "training.batch_size"):
         runs = sorted((study.strategies["stochastic"] for study in group), key=_batch)
         usual = next((run for run in runs if _batch(run) == USUAL_BATCH), runs[0])
         for run in runs:
@@ -256,56 +251,3 @@ def _both(study: StudyRun, first: str, second: str) -> Iterator[tuple[StrategyRu
     """The two strategies, where both were run."""
     if first in study.strategies and second in study.strategies:
         yield study.strategies[first], study.strategies[second]
-
-
-def _alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]:
-    """Studies in groups that differ in nothing that matters, apart from some keys such as ``training.batch_size``."""
-    groups: dict[str, list[StudyRun]] = {}
-    for study in studies:
-        groups.setdefault(json.dumps(_compared(study, apart_from), sort_keys=True), []).append(study)
-    return list(groups.values())
-
-
-def _compared(study: StudyRun, apart_from: Collection[str]) -> dict[str, Any]:
-    """What has to be alike in studies that are paired, by dotted key."""
-    table = {**study.study.model_dump(mode="json", exclude=_FREE), "images": study.first.folder.resolved().get("data")}
-    return {
-        key: value
-        for key, value in _flat(table)
-        if not any(key == one or key.startswith(f"{one}.") for one in apart_from)
-    }
-
-
-def _flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield above + key, value
-
-
-def unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], str]:
-    """Of studies that could be held against each other but for something else: which, and what it is.
-
-    Args:
-        strategy: That is compared.
-        apart_from: Keys in which studies of a pair may differ; they have to in the first.
-
-    Returns:
-        From studies to words on the two that differ in the fewest keys; empty where no two differ in the first one.
-    """
-
-    def tell(studies: Sequence[StudyRun]) -> str:
-        there = [study for study in studies if strategy in study.strategies]
-        found = []
-        for one, other in itertools.combinations(there, 2):
-            values = [dict(_flat(study.study.model_dump(mode="json"))) for study in (one, other)]
-            if values[0][apart_from[0]] == values[1][apart_from[0]]:
-                continue
-            first, second = (_compared(study, apart_from) for study in (one, other))
-            keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
-            apart = ", ".join(f"{key} ({first.get(key)} and {second.get(key)})" for key in keys)
-            found.append((len(keys), f"{one.study.name} and {other.study.name} are no pair: they differ in {apart}"))
-        return min(found, key=lambda pair: pair[0])[1] if found else ""
-
-    return tell

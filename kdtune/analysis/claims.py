@@ -7,6 +7,7 @@ from typing import Any
 
 from kdtune.analysis import claim_tests as tests
 from kdtune.analysis.evidence import Evidence
+from kdtune.analysis.study_pairs import unpaired
 from kdtune.analysis.study_runs import StudyRun, by_study, read_runs
 from kdtune.results.outcome import SCHEMA_VERSION
 
@@ -121,7 +122,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("grid",),
         tests.stronger_teacher,
         "Studies are paired that differ in nothing but the teacher; more multiply-adds count as stronger.",
-        unpaired=tests.unpaired("grid", "teacher", "teacher_training"),
+        unpaired=unpaired("grid", "teacher", "teacher_training"),
     ),
     Claim(
         "batch-size",
@@ -132,7 +133,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("stochastic",),
         tests.batch_size,
         "Studies are paired that differ in nothing but the batch size.",
-        unpaired=tests.unpaired("stochastic", "training.batch_size"),
+        unpaired=unpaired("stochastic", "training.batch_size"),
     ),
     Claim(
         "second-best",
@@ -227,5 +228,5 @@ def _judge(claim: Claim, studies: Sequence[StudyRun]) -> JudgedClaim:
     evidence = sorted(found, key=lambda one: not one.is_papers)
     there = {name for one in evidence if one.is_papers for name in one.studies}
     there |= {one.study.name for one in studies if set(claim.strategies) <= one.strategies.keys()}
-    unpaired = claim.unpaired(studies) if claim.unpaired and not evidence else ""
-    return JudgedClaim(claim, tuple(evidence), tuple(name for name in claim.studies if name not in there), unpaired)
+    apart = claim.unpaired(studies) if claim.unpaired and not evidence else ""
+    return JudgedClaim(claim, tuple(evidence), tuple(name for name in claim.studies if name not in there), apart)

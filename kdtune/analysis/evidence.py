@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kdtune.analysis.paper_setting import departures, other_options, paper_study_of
+from kdtune.analysis.paper_setting import departures, other_options, paper_study_of, reduced
 from kdtune.analysis.study_runs import StrategyRun
 from kdtune.analysis.verdicts import Interval, Verdict, paired, t_interval
 
@@ -62,19 +62,16 @@ class Comparison:
         """
         study = runs[0].study
         is_papers = all(paper_study_of(run.study) for run in runs)
-        told = departures if is_papers else _unusual
-        # Both sides of a study are cut short alike: one of them says it.
-        departs = dict.fromkeys(text for run in runs for text in told(run, run.result["strategy"]))
-        cuts = [text for text in departs if text.startswith("reduced run")]
-        for text in cuts[1:]:
-            del departs[text]
+        departs = dict.fromkeys(text for run in runs for text in _told(run, is_papers))
+        # Both sides are cut short alike: one of them says it.
+        cuts = [text for run in runs if is_papers and (text := reduced(run, run.result["strategy"]))][:1]
         self._common: dict[str, Any] = {
             "studies": tuple(dict.fromkeys(run.study.name for run in runs)),
             "places": tuple(dict.fromkeys(run.place for run in runs)),
             "setting": f"{study.dataset}, {study.teacher} to {study.student}, {study.loss}, "
             f"{study.training.epochs} epoch{'s' * (study.training.epochs > 1)}, {runs[0].images:,} images",
             "is_papers": is_papers,
-            "departs": (*departs, *_computed_differently(*runs)),
+            "departs": (*cuts, *departs, *_computed_differently(*runs)),
             "measure": measure,
             "unit": unit,
         }
@@ -102,10 +99,13 @@ class Comparison:
         return self.judged(interval, judge, means)
 
 
-def _unusual(run: StrategyRun, label: str) -> list[str]:
-    """What is told of a study that is none of the paper's."""
-    text = other_options(run.study, label)
-    return [text] if text else []
+def _told(run: StrategyRun, is_papers: bool) -> list[str]:
+    """What was changed; of a study that is none of the paper's its strategy's options only."""
+    label = run.result["strategy"]
+    if is_papers:
+        return departures(run, label)
+    options = other_options(run.study, label)
+    return [options] if options else []
 
 
 def _computed_differently(first: StrategyRun, second: StrategyRun) -> list[str]:

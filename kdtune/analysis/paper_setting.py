@@ -54,14 +54,14 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
 
 
 def departures(run: StrategyRun, strategy: str) -> list[str]:
-    """In what a run was cut short or changed, in words, the gravest first.
+    """In what a run was changed, apart from being :func:`reduced`, in words, the gravest first.
 
     Args:
         run: Of one of the paper's studies.
         strategy: Its label, or :data:`TEACHER` for the network that taught.
     """
     study, epochs = run.study, paper_values().epochs
-    found = [reduced(run, strategy)]
+    found: list[str | None] = []
     if strategy != TEACHER and study.training.epochs > epochs:
         found.append(f"{study.training.epochs} epochs instead of {epochs}")
     if strategy != "none" and not study.teacher_weights and study.teacher_training.epochs > epochs:
@@ -98,7 +98,7 @@ def differences(run: StrategyRun, strategy: str) -> list[str]:
         strategy: The row that it fills: a strategy's name or :data:`TEACHER`.
     """
     study = run.study
-    found: list[str | None] = [*departures(run, strategy)]
+    found = [reduced(run, strategy), *departures(run, strategy)]
     if strategy != TEACHER and run.result["status"] != "completed":
         found.append(f"not finished ({run.result['status']})")
     training = study.teacher_training if strategy == TEACHER else study.training
