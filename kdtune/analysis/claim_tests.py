@@ -1,11 +1,11 @@
 """How each of the paper's claims is put to the test: from results to paired figures and a verdict for each study."""
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from kdtune.analysis.evidence import Comparison, Evidence, Judge, difference
+from kdtune.analysis.study_pairs import alike
 from kdtune.analysis.study_runs import StrategyRun, StudyRun
 from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within, paired, t_interval
 from kdtune.energy.attribution import charge_all
@@ -13,6 +13,7 @@ from kdtune.energy.carbon import J_PER_KWH
 from kdtune.energy.ledger import read_folder
 from kdtune.results.outcome import own_of_repeats
 from kdtune.results.trials import TrialLog
+from kdtune.strategies import STRATEGIES
 
 #: Differences of accuracy that do not matter: half a point.
 MARGIN = 0.005
@@ -29,11 +30,11 @@ MOST_SHARED = 0.1
 #: Points in a grid whose cost the paper's factors are about.
 GRID_POINTS = (19, 20)
 
+#: What a study is set to for costs like the paper's.
+LIVE_TEACHER = "teacher_logits=live"
+
 #: The batch size that others are held against.
 USUAL_BATCH = 128
-
-#: What two studies may differ in that are held against each other, beside what the claim is about.
-_FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "teacher_logits"}
 
 
 def matches(interval: Interval) -> Verdict:
@@ -78,6 +79,25 @@ def accuracy(
     return test
 
 
+def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
+    """Test accuracy of a grid less that of random search, where the latter tried some points and not all."""
+    found = []
+    for study in studies:
+        for grid, drawn in _both(study, "grid", "random"):
+            whole = len(grid.study.search_space.points())
+            trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
+            measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test accuracy"
+            comparison = Comparison((grid, drawn), measure, "fraction")
+            if trials == 1:
+                found.append(comparison.unsettled("one tau that is drawn is no search"))
+            elif trials >= whole:
+                found.append(comparison.unsettled(f"random search may try {trials} points and the grid has {whole}"))
+            else:
+                sides = [grid.by_seed("test"), drawn.by_seed("test")]
+                found.append(comparison.of_pairs(("grid", "random"), sides, clearly_better))
+    return found
+
+
 def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
     """How many times the energy of the random tau a grid takes: as run, and of training only."""
     return [
@@ -111,9 +131,14 @@ def _costs_nineteen(interval: Interval) -> Verdict:
 def _not_comparable(runs: tuple[StrategyRun, StrategyRun]) -> str:
     """Why the energies of a grid and another say nothing of the paper's factors; empty where they do."""
     points = len(runs[0].study.search_space.points())
+    replayed = any(run.study.teacher_logits == "replay" for run in runs)
     qualities = {run.result["cost"]["quality"] for run in runs}
     if points not in GRID_POINTS:
         return f"the grid has {points} points, not 19"
+    if replayed:
+        return (
+            f"the teacher was asked once for all points; the paper asked in each step: run it with --set {LIVE_TEACHER}"
+        )
     if any(run.result["status"] != "completed" for run in runs):
         return "not finished"
     if None in qualities:
@@ -179,7 +204,7 @@ def _second_best(grid: StrategyRun) -> dict[int, float]:
 
 def stronger_teacher(studies: Sequence[StudyRun]) -> list[Evidence]:
     """The tau that a grid chooses under a larger teacher, less that under a smaller one, all else alike."""
-    groups = _alike([study for study in studies if "grid" in study.strategies], "teacher", "teacher_training")
+    groups = alike([study for study in studies if "grid" in study.strategies], "teacher", "teacher_training")
     found = []
     for group in groups:
         by_size = sorted((study.strategies["grid"] for study in group), key=lambda run: run.teacher_macs)
@@ -203,7 +228,7 @@ def _chosen_tau(run: StrategyRun) -> dict[int, float]:
 def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Test accuracy of the random tau at other batch sizes, less that at the usual one, all else alike."""
     found = []
-    for group in _alike([study for study in studies if "stochastic" in study.strategies], "training.batch_size"):
+    for group in alike([study for study in studies if "stochastic" in study.strategies], "training.batch_size"):
         runs = sorted((study.strategies["stochastic"] for study in group), key=_batch)
         usual = next((run for run in runs if _batch(run) == USUAL_BATCH), runs[0])
         for run in runs:
@@ -226,19 +251,3 @@ def _both(study: StudyRun, first: str, second: str) -> Iterator[tuple[StrategyRu
     """The two strategies, where both were run."""
     if first in study.strategies and second in study.strategies:
         yield study.strategies[first], study.strategies[second]
-
-
-def _alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]:
-    """Studies in groups that differ in nothing that matters, apart from some keys such as ``training.batch_size``."""
-    groups: dict[str, list[StudyRun]] = {}
-    for study in studies:
-        table = study.study.model_dump(mode="json", exclude=_FREE)
-        for key in apart_from:
-            *outer, last = key.split(".")
-            inside = table
-            for part in outer:
-                inside = inside[part]
-            del inside[last]
-        data = study.first.folder.resolved().get("data")
-        groups.setdefault(json.dumps([table, data], sort_keys=True), []).append(study)
-    return list(groups.values())

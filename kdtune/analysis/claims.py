@@ -7,6 +7,7 @@ from typing import Any
 
 from kdtune.analysis import claim_tests as tests
 from kdtune.analysis.evidence import Evidence
+from kdtune.analysis.study_pairs import unpaired
 from kdtune.analysis.study_runs import StudyRun, by_study, read_runs
 from kdtune.results.outcome import SCHEMA_VERSION
 
@@ -42,6 +43,8 @@ class Claim:
         strategies: What has to be run of them.
         test: From what was run to evidence.
         remark: What else to know; empty without anything.
+        settings: What a study has to be set to for it, as ``--set`` takes it.
+        unpaired: Why studies that were run are no pair, of a claim on pairs of studies.
     """
 
     id: str
@@ -52,6 +55,8 @@ class Claim:
     strategies: tuple[str, ...]
     test: Callable[[Sequence[StudyRun]], list[Evidence]]
     remark: str = ""
+    settings: tuple[str, ...] = ()
+    unpaired: Callable[[Sequence[StudyRun]], str] | None = None
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -94,6 +99,7 @@ CLAIMS: tuple[Claim, ...] = (
         tests.cost,
         "The paper metered training; as run holds start-up and idle power too. Where repeats have more than a tenth of "
         "either in common, it is told and not judged.",
+        settings=(tests.LIVE_TEACHER,),
     ),
     Claim(
         "random-unsuitable",
@@ -103,7 +109,8 @@ CLAIMS: tuple[Claim, ...] = (
         "contradicted where it is below that",
         _HKD,
         ("grid", "random"),
-        tests.accuracy("grid", "random", tests.clearly_better),
+        tests.grid_or_random,
+        "Random search has to try more than one point and fewer than the grid has.",
     ),
     Claim(
         "stronger-teacher",
@@ -115,6 +122,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("grid",),
         tests.stronger_teacher,
         "Studies are paired that differ in nothing but the teacher; more multiply-adds count as stronger.",
+        unpaired=unpaired("grid", "teacher", "teacher_training"),
     ),
     Claim(
         "batch-size",
@@ -125,6 +133,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("stochastic",),
         tests.batch_size,
         "Studies are paired that differ in nothing but the batch size.",
+        unpaired=unpaired("stochastic", "training.batch_size"),
     ),
     Claim(
         "second-best",
@@ -158,19 +167,22 @@ class JudgedClaim:
         claim: What the paper says.
         evidence: Of each study that tests it, the paper's own first.
         not_run: Those of the paper's own that have no part in it and lack a strategy that it takes.
+        unpaired: Why there is no evidence though studies were run; empty otherwise.
     """
 
     claim: Claim
     evidence: tuple[Evidence, ...]
     not_run: tuple[str, ...]
+    unpaired: str = ""
 
     @property
     def to_type(self) -> str | None:
         """The command that runs what is missing first; None where nothing is."""
-        if self.evidence and not self.not_run:
+        if not self.not_run and (self.evidence or self.unpaired):
             return None
         study = self.not_run[0] if self.not_run else "digits-hkd"  # where kdtune has none of the paper's own
-        return f"kdtune study {study} " + " ".join(f"-s {name}" for name in self.claim.strategies)
+        words = [*(f"-s {name}" for name in self.claim.strategies), *(f"--set {one}" for one in self.claim.settings)]
+        return f"kdtune study {study} " + " ".join(words)
 
     def as_json(self) -> dict[str, Any]:
         """The claim as a record; a study that was not run is evidence with the verdict ``not run``."""
@@ -185,6 +197,7 @@ class JudgedClaim:
                 *(one.as_json() for one in self.evidence),
                 *({"studies": [name], "is_papers": True, "verdict": "not run"} for name in self.not_run),
             ],
+            "unpaired": self.unpaired or None,
             "to_type": self.to_type,
         }
 
@@ -215,4 +228,5 @@ def _judge(claim: Claim, studies: Sequence[StudyRun]) -> JudgedClaim:
     evidence = sorted(found, key=lambda one: not one.is_papers)
     there = {name for one in evidence if one.is_papers for name in one.studies}
     there |= {one.study.name for one in studies if set(claim.strategies) <= one.strategies.keys()}
-    return JudgedClaim(claim, tuple(evidence), tuple(name for name in claim.studies if name not in there))
+    apart = claim.unpaired(studies) if claim.unpaired and not evidence else ""
+    return JudgedClaim(claim, tuple(evidence), tuple(name for name in claim.studies if name not in there), apart)

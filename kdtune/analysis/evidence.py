@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kdtune.analysis.paper_setting import other_space, paper_study_of, reduced
+from kdtune.analysis.paper_setting import departures, other_options, paper_study_of, reduced
 from kdtune.analysis.study_runs import StrategyRun
 from kdtune.analysis.verdicts import Interval, Verdict, paired, t_interval
 
@@ -22,7 +22,8 @@ class Evidence:
         places: Their folders.
         setting: What was trained, in words.
         is_papers: Whether they are the paper's own for this claim.
-        departs: How studies of the paper's were cut short or changed, in words.
+        departs: Unusual options and in what the sides are computed differently, in words; of the paper's studies also
+            how they were cut short or changed.
         measure: What was compared, such as ``stochastic - grid, test accuracy``.
         unit: ``fraction`` of accuracy, ``tau`` or ``ratio``.
         sides: The mean of either side over the pairs, by name; empty for ratios.
@@ -61,15 +62,16 @@ class Comparison:
         """
         study = runs[0].study
         is_papers = all(paper_study_of(run.study) for run in runs)
-        cut = next((text for run in runs if (text := reduced(run, run.result["strategy"]))), None)
-        departs = dict.fromkeys([cut, *(other_space(run.study) for run in runs)])
+        departs = dict.fromkeys(text for run in runs for text in _told(run, is_papers))
+        # Both sides are cut short alike: one of them says it.
+        cuts = [text for run in runs if is_papers and (text := reduced(run, run.result["strategy"]))][:1]
         self._common: dict[str, Any] = {
             "studies": tuple(dict.fromkeys(run.study.name for run in runs)),
             "places": tuple(dict.fromkeys(run.place for run in runs)),
             "setting": f"{study.dataset}, {study.teacher} to {study.student}, {study.loss}, "
             f"{study.training.epochs} epoch{'s' * (study.training.epochs > 1)}, {runs[0].images:,} images",
             "is_papers": is_papers,
-            "departs": tuple(text for text in departs if text) if is_papers else (),
+            "departs": (*cuts, *departs, *_computed_differently(*runs)),
             "measure": measure,
             "unit": unit,
         }
@@ -95,6 +97,21 @@ class Comparison:
         seeds = sides[0].keys() & sides[1].keys()
         means = {name: statistics.fmean(side[seed] for seed in seeds) for name, side in zip(names, sides, strict=True)}
         return self.judged(interval, judge, means)
+
+
+def _told(run: StrategyRun, is_papers: bool) -> list[str]:
+    """What was changed; of a study that is none of the paper's its strategy's options only."""
+    label = run.result["strategy"]
+    if is_papers:
+        return departures(run, label)
+    options = other_options(run.study, label)
+    return [options] if options else []
+
+
+def _computed_differently(first: StrategyRun, second: StrategyRun) -> list[str]:
+    """Numerics in which two runs are unlike, in words."""
+    one, other = (run.study.numerics.model_dump() for run in (first, second))
+    return [f"{key} {one[key]} against {other[key]}" for key in one if one[key] != other[key]]
 
 
 def difference(

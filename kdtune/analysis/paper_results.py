@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.analysis.comparison import WantedCarbon
-from kdtune.analysis.paper_setting import differences, misnamed
+from kdtune.analysis.paper_setting import differences, misnamed, other_options
 from kdtune.analysis.paper_values import PERCENT, TEACHER, PaperRow, paper_values
 from kdtune.analysis.study_runs import StrategyRun, read_runs
 from kdtune.energy.carbon import Carbon
 from kdtune.results.outcome import SCHEMA_VERSION
+from kdtune.specs.study import Training
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,27 @@ def beside_the_paper(places: Sequence[str | Path] | None = None, carbon: WantedC
 
 
 def _choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
-    """The run that is nearest to the paper's: with the most epochs, then images, then repeats; the first of equals."""
+    """The run that is nearest to the paper's; the first of equals.
+
+    One with the strategy's usual options goes before any without; then the paper's number of epochs counts, then
+    images, then repeats.
+    """
     fitting = [run for run in runs if run.study.name == row.study]
     if row.strategy == TEACHER:
         fitting = [run for run in fitting if run.teacher]
-        return max(fitting, key=lambda run: (run.study.teacher_training.epochs, run.images), default=None)
+        return max(fitting, key=lambda run: (-_apart(run.study.teacher_training), run.images), default=None)
     fitting = [run for run in fitting if run.result["strategy"] == row.strategy and run.tested]
-    return max(fitting, key=lambda run: (run.study.training.epochs, run.images, run.tested), default=None)
+
+    def nearness(run: StrategyRun) -> tuple[bool, int, int, int]:
+        as_usual = other_options(run.study, row.strategy) is None
+        return as_usual, -_apart(run.study.training), run.images, run.tested
+
+    return max(fitting, key=nearness, default=None)
+
+
+def _apart(training: Training) -> int:
+    """Epochs more or less than the paper's."""
+    return abs(training.epochs - paper_values().epochs)
 
 
 def _fill(row: PaperRow, run: StrategyRun | None, columns: Sequence[str]) -> FilledRow:

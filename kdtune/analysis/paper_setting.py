@@ -5,6 +5,7 @@ from kdtune.analysis.study_runs import StrategyRun
 from kdtune.data import DATASETS
 from kdtune.specs.recipes import with_recipe
 from kdtune.specs.study import DEFAULT_ALPHA, Study, Training
+from kdtune.strategies import STRATEGIES
 
 #: The temperatures of the paper's search.
 PAPER_TAUS = tuple(range(2, 21))
@@ -52,6 +53,43 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
     return f"reduced run: {', '.join(parts)}" if parts else None
 
 
+def departures(run: StrategyRun, strategy: str) -> list[str]:
+    """In what a run was changed, apart from being :func:`reduced`, in words, the gravest first.
+
+    Args:
+        run: Of one of the paper's studies.
+        strategy: Its label, or :data:`TEACHER` for the network that taught.
+    """
+    study, epochs = run.study, paper_values().epochs
+    found: list[str | None] = []
+    if strategy != TEACHER and study.training.epochs > epochs:
+        found.append(f"{study.training.epochs} epochs instead of {epochs}")
+    if strategy != "none" and not study.teacher_weights and study.teacher_training.epochs > epochs:
+        found.append(f"{study.teacher_training.epochs} epochs of the teacher instead of {epochs}")
+    if strategy != TEACHER:
+        found.append(other_options(study, strategy))
+    if strategy not in ("none", TEACHER):
+        if study.alpha != DEFAULT_ALPHA[study.loss]:
+            found.append(f"alpha {study.alpha:g} instead of {DEFAULT_ALPHA[study.loss]:g}")
+        found.append(other_space(study))
+    if study.numerics.precision == "bfloat16":
+        found.append("networks computed in bfloat16 instead of float32")
+    return [text for text in found if text]
+
+
+def other_options(study: Study, label: str) -> str | None:
+    """Which options of the strategy behind a label are not the usual ones, in words; None where all are."""
+    name, given = study.labelled(label)
+    model = STRATEGIES.load(name).Options
+    own, usual = model.model_validate(given).model_dump(), model().model_dump()
+    # A scale that is left out is the search space's own, of which other_space tells.
+    apart = {key: value for key, value in own.items() if value != usual[key] and (key, value) != ("scale", "uniform")}
+    told = (
+        f"{key} {value}" + ("" if usual[key] is None else f" instead of {usual[key]}") for key, value in apart.items()
+    )
+    return f"{label} with {', '.join(told)}" if apart else None
+
+
 def differences(run: StrategyRun, strategy: str) -> list[str]:
     """Everything in which a run departs from the paper's setting, in words, the gravest first.
 
@@ -60,16 +98,12 @@ def differences(run: StrategyRun, strategy: str) -> list[str]:
         strategy: The row that it fills: a strategy's name or :data:`TEACHER`.
     """
     study = run.study
-    found = [reduced(run, strategy)]
+    found = [reduced(run, strategy), *departures(run, strategy)]
     if strategy != TEACHER and run.result["status"] != "completed":
         found.append(f"not finished ({run.result['status']})")
     training = study.teacher_training if strategy == TEACHER else study.training
     if not (strategy == TEACHER and study.teacher_weights):
         found.append(_recipe(training))
-    if strategy in ("grid", "stochastic"):
-        if study.alpha != DEFAULT_ALPHA[study.loss]:
-            found.append(f"alpha {study.alpha:g} instead of {DEFAULT_ALPHA[study.loss]:g}")
-        found.append(other_space(study))
     if strategy != "none" and study.teacher_weights:
         found.append("the teacher's weights were given, so it was not trained here")
     if strategy in ("grid", "stochastic") and study.teacher_logits == "replay":
@@ -110,7 +144,10 @@ def other_space(study: Study) -> str | None:
     others = [name for name in study.search_space if name != "tau"]
     if others:
         return f"{', '.join(others)} searched too"
-    taus = study.search_space["tau"].points()
-    if tuple(taus) == PAPER_TAUS:
-        return None
-    return f"{len(taus)} temperatures from {min(taus):g} to {max(taus):g} instead of {len(PAPER_TAUS)} from 2 to 20"
+    taus, found = study.search_space["tau"].points(), []
+    if tuple(taus) != PAPER_TAUS:
+        whole = f"{len(PAPER_TAUS)} from 2 to 20"
+        found.append(f"{len(taus)} temperatures from {min(taus):g} to {max(taus):g} instead of {whole}")
+    if study.search_space["tau"].log:
+        found.append("tau on a logarithmic scale, so small ones are drawn more often")
+    return ", ".join(found) or None

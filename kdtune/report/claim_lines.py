@@ -28,9 +28,11 @@ def claim_lines(claims: Sequence[JudgedClaim]) -> list[Text]:
         lines.append(Text(f"   Paper: {claim.where}.", style="dim"))
         lines.append(Text(f"   Rule: {claim.rule}. {claim.remark}".rstrip(), style="dim"))
         lines += [_evidence(one) for one in judged.evidence]
+        if judged.unpaired:
+            lines.append(_line("not settled", judged.unpaired))
         if judged.not_run:
             lines.append(_line("not run", f"the paper's own: {', '.join(judged.not_run)}. Try: {judged.to_type}"))
-        elif not judged.evidence:
+        elif judged.to_type:
             lines.append(_line("not run", f"nothing here tests it. Try: {judged.to_type}"))
         lines.append(Text())
     return [*lines, *(Text(line, style="dim") for line in NOTES)]

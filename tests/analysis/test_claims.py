@@ -74,9 +74,42 @@ def test_a_gain_too_small_to_matter_contradicts_a_gain(tmp_path):
 def test_distillation_against_the_student_alone_and_random_against_grid(tmp_path):
     ran(tmp_path, "grid", [0.70, 0.71, 0.72])
     ran(tmp_path, "none", [0.60, 0.62, 0.61], points=({"loss": "ce"},))
-    ran(tmp_path, "random", [0.701, 0.709, 0.720])
+    ran(tmp_path, "random", [0.701, 0.709, 0.720], strategies={"random": {"trials": 2}})
     assert evidence("kd-beats-alone", tmp_path).verdict == "supported"
-    assert evidence("random-unsuitable", tmp_path).verdict == "contradicted"
+    found = evidence("random-unsuitable", tmp_path)
+    assert (found.verdict, found.measure) == ("contradicted", "grid - random of 2 trials, test accuracy")
+    assert found.departs == ("random with trials 2 instead of 10",)
+
+
+@pytest.mark.parametrize(("trials", "why"), [(1, "no search"), (3, "the grid has 3"), (10, "the grid has 3")])
+def test_random_search_of_one_point_or_of_all_settles_nothing(tmp_path, trials, why):
+    ran(tmp_path, "grid", [0.70, 0.71, 0.72])
+    ran(tmp_path, "random", [0.60, 0.611, 0.622], strategies={"random": {"trials": trials}})
+    found = evidence("random-unsuitable", tmp_path)
+    assert (found.verdict, found.interval) == ("not settled", None)
+    assert why in found.reason
+
+
+@pytest.mark.parametrize("study", [{}, CIFAR100_HKD], ids=["another", "paper's"])
+def test_unusual_options_are_told(tmp_path, study):
+    strategies = {"grid": {}, "stochastic": {"draw": "sample"}, "none": {"longer": 4}}
+    for strategy in strategies:
+        ran(tmp_path, strategy, [0.7, 0.6], strategies=strategies, **study)
+    assert "stochastic with draw sample instead of batch" in evidence("hkd-matches", tmp_path).departs
+    assert "none with longer 4.0 instead of 1.0" in evidence("kd-beats-alone", tmp_path).departs
+
+
+def test_a_logarithmic_search_other_precision_and_more_epochs_are_told(tmp_path):
+    space = {"tau": {"low": 2, "high": 20, "step": 1, "log": True}}
+    training = {**CIFAR100_HKD["training"], "epochs": 300}
+    numerics = {"precision": "bfloat16"}
+    changes = {**CIFAR100_HKD, "search_space": space, "training": training, "numerics": numerics}
+    both(tmp_path, [0.7, 0.7], [0.7, 0.6], **changes)
+    assert evidence("hkd-matches", tmp_path).departs[1:] == (
+        "300 epochs instead of 100",
+        "tau on a logarithmic scale, so small ones are drawn more often",
+        "networks computed in bfloat16 instead of float32",
+    )
 
 
 def nineteen(tmp_path, grid_s, stochastic_s, start_s=0.0, **study):
@@ -110,6 +143,16 @@ def test_a_grid_of_few_points_says_nothing_of_the_cost(tmp_path):
     ran(tmp_path, "grid", [0.7, 0.7], points=GRID, trial_s=[1, 1])
     ran(tmp_path, "stochastic", [0.7, 0.7], trial_s=[1, 1])
     assert {one.reason for one in judged("cost", tmp_path).evidence} == {"the grid has 3 points, not 19"}
+
+
+def test_a_replayed_teacher_says_nothing_of_the_cost_and_how_to_ask_it(tmp_path):
+    found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0], teacher_logits="replay")
+    assert {one.verdict for one in found.values()} == {"not settled"}
+    assert found["as run"].reason == (
+        "the teacher was asked once for all points; the paper asked in each step: run it with --set teacher_logits=live"
+    )
+    to_type = judged("cost", tmp_path).to_type
+    assert to_type == "kdtune study cifar10-hkd -s grid -s stochastic --set teacher_logits=live"
 
 
 def test_energy_that_was_not_measured_says_nothing_of_the_cost(tmp_path):
@@ -156,6 +199,27 @@ def test_batch_sizes_are_held_against_128(tmp_path):
     found = judged("batch-size", *places).evidence
     verdicts = [(one.studies, one.verdict) for one in found]
     assert verdicts == [(("of-32", "of-128"), "supported"), (("of-64", "of-128"), "contradicted")]
+
+
+def test_other_numerics_part_no_pair_and_are_told(tmp_path):
+    for batch, precision in {64: "bfloat16", 128: "float32"}.items():
+        training = {**TRAINING, "batch_size": batch}
+        numerics = {"precision": precision, "memory_layout": "contiguous", "compile": "off"}
+        ran(tmp_path, "stochastic", [0.7, 0.71], name=f"of-{batch}", training=training, numerics=numerics)
+    assert evidence("batch-size", tmp_path / "of-64", tmp_path / "of-128").departs == (
+        "precision bfloat16 against float32",
+    )
+
+
+def test_studies_that_are_no_pair_say_in_what_they_differ(tmp_path):
+    for batch, epochs in {64: 3, 128: 9}.items():
+        training = {**TRAINING, "batch_size": batch, "epochs": epochs}
+        ran(tmp_path, "stochastic", [0.7, 0.71], name=f"of-{batch}", training=training)
+    claim = judged("batch-size", tmp_path / "of-64", tmp_path / "of-128")
+    assert not claim.evidence
+    assert claim.unpaired == "of-64 and of-128 are no pair: they differ in training.epochs (3 and 9)"
+    assert claim.as_json()["unpaired"] == claim.unpaired
+    assert not judged("stronger-teacher", tmp_path / "of-64", tmp_path / "of-128").unpaired
 
 
 def test_the_papers_own_study_comes_first_and_says_how_it_was_cut_short(tmp_path):

@@ -99,6 +99,63 @@ def test_of_several_runs_the_nearest_to_the_papers_is_shown_and_the_other_is_tol
     assert len(comparison.warnings) == 1 and "short" in comparison.warnings[0].partition(": in no row")[0]
 
 
+@pytest.mark.parametrize("far", [3, 300])
+def test_the_nearest_to_a_hundred_epochs_is_shown(tmp_path, far):
+    teacher = {**NAMED, "test": {"accuracy": 0.5}, "gflops_millions": 1.0, "energy": None}
+    for name, epochs, accuracy in (("far", far, 0.7), ("near", 90, 0.6)):
+        training = {**CIFAR100_HKD["training"], "epochs": epochs}
+        record = {**teacher, "test": {"accuracy": accuracy}}
+        changes = {**CIFAR100_HKD, "training": training, "teacher_training": training}
+        ran(tmp_path / name, "grid", [accuracy], record=record, **changes)
+    comparison = beside_the_paper([tmp_path / "far" / "cifar100-hkd", tmp_path / "near" / "cifar100-hkd"])
+    for method in ("KD", "Teacher"):
+        assert row(comparison, 1, "CIFAR-100", method).figures[0].ours == pytest.approx(60.0)
+
+
+def test_more_epochs_are_told_and_the_teachers_too(tmp_path):
+    longer = {**CIFAR100_HKD["training"], "epochs": 300}
+    ran(tmp_path, "grid", [0.6], **{**CIFAR100_HKD, "training": longer, "teacher_training": longer})
+    differs = row(beside_the_paper([tmp_path]), 1, "CIFAR-100", "KD").differs
+    assert differs[:3] == (
+        "reduced run: 150 of 50,000 images",
+        "300 epochs instead of 100",
+        "300 epochs of the teacher instead of 100",
+    )
+
+
+def test_options_of_a_strategy_precision_and_a_logarithmic_space_are_told(tmp_path):
+    changes = {
+        **PAPERS,
+        "strategies": {"stochastic": {"draw": "sample", "scale": "uniform"}, "none": {"longer": 4}},
+        "search_space": {"tau": {"low": 2, "high": 20, "step": 1, "log": True}},
+        "numerics": {"precision": "bfloat16"},
+    }
+    for strategy in ("stochastic", "none"):
+        ran(tmp_path, strategy, [0.6] * 5, images=(45_000, 5_000), **changes)
+    comparison = beside_the_paper([tmp_path])
+    assert row(comparison, 1, "CIFAR-100", "Ours").differs[:3] == (
+        "stochastic with draw sample instead of batch",
+        "tau on a logarithmic scale, so small ones are drawn more often",
+        "networks computed in bfloat16 instead of float32",
+    )
+    assert row(comparison, 1, "CIFAR-100", "Student").differs[0] == "none with longer 4.0 instead of 1.0"
+
+
+def test_a_run_with_the_usual_options_goes_before_any_without(tmp_path):
+    ran(tmp_path / "other", "stochastic", [0.7] * 3, strategies={"stochastic": {"draw": "epoch"}}, **PAPERS)
+    ran(tmp_path / "usual", "stochastic", [0.6], **CIFAR100_HKD)
+    comparison = beside_the_paper([tmp_path / "other" / "cifar100-hkd", tmp_path / "usual" / "cifar100-hkd"])
+    assert row(comparison, 1, "CIFAR-100", "Ours").figures[0].ours == pytest.approx(60.0)
+
+
+def test_another_strategy_fills_no_row_whatever_its_label(tmp_path):
+    mine = {"strategy": "best-of", "trials": 3}
+    ran(tmp_path, "stochastic-3", [0.6], **{**PAPERS, "strategies": {"stochastic-3": mine}})
+    comparison = beside_the_paper([tmp_path])
+    assert all(row.run is None for block in comparison.rows.values() for row in block)
+    assert not comparison.used
+
+
 def test_a_study_that_only_has_the_papers_name_fills_no_row(tmp_path):
     ran(tmp_path, "grid", [0.6], **{**CIFAR100_HKD, "student": "shufflenet_v2"})
     comparison = beside_the_paper([tmp_path / "cifar100-hkd"])

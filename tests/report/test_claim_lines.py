@@ -37,6 +37,18 @@ def test_the_papers_own_are_named_apart_and_what_is_missing_can_be_typed(tmp_pat
     assert missing.endswith("Try: kdtune study cifar10-hkd -s grid -s stochastic")
 
 
+def test_studies_of_the_papers_that_are_no_pair_are_told_and_nothing_is_asked_for(tmp_path):
+    names = {128: "cifar100-hkd", **{batch: f"cifar100-hkd-batch-{batch}" for batch in (32, 64, 256)}}
+    for batch, name in names.items():
+        training = {**CIFAR100_HKD["training"], "batch_size": batch, "epochs": 2 + batch}
+        ran(tmp_path, "stochastic", [0.7], **{**CIFAR100_HKD, "name": name, "training": training})
+    found = lines(*(tmp_path / name for name in names.values()))
+    start = next(index for index, line in enumerate(found) if "the size of the batch does not matter" in line)
+    told = found[start + 3]
+    assert told.startswith("   not settled  cifar100-hkd and cifar100-hkd-batch-32 are no pair: they differ in")
+    assert told.endswith("training.epochs (130 and 34)") and not found[start + 4]
+
+
 def test_every_claim_tells_where_it_stands_and_the_rule(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = lines()
