@@ -18,7 +18,10 @@ def folder(tmp_path):
 
 def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder):
     ran(folder / "results", "grid", [0.9])
-    assert kdtune("compare", cwd=folder).returncode == 2
+    assert kdtune("compare", "results", cwd=folder).returncode == 2
+    each = kdtune("compare", cwd=folder)  # nothing was named, so each study has a table of its own
+    assert each.returncode == 0
+    assert "cifar100-hkd: cost of one model" in each.stdout and "small: cost of one model" in each.stdout
     done = kdtune("compare", "--paper", "--json", "--preset", "paper", cwd=folder)
     assert done.returncode == 0
     document = json.loads(done.stdout)
