@@ -63,7 +63,7 @@ def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[R
         rows.append(
             [
                 result["strategy"] + ("" if result["status"] == "completed" else f" ({result['status']})"),
-                NOTHING if trials is None else f"{trials:g}",
+                NOTHING if trials is None else f"{round(trials, 2):g}",
                 _chosen(result),
                 percent(summary["val_accuracy_mean"], summary["val_accuracy_std"]),
                 percent(summary["test_accuracy_mean"], summary["test_accuracy_std"]),
