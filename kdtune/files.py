@@ -1,5 +1,6 @@
 """Files that are whole or absent, and lines that survive a power cut."""
 
+import errno
 import fcntl
 import json
 import os
@@ -8,11 +9,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from kdtune.parsing import parse_json
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file. A device or a pipe in its place, which may have no end, is not read.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise IsADirectoryError(errno.EISDIR, "not a file" if not path.is_dir() else os.strerror(errno.EISDIR))
+    return path.read_bytes()
+
+
+def open_no_link(path: Path, flags: int) -> int:
+    """A descriptor of a file, made where it is missing; what a link leads to is left alone.
+
+    In a folder that others may write to (a shared cache, results that were downloaded) a link may lead anywhere.
+
+    Raises:
+        OSError: It cannot be opened; its ``strerror`` says so of a link.
+    """
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "a symbolic link stands in its place; remove it", str(path)) from None
+        raise
+
 
 @contextmanager
 def replaced_by(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the body ends well, and goes away when not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)  # of an earlier process with this number, or a link that somebody laid there
     try:
         yield temporary
         temporary.replace(path)
@@ -28,7 +59,7 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
         path: The file to create or replace.
         sync: Force it to the disk first, so that not even a power cut leaves a half-written file.
     """
-    with replaced_by(path) as temporary, temporary.open("wb") as file:
+    with replaced_by(path) as temporary, temporary.open("xb") as file:
         yield file
         file.flush()
         if sync:
@@ -50,7 +81,7 @@ def alone_in(
             True: the lock is had then. Without it the process just waits.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as lock:
+    with os.fdopen(open_no_link(folder / name, os.O_RDWR), "r+") as lock:
 
         def is_had() -> bool:
             try:
@@ -80,7 +111,7 @@ def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> Non
     crash left is cut off first, since it would spoil the new one.
     """
     text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = open_no_link(path, os.O_RDWR | os.O_APPEND)
     try:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
@@ -113,7 +144,7 @@ def last_line(path: Path) -> dict[str, Any] | None:
             whole, newline, _ = file.read().rpartition(b"\n")
             before, earlier, line = whole.rpartition(b"\n")
             if newline and (earlier or not start):
-                return dict(json.loads(line))
+                return dict(parse_json(line))
             if not start:
                 return None
             tail *= 2
@@ -129,14 +160,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_whole(path).split(b"\n")
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); move it away, or let it be read") from None
     lines.pop()  # empty where the file ends with a newline, else what a crash left
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             if not isinstance(record, dict):
                 raise ValueError("not an object")
         except ValueError as error:

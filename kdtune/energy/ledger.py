@@ -15,23 +15,27 @@ Kinds of lines:
 ``stop``    Counting ends in this file; what comes later is not this file's.
 """
 
-import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from kdtune.energy.ledger_lines import check_line
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.files import append_lines, last_line, read_lines
+from kdtune.files import read_lines
+from kdtune.sealing import BEFORE, SEAL, TornChainError, append_sealed, unsealed
 
 VERSION = 3
 
 WindowBucket = Literal["trials", "evaluation"]
 
 Kind = Literal["start", "resume", "sample", "open", "close", "stop"]
+
+
+Key = tuple[str, str, int]
+"""Boot, meter and number: what tells a record from every other."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class Record:
     neighbours: tuple[Neighbours, ...] = ()
     began: Counters | None = None
 
+    @property
+    def key(self) -> Key:
+        """What tells it from every other record."""
+        return self.counters.boot_id, self.meter, self.seq
+
     def as_line(self) -> dict[str, Any]:
         """The JSON object that stands for it."""
         line: dict[str, Any] = {"v": VERSION, "kind": self.kind, "meter": self.meter, "seq": self.seq}
@@ -108,17 +117,10 @@ class Record:
         """Read back what :meth:`as_line` made.
 
         Raises:
-            KeyError, TypeError: Something is missing or of a wrong type.
+            ValueError: Something is missing or cannot be.
         """
+        check_line(line)
         counters = Counters(**{f.name: line[f.name] for f in fields(Counters) if f.name in line})
-        of_windows = line.get("windows", {}).values()
-        whole = (line["seq"], line["study_us"], counters.t_ns, counters.busy_us, *of_windows)
-        whole += (*counters.rapl_uj.values(), *counters.gpu_mj.values())
-        texts = (line["meter"], counters.boot_id)
-        if not all(type(value) is int for value in whole) or not all(type(value) is str for value in texts):
-            raise TypeError("a value of a wrong type")
-        if line["kind"] not in get_args(Kind):
-            raise TypeError(f"unknown kind {line['kind']!r}")
         return cls(
             kind=line["kind"],
             meter=line["meter"],
@@ -141,15 +143,9 @@ def write(path: Path, record: Record) -> None:
         ResultsError: The line before it is damaged.
     """
     try:
-        before = last_line(path)
-        line = {**record.as_line(), "before": before and before["crc32"]}
-    except (ValueError, KeyError, TypeError):
+        append_sealed(path, record.as_line())
+    except TornChainError:
         raise ResultsError(f"{path}: its last line is damaged, so nothing is added to it") from None
-    append_lines(path, {**line, "crc32": _checksum(line)})
-
-
-def _checksum(line: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(line, separators=(",", ":")).encode())
 
 
 def _records(path: Path) -> Iterator[Record]:
@@ -159,13 +155,13 @@ def _records(path: Path) -> Iterator[Record]:
         ValueError: A line is damaged, or the one before it is missing; the message has the file and the line's number.
     """
     lines = read_lines(path)
-    there = {line.get("crc32") for line in lines}
+    there = {line.get(SEAL) for line in lines if isinstance(line.get(SEAL), int)}
     for number, line in enumerate(lines, start=1):
         try:
-            if line.pop("crc32", None) != _checksum(line):
-                raise ValueError("its checksum does not fit")
-            record, before = Record.from_line(line), line.get("before")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if SEAL not in line:
+                raise ValueError("it has no checksum")
+            record, before = Record.from_line(unsealed(line)), line.get(BEFORE)
+        except ValueError as error:
             raise ValueError(f"{path}, line {number}: not a ledger record as it was written ({error})") from None
         if before is not None and before not in there:
             raise ValueError(f"{path}, line {number}: the line that was written before it is missing")
@@ -178,13 +174,14 @@ def read(path: Path) -> list[Record]:
     The same line twice counts once; a torn last line is left out.
 
     Raises:
-        ResultsError: A line is damaged, or one is missing in the middle; the message has the file and the line's
-            number.
+        ResultsError: A line is damaged, one is missing in the middle, or two say different things under one number;
+            the message has the file.
     """
-    records: dict[tuple[str, str, int], Record] = {}
+    records: dict[Key, Record] = {}
     try:
         for record in _records(path):
-            records.setdefault((record.counters.boot_id, record.meter, record.seq), record)
+            if records.setdefault(record.key, record) != record:
+                raise ValueError(f"{path}: two different records of meter {record.meter} have number {record.seq}")
     except ValueError as error:
         raise ResultsError(str(error)) from None
     # Of one moment in the order in which they were written, a meter's own by their numbers; boots and meters in the
@@ -198,6 +195,19 @@ def read_folder(folder: Path) -> dict[str, list[Record]]:
     """Every node's records, by the file's stem; empty where there is no such folder.
 
     Raises:
-        ResultsError: A file is damaged.
+        ResultsError: A file is damaged, or a copy of another one, whose energy would count twice.
     """
-    return {path.stem: read(path) for path in sorted(folder.glob("*.jsonl"))}
+    nodes = {path.stem: read(path) for path in sorted(folder.glob("*.jsonl"))}
+    _refuse_copies(folder, nodes)
+    return nodes
+
+
+def _refuse_copies(folder: Path, nodes: Mapping[str, list[Record]]) -> None:
+    holder: dict[Key, str] = {}
+    for name, records in nodes.items():
+        for record in records:
+            if (other := holder.setdefault(record.key, name)) != name:
+                raise ResultsError(
+                    f"{folder / name}.jsonl: holds records of {other}.jsonl too, which would count twice; move the "
+                    "one away that is a copy"
+                )

@@ -1,7 +1,5 @@
 """What the documents of a results folder have to hold, so that a damaged one is told and not stumbled over."""
 
-import json
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.sensors import QUALITIES, Quality
 from kdtune.errors import ResultsError
+from kdtune.files import read_whole
+from kdtune.parsing import parse_json, parse_toml
+from kdtune.sealing import unsealed
 
 #: What to do about a document that is made again from other files.
 MADE_AGAIN = "delete it, it is made again from the other files"
@@ -21,7 +22,13 @@ REMEDY = "put a copy of it in its place, or run the strategy again with 'kdtune 
 Bucket = Literal["trials", "evaluation", "orchestration", "idle", "other"]
 Flag = Annotated[str, Field(pattern=f"^({'|'.join(FLAGS)})$")]
 Source = Annotated[str, Field(pattern=f"_({'|'.join(QUALITIES)})$")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Accuracy = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(ge=-1e308, le=1e308)]
+Amount = Annotated[float, Field(ge=0, le=1e30)]
+
+#: What names a file or a folder: nothing that leads out of where it lies.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")]
 
 
 class Shape(BaseModel):
@@ -38,7 +45,7 @@ class Summary(Shape):
     charged_uj: Count
     gap_uj: Count
     flags: dict[Flag, Count]
-    wall_s: float
+    wall_s: Amount
     quality: Quality
 
 
@@ -52,7 +59,7 @@ class TeacherEnergy(Shape):
 class Tested(Shape):
     """Metrics on the test images, of which the accuracy is relied on."""
 
-    accuracy: float
+    accuracy: Accuracy
 
 
 class Teacher(Shape):
@@ -60,9 +67,9 @@ class Teacher(Shape):
 
     model: str
     key: str
-    val_accuracy: float
+    val_accuracy: Accuracy
     test: Tested
-    gflops_millions: float | None
+    gflops_millions: Amount | None
     energy: TeacherEnergy | None
     given: str | None = None
 
@@ -85,16 +92,16 @@ class Shared(Shape):
 class Estimate(Shape):
     """``estimate.json``."""
 
-    charged_uj: float | None
-    wall_s: float | None
+    charged_uj: Amount | None
+    wall_s: Amount | None
     basis: list[str]
 
 
 class Payback(Shape):
     """When a student has repaid what it was charged."""
 
-    charged_uj: float | None
-    predictions: float | None
+    charged_uj: Amount | None
+    predictions: Amount | None
     never: bool
 
 
@@ -111,8 +118,8 @@ class CarbonRecord(Shape):
 
     model_config = ConfigDict(extra="forbid")
 
-    pue: float = Field(gt=0)
-    intensity_g_per_kwh: float = Field(ge=0)
+    pue: float = Field(gt=0, le=1e6)
+    intensity_g_per_kwh: float = Field(ge=0, le=1e9)
     source: str
     preset: str | None = None
 
@@ -166,7 +173,8 @@ def read_document(path: Path, shape: Any = dict, remedy: str = MADE_AGAIN) -> di
         ResultsError: It is missing or damaged.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(read_whole(path))
+        document = unsealed(document) if isinstance(document, dict) else document
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: damaged ({error}); {remedy}") from None
     return dict(check(document, shape, path, remedy))
@@ -179,6 +187,6 @@ def read_table(path: Path, remedy: str) -> dict[str, Any]:
         ResultsError: It is missing or damaged.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(read_whole(path))
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: damaged ({error}); {remedy}") from None

@@ -7,16 +7,24 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kdtune.distill import LOSSES
 from kdtune.distill.recipe import DRAWS, SCALES
-from kdtune.results.documents import Count, Shape, Tested, reason
-from kdtune.specs.space import SEARCHABLE
+from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested, reason
+from kdtune.specs.space import GREATEST, SEARCHABLE
 from kdtune.temperature import POLICIES
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
 StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
 
-#: What names a folder.
-Name = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
 
+def _no_evaluation(trial_id: str) -> str:
+    if trial_id.startswith("evaluation-"):
+        raise ValueError("is how the window of an evaluation is called")
+    return trial_id
+
+
+TrialId = Annotated[Name, AfterValidator(_no_evaluation)]
+
+#: Repeats and attempts are counted one by one.
+Few = Annotated[int, Field(ge=0, le=1_000_000)]
 
 #: What a point may say beside values of the search space.
 _NAMES: dict[str, Container[str]] = {
@@ -30,7 +38,10 @@ _NUMBERS = (*SEARCHABLE, "longer", "restart")
 
 def _known_point(point: dict[str, Any]) -> dict[str, Any]:
     for key, value in point.items():
-        known = value in _NAMES[key] if key in _NAMES else key in _NUMBERS and type(value) in (int, float)
+        if key in _NAMES:
+            known = isinstance(value, str) and value in _NAMES[key]
+        else:
+            known = key in _NUMBERS and type(value) in (int, float) and abs(value) <= GREATEST
         if not known:
             raise ValueError(f"{key!r} cannot be {value!r}")
     if "loss" not in point and "tau" not in point and point.get("temperature", "fixed") == "fixed":
@@ -47,9 +58,9 @@ class Session(Shape):
 class Suggestion(Shape):
     """A point was proposed."""
 
-    trial_id: Name
-    repeat: Count
-    seed: int
+    trial_id: TrialId
+    repeat: Few
+    seed: Count
     index: Count
     point: Annotated[dict[str, Any], AfterValidator(_known_point)]
 
@@ -58,7 +69,7 @@ class Attempt(Shape):
     """A run of a trial began."""
 
     trial_id: str
-    attempt: Count
+    attempt: Few
 
 
 class End(Shape):
@@ -67,8 +78,8 @@ class End(Shape):
     trial_id: str
     status: EndStatus
     epochs: Count
-    val_accuracy: float | None
-    val_loss: float | None
+    val_accuracy: Accuracy | None
+    val_loss: Loss | None
     error: str | None
 
     @model_validator(mode="after")
@@ -81,13 +92,13 @@ class End(Shape):
 class OfRepeat(Shape):
     """Something happened to a whole repeat."""
 
-    repeat: Count
+    repeat: Few
 
 
 class EvaluationAttempt(OfRepeat):
     """An evaluation began."""
 
-    attempt: Count
+    attempt: Few
 
 
 class Evaluation(OfRepeat):

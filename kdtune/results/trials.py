@@ -10,6 +10,8 @@ Typed lines in ``trials.jsonl``, appended and forced to the disk one by one:
 ``evaluation_attempt``  An evaluation began.
 ``evaluation``  A repeat's chosen model met the test set.
 ``status``      The command stopped working on the strategy, and why.
+
+Each names its checksum and that of the line before it: one that was changed, taken out or moved is noticed.
 """
 
 from collections.abc import Iterable
@@ -18,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.errors import ResultsError
-from kdtune.files import append_lines, read_lines
+from kdtune.files import read_lines
 from kdtune.results.documents import REMEDY
 from kdtune.results.trial_lines import EndStatus, StudyStatus, check_line
+from kdtune.sealing import TornChainError, append_sealed, chained
 from kdtune.specs.space import Point
 
 #: An attempt that ended so is not run again.
@@ -119,13 +122,16 @@ class TrialLog:
         """
         log = cls(path)
         try:
-            for number, line in enumerate(read_lines(path), start=1):
+            lines = read_lines(path)
+            for number, line in enumerate(lines, start=1):
                 try:
                     check_line(line)
-                    log._apply(line)
-                except (KeyError, ValueError) as error:
-                    why = f"no line before it suggests trial {error}" if isinstance(error, KeyError) else str(error)
-                    raise ValueError(f"{path}, line {number}: not a trial record ({why}); {REMEDY}") from None
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {number}: not a trial record ({error}); {REMEDY}") from None
+            for line in _in_order(path, lines):
+                log._apply(line)
+        except KeyError as error:
+            raise ResultsError(f"{path}: damaged: no line suggests trial {error} before it is begun; {REMEDY}") from None
         except ValueError as error:
             raise ResultsError(str(error)) from None
         return log
@@ -156,7 +162,10 @@ class TrialLog:
                 self.status = line["status"]
 
     def _append(self, line: dict[str, Any]) -> None:
-        append_lines(self.path, line)
+        try:
+            append_sealed(self.path, line)
+        except TornChainError:
+            raise ResultsError(f"{self.path}: its last line is damaged, so nothing is added to it; {REMEDY}") from None
         self._apply(line)
 
     def session(self, session_id: str) -> None:
@@ -243,3 +252,10 @@ class TrialLog:
     def of_repeat(self, repeat: int) -> list[Trial]:
         """A repeat's trials, in the order of suggestion."""
         return [trial for trial in self.trials.values() if trial.repeat == repeat]
+
+
+def _in_order(path: Path, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    try:
+        return chained(lines)
+    except ValueError as error:
+        raise ValueError(f"{path}, {error}; {REMEDY}") from None

@@ -1,6 +1,5 @@
 """From TOML to validated specs: every fault at once, each with its file, its key and a remedy."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdtune.errors import Fault, SpecError
+from kdtune.files import read_whole
+from kdtune.parsing import parse_toml
 from kdtune.registry import Registry, did_you_mean
 from kdtune.specs.faults import faults_of
 from kdtune.specs.finding import SEARCH_SPACES, STUDIES, find
@@ -37,11 +38,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         SpecError: The file cannot be read or is not TOML; the message has the line and column.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError([Fault(str(path), "", f"not valid TOML: {error}")]) from None
+        return parse_toml(read_whole(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Fault(str(path), "", f"cannot be read: {error}")]) from None
+    except ValueError as error:
+        raise SpecError([Fault(str(path), "", f"not valid TOML: {error}")]) from None
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
@@ -55,8 +56,8 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     if not equals or not all(parts):
         raise SpecError([Fault("--set", text, "has to read KEY=VALUE, such as --set training.batch_size=64")])
     try:
-        return parts, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parts, parse_toml(f"value = {value}".encode())["value"]
+    except ValueError:
         return parts, value.strip()  # a bare word, such as loss=dml
 
 

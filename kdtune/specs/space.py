@@ -18,6 +18,12 @@ SEARCHABLE: dict[str, tuple[float | None, float | None]] = {
     "weight_decay": (0.0, None),
 }
 
+#: A greater number is a slip of the keyboard, and its square is more than a float32 can hold.
+GREATEST = 1e18
+
+#: A space of more points is a slip too, and no list that a memory can hold.
+MAX_POINTS = 100_000
+
 #: Searchable values that have to be greater than zero: a temperature or a rate of 0 is meaningless.
 POSITIVE = frozenset({"tau", "learning_rate"})
 
@@ -51,6 +57,11 @@ class Dimension(BaseModel):
             raise ValueError("needs 'low' and 'high', or a list of 'values'")
         elif self.low > self.high:
             raise ValueError(f"low ({self.low}) is greater than high ({self.high})")
+        numbers = [*(self.values or ()), *(one for one in (self.low, self.high, self.step) if one is not None)]
+        if any(abs(number) > GREATEST for number in numbers):
+            raise ValueError(f"no number may be greater than {GREATEST:g}")
+        if self.count is not None and self.count > MAX_POINTS:
+            raise ValueError(f"holds more than {MAX_POINTS:,} points: give a wider 'step', or none")
         if self.log and self.bounds[0] <= 0:
             raise ValueError("'log' needs values greater than 0")
         return self
@@ -68,6 +79,16 @@ class Dimension(BaseModel):
         """Whether the values can be enumerated."""
         return self.values is not None or self.step is not None or self.low == self.high
 
+    @property
+    def count(self) -> int | None:
+        """How many points it has; None for an interval without a step."""
+        if self.values is not None:
+            return len(self.values)
+        assert self.low is not None and self.high is not None
+        if self.low == self.high:
+            return 1
+        return None if self.step is None else _steps(self.low, self.high, self.step)
+
     def points(self) -> list[int | float]:
         """Every value, in order. Integers stay integers.
 
@@ -81,8 +102,7 @@ class Dimension(BaseModel):
             return [self.low]
         if self.step is None:
             raise ValueError("an interval without 'step' has no points to enumerate")
-        count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        values = [self.low + index * self.step for index in range(count)]
+        values = [self.low + index * self.step for index in range(_steps(self.low, self.high, self.step))]
         if all(isinstance(value, int) for value in values):
             return values
         # 0.1 + 2 * 0.1 is 0.30000000000000004: twelve digits are what was meant, and none beyond the end.
@@ -92,6 +112,11 @@ class Dimension(BaseModel):
         """How likely each of :meth:`points` is to be drawn: evenly, or as 1/x where ``log`` is set."""
         points = self.points()
         return [1.0 / point for point in points] if self.log else [1.0] * len(points)
+
+
+def _steps(low: float, high: float, step: float) -> int:
+    """How many values lie between two, both ends included; no more than are too many in any case."""
+    return math.floor(min((high - low) / step, MAX_POINTS) + 1e-9) + 1
 
 
 class SearchSpace(RootModel[dict[str, Dimension]]):
@@ -112,6 +137,8 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
                 raise ValueError(f"{name} has to be greater than 0, low is {low}")
             if (least is not None and low < least) or (greatest is not None and high > greatest):
                 raise ValueError(f"{name} has to lie in [{least}, {'...' if greatest is None else greatest}]")
+        if math.prod(dimension.count or 1 for dimension in self.root.values()) > MAX_POINTS:
+            raise ValueError(f"the search space holds more than {MAX_POINTS:,} points: give wider steps, or fewer")
         return self
 
     def __iter__(self) -> Iterator[str]:  # type: ignore[override] # of names, as a mapping's

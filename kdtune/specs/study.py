@@ -13,10 +13,10 @@ from pydantic import (
     model_validator,
 )
 
-from kdtune.specs.space import SearchSpace
+from kdtune.specs.space import GREATEST, SearchSpace
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 
 #: More would be a slip of the keyboard.
 MAX_EPOCHS = 100_000
@@ -50,12 +50,12 @@ class Training(_Spec):
     epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
     batch_size: Count
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = Field(gt=0.0)
+    learning_rate: float = Field(gt=0.0, le=GREATEST)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
-    weight_decay: float = Field(default=0.0, ge=0.0)
+    weight_decay: float = Field(default=0.0, ge=0.0, le=GREATEST)
     milestones: tuple[Count, ...] = ()
     gamma: float = Field(default=0.2, gt=0.0, le=1.0)
-    warmup_epochs: float = Field(default=0, ge=0.0, strict=True)
+    warmup_epochs: float = Field(default=0, ge=0.0, le=MAX_EPOCHS, strict=True)
     augment: tuple[Literal["crop", "flip", "rotate"], ...] = ()
 
     @field_validator("warmup_epochs")

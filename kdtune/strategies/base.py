@@ -32,6 +32,10 @@ class Outcome:
         return self.val_accuracy is not None
 
 
+#: More trials of one strategy would be a slip of the keyboard.
+MAX_TRIALS = 100_000
+
+
 class NoOptions(BaseModel):
     """The options of a strategy that has none."""
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from kdtune.specs.space import Point, SearchSpace
 from kdtune.strategies import fixed, stochastic
-from kdtune.strategies.base import OneRound, require_finite
+from kdtune.strategies.base import MAX_TRIALS, OneRound, require_finite
 
 #: What can be started again.
 _KINDS: dict[str, type[OneRound]] = {"stochastic": stochastic.Stochastic, "fixed": fixed.Fixed}
@@ -21,7 +21,7 @@ class Options(stochastic.Options, fixed.Options):
     """
 
     of: Literal["stochastic", "fixed"] = "stochastic"
-    trials: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
 
     @model_validator(mode="after")
     def _belong(self) -> "Options":

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from kdtune.specs.space import Point
+from kdtune.specs.space import GREATEST, Point
 from kdtune.strategies.base import NoOptions, OneRound
 
 
 class Options(NoOptions):
     """The tau to use."""
 
-    tau: float | int = Field(default=4, gt=0)
+    tau: float | int = Field(default=4, gt=0, le=GREATEST)
 
 
 class Fixed(OneRound):

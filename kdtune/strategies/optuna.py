@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from kdtune.files import replaced_by
 from kdtune.specs.space import Dimension, Point, SearchSpace
-from kdtune.strategies.base import NoOptions, Outcome, Strategy
+from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
 
 #: The file that optuna-dashboard opens, one Optuna study a repeat.
 DATABASE = "optuna.db"
@@ -22,9 +22,9 @@ DATABASE = "optuna.db"
 class Options(NoOptions):
     """How many points, and how many at a time."""
 
-    trials: int = Field(default=10, ge=1)
-    round_size: int = Field(default=2, ge=1)
-    startup_trials: int = Field(default=4, ge=1)
+    trials: int = Field(default=10, ge=1, le=MAX_TRIALS)
+    round_size: int = Field(default=2, ge=1, le=MAX_TRIALS)
+    startup_trials: int = Field(default=4, ge=1, le=MAX_TRIALS)
 
 
 class Optuna(Strategy):

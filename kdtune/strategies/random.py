@@ -7,13 +7,13 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from kdtune.specs.space import Dimension, Point
-from kdtune.strategies.base import NoOptions, OneRound
+from kdtune.strategies.base import MAX_TRIALS, NoOptions, OneRound
 
 
 class Options(NoOptions):
     """How many points to draw."""
 
-    trials: int = Field(default=10, ge=1)
+    trials: int = Field(default=10, ge=1, le=MAX_TRIALS)
 
 
 class Random(OneRound):

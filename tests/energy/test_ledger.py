@@ -169,10 +169,11 @@ def test_equal_numbers_of_different_meters_are_different_records(tmp_path):
 
 
 def test_a_folder_is_read_by_node(tmp_path, records):
-    for node in ("one", "two"):
-        write(tmp_path / f"{node}.jsonl", records[0])
+    other = replace(records[0], meter="another")
+    write(tmp_path / "one.jsonl", records[0])
+    write(tmp_path / "two.jsonl", other)
     (tmp_path / "notes.txt").write_text("not a ledger")
-    assert read_folder(tmp_path) == {"one": [records[0]], "two": [records[0]]}
+    assert read_folder(tmp_path) == {"one": [records[0]], "two": [other]}
 
 
 def test_a_folder_that_does_not_exist_is_empty(tmp_path):
