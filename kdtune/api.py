@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kdtune import paths
 from kdtune.asked import ALL, check_cores, what_was_asked
@@ -13,6 +14,7 @@ from kdtune.results.study_result import StudyResult
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
+from kdtune.strategies import STRATEGIES
 from kdtune.tuning.budget import Budget
 from kdtune.tuning.plan import make_strategies, uses_teacher
 from kdtune.tuning.study_plan import StudyPlan, make_plan
@@ -84,7 +86,7 @@ def run_study(
     spec, made = what_was_asked(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
-    folder = StudyFolder(Path(out).expanduser().resolve() / spec.name)
+    folder = StudyFolder(paths.expanded(out).resolve() / spec.name)
     with folder.locked():
         folder.check_free(spec, list(made), fresh=fresh)
         run = StudyRun(
@@ -168,7 +170,7 @@ def plan_study(
     return make_plan(
         spec,
         made,
-        StudyFolder(Path(out).expanduser().resolve() / spec.name),
+        StudyFolder(paths.expanded(out).resolve() / spec.name),
         carbon or resolve(),
         budget,
         paths.data_dir(data_dir),
@@ -223,7 +225,7 @@ def resume_study(
     limits = Budget(max_kwh, max_co2_g)
     if limits.faults():
         raise SpecError(limits.faults())
-    given = Path(path).expanduser().resolve()
+    given = paths.expanded(path).resolve()
     only = None
     if not (given / "run.toml").is_file() and (given / "study.toml").is_file():
         given, only = given.parent, given.name
@@ -231,17 +233,14 @@ def resume_study(
     if not folder.run_toml.is_file():
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
-        try:
-            asked = folder.read_run()
-            spec = _as_begun(load_study(asked["study"], has_run=True), folder)
-            there = [found.path.name for found in folder.strategies()]
-            names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
-            run_options = asked["options"]
-            carbon = carbon_from(asked["carbon"], folder.run_toml, RUN_REMEDY)
-            if limits == Budget():
-                limits = Budget(**asked.get("budget", {}))
-        except (KeyError, TypeError) as error:
-            raise ResultsError(f"{folder.run_toml}: damaged ({error!r})") from None
+        asked = folder.read_whole_run()
+        spec = _as_begun(asked["study"], folder)
+        there = [found.path.name for found in folder.strategies()]
+        names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
+        run_options = asked["options"]
+        carbon = carbon_from(asked["carbon"], folder.run_toml, RUN_REMEDY)
+        if limits == Budget():
+            limits = Budget(**asked.get("budget", {}))
         place = paths.noted_data_dir(data_dir, run_options.get("data_dir"), folder.run_toml)
         weights = _file(teacher)
         if weights:
@@ -263,18 +262,30 @@ def resume_study(
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 
 
-def _as_begun(study: Study, folder: StudyFolder) -> Study:
-    """The study, its strategies with the options that they were begun with."""
+def _as_begun(noted: dict[str, Any], folder: StudyFolder) -> Study:
+    """The study, its strategies with the options that they were begun with.
+
+    Raises:
+        ResultsError: It is no study, or another one than its strategies were begun with.
+    """
+    try:
+        study = load_study(noted, has_run=True)
+    except SpecError as error:
+        told = "; ".join(f"{fault.key}: {fault.problem}" for fault in error.faults)
+        raise ResultsError(f"{folder.run_toml}: damaged (study: {told}); {RUN_REMEDY}") from None
     listed = dict(study.strategies)
     for strategy in folder.strategies():
         label, frozen = strategy.path.name, strategy.read_study()
+        if label not in {*STRATEGIES, *frozen.strategies}:
+            raise ResultsError(f"{strategy.path}: no strategy of {study.name} is called so; move the folder away")
+        folder.refuse_another(strategy, study)
         if frozen.labelled(label) != study.labelled(label):
             listed[label] = frozen.strategies.get(label, {})
     return study.model_copy(update={"strategies": listed})
 
 
 def _file(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given).expanduser()
+    return None if given is None else paths.expanded(given)
 
 
 def _check_same(study: Study, weights: Path) -> None:

@@ -27,6 +27,7 @@ from kdtune.paths import noted_data_dir
 from kdtune.results.cost import describe_hardware
 from kdtune.results.folder import StudyFolder
 from kdtune.results.inference import SCHEMA_VERSION, MeteredTurn, usage_record
+from kdtune.sealing import sealed
 from kdtune.tuning.resources import Resources, gpu_shares
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
 
     torch.set_num_threads(bench.threads)
     first, test = group[0], bench.splits.test
+    StudyFolder(first.folder.path.parent).refuse_links()
     how = (test, bench.arithmetic, setting.batch_size)
     # All are read, and warmed up, before anything is written.
     students = [ready_student(bench, one.student_file) for one in group]
@@ -244,7 +246,7 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
             },
         }
         documents.append(_document(one, first, setting, described))
-        write_json(one.folder.inference, documents[-1])
+        write_json(one.folder.inference, sealed(documents[-1]))
     return documents
 
 

@@ -13,6 +13,18 @@ def cache_dir() -> Path:
     return Path(os.environ.get("KDTUNE_CACHE_DIR") or Path.home() / ".cache" / "kdtune").absolute()
 
 
+def expanded(given: str | Path) -> Path:
+    """A path that a user gave, ``~`` standing for the home folder.
+
+    Raises:
+        UsageError: There is no such user.
+    """
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{given}: there is no user of that name here") from None
+
+
 def require_cache() -> None:
     """Make sure that the cache can be written, before anything is spent.
 
@@ -57,9 +69,9 @@ def data_dir(given: str | Path | None = None, named_by: str = "--data-dir") -> D
         named_by: Who gave it, for messages.
     """
     if given is not None:
-        return DataDir(Path(given).expanduser().absolute(), named_by)
+        return DataDir(expanded(given).absolute(), named_by)
     if named := os.environ.get("KDTUNE_DATA_DIR"):
-        return DataDir(Path(named).expanduser().absolute(), "KDTUNE_DATA_DIR")
+        return DataDir(expanded(named).absolute(), "KDTUNE_DATA_DIR")
     return DataDir(Path.home() / ".cache" / "kdtune" / "data", "the default place")
 
 

@@ -1,6 +1,7 @@
 """What is kept between studies, and how to be rid of it: everything here can be made again, for energy."""
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdtune.errors import KdtuneError
+from kdtune.files import open_no_link
 from kdtune.paths import cache_dir
 
 #: Kinds of cache, each a folder in the cache: what it holds, in words. Results have copies of all energy records.
@@ -58,8 +60,8 @@ def cached(kinds: Sequence[str] = ()) -> list[Cached]:
 def _look(kind: str, path: Path) -> Cached:
     states = []
     for file in [path, *path.rglob("*")]:
-        with suppress(FileNotFoundError):  # another process removed it just now
-            states.append(file.stat())
+        with suppress(OSError):  # another process removed it just now, or it is somebody else's
+            states.append(file.lstat())  # of a link itself: what it leads to is not the cache's
     newest_s = max((state.st_mtime for state in states), default=0.0)
     return Cached(kind, path, sum(state.st_blocks * 512 for state in states), max(0.0, time.time() - newest_s) / 86400)
 
@@ -71,8 +73,14 @@ def remove(those: Sequence[Cached]) -> list[Path]:
         What was left alone, since another process is at work on it.
 
     Raises:
-        KdtuneError: Something cannot be removed.
+        KdtuneError: Something cannot be removed, or lies behind a link that leads out of the cache.
     """
+    for kind in {one.path.parent for one in those}:
+        if kind.is_symlink():
+            raise KdtuneError(
+                f"{kind}: is a symbolic link, and what it leads to may not be kdtune's; nothing was removed. "
+                "Remove the link, or set KDTUNE_CACHE_DIR to a folder that holds none"
+            )
     busy = []
     for one in those:
         with _alone(one.path) as alone:
@@ -80,7 +88,8 @@ def remove(those: Sequence[Cached]) -> list[Path]:
                 busy.append(one.path)
                 continue
             try:
-                shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
+                whole_folder = one.path.is_dir() and not one.path.is_symlink()
+                shutil.rmtree(one.path) if whole_folder else one.path.unlink(missing_ok=True)
             except OSError as error:
                 raise KdtuneError(f"{one.path}: cannot be removed ({error.strerror})") from None
     return busy
@@ -89,10 +98,14 @@ def remove(those: Sequence[Cached]) -> list[Path]:
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
     lock = path / ".lock"
-    if not lock.exists():
+    if path.is_symlink() or not lock.exists():
         yield True
         return
-    with lock.open("r+") as file:
+    try:
+        descriptor = open_no_link(lock, os.O_RDWR)
+    except OSError as error:
+        raise KdtuneError(f"{lock}: cannot be opened ({error.strerror}), so nothing here is removed") from None
+    with os.fdopen(descriptor, "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

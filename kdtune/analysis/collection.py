@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdtune.errors import ResultsError
+from kdtune.paths import expanded
 from kdtune.results.folder import StrategyFolder, StudyFolder
 
 #: Where results are where no place is named.
@@ -35,7 +36,7 @@ def find_results(places: Sequence[str | Path]) -> list[StrategyFolder]:
     """
     found: dict[Path, StrategyFolder] = {}
     for place in places:
-        folders = _under(Path(place).expanduser().absolute())
+        folders = _under(expanded(place).absolute())
         if not folders:
             raise ResultsError(
                 f"{place}: no results here; name a folder that 'kdtune study' wrote, such as results/NAME"

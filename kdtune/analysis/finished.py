@@ -1,5 +1,6 @@
 """Strategies that have come to their models, with all that it takes to run these again."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +63,14 @@ def find_finished(
     """
     found, faults = [], []
     for folder in find_results(places):
-        study, resolved = folder.read_study(), folder.resolved()
+        study, resolved = folder.read_study(), folder.run_again()
         result = build_result(folder, carbon_for(folder, carbon))
-        teacher_folder = cache_dir() / "teachers" / str(resolved.get("teacher"))
+        teacher_folder = cache_dir() / "teachers" / resolved["teacher"]
         teacher, student = read_record(teacher_folder), folder.weights(study.seed, study.seed)
         if result["status"] != "completed":
-            faults.append(f"{folder.path}: is {result['status']}; finish it with 'kdtune resume {folder.path}'")
+            faults.append(
+                f"{folder.path}: is {result['status']}; finish it with 'kdtune resume {shlex.quote(str(folder.path))}'"
+            )
         elif not student.is_file():
             faults.append(f"{student}: is missing; run the strategy again, with --fresh")
         elif teacher is None or not _has_weights(study):

@@ -8,7 +8,6 @@ from typing import Any
 
 from kdtune.analysis.collection import find_results_if_any
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
-from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result
 from kdtune.results.shared import read_shared
@@ -91,9 +90,7 @@ def by_study(runs: Sequence[StrategyRun]) -> list[StudyRun]:
 
 def _read(folder: StrategyFolder, carbon: WantedCarbon) -> StrategyRun:
     result = build_result(folder, carbon_for(folder, carbon))
-    try:
-        workload = folder.resolved()["workload"]
-        images, macs = workload["train_images"] + workload["val_images"], workload["teacher_macs"]
-    except (KeyError, TypeError) as error:
-        raise ResultsError(f"{folder.study_toml}: damaged, its [resolved.workload] lacks {error}") from None
-    return StrategyRun(folder, folder.read_study(), result, images, macs, read_shared(folder)["teacher"])
+    workload = folder.workload()
+    images = workload.train_images + workload.val_images
+    teacher = read_shared(folder)["teacher"]
+    return StrategyRun(folder, folder.read_study(), result, images, workload.teacher_macs, teacher)

@@ -8,6 +8,7 @@ import typer
 from kdtune import __version__
 from kdtune.cli import claims, clean, compare, doctor, inference, list_command, resume, study
 from kdtune.errors import KdtuneError
+from kdtune.safe_text import printable
 
 app = typer.Typer(
     name="kdtune",
@@ -53,7 +54,7 @@ def main() -> None:
         app()
     except KdtuneError as error:
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            typer.echo(f"error: {printable(line)}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

@@ -98,14 +98,14 @@ def compare(
 
 
 def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: bool) -> None:
-    from kdtune.report.exports import as_markdown
+    from kdtune.report.exports import as_markdown, markdown_list
     from kdtune.report.inference_table import payback_line
     from kdtune.report.tables import cost_table, notes
 
     remarks = [payback_line(found.inference)] if found.inference else []
     if markdown:
         lines = [*notes(found.results, found.teacher, baseline), *remarks]
-        text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + "\n".join(f"- {line}" for line in lines)
+        text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + markdown_list(lines)
         console.print(text, soft_wrap=True, markup=False)
     else:
         console.print(cost_table(found.results, found.teacher, baseline, remarks))

@@ -19,10 +19,10 @@ PIPE_WIDTH = 200
 
 def make_console(*, to_stderr: bool) -> "Console":
     """A console that respects NO_COLOR, and pipes."""
-    from rich.console import Console
+    from kdtune.report.consoles import PlainConsole
 
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+    return PlainConsole(file=stream, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -55,12 +55,18 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     if result.over_budget:
         console.print(f"Stopped: {result.over_budget}.", soft_wrap=True, markup=False)
     if not result.exit_code:
-        console.print(f"Next: kdtune compare {result.folder} --markdown", soft_wrap=True, markup=False)
+        console.print(
+            f"Next: kdtune compare {shlex.quote(str(result.folder))} --markdown", soft_wrap=True, markup=False
+        )
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial; see why above.")
     elif (result.folder / "run.toml").exists():
         limit = f" {result.over_budget.split()[0]} MORE" if result.over_budget else ""
-        console.print(f"Not finished. Go on with: kdtune resume {result.folder}{limit}", soft_wrap=True, markup=False)
+        console.print(
+            f"Not finished. Go on with: kdtune resume {shlex.quote(str(result.folder))}{limit}",
+            soft_wrap=True,
+            markup=False,
+        )
     if as_json:
         print_json(result.as_json())
     raise typer.Exit(result.exit_code)

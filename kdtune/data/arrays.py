@@ -1,21 +1,25 @@
 """Decoded images as arrays: what a data set is once it has been read."""
 
-import json
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
 from kdtune.errors import KdtuneError
-from kdtune.files import alone_in, replaced_atomically, write_json
+from kdtune.files import alone_in, read_whole, replaced_atomically, write_json
+from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
 
 #: Raised when the way a data set is decoded changes, so that an older decoded copy is not used.
 FORMAT = 1
+
+#: What numpy stumbles over in a file that is none of its own, or no more.
+NOT_AN_ARRAY = (OSError, EOFError, ValueError, OverflowError, SyntaxError, MemoryError, TokenError)
 
 _FIELDS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -56,7 +60,7 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
     """
     folder = _folder(name, fingerprint)
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
+        manifest = parse_json(read_whole(folder / _MANIFEST))
         arrays = {field: np.load(_file(folder, field), mmap_mode="r", allow_pickle=False) for field in _FIELDS}
         noted = {field: dict(described) for field, described in manifest["arrays"].items()}
         # Copies of kdtune before it noted checksums have none.
@@ -65,8 +69,11 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
             return None
         if checked and any(_crc32(_file(folder, field)) != known for field, known in checksums.items()):
             return None
-        return Arrays(**arrays, class_names=tuple(manifest["class_names"]), fingerprint=fingerprint)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+        names = tuple(manifest["class_names"])
+        if not all(isinstance(name, str) for name in names):
+            return None
+        return Arrays(**arrays, class_names=names, fingerprint=fingerprint)
+    except (*NOT_AN_ARRAY, KeyError, TypeError, AttributeError):
         return None  # absent, cut short or overwritten
 
 

@@ -10,14 +10,16 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from kdtune.data.arrays import NOT_AN_ARRAY
 from kdtune.errors import KdtuneError
-from kdtune.files import append_lines, read_lines, replaced_by
+from kdtune.files import append_lines, open_no_link, read_whole, replaced_by
+from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
 
 #: Half the size of float32. Of a logit of 10 it keeps steps of 0.008, finer than bfloat16, in which teachers may run.
@@ -79,7 +81,7 @@ class LogitStore:
         """The epochs that are still to be filled; all of them where the file of logits is not there or not whole."""
         if not self._is_there():
             return list(range(self.shape.epochs))
-        filled = {int(line["epoch"]) for line in self._lines()}
+        filled = self._noted()
         return [epoch for epoch in range(self.shape.epochs) if epoch not in filled]
 
     def create(self) -> None:
@@ -140,10 +142,9 @@ class LogitStore:
         """
         try:
             store = np.lib.format.open_memmap(self._logits, mode="r")
-            noted = {int(line["epoch"]): int(line["crc32"]) for line in self._lines()}
             rows: np.ndarray = store[epoch % self.shape.epochs]
-            sound = noted[epoch % self.shape.epochs] == _checksum(rows)
-        except (OSError, ValueError, KeyError, IndexError):
+            sound = self._noted()[epoch % self.shape.epochs] == _checksum(rows)
+        except (*NOT_AN_ARRAY, KeyError, IndexError):
             sound = False
         if not sound:
             raise KdtuneError(
@@ -159,17 +160,27 @@ class LogitStore:
     def _is_there(self) -> bool:
         try:
             store = np.load(self._logits, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError):
+        except NOT_AN_ARRAY:
             return False
         return bool(store.shape == self._array_shape and store.dtype == DTYPE)
 
-    def _lines(self) -> list[dict[str, int]]:
-        return read_lines(self._filled)
+    def _noted(self) -> dict[int, int]:
+        """The checksum of each epoch that was filled; of one whose line tells nothing any more it is not known."""
+        noted: dict[int, int] = {}
+        try:
+            lines = read_whole(self._filled).split(b"\n")
+        except OSError:
+            return noted
+        for line in lines:
+            with suppress(ValueError, KeyError, TypeError):
+                record = parse_json(line)
+                noted[int(record["epoch"])] = int(record["crc32"])
+        return noted
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """For moments; whoever fills holds the folder's own lock for as long as that takes."""
-        with (self.folder / ".writing").open("w") as lock:
+        with os.fdopen(open_no_link(self.folder / ".writing", os.O_RDWR), "r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from kdtune.files import replaced_atomically
+from kdtune.files import read_whole, replaced_atomically
 
 #: The last one and the one before, in case the last cannot be read.
 KEPT = 2
@@ -47,10 +47,16 @@ class CheckpointFolder:
         """The newest checkpoint that can be read, None where there is none."""
         for path in reversed(self.paths()):
             try:
-                raw = path.read_bytes()
+                raw = read_whole(path)
             except OSError:
                 continue
             digest, content = raw[len(_MAGIC) :][:_HASH_BYTES], raw[len(_MAGIC) + _HASH_BYTES :]
-            if raw.startswith(_MAGIC) and hashlib.sha256(content).digest() == digest:
-                return dict(torch.load(io.BytesIO(content), map_location=device, weights_only=True))
+            if not raw.startswith(_MAGIC) or hashlib.sha256(content).digest() != digest:
+                continue
+            try:
+                state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+            except Exception:  # nobody's checkpoint but for its hash; the unpickler raises what it likes
+                continue
+            if isinstance(state, dict) and type(state.get("epoch")) is int:
+                return dict(state)
         return None

@@ -19,8 +19,10 @@ from kdtune.distill.recipe import student_recipe
 from kdtune.distill.teacher_logits import LiveTeacher
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.flops import macs
-from kdtune.files import write_json
+from kdtune.files import read_whole, write_json
+from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
+from kdtune.sealing import sealed, unsealed
 from kdtune.specs.study import PLAIN, Numerics
 
 #: Multiply-adds of both networks for one image below which nothing is tried: there is too little to win.
@@ -55,11 +57,14 @@ def resolve_numerics(bench: Workbench) -> Numerics:
         return wanted.resolved()
     path = _kept(bench)
     with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is found out again
-        return wanted.resolved(Numerics(**json.loads(path.read_text())["fastest"]))
+        found = Numerics(**unsealed(parse_json(read_whole(path)))["fastest"])
+        if found.is_resolved:
+            return wanted.resolved(found)
     seconds = _probe(bench)
     fastest = _fastest(seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"fastest": fastest.model_dump(), "step_s": {_label(way): s for way, s in seconds.items()}})
+    step_s = {_label(way): s for way, s in seconds.items()}
+    write_json(path, sealed({"fastest": fastest.model_dump(), "step_s": step_s}))
     return wanted.resolved(fastest)
 
 

@@ -24,6 +24,7 @@ from kdtune.distill.teacher_record import RECORD, WEIGHTS, sha256_of, weights_ar
 from kdtune.errors import KdtuneError
 from kdtune.files import replaced_atomically, write_json
 from kdtune.paths import cache_dir
+from kdtune.sealing import sealed
 from kdtune.specs.study import Study
 
 
@@ -122,4 +123,4 @@ def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
 
 def _write_record(folder: Path, study: Study, known: dict[str, Any], test: Metrics) -> None:
     named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
-    write_json(folder / RECORD, {**named, **known, "test": test})
+    write_json(folder / RECORD, sealed({**named, **known, "test": test}))

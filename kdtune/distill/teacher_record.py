@@ -1,10 +1,15 @@
 """What is known of a teacher in the cache; imports no torch, of which a driver has no other need."""
 
 import hashlib
-import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kdtune.files import read_whole
+from kdtune.parsing import parse_json
+from kdtune.sealing import unsealed
 
 #: In a teacher's folder: its weights, unless a user gave them.
 WEIGHTS = "teacher.pt"
@@ -12,8 +17,27 @@ WEIGHTS = "teacher.pt"
 #: In a teacher's folder, written last.
 RECORD = "record.json"
 
-#: Without these a record tells nothing.
-_KEYS = frozenset({"epochs", "val_accuracy", "val_loss", "test"})
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Test(_Part):
+    accuracy: _Fraction
+
+
+class _Record(_Part):
+    """Without this a record tells nothing."""
+
+    model: str
+    epochs: Annotated[int, Field(ge=1, lt=2**31)] | None
+    val_accuracy: _Fraction
+    val_loss: float
+    test: _Test
+    given: str | None = None
+    weights_sha256: str | None = None
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -56,7 +80,8 @@ def _sha256(file: Path, size: int, mtime_ns: int) -> str:
 
 def _noted(folder: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = parse_json(read_whole(folder / RECORD))
+        _Record.model_validate(record)
+        return unsealed(record)
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.keys() >= _KEYS else None

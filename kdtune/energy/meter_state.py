@@ -1,6 +1,7 @@
 """What a meter keeps for its successor, should it be killed while its study goes on."""
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ class MeterState:
         Args:
             processes: What runs.
         """
-        if not self._path.exists():
-            return None
+        if not self._path.exists() or self._path.lstat().st_uid != os.geteuid():
+            return None  # whatever another user put here, this one's energy is not written where it says
         state: dict[str, Any] = json.loads(self._path.read_text())
         drivers = [(pid, started) for pid, started in state["drivers"]]
         # Other nodes than the driver's know of none; there Ray ends the meter with its driver.

@@ -2,9 +2,11 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from typing import Any
 
 from kdtune.report.tables import Row, columns, cost_rows, has_green_index, teacher_row
+from kdtune.safe_text import for_markdown, for_spreadsheet
 
 #: Columns of the CSV: figures at full precision, units in the names.
 CSV_COLUMNS = (
@@ -51,13 +53,8 @@ def as_csv(results: list[dict[str, Any]]) -> str:
             "trials": sum(repeat["trials"] for repeat in result["repeats"]),
             GREEN_COLUMN: result.get("green_index", {}).get("points"),
         }
-        writer.writerow([_safe(known[column]) for column in names])
+        writer.writerow([for_spreadsheet(known[column]) for column in names])
     return text.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    # A spreadsheet takes a text that begins so for a formula.
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def as_markdown(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str) -> str:
@@ -72,5 +69,9 @@ def as_markdown(results: list[dict[str, Any]], teacher: dict[str, Any] | None, b
 
 def markdown_row(cells: Row) -> str:
     """A row of a Markdown table, which no cell can break out of."""
-    escaped = (cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells)
-    return "| " + " | ".join(escaped) + " |"
+    return "| " + " | ".join(map(for_markdown, cells)) + " |"
+
+
+def markdown_list(lines: Iterable[str]) -> str:
+    """A list in Markdown, an item a line."""
+    return "\n".join(f"- {for_markdown(line)}" for line in lines)

@@ -10,7 +10,7 @@ from rich.text import Text
 from kdtune.analysis.paper_results import Figure, FilledRow, PaperComparison
 from kdtune.analysis.paper_values import PERCENT, PaperTable, paper_values
 from kdtune.energy.carbon import PAPER
-from kdtune.report.exports import markdown_row
+from kdtune.report.exports import markdown_list, markdown_row
 from kdtune.report.fitting import PLAIN_HEAD
 from kdtune.report.formats import NOTHING, significant
 from kdtune.report.tables import Row, how_measured
@@ -103,8 +103,8 @@ def paper_markdown(comparison: PaperComparison) -> str:
         for block in table.blocks:
             rule = [":--"] + ["--:"] * (len(block.head) - 1)
             lines += [f"**{block.name}**", "", *map(markdown_row, [block.head, rule, *block.rows]), ""]
-        lines += [f"- {line}" for line in table.footnotes] + ([""] if table.footnotes else [])
-    return "\n".join(lines + [f"- {line}" for line in notes(comparison)])
+        lines += [markdown_list(table.footnotes), ""] if table.footnotes else []
+    return "\n".join([*lines, markdown_list(notes(comparison))])
 
 
 def notes(comparison: PaperComparison) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdtune.files import replaced_atomically
+from kdtune.safe_text import for_spreadsheet
 
 #: The first cell: what the rows are, and what the columns.
 CORNER = "true class \\ predicted"
@@ -24,6 +25,7 @@ def write_confusion(path: Path, counts: Sequence[Sequence[int]], class_names: Se
         titles = [f"{label} {title}" for label, title in enumerate(titles)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    titles = [*map(for_spreadsheet, titles)]
     writer.writerow([CORNER, *titles])
     writer.writerows([title, *row] for title, row in zip(titles, counts, strict=True))
     with replaced_atomically(path) as file:

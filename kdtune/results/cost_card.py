@@ -12,6 +12,7 @@ from kdtune.files import replaced_atomically, write_json
 from kdtune.results.cost import of_one_model
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared import charged_inputs
+from kdtune.safe_text import for_spreadsheet
 
 COST_VERSION = 1
 
@@ -182,7 +183,7 @@ def emissions_csv(folder: StrategyFolder, result: dict[str, Any], shared: dict[s
     text = io.StringIO()
     writer = csv.DictWriter(text, EMISSIONS_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerow({key: "" if value is None else value for key, value in known.items()})
+    writer.writerow({key: "" if value is None else for_spreadsheet(value) for key, value in known.items()})
     return text.getvalue()
 
 

@@ -136,6 +136,44 @@ class WorkloadRecord(Shape):
     test_images: Count
 
 
+class Resolved(Shape):
+    """How a strategy was run, in ``study.toml``, as far as it is relied on to run its networks again."""
+
+    cpus_per_trial: float = Field(gt=0, le=1e6)
+    gpus_per_trial: float = Field(ge=0, le=1e6)
+    teacher: Name
+    workload: WorkloadRecord
+    versions: dict[str, str]
+
+
+class RunOptions(Shape):
+    """How the last command ran, in ``run.toml``."""
+
+    cpus_per_trial: float = Field(gt=0, le=1e6)
+    gpus_per_trial: float = Field(ge=0, le=1e6)
+    data_dir: str | None = None
+    teacher: str | None = None
+
+
+class RunBudget(Shape):
+    """What it was allowed to use."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_kwh: float | None = Field(default=None, gt=0)
+    max_co2_g: float | None = Field(default=None, gt=0)
+
+
+class Run(Shape):
+    """``run.toml``: what a resume relies on."""
+
+    strategies: list[str]
+    options: RunOptions
+    carbon: CarbonRecord
+    study: dict[str, Any]
+    budget: RunBudget = RunBudget()
+
+
 def reason(error: ValidationError) -> str:
     """In a few words what is wrong: each key and why, three at most."""
     told = [f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors()]

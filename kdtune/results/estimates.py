@@ -7,11 +7,12 @@ from kdtune.energy.estimate import StrategyEstimate
 from kdtune.files import write_json
 from kdtune.results.documents import Estimate, read_document
 from kdtune.results.folder import StrategyFolder
+from kdtune.sealing import sealed
 
 
 def keep_estimate(folder: StrategyFolder, estimate: StrategyEstimate) -> None:
     """Keep the estimate of a strategy that is about to begin."""
-    write_json(folder.estimate, estimate.as_record())
+    write_json(folder.estimate, sealed(estimate.as_record()))
 
 
 def read_estimate(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any] | None:

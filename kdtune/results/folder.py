@@ -1,7 +1,9 @@
 """The layout of a study's folder, and who may work in it."""
 
 import fcntl
+import json
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ import tomli_w
 
 from kdtune.energy.flops import Workload
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
-from kdtune.files import replaced_atomically
-from kdtune.results.documents import REMEDY, WorkloadRecord, check, read_table
+from kdtune.files import open_no_link, replaced_atomically
+from kdtune.results.documents import REMEDY, Resolved, Run, RunOptions, WorkloadRecord, check, read_table
+from kdtune.sealing import SEAL, checksum
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
@@ -31,6 +34,11 @@ T = TypeVar("T")
 
 #: What to do about a damaged ``run.toml``.
 RUN_REMEDY = "put a copy of it in its place, or delete it; 'kdtune study' writes it"
+
+
+def _checksum(table: dict[str, Any]) -> int:
+    """Of a table, whatever the order of its keys: TOML has its own."""
+    return checksum(json.loads(json.dumps(table, sort_keys=True, default=str)))
 
 
 @dataclass(frozen=True)
@@ -112,18 +120,31 @@ class StrategyFolder:
     def write_study(self, study: Study, resolved: dict[str, Any]) -> None:
         """Freeze what runs: the study, and under ``resolved`` how it was run."""
         table = study.model_dump(mode="json", exclude_none=True)
+        whole = {**table, "resolved": {**resolved, SEAL: _checksum({**table, "resolved": resolved})}}
         with replaced_atomically(self.study_toml) as file:
-            tomli_w.dump({**table, "resolved": resolved}, file)
+            tomli_w.dump(whole, file)
 
     def read_study(self) -> Study:
         """The frozen study.
 
         Raises:
-            ResultsError: There is none.
+            ResultsError: There is none, or it was changed since.
+            SpecError: It is no valid study.
         """
         if not self.study_toml.is_file():
             raise ResultsError(f"{self.path}: no study.toml, so this is not a strategy's results folder")
+        self._frozen()
         return load_study(self.study_toml)
+
+    def _frozen(self) -> dict[str, Any]:
+        """The whole table of ``study.toml``; one that was written before kdtune noted checksums is believed."""
+        table = read_table(self.study_toml, REMEDY)
+        resolved = table.get("resolved")
+        if isinstance(resolved, dict) and SEAL in resolved:
+            seal = resolved.pop(SEAL)
+            if seal != _checksum(table):
+                raise ResultsError(f"{self.study_toml}: was changed after it was written; {REMEDY}")
+        return table
 
     def resolved(self) -> dict[str, Any]:
         """How it was run: numerics, sizes and versions.
@@ -131,8 +152,16 @@ class StrategyFolder:
         Raises:
             ResultsError: It is not there, or damaged.
         """
-        table = {"resolved": read_table(self.study_toml, REMEDY).get("resolved")}
+        table = {"resolved": self._frozen().get("resolved")}
         return dict(check(table, dict[str, dict[str, Any]], self.study_toml, REMEDY)["resolved"])
+
+    def run_again(self) -> dict[str, Any]:
+        """How it was run, with all that it takes to run its networks again.
+
+        Raises:
+            ResultsError: It is not noted, or damaged.
+        """
+        return dict(check(self.resolved(), Resolved, self.study_toml, REMEDY))
 
     def workload(self) -> Workload:
         """The size of its trainings.
@@ -200,11 +229,11 @@ class StudyFolder:
         if existing and not fresh:
             raise ResultsExistError(
                 f"{', '.join(existing)}: results exist already and are never overwritten. Go on with "
-                f"'kdtune resume {self.path}', write elsewhere with --out DIR, or put them aside with --fresh"
+                f"'kdtune resume {shlex.quote(str(self.path))}', write elsewhere with --out DIR, or put them aside with --fresh"
             )
         for folder in self.strategies():
             if folder.path.name not in names:
-                self._refuse_another(folder, study)
+                self.refuse_another(folder, study)
 
     def put_aside(self, names: list[str]) -> None:
         """Move earlier runs of strategies out of the way; their energy stays on the books."""
@@ -215,7 +244,12 @@ class StudyFolder:
                 number = next(n for n in count(1) if not (aside / f"{folder.path.name}-{n}").exists())
                 folder.path.rename(aside / f"{folder.path.name}-{number}")
 
-    def _refuse_another(self, folder: StrategyFolder, study: Study) -> None:
+    def refuse_another(self, folder: StrategyFolder, study: Study) -> None:
+        """Make sure that a strategy was begun with this study, as far as results of both may lie in one folder.
+
+        Raises:
+            ResultsExistError: It was begun with another one.
+        """
         other = folder.read_study()
         ours, theirs = (
             s.model_dump(mode="json", exclude=_NOT_COMPARED, exclude_none=True)
@@ -240,13 +274,26 @@ class StudyFolder:
         """
         return read_table(self.run_toml, RUN_REMEDY)
 
+    def read_whole_run(self) -> dict[str, Any]:
+        """What was asked, with all that a resume relies on.
+
+        Raises:
+            ResultsError: It is damaged, or names a strategy that there is not.
+        """
+        run: dict[str, Any] = check(self.read_run(), Run, self.run_toml, RUN_REMEDY)
+        listed = run["study"].get("strategies")
+        known = {*(listed if isinstance(listed, dict) else ()), *STRATEGIES}
+        if unknown := [name for name in run["strategies"] if name not in known]:
+            raise ResultsError(f"{self.run_toml}: damaged (strategies: unknown {unknown[0]!r}); {RUN_REMEDY}")
+        return run
+
     def asked_strategies(self) -> list[str]:
         """The strategies of earlier commands that noted them here, by label."""
         return self._asked("strategies", list, list[str])
 
     def asked_options(self) -> dict[str, Any]:
         """How the last command that noted it here ran: cores, GPUs, and the folder with the data sets."""
-        return self._asked("options", dict, dict[str, Any])
+        return self._asked("options", dict, RunOptions)
 
     def _asked(self, key: str, kind: Callable[..., T], shape: Any) -> T:
         if not self.run_toml.is_file():
@@ -260,6 +307,21 @@ class StudyFolder:
         except (ResultsError, KeyError, TypeError, ValueError):
             return {}  # whoever needs the rest of the file tells what is wrong with it
 
+    def refuse_links(self) -> None:
+        """Make sure that whoever writes here writes nowhere else: results may be somebody else's, with links in them.
+
+        Raises:
+            ResultsError: Something in the folder is a symbolic link.
+        """
+        for place, folders, files in os.walk(self.path):
+            for name in (*folders, *files):
+                path = Path(place) / name
+                if path.is_symlink():
+                    raise ResultsError(
+                        f"{path}: is a symbolic link, through which results could be written somewhere else; put what "
+                        "it leads to in its place"
+                    )
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out while this one works here; a lock dies with its process.
@@ -268,13 +330,14 @@ class StudyFolder:
 
         Raises:
             BusyError: Another process works here.
-            ResultsError: The folder cannot be written.
+            ResultsError: The folder cannot be written, or has links in it.
         """
         created = [path for path in (self.path, *self.path.parents) if not path.exists()]
         descriptor = self._lock()
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            self.refuse_links()
             yield
         finally:
             if created and [entry.name for entry in self.path.iterdir()] == [".lock"]:
@@ -291,7 +354,7 @@ class StudyFolder:
         for tries_left in reversed(range(_LOCK_TRIES)):
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                descriptor = open_no_link(path, os.O_RDWR)
             except OSError as error:
                 if isinstance(error, FileNotFoundError) and tries_left:
                     continue  # removed between the two

@@ -14,6 +14,7 @@ from kdtune.results.estimates import read_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared import read_shared
 from kdtune.results.trials import TrialLog, best, evaluation_window
+from kdtune.sealing import sealed
 from kdtune.specs.study import Study
 
 SCHEMA_VERSION = 1
@@ -78,7 +79,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
 def write_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
     """Build the outcome, write ``result.json`` and what belongs to it, and return it."""
     result = build_result(folder, carbon)
-    write_json(folder.result, result)
+    write_json(folder.result, sealed(result))
     write_cost_files(folder, result, read_shared(folder))
     return result
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from kdtune.errors import ResultsError
+from kdtune.files import read_whole
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
 from kdtune.results.trials import TrialLog
 
@@ -14,6 +16,27 @@ def note_asked(session: Path, strategies: Iterable[str]) -> None:
     """Note what a session is to run, before it uses anything."""
     session.mkdir(parents=True, exist_ok=True)
     (session / ASKED_NOTE).write_text("".join(f"{name}\n" for name in strategies))
+
+
+#: Bytes in the name of a file or a folder.
+_LONGEST_NAME = 255
+
+
+def noted_lines(note: Path) -> list[str]:
+    """The lines of a note; none where there is none.
+
+    Raises:
+        ResultsError: It is damaged.
+    """
+    if not note.exists():
+        return []
+    try:
+        lines = read_whole(note).decode().split("\n")
+        if any("\x00" in line or max(map(len, line.encode().split(b"/"))) > _LONGEST_NAME for line in lines):
+            raise ValueError("a line that names no file")
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{note}: damaged ({error}); put a copy of it in its place, or delete it") from None
+    return [line for line in lines if line]
 
 
 def abandoned_sessions(folder: StudyFolder) -> set[str]:
@@ -46,5 +69,5 @@ def unbegun(folder: StudyFolder, strategy: str) -> list[str]:
     return [
         note.parent.name
         for note in sorted(folder.session("").glob(f"*/{ASKED_NOTE}"))
-        if note.parent.name not in begun and strategy in note.read_text().split()
+        if note.parent.name not in begun and strategy in noted_lines(note)
     ]

@@ -1,5 +1,6 @@
 """What a strategy shares with others, sessions and the teacher, copied so that its folder can stand alone."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from kdtune.files import write_json
 from kdtune.results.documents import Shared, read_document
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import TrialLog
+from kdtune.sealing import sealed
 
 #: What a strategy is charged of what it shares, in microjoules: by kind, and by the id of each.
 Inputs = dict[str, dict[str, int]]
@@ -56,7 +58,8 @@ def write_shared(
         logits: Of each store of teacher logits that it reads, by its name: how many passes of the teacher filled it,
             and their energy.
     """
-    write_json(folder.shared, {"sessions": _sessions(folder), "teacher": teacher, "teacher_logits": logits or {}})
+    shared = {"sessions": _sessions(folder), "teacher": teacher, "teacher_logits": logits or {}}
+    write_json(folder.shared, sealed(shared))
 
 
 def read_shared(folder: StrategyFolder) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def read_shared(folder: StrategyFolder) -> dict[str, Any]:
     Raises:
         ResultsError: A file is damaged.
     """
-    kept = {**_NOTHING, **(read_document(folder.shared, Shared, _REMEDY) if folder.shared.exists() else {})}
+    kept = {**_NOTHING, **(read_document(folder.shared, Shared, _REMEDY) if os.path.lexists(folder.shared) else {})}
     return {**kept, "sessions": kept["sessions"] | _sessions(folder)}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.results.folder import StudyFolder
-from kdtune.results.sessions import abandoned_sessions
+from kdtune.results.sessions import abandoned_sessions, noted_lines
 from kdtune.results.shared import read_shared
 
 #: In a session's folder: where that lies in the cache which this session made, a path a line.
@@ -20,8 +20,7 @@ def note_made(session: Path, made: Path) -> None:
 
 
 def _made(session: Path) -> list[Path]:
-    note = session / MADE_NOTE
-    return [Path(line) for line in note.read_text().splitlines()] if note.is_file() else []
+    return [Path(line) for line in noted_lines(session / MADE_NOTE)]
 
 
 def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:

@@ -131,7 +131,7 @@ class TrialLog:
             for line in _in_order(path, lines):
                 log._apply(line)
         except KeyError as error:
-            raise ResultsError(f"{path}: damaged: no line suggests trial {error} before it is begun; {REMEDY}") from None
+            raise ResultsError(f"{path}: damaged: trial {error} is begun and never suggested; {REMEDY}") from None
         except ValueError as error:
             raise ResultsError(str(error)) from None
         return log

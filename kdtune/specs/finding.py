@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from kdtune.errors import Fault, SpecError
+from kdtune.paths import expanded
 from kdtune.registry import did_you_mean
 
 STUDIES = "studies"
@@ -37,6 +38,13 @@ def available(folder: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no name that a file can have
+        return False
+
+
 def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
     """The file that a name or a path stands for.
 
@@ -51,14 +59,14 @@ def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
     """
     noun = _NOUN[folder]
     if name.endswith(".toml") or "/" in name:
-        path = Path(name).expanduser()
+        path = expanded(name)
         if "TUNE_ORIG_WORKING_DIR" in os.environ:
             path = _here() / path
-        if not path.is_file():
+        if not _is_file(path):
             raise SpecError([Fault(where, key, f"there is no {noun} file {name}")])
         return path
     for place in search_path(folder):
-        if (path := place / f"{name}.toml").is_file():
+        if _is_file(path := place / f"{name}.toml"):
             return path
     hint = did_you_mean(name, list(available(folder)))
     listing = "kdtune list " + ("studies" if folder == STUDIES else "spaces")

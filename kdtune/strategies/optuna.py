@@ -7,11 +7,12 @@ the outcomes alone, whatever ran beside what, and a killed study proposes the sa
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from kdtune.files import replaced_by
+from kdtune.files import read_whole, replaced_atomically
 from kdtune.specs.space import Dimension, Point, SearchSpace
 from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
 
@@ -81,23 +82,39 @@ class Optuna(Strategy):
                 self._study.tell(trial, state=TrialState.FAIL)
 
     def export(self, folder: Path) -> None:
-        """Add this repeat's Optuna study to an SQLite file that optuna-dashboard opens."""
+        """Add this repeat's Optuna study to an SQLite file that optuna-dashboard opens.
+
+        A file that is none, or damaged, is begun anew: every repeat adds its study again.
+        """
+        import sqlite3
+
         import optuna
+        from sqlalchemy.exc import SQLAlchemyError
 
         path = folder / DATABASE
-        with replaced_by(path) as temporary:
-            if path.exists():
-                temporary.write_bytes(path.read_bytes())
-            url = f"sqlite:///{temporary}"
-            name = self._study.study_name
-            if temporary.exists() and name in optuna.get_all_study_names(url):
-                optuna.delete_study(study_name=name, storage=url)
-            before = optuna.logging.get_verbosity()
-            optuna.logging.set_verbosity(optuna.logging.WARNING)
-            try:
-                optuna.copy_study(from_study_name=name, from_storage=self._storage, to_storage=url)
-            finally:
-                optuna.logging.set_verbosity(before)
+        before = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            # SQLAlchemy would read a name with ? in it as something else, so the file is made where names are plain.
+            with TemporaryDirectory(prefix="kdtune-optuna-") as place, replaced_atomically(path) as file:
+                made = Path(place) / DATABASE
+                try:
+                    made.write_bytes(read_whole(path))
+                    self._add_to(f"sqlite:///{made}")
+                except (OSError, SQLAlchemyError, sqlite3.Error):
+                    made.unlink(missing_ok=True)
+                    self._add_to(f"sqlite:///{made}")
+                file.write(made.read_bytes())
+        finally:
+            optuna.logging.set_verbosity(before)
+
+    def _add_to(self, url: str) -> None:
+        import optuna
+
+        name = self._study.study_name
+        if name in optuna.get_all_study_names(url):
+            optuna.delete_study(study_name=name, storage=url)
+        optuna.copy_study(from_study_name=name, from_storage=self._storage, to_storage=url)
 
 
 def _distribution(dimension: Dimension) -> Any:

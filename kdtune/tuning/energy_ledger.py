@@ -15,6 +15,7 @@ from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors, boot_id
 from kdtune.errors import KdtuneError
+from kdtune.paths import expanded
 from kdtune.tuning.meter_actor import (
     begin_meters,
     end_meters,
@@ -44,7 +45,7 @@ class EnergyLedger(tune.Callback):
         Args:
             path: Folder for the ledger; ``energy_ledger`` in the experiment's folder without it.
         """
-        self._given = Path(path).expanduser().absolute() if path else None
+        self._given = expanded(path).absolute() if path else None
         self._path = self._given
         self._session = ""
         self._meters: dict[str, Any] = {}

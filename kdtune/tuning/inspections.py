@@ -19,8 +19,9 @@ from kdtune.energy.estimate import Charge, Work
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.phases import whole
 from kdtune.energy.sensors import Hardware, boot_id
-from kdtune.files import replaced_atomically
+from kdtune.files import read_whole, replaced_atomically
 from kdtune.paths import cache_dir
+from kdtune.results.documents import WorkloadRecord
 from kdtune.specs.study import Study
 from kdtune.tuning import jobs
 from kdtune.tuning.dispatch import run_job
@@ -81,9 +82,15 @@ class KeptInspection:
         So it is where there was something to tell, or where the teacher or its logits are still to be made: then a
         worker has to look at the data and the networks in any case.
         """
-        with suppress(OSError, ValueError):  # absent, or of another release: it is found out again
-            kept = _ADAPTER.validate_json(self._path.read_bytes())
+        with suppress(OSError, ValueError):  # absent, damaged or of another release: it is found out again
+            seal, _, content = read_whole(self._path).partition(b"\n")
+            if seal != _seal(content):
+                return None
+            kept = _ADAPTER.validate_json(content)
             found = kept.inspection
+            WorkloadRecord.model_validate(found.workload)
+            if not _lies_in_cache(found):
+                return None
             whole = not found.remarks and not any(store.missing_epochs() for store in found.logit_stores)
             if whole and read_record(Path(found.teacher_folder)):
                 return replace(kept, inspection=replace(found, teacher_cached=True))
@@ -94,10 +101,22 @@ class KeptInspection:
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with replaced_atomically(self._path, sync=False) as file:
-                file.write(_ADAPTER.dump_json(known))
+                content = _ADAPTER.dump_json(known)
+                file.write(_seal(content) + b"\n" + content)
 
 
 _ADAPTER = TypeAdapter(Known)
+
+
+def _seal(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()
+
+
+def _lies_in_cache(found: Inspection) -> bool:
+    """Whether what it names are places in the cache: others may write to a cache that is shared."""
+    teachers, logits = cache_dir() / "teachers", cache_dir() / "teacher-logits"
+    places = [(Path(found.teacher_folder), teachers), *((store.folder, logits) for store in found.logit_stores)]
+    return all(path.parent == place and path.name != ".." for path, place in places)
 
 
 def inspected(

@@ -2,13 +2,16 @@
 
 import shutil
 import tempfile
+import zlib
 from typing import Any
+from zipfile import BadZipFile
 
 import ray
 from ray import tune
 
+from kdtune.data.arrays import NOT_AN_ARRAY
 from kdtune.distill.recipe import trial_epochs
-from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
+from kdtune.errors import BudgetReached, KdtuneError, ResultsError, StudyInterrupted
 from kdtune.files import replaced_atomically
 from kdtune.results.confusion import write_confusion
 from kdtune.results.epochs import append_epochs
@@ -256,6 +259,7 @@ class StrategyRun:
                 )
         if not candidates:
             return
+        self._kept_predictions()  # before anything is spent on more of them
         self.session.settle()
         self.session.prepare_worker()
         self.session.settle_worker()
@@ -286,13 +290,31 @@ class StrategyRun:
     def _keep_predictions(self, tested: list[jobs.Tested]) -> None:
         import numpy as np
 
-        kept: dict[str, Any] = {}
-        if self.folder.predictions.exists():
-            with np.load(self.folder.predictions, allow_pickle=False) as old:
-                kept = dict(old)
+        kept = self._kept_predictions()
         kept |= {f"seed_{self.study.seeds()[one.repeat]}": one.predictions for one in tested}
         with replaced_atomically(self.folder.predictions) as file:
             np.savez_compressed(file, **kept)
+
+    def _kept_predictions(self) -> dict[str, Any]:
+        """Those of repeats that were tested before.
+
+        Raises:
+            ResultsError: The file is damaged.
+        """
+        import numpy as np
+
+        path = self.folder.predictions
+        if not path.exists():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as old:
+                return dict(old)
+        except (*NOT_AN_ARRAY, BadZipFile, zlib.error, AttributeError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ResultsError(
+                f"{path}: damaged ({reason}); put a copy of it in its place, or delete it to do without the "
+                "predictions of repeats that were tested before"
+            ) from None
 
     def _drop_checkpoints(self) -> None:
         shutil.rmtree(self.folder.path / "checkpoints", ignore_errors=True)

@@ -77,8 +77,8 @@ class SharedInputs:
         assert record is not None
         epochs = record["epochs"]
         return {
-            "key": folder.name,
             **record,
+            "key": folder.name,
             "gflops_millions": None if epochs is None else workload.teacher_flops(epochs) / 1e15,
             "energy": ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated),
         }
