@@ -26,6 +26,7 @@ from kdtune.files import alone_in, write_json
 from kdtune.paths import noted_data_dir
 from kdtune.results.cost import describe_hardware
 from kdtune.results.folder import StudyFolder
+from kdtune.results.guard import refuse_links
 from kdtune.results.inference import SCHEMA_VERSION, MeteredTurn, usage_record
 from kdtune.sealing import sealed
 from kdtune.tuning.resources import Resources, gpu_shares
@@ -199,7 +200,7 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
 
     torch.set_num_threads(bench.threads)
     first, test = group[0], bench.splits.test
-    StudyFolder(first.folder.path.parent).refuse_links()
+    refuse_links(first.folder.path.parent)
     how = (test, bench.arithmetic, setting.batch_size)
     # All are read, and warmed up, before anything is written.
     students = [ready_student(bench, one.student_file) for one in group]

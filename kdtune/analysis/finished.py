@@ -68,9 +68,8 @@ def find_finished(
         teacher_folder = cache_dir() / "teachers" / resolved["teacher"]
         teacher, student = read_record(teacher_folder), folder.weights(study.seed, study.seed)
         if result["status"] != "completed":
-            faults.append(
-                f"{folder.path}: is {result['status']}; finish it with 'kdtune resume {shlex.quote(str(folder.path))}'"
-            )
+            command = f"kdtune resume {shlex.quote(str(folder.path))}"
+            faults.append(f"{folder.path}: is {result['status']}; finish it with '{command}'")
         elif not student.is_file():
             faults.append(f"{student}: is missing; run the strategy again, with --fresh")
         elif teacher is None or not _has_weights(study):

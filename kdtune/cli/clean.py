@@ -38,7 +38,7 @@ def clean(
         console.print(f"Nothing is cached in {cache_dir()}.")
         return
     for one in found:
-        console.print(f"{size(one.bytes):>9}  {one.path}", soft_wrap=True, markup=False)
+        console.print(f"{size(one.bytes):>9}  {one.path}", soft_wrap=True)
     total = f"{len(found)} of them, {size(sum(one.bytes for one in found))}"
     if not yes:
         if not sys.stdin.isatty():
@@ -48,5 +48,5 @@ def clean(
             return
     busy = remove(found)
     for path in busy:
-        console.print(f"left alone, since another kdtune is at work on it: {path}", soft_wrap=True, markup=False)
+        console.print(f"left alone, since another kdtune is at work on it: {path}", soft_wrap=True)
     console.print(f"Removed {len(found) - len(busy)}.")

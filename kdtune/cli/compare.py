@@ -106,7 +106,7 @@ def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: b
     if markdown:
         lines = [*notes(found.results, found.teacher, baseline), *remarks]
         text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + markdown_list(lines)
-        console.print(text, soft_wrap=True, markup=False)
+        console.print(text, soft_wrap=True)
     else:
         console.print(cost_table(found.results, found.teacher, baseline, remarks))
     _warn(console, found.warnings)
@@ -119,7 +119,7 @@ def _beside_the_paper(folders: "list[Path] | None", carbon: "WantedCarbon", *, a
     found = beside_the_paper(folders, carbon)
     console = make_console(to_stderr=as_json)
     if markdown:
-        console.print(paper_markdown(found), soft_wrap=True, markup=False)
+        console.print(paper_markdown(found), soft_wrap=True)
     else:
         # In a narrow terminal lines go on below, rather than lose figures.
         console.width = max(console.width, PIPE_WIDTH)
@@ -131,4 +131,4 @@ def _beside_the_paper(folders: "list[Path] | None", carbon: "WantedCarbon", *, a
 
 def _warn(console: "Console", warnings: list[str]) -> None:
     for warning in warnings:
-        console.print(warning, style="yellow", soft_wrap=True, markup=False)
+        console.print(warning, style="yellow", soft_wrap=True)

@@ -53,7 +53,7 @@ def inference(
         data_dir=data_dir,
         download=download,
         carbon=changing(preset, country, region, intensity, pue),
-        tell=lambda text: console.print(text, soft_wrap=True, markup=False),
+        tell=lambda text: console.print(text, soft_wrap=True),
     )
     console.print(inference_tables(documents))
     if json:

@@ -36,7 +36,7 @@ def show_plan(plan: "StudyPlan", console: "Console", *, as_json: bool) -> None:
 
     console.print(plan_table(plan))
     wanted = [argument for argument in sys.argv[1:] if argument != "--dry-run"]
-    console.print(f"Nothing was run. To run it: kdtune {shlex.join(wanted)}", soft_wrap=True, markup=False)
+    console.print(f"Nothing was run. To run it: kdtune {shlex.join(wanted)}", soft_wrap=True)
     if as_json:
         print_json(plan.as_json())
 
@@ -45,25 +45,24 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     """Print what a study came to, and end with its exit code."""
     from kdtune.report.tables import cost_table
 
+    folder = shlex.quote(str(result.folder))
     if result.results:
         console.print(cost_table(result.results, result.teacher()))
-        console.print(f"Results: {result.folder}", soft_wrap=True, markup=False)
+        console.print(f"Results: {result.folder}", soft_wrap=True)
     for error in result.errors:
-        console.print(f"Failed: {error}", style="red", soft_wrap=True, markup=False)
+        console.print(f"Failed: {error}", style="red", soft_wrap=True)
     if result.interrupted:
         console.print("Interrupted.")
     if result.over_budget:
-        console.print(f"Stopped: {result.over_budget}.", soft_wrap=True, markup=False)
+        console.print(f"Stopped: {result.over_budget}.", soft_wrap=True)
     if not result.exit_code:
-        console.print(
-            f"Next: kdtune compare {shlex.quote(str(result.folder))} --markdown", soft_wrap=True, markup=False
-        )
+        console.print(f"Next: kdtune compare {folder} --markdown", soft_wrap=True, markup=False)
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial; see why above.")
     elif (result.folder / "run.toml").exists():
         limit = f" {result.over_budget.split()[0]} MORE" if result.over_budget else ""
         console.print(
-            f"Not finished. Go on with: kdtune resume {shlex.quote(str(result.folder))}{limit}",
+            f"Not finished. Go on with: kdtune resume {folder}{limit}",
             soft_wrap=True,
             markup=False,
         )

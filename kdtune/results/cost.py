@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kdtune.distill.recipe import student_recipe
-from kdtune.energy.attribution import Account, charged_of
+from kdtune.energy.attribution import Account, charge_all, charged_of
 from kdtune.energy.carbon import Carbon, car_km
+from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import QUALITIES, Hardware
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned import abandoned_parts, sum_of_parts
@@ -102,7 +103,7 @@ def cost_of(
         "gpu_hours": account.gpu_ns / 3.6e12 if metered else None,
         "attribution": study.attribution,
         "quality": max(measured, key=QUALITIES.index, default=None),
-        "flags": _flags(account, inputs),
+        "flags": _flags(account, inputs) | _unmetered(folder, log, account),
         "carbon": carbon.as_record(),
         "hardware": [describe_hardware(hardware) for hardware in account.hardware.values()],
     }
@@ -127,6 +128,19 @@ def _uncertainty(account: Account, inputs: list[dict[str, Any]], *, dedicated: b
     of_inputs = [{bucket: uncertainty_uj([sources]) for bucket, sources in one["sources_uj"].items()} for one in inputs]
     charged = sum(charged_of(one, dedicated=dedicated) for one in [by_bucket, *of_inputs])
     return {**by_bucket, "charged": charged}
+
+
+def _unmetered(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[str, int]:
+    """Trials that ended well and of which the ledgers know nothing, those of runs that were put aside among them."""
+    runs = [(log, account)]
+    for run in folder.study.abandoned(folder.path.name):
+        runs.append((TrialLog.read(run.trials), charge_all(read_folder(run.ledger))))
+    count = sum(
+        trial.status == "completed" and trial.window(trial.attempts) not in known.windows
+        for done, known in runs
+        for trial in done.trials.values()
+    )
+    return {"trial_unmetered": count} if count else {}
 
 
 def _flags(account: Account, inputs: list[dict[str, Any]]) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """The layout of a study's folder, and who may work in it."""
 
-import fcntl
 import json
 import os
 import shlex
@@ -14,9 +13,10 @@ from typing import Any, TypeVar
 import tomli_w
 
 from kdtune.energy.flops import Workload
-from kdtune.errors import BusyError, ResultsError, ResultsExistError
-from kdtune.files import open_no_link, replaced_atomically
+from kdtune.errors import ResultsError, ResultsExistError
+from kdtune.files import replaced_atomically
 from kdtune.results.documents import REMEDY, Resolved, Run, RunOptions, WorkloadRecord, check, read_table
+from kdtune.results.guard import refuse_links, take_lock
 from kdtune.sealing import SEAL, checksum
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
@@ -26,9 +26,6 @@ from kdtune.strategies import STRATEGIES
 _NOT_COMPARED = {"description", "strategies", "attribution"}
 
 ABANDONED = "abandoned"
-
-#: How often a lock is tried that other processes remove as they end; in some places it can never be made.
-_LOCK_TRIES = 1000
 
 T = TypeVar("T")
 
@@ -227,9 +224,10 @@ class StudyFolder:
         """
         existing = [str(self.strategy(name).path) for name in names if self.strategy(name).path.exists()]
         if existing and not fresh:
+            command = f"kdtune resume {shlex.quote(str(self.path))}"
             raise ResultsExistError(
-                f"{', '.join(existing)}: results exist already and are never overwritten. Go on with "
-                f"'kdtune resume {shlex.quote(str(self.path))}', write elsewhere with --out DIR, or put them aside with --fresh"
+                f"{', '.join(existing)}: results exist already and are never overwritten. Go on with '{command}', "
+                "write elsewhere with --out DIR, or put them aside with --fresh"
             )
         for folder in self.strategies():
             if folder.path.name not in names:
@@ -307,21 +305,6 @@ class StudyFolder:
         except (ResultsError, KeyError, TypeError, ValueError):
             return {}  # whoever needs the rest of the file tells what is wrong with it
 
-    def refuse_links(self) -> None:
-        """Make sure that whoever writes here writes nowhere else: results may be somebody else's, with links in them.
-
-        Raises:
-            ResultsError: Something in the folder is a symbolic link.
-        """
-        for place, folders, files in os.walk(self.path):
-            for name in (*folders, *files):
-                path = Path(place) / name
-                if path.is_symlink():
-                    raise ResultsError(
-                        f"{path}: is a symbolic link, through which results could be written somewhere else; put what "
-                        "it leads to in its place"
-                    )
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out while this one works here; a lock dies with its process.
@@ -333,11 +316,11 @@ class StudyFolder:
             ResultsError: The folder cannot be written, or has links in it.
         """
         created = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        descriptor = self._lock()
+        descriptor = take_lock(self.path)
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            self.refuse_links()
+            refuse_links(self.path)
             yield
         finally:
             if created and [entry.name for entry in self.path.iterdir()] == [".lock"]:
@@ -347,29 +330,3 @@ class StudyFolder:
                         break
                     path.rmdir()
             os.close(descriptor)
-
-    def _lock(self) -> int:
-        """Open and lock the lock file; again where its last holder removed it in between."""
-        path = self.path / ".lock"
-        for tries_left in reversed(range(_LOCK_TRIES)):
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                descriptor = open_no_link(path, os.O_RDWR)
-            except OSError as error:
-                if isinstance(error, FileNotFoundError) and tries_left:
-                    continue  # removed between the two
-                raise ResultsError(
-                    f"{self.path}: cannot be written ({error.strerror}); choose another with --out DIR"
-                ) from None
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-                os.close(descriptor)
-                raise BusyError(
-                    f"{self.path}: another kdtune (process {holder}) is at work here; wait for it, or use --out DIR"
-                ) from None
-            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
-            os.close(descriptor)
-        raise BusyError(f"{self.path}: other processes keep removing it; choose another with --out DIR")

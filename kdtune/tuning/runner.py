@@ -2,20 +2,17 @@
 
 import shutil
 import tempfile
-import zlib
 from typing import Any
-from zipfile import BadZipFile
 
 import ray
 from ray import tune
 
-from kdtune.data.arrays import NOT_AN_ARRAY
 from kdtune.distill.recipe import trial_epochs
-from kdtune.errors import BudgetReached, KdtuneError, ResultsError, StudyInterrupted
-from kdtune.files import replaced_atomically
+from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
 from kdtune.results.confusion import write_confusion
 from kdtune.results.epochs import append_epochs
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.predictions import add_predictions, read_predictions
 from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
@@ -259,7 +256,7 @@ class StrategyRun:
                 )
         if not candidates:
             return
-        self._kept_predictions()  # before anything is spent on more of them
+        read_predictions(self.folder.predictions)  # before anything is spent on more of them
         self.session.settle()
         self.session.prepare_worker()
         self.session.settle_worker()
@@ -274,9 +271,10 @@ class StrategyRun:
             self.session.id,
             poll=self.read_energy,
         )
-        self._keep_predictions(tested)
+        seeds = self.study.seeds()
+        add_predictions(self.folder.predictions, {seeds[one.repeat]: one.predictions for one in tested})
         for model in tested:
-            path = self.folder.confusion(self.study.seeds()[model.repeat], self.study.seed)
+            path = self.folder.confusion(seeds[model.repeat], self.study.seed)
             write_confusion(path, model.confusion.tolist(), model.class_names)
         found = {one.repeat: one for one in tested}
         for candidate in candidates:
@@ -286,35 +284,6 @@ class StrategyRun:
                 self.log.evaluation(one.repeat, chosen.id, one.metrics)
             else:  # its last epoch is lost, so it has to be trained again
                 self.log.reopen(chosen)
-
-    def _keep_predictions(self, tested: list[jobs.Tested]) -> None:
-        import numpy as np
-
-        kept = self._kept_predictions()
-        kept |= {f"seed_{self.study.seeds()[one.repeat]}": one.predictions for one in tested}
-        with replaced_atomically(self.folder.predictions) as file:
-            np.savez_compressed(file, **kept)
-
-    def _kept_predictions(self) -> dict[str, Any]:
-        """Those of repeats that were tested before.
-
-        Raises:
-            ResultsError: The file is damaged.
-        """
-        import numpy as np
-
-        path = self.folder.predictions
-        if not path.exists():
-            return {}
-        try:
-            with np.load(path, allow_pickle=False) as old:
-                return dict(old)
-        except (*NOT_AN_ARRAY, BadZipFile, zlib.error, AttributeError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ResultsError(
-                f"{path}: damaged ({reason}); put a copy of it in its place, or delete it to do without the "
-                "predictions of repeats that were tested before"
-            ) from None
 
     def _drop_checkpoints(self) -> None:
         shutil.rmtree(self.folder.path / "checkpoints", ignore_errors=True)

@@ -14,10 +14,14 @@ from kdtune.energy.attribution import BUCKETS
 from kdtune.errors import KdtuneError
 from kdtune.report.exports import as_csv, as_markdown
 from kdtune.report.tables import cost_table
+from kdtune.results.epochs import FIELDS, append_epochs
 from kdtune.results.estimates import keep_estimate
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
+from kdtune.results.sessions import note_asked
 from kdtune.results.shared import ledger_summary, write_shared
+from kdtune.results.spent import note_made
+from kdtune.results.trials import TrialLog
 from tests.energy.simulated import Node, two_cores
 from tests.results.finished import CARBON, finished, write_ledger
 from tests.results.test_estimates import ESTIMATE
@@ -39,7 +43,19 @@ def whole(tmp_path_factory):
         energy = ledger_summary(results / "logits", dedicated=True)
         write_shared(folder, {**TEACHER, "energy": energy}, store)
         write_result(folder, CARBON)
-    study.write_run({"strategies": ["grid", "stochastic"], "carbon": noted(CARBON)})
+        epochs = [dict.fromkeys(FIELDS, 0.5) | {"epoch": epoch, "energy_uj": 7} for epoch in (1, 2, 3)]
+        append_epochs(folder.epochs, TrialLog.read(folder.trials).trials["t0"], epochs)
+    note_asked(study.session("s0"), ["grid"])
+    note_made(study.session("s1"), results / "logits")
+    study.write_run(
+        {
+            "strategies": ["grid", "stochastic"],
+            "options": {"cpus_per_trial": 1.0, "gpus_per_trial": 0.0, "data_dir": str(results / "data")},
+            "carbon": noted(CARBON),
+            "budget": {"max_kwh": 5.0},
+            "study": folder.read_study().model_dump(mode="json", exclude_none=True),
+        }
+    )
     return study.path
 
 
