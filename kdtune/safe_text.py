@@ -1,5 +1,6 @@
 """Texts that came from names, files and other people, made safe for where they go."""
 
+import re
 import unicodedata
 from typing import Any
 
@@ -7,7 +8,10 @@ from typing import Any
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 #: Mean something in Markdown wherever they stand in a line.
-_MARKDOWN = {character: f"\\{character}" for character in "\\|`[]"} | {"<": "&lt;"}
+_MARKDOWN = {character: f"\\{character}" for character in "\\|`"} | {"<": "&lt;"}
+
+#: Where a link or a picture gets its target; brackets alone mean nothing.
+_TARGET = re.compile(r"](?=[(\[:])")
 
 #: Turn the direction of what follows, so that it reads otherwise than it is.
 _TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
@@ -31,4 +35,5 @@ def for_spreadsheet(value: Any) -> Any:
 
 def for_markdown(text: str) -> str:
     """A text that stands in one line of Markdown as it is: no cell, code, link, picture or HTML begins in it."""
-    return "".join(_MARKDOWN.get(one, one) for one in " ".join(printable(text).splitlines()))
+    escaped = "".join(_MARKDOWN.get(one, one) for one in " ".join(printable(text).splitlines()))
+    return _TARGET.sub(r"\]", escaped)

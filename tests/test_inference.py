@@ -14,6 +14,7 @@ from kdtune.energy.attribution import charge
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read
 from kdtune.errors import DataError, ResultsError, UsageError
+from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import TrialLog
 from tests.results.finished import WORKLOAD, finished
@@ -70,7 +71,7 @@ def test_each_strategy_has_a_document_and_one_student_is_timed(measured):
     folder, documents = measured
     assert [document["strategy"] for document in documents] == ["stochastic", "fixed"]
     for document in documents:
-        assert json.loads((folder / document["strategy"] / "inference.json").read_text()) == document
+        assert read_document(folder / document["strategy"] / "inference.json") == document
         assert document["timed_student"] == "stochastic"
         assert document["teacher"] == documents[0]["teacher"]
         assert (document["batch_size"], document["test_images"], document["threads"]) == (128, 997, 1)
@@ -119,7 +120,7 @@ def test_students_are_tested_each_and_held_against_what_was_recorded(measured):
 def test_each_strategy_repays_its_own_charge(measured):
     folder, documents = measured
     for document in documents:
-        result = json.loads((folder / document["strategy"] / "result.json").read_text())
+        result = read_document(folder / document["strategy"] / "result.json")
         saved_uj = document["teacher"]["uj_per_image"] - document["student"]["uj_per_image"]
         one = document["payback"]["one_model"]
         assert one["charged_uj"] == result["repeats"][0]["charged_uj"]
@@ -135,7 +136,7 @@ def test_measuring_again_replaces_the_document_and_goes_on_in_the_ledger(study):
     first, second = (
         kdtune.measure_inference(one, seconds=0.05, device="cpu", carbon=Carbon(2.0, 100.0, "a test")) for _ in range(2)
     )
-    assert json.loads((one / "inference.json").read_text()) == second[0] != first[0]
+    assert read_document(one / "inference.json") == second[0] != first[0]
     assert second[0]["carbon"]["pue"] == 2.0 and second[0]["timed_student"] == "fixed"
     [file] = (one / "inference" / "ledger").glob("*.jsonl")
     assert [record.kind for record in read(file)].count("start") == 2

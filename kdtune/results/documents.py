@@ -146,13 +146,18 @@ class Resolved(Shape):
     versions: dict[str, str]
 
 
-class RunOptions(Shape):
-    """How the last command ran, in ``run.toml``."""
+class RunPlaces(Shape):
+    """Where the last command had its files, in ``run.toml``."""
+
+    data_dir: str | None = None
+    teacher: str | None = None
+
+
+class RunOptions(RunPlaces):
+    """How it ran."""
 
     cpus_per_trial: float = Field(gt=0, le=1e6)
     gpus_per_trial: float = Field(ge=0, le=1e6)
-    data_dir: str | None = None
-    teacher: str | None = None
 
 
 class RunBudget(Shape):

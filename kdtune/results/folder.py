@@ -15,7 +15,7 @@ import tomli_w
 from kdtune.energy.flops import Workload
 from kdtune.errors import ResultsError, ResultsExistError
 from kdtune.files import replaced_atomically
-from kdtune.results.documents import REMEDY, Resolved, Run, RunOptions, WorkloadRecord, check, read_table
+from kdtune.results.documents import REMEDY, Resolved, Run, RunPlaces, WorkloadRecord, check, read_table
 from kdtune.results.guard import refuse_links, take_lock
 from kdtune.sealing import SEAL, checksum
 from kdtune.specs import load_study
@@ -291,7 +291,7 @@ class StudyFolder:
 
     def asked_options(self) -> dict[str, Any]:
         """How the last command that noted it here ran: cores, GPUs, and the folder with the data sets."""
-        return self._asked("options", dict, RunOptions)
+        return self._asked("options", dict, RunPlaces)
 
     def _asked(self, key: str, kind: Callable[..., T], shape: Any) -> T:
         if not self.run_toml.is_file():

@@ -16,7 +16,7 @@ from kdtune.report.exports import as_csv, as_markdown
 from kdtune.report.tables import cost_table
 from kdtune.results.epochs import FIELDS, append_epochs
 from kdtune.results.estimates import keep_estimate
-from kdtune.results.folder import StudyFolder
+from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.sessions import note_asked
 from kdtune.results.shared import ledger_summary, write_shared
@@ -125,7 +125,10 @@ def test_a_damaged_document_is_one_message_with_its_file_and_a_remedy(study, mon
 
 def test_a_frozen_study_without_its_sizes_is_one_message(study, monkeypatch, capsys):
     file = study / "grid" / "study.toml"
-    file.write_text(file.read_text().partition("[resolved.workload]")[0])
+    folder = StrategyFolder(study / "grid")
+    resolved = folder.resolved()
+    del resolved["workload"]
+    folder.write_study(folder.read_study(), resolved)
     told, code = compared(study, monkeypatch, capsys)
     assert code == 2
     assert str(file) in told and "resolved.workload" in told and "--fresh" in told and len(told.splitlines()) == 1

@@ -96,7 +96,7 @@ def bench_of(monkeypatch, tmp_path):
 def test_a_damaged_teacher_is_trained_again_to_the_same_weights(bench_of, file, harm):
     first = bench_of()
     expected, folder = first.teacher.state_dict(), first.teacher_folder
-    known = json.loads((folder / "record.json").read_text())
+    known = read_record(folder)
     if file == "record.json" and harm is flip_a_bit:
         (folder / file).write_bytes(b"\xff" + (folder / file).read_bytes()[1:])
     else:

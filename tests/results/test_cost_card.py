@@ -14,7 +14,7 @@ from kdtune.results.shared import write_shared
 from kdtune.results.trials import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores
-from tests.results.test_outcome import TEACHER, WORKLOAD, end, write_ledger
+from tests.results.test_outcome import TEACHER, WORKLOAD, end, without_evaluations, write_ledger
 from tests.studies import small_study
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
@@ -107,7 +107,7 @@ def test_the_card_tells_in_words_what_was_odd(folder):
         ledger.write(folder.ledger / "other.jsonl", record)
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
-    assert card["method"]["to_be_told"] == [f"{FLAGS['gap']} (1 intervals)"]
+    assert card["method"]["to_be_told"] == [f"{FLAGS['gap']} (1 times)"]
 
 
 def test_there_is_no_card_without_a_model(folder):
@@ -175,7 +175,7 @@ def test_a_card_names_only_models_that_there_are_and_they_answer_for_repeats_tha
 
 
 def test_weights_of_a_model_that_never_met_the_test_set_have_no_cost_yet(folder):
-    folder.trials.write_text("".join(line for line in folder.trials.open() if '"evaluation"' not in line))
+    without_evaluations(folder.trials)
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["models"] == [] and set(card["one_model"].values()) == {None}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
-from kdtune.results import folder as folder_module
+from kdtune.results import guard
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.specs import load_study
 from tests.studies import small_study
@@ -261,7 +261,7 @@ def meanwhile(monkeypatch, happens) -> None:
         happens()
         fcntl.flock(descriptor, operation)
 
-    monkeypatch.setattr(folder_module, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
+    monkeypatch.setattr(guard, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
 
 
 def test_who_locks_while_another_lets_go_still_keeps_a_third_out(folder, monkeypatch):

@@ -1,13 +1,17 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kdtune.energy.estimate import Charge, Timings, Usage
 from kdtune.specs import load_study
 from kdtune.tuning.inspections import KeptInspection, Known
 from kdtune.tuning.jobs import inspect_study
 from kdtune.tuning.resources import Resources
+from tests.damage import damaged
 from tests.energy.simulated import two_cores
 from tests.studies import small_study
 
@@ -28,10 +32,10 @@ def inspection():
 def known(inspection, tmp_path, monkeypatch):
     """Of a study whose teacher there is."""
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
-    teacher = tmp_path / "teacher"
-    teacher.mkdir()
+    teacher = tmp_path / "cache" / "teachers" / "t"
+    teacher.mkdir(parents=True)
     (teacher / "teacher.pt").write_bytes(b"weights")
-    record = {"epochs": 3, "val_accuracy": 0.9, "val_loss": 0.3, "test": {"accuracy": 0.9}, "given": None}
+    record = {"model": "t", "epochs": 3, "val_accuracy": 0.9, "val_loss": 0.3, "test": {"accuracy": 0.9}, "given": None}
     (teacher / "record.json").write_text(json.dumps(record))
     found = dataclasses.replace(inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS)
     return Known(found, two_cores(), Charge(3.0, 60e6, 60e6))
@@ -61,7 +65,7 @@ def test_where_something_is_to_be_told_or_to_be_made_a_worker_looks_again(known,
     kept.keep(dataclasses.replace(known, inspection=dataclasses.replace(known.inspection, remarks=("look",))))
     assert kept.read() is None
     kept.keep(known)
-    (tmp_path / "teacher" / "record.json").unlink()
+    (Path(known.inspection.teacher_folder) / "record.json").unlink()
     assert kept.read() is None
 
 
@@ -71,6 +75,26 @@ def test_a_damaged_file_is_as_none(known, tmp_path, content):
     kept.keep(known)
     kept._path.write_bytes(content)
     assert kept.read() is None
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_the_file_it_is_as_it_was_or_as_none(known, tmp_path, data):
+    kept = place(tmp_path)
+    kept.keep(known)
+    kept._path.write_bytes(data.draw(damaged(kept._path.read_bytes())))
+    assert kept.read() in (known, None)
+
+
+@pytest.mark.parametrize(
+    "folder", ["/etc", "{cache}/teachers/..", "{cache}/teachers/../../x", "{cache}/decoded/x", "t"]
+)
+def test_a_place_outside_the_cache_is_not_believed(known, tmp_path, folder):
+    named = folder.format(cache=tmp_path / "cache")
+    place(tmp_path).keep(
+        dataclasses.replace(known, inspection=dataclasses.replace(known.inspection, teacher_folder=named))
+    )
+    assert place(tmp_path).read() is None
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(known, tmp_path, monkeypatch):
