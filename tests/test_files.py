@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtune.files import append_lines, read_lines, replaced_atomically, write_json
+from kdtune.files import alone_in, append_lines, read_lines, read_whole, replaced_atomically, write_json
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
@@ -108,6 +109,50 @@ def test_the_old_file_stays_when_writing_fails(tmp_path, sync):
         raise RuntimeError("half way")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def link(tmp_path):
+    """Leads out of a folder that others may write to."""
+    (tmp_path / "victim").write_text("precious, without an end of line")
+    (tmp_path / "shared").mkdir()
+    return tmp_path / "shared" / "link"
+
+
+def locked(path):
+    with alone_in(path.parent, path.name):
+        pass
+
+
+def replaced(path):
+    with replaced_atomically(path) as file:
+        file.write(b"new")
+
+
+def test_what_a_link_leads_to_is_neither_appended_to_nor_locked_nor_emptied(link, tmp_path):
+    link.symlink_to(tmp_path / "victim")
+    for write in (lambda path: append_lines(path, {"n": 1}), locked):
+        with pytest.raises(OSError, match="symbolic link"):
+            write(link)
+    replaced(link)
+    assert not link.is_symlink() and link.read_bytes() == b"new"
+    assert (tmp_path / "victim").read_text() == "precious, without an end of line"
+
+
+def test_a_link_that_was_laid_where_a_file_is_made_is_not_written_through(link, tmp_path):
+    link.with_name(f".link.{os.getpid()}.tmp").symlink_to(tmp_path / "victim")
+    replaced(link)
+    assert link.read_bytes() == b"new"
+    assert (tmp_path / "victim").read_text() == "precious, without an end of line"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
+def test_what_has_no_end_is_not_read(tmp_path, make):
+    make(tmp_path / "log.jsonl")
+    with pytest.raises(ValueError, match=r"log\.jsonl: cannot be read"):
+        read_lines(tmp_path / "log.jsonl")
+    with pytest.raises(OSError):
+        read_whole(tmp_path / "log.jsonl")
 
 
 def test_no_file_appears_when_the_first_writing_fails(tmp_path):

@@ -59,7 +59,7 @@ def cached(kinds: Sequence[str] = ()) -> list[Cached]:
 
 def _look(kind: str, path: Path) -> Cached:
     states = []
-    for file in [path, *path.rglob("*")]:
+    for file in [path, *(() if path.is_symlink() else path.rglob("*"))]:
         with suppress(OSError):  # another process removed it just now, or it is somebody else's
             states.append(file.lstat())  # of a link itself: what it leads to is not the cache's
     newest_s = max((state.st_mtime for state in states), default=0.0)

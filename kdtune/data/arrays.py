@@ -14,6 +14,7 @@ from kdtune.errors import KdtuneError
 from kdtune.files import alone_in, read_whole, replaced_atomically, write_json
 from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
+from kdtune.sealing import sealed, unsealed
 
 #: Raised when the way a data set is decoded changes, so that an older decoded copy is not used.
 FORMAT = 1
@@ -60,7 +61,7 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
     """
     folder = _folder(name, fingerprint)
     try:
-        manifest = parse_json(read_whole(folder / _MANIFEST))
+        manifest = unsealed(parse_json(read_whole(folder / _MANIFEST)))
         arrays = {field: np.load(_file(folder, field), mmap_mode="r", allow_pickle=False) for field in _FIELDS}
         noted = {field: dict(described) for field, described in manifest["arrays"].items()}
         # Copies of kdtune before it noted checksums have none.
@@ -135,7 +136,7 @@ def _write(folder: Path, arrays: Arrays) -> None:
     described = _described(folder, {field: getattr(arrays, field) for field in _FIELDS})
     for field, one in described.items():
         one["crc32"] = _crc32(_file(folder, field))
-    write_json(folder / _MANIFEST, {"arrays": described, "class_names": arrays.class_names})
+    write_json(folder / _MANIFEST, sealed({"arrays": described, "class_names": arrays.class_names}))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from kdtune.errors import Fault, SpecError
+from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.paths import expanded
 from kdtune.registry import did_you_mean
 
@@ -59,7 +59,10 @@ def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
     """
     noun = _NOUN[folder]
     if name.endswith(".toml") or "/" in name:
-        path = expanded(name)
+        try:
+            path = expanded(name)
+        except UsageError as error:
+            raise SpecError([Fault(where, key, str(error))]) from None
         if "TUNE_ORIG_WORKING_DIR" in os.environ:
             path = _here() / path
         if not _is_file(path):

@@ -3,6 +3,7 @@ import fcntl
 import pytest
 
 from kdtune.analysis.caches import cached, remove
+from kdtune.errors import KdtuneError
 
 
 @pytest.fixture
@@ -49,3 +50,29 @@ def test_what_another_process_is_making_is_left_alone(cache):
 def test_an_empty_cache_is_no_fault(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "none"))
     assert cached() == [] and remove([]) == []
+
+
+def test_of_a_link_only_itself_is_removed(cache, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "precious").write_bytes(b"x" * 100_000)
+    (cache / "teachers" / "link").symlink_to(outside)
+    found = next(one for one in cached() if one.path.name == "link")
+    assert found.bytes < 100_000
+    assert remove([found]) == []
+    assert not found.path.is_symlink() and (outside / "precious").exists()
+
+
+def test_behind_a_link_that_leads_out_of_the_cache_nothing_is_removed(cache, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "precious").touch()
+    (cache / "inspections").symlink_to(outside)
+    with pytest.raises(KdtuneError, match=r"inspections: is a symbolic link.* nothing was removed"):
+        remove(cached())
+    assert (outside / "precious").exists() and (cache / "decoded" / "d1").exists()
+
+
+def test_a_lock_that_is_a_link_is_not_opened(cache, tmp_path):
+    (cache / "teachers" / "t1" / ".lock").unlink()
+    (cache / "teachers" / "t1" / ".lock").symlink_to(cache / "numerics" / "n1.json")
+    with pytest.raises(KdtuneError, match=r"\.lock: cannot be opened .*symbolic link"):
+        remove(cached(["teachers"]))

@@ -3,15 +3,17 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdtune.data import logit_store
 from kdtune.data.logit_store import LogitStore, Shape
 from kdtune.errors import KdtuneError
+from tests.damage import altered, damaged
 
 SHAPE = Shape(epochs=3, images=5, classes=4)
 
@@ -87,6 +89,21 @@ def test_a_file_that_was_cut_short_is_filled_anew(tmp_path_factory, kept):
     store.create()
     fill(store, *store.missing_epochs())
     assert np.array_equal(store.rows(2), logits(2).astype(np.float16))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_becomes_of_the_store_an_epoch_is_as_it_was_or_missing_or_refused(store, data):
+    fill(store, *store.missing_epochs())
+    path = store.folder / data.draw(st.sampled_from(["logits.npy", "filled.jsonl"]))
+    raw = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(data.draw(st.sampled_from([damaged, altered]))(raw)))
+        for epoch in {*range(3)} - {*store.missing_epochs()}:
+            with suppress(KdtuneError):
+                assert np.array_equal(store.rows(epoch), logits(epoch).astype(np.float16))
+    finally:
+        path.write_bytes(raw)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])

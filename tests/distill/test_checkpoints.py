@@ -1,9 +1,13 @@
-from contextlib import suppress
+import hashlib
+import io
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kdtune.distill.checkpoints import CheckpointFolder
+from tests.damage import damaged
 
 CPU = torch.device("cpu")
 
@@ -138,12 +142,33 @@ def test_a_state_that_cannot_be_saved_leaves_the_checkpoints_there_are(two):
     assert two.load_latest(CPU)["epoch"] == 2
 
 
+@pytest.mark.parametrize("foreign", [{"model": 1}, [1, 2], {"epoch": "2"}, torch.zeros(2)])
+def test_the_one_before_is_loaded_when_the_newest_has_only_a_hash_that_fits(two, foreign):
+    content = io.BytesIO()
+    torch.save(foreign, content)
+    seal = b"kdtune1\n" + hashlib.sha256(content.getvalue()).digest()
+    two.paths()[-1].write_bytes(seal + content.getvalue())
+    assert two.load_latest(CPU)["epoch"] == 1
+
+
+@given(st.data())
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_the_newest_it_or_the_one_before_is_loaded_as_it_was_saved(two, data):
+    newest = two.paths()[-1]
+    raw = newest.read_bytes()
+    try:
+        newest.write_bytes(data.draw(damaged(raw)))
+        found = two.load_latest(CPU)
+    finally:
+        newest.write_bytes(raw)
+    assert found["model"]["weight"].unique().tolist() == [found["epoch"]]
+
+
 def test_nothing_but_data_is_ever_loaded(two, tmp_path):
     class Trap:
         def __reduce__(self):
             return (open, (str(tmp_path / "sprung"), "w"))
 
-    two.save({**state(3), "policy": Trap()})
-    with suppress(Exception):  # refused, or passed over for the one before
-        two.load_latest(CPU)
+    two.save({**state(3), "policy": Trap()})  # with a hash that fits
+    assert two.load_latest(CPU)["epoch"] == 2
     assert not (tmp_path / "sprung").exists()

@@ -1,15 +1,20 @@
 import json
 import os
+import time
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kdtune.distill import teacher_record
 from kdtune.distill.teacher import load_teacher
 from kdtune.distill.teacher_record import read_record, sha256_of
 from kdtune.distill.workbench import Workbench
 from kdtune.errors import KdtuneError
+from kdtune.sealing import sealed
 from kdtune.specs import load_study
+from tests.damage import damaged
 from tests.studies import small_study
 
 RECORD = {"model": "x", "given": None, "epochs": 3, "val_accuracy": 0.5, "val_loss": 1.0, "test": {"accuracy": 0.5}}
@@ -53,6 +58,22 @@ def test_weights_that_are_not_those_of_the_record_are_no_teacher(folder, harm):
 def test_a_record_that_cannot_be_read_is_none(folder, content):
     (folder / "record.json").write_bytes(content)
     assert read_record(folder) is None
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_a_teacher_its_record_is_as_it_was_or_none(folder, data):
+    note(folder, sealed({**RECORD, "weights_sha256": sha256_of(folder / "teacher.pt")}))
+    known = read_record(folder)
+    path = folder / data.draw(st.sampled_from(["teacher.pt", "record.json"]))
+    raw = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(damaged(raw)))
+        os.utime(path, ns=(1, time.time_ns()))
+        assert read_record(folder) in (known, None)
+    finally:
+        path.write_bytes(raw)
+        os.utime(path, ns=(1, time.time_ns()))
 
 
 def test_without_a_record_there_is_no_teacher(folder):

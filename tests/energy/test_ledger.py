@@ -2,11 +2,14 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kdtune.energy.attribution import charge, charge_all
 from kdtune.energy.ledger import VERSION, Record, read, read_folder, write
 from kdtune.energy.sensors import Counters
 from kdtune.errors import ResultsError
+from tests.damage import altered, damaged
 
 from .simulated import Node, trial, two_cores
 
@@ -254,3 +257,48 @@ def test_hosts_one_after_the_other_took_the_sum_of_their_times_and_side_by_side_
     assert charge_all({"a": first, "b": host(5000.0, 100, "b")}).duration_ns == 200 * 10**9
     assert charge_all({"a": first, "b": host(1000.0, 60, "b")}).duration_ns == 100 * 10**9
     assert charge_all({"a": first, "b": host(1050.0, 100, "b")}).duration_ns == 150 * 10**9
+
+
+ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@ANY
+@given(st.data())
+def test_whatever_becomes_of_a_ledger_its_charge_is_the_true_one_or_refused_or_flagged(path, records, data):
+    raw = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(damaged(raw)))
+        found = charge(read(path))
+    except ResultsError as error:
+        assert str(path) in str(error)
+    else:
+        assert found == charge(records) or found.quality is None or "unended" in found.flags
+    finally:
+        path.write_bytes(raw)
+
+
+@ANY
+@given(st.data())
+def test_somebody_elses_ledger_is_an_account_or_an_error(path, data):
+    raw = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(altered(raw)))
+        found = charge_all(read_folder(path.parent))
+        assert sum(found.buckets.values()) == found.node_uj >= 0
+        json.dumps([found.charged_uj() / 1e6, found.duration_ns / 1e9])
+    except ResultsError as error:
+        assert str(path) in str(error)
+    finally:
+        path.write_bytes(raw)
+
+
+def test_a_copy_of_a_ledger_beside_it_is_refused_since_it_would_count_twice(path):
+    path.with_name("node (copy).jsonl").write_bytes(path.read_bytes())
+    with pytest.raises(ResultsError, match=r"node\.jsonl: holds records of node \(copy\)\.jsonl too"):
+        read_folder(path.parent)
+
+
+def test_two_different_records_under_one_number_are_refused(path, records):
+    write(path, replace(records[2], study_us=records[2].study_us + 1))
+    with pytest.raises(ResultsError, match=r"node\.jsonl: two different records of meter .* have number 2"):
+        read(path)

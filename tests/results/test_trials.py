@@ -1,9 +1,12 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kdtune.errors import ResultsError
 from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
+from tests.damage import altered, damaged, resealed
 
 
 @pytest.fixture
@@ -295,3 +298,60 @@ def test_only_completed_trials_can_be_chosen():
 def test_without_a_completed_trial_nothing_is_chosen():
     assert best([]) is None
     assert best([ended("failed", 0, None, None, "failed")]) is None
+
+
+# --- damaged, or somebody else's -------------------------------------------------------------------------------
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_a_log_it_is_as_it_was_at_some_time_or_an_error_that_names_it(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("log") / "trials.jsonl"
+    everything(TrialLog.read(path))
+    raw = path.read_bytes()
+    lines = raw.splitlines(keepends=True)
+    path.write_bytes(data.draw(damaged(raw)))
+    try:
+        found = TrialLog.read(path)
+    except ResultsError as error:
+        assert str(path) in str(error) and "--fresh" in str(error)
+        return
+    for count in range(len(lines) + 1):
+        path.write_bytes(b"".join(lines[:count]))
+        if TrialLog.read(path) == found:
+            return
+    pytest.fail("it is as it never was")
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_somebody_elses_log_is_read_or_refused_and_names_nothing_outside(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("log") / "trials.jsonl"
+    everything(TrialLog.read(path))
+    path.write_bytes(data.draw(altered(path.read_bytes())))
+    try:
+        found = TrialLog.read(path)
+    except ResultsError as error:
+        assert str(path) in str(error)
+        return
+    assert all((path.parent / name).resolve().parent == path.parent for name in (*found.trials, *found.sessions))
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "../up", "/etc", "a/b", "", "-rf", "a\x00b", "x" * 300, "\x1b[2J", "evaluation-0"]
+)
+def test_a_trial_that_would_name_another_place_is_refused(log, path, name):
+    everything(log)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_bytes(resealed([line | {"trial_id": name} if line.get("trial_id") == "one" else line for line in lines]))
+    with pytest.raises(ResultsError, match=r"trials\.jsonl, line 2: not a trial record \(trial_id"):
+        TrialLog.read(path)
+
+
+@pytest.mark.parametrize("attempts", [2**40, 10**400])
+def test_attempts_that_nobody_can_count_are_refused(log, path, attempts):
+    everything(log)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_bytes(resealed([line | {"attempt": attempts} if "attempt" in line else line for line in lines]))
+    with pytest.raises(ResultsError, match="attempt"):
+        TrialLog.read(path)
