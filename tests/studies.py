@@ -51,6 +51,24 @@ def kdtune(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
     )
 
 
+def without_sockets(folder: Path) -> dict[str, str]:
+    """An environment in which a process that opens a socket fails; a file in ``folder`` sees to it."""
+    (folder / "sitecustomize.py").write_text(_NO_SOCKETS)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[1]}"}
+
+
+#: Put before everything that a process imports.
+_NO_SOCKETS = """
+import socket
+
+class Refused(socket.socket):
+    def __init__(self, *arguments, **options):
+        raise AssertionError("a socket was opened")
+
+socket.socket = Refused
+"""
+
+
 def results_of(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     """The ``--json`` results of a run, by strategy; standard output holds nothing else."""
     return {result["strategy"]: result for result in json.loads(done.stdout)["results"]}

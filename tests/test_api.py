@@ -141,7 +141,6 @@ def test_results_are_shown_and_caches_removed_without_a_connection(study, monkey
         ["list", "runs"],
         ["list", "caches"],
         ["clean", "--yes"],
-        ["doctor"],
         ["resume", str(study.path)],
     ):
         monkeypatch.setattr(sys, "argv", ["kdtune", *arguments])

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdtune.parsing import parse_json
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -35,6 +37,10 @@ class Neighbours:
     before: int = 0
     cpus_milli: int = 0
     gpus_milli: dict[str, int] = field(default_factory=dict)
+
+
+#: Of anything that meters tell each other; sums of many are still what a ledger takes.
+_GREATEST = 2**53
 
 
 def shared_folder() -> Path:
@@ -160,13 +166,15 @@ class Neighbourhood:
         self._read_to = size
         for text in raw.splitlines():
             try:
-                line = json.loads(text)
-                meter_id, held, t_ns = str(line["meter"]), line["held"], int(line["t_ns"])
+                line = parse_json(text)
+                meter_id, held, t_ns = str(line["meter"]), line["held"], _count(line["t_ns"])
+                if "/" in meter_id or "\0" in meter_id:
+                    raise ValueError("it would name a file somewhere else")
                 if held is None:
                     self._states.pop(meter_id, None)
                 else:
-                    gpus = {str(uuid): int(milli) for uuid, milli in held["gpus"].items()}
-                    self._states[meter_id] = {"cpus": int(held["cpus"]), "gpus": gpus}
+                    gpus = {str(uuid): _count(milli) for uuid, milli in held["gpus"].items()}
+                    self._states[meter_id] = {"cpus": _count(held["cpus"]), "gpus": gpus}
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # any user of the machine may write here; a line of nonsense says nothing
             if meter_id != self._id:
@@ -183,7 +191,7 @@ class Neighbourhood:
 
     def _is_alive(self, meter_id: str) -> bool:
         try:
-            descriptor = os.open(self._alive_file(meter_id), os.O_RDWR)
+            descriptor = os.open(self._alive_file(meter_id), os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
             return False
         except OSError:
@@ -198,6 +206,17 @@ class Neighbourhood:
             return False
         finally:
             os.close(descriptor)
+
+
+def _count(value: Any) -> int:
+    """A number that a meter may have told.
+
+    Raises:
+        ValueError: None can have.
+    """
+    if not 0 <= (number := int(value)) < _GREATEST:
+        raise ValueError(f"{number} is no count")
+    return number
 
 
 def _open_for_all(path: Path) -> int:

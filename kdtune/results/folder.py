@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -208,7 +209,8 @@ class StudyFolder:
 
     def abandoned(self, name: str) -> list[StrategyFolder]:
         """Earlier runs of a strategy that ``--fresh`` put aside; they stay on the books."""
-        folders = [StrategyFolder(path.parent) for path in sorted(self.path.glob(f"{ABANDONED}/{name}-*/study.toml"))]
+        found = sorted(self.path.glob(f"{ABANDONED}/{escape(name)}-*/study.toml"))
+        folders = [StrategyFolder(path.parent) for path in found]
         return [folder for folder in folders if folder.path.name.removeprefix(f"{name}-").isdigit()]
 
     def check_free(self, study: Study, names: list[str], *, fresh: bool) -> None:

@@ -127,13 +127,13 @@ class TrialLog:
                 try:
                     check_line(line)
                 except ValueError as error:
-                    raise ValueError(f"{path}, line {number}: not a trial record ({error}); {REMEDY}") from None
+                    raise ValueError(f"{path}, line {number}: not a trial record ({error})") from None
             for line in _in_order(path, lines):
                 log._apply(line)
         except KeyError as error:
             raise ResultsError(f"{path}: damaged: trial {error} is begun and never suggested; {REMEDY}") from None
         except ValueError as error:
-            raise ResultsError(str(error)) from None
+            raise ResultsError(f"{error}; {REMEDY}") from None
         return log
 
     def _apply(self, line: dict[str, Any]) -> None:
@@ -258,4 +258,4 @@ def _in_order(path: Path, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     try:
         return chained(lines)
     except ValueError as error:
-        raise ValueError(f"{path}, {error}; {REMEDY}") from None
+        raise ValueError(f"{path}, {error}") from None

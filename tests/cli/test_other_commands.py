@@ -10,7 +10,7 @@ from kdtune.analysis import doctor as examined
 from kdtune.cli.app import app
 from kdtune.strategies import STRATEGIES
 from tests.data.sets import write_tiny_imagenet
-from tests.studies import command, kdtune
+from tests.studies import command, kdtune, without_sockets
 
 HEAVY = ("torch", "ray", "pandas", "codecarbon", "optuna")
 
@@ -59,8 +59,8 @@ def test_list_of_something_unknown_says_what_there_is(tmp_path):
     assert done.returncode == 2 and "studies" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_doctor_finds_this_machine_fit(tmp_path):
-    done = kdtune("doctor", "--json", cwd=tmp_path)
+def test_doctor_finds_this_machine_fit_without_a_connection(tmp_path):
+    done = kdtune("doctor", "--json", cwd=tmp_path, **without_sockets(tmp_path))
     findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert {"Python", "torch", "CUDA", "Ray Tune", "data", "disk"} <= set(findings)
     assert {"energy: CPU", "energy: memory", "energy: other studies"} <= set(findings)

@@ -26,6 +26,12 @@ def test_what_was_kept_is_found_while_its_study_runs(path):
     assert path.exists()
 
 
+def test_what_another_user_put_there_is_not_gone_on_with(path, monkeypatch):
+    state = kept(path, identity_of(os.getpid()))
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    assert state.load(snapshot()) is None and path.exists()
+
+
 def test_nothing_is_found_of_a_study_that_is_dead(path):
     assert kept(path, DEAD).load(snapshot()) is None
     assert not path.exists()

@@ -139,6 +139,28 @@ def test_lines_of_nonsense_say_nothing(folder):
     assert seen_by(one)[-1].others == 1
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"meter": "../precious"},
+        {"meter": "x\0"},
+        {"t_ns": -1},
+        {"t_ns": 10**400},
+        {"held": {"cpus": -5, "gpus": {}}},
+        {"held": {"cpus": 10**30, "gpus": {}}},
+        {"held": {"cpus": 1, "gpus": {"GPU-a": -1}}},
+    ],
+)
+def test_what_no_meter_tells_is_neither_believed_nor_a_way_to_other_files(folder, told):
+    one, _ = joined("one", folder), joined("two", folder)
+    precious = folder.parent / "precious.alive"
+    precious.touch()
+    with (folder / "meters.jsonl").open("a") as file:
+        file.write(json.dumps({"t_ns": 3, "meter": "three", "held": {"cpus": 1, "gpus": {}}} | told) + "\n")
+    (state,) = seen_by(one)[-1:]
+    assert (state.others, state.cpus_milli, precious.exists()) == (1, 0, True)
+
+
 def test_the_first_to_come_begins_the_file_anew(folder):
     one = joined("one", folder)
     with one.settled(0):

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.errors import ResultsError
@@ -303,32 +303,34 @@ def test_without_a_completed_trial_nothing_is_chosen():
 # --- damaged, or somebody else's -------------------------------------------------------------------------------
 
 
-@given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_becomes_of_a_log_it_is_as_it_was_at_some_time_or_an_error_that_names_it(tmp_path_factory, data):
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The file of a log, and what it was after each of its lines."""
     path = tmp_path_factory.mktemp("log") / "trials.jsonl"
     everything(TrialLog.read(path))
     raw = path.read_bytes()
     lines = raw.splitlines(keepends=True)
-    path.write_bytes(data.draw(damaged(raw)))
-    try:
-        found = TrialLog.read(path)
-    except ResultsError as error:
-        assert str(path) in str(error) and "--fresh" in str(error)
-        return
+    stages = []
     for count in range(len(lines) + 1):
         path.write_bytes(b"".join(lines[:count]))
-        if TrialLog.read(path) == found:
-            return
-    pytest.fail("it is as it never was")
+        stages.append(TrialLog.read(path))
+    return path, raw, stages
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_somebody_elses_log_is_read_or_refused_and_names_nothing_outside(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("log") / "trials.jsonl"
-    everything(TrialLog.read(path))
-    path.write_bytes(data.draw(altered(path.read_bytes())))
+def test_whatever_becomes_of_a_log_it_is_as_it_was_at_some_time_or_an_error_that_names_it(kept, data):
+    path, raw, stages = kept
+    path.write_bytes(data.draw(damaged(raw)))
+    try:
+        assert TrialLog.read(path) in stages
+    except ResultsError as error:
+        assert str(path) in str(error) and "--fresh" in str(error)
+
+
+@given(st.data())
+def test_somebody_elses_log_is_read_or_refused_and_names_nothing_outside(kept, data):
+    path, raw, _ = kept
+    path.write_bytes(data.draw(altered(raw)))
     try:
         found = TrialLog.read(path)
     except ResultsError as error:
@@ -337,9 +339,10 @@ def test_somebody_elses_log_is_read_or_refused_and_names_nothing_outside(tmp_pat
     assert all((path.parent / name).resolve().parent == path.parent for name in (*found.trials, *found.sessions))
 
 
-@pytest.mark.parametrize(
-    "name", ["..", ".", "../up", "/etc", "a/b", "", "-rf", "a\x00b", "x" * 300, "\x1b[2J", "evaluation-0"]
-)
+ELSEWHERE = ["..", ".", "../up", "/etc", "a/b", "", "-rf", "a\x00b", "x" * 300, "\x1b[2J", "evaluation-0"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_trial_that_would_name_another_place_is_refused(log, path, name):
     everything(log)
     lines = [json.loads(line) for line in path.read_text().splitlines()]

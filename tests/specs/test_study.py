@@ -55,7 +55,7 @@ def test_holding_everything_out_is_not_taken_for_holding_one_image_out():
         study(validation=1.0)
 
 
-@pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "x" * 101])
+@pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "x" * 101, "a\n", "-rf", "a\0"])
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(ValidationError):
         study(name=name)

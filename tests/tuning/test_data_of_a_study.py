@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 import ray
@@ -14,7 +13,8 @@ from ray import tune
 import kdtune
 from kdtune.errors import DataError, UsageError
 from tests.data.sets import write_tiny_imagenet
-from tests.studies import command, small_study
+from tests.studies import command, small_study, without_sockets
+from tests.studies import kdtune as run_command
 
 pytestmark = pytest.mark.study
 
@@ -124,28 +124,9 @@ def test_in_somebody_elses_tuner_the_environment_names_the_folder(running_ray, d
     assert issubclass(kdtune.DistillTrainable, tune.Trainable)
 
 
-#: Put before everything that a process imports.
-NO_SOCKETS = """
-import socket
-
-class Refused(socket.socket):
-    def __init__(self, *arguments, **options):
-        raise AssertionError("a socket was opened")
-
-socket.socket = Refused
-"""
-
-
 def test_missing_data_end_a_study_before_ray_starts_and_without_a_connection(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(NO_SOCKETS)
-    package = Path(kdtune.__file__).parents[1]
-    done = subprocess.run(
-        command("study", "digits-hkd", "--set", "dataset=cifar100", "--data-dir", "nothing"),
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{package}"},
-        capture_output=True,
-        text=True,
-    )
+    asked = ("study", "digits-hkd", "--set", "dataset=cifar100", "--data-dir", "nothing")
+    done = run_command(*asked, cwd=tmp_path, **without_sockets(tmp_path))
     assert done.returncode == 2, done.stderr
     assert f"cifar100: not found in {tmp_path / 'nothing'}" in done.stderr
     assert "--download fetches it (169 MB)" in done.stderr
