@@ -59,8 +59,9 @@ def test_the_export_opens_in_optuna_and_holds_every_repeat_once(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [DATABASE]
 
 
-@pytest.mark.parametrize("name", ["plain", "what?mode=ro#x", "100%"])
-@pytest.mark.parametrize("before", [b"", b"no database", b"SQLite format 3\0" + bytes(500)])
+@pytest.mark.parametrize(
+    ("name", "before"), [("what?mode=ro#x", b""), ("100%", b"no database"), ("x", b"SQLite format 3\0" + bytes(500))]
+)
 def test_a_damaged_export_is_begun_anew_wherever_it_lies(tmp_path, name, before):
     folder = tmp_path / name
     folder.mkdir()
