@@ -12,7 +12,7 @@ from kdtune.energy.flops import Workload
 from kdtune.energy.stopwatch import Stopwatch
 
 #: Seconds after which no other round is begun.
-ROUNDS_S = 2.0
+ROUNDS_S = 4.0
 
 
 def timed_energy_multiple(

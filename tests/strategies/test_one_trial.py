@@ -114,7 +114,7 @@ def test_none_equals_the_flops_of_a_distillation_once_the_networks_are_known():
     assert kind.settled({}, cost) == {}
 
 
-@pytest.mark.parametrize(("found", "longer"), [(0.93, 1.0), (1.08765, 1.0876), (5e4, 1000)])
+@pytest.mark.parametrize(("found", "longer"), [(0.93, 1.0), (1.08763, 1.0876), (5e4, 1000)])
 def test_a_factor_that_is_found_is_neither_a_cut_nor_without_end(found, longer):
     kind = STRATEGIES.load("none")
     settled = kind.settled({"longer": "energy"}, DistillationCost(energy=found))
