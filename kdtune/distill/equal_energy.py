@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from statistics import median
 
 from kdtune.distill.timing import time_work
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.distillation_cost import energy_multiple
-from kdtune.energy.estimate import Conditions, Work
+from kdtune.energy.estimate import Conditions, Usage, Work
 from kdtune.energy.flops import Workload
 from kdtune.energy.stopwatch import Stopwatch
 
@@ -41,5 +42,12 @@ def timed_energy_multiple(
     began_s = time.monotonic()
     while not found or time.monotonic() - began_s < ROUNDS_S:
         timings = time_work(bench, kinds, watch, gpus, None)
+        if bench.device.type == "cpu" and bench.threads == 1:
+            timings = replace(timings, per_image={kind: _alone(one) for kind, one in timings.per_image.items()})
         found.append(energy_multiple(timings, workload, study.training.epochs, study.repeats, asked, conditions))
     return median(found)
+
+
+def _alone(usage: Usage) -> Usage:
+    """What one thread takes that waits for nobody: its CPU time, whoever else wanted the core meanwhile."""
+    return replace(usage, wall_s=min(usage.wall_s, usage.cpu_s))
