@@ -19,7 +19,9 @@ def test_a_slow_teacher_is_in_every_step_or_once_in_all_trainings(monkeypatch, m
     ask = LiveTeacher.__call__
 
     def slow(self, images, index):
-        time.sleep(0.02)  # ten steps of the student, or so
+        until_s = time.thread_time() + 0.02  # ten steps of the student, or so
+        while time.thread_time() < until_s:
+            pass
         return ask(self, images, index)
 
     monkeypatch.setattr(LiveTeacher, "__call__", slow)
