@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kdtune.analysis.paper_setting import departures, other_options, paper_study_of, reduced
+from kdtune.analysis.paper_setting import departures, other_options, paper_study_of, protocol, reduced
 from kdtune.analysis.study_runs import StrategyRun
 from kdtune.analysis.verdicts import Interval, Verdict, paired, t_interval
 
@@ -30,6 +30,7 @@ class Evidence:
         interval: Of the difference or ratio; None where there is no pair.
         verdict: What follows.
         reason: Why it is not settled, where that is not the interval.
+        protocol: By study and folder, of the paper's studies: how they were trained and judged otherwise than there.
     """
 
     studies: tuple[str, ...]
@@ -42,6 +43,7 @@ class Evidence:
     sides: dict[str, float]
     interval: Interval | None
     verdict: Verdict
+    protocol: dict[str, tuple[str, ...]]
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ class Comparison:
             "departs": (*cuts, *departs, *_computed_differently(*runs)),
             "measure": measure,
             "unit": unit,
+            "protocol": _protocols(runs),
         }
 
     def unsettled(
@@ -106,6 +109,15 @@ def _told(run: StrategyRun, is_papers: bool) -> list[str]:
         return departures(run, label)
     options = other_options(run.study, label)
     return [options] if options else []
+
+
+def _protocols(runs: Sequence[StrategyRun]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for run in runs:
+        if paper_study_of(run.study):
+            key = f"{run.study.name} ({run.place})"
+            found[key] = tuple(dict.fromkeys([*found.get(key, ()), *protocol(run, run.result["strategy"])]))
+    return found
 
 
 def _computed_differently(first: StrategyRun, second: StrategyRun) -> list[str]:

@@ -97,23 +97,33 @@ def differences(run: StrategyRun, strategy: str) -> list[str]:
         run: Of one of the paper's studies.
         strategy: The row that it fills: a strategy's name or :data:`TEACHER`.
     """
-    study = run.study
     found = [reduced(run, strategy), *departures(run, strategy)]
     if strategy != TEACHER and run.result["status"] != "completed":
         found.append(f"not finished ({run.result['status']})")
+    return [*(text for text in found if text), *protocol(run, strategy)]
+
+
+def protocol(run: StrategyRun, strategy: str) -> list[str]:
+    """How a run was trained and judged otherwise than the paper did it, apart from :func:`departures`, in words.
+
+    Args:
+        run: Of one of the paper's studies.
+        strategy: Its label, or :data:`TEACHER` for the network that taught.
+    """
+    study, found = run.study, []
     training = study.teacher_training if strategy == TEACHER else study.training
     if not (strategy == TEACHER and study.teacher_weights):
         found.append(_recipe(training))
     if strategy != "none" and study.teacher_weights:
         found.append("the teacher's weights were given, so it was not trained here")
-    if strategy in ("grid", "stochastic") and study.teacher_logits == "replay":
+    if strategy not in ("none", TEACHER) and study.teacher_logits == "replay":
         found.append("the teacher was asked once a repeat and its answers were looked up; the paper asked in each step")
     held = run.images * study.validation if isinstance(study.validation, float) else study.validation
     found.append(
         f"hold-out: {held:,.0f} of {run.images:,} training images kept for choosing, and the last epoch tested once; "
         "the paper holds out none and its released code keeps the best epoch on the test images"
     )
-    return [text for text in found if text]
+    return found
 
 
 def _recipe(training: Training) -> str:

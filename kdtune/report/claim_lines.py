@@ -35,7 +35,16 @@ def claim_lines(claims: Sequence[JudgedClaim]) -> list[Text]:
         elif judged.to_type:
             lines.append(_line("not run", f"nothing here tests it. Try: {judged.to_type}"))
         lines.append(Text())
-    return [*lines, *(Text(line, style="dim") for line in NOTES)]
+    return [*lines, *(Text(line, style="dim") for line in (*_protocols(claims), *NOTES))]
+
+
+def _protocols(claims: Sequence[JudgedClaim]) -> list[str]:
+    """A line for each of the paper's studies: how it was trained and judged otherwise than there."""
+    told: dict[str, dict[str, None]] = {}
+    for one in (one for judged in claims for one in judged.evidence):
+        for study, texts in one.protocol.items():
+            told.setdefault(study, {}).update(dict.fromkeys(texts))
+    return [f"{study}, apart from what stands there: {'; '.join(texts)}." for study, texts in told.items()]
 
 
 def _line(verdict: str, text: str) -> Text:

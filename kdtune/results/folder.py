@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
+from pydantic import StrictFloat
 
 from kdtune.energy.flops import Workload
 from kdtune.errors import ResultsError, ResultsExistError
@@ -176,6 +177,15 @@ class StrategyFolder:
             ResultsError: They are not noted, or damaged.
         """
         return dict(self._resolved("versions", dict[str, str]))
+
+    def energy_multiple(self) -> float | None:
+        """Energy of a distillation over that of the student alone, where a strategy's length was settled by it.
+
+        Raises:
+            ResultsError: It is damaged.
+        """
+        multiple: float | None = self._resolved("energy_multiple", StrictFloat | None)
+        return multiple
 
     def _resolved(self, key: str, shape: Any) -> Any:
         found = {f"resolved.{key}": self.resolved().get(key)}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from kdtune.energy.flops import Workload
+from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.space import Point, SearchSpace
 
@@ -68,9 +68,14 @@ class Strategy:
         self.seed = seed
 
     @classmethod
-    def settled(cls, options: dict[str, Any], workload: Workload) -> dict[str, Any]:
-        """Options as a study has them, with nothing left open that depends on the networks' sizes."""
+    def settled(cls, options: dict[str, Any], cost: DistillationCost) -> dict[str, Any]:
+        """Options as a study has them, with nothing left open that depends on what a distillation costs."""
         return options
+
+    @classmethod
+    def waits_for_energy(cls, options: dict[str, Any]) -> bool:
+        """Whether options cannot be settled before the energy of a distillation is known."""
+        return False
 
     def expected_trials(self) -> int:
         """How many trials there will be, at most: for the time that is left, and for plans."""

@@ -1,15 +1,15 @@
 """The row that every distillation table needs: the student without a teacher."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, field_validator
 
-from kdtune.energy.flops import Workload
+from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.specs.space import Point
 from kdtune.strategies.base import NoOptions, OneRound
 
-#: Stands for the factor that equals the FLOPs of a distillation, until the networks are known.
-FLOPS = "flops"
+#: Stands for the factor at which something equals that of a distillation, until that is known.
+Equal = Literal["flops", "energy"]
 
 #: A greater factor would be a slip of the keyboard.
 LONGEST = 1000
@@ -20,17 +20,20 @@ class Options(NoOptions):
 
     Attributes:
         longer: The study's epochs are multiplied by it; ``flops`` for as many as execute the FLOPs of one
-            distillation with a live teacher, which is no less than a strategy with a teacher executes.
+            distillation with a live teacher, which is no less than a strategy with a teacher executes; ``energy`` for
+            as many as are expected to be charged the training energy of one distillation as the study runs it, with
+            what ``stochastic`` is charged for the teacher's kept answers. That is told by steps which are timed before
+            the first trial, and kept for the study; see :func:`kdtune.energy.distillation_cost.energy_multiple`.
     """
 
-    longer: float | Literal["flops"] = 1.0
+    longer: float | Equal = 1.0
 
     @field_validator("longer", mode="before")
     @classmethod
     def _factor(cls, value: Any) -> Any:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value != FLOPS and not (number and 1 <= value <= LONGEST):
-            raise ValueError(f"has to be a factor from 1 to {LONGEST}, or {FLOPS!r}")
+        if value not in get_args(Equal) and not (number and 1 <= value <= LONGEST):
+            raise ValueError(f"has to be a factor from 1 to {LONGEST}, 'flops' or 'energy'")
         return value
 
 
@@ -40,11 +43,21 @@ class NoDistillation(OneRound):
     Options: ClassVar[type[BaseModel]] = Options
 
     @classmethod
-    def settled(cls, options: dict[str, Any], workload: Workload) -> dict[str, Any]:
-        """With a number in the place of ``flops``; epochs are whole, so four decimals are more than enough."""
-        if options.get("longer") != FLOPS:
+    def settled(cls, options: dict[str, Any], cost: DistillationCost) -> dict[str, Any]:
+        """With a number in the place of ``flops`` or ``energy``, where it is known.
+
+        Epochs are whole, so four decimals are more than enough. By energy a distillation may come out cheaper, since
+        timings waver; the student is trained no shorter for that.
+        """
+        factor = {"flops": cost.flops, "energy": cost.energy}.get(str(options.get("longer")))
+        if factor is None:
             return options
-        return {**options, "longer": round(workload.distillation_ratio, 4)}
+        return {**options, "longer": round(min(max(1.0, factor), LONGEST), 4)}
+
+    @classmethod
+    def waits_for_energy(cls, options: dict[str, Any]) -> bool:
+        """Whether it is to be as long as the energy of a distillation lasts."""
+        return options.get("longer") == "energy"
 
     def expected_trials(self) -> int:
         """One, however long."""
@@ -53,5 +66,5 @@ class NoDistillation(OneRound):
     def points(self) -> list[Point]:
         """A single point that replaces the distillation loss by cross-entropy."""
         assert isinstance(self.options, Options)
-        assert self.options.longer != FLOPS, "nobody has settled it"
+        assert isinstance(self.options.longer, float), "nobody has settled it"
         return [{"loss": "ce", **({} if self.options.longer == 1 else {"longer": self.options.longer})}]

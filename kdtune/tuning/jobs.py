@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kdtune.data.logit_store import LogitStore
-from kdtune.energy.estimate import TEACHER_WORK, Timings, Work
+from kdtune.energy.distillation_cost import DistillationCost
+from kdtune.energy.estimate import TEACHER_WORK, Conditions, Timings, Work
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import Window, WindowBucket
-from kdtune.energy.sensors import Hardware
+from kdtune.energy.sensors import Hardware, NodeSensors
 from kdtune.energy.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
-from kdtune.tuning.plan import settled_strategies, teacher_trainings
+from kdtune.tuning.plan import settled_strategies, teacher_trainings, waits_for_energy
 from kdtune.tuning.resources import Resources
 
 
@@ -35,6 +36,8 @@ class Inspection:
         logit_stores: Where each repeat's logits are or will be kept, none where the teacher is asked live.
         remarks: For the user.
         timings: Of a few steps, where they were asked for.
+        energy_multiple: Training energy of a distillation over that of the student alone, four decimals; None where no
+            strategy waits for it.
     """
 
     workload: dict[str, int]
@@ -47,11 +50,13 @@ class Inspection:
     logit_stores: list[LogitStore]
     remarks: tuple[str, ...]
     timings: Timings | None
+    energy_multiple: float | None
 
     def settle(self, study: Study) -> Study:
         """The study that was inspected, with nothing left open."""
         computed = study.model_copy(update={"numerics": self.numerics, "teacher_logits": self.teacher_logits})
-        return settled_strategies(computed, Workload(**self.workload))
+        cost = DistillationCost(Workload(**self.workload).distillation_ratio, self.energy_multiple)
+        return settled_strategies(computed, cost)
 
 
 def _bench(study: Study, resources: Resources, data: str) -> Any:
@@ -88,7 +93,7 @@ def inspect_study(
         study: What is to run.
         resources: What each trial gets.
         data: The folder with the data sets.
-        hardware: Of this node; None times nothing.
+        hardware: Of this node; None times nothing but what a strategy waits for.
         kinds: What to time; the teacher's own training and evaluation only where they are still due.
         session_id: Of the session that meters this; None where none does.
     """
@@ -102,6 +107,7 @@ def inspect_study(
     import torch
 
     from kdtune import __version__
+    from kdtune.distill.equal_energy import timed_energy_multiple
     from kdtune.distill.settling import settled
     from kdtune.distill.teacher_record import read_record
     from kdtune.distill.timing import time_work
@@ -116,15 +122,20 @@ def inspect_study(
     study = bench.study
     replays = study.teacher_logits == "replay"
     cached = read_record(bench.teacher_folder) is not None
-    timings = None
+    gpus = list(gpu_shares(resources.gpus))[: math.ceil(resources.gpus)]
+    workload, timings, multiple = bench.workload(), None, None
     if watch:
         not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
         not_due |= {"teacher"} if study.teacher_weights else set()
         due = [kind for kind in kinds if kind not in not_due]
-        gpus = list(gpu_shares(resources.gpus))[: math.ceil(resources.gpus)]
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
+    if waits_for_energy(study):
+        here = hardware or NodeSensors().hardware()
+        slots = resources.slots({"CPU": float(here.cores), "GPU": float(len(here.gpus))})
+        conditions = Conditions(slots, resources.cpus, here.cores, here.ram_uw)
+        multiple = round(timed_energy_multiple(bench, workload, watch or Stopwatch(here), gpus, conditions), 4)
     return Inspection(
-        workload=asdict(bench.workload()),
+        workload=asdict(workload),
         teacher_folder=str(bench.teacher_folder),
         fingerprint=bench.arrays.fingerprint,
         versions={
@@ -140,6 +151,7 @@ def inspect_study(
         logit_stores=_distinct(bench.logit_store(seed) for seed in study.seeds()) if replays else [],
         remarks=remarks,
         timings=timings,
+        energy_multiple=multiple,
     )
 
 

@@ -1,12 +1,14 @@
 """Which trial is next: strategies, repeats and the trial log brought together, free of Ray."""
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 from kdtune.distill import LOSSES
 from kdtune.distill.recipe import trial_epochs, trial_id
-from kdtune.energy.flops import Workload
+from kdtune.energy.distillation_cost import DistillationCost
+from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
@@ -32,13 +34,25 @@ def make_strategies(study: Study, label: str) -> list[Strategy]:
     return [kind(study.search_space, options, seed) for seed in study.seeds()]
 
 
-def settled_strategies(study: Study, workload: Workload) -> Study:
-    """The study, and what its strategies leave open until the networks are known as these have it."""
+def settled_strategies(study: Study, cost: DistillationCost) -> Study:
+    """The study, and what its strategies leave open until a distillation's cost is known settled as far as it is."""
     settled = {}
     for label, listed in study.strategies.items():
         name, given = study.labelled(label)
-        settled[label] = {**listed, **STRATEGIES.load(name).settled(given, workload)}
+        settled[label] = {**listed, **STRATEGIES.load(name).settled(given, cost)}
     return study.model_copy(update={"strategies": settled})
+
+
+def waits_for_energy(study: Study) -> bool:
+    """Whether a strategy that a study lists cannot be settled before the energy of a distillation is known."""
+    listed = map(study.labelled, study.strategies)
+    return any(STRATEGIES.load(name).waits_for_energy(given) for name, given in listed)
+
+
+def kept_cost(kept: Sequence[StrategyFolder]) -> DistillationCost:
+    """A distillation's cost as strategies have frozen it that were run before: timed again it would be another one."""
+    found = (folder.energy_multiple() for folder in kept)
+    return DistillationCost(energy=next((multiple for multiple in found if multiple is not None), None))
 
 
 def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -> dict[str, list[Strategy]]:

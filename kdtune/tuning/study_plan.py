@@ -26,7 +26,7 @@ from kdtune.strategies.base import OneRound, Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
 from kdtune.tuning.jobs import inspect_study
-from kdtune.tuning.plan import remade, uses_teacher
+from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.tuning.resources import Resources
 
 
@@ -172,6 +172,8 @@ def make_plan(
         resources.check_fit(here)
     else:
         remarks.append(f"The cluster at {address} was not asked: the figures are those of this machine alone.")
+    kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
+    asked, study = study, settled_strategies(study, kept_cost(kept))
     try:
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
@@ -186,8 +188,13 @@ def make_plan(
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)
-    before, study = study, inspection.settle(study)
-    strategies = remade(before, study, strategies)
+    study = inspection.settle(study)
+    strategies = remade(asked, study, strategies)
+    if (multiple := inspection.energy_multiple) is not None:
+        remarks.append(
+            f"By steps timed just now a distillation takes {multiple:.2f} times the training energy of the student "
+            "alone; a run times its own, and keeps to what it found."
+        )
     estimator = Estimator(
         study,
         Workload(**inspection.workload),

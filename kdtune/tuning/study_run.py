@@ -23,7 +23,7 @@ from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
-from kdtune.tuning.plan import remade, uses_teacher
+from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.tuning.quiet import quiet_ray
 from kdtune.watch import Watcher
 
@@ -166,9 +166,12 @@ class StudyRun:
             from kdtune.tuning.runner import StrategyRun
             from kdtune.tuning.shared_inputs import SharedInputs
 
-        resources = session.resources
-        if settled := next(iter(self._kept()), None):
-            self._study = self._study.settled_as(settled.read_study())
+        resources, asked = session.resources, self._study
+        kept = self._kept()
+        if kept:
+            self._study = self._study.settled_as(kept[0].read_study())
+        cost = kept_cost(kept)
+        self._study = settled_strategies(self._study, cost)
         to_begin = {
             name: sum(one.expected_trials() for one in made)
             for name, made in self._strategies.items()
@@ -189,8 +192,8 @@ class StudyRun:
         self._refuse_other_data(inspection.fingerprint)
         for remark in inspection.remarks:
             self._watcher.message(remark)
-        before, self._study = self._study, inspection.settle(self._study)
-        self._strategies = remade(before, self._study, self._strategies)
+        self._study = inspection.settle(self._study)
+        self._strategies = remade(asked, self._study, self._strategies)
         # Only now is it sure that the study can run: nothing is moved for one that cannot.
         if self._fresh:
             self._folder.put_aside(list(self._strategies))
@@ -227,6 +230,8 @@ class StudyRun:
         }
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint
+        if multiple := cost.energy or inspection.energy_multiple:
+            resolved["energy_multiple"] = multiple
         for name, strategies in self._strategies.items():
             folder = self._folder.strategy(name)
             # Before anything of it is written: a strategy that was never begun is not an incomplete one.

@@ -49,6 +49,24 @@ def test_studies_of_the_papers_that_are_no_pair_are_told_and_nothing_is_asked_fo
     assert told.endswith("training.epochs (130 and 34)") and not found[start + 4]
 
 
+def test_how_one_of_the_papers_studies_departs_is_told_once_in_a_line_below(tmp_path):
+    given = {**CIFAR100_HKD, "teacher_weights": "0123456789abcdef", "teacher_logits": "replay"}
+    for strategy in ("none", "grid", "stochastic"):
+        points = [{"loss": "ce"}] if strategy == "none" else [{"tau": 4}]
+        ran(tmp_path, strategy, [0.7, 0.6], points=points, **given)
+        ran(tmp_path, strategy, [0.7, 0.6], points=points)
+    found = lines(tmp_path / "cifar100-hkd", tmp_path / "small")
+    (told,) = (line for line in found if "apart from what stands there" in line)
+    assert told.startswith("cifar100-hkd (")
+    for words in (
+        "trained otherwise than the released code",
+        "hold-out: 400 of 150",
+        "weights were given",
+        "looked up",
+    ):
+        assert told.count(words) == 1
+
+
 def test_every_claim_tells_where_it_stands_and_the_rule(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = lines()

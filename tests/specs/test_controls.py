@@ -3,19 +3,20 @@
 import pytest
 
 from kdtune.distill.recipe import student_recipe, trial_id
-from kdtune.energy.flops import Workload
+from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.specs import load_study
 from kdtune.tuning.plan import make_strategies, settled_strategies
 
 STUDIES = ["digits-controls", "fashion-controls", "cifar100-controls"]
 
-#: By label: the points of the first repeat, where the student is to be trained twice as long.
+#: By label: the points of the first repeat, where a distillation costs so much more than the student alone.
 POINTS = {
     "stochastic": [{"temperature": "stochastic"}],
     "fixed-4": [{"tau": 4}],
     "fixed-1": [{"tau": 1}],
     "none": [{"loss": "ce"}],
-    "none-longer": [{"loss": "ce", "longer": 2.0}],
+    "none-equal-energy": [{"loss": "ce", "longer": 1.25}],
+    "none-equal-flops": [{"loss": "ce", "longer": 2.0}],
     "best-of-fixed": [{"tau": 4}, *({"tau": 4, "restart": restart} for restart in range(1, 19))],
     "grid": [{"tau": tau} for tau in range(2, 21)],
     "stochastic-per-epoch": [{"temperature": "stochastic", "draw": "epoch"}],
@@ -23,17 +24,17 @@ POINTS = {
     "stochastic-log": [{"temperature": "stochastic", "scale": "log"}],
 }
 
-#: An epoch alone executes 3 (1 x 100) multiply-adds, and with a live teacher 3 x 100 more.
-TWICE = Workload(teacher_macs=3, student_macs=1, train_images=100, val_images=0, test_images=0)
+COST = DistillationCost(flops=2.0, energy=1.25)
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_the_same_controls_and_these_propose_what_they_say(name):
-    study = settled_strategies(load_study(name), TWICE)
+    study = settled_strategies(load_study(name), COST)
     asked = {label: make_strategies(study, label)[0].ask() for label in study.strategies}
     assert list(asked) == [
-        "stochastic", "fixed-4", "fixed-1", "one-random-tau", "none", "none-longer", "best-of-stochastic",
-        "best-of-fixed", "grid", "stochastic-per-epoch", "stochastic-per-sample", "stochastic-log",
+        "stochastic", "fixed-4", "fixed-1", "one-random-tau", "none", "none-equal-energy", "none-equal-flops",
+        "best-of-stochastic", "best-of-fixed", "grid", "stochastic-per-epoch", "stochastic-per-sample",
+        "stochastic-log",
     ]  # fmt: skip
     assert {label: asked[label] for label in POINTS} == POINTS
     assert len(asked["one-random-tau"]) == 1 and asked["one-random-tau"][0]["tau"] in range(2, 21)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from kdtune.distill.recipe import student_recipe
-from kdtune.energy.flops import Workload
+from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
 from kdtune.strategies import STRATEGIES
@@ -161,7 +161,8 @@ def test_every_point_is_a_training(name, space):
 @every_case
 def test_what_is_settled_needs_no_settling_again(name, space):
     kind, options = STRATEGIES.load(VARIANTS[name][0]), VARIANTS[name][1]
-    assert kind.settled(options, Workload(10, 3, 100, 50, 20)) == options
+    assert kind.settled(options, DistillationCost(flops=2.0, energy=1.5)) == options
+    assert not kind.waits_for_energy(options)
 
 
 @every_case

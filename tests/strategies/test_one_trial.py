@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from kdtune.distill.recipe import DRAWS, SCALES, student_recipe, trial_epochs
+from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.energy.flops import Workload
 from kdtune.specs import load_study
 from kdtune.strategies import STRATEGIES
@@ -97,24 +98,41 @@ def test_a_factor_of_one_is_the_plain_training():
     assert only_point("none", longer=1) == only_point("none") == {"loss": "ce"}
 
 
-@pytest.mark.parametrize("longer", [0.5, 0, -1, 1e6, float("nan"), float("inf"), "long", True, None])
+@pytest.mark.parametrize("longer", [0.5, 0, -1, 1e6, float("nan"), float("inf"), "long", True, None, [], ["energy"]])
 def test_none_refuses_a_factor_that_cannot_be(longer):
-    with pytest.raises(ValidationError, match="has to be a factor from 1 to 1000, or 'flops'"):
+    with pytest.raises(ValidationError, match="has to be a factor from 1 to 1000, 'flops' or 'energy'"):
         STRATEGIES.load("none").Options(longer=longer)
 
 
 def test_none_equals_the_flops_of_a_distillation_once_the_networks_are_known():
     # An epoch of the student alone: 2 (3 (3 x 100) + 3 x 50) = 2100; with a live teacher 2 x 10 x 100 more.
     workload = Workload(teacher_macs=10, student_macs=3, train_images=100, val_images=50, test_images=20)
-    kind = STRATEGIES.load("none")
-    assert kind.settled({"longer": "flops"}, workload) == {"longer": round(4100 / 2100, 4)} == {"longer": 1.9524}
-    assert kind.settled({"longer": 3}, workload) == {"longer": 3}
-    assert kind.settled({}, workload) == {}
+    kind, cost = STRATEGIES.load("none"), DistillationCost(flops=workload.distillation_ratio, energy=1.25)
+    assert kind.settled({"longer": "flops"}, cost) == {"longer": round(4100 / 2100, 4)} == {"longer": 1.9524}
+    assert kind.settled({"longer": "energy"}, cost) == {"longer": 1.25}
+    assert kind.settled({"longer": 3}, cost) == {"longer": 3}
+    assert kind.settled({}, cost) == {}
 
 
-def test_a_factor_that_is_left_open_can_be_planned_with():
+@pytest.mark.parametrize(("found", "longer"), [(0.93, 1.0), (1.08763, 1.0876), (5e4, 1000)])
+def test_a_factor_that_is_found_is_neither_a_cut_nor_without_end(found, longer):
     kind = STRATEGIES.load("none")
-    assert kind(load_study("digits-hkd").search_space, kind.Options(longer="flops"), seed=0).expected_trials() == 1
+    settled = kind.settled({"longer": "energy"}, DistillationCost(energy=found))
+    assert settled == {"longer": longer}
+    assert only_point("none", **settled) == {"loss": "ce", **({} if longer == 1 else {"longer": longer})}
+
+
+def test_what_is_not_known_yet_stays_open():
+    kind, energy = STRATEGIES.load("none"), {"longer": "energy"}
+    assert kind.settled(energy, DistillationCost(flops=2.0)) == energy
+    assert kind.waits_for_energy(energy)
+    assert not any(kind.waits_for_energy(options) for options in ({}, {"longer": "flops"}, {"longer": 1.25}))
+
+
+@pytest.mark.parametrize("longer", ["flops", "energy"])
+def test_a_factor_that_is_left_open_can_be_planned_with(longer):
+    kind = STRATEGIES.load("none")
+    assert kind(load_study("digits-hkd").search_space, kind.Options(longer=longer), seed=0).expected_trials() == 1
 
 
 def test_none_trains_on_the_labels_alone():

@@ -37,7 +37,9 @@ def known(inspection, tmp_path, monkeypatch):
     (teacher / "teacher.pt").write_bytes(b"weights")
     record = {"model": "t", "epochs": 3, "val_accuracy": 0.9, "val_loss": 0.3, "test": {"accuracy": 0.9}, "given": None}
     (teacher / "record.json").write_text(json.dumps(record))
-    found = dataclasses.replace(inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS)
+    found = dataclasses.replace(
+        inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS, energy_multiple=1.2345
+    )
     return Known(found, two_cores(), Charge(3.0, 60e6, 60e6))
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 import pytest
 
 from kdtune.distill.recipe import trial_id
-from kdtune.energy.flops import Workload
+from kdtune.energy.distillation_cost import DistillationCost
+from kdtune.errors import ResultsError
+from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.space import Point
@@ -13,11 +15,13 @@ from kdtune.tuning.plan import (
     Next,
     Plan,
     epochs_of,
+    kept_cost,
     make_strategies,
     remade,
     settled_strategies,
     teacher_trainings,
     uses_teacher,
+    waits_for_energy,
 )
 from tests.studies import small_study
 
@@ -307,11 +311,14 @@ LABELLED = load_study(
             "hot": {"strategy": "fixed", "tau": 20},
             "alone": {"strategy": "none"},
             "alone-longer": {"strategy": "none", "longer": "flops"},
+            "alone-equal": {"strategy": "none", "longer": "energy"},
             "again": {"strategy": "best-of", "trials": 3},
             "grid": {},
         }
     )
 )
+
+COST = DistillationCost(flops=1.9524, energy=1.4)
 
 
 def test_a_label_makes_the_strategy_behind_it_with_its_own_options():
@@ -327,27 +334,41 @@ def test_the_trainings_that_ask_the_teacher_are_counted_over_all_labels():
     assert teacher_trainings(LABELLED) == 1 + 3 + 3  # hot, again, and a grid of three points
 
 
-def test_what_a_strategy_leaves_open_is_settled_by_the_networks_sizes():
-    # An epoch alone: 3 (3 x 100) + 3 x 50 = 1050 multiply-adds; with a live teacher 10 x 100 more.
-    settled = settled_strategies(LABELLED, Workload(10, 3, 100, 50, 20))
+def test_what_a_strategy_leaves_open_is_settled_by_what_a_distillation_costs():
+    settled = settled_strategies(LABELLED, COST)
     assert settled.strategies["alone-longer"] == {"strategy": "none", "longer": 1.9524}
-    assert {**settled.strategies, "alone-longer": None} == {**LABELLED.strategies, "alone-longer": None}
-    assert settled_strategies(settled, Workload(1, 1, 1, 1, 1)) == settled
+    assert settled.strategies["alone-equal"] == {"strategy": "none", "longer": 1.4}
+    done = {"alone-longer": None, "alone-equal": None}
+    assert {**settled.strategies, **done} == {**LABELLED.strategies, **done}
+    assert settled_strategies(settled, DistillationCost(flops=7.0, energy=7.0)) == settled
     assert trial_id(settled, {"loss": "ce"}, 0) == trial_id(LABELLED, {"loss": "ce"}, 0)
 
 
 def test_only_strategies_whose_options_were_settled_are_made_again():
-    settled = settled_strategies(LABELLED, Workload(10, 3, 100, 50, 20))
+    settled = settled_strategies(LABELLED, COST)
     before = {label: make_strategies(LABELLED, label) for label in ("hot", "alone-longer")}
     after = remade(LABELLED, settled, before)
     assert after["hot"] is before["hot"]
     assert [one.ask() for one in after["alone-longer"]] == [[{"loss": "ce", "longer": 1.9524}]] * 2
 
 
+def test_what_was_timed_once_holds_for_all_that_follows_in_a_folder(tmp_path):
+    assert waits_for_energy(LABELLED) and not waits_for_energy(settled_strategies(LABELLED, COST))
+    folders = [StrategyFolder(tmp_path / name) for name in ("before", "first", "second")]
+    for folder, multiple in zip(folders, ({}, {"energy_multiple": 1.4}, {"energy_multiple": 2.5}), strict=True):
+        folder.path.mkdir()
+        folder.write_study(LABELLED, multiple)
+    assert kept_cost(folders[:1]) == kept_cost([]) == DistillationCost()
+    assert kept_cost(folders) == DistillationCost(energy=1.4)
+    folders[1].write_study(LABELLED, {"energy_multiple": "half"})
+    with pytest.raises(ResultsError, match="energy_multiple"):
+        kept_cost(folders)
+
+
 def test_each_label_has_trainings_of_its_own_length():
-    settled = settled_strategies(LABELLED, Workload(10, 3, 100, 50, 20))
+    settled = settled_strategies(LABELLED, COST)
     assert {label: epochs_of(settled, label) for label in settled.strategies} == {
-        "hot": 3, "alone": 3, "alone-longer": 6, "again": 3, "grid": 3
+        "hot": 3, "alone": 3, "alone-longer": 6, "alone-equal": 4, "again": 3, "grid": 3
     }  # fmt: skip
     assert epochs_of(settled, "optuna") == 3
 

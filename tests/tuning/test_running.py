@@ -145,8 +145,9 @@ def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_ch
 def test_labels_have_folders_results_and_lengths_of_their_own(running_ray, tmp_path):
     hot, cold = ({"strategy": "fixed", "tau": tau} for tau in (9, 2))
     longer, again = {"strategy": "none", "longer": "flops"}, {"strategy": "best-of", "of": "fixed", "trials": 2}
-    first = small_study(repeats=1, strategies={"hot": hot, "alone-longer": longer, "alone": {"strategy": "none"}})
-    outcome = kdtune.run_study(first, out=tmp_path)
+    alone, equal = {"strategy": "none"}, {"strategy": "none", "longer": "energy"}
+    first = small_study(repeats=1, strategies={"hot": hot, "alone-longer": longer, "alone": alone, "equal": equal})
+    outcome = kdtune.run_study(first, ["hot", "alone-longer", "alone"], out=tmp_path)
     assert outcome.exit_code == 0
     by_label = {result["strategy"]: result for result in outcome.results}
     assert list(by_label) == ["hot", "alone-longer", "alone"]
@@ -162,15 +163,22 @@ def test_labels_have_folders_results_and_lengths_of_their_own(running_ray, tmp_p
     frozen = StudyFolder(tmp_path / "small").strategy("alone-longer").read_study()
     assert frozen.labelled("alone-longer") == ("none", {"longer": factor})
 
-    # Another file with other labels joins the folder; a resume knows all of them, each as it was begun.
-    second = small_study(repeats=1, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}})
-    kdtune.run_study(second, ["cold", "again"], out=tmp_path)
+    # Another file with other labels joins the folder; a resume knows all of them, each as it was begun. What is as long
+    # as the energy of a distillation lasts is so by the timings of the first command, whenever it runs.
+    multiple = StudyFolder(tmp_path / "small").strategy("hot").energy_multiple()
+    assert multiple > 0 and frozen.labelled("equal") == ("none", {"longer": max(1.0, multiple)})
+    second = small_study(repeats=1, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}, "equal": equal})
+    kdtune.run_study(second, ["cold", "again", "equal"], out=tmp_path)
+    begun = StudyFolder(tmp_path / "small").strategy("equal")
+    assert begun.energy_multiple() == multiple and begun.read_study().strategies["equal"] == frozen.strategies["equal"]
     resumed = kdtune.resume_study(tmp_path / "small")
     assert resumed.exit_code == 0
     assert {result["strategy"]: result["cost"]["trials"]["completed"] for result in resumed.results} == {
-        "hot": 1, "alone-longer": 1, "alone": 1, "cold": 1, "again": 2
+        "hot": 1, "alone-longer": 1, "alone": 1, "cold": 1, "again": 2, "equal": 1
     }  # fmt: skip
     kept = {result["strategy"]: result["repeats"][0]["chosen"] for result in resumed.results}
     assert (kept["hot"], kept["cold"]) == ({"tau": 9}, {"tau": 2})
     compared = kdtune.compare([tmp_path / "small"])
-    assert [result["strategy"] for result in compared.results] == ["hot", "alone-longer", "alone", "cold", "again"]
+    assert [result["strategy"] for result in compared.results] == [
+        "hot", "alone-longer", "alone", "equal", "cold", "again"
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 
 import psutil
@@ -11,6 +12,7 @@ import torch
 
 import kdtune
 from kdtune.errors import SpecError, UsageError
+from kdtune.results.folder import StudyFolder
 from kdtune.tuning import study_plan
 from kdtune.tuning.jobs import inspect_study
 from tests.data.sets import write_tiny_imagenet
@@ -120,3 +122,17 @@ def test_torch_is_left_as_it_was(tmp_path):
 
 def test_as_many_side_by_side_as_are_allowed(tmp_path):
     assert kdtune.plan_study(small_study(), "none", out=tmp_path, max_concurrent=1).slots == 1
+
+
+def test_a_length_by_energy_is_timed_and_told_and_one_that_was_kept_holds(tmp_path):
+    study = small_study(strategies={"equal": {"strategy": "none", "longer": "energy"}, "grid": {}})
+    timed = kdtune.plan_study(study, "equal", out=tmp_path)
+    (remark,) = timed.remarks
+    (multiple,) = re.findall(r"takes ([0-9.]+) times the training energy of the student alone; a run", remark)
+    (first,), (second,) = timed.points["equal"]
+    assert first == second and first.get("longer", 1.0) == pytest.approx(max(1.0, float(multiple)), abs=0.006)
+    frozen = StudyFolder(tmp_path / "small").strategy("grid")
+    frozen.path.mkdir(parents=True)
+    frozen.write_study(timed.study, {"energy_multiple": 2.5})
+    kept = kdtune.plan_study(study, "equal", out=tmp_path)
+    assert kept.points["equal"] == [[{"loss": "ce", "longer": 2.5}]] * 2 and kept.remarks == ()
