@@ -1,15 +1,18 @@
-"""Run every benchmark: ``python -m benchmarks``, or some: ``python -m benchmarks meter``."""
+"""Run every benchmark: ``python -m benchmarks``, or some: ``python -m benchmarks meter``.
+
+``torture`` takes half an hour and runs only where it is named; what follows its name is for itself.
+"""
 
 import sys
 
-from benchmarks import accuracy, kills, many_trials, meter, orchestration, step, study_time, whole_study
+from benchmarks import accuracy, kills, meter, orchestration, soak, step, study_time, torture, whole_study
 
 ALL = {
     "accuracy": accuracy.run,
     "kills": kills.run,
-    "many_trials": many_trials.run,
     "meter": meter.run,
     "orchestration": orchestration.run,
+    "soak": soak.run,
     "step": step.run,
     "study_time": study_time.run,
     "whole_study": whole_study.run,
@@ -19,8 +22,11 @@ ALL = {
 def main() -> None:
     """Run the named benchmarks, by default all."""
     names = sys.argv[1:] or list(ALL)
+    if names[0] == "torture":
+        torture.run(names[1:])
+        return
     if unknown := [name for name in names if name not in ALL]:
-        sys.exit(f"unknown benchmark {', '.join(unknown)}; known: {', '.join(ALL)}")
+        sys.exit(f"unknown benchmark {', '.join(unknown)}; known: {', '.join(ALL)}, and torture by itself")
     for name in names:
         ALL[name]()
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from ray import tune
 
+from kdtune.tuning.ended_trials import let_go
+
 
 class EarlyStopping(tune.Stopper):
     """Asks the strategy after each epoch whether a trial is to go on."""
@@ -45,6 +47,7 @@ class Reports(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._run.ended(self._plan, self._run.trial_of(trial), trial.last_result)
+        let_go(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         error, died = _reason(trial)

@@ -1,0 +1,140 @@
+"""A grid of 1,000 trials of one epoch: is memory flat, of driver, workers and meter; is the result quick to compare?
+
+Memory is read once a second: RSS, PSS (shared pages divided among those that share them) and USS, what a process has
+for itself. Growth is the slope of a straight line (least squares) through the USS after the first 50 trials: RSS and
+PSS also change with what other processes do.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import linear_regression
+from typing import Any, NamedTuple
+
+import psutil
+import tomli_w
+
+from benchmarks.driving import of_session
+from benchmarks.record import keep
+from kdtune.results.trials import TrialLog
+from kdtune.specs import load_study
+
+TRIALS = 1000
+
+#: Until then imports and caches fill up.
+WARM_UP_TRIALS = 50
+
+#: What is flat: of these most is what Ray keeps of a trial until its experiment is over.
+BOUNDS_KB_A_TRIAL = {"driver": 20.0, "meter": 2.0, "worker": 2.0}
+
+#: Processes of Ray's own that are watched besides; what they hold is theirs to answer for.
+DAEMONS = ("gcs_server", "raylet")
+
+
+class Reading(NamedTuple):
+    """One process's memory at one moment."""
+
+    ended: int
+    rss_mb: float
+    pss_mb: float
+    uss_mb: float
+
+
+def run() -> None:
+    """Run the grid and watch it."""
+    study = load_study("digits-hkd", epochs=1, repeats=1).model_dump(mode="json", exclude_none=True)
+    study |= {"name": "soak", "search_space": {"tau": {"low": 2, "high": 20, "step": 18 / (TRIALS - 1)}}}
+    study["strategies"] = {"grid": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        with (place / "soak.toml").open("wb") as file:
+            tomli_w.dump(study, file)
+        environment = {**os.environ, "KDTUNE_CACHE_DIR": str(place / "cache")}
+        kdtune = [sys.executable, "-m", "kdtune"]
+        log = place / "results" / "soak" / "grid" / "trials.jsonl"
+        began_s = time.perf_counter()
+        command = [*kdtune, "study", "soak.toml", "--strategy", "grid", "--quiet"]
+        with subprocess.Popen(
+            command, cwd=place, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+        ) as driver:
+            seen: dict[tuple[str, int], list[Reading]] = {}
+            watcher = threading.Thread(target=_watch, args=(driver, log, seen))
+            watcher.start()
+            if driver.wait():
+                raise SystemExit(f"the study ended with {driver.returncode}")
+            watcher.join()
+        study_s = time.perf_counter() - began_s
+        began_s = time.perf_counter()
+        subprocess.run(
+            [*kdtune, "compare", "results/soak"], cwd=place, env=environment, check=True, capture_output=True
+        )
+        compare_s = time.perf_counter() - began_s
+        ended = sum(trial.status == "completed" for trial in TrialLog.read(log).trials.values())
+    memory = [_figures(role, readings) for (role, _), readings in sorted(seen.items())]
+    keep(
+        "soak",
+        "python -m benchmarks soak",
+        {
+            "trials_completed": ended,
+            "study_s": study_s,
+            "compare_s": compare_s,
+            "bounds_kb_a_trial": BOUNDS_KB_A_TRIAL,
+            "flat": all(one["flat"] for one in memory if one["flat"] is not None),
+            "memory": memory,
+        },
+    )
+
+
+def _watch(driver: subprocess.Popen[bytes], log: Path, seen: dict[tuple[str, int], list[Reading]]) -> None:
+    """Note how many trials had ended, and each process's memory, until the command ends."""
+    while driver.poll() is None:
+        ended = log.read_bytes().count(b'"type":"end"') if log.exists() else 0
+        if ended < TRIALS:  # what comes after the last trial is no trial's
+            for pid, role in _watched(driver.pid):
+                try:
+                    memory = psutil.Process(pid).memory_full_info()
+                except psutil.Error:
+                    continue  # it ended meanwhile
+                now = Reading(ended, memory.rss / 1e6, memory.pss / 1e6, memory.uss / 1e6)
+                seen.setdefault((role, pid), []).append(now)
+        time.sleep(1.0)
+
+
+def _watched(driver: int) -> Iterable[tuple[int, str]]:
+    for pid, line in of_session(driver).items():
+        program = Path(line.split(" ")[0]).name
+        if pid == driver:
+            yield pid, "driver"
+        elif "NodeMeter" in line:
+            yield pid, "meter"
+        elif "DistillTrainable" in line or "ResourceTrainable" in line:
+            yield pid, "worker"
+        elif program in DAEMONS:
+            yield pid, program
+
+
+def _figures(role: str, readings: list[Reading]) -> dict[str, Any]:
+    """A process's memory a hundred trials apart, and by how much it grows."""
+    warm = [one for one in readings if one.ended >= WARM_UP_TRIALS]
+    slope_kb = _slope_mb(warm) * 1e3 if len({one.ended for one in warm}) > 1 else None
+    bound = BOUNDS_KB_A_TRIAL.get(role)
+    at = [next((one for one in warm if one.ended >= mark), None) for mark in range(100, TRIALS + 1, 100)]
+    return {
+        "process": role,
+        "kb_a_trial": slope_kb,
+        "flat": None if bound is None or slope_kb is None else slope_kb <= bound,
+        "at_trials": {
+            str(one.ended): {"rss_mb": round(one.rss_mb), "pss_mb": round(one.pss_mb), "uss_mb": round(one.uss_mb, 1)}
+            for one in at
+            if one
+        },
+    }
+
+
+def _slope_mb(readings: list[Reading]) -> float:
+    return linear_regression([one.ended for one in readings], [one.uss_mb for one in readings]).slope
