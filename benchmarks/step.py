@@ -35,7 +35,7 @@ TURNS, STEPS = 5, 3
 #: Images of which an evaluation in a turn consists, and of which the teacher is asked at once in one.
 EVALUATED, ASKED = 1024, 256
 
-#: Epochs of which a beginning is timed, with steps that are short enough not to hide it.
+#: Epochs of which a beginning is timed, with so few images in a step that it is not hidden, and so many steps.
 BEGINNINGS, FEW = 5, 2
 
 FAST = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
@@ -51,7 +51,7 @@ class Way:
         settle: Comes to how it goes within an epoch, after a rest.
         step: Takes one step.
         evaluate: Classifies :data:`EVALUATED` images.
-        begins_s: Seconds by which an epoch's first step takes longer; None where they are not counted.
+        begins_s: Seconds by which an epoch's first steps take longer; None where they are not counted.
         ask: Lets the teacher answer for :data:`ASKED` images, to be kept; None where nothing is kept.
         settings: Torch's, which are the process's own and not the way's.
         times: Seconds of a step, of an evaluation and of asking, a turn each.
@@ -71,18 +71,21 @@ class Settings:
     """What is set for a whole process, and differs between kdtune and an ordinary loop."""
 
     threads: int
-    allow_tf32: bool
+    convolutions_in_tf32: bool
+    products_in_tf32: bool
     cudnn_benchmark: bool
 
     @classmethod
     def present(cls) -> "Settings":
         """As they are now."""
-        return cls(torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark)
+        cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+        return cls(torch.get_num_threads(), cudnn.allow_tf32, cuda.matmul.allow_tf32, cudnn.benchmark)
 
     def restore(self) -> None:
         """Set them again."""
         torch.set_num_threads(self.threads)
-        torch.backends.cudnn.allow_tf32 = self.allow_tf32
+        torch.backends.cudnn.allow_tf32 = self.convolutions_in_tf32
+        torch.backends.cuda.matmul.allow_tf32 = self.products_in_tf32
         torch.backends.cudnn.benchmark = self.cudnn_benchmark
 
 
@@ -110,7 +113,7 @@ def _cache_of_its_own() -> Iterator[None]:
 
 
 def _run(sheet: TurnByTurn, device: torch.device, turns: int, steps: int) -> None:
-    study = load_study("cifar100-hkd", epochs=2, overrides=[f"training.batch_size={BATCH}"])
+    study = load_study("cifar100-hkd", epochs=BEGINNINGS + 2, overrides=[f"training.batch_size={BATCH}"])
     threads = os.cpu_count() or 1
     ordinary = Settings.present()
     plain = Workbench(study.model_copy(update={"numerics": PLAIN, "teacher_logits": "replay"}), device, threads)
@@ -192,14 +195,14 @@ def _training(bench: Workbench, *, replays: bool) -> Distiller:
 
 
 def _begins_s(bench: Workbench, *, replays: bool) -> float:
-    """How much longer the first step of an epoch takes: the order, and the teacher's answers with their checksum."""
+    """By how much an epoch's first steps take longer: the order, and the teacher's answers with their checksum."""
     short = bench.study.training.model_copy(update={"batch_size": FEW})
     distiller = _training(bench.sharing(bench.study.model_copy(update={"training": short})), replays=replays)
     longer = []
     for distiller.epoch in range(BEGINNINGS + 1):
         steps = distiller.steps()
-        first_s, second_s = (_seconds(lambda: next(steps), 1, bench.device) for _ in range(2))  # noqa: B023
-        longer.append(first_s - second_s)
+        first_s, later_s = (_seconds(lambda: next(steps), FEW, bench.device) for _ in range(2))  # noqa: B023
+        longer.append(FEW * (first_s - later_s))
     return median(longer[1:])
 
 
