@@ -1,67 +1,89 @@
-"""What running a study costs beside its trainings: a digits grid by kdtune, and by a plain Ray Tune program."""
+"""What running a study costs beside its trainings: a digits grid by kdtune, and by a plain Ray Tune program.
+
+kdtune runs it in two ways: asking the teacher in every step, as the plain program does, and looking up what the teacher
+said, which was asked before the clock started. The teacher and the decoded data are there in either case.
+"""
 
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from benchmarks.record import keep
+from benchmarks.record import TurnByTurn, tell
 from kdtune.energy.ledger import Record, read
 from kdtune.specs import load_study
 
 EPOCHS = 20
 
-#: Turns, in each of which both run once.
+#: Turns, in each of which every way runs once.
 TURNS = 3
 
+#: kdtune's ways, and what the study says of the teacher's logits in each.
+MODES = {"kdtune, live": "live", "kdtune, replayed": "replay"}
 
-def run() -> None:
-    """Wall time of both, the first step of both, and the gaps between kdtune's trials."""
+PLAIN = "plain"
+
+
+def run(turns: int = TURNS, epochs: int = EPOCHS) -> None:
+    """Wall time of all ways, their first steps, and the gaps between kdtune's trials."""
+    sheet = TurnByTurn("orchestration", "python -m benchmarks orchestration")
     taus = len(load_study("digits-hkd").search_space.points())
-    found: dict[str, list[float]] = {key: [] for key in ("kdtune_s", "plain_s", "kdtune_first_s", "plain_first_s")}
-    gaps: list[float] = []
+    whole_s: dict[str, list[float]] = {way: [] for way in (*MODES, PLAIN)}
+    first_s: dict[str, list[float]] = {way: [] for way in whole_s}
+    gaps_s: dict[str, list[float]] = {way: [] for way in MODES}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        _kdtune(place / "warm")  # the teacher, its logits and the decoded data
+        for mode in MODES.values():
+            _kdtune(place / f"warm-{mode}", mode, epochs)
         teacher = next((place / "cache" / "teachers").glob("*/teacher.pt"))
-        for turn in range(TURNS):
-            began_s, seconds = _kdtune(place / f"turn-{turn}")
-            ledger = next((place / f"turn-{turn}").glob("digits-hkd/grid/ledger/*.jsonl"))
-            records = list(read(ledger))
-            found["kdtune_s"].append(seconds)
-            found["kdtune_first_s"].append(_opened(records)[0].counters.t_ns / 1e9 - began_s)
-            gaps += _gaps_s(records)
+        for turn in range(turns):
+            for way, mode in MODES.items():
+                out = place / f"{mode}-{turn}"
+                began_s, seconds = _kdtune(out, mode, epochs)
+                records = list(read(next(out.glob("digits-hkd/grid/ledger/*.jsonl"))))
+                whole_s[way].append(seconds)
+                first_s[way].append(_opened(records)[0].counters.t_ns / 1e9 - began_s)
+                gaps_s[way] += _gaps_s(records)
+                tell(f"turn {turn + 1}: {way}: {seconds:.1f} s")
             began_s, seconds, printed = _timed(
-                [sys.executable, "-m", "benchmarks.plain_tune", str(teacher), str(EPOCHS), "32", str(taus)], place
+                [sys.executable, "-m", "benchmarks.plain_tune", str(teacher), str(epochs), "32", str(taus)], place
             )
-            found["plain_s"].append(seconds)
-            found["plain_first_s"].append(float(printed.split()[-1]) - began_s)
-    middle = {key: median(values) for key, values in found.items()}
-    keep(
-        "orchestration",
-        "python -m benchmarks orchestration",
-        {
-            "trials": taus,
-            "epochs": EPOCHS,
-            **found,
-            "plain_over_kdtune": middle["plain_s"] / middle["kdtune_s"],
-            "first_step_later_than_plain_s": middle["kdtune_first_s"] - middle["plain_first_s"],
-            "gap_between_trials_ms": {
-                "median": median(gaps) * 1e3,
-                "p95": quantiles(gaps, n=20)[-1] * 1e3,
-                "count": len(gaps),
-            },
-        },
-    )
+            whole_s[PLAIN].append(seconds)
+            first_s[PLAIN].append(float(printed.split()[-1]) - began_s)
+            tell(f"turn {turn + 1}: {PLAIN}: {seconds:.1f} s")
+            results = {"trials": taus, "epochs": epochs, **_summary(whole_s, first_s, gaps_s)}
+            sheet.keep(results)
+    sheet.finish(results)
 
 
-def _kdtune(out: Path) -> tuple[float, float]:
+def _summary(
+    whole_s: dict[str, list[float]], first_s: dict[str, list[float]], gaps_s: dict[str, list[float]]
+) -> dict[str, Any]:
+    return {
+        "whole_s": whole_s,
+        "first_step_s": first_s,
+        "plain_over": {way: median(whole_s[PLAIN]) / median(whole_s[way]) for way in MODES},
+        "first_step_later_than_plain_s": {way: median(first_s[way]) - median(first_s[PLAIN]) for way in MODES},
+        "gap_between_trials_ms": {way: _spread_ms(gaps) for way, gaps in gaps_s.items()},
+    }
+
+
+def _spread_ms(gaps_s: Sequence[float]) -> dict[str, float]:
+    return {
+        "median": median(gaps_s) * 1e3,
+        "p95": quantiles(gaps_s, n=20)[-1] * 1e3,
+        "count": len(gaps_s),
+    }
+
+
+def _kdtune(out: Path, mode: str, epochs: int) -> tuple[float, float]:
     command = [sys.executable, "-m", "kdtune", "study", "digits-hkd", "--strategy", "grid", "--repeats", "1"]
-    command += ["--epochs", str(EPOCHS), "--quiet", "--out", str(out)]
+    command += ["--epochs", str(epochs), "--set", f"teacher_logits={mode}", "--quiet", "--out", str(out)]
     return _timed(command, out.parent)[:2]
 
 

@@ -1,8 +1,9 @@
 """The Ray Tune program that somebody without kdtune would write: a grid over tau on scikit-learn's digits.
 
-A function trainable with its own imports, a DataLoader, and codecarbon's tracker in each trial. Run as a process by
-:mod:`benchmarks.orchestration`: ``python -m benchmarks.plain_tune TEACHER_FILE EPOCHS``. It prints, in seconds since
-boot, when its first trial took its first step.
+A function trainable with its own imports, a DataLoader, and codecarbon's tracker in each trial; it asks the teacher in
+every step. Run as a process by :mod:`benchmarks.orchestration`: ``python -m benchmarks.plain_tune TEACHER_FILE EPOCHS
+BATCH_SIZE TAUS``, where the grid is ``TAUS`` whole temperatures from 2 on. It prints, in seconds since boot, when its
+first trial took its first step.
 """
 
 import sys

@@ -1,0 +1,89 @@
+"""How far a step is from what the machine could do: arithmetic and memory at the rates that it is seen to reach."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from kdtune.distill.workbench import Workbench
+from kdtune.energy.flops import macs
+
+
+def roofline(bench: Workbench, batch: int, step_s: dict[str, float], device: torch.device) -> dict[str, Any]:
+    """What arithmetic and memory would take, and the fraction of it that each way reached.
+
+    Args:
+        bench: Of the study, for its networks.
+        batch: Images of a step.
+        step_s: Of each way; a name with ``replayed`` has no teacher in its step, one with ``bfloat16`` that precision.
+        device: Where the steps were taken.
+    """
+    student, teacher = bench.untrained_student(), bench.untrained_teacher()
+    flops = {
+        False: 2 * batch * (3 * macs(student, 3, 32, 32) + macs(teacher, 3, 32, 32)),
+        True: 2 * batch * 3 * macs(student, 3, 32, 32),
+    }
+    values = {
+        False: _values(student, batch) * 5 + _values(teacher, batch) * 2,
+        True: _values(student, batch) * 5,
+    }
+    ceilings = {
+        "float32_flops_per_s": _matmul_flops_per_s(torch.float32, device),
+        "bfloat16_flops_per_s": _matmul_flops_per_s(torch.bfloat16, device),
+        "bytes_per_s": _bytes_per_s(device),
+    }
+    ways = {}
+    for name, seconds in step_s.items():
+        replays, precise = "replayed" in name, "bfloat16" not in name
+        arithmetic_s = flops[replays] / ceilings["float32_flops_per_s" if precise else "bfloat16_flops_per_s"]
+        memory_s = values[replays] * (4 if precise else 2) / ceilings["bytes_per_s"]
+        ways[name] = {
+            "arithmetic_s": arithmetic_s,
+            "memory_s": memory_s,
+            "fraction_reached": max(arithmetic_s, memory_s) / seconds,
+        }
+    return {
+        "how": "FLOPs by fvcore, a backward pass as two forward ones; every layer's output written and read once "
+        "forward, and for the student read once and its gradient written and read backward; measured ceilings",
+        "ceilings": ceilings,
+        "ways": ways,
+    }
+
+
+def _values(model: torch.nn.Module, batch: int) -> int:
+    """Numbers that the layers of a network put out for a batch."""
+    counted = []
+    hooks = [
+        module.register_forward_hook(lambda module, given, out: counted.append(out.numel()))
+        for module in model.modules()
+        if not list(module.children())
+    ]
+    with torch.no_grad():
+        model(torch.zeros(batch, 3, 32, 32, device=next(model.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    return sum(counted)
+
+
+def _matmul_flops_per_s(dtype: torch.dtype, device: torch.device) -> float:
+    size = 8192 if device.type == "cuda" else 2048
+    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _best_s(lambda: one @ other, device)
+
+
+def _bytes_per_s(device: torch.device) -> float:
+    source = torch.zeros(2**26, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _best_s(lambda: target.copy_(source), device)
+
+
+def _best_s(action: Callable[[], object], device: torch.device) -> float:
+    found = []
+    for _ in range(6):
+        began_s = time.perf_counter()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - began_s)
+    return min(found)
