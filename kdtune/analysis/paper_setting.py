@@ -1,5 +1,6 @@
 """How a run differs from what the paper did: what a reader has to know before holding the two side by side."""
 
+from kdtune.analysis.agreement import in_words
 from kdtune.analysis.paper_values import TEACHER, PaperStudy, paper_values
 from kdtune.analysis.study_runs import StrategyRun
 from kdtune.data import DATASETS
@@ -126,15 +127,10 @@ def _recipe(training: Training) -> str:
     for name in said:
         model = Training(**with_recipe({"recipe": name})).scaled_to(training.epochs)
         own, its = training.model_dump(), model.model_dump()
-        apart[name] = [f"{key} {_plain(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
+        apart[name] = [f"{key} {in_words(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
         if not apart[name]:
             return said[name]
     return f"trained otherwise than the released code does: {', '.join(apart['paper-code'])}"
-
-
-def _plain(value: object) -> str:
-    """A value of a recipe as a reader would write it."""
-    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def other_space(study: Study) -> str | None:
