@@ -155,8 +155,8 @@ CLAIMS: tuple[Claim, ...] = (
         ("grid", "stochastic"),
         tests.second_best,
         "The paper says it of data-free distillation (Table 6), which kdtune does not have; here it is tested with "
-        "HKD. Which tau is second is told by the other repeats, but on the same validation images, so what is particular "
-        "to these lifts it; the test images have met only the best tau.",
+        "HKD. Which tau is second is told by the other repeats, but on the same validation images, so what is "
+        "particular to these lifts it; the test images have met only the best tau.",
     ),
     Claim(
         "kd-beats-alone",

@@ -9,6 +9,7 @@ from typing import Any
 
 from kdtune.analysis.agreement import differences
 from kdtune.analysis.collection import find_results
+from kdtune.analysis.payback import paybacks
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import UsageError
 from kdtune.results.carbon_used import carbon_of
@@ -34,7 +35,8 @@ class Comparison:
         results: The ``result.json`` documents; a strategy's name has its study before it where there are several.
         teacher: The teacher's record; None where none was used, or where they differ.
         warnings: What a reader has to be told.
-        inference: The ``inference.json`` documents of those that have one, strategies named as in ``results``.
+        inference: The ``inference.json`` documents of those that have one, strategies named as in ``results``, with
+            the payback of what each is charged by now.
     """
 
     results: list[dict[str, Any]]
@@ -97,7 +99,8 @@ def compare(
         warnings.append(f"kWh and CO2 were reported for different places; give --country or --preset ({told}).")
     teachers = {t["key"]: t for folder in folders if (t := read_shared(folder)["teacher"])}
     inference = [
-        {**document, "strategy": result["strategy"]}
+        # What a strategy was charged may have grown since it was measured.
+        {**document, "strategy": result["strategy"], "payback": paybacks(document, result["cost"])}
         for folder, result in zip(folders, results, strict=True)
         if (document := read_inference(folder))
     ]

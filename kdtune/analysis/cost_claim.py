@@ -7,7 +7,7 @@ from typing import Any
 from kdtune.analysis.evidence import Comparison, Evidence
 from kdtune.analysis.study_runs import StrategyRun, StudyRun
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired, t_interval
-from kdtune.energy.attribution import FLAGS, charge_all
+from kdtune.energy.attribution import FLAGS, SHARED_NODE, charge_all
 from kdtune.energy.carbon import J_PER_KWH
 from kdtune.energy.ledger import read_folder
 from kdtune.results.outcome import own_of_repeats
@@ -24,9 +24,6 @@ GRID_POINTS = (19, 20)
 
 #: What a study is set to for costs like the paper's.
 LIVE_TEACHER = "teacher_logits=live"
-
-#: Flags of energy that is in part a neighbour's doing.
-SHARED_NODE = "node_shared"
 
 
 def cost(studies: Sequence[StudyRun]) -> list[Evidence]:

@@ -102,7 +102,7 @@ def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: b
     from kdtune.report.inference_table import payback_line
     from kdtune.report.tables import cost_table, notes
 
-    remarks = [payback_line(found.inference)] if found.inference else []
+    remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
         lines = [*notes(found.results, found.teacher, baseline), *remarks]
         text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + "\n".join(f"- {line}" for line in lines)

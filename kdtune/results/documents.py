@@ -90,12 +90,10 @@ class Estimate(Shape):
     basis: list[str]
 
 
-class Payback(Shape):
-    """When a student has repaid what it was charged."""
+class Network(Shape):
+    """A network that was measured in use."""
 
-    charged_uj: float | None
-    predictions: float | None
-    never: bool
+    flags: dict[Flag, Count]
 
 
 class Inference(Shape):
@@ -103,7 +101,9 @@ class Inference(Shape):
 
     batch_size: Count
     device_name: str
-    payback: dict[Literal["one_model", "with_teacher"], Payback] = Field(min_length=2)
+    saved_uj_per_image: list[float]
+    teacher: Network
+    student: Network
 
 
 class CarbonRecord(Shape):

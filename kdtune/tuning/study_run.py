@@ -10,8 +10,8 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
-from kdtune.provenance import commit
 from kdtune.paths import DataDir
+from kdtune.provenance import commit
 from kdtune.results.estimates import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
@@ -225,7 +225,7 @@ class StudyRun:
             "teacher": teacher_folder.name,
             "workload": inspection.workload,
             # Of the command itself: what is kept of an inspection may be older.
-            "versions": {**inspection.versions, **({"commit": known} if (known := commit()) else {})},
+            "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
         }
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint
