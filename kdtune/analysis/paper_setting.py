@@ -42,6 +42,12 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
         run: Of one of the paper's studies.
         strategy: Which network is meant: :data:`TEACHER`, or the student for any other.
     """
+    parts = cuts(run, strategy)
+    return f"reduced run: {', '.join(parts)}" if parts else None
+
+
+def cuts(run: StrategyRun, strategy: str) -> list[str]:
+    """In what a run was cut short, each in words; arguments as of :func:`reduced`."""
     parts = []
     epochs, published = paper_values().epochs, DATASETS[run.study.dataset].facts["train_images"]
     own, its = run.study.training.epochs, run.study.teacher_training.epochs
@@ -51,7 +57,7 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
         parts.append(f"{run.images:,} of {published:,} images")
     if strategy != "none" and not run.study.teacher_weights and its < epochs:
         parts.append(f"{its} of {epochs} epochs of the teacher")
-    return f"reduced run: {', '.join(parts)}" if parts else None
+    return parts
 
 
 def departures(run: StrategyRun, strategy: str) -> list[str]:

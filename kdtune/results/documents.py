@@ -46,6 +46,7 @@ class TeacherEnergy(Shape):
     """Of what a teacher took, what is told."""
 
     charged_uj: Count
+    energy_uj: dict[Bucket | Literal["node_total"], Count] | None = None
     flags: dict[Flag, Count] = {}
 
 

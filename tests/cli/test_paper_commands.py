@@ -41,7 +41,7 @@ def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder
 def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):
     done = kdtune("compare", "--paper", "--markdown", cwd=tmp_path)
     assert done.returncode == 0
-    assert "| Ours | 91.67 | - | - | 0.21 | - | - | 61.76 | - | - |" in done.stdout
+    assert "| Ours [3] | 91.67 | - | - | 0.21 | - | - | 61.76 | - |" in done.stdout
     assert "kdtune study cifar10-hkd -s grid -s stochastic -s none" in done.stdout
     claims = json.loads(kdtune("claims", "--json", cwd=tmp_path).stdout)
     assert claims["schema_version"] == 1
