@@ -1,12 +1,15 @@
 """Which of the results here stands in a row of the paper's tables, and why the others stand in none."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kdtune.analysis.paper_setting import cuts, differences, other_options
 from kdtune.analysis.paper_values import TEACHER, PaperRow, paper_values
 from kdtune.analysis.study_runs import StrategyRun
 from kdtune.specs.study import Training
+
+#: The run that stands in a row, by the row's study and strategy.
+Shown = Mapping[tuple[str | None, str], StrategyRun]
 
 
 def choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
@@ -40,10 +43,10 @@ def _apart(training: Training) -> int:
     return abs(training.epochs - paper_values().epochs)
 
 
-def unfinished(runs: Iterable[StrategyRun], used: Iterable[StrategyRun]) -> list[StrategyRun]:
+def unfinished(runs: Iterable[StrategyRun], shown: Shown) -> list[StrategyRun]:
     """Those that have come to no model yet and would fill a row that is empty."""
-    empty = _rows() - {(run.study.name, run.result["strategy"]) for run in used}
-    return [run for run in runs if (run.study.name, run.result["strategy"]) in empty and not run.tested]
+    empty = _rows() - shown.keys()
+    return [run for run in runs if _key(run) in empty and not run.tested]
 
 
 def to_finish(run: StrategyRun) -> str:
@@ -51,28 +54,32 @@ def to_finish(run: StrategyRun) -> str:
     return f"kdtune resume {shlex.quote(f'{run.place}/{run.folder.path.name}')}"
 
 
-def why_in_no_row(runs: Iterable[StrategyRun], used: Iterable[StrategyRun]) -> list[str]:
-    """A line for each of the paper's studies' runs that stand in no row, those without a row in one for each folder."""
-    rows, shown = _rows(), {(run.study.name, run.result["strategy"]): run for run in used}
-    in_use = {run.folder.path for run in shown.values()}
+def why_in_no_row(runs: Iterable[StrategyRun], shown: Shown) -> list[str]:
+    """A line for each run of the paper's studies that stands in no row; those without a row in one for each folder."""
+    rows, in_use = _rows(), {run.folder.path for run in shown.values()}
     lines: list[str] = []
     without_row: dict[str, list[str]] = {}
     for run in runs:
-        key = (run.study.name, run.result["strategy"])
+        key = _key(run)
+        name = f"{run.place}/{run.folder.path.name}"
         if key not in rows:
             if run.folder.path not in in_use:  # else its teacher's row is filled from it
-                without_row.setdefault(run.place, []).append(key[1])
+                without_row.setdefault(run.place, []).append(run.folder.path.name)
         elif not run.tested:
-            lines.append(f"{run.place}/{key[1]}: in no row, since it has no model yet; finish it: {to_finish(run)}")
-        elif shown.get(key, run).folder.path != run.folder.path:
-            lines.append(f"{run.place}/{key[1]}: in no row, since {shown[key].place} is nearer to the paper's.")
+            lines.append(f"{name}: in no row, since it has no model yet; finish it: {to_finish(run)}")
+        elif shown[key] is not run:
+            lines.append(f"{name}: in no row, since {shown[key].place} is nearer to the paper's.")
     return lines + [
         f"{place}: in no row, since the paper's tables have none of {', '.join(names)}."
         for place, names in without_row.items()
     ]
 
 
-def _rows() -> set[tuple[str, str]]:
-    """Study and strategy of every row of the paper's that kdtune can fill."""
+def _key(run: StrategyRun) -> tuple[str | None, str]:
+    return run.study.name, run.result["strategy"]
+
+
+def _rows() -> set[tuple[str | None, str]]:
+    """What fills each row of the paper's for which kdtune has a study."""
     tables = paper_values().tables
-    return {(row.study, row.strategy) for table in tables for block in table.blocks for row in block.rows if row.study}
+    return {row.key for table in tables for block in table.blocks for row in block.rows if row.study}

@@ -160,16 +160,14 @@ def beside_the_paper(places: Sequence[str | Path] | None = None, carbon: WantedC
         else:
             runs.append(run)
     rows: dict[tuple[int, str], list[FilledRow]] = {}
-    used: dict[Path, StrategyRun] = {}
     for table in values.tables:
         for block in table.blocks:
             filled = [_fill(row, choose(row, runs), block.columns) for row in block.rows]
             rows[table.number, block.name] = _with_folders(filled)
-            used.update({row.run.folder.path: row.run for row in filled if row.run})
-    warnings += why_in_no_row(runs, used.values())
-    return PaperComparison(
-        rows, bool(runs), list(used.values()), unfinished(runs, used.values()), list(dict.fromkeys(warnings))
-    )
+    shown = {row.row.key: row.run for block in rows.values() for row in block if row.run}
+    used = {run.folder.path: run for run in shown.values()}
+    warnings = list(dict.fromkeys([*warnings, *why_in_no_row(runs, shown)]))
+    return PaperComparison(rows, bool(runs), list(used.values()), unfinished(runs, shown), warnings)
 
 
 def _with_folders(block: list[FilledRow]) -> list[FilledRow]:

@@ -33,6 +33,11 @@ class PaperRow:
     stds: dict[str, Decimal]
     footnotes: tuple[str, ...]
 
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """What fills it: a study and a strategy. Tables share rows."""
+        return self.study, self.strategy
+
 
 @dataclass(frozen=True)
 class PaperBlock:

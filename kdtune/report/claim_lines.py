@@ -6,7 +6,7 @@ from rich.text import Text
 
 from kdtune.analysis.claims import JudgedClaim
 from kdtune.analysis.evidence import Evidence
-from kdtune.analysis.verdicts import CONFIDENCE, Interval
+from kdtune.analysis.verdicts import CONFIDENCE, FEWEST, Interval
 from kdtune.report.formats import percent, significant
 
 _COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}
@@ -15,7 +15,8 @@ NOTES = (
     f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed; so over students "
     "given one teacher and one split, and each by itself: of twenty, one misses by chance.",
     "Accuracies are those of kdtune's protocol: tau chosen on held-out images, the last epoch, one test.",
-    "Repeats are taken to spread by at least what can be told apart: one image, one step of tau.",
+    "Repeats are taken to spread by at least what can be told apart: one image, one step of tau. Fewer than "
+    f"{FEWEST} settle nothing.",
     "What does not matter (0.5 points of accuracy, a step of tau, a tenth of a factor) is fixed, whatever was found.",
 )
 

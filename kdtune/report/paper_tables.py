@@ -155,8 +155,8 @@ def _of_energy(costs: Sequence[dict[str, Any]]) -> list[str]:
         f"times a PUE of {', '.join(f'{pue:g}' for pue in pues)}{hint}.",
         f"The paper's kWh hold PUE {PAPER.pue:g} and, it seems, training only. So the multiple is of our training only "
         "(trials and evaluation), at its PUE.",
-        f"The paper's CO2 is {low:.0f} to {high:.0f} g for each of its kWh, by the row, though it names one intensity "
-        f"({PAPER.intensity_g_per_kwh:.1f} g/kWh): no multiple of it is given.",
+        f"The paper's CO2 is {low:.0f} to {high:.0f} g for each of its kWh, by the row, where one intensity would give "
+        "one figure: so no multiple of it is given.",
     ]
 
 
