@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdtune.analysis.finished import Finished, find_finished
-from kdtune.analysis.payback import charged_for_one_model, payback
+from kdtune.analysis.payback import paybacks
 from kdtune.data.published import obtain
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
@@ -27,7 +27,7 @@ from kdtune.paths import noted_data_dir
 from kdtune.results.cost import describe_hardware
 from kdtune.results.folder import StudyFolder
 from kdtune.results.guard import refuse_links
-from kdtune.results.inference import SCHEMA_VERSION, MeteredTurn, usage_record
+from kdtune.results.inference import SCHEMA_VERSION, MeteredTurn, saved_uj_per_image, usage_record
 from kdtune.sealing import sealed
 from kdtune.tuning.resources import Resources, gpu_shares
 
@@ -121,7 +121,7 @@ def _check_arguments(batch_size: int, seconds: float, cpus: int | None, device: 
     if batch_size < 1:
         faults.append(f"--batch-size: has to be at least 1, got {batch_size}")
     if not 0 < seconds < float("inf"):
-        faults.append(f"--seconds: has to be above 0, got {seconds:g}")
+        faults.append(f"--seconds: has to be a finite number above 0, got {seconds:g}")
     if cpus is not None and not 1 <= cpus <= cores:
         faults.append(f"--cpus: has to lie in [1, {cores}], which this machine has, got {cpus}")
     if device is not None and device not in DEVICES:
@@ -246,7 +246,8 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
                 **student_usage,
             },
         }
-        documents.append(_document(one, first, setting, described))
+        saved_uj = saved_uj_per_image(metered["teacher"], metered["student"], dedicated=one.study.is_dedicated)
+        documents.append(_document(one, first, setting, described, saved_uj))
         write_json(one.folder.inference, sealed(documents[-1]))
     return documents
 
@@ -269,11 +270,12 @@ def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
         neighbourhood.withdraw()
 
 
-def _document(one: Finished, timed: Finished, setting: _Setting, networks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _document(
+    one: Finished, timed: Finished, setting: _Setting, networks: dict[str, dict[str, Any]], saved_uj: list[float]
+) -> dict[str, Any]:
     """A strategy's ``inference.json``."""
     cost = one.result["cost"]
-    each_uj = (networks["teacher"]["uj_per_image"], networks["student"]["uj_per_image"])
-    charged_uj, with_teacher_uj = charged_for_one_model(cost)
+    measured = {**networks, "saved_uj_per_image": saved_uj}
     return {
         "schema_version": SCHEMA_VERSION,
         "study": one.result["study"],
@@ -288,11 +290,8 @@ def _document(one: Finished, timed: Finished, setting: _Setting, networks: dict[
         # Networks are compiled for training only.
         "computed": {**one.study.numerics.resolved().model_dump(), "compile": "off"},
         "attribution": one.study.attribution,
-        **networks,
-        "payback": {
-            "one_model": payback(charged_uj, *each_uj).as_record(),
-            "with_teacher": payback(with_teacher_uj, *each_uj).as_record(),
-        },
+        **measured,
+        "payback": paybacks(measured, cost),
         "charged": {"quality": cost["quality"], "hardware": cost["hardware"]},
         "hardware": [describe_hardware(setting.hardware)],
         "carbon": cost["carbon"],

@@ -1,19 +1,23 @@
 """Measuring inference of a study that ran to its end: real networks, its trials written by hand."""
 
 import json
+import math
 import os
 import re
 import shutil
+import statistics
 
 import pytest
 import torch
 
 import kdtune
+from kdtune.analysis.payback import paybacks
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.attribution import charge
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read
 from kdtune.errors import DataError, ResultsError, UsageError
+from kdtune.report.inference_table import payback_line
 from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import TrialLog
@@ -121,14 +125,24 @@ def test_each_strategy_repays_its_own_charge(measured):
     folder, documents = measured
     for document in documents:
         result = read_document(folder / document["strategy"] / "result.json")
-        saved_uj = document["teacher"]["uj_per_image"] - document["student"]["uj_per_image"]
+        saved_uj = document["saved_uj_per_image"]
+        assert len(saved_uj) >= 2
         one = document["payback"]["one_model"]
         assert one["charged_uj"] == result["repeats"][0]["charged_uj"]
-        assert saved_uj > 0, "a network with 60 times the multiply-adds takes more"
-        assert (one["predictions"] - 1) * saved_uj < one["charged_uj"] <= one["predictions"] * saved_uj
+        # A network with 60 times the multiply-adds takes more; on a busy machine that may not be settled.
+        assert not one["never"] and statistics.fmean(saved_uj) > 0
+        assert document["payback"] == paybacks(document, result["cost"])
         # These strategies tell of no teacher's energy, so what it took is not known.
-        assert document["payback"]["with_teacher"] == {"charged_uj": None, "predictions": None, "never": False}
+        assert document["payback"]["with_teacher"]["charged_uj"] is None
     assert documents[0]["payback"] != documents[1]["payback"]
+
+
+def test_compare_tells_the_payback_of_what_is_charged_by_now(measured, tmp_path):
+    folder = shutil.copytree(measured[0], tmp_path / "small")
+    (folder / "stochastic" / "trials.jsonl").write_text("")
+    [stochastic] = [one for one in kdtune.compare([folder]).inference if one["strategy"] == "stochastic"]
+    assert stochastic["payback"]["one_model"]["charged_uj"] is None
+    assert "stochastic" not in payback_line([stochastic])
 
 
 def test_measuring_again_replaces_the_document_and_goes_on_in_the_ledger(study):
@@ -213,8 +227,9 @@ def test_wrong_arguments_are_told_all_at_once(study):
         study, UsageError, "--batch-size", "--cpus", "'gpu'; known: cpu, cuda", batch_size=0, cpus=10**6, device="gpu"
     )
     assert len(told.splitlines()) == 3
-    with pytest.raises(UsageError, match="--seconds"):
-        kdtune.measure_inference(study, seconds=0.0)
+    for seconds in (0.0, math.inf):
+        with pytest.raises(UsageError, match="--seconds: has to be a finite number above 0"):
+            kdtune.measure_inference(study, seconds=seconds)
 
 
 def test_a_folder_that_cannot_be_written_is_told(study, monkeypatch):

@@ -1,17 +1,14 @@
 """How each of the paper's claims is put to the test: from results to paired figures and a verdict for each study."""
 
+import itertools
 import math
 import statistics
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from kdtune.analysis.evidence import Comparison, Evidence, Judge, difference
+from kdtune.analysis.evidence import Comparison, Evidence, Judge
 from kdtune.analysis.study_pairs import alike
 from kdtune.analysis.study_runs import StrategyRun, StudyRun
-from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within, paired, t_interval
-from kdtune.energy.attribution import charge_all
-from kdtune.energy.carbon import J_PER_KWH
-from kdtune.energy.ledger import read_folder
-from kdtune.results.outcome import own_of_repeats
+from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within
 from kdtune.results.trials import TrialLog
 from kdtune.strategies import STRATEGIES
 
@@ -20,18 +17,6 @@ MARGIN = 0.005
 
 #: A difference of tau that does not matter: less than a step of the paper's search.
 TAU_MARGIN = 1.0
-
-#: The paper's 19 and 20 times, with a tenth of room on either side.
-COST_LOW, COST_HIGH = 19 / 1.1, 20 * 1.1
-
-#: Share of an energy that repeats may have in common and still count as measurements of their own.
-MOST_SHARED = 0.1
-
-#: Points in a grid whose cost the paper's factors are about.
-GRID_POINTS = (19, 20)
-
-#: What a study is set to for costs like the paper's.
-LIVE_TEACHER = "teacher_logits=live"
 
 #: The batch size that others are held against.
 USUAL_BATCH = 128
@@ -52,9 +37,9 @@ def clearly_better(interval: Interval) -> Verdict:
     return exceeds(interval, above=MARGIN, below=MARGIN)
 
 
-def not_better(interval: Interval) -> Verdict:
-    """No gain of accuracy that matters."""
-    return lies_within(interval, -math.inf, MARGIN)
+def no_worse(interval: Interval) -> Verdict:
+    """No loss of accuracy that matters; a gain is none."""
+    return lies_within(interval, -MARGIN, math.inf)
 
 
 def accuracy(
@@ -71,19 +56,28 @@ def accuracy(
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            difference(pair, (first, second), "test accuracy", "fraction", [run.by_seed("test") for run in pair], judge)
+            _of_accuracies(Comparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
             for study in _of_loss(studies, losses)
-            for pair in _both(study, first, second)
+            for pair in study.both(first, second)
         ]
 
     return test
+
+
+def _of_accuracies(
+    comparison: Comparison, runs: tuple[StrategyRun, StrategyRun], judge: Judge, names: tuple[str, str] | None = None
+) -> Evidence:
+    """What the difference of two runs' test accuracies says; sides are called as their strategies without names."""
+    names = names or (runs[0].result["strategy"], runs[1].result["strategy"])
+    sides = [run.by_seed("test") for run in runs]
+    return comparison.of_pairs(names, sides, judge, max(run.an_image("test") for run in runs))
 
 
 def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Test accuracy of a grid less that of random search, where the latter tried some points and not all."""
     found = []
     for study in studies:
-        for grid, drawn in _both(study, "grid", "random"):
+        for grid, drawn in study.both("grid", "random"):
             whole = len(grid.study.search_space.points())
             trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
             measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test accuracy"
@@ -93,73 +87,8 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
             elif trials >= whole:
                 found.append(comparison.unsettled(f"random search may try {trials} points and the grid has {whole}"))
             else:
-                sides = [grid.by_seed("test"), drawn.by_seed("test")]
-                found.append(comparison.of_pairs(("grid", "random"), sides, clearly_better))
+                found.append(_of_accuracies(comparison, (grid, drawn), clearly_better))
     return found
-
-
-def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
-    """How many times the energy of the random tau a grid takes: as run, and of training only."""
-    return [
-        _cost_ratio(pair, measure, key)
-        for study in studies
-        for pair in _both(study, "grid", "stochastic")
-        for measure, key in (("as run", "charged_kwh"), ("training only", "training_kwh"))
-    ]
-
-
-def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: str) -> Evidence:
-    comparison = Comparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
-    if reason := _not_comparable(runs):
-        return comparison.unsettled(reason)
-    energies = [_of_repeats(run, key) for run in runs]
-    logs = ({seed: math.log(uj) for seed, uj in by_seed.items()} for by_seed, _ in energies)
-    interval = t_interval(paired(*logs))
-    if interval is None:
-        return comparison.unsettled("no seed in common")
-    shared = max(share for _, share in energies)
-    if shared > MOST_SHARED:
-        reason = f"{shared:.0%} of the energy is common to the repeats, so they are no measurements of their own"
-        return comparison.unsettled(reason, interval=Interval.unbounded(interval.mean, interval.n).exponential())
-    return comparison.judged(interval.exponential(), _costs_nineteen)
-
-
-def _costs_nineteen(interval: Interval) -> Verdict:
-    return lies_within(interval, COST_LOW, COST_HIGH)
-
-
-def _not_comparable(runs: tuple[StrategyRun, StrategyRun]) -> str:
-    """Why the energies of a grid and another say nothing of the paper's factors; empty where they do."""
-    points = len(runs[0].study.search_space.points())
-    replayed = any(run.study.teacher_logits == "replay" for run in runs)
-    qualities = {run.result["cost"]["quality"] for run in runs}
-    if points not in GRID_POINTS:
-        return f"the grid has {points} points, not 19"
-    if replayed:
-        return (
-            f"the teacher was asked once for all points; the paper asked in each step: run it with --set {LIVE_TEACHER}"
-        )
-    if any(run.result["status"] != "completed" for run in runs):
-        return "not finished"
-    if None in qualities:
-        return "energy was not measured"
-    if len(qualities) > 1:
-        return f"energy was obtained in different ways: {', '.join(sorted(qualities))}"
-    return ""
-
-
-def _of_repeats(run: StrategyRun, key: str) -> tuple[dict[int, float], float]:
-    """Microjoules of each repeat by its seed, and which share of all of them is common to the repeats, split evenly.
-
-    Args:
-        run: A completed strategy.
-        key: ``charged_kwh`` or ``training_kwh``.
-    """
-    cost = run.result["cost"]
-    own = own_of_repeats(run.study, TrialLog.read(run.folder.trials), charge_all(read_folder(run.folder.ledger)))
-    total = cost[key] / cost["carbon"]["pue"] * J_PER_KWH * 1e6
-    common = max(0.0, total - sum(own))
-    return {seed: uj + common / len(own) for seed, uj in zip(run.study.seeds(), own, strict=True)}, common / total
 
 
 def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
@@ -171,13 +100,14 @@ def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
     for study in _of_loss(studies, ("hkd",)):
         if list(study.study.search_space) != ["tau"]:
             continue
-        for grid, random_tau in _both(study, "grid", "stochastic"):
+        for random_tau, grid in study.both("stochastic", "grid"):
             seconds = _second_best(grid)
-            measure = "second-best tau - stochastic, validation accuracy"
-            comparison = Comparison((grid, random_tau), measure, "fraction")
+            measure = "stochastic - second-best tau, validation accuracy"
+            comparison = Comparison((random_tau, grid), measure, "fraction")
             if seconds:
-                sides = [seconds, random_tau.by_seed("val_accuracy")]
-                found.append(comparison.of_pairs(("second-best", "stochastic"), sides, not_better))
+                sides = [random_tau.by_seed("val_accuracy"), seconds]
+                step = random_tau.an_image("val_accuracy")
+                found.append(comparison.of_pairs(("stochastic", "second-best"), sides, better, step))
             else:
                 reason = "the second-best tau of a repeat is told by the others, so it takes two whole grids"
                 found.append(comparison.unsettled(reason))
@@ -202,19 +132,27 @@ def _second_best(grid: StrategyRun) -> dict[int, float]:
     return found
 
 
+#: What studies may differ in that are held against each other for their teachers.
+TEACHER_KEYS = ("teacher", "teacher_training", "teacher_weights")
+
+
 def stronger_teacher(studies: Sequence[StudyRun]) -> list[Evidence]:
     """The tau that a grid chooses under a larger teacher, less that under a smaller one, all else alike."""
-    groups = alike([study for study in studies if "grid" in study.strategies], "teacher", "teacher_training")
     found = []
-    for group in groups:
-        by_size = sorted((study.strategies["grid"] for study in group), key=lambda run: run.teacher_macs)
-        for index, weak in enumerate(by_size):
-            for strong in by_size[index + 1 :]:
-                if strong.teacher_macs > weak.teacher_macs:
-                    sides = [_chosen_tau(strong), _chosen_tau(weak)]
-                    names = (f"under {strong.study.teacher}", f"under {weak.study.teacher}")
-                    found.append(difference((strong, weak), names, "tau chosen by grid", "tau", sides, _higher_tau))
+    for group in alike([study for study in studies if "grid" in study.strategies], *TEACHER_KEYS):
+        by_size = sorted((study.strategies["grid"] for study in group), key=_size_of_teacher)
+        for weak, strong in itertools.combinations(by_size, 2):
+            if _size_of_teacher(strong) > _size_of_teacher(weak):
+                names = (f"under {strong.study.teacher}", f"under {weak.study.teacher}")
+                measure = f"{names[0]} - {names[1]}, tau chosen by grid"
+                comparison = Comparison((strong, weak), measure, "tau", ("teacher", "teacher's weights"))
+                sides = [_chosen_tau(strong), _chosen_tau(weak)]
+                found.append(comparison.of_pairs(names, sides, _higher_tau, _step(strong)))
     return found
+
+
+def _size_of_teacher(run: StrategyRun) -> int:
+    return run.workload.teacher_macs
 
 
 def _higher_tau(interval: Interval) -> Verdict:
@@ -225,6 +163,12 @@ def _chosen_tau(run: StrategyRun) -> dict[int, float]:
     return {repeat["seed"]: repeat["chosen"]["tau"] for repeat in run.result["repeats"] if repeat["test"]}
 
 
+def _step(run: StrategyRun) -> float:
+    """The least that two temperatures of a grid are apart; the paper's step where there is only one."""
+    taus = sorted(run.study.search_space["tau"].points())
+    return min((float(later - tau) for tau, later in itertools.pairwise(taus)), default=TAU_MARGIN)
+
+
 def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Test accuracy of the random tau at other batch sizes, less that at the usual one, all else alike."""
     found = []
@@ -233,9 +177,10 @@ def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
         usual = next((run for run in runs if _batch(run) == USUAL_BATCH), runs[0])
         for run in runs:
             if _batch(run) != _batch(usual):
-                sides = [run.by_seed("test"), usual.by_seed("test")]
                 names = (f"batches of {_batch(run)}", f"batches of {_batch(usual)}")
-                found.append(difference((run, usual), names, "test accuracy", "fraction", sides, matches))
+                measure = f"{names[0]} - {names[1]}, test accuracy"
+                comparison = Comparison((run, usual), measure, "fraction", ("training",))
+                found.append(_of_accuracies(comparison, (run, usual), matches, names))
     return found
 
 
@@ -245,9 +190,3 @@ def _batch(run: StrategyRun) -> int:
 
 def _of_loss(studies: Sequence[StudyRun], losses: Collection[str] | None) -> list[StudyRun]:
     return [study for study in studies if losses is None or study.study.loss in losses]
-
-
-def _both(study: StudyRun, first: str, second: str) -> Iterator[tuple[StrategyRun, StrategyRun]]:
-    """The two strategies, where both were run."""
-    if first in study.strategies and second in study.strategies:
-        yield study.strategies[first], study.strategies[second]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdtune.analysis.agreement import differences
 from kdtune.analysis.collection import find_results
+from kdtune.analysis.payback import paybacks
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import UsageError
 from kdtune.results.carbon_used import carbon_of
@@ -18,24 +20,6 @@ from kdtune.results.shared import read_shared
 
 #: How energy becomes CO2, or what makes that of how a strategy was run; None for as it was run.
 WantedCarbon = Carbon | Callable[[Carbon], Carbon] | None
-
-#: What has to agree, in the words of a message, and where it stands: keys of the study, or of ``resolved``.
-_MUST_AGREE: dict[str, tuple[str, ...]] = {
-    "data set": ("dataset", "data.train_limit"),
-    "data set's files": ("resolved.data",),
-    "split": ("validation", "split_seed"),
-    "teacher": ("teacher", "teacher_seed", "teacher_training"),
-    "student": ("student",),
-    "loss": ("loss", "alpha"),
-    "training": ("training",),
-    "precision": ("resolved.precision",),
-    "memory layout": ("resolved.memory_layout",),
-    "teacher logits": ("resolved.teacher_logits",),
-    "teacher's weights": ("resolved.teacher",),
-    "search space": ("search_space",),
-    "cores for each trial": ("resolved.cpus_per_trial",),
-    "task": ("task",),
-}
 
 
 def as_json(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -51,7 +35,8 @@ class Comparison:
         results: The ``result.json`` documents; a strategy's name has its study before it where there are several.
         teacher: The teacher's record; None where none was used, or where they differ.
         warnings: What a reader has to be told.
-        inference: The ``inference.json`` documents of those that have one, strategies named as in ``results``.
+        inference: The ``inference.json`` documents of those that have one, strategies named as in ``results``, with
+            the payback of what each is charged by now.
     """
 
     results: list[dict[str, Any]]
@@ -82,11 +67,11 @@ def compare(
         UsageError: They differ in more than the strategy; names every difference.
     """
     folders = find_results(places)
-    differences = _differences(folders)
-    if differences and not allow_mismatch:
+    apart = differences(folders)
+    if apart and not allow_mismatch:
         raise UsageError(
             "these results cannot stand in one table:\n"
-            + "\n".join(f"  {line}" for line in differences)
+            + "\n".join(f"  {line}" for line in apart)
             + "\nname the folders that belong together, or give --allow-mismatch"
         )
     results = [build_result(folder, carbon_for(folder, carbon)) for folder in folders]
@@ -96,7 +81,7 @@ def compare(
     elif len({result["study"] for result in results}) > 1:
         for result in results:
             result["strategy"] = f"{result['study']}/{result['strategy']}"
-    warnings = [f"Not the same: {line}" for line in differences]
+    warnings = [f"Not the same: {line}" for line in apart]
     qualities = {result["cost"]["quality"] or "not measured" for result in results}
     if len(qualities) > 1:
         told = "; ".join(f"{result['strategy']}: {result['cost']['quality'] or 'not measured'}" for result in results)
@@ -114,7 +99,8 @@ def compare(
         warnings.append(f"kWh and CO2 were reported for different places; give --country or --preset ({told}).")
     teachers = {t["key"]: t for folder in folders if (t := read_shared(folder)["teacher"])}
     inference = [
-        {**document, "strategy": result["strategy"]}
+        # What a strategy was charged may have grown since it was measured.
+        {**document, "strategy": result["strategy"], "payback": paybacks(document, result["cost"])}
         for folder, result in zip(folders, results, strict=True)
         if (document := read_inference(folder))
     ]
@@ -126,37 +112,3 @@ def carbon_for(folder: StrategyFolder, wanted: WantedCarbon) -> Carbon:
     if isinstance(wanted, Carbon):
         return wanted
     return wanted(carbon_of(folder)) if wanted else carbon_of(folder)
-
-
-def _differences(folders: list[StrategyFolder]) -> list[str]:
-    """In words, everything that differs and must not; values of each group of folders."""
-    described = []
-    for folder in folders:
-        study = folder.read_study()
-        table = study.model_dump(mode="json", exclude_none=True)
-        limit = {"data.train_limit": study.data.train_limit}
-        resolved = folder.resolved()
-        # The name of a teacher's record has in it where it was measured; weights that were given are the same anywhere.
-        resolved["teacher"] = study.teacher_weights or resolved.get("teacher")
-        described.append({**table, **limit, **{f"resolved.{key}": value for key, value in resolved.items()}})
-    lines = []
-    for what, keys in _MUST_AGREE.items():
-        for key in keys:
-            groups: dict[str, list[str]] = {}
-            for folder, table in zip(folders, described, strict=True):
-                text = json.dumps(table.get(key), sort_keys=True, default=str)
-                groups.setdefault(text, []).append(f"{folder.path.parent.name}/{folder.path.name}")
-            if len(groups) > 1:
-                lines.append(f"{what}: " + "; ".join(_tell(key, groups)))
-    return lines
-
-
-def _tell(key: str, groups: dict[str, list[str]]) -> list[str]:
-    values = [json.loads(text) for text in groups]
-    if all(isinstance(value, dict) for value in values):
-        # Of a table, only the keys that differ.
-        keys = sorted({k for value in values for k in value if len({json.dumps(v.get(k)) for v in values}) > 1})
-        shown = [", ".join(f"{k} {value.get(k)}" for k in keys) for value in values]
-    else:
-        shown = [f"{key.removeprefix('resolved.')} {value}" for value in values]
-    return [f"{text} ({', '.join(names)})" for text, names in zip(shown, groups.values(), strict=True)]

@@ -1,13 +1,14 @@
 """What results say of a claim: figures of two sides, paired by seed, and the verdict that follows."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kdtune.analysis.agreement import differences
 from kdtune.analysis.paper_setting import departures, other_options, paper_study_of, protocol, reduced
 from kdtune.analysis.study_runs import StrategyRun
-from kdtune.analysis.verdicts import Interval, Verdict, paired, t_interval
+from kdtune.analysis.verdicts import FEWEST, Interval, Verdict, paired, t_interval
 
 #: From an interval to what it says of a claim.
 Judge = Callable[[Interval], Verdict]
@@ -20,10 +21,10 @@ class Evidence:
     Attributes:
         studies: Their names.
         places: Their folders.
+        commits: Of kdtune that ran them, each once; None where it is not known.
         setting: What was trained, in words.
         is_papers: Whether they are the paper's own for this claim.
-        departs: Unusual options and in what the sides are computed differently, in words; of the paper's studies also
-            how they were cut short or changed.
+        departs: Unusual options, in words; of the paper's studies also how they were cut short or changed.
         measure: What was compared, such as ``stochastic - grid, test accuracy``.
         unit: ``fraction`` of accuracy, ``tau`` or ``ratio``.
         sides: The mean of either side over the pairs, by name; empty for ratios.
@@ -35,6 +36,7 @@ class Evidence:
 
     studies: tuple[str, ...]
     places: tuple[str, ...]
+    commits: tuple[str | None, ...]
     setting: str
     is_papers: bool
     departs: tuple[str, ...]
@@ -54,14 +56,18 @@ class Evidence:
 class Comparison:
     """Two runs that are held against each other: what can be said before and after a look at their figures."""
 
-    def __init__(self, runs: tuple[StrategyRun, StrategyRun], measure: str, unit: str) -> None:
+    def __init__(
+        self, runs: tuple[StrategyRun, StrategyRun], measure: str, unit: str, apart_from: Collection[str] = ()
+    ) -> None:
         """Note what there is to say of the runs, whatever the comparison gives.
 
         Args:
             runs: Both sides.
             measure: What is compared.
             unit: ``fraction``, ``tau`` or ``ratio``.
+            apart_from: What the sides may differ in, of :data:`kdtune.analysis.agreement.MUST_AGREE`.
         """
+        self._apart = differences([run.folder for run in runs], apart_from)
         study = runs[0].study
         is_papers = all(paper_study_of(run.study) for run in runs)
         departs = dict.fromkeys(text for run in runs for text in _told(run, is_papers))
@@ -70,10 +76,11 @@ class Comparison:
         self._common: dict[str, Any] = {
             "studies": tuple(dict.fromkeys(run.study.name for run in runs)),
             "places": tuple(dict.fromkeys(run.place for run in runs)),
+            "commits": tuple(dict.fromkeys(run.commit for run in runs)),
             "setting": f"{study.dataset}, {study.teacher} to {study.student}, {study.loss}, "
             f"{study.training.epochs} epoch{'s' * (study.training.epochs > 1)}, {runs[0].images:,} images",
             "is_papers": is_papers,
-            "departs": (*cuts, *departs, *_computed_differently(*runs)),
+            "departs": (*cuts, *departs),
             "measure": measure,
             "unit": unit,
             "protocol": _protocols(runs),
@@ -86,15 +93,33 @@ class Comparison:
         return Evidence(**self._common, sides=sides or {}, interval=interval, verdict="not settled", reason=reason)
 
     def judged(self, interval: Interval, judge: Judge, sides: dict[str, float] | None = None) -> Evidence:
-        """What follows from an interval, where the repeats were enough for one."""
-        if interval.is_bounded:
-            return Evidence(**self._common, sides=sides or {}, interval=interval, verdict=judge(interval))
-        reason = "one repeat has no spread" if interval.n == 1 else "the repeats do not differ, so they bound nothing"
-        return self.unsettled(reason, sides, interval)
+        """What follows from an interval, where the sides are alike and the repeats were enough for one."""
+        if reason := self._why_not(interval):
+            return self.unsettled(reason, sides, interval)
+        return Evidence(**self._common, sides=sides or {}, interval=interval, verdict=judge(interval))
 
-    def of_pairs(self, names: tuple[str, str], sides: Sequence[Mapping[int, float]], judge: Judge) -> Evidence:
-        """What follows from the differences of two figures of each seed; means are over the seeds that both have."""
-        interval = t_interval(paired(*sides))
+    def _why_not(self, interval: Interval) -> str:
+        """Why an interval settles nothing; empty where it does."""
+        if self._apart:
+            return f"the sides differ in more than what is compared: {'; '.join(self._apart)}"
+        if interval.n == 1:
+            return "one repeat has no spread"
+        if interval.n < FEWEST:
+            return f"{interval.n} repeats may agree by chance: it takes {FEWEST}"
+        return "" if interval.is_bounded else "the repeats do not differ, so they bound nothing"
+
+    def of_pairs(
+        self, names: tuple[str, str], sides: Sequence[Mapping[int, float]], judge: Judge, resolution: float
+    ) -> Evidence:
+        """What follows from the differences of two figures of each seed; means are over the seeds that both have.
+
+        Args:
+            names: Of the sides.
+            sides: Their figures by seed.
+            judge: From the interval to the verdict.
+            resolution: The least that two figures can be apart without being equal.
+        """
+        interval = t_interval(paired(*sides), resolution)
         if interval is None:
             return self.unsettled("no repeat of one seed is finished on both sides")
         seeds = sides[0].keys() & sides[1].keys()
@@ -118,21 +143,3 @@ def _protocols(runs: Sequence[StrategyRun]) -> dict[str, tuple[str, ...]]:
             key = f"{run.study.name} ({run.place})"
             found[key] = tuple(dict.fromkeys([*found.get(key, ()), *protocol(run, run.result["strategy"])]))
     return found
-
-
-def _computed_differently(first: StrategyRun, second: StrategyRun) -> list[str]:
-    """Numerics in which two runs are unlike, in words."""
-    one, other = (run.study.numerics.model_dump() for run in (first, second))
-    return [f"{key} {one[key]} against {other[key]}" for key in one if one[key] != other[key]]
-
-
-def difference(
-    runs: tuple[StrategyRun, StrategyRun],
-    names: tuple[str, str],
-    of_what: str,
-    unit: str,
-    sides: Sequence[Mapping[int, float]],
-    judge: Judge,
-) -> Evidence:
-    """What the difference of a figure between two runs says, first less second."""
-    return Comparison(runs, f"{names[0]} - {names[1]}, {of_what}", unit).of_pairs(names, sides, judge)

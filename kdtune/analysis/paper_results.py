@@ -2,18 +2,22 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from kdtune.analysis.comparison import WantedCarbon
-from kdtune.analysis.paper_setting import differences, misnamed, other_options
+from kdtune.analysis.paper_choice import choose, unfinished, why_in_no_row
+from kdtune.analysis.paper_setting import differences, misnamed
 from kdtune.analysis.paper_values import PERCENT, TEACHER, PaperRow, paper_values
 from kdtune.analysis.study_runs import StrategyRun, read_runs
-from kdtune.energy.carbon import Carbon
+from kdtune.energy.carbon import PAPER, Carbon
+from kdtune.results.cost import of_one_model
 from kdtune.results.outcome import SCHEMA_VERSION
-from kdtune.specs.study import Training
+
+#: A figure of ours, its deviation over repeats, and what of it is like the paper's.
+_Ours = tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -25,24 +29,26 @@ class Figure:
         paper: As printed.
         paper_std: Its printed deviation.
         ours: Ours in the paper's unit (accuracies in percent); None where it was not run or not measured.
-        ours_std: The sample standard deviation over repeats, of accuracies.
+        ours_std: The sample standard deviation over repeats.
+        compared: What of ours is like the paper's figure, for the ratio; None where nothing is.
     """
 
     column: str
     paper: Decimal
     paper_std: Decimal | None
-    ours: float | None
-    ours_std: float | None
+    ours: float | None = None
+    ours_std: float | None = None
+    compared: float | None = None
 
     @property
     def ratio(self) -> float | None:
-        """Ours as a multiple of the paper's."""
-        return None if self.ours is None else self.ours / float(self.paper)
+        """What of ours is like the paper's, as a multiple of it."""
+        return None if self.compared is None else self.compared / float(self.paper)
 
     def as_json(self) -> dict[str, Any]:
         """Accuracies as fractions, as in all of kdtune's documents."""
         unit = 100 if self.column in PERCENT else 1
-        values = {"paper": self.paper, "paper_std": self.paper_std, "ours": self.ours, "ours_std": self.ours_std}
+        values = {key: getattr(self, key) for key in ("paper", "paper_std", "ours", "ours_std", "compared")}
         return {
             **{key: None if value is None else float(value) / unit for key, value in values.items()},
             "ratio": self.ratio,
@@ -96,12 +102,16 @@ class PaperComparison:
 
     Attributes:
         rows: By the table's number and the block's name, in the paper's order.
+        ran: Whether any of the paper's studies was run.
         used: The results that stand in a row.
+        unfinished: Those that would, and have come to no model yet.
         warnings: What a reader has to be told of results that stand in none.
     """
 
     rows: dict[tuple[int, str], list[FilledRow]]
+    ran: bool
     used: list[StrategyRun] = field(default_factory=list)
+    unfinished: list[StrategyRun] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def missing(self) -> list[str]:
@@ -150,83 +160,90 @@ def beside_the_paper(places: Sequence[str | Path] | None = None, carbon: WantedC
         else:
             runs.append(run)
     rows: dict[tuple[int, str], list[FilledRow]] = {}
-    used: dict[Path, StrategyRun] = {}
     for table in values.tables:
         for block in table.blocks:
-            filled = [_fill(row, _choose(row, runs), block.columns) for row in block.rows]
-            rows[table.number, block.name] = filled
-            used.update({row.run.folder.path: row.run for row in filled if row.run})
-    shown = {(run.study.name, run.result["strategy"]): run for run in used.values()}
-    for run in runs:
-        key = (run.study.name, run.result["strategy"])
-        if key in shown and shown[key] is not run:
-            warnings.append(f"{run.place}/{key[1]}: in no row, since {shown[key].place} is nearer to the paper's.")
-    return PaperComparison(rows, list(used.values()), list(dict.fromkeys(warnings)))
+            filled = [_fill(row, choose(row, runs), block.columns) for row in block.rows]
+            rows[table.number, block.name] = _with_folders(filled)
+    shown = {row.row.key: row.run for block in rows.values() for row in block if row.run}
+    used = {run.folder.path: run for run in shown.values()}
+    warnings = list(dict.fromkeys([*warnings, *why_in_no_row(runs, shown)]))
+    return PaperComparison(rows, bool(runs), list(used.values()), unfinished(runs, shown), warnings)
 
 
-def _choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
-    """The run that is nearest to the paper's; the first of equals.
-
-    One with the strategy's usual options goes before any without; then the paper's number of epochs counts, then
-    images, then repeats.
-    """
-    fitting = [run for run in runs if run.study.name == row.study]
-    if row.strategy == TEACHER:
-        fitting = [run for run in fitting if run.teacher]
-        return max(fitting, key=lambda run: (-_apart(run.study.teacher_training), run.images), default=None)
-    fitting = [run for run in fitting if run.result["strategy"] == row.strategy and run.tested]
-
-    def nearness(run: StrategyRun) -> tuple[bool, int, int, int]:
-        as_usual = other_options(run.study, row.strategy) is None
-        return as_usual, -_apart(run.study.training), run.images, run.tested
-
-    return max(fitting, key=nearness, default=None)
-
-
-def _apart(training: Training) -> int:
-    """Epochs more or less than the paper's."""
-    return abs(training.epochs - paper_values().epochs)
+def _with_folders(block: list[FilledRow]) -> list[FilledRow]:
+    """Rows of a block, each with its folder where those of one study are from several."""
+    places: dict[str | None, dict[str, None]] = {}
+    for row in block:
+        if row.run:
+            places.setdefault(row.row.study, {})[row.run.place] = None
+    told = []
+    for row in block:
+        others = [place for place in places.get(row.row.study, {}) if row.run and place != row.run.place]
+        if row.run and others:
+            where = f"from {row.run.place}; other rows of the study are from {', '.join(others)}"
+            row = replace(row, differs=(where, *row.differs))
+        told.append(row)
+    return told
 
 
 def _fill(row: PaperRow, run: StrategyRun | None, columns: Sequence[str]) -> FilledRow:
-    ours: dict[str, tuple[float | None, float | None]] = {}
+    ours: dict[str, _Ours] = {}
     tests: tuple[dict[str, Any], ...] = ()
     if run:
         teacher = run.teacher if row.strategy == TEACHER else None
         tests = (teacher["test"],) if teacher else tuple(r["test"] for r in run.result["repeats"] if r["test"])
         costs = _costs_of_teacher(teacher, Carbon(**run.result["cost"]["carbon"])) if teacher else _costs(run)
-        ours = {column: costs[column] if column in costs else _mean(column, tests) for column in columns}
+        ours = {column: costs[column] if column in costs else _of_tests(column, tests) for column in columns}
     figures = tuple(
-        Figure(column, row.values[column], row.stds.get(column), *ours.get(column, (None, None))) for column in columns
+        Figure(column, row.values[column], row.stds.get(column), *ours.get(column, ())) for column in columns
     )
     return FilledRow(row, run, tests, figures, tuple(differences(run, row.strategy)) if run else ())
+
+
+def _of_tests(column: str, tests: Sequence[dict[str, Any]]) -> _Ours:
+    mean, std = _mean(column, tests)
+    return mean, std, mean
 
 
 def _mean(column: str, tests: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation of a metric over the models that have it, in the paper's unit."""
     unit = 100 if column in PERCENT else 1
     found = [test[column] * unit for test in tests if test.get(column) is not None]
-    if not found:
-        return None, None
-    return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None
+    return (statistics.fmean(found), _std(found)) if found else (None, None)
 
 
-def _costs(run: StrategyRun) -> dict[str, tuple[float | None, None]]:
-    """What one model cost: everything that is charged, the mean over repeats."""
-    cost = run.result["cost"]
-    kwh = cost["per_repeat_kwh"]
-    return {
-        "gflops_millions": (cost["gflops_millions"] / run.tested, None),
-        "kwh": (kwh, None),
-        "co2_g": (None if kwh is None else kwh * cost["carbon"]["intensity_g_per_kwh"], None),
-    }
+def _std(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _costs_of_teacher(teacher: dict[str, Any], carbon: Carbon) -> dict[str, tuple[float | None, None]]:
+def _costs(run: StrategyRun) -> dict[str, _Ours]:
+    """What one model cost: everything that is charged, the mean over repeats; compared is its training."""
+    cost, carbon = run.result["cost"], Carbon(**run.result["cost"]["carbon"])
+    gflops = of_one_model(cost["gflops_millions"], run.tested)
+    kwh, training_kwh = cost["per_repeat_kwh"], of_one_model(cost["training_kwh"], run.tested)
+    each_uj = [repeat["charged_uj"] for repeat in run.result["repeats"] if repeat["test"]]
+    each_kwh = [] if None in each_uj else [carbon.kwh(uj) for uj in each_uj]
+    as_theirs = None if training_kwh is None else training_kwh / carbon.pue * PAPER.pue
+    return _columns(gflops, kwh, _std(each_kwh), as_theirs, carbon)
+
+
+def _costs_of_teacher(teacher: dict[str, Any], carbon: Carbon) -> dict[str, _Ours]:
     """What its training cost, once; unknown of one that was given."""
     energy = None if teacher.get("given") else teacher["energy"]
+    buckets = energy.get("energy_uj") if energy else None
+    as_theirs = PAPER.kwh(buckets["trials"] + buckets["evaluation"]) if buckets else None
+    return _columns(
+        teacher["gflops_millions"], carbon.kwh(energy["charged_uj"]) if energy else None, None, as_theirs, carbon
+    )
+
+
+def _columns(
+    gflops: float | None, kwh: float | None, std_kwh: float | None, as_theirs_kwh: float | None, carbon: Carbon
+) -> dict[str, _Ours]:
+    """The columns of a cost; the paper's CO2 is no fixed multiple of its kWh, so nothing of ours is like it."""
+    co2_g, std_g = (None if one is None else one * carbon.intensity_g_per_kwh for one in (kwh, std_kwh))
     return {
-        "gflops_millions": (teacher["gflops_millions"], None),
-        "kwh": (carbon.kwh(energy["charged_uj"]) if energy else None, None),
-        "co2_g": (carbon.co2_g(energy["charged_uj"]) if energy else None, None),
+        "gflops_millions": (gflops, None, gflops),
+        "kwh": (kwh, std_kwh, as_theirs_kwh),
+        "co2_g": (co2_g, std_g, None),
     }

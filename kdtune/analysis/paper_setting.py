@@ -1,5 +1,6 @@
 """How a run differs from what the paper did: what a reader has to know before holding the two side by side."""
 
+from kdtune.analysis.agreement import in_words
 from kdtune.analysis.paper_values import TEACHER, PaperStudy, paper_values
 from kdtune.analysis.study_runs import StrategyRun
 from kdtune.data import DATASETS
@@ -41,6 +42,12 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
         run: Of one of the paper's studies.
         strategy: Which network is meant: :data:`TEACHER`, or the student for any other.
     """
+    parts = cuts(run, strategy)
+    return f"reduced run: {', '.join(parts)}" if parts else None
+
+
+def cuts(run: StrategyRun, strategy: str) -> list[str]:
+    """In what a run was cut short, each in words; arguments as of :func:`reduced`."""
     parts = []
     epochs, published = paper_values().epochs, DATASETS[run.study.dataset].facts["train_images"]
     own, its = run.study.training.epochs, run.study.teacher_training.epochs
@@ -50,7 +57,7 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
         parts.append(f"{run.images:,} of {published:,} images")
     if strategy != "none" and not run.study.teacher_weights and its < epochs:
         parts.append(f"{its} of {epochs} epochs of the teacher")
-    return f"reduced run: {', '.join(parts)}" if parts else None
+    return parts
 
 
 def departures(run: StrategyRun, strategy: str) -> list[str]:
@@ -136,15 +143,10 @@ def _recipe(training: Training) -> str:
     for name in said:
         model = Training(**with_recipe({"recipe": name})).scaled_to(training.epochs)
         own, its = training.model_dump(), model.model_dump()
-        apart[name] = [f"{key} {_plain(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
+        apart[name] = [f"{key} {in_words(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
         if not apart[name]:
             return said[name]
     return f"trained otherwise than the released code does: {', '.join(apart['paper-code'])}"
-
-
-def _plain(value: object) -> str:
-    """A value of a recipe as a reader would write it."""
-    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def other_space(study: Study) -> str | None:

@@ -33,6 +33,11 @@ class PaperRow:
     stds: dict[str, Decimal]
     footnotes: tuple[str, ...]
 
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """What fills it: a study and a strategy. Tables share rows."""
+        return self.study, self.strategy
+
 
 @dataclass(frozen=True)
 class PaperBlock:
@@ -72,6 +77,15 @@ class PaperStudy:
 
 
 @dataclass(frozen=True)
+class PaperInference:
+    """What a network took for one pass over the evaluation images, in seconds and grams of CO2, as printed."""
+
+    model: str
+    seconds: Decimal
+    co2_g: Decimal
+
+
+@dataclass(frozen=True)
 class PaperValues:
     """The whole file.
 
@@ -80,12 +94,14 @@ class PaperValues:
         repeats: Runs behind each mean.
         studies: By name.
         tables: In the paper's order.
+        inference: What Figure 1 prints.
     """
 
     epochs: int
     repeats: int
     studies: dict[str, PaperStudy]
     tables: tuple[PaperTable, ...]
+    inference: PaperInference
 
 
 @cache
@@ -122,4 +138,6 @@ def paper_values() -> PaperValues:
         for table in document["tables"]
     )
     studies = {name: PaperStudy(**table) for name, table in document["studies"].items()}
-    return PaperValues(document["epochs"], document["repeats"], studies, tables)
+    return PaperValues(
+        document["epochs"], document["repeats"], studies, tables, PaperInference(**document["inference"])
+    )

@@ -4,9 +4,12 @@ Energy at the sockets: what the building adds and what a kilowatt-hour emits are
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kdtune.analysis.verdicts import FEWEST, Interval, t_interval
+from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import J_PER_KWH
 
 
@@ -16,33 +19,64 @@ class Payback:
 
     Attributes:
         charged_uj: What is to be repaid, in microjoules; None where it is not known.
-        predictions: The first number of predictions that repays it; None where there is none, or it is not known.
-        never: Whether it is known that no number does: the student takes no less than the teacher.
+        predictions: After how many predictions it is repaid at the mean saving; None where it never is, or the charge
+            is not known, or it is not settled.
+        fewest: The same at the most that the interval of the saving allows.
+        most: The same at the least.
+        never: Whether no number repays it: the whole interval of the saving is below 0.
+        unsettled: Why the measurement tells neither; empty where it does.
     """
 
     charged_uj: int | None
-    predictions: int | None
+    predictions: int | None = None
+    fewest: int | None = None
+    most: int | None = None
     never: bool = False
+    unsettled: str = ""
 
     def as_record(self) -> dict[str, Any]:
         """As it stands in ``inference.json``."""
         return asdict(self)
 
 
-def payback(charged_uj: int | None, teacher_uj: float | None, student_uj: float | None) -> Payback:
-    """When a charge is repaid.
+def payback(charged_uj: int | None, saved_uj: Sequence[float], *, shared: bool = False) -> Payback:
+    """When a charge is repaid, or that it never is, where the measurements differ by less than what they find.
 
     Args:
         charged_uj: What is to be repaid, in microjoules; None where it is not known.
-        teacher_uj: What the teacher takes for a prediction, in microjoules; None where it is not known.
-        student_uj: As ``teacher_uj``, of the student.
+        saved_uj: What the student takes less than the teacher for a prediction, in microjoules: a measurement each.
+        shared: Whether idle power was split with another study's meanwhile, so that the machine alone shows more.
     """
-    if teacher_uj is None or student_uj is None:
-        return Payback(charged_uj, None)
-    saved_uj = teacher_uj - student_uj
-    if saved_uj <= 0:
-        return Payback(charged_uj, None, never=True)
-    return Payback(charged_uj, None if charged_uj is None else math.ceil(charged_uj / saved_uj))
+    interval = t_interval(saved_uj)
+    if shared:
+        return Payback(charged_uj, unsettled="another study was metered on the machine meanwhile")
+    if interval is None or interval.n < FEWEST or not interval.is_bounded:
+        return Payback(charged_uj, unsettled=f"it takes {FEWEST} turns of each network that differ")
+    if interval.low <= 0 <= interval.high:
+        return Payback(charged_uj, unsettled="what is saved is within its own deviation from nothing")
+    if interval.high < 0:
+        return Payback(charged_uj, never=True)
+    if charged_uj is None:
+        return Payback(None)
+    mean, fewest, most = (math.ceil(charged_uj / saving) for saving in (interval.mean, interval.high, interval.low))
+    return Payback(charged_uj, mean, fewest, most)
+
+
+def saving_of(document: dict[str, Any]) -> Interval | None:
+    """The interval of what an ``inference.json`` says is saved for a prediction, in microjoules."""
+    return t_interval(document["saved_uj_per_image"])
+
+
+def paybacks(document: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:
+    """When what a strategy was charged by now is repaid, by what was measured then: without its teacher, and with it.
+
+    Args:
+        document: Of an ``inference.json``: what each turn saved, and both networks' flags.
+        cost: Of a ``result.json``.
+    """
+    shared = any(SHARED_NODE in document[role]["flags"] for role in ("teacher", "student"))
+    charged = zip(("one_model", "with_teacher"), charged_for_one_model(cost), strict=True)
+    return {name: payback(uj, document["saved_uj_per_image"], shared=shared).as_record() for name, uj in charged}
 
 
 def charged_for_one_model(cost: dict[str, Any]) -> tuple[int | None, int | None]:

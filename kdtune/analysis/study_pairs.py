@@ -5,10 +5,14 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from kdtune.analysis.agreement import in_words
 from kdtune.analysis.study_runs import StudyRun
 
 #: What two studies may differ in that are held against each other, beside what the claim is about.
 FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "teacher_logits", "numerics"}
+
+#: What tells one copy of a data set from another.
+FILES = "data set's files"
 
 
 def alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]:
@@ -21,7 +25,7 @@ def alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]
 
 def _compared(study: StudyRun, apart_from: Collection[str]) -> dict[str, Any]:
     """What has to be alike in studies that are paired, by dotted key."""
-    table = {**study.study.model_dump(mode="json", exclude=FREE), "images": study.first.folder.resolved().get("data")}
+    table = {**study.study.model_dump(mode="json", exclude=FREE), FILES: study.first.folder.resolved().get("data")}
     return {
         key: value
         for key, value in _flat(table)
@@ -57,7 +61,10 @@ def unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], 
                 continue
             first, second = (_compared(study, apart_from) for study in (one, other))
             keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
-            apart = ", ".join(f"{key} ({first.get(key)} and {second.get(key)})" for key in keys)
+            if "dataset" in keys:  # then its files are others in any case
+                keys = [key for key in keys if key != FILES]
+            told = ((key, in_words(first.get(key)), in_words(second.get(key))) for key in keys)
+            apart = ", ".join(f"{key} ({value} and {another})" for key, value, another in told)
             found.append((len(keys), f"{one.study.name} and {other.study.name} are no pair: they differ in {apart}"))
         return min(found, key=lambda pair: pair[0])[1] if found else ""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from kdtune.analysis.collection import find_results_if_any
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
+from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result
 from kdtune.results.shared import read_shared
@@ -22,17 +23,25 @@ class StrategyRun:
         folder: Its results.
         study: As it ran.
         result: Its ``result.json``, made again.
-        images: Training images that were used, those held out among them.
-        teacher_macs: Multiply-adds of the teacher for an image: its size.
+        workload: The size of its trainings.
         teacher: The teacher's record; None where none was used.
     """
 
     folder: StrategyFolder
     study: Study
     result: dict[str, Any]
-    images: int
-    teacher_macs: int
+    workload: Workload
     teacher: dict[str, Any] | None
+
+    @property
+    def images(self) -> int:
+        """Training images that were used, those held out among them."""
+        return self.workload.train_images + self.workload.val_images
+
+    @property
+    def commit(self) -> str | None:
+        """Of kdtune that ran it; None where it is not known."""
+        return self.folder.resolved().get("versions", {}).get("commit")
 
     @property
     def place(self) -> str:
@@ -43,6 +52,10 @@ class StrategyRun:
     def tested(self) -> int:
         """Repeats whose chosen model met the test set."""
         return sum(repeat["test"] is not None for repeat in self.result["repeats"])
+
+    def an_image(self, key: str) -> float:
+        """The step in which an accuracy is counted: one image of those that ``val_accuracy`` or ``test`` is of."""
+        return 1 / max(1, {"val_accuracy": self.workload.val_images, "test": self.workload.test_images}[key])
 
     def by_seed(self, key: str) -> dict[int, float]:
         """A figure of each repeat that has it, such as ``val_accuracy``, or ``test`` for the test accuracy."""
@@ -70,6 +83,12 @@ class StudyRun:
         """What they ran."""
         return self.first.study
 
+    def both(self, first: str, second: str) -> list[tuple[StrategyRun, StrategyRun]]:
+        """Two strategies as a pair; none unless both were run."""
+        if first in self.strategies and second in self.strategies:
+            return [(self.strategies[first], self.strategies[second])]
+        return []
+
 
 def read_runs(places: Sequence[str | Path] | None = None, carbon: WantedCarbon = None) -> list[StrategyRun]:
     """Every strategy's results under some places; those of ``./results``, if any, without places.
@@ -90,7 +109,4 @@ def by_study(runs: Sequence[StrategyRun]) -> list[StudyRun]:
 
 def _read(folder: StrategyFolder, carbon: WantedCarbon) -> StrategyRun:
     result = build_result(folder, carbon_for(folder, carbon))
-    workload = folder.workload()
-    images = workload.train_images + workload.val_images
-    teacher = read_shared(folder)["teacher"]
-    return StrategyRun(folder, folder.read_study(), result, images, workload.teacher_macs, teacher)
+    return StrategyRun(folder, folder.read_study(), result, folder.workload(), read_shared(folder)["teacher"])

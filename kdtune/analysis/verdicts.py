@@ -10,6 +10,9 @@ Verdict = Literal["supported", "contradicted", "not settled", "not run"]
 
 CONFIDENCE = 0.95
 
+#: Repeats from which on an interval settles anything: two may agree by chance, and so seem sure.
+FEWEST = 3
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -53,16 +56,21 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[floa
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
-def t_interval(values: Sequence[float]) -> Interval | None:
+def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval | None:
     """Mean and Student's t interval at :data:`CONFIDENCE`; None of nothing.
 
-    Fewer than two observations, or several without any spread, bound nothing: repeats that agree to the last digit
-    tell that the measure is coarse, not that it is exact.
+    One observation bounds nothing. Several that agree to the last digit tell that the measure is coarse, not that it is
+    exact: a deviation below the measure's resolution is taken for that.
+
+    Args:
+        values: Observations.
+        resolution: The least that two of them can be apart without being equal; 0 where they are not in steps. Then
+            several without any spread bound nothing.
     """
     if not values:
         return None
     mean, n = statistics.fmean(values), len(values)
-    deviation = statistics.stdev(values) if n > 1 else 0.0
+    deviation = max(statistics.stdev(values), resolution) if n > 1 else 0.0
     # What rounding leaves of equal numbers is no spread.
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return Interval.unbounded(mean, n)

@@ -32,7 +32,9 @@ def compare(
             metavar="[DIR ...]", help="Results folders, for one table; by default a table for each study in ./results."
         ),
     ] = None,
-    baseline: Annotated[str, typer.Option(help="The strategy that energy is a multiple of.")] = "stochastic",
+    baseline: Annotated[
+        str | None, typer.Option(help="The strategy that energy is a multiple of, stochastic by default.")
+    ] = None,
     allow_mismatch: Annotated[
         bool, typer.Option("--allow-mismatch", help="Compare also what differs in more than the strategy.")
     ] = False,
@@ -62,13 +64,19 @@ def compare(
     from kdtune.errors import Fault, ResultsError, SpecError
     from kdtune.registry import did_you_mean
     from kdtune.report.exports import as_csv
+    from kdtune.report.tables import BASELINE
 
     carbon = changing(preset, country, region, intensity, pue)
     weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
     wants_green = green or green_weight is not None
 
     if paper:
-        others = {"--csv": csv, "--green": wants_green, "--allow-mismatch": allow_mismatch}
+        others = {
+            "--csv": csv,
+            "--green": wants_green,
+            "--allow-mismatch": allow_mismatch,
+            "--baseline": baseline is not None,
+        }
         if faults := [Fault(flag, "", "does not go with --paper; leave it out") for flag, on in others.items() if on]:
             raise SpecError(faults)
         _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
@@ -78,11 +86,12 @@ def compare(
     comparisons = [comparison.compare(places, allow_mismatch=allow_mismatch, carbon=carbon) for places in tables]
     results = [result for found in comparisons for result in found.results]
     names = [result["strategy"] for result in results]
-    if baseline not in names and baseline != "stochastic":
+    if baseline is not None and baseline not in names:
         raise SpecError([Fault("--baseline", "", f"no results of {baseline!r}; {did_you_mean(baseline, names)}")])
+    base = baseline or BASELINE
     if wants_green:
         for found in comparisons:
-            with_green_index(found.results, baseline, weight)
+            with_green_index(found.results, base, weight)
     if csv:
         try:
             csv.write_text(as_csv(results), encoding="utf-8")
@@ -92,7 +101,7 @@ def compare(
     for place, found in enumerate(comparisons):
         if place:
             console.print()
-        _show(console, found, baseline, markdown=markdown)
+        _show(console, found, base, markdown=markdown)
     if json:
         print_json(comparison.as_json(results))
 
@@ -102,7 +111,7 @@ def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: b
     from kdtune.report.inference_table import payback_line
     from kdtune.report.tables import cost_table, notes
 
-    remarks = [payback_line(found.inference)] if found.inference else []
+    remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
         lines = [*notes(found.results, found.teacher, baseline), *remarks]
         text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + markdown_list(lines)

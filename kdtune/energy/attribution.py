@@ -41,6 +41,9 @@ FLAGS = {
     "node_shared": "another study was metered on the node at the same time, and idle power was split with it",
 }
 
+#: The flag of energy that another study had a part in: alone on the machine the same work would be charged more.
+SHARED_NODE = "node_shared"
+
 
 @dataclass
 class Account:

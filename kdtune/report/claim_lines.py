@@ -6,7 +6,7 @@ from rich.text import Text
 
 from kdtune.analysis.claims import JudgedClaim
 from kdtune.analysis.evidence import Evidence
-from kdtune.analysis.verdicts import CONFIDENCE, Interval
+from kdtune.analysis.verdicts import CONFIDENCE, FEWEST, Interval
 from kdtune.report.formats import percent, significant
 
 _COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}
@@ -15,6 +15,8 @@ NOTES = (
     f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed; so over students "
     "given one teacher and one split, and each by itself: of twenty, one misses by chance.",
     "Accuracies are those of kdtune's protocol: tau chosen on held-out images, the last epoch, one test.",
+    "Repeats are taken to spread by at least what can be told apart: one image, one step of tau. Fewer than "
+    f"{FEWEST} settle nothing.",
     "What does not matter (0.5 points of accuracy, a step of tau, a tenth of a factor) is fixed, whatever was found.",
 )
 
@@ -29,7 +31,7 @@ def claim_lines(claims: Sequence[JudgedClaim]) -> list[Text]:
         lines.append(Text(f"   Rule: {claim.rule}. {claim.remark}".rstrip(), style="dim"))
         lines += [_evidence(one) for one in judged.evidence]
         if judged.unpaired:
-            lines.append(_line("not settled", judged.unpaired))
+            lines.append(_line("not run", judged.unpaired))
         if judged.not_run:
             lines.append(_line("not run", f"the paper's own: {', '.join(judged.not_run)}. Try: {judged.to_type}"))
         elif judged.to_type:
@@ -61,6 +63,8 @@ def _evidence(one: Evidence) -> Text:
         parts.append("; ".join(f"{name} {_figure(value, one.unit)}" for name, value in one.sides.items()))
     if one.reason:
         parts.append(one.reason)
+    if any(one.commits):
+        parts.append(f"commit {', '.join(commit or 'not known' for commit in one.commits)}")
     return _line(one.verdict, " | ".join(parts))
 
 

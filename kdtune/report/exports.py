@@ -34,15 +34,15 @@ CSV_COLUMNS = (
     "attribution",
 )
 
-#: A further one where the green index was asked for.
-GREEN_COLUMN = "green_index_points"
+#: Further ones where the green index was asked for.
+GREEN_COLUMNS = ("green_index_points", "green_index_points_std")
 
 
 def as_csv(results: list[dict[str, Any]]) -> str:
     """One line a strategy; empty where nothing was measured."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = (*CSV_COLUMNS, GREEN_COLUMN) if has_green_index(results) else CSV_COLUMNS
+    names = (*CSV_COLUMNS, *GREEN_COLUMNS) if has_green_index(results) else CSV_COLUMNS
     writer.writerow(names)
     for result in results:
         known = {
@@ -51,7 +51,7 @@ def as_csv(results: list[dict[str, Any]]) -> str:
             **{key: result[key] for key in ("study", "strategy", "status")},
             "repeats": len(result["repeats"]),
             "trials": sum(repeat["trials"] for repeat in result["repeats"]),
-            GREEN_COLUMN: result.get("green_index", {}).get("points"),
+            **{f"green_index_{key}": value for key, value in result.get("green_index", {}).items()},
         }
         writer.writerow([for_spreadsheet(known[column]) for column in names])
     return text.getvalue()

@@ -8,6 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.analysis.paper_values import paper_values
+from kdtune.analysis.payback import saving_of
+from kdtune.analysis.verdicts import CONFIDENCE
 from kdtune.energy.attribution import FLAGS
 from kdtune.report.fitting import PLAIN_HEAD
 from kdtune.report.formats import NOTHING, amount, percent, ratio, significant
@@ -22,6 +25,7 @@ NETWORK_COLUMNS = (
     "images/s",
     "uJ an image",
     "J a pass",
+    "g CO2 a pass",
     "g CO2 a million",
 )
 
@@ -30,6 +34,8 @@ PAYBACK_COLUMNS = ("strategy", "test acc. %", "charged J", "repaid after", "with
 REPAID = "Predictions after which a student has repaid what it was charged"
 
 NEVER = "never"
+
+NOT_SETTLED = "not settled"
 
 #: Share of the node's energy in other processes from which on a reader is told.
 OTHERS_MATTER = 0.05
@@ -71,13 +77,15 @@ def network_rows(document: dict[str, Any]) -> list[Row]:
         for key in ("parameters", "macs", "ms_per_pass", "uj_per_image", "j_per_pass")
     ]
     of_parameters, of_macs, of_time, of_energy, of_pass = multiples
+    of_last = [NOTHING, of_energy, *[of_pass] * 2, of_energy]
     return [
-        *(_network_row(f"{role} ({document[role]['model']})", document[role]) for role in ("teacher", "student")),
-        ["teacher / student", of_parameters, of_macs, NOTHING, of_time, NOTHING, of_energy, of_pass, of_energy],
+        *(_network_row(f"{role} ({document[role]['model']})", document, role) for role in ("teacher", "student")),
+        ["teacher / student", of_parameters, of_macs, NOTHING, of_time, *of_last],
     ]
 
 
-def _network_row(name: str, one: dict[str, Any]) -> Row:
+def _network_row(name: str, document: dict[str, Any], role: str) -> Row:
+    one = document[role]
     return [
         name,
         f"{one['parameters']:,}",
@@ -87,8 +95,13 @@ def _network_row(name: str, one: dict[str, Any]) -> Row:
         _spread(one["images_per_s"], one["images_per_s_std"]),
         _spread(one["uj_per_image"], one["uj_per_image_std"]),
         significant(one["j_per_pass"]),
+        significant(_co2_g_per_pass(document, role)),
         significant(one["co2_g_per_million"]),
     ]
+
+
+def _co2_g_per_pass(document: dict[str, Any], role: str) -> float:
+    return float(document[role]["co2_g_per_million"] * document["test_images"] / 1e6)
 
 
 def _spread(mean: float, std: float | None) -> str:
@@ -113,17 +126,26 @@ def _joules(payback: dict[str, Any]) -> str:
 
 
 def repaid_after(payback: dict[str, Any]) -> str:
-    """A number of predictions, ``never``, or a dash where it is not known."""
-    return NEVER if payback["never"] else amount(payback["predictions"])
+    """A number of predictions and its range, ``never``, ``not settled``, or a dash where the charge is not known."""
+    if payback["never"]:
+        return NEVER
+    if payback["unsettled"]:
+        return NOT_SETTLED
+    if payback["predictions"] is None:
+        return NOTHING
+    return f"{amount(payback['predictions'])} ({amount(payback['fewest'])} to {amount(payback['most'])})"
 
 
 def payback_line(documents: Sequence[dict[str, Any]]) -> str:
-    """The same in one line, for under a cost table."""
+    """The same in one line, for under a cost table, of strategies that came to a model; empty where none did."""
     told: dict[str, list[str]] = {}
     for document in documents:
-        how = f"{document['batch_size']} at a time on {document['device_name']}"
-        repaid = f"{document['strategy']} {repaid_after(document['payback']['one_model'])}"
-        told.setdefault(how, []).append(repaid)
+        if document["payback"]["one_model"]["charged_uj"] is not None:
+            how = f"{document['batch_size']} at a time on {document['device_name']}"
+            repaid = f"{document['strategy']} {repaid_after(document['payback']['one_model'])}"
+            told.setdefault(how, []).append(repaid)
+    if not told:
+        return ""
     return f"{REPAID}: " + "; ".join(f"{', '.join(repaid)} ({how})" for how, repaid in told.items()) + "."
 
 
@@ -150,7 +172,7 @@ def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
     if others >= OTHERS_MATTER:
         lines.append(
             f"Other processes took up to {others:.0%} of the machine's energy meanwhile: on a quiet machine the "
-            "networks may be faster."
+            "networks may be faster, and another study that is metered holds a part of the memory."
         )
     lines.append(how_emitted(first["carbon"]))
     lines.append(how_computed(first["computed"]) + f" Threads: {first['threads']}.")
@@ -164,11 +186,39 @@ def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
         "Charged is what one model was, the mean over repeats, and with the teacher its whole training too. Joules are "
         "the computers' own, before PUE. What measuring took is charged to nobody."
     )
-    if any(document["payback"]["one_model"]["never"] for document in documents):
+    return [*lines, *_repaid(documents), *_papers(first), *_elsewhere(first)]
+
+
+def _repaid(documents: Sequence[dict[str, Any]]) -> list[str]:
+    """How well it is known when a charge is repaid."""
+    interval, paybacks = saving_of(documents[0]), [document["payback"]["one_model"] for document in documents]
+    lines = []
+    if interval and interval.is_bounded:
+        lines.append(
+            f"A prediction saves {amount(interval.mean)} uJ ({amount(interval.low)} to "
+            f"{amount(interval.high)}: {CONFIDENCE:.0%}, Student's t over {interval.n} pairs of turns); ranges of "
+            "predictions are of that."
+        )
+    if any(payback["never"] for payback in paybacks):
         lines.append(
             "Never: in use the student takes no less than the teacher here, so nothing repays what finding it took."
         )
-    return [*lines, *_elsewhere(first)]
+    if reasons := dict.fromkeys(payback["unsettled"] for payback in paybacks if payback["unsettled"]):
+        lines.append(f"Not settled: {'; '.join(reasons)}. Measure longer (--seconds), on a quiet machine.")
+    return lines
+
+
+def _papers(document: dict[str, Any]) -> list[str]:
+    """What the paper prints of a network that was measured here too."""
+    printed = paper_values().inference
+    return [
+        f"Figure 1 of the paper prints {printed.seconds} s and {printed.co2_g} g CO2 for a pass of its "
+        f"{printed.model} over its evaluation set, on its GPU; the {role}'s here took "
+        f"{significant(document[role]['ms_per_pass'] / 1e3)} s and {significant(_co2_g_per_pass(document, role))} g "
+        f"for {document['test_images']} images on {document['device_name']}."
+        for role in ("teacher", "student")
+        if document[role]["model"] == printed.model
+    ]
 
 
 def _disagreements(documents: Sequence[dict[str, Any]]) -> list[str]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.analysis.paper_choice import to_finish
 from kdtune.analysis.paper_results import Figure, FilledRow, PaperComparison
 from kdtune.analysis.paper_values import PERCENT, PaperTable, paper_values
 from kdtune.energy.carbon import PAPER
@@ -29,6 +31,12 @@ _HEADS = {
     "paper_specificity": "specificity",
     "paper_prevalence": "prevalence",
 }
+
+#: What a ratio is of, where that is not what stands before it.
+_RATIOS = {"kwh": "training"}
+
+#: Columns of the paper's that nothing of ours is a multiple of: its CO2 is no fixed multiple of its kWh.
+_WITHOUT_RATIO = frozenset({"co2_g"})
 
 
 @dataclass(frozen=True)
@@ -115,24 +123,48 @@ def notes(comparison: PaperComparison) -> list[str]:
     ]
     used = [run.result["cost"] for run in comparison.used]
     if used:
-        pues = sorted({cost["carbon"]["pue"] for cost in used})
-        told = ", ".join(f"{pue:g}" for pue in pues)
-        same = pues == [PAPER.pue]
-        lines.append(
-            "kWh and CO2 of ours are what one model is charged: every attempt, evaluation, start-up and idle power, "
-            f"without its teacher, times a PUE of {told}. The paper's kWh hold PUE {PAPER.pue:g} and, it seems, "
-            "training only" + ("." if same else "; --preset paper reports ours with its PUE and its g/kWh.")
-        )
+        lines.append(f"Ours are from {', '.join(dict.fromkeys(run.place for run in comparison.used))}.")
+        lines += _of_energy(used)
         lines.append(
             "GFLOPs of ours count the training images that were not held out, and a grid of 19 temperatures is 19 runs."
         )
         lines += dict.fromkeys(how_measured(cost) for cost in used)
-    else:
+    elif not comparison.ran:
         lines.append("None of the paper's studies has been run.")
     if missing := comparison.missing():
         lines.append(f"With empty rows: {', '.join(missing)}.")
-        lines.append(f"To fill them: kdtune study {missing[0]} -s grid -s stochastic -s none, and so on.")
+        begun = {run.study.name for run in comparison.unfinished}
+        commands = [to_finish(run) for run in comparison.unfinished]
+        commands += [f"kdtune study {name} -s grid -s stochastic -s none" for name in missing if name not in begun][:1]
+        lines.append(f"To fill them: {'; '.join(commands)}, and so on.")
     return lines
+
+
+def _of_energy(costs: Sequence[dict[str, Any]]) -> list[str]:
+    """What is in ours, what in the paper's, and what the ratio is of."""
+    pues = sorted({cost["carbon"]["pue"] for cost in costs})
+    attributions = {cost["attribution"] for cost in costs}
+    idle = {
+        frozenset({"dedicated"}): "start-up and idle power",
+        frozenset({"shared"}): "start-up, but no idle power (attribution is shared)",
+    }.get(frozenset(attributions), "start-up, and idle power of those whose attribution is dedicated")
+    hint = "" if pues == [PAPER.pue] else "; --preset paper reports ours with its PUE and its g/kWh"
+    low, high = _implied_g_per_kwh()
+    return [
+        f"kWh and CO2 of ours are what one model is charged: every attempt, evaluation, {idle}, without its teacher, "
+        f"times a PUE of {', '.join(f'{pue:g}' for pue in pues)}{hint}.",
+        f"The paper's kWh hold PUE {PAPER.pue:g} and, it seems, training only. So the multiple is of our training only "
+        "(trials and evaluation), at its PUE.",
+        f"The paper's CO2 is {low:.0f} to {high:.0f} g for each of its kWh, by the row, where one intensity would give "
+        "one figure: so no multiple of it is given.",
+    ]
+
+
+def _implied_g_per_kwh() -> tuple[float, float]:
+    """The least and the most CO2 for a kilowatt-hour in the paper's rows."""
+    rows = (row.values for table in paper_values().tables for block in table.blocks for row in block.rows)
+    found = [float(values["co2_g"] / values["kwh"]) for values in rows if "co2_g" in values]
+    return min(found), max(found)
 
 
 def _tables(comparison: PaperComparison) -> list[_Table]:
@@ -146,8 +178,7 @@ def _table(table: PaperTable, comparison: PaperComparison) -> _Table:
         name = block.name + signs.of(block.footnotes, "paper")
         for start in range(0, len(block.columns), MOST_FIGURES):
             part = slice(start, start + MOST_FIGURES)
-            names = [_HEADS.get(column, column) for column in block.columns[part]]
-            head = ["", *(cell for column in names for cell in (column, "ours", "ratio"))]
+            head = ["", *(cell for column in block.columns[part] for cell in _head(column))]
             rows = [_row(row, row.figures[part], signs) for row in filled]
             blocks.append(_Block(name + (", continued" if start else ""), head, rows))
         if "paper_specificity" in block.columns:
@@ -161,15 +192,20 @@ def _row(filled: FilledRow, figures: Sequence[Figure], signs: _Signs) -> Row:
         ours = _ours(figure)
         if filled.run and figure is filled.figures[0]:
             ours += f" (n {filled.n})" + signs.of(filled.differs, "ours")
-        multiple = NOTHING if figure.ratio is None else f"{significant(figure.ratio)} x"
-        cells += [str(figure.paper) + ("" if figure.paper_std is None else f" +- {figure.paper_std}"), ours, multiple]
+        cells += [str(figure.paper) + ("" if figure.paper_std is None else f" +- {figure.paper_std}"), ours]
+        if figure.column not in _WITHOUT_RATIO:
+            cells.append(NOTHING if figure.ratio is None else f"{significant(figure.ratio)} x")
     return cells
 
 
+def _head(column: str) -> Row:
+    return [_HEADS.get(column, column), "ours", *([] if column in _WITHOUT_RATIO else [_RATIOS.get(column, "ratio")])]
+
+
 def _ours(figure: Figure) -> str:
-    if figure.ours is None or figure.column not in PERCENT:
-        return significant(figure.ours)
-    return f"{figure.ours:.2f}" + ("" if figure.ours_std is None else f" +- {figure.ours_std:.2f}")
+    if figure.column in PERCENT and figure.ours is not None:
+        return f"{figure.ours:.2f}" + ("" if figure.ours_std is None else f" +- {figure.ours_std:.2f}")
+    return significant(figure.ours) + ("" if figure.ours_std is None else f" +- {significant(figure.ours_std, 2)}")
 
 
 def _standard(filled: FilledRow) -> str | None:

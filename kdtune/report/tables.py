@@ -79,8 +79,8 @@ def cost_rows(results: list[dict[str, Any]], baseline: str = BASELINE) -> list[R
 
 
 def _index(result: dict[str, Any]) -> str:
-    points = result["green_index"]["points"]
-    return NOTHING if points is None else f"{points:.1f}"
+    points, std = (result["green_index"][key] for key in ("points", "points_std"))
+    return NOTHING if points is None else f"{points:.1f}" + ("" if std is None else f" +- {std:.1f}")
 
 
 def teacher_row(teacher: dict[str, Any], results: list[dict[str, Any]]) -> Row:

@@ -53,6 +53,7 @@ class TeacherEnergy(Shape):
     """Of what a teacher took, what is told."""
 
     charged_uj: Count
+    energy_uj: dict[Bucket | Literal["node_total"], Count] | None = None
     flags: dict[Flag, Count] = {}
 
 
@@ -97,12 +98,10 @@ class Estimate(Shape):
     basis: list[str]
 
 
-class Payback(Shape):
-    """When a student has repaid what it was charged."""
+class Network(Shape):
+    """A network that was measured in use."""
 
-    charged_uj: Amount | None
-    predictions: Amount | None
-    never: bool
+    flags: dict[Flag, Count]
 
 
 class Inference(Shape):
@@ -110,7 +109,9 @@ class Inference(Shape):
 
     batch_size: Count
     device_name: str
-    payback: dict[Literal["one_model", "with_teacher"], Payback] = Field(min_length=2)
+    saved_uj_per_image: list[float]
+    teacher: Network
+    student: Network
 
 
 class CarbonRecord(Shape):

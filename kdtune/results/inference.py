@@ -8,10 +8,12 @@ from typing import Any
 from kdtune.energy.attribution import Account, charged_buckets
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.uncertainty import uncertainty_uj
-from kdtune.results.documents import Inference, read_document
+from kdtune.results.documents import Inference, check, read_document
 from kdtune.results.folder import StrategyFolder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_REMEDY = "delete it, and run 'kdtune inference' again"
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,35 @@ def usage_record(turns: Sequence[MeteredTurn], test_images: int, *, dedicated: b
     }
 
 
+def saved_uj_per_image(
+    teacher: Sequence[MeteredTurn], student: Sequence[MeteredTurn], *, dedicated: bool
+) -> list[float]:
+    """What the student takes less than the teacher for an image, in microjoules, in each pair of turns.
+
+    Turns that followed each other are a pair, so that what disturbs both does not count; a turn without another is left
+    out.
+    """
+
+    def each(turns: Sequence[MeteredTurn]) -> list[float]:
+        return [turn.account.charged_uj(dedicated=dedicated) / turn.images for turn in turns]
+
+    return [uj - less_uj for uj, less_uj in zip(each(teacher), each(student), strict=False)]
+
+
 def _std(values: Sequence[float]) -> float | None:
     """Sample standard deviation, where there are at least two values."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
 def read_inference(folder: StrategyFolder) -> dict[str, Any] | None:
-    """What was measured of a strategy's student in use; None where nothing was.
+    """What was measured of a strategy's student in use; None where nothing was, or by a kdtune that noted less of it.
 
     Raises:
         ResultsError: The file is damaged.
     """
     if not folder.inference.is_file():
         return None
-    return read_document(folder.inference, Inference, "delete it, and run 'kdtune inference' again")
+    document = read_document(folder.inference, dict[str, Any], _REMEDY)
+    if document.get("schema_version") in range(1, SCHEMA_VERSION):
+        return None
+    return dict(check(document, Inference, folder.inference, _REMEDY))

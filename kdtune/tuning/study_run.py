@@ -11,6 +11,7 @@ from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
 from kdtune.paths import DataDir
+from kdtune.provenance import commit
 from kdtune.results.estimates import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
@@ -226,7 +227,8 @@ class StudyRun:
             "teacher_logits": inspection.teacher_logits,
             "teacher": teacher_folder.name,
             "workload": inspection.workload,
-            "versions": inspection.versions,
+            # Of the command itself: what is kept of an inspection may be older.
+            "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
         }
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint

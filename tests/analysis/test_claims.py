@@ -1,8 +1,11 @@
 """Verdicts on results whose figures are known."""
 
+from dataclasses import replace
+
 import pytest
 
 from kdtune.analysis.claims import CLAIMS, judge_claims
+from tests.energy.simulated import two_cores
 from tests.results.several import CIFAR100_HKD, ran
 from tests.studies import small_study
 
@@ -31,6 +34,7 @@ def both(tmp_path, grid, stochastic, **study):
         ([0.700, 0.701, 0.699, 0.700], "supported"),
         ([0.690, 0.710, 0.680, 0.720], "not settled"),
         ([0.600, 0.601, 0.599, 0.600], "contradicted"),
+        ([0.720, 0.721, 0.719, 0.720], "supported"),  # 'similarly or, at times, better'
     ],
 )
 def test_a_match_is_judged_by_paired_differences(tmp_path, stochastic, verdict):
@@ -51,6 +55,32 @@ def test_one_repeat_settles_nothing(tmp_path):
     both(tmp_path, [0.9], [0.1])
     found = evidence("hkd-matches", tmp_path)
     assert (found.verdict, found.interval.n, found.as_json()["interval"]["low"]) == ("not settled", 1, None)
+
+
+def test_two_repeats_that_agree_settle_nothing_and_three_do(tmp_path):
+    both(tmp_path / "two", [0.700, 0.700], [0.6001, 0.600])
+    found = evidence("hkd-matches", tmp_path / "two")
+    assert (found.verdict, found.reason) == ("not settled", "2 repeats may agree by chance: it takes 3")
+    both(tmp_path / "three", [0.700] * 3, [0.600] * 3)  # without any spread: an image's is taken
+    found = evidence("hkd-matches", tmp_path / "three")
+    assert found.verdict == "contradicted"
+    assert found.interval.high - found.interval.mean == pytest.approx(4.302653 * 0.001 / 3**0.5, rel=1e-6)
+
+
+def test_what_compare_refuses_to_put_into_one_table_settles_nothing_and_says_why(tmp_path):
+    ran(tmp_path, "stochastic", [0.700, 0.701, 0.699])
+    for strategy in ("grid", "random"):
+        ran(tmp_path, strategy, [0.600, 0.601, 0.599], resolved={"cpus_per_trial": 2.0, "teacher": "another"})
+    assert evidence("hkd-matches", tmp_path).verdict == "not settled"
+    reason = evidence("hkd-matches", tmp_path).reason
+    assert "teacher's weights: teacher none (small/stochastic); teacher another (small/grid)" in reason
+    assert "cores for each trial: cpus_per_trial 1.0 (small/stochastic); cpus_per_trial 2.0 (small/grid)" in reason
+
+
+def test_the_commits_that_ran_the_sides_are_told(tmp_path):
+    ran(tmp_path, "grid", [0.7], resolved={"versions": {"commit": "0123456789ab"}})
+    ran(tmp_path, "stochastic", [0.7])
+    assert evidence("hkd-matches", tmp_path).as_json()["commits"] == (None, "0123456789ab")
 
 
 def test_repeats_that_are_not_tested_yet_are_left_out(tmp_path):
@@ -112,10 +142,11 @@ def test_a_logarithmic_search_other_precision_and_more_epochs_are_told(tmp_path)
     )
 
 
-def nineteen(tmp_path, grid_s, stochastic_s, start_s=0.0, **study):
+def nineteen(tmp_path, grid_s, stochastic_s, start_s=0.0, of_grid=(), **study):
     points = [{"tau": tau} for tau in range(2, 21)]
     n = [0.7] * len(grid_s)
-    ran(tmp_path, "grid", n, points=points, trial_s=grid_s, search_space="tau-2-20", start_s=start_s, **study)
+    how = {"trial_s": grid_s, "search_space": "tau-2-20", "start_s": start_s, **study, **dict(of_grid)}
+    ran(tmp_path, "grid", n, points=points, **how)
     ran(tmp_path, "stochastic", n, trial_s=stochastic_s, search_space="tau-2-20", start_s=start_s, **study)
     return {one.measure.rpartition(", ")[2]: one for one in judged("cost", tmp_path).evidence}
 
@@ -155,6 +186,20 @@ def test_a_replayed_teacher_says_nothing_of_the_cost_and_how_to_ask_it(tmp_path)
     assert to_type == "kdtune study cifar10-hkd -s grid -s stochastic --set teacher_logits=live"
 
 
+@pytest.mark.parametrize(
+    ("of_grid", "why"),
+    [
+        ({"attribution": "shared"}, "idle power is charged to one of them only (attribution)"),
+        ({"neighbours": True}, "another study was metered on the node"),
+        ({"hardware": replace(two_cores(), cpu_model="another CPU")}, "different machines: 2 cores of a"),
+        ({"resolved": {"cpus_per_trial": 2.0}}, "cores for each trial: cpus_per_trial 2.0 (small/grid)"),
+    ],
+)
+def test_energies_of_unlike_machines_or_ways_say_nothing_of_the_cost(tmp_path, of_grid, why):
+    found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0], of_grid=of_grid)["training only"]
+    assert found.verdict == "not settled" and why in found.reason
+
+
 def test_energy_that_was_not_measured_says_nothing_of_the_cost(tmp_path):
     both(tmp_path, [0.7, 0.7], [0.7, 0.7], search_space="tau-2-20")
     assert {one.reason for one in judged("cost", tmp_path).evidence} == {"energy was not measured"}
@@ -166,28 +211,40 @@ def test_the_second_best_tau_is_told_by_the_other_repeats(tmp_path):
     ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=val)
     ran(tmp_path, "stochastic", [0.7] * 3, val=[[0.70], [0.80], [0.80]])
     found = evidence("second-best", tmp_path)
-    assert found.interval.mean == pytest.approx((0.00 + 0.01 + 0.02) / 3)
+    assert found.interval.mean == pytest.approx(-(0.00 + 0.01 + 0.02) / 3)
     assert found.sides["second-best"] == pytest.approx((0.70 + 0.81 + 0.82) / 3)
     assert found.verdict == "not settled"
 
 
-def test_a_second_best_tau_that_is_clearly_better_contradicts(tmp_path):
-    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=[[0.90, 0.80, 0.1], [0.90, 0.81, 0.1], [0.90, 0.82, 0.1]])
-    ran(tmp_path, "stochastic", [0.7] * 3, val=[[0.60], [0.60], [0.60]])
-    assert evidence("second-best", tmp_path).verdict == "contradicted"
+@pytest.mark.parametrize(
+    ("drawn", "verdict"),
+    [
+        ([0.60, 0.60, 0.60], "contradicted"),
+        ([0.800, 0.812, 0.819], "contradicted"),  # as good as the second: the paper says better
+        ([0.83, 0.84, 0.85], "supported"),
+    ],
+)
+def test_the_drawn_tau_has_to_be_better_than_the_second_best(tmp_path, drawn, verdict):
+    val = [[0.90, 0.80, 0.1], [0.90, 0.81, 0.1], [0.90, 0.82, 0.1]]
+    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=val, images=(100, 1000))
+    ran(tmp_path, "stochastic", [0.7] * 3, val=[[one] for one in drawn], images=(100, 1000))
+    assert evidence("second-best", tmp_path).verdict == verdict
 
 
 def test_the_chosen_tau_under_a_larger_teacher_is_held_against_that_under_a_smaller_one(tmp_path):
     low, middle, high = [0.9, 0.2, 0.1], [0.1, 0.9, 0.2], [0.1, 0.2, 0.9]
-    weak = {"name": "weak", "teacher": "convnet_4_8_16"}
-    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=[low, low, middle], teacher_macs=5, **weak)
-    ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=[high, high, high], teacher_macs=50, name="strong")
-    ran(tmp_path, "grid", [0.7] * 3, points=GRID, teacher_macs=500, name="other", student="convnet_16_32_64")
+    weak = {"name": "weak", "teacher": "convnet_4_8_16", "teacher_weights": "a" * 16}
+    strong = {"name": "strong", "teacher_weights": "b" * 16}
+    ran(tmp_path, "grid", [0.7] * 5, points=GRID, val=[low, low, low, low, middle], teacher_macs=5, **weak)
+    ran(tmp_path, "grid", [0.7] * 5, points=GRID, val=[high] * 5, teacher_macs=50, **strong)
+    ran(tmp_path, "grid", [0.7] * 5, points=GRID, teacher_macs=500, name="other", student="convnet_16_32_64")
     found = evidence("stronger-teacher", tmp_path / "weak", tmp_path / "strong", tmp_path / "other")
     assert found.studies == ("strong", "weak")
-    assert found.interval.mean == pytest.approx((8 + 8 + 4) / 3)
-    assert found.sides == {"under convnet_32": 10, "under convnet_4_8_16": pytest.approx(10 / 3)}
-    assert found.verdict == "supported"  # deviation 2.31, t 4.30: 6.67 +- 5.74
+    assert found.interval.mean == pytest.approx((8 * 4 + 4) / 5)
+    assert found.sides == {"under convnet_32": 10, "under convnet_4_8_16": pytest.approx(14 / 5)}
+    # Deviation 1.79, less than a step of the grid, 4; t 2.776: 7.2 +- 4.97.
+    assert found.interval.low == pytest.approx(7.2 - 2.776445 * 4 / 5**0.5, rel=1e-6)
+    assert found.verdict == "supported"
 
 
 def test_batch_sizes_are_held_against_128(tmp_path):
@@ -201,14 +258,15 @@ def test_batch_sizes_are_held_against_128(tmp_path):
     assert verdicts == [(("of-32", "of-128"), "supported"), (("of-64", "of-128"), "contradicted")]
 
 
-def test_other_numerics_part_no_pair_and_are_told(tmp_path):
+def test_other_numerics_part_no_pair_and_settle_nothing(tmp_path):
     for batch, precision in {64: "bfloat16", 128: "float32"}.items():
         training = {**TRAINING, "batch_size": batch}
         numerics = {"precision": precision, "memory_layout": "contiguous", "compile": "off"}
-        ran(tmp_path, "stochastic", [0.7, 0.71], name=f"of-{batch}", training=training, numerics=numerics)
-    assert evidence("batch-size", tmp_path / "of-64", tmp_path / "of-128").departs == (
-        "precision bfloat16 against float32",
-    )
+        how = {"training": training, "numerics": numerics, "resolved": {"precision": precision}}
+        ran(tmp_path, "stochastic", [0.70, 0.71, 0.70], name=f"of-{batch}", **how)
+    found = evidence("batch-size", tmp_path / "of-64", tmp_path / "of-128")
+    assert found.verdict == "not settled"
+    assert "precision: precision bfloat16 (of-64/stochastic); precision float32 (of-128/stochastic)" in found.reason
 
 
 def test_studies_that_are_no_pair_say_in_what_they_differ(tmp_path):
@@ -220,6 +278,13 @@ def test_studies_that_are_no_pair_say_in_what_they_differ(tmp_path):
     assert claim.unpaired == "of-64 and of-128 are no pair: they differ in training.epochs (3 and 9)"
     assert claim.as_json()["unpaired"] == claim.unpaired
     assert not judged("stronger-teacher", tmp_path / "of-64", tmp_path / "of-128").unpaired
+
+
+def test_studies_of_different_data_sets_say_so_and_no_hash_of_files(tmp_path):
+    ran(tmp_path, "stochastic", [0.7])
+    ran(tmp_path, "stochastic", [0.7], resolved={"data": "0123456789ab"}, **CIFAR100_HKD)
+    told = judged("batch-size", tmp_path / "small", tmp_path / "cifar100-hkd").unpaired
+    assert "dataset (digits and cifar100)" in told and "0123456789ab" not in told
 
 
 def test_the_papers_own_study_comes_first_and_says_how_it_was_cut_short(tmp_path):

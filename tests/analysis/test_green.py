@@ -2,14 +2,14 @@ import math
 
 import pytest
 
-from kdtune.analysis.green import check_weight, energy_multiple, green_index, with_green_index
+from kdtune.analysis.green import check_weight, energy_multiple, green_index, green_index_std, with_green_index
 from kdtune.errors import SpecError
 
 
 def result(strategy, accuracy, kwh, pue=1.0, repeats=2):
     return {
         "strategy": strategy,
-        "repeats": [{}] * repeats,
+        "repeats": [{"test": {"accuracy": accuracy}, "charged_uj": None}] * repeats,
         "summary": {"test_accuracy_mean": accuracy},
         "cost": {"charged_kwh": kwh, "training_kwh": None, "models": repeats, "carbon": {"pue": pue}},
     }
@@ -42,7 +42,28 @@ def test_what_was_not_measured_has_no_index():
     assert green_index(result("grid", 0.7, 4.0), result("stochastic", 0.7, None)) is None
     results = [result("grid", 0.7, 4.0)]
     with_green_index(results, "stochastic", 1.0)
-    assert results[0]["green_index"] == {"points": None, "points_per_doubling": 1.0, "baseline": "stochastic"}
+    assert results[0]["green_index"] == {
+        "points": None,
+        "points_std": None,
+        "points_per_doubling": 1.0,
+        "baseline": "stochastic",
+    }
+
+
+def test_weight_0_takes_no_energy():
+    assert green_index(result("grid", 0.7, None), None, 0.0) == pytest.approx(70.0)
+    assert green_index_std(result("grid", 0.7, None), None, 0.0) == pytest.approx(0.0)
+
+
+def test_the_deviation_is_of_accuracy_and_energy_of_each_repeat():
+    grid = result("grid", 0.7, 5.0, repeats=3)
+    repeats = ((0.70, 100), (0.72, 400), (None, 500))  # of the last came no model
+    grid["repeats"] = [{"test": acc and {"accuracy": acc}, "charged_uj": uj} for acc, uj in repeats]
+    # Points 70 and 72, less the weight times the logarithm: 2 apart, a factor of 4 in energy.
+    assert green_index_std(grid, BASE, 0.0) == pytest.approx(2**0.5)
+    assert green_index_std(grid, BASE, 1.0) == pytest.approx(0.0)
+    assert green_index_std(grid, BASE, 2.0) == pytest.approx(2**0.5)
+    assert green_index_std(grid, None, 1.0) is None
 
 
 def test_a_multiple_is_of_energy_for_one_model_without_pue():

@@ -1,7 +1,7 @@
 import pytest
 
 from kdtune.analysis.paper_results import beside_the_paper
-from kdtune.energy.carbon import PAPER
+from kdtune.energy.carbon import PAPER, Carbon
 from kdtune.errors import ResultsError
 from kdtune.specs.recipes import RECIPES
 from tests.results.several import CIFAR100_HKD, ran
@@ -32,14 +32,33 @@ def test_a_row_has_the_printed_figure_ours_and_their_ratio(tmp_path):
     assert figures["accuracy"].ratio == pytest.approx(61.0 / 69.40)
     # 8 s of training: 32 J of a core and 160 J of memory; half of it for each of two models, times 1.67.
     assert figures["kwh"].ours == pytest.approx(96 * 1.67 / 3.6e6)
+    assert figures["kwh"].ours_std == pytest.approx(28 * 1.67 / 3.6e6 / 2**0.5)  # 3 s and 5 s of 14 W
     assert figures["co2_g"].ours == pytest.approx(96 * 1.67 / 3.6e6 * 294.2060978)
+    assert figures["co2_g"].ours_std == pytest.approx(figures["kwh"].ours_std * 294.2060978)
     assert ours.as_json()["figures"]["accuracy"] == {
         "paper": pytest.approx(0.6940),
         "paper_std": pytest.approx(0.0037),
         "ours": pytest.approx(0.61),
         "ours_std": pytest.approx(0.02 / 2**0.5),
+        "compared": pytest.approx(0.61),
         "ratio": pytest.approx(61.0 / 69.40),
     }
+
+
+@pytest.mark.parametrize("pue", [1.0, 1.67])
+def test_energy_is_held_against_the_papers_by_its_training_at_the_papers_pue(tmp_path, pue):
+    energy = {"charged_uj": 9_000_000, "energy_uj": {"trials": 3_000_000, "evaluation": 600_000, "idle": 5_400_000}}
+    for bucket in ("orchestration", "other", "node_total"):
+        energy["energy_uj"][bucket] = 0
+    record = {**NAMED, "test": {"accuracy": 0.75}, "gflops_millions": 1.0, "energy": energy}
+    ran(tmp_path, "stochastic", [0.6] * 2, trial_s=[4, 4], start_s=100, record=record, **PAPERS)
+    comparison = beside_the_paper([tmp_path], Carbon(pue, 400.0, "a test"))
+    for method, charged_j, trained_j, paper in (("Ours", 1096, 56, 0.20), ("Teacher", 9, 3.6, 0.25)):
+        _, kwh, co2 = row(comparison, 1, "CIFAR-100", method).figures
+        assert kwh.ours == pytest.approx(charged_j * pue / 3.6e6)
+        assert kwh.compared == pytest.approx(trained_j * 1.67 / 3.6e6)  # 14 W of a core and half the memory
+        assert kwh.ratio == pytest.approx(kwh.compared / paper)
+        assert co2.ours and co2.ratio is None
 
 
 def test_what_was_not_run_or_not_measured_is_nothing(tmp_path):
@@ -146,6 +165,45 @@ def test_a_run_with_the_usual_options_goes_before_any_without(tmp_path):
     ran(tmp_path / "usual", "stochastic", [0.6], **CIFAR100_HKD)
     comparison = beside_the_paper([tmp_path / "other" / "cifar100-hkd", tmp_path / "usual" / "cifar100-hkd"])
     assert row(comparison, 1, "CIFAR-100", "Ours").figures[0].ours == pytest.approx(60.0)
+
+
+def test_rows_of_a_block_that_are_from_several_folders_say_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran(tmp_path / "a", "stochastic", [0.6], **PAPERS)
+    ran(tmp_path / "b", "grid", [0.7], **{**PAPERS, "alpha": 0.5})
+    comparison = beside_the_paper(["a/cifar100-hkd", "b/cifar100-hkd"])
+    told = {method: row(comparison, 1, "CIFAR-100", method).differs[0] for method in ("KD", "Ours")}
+    assert told["KD"] == "from b/cifar100-hkd; other rows of the study are from a/cifar100-hkd"
+    assert told["Ours"].startswith("from a/cifar100-hkd; ")
+    alone = row(beside_the_paper(["a/cifar100-hkd"]), 1, "CIFAR-100", "Ours").differs
+    assert not any(text.startswith("from ") for text in alone)
+
+
+@pytest.mark.parametrize(
+    "farther",
+    [{"alpha": 0.5}, {"search_space": {"tau": {"values": [2, 6]}}}, {"numerics": {"precision": "bfloat16"}}],
+)
+def test_the_run_with_fewer_departures_is_shown_whatever_its_repeats(tmp_path, farther):
+    ran(tmp_path / "far", "grid", [0.7] * 3, **{**PAPERS, **farther})
+    ran(tmp_path / "near", "grid", [0.6], **PAPERS)
+    comparison = beside_the_paper([tmp_path / "far" / "cifar100-hkd", tmp_path / "near" / "cifar100-hkd"])
+    assert row(comparison, 1, "CIFAR-100", "KD").figures[0].ours == pytest.approx(60.0)
+
+
+def test_results_that_stand_in_no_row_are_told_with_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran(tmp_path, "stochastic", [None], **PAPERS)
+    ran(tmp_path, "fixed", [0.6], **PAPERS)
+    batch_64 = {**PAPERS, "name": "cifar100-hkd-batch-64", "training": {**RECIPES["paper-code"], "batch_size": 64}}
+    ran(tmp_path, "stochastic", [0.6], **batch_64)
+    comparison = beside_the_paper(["cifar100-hkd", "cifar100-hkd-batch-64"])
+    assert comparison.ran and not comparison.used
+    assert comparison.warnings == [
+        "cifar100-hkd/stochastic: in no row, since it has no model yet; finish it: "
+        "kdtune resume cifar100-hkd/stochastic",
+        "cifar100-hkd: in no row, since the paper's tables have none of fixed.",
+        "cifar100-hkd-batch-64: in no row, since the paper's tables have none of stochastic.",
+    ]
 
 
 def test_another_strategy_fills_no_row_whatever_its_label(tmp_path):

@@ -65,6 +65,8 @@ def test_the_slips_are_told_where_they_are():
     assert "CIFAR-100" in BLOCKS[1, "CIFAR-100"].footnotes[0]
     assert BLOCKS[5, "CIFAR-10"].rows[1].values["accuracy"] == Decimal("91.67")
     assert "other way round" in BLOCKS[5, "CIFAR-10"].rows[1].footnotes[0]
+    rows = [row for block in BLOCKS.values() for row in block.rows]
+    assert {"tau is fixed at 20" in " ".join(row.footnotes) for row in rows if row.strategy == "stochastic"} == {True}
     assert "1.04" in BLOCKS[1, "Tiny ImageNet"].rows[3].footnotes[1]
 
 

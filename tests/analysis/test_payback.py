@@ -1,27 +1,62 @@
 import pytest
 
-from kdtune.analysis.payback import Payback, charged_for_one_model, payback
+from kdtune.analysis.payback import charged_for_one_model, payback, paybacks
+
+#: 200 uJ a prediction, deviation 10: 95% of Student's t with 2 degrees, 4.303 x 10 / sqrt 3, are 24.84.
+SAVED_UJ = [190.0, 200.0, 210.0]
 
 
-def test_a_charge_is_repaid_by_what_each_prediction_saves():
-    # 1 kJ, at 300 - 100 = 200 uJ a prediction.
-    assert payback(1_000_000_000, 300.0, 100.0) == Payback(1_000_000_000, 5_000_000)
+def test_a_charge_is_repaid_by_what_each_prediction_saves_within_a_range():
+    found = payback(1_000_000_000, SAVED_UJ)
+    assert (found.predictions, found.never, found.unsettled) == (5_000_000, False, "")
+    assert found.fewest == pytest.approx(1e9 / 224.84, rel=1e-4) and found.most == pytest.approx(1e9 / 175.16, rel=1e-4)
 
 
 @pytest.mark.parametrize(("charged_uj", "predictions"), [(1000, 5), (1001, 6), (199, 1), (0, 0)])
 def test_the_prediction_that_repays_the_rest_counts_whole(charged_uj, predictions):
-    assert payback(charged_uj, 300.0, 100.0).predictions == predictions
+    assert payback(charged_uj, SAVED_UJ).predictions == predictions
 
 
-@pytest.mark.parametrize("student_uj", [300.0, 300.1])
-def test_a_student_that_is_not_cheaper_never_repays(student_uj):
-    assert payback(1000, 300.0, student_uj) == Payback(1000, None, never=True)
+def test_a_student_that_surely_takes_more_never_repays_whatever_was_charged():
+    for charged_uj in (1000, None):
+        found = payback(charged_uj, [-uj for uj in SAVED_UJ])
+        assert (found.charged_uj, found.predictions, found.never, found.unsettled) == (charged_uj, None, True, "")
+
+
+@pytest.mark.parametrize(
+    ("saved_uj", "shared", "why"),
+    [
+        # As networks that are the same measured: their turns spread by more than they are apart.
+        ([18.0, -150.0, 200.0, 60.0, -40.0], False, "within its own deviation"),
+        ([-18.0, 150.0, -200.0, -60.0, 40.0], False, "within its own deviation"),
+        ([200.0, 201.0], False, "3 turns"),
+        ([], False, "3 turns"),
+        (SAVED_UJ, True, "another study was metered"),
+    ],
+)
+def test_what_the_measurement_does_not_tell_is_neither_a_number_nor_never(saved_uj, shared, why):
+    found = payback(1000, saved_uj, shared=shared)
+    assert (found.predictions, found.fewest, found.most, found.never) == (None, None, None, False)
+    assert why in found.unsettled
 
 
 def test_what_was_charged_may_not_be_known():
-    assert payback(None, 300.0, 100.0) == Payback(None, None)
-    assert payback(None, 100.0, 300.0) == Payback(None, None, never=True)  # whatever it was
-    assert payback(None, 300.0, 100.0).as_record() == {"charged_uj": None, "predictions": None, "never": False}
+    assert payback(None, SAVED_UJ).as_record() == {
+        "charged_uj": None,
+        "predictions": None,
+        "fewest": None,
+        "most": None,
+        "never": False,
+        "unsettled": "",
+    }
+
+
+@pytest.mark.parametrize(("flags", "settled"), [({}, True), ({"node_shared": 3}, False)])
+def test_a_document_repays_what_is_charged_by_now_unless_the_machine_was_shared(flags, settled):
+    document = {"saved_uj_per_image": SAVED_UJ, "teacher": {"flags": {}}, "student": {"flags": flags}}
+    found = paybacks(document, cost(3e-6, 1.5e-6))
+    assert found["one_model"]["charged_uj"] == 7_200_000
+    assert found["with_teacher"]["predictions"] == (54_000 if settled else None)
 
 
 def cost(charged_kwh, teacher_kwh):

@@ -51,7 +51,7 @@ def test_compare_makes_the_same_results_again_from_the_files(finished):
     [
         ({"loss": "dml"}, ["loss", "dml", "hkd"]),
         ({"split_seed": 5}, ["split", "5"]),
-        ({"data": DataOptions(train_limit=700)}, ["data set", "train_limit 700", "train_limit None"]),
+        ({"data": DataOptions(train_limit=700)}, ["data set", "train_limit 700", "train_limit none"]),
         ({"resolved": {"data": "0123456789ab"}}, ["data set's files", "0123456789ab"]),
         ({"training": {"epochs": 9}}, ["training", "epochs", "9"]),
         ({"resolved": {"precision": "bfloat16"}}, ["precision", "bfloat16"]),

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from kdtune.provenance import commit
 from tests.results.several import CIFAR100_HKD, ran
 from tests.studies import kdtune
 
@@ -41,7 +42,7 @@ def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder
 def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):
     done = kdtune("compare", "--paper", "--markdown", cwd=tmp_path)
     assert done.returncode == 0
-    assert "| Ours | 91.67 | - | - | 0.21 | - | - | 61.76 | - | - |" in done.stdout
+    assert "| Ours [3] | 91.67 | - | - | 0.21 | - | - | 61.76 | - |" in done.stdout
     assert "kdtune study cifar10-hkd -s grid -s stochastic -s none" in done.stdout
     claims = json.loads(kdtune("claims", "--json", cwd=tmp_path).stdout)
     assert claims["schema_version"] == 1
@@ -55,8 +56,8 @@ def test_a_place_without_results_is_refused(tmp_path, command):
 
 
 def test_flags_that_do_not_go_together_are_refused_at_once(folder):
-    done = kdtune("compare", "--paper", "--csv", "x.csv", "--green", cwd=folder)
-    assert done.returncode == 2
+    done = kdtune("compare", "--paper", "--csv", "x.csv", "--green", "--baseline", "fixed", cwd=folder)
+    assert done.returncode == 2 and "--baseline: does not go with --paper" in done.stderr
     assert "--csv: does not go with --paper" in done.stderr and "--green: does not go with --paper" in done.stderr
     assert not (folder / "x.csv").exists()
 
@@ -69,13 +70,19 @@ def test_the_green_index_is_a_column_more_everywhere(folder):
     # Twice the trainings, so twice the energy: 3 points off 11.
     lines = {line.split(" | ")[0]: line for line in done.stdout.splitlines() if line.startswith("| ")}
     assert lines["| strategy"].endswith("| green index |")
-    assert lines["| grid"].endswith("| 8.0 |") and lines["| stochastic"].endswith("| 10.5 |")
+    assert lines["| grid"].endswith("| 8.0 +- 1.4 |") and lines["| stochastic"].endswith("| 10.5 +- 0.7 |")
     assert "test accuracy in points - 3 x log2(energy as run / that of stochastic)" in done.stdout
     rows = {row["strategy"]: row for row in csv.DictReader((folder / "costs.csv").open())}
     assert float(rows["grid"]["green_index_points"]) == pytest.approx(8.0)
+    assert float(rows["grid"]["green_index_points_std"]) == pytest.approx(2**0.5)
     results = json.loads(kdtune("compare", "--green", "--json", cwd=folder).stdout)["results"]
     index = {result["strategy"]: result["green_index"] for result in results}
-    assert index["grid"] == {"points": pytest.approx(10.0), "points_per_doubling": 1.0, "baseline": "stochastic"}
+    assert index["grid"] == {
+        "points": pytest.approx(10.0),
+        "points_std": pytest.approx(2**0.5),
+        "points_per_doubling": 1.0,
+        "baseline": "stochastic",
+    }
 
 
 def test_a_weight_below_0_is_refused(folder):
@@ -85,6 +92,7 @@ def test_a_weight_below_0_is_refused(folder):
 
 def test_claims_name_the_study_that_tests_them(folder):
     document = json.loads(kdtune("claims", "results", "--json", cwd=folder).stdout)
+    assert document["commit"] == commit()
     claim = next(claim for claim in document["claims"] if claim["name"] == "hkd-matches")
     first = claim["evidence"][0]
     assert (first["studies"], first["is_papers"], first["verdict"]) == (["cifar100-hkd"], True, "not settled")

@@ -45,7 +45,7 @@ def test_studies_of_the_papers_that_are_no_pair_are_told_and_nothing_is_asked_fo
     found = lines(*(tmp_path / name for name in names.values()))
     start = next(index for index, line in enumerate(found) if "the size of the batch does not matter" in line)
     told = found[start + 3]
-    assert told.startswith("   not settled  cifar100-hkd and cifar100-hkd-batch-32 are no pair: they differ in")
+    assert told.startswith("   not run  cifar100-hkd and cifar100-hkd-batch-32 are no pair: they differ in")
     assert told.endswith("training.epochs (130 and 34)") and not found[start + 4]
 
 

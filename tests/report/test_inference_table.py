@@ -4,6 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
+from kdtune.analysis.payback import payback
 from kdtune.report.inference_table import (
     NETWORK_COLUMNS,
     inference_tables,
@@ -65,9 +66,10 @@ def document():
         "attribution": "dedicated",
         "teacher": network("big", 4),
         "student": network("small", 1),
+        "saved_uj_per_image": [290.0, 300.0, 310.0],
         "payback": {
-            "one_model": {"charged_uj": 1_200_000_000, "predictions": 4_000_000, "never": False},
-            "with_teacher": {"charged_uj": 4_000_000_000, "predictions": 13_333_334, "never": False},
+            "one_model": payback(1_200_000_000, [290.0, 300.0, 310.0]).as_record(),
+            "with_teacher": payback(4_000_000_000, [290.0, 300.0, 310.0]).as_record(),
         },
         "charged": {"quality": "modelled", "hardware": [NODE]},
         "hardware": [NODE],
@@ -91,7 +93,16 @@ def test_teacher_and_student_stand_above_how_many_times_the_one_is_the_other(doc
 
 
 def test_a_strategy_is_repaid_after_a_number_of_predictions(document):
-    assert payback_row(document) == ["grid", "90.0", "1,200", "4 million", "4,000", "13.3 million"]
+    assert payback_row(document) == [
+        "grid",
+        "90.0",
+        "1,200",
+        "4 million (3.69 million to 4.36 million)",
+        "4,000",
+        "13.3 million (12.3 million to 14.5 million)",
+    ]
+    [line] = [line for line in notes([document]) if line.startswith("A prediction saves")]
+    assert "300 uJ (275 to 325: 95%, Student's t over 3 pairs of turns)" in line
 
 
 def test_a_student_that_is_not_cheaper_repays_never_and_that_is_said(document):
@@ -101,8 +112,23 @@ def test_a_student_that_is_not_cheaper_repays_never_and_that_is_said(document):
     assert any("no less than the teacher" in line for line in notes([document]))
 
 
+def test_what_is_not_settled_is_no_number_and_says_why(document):
+    for name in document["payback"]:
+        document["payback"][name] = payback(1000, [5.0, -5.0, 1.0]).as_record()
+    assert payback_row(document)[3::2] == ["not settled", "not settled"]
+    assert any("Not settled: what is saved is within its own deviation" in line for line in notes([document]))
+
+
+def test_the_papers_pass_stands_beside_that_of_the_same_network(document):
+    assert not any("Figure 1" in line for line in notes([document]))
+    document["teacher"]["model"] = "resnet18"
+    [line] = [line for line in notes([document]) if "Figure 1" in line]
+    # 0.08 g a million, a pass of 1,000.
+    assert "prints 4.7 s and 0.087 g CO2" in line and "the teacher's here took 0.4 s and 8.00e-05 g for 1000" in line
+
+
 def test_a_teacher_of_unknown_cost_has_a_dash(document):
-    document["payback"]["with_teacher"] = {"charged_uj": None, "predictions": None, "never": False}
+    document["payback"]["with_teacher"] = payback(None, [290.0, 300.0, 310.0]).as_record()
     assert payback_row(document)[4:] == ["-", "-"]
     document["payback"]["with_teacher"]["never"] = True
     assert payback_row(document)[4:] == ["-", "-"]
@@ -148,6 +174,9 @@ def test_strategies_that_were_measured_as_one_share_a_table_and_others_have_thei
 def test_one_line_for_under_a_cost_table(document):
     once = document | {"strategy": "fixed", "batch_size": 1}
     assert payback_line([document, once]) == (
-        "Predictions after which a student has repaid what it was charged: grid 4 million (128 at a time on a CPU); "
-        "fixed 4 million (1 at a time on a CPU)."
+        "Predictions after which a student has repaid what it was charged: grid 4 million (3.69 million to 4.36 "
+        "million) (128 at a time on a CPU); fixed 4 million (3.69 million to 4.36 million) (1 at a time on a CPU)."
     )
+    for known in (document, once):
+        known["payback"] = {"one_model": payback(None, []).as_record()}
+    assert payback_line([document, once]) == ""

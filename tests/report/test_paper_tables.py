@@ -1,4 +1,5 @@
 import io
+import os
 
 import pytest
 from rich.console import Console
@@ -36,7 +37,7 @@ def footnotes(text, number):
 def test_a_filled_row_has_paper_ours_and_ratio_and_the_others_dashes(comparison):
     rows = [line.split() for line in of_table_4(shown(comparison)).splitlines() if line.startswith((" HKD", " CMC"))]
     assert " ".join(rows[0]).startswith("HKD [1] 69.70 +- 0.12 11.10 +- 1.41 (n 2) [a, b, c, d] 0.159 x 128.40")
-    assert " ".join(rows[1]) == "HKD, Ours 69.40 +- 0.37 - - 6.42 - - 0.20 - - 61.60 - -"
+    assert " ".join(rows[1]) == "HKD, Ours [3] 69.40 +- 0.37 - - 6.42 - - 0.20 - - 61.60 -"
 
 
 def test_a_reduced_run_is_marked_and_its_sign_explained(comparison):
@@ -55,9 +56,30 @@ def test_every_sign_has_its_footnote(comparison):
 
 def test_energy_says_whose_pue_is_in_it(comparison, tmp_path):
     told = " ".join(notes(comparison))
-    assert "times a PUE of 1." in told and "The paper's kWh hold PUE 1.67" in told and "--preset paper" in told
+    assert "times a PUE of 1; --preset" in told and "The paper's kWh hold PUE 1.67" in told and "--preset paper" in told
     assert "--preset paper" not in " ".join(notes(beside_the_paper([tmp_path], PAPER)))
     assert "not a measurement" in told
+    assert "start-up and idle power, without" in told and "262 to 308 g for each of its kWh" in told
+    assert f"Ours are from {os.path.relpath(tmp_path / 'cifar100-hkd')}." in told
+
+
+def test_where_idle_power_is_not_charged_the_notes_do_not_say_so(tmp_path):
+    ran(tmp_path, "grid", [0.1], **{**CIFAR100_HKD, "attribution": "shared"})
+    one = " ".join(notes(beside_the_paper([tmp_path])))
+    assert "but no idle power (attribution is shared)" in one
+    ran(tmp_path, "stochastic", [0.1], **CIFAR100_HKD)
+    assert "idle power of those whose attribution is dedicated" in " ".join(notes(beside_the_paper([tmp_path])))
+
+
+def test_a_run_that_was_begun_is_to_be_resumed_and_not_run_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran(tmp_path / "results", "grid", [None], **{**CIFAR100_HKD, "name": "cifar10-hkd", "dataset": "cifar10"})
+    told = notes(beside_the_paper())
+    assert "None of the paper's studies has been run." not in told
+    assert told[-1] == (
+        "To fill them: kdtune resume results/cifar10-hkd/grid; "
+        "kdtune study cifar100-hkd -s grid -s stochastic -s none, and so on."
+    )
 
 
 def test_what_is_missing_says_what_to_type(comparison, tmp_path, monkeypatch):
@@ -67,7 +89,7 @@ def test_what_is_missing_says_what_to_type(comparison, tmp_path, monkeypatch):
     monkeypatch.chdir(empty)
     nothing = beside_the_paper()
     assert "None of the paper's studies has been run." in notes(nothing)
-    assert " KD [1]     69.70      -       -   3.80      -       -   1170.40      -       -" in shown(nothing)
+    assert " KD [1]      69.70      -       -   3.80      -          -   1170.40      - " in shown(nothing)
 
 
 def test_no_figure_is_cut_off_for_want_of_width(comparison):
@@ -77,7 +99,7 @@ def test_no_figure_is_cut_off_for_want_of_width(comparison):
 def test_markdown_has_the_same_cells(comparison):
     lines = paper_markdown(comparison).splitlines()
     assert any(line.startswith("| HKD [1] | 69.70 +- 0.12 | 11.10 +- 1.41 (n 2) [a, b, c, d] |") for line in lines)
-    assert "| HKD, Ours | 69.40 +- 0.37 | - | - | 6.42 | - | - | 0.20 | - | - | 61.60 | - | - |" in lines
+    assert "| HKD, Ours [3] | 69.40 +- 0.37 | - | - | 6.42 | - | - | 0.20 | - | - | 61.60 | - |" in lines
     assert footnotes("\n" + paper_markdown(comparison), 4) == footnotes(shown(comparison), 4)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kdtune.energy.neighbours import Neighbours
+from kdtune.energy.sensors import Hardware
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.shared import write_shared
 from kdtune.results.trials import TrialLog, best
@@ -35,6 +37,9 @@ def ran(
     teacher_macs: int = 10,
     record: dict[str, Any] | None = None,
     metrics: dict[str, float] | None = None,
+    resolved: dict[str, Any] | None = None,
+    neighbours: bool = False,
+    hardware: Hardware | None = None,
     **study: Any,
 ) -> StrategyFolder:
     """A strategy that ran to its end, or as far as accuracies tell.
@@ -52,6 +57,9 @@ def ran(
         teacher_macs: Size of the teacher.
         record: The teacher's.
         metrics: Of the tests, beside accuracy.
+        resolved: How it was run, beside what all of these have.
+        neighbours: Whether another study was metered on the machine.
+        hardware: The machine; two cores without it.
         study: What differs from the small study.
     """
     spec = load_study(small_study(repeats=len(accuracies), **study))
@@ -62,10 +70,14 @@ def ran(
         {"strategies": [strategy], "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "a test"}}
     )
     workload = {**WORKLOAD, "train_images": images[0], "val_images": images[1], "teacher_macs": teacher_macs}
-    folder.write_study(spec, {"workload": workload, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0})
+    workload["test_images"] = 1000
+    how = {"workload": workload, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0, **(resolved or {})}
+    folder.write_study(spec, how)
     log = TrialLog.read(folder.trials)
     log.session("s1")
-    node = Node(two_cores()).start().work(start_s)
+    node = Node(hardware or two_cores()).start().work(start_s)
+    if neighbours:
+        node.others_have(Neighbours(node.t_ns, 1))
     for repeat, seed in enumerate(spec.seeds()):
         for index, point in enumerate(points):
             one = log.suggestion(f"t{repeat}-{index}", repeat, seed, index, point)

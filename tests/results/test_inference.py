@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -6,7 +7,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.window_account import account_of
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.inference import MeteredTurn, read_inference, usage_record
+from kdtune.results.inference import MeteredTurn, read_inference, saved_uj_per_image, usage_record
 from tests.energy.simulated import J, Node, trial, two_cores
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
@@ -44,6 +45,12 @@ def test_energy_is_what_a_study_would_be_charged_idle_power_included(turns):
     assert record["quality"] == "modelled" and record["flags"] == {}
 
 
+def test_what_is_saved_is_paired_turn_by_turn_and_a_turn_without_another_is_left_out(turns):
+    student = [replace(turns[0], images=400)]
+    # 92 J for 200 images less 92 J for 400; of the second turn there is no other.
+    assert saved_uj_per_image(turns, student, dedicated=True) == pytest.approx([0.23 * J])
+
+
 def test_a_study_on_a_shared_machine_leaves_idle_power_out(turns):
     record = usage_record(turns, 100, dedicated=False, carbon=CARBON)
     # One core of two was held, and so half of the memory.
@@ -66,15 +73,16 @@ def test_what_was_not_measured_is_none(tmp_path):
     assert read_inference(StrategyFolder(tmp_path)) is None
 
 
-@pytest.mark.parametrize("content", ["{}", "{", '{"schema_version": 1}', "[]"])
+@pytest.mark.parametrize("content", ["{}", "{", '{"schema_version": 2}', "[]"])
 def test_a_damaged_file_is_told_with_its_remedy(tmp_path, content):
     (tmp_path / "inference.json").write_text(content)
     with pytest.raises(ResultsError, match=r"inference.json: damaged .*run 'kdtune inference' again"):
         read_inference(StrategyFolder(tmp_path))
 
 
-def test_what_was_measured_is_read_back(tmp_path):
-    repaid = {"charged_uj": 5.0, "predictions": 7.0, "never": False}
-    document = {"batch_size": 128, "device_name": "a CPU", "payback": {"one_model": repaid, "with_teacher": repaid}}
-    (tmp_path / "inference.json").write_text(json.dumps(document))
-    assert read_inference(StrategyFolder(tmp_path)) == document
+def test_what_was_measured_is_read_back_and_what_an_earlier_kdtune_measured_is_not(tmp_path):
+    networks = {role: {"flags": {}} for role in ("teacher", "student")}
+    known = {"schema_version": 2, "batch_size": 128, "device_name": "a CPU", "saved_uj_per_image": [1.0], **networks}
+    for document, expected in ((known, known), ({"schema_version": 1, "batch_size": 128}, None)):
+        (tmp_path / "inference.json").write_text(json.dumps(document))
+        assert read_inference(StrategyFolder(tmp_path)) == expected
