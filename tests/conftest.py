@@ -34,7 +34,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def running_ray():
-    """A Ray that is there before kdtune, as in somebody's pipeline; modules share it, since each start takes seconds."""
+    """A Ray that is there before kdtune, as in somebody's pipeline; modules share it, for each start takes seconds."""
     import ray
 
     if ray.is_initialized():

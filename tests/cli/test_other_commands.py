@@ -69,7 +69,7 @@ def test_doctor_finds_this_machine_fit(tmp_path):
 
 
 def test_doctor_ends_with_3_and_a_remedy_where_something_will_not_work(tmp_path):
-    done = kdtune("doctor", cwd=tmp_path, KDTUNE_DATA_DIR=str(tmp_path / "nowhere"))
+    done = here("doctor", cwd=tmp_path, KDTUNE_DATA_DIR=str(tmp_path / "nowhere"))
     assert done.returncode == 3
     assert "nowhere" in done.stdout and "unset" in done.stdout
 
