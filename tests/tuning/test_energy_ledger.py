@@ -153,22 +153,31 @@ class Experiment:
         return charged and list((self._place / "study").glob("experiment_state*"))
 
     def kill(self):
-        """Kill it; its workers and its meter die too."""
-        workers = [one for one in psutil.Process(self.process.pid).children(recursive=True) if "ray::" in one.name()]
+        """Kill it; its workers and its meter, which are returned, die a moment later. Ray's agents linger."""
+        children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
+        names = {one: one.name() for one in children}
         self.process.kill()
         self.process.communicate()
-        return workers
+        return {one: name for one, name in names.items() if name.startswith("ray::") and "Agent" not in name}
+
+
+def has_ended(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # where nobody asks what became of it
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
     both = [Experiment(tmp_path, store) for store in ("local", "remote")]
+    for one in both:
+        one.begin("run")
     try:
-        for one in both:
-            one.begin("run")
         wait_for(lambda: all(one.is_under_way() for one in both), 90)
     finally:
-        workers = [worker for one in both for worker in one.kill()]
-    assert psutil.wait_procs(workers, 30)[1] == []
+        dying = {process: name for one in both for process, name in one.kill().items()}
+    assert list(dying.values()).count("ray::NodeMeter") == 2
+    wait_for(lambda: all(map(has_ended, dying)), 60)
     before, gone_s = [one.ledger.account() for one in both], time.monotonic()
     time.sleep(2.0)
     for one in both:
