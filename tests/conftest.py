@@ -1,4 +1,5 @@
 import os
+import sys
 
 import pytest
 import torch
@@ -29,3 +30,33 @@ def cache_folder(tmp_path_factory):
 def one_thread():
     """Sums are taken in another order with another number of threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def running_ray():
+    """A Ray that is there before kdtune, as in somebody's pipeline; modules share it, for each start takes seconds."""
+    import ray
+
+    if ray.is_initialized():
+        return
+    # Its workers' environment knows of no data: whatever a study reads, it was told where.
+    data = os.environ.pop("KDTUNE_DATA_DIR", None)
+    try:
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    finally:
+        if data is not None:
+            os.environ["KDTUNE_DATA_DIR"] = data
+
+
+@pytest.fixture(scope="module")
+def without_ray():
+    """No Ray in this process nor beside it, whatever an earlier module started."""
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_ray_is_left():
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()

@@ -15,14 +15,14 @@ from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder
 from kdtune.sealing import sealed
 from kdtune.specs.study import DataOptions
+from tests.studies import here, small_study
 from tests.studies import kdtune as run_command
-from tests.studies import small_study
 
 pytestmark = pytest.mark.study
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(running_ray, tmp_path_factory):
     """A finished study: Optuna and stochastic, two repeats."""
     out = tmp_path_factory.mktemp("finished")
     strategies = {"optuna": {"trials": 4}, "stochastic": {}}
@@ -103,7 +103,7 @@ def test_compare_tells_that_energy_was_obtained_in_different_ways(copy):
 
 def test_another_country_changes_carbon_and_not_energy(finished, tmp_path):
     ours, french = (
-        json.loads(run_command("compare", str(finished), "--json", *extra, cwd=tmp_path).stdout)["results"][0]["cost"]
+        json.loads(here("compare", str(finished), "--json", *extra, cwd=tmp_path).stdout)["results"][0]["cost"]
         for extra in ([], ["--country", "FRA"])
     )
     assert french["charged_kwh"] == ours["charged_kwh"]
@@ -123,12 +123,12 @@ def test_compare_writes_csv_and_markdown(finished, tmp_path):
 
 
 def test_an_unknown_baseline_is_refused(finished, tmp_path):
-    done = run_command("compare", str(finished), "--baseline", "optna", cwd=tmp_path)
+    done = here("compare", str(finished), "--baseline", "optna", cwd=tmp_path)
     assert done.returncode == 2 and "optuna" in done.stderr
 
 
 def test_runs_are_listed_with_status_repeats_and_energy(finished, tmp_path):
-    done = run_command("list", "runs", "--out", str(finished.parent), "--json", cwd=tmp_path)
+    done = here("list", "runs", "--out", str(finished.parent), "--json", cwd=tmp_path)
     run = json.loads(done.stdout)["runs"][0]
     assert (run["name"], run["status"], run["repeats_done"]) == ("small/optuna", "completed", 2)
     assert run["charged_kwh"] > 0
@@ -162,16 +162,16 @@ def test_inference_is_measured_and_told_under_the_cost_table(copy, tmp_path):
         teacher_uj = result["cost"]["teacher_kwh"] * 3.6e12
         assert document["payback"]["with_teacher"]["charged_uj"] == pytest.approx(charged_uj + teacher_uj, abs=2)
     assert "teacher (convnet_32)" in done.stderr and "Not as recorded" not in done.stderr
-    told = run_command("compare", str(copy), "--markdown", cwd=tmp_path).stdout.splitlines()[-1]
+    told = here("compare", str(copy), "--markdown", cwd=tmp_path).stdout.splitlines()[-1]
     assert told.startswith("- Predictions after which a student has repaid") and "stochastic" in told
 
 
 def test_inference_of_what_is_not_there_is_told_with_exit_code_2(copy, tmp_path):
     (copy / "optuna" / "student.pt").unlink()
-    done = run_command("inference", str(copy), cwd=tmp_path)
+    done = here("inference", str(copy), cwd=tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert "optuna/student.pt" in done.stderr and done.stdout == ""
-    done = run_command("inference", str(copy), "--seconds", "0", "--device", "tpu", cwd=tmp_path)
+    done = here("inference", str(copy), "--seconds", "0", "--device", "tpu", cwd=tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 2
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.studies import kdtune
+from tests.studies import here, kdtune
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def cache(tmp_path):
 
 
 def test_what_is_cached_is_listed_with_its_size(cache, tmp_path):
-    done = kdtune("list", "caches", "--json", cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
+    done = here("list", "caches", "--json", cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
     (one,) = json.loads(done.stdout)["caches"]
     assert (one["name"], one["kind"]) == ("digits-t-0", "teachers") and one["bytes"] >= 5000
 
@@ -29,13 +29,13 @@ def test_nothing_goes_without_a_yes(cache, tmp_path):
 
 
 def test_with_a_yes_it_is_shown_and_goes(cache, tmp_path):
-    done = kdtune("clean", "teachers", "--yes", cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
+    done = here("clean", "teachers", "--yes", cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
     assert done.returncode == 0 and "Removed 1." in done.stdout
     assert not (cache / "teachers" / "digits-t-0").exists()
-    again = kdtune("clean", "--yes", cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
+    again = here("clean", "--yes", cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
     assert again.returncode == 0 and "Nothing is cached" in again.stdout
 
 
 def test_an_unknown_cache_is_named_with_what_was_meant(tmp_path):
-    done = kdtune("clean", "teacher", cwd=tmp_path)
+    done = here("clean", "teacher", cwd=tmp_path)
     assert done.returncode == 2 and "did you mean 'teachers'" in done.stderr

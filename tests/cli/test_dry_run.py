@@ -2,7 +2,7 @@
 
 import json
 
-from tests.studies import SMALL, kdtune
+from tests.studies import SMALL, here, kdtune
 
 STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "optuna", *SMALL]
 
@@ -26,7 +26,7 @@ def test_a_dry_run_shows_the_plan_leaves_no_files_and_says_what_to_type(tmp_path
 
 
 def test_with_json_standard_output_is_one_document(tmp_path):
-    done = kdtune(*STUDY, "--dry-run", "--json", "--country", "FRA", cwd=tmp_path)
+    done = here(*STUDY, "--dry-run", "--json", "--country", "FRA", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)["plan"]
     assert [one["strategy"] for one in plan["strategies"]] == ["grid", "optuna"]
@@ -37,6 +37,6 @@ def test_with_json_standard_output_is_one_document(tmp_path):
 
 
 def test_a_dry_run_refuses_what_a_run_refuses(tmp_path):
-    done = kdtune("study", "digits-hkd", "-s", "gird", "--max-kwh", "0", "--dry-run", cwd=tmp_path)
+    done = here("study", "digits-hkd", "-s", "gird", "--max-kwh", "0", "--dry-run", cwd=tmp_path)
     assert done.returncode == 2
     assert "grid" in done.stderr and "--max-kwh" in done.stderr and done.stdout == ""

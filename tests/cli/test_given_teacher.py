@@ -1,4 +1,4 @@
-"""``--teacher FILE`` as a user types it: real Ray, real training."""
+"""``--teacher FILE`` as a user types it: real Ray, real training, all of it in this process."""
 
 import json
 import os
@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdtune.distill.given_teacher import kept_weights
 from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.models import MODELS
 from kdtune.results.folder import StrategyFolder
-from tests.studies import SMALL, kdtune, results_of
+from tests.studies import SMALL, here, results_of
 
 STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "none", "--repeats", "1", *SMALL]
 
@@ -25,11 +26,11 @@ def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
-    """A study with a teacher that was given: its folder, and the finished process."""
+def given(running_ray, tmp_path_factory):
+    """A study with a teacher that was given: its folder, and what the command printed."""
     place = tmp_path_factory.mktemp("given")
     write_teacher(place / "mine.pt")
-    done = kdtune(*STUDY, "--teacher", "mine.pt", "--json", cwd=place)
+    done = here(*STUDY, "--teacher", "mine.pt", "--json", cwd=place)
     assert done.returncode == 0, done.stderr
     return place / "results" / "digits-hkd", done
 
@@ -103,24 +104,33 @@ def copy(given, tmp_path):
 
 def test_a_study_goes_on_with_the_same_teacher_when_the_file_has_gone(given, copy):
     before = teacher_of(given[0])
-    done = kdtune("resume", str(copy), "--json", cwd=copy.parents[1])
+    done = here("resume", str(copy), "--json", cwd=copy.parents[1])
     assert done.returncode == 0, done.stderr
     assert teacher_of(copy) == before  # measured once
     assert results_of(done)["grid"]["repeats"][0]["test"] == results_of(given[1])["grid"]["repeats"][0]["test"]
     assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"].endswith("mine.pt")
 
 
-def test_when_the_cache_was_cleaned_too_it_is_asked_for_and_may_be_given_again(copy, tmp_path):
-    cache = {"KDTUNE_CACHE_DIR": str(tmp_path / "cache")}
-    done = kdtune("resume", str(copy), cwd=tmp_path, **cache)
+@pytest.fixture
+def cleaned(given):
+    """The cache without that teacher's weights, what was found of them and what it answered."""
+    shared = json.loads((given[0] / "grid" / "shared.json").read_text())
+    shutil.rmtree(kept_weights(shared["teacher"]["given"]).parent)
+    shutil.rmtree(cached(shared["teacher"]["key"]))
+    for name in shared["teacher_logits"]:
+        shutil.rmtree(Path(os.environ["KDTUNE_CACHE_DIR"]) / "teacher-logits" / name)
+
+
+def test_when_the_cache_was_cleaned_too_it_is_asked_for_and_may_be_given_again(copy, cleaned, tmp_path):
+    done = here("resume", str(copy), cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"which were in {tmp_path / 'mine.pt'} when the study began, with --teacher FILE" in line
     other = write_teacher(tmp_path / "other.pt", seed=1)
-    done = kdtune("resume", str(copy), "--teacher", str(other), cwd=tmp_path, **cache)
+    done = here("resume", str(copy), "--teacher", str(other), cwd=tmp_path)
     assert done.returncode == 2 and "holds other weights" in done.stderr
     again = write_teacher(tmp_path / "again.pt")
-    done = kdtune("resume", str(copy), "--teacher", "again.pt", cwd=tmp_path, **cache)
+    done = here("resume", str(copy), "--teacher", "again.pt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"] == str(again)
 
@@ -130,14 +140,14 @@ def test_results_of_another_teacher_are_not_mixed_in(given, tmp_path):
     other = write_teacher(tmp_path / "other.pt", seed=1)
     fixed = ["study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL]
     for more in (["--teacher", str(other)], []):
-        done = kdtune(*fixed, *more, "--out", str(out), cwd=tmp_path)
+        done = here(*fixed, *more, "--out", str(out), cwd=tmp_path)
         assert done.returncode == 2 and "differs in teacher_weights" in done.stderr
     elsewhere = shutil.copytree(folder, tmp_path / "results" / "digits-hkd")
     for one in map(StrategyFolder, elsewhere.glob("[!.]*/")):
         if one.study_toml.exists():
             study = one.read_study().model_copy(update={"teacher_weights": "f" * 16})
             one.write_study(study, {k: v for k, v in one.resolved().items() if k != "crc32"})
-    compared = kdtune("compare", str(folder), str(elsewhere), cwd=tmp_path)
+    compared = here("compare", str(folder), str(elsewhere), cwd=tmp_path)
     assert compared.returncode == 2
     assert (
         f"teacher's weights: teacher {teacher_of(folder)['given']} (digits-hkd/grid, digits-hkd/none);"
@@ -145,19 +155,24 @@ def test_results_of_another_teacher_are_not_mixed_in(given, tmp_path):
     )
 
 
-def test_without_a_teacher_none_is_needed_nor_kept(tmp_path):
-    write_teacher(tmp_path / "mine.pt")
+def teachers() -> set[str]:
+    return {path.name for path in cached("").iterdir()}
+
+
+def test_without_a_teacher_none_is_needed_nor_kept(given, tmp_path):
+    before = teachers()
+    write_teacher(tmp_path / "mine.pt", seed=2)
     none = ["study", "digits-hkd", "-s", "none", "--repeats", "1", *SMALL, "--teacher", "mine.pt", "--json"]
-    done = kdtune(*none, cwd=tmp_path, KDTUNE_CACHE_DIR=str(tmp_path / "cache"))
+    done = here(*none, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert results_of(done)["none"]["cost"]["with_teacher_kwh"] > 0
-    assert not (tmp_path / "cache" / "teachers").exists()
+    assert teachers() == before
 
 
 def test_a_dry_run_plans_to_measure_it_and_keeps_nothing(tmp_path):
     write_teacher(tmp_path / "mine.pt")
     cache = {"KDTUNE_CACHE_DIR": str(tmp_path / "cache")}
-    done = kdtune(*STUDY, "--teacher", "mine.pt", "--dry-run", "--json", cwd=tmp_path, **cache)
+    done = here(*STUDY, "--teacher", "mine.pt", "--dry-run", "--json", cwd=tmp_path, **cache)
     assert done.returncode == 0, done.stderr
     teacher = json.loads(done.stdout)["plan"]["teacher"]
     assert teacher["given"] and not teacher["cached"] and teacher["gflops_millions"] == 0 < teacher["charged_uj"]
@@ -168,14 +183,14 @@ def test_a_dry_run_plans_to_measure_it_and_keeps_nothing(tmp_path):
 @pytest.mark.parametrize("command", [STUDY, [*STUDY, "--dry-run"], [*STUDY[:2], "-s", "none", *STUDY[6:]]])
 def test_a_file_that_will_not_do_is_one_message_before_anything_begins(tmp_path, command):
     write_teacher(tmp_path / "mine.pt", classes=7)
-    done = kdtune(*command, "--teacher", "mine.pt", cwd=tmp_path)
+    done = here(*command, "--teacher", "mine.pt", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "error: --teacher mine.pt: has 7 classes, digits has 10\n"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.pt"]
 
 
 def test_a_file_that_is_missing_is_told_with_all_other_faults(tmp_path):
-    done = kdtune("study", "digits-hkd", "-s", "gird", "--teacher", "gone.pt", cwd=tmp_path)
+    done = here("study", "digits-hkd", "-s", "gird", "--teacher", "gone.pt", cwd=tmp_path)
     assert done.returncode == 2
     assert "error: --teacher gone.pt: there is no such file\n" in done.stderr and "gird" in done.stderr
 
@@ -186,5 +201,5 @@ def test_a_study_that_trains_its_teacher_is_not_resumed_with_another(tmp_path, g
     kept = [line for line in (folder / "run.toml").read_text().splitlines() if "teacher_weights" not in line]
     (folder / "run.toml").write_text("\n".join(kept))
     write_teacher(tmp_path / "mine.pt")
-    done = kdtune("resume", str(folder), "--teacher", "mine.pt", cwd=tmp_path)
+    done = here("resume", str(folder), "--teacher", "mine.pt", cwd=tmp_path)
     assert done.returncode == 2 and "the study trains its teacher" in done.stderr

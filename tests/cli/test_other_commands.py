@@ -10,7 +10,7 @@ from kdtune.analysis import doctor as examined
 from kdtune.cli.app import app
 from kdtune.strategies import STRATEGIES
 from tests.data.sets import write_tiny_imagenet
-from tests.studies import command, kdtune, without_sockets
+from tests.studies import command, here, kdtune, without_sockets
 
 HEAVY = ("torch", "ray", "pandas", "codecarbon", "optuna")
 
@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy(arguments):
 
 @pytest.mark.parametrize("name", ["study", "compare", "claims", "inference", "resume", "list", "doctor"])
 def test_every_command_ends_its_help_in_examples(name, tmp_path):
-    shown = kdtune(name, "--help", cwd=tmp_path).stdout
+    shown = here(name, "--help", cwd=tmp_path).stdout
     assert "Examples:" in shown
     assert f"kdtune {name}" in shown.partition("Examples:")[2]
     assert name in {registered.name for registered in app.registered_commands}
@@ -35,7 +35,7 @@ def test_every_command_ends_its_help_in_examples(name, tmp_path):
 
 @pytest.mark.parametrize("what", ["studies", "spaces", "strategies", "temperatures", "datasets", "models", "runs"])
 def test_list_prints_records_with_names(what, tmp_path):
-    document = json.loads(kdtune("list", what, "--json", cwd=tmp_path).stdout)
+    document = json.loads(here("list", what, "--json", cwd=tmp_path).stdout)
     assert document["schema_version"] == 1
     names = [record["name"] for record in document[what]]
     assert len(names) == len(set(names))
@@ -45,11 +45,11 @@ def test_list_prints_records_with_names(what, tmp_path):
         assert {"digits-hkd", "digits-cmc", "digits-dml"} <= set(names)
     if what == "runs":
         assert names == []
-    assert kdtune("list", what, cwd=tmp_path).returncode == 0
+    assert here("list", what, cwd=tmp_path).returncode == 0
 
 
 def test_studies_are_listed_with_the_labels_of_their_strategies(tmp_path):
-    document = json.loads(kdtune("list", "studies", "--json", cwd=tmp_path).stdout)
+    document = json.loads(here("list", "studies", "--json", cwd=tmp_path).stdout)
     (controls,) = [one for one in document["studies"] if one["name"] == "digits-controls"]
     assert controls["strategies"][:3] == ["stochastic", "fixed-4", "fixed-1"]
 
@@ -69,7 +69,7 @@ def test_doctor_finds_this_machine_fit_without_a_connection(tmp_path):
 
 
 def test_doctor_ends_with_3_and_a_remedy_where_something_will_not_work(tmp_path):
-    done = kdtune("doctor", cwd=tmp_path, KDTUNE_DATA_DIR=str(tmp_path / "nowhere"))
+    done = here("doctor", cwd=tmp_path, KDTUNE_DATA_DIR=str(tmp_path / "nowhere"))
     assert done.returncode == 3
     assert "nowhere" in done.stdout and "unset" in done.stdout
 
@@ -93,8 +93,8 @@ def test_doctor_warns_of_a_data_set_that_is_there_in_part(tmp_path, monkeypatch)
 
 
 def test_the_list_of_data_sets_tells_how_large_each_download_is(tmp_path):
-    assert "download mb" in kdtune("list", "datasets", cwd=tmp_path).stdout
-    records = json.loads(kdtune("list", "datasets", "--json", cwd=tmp_path).stdout)["datasets"]
+    assert "download mb" in here("list", "datasets", cwd=tmp_path).stdout
+    records = json.loads(here("list", "datasets", "--json", cwd=tmp_path).stdout)["datasets"]
     sizes = {record["name"]: record["download_mb"] for record in records}
     assert sizes == {"digits": 0, "cifar10": 170, "cifar100": 169, "fashion_mnist": 31, "tiny_imagenet": 248}
 
@@ -113,7 +113,7 @@ def test_doctor_finds_a_cache_that_is_no_folder(tmp_path, monkeypatch):
 
 def test_commands_on_results_of_nothing_say_what_to_name(tmp_path):
     for arguments in (["compare"], ["compare", "elsewhere"], ["resume", "elsewhere"], ["inference", "elsewhere"]):
-        done = kdtune(*arguments, cwd=tmp_path)
+        done = here(*arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert "results" in done.stderr and "Traceback" not in done.stderr
 
@@ -122,20 +122,20 @@ def test_a_second_process_on_one_folder_is_refused(tmp_path):
     from kdtune.results.folder import StudyFolder
 
     with StudyFolder(tmp_path / "results" / "digits-hkd").locked():
-        done = kdtune("study", "digits-hkd", "-s", "none", cwd=tmp_path)
+        done = here("study", "digits-hkd", "-s", "none", cwd=tmp_path)
     assert done.returncode == 2
     assert "another kdtune" in done.stderr and "--out" in done.stderr
 
 
 def test_unreadable_toml_is_told_with_line_and_column(tmp_path):
     (tmp_path / "mine.toml").write_text('dataset = "digits"\nteacher = = 3\n')
-    done = kdtune("study", "mine.toml", cwd=tmp_path)
+    done = here("study", "mine.toml", cwd=tmp_path)
     assert done.returncode == 2
     assert "mine.toml" in done.stderr and "line 2" in done.stderr and "column" in done.stderr
 
 
 def test_all_faults_are_told_at_once(tmp_path):
-    done = kdtune(
+    done = here(
         "study", "digits-hkd", "--set", "alpha=7", "--set", "training.epochs=0", "--set", "loss=hdk", cwd=tmp_path
     )
     assert done.returncode == 2

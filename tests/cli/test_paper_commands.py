@@ -7,7 +7,7 @@ import pytest
 
 from kdtune.provenance import commit
 from tests.results.several import CIFAR100_HKD, ran
-from tests.studies import kdtune
+from tests.studies import here, kdtune
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def folder(tmp_path):
 
 def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder):
     ran(folder / "results", "grid", [0.9])
-    assert kdtune("compare", "results", cwd=folder).returncode == 2
-    each = kdtune("compare", cwd=folder)  # nothing was named, so each study has a table of its own
+    assert here("compare", "results", cwd=folder).returncode == 2
+    each = here("compare", cwd=folder)  # nothing was named, so each study has a table of its own
     assert each.returncode == 0
     assert "cifar100-hkd: cost of one model" in each.stdout and "small: cost of one model" in each.stdout
-    done = kdtune("compare", "--paper", "--json", "--preset", "paper", cwd=folder)
+    done = here("compare", "--paper", "--json", "--preset", "paper", cwd=folder)
     assert done.returncode == 0
     document = json.loads(done.stdout)
     assert [table["number"] for table in document["tables"]] == [1, 4, 5, 7]
@@ -40,7 +40,7 @@ def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder
 
 
 def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):
-    done = kdtune("compare", "--paper", "--markdown", cwd=tmp_path)
+    done = here("compare", "--paper", "--markdown", cwd=tmp_path)
     assert done.returncode == 0
     assert "| Ours [3] | 91.67 | - | - | 0.21 | - | - | 61.76 | - |" in done.stdout
     assert "kdtune study cifar10-hkd -s grid -s stochastic -s none" in done.stdout
@@ -51,22 +51,22 @@ def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):
 
 @pytest.mark.parametrize("command", [["compare", "--paper"], ["claims"]])
 def test_a_place_without_results_is_refused(tmp_path, command):
-    done = kdtune(*command, "elsewhere", cwd=tmp_path)
+    done = here(*command, "elsewhere", cwd=tmp_path)
     assert done.returncode == 2 and "elsewhere: no results here" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_flags_that_do_not_go_together_are_refused_at_once(folder):
-    done = kdtune("compare", "--paper", "--csv", "x.csv", "--green", "--baseline", "fixed", cwd=folder)
+    done = here("compare", "--paper", "--csv", "x.csv", "--green", "--baseline", "fixed", cwd=folder)
     assert done.returncode == 2 and "--baseline: does not go with --paper" in done.stderr
     assert "--csv: does not go with --paper" in done.stderr and "--green: does not go with --paper" in done.stderr
     assert not (folder / "x.csv").exists()
 
 
 def test_the_green_index_is_a_column_more_everywhere(folder):
-    plain = kdtune("compare", cwd=folder).stdout
+    plain = here("compare", cwd=folder).stdout
     assert "green index" not in plain
     arguments = ["--green-weight", "3", "--csv", "costs.csv"]
-    done = kdtune("compare", *arguments, "--markdown", cwd=folder)
+    done = here("compare", *arguments, "--markdown", cwd=folder)
     # Twice the trainings, so twice the energy: 3 points off 11.
     lines = {line.split(" | ")[0]: line for line in done.stdout.splitlines() if line.startswith("| ")}
     assert lines["| strategy"].endswith("| green index |")
@@ -75,7 +75,7 @@ def test_the_green_index_is_a_column_more_everywhere(folder):
     rows = {row["strategy"]: row for row in csv.DictReader((folder / "costs.csv").open())}
     assert float(rows["grid"]["green_index_points"]) == pytest.approx(8.0)
     assert float(rows["grid"]["green_index_points_std"]) == pytest.approx(2**0.5)
-    results = json.loads(kdtune("compare", "--green", "--json", cwd=folder).stdout)["results"]
+    results = json.loads(here("compare", "--green", "--json", cwd=folder).stdout)["results"]
     index = {result["strategy"]: result["green_index"] for result in results}
     assert index["grid"] == {
         "points": pytest.approx(10.0),
@@ -86,15 +86,15 @@ def test_the_green_index_is_a_column_more_everywhere(folder):
 
 
 def test_a_weight_below_0_is_refused(folder):
-    done = kdtune("compare", "--green-weight", "-1", cwd=folder)
+    done = here("compare", "--green-weight", "-1", cwd=folder)
     assert done.returncode == 2 and "--green-weight: has to be 0 or more" in done.stderr
 
 
 def test_claims_name_the_study_that_tests_them(folder):
-    document = json.loads(kdtune("claims", "results", "--json", cwd=folder).stdout)
+    document = json.loads(here("claims", "results", "--json", cwd=folder).stdout)
     assert document["commit"] == commit()
     claim = next(claim for claim in document["claims"] if claim["name"] == "hkd-matches")
     first = claim["evidence"][0]
     assert (first["studies"], first["is_papers"], first["verdict"]) == (["cifar100-hkd"], True, "not settled")
     assert first["interval"]["n"] == 2 and first["departs"][0].startswith("reduced run")
-    assert "not settled  cifar100-hkd" in kdtune("claims", cwd=folder).stdout
+    assert "not settled  cifar100-hkd" in here("claims", cwd=folder).stdout

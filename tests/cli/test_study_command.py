@@ -16,7 +16,7 @@ import torch
 from kdtune.energy.attribution import OpenLedger, charge
 from kdtune.energy.ledger import read
 from kdtune.tuning.budget import NEAR_S
-from tests.studies import SMALL, command, kdtune, outcome_of, results_of
+from tests.studies import SMALL, command, here, kdtune, outcome_of, results_of
 
 STRATEGIES = ["grid", "stochastic", "none"]
 ASKED = [argument for name in STRATEGIES for argument in ("--strategy", name)]
@@ -162,9 +162,9 @@ def test_an_existing_result_is_refused_with_its_remedies(undisturbed):
 
 
 def test_another_study_is_not_mixed_into_the_folder(undisturbed):
-    done = kdtune(*STUDY, "--strategy", "fixed", "--set", "training.batch_size=16", cwd=undisturbed[0].parents[1])
+    done = here(*STUDY, "--strategy", "fixed", "--set", "training.batch_size=16", cwd=undisturbed[0].parents[1])
     assert done.returncode == 2
-    only_new = kdtune(
+    only_new = here(
         "study", "digits-hkd", "-s", "fixed", "--repeats", "2", *SMALL, "--set", "training.batch_size=16",
         cwd=undisturbed[0].parents[1],
     )  # fmt: skip
@@ -186,7 +186,7 @@ def test_another_study_is_not_mixed_into_the_folder(undisturbed):
     ],
 )
 def test_bad_input_is_one_message_and_leaves_nothing_behind(tmp_path, arguments, words):
-    done = kdtune(*arguments, cwd=tmp_path)
+    done = here(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     for word in words:
         assert word in done.stderr
@@ -194,11 +194,11 @@ def test_bad_input_is_one_message_and_leaves_nothing_behind(tmp_path, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("more", [[], ["--dry-run"]])
-def test_a_cache_that_cannot_be_written_is_one_message_before_ray_starts(tmp_path, more):
+@pytest.mark.parametrize(("run", "more"), [(kdtune, []), (here, ["--dry-run"])])
+def test_a_cache_that_cannot_be_written_is_one_message_before_ray_starts(tmp_path, run, more):
     (tmp_path / "file").touch()
     cache = tmp_path / "file" / "cache"
-    done = kdtune("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
+    done = run("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {cache}: the cache cannot be written") and "KDTUNE_CACHE_DIR" in line
@@ -212,40 +212,35 @@ def _wait_for(condition, timeout_s=100):
         time.sleep(0.05)
 
 
-def _ctrl_c(process):
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to everybody in the foreground
-
-
-def _terminate(process):
-    process.terminate()
-
-
-def _interrupt(place, stop):
-    """Stop a study once a trial of its grid has ended; the grid's result as it was left."""
-    log = place / "results" / "digits-hkd" / "grid" / "trials.jsonl"
+def _interrupt(arguments, place, is_time, stop):
+    """Run a study in a folder and stop it once it is time; the grid's result as it was left."""
     started = subprocess.Popen(
-        command(*STUDY), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    _wait_for(lambda: log.exists() and '"completed"' in log.read_text())
+        command(*arguments), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    _wait_for(is_time)
     stop(started)
     out, err = started.communicate(timeout=60)
     assert started.returncode == 130, err
     assert "kdtune resume" in out and "Traceback" not in err
-    interrupted = json.loads((log.parent / "result.json").read_text())
+    interrupted = json.loads((place / "results" / "digits-hkd" / "grid" / "result.json").read_text())
     assert interrupted["status"] == "interrupted"
     assert all(repeat["test"] is None for repeat in interrupted["repeats"])
     return interrupted
 
 
-def test_sigterm_stops_a_study_as_ctrl_c_does(tmp_path):
-    _interrupt(tmp_path, _terminate)
-
-
-def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed):
-    interrupted = _interrupt(tmp_path, _ctrl_c)
-    estimate = tmp_path / "results" / "digits-hkd" / "grid" / "estimate.json"
+def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed, running_ray):
+    grid = tmp_path / "results" / "digits-hkd" / "grid"
+    log, estimate = grid / "trials.jsonl", grid / "estimate.json"
+    interrupted = _interrupt(
+        STUDY,
+        tmp_path,
+        lambda: log.exists() and '"completed"' in log.read_text(),
+        # As Ctrl-C: a terminal sends it to everybody in the foreground.
+        lambda process: os.killpg(process.pid, signal.SIGINT),
+    )
     first_estimate = estimate.read_bytes()
-    done = kdtune("resume", "results/digits-hkd", "--json", cwd=tmp_path)
+    done = here("resume", "results/digits-hkd", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     resumed, expected = results_of(done), results_of(undisturbed[1])
     assert {name: outcome_of(result) for name, result in resumed.items()} == {
@@ -270,53 +265,61 @@ def _charged_so_far(paths):
     return [(t_ns, kind, total) for (t_ns, kind, _), total in zip(steps, totals, strict=True)]
 
 
-def test_a_budget_stops_training_within_a_look_and_a_few_epochs(tmp_path, undisturbed):
-    limit_kwh = 1.3 * results_of(undisturbed[1])["grid"]["cost"]["charged_kwh"]  # enough to begin
-    endless = ["study", "digits-hkd", "-s", "grid", "--repeats", "1", *SMALL[:-1], "20000"]
-    stopped = kdtune(*endless, "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
+def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_look_and_a_few_epochs(
+    tmp_path, running_ray
+):
     folder = tmp_path / "results" / "digits-hkd"
+    told = folder / "grid" / "epochs.jsonl"
+    endless = ["study", "digits-hkd", "-s", "grid", "--repeats", "1", *SMALL[:-1], "20000"]
+    interrupted = _interrupt(endless, tmp_path, lambda: told.exists() and told.read_text(), lambda one: one.terminate())
+
+    def steps():
+        return _charged_so_far([*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")])
+
+    earlier, earlier_epochs = len(steps()), len(told.read_text().splitlines())
+    limit_kwh = 1.8 * interrupted["cost"]["charged_kwh"]  # enough to begin again, with a Ray that is there
+    stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
     assert "--max-kwh" in stopped.stdout and f"kdtune resume {folder} --max-kwh MORE" in stopped.stdout
     result = json.loads((folder / "grid" / "result.json").read_text())
-    so_far = _charged_so_far([*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")])
-    (began_ns, _, began_uj), *_ = (step for step in so_far if step[1] == "open")
-    *_, (ended_ns, _, ended_uj) = (step for step in so_far if step[1] == "close")
+    resumed = steps()[earlier:]
+    (began_ns, _, began_uj), *_ = (step for step in resumed if step[1] == "open")
+    *_, (ended_ns, _, ended_uj) = (step for step in resumed if step[1] == "close")
     # Training ends with the last window; what follows, the end of the workers and of Ray, no study is without. The
     # limit may be passed for as long as the watch waits between two looks (twice that on a busy machine). Then each of
     # the trials that run side by side ends: the epoch in which the look found it, one that was begun before it was
     # told, and as much again for closing the windows, one after the other.
     a_look_uj = 2 * NEAR_S * (ended_uj - began_uj) / (ended_ns - began_ns) * 1e9
-    epochs = len((folder / "grid" / "epochs.jsonl").read_text().splitlines())
+    epochs = len(told.read_text().splitlines())
     an_epoch_uj = result["cost"]["energy_uj"]["trials"] / epochs
     side_by_side = result["cost"]["trials"]["interrupted"]
     past_uj = ended_uj - limit_kwh * 3.6e12
-    assert epochs > 50
+    assert epochs - earlier_epochs > 50
     assert 0 <= past_uj < a_look_uj + 3 * side_by_side * an_epoch_uj
     assert result["status"] == "budget"
     assert result["cost"]["trials"]["interrupted"] > 0
     assert result["repeats"][0]["test"] is None
-    refused = kdtune("resume", str(folder), cwd=tmp_path)
+    refused = here("resume", str(folder), cwd=tmp_path)
     assert refused.returncode == 4 and "give a larger one" in refused.stderr
 
 
-def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
-    """Each in a process of its own, on this one node."""
+def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path, running_ray):
+    """One in a process of its own, one in this, on this one node."""
     places = [tmp_path / name for name in ("one", "two")]
-    running = []
     for place in places:
         place.mkdir()
-        study = command("study", "digits-hkd", "-s", "stochastic", "--repeats", "1", "--epochs", "30", "--json")
-        running.append(subprocess.Popen(study, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    results = []
-    for process in running:
-        out, err = process.communicate(timeout=150)
-        assert process.returncode == 0, err
-        results += json.loads(out)["results"]
+    study = ["study", "digits-hkd", "-s", "stochastic", "--repeats", "1", "--epochs", "30", "--json"]
+    beside = subprocess.Popen(command(*study), cwd=places[0], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_for((places[0] / "results" / "digits-hkd" / "run.toml").exists)
+    ours = here(*study, cwd=places[1])
+    out, err = beside.communicate(timeout=150)
+    assert (beside.returncode, ours.returncode) == (0, 0), err + ours.stderr
+    results = json.loads(out)["results"] + json.loads(ours.stdout)["results"]
     assert all("node_shared" in result["cost"]["flags"] for result in results)
     folders = [place / "results" / "digits-hkd" for place in places]
     paths = [[*folder.glob("sessions/*/*.jsonl"), *folder.glob("*/ledger/*.jsonl")] for folder in folders]
     records = sorted((one for found in paths for path in found for one in read(path)), key=lambda r: r.counters.t_ns)
-    ours = [sum(charge(read(path)).charged_uj() for path in found) for found in paths]
+    charged = [sum(charge(read(path)).charged_uj() for path in found) for found in paths]
     hardware, first, last = records[0].hardware, records[0].counters, records[-1].counters
     if hardware.cpu_quality == "counter" or hardware.gpus:
         pytest.skip("the sum by hand is that of the TDP model")
@@ -332,4 +335,4 @@ def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
     )
     # Memory is nobody's twice; what is left of the CPU's energy belongs to other processes of this machine.
     assert of_memory <= memory + len(records)
-    assert 0 < sum(ours) <= cpu + memory + len(records)
+    assert 0 < sum(charged) <= cpu + memory + len(records)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import tomllib
 
 import pytest
@@ -13,21 +12,10 @@ from ray import tune
 import kdtune
 from kdtune.errors import DataError, UsageError
 from tests.data.sets import write_tiny_imagenet
-from tests.studies import command, small_study, without_sockets
+from tests.studies import here, small_study, without_sockets
 from tests.studies import kdtune as run_command
 
 pytestmark = pytest.mark.study
-
-
-@pytest.fixture(scope="module")
-def running_ray():
-    """A Ray that was there before, whose workers' environment knows of no data."""
-    before = os.environ.pop("KDTUNE_DATA_DIR", None)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-    if before is not None:
-        os.environ["KDTUNE_DATA_DIR"] = before
 
 
 @pytest.fixture
@@ -37,7 +25,7 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def tiny_study(**changes):
+def tiny_study(strategy="fixed", **changes):
     training = {"epochs": 1, "batch_size": 16, "learning_rate": 0.01}
     return small_study(
         dataset="tiny_imagenet",
@@ -45,7 +33,7 @@ def tiny_study(**changes):
         repeats=1,
         training=training,
         teacher_training=training,
-        strategies={"fixed": {}, "none": {}},
+        strategies={strategy: {}},
         **changes,
     )
 
@@ -69,7 +57,7 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
 
     # What is not says where the data were.
     monkeypatch.chdir("/")
-    shutil.rmtree(done.folder / "none")
+    shutil.rmtree(done.folder / "fixed")
     with pytest.raises(DataError) as refused:
         kdtune.resume_study(done.folder)
     said = str(refused.value)
@@ -78,12 +66,11 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(aside)
 
     # Other files are another data set: nothing is mixed.
-    shutil.rmtree(done.folder / "none")
     shutil.copy(
         next(aside.glob("*/train/n01/images/n01_1.JPEG")), aside / "tiny-imagenet-200/train/n01/images/new.JPEG"
     )
     with pytest.raises(UsageError, match="was run on other files of tiny_imagenet"):
-        kdtune.resume_study(done.folder)
+        kdtune.run_study(tiny_study("none", data={"train_limit": 40}), out=out, data_dir=aside)
 
 
 def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(running_ray, data, tmp_path):
@@ -97,13 +84,11 @@ def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(running_ray, d
 
 
 @pytest.mark.parametrize("more", [["--dry-run"], ["--json"]])
-def test_the_command_names_a_truncated_image_in_one_line(data, tmp_path, more):
+def test_the_command_names_a_truncated_image_in_one_line(running_ray, data, tmp_path, more):
     image = data / "tiny-imagenet-200" / "val" / "images" / "val_4.JPEG"
     image.write_bytes(image.read_bytes()[:-500])
     (tmp_path / "tiny.toml").write_text(tomli_w.dumps(tiny_study()))
-    done = subprocess.run(
-        command("study", "tiny.toml", "--data-dir", "data", *more), cwd=tmp_path, capture_output=True, text=True
-    )
+    done = here("study", "tiny.toml", "--data-dir", "data", *more, cwd=tmp_path)
     assert done.returncode == 2
     (error,) = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
     assert error.startswith(f"error: tiny_imagenet: {image} cannot be decoded (image file is truncated")

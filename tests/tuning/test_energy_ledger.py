@@ -3,31 +3,28 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
-import ray
+import torch
 from ray import tune
 
 import kdtune
+from kdtune.distill.workbench import Workbench
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
+from kdtune.specs import load_study
 from tests.energy.burners import wait_for
 from tests.studies import small_study
 
-pytestmark = pytest.mark.study
+pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def running_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 def burn(config):
@@ -78,8 +75,9 @@ def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
 
 
 def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):
-    study = small_study(strategies={"grid": {}}, training={"epochs": 4, "batch_size": 32, "learning_rate": 0.05})
-    kdtune.run_study(study, "fixed", out=tmp_path / "teacher", repeats=1)
+    training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
+    study = small_study(strategies={"grid": {}}, training=training, teacher_training=training)
+    _ = Workbench(load_study(study), torch.device("cpu"), 1).teacher
     ledger = kdtune.EnergyLedger()
     results = fit(
         kdtune.DistillTrainable,
@@ -134,35 +132,69 @@ assert tuner.fit().num_errors == 0
 """
 
 
-@pytest.mark.parametrize("store", ["local", "remote"])
-def test_a_killed_experiment_that_is_restored_goes_on_in_its_ledger(store, tmp_path):
-    (tmp_path / "experiment.py").write_text(EXPERIMENT)
-    command = [sys.executable, "experiment.py", str(tmp_path), store]
-    environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "1"}
-    ledger = kdtune.EnergyLedger(tmp_path / "study" / "energy_ledger")
-    with subprocess.Popen([*command, "run"], cwd=tmp_path, env=environment) as process:
-        try:
-            wait_for(lambda: (process.poll() is not None) or sum(ledger.account().windows.values()) > 0, 60)
-            assert process.poll() is None
-            wait_for(lambda: list((tmp_path / "study").glob("experiment_state*")), 30)
-        finally:
-            process.kill()
-    time.sleep(3.0)  # its workers and its meter die too
-    before, gone_s = ledger.account(), time.monotonic()
-    time.sleep(3.0)
-    done = subprocess.run(
-        [*command, "restore"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-    )
+class Experiment:
+    """An experiment in a process of its own, on either kind of store."""
+
+    def __init__(self, place, store):
+        self._place, self._store = place / store, store
+        self._place.mkdir()
+        (self._place / "experiment.py").write_text(EXPERIMENT)
+        self.ledger = kdtune.EnergyLedger(self._place / "study" / "energy_ledger")
+
+    def begin(self, how):
+        command = [sys.executable, "experiment.py", str(self._place), self._store, how]
+        environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "1"}
+        self.process = subprocess.Popen(command, cwd=self._place, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def is_under_way(self):
+        """Whether a trial was charged, and Tune has noted the experiment."""
+        assert self.process.poll() is None, self.process.communicate()[1][-2000:]
+        charged = sum(self.ledger.account().windows.values()) > 0
+        return charged and list((self._place / "study").glob("experiment_state*"))
+
+    def kill(self):
+        """Kill it; its workers and its meter, which are returned, die a moment later. Ray's agents linger."""
+        children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
+        names = {one: one.name() for one in children}
+        self.process.kill()
+        self.process.communicate()
+        return {one: name for one, name in names.items() if name.startswith("ray::") and "Agent" not in name}
+
+
+def has_ended(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # where nobody asks what became of it
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
+    both = [Experiment(tmp_path, store) for store in ("local", "remote")]
+    for one in both:
+        one.begin("run")
+    try:
+        wait_for(lambda: all(one.is_under_way() for one in both), 90)
+    finally:
+        dying = {process: name for one in both for process, name in one.kill().items()}
+    assert list(dying.values()).count("ray::NodeMeter") == 2
+    wait_for(lambda: all(map(has_ended, dying)), 60)
+    before, gone_s = [one.ledger.account() for one in both], time.monotonic()
+    time.sleep(2.0)
+    for one in both:
+        one.begin("restore")
+    for one in both:
+        err = one.process.communicate(timeout=120)[1]
+        assert one.process.returncode == 0, err[-2000:]
     after_s = time.monotonic() - gone_s
-    assert done.returncode == 0, done.stderr[-2000:]
-    account = ledger.account()
-    [(trial, first), (_, second)] = sorted(window.rsplit("/", 1) for window in account.windows)
-    assert (first, second) == ("1", "2")
-    assert account.windows[f"{trial}/1"] == before.windows[f"{trial}/1"]
-    assert account.windows[f"{trial}/2"] > 0
-    assert account.flags["gap"] == 1 and account.gap_uj > 0
-    assert (account.duration_ns - before.duration_ns) / 1e9 < after_s - 3.0
-    assert sum(account.buckets.values()) == account.node_uj
+    for one, then in zip(both, before, strict=True):
+        account = one.ledger.account()
+        [(trial, first), (_, second)] = sorted(window.rsplit("/", 1) for window in account.windows)
+        assert (first, second) == ("1", "2")
+        assert account.windows[f"{trial}/1"] == then.windows[f"{trial}/1"]
+        assert account.windows[f"{trial}/2"] > 0
+        assert account.flags["gap"] == 1 and account.gap_uj > 0
+        assert (account.duration_ns - then.duration_ns) / 1e9 < after_s - 2.0
+        assert sum(account.buckets.values()) == account.node_uj
 
 
 class Refusing(tune.Callback):
@@ -198,14 +230,13 @@ def test_without_a_ledger_energy_is_unknown_and_not_zero(tmp_path):
     assert tuner.fit()[0].metrics["energy_j"] is None
 
 
-def test_the_example_in_the_readme_runs(tmp_path):
+def test_the_example_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     example = next(block for block in blocks if "EnergyLedger" in block)
     assert len(example.strip().splitlines()) <= 15
     (tmp_path / "example.py").write_text(example)
-    environment = {**os.environ, "HOME": str(tmp_path)}  # Tune writes its results there
-    done = subprocess.run(
-        [sys.executable, "example.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "J" in done.stdout
+    # Tune's default, which it reads from the environment once only.
+    monkeypatch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(tmp_path / "ray_results"))
+    runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
+    assert list((tmp_path / "ray_results").glob("*/energy_ledger/*.jsonl"))
+    assert re.search(r"^tau .* J\nthe whole search: .* J$", capsys.readouterr().out, re.MULTILINE)

@@ -11,7 +11,7 @@ from kdtune.tuning.session import Session
 
 
 @pytest.fixture
-def meeting(tmp_path, monkeypatch):
+def meeting(without_ray, tmp_path, monkeypatch):
     """Where the meters of this process meet, nobody else's among them."""
     folder = tmp_path / "meeting"
     monkeypatch.setattr("kdtune.energy.neighbours.shared_folder", lambda: folder)

@@ -14,7 +14,7 @@ from tests.studies import small_study
 
 
 @pytest.fixture
-def two_nodes(monkeypatch):
+def two_nodes(without_ray):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     cluster.add_node(num_cpus=1)
     yield cluster.address

@@ -7,7 +7,6 @@ import time
 from contextlib import contextmanager
 
 import pytest
-import ray
 
 import kdtune
 from kdtune.energy.attribution import charge_all
@@ -18,13 +17,6 @@ from tests.studies import small_study
 pytestmark = pytest.mark.study
 
 STUDY = small_study(name="shares", strategies={"fixed": {}}, repeats=1, teacher_logits="live")
-
-
-@pytest.fixture(scope="module")
-def running_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +55,7 @@ def another_command_trains(first, cache_folder, seconds):
     releaser.join()
 
 
-def test_the_wait_for_another_command_is_told_and_on_nobodys_bill(first, tmp_path, cache_folder):
-    with another_command_trains(first, cache_folder, seconds=4) as watcher:
-        outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher)
-    assert watcher.messages.count("another command is making the teacher; waiting for it") == 1
-    (session,) = json.loads((outcome.folder / "fixed" / "shared.json").read_text())["sessions"]
-    waited = charge_all(read_folder(outcome.folder / "sessions" / f"{session}-waiting"))
-    billed = charge_all(read_folder(outcome.folder / "sessions" / session))
-    assert 3.5 < waited.duration_ns / 1e9 < 8 and waited.charged_uj() > 0
-    assert outcome.results[0]["cost"]["shared_uj"]["session"] == billed.charged_uj()
-
-
-def test_a_budget_that_is_reached_while_waiting_stops_the_command_before_it_begins_a_strategy(
+def test_a_budget_that_is_reached_while_waiting_stops_the_command_and_a_larger_one_waits_on(
     first, tmp_path, cache_folder
 ):
     limit_kwh = 1.2 * first[1]["cost"]["charged_kwh"]
@@ -83,7 +64,21 @@ def test_a_budget_that_is_reached_while_waiting_stops_the_command_before_it_begi
         outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher, max_kwh=limit_kwh)
         assert time.monotonic() - began_s < 40
     assert outcome.exit_code == 4 and "--max-kwh" in outcome.over_budget
+    # No strategy was begun.
     assert outcome.results == [] and not (outcome.folder / "fixed").exists()
     assert (outcome.folder / "run.toml").exists()
-    resumed = kdtune.resume_study(outcome.folder, max_kwh=1.0)
+
+    earlier = set(outcome.folder.glob("sessions/*"))
+    with another_command_trains(first, cache_folder, seconds=2) as watcher:
+        resumed = kdtune.resume_study(outcome.folder, max_kwh=1.0, watcher=watcher)
     assert (resumed.exit_code, resumed.results[0]["status"]) == (0, "completed")
+    assert watcher.messages.count("another command is making the teacher; waiting for it") == 1
+    # What the wait took is on nobody's bill: of both commands the rest alone.
+    session, waiting = sorted(set(outcome.folder.glob("sessions/*")) - earlier)
+    assert waiting.name == f"{session.name}-waiting"
+    waited = charge_all(read_folder(waiting))
+    assert 1.5 < waited.duration_ns / 1e9 < 6 and waited.charged_uj() > 0
+    sessions = json.loads((outcome.folder / "fixed" / "shared.json").read_text())["sessions"]
+    assert len(sessions) == 2 and session.name in sessions
+    billed = sum(charge_all(read_folder(outcome.folder / "sessions" / name)).charged_uj() for name in sessions)
+    assert resumed.results[0]["cost"]["shared_uj"]["session"] == billed
