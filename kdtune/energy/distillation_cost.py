@@ -1,23 +1,10 @@
 """What one distillation costs in trainings of the student alone: how long that may train at equal cost."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kdtune.energy.estimate import Charge, Conditions, Overhead, Timings, Usage, add, strategy_charge
 from kdtune.energy.flops import Workload
-
-
-@dataclass(frozen=True)
-class DistillationCost:
-    """One distillation, as a multiple of a training of the student alone for as many epochs.
-
-    Attributes:
-        flops: Executed with a live teacher; None where the networks are not known.
-        energy: Charged for training, as the study runs it; None where nobody has looked.
-    """
-
-    flops: float | None = None
-    energy: float | None = None
 
 
 def energy_multiple(
@@ -49,9 +36,9 @@ def energy_multiple(
         for with_teacher in (False, True)
     )
     asking = []
-    for passes, images in asked:
-        parts = min(passes, conditions.slots)  # filled side by side
-        asking.append((parts, timings.per_image["teacher_logits"] * (passes * images / parts)))
+    for times, images in asked:
+        parts = min(times, conditions.slots)  # filled side by side
+        asking.append((parts, timings.per_image["teacher_logits"] * (times * images / parts)))
     held, nothing = replace(conditions, dedicated=False), Overhead(Charge(0.0, 0.0, 0.0))
 
     def charged(work: list[tuple[int, Usage]]) -> float | None:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.space import Point, SearchSpace
 
@@ -34,6 +33,19 @@ class Outcome:
 
 #: More trials of one strategy would be a slip of the keyboard.
 MAX_TRIALS = 100_000
+
+
+@dataclass(frozen=True)
+class DistillationCost:
+    """One distillation, as a multiple of a training of the student alone for as many epochs.
+
+    Attributes:
+        flops: Executed with a live teacher; None where the networks are not known.
+        energy: Charged for training, as the study runs it; None where nobody has looked.
+    """
+
+    flops: float | None = None
+    energy: float | None = None
 
 
 class NoOptions(BaseModel):

@@ -4,9 +4,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, field_validator
 
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.specs.space import Point
-from kdtune.strategies.base import NoOptions, OneRound
+from kdtune.strategies.base import DistillationCost, NoOptions, OneRound
 
 #: Stands for the factor at which something equals that of a distillation, until that is known.
 Equal = Literal["flops", "energy"]

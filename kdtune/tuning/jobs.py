@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kdtune.data.logit_store import LogitStore
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.energy.estimate import TEACHER_WORK, Conditions, Timings, Work
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import Window, WindowBucket
@@ -17,6 +16,7 @@ from kdtune.energy.sensors import Hardware, NodeSensors
 from kdtune.energy.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
+from kdtune.strategies.base import DistillationCost
 from kdtune.tuning.plan import settled_strategies, teacher_trainings, waits_for_energy
 from kdtune.tuning.resources import Resources
 

@@ -7,12 +7,11 @@ from typing import Any
 
 from kdtune.distill import LOSSES
 from kdtune.distill.recipe import trial_epochs, trial_id
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
-from kdtune.strategies.base import OneRound, Outcome, Strategy
+from kdtune.strategies.base import DistillationCost, OneRound, Outcome, Strategy
 
 
 class Next(Enum):

@@ -3,8 +3,8 @@
 import pytest
 
 from kdtune.distill.recipe import student_recipe, trial_id
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.specs import load_study
+from kdtune.strategies.base import DistillationCost
 from kdtune.tuning.plan import make_strategies, settled_strategies
 
 STUDIES = ["digits-controls", "fashion-controls", "cifar100-controls"]

@@ -8,11 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from kdtune.distill.recipe import student_recipe
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
 from kdtune.strategies import STRATEGIES
-from kdtune.strategies.base import Outcome, Strategy
+from kdtune.strategies.base import DistillationCost, Outcome, Strategy
 
 FINITE = {
     "steps": {"tau": {"low": 2, "high": 20, "step": 1}},

@@ -6,10 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from kdtune.distill.recipe import DRAWS, SCALES, student_recipe, trial_epochs
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.energy.flops import Workload
 from kdtune.specs import load_study
 from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import DistillationCost
 
 
 def only_point(name, **options):

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 import pytest
 
 from kdtune.distill.recipe import trial_id
-from kdtune.energy.distillation_cost import DistillationCost
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.space import Point
-from kdtune.strategies.base import Outcome, Strategy
+from kdtune.strategies.base import DistillationCost, Outcome, Strategy
 from kdtune.tuning.plan import (
     Next,
     Plan,
