@@ -1,7 +1,7 @@
 """Decoded images as arrays: what a data set is once it has been read."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
     folder = _folder(name, fingerprint)
     try:
         manifest = unsealed(parse_json(read_whole(folder / _MANIFEST)))
-        arrays = {field: np.load(_file(folder, field), mmap_mode="r", allow_pickle=False) for field in _FIELDS}
+        arrays = {field: np.lib.format.open_memmap(_file(folder, field), mode="r") for field in _FIELDS}
         noted = {field: dict(described) for field, described in manifest["arrays"].items()}
         # Copies of kdtune before it noted checksums have none.
         checksums = {field: described.pop("crc32") for field, described in noted.items() if "crc32" in described}
@@ -163,7 +163,7 @@ def _file(folder: Path, field: str) -> Path:
     return folder / f"{field}.npy"
 
 
-def _described(folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _described(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What the manifest says of each array; to compare it costs a look at the file's size."""
     return {
         field: {"bytes": _file(folder, field).stat().st_size, "dtype": str(array.dtype), "shape": list(array.shape)}

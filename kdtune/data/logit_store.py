@@ -159,7 +159,7 @@ class LogitStore:
 
     def _is_there(self) -> bool:
         try:
-            store = np.load(self._logits, mmap_mode="r", allow_pickle=False)
+            store = np.lib.format.open_memmap(self._logits, mode="r")
         except NOT_AN_ARRAY:
             return False
         return bool(store.shape == self._array_shape and store.dtype == DTYPE)
