@@ -14,7 +14,7 @@ from kdtune.data.logit_store import LogitStore, Shape, store_folder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
-from kdtune.distill.numerics import Arithmetic
+from kdtune.distill.numerics import Arithmetic, set_up_gpu
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
 from kdtune.distill.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
@@ -23,6 +23,7 @@ from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
 from kdtune.files import alone_in
 from kdtune.models import MODELS
+from kdtune.moving import moved
 from kdtune.paths import data_dir
 from kdtune.specs.space import Point
 from kdtune.specs.study import Study
@@ -65,6 +66,8 @@ class Workbench:
         self.arithmetic = Arithmetic(device, numerics)
         self.compiler = Compiler(device) if numerics.compile == "on" else None
         self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
+        if device.type == "cuda":
+            set_up_gpu()
 
     def sharing(self, study: Study) -> "Workbench":
         """A bench for another study of the same data and split, which are not loaded again."""
@@ -175,17 +178,27 @@ class Workbench:
 
     @cached_property
     def _live_teacher(self) -> LiveTeacher:
+        return self._asking(self.teacher, "teacher")
+
+    def _asking(self, teacher: torch.nn.Module, kind: str) -> LiveTeacher:
         if not self.compiler:
-            return LiveTeacher(self.teacher, self.arithmetic)
-        # Its own name: the network of the teacher's own training is not frozen.
-        model, compiled = self.compiler.compiled(f"teacher {self.study.teacher}", self.teacher)
+            return LiveTeacher(teacher, self.arithmetic)
+        # Under a name of its own: the network of the teacher's own training is not frozen.
+        model, compiled = self.compiler.compiled(f"{kind} {self.study.teacher}", teacher)
         return LiveTeacher(model, self.arithmetic, compiled, self.study.training.batch_size)
+
+    def stand_in(self) -> TeacherLogits:
+        """What takes as long as the study's own teacher, live or replayed, and knows nothing."""
+        if self.study.teacher_logits != "replay":
+            return self._asking(self.untrained_teacher(), "untrained teacher")
+        rows = torch.zeros(len(self.splits.train), self.num_classes, dtype=torch.float16, device=self.device)
+        return ReplayedTeacher(lambda epoch: rows, self.device)
 
     def _rows_of(self, store: LogitStore, epoch: int) -> torch.Tensor:
         """An epoch's logits on the device; kept until another epoch's are asked for."""
         key = store.folder, epoch % store.shape.epochs
         if self._rows is None or self._rows[0] != key:
-            self._rows = key, torch.from_numpy(np.array(store.rows(epoch))).to(self.device)
+            self._rows = key, moved(torch.from_numpy(np.array(store.rows(epoch))), self.device)
         return self._rows[1]
 
     def untrained_student(self) -> torch.nn.Module:
