@@ -81,6 +81,7 @@ def inspect_study(
     hardware: Hardware | None = None,
     kinds: Collection[Work] = (),
     session_id: str | None = None,
+    workers: int = 1,
 ) -> Inspection:
     """Load the data, count the networks' operations and look for the teacher; time a few steps where that is asked.
 
@@ -91,6 +92,7 @@ def inspect_study(
         hardware: Of this node; None times nothing.
         kinds: What to time; the teacher's own training and evaluation only where they are still due.
         session_id: Of the session that meters this; None where none does.
+        workers: That can train side by side.
     """
     import platform
     import sys
@@ -112,7 +114,7 @@ def inspect_study(
     bench = _bench(study, resources, data)
     _ = bench.splits
     setup = watch.lap() if watch else None
-    bench, remarks = settled(bench, teacher_trainings(study))
+    bench, remarks = settled(bench, teacher_trainings(study), workers)
     study = bench.study
     replays = study.teacher_logits == "replay"
     cached = read_record(bench.teacher_folder) is not None
