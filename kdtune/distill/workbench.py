@@ -1,6 +1,8 @@
 """What every training of a study shares in one process: the data on the device, and the teacher."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherL
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
-from kdtune.files import alone_in
+from kdtune.files import TRAINING, alone_in, in_use
 from kdtune.models import MODELS
 from kdtune.moving import moved
 from kdtune.paths import data_dir
@@ -66,6 +68,8 @@ class Workbench:
         self.arithmetic = Arithmetic(device, numerics)
         self.compiler = Compiler(device) if numerics.compile == "on" else None
         self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
+        #: Stores that are read as long as this lives: nobody is to remove them.
+        self._used: dict[Path, ExitStack] = {}
         if device.type == "cuda":
             set_up_gpu()
 
@@ -108,7 +112,7 @@ class Workbench:
         """Train the study's teacher into its folder; see :func:`kdtune.distill.teacher.train_teacher`."""
         # The folder's own lock is the command's. Where that is killed, its worker trains on until it notices: whoever
         # comes next waits for its end, and goes on from its last checkpoint.
-        with alone_in(folder, ".training"):
+        with alone_in(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
                     self.study,
@@ -146,17 +150,19 @@ class Workbench:
         shape = Shape(epochs, len(self.splits.train), self.num_classes)
         return LogitStore(store_folder(f"{study.dataset}-{study.teacher}", key), shape)
 
-    def fill_logits(self, seed: int, epochs: Sequence[int]) -> None:
+    def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
         """Ask the teacher for the logits of some epochs of a repeat, and keep them.
 
         Args:
             seed: Of the repeat.
             epochs: Of the store, counted from 0.
+            folder: Where to keep them; None for the repeat's own store.
 
         Raises:
             KdtuneError: The disk cannot hold them.
         """
         store = self.logit_store(seed)
+        store = replace(store, folder=folder) if folder else store
         store.create()
         for epoch in epochs:
             store.fill(epoch, self._asked(seed, epoch))
@@ -171,6 +177,9 @@ class Workbench:
         if self.study.teacher_logits != "replay":
             return self._live_teacher
         store = self.logit_store(seed)
+        if store.folder not in self._used:
+            self._used[store.folder] = ExitStack()
+            self._used[store.folder].enter_context(in_use(store.folder))
         if store.missing_epochs():  # deleted since the study began, or nobody has filled it: somebody else's pipeline
             with alone_in(store.folder):
                 self.fill_logits(seed, store.missing_epochs())

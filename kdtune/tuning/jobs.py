@@ -162,12 +162,14 @@ def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:
     return list({store.folder: store for store in stores}.values())
 
 
-def fill_logits(study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int]) -> None:
-    """Ask the teacher for the logits of some epochs of a repeat, metered."""
+def fill_logits(
+    study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int], folder: str
+) -> None:
+    """Ask the teacher for the logits of some epochs of a repeat, metered, and keep them in a folder."""
     bench = _bench(study, resources, data)
     _ = bench.teacher, bench.splits
     with _charged(session_id, f"teacher-logits-{seed}-{epochs[0]}", "trials", resources):
-        bench.fill_logits(seed, epochs)
+        bench.fill_logits(seed, epochs, Path(folder))
 
 
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:

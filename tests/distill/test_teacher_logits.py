@@ -88,6 +88,18 @@ def test_a_store_deleted_during_a_study_is_made_again(bench_of):
     assert losses(bench_of(teacher_logits="replay"), {"tau": 4}) == before
 
 
+def test_a_store_is_not_cleaned_away_while_trainings_read_it(bench_of):
+    from kdtune.analysis.caches import cached, remove
+
+    bench = bench_of(teacher_logits="replay")
+    distiller = bench.distiller({"tau": 4}, 0)
+    folder = bench.logit_store(0).folder
+    assert remove(cached(["teacher-logits"])) == [folder]
+    distiller.train_epoch()
+    del distiller, bench
+    assert remove(cached(["teacher-logits"])) == []
+
+
 def test_a_training_that_replays_never_asks_the_teacher(bench_of, monkeypatch):
     bench_of(teacher_logits="replay").distiller({"tau": 4}, 0)
     again = bench_of(teacher_logits="replay")
