@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +39,11 @@ def open_no_link(path: Path, flags: int) -> int:
         raise
 
 
+#: In a folder of the cache: locked by whoever makes what is in it; by the one who trains a teacher there, who may
+#: outlive the former; and, together, by all who use it.
+MAKING, TRAINING, _USING = ".lock", ".training", ".in-use"
+
+
 @contextmanager
 def replaced_by(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the body ends well, and goes away when not."""
@@ -68,34 +73,87 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
 
 @contextmanager
 def alone_in(
-    folder: Path, name: str = ".lock", wait: Callable[[Callable[[], bool]], None] | None = None
+    folder: Path, name: str = MAKING, wait: Callable[[Callable[[], bool]], None] | None = None
 ) -> Iterator[None]:
     """Keep other processes from making the same thing in a folder: they wait, and then find it.
 
     A lock ends with the process that holds it.
 
     Args:
-        folder: Is made where it is missing.
+        folder: Is made where it is missing, also where it is removed while it is waited for.
         name: Of the lock's file.
         wait: Is called where another process is at work, with a question to ask again until it is answered with
             True: the lock is had then. Without it the process just waits.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(open_no_link(folder / name, os.O_RDWR), "r+") as lock:
+    with ExitStack() as held:
 
         def is_had() -> bool:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+            lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock is not None:
+                held.enter_context(lock)
+            return lock is not None
 
         if not is_had():
             if wait:
                 wait(is_had)
             else:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                held.enter_context(_waited_for(folder / name, fcntl.LOCK_EX))
         yield
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Keep a folder from being removed as long as it is used, by any number of processes at once.
+
+    Where nothing can be written in it, nobody is kept from anything.
+
+    Args:
+        folder: Is made where it is missing.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(_waited_for(folder / _USING, fcntl.LOCK_SH))
+        yield
+
+
+@contextmanager
+def unused(folder: Path) -> Iterator[bool]:
+    """Whether nobody makes or uses what is in a folder; nobody begins to before this ends."""
+    with ExitStack() as held:
+        for name in (MAKING, TRAINING, _USING):
+            lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock is None:
+                yield False
+                return
+            held.enter_context(lock)
+        yield True
+
+
+def _waited_for(path: Path, how: int) -> IO[str]:
+    lock = _locked(path, how)
+    assert lock is not None, "it was waited for"
+    return lock
+
+
+def _locked(path: Path, how: int) -> IO[str] | None:
+    """A lock's file, locked; None where another process has it and is not to be waited for.
+
+    Who waited for a file that was removed meanwhile has a lock that nobody else will ever look at: it counts for
+    nothing, and the one that lies there now is taken.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            try:
+                lock = opened.enter_context(os.fdopen(open_no_link(path, os.O_RDWR), "r+"))
+                fcntl.flock(lock, how)
+                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    opened.pop_all()
+                    return lock
+            except BlockingIOError:
+                return None
+            except FileNotFoundError:
+                continue
 
 
 def write_json(path: Path, value: Any) -> None:

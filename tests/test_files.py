@@ -1,6 +1,9 @@
 import json
 import math
 import os
+import shutil
+import threading
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtune.files import alone_in, append_lines, read_lines, read_whole, replaced_atomically, write_json
+from kdtune.files import alone_in, append_lines, in_use, read_lines, read_whole, replaced_atomically, unused, write_json
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
@@ -171,3 +174,45 @@ def test_a_document_that_json_cannot_say_leaves_the_old_one(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "a.json", {"n": math.nan})
     assert json.loads((tmp_path / "a.json").read_text()) == {"n": 1}
+
+
+# Locks
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["just waits", "asks again and again"])
+def test_two_that_waited_for_a_folder_which_was_removed_are_still_alone_one_after_the_other(tmp_path, asks):
+    """A lock's file that was removed locks nobody out who comes later."""
+    folder, inside, most, waiting = tmp_path / "made", [], [], []
+
+    def wait(is_had):
+        waiting.append(1)
+        while not is_had():
+            time.sleep(0.01)
+
+    def make():
+        with alone_in(folder, wait=wait if asks else None):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.2)
+            inside.pop()
+            (folder / f"{len(most)}").touch()
+
+    makers = [threading.Thread(target=make) for _ in range(3)]
+    with unused(folder) as free:
+        assert free
+        for maker in makers[:2]:
+            maker.start()
+        time.sleep(0.3)
+        shutil.rmtree(folder)
+        makers[2].start()  # finds no lock's file, and makes one while the others wait for the removed one
+        time.sleep(0.1)
+        assert not folder.exists() or most == [1]
+    for maker in makers:
+        maker.join()
+    assert most == [1, 1, 1] and {"1", "2", "3"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_folder_in_which_nothing_can_be_written_can_be_used(tmp_path):
+    (tmp_path / "file").touch()
+    with in_use(tmp_path / "file" / "store"):
+        pass

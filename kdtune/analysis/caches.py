@@ -1,16 +1,14 @@
 """What is kept between studies, and how to be rid of it: everything here can be made again, for energy."""
 
-import fcntl
-import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdtune.errors import KdtuneError
-from kdtune.files import open_no_link
+from kdtune.files import unused
 from kdtune.paths import cache_dir
 
 #: Kinds of cache, each a folder in the cache: what it holds, in words. Results have copies of all energy records.
@@ -67,7 +65,7 @@ def _look(kind: str, path: Path) -> Cached:
 
 
 def remove(those: Sequence[Cached]) -> list[Path]:
-    """Remove what nobody is making at the moment.
+    """Remove what nobody is making or using at the moment.
 
     Returns:
         What was left alone, since another process is at work on it.
@@ -83,32 +81,15 @@ def remove(those: Sequence[Cached]) -> list[Path]:
             )
     busy = []
     for one in those:
-        with _alone(one.path) as alone:
-            if not alone:
-                busy.append(one.path)
-                continue
-            try:
-                whole_folder = one.path.is_dir() and not one.path.is_symlink()
-                shutil.rmtree(one.path) if whole_folder else one.path.unlink(missing_ok=True)
-            except OSError as error:
-                raise KdtuneError(f"{one.path}: cannot be removed ({error.strerror})") from None
-    return busy
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    lock = path / ".lock"
-    if path.is_symlink() or not lock.exists():
-        yield True
-        return
-    try:
-        descriptor = open_no_link(lock, os.O_RDWR)
-    except OSError as error:
-        raise KdtuneError(f"{lock}: cannot be opened ({error.strerror}), so nothing here is removed") from None
-    with os.fdopen(descriptor, "r+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            if one.path.is_symlink() or not one.path.is_dir():
+                one.path.unlink(missing_ok=True)
+                continue
+            with unused(one.path) as free:
+                if free:
+                    shutil.rmtree(one.path)
+                else:
+                    busy.append(one.path)
+        except OSError as error:
+            raise KdtuneError(f"{error.filename or one.path}: cannot be removed ({error.strerror})") from None
+    return busy

@@ -7,6 +7,7 @@ pixels, so an image is sampled once however many changes are asked for.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -46,16 +47,98 @@ def random_fractions(index: torch.Tensor, seed: int, epoch: int, stream: int) ->
     return x.double() / 2**32
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What happens to some images in one epoch, as tables with a row for each of them.
+
+    A whole epoch's are drawn at once, 24 bytes an image (40 with rotations), so that a step only looks its rows up.
+
+    Attributes:
+        offsets: From a pixel of the cropped and flipped image to where it comes from, int64, (n, 3): the row is the
+            first number and the pixel's own; the column the second number, and the third, 1 or -1, times its own.
+        turn: Cosine and sine of the rotation, float64, (n, 2); None without one.
+        leaves_gaps: Whether pixels may come from outside the image.
+    """
+
+    offsets: torch.Tensor
+    turn: torch.Tensor | None
+    leaves_gaps: bool
+
+    @classmethod
+    def drawn(
+        cls, index: torch.Tensor, changes: Sequence[str], width: int, seed: int, epoch: int, padding: int = PADDING
+    ) -> "Changes":
+        """Draw for some images.
+
+        Args:
+            index: Their numbers, int64, (n,).
+            changes: Of ``crop`` (of the image's size, after padding), ``flip`` (left to right, every second one) and
+                ``rotate`` (nearest pixel), applied in this order.
+            width: Of the images.
+            seed: Of the training.
+            epoch: Counted from 0.
+            padding: Pixels around the image for ``crop``.
+        """
+        top = left = torch.zeros_like(index)
+        sign, turn = torch.ones_like(index), None
+        if "rotate" in changes:
+            angle = (2 * random_fractions(index, seed, epoch, _ANGLE) - 1) * math.radians(DEGREES)
+            turn = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
+        if "flip" in changes:
+            is_flipped = random_fractions(index, seed, epoch, _FLIP) < 0.5
+            left, sign = left + (width - 1) * is_flipped, sign - 2 * is_flipped
+        if "crop" in changes:
+            places = 2 * padding + 1
+            top = top + (random_fractions(index, seed, epoch, _TOP) * places).long() - padding
+            left = left + (random_fractions(index, seed, epoch, _LEFT) * places).long() - padding
+        leaves_gaps = "crop" in changes or "rotate" in changes
+        return cls(torch.stack([top, left, sign], dim=1), turn, leaves_gaps)
+
+    def of(self, index: torch.Tensor) -> "Changes":
+        """Those of some of the images, by their places in the tables, int64, (n,)."""
+        return Changes(self.offsets[index], None if self.turn is None else self.turn[index], self.leaves_gaps)
+
+
+def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """Images, each changed as it was drawn; new pixels are black.
+
+    Args:
+        images: uint8, (n, channels, height, width).
+        changes: Of each.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    count, channels, height, width = images.shape
+    device = images.device
+    # From the finished image back to where each of its pixels comes from: the last change first. Without a rotation
+    # a pixel's row does not depend on its column, nor the other way round.
+    rows = torch.arange(height, device=device).view(1, height, 1)
+    columns = torch.arange(width, device=device).view(1, 1, width)
+    inside = None
+    if changes.turn is not None:
+        rows, columns = _rotated(rows, columns, changes.turn, height, width)
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    top, left, sign = changes.offsets.view(count, 3, 1, 1).unbind(1)
+    rows, columns = rows + top, columns * sign + left
+    nearest_row, nearest_column = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    source = (nearest_row * width + nearest_column).view(count, 1, -1)
+    taken = images.flatten(2).gather(2, source.expand(-1, channels, -1)).view(images.shape)
+    if not changes.leaves_gaps:
+        return taken
+    seen = (rows == nearest_row) & (columns == nearest_column)
+    return taken.mul_((seen if inside is None else seen & inside).unsqueeze(1))
+
+
 def augment(
     images: torch.Tensor, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int, padding: int = PADDING
 ) -> torch.Tensor:
-    """Some images, changed at random; new pixels are black.
+    """Some images, changed at random.
 
     Args:
         images: All images, uint8, (N, channels, height, width).
         index: Which ones, int64, (n,).
-        changes: Of ``crop`` (of the image's size, after padding), ``flip`` (left to right, every second one) and
-            ``rotate`` (nearest pixel), applied in this order.
+        changes: Kinds of change, as for :meth:`Changes.drawn`; none leaves the images as they are.
         seed: Of the training.
         epoch: Counted from 0.
         padding: Pixels around the image for ``crop``.
@@ -64,40 +147,27 @@ def augment(
         uint8, (n, channels, height, width).
     """
     if not changes:
-        return images[index]
-    height, width = images.shape[2:]
-    device = images.device
-    rows = torch.arange(height, device=device).view(1, height, 1).expand(len(index), height, width)
-    columns = torch.arange(width, device=device).view(1, 1, width).expand(len(index), height, width)
-    inside = torch.ones((), dtype=torch.bool, device=device)
-    # From the finished image back to where each of its pixels comes from: the last change first.
-    if "rotate" in changes:
-        angle = (2 * _drawn(index, seed, epoch, _ANGLE) - 1) * math.radians(DEGREES)
-        rows, columns = _rotated(rows, columns, angle, height, width)
-        inside = inside & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    if "flip" in changes:
-        columns = torch.where(_drawn(index, seed, epoch, _FLIP) < 0.5, width - 1 - columns, columns)
-    if "crop" in changes:
-        places = 2 * padding + 1
-        rows = rows + (_drawn(index, seed, epoch, _TOP) * places).long() - padding
-        columns = columns + (_drawn(index, seed, epoch, _LEFT) * places).long() - padding
-        inside = inside & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    source = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
-    channels = images.shape[1]
-    taken = images[index].flatten(2).gather(2, source.view(len(index), 1, -1).expand(-1, channels, -1))
-    return taken.view(len(index), channels, height, width) * inside.view(-1, 1, *inside.shape[-2:] or (1, 1))
-
-
-def _drawn(index: torch.Tensor, seed: int, epoch: int, stream: int) -> torch.Tensor:
-    return random_fractions(index, seed, epoch, stream).view(-1, 1, 1)
+        return images.index_select(0, index)
+    return changed(images.index_select(0, index), Changes.drawn(index, changes, images.shape[3], seed, epoch, padding))
 
 
 def _rotated(
-    rows: torch.Tensor, columns: torch.Tensor, angle: torch.Tensor, height: int, width: int
+    rows: torch.Tensor, columns: torch.Tensor, turn: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where pixels come from when an image is turned about its centre, counter-clockwise, to the nearest pixel."""
+    """Where pixels come from when images are turned about their centre, counter-clockwise, to the nearest pixel.
+
+    Args:
+        rows: int64, (1, height, 1).
+        columns: int64, (1, 1, width).
+        turn: Cosine and sine of each image's angle, float64, (n, 2).
+        height: Of the images.
+        width: Of the images.
+
+    Returns:
+        Rows and columns, int64, (n, height, width).
+    """
     y, x = rows + 0.5 - height / 2, columns + 0.5 - width / 2
-    cosine, sine = torch.cos(angle), torch.sin(angle)
+    cosine, sine = turn.view(-1, 2, 1, 1).unbind(1)
     from_x = torch.floor(cosine * x - sine * y + width / 2).long()
     from_y = torch.floor(sine * x + cosine * y + height / 2).long()
     return from_y, from_x

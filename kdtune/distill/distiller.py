@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -20,6 +21,10 @@ from kdtune.models import MODELS
 from kdtune.seeding import derive_seed
 from kdtune.temperature import POLICIES
 from kdtune.temperature.base import TemperaturePolicy
+
+#: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
+#: are recorded as a CUDA graph in the second.
+WARM_UP_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Distiller:
         self._changes_seed = seed  # a restart sees the same images: the teacher's kept answers are to them
         self._splits = splits
         self._teacher = teacher if recipe.needs_teacher else None
+        self._device = device
         self._arithmetic = arithmetic or Arithmetic(device)
         self._loss = LOSSES.load(recipe.loss)
         self._policy = _make_policy(recipe, self._seed, device)
@@ -131,6 +137,8 @@ class Distiller:
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
             yield self._step(images, labels, index, step)
+            if step == 1 and self._teacher and self.epoch + 1 < training.epochs:
+                self._teacher.fetch_ahead(self.epoch + 1)  # while a GPU is at work on the first steps
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
         validation = evaluate(self.model, self._splits.validation, self._arithmetic)
@@ -151,14 +159,16 @@ class Distiller:
         # What was compiled was so for one size of batch; the last one of an epoch may be smaller.
         whole = len(images) == self.recipe.training.batch_size
         model = self._compiled if self._compiled is not None and whole else self.model
+        # What is not needed is let go first, and the teacher asked first: while it computes, nothing is kept that the
+        # student's backward pass needs.
+        self._optimizer.zero_grad(set_to_none=True)
+        teacher_logits = self._teacher(images, index) if self._teacher is not None else None
         student_logits = self._arithmetic.logits(model, images)
-        if self._teacher is not None and self._policy is not None:
-            teacher_logits = self._teacher(images, index)
+        if teacher_logits is not None and self._policy is not None:
             temperature = self._policy(student_logits, teacher_logits, step)
             loss = self._loss(student_logits, teacher_logits, labels, temperature, self.recipe.alpha)
         else:
             loss = self._loss(student_logits, None, labels, None, self.recipe.alpha)
-        self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
         return loss.detach()
@@ -166,14 +176,13 @@ class Distiller:
     def warm_up(self) -> None:
         """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
 
-        Takes a step and an evaluation: a distiller that was warmed up is not to be trained.
+        Takes a few steps and an evaluation: a distiller that was warmed up is not to be trained.
         """
-        images, labels = next(self._splits.train.in_order(self.recipe.training.batch_size))
-        if self._policy:
-            self._policy.begin_epoch(0, 1)
-        if self._teacher:
-            self._teacher.begin_epoch(0)
-        self._step(images, labels, torch.arange(len(labels), device=labels.device), 0)
+        list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
+        batch_size, images_there = self.recipe.training.batch_size, len(self._splits.train)
+        if self._device.type == "cuda" and (left := images_there % batch_size):
+            index = torch.arange(left, device=self._device)  # kernels are chosen for the epoch's last batch too
+            self._step(self._splits.train.normalised(index), self._splits.train.labels[index], index, 0)
         evaluate(self.model, self._splits.validation, self._arithmetic)
 
     def last_metrics(self) -> EpochMetrics:

@@ -55,6 +55,18 @@ class Arithmetic:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
+def set_up_gpu() -> None:
+    """Let this process's GPU passes be what they are called, and fast.
+
+    In float32 torch lets convolutions round their inputs to TF32, ten bits of mantissa, unless told not to. Batches
+    are all of a few sizes, so trying out convolutions for each pays; which one wins may differ from run to run, and
+    bits with it, which nobody promises on a GPU.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+
+
 def _compute_in_float32(convolution: torch.nn.Conv2d) -> None:
     """Leave bfloat16 out of one convolution, whose output is bfloat16 again.
 

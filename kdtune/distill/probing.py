@@ -6,24 +6,25 @@ Found out once for a machine and kept in the cache, so that all commands on it c
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
-from itertools import chain, count, product
+from itertools import count, islice, product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
+from kdtune.distill.distiller import WARM_UP_STEPS, Distiller
 from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher_logits import LiveTeacher
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.flops import macs
-from kdtune.files import read_whole, write_json
+from kdtune.errors import KdtuneError
+from kdtune.files import alone_in, read_whole, write_json
 from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
 from kdtune.sealing import sealed, unsealed
-from kdtune.specs.study import PLAIN, Numerics
+from kdtune.specs.study import Numerics
 
 #: Multiply-adds of both networks for one image below which nothing is tried: there is too little to win.
 SMALL_MACS = 20_000_000
@@ -34,38 +35,48 @@ MARGIN = 1.1
 #: Images of a step on a CPU, where a whole batch would take seconds.
 CPU_BATCH = 32
 
-#: Rounds in which every way is timed once; the best time of each counts.
-ROUNDS = 3
+#: Rounds in which every way is timed once; the best time of each counts. More are taken while a second look at a way
+#: tells another time, for then the machine is busy, but not for ever.
+ROUNDS, MOST_ROUNDS = 3, 9
 
-#: Steps of a training on a GPU from which on compiling, which takes a minute or so, is tried.
-LONG_STEPS = 20_000
+#: By how much a way's two best times may differ: less than the margin, or the margin would tell nothing.
+STEADY = 1.05
+
+#: Images that a worker trains on in all from which on compiling on a GPU, which takes a minute or so, is tried.
+LONG_IMAGES = 2_500_000
 
 #: Gives up what cannot be computed in a way that is tried.
 _FAILURES = (RuntimeError, NotImplementedError, TypeError)
 
 
-def resolve_numerics(bench: Workbench) -> Numerics:
+def resolve_numerics(bench: Workbench, trainings: float) -> Numerics:
     """How a study's trainings are to be computed, nothing left open.
 
     Args:
-        bench: Of the study, on the device on which its trainings run.
+        bench: Of the study, on the device on which its trainings run; its logit mode is settled.
+        trainings: That a worker does one after the other, and compiles for once.
+
+    Raises:
+        KdtuneError: Nothing that the study allows can be computed here.
     """
     wanted = bench.study.numerics
     if wanted.is_resolved:
         return wanted
     if not _is_large(bench):
         return wanted.resolved()
-    path = _kept(bench)
-    with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is found out again
-        found = Numerics(**unsealed(parse_json(read_whole(path)))["fastest"])
-        if found.is_resolved:
-            return wanted.resolved(found)
-    seconds = _probe(bench)
-    fastest = _fastest(seconds)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    step_s = {_label(way): s for way, s in seconds.items()}
-    write_json(path, sealed({"fastest": fastest.model_dump(), "step_s": step_s}))
-    return wanted.resolved(fastest)
+    is_long = trainings * bench.study.training.epochs * len(bench.splits.train) >= LONG_IMAGES
+    path = _kept(bench, is_long)
+    with alone_in(path.parent):  # two probes at once would disturb each other
+        with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is found out again
+            kept = unsealed(parse_json(read_whole(path)))
+            if kept["is_steady"]:
+                return Numerics(**kept["fastest"])
+        seconds = _probe(bench, is_long)
+        fastest = _fastest(seconds, wanted.resolved())
+        step_s = {_label(way): found for way, found in seconds.items()}
+        steady = all(map(_is_steady, seconds.values()))
+        write_json(path, sealed({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s}))
+    return fastest
 
 
 def _is_large(bench: Workbench) -> bool:
@@ -73,7 +84,7 @@ def _is_large(bench: Workbench) -> bool:
     return macs(bench.untrained_teacher(), *shape) + macs(bench.untrained_student(), *shape) >= SMALL_MACS
 
 
-def _kept(bench: Workbench) -> Path:
+def _kept(bench: Workbench, is_long: bool) -> Path:
     study = bench.study
     depends_on: list[Any] = [
         study.teacher,
@@ -81,7 +92,9 @@ def _kept(bench: Workbench) -> Path:
         list(bench.splits.train.images.shape[1:]),
         bench.num_classes,
         study.training.batch_size,
-        study.training.epochs * _steps(bench) >= LONG_STEPS,
+        study.teacher_logits,
+        study.numerics.model_dump(),
+        is_long,
         bench.threads,
         _device_name(bench.device),
         str(torch.__version__),
@@ -100,59 +113,104 @@ def _device_name(device: torch.device) -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-def _steps(bench: Workbench) -> int:
-    return math.ceil(len(bench.splits.train) / bench.study.training.batch_size)
+def _probe(bench: Workbench, is_long: bool) -> dict[Numerics, list[float]]:
+    """Seconds of steps, in each way that the study allows and that can be computed here.
 
-
-def _probe(bench: Workbench) -> dict[Numerics, float]:
-    """Seconds of a step with its teacher, in each way that can be computed here."""
-    ways = [
-        Numerics(precision=precision, memory_layout=layout, compile="off")
-        for precision, layout in product(("float32", "bfloat16"), ("contiguous", "channels_last"))
-    ]
-    seconds = _timed(bench, ways)
-    if bench.device.type == "cuda" and bench.study.training.epochs * _steps(bench) >= LONG_STEPS:
-        seconds |= _timed(bench, [_fastest(seconds).model_copy(update={"compile": "on"})])
+    Raises:
+        KdtuneError: There is none.
+    """
+    seconds = _timed(bench, _ways(bench.study.numerics))
+    if bench.study.numerics.compile == "auto" and is_long and bench.device.type == "cuda":
+        fastest = _fastest(seconds, bench.study.numerics.resolved())
+        with suppress(KdtuneError):
+            seconds |= _timed(bench, [fastest.model_copy(update={"compile": "on"})])
     return seconds
 
 
-def _timed(bench: Workbench, ways: list[Numerics]) -> dict[Numerics, float]:
-    steps = {way: step for way in ways if (step := _step_of(bench, way))}
-    best = dict.fromkeys(steps, math.inf)
-    for _ in range(ROUNDS):
+def _ways(wanted: Numerics) -> list[Numerics]:
+    """What a study allows; whether compiling is faster is tried with the fastest of it alone."""
+    open_fields = {
+        name: [value for value in get_args(Numerics.model_fields[name].annotation) if value != "auto"]
+        for name in ("precision", "memory_layout")
+        if getattr(wanted, name) == "auto"
+    }
+    return [
+        wanted.model_copy(update=dict(zip(open_fields, values, strict=True))).resolved()
+        for values in product(*open_fields.values())
+    ]
+
+
+def _timed(bench: Workbench, ways: list[Numerics]) -> dict[Numerics, list[float]]:
+    steps, failures = {}, []
+    for way in ways:
+        try:
+            steps[way] = _step_of(bench, way)
+        except _FAILURES as error:
+            failures.append(f"{_label(way)}: {str(error).strip().splitlines()[0]}")
+    if not steps:
+        raise KdtuneError(
+            f"no step of {bench.study.teacher} and {bench.study.student} in batches of "
+            f"{bench.study.training.batch_size} can be computed on this {bench.device.type}: {'; '.join(failures)}; "
+            "give less to it (--set training.batch_size=N), or say how to compute in [numerics]"
+        )
+    found: dict[Numerics, list[float]] = {way: [] for way in steps}
+    clock = _clock(bench)
+    for turn in range(MOST_ROUNDS):
+        if turn >= ROUNDS and all(map(_is_steady, found.values())):
+            break
         for way, step in steps.items():
-            best[way] = min(best[way], _seconds(step, bench.device))
-    return best
+            began_s = clock()
+            step()
+            found[way].append(clock() - began_s)
+    return found
 
 
-def _step_of(bench: Workbench, way: Numerics) -> Callable[[], object] | None:
-    """A step that was taken once already, since the first one is slow; None where it cannot be taken."""
+def _is_steady(seconds: list[float]) -> bool:
+    best, second = sorted(seconds)[:2]
+    return second <= STEADY * best
+
+
+def _clock(bench: Workbench) -> Callable[[], float]:
+    """Tells seconds: of the CPU where one thread does all of it, for those do not depend on what runs beside it."""
+    if bench.device.type == "cuda":
+
+        def when_done() -> float:
+            torch.cuda.synchronize(bench.device)
+            return time.perf_counter()
+
+        return when_done
+    return time.process_time if bench.threads == 1 else time.perf_counter
+
+
+def _step_of(bench: Workbench, way: Numerics) -> Callable[[], object]:
+    """A step as the study's trainings will take it, of a training that has done what is slow the first time.
+
+    Raises:
+        RuntimeError: It cannot be computed so; NotImplementedError and TypeError too.
+    """
     study = bench.study
     size = study.training.batch_size if bench.device.type == "cuda" else min(CPU_BATCH, study.training.batch_size)
     training = study.training.model_copy(update={"batch_size": size})
     own = bench.sharing(study.model_copy(update={"numerics": way, "training": training}))
     recipe = student_recipe(own.study, {"tau": study.search_space["tau"].bounds[0]})
-    distiller = own.training(recipe, study.seed, LiveTeacher(own.untrained_teacher(), own.arithmetic))
-    steps = chain.from_iterable(distiller.steps() for _ in count())
-    try:
+    steps = _whole_steps(own.training(recipe, study.seed, own.stand_in()), len(own.splits.train))
+    for _ in range(1 if way.compile == "off" and bench.device.type == "cpu" else WARM_UP_STEPS):
         next(steps)
-    except _FAILURES:
-        return None
     return lambda: next(steps)
 
 
-def _seconds(step: Callable[[], object], device: torch.device) -> float:
-    began_s = time.perf_counter()
-    step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began_s
+def _whole_steps(distiller: Distiller, images: int) -> Iterator[torch.Tensor]:
+    """Steps for ever, but for the last ones of an epoch that have fewer images."""
+    size = distiller.recipe.training.batch_size
+    for _ in count():
+        yield from islice(distiller.steps(), max(1, images // size))
 
 
-def _fastest(seconds: dict[Numerics, float]) -> Numerics:
+def _fastest(seconds: dict[Numerics, list[float]], plain: Numerics) -> Numerics:
     """The fastest way, if it is faster than the plain one by a margin."""
-    fastest = min(seconds, key=lambda way: seconds[way])
-    return fastest if seconds[fastest] * MARGIN <= seconds.get(PLAIN, math.inf) else PLAIN
+    best = {way: min(found) for way, found in seconds.items()}
+    fastest = min(best, key=lambda way: best[way])
+    return fastest if best[fastest] * MARGIN <= best.get(plain, math.inf) else plain
 
 
 def _label(way: Numerics) -> str:

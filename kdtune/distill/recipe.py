@@ -8,6 +8,7 @@ from typing import Any
 from kdtune.distill import LOSSES
 from kdtune.errors import Fault, SpecError
 from kdtune.registry import did_you_mean
+from kdtune.seeding import derive_seed
 from kdtune.specs.space import SEARCHABLE, Dimension, Point
 from kdtune.specs.study import PLAIN, Study, Training
 
@@ -23,6 +24,9 @@ DRAWS = ("batch", "epoch", "sample")
 
 #: How likely the policy ``stochastic`` may find the values of its space: evenly, or as 1/tau.
 SCALES = ("uniform", "log")
+
+#: Names the random streams of a teacher's training. Part of its identity: earlier teachers shared those of a repeat.
+_TEACHER_STREAMS = "teacher"
 
 #: Fields of a study that say how it is run or told, not what one of its trainings is.
 _NOT_RECIPE = {"name", "description", "repeats", "seed", "strategies", "attribution"}
@@ -120,6 +124,15 @@ def teacher_recipe(study: Study) -> Recipe:
     return Recipe(study.teacher, study.teacher_training, loss="ce", alpha=0.0)
 
 
+def teacher_draws(study: Study) -> int:
+    """The seed of all that the teacher's training draws, and of no student's.
+
+    Under the same streams it would be fitted on the very images, changed alike, that one repeat's students ask it
+    about, and that repeat would not be exchangeable with the others.
+    """
+    return derive_seed(study.teacher_seed, _TEACHER_STREAMS)
+
+
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -149,6 +162,7 @@ def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: 
     origin = ("teacher_weights",) if study.teacher_weights else ("teacher_seed", "teacher_training")
     fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
     recipe = study.model_dump(mode="json", include=fields)
+    recipe |= {} if study.teacher_weights else {"streams": _TEACHER_STREAMS}
     recipe |= {"fingerprint": fingerprint} if fingerprint else {}
     numerics = study.numerics.resolved()
     recipe |= {} if numerics == PLAIN else {"numerics": numerics.model_dump()}

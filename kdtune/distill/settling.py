@@ -9,21 +9,53 @@ from kdtune.distill.probing import resolve_numerics
 from kdtune.distill.workbench import Workbench
 
 
-def settled(bench: Workbench, trainings: int) -> tuple[Workbench, tuple[str, ...]]:
+def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workbench, tuple[str, ...]]:
     """A bench for the same study with nothing left open, and what the user is to be told of it.
 
     Args:
         bench: Of the study, on the device on which its trainings run.
         trainings: That ask the teacher in one repeat, all of the study's strategies together: not only those that a
             command runs, since results under both modes could not stand in one table.
+        workers: That train side by side.
 
     Raises:
-        KdtuneError: The study insists on replayed logits, and the disk cannot hold them.
+        KdtuneError: The study insists on replayed logits, and the disk cannot hold them; or nothing that it allows
+            can be computed here.
     """
-    numerics = resolve_numerics(bench)
-    bench = bench.sharing(bench.study.model_copy(update={"numerics": numerics}))
-    mode, remarks = _teacher_logits(bench, trainings)
-    return bench.sharing(bench.study.model_copy(update={"teacher_logits": mode})), (*_lost_classes(bench), *remarks)
+    wanted, each = bench.study.teacher_logits, trainings * bench.study.repeats / workers
+    # What a step consists of decides how it is computed fastest; and that, which logits there has to be room for.
+    chosen = _computed(bench, _sensible_mode(bench, trainings) if wanted == "auto" else wanted, each)
+    due_bytes = _due_bytes(chosen) if chosen.study.teacher_logits == "replay" else 0
+    size, remarks = f"{due_bytes / 1e9:.2g} GB", _lost_classes(bench)
+    if wanted == "replay":
+        check_room(due_bytes)
+    if wanted == "auto" and 2 * due_bytes > room_bytes():
+        chosen = _computed(bench, "live", each)
+        remarks.append(
+            f"the teacher is asked in every step: to keep its logits takes {size}, more than half of what the cache's "
+            "disk has left"
+        )
+    elif due_bytes >= 1e9:
+        remarks.append(f"the teacher's logits will take {size} in the cache")
+    return chosen, tuple(remarks)
+
+
+def _computed(bench: Workbench, mode: Literal["live", "replay"], trainings: float) -> Workbench:
+    """A bench for the study under one mode, with the numerics that are fastest under it."""
+    bench = bench.sharing(bench.study.model_copy(update={"teacher_logits": mode}))
+    return bench.sharing(bench.study.model_copy(update={"numerics": resolve_numerics(bench, trainings)}))
+
+
+def _sensible_mode(bench: Workbench, trainings: int) -> Literal["live", "replay"]:
+    """``replay`` where something would be asked twice."""
+    asked = trainings * bench.study.training.epochs
+    return "replay" if asked > bench.logit_store(bench.study.seed).shape.epochs else "live"
+
+
+def _due_bytes(bench: Workbench) -> int:
+    """What the logits that are still to be kept take."""
+    stores = {store.folder: store for store in map(bench.logit_store, bench.study.seeds())}.values()
+    return sum(store.shape.bytes for store in stores if store.missing_epochs())
 
 
 def _lost_classes(bench: Workbench) -> list[str]:
@@ -37,22 +69,3 @@ def _lost_classes(bench: Workbench) -> list[str]:
         if lost := len(np.setdiff1d(known, part.labels.cpu().numpy())):
             remarks.append(f"of {len(known)} classes {lost} have no {name} image: {so}")
     return remarks
-
-
-def _teacher_logits(bench: Workbench, trainings: int) -> tuple[Literal["live", "replay"], tuple[str, ...]]:
-    wanted = bench.study.teacher_logits
-    if wanted == "live":
-        return "live", ()
-    stores = {store.folder: store for store in map(bench.logit_store, bench.study.seeds())}.values()
-    due_bytes = sum(store.shape.bytes for store in stores if store.missing_epochs())
-    size = f"{due_bytes / 1e9:.2g} GB"
-    if wanted == "replay":
-        check_room(due_bytes)
-    elif trainings * bench.study.training.epochs <= bench.logit_store(bench.study.seed).shape.epochs:
-        return "live", ()  # nothing is asked twice
-    elif 2 * due_bytes > room_bytes():
-        return "live", (
-            f"the teacher is asked in every step: to keep its logits takes {size}, more than half of what the cache's "
-            "disk has left",
-        )
-    return "replay", (f"the teacher's logits will take {size} in the cache",) if due_bytes >= 1e9 else ()

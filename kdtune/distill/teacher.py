@@ -19,7 +19,7 @@ from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, evaluate
 from kdtune.distill.given_teacher import identity_of, kept_weights
 from kdtune.distill.numerics import Arithmetic
-from kdtune.distill.recipe import teacher_key, teacher_recipe
+from kdtune.distill.recipe import teacher_draws, teacher_key, teacher_recipe
 from kdtune.distill.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
 from kdtune.errors import KdtuneError
 from kdtune.files import replaced_atomically, write_json
@@ -79,7 +79,7 @@ def train_teacher(
     """
     distiller = Distiller(
         teacher_recipe(study),
-        study.teacher_seed,
+        teacher_draws(study),
         splits,
         num_classes,
         device,

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 
 from kdtune.distill.numerics import Arithmetic
+from kdtune.moving import moved
 
 
 class TeacherLogits(Protocol):
@@ -13,6 +14,9 @@ class TeacherLogits(Protocol):
 
     def begin_epoch(self, epoch: int) -> None:
         """Get ready for an epoch, counted from 0."""
+
+    def fetch_ahead(self, epoch: int) -> None:
+        """Do beforehand what can be done for an epoch that will follow."""
 
     def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The teacher's logits for a batch, float32, (n, classes), without a gradient.
@@ -49,11 +53,17 @@ class LiveTeacher:
     def begin_epoch(self, epoch: int) -> None:
         """Nothing: it answers as it always does."""
 
+    def fetch_ahead(self, epoch: int) -> None:
+        """Nothing either."""
+
     def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """One pass of the teacher."""
-        model = self._compiled if self._compiled is not None and len(images) == self._batch_size else self._model
+        if self._compiled is None or len(images) != self._batch_size:
+            with torch.no_grad():
+                return self._arithmetic.logits(self._model, images)
         with torch.no_grad():
-            return self._arithmetic.logits(model, images)
+            # A copy: the student's pass may overwrite what a CUDA graph put out.
+            return self._arithmetic.logits(self._compiled, images).clone()
 
 
 class ReplayedTeacher:
@@ -63,17 +73,27 @@ class ReplayedTeacher:
         """Take what gives the rows of an epoch.
 
         Args:
-            rows_of: From an epoch, counted from 0, to the logits of all training images, float16, (N, classes).
+            rows_of: From an epoch, counted from 0, to the logits of all training images, float16, (N, classes). It
+                is asked for the epoch that follows while the present one's are in use.
             device: Of the training; an epoch's rows are moved there as a whole.
         """
         self._rows_of = rows_of
         self._device = device
         self._rows = torch.empty(0)
+        self._ahead: tuple[int, torch.Tensor] | None = None
 
     def begin_epoch(self, epoch: int) -> None:
-        """Bring the epoch's rows to the device."""
-        self._rows = self._rows_of(epoch).to(self._device, non_blocking=True)
+        """Have the epoch's rows on the device."""
+        if self._ahead is None or self._ahead[0] != epoch:
+            self.fetch_ahead(epoch)
+        assert self._ahead is not None
+        self._rows = self._ahead[1]
+        self._ahead = None
+
+    def fetch_ahead(self, epoch: int) -> None:
+        """Send an epoch's rows on their way to the device."""
+        self._ahead = epoch, moved(self._rows_of(epoch), self._device)
 
     def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The rows of these images."""
-        return self._rows[index].float()
+        return self._rows.index_select(0, index).float()

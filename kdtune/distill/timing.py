@@ -15,7 +15,7 @@ from kdtune.distill.distiller import Distiller
 from kdtune.distill.evaluate import BATCH_SIZE, evaluate
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import student_recipe, teacher_recipe
-from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
+from kdtune.distill.teacher_logits import LiveTeacher
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.estimate import Timings, Usage, Work
 from kdtune.energy.stopwatch import Stopwatch, Stretch
@@ -120,17 +120,9 @@ def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
     study = bench.study
     points: dict[Work, Point] = {"labels": {"loss": "ce"}, "distilling": {"tau": study.search_space["tau"].bounds[0]}}
     recipe = student_recipe(study, points[kind]) if kind in points else teacher_recipe(study)
-    distiller = bench.training(recipe, study.seed, _answers(bench) if recipe.needs_teacher else None)
+    distiller = bench.training(recipe, study.seed, bench.stand_in() if recipe.needs_teacher else None)
     images_there = len(bench.splits.train)
     return lambda size: _steps(distiller, images_there, size), min(recipe.training.batch_size, images_there)
-
-
-def _answers(bench: Workbench) -> TeacherLogits:
-    """What takes as long as the study's own teacher."""
-    if bench.study.teacher_logits != "replay":
-        return LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
-    rows = torch.zeros(len(bench.splits.train), bench.num_classes, dtype=torch.float16, device=bench.device)
-    return ReplayedTeacher(lambda epoch: rows, bench.device)
 
 
 def _asked(bench: Workbench, size: int) -> Iterator[int]:

@@ -1,6 +1,8 @@
 """What every training of a study shares in one process: the data on the device, and the teacher."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -14,15 +16,16 @@ from kdtune.data.logit_store import LogitStore, Shape, store_folder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
-from kdtune.distill.numerics import Arithmetic
+from kdtune.distill.numerics import Arithmetic, set_up_gpu
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
 from kdtune.distill.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import KdtuneError
-from kdtune.files import alone_in
+from kdtune.files import TRAINING, alone_in, in_use
 from kdtune.models import MODELS
+from kdtune.moving import moved
 from kdtune.paths import data_dir
 from kdtune.specs.space import Point
 from kdtune.specs.study import Study
@@ -65,6 +68,10 @@ class Workbench:
         self.arithmetic = Arithmetic(device, numerics)
         self.compiler = Compiler(device) if numerics.compile == "on" else None
         self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
+        #: Stores that are read as long as this lives: nobody is to remove them.
+        self._used: dict[Path, ExitStack] = {}
+        if device.type == "cuda":
+            set_up_gpu()
 
     def sharing(self, study: Study) -> "Workbench":
         """A bench for another study of the same data and split, which are not loaded again."""
@@ -105,7 +112,7 @@ class Workbench:
         """Train the study's teacher into its folder; see :func:`kdtune.distill.teacher.train_teacher`."""
         # The folder's own lock is the command's. Where that is killed, its worker trains on until it notices: whoever
         # comes next waits for its end, and goes on from its last checkpoint.
-        with alone_in(folder, ".training"):
+        with alone_in(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
                     self.study,
@@ -143,17 +150,19 @@ class Workbench:
         shape = Shape(epochs, len(self.splits.train), self.num_classes)
         return LogitStore(store_folder(f"{study.dataset}-{study.teacher}", key), shape)
 
-    def fill_logits(self, seed: int, epochs: Sequence[int]) -> None:
+    def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
         """Ask the teacher for the logits of some epochs of a repeat, and keep them.
 
         Args:
             seed: Of the repeat.
             epochs: Of the store, counted from 0.
+            folder: Where to keep them; None for the repeat's own store.
 
         Raises:
             KdtuneError: The disk cannot hold them.
         """
         store = self.logit_store(seed)
+        store = replace(store, folder=folder) if folder else store
         store.create()
         for epoch in epochs:
             store.fill(epoch, self._asked(seed, epoch))
@@ -168,6 +177,9 @@ class Workbench:
         if self.study.teacher_logits != "replay":
             return self._live_teacher
         store = self.logit_store(seed)
+        if store.folder not in self._used:
+            self._used[store.folder] = ExitStack()
+            self._used[store.folder].enter_context(in_use(store.folder))
         if store.missing_epochs():  # deleted since the study began, or nobody has filled it: somebody else's pipeline
             with alone_in(store.folder):
                 self.fill_logits(seed, store.missing_epochs())
@@ -175,17 +187,27 @@ class Workbench:
 
     @cached_property
     def _live_teacher(self) -> LiveTeacher:
+        return self._asking(self.teacher, "teacher")
+
+    def _asking(self, teacher: torch.nn.Module, kind: str) -> LiveTeacher:
         if not self.compiler:
-            return LiveTeacher(self.teacher, self.arithmetic)
-        # Its own name: the network of the teacher's own training is not frozen.
-        model, compiled = self.compiler.compiled(f"teacher {self.study.teacher}", self.teacher)
+            return LiveTeacher(teacher, self.arithmetic)
+        # Under a name of its own: the network of the teacher's own training is not frozen.
+        model, compiled = self.compiler.compiled(f"{kind} {self.study.teacher}", teacher)
         return LiveTeacher(model, self.arithmetic, compiled, self.study.training.batch_size)
+
+    def stand_in(self) -> TeacherLogits:
+        """What takes as long as the study's own teacher, live or replayed, and knows nothing."""
+        if self.study.teacher_logits != "replay":
+            return self._asking(self.untrained_teacher(), "untrained teacher")
+        rows = torch.zeros(len(self.splits.train), self.num_classes, dtype=torch.float16, device=self.device)
+        return ReplayedTeacher(lambda epoch: rows, self.device)
 
     def _rows_of(self, store: LogitStore, epoch: int) -> torch.Tensor:
         """An epoch's logits on the device; kept until another epoch's are asked for."""
         key = store.folder, epoch % store.shape.epochs
         if self._rows is None or self._rows[0] != key:
-            self._rows = key, torch.from_numpy(np.array(store.rows(epoch))).to(self.device)
+            self._rows = key, moved(torch.from_numpy(np.array(store.rows(epoch))), self.device)
         return self._rows[1]
 
     def untrained_student(self) -> torch.nn.Module:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from kdtune.moving import moved
 from kdtune.seeding import derive_seed
 from kdtune.specs.space import Dimension
 from kdtune.temperature.base import Temperature, TemperaturePolicy
@@ -44,7 +45,7 @@ class Stochastic(TemperaturePolicy):
         """Draw the epoch's taus at once, so that no step waits for a draw."""
         shape = {"batch": (steps,), "epoch": (1,), "sample": (steps, self._batch_size)}[self._draw]
         self._taus = self._drawn(math.prod(shape)).view(shape)
-        self._on_device = self._taus.to(self._device, non_blocking=True)
+        self._on_device = moved(self._taus, self._device)
         self._used = {}
 
     def _drawn(self, count: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from kdtune import __version__
 from kdtune.data import DATASETS
 from kdtune.data.published import files_of
+from kdtune.distill.recipe import teacher_key
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.estimate import Charge, Work
 from kdtune.energy.ledger import read_folder
@@ -52,7 +53,13 @@ class KeptInspection:
     """The place in the cache of one study's inspection on this machine, since it was last started."""
 
     def __init__(
-        self, study: Study, resources: Resources, data: Path, gpus: Collection[str], kinds: Collection[Work]
+        self,
+        study: Study,
+        resources: Resources,
+        data: Path,
+        gpus: Collection[str],
+        kinds: Collection[Work],
+        workers: int = 1,
     ) -> None:
         """Look for a place; nothing is read yet.
 
@@ -62,6 +69,7 @@ class KeptInspection:
             data: The folder with the data sets.
             gpus: UUIDs of the GPUs that Ray may hand out here.
             kinds: What is to be timed; nothing where no estimate is wanted.
+            workers: That can train side by side.
         """
         source = DATASETS.load(study.dataset)().fingerprint(data) if files_of(study.dataset) else ""
         depends_on: dict[str, Any] = {
@@ -70,6 +78,8 @@ class KeptInspection:
             "data": [str(data), source],
             "gpus": sorted(gpus),
             "kinds": sorted(kinds),
+            "workers": workers,
+            "teacher": teacher_key(study, resources.threads),  # tells how a teacher is trained from how it was once
             "versions": [__version__, *map(version, ("torch", "torchvision", "ray", "scikit-learn"))],
             "boot": boot_id(),
         }
@@ -137,16 +147,16 @@ def inspected(
         tell: Is told before a worker looks.
         poll: Called now and then while it does.
     """
-    kept = KeptInspection(study, session.resources, data, session.gpus, kinds) if session.is_on_one_machine else None
+    resources, workers, kept = session.resources, session.slots, None
+    if session.is_on_one_machine:
+        kept = KeptInspection(study, resources, data, session.gpus, kinds, workers)
     if kept and (found := kept.read()):
         return found
     tell("looking at the data and the networks")
     session.settle()
     hardware = _hardware_of(session.folder) if kinds else None
-    resources = session.resources
-    inspection: Inspection = run_job(
-        resources, jobs.inspect_study, study, resources, str(data), hardware, kinds, session.id, poll=poll
-    )
+    given = study, resources, str(data), hardware, kinds, session.id, workers
+    inspection: Inspection = run_job(resources, jobs.inspect_study, *given, poll=poll)
     so_far = list(read_folder(session.folder).values())
     known = Known(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
     if kept:

@@ -86,6 +86,7 @@ def inspect_study(
     hardware: Hardware | None = None,
     kinds: Collection[Work] = (),
     session_id: str | None = None,
+    workers: int = 1,
 ) -> Inspection:
     """Load the data, count the networks' operations and look for the teacher; time a few steps where that is asked.
 
@@ -96,6 +97,7 @@ def inspect_study(
         hardware: Of this node; None times nothing but what a strategy waits for.
         kinds: What to time; the teacher's own training and evaluation only where they are still due.
         session_id: Of the session that meters this; None where none does.
+        workers: That can train side by side.
     """
     import platform
     import sys
@@ -118,7 +120,7 @@ def inspect_study(
     bench = _bench(study, resources, data)
     _ = bench.splits
     setup = watch.lap() if watch else None
-    bench, remarks = settled(bench, teacher_trainings(study))
+    bench, remarks = settled(bench, teacher_trainings(study), workers)
     study = bench.study
     replays = study.teacher_logits == "replay"
     cached = read_record(bench.teacher_folder) is not None
@@ -172,12 +174,14 @@ def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:
     return list({store.folder: store for store in stores}.values())
 
 
-def fill_logits(study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int]) -> None:
-    """Ask the teacher for the logits of some epochs of a repeat, metered."""
+def fill_logits(
+    study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int], folder: str
+) -> None:
+    """Ask the teacher for the logits of some epochs of a repeat, metered, and keep them in a folder."""
     bench = _bench(study, resources, data)
     _ = bench.teacher, bench.splits
     with _charged(session_id, f"teacher-logits-{seed}-{epochs[0]}", "trials", resources):
-        bench.fill_logits(seed, epochs)
+        bench.fill_logits(seed, epochs, Path(folder))
 
 
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:

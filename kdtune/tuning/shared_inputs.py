@@ -1,15 +1,17 @@
 """What a study's strategies share and a session makes where the cache lacks it: the teacher, and its logits."""
 
+import shutil
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kdtune.data.logit_store import LogitStore
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload
-from kdtune.files import alone_in, read_lines
+from kdtune.files import alone_in, in_use, read_lines
 from kdtune.results.shared import ledger_summary
 from kdtune.results.spent import note_made
 from kdtune.specs.study import Study
@@ -51,6 +53,8 @@ class SharedInputs:
         self._budget = budget
         self._data = data
         self._max_concurrent = max_concurrent
+        #: What was looked for, as long as this lives: nobody is to remove it while the study runs.
+        self._using = ExitStack()
 
     def teacher(self, folder: Path, workload: Workload) -> dict[str, Any]:
         """The teacher's record and the energy of making it; trained first, or measured, where that is due.
@@ -65,6 +69,7 @@ class SharedInputs:
             BudgetReached: What may be used is used up.
             KdtuneError: The training failed.
         """
+        self._using.enter_context(in_use(folder))
         with self._alone(folder, "the teacher"):
             if read_record(folder) is None:
                 note_made(self._session.folder, folder)
@@ -129,6 +134,7 @@ class SharedInputs:
         """
         logits = {}
         for store, seed in zip(stores, self._study.seeds(), strict=False):
+            self._using.enter_context(in_use(store.folder))
             with self._alone(store.folder, "the teacher's logits"):
                 self._fill(store, seed)
             logits[store.folder.name] = {
@@ -138,13 +144,18 @@ class SharedInputs:
         return logits
 
     def _fill(self, store: LogitStore, seed: int) -> None:
-        missing = store.missing_epochs()
-        if not missing and ledger_summary(store.ledger, dedicated=True) is None:
-            # Somebody else's pipeline filled it, unmetered: what it takes is found out by doing it again.
-            missing = list(range(store.shape.epochs))
-        if not missing:
-            return
-        session = self._session
+        if store.missing_epochs():
+            self._ask(store, seed)
+        elif ledger_summary(store.ledger, dedicated=True) is None:
+            # Somebody else's pipeline filled it, unmetered: what it takes is found out by doing it again. Beside it,
+            # since others may be reading; and its ledger becomes the store's when it is whole.
+            again = replace(store, folder=store.folder / "again")
+            self._ask(again, seed)
+            again.ledger.replace(store.ledger)
+            shutil.rmtree(again.folder)
+
+    def _ask(self, store: LogitStore, seed: int) -> None:
+        session, missing = self._session, store.missing_epochs()
         note_made(session.folder, store.folder)
         self._watcher.message(f"asking the teacher once for all trainings with seed {seed}")
         store.create()
@@ -153,7 +164,7 @@ class SharedInputs:
             run_jobs(
                 session.resources,
                 jobs.fill_logits,
-                [(*self._given, seed, missing[part::parts]) for part in range(parts)],
+                [(*self._given, seed, missing[part::parts], str(store.folder)) for part in range(parts)],
                 poll=lambda: self._budget.check_now(session),
             )
 

@@ -184,7 +184,7 @@ def make_plan(
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
     with _torch_left_as_it_is(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
-        inspection = inspect_study(study, resources, str(data.path), hardware, work)
+        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots(here))
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)

@@ -59,7 +59,7 @@ class DistillTrainable(tune.Trainable):
         self._study = _study_of(config)
         device = pick_device(self._resources.gpus)
         self._bench = Workbench(self._study, device, self._resources.threads, _data_of(config))
-        _warm_up(self._bench, config)
+        self._warm_up(config)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -71,16 +71,24 @@ class DistillTrainable(tune.Trainable):
 
             self._study = study
             self._bench = Workbench(study, self._bench.device, self._resources.threads, _data_of(new_config))
+            self._warm_up(new_config)
         self._begin(new_config)
         return True
+
+    def _warm_up(self, config: dict[str, Any]) -> None:
+        """Do what a worker does once for a study, before a trial's window opens: no single trial answers for it."""
+        # With the trial's own seed: the teacher's logits for another one may not be there.
+        self._bench.distiller(_point_of(config), self._seed_of(config)).warm_up()
+
+    def _seed_of(self, config: dict[str, Any]) -> int:
+        return int(config.get("seed", self._study.seed))
 
     def _begin(self, config: dict[str, Any]) -> None:
         from kdtune.distill.checkpoints import CheckpointFolder
         from kdtune.tuning.meter_actor import MeterHandle
 
         run = config.get("run", {})
-        seed = int(config.get("seed", self._study.seed))
-        self._distiller = self._bench.distiller(_point_of(config), seed)
+        self._distiller = self._bench.distiller(_point_of(config), self._seed_of(config))
         self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
         if self._checkpoints and (state := self._checkpoints.load_latest(self._bench.device)):
             self._distiller.load_state_dict(state)
@@ -197,8 +205,3 @@ def _data_of(config: dict[str, Any]) -> str | None:
 
 def _point_of(config: dict[str, Any]) -> Point:
     return {key: value for key, value in config.items() if key not in _NOT_POINT}
-
-
-def _warm_up(bench: Any, config: dict[str, Any]) -> None:
-    """Do what a worker does once, before any trial's window opens: no single trial has to answer for it."""
-    bench.distiller(_point_of(config), 0).warm_up()

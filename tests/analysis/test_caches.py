@@ -1,9 +1,8 @@
-import fcntl
-
 import pytest
 
 from kdtune.analysis.caches import cached, remove
 from kdtune.errors import KdtuneError
+from kdtune.files import TRAINING, alone_in, in_use
 
 
 @pytest.fixture
@@ -40,11 +39,26 @@ def test_what_is_removed_is_gone_and_the_rest_stays(cache):
     assert set(names(cached())) == {"t1", "d1"}
 
 
-def test_what_another_process_is_making_is_left_alone(cache):
-    with (cache / "teachers" / "t1" / ".lock").open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert remove(cached()) == [cache / "teachers" / "t1"]
-    assert names(cached()) == ["t1"]
+@pytest.mark.parametrize(
+    "at_work",
+    [alone_in, lambda folder: alone_in(folder, TRAINING), in_use],
+    ids=["makes it", "trains on without its command", "uses it"],
+)
+def test_what_somebody_is_at_work_on_is_left_alone_until_he_ends(cache, at_work):
+    folder = cache / "teachers" / "t1"
+    with at_work(folder):
+        assert remove(cached()) == [folder]
+        assert names(cached()) == ["t1"] and (folder / "content").exists()
+    assert remove(cached()) == [] and not folder.exists()
+
+
+def test_what_several_use_is_left_alone_until_the_last_one_ends(cache):
+    folder = cache / "teacher-logits" / "l1"
+    with in_use(folder):
+        with in_use(folder), alone_in(folder):  # who uses it keeps nobody from making what is missing
+            pass
+        assert remove(cached(["teacher-logits"])) == [folder]
+    assert remove(cached(["teacher-logits"])) == []
 
 
 def test_an_empty_cache_is_no_fault(monkeypatch, tmp_path):
@@ -74,5 +88,5 @@ def test_behind_a_link_that_leads_out_of_the_cache_nothing_is_removed(cache, tmp
 def test_a_lock_that_is_a_link_is_not_opened(cache, tmp_path):
     (cache / "teachers" / "t1" / ".lock").unlink()
     (cache / "teachers" / "t1" / ".lock").symlink_to(cache / "numerics" / "n1.json")
-    with pytest.raises(KdtuneError, match=r"\.lock: cannot be opened .*symbolic link"):
+    with pytest.raises(KdtuneError, match=r"\.lock: cannot be removed .*symbolic link"):
         remove(cached(["teachers"]))

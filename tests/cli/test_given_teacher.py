@@ -55,7 +55,12 @@ def test_it_is_measured_and_not_trained(given):
     teacher = teacher_of(given[0])
     assert teacher["epochs"] is None and teacher["gflops_millions"] is None
     assert 0 < teacher["val_accuracy"] < 1 and 0 < teacher["test"]["accuracy"] < 1
-    assert sorted(path.name for path in cached(teacher["key"]).iterdir()) == [".lock", "ledger", "record.json"]
+    assert sorted(path.name for path in cached(teacher["key"]).iterdir()) == [
+        ".in-use",
+        ".lock",
+        "ledger",
+        "record.json",
+    ]
 
 
 def test_what_measuring_it_took_is_on_the_books_of_the_teacher_alone(given):

@@ -33,6 +33,42 @@ def test_an_image_changes_alike_alone_and_in_any_batch(images):
     assert torch.equal(augment(images, mixed[:1], ALL, 3, 7), whole[9:10])
 
 
+def plainly(images, index, changes, seed, epoch, padding=4):
+    """Image by image and pixel by pixel, as it is defined."""
+    height, width = images.shape[2:]
+    drawn = [random_fractions(index, seed, epoch, stream).tolist() for stream in range(4)]
+    out = torch.zeros(len(index), *images.shape[1:], dtype=torch.uint8)
+    for place, (image, top, left, flip, angle) in enumerate(zip(images[index], *drawn, strict=True)):
+        places = 2 * padding + 1
+        if "crop" in changes:
+            padded = torch.nn.functional.pad(image, (padding,) * 4)
+            row, column = int(top * places), int(left * places)
+            image = padded[:, row : row + height, column : column + width]
+        if "flip" in changes and flip < 0.5:
+            image = image.flip(2)
+        if "rotate" in changes:
+            turn = (2 * angle - 1) * math.radians(DEGREES)
+            turned = torch.zeros_like(image)
+            for y in range(height):
+                for x in range(width):
+                    from_centre = x + 0.5 - width / 2, y + 0.5 - height / 2
+                    column = math.floor(math.cos(turn) * from_centre[0] - math.sin(turn) * from_centre[1] + width / 2)
+                    row = math.floor(math.sin(turn) * from_centre[0] + math.cos(turn) * from_centre[1] + height / 2)
+                    if 0 <= row < height and 0 <= column < width:
+                        turned[:, y, x] = image[:, row, column]
+            image = turned
+        out[place] = image
+    return out
+
+
+@pytest.mark.parametrize("changes", [("crop",), ("flip",), ("crop", "flip"), ("rotate",), ALL], ids="-".join)
+def test_changes_are_what_their_definition_gives_pixel_by_pixel(changes):
+    seed = int(torch.randint(2**31, ()))
+    images = torch.randint(1, 256, (12, 2, 9, 11), dtype=torch.uint8)
+    index = torch.randint(12, (10,))
+    assert torch.equal(augment(images, index, changes, seed, 3), plainly(images, index, changes, seed, 3)), seed
+
+
 def test_every_epoch_and_every_seed_changes_differently(images):
     once = augment(images, numbered(), ALL, 3, 7)
     for other in (augment(images, numbered(), ALL, 3, 8), augment(images, numbered(), ALL, 4, 7)):

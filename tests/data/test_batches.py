@@ -47,6 +47,14 @@ def test_images_go_with_their_labels(numbered):
         assert (images.flatten() * 255).round().tolist() == labels.tolist()
 
 
+@pytest.mark.parametrize("changes", [("crop",), ("flip",), ("rotate",), ("crop", "flip", "rotate")], ids="-".join)
+def test_an_epochs_changes_drawn_at_once_are_those_of_each_batch(splits, changes):
+    train = splits.train
+    for images, labels, index in train.shuffled(32, 3, 5, changes, changes_seed=4):
+        assert torch.equal(images, train.changed(index, changes, 4, 5))
+        assert torch.equal(labels, train.labels[index])
+
+
 def test_the_last_batch_holds_the_rest(numbered):
     assert [len(labels) for _, labels, _ in numbered.shuffled(32, seed=0, epoch=0)] == [32, 32, 32, 4]
     assert [len(labels) for _, labels in numbered.in_order(32)] == [32, 32, 32, 4]
@@ -86,6 +94,18 @@ def test_the_training_part_has_mean_0_and_deviation_1_in_every_channel(splits):
     images = splits.train.normalised(slice(None)).double()
     assert images.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
     assert images.std((0, 2, 3), correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-6)
+
+
+def test_one_multiply_add_normalises_as_the_formula_does_to_its_rounding(splits):
+    generator = torch.Generator().manual_seed(torch.seed())
+    images = torch.randint(0, 256, (50, 3, 4, 4), generator=generator, dtype=torch.uint8)
+    mean, std = (torch.rand(3, 1, 1, generator=generator) * span + low for low, span in ((0.2, 0.6), (0.1, 0.3)))
+    given = ImageSet(images, torch.zeros(50, dtype=torch.int64), mean, std).normalised(slice(None))
+    plain = (images.float() / 255 - mean) / std
+    assert given.dtype == torch.float32
+    assert float((given - plain).norm() / plain.norm()) < 3e-7
+    exact = (images.double() / 255 - mean.double()) / std.double()
+    assert float((given - exact).norm()) < 2 * float((plain - exact).norm())
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])

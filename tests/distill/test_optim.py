@@ -96,7 +96,7 @@ def test_adams_weight_decay_is_added_to_the_gradient():
 @pytest.mark.parametrize(
     ("optimizer", "plain"),
     [
-        ("sgd", lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9, weight_decay=5e-4)),
+        ("sgd", lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9, weight_decay=5e-4, fused=True)),
         ("adam", lambda weights: torch.optim.Adam(weights, 0.1, weight_decay=5e-4)),
     ],
 )
@@ -118,6 +118,27 @@ def test_steps_are_torchs_own_also_after_a_checkpoint(optimizer, plain):
             one.zero_grad()
             assert weights.grad is None
         assert torch.equal(ours[0], theirs[0])
+
+
+def test_fused_steps_are_the_plain_ones_to_the_rounding_of_float32_and_the_same_in_every_run():
+    generator = torch.Generator().manual_seed(torch.seed())
+    begin = [torch.randn(shape, generator=generator) for shape in ((64, 32, 3, 3), (257,), (10, 64))]
+    gradients = [[torch.randn(one.shape, generator=generator) for one in begin] for _ in range(30)]
+
+    def trained(make):
+        weights = [torch.nn.Parameter(one.clone()) for one in begin]
+        optimizer = make(weights)
+        for step in gradients:
+            for weight, gradient in zip(weights, step, strict=True):
+                weight.grad = gradient.clone()
+            optimizer.step()
+        return torch.cat([weight.detach().flatten() for weight in weights])
+
+    recipe = training(weight_decay=5e-4)
+    fused, again = (trained(lambda weights: make_optimizer(recipe, weights)) for _ in range(2))
+    plain = trained(lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9, weight_decay=5e-4, foreach=False))
+    assert torch.equal(fused, again)
+    assert float((fused - plain).norm() / plain.norm()) < 1e-7
 
 
 def test_a_training_does_not_import_torchs_compiler():

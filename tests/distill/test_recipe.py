@@ -214,6 +214,12 @@ def test_whatever_the_teachers_weights_depend_on_changes_its_key(study, updates)
     assert teacher_key(changed(study, **updates), 1) != teacher_key(study, 1)
 
 
+def test_how_a_given_teacher_would_be_trained_leaves_its_key(study):
+    """That of a trained one names its random streams, so a teacher that shared those of a repeat is trained again."""
+    given = changed(study, teacher_weights="0123456789abcdef")
+    assert teacher_key(changed(given, teacher_seed=1), 1) == teacher_key(given, 1) == "ef58366cfca4b3c2"
+
+
 def test_other_files_of_the_same_data_set_make_another_teacher(study):
     assert teacher_key(study, 1, fingerprint="0123456789ab") != teacher_key(study, 1)
 

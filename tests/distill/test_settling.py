@@ -29,6 +29,18 @@ def resolved(*overrides, trainings=39):
     return bench.study
 
 
+def probed(monkeypatch, seconds):
+    """Lets a probe find these seconds; returns a list with what it was to try, one a probe."""
+    asked = []
+
+    def probe(bench, is_long):
+        asked.append((bench.study.teacher_logits, probing._ways(bench.study.numerics)))
+        return seconds
+
+    monkeypatch.setattr(probing, "_probe", probe)
+    return asked
+
+
 # Replay or live
 
 
@@ -88,8 +100,8 @@ def test_a_class_that_the_data_set_does_not_have_is_not_lost(monkeypatch):
 
 
 def test_small_networks_are_computed_plainly_and_nothing_is_tried(monkeypatch):
-    monkeypatch.setattr(probing, "_probe", lambda bench: pytest.fail("was probed"))
-    assert resolved().numerics == PLAIN
+    asked = probed(monkeypatch, {})
+    assert resolved().numerics == PLAIN and not asked
 
 
 def test_what_a_study_says_of_its_numerics_stays():
@@ -106,47 +118,98 @@ FAST = Numerics(precision="bfloat16", memory_layout="channels_last", compile="of
 
 @pytest.mark.parametrize(("fast_s", "chosen"), [(0.5, FAST), (0.95, PLAIN), (1.2, PLAIN)])
 def test_another_way_than_the_plain_one_has_to_be_faster_by_a_margin(large, monkeypatch, fast_s, chosen):
-    monkeypatch.setattr(probing, "_probe", lambda bench: {PLAIN: 1.0, FAST: fast_s})
+    probed(monkeypatch, {PLAIN: [1.0, 1.02, 7.0], FAST: [2.0, fast_s, fast_s]})
     assert resolved().numerics == chosen
 
 
-def test_it_is_found_out_once_for_a_machine(large, monkeypatch, cache):
-    monkeypatch.setattr(probing, "_probe", lambda bench: {PLAIN: 1.0, FAST: 0.5})
-    assert resolved().numerics == FAST
-    monkeypatch.setattr(probing, "_probe", lambda bench: pytest.fail("was probed again"))
-    assert resolved().numerics == FAST
-    (kept,) = (cache / "numerics").iterdir()
-    assert json.loads(kept.read_text())["step_s"]["float32 contiguous"] == 1.0
+def test_it_is_found_out_once_for_a_machine_and_a_kind_of_step(large, monkeypatch, cache):
+    asked = probed(monkeypatch, {PLAIN: [1.0, 1.0, 1.0], FAST: [0.5, 0.5, 0.6]})
+    assert [resolved().numerics, resolved().numerics] == [FAST, FAST]
+    assert [mode for mode, _ in asked] == ["replay"]
+    (kept,) = (cache / "numerics").glob("*.json")
+    assert json.loads(kept.read_text())["step_s"]["float32 contiguous"] == [1.0, 1.0, 1.0]
+    resolved("teacher_logits=live")
+    assert [mode for mode, _ in asked] == ["replay", "live"]
+
+
+def test_what_was_found_out_on_a_busy_machine_is_found_out_again(large, monkeypatch):
+    asked = probed(monkeypatch, {PLAIN: [1.0, 1.3, 1.4], FAST: [0.5, 0.5, 0.5]})
+    assert [resolved().numerics, resolved().numerics] == [FAST, FAST]
+    assert len(asked) == 2
+
+
+def test_only_what_a_study_allows_is_tried_and_kept_apart(large, monkeypatch):
+    given = FAST.model_copy(update={"memory_layout": "contiguous"})
+    asked = probed(monkeypatch, {given: [1.0] * 3, FAST: [0.95] * 3})
+    # Beside the plainest way that is allowed, and not beside one that is not.
+    assert resolved("numerics.precision=bfloat16").numerics == given
+    ((_, ways),) = asked
+    assert ways == [given, FAST]
+    resolved()
+    assert [len(ways) for _, ways in asked] == [2, 4]
+
+
+def test_a_disk_that_is_too_small_for_replay_has_steps_with_a_live_teacher_tried(large, monkeypatch):
+    asked = probed(monkeypatch, {PLAIN: [1.0] * 3})
+    monkeypatch.setattr(settling, "room_bytes", lambda: 1000)
+    assert resolved().teacher_logits == "live"
+    assert [mode for mode, _ in asked] == ["replay", "live"]
+
+
+def test_what_trainings_of_one_worker_come_to_decides_whether_compiling_is_tried(large, monkeypatch):
+    found = []
+    monkeypatch.setattr(probing, "_probe", lambda bench, is_long: found.append(is_long) or {PLAIN: [1.0] * 3})
+    monkeypatch.setattr(probing, "LONG_IMAGES", 360 * 100 * 39 * 3 // 4)  # images, epochs, trainings, repeats, workers
+    for workers in (4, 5):
+        settled(bench_of("training.epochs=100"), 39, workers)
+    settled(bench_of("training.epochs=100", "training.batch_size=64"), 39, 4)  # whatever the batch
+    assert found == [True, False, True]
 
 
 def test_a_damaged_record_is_found_out_again(large, monkeypatch, cache):
-    monkeypatch.setattr(probing, "_probe", lambda bench: {PLAIN: 1.0, FAST: 0.5})
+    asked = probed(monkeypatch, {PLAIN: [1.0] * 3, FAST: [0.5] * 3})
     resolved()
-    (kept,) = (cache / "numerics").iterdir()
+    (kept,) = (cache / "numerics").glob("*.json")
     kept.write_text(kept.read_text()[:20])
-    assert resolved().numerics == FAST
+    assert resolved().numerics == FAST and len(asked) == 2
 
 
-def test_every_way_is_timed_on_the_real_networks(large):
-    bench = bench_of()
-    seconds = probing._probe(bench)
+@pytest.mark.parametrize("mode", ["live", "replay"])
+def test_every_way_is_timed_on_the_real_networks(large, mode):
+    bench = bench_of(f"teacher_logits={mode}")
+    seconds = probing._probe(bench, True)  # compiling is for GPUs
     assert len(seconds) == 4 and PLAIN in seconds
-    assert all(0 < one < 10 for one in seconds.values())
+    for found in seconds.values():
+        assert probing.ROUNDS <= len(found) <= probing.MOST_ROUNDS and all(0 < one < 10 for one in found)
     assert "teacher" not in vars(bench)  # an untrained one takes as long
 
 
-def test_a_way_that_cannot_be_computed_here_is_left_out(large, monkeypatch):
+def without(monkeypatch, *precisions):
+    """As on a machine that cannot compute in these."""
     from kdtune.distill.numerics import Arithmetic
 
     compute = Arithmetic.logits
 
-    def without_bfloat16(self, model, images):
-        if self.numerics.precision == "bfloat16":
-            raise RuntimeError("not implemented for 'BFloat16'")
+    def refuse(self, model, images):
+        if self.numerics.precision in precisions:
+            raise RuntimeError(f"out of memory in {self.numerics.precision}\nand a trace")
         return compute(self, model, images)
 
-    monkeypatch.setattr(Arithmetic, "logits", without_bfloat16)
-    assert {way.precision for way in probing._probe(bench_of())} == {"float32"}
+    monkeypatch.setattr(Arithmetic, "logits", refuse)
+
+
+def test_a_way_that_cannot_be_computed_here_is_left_out(large, monkeypatch):
+    without(monkeypatch, "bfloat16")
+    assert {way.precision for way in probing._probe(bench_of(), False)} == {"float32"}
+
+
+def test_where_nothing_can_be_computed_every_reason_and_a_remedy_are_told(large, monkeypatch):
+    without(monkeypatch, "float32", "bfloat16")
+    with pytest.raises(KdtuneError) as caught:
+        resolved()
+    message = str(caught.value)
+    assert "float32 contiguous: out of memory in float32; " in message and "bfloat16 channels_last: out of" in message
+    assert "--set training.batch_size=N" in message
 
 
 # What is frozen

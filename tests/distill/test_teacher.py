@@ -1,4 +1,4 @@
-"""Two processes that want the same teacher at once: one trains it, and if that one is killed the other goes on."""
+"""The teacher's training: what it draws; and two processes that want it at once, of which one may be killed."""
 
 import hashlib
 import json
@@ -10,6 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+
+from kdtune.distill.workbench import Workbench
+from kdtune.specs import load_study
+from tests.studies import small_study
 
 #: Asks for the teacher of a study of twelve epochs, tells every epoch that it trains itself, and what came out.
 WANT = """
@@ -113,3 +118,39 @@ def test_when_the_one_that_trains_it_is_killed_the_other_goes_on_from_its_checkp
     assert before[-1] <= after[0] <= before[-1] + 1
     assert weights(outcome) == undisturbed
     assert not Path(outcome["folder"], "checkpoints").exists()
+
+
+def first_epoch(train):
+    """The weights with which a training begins, and the images of its first epoch: in their order, and sorted."""
+    batches, begun = [], []
+
+    def note(model, given):
+        if model.training and given[0].ndim == 4 and given[0].shape[1] == 1:
+            begun or begun.append([value.clone() for value in model.parameters()])
+            batches.append(given[0].clone())
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    train()
+    hook.remove()
+    images = torch.cat(batches).flatten(1)
+    return torch.cat([value.flatten() for value in begun[0]]), images, sorted(images.tolist())
+
+
+@pytest.mark.parametrize("augment", [[], ["crop"]], ids=["as they are", "cropped"])
+def test_a_teacher_draws_nothing_that_a_repeat_with_its_seed_draws(tmp_path, monkeypatch, augment):
+    """Else it is fitted on the images that one repeat asks it about, and not on those of the others."""
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05, "augment": augment}
+    study = load_study(
+        small_study(student="convnet_32", training=training, teacher_training=training, teacher_logits="live")
+    )
+    assert study.teacher_seed == study.seed
+    bench = Workbench(study, torch.device("cpu"), 1)
+    _ = bench.splits
+    teacher = first_epoch(lambda: bench.train_teacher(bench.teacher_folder))
+    student = first_epoch(bench.distiller({"loss": "ce"}, study.seed).train_epoch)
+    again = first_epoch(bench.distiller({"loss": "ce"}, study.seed).train_epoch)
+    assert torch.equal(student[0], again[0]) and torch.equal(student[1], again[1])
+    assert not torch.equal(teacher[0], student[0])  # initialisation
+    assert not torch.equal(teacher[1], student[1])  # order
+    assert (teacher[2] == student[2]) is not bool(augment)  # changes, where there are any

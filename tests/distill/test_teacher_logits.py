@@ -88,6 +88,18 @@ def test_a_store_deleted_during_a_study_is_made_again(bench_of):
     assert losses(bench_of(teacher_logits="replay"), {"tau": 4}) == before
 
 
+def test_a_store_is_not_cleaned_away_while_trainings_read_it(bench_of):
+    from kdtune.analysis.caches import cached, remove
+
+    bench = bench_of(teacher_logits="replay")
+    distiller = bench.distiller({"tau": 4}, 0)
+    folder = bench.logit_store(0).folder
+    assert remove(cached(["teacher-logits"])) == [folder]
+    distiller.train_epoch()
+    del distiller, bench
+    assert remove(cached(["teacher-logits"])) == []
+
+
 def test_a_training_that_replays_never_asks_the_teacher(bench_of, monkeypatch):
     bench_of(teacher_logits="replay").distiller({"tau": 4}, 0)
     again = bench_of(teacher_logits="replay")
@@ -95,7 +107,7 @@ def test_a_training_that_replays_never_asks_the_teacher(bench_of, monkeypatch):
     assert "teacher" not in again.__dict__  # not even loaded
 
 
-def test_an_epochs_rows_are_fetched_at_its_beginning_alone():
+def test_an_epochs_rows_are_fetched_once_and_those_of_the_next_one_ahead():
     asked = []
 
     def rows(epoch):
@@ -108,7 +120,27 @@ def test_an_epochs_rows_are_fetched_at_its_beginning_alone():
         got = teacher(torch.empty(2, 1, 8, 8), torch.tensor([0, 3]))
         assert got.dtype == torch.float32
         assert got.tolist() == [[2.0, 2.0], [2.0, 2.0]]
-    assert asked == [2]
+        teacher.fetch_ahead(3) if asked == [2] else None
+    assert asked == [2, 3]
+    teacher.begin_epoch(3)
+    assert teacher(torch.empty(2, 1, 8, 8), torch.tensor([0, 3])).tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    teacher.begin_epoch(0)  # not the one that was expected
+    assert asked == [2, 3, 0]
+
+
+def test_a_training_fetches_what_its_next_epoch_replays_while_it_trains_and_nothing_beyond_its_end(bench_of):
+    bench = bench_of()
+    asked = []
+
+    def rows(epoch):
+        asked.append((distiller.epoch, epoch))
+        return torch.zeros(len(bench.splits.train), bench.num_classes, dtype=torch.float16)
+
+    recipe = student_recipe(bench.study, {"tau": 4})
+    distiller = bench.training(recipe, 0, ReplayedTeacher(rows, CPU))
+    while not distiller.done:
+        distiller.train_epoch()
+    assert asked == [(0, 0), (0, 1), (1, 2)]
 
 
 # Precision and memory layout
@@ -167,52 +199,76 @@ def test_a_resumed_training_in_bfloat16_is_the_same_bit_for_bit(bench_of):
 # Nothing waits for the device within an epoch
 
 
-class _Scalars(torch.utils._python_dispatch.TorchDispatchMode):
-    """Counts how often a value is read from the device."""
+class _Reads(torch.utils._python_dispatch.TorchDispatchMode):
+    """Counts how often the host needs a value from the device: a number, or how large a result is."""
+
+    _ASK = {
+        torch.ops.aten._local_scalar_dense.default,
+        torch.ops.aten.nonzero.default,
+        torch.ops.aten.masked_select.default,
+        torch.ops.aten.equal.default,
+    }
 
     def __init__(self):
         super().__init__()
-        self.read = 0
+        self.count = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.read += func is torch.ops.aten._local_scalar_dense.default
+        # How many elements a mask picks is a value too.
+        masks = args[1] if func is torch.ops.aten.index.Tensor else ()
+        self.count += func in self._ASK or any(one is not None and one.dtype is torch.bool for one in masks)
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("mode", ["live", "replay"])
 @pytest.mark.parametrize("point", [{"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}], ids=str)
-def test_no_step_reads_a_value_from_the_device(bench_of, point, mode):
+def test_no_epoch_needs_a_value_from_the_device(bench_of, point, mode):
     distiller = bench_of("training.augment=['crop', 'flip', 'rotate']", teacher_logits=mode).distiller(point, 0)
     list(distiller.steps())
-    with _Scalars() as scalars:
-        steps = distiller.steps()
-        next(steps)
-        scalars.read = 0  # what an epoch's beginning does is done once an epoch
-        for _ in steps:
-            pass
-    assert scalars.read == 0
+    distiller.epoch += 1
+    with _Reads() as reads:
+        list(distiller.steps())
+    assert reads.count == 0
 
 
-def test_the_count_of_readings_can_fail():
-    with _Scalars() as scalars:
-        torch.ones(1).item()
-    assert scalars.read == 1
+@pytest.mark.parametrize(
+    "ask",
+    [lambda one: one.item(), lambda one: one[one > 0], lambda one: one.nonzero(), lambda one: torch.equal(one, one)],
+)
+def test_the_count_of_readings_can_fail(ask):
+    given = torch.ones(3)[:1]
+    with _Reads() as reads:
+        ask(given)
+    assert reads.count == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
 @pytest.mark.parametrize("mode", ["live", "replay"])
-def test_no_step_makes_the_host_wait_for_a_gpu(bench_of, mode):
+def test_no_epoch_makes_the_host_wait_for_a_gpu(bench_of, mode):
     cpu = bench_of(teacher_logits=mode)
     cpu.distiller({"tau": 4}, 0)
     bench = Workbench(cpu.study, torch.device("cuda", 0), 1)
     distiller = bench.distiller({"temperature": "stochastic"}, 0)
-    list(distiller.steps())
+    distiller.warm_up()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        list(distiller.steps())
+        for _ in range(2):  # two epochs, each with its own order, taus and rows
+            list(distiller.steps())
+            distiller.epoch += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+def test_float32_on_a_gpu_is_not_tf32(bench_of):
+    device = torch.device("cuda", 0)
+    Workbench(bench_of().study, device, 1)
+    torch.manual_seed(0)
+    convolution, images = torch.nn.Conv2d(64, 64, 3).double(), torch.randn(8, 64, 16, 16).double()
+    exact = convolution(images).detach()
+    got = convolution.float().to(device)(images.float().to(device)).detach().double().cpu()
+    assert float((got - exact).norm() / exact.norm()) < 1e-6  # TF32 is off by some 3e-4
 
 
 # Compilation
