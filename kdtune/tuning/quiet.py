@@ -1,4 +1,4 @@
-"""Ray and Tune say much; kdtune says what matters itself."""
+"""The environment in which Ray is started: it and Tune say little, and its workers keep their memory."""
 
 import os
 from collections.abc import Iterator
@@ -18,6 +18,14 @@ _QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "31536000",
 }
 
+#: Read by the C library when a worker starts. By default it gives the memory of a step's activations back and asks for
+#: it anew in the next one, page by page: of a step of MobileNetV2 under ResNet18 on a CPU that takes 6 to 12 %.
+_KEEPS_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
 
 @contextmanager
 def environment(variables: dict[str, str]) -> Iterator[None]:
@@ -32,5 +40,5 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def quiet_ray() -> AbstractContextManager[None]:
-    """Silence Ray inside; other pipelines in the process get their settings back."""
-    return environment(_QUIET)
+    """Silence Ray inside, and let its workers keep memory; other pipelines in the process get their settings back."""
+    return environment(_QUIET | _KEEPS_MEMORY)

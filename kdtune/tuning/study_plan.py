@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -233,15 +233,26 @@ def _points(made: list[Strategy]) -> list[list[Point]] | None:
 
 @contextmanager
 def _torch_left_as_it_is() -> Iterator[None]:
-    """Leave the caller's number of threads and random numbers alone."""
+    """Leave the caller's number of threads, random numbers and ways of computing on a GPU alone."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
         return
     threads = torch.get_num_threads()
+    flags = [
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_tf32"),
+        (torch.backends.cudnn, "benchmark"),
+    ]
+    before = []
+    for place, name in flags:
+        with suppress(RuntimeError):  # set by halves in torch's newer way, which this one cannot tell
+            before.append((place, name, getattr(place, name)))
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:
         with torch.random.fork_rng(devices=gpus):
             yield
     finally:
         torch.set_num_threads(threads)
+        for place, name, value in before:
+            setattr(place, name, value)
