@@ -29,7 +29,10 @@ TRIALS = 1000
 #: Until then imports and caches fill up.
 WARM_UP_TRIALS = 50
 
-#: What is flat: of these most is what Ray keeps of a trial until its experiment is over.
+#: A process that was there for fewer trials (a worker that came too late for any, say) tells nothing of growth.
+LEAST_TRIALS = 200
+
+#: What passes for flat. The driver's is what Ray Tune keeps of every trial until its experiment is over.
 BOUNDS_KB_A_TRIAL = {"driver": 20.0, "meter": 2.0, "worker": 2.0}
 
 #: Processes of Ray's own that are watched besides; what they hold is theirs to answer for.
@@ -75,7 +78,9 @@ def run() -> None:
         )
         compare_s = time.perf_counter() - began_s
         ended = sum(trial.status == "completed" for trial in TrialLog.read(log).trials.values())
-    memory = [_figures(role, readings) for (role, _), readings in sorted(seen.items())]
+    warm = {key: [one for one in readings if one.ended >= WARM_UP_TRIALS] for key, readings in sorted(seen.items())}
+    long = {key: readings for key, readings in warm.items() if readings and _trials(readings) >= LEAST_TRIALS}
+    memory = [_figures(role, readings) for (role, _), readings in long.items()]
     keep(
         "soak",
         "python -m benchmarks soak",
@@ -86,6 +91,7 @@ def run() -> None:
             "bounds_kb_a_trial": BOUNDS_KB_A_TRIAL,
             "flat": all(one["flat"] for one in memory if one["flat"] is not None),
             "memory": memory,
+            "too_short_to_tell": len(seen) - len(long),
         },
     )
 
@@ -118,22 +124,25 @@ def _watched(driver: int) -> Iterable[tuple[int, str]]:
             yield pid, program
 
 
-def _figures(role: str, readings: list[Reading]) -> dict[str, Any]:
+def _figures(role: str, warm: list[Reading]) -> dict[str, Any]:
     """A process's memory a hundred trials apart, and by how much it grows."""
-    warm = [one for one in readings if one.ended >= WARM_UP_TRIALS]
-    slope_kb = _slope_mb(warm) * 1e3 if len({one.ended for one in warm}) > 1 else None
+    slope_kb = _slope_mb(warm) * 1e3
     bound = BOUNDS_KB_A_TRIAL.get(role)
     at = [next((one for one in warm if one.ended >= mark), None) for mark in range(100, TRIALS + 1, 100)]
     return {
         "process": role,
         "kb_a_trial": slope_kb,
-        "flat": None if bound is None or slope_kb is None else slope_kb <= bound,
+        "flat": None if bound is None else slope_kb <= bound,
         "at_trials": {
             str(one.ended): {"rss_mb": round(one.rss_mb), "pss_mb": round(one.pss_mb), "uss_mb": round(one.uss_mb, 1)}
             for one in at
             if one
         },
     }
+
+
+def _trials(readings: list[Reading]) -> int:
+    return readings[-1].ended - readings[0].ended
 
 
 def _slope_mb(readings: list[Reading]) -> float:

@@ -14,6 +14,8 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # An idle worker is kept from one job to the next instead of a second: it has imported torch already.
     "RAY_idle_worker_killing_time_threshold_ms": "3600000",
+    # What becomes of every task, for a dashboard that is not started: its head would grow by 25 kB a trial.
+    "RAY_task_events_report_interval_ms": "0",
     # Seconds between Tune's snapshots of all trials, a year: nobody reads them, and each takes longer than the last.
     "TUNE_GLOBAL_CHECKPOINT_S": "31536000",
 }
