@@ -18,8 +18,8 @@ SEARCHABLE: dict[str, tuple[float | None, float | None]] = {
     "weight_decay": (0.0, None),
 }
 
-#: A greater number is a slip of the keyboard, and its square is more than a float32 can hold.
-GREATEST = 1e18
+#: No float32 holds a greater number.
+GREATEST = 1e38
 
 #: A space of more points is a slip too, and no list that a memory can hold.
 MAX_POINTS = 100_000

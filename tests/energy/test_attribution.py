@@ -184,7 +184,7 @@ def test_lines_that_are_there_twice_in_any_order_give_the_same_account(tmp_path_
     records = data.draw(ledgers(rough=True))
     path = tmp_path_factory.mktemp("ledger") / "node.jsonl"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("kdtune.energy.ledger.append_lines", partial(append_lines, sync=False))
+        patched.setattr("kdtune.sealing.append_lines", partial(append_lines, sync=False))
         for record in records:
             write(path, record)
     account = charge(read(path))
