@@ -82,6 +82,12 @@ class _Repeat:
         self.asked = 0
         self.exhausted = False
 
+    def hand_out(self) -> None:
+        """Let what of the round has not ended wait for a worker."""
+        # The same point twice in a round is one trial; one that has ended is answered from its record.
+        once = {trial.id: trial for trial in self.round}
+        self.waiting = deque(trial for trial in once.values() if not trial.is_final)
+
 
 class Plan:
     """Hands out trials and takes their outcomes.
@@ -124,6 +130,11 @@ class Plan:
         """Hand a trial out once more: its process died, which says nothing of the trial."""
         self._repeats[trial.repeat].waiting.appendleft(trial)
 
+    def all_again(self) -> None:
+        """Hand out all that has not ended once more: whoever carried it out is gone."""
+        for repeat in self._repeats:
+            repeat.hand_out()
+
     def keep_going(self, trial: Trial, epoch: int, val_accuracy: float) -> bool:
         """Whether the trial's strategy wants it to go on after an epoch, counted from 1."""
         strategy = self._repeats[trial.repeat].strategy
@@ -144,9 +155,7 @@ class Plan:
                 repeat.strategy.tell([_outcome(trial) for trial in repeat.round])
             points = repeat.strategy.ask()
             repeat.round = [self._suggest(repeat, point) for point in points]
-            # The same point twice in a round is one trial; one that has ended is answered from its record.
-            once = {trial.id: trial for trial in repeat.round}
-            repeat.waiting = deque(trial for trial in once.values() if not trial.is_final)
+            repeat.hand_out()
             if not points:
                 repeat.exhausted = True
                 self._log.plan_complete(repeat.number)

@@ -20,6 +20,7 @@ from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
 from kdtune.tuning import jobs
+from kdtune.tuning.daemons import Daemons
 from kdtune.tuning.meter_actor import begin_meters, end_meters, end_unfinished, neighbourhood_of, start_meters, state_of
 from kdtune.tuning.resources import Resources
 
@@ -58,6 +59,7 @@ class Session:
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
         self._neighbourhood = neighbourhood_of(self.id)
+        self._daemons = Daemons()
 
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
@@ -104,6 +106,15 @@ class Session:
         except Exception as error:
             where = f"at {address}" if address else "on this machine"
             raise RayError(f"Ray did not start {where}: {error}") from None
+        self._daemons = Daemons.of_this_process()
+
+    def check(self) -> None:
+        """Stop here if Ray is dead: whoever asks its actors then waits for a minute, or is ended by Ray itself.
+
+        Raises:
+            RayError: One of the processes that it was started with has died.
+        """
+        self._daemons.check()
 
     @property
     def slots(self) -> int:
@@ -122,6 +133,7 @@ class Session:
 
     def settle(self) -> None:
         """Wait until every meter counts as it was told to: no window may open before."""
+        self.check()
         pending, self._pending = self._pending, []
         ray.get(pending)
 
@@ -160,6 +172,7 @@ class Session:
 
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
+        self.check()
         if fresh:
             ray.get([meter.sample.remote() for meter in self._meters])
         total = Reading({}, 0, {})
@@ -170,6 +183,7 @@ class Session:
 
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
+        self.check()
         ray.get([meter.close.remote(window_id, reason) for meter in self._meters])
 
     def stop(self) -> None:
@@ -192,8 +206,9 @@ class Session:
             return
         mine = CpuScope([identity_of(os.getpid())], snapshot())
         try:
+            self.check()
             ray.get([meter.sample.remote() for meter in self._meters])
-        except ray.exceptions.RayError:
+        except (RayError, ray.exceptions.RayError):
             pass  # a meter that died; its ledger tells up to where it came
         finally:
             ray.shutdown()
