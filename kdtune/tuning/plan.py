@@ -7,6 +7,9 @@ from typing import Any
 from kdtune.distill import LOSSES
 from kdtune.distill.recipe import trial_epochs, trial_id
 from kdtune.energy.flops import Workload
+from kdtune.errors import ResultsError
+from kdtune.results.documents import REMEDY
+from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
@@ -47,6 +50,30 @@ def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -
         label: made if before.labelled(label) == study.labelled(label) else make_strategies(study, label)
         for label, made in strategies.items()
     }
+
+
+def check_unchanged(folder: StrategyFolder, study: Study) -> None:
+    """Make sure that what was run in a folder can be gone on with.
+
+    Args:
+        folder: Of a strategy that was begun.
+        study: As ``run.toml`` has it.
+
+    Raises:
+        ResultsError: One of the files that say what ran was changed since.
+    """
+    if changed := folder.differences(study):
+        raise ResultsError(
+            f"{folder.study_toml}: differs from {folder.study.run_toml} in {', '.join(changed)}, so one of them was "
+            f"changed since it was written; put the old value back, or begin anew with 'kdtune study' and --fresh"
+        )
+    frozen, log = folder.read_study(), TrialLog.read(folder.trials)
+    for trial in log.trials.values():
+        if trial.id != trial_id(frozen, trial.point, trial.seed):
+            raise ResultsError(
+                f"{log.path}: trial {trial.id} is none of the study in {folder.study_toml}, so one of them was changed "
+                f"since it was written; {REMEDY}"
+            )
 
 
 def uses_teacher(study: Study, label: str) -> bool:

@@ -27,7 +27,7 @@ from kdtune.tuning.session import Session
 from kdtune.tuning.trainable import SLICE_S, DistillTrainable
 from kdtune.watch import Watcher
 
-#: A trial whose process died is taken up again so often in one command: what kills it may be the trial itself.
+#: A trial whose process died is taken up again so often in one command: what kills it may not be over soon.
 MAX_DEATHS = 3
 
 #: Tune is started so often in one command: where the system runs out of memory it fails as a whole.
@@ -268,9 +268,10 @@ class StrategyRun:
             plan.again(trial)
             self.watcher.message(f"trial {trial.id}: {error}; it goes on from its last checkpoint")
             return
-        if failure.whose == "machine":
+        if failure.whose != "own":
             self.log.end(trial, "interrupted", epochs=trial.epochs, error=error)
-            raise MachineError(error)
+            often = f"trial {trial.id}, {MAX_DEATHS + 1} times in a row: " if died else ""
+            raise MachineError(f"{often}{error}")
         self.log.end(trial, "failed", epochs=trial.epochs, error=error)
         self._ended(plan, trial)
 
