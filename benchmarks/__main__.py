@@ -2,10 +2,11 @@
 
 import sys
 
-from benchmarks import accuracy, kills, many_trials, meter, orchestration, step, study_time, whole_study
+from benchmarks import accuracy, faults, kills, many_trials, meter, orchestration, step, study_time, whole_study
 
 ALL = {
     "accuracy": accuracy.run,
+    "faults": faults.run,
     "kills": kills.run,
     "many_trials": many_trials.run,
     "meter": meter.run,

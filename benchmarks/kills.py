@@ -49,12 +49,25 @@ def open_windows(records: list[Record]) -> dict[str, int]:
     return found
 
 
-def begin(place: Path) -> subprocess.Popen[bytes]:
-    """Start the study and wait until a trial has been at work for two seconds."""
-    process = subprocess.Popen(
-        command(*STUDY), cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    wait_for(process, lambda: bool(open_windows(ledger(place))) and _samples(ledger(place)) >= 2)
+def begin(place: Path, arguments: list[str] = STUDY, **environment: str) -> subprocess.Popen[bytes]:
+    """Start the study, or go on with it, and wait until a trial has been at work for two seconds.
+
+    Args:
+        place: Its working folder, in which ``said.txt`` gets what it says.
+        arguments: Of ``kdtune``.
+        environment: Added to this process's own.
+    """
+    known = len(ledger(place))
+    with (place / "said.txt").open("wb") as said:
+        process = subprocess.Popen(
+            command(*arguments),
+            cwd=place,
+            env={**os.environ, **environment},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    wait_for(process, lambda: _went_on(place, known) and _samples(ledger(place)[known:]) >= 2)
     return process
 
 

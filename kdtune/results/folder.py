@@ -178,6 +178,11 @@ class StudyFolder:
         """What was asked."""
         return self.path / "run.toml"
 
+    @property
+    def remedy(self) -> str:
+        """What to tell of a study that was not finished."""
+        return f"Not finished. Go on with: kdtune resume {self.path}"
+
     def session(self, session_id: str) -> Path:
         """Folder of the energy ledgers of a session: Ray's start and end, outside every strategy."""
         return self.path / "sessions" / session_id

@@ -48,6 +48,7 @@ class Session:
         """
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
+        self._study = folder
         #: Ledger of what no strategy would have used by itself: waiting for another command.
         self.waiting = folder.session(f"{self.id}-waiting")
         self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
@@ -106,7 +107,9 @@ class Session:
         except Exception as error:
             where = f"at {address}" if address else "on this machine"
             raise RayError(f"Ray did not start {where}: {error}") from None
-        self._daemons = Daemons.of_this_process()
+        if not address:
+            self._daemons = Daemons.of_this_process()
+            self._daemons.watch(self._study.remedy)
 
     def check(self) -> None:
         """Stop here if Ray is dead: whoever asks its actors then waits for a minute, or is ended by Ray itself.
@@ -191,6 +194,7 @@ class Session:
         try:
             self._stop_metering()
         finally:
+            self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
             MeterState(state_of(self.id, os.uname().nodename)).drop()

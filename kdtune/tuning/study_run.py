@@ -129,8 +129,7 @@ class StudyRun:
 
     def _to_resume(self, error: MachineError) -> MachineError:
         """The error with what to type once its cause is gone."""
-        begun = self._folder.run_toml.exists()
-        return MachineError(f"{error}\nNot finished. Go on with: kdtune resume {self._folder.path}") if begun else error
+        return MachineError(f"{error}\n{self._folder.remedy}") if self._folder.run_toml.exists() else error
 
     def _tell_of_a_small_budget(self, estimates: Mapping[str, StrategyEstimate]) -> None:
         """Before it is spent, though only what begins now is estimated, and each with what all share."""
