@@ -72,7 +72,7 @@ def check_unchanged(folder: StrategyFolder, study: Study) -> None:
         if trial.id != trial_id(frozen, trial.point, trial.seed):
             raise ResultsError(
                 f"{log.path}: trial {trial.id} is none of the study in {folder.study_toml}, so one of them was changed "
-                f"since it was written; {REMEDY}"
+                f"since, or another release of kdtune wrote them; {REMEDY}"
             )
 
 

@@ -153,6 +153,16 @@ def test_results_of_another_study_are_refused_with_the_key_that_differs(folder, 
     assert f"differs in {key}." in str(error.value)
 
 
+def test_where_results_exist_already_it_is_told_in_what_the_study_was_changed_since(folder):
+    run_before(folder, "grid", alpha=0.5)
+    with pytest.raises(
+        ResultsExistError, match=r"exist already .*differs from theirs in alpha \(0.5 there, 0.95 now\)"
+    ):
+        folder.check_free(load_study(small_study()), ["grid"], fresh=False)
+    with pytest.raises(ResultsExistError, match=r"never overwritten\. Go on with 'kdtune resume"):
+        folder.check_free(load_study(small_study(alpha=0.5)), ["grid"], fresh=False)
+
+
 def test_what_is_put_aside_is_kept_and_found_again(folder):
     strategy = run_before(folder, "grid")
     (strategy.path / "trials.jsonl").write_text("what was done\n")
