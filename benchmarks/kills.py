@@ -37,10 +37,19 @@ def ledger(place: Path) -> list[Record]:
     return read(paths[0]) if paths else []
 
 
-def under_way(place: Path) -> subprocess.Popen[bytes]:
-    """Start the study and wait until a trial has been at work for two seconds."""
-    process = begin(STUDY, place)
-    wait_for(process, lambda: bool(open_windows(ledger(place))) and _samples(ledger(place)) >= 2)
+def under_way(place: Path, arguments: list[str] = STUDY, **environment: str) -> subprocess.Popen[bytes]:
+    """Start the study, or go on with it, and wait until a trial has been at work for two seconds.
+
+    Args:
+        place: Its working folder, in which ``said.txt`` gets what it says.
+        arguments: Of ``kdtune``.
+        environment: Added to this process's own.
+    """
+    known = len(ledger(place))
+    process = begin(arguments, place, **environment)
+    wait_for(process, lambda: _went_on(place, known) and _samples(ledger(place)[known:]) >= 2)
+    return process
+
     return process
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from kdtune.errors import MachineError
 from kdtune.parsing import parse_json
 
 
@@ -44,6 +45,17 @@ def open_no_link(path: Path, flags: int) -> int:
 MAKING, TRAINING, _USING = ".lock", ".training", ".in-use"
 
 
+def cannot_be_written(error: OSError, place: Path | str) -> MachineError:
+    """What to tell the user of a disk that is full, read-only or gone.
+
+    Args:
+        error: What the system said.
+        place: What was written to, where the error does not know.
+    """
+    path = error.filename or place
+    return MachineError(f"{path}: cannot be written ({error.strerror or error}); make room there, or let it be written")
+
+
 @contextmanager
 def replaced_by(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the body ends well, and goes away when not."""
@@ -52,6 +64,9 @@ def replaced_by(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write does not say to what
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -178,6 +193,9 @@ def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> Non
             file.write(text.encode())
         if sync:
             os.fsync(descriptor)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write does not say to what
+        raise
     finally:
         os.close(descriptor)
 

@@ -53,8 +53,8 @@ def main() -> None:
     try:
         app()
     except KdtuneError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"error: {printable(line)}", err=True)
+        for line in map(printable, str(error).splitlines()):
+            typer.echo(line if line.startswith("Not finished.") else f"error: {line}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from kdtune.data.arrays import NOT_AN_ARRAY
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, MachineError
 from kdtune.files import append_lines, open_no_link, read_whole, replaced_by
 from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
@@ -81,7 +81,7 @@ class LogitStore:
         """The epochs that are still to be filled; all of them where the file of logits is not there or not whole."""
         if not self._is_there():
             return list(range(self.shape.epochs))
-        filled = self._noted()
+        filled = {epoch for epoch, checksum in self._noted().items() if checksum is not None}
         return [epoch for epoch in range(self.shape.epochs) if epoch not in filled]
 
     def create(self) -> None:
@@ -138,7 +138,7 @@ class LogitStore:
         """The logits of an epoch, read-only, float16, (images, classes), held against their checksum.
 
         Raises:
-            KdtuneError: They are not there, or damaged.
+            MachineError: They are not there, or damaged; it is noted, so that they are made again.
         """
         try:
             store = np.lib.format.open_memmap(self._logits, mode="r")
@@ -147,9 +147,11 @@ class LogitStore:
         except (*NOT_AN_ARRAY, KeyError, IndexError):
             sound = False
         if not sound:
-            raise KdtuneError(
-                f"{self.folder}: the teacher's logits of epoch {epoch + 1} are missing or damaged; delete the folder, "
-                "they are made again"
+            with suppress(OSError), self._alone():  # what is gone as a whole is missed without a note
+                append_lines(self._filled, {"epoch": epoch % self.shape.epochs, "crc32": None})
+            raise MachineError(
+                f"{self.folder}: the teacher's logits of epoch {epoch + 1} are missing or damaged; the next command "
+                "makes them again"
             )
         return rows
 
@@ -164,9 +166,9 @@ class LogitStore:
             return False
         return bool(store.shape == self._array_shape and store.dtype == DTYPE)
 
-    def _noted(self) -> dict[int, int]:
-        """The checksum of each epoch that was filled; of one whose line tells nothing any more it is not known."""
-        noted: dict[int, int] = {}
+    def _noted(self) -> dict[int, int | None]:
+        """The checksum of each epoch that was filled, None of one found damaged; lines that tell nothing are left out."""
+        noted: dict[int, int | None] = {}
         try:
             lines = read_whole(self._filled).split(b"\n")
         except OSError:
@@ -174,7 +176,7 @@ class LogitStore:
         for line in lines:
             with suppress(ValueError, KeyError, TypeError):
                 record = parse_json(line)
-                noted[int(record["epoch"])] = int(record["crc32"])
+                noted[int(record["epoch"])] = None if record["crc32"] is None else int(record["crc32"])
         return noted
 
     @contextmanager

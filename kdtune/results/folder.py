@@ -21,6 +21,7 @@ from kdtune.results.documents import REMEDY, Resolved, Run, RunPlaces, WorkloadR
 from kdtune.results.guard import refuse_links, take_lock
 from kdtune.sealing import SEAL, checksum
 from kdtune.specs import load_study
+from kdtune.specs.differences import differences
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 
@@ -145,6 +146,17 @@ class StrategyFolder:
                 raise ResultsError(f"{self.study_toml}: was changed after it was written; {REMEDY}")
         return table
 
+    def differences(self, study: Study) -> list[str]:
+        """In what a study differs from the frozen one, in words; nothing where none is frozen yet.
+
+        Raises:
+            ResultsError: The frozen study cannot be read.
+        """
+        if not self.study_toml.is_file():
+            return []
+        frozen = self.read_study()
+        return differences(frozen, study.settled_as(frozen), leave_out=_NOT_COMPARED)
+
     def resolved(self) -> dict[str, Any]:
         """How it was run: numerics, sizes and versions.
 
@@ -203,6 +215,11 @@ class StudyFolder:
         """What was asked."""
         return self.path / "run.toml"
 
+    @property
+    def remedy(self) -> str:
+        """What to tell of a study that was not finished."""
+        return f"Not finished. Go on with: kdtune resume {self.path}"
+
     def session(self, session_id: str) -> Path:
         """Folder of the energy ledgers of a session: Ray's start and end, outside every strategy."""
         return self.path / "sessions" / session_id
@@ -234,12 +251,15 @@ class StudyFolder:
         Raises:
             ResultsExistError: One has been run here before, or the folder holds another study's results.
         """
-        existing = [str(self.strategy(name).path) for name in names if self.strategy(name).path.exists()]
+        existing = [self.strategy(name) for name in names if self.strategy(name).path.exists()]
         if existing and not fresh:
+            changed = next((found for folder in existing if (found := folder.differences(study))), [])
             command = f"kdtune resume {shlex.quote(str(self.path))}"
             raise ResultsExistError(
-                f"{', '.join(existing)}: results exist already and are never overwritten. Go on with '{command}', "
-                "write elsewhere with --out DIR, or put them aside with --fresh"
+                f"{', '.join(str(folder.path) for folder in existing)}: results exist already and are never overwritten"
+                + (f"; this study differs from theirs in {', '.join(changed)}" if changed else "")
+                + f". Go on{' with theirs' if changed else ''} with '{command}', write elsewhere with --out DIR, "
+                "or put them aside with --fresh"
             )
         for folder in self.strategies():
             if folder.path.name not in names:
@@ -260,12 +280,7 @@ class StudyFolder:
         Raises:
             ResultsExistError: It was begun with another one.
         """
-        other = folder.read_study()
-        ours, theirs = (
-            s.model_dump(mode="json", exclude=_NOT_COMPARED, exclude_none=True)
-            for s in (study.settled_as(other), other)
-        )
-        if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+        if differing := folder.differences(study):
             raise ResultsExistError(
                 f"{folder.path}: holds results of a study that differs in {', '.join(differing)}. "
                 f"Write elsewhere with --out DIR, or put it aside as well: --fresh -s {folder.path.name}"

@@ -156,7 +156,7 @@ def inspected(
     session.settle()
     hardware = _hardware_of(session.folder) if kinds else None
     given = study, resources, str(data), hardware, kinds, session.id, workers
-    inspection: Inspection = run_job(resources, jobs.inspect_study, *given, poll=poll)
+    inspection: Inspection = run_job(session, jobs.inspect_study, *given, poll=poll)
     so_far = list(read_folder(session.folder).values())
     known = Known(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
     if kept:

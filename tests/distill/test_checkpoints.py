@@ -1,5 +1,7 @@
 import hashlib
 import io
+import resource
+import signal
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdtune.distill.checkpoints import CheckpointFolder
+from kdtune.errors import MachineError
 from tests.damage import damaged
 
 CPU = torch.device("cpu")
@@ -162,6 +165,20 @@ def test_whatever_becomes_of_the_newest_it_or_the_one_before_is_loaded_as_it_was
     finally:
         newest.write_bytes(raw)
     assert found["model"]["weight"].unique().tolist() == [found["epoch"]]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_not_the_trials_fault(two):
+    before = {path: path.read_bytes() for path in two.paths()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as a disk on which there is so much room left
+    try:
+        with pytest.raises(MachineError, match=r"epoch-000003.pt: cannot be written \(File too large\); make room"):
+            two.save(state(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert {path: path.read_bytes() for path in two.folder.iterdir()} == before
 
 
 def test_nothing_but_data_is_ever_loaded(two, tmp_path):
