@@ -47,14 +47,12 @@ def under_way(place: Path, arguments: list[str] = STUDY, **environment: str) -> 
     """
     known = len(ledger(place))
     process = begin(arguments, place, **environment)
-    wait_for(process, lambda: _went_on(place, known) and _samples(ledger(place)[known:]) >= 2)
+    wait_for(process, lambda: _at_work(ledger(place)[known:]))
     return process
 
-    return process
 
-
-def _samples(records: list[Record]) -> int:
-    return sum(record.kind == "sample" for record in records)
+def _at_work(records: list[Record]) -> bool:
+    return bool(open_windows(records)) and sum(record.kind == "sample" for record in records) >= 2
 
 
 def pids(process: subprocess.Popen[bytes], records: list[Record]) -> dict[str, list[int]]:

@@ -167,7 +167,7 @@ class LogitStore:
         return bool(store.shape == self._array_shape and store.dtype == DTYPE)
 
     def _noted(self) -> dict[int, int | None]:
-        """The checksum of each epoch that was filled, None of one found damaged; lines that tell nothing are left out."""
+        """The checksum of each epoch that was filled, None of one found damaged; lines without sense left out."""
         noted: dict[int, int | None] = {}
         try:
             lines = read_whole(self._filled).split(b"\n")
