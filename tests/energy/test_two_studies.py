@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from kdtune import sealing
 from kdtune.energy import ledger, meter, neighbours
 from kdtune.energy.attribution import BUCKETS, Account, charge
 from kdtune.energy.ledger import Window
@@ -178,7 +179,7 @@ class TwoStudies(RuleBasedStateMachine):
         self.patch.setattr(neighbours, "time", clock)
         self.patch.setattr(meter, "snapshot", machine.snapshot)
         self.patch.setattr(meter, "identity_of", self._identity_of)
-        self.patch.setattr(ledger, "append_lines", _append_without_waiting_for_the_disk)
+        self.patch.setattr(sealing, "append_lines", _append_without_waiting_for_the_disk)
         for which in (0, 1):
             if data.draw(st.booleans()):
                 self._as(which).begin()
