@@ -118,15 +118,16 @@ def test_a_file_that_was_cut_short_is_filled_anew(tmp_path_factory, kept):
 @given(data=st.data())
 def test_whatever_becomes_of_the_store_an_epoch_is_as_it_was_or_missing_or_refused(store, data):
     fill(store, *store.missing_epochs())
-    path = store.folder / data.draw(st.sampled_from(["logits.npy", "filled.jsonl"]))
-    raw = path.read_bytes()
+    both = {path: path.read_bytes() for path in (store.folder / "logits.npy", store.folder / "filled.jsonl")}
+    path, raw = data.draw(st.sampled_from(sorted(both.items())))
     try:
         path.write_bytes(data.draw(data.draw(st.sampled_from([damaged, altered]))(raw)))
         for epoch in {*range(3)} - {*store.missing_epochs()}:
             with suppress(KdtuneError):
                 assert np.array_equal(store.rows(epoch), logits(epoch).astype(np.float16))
     finally:
-        path.write_bytes(raw)
+        for path, raw in both.items():  # what is found damaged is noted there
+            path.write_bytes(raw)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
