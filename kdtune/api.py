@@ -79,6 +79,7 @@ def run_study(
         BusyError: Another process is at work in the folder.
         UsageError: A trial asks for more cores or GPUs than there are, a file holds no weights of the teacher, or the
             cache cannot be written.
+        MachineError: A disk, the cache or Ray gave way and there is no outcome to show; a resume goes on.
         RayError: Ray does not start.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
@@ -220,6 +221,7 @@ def resume_study(
         UsageError: The weights that were given for the teacher are gone, the file holds others, or the cache cannot
             be written.
         DataError: The data set is missing, incomplete or damaged.
+        MachineError: As for :func:`run_study`.
         RayError: Ray does not start.
     """
     limits = Budget(max_kwh, max_co2_g)

@@ -9,17 +9,15 @@ from ray import tune
 
 from kdtune.distill.recipe import trial_epochs
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, RayError, StudyInterrupted
-from kdtune.results.confusion import write_confusion
 from kdtune.results.epochs import append_epochs
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.predictions import add_predictions, read_predictions
-from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
+from kdtune.results.trials import Trial, TrialLog, best
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
-from kdtune.tuning import jobs
 from kdtune.tuning.budget import BudgetWatch
 from kdtune.tuning.callbacks import EarlyStopping, Failure, LeaveTune, Reports
-from kdtune.tuning.dispatch import plainly, run_job
+from kdtune.tuning.dispatch import plainly
+from kdtune.tuning.evaluation import evaluate
 from kdtune.tuning.plan import Plan
 from kdtune.tuning.quiet import environment
 from kdtune.tuning.searcher import PlanSearcher
@@ -102,7 +100,7 @@ class StrategyRun:
                 self._budget.check_now(self.session)
                 if not plan.done:
                     raise StudyInterrupted("interrupted")
-                self._evaluate()
+                evaluate(self.study, self.folder, self.log, self.session, self._data, self.read_energy)
             except BudgetReached:
                 self._end_lost_attempts()
                 self.log.stopped("budget")
@@ -283,52 +281,6 @@ class StrategyRun:
                 shutil.rmtree(self.folder.checkpoints(other.id), ignore_errors=True)
         self.watcher.trial_ended(trial)
         self.watcher.trials_planned(plan.expected_trials())
-
-    def _evaluate(self) -> None:
-        """Let each repeat's chosen model meet the test set, once."""
-        candidates = []
-        for repeat, seed in enumerate(self.study.seeds()):
-            chosen = best(self.log.of_repeat(repeat))
-            if chosen and repeat not in self.log.evaluations:
-                attempt = self.log.evaluation_attempt(repeat)
-                candidates.append(
-                    jobs.Candidate(
-                        repeat,
-                        evaluation_window(seed, attempt),
-                        str(self.folder.checkpoints(chosen.id).absolute()),
-                        trial_epochs(self.study, chosen.point),
-                        str(self.folder.weights(seed, self.study.seed).absolute()),
-                    )
-                )
-        if not candidates:
-            return
-        read_predictions(self.folder.predictions)  # before anything is spent on more of them
-        self.session.settle()
-        self.session.prepare_worker()
-        self.session.settle_worker()
-        tested: list[jobs.Tested] = run_job(
-            self.session,
-            jobs.evaluate_chosen,
-            str(self.folder.study_toml.absolute()),
-            candidates,
-            self.session.resources,
-            self._data,
-            self.session.id,
-            poll=self.read_energy,
-        )
-        seeds = self.study.seeds()
-        add_predictions(self.folder.predictions, {seeds[one.repeat]: one.predictions for one in tested})
-        for model in tested:
-            path = self.folder.confusion(seeds[model.repeat], self.study.seed)
-            write_confusion(path, model.confusion.tolist(), model.class_names)
-        found = {one.repeat: one for one in tested}
-        for candidate in candidates:
-            chosen = best(self.log.of_repeat(candidate.repeat))
-            assert chosen is not None
-            if one := found.get(candidate.repeat):
-                self.log.evaluation(one.repeat, chosen.id, one.metrics)
-            else:  # its last epoch is lost, so it has to be trained again
-                self.log.reopen(chosen)
 
     def _drop_checkpoints(self) -> None:
         shutil.rmtree(self.folder.path / "checkpoints", ignore_errors=True)

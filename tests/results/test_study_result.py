@@ -1,0 +1,12 @@
+from pathlib import Path
+
+from kdtune.results.study_result import StudyResult
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+
+def test_a_study_of_which_a_strategy_could_not_be_carried_through_is_no_success_though_the_others_are():
+    done = {"status": "completed"}
+    study = load_study(small_study())
+    assert StudyResult(study, Path("results"), [done], False, True).exit_code == 0
+    assert StudyResult(study, Path("results"), [done], False, False, errors=("grid: Ray died",)).exit_code == 1
