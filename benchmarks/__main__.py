@@ -5,10 +5,11 @@
 
 import sys
 
-from benchmarks import accuracy, kills, meter, orchestration, soak, step, study_time, torture, whole_study
+from benchmarks import accuracy, faults, kills, meter, orchestration, soak, step, study_time, torture, whole_study
 
 ALL = {
     "accuracy": accuracy.run,
+    "faults": faults.run,
     "kills": kills.run,
     "meter": meter.run,
     "orchestration": orchestration.run,

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -89,21 +92,31 @@ class Chain:
         """The study's."""
         return StudyFolder(self.place / "results" / NAME)
 
-    def begin(self) -> subprocess.Popen[bytes]:
-        """Begin the study, or go on with it where the last command came so far that it can be resumed."""
+    def begin(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Begin the study, or go on with it where the last command came so far that it can be resumed.
+
+        Args:
+            environment: See :func:`surroundings`.
+        """
         self.commands += 1
         arguments = ["resume", f"results/{NAME}", "--quiet"] if self.folder.run_toml.exists() else STUDY
-        return begin(arguments, self.place, **surroundings(self.cache, self.place))
+        return begin(arguments, self.place, **environment)
 
     def last_words(self) -> str:
         """What the last command said."""
         return (self.place / "said.txt").read_text(errors="replace").strip()
 
 
-def surroundings(cache: Path, place: Path) -> dict[str, str]:
-    """Environment of a command: its cache, and a place for what is only for the moment."""
-    (place / "tmp").mkdir(exist_ok=True)
-    return {"KDTUNE_CACHE_DIR": str(cache), "TMPDIR": str(place / "tmp"), "RAY_TMPDIR": str(place / "tmp")}
+@contextmanager
+def surroundings(cache: Path) -> Iterator[dict[str, str]]:
+    """Environment of commands: their cache, and a place for what is only for the moment, which goes away again.
+
+    Args:
+        cache: For teacher and logits.
+    """
+    # Ray's sockets lie in it, whose paths must not be long.
+    with tempfile.TemporaryDirectory(prefix="kdtune-", dir="/tmp", ignore_cleanup_errors=True) as short:
+        yield {"KDTUNE_CACHE_DIR": str(cache), "TMPDIR": short, "RAY_TMPDIR": short}
 
 
 def once(place: Path, cache: Path) -> tuple[Outcome, float]:
@@ -114,9 +127,10 @@ def once(place: Path, cache: Path) -> tuple[Outcome, float]:
         cache: For teacher and logits.
     """
     began_s = time.perf_counter()
-    process = begin(STUDY, place, **surroundings(cache, place))
-    if process.wait(timeout=TIMEOUT_S):
-        sys.exit(f"the undisturbed study ended with {process.returncode}:\n{(place / 'said.txt').read_text()}")
+    with surroundings(cache) as environment:
+        code = begin(STUDY, place, **environment).wait(timeout=TIMEOUT_S)
+    if code:
+        sys.exit(f"the undisturbed study ended with {code}:\n{(place / 'said.txt').read_text()}")
     return outcome_of(StudyFolder(place / "results" / NAME)), time.perf_counter() - began_s
 
 
@@ -172,13 +186,15 @@ def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed,
     warm = rng.random() < 0.5
     chain = Chain(seed, place, shared_cache if warm else place / "cache", warm)
     left = min(rng.randint(1, MOST_KILLS), kills)
-    process, code = None, None
+    process = None
     try:
-        while code != 0 and not chain.faults:
-            process = chain.begin()
-            whole_s = expected.warm_s if warm or chain.commands > 1 else expected.cold_s
-            struck = _kill_now_and_then(chain, process, whole_s, left - len(chain.kills), rng)
-            code = _end_of(chain, process, struck)
+        with surroundings(chain.cache) as environment:
+            code = None
+            while code != 0 and not chain.faults:
+                process = chain.begin(environment)
+                whole_s = expected.warm_s if warm or chain.commands > 1 else expected.cold_s
+                struck = _kill_now_and_then(chain, process, whole_s, left - len(chain.kills), rng)
+                code = _end_of(chain, process, struck)
         if not chain.faults:
             chain.after_uj = Books.of(chain.folder, chain.cache).spent_uj
             chain.faults += unsound(chain.folder, chain.cache)

@@ -14,7 +14,7 @@ from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.tuning.budget import Budget
-from kdtune.tuning.plan import make_strategies, uses_teacher
+from kdtune.tuning.plan import check_unchanged, make_strategies, uses_teacher
 from kdtune.tuning.study_plan import StudyPlan, make_plan
 from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
@@ -234,6 +234,8 @@ def resume_study(
         try:
             asked = folder.read_run()
             spec = _as_begun(load_study(asked["study"], has_run=True), folder)
+            for strategy in folder.strategies():
+                check_unchanged(strategy, spec)
             there = [found.path.name for found in folder.strategies()]
             names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
             run_options = asked["options"]

@@ -58,8 +58,12 @@ class BusyError(UsageError):
     """Another process is at work on the same results folder."""
 
 
-class RayError(KdtuneError):
-    """Ray could not be started, or the cluster lacks what the study asks for."""
+class MachineError(KdtuneError):
+    """What trials stand on gave way (a disk, a cache, memory): no trial is to blame, and a resume goes on."""
+
+
+class RayError(MachineError):
+    """Ray could not be started, or died."""
 
 
 class StudyInterrupted(KdtuneError):

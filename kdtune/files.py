@@ -3,10 +3,24 @@
 import fcntl
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from kdtune.errors import MachineError
+
+
+def cannot_be_written(error: OSError, place: Path | str) -> MachineError:
+    """What to tell the user of a disk that is full, read-only or gone.
+
+    Args:
+        error: What the system said.
+        place: What was written to, where the error does not know.
+    """
+    path = error.filename or place
+    return MachineError(f"{path}: cannot be written ({error.strerror or error}); make room there, or let it be written")
 
 
 @contextmanager
@@ -16,6 +30,9 @@ def replaced_by(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write does not say to what
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -89,8 +106,16 @@ def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> Non
             file.write(text.encode())
         if sync:
             os.fsync(descriptor)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write does not say to what
+        raise
     finally:
         os.close(descriptor)
+
+
+def checksum(line: dict[str, Any]) -> int:
+    """Of a record as :func:`append_lines` writes it; a float comes back from JSON as it was."""
+    return zlib.crc32(json.dumps(line, separators=(",", ":")).encode())
 
 
 #: Bytes at the end of a file in which its last line is looked for first.

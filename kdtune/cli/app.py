@@ -53,7 +53,7 @@ def main() -> None:
         app()
     except KdtuneError as error:
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            typer.echo(line if line.startswith("Not finished.") else f"error: {line}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

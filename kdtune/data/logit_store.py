@@ -10,13 +10,14 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, MachineError
 from kdtune.files import append_lines, read_lines, replaced_by
 from kdtune.paths import cache_dir
 
@@ -79,7 +80,8 @@ class LogitStore:
         """The epochs that are still to be filled; all of them where the file of logits is not there or not whole."""
         if not self._is_there():
             return list(range(self.shape.epochs))
-        filled = {int(line["epoch"]) for line in self._lines()}
+        noted = {int(line["epoch"]): line["crc32"] for line in self._lines()}
+        filled = {epoch for epoch, checksum in noted.items() if checksum is not None}
         return [epoch for epoch in range(self.shape.epochs) if epoch not in filled]
 
     def create(self) -> None:
@@ -136,19 +138,21 @@ class LogitStore:
         """The logits of an epoch, read-only, float16, (images, classes), held against their checksum.
 
         Raises:
-            KdtuneError: They are not there, or damaged.
+            MachineError: They are not there, or damaged; it is noted, so that they are made again.
         """
         try:
             store = np.lib.format.open_memmap(self._logits, mode="r")
-            noted = {int(line["epoch"]): int(line["crc32"]) for line in self._lines()}
+            noted = {int(line["epoch"]): line["crc32"] for line in self._lines()}
             rows: np.ndarray = store[epoch % self.shape.epochs]
             sound = noted[epoch % self.shape.epochs] == _checksum(rows)
         except (OSError, ValueError, KeyError, IndexError):
             sound = False
         if not sound:
-            raise KdtuneError(
-                f"{self.folder}: the teacher's logits of epoch {epoch + 1} are missing or damaged; delete the folder, "
-                "they are made again"
+            with suppress(OSError), self._alone():  # what is gone as a whole is missed without a note
+                append_lines(self._filled, {"epoch": epoch % self.shape.epochs, "crc32": None})
+            raise MachineError(
+                f"{self.folder}: the teacher's logits of epoch {epoch + 1} are missing or damaged; the next command "
+                "makes them again"
             )
         return rows
 
@@ -158,12 +162,13 @@ class LogitStore:
 
     def _is_there(self) -> bool:
         try:
+            _ = self._lines()
             store = np.load(self._logits, mmap_mode="r", allow_pickle=False)
         except (OSError, EOFError, ValueError):
             return False
         return bool(store.shape == self._array_shape and store.dtype == DTYPE)
 
-    def _lines(self) -> list[dict[str, int]]:
+    def _lines(self) -> list[dict[str, Any]]:
         return read_lines(self._filled)
 
     @contextmanager

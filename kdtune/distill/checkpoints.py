@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from kdtune.files import replaced_atomically
+from kdtune.files import cannot_be_written, replaced_atomically
 
 #: The last one and the one before, in case the last cannot be read.
 KEPT = 2
@@ -27,16 +27,22 @@ class CheckpointFolder:
         """Write a checkpoint, whole or not at all, and drop those before the last two.
 
         It is not forced to the disk: after a power cut an older one is gone on from, which costs an epoch.
+
+        Raises:
+            MachineError: The disk is full, or cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch-{state['epoch']:06d}.pt"
         content = io.BytesIO()
         torch.save(state, content)
-        with replaced_atomically(path, sync=False) as file:
-            file.write(_MAGIC + hashlib.sha256(content.getbuffer()).digest())
-            file.write(content.getbuffer())
-        for old in self.paths()[:-KEPT]:
-            old.unlink(missing_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replaced_atomically(path, sync=False) as file:
+                file.write(_MAGIC + hashlib.sha256(content.getbuffer()).digest())
+                file.write(content.getbuffer())
+            for old in self.paths()[:-KEPT]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_be_written(error, path) from None
         return path
 
     def paths(self) -> list[Path]:

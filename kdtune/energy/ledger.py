@@ -15,8 +15,6 @@ Kinds of lines:
 ``stop``    Counting ends in this file; what comes later is not this file's.
 """
 
-import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -25,7 +23,7 @@ from typing import Any, Literal, get_args
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.files import append_lines, last_line, read_lines
+from kdtune.files import append_lines, checksum, last_line, read_lines
 
 VERSION = 3
 
@@ -145,11 +143,7 @@ def write(path: Path, record: Record) -> None:
         line = {**record.as_line(), "before": before and before["crc32"]}
     except (ValueError, KeyError, TypeError):
         raise ResultsError(f"{path}: its last line is damaged, so nothing is added to it") from None
-    append_lines(path, {**line, "crc32": _checksum(line)})
-
-
-def _checksum(line: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(line, separators=(",", ":")).encode())
+    append_lines(path, {**line, "crc32": checksum(line)})
 
 
 def _records(path: Path) -> Iterator[Record]:
@@ -162,7 +156,7 @@ def _records(path: Path) -> Iterator[Record]:
     there = {line.get("crc32") for line in lines}
     for number, line in enumerate(lines, start=1):
         try:
-            if line.pop("crc32", None) != _checksum(line):
+            if line.pop("crc32", None) != checksum(line):
                 raise ValueError("its checksum does not fit")
             record, before = Record.from_line(line), line.get("before")
         except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -24,6 +24,7 @@ class Process:
         own_us: CPU time of itself, in microseconds.
         children_us: CPU time that it inherited from children which ended and which it waited for.
         alive: False for one that has ended and waits to be reaped.
+        name: Of its program, cut to 15 characters.
     """
 
     pid: int
@@ -32,6 +33,7 @@ class Process:
     own_us: int
     children_us: int = 0
     alive: bool = True
+    name: str = ""
 
     @property
     def cpu_us(self) -> int:
@@ -47,10 +49,11 @@ class Process:
 def _parse(stat: str) -> Process:
     # The command's name stands in parentheses and may hold anything, so count from the last one.
     pid, _, rest = stat.partition(" (")
-    fields = rest.rpartition(")")[2].split()
+    name, _, rest = rest.rpartition(")")
+    fields = rest.split()
     own, children = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])  # user and system time each
     alive = fields[0] not in "ZX"
-    return Process(int(pid), int(fields[1]), int(fields[19]), own * _US_PER_TICK, children * _US_PER_TICK, alive)
+    return Process(int(pid), int(fields[1]), int(fields[19]), own * _US_PER_TICK, children * _US_PER_TICK, alive, name)
 
 
 def snapshot() -> dict[int, Process]:
@@ -76,6 +79,15 @@ def identity_of(pid: int) -> Identity:
         return _parse((_PROC / str(pid) / "stat").read_text(errors="replace")).identity
     except FileNotFoundError:
         raise ProcessLookupError(f"no process {pid}") from None
+
+
+def is_alive(identity: Identity) -> bool:
+    """Whether a process has not ended; one that waits to be reaped has."""
+    try:
+        process = _parse((_PROC / str(identity[0]) / "stat").read_text(errors="replace"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return process.alive and process.identity == identity
 
 
 def cpu_us_of(roots: Iterable[Identity], processes: dict[int, Process]) -> int:

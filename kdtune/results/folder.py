@@ -16,6 +16,7 @@ from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.files import replaced_atomically
 from kdtune.results.documents import REMEDY, WorkloadRecord, check, read_table
 from kdtune.specs import load_study
+from kdtune.specs.differences import differences
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 
@@ -125,6 +126,17 @@ class StrategyFolder:
             raise ResultsError(f"{self.path}: no study.toml, so this is not a strategy's results folder")
         return load_study(self.study_toml)
 
+    def differences(self, study: Study) -> list[str]:
+        """In what a study differs from the frozen one, in words; nothing where none is frozen yet.
+
+        Raises:
+            ResultsError: The frozen study cannot be read.
+        """
+        if not self.study_toml.is_file():
+            return []
+        frozen = self.read_study()
+        return differences(frozen, study.settled_as(frozen), leave_out=_NOT_COMPARED)
+
     def resolved(self) -> dict[str, Any]:
         """How it was run: numerics, sizes and versions.
 
@@ -166,6 +178,11 @@ class StudyFolder:
         """What was asked."""
         return self.path / "run.toml"
 
+    @property
+    def remedy(self) -> str:
+        """What to tell of a study that was not finished."""
+        return f"Not finished. Go on with: kdtune resume {self.path}"
+
     def session(self, session_id: str) -> Path:
         """Folder of the energy ledgers of a session: Ray's start and end, outside every strategy."""
         return self.path / "sessions" / session_id
@@ -196,11 +213,14 @@ class StudyFolder:
         Raises:
             ResultsExistError: One has been run here before, or the folder holds another study's results.
         """
-        existing = [str(self.strategy(name).path) for name in names if self.strategy(name).path.exists()]
+        existing = [self.strategy(name) for name in names if self.strategy(name).path.exists()]
         if existing and not fresh:
+            changed = next((found for folder in existing if (found := folder.differences(study))), [])
             raise ResultsExistError(
-                f"{', '.join(existing)}: results exist already and are never overwritten. Go on with "
-                f"'kdtune resume {self.path}', write elsewhere with --out DIR, or put them aside with --fresh"
+                f"{', '.join(str(folder.path) for folder in existing)}: results exist already and are never overwritten"
+                + (f"; this study differs from theirs in {', '.join(changed)}" if changed else "")
+                + f". Go on{' with theirs' if changed else ''} with 'kdtune resume {self.path}', write elsewhere with "
+                "--out DIR, or put them aside with --fresh"
             )
         for folder in self.strategies():
             if folder.path.name not in names:
@@ -216,12 +236,7 @@ class StudyFolder:
                 folder.path.rename(aside / f"{folder.path.name}-{number}")
 
     def _refuse_another(self, folder: StrategyFolder, study: Study) -> None:
-        other = folder.read_study()
-        ours, theirs = (
-            s.model_dump(mode="json", exclude=_NOT_COMPARED, exclude_none=True)
-            for s in (study.settled_as(other), other)
-        )
-        if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+        if differing := folder.differences(study):
             raise ResultsExistError(
                 f"{folder.path}: holds results of a study that differs in {', '.join(differing)}. "
                 f"Write elsewhere with --out DIR, or put it aside as well: --fresh -s {folder.path.name}"

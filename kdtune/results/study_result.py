@@ -40,7 +40,7 @@ class StudyResult:
         stopped = {result["status"] for result in self.results} - {"completed"}
         if self.over_budget and stopped <= {"budget"}:
             return 4
-        return 1 if stopped else 0
+        return 1 if stopped or self.errors else 0
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``--json`` prints."""

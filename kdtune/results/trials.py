@@ -1,6 +1,7 @@
 """The trial log: what was planned, tried and found. What a resumed study trusts.
 
-Typed lines in ``trials.jsonl``, appended and forced to the disk one by one:
+Typed lines in ``trials.jsonl``, appended and forced to the disk one by one, each with its checksum and that of the line
+before it, so that one that was changed or taken out is noticed:
 
 ``session``     A command set to work on the strategy.
 ``suggestion``  The strategy proposed a point.
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.errors import ResultsError
-from kdtune.files import append_lines, read_lines
+from kdtune.files import append_lines, checksum, read_lines
 from kdtune.results.documents import REMEDY
 from kdtune.results.trial_lines import EndStatus, StudyStatus, check_line
 from kdtune.specs.space import Point
@@ -109,6 +110,7 @@ class TrialLog:
     evaluation_attempts: dict[int, int] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
     status: StudyStatus | None = None
+    _sums: dict[int, None] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> "TrialLog":
@@ -121,6 +123,7 @@ class TrialLog:
         try:
             for number, line in enumerate(read_lines(path), start=1):
                 try:
+                    log._check_sum(line)
                     check_line(line)
                     log._apply(line)
                 except (KeyError, ValueError) as error:
@@ -156,8 +159,23 @@ class TrialLog:
                 self.status = line["status"]
 
     def _append(self, line: dict[str, Any]) -> None:
-        append_lines(self.path, line)
+        summed = {**line, "before": next(reversed(self._sums), None)}
+        summed["crc32"] = checksum(summed)
+        append_lines(self.path, summed)
+        self._sums[summed["crc32"]] = None
         self._apply(line)
+
+    def _check_sum(self, line: dict[str, Any]) -> None:
+        """A line is as it was written, and the one before it is there; logs of old have no checksums."""
+        noted = line.pop("crc32", None)
+        if noted is None and not self._sums:
+            return
+        if noted != checksum(line):
+            raise ValueError("its checksum does not fit, so it was changed")
+        before = line.pop("before", None)
+        if before is not None and before not in self._sums:
+            raise ValueError("the line that was written before it is missing")
+        self._sums[noted] = None
 
     def session(self, session_id: str) -> None:
         """A command sets to work."""

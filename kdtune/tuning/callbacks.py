@@ -5,12 +5,34 @@ Tune pickles its callbacks now and then; the run behind them, with its open file
 
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import ray
 from ray import tune
 
+from kdtune.errors import KdtuneError, MachineError, RayError
 from kdtune.tuning.ended_trials import let_go
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial's attempt failed.
+
+    Attributes:
+        error: In one line.
+        whose: ``own``: the training raised. ``died``: its process ended. ``machine``: a disk or a cache gave way.
+    """
+
+    error: str
+    whose: Literal["own", "died", "machine"]
+
+
+class LeaveTune(BaseException):
+    """Ray is dead. No ``Exception``, after which Tune would tidy up with Ray's help and wait for it."""
 
 
 class EarlyStopping(tune.Stopper):
@@ -25,10 +47,27 @@ class EarlyStopping(tune.Stopper):
         return not self._plan.keep_going(trial, result["epoch"], result["val_accuracy"])
 
     def stop_all(self) -> bool:
-        return self._run.over_budget
+        return self._run.must_stop
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_run": None, "_plan": None}
+
+
+def _kept_from_tune(report: Callable[..., None]) -> Callable[..., None]:
+    """What a report fails of ends the run in an orderly way: Tune would make a traceback of it."""
+
+    @wraps(report)
+    def taken(self: Any, *args: Any, **named: Any) -> None:
+        if self._run.gave_up:
+            return
+        try:
+            report(self, *args, **named)
+        except (KdtuneError, OSError, ray.exceptions.RayError) as error:
+            self._run.give_up(error)
+            if isinstance(self._run.gave_up, RayError):
+                raise LeaveTune from None
+
+    return taken
 
 
 class Reports(tune.Callback):
@@ -39,20 +78,24 @@ class Reports(tune.Callback):
         self._plan: Any = plan
         self._read_at_s = 0.0
 
+    @_kept_from_tune
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._run.started(self._run.trial_of(trial))
 
+    @_kept_from_tune
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         self._run.epoch_done(self._run.trial_of(trial), result)
 
+    @_kept_from_tune
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._run.ended(self._plan, self._run.trial_of(trial), trial.last_result)
         let_go(trial)
 
+    @_kept_from_tune
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        error, died = _reason(trial)
-        self._run.failed(self._plan, self._run.trial_of(trial), error, died=died)
+        self._run.failed(self._plan, self._run.trial_of(trial), _reason(trial))
 
+    @_kept_from_tune
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         now_s = time.monotonic()
         if now_s - self._read_at_s >= self._run.reading_interval_s:
@@ -63,15 +106,17 @@ class Reports(tune.Callback):
         return {"_run": None, "_plan": None, "_read_at_s": 0.0}
 
 
-def _reason(tune_trial: Any) -> tuple[str, bool]:
-    """Why a trial failed, in one line (the innermost cause, without Ray's wrapping), and whether its process died."""
+def _reason(tune_trial: Any) -> Failure:
+    """Why a trial failed: the innermost cause, without Ray's wrapping."""
     # Tune's own look-up reads its storage, where the file may not have arrived yet.
     file = Path(tune_trial.local_path, "error.txt")
     text = file.read_text(errors="replace") if file.exists() else ""
     told = re.findall(r"^([\w.]+\.)?(\w+): (.+)$", text, re.MULTILINE)
     if not told:
-        return "its worker died", True
+        return Failure("its worker died", "died")
     module, name, words = told[-1]
     if module == "ray.exceptions." and name != "RayTaskError":
-        return f"its worker died ({name}: {words})", True
-    return f"{name}: {words}", False
+        return Failure(f"its worker died ({name}: {words})", "died")
+    if name == MachineError.__name__:
+        return Failure(words, "machine")
+    return Failure(f"{name}: {words}", "own")

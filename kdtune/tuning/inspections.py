@@ -124,9 +124,8 @@ def inspected(
     tell("looking at the data and the networks")
     session.settle()
     hardware = _hardware_of(session.folder) if kinds else None
-    resources = session.resources
     inspection: Inspection = run_job(
-        resources, jobs.inspect_study, study, resources, str(data), hardware, kinds, session.id, poll=poll
+        session, jobs.inspect_study, study, session.resources, str(data), hardware, kinds, session.id, poll=poll
     )
     so_far = list(read_folder(session.folder).values())
     known = Known(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from kdtune.energy.processes import Identity
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors import Counters, NodeSensors, boot_id
 from kdtune.errors import KdtuneError
+from kdtune.files import cannot_be_written
 
 #: Ray's namespace for kdtune's named actors; explicit, since trials of other pipelines have their own.
 NAMESPACE = "kdtune"
@@ -22,6 +24,19 @@ NAMESPACE = "kdtune"
 
 #: A meter that dies is started again so often; a machine on which it dies more often has another fault.
 MAX_RESTARTS = 100
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Whoever asks a meter to count is told where that cannot be written.
+
+    Raises:
+        MachineError: The body met an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_be_written(error, "the energy ledger") from None
 
 
 class NodeMeter:
@@ -41,11 +56,13 @@ class NodeMeter:
 
     def begin(self, folder: str, roots: Sequence[Identity], since: Counters | None, spent_us: int) -> None:
         """Start counting; see :meth:`Meter.begin`."""
-        self._meter.begin(self._file(folder), roots, since, spent_us)
+        with _written():
+            self._meter.begin(self._file(folder), roots, since, spent_us)
 
     def switch(self, folder: str | None) -> None:
         """Go on in another folder; None stops counting."""
-        self._meter.switch(self._file(folder) if folder else None)
+        with _written():
+            self._meter.switch(self._file(folder) if folder else None)
 
     def join(self, pid: int, boot: str) -> None:
         """Count a process as the study's.
@@ -60,7 +77,8 @@ class NodeMeter:
     def open(self, window: Window, boot: str) -> None:
         """Open a window for a process of the machine with that boot."""
         self._check_machine(boot)
-        self._meter.open(window)
+        with _written():
+            self._meter.open(window)
 
     def _check_machine(self, boot: str) -> None:
         if boot != boot_id():
@@ -72,12 +90,14 @@ class NodeMeter:
 
     def close(self, window_id: str, reason: str) -> int:
         """Close a window and return its energy in microjoules."""
-        self._meter.close(window_id, reason)
+        with _written():
+            self._meter.close(window_id, reason)
         return self._meter.reading().windows.get(window_id, 0)
 
     def window_uj(self, window_id: str) -> int:
         """Energy of a window so far, in microjoules."""
-        return self._meter.window_uj(window_id)
+        with _written():
+            return self._meter.window_uj(window_id)
 
     def reading(self) -> Reading:
         """Energy so far, as of the last sample."""
@@ -85,7 +105,8 @@ class NodeMeter:
 
     def sample(self) -> None:
         """Take a sample now."""
-        self._meter.sample()
+        with _written():
+            self._meter.sample()
 
     def _file(self, folder: str) -> Path:
         return Path(folder) / f"{self._meter.hardware.node}.jsonl"

@@ -7,6 +7,9 @@ from typing import Any
 from kdtune.distill import LOSSES
 from kdtune.distill.recipe import trial_epochs, trial_id
 from kdtune.energy.flops import Workload
+from kdtune.errors import ResultsError
+from kdtune.results.documents import REMEDY
+from kdtune.results.folder import StrategyFolder
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
@@ -49,6 +52,30 @@ def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -
     }
 
 
+def check_unchanged(folder: StrategyFolder, study: Study) -> None:
+    """Make sure that what was run in a folder can be gone on with.
+
+    Args:
+        folder: Of a strategy that was begun.
+        study: As ``run.toml`` has it.
+
+    Raises:
+        ResultsError: One of the files that say what ran was changed since.
+    """
+    if changed := folder.differences(study):
+        raise ResultsError(
+            f"{folder.study_toml}: differs from {folder.study.run_toml} in {', '.join(changed)}, so one of them was "
+            f"changed since it was written; put the old value back, or begin anew with 'kdtune study' and --fresh"
+        )
+    frozen, log = folder.read_study(), TrialLog.read(folder.trials)
+    for trial in log.trials.values():
+        if trial.id != trial_id(frozen, trial.point, trial.seed):
+            raise ResultsError(
+                f"{log.path}: trial {trial.id} is none of the study in {folder.study_toml}, so one of them was changed "
+                f"since, or another release of kdtune wrote them; {REMEDY}"
+            )
+
+
 def uses_teacher(study: Study, label: str) -> bool:
     """Whether the trainings behind a label imitate the study's teacher."""
     name, _ = study.labelled(label)
@@ -81,6 +108,12 @@ class _Repeat:
         self.waiting: deque[Trial] = deque()
         self.asked = 0
         self.exhausted = False
+
+    def hand_out(self) -> None:
+        """Let what of the round has not ended wait for a worker."""
+        # The same point twice in a round is one trial; one that has ended is answered from its record.
+        once = {trial.id: trial for trial in self.round}
+        self.waiting = deque(trial for trial in once.values() if not trial.is_final)
 
 
 class Plan:
@@ -124,6 +157,11 @@ class Plan:
         """Hand a trial out once more: its process died, which says nothing of the trial."""
         self._repeats[trial.repeat].waiting.appendleft(trial)
 
+    def all_again(self) -> None:
+        """Hand out all that has not ended once more: whoever carried it out is gone."""
+        for repeat in self._repeats:
+            repeat.hand_out()
+
     def keep_going(self, trial: Trial, epoch: int, val_accuracy: float) -> bool:
         """Whether the trial's strategy wants it to go on after an epoch, counted from 1."""
         strategy = self._repeats[trial.repeat].strategy
@@ -144,9 +182,7 @@ class Plan:
                 repeat.strategy.tell([_outcome(trial) for trial in repeat.round])
             points = repeat.strategy.ask()
             repeat.round = [self._suggest(repeat, point) for point in points]
-            # The same point twice in a round is one trial; one that has ended is answered from its record.
-            once = {trial.id: trial for trial in repeat.round}
-            repeat.waiting = deque(trial for trial in once.values() if not trial.is_final)
+            repeat.hand_out()
             if not points:
                 repeat.exhausted = True
                 self._log.plan_complete(repeat.number)

@@ -1,8 +1,9 @@
 """Ray and Tune say much; kdtune says what matters itself."""
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 #: Read by Ray and Tune when they are imported or started.
 _QUIET = {
@@ -10,6 +11,8 @@ _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A trial that fails while the run ends already is told by nobody else than the run.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # An idle worker is kept from one job to the next instead of a second: it has imported torch already.
@@ -33,6 +36,15 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
             os.environ.pop(key, None)
 
 
-def quiet_ray() -> AbstractContextManager[None]:
+@contextmanager
+def quiet_ray() -> Iterator[None]:
     """Silence Ray inside; other pipelines in the process get their settings back."""
-    return environment(_QUIET)
+    # It tells in a line of its own which trials were stopped.
+    tune = logging.getLogger("ray.tune.tune")
+    level = tune.level
+    tune.setLevel(logging.CRITICAL)
+    try:
+        with environment(_QUIET):
+            yield
+    finally:
+        tune.setLevel(level)

@@ -8,7 +8,7 @@ import ray
 from ray import tune
 
 from kdtune.distill.recipe import trial_epochs
-from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted
+from kdtune.errors import BudgetReached, KdtuneError, MachineError, RayError, StudyInterrupted
 from kdtune.files import replaced_atomically
 from kdtune.results.confusion import write_confusion
 from kdtune.results.epochs import append_epochs
@@ -18,8 +18,8 @@ from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning import jobs
 from kdtune.tuning.budget import BudgetWatch
-from kdtune.tuning.callbacks import EarlyStopping, Reports
-from kdtune.tuning.dispatch import run_job
+from kdtune.tuning.callbacks import EarlyStopping, Failure, LeaveTune, Reports
+from kdtune.tuning.dispatch import plainly, run_job
 from kdtune.tuning.plan import Plan
 from kdtune.tuning.quiet import environment
 from kdtune.tuning.searcher import PlanSearcher
@@ -27,8 +27,11 @@ from kdtune.tuning.session import Session
 from kdtune.tuning.trainable import SLICE_S, DistillTrainable
 from kdtune.watch import Watcher
 
-#: A trial whose process died is taken up again so often in one command: what kills it may be the trial itself.
+#: A trial whose process died is taken up again so often in one command: what kills it may not be over soon.
 MAX_DEATHS = 3
+
+#: Tune is started so often in one command: where the system runs out of memory it fails as a whole.
+MAX_FITS = 4
 
 
 class StrategyRun:
@@ -67,6 +70,8 @@ class StrategyRun:
         self._max_concurrent = max_concurrent
         self._budget = budget
         self._deaths: dict[str, int] = {}
+        #: Why the run ends before its time, though no trial is to blame.
+        self.gave_up: KdtuneError | None = None
         self._judges = any(strategy.judges_epochs for strategy in strategies)
 
     def run(self) -> None:
@@ -75,8 +80,15 @@ class StrategyRun:
         Raises:
             StudyInterrupted: The user stopped it.
             BudgetReached: What may be used is used up.
-            KdtuneError: Ray or the evaluation failed.
+            MachineError: Something that trials stand on gave way: the disk, the cache, Ray.
+            KdtuneError: Ray Tune or the evaluation failed.
         """
+        try:
+            self._run()
+        except (OSError, ray.exceptions.RayError) as error:
+            raise plainly(error) from None
+
+    def _run(self) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         with self.session.charging(self.folder.ledger, at_once=False):
             self.log.session(self.session.id)
@@ -121,22 +133,35 @@ class StrategyRun:
         # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
         # takes that trial over, the second is dropped, and so on: short trials would never run side by side.
         ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * resources.slots(ray.cluster_resources()))}
-        # Tune wants a folder for its own state, which is of no use afterwards.
-        storage = tempfile.mkdtemp(prefix="kdtune-tune-")
-        try:
-            with environment(ahead):
-                self._tuner(plan, storage).fit()
-        except Exception as error:  # Tune lets Ray's own failures through, such as a worker out of memory
-            raise KdtuneError(f"Ray Tune failed: {type(error).__name__}: {str(error).strip()[:200]}") from error
-        finally:
-            shutil.rmtree(storage, ignore_errors=True)
+        for fits_left in reversed(range(MAX_FITS)):
+            # Tune wants a folder for its own state, which is of no use afterwards.
+            storage = tempfile.mkdtemp(prefix="kdtune-tune-")
+            try:
+                with environment(ahead):
+                    self._tuner(plan, storage).fit()
+                break
+            except LeaveTune:
+                break
+            except Exception as error:  # Tune lets Ray's own failures through, such as a worker out of memory
+                if self.gave_up:
+                    break
+                words = f"Ray Tune failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                if not fits_left:
+                    raise MachineError(words) from None
+                self.watcher.message(f"{words} ...; trials go on from their last checkpoints")
+                self._end_lost_attempts()
+                plan.all_again()
+            finally:
+                shutil.rmtree(storage, ignore_errors=True)
+        if self.gave_up:
+            raise self.gave_up
 
     def _tuner(self, plan: Plan, storage: str) -> tune.Tuner:
         resources = self.session.resources
         return tune.Tuner(
             tune.with_resources(DistillTrainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
             tune_config=tune.TuneConfig(
-                search_alg=PlanSearcher(plan, self._config),
+                search_alg=PlanSearcher(plan, self._config, self.give_up),
                 num_samples=-1,
                 reuse_actors=True,
                 max_concurrent_trials=self._max_concurrent,
@@ -173,9 +198,17 @@ class StrategyRun:
         return self.log.trials[tune_trial.config["run"]["trial_id"]]
 
     @property
-    def over_budget(self) -> bool:
-        """Whether what may be used is used up."""
-        return self._budget.reached is not None
+    def must_stop(self) -> bool:
+        """Whether no trial is to go on."""
+        return self._budget.reached is not None or self.gave_up is not None
+
+    def give_up(self, error: BaseException) -> None:
+        """Something that trials stand on gave way: Tune is to stop, and the run ends with this."""
+        try:
+            self.session.check()  # else it may be taken for a worker's death
+        except RayError as dead:
+            error = dead
+        self.gave_up = self.gave_up or plainly(error)
 
     @property
     def reading_interval_s(self) -> float:
@@ -183,7 +216,11 @@ class StrategyRun:
         return self._budget.wait_s
 
     def read_energy(self) -> None:
-        """Read the meters: for the display, and for the budget."""
+        """Read the meters: for the display, and for the budget.
+
+        Raises:
+            RayError: Ray has died.
+        """
         reading = self.session.reading(fresh=self._budget.limited)
         self._budget.look(reading.spent)
         self.watcher.energy(reading.windows, reading.charged_uj)
@@ -215,8 +252,13 @@ class StrategyRun:
         )
         self._ended(plan, trial)
 
-    def failed(self, plan: Plan, trial: Trial, error: str, *, died: bool) -> None:
-        """A trial raised, or its process died; then it goes on from its last checkpoint in another one."""
+    def failed(self, plan: Plan, trial: Trial, failure: Failure) -> None:
+        """A trial raised, or its process died; then it goes on from its last checkpoint in another one.
+
+        Raises:
+            MachineError: The trial is not to blame, and others would fail as well.
+        """
+        error, died = failure.error, failure.whose == "died"
         if trial.status is not None or not trial.attempts:  # its worker died before it could take the trial on
             self.log.attempt(trial)
         self.session.close_window(trial.window(trial.attempts), "failed")
@@ -226,6 +268,10 @@ class StrategyRun:
             plan.again(trial)
             self.watcher.message(f"trial {trial.id}: {error}; it goes on from its last checkpoint")
             return
+        if failure.whose != "own":
+            self.log.end(trial, "interrupted", epochs=trial.epochs, error=error)
+            often = f"trial {trial.id}, {MAX_DEATHS + 1} times in a row: " if died else ""
+            raise MachineError(f"{often}{error}")
         self.log.end(trial, "failed", epochs=trial.epochs, error=error)
         self._ended(plan, trial)
 
@@ -259,13 +305,12 @@ class StrategyRun:
         self.session.settle()
         self.session.prepare_worker()
         self.session.settle_worker()
-        resources = self.session.resources
         tested: list[jobs.Tested] = run_job(
-            resources,
+            self.session,
             jobs.evaluate_chosen,
             str(self.folder.study_toml.absolute()),
             candidates,
-            resources,
+            self.session.resources,
             self._data,
             self.session.id,
             poll=self.read_energy,

@@ -16,20 +16,29 @@ class PlanSearcher(Searcher):
     trial log is not.
     """
 
-    def __init__(self, plan: Plan, config: Callable[[Trial], dict[str, Any]]) -> None:
+    def __init__(
+        self, plan: Plan, config: Callable[[Trial], dict[str, Any]], give_up: Callable[[OSError], None]
+    ) -> None:
         """Search along a plan.
 
         Args:
             plan: Decides what is next.
             config: The trainable's config for a trial.
+            give_up: Is told if nothing can be taken down.
         """
         super().__init__(metric="val_accuracy", mode="max")
         self._plan = plan
         self._config = config
+        self._give_up = give_up
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's config; None while a round has to end first; ``Searcher.FINISHED`` when nothing is left."""
-        match self._plan.next():
+        try:
+            found = self._plan.next()  # which takes suggestions down
+        except OSError as error:
+            self._give_up(error)
+            return Searcher.FINISHED
+        match found:
             case Next.DONE:
                 return Searcher.FINISHED
             case Next.WAIT:
@@ -48,4 +57,4 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its searcher now and then; the plan's open files and threads are not part of that.
-        return {**self.__dict__, "_plan": None, "_config": None}
+        return {**self.__dict__, "_plan": None, "_config": None, "_give_up": None}

@@ -20,6 +20,7 @@ from kdtune.energy.sensors import NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
 from kdtune.tuning import jobs
+from kdtune.tuning.daemons import Daemons
 from kdtune.tuning.meter_actor import begin_meters, end_meters, end_unfinished, neighbourhood_of, start_meters, state_of
 from kdtune.tuning.resources import Resources
 
@@ -47,6 +48,7 @@ class Session:
         """
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
+        self._study = folder
         #: Ledger of what no strategy would have used by itself: waiting for another command.
         self.waiting = folder.session(f"{self.id}-waiting")
         self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
@@ -58,6 +60,7 @@ class Session:
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
         self._neighbourhood = neighbourhood_of(self.id)
+        self._daemons = Daemons()
 
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
@@ -104,6 +107,17 @@ class Session:
         except Exception as error:
             where = f"at {address}" if address else "on this machine"
             raise RayError(f"Ray did not start {where}: {error}") from None
+        if not address:
+            self._daemons = Daemons.of_this_process()
+            self._daemons.watch(self._study.remedy)
+
+    def check(self) -> None:
+        """Stop here if Ray is dead: whoever asks its actors then waits for a minute, or is ended by Ray itself.
+
+        Raises:
+            RayError: One of the processes that it was started with has died.
+        """
+        self._daemons.check()
 
     @property
     def slots(self) -> int:
@@ -122,6 +136,7 @@ class Session:
 
     def settle(self) -> None:
         """Wait until every meter counts as it was told to: no window may open before."""
+        self.check()
         pending, self._pending = self._pending, []
         ray.get(pending)
 
@@ -160,6 +175,7 @@ class Session:
 
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
+        self.check()
         if fresh:
             ray.get([meter.sample.remote() for meter in self._meters])
         total = Reading({}, 0, {})
@@ -170,6 +186,7 @@ class Session:
 
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
+        self.check()
         ray.get([meter.close.remote(window_id, reason) for meter in self._meters])
 
     def stop(self) -> None:
@@ -177,6 +194,7 @@ class Session:
         try:
             self._stop_metering()
         finally:
+            self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
             MeterState(state_of(self.id, os.uname().nodename)).drop()
@@ -192,8 +210,9 @@ class Session:
             return
         mine = CpuScope([identity_of(os.getpid())], snapshot())
         try:
+            self.check()
             ray.get([meter.sample.remote() for meter in self._meters])
-        except ray.exceptions.RayError:
+        except (RayError, ray.exceptions.RayError):
             pass  # a meter that died; its ledger tells up to where it came
         finally:
             ray.shutdown()

@@ -105,12 +105,12 @@ class SharedInputs:
             if lines := read_lines(folder / "epochs.jsonl"):
                 self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
 
-        run_job(self._session.resources, jobs.train_teacher, *self._given, str(folder), poll=look)
+        run_job(self._session, jobs.train_teacher, *self._given, str(folder), poll=look)
 
     def _measure(self, folder: Path) -> None:
         self._watcher.message(f"measuring the teacher that was given, {self._study.teacher}")
         run_job(
-            self._session.resources,
+            self._session,
             jobs.measure_teacher,
             *self._given,
             str(folder),
@@ -151,7 +151,7 @@ class SharedInputs:
         parts = min(len(missing), session.slots, self._max_concurrent or session.slots)
         with session.charging(store.ledger):
             run_jobs(
-                session.resources,
+                session,
                 jobs.fill_logits,
                 [(*self._given, seed, missing[part::parts]) for part in range(parts)],
                 poll=lambda: self._budget.check_now(session),

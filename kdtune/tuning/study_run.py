@@ -9,7 +9,8 @@ from kdtune.data.sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
-from kdtune.errors import BudgetReached, KdtuneError, StudyInterrupted, UsageError
+from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted, UsageError
+from kdtune.files import cannot_be_written
 from kdtune.paths import DataDir
 from kdtune.results.estimates import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
@@ -78,6 +79,7 @@ class StudyRun:
             BudgetReached: Earlier commands have used up what may be used.
             DataError: The data set is missing, incomplete or damaged.
             UsageError: The weights that were given for the teacher are gone.
+            MachineError: A disk, the cache or Ray gave way, and there is no outcome to show.
         """
         # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
         to_do = self._fresh or not all(map(self._is_settled, self._strategies))
@@ -107,6 +109,10 @@ class StudyRun:
                         interrupted = True
                     except BudgetReached:
                         self._note_budget()
+                    except OSError as error:
+                        raise self._to_resume(cannot_be_written(error, self._folder.path)) from None
+                    except MachineError as error:
+                        raise self._to_resume(error) from None
         finally:
             self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
@@ -120,6 +126,10 @@ class StudyRun:
             over_budget=self._budget.reached,
             errors=tuple(self._errors),
         )
+
+    def _to_resume(self, error: MachineError) -> MachineError:
+        """The error with what to type once its cause is gone."""
+        return MachineError(f"{error}\n{self._folder.remedy}") if self._folder.run_toml.exists() else error
 
     def _tell_of_a_small_budget(self, estimates: Mapping[str, StrategyEstimate]) -> None:
         """Before it is spent, though only what begins now is estimated, and each with what all share."""
@@ -146,6 +156,9 @@ class StudyRun:
     def _run(self, interrupts: Interrupts, cpus: float, gpus: float | None, address: str | None) -> None:
         self._watcher.message("starting Ray and the energy meter")
         with interrupts.held_back():
+            import ray
+
+            from kdtune.tuning.dispatch import plainly
             from kdtune.tuning.session import Session
 
         session = Session(self._folder, cpus, gpus, address)
@@ -156,6 +169,8 @@ class StudyRun:
             interrupts.renew()
             interrupts.check()
             self._work(session, interrupts)
+        except ray.exceptions.RayError as error:
+            raise plainly(error) from None
         finally:
             session.stop()
 
@@ -250,9 +265,11 @@ class StudyRun:
                 run.run()
             except (StudyInterrupted, BudgetReached):
                 raise
-            except KdtuneError as error:  # the other strategies go on
+            except KdtuneError as error:
                 self._errors.append(f"{name}: {error}")
                 run.log.stopped("incomplete")
+                if isinstance(error, MachineError):  # what befell this one would befall the others, which go on else
+                    return
             finally:
                 # Written again when the session's own cost is final; a crash in between leaves a true outcome.
                 self._account(name)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kdtune.data import logit_store
 from kdtune.data.logit_store import LogitStore, Shape
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, MachineError
 
 SHAPE = Shape(epochs=3, images=5, classes=4)
 
@@ -58,7 +58,7 @@ def test_a_store_of_one_epoch_serves_every_epoch(tmp_path):
 
 
 def test_an_epoch_that_was_not_filled_cannot_be_read(store):
-    with pytest.raises(KdtuneError, match="epoch 2 are missing or damaged; delete the folder"):
+    with pytest.raises(KdtuneError, match="epoch 2 are missing or damaged; the next command makes them again"):
         store.rows(1)
 
 
@@ -73,6 +73,30 @@ def test_a_flipped_bit_is_noticed(store, where):
     with pytest.raises(KdtuneError, match="damaged"):
         for epoch in range(3):
             store.rows(epoch)
+
+
+def test_an_epoch_that_was_found_damaged_is_made_again(store):
+    fill(store, 0, 1, 2)
+    path = store.folder / "logits.npy"
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 4
+    path.write_bytes(raw)
+    with pytest.raises(MachineError, match="epoch 3 are missing or damaged"):
+        store.rows(2)
+    assert store.missing_epochs() == [2]
+    fill(store, 2)
+    assert store.missing_epochs() == []
+    store.rows(2)
+
+
+def test_notes_that_cannot_be_read_are_begun_anew(store):
+    fill(store, 0, 1)
+    notes = store.folder / "filled.jsonl"
+    notes.write_text("garbage\n" + notes.read_text())
+    assert store.missing_epochs() == [0, 1, 2]
+    store.create()
+    fill(store, 0)
+    assert store.missing_epochs() == [1, 2]
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,9 +1,12 @@
+import resource
+import signal
 from contextlib import suppress
 
 import pytest
 import torch
 
 from kdtune.distill.checkpoints import CheckpointFolder
+from kdtune.errors import MachineError
 
 CPU = torch.device("cpu")
 
@@ -136,6 +139,20 @@ def test_a_state_that_cannot_be_saved_leaves_the_checkpoints_there_are(two):
         two.save({"epoch": 3, "model": (number for number in range(3))})
     assert sorted(two.folder.iterdir()) == before
     assert two.load_latest(CPU)["epoch"] == 2
+
+
+def test_a_checkpoint_that_cannot_be_written_is_not_the_trials_fault(two):
+    before = {path: path.read_bytes() for path in two.paths()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as a disk on which there is so much room left
+    try:
+        with pytest.raises(MachineError, match=r"epoch-000003.pt: cannot be written \(File too large\); make room"):
+            two.save(state(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert {path: path.read_bytes() for path in two.folder.iterdir()} == before
 
 
 def test_nothing_but_data_is_ever_loaded(two, tmp_path):

@@ -1,6 +1,8 @@
 """Results of a study that ran to its end, written by hand."""
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 from kdtune.energy import ledger
@@ -12,6 +14,13 @@ from kdtune.results.trials import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores
 from tests.studies import small_study
+
+
+def unsummed(log: Path) -> list[str]:
+    """The lines of a trial log as they were before they had checksums, so that a test may change them."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [json.dumps({key: line[key] for key in line if key not in ("before", "crc32")}) for line in lines]
+
 
 WORKLOAD = {"teacher_macs": 10, "student_macs": 3, "train_images": 100, "val_images": 50, "test_images": 20}
 

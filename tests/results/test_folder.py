@@ -136,11 +136,14 @@ def test_fresh_allows_what_ran_before(folder):
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"alpha": 0.5}, "alpha"),
-        ({"seed": 9}, "seed"),
-        ({"repeats": 5}, "repeats"),
-        ({"search_space": {"tau": {"values": [3]}}}, "search_space"),
-        ({"training": {"epochs": 4, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}}, "training"),
+        ({"alpha": 0.5}, "alpha (0.5 there, 0.95 now)"),
+        ({"seed": 9}, "seed (9 there, 0 now)"),
+        ({"repeats": 5}, "repeats (5 there, 2 now)"),
+        ({"search_space": {"tau": {"values": [3]}}}, "search_space.tau.values ([3] there, [2, 6, 10] now)"),
+        (
+            {"training": {"epochs": 4, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}},
+            "training.epochs (4 there, 3 now)",
+        ),
     ],
 )
 def test_results_of_another_study_are_refused_with_the_key_that_differs(folder, change, key, fresh):
@@ -148,6 +151,16 @@ def test_results_of_another_study_are_refused_with_the_key_that_differs(folder, 
     with pytest.raises(ResultsExistError) as error:
         folder.check_free(load_study(small_study()), ["stochastic"], fresh=fresh)
     assert f"differs in {key}." in str(error.value)
+
+
+def test_where_results_exist_already_it_is_told_in_what_the_study_was_changed_since(folder):
+    run_before(folder, "grid", alpha=0.5)
+    with pytest.raises(
+        ResultsExistError, match=r"exist already .*differs from theirs in alpha \(0.5 there, 0.95 now\)"
+    ):
+        folder.check_free(load_study(small_study()), ["grid"], fresh=False)
+    with pytest.raises(ResultsExistError, match=r"never overwritten\. Go on with 'kdtune resume"):
+        folder.check_free(load_study(small_study(alpha=0.5)), ["grid"], fresh=False)
 
 
 def test_what_is_put_aside_is_kept_and_found_again(folder):

@@ -13,6 +13,7 @@ from kdtune.results.shared import ledger_summary, write_shared
 from kdtune.results.trials import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, trial, two_cores
+from tests.results.finished import unsummed
 from tests.studies import small_study
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
@@ -114,7 +115,7 @@ def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
 def test_a_model_costs_more_where_a_repeat_came_to_none(grid):
     lines = [
         line
-        for line in grid.trials.read_text().splitlines()
+        for line in unsummed(grid.trials)
         if '"evaluation"' not in line or '"repeat":1' not in line.replace(" ", "")
     ]
     grid.trials.write_text("\n".join(lines) + "\n")
@@ -123,7 +124,7 @@ def test_a_model_costs_more_where_a_repeat_came_to_none(grid):
 
 
 def test_where_there_is_no_model_none_has_a_cost(grid):
-    lines = [line for line in grid.trials.read_text().splitlines() if '"evaluation"' not in line]
+    lines = [line for line in unsummed(grid.trials) if '"evaluation"' not in line]
     grid.trials.write_text("\n".join(lines) + "\n")
     assert build_result(grid, CARBON)["cost"]["per_repeat_kwh"] is None
 

@@ -4,6 +4,7 @@ import pytest
 
 from kdtune.errors import ResultsError
 from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
+from tests.results.finished import unsummed
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_command_at_work_has_no_status(log):
 )
 def test_a_damaged_line_is_an_error_with_file_and_number(log, path, damage):
     everything(log)
-    lines = path.read_text().splitlines()
+    lines = unsummed(path)
     lines[4] = damage
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(ResultsError) as error:
@@ -124,18 +125,40 @@ def test_a_damaged_line_is_an_error_with_file_and_number(log, path, damage):
 )
 def test_an_incomplete_evaluation_or_an_unknown_status_is_an_error(log, path, damage):
     suggest(log, "one")
-    with path.open("a") as file:
-        file.write(json.dumps(damage) + "\n")
+    path.write_text("\n".join([*unsummed(path), json.dumps(damage)]) + "\n")
     with pytest.raises(ResultsError, match="line 2"):
         TrialLog.read(path)
 
 
 def test_an_unknown_type_is_named(log, path):
     suggest(log, "one")
-    with path.open("a") as file:
-        file.write('{"type":"merger"}\n')
+    path.write_text("\n".join([*unsummed(path), '{"type":"merger"}']) + "\n")
     with pytest.raises(ResultsError, match="line 2.*merger"):
         TrialLog.read(path)
+
+
+def test_an_accuracy_that_was_changed_is_noticed_and_so_is_a_line_that_was_taken_out(log, path):
+    everything(log)
+    written = path.read_text()
+    path.write_text(written.replace("0.75", "0.95"))
+    with pytest.raises(ResultsError, match=r"line 11: .*its checksum does not fit, so it was changed\); put a copy"):
+        TrialLog.read(path)
+    lines = written.splitlines(keepends=True)
+    path.write_text("".join(lines[:10] + lines[11:]))
+    with pytest.raises(ResultsError, match="line 11: .*the line that was written before it is missing"):
+        TrialLog.read(path)
+    path.write_text(written + '{"type":"session","id":"forged"}\n')
+    with pytest.raises(ResultsError, match="line 17: .*its checksum does not fit"):
+        TrialLog.read(path)
+
+
+def test_a_log_without_checksums_is_read_and_gone_on_with(log, path):
+    everything(log)
+    path.write_text("\n".join(unsummed(path)) + "\n")
+    old = TrialLog.read(path)
+    assert old.trials == log.trials
+    old.session("next day")
+    assert TrialLog.read(path) == old
 
 
 def test_a_torn_last_line_is_left_out_and_then_overwritten(log, path):

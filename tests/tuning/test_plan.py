@@ -5,6 +5,8 @@ import pytest
 
 from kdtune.distill.recipe import trial_id
 from kdtune.energy.flops import Workload
+from kdtune.errors import ResultsError
+from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.trials import Trial, TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.space import Point
@@ -12,6 +14,7 @@ from kdtune.strategies.base import Outcome, Strategy
 from kdtune.tuning.plan import (
     Next,
     Plan,
+    check_unchanged,
     epochs_of,
     make_strategies,
     remade,
@@ -250,6 +253,35 @@ def test_a_trial_that_failed_is_not_tried_again(path):
     run(log, handed_out(plan)[0], "failed")
     resumed, _ = plan_of(path, Listed([4]))
     assert resumed.next() is Next.DONE
+
+
+def test_all_that_has_not_ended_is_handed_out_again_where_all_workers_are_gone(path):
+    plan, log = plan_of(path, Listed([4, 5, 6]))
+    first, second, _ = handed_out(plan)
+    run(log, first)
+    log.attempt(second)
+    plan.all_again()
+    assert taus(handed_out(plan)) == [5, 6]
+
+
+def begun(tmp_path) -> StrategyFolder:
+    """A strategy's folder in which one trial was suggested."""
+    folder = StudyFolder(tmp_path / "small").strategy("grid")
+    folder.path.mkdir(parents=True)
+    folder.write_study(STUDY, {})
+    handed_out(plan_of(folder.trials, Listed([4]))[0])
+    return folder
+
+
+def test_what_ran_can_be_gone_on_with_as_long_as_nobody_changes_it(tmp_path):
+    folder = begun(tmp_path)
+    check_unchanged(folder, STUDY)
+    changed = STUDY.model_copy(update={"alpha": 0.25})
+    with pytest.raises(ResultsError, match=rf"{folder.study_toml}: differs from .*run.toml in alpha \(.* 0.25 now\)"):
+        check_unchanged(folder, changed)
+    folder.write_study(changed, {})  # in both files alike
+    with pytest.raises(ResultsError, match=rf"{folder.trials}: trial [0-9a-f]+ is none of the study in .*study.toml"):
+        check_unchanged(folder, changed)
 
 
 def test_reading_a_finished_log_writes_nothing(path):

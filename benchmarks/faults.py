@@ -1,0 +1,353 @@
+"""What a user sees when something gives way in the middle of a study, and whether anything is lost by it.
+
+Real processes of a real study and real faults: signals, Ray's daemons killed, memory that runs out, a disk that is full
+or read-only, files that are damaged or changed. Afterwards the cause is removed and the study resumed. Needs root, for
+disks of its own. Deaths of trial, meter and driver in all combinations are in ``kills``.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks import kills
+from benchmarks.driving import command, open_windows, wait_for
+from benchmarks.record import keep
+from kdtune.energy.attribution import charge_all
+from kdtune.energy.ledger import read_folder
+
+#: What begins the lines that tell a user what happened and what to do.
+TOLD = ("error: ", "Failed: ", "Interrupted", "Not finished", "Ray Tune failed", "trial ")
+
+#: The study's disk where it has one of its own.
+DISK_BYTES = 64 << 20
+
+#: Memory that is left until Ray's monitor begins to kill, once a study is begun.
+SPARE_BYTES = 6 << 30
+
+Study = subprocess.Popen[bytes]
+
+
+def strategy_folder(place: Path) -> Path:
+    """Results of the one strategy."""
+    return kills.trial_log(place).parent
+
+
+def checkpoints(place: Path) -> list[Path]:
+    """The folders of trials that have any."""
+    return list((strategy_folder(place) / "checkpoints").glob("*"))
+
+
+def outcome(place: Path) -> dict[str, Any]:
+    """What no fault may change, bit for bit."""
+    with np.load(strategy_folder(place) / "predictions.npz") as kept:
+        predictions = {name: kept[name].tolist() for name in kept.files}
+    return {**kills.outcome(place), "predictions": predictions}
+
+
+def teacher_logits() -> list[Path]:
+    """The files with the teacher's answers in the cache."""
+    return list((Path(os.environ["KDTUNE_CACHE_DIR"]) / "teacher-logits").glob("*/logits.npy"))
+
+
+def told(place: Path) -> list[str]:
+    """What commands told their user of the fault, a folder of this run shortened to a dot."""
+    lines = [line for path in sorted(place.glob("said*.txt")) for line in path.read_text(errors="replace").splitlines()]
+    return [line.strip().replace(str(place), ".") for line in lines if line.startswith(TOLD)]
+
+
+def resume(place: Path, says: str = "said.txt") -> int:
+    """Go on with the study to its end; returns the exit code."""
+    folder = place / "results" / "digits-hkd"
+    with (place / says).open("wb") as said:
+        done = subprocess.run(
+            command("resume", str(folder)), cwd=place, stdout=said, stderr=subprocess.STDOUT, timeout=300
+        )
+    return done.returncode
+
+
+# --- what happens ----------------------------------------------------------------------------------------------
+
+
+def interrupt(place: Path, study: Study) -> None:
+    """Ctrl-C: a terminal sends it to everybody in the foreground."""
+    os.killpg(study.pid, signal.SIGINT)
+
+
+def terminate(place: Path, study: Study) -> None:
+    """SIGTERM, as a batch system sends it."""
+    study.terminate()
+
+
+def kill_daemon(name: str) -> Callable[[Path, Study], None]:
+    """One of Ray's daemons dies."""
+
+    def strike(place: Path, study: Study) -> None:
+        for process in psutil.Process(study.pid).children():
+            if process.name() == name:
+                process.kill()
+
+    return strike
+
+
+def kill_all(place: Path, study: Study) -> None:
+    """As in a power cut, but for what the disk has not been told yet."""
+    everybody = psutil.Process(study.pid).children(recursive=True)
+    for process in [psutil.Process(study.pid), *everybody]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    study.wait()
+    psutil.wait_procs(everybody)
+
+
+def use_up_memory(place: Path, study: Study) -> None:
+    """Somebody takes memory until Ray kills a trial, then gives it back."""
+    trial = next(iter(open_windows(kills.ledger(place)).values()))
+    code = f"import time; taken = bytearray({SPARE_BYTES}); taken[::4096] = b'x' * len(taken[::4096]); time.sleep(90)"
+    with subprocess.Popen([sys.executable, "-c", code]) as hog:
+        until_s = time.monotonic() + 60
+        while psutil.pid_exists(trial) and time.monotonic() < until_s:
+            time.sleep(0.05)
+        hog.kill()
+
+
+def fill_disk(place: Path, study: Study) -> None:
+    """The disk becomes full."""
+    with (place / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+
+
+def empty_disk(place: Path) -> None:
+    """There is room again."""
+    (place / "filler").unlink()
+
+
+def make_read_only(place: Path, study: Study) -> None:
+    """The results' disk becomes read-only, as after a fault of it."""
+    results = str(place / "results")
+    subprocess.run(["mount", "--bind", results, results], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
+
+
+def make_writable(place: Path) -> None:
+    """It can be written again."""
+    subprocess.run(["umount", "--lazy", str(place / "results")], check=True)
+
+
+def set_clock_back(place: Path, study: Study) -> None:
+    """For the study's processes it is a day earlier from now on; see :data:`CLOCK`."""
+    (place / "clock-is-back").touch()
+
+
+#: Read by Python as it starts: the clock of a machine cannot be set for one study alone.
+CLOCK = """
+import os, time
+def late(read, day):
+    return lambda: read() - day * os.path.exists(os.environ["CLOCK_IS_BACK"])
+time.time, time.time_ns = late(time.time, 86400), late(time.time_ns, 86400 * 10**9)
+"""
+
+
+def spoil_logits(place: Path, study: Study) -> None:
+    """Bits of the teacher's answers flip on the disk."""
+    for path in teacher_logits():
+        with path.open("r+b") as file:
+            file.seek(4000)
+            file.write(b"\xff" * 64)
+    kill_trial(place)
+
+
+def delete_cache(place: Path, study: Study) -> None:
+    """Somebody empties the cache beneath the study."""
+    subprocess.run(["rm", "-rf", os.environ["KDTUNE_CACHE_DIR"]], check=True)
+    kill_trial(place)
+
+
+def kill_trial(place: Path) -> None:
+    """A trial's worker dies, so that another one has to read everything again."""
+    os.kill(next(iter(open_windows(kills.ledger(place)).values())), signal.SIGKILL)
+
+
+def start_second(place: Path, study: Study) -> None:
+    """Another command on the same folder; what it says is what counts, the first one goes on."""
+    code = resume(place, "said-second.txt")
+    if code != 2 or study.poll() is not None:
+        raise RuntimeError(f"the second command ended with {code}")
+
+
+def after_death(harm: Callable[[Path], None]) -> Callable[[Path, Study], None]:
+    """Everything is killed, and then something happens to the files."""
+
+    def strike(place: Path, study: Study) -> None:
+        wait_for(study, lambda: any(len(list(one.glob("*.pt"))) > 1 for one in checkpoints(place)))
+        kill_all(place, study)
+        harm(place)
+
+    return strike
+
+
+def spoil_checkpoints(place: Path) -> None:
+    """Of each trial the last checkpoint is cut short, and bits of the one before are flipped."""
+    for folder in checkpoints(place):
+        *_, before, last = [None, None, *sorted(folder.glob("epoch-*.pt"))]
+        if last:
+            last.write_bytes(last.read_bytes()[:-100])
+        if before:
+            content = bytearray(before.read_bytes())
+            content[len(content) // 2] ^= 0xFF
+            before.write_bytes(content)
+
+
+def tear_log(place: Path) -> None:
+    """The last line of the trial log is not whole."""
+    log = kills.trial_log(place)
+    log.write_bytes(log.read_bytes()[:-7])
+
+
+def swap(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """Somebody changes a text in one of the strategy's files."""
+
+    def harm(place: Path) -> None:
+        path = strategy_folder(place) / name
+        content = path.read_text()
+        if old not in content:
+            raise RuntimeError(f"{path} has no {old}")
+        path.write_text(content.replace(old, new, 1))
+
+    return harm
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that gives way.
+
+    Attributes:
+        strike: Makes it happen to a study that is at work.
+        mend: Removes the cause before the study is resumed.
+        refused: Whether a resume before that has to be refused; what it says is told then.
+        own_disk: Whether the study's folder is a small disk of its own.
+        low_memory: Whether Ray is to watch the memory closely.
+        clock: Whether the clock can be set back.
+    """
+
+    strike: Callable[[Path, Study], None]
+    mend: Callable[[Path], None] = lambda place: None
+    refused: bool = False
+    own_disk: bool = False
+    low_memory: bool = False
+    clock: bool = False
+
+    def environment(self, place: Path) -> dict[str, str]:
+        """What the study's processes are given."""
+        if self.low_memory:
+            memory = psutil.virtual_memory()
+            share = (memory.total - memory.available + SPARE_BYTES) / memory.total
+            return {"RAY_memory_usage_threshold": f"{share:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
+        if self.clock:
+            (place / "sitecustomize.py").write_text(CLOCK)
+            paths = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
+            return {"PYTHONPATH": paths, "CLOCK_IS_BACK": str(place / "clock-is-back")}
+        return {}
+
+
+FAULTS = {
+    "Ctrl-C": Fault(interrupt),
+    "SIGTERM": Fault(terminate),
+    "raylet killed": Fault(kill_daemon("raylet")),
+    "gcs_server killed": Fault(kill_daemon("gcs_server")),
+    "everything killed": Fault(kill_all),
+    "out of memory": Fault(use_up_memory, low_memory=True),
+    "full disk": Fault(fill_disk, empty_disk, own_disk=True),
+    "read-only folder": Fault(make_read_only, make_writable),
+    "clock set back": Fault(set_clock_back, clock=True),
+    "second command": Fault(start_second),
+    "teacher's logits damaged": Fault(spoil_logits),
+    "cache deleted": Fault(delete_cache),
+    "checkpoints damaged": Fault(after_death(spoil_checkpoints)),
+    "trial log torn": Fault(after_death(tear_log)),
+    "trial log changed": Fault(
+        after_death(swap("trials.jsonl", '"tau":2', '"tau":3')),
+        swap("trials.jsonl", '"tau":3', '"tau":2'),
+        refused=True,
+    ),
+    "study changed": Fault(
+        after_death(swap("study.toml", "epochs = 120", "epochs = 90")),
+        swap("study.toml", "epochs = 90", "epochs = 120"),
+        refused=True,
+    ),
+}
+
+
+def one_case(place: Path, fault: Fault) -> dict[str, Any]:
+    """Begin, strike, see what the user sees, remove the cause, resume, and add up."""
+    if fault.own_disk:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)], check=True)
+    try:
+        return _one_case(place, fault)
+    finally:
+        if fault.own_disk:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def _one_case(place: Path, fault: Fault) -> dict[str, Any]:
+    study = kills.begin(place, **fault.environment(place))
+    finished = set(_completed(place))
+    struck_s = time.monotonic()
+    fault.strike(place, study)
+    row: dict[str, Any] = {
+        "exit_code": study.wait(timeout=240),
+        "seconds_to_end": round(time.monotonic() - struck_s, 1),
+    }
+    if fault.refused:
+        row["refused_with"] = resume(place)
+    row["told"] = told(place)
+    row["traceback"] = "Traceback" in (place / "said.txt").read_text(errors="replace")
+    fault.mend(place)
+    row["resume_exit_code"] = resume(place)
+    account = charge_all(read_folder(strategy_folder(place) / "ledger"))
+    row |= {
+        "finished_trials_run_again": sum(_completed(place).count(trial) > 1 for trial in finished),
+        "gap_uj": account.gap_uj,
+        "flags": account.flags,
+        "buckets_sum_to_node": sum(account.buckets.values()) == account.node_uj,
+        "outcome": outcome(place),
+    }
+    return row
+
+
+def _completed(place: Path) -> list[str]:
+    """Trials that were completed, once for each time."""
+    lines = map(json.loads, kills.trial_log(place).read_text().splitlines())
+    return [line["trial_id"] for line in lines if line["type"] == "end" and line["status"] == "completed"]
+
+
+def run() -> None:
+    """Every fault, each compared with the undisturbed study."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as root:
+        os.environ["KDTUNE_CACHE_DIR"] = str(Path(root) / "cache")
+        undisturbed = Path(root) / "undisturbed"
+        undisturbed.mkdir()
+        subprocess.run(command(*kills.STUDY), cwd=undisturbed, check=True, capture_output=True)
+        expected = outcome(undisturbed)
+        for number, (name, fault) in enumerate(FAULTS.items()):
+            place = Path(root) / str(number)
+            place.mkdir()
+            row = one_case(place, fault)
+            found = row.pop("outcome")
+            rows[name] = {**row, "trials_lost": expected["completed"] - found["completed"]}
+            rows[name]["same_table"] = found == expected
+    expected.pop("predictions")
+    keep("faults", "python -m benchmarks faults", {"undisturbed": expected, "matrix": rows})

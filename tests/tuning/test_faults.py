@@ -1,0 +1,61 @@
+"""A real study that one thing after another happens to. The whole matrix is in ``benchmarks/``."""
+
+import os
+import subprocess
+
+import pytest
+
+from benchmarks import faults, kills
+from benchmarks.driving import command
+
+pytestmark = pytest.mark.study
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder on a small disk of its own, where this user may mount one."""
+    place = tmp_path / "struck"
+    place.mkdir()
+    disk = ["mount", "-t", "tmpfs", "-o", f"size={faults.DISK_BYTES}", "tmpfs", str(place)]
+    mounted = os.geteuid() == 0 and subprocess.run(disk, capture_output=True).returncode == 0
+    yield place, mounted
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def ended(place, study):
+    """How a command that was struck ended, and what it told."""
+    code = study.wait(timeout=50)  # Ray alone would end the process after 60 s, without a word
+    assert "Traceback" not in (place / "said.txt").read_text()
+    return code, faults.told(place)
+
+
+def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_path, place):
+    place, mounted = place
+    resume = ["resume", str(place / "results" / "digits-hkd")]
+    go_on = "Not finished. Go on with: kdtune resume ./results/digits-hkd"
+
+    study = kills.begin(place)
+    faults.kill_daemon("gcs_server")(place, study)
+    code, told = ended(place, study)
+    assert code == 1 and told[-1] == go_on
+    assert "Ray's gcs_server (process" in told[-2] and told[-2].endswith("died")
+
+    if mounted:
+        study = kills.begin(place, resume)
+        faults.fill_disk(place, study)
+        code, told = ended(place, study)
+        assert code == 1 and told[-1] == go_on
+        assert "cannot be written (No space left on device); make room there" in told[-2]
+        faults.empty_disk(place)
+
+    faults.spoil_checkpoints(place)
+    assert faults.resume(place) == 0
+    assert not any('"failed"' in line for line in kills.trial_log(place).read_text().splitlines())
+
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    subprocess.run(command(*kills.STUDY), cwd=undisturbed, check=True, capture_output=True)
+    assert faults.outcome(place) == faults.outcome(undisturbed)
+    if not mounted:
+        pytest.skip("no disk of its own could be mounted here, so none was filled; the rest held")
