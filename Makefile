@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: study test lint bench clean
+.PHONY: study test lint bench torture clean
 
 study: $(READY)
 	$(BIN)/kdtune study digits-hkd --strategy all --fresh
@@ -19,6 +19,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# A hundred kills at random moments, half an hour; then a thousand trials under watch.
+torture: $(READY)
+	$(BIN)/python -m benchmarks torture
+	$(BIN)/python -m benchmarks soak
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,18 +5,7 @@
 
 import sys
 
-from benchmarks import (
-    accuracy,
-    faults,
-    kills,
-    meter,
-    orchestration,
-    soak,
-    step,
-    study_time,
-    torture,
-    whole_study,
-)
+from benchmarks import accuracy, faults, kills, meter, orchestration, soak, step, study_time, torture, whole_study
 
 ALL = {
     "accuracy": accuracy.run,

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks import driving, kills
+from benchmarks import kills
+from benchmarks.driving import command, open_windows, wait_for
 from benchmarks.record import keep
 from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
@@ -71,7 +72,7 @@ def resume(place: Path, says: str = "said.txt") -> int:
     folder = place / "results" / "digits-hkd"
     with (place / says).open("wb") as said:
         done = subprocess.run(
-            driving.command("resume", str(folder)), cwd=place, stdout=said, stderr=subprocess.STDOUT, timeout=300
+            command("resume", str(folder)), cwd=place, stdout=said, stderr=subprocess.STDOUT, timeout=300
         )
     return done.returncode
 
@@ -112,7 +113,7 @@ def kill_all(place: Path, study: Study) -> None:
 
 def use_up_memory(place: Path, study: Study) -> None:
     """Somebody takes memory until Ray kills a trial, then gives it back."""
-    trial = next(iter(driving.open_windows(kills.ledger(place)).values()))
+    trial = next(iter(open_windows(kills.ledger(place)).values()))
     code = f"import time; taken = bytearray({SPARE_BYTES}); taken[::4096] = b'x' * len(taken[::4096]); time.sleep(90)"
     with subprocess.Popen([sys.executable, "-c", code]) as hog:
         until_s = time.monotonic() + 60
@@ -176,7 +177,7 @@ def delete_cache(place: Path, study: Study) -> None:
 
 def kill_trial(place: Path) -> None:
     """A trial's worker dies, so that another one has to read everything again."""
-    os.kill(next(iter(driving.open_windows(kills.ledger(place)).values())), signal.SIGKILL)
+    os.kill(next(iter(open_windows(kills.ledger(place)).values())), signal.SIGKILL)
 
 
 def start_second(place: Path, study: Study) -> None:
@@ -190,7 +191,7 @@ def after_death(harm: Callable[[Path], None]) -> Callable[[Path, Study], None]:
     """Everything is killed, and then something happens to the files."""
 
     def strike(place: Path, study: Study) -> None:
-        driving.wait_for(study, lambda: any(len(list(one.glob("*.pt"))) > 1 for one in checkpoints(place)))
+        wait_for(study, lambda: any(len(list(one.glob("*.pt"))) > 1 for one in checkpoints(place)))
         kill_all(place, study)
         harm(place)
 
@@ -301,7 +302,7 @@ def one_case(place: Path, fault: Fault) -> dict[str, Any]:
 
 
 def _one_case(place: Path, fault: Fault) -> dict[str, Any]:
-    study = kills.under_way(place, **fault.environment(place))
+    study = kills.begin(place, **fault.environment(place))
     finished = set(_completed(place))
     struck_s = time.monotonic()
     fault.strike(place, study)
@@ -339,7 +340,7 @@ def run() -> None:
         os.environ["KDTUNE_CACHE_DIR"] = str(Path(root) / "cache")
         undisturbed = Path(root) / "undisturbed"
         undisturbed.mkdir()
-        subprocess.run(driving.command(*kills.STUDY), cwd=undisturbed, check=True, capture_output=True)
+        subprocess.run(command(*kills.STUDY), cwd=undisturbed, check=True, capture_output=True)
         expected = outcome(undisturbed)
         for number, (name, fault) in enumerate(FAULTS.items()):
             place = Path(root) / str(number)

@@ -11,17 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.driving import (
-    TIMEOUT_S,
-    begin,
-    command,
-    found_in,
-    kill,
-    of_session,
-    open_windows,
-    wait_for,
-    wait_until_gone,
-)
+from benchmarks import driving
+from benchmarks.driving import TIMEOUT_S, command, found_in, kill, of_session, open_windows, wait_for, wait_until_gone
 from benchmarks.record import keep
 from kdtune.energy.attribution import charge, charge_all
 from kdtune.energy.ledger import Record, read, read_folder
@@ -37,7 +28,7 @@ def ledger(place: Path) -> list[Record]:
     return read(paths[0]) if paths else []
 
 
-def under_way(place: Path, arguments: list[str] = STUDY, **environment: str) -> subprocess.Popen[bytes]:
+def begin(place: Path, arguments: list[str] = STUDY, **environment: str) -> subprocess.Popen[bytes]:
     """Start the study, or go on with it, and wait until a trial has been at work for two seconds.
 
     Args:
@@ -46,13 +37,19 @@ def under_way(place: Path, arguments: list[str] = STUDY, **environment: str) -> 
         environment: Added to this process's own.
     """
     known = len(ledger(place))
-    process = begin(arguments, place, **environment)
-    wait_for(process, lambda: _at_work(ledger(place)[known:]))
+    process = driving.begin(arguments, place, **environment)
+    wait_for(process, lambda: _went_on(place, known) and _samples(ledger(place)[known:]) >= 2)
     return process
 
 
-def _at_work(records: list[Record]) -> bool:
-    return bool(open_windows(records)) and sum(record.kind == "sample" for record in records) >= 2
+def _went_on(place: Path, known: int) -> bool:
+    """Whether a trial is at work, and what watches it: in the records after those known before the command began."""
+    records = ledger(place)[known:]
+    return bool(open_windows(records)) and records[-1].kind == "sample"
+
+
+def _samples(records: list[Record]) -> int:
+    return sum(record.kind == "sample" for record in records)
 
 
 def pids(process: subprocess.Popen[bytes], records: list[Record]) -> dict[str, list[int]]:
@@ -68,7 +65,7 @@ def outcome(place: Path) -> dict[str, Any]:
 
 def one_case(place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
     """Run, kill, resume where the command went down too, and add up."""
-    process = under_way(place)
+    process = begin(place)
     records = ledger(place)
     victims = pids(process, records)
     kill([pid for role in roles for pid in victims[role]])

@@ -11,12 +11,12 @@ import torch
 
 from benchmarks.driving import found_in
 from kdtune.energy.attribution import Account, charge_all
-from kdtune.energy.ledger import read_folder
+from kdtune.energy.ledger import Record, read_folder
 from kdtune.results.folder import StudyFolder
 from kdtune.results.spent import spent_uj
 
 #: Flags of a ledger of which one has to say that nobody metered for a while, or that it has no end.
-TOLD = ("gap", "rebooted", "unended")
+TOLD = {"gap", "rebooted", "unended"}
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class Books:
     Attributes:
         spent_uj: By the whole study, as a budget counts it.
         charged_uj: By each ledger.
-        unended: Ledgers that have no end yet.
+        unended: The meter that writes to each ledger which has no end yet.
     """
 
     spent_uj: int
     charged_uj: dict[Path, int]
-    unended: set[Path]
+    unended: dict[Path, str]
 
     @classmethod
     def of(cls, folder: StudyFolder, cache: Path) -> "Books":
@@ -106,7 +106,7 @@ class Books:
         return cls(
             spent_uj(folder, dedicated=True),
             {path: account.charged_uj() for path, account in accounts.items()},
-            {path for path, account in accounts.items() if "unended" in account.flags},
+            {path: _last(path).meter for path, account in accounts.items() if "unended" in account.flags},
         )
 
 
@@ -116,7 +116,7 @@ def lost(folder: StudyFolder, cache: Path, before: Books) -> list[str]:
     Args:
         folder: The study's.
         cache: Where its teacher lies.
-        before: Read before the kill, when nothing had been killed; or after it, when nobody was left.
+        before: Read before the kill.
     """
     now, faults = Books.of(folder, cache), []
     if now.spent_uj < before.spent_uj:
@@ -127,10 +127,26 @@ def lost(folder: StudyFolder, cache: Path, before: Books) -> list[str]:
     return faults
 
 
-def untold(folder: StudyFolder, cache: Path, left_open: set[Path]) -> list[str]:
-    """Ledgers that a kill left without an end, and whose account does not say so."""
-    accounts = ledgers_of(folder, cache)
-    return [f"{path}: nothing tells of the kill" for path in left_open if not accounts[path].flags.keys() & set(TOLD)]
+def _last(ledger: Path) -> Record:
+    return next(iter(read_folder(ledger).values()))[-1]
+
+
+def untold(folder: StudyFolder, cache: Path, before: Books) -> list[str]:
+    """Ledgers that a command was killed over, and whose account does not say so.
+
+    Args:
+        folder: The study's.
+        cache: Where its teacher lies.
+        before: Read before the kill.
+    """
+    accounts, faults = ledgers_of(folder, cache), []
+    for path, meter in before.unended.items():
+        records = next(iter(read_folder(path).values()))
+        own = max(place for place, record in enumerate(records) if record.meter == meter)
+        ended = [record.kind for record in records[own : own + 2]][-1] == "stop"  # just in time
+        if not ended and not accounts[path].flags.keys() & TOLD:
+            faults.append(f"{path}: nothing tells of the kill")
+    return faults
 
 
 def unsound(folder: StudyFolder, cache: Path) -> list[str]:

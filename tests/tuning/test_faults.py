@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from benchmarks import faults, kills
+from benchmarks.driving import command
 
 pytestmark = pytest.mark.study
 
@@ -54,7 +55,7 @@ def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_
 
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    subprocess.run(kills.command(*kills.STUDY), cwd=undisturbed, check=True, capture_output=True)
+    subprocess.run(command(*kills.STUDY), cwd=undisturbed, check=True, capture_output=True)
     assert faults.outcome(place) == faults.outcome(undisturbed)
     if not mounted:
         pytest.skip("no disk of its own could be mounted here, so none was filled; the rest held")

@@ -1,19 +1,25 @@
-"""Processes of a real study, killed: what the ledger says afterwards. The whole matrix is in ``benchmarks/``."""
+"""A real study killed at random moments. A hundred kills are in ``benchmarks/torture.py``, a matrix in ``kills.py``."""
+
+from datetime import date
+from itertools import count
 
 import pytest
 
-from benchmarks import kills
+from benchmarks import chain as chains
 
 pytestmark = pytest.mark.study
 
 
-def test_kills_lose_no_trial_and_no_energy(tmp_path):
-    """First a trial and the meter, which the command survives; then the command, which is resumed."""
-    row = kills.one_case(tmp_path, ("trial", "meter"), ("driver",))
-    assert row["exit_code"] == -9 and row["resume_exit_code"] == 0
-    assert row["outcome"]["status"] == "completed" and row["outcome"]["completed"] == 4
-    assert row["attempts_taken_up_again"] >= 1
-    assert row["flags"].get("meter_restarted") == 1 and row["flags"].get("gap") == 1
-    assert row["gap_uj"] > 0
-    assert row["buckets_sum_to_node"]
-    assert row["after_uj"] > row["before_uj"] > 0
+def test_nothing_is_lost_whatever_is_killed_and_when(tmp_path, cache_folder):
+    """Other moments and other victims every day, the same all day long."""
+    (tmp_path / "undisturbed").mkdir()
+    outcome, cold_s = chains.once(tmp_path / "undisturbed", cache_folder)
+    # The chain may begin with the cache that this filled; a resume has less to do in any case.
+    expected = chains.Undisturbed(outcome, cold_s, warm_s=0.6 * cold_s)
+    for seed in count(date.today().toordinal()):
+        place = tmp_path / str(seed)
+        place.mkdir()
+        chain = chains.one_chain(seed, place, cache_folder, expected, kills=3)
+        assert not chain.faults, f"{chains.told(chain)}\n{chain.last_words()}"
+        if chain.kills:  # else the study had come to its end before
+            break
