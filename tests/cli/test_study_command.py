@@ -266,8 +266,9 @@ def _charged_so_far(paths):
 
 
 def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_look_and_a_few_epochs(
-    tmp_path, running_ray
+    tmp_path, undisturbed, running_ray
 ):
+    """The undisturbed study has made the teacher and its answers, which are in neither command's ledgers then."""
     folder = tmp_path / "results" / "digits-hkd"
     told = folder / "grid" / "epochs.jsonl"
     endless = ["study", "digits-hkd", "-s", "grid", "--repeats", "1", *SMALL[:-1], "20000"]
