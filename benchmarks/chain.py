@@ -43,7 +43,7 @@ VICTIMS = {
 MOST_KILLS = 8
 
 #: So long Ray's other processes, but for its agents, may outlive the command, in seconds.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass
