@@ -43,7 +43,7 @@ VICTIMS = {
 MOST_KILLS = 8
 
 #: So long Ray's other processes, but for its agents, may outlive the command, in seconds.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -186,10 +186,9 @@ def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed,
     warm = rng.random() < 0.5
     chain = Chain(seed, place, shared_cache if warm else place / "cache", warm)
     left = min(rng.randint(1, MOST_KILLS), kills)
-    process = None
+    process, code = None, None
     try:
         with surroundings(chain.cache) as environment:
-            code = None
             while code != 0 and not chain.faults:
                 process = chain.begin(environment)
                 whole_s = expected.warm_s if warm or chain.commands > 1 else expected.cold_s
@@ -205,7 +204,7 @@ def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed,
     except Exception as error:  # whatever it is, it is this seed's
         chain.faults.append(f"{type(error).__name__}: {error}")
     finally:
-        if chain.faults and process:
+        if process and code != 0:
             kill(list(of_session(process.pid)))
     return chain
 

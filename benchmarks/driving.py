@@ -15,7 +15,7 @@ import psutil
 from kdtune.energy.ledger import Record
 
 #: A study of these benchmarks that has not come so far by then never will.
-TIMEOUT_S = 180.0
+TIMEOUT_S = 300.0
 
 #: Where Ray's head was killed these try for a minute to tell it of that before they end (ray 2.60).
 AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
