@@ -25,7 +25,7 @@ def place(tmp_path):
 
 def ended(place, study):
     """How a command that was struck ended, and what it told."""
-    code = study.wait(timeout=50)  # Ray alone would end the process after 60 s, without a word
+    code = study.wait(timeout=120)  # Ray alone would end the process too, after 60 s and without a word
     assert "Traceback" not in (place / "said.txt").read_text()
     return code, faults.told(place)
 
