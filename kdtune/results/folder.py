@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +106,10 @@ class StrategyFolder:
     def checkpoints(self, trial_id: str) -> Path:
         """Folder of a trial's checkpoints."""
         return self.path / "checkpoints" / trial_id
+
+    def drop_checkpoints(self) -> None:
+        """Remove them all: nothing is left that would go on from one."""
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
     def weights(self, seed: int, first_seed: int) -> Path:
         """The chosen model of a repeat: ``student.pt`` for the first."""

@@ -315,7 +315,10 @@ class StudyRun:
 
     def _account(self, name: str) -> dict[str, Any]:
         self._share(name)
-        return write_result(self._folder.strategy(name), self._carbon)
+        folder = self._folder.strategy(name)
+        if self._is_settled(name):  # else those stay of one that was killed between its last line and its end
+            folder.drop_checkpoints()
+        return write_result(folder, self._carbon)
 
     def _share(self, name: str) -> None:
         folder = self._folder.strategy(name)
