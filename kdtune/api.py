@@ -237,8 +237,6 @@ def resume_study(
     with folder.locked():
         asked = folder.read_whole_run()
         spec = _as_begun(asked["study"], folder)
-        for strategy in folder.strategies():
-            check_unchanged(strategy, spec)
         there = [found.path.name for found in folder.strategies()]
         names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
         run_options = asked["options"]
@@ -282,7 +280,7 @@ def _as_begun(noted: dict[str, Any], folder: StudyFolder) -> Study:
         label, frozen = strategy.path.name, strategy.read_study()
         if label not in {*STRATEGIES, *frozen.strategies}:
             raise ResultsError(f"{strategy.path}: no strategy of {study.name} is called so; move the folder away")
-        folder.refuse_another(strategy, study)
+        check_unchanged(strategy, study)
         if frozen.labelled(label) != study.labelled(label):
             listed[label] = frozen.strategies.get(label, {})
     return study.model_copy(update={"strategies": listed})

@@ -11,6 +11,7 @@ import kdtune
 from kdtune.cli.app import main
 from kdtune.errors import KdtuneError
 from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.trials import TrialLog
 from tests.damage import resealed
 from tests.results.finished import CARBON, finished
 
@@ -72,7 +73,7 @@ def test_a_note_of_what_was_asked_that_cannot_be_is_named(study, key, value):
 def test_a_study_that_is_not_the_one_which_was_begun_is_refused(study):
     asked = study.read_run()
     study.write_run({**asked, "study": {**asked["study"], "seed": 1}})
-    assert "differs in seed" in refusal(study)
+    assert "in seed (0 there, 1 now)" in refusal(study)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a\x00b\n", b"/" + b"x" * 300 + b"\n"])
@@ -90,7 +91,8 @@ def test_trials_of_somebody_else_cannot_remove_what_is_not_theirs(study, tmp_pat
     precious = tmp_path / "home" / "precious"
     precious.mkdir(parents=True)
     grid = study.strategy("grid")
-    lines = [json.loads(line) for line in grid.trials.read_text().splitlines() if '"t2"' not in line]
+    last = list(TrialLog.read(grid.trials).trials)[-1]
+    lines = [json.loads(line) for line in grid.trials.read_text().splitlines() if last not in line]
     grid.trials.write_bytes(resealed([line for line in lines if line["type"] not in ("planned", "status")]))
     (grid.path / "checkpoints").symlink_to(precious.parent)
     assert "checkpoints: is a symbolic link" in refusal(study)
@@ -105,8 +107,9 @@ def test_hostile_names_and_errors_are_shown_as_they_are_and_steer_nothing(study,
     study.strategy("grid").path.rename(study.path / hostile)
     folder = StrategyFolder(study.path / hostile)
     lines = [json.loads(line) for line in folder.trials.read_text().splitlines()]
+    last = list(TrialLog.read(folder.trials).trials)[-1]
     for line in lines:
-        if line["type"] == "end" and line["trial_id"] == "t2":
+        if line["type"] == "end" and line["trial_id"] == last:
             line |= {"status": "failed", "error": "\x1b]0;x\x07[/red] <b> | ![i](http://h)"}
     folder.trials.write_bytes(resealed(lines))
     outputs = []

@@ -263,7 +263,7 @@ class StudyFolder:
             )
         for folder in self.strategies():
             if folder.path.name not in names:
-                self.refuse_another(folder, study)
+                self._refuse_another(folder, study)
 
     def put_aside(self, names: list[str]) -> None:
         """Move earlier runs of strategies out of the way; their energy stays on the books."""
@@ -274,12 +274,7 @@ class StudyFolder:
                 number = next(n for n in count(1) if not (aside / f"{folder.path.name}-{n}").exists())
                 folder.path.rename(aside / f"{folder.path.name}-{number}")
 
-    def refuse_another(self, folder: StrategyFolder, study: Study) -> None:
-        """Make sure that a strategy was begun with this study, as far as results of both may lie in one folder.
-
-        Raises:
-            ResultsExistError: It was begun with another one.
-        """
+    def _refuse_another(self, folder: StrategyFolder, study: Study) -> None:
         if differing := folder.differences(study):
             raise ResultsExistError(
                 f"{folder.path}: holds results of a study that differs in {', '.join(differing)}. "

@@ -206,6 +206,7 @@ class StudyRun:
         self._tell_of_a_small_budget(estimates)
         interrupts.check()
         self._refuse_other_data(inspection.fingerprint)
+        self._refuse_another_teacher(Path(inspection.teacher_folder).name)
         for remark in inspection.remarks:
             self._watcher.message(remark)
         self._study = inspection.settle(self._study)
@@ -293,6 +294,17 @@ class StudyRun:
                 raise UsageError(
                     f"{folder.path}: was run on other files of {self._study.dataset} than {self._data} holds; name "
                     "the folder with those by --data-dir DIR, or write elsewhere with --out DIR"
+                )
+
+    def _refuse_another_teacher(self, key: str) -> None:
+        """Trials under two teachers are never mixed; of one that was given the key says where it was measured too."""
+        for folder in self._kept() if self._needs_teacher and not self._study.teacher_weights else ():
+            begun = folder.resolved().get("teacher", key)
+            if begun != key and uses_teacher(folder.read_study(), folder.path.name):
+                raise UsageError(
+                    f"{folder.path}: was run under the teacher {begun}, and here it would be {key}, since another "
+                    "kdtune, torch, number of cores or kind of device trains another one. Go on with those that its "
+                    "study.toml names, write elsewhere with --out DIR, or put it aside with --fresh"
                 )
 
     def _kept(self) -> list[StrategyFolder]:

@@ -154,10 +154,8 @@ def test_results_of_another_teacher_are_not_mixed_in(given, tmp_path):
             one.write_study(study, {k: v for k, v in one.resolved().items() if k != "crc32"})
     compared = here("compare", str(folder), str(elsewhere), cwd=tmp_path)
     assert compared.returncode == 2
-    assert (
-        f"teacher's weights: teacher {teacher_of(folder)['given']} (digits-hkd/grid, digits-hkd/none);"
-        in compared.stderr
-    )
+    told = next(line for line in compared.stderr.splitlines() if "teacher's weights" in line)
+    assert f"teacher {teacher_of(folder)['given']} (" in told and f"teacher {'f' * 16} (" in told
 
 
 def teachers() -> set[str]:
@@ -202,8 +200,8 @@ def test_a_file_that_is_missing_is_told_with_all_other_faults(tmp_path):
 
 def test_a_study_that_trains_its_teacher_is_not_resumed_with_another(tmp_path, given):
     folder = tmp_path / "results" / "digits-hkd"
-    shutil.copytree(given[0], folder)
-    kept = [line for line in (folder / "run.toml").read_text().splitlines() if "teacher_weights" not in line]
+    folder.mkdir(parents=True)  # stopped before any strategy was begun
+    kept = [line for line in (given[0] / "run.toml").read_text().splitlines() if "teacher_weights" not in line]
     (folder / "run.toml").write_text("\n".join(kept))
     write_teacher(tmp_path / "mine.pt")
     done = here("resume", str(folder), "--teacher", "mine.pt", cwd=tmp_path)

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from kdtune.distill.recipe import trial_id
 from kdtune.energy import ledger
 from kdtune.energy.carbon import Carbon
 from kdtune.results.folder import StrategyFolder, StudyFolder
@@ -50,13 +51,14 @@ def finished(
     log.session(session)
     node = Node(hardware).start().work(5, study=3)
     for number in range(trials):
-        one = log.suggestion(f"t{number}", 0, 0, number, {"tau": 2 + number})
-        log.attempt(one)
-        node.open(trial(f"t{number}/1")).work(trial_s, {f"t{number}/1": trial_s}).close(f"t{number}/1")
+        point = {"tau": 2 + number}
+        one = log.suggestion(trial_id(spec, point, 0), 0, 0, number, point)
+        window = one.window(log.attempt(one))
+        node.open(trial(window)).work(trial_s, {window: trial_s}).close(window)
         log.end(one, "completed", epochs=3, val_accuracy=0.5, val_loss=1.0)
     log.plan_complete(0)
     if status == "completed":
-        log.evaluation(0, "t0", {"accuracy": 0.5})
+        log.evaluation(0, next(iter(log.trials)), {"accuracy": 0.5})
     log.stopped(status)
     write_ledger(node.work(1, study=1).stop(), folder.ledger)
     write_ledger(Node(hardware).start().work(10, study=1).stop(), study_folder.session(session))

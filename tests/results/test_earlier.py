@@ -53,8 +53,9 @@ def test_what_was_interrupted_failed_or_went_on_later_is_passed_over(tmp_path):
     finished(tmp_path, "grid", status="interrupted")
     failed = finished(tmp_path, "random")
     log = TrialLog.read(failed.trials)
-    log.trials["t0"].status = None
-    log.end(log.trials["t0"], "failed", epochs=1, error="no")
+    first = next(iter(log.trials.values()))
+    first.status = None
+    log.end(first, "failed", epochs=1, error="no")
     resumed = finished(tmp_path, "optuna")
     TrialLog.read(resumed.trials).session("s2")
     assert find_earlier(tmp_path, two_cores()) == []

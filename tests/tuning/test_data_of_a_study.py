@@ -11,6 +11,7 @@ from ray import tune
 
 import kdtune
 from kdtune.errors import DataError, UsageError
+from kdtune.results.folder import StrategyFolder
 from tests.data.sets import write_tiny_imagenet
 from tests.studies import here, small_study, without_sockets
 from tests.studies import kdtune as run_command
@@ -65,12 +66,22 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     assert kdtune.resume_study(done.folder, data_dir=aside).exit_code == 0
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(aside)
 
+    # Another torch trains another teacher: nothing is mixed, and what has no teacher may join.
+    begun = StrategyFolder(done.folder / "fixed")
+    spec, resolved = begun.read_study(), begun.resolved()
+    begun.write_study(spec, {**resolved, "teacher": "resnet18-of-old"})
+    with pytest.raises(UsageError, match="small/fixed: was run under the teacher resnet18-of-old, and here"):
+        kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside)
+    assert kdtune.run_study(tiny_study("none", data={"train_limit": 40}), out=out, data_dir=aside).exit_code == 0
+    assert not (done.folder / "grid").exists()
+    begun.write_study(spec, resolved)
+
     # Other files are another data set: nothing is mixed.
     shutil.copy(
         next(aside.glob("*/train/n01/images/n01_1.JPEG")), aside / "tiny-imagenet-200/train/n01/images/new.JPEG"
     )
     with pytest.raises(UsageError, match="was run on other files of tiny_imagenet"):
-        kdtune.run_study(tiny_study("none", data={"train_limit": 40}), out=out, data_dir=aside)
+        kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside)
 
 
 def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(running_ray, data, tmp_path):

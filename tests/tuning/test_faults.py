@@ -55,7 +55,8 @@ def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_
 
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    subprocess.run(command(*kills.STUDY), cwd=undisturbed, check=True, capture_output=True)
+    done = subprocess.run(command(*kills.STUDY), cwd=undisturbed, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert faults.outcome(place) == faults.outcome(undisturbed)
     if not mounted:
         pytest.skip("no disk of its own could be mounted here, so none was filled; the rest held")
