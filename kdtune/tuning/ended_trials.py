@@ -9,8 +9,8 @@ _KEPT_OF_REPORT = ("trial_id", "done", "training_iteration")
 def let_go(tune_trial: Any) -> None:
     """Drop what makes one of Tune's trials heavy, so that a driver does not grow with the number of its trials.
 
-    That is some 60 kB a trial: several running means of every number that it reported, the last report with all its
-    epochs and the answer of its worker to a question that nobody asks any more.
+    That is some 60 kB a trial (ray 2.60): several running means of every number that it reported, the last report with
+    all its epochs, and the answer of its worker to a question that nobody asks any more.
 
     Args:
         tune_trial: Has reported for the last time. It stays a trial that Tune can count and end.
