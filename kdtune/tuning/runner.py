@@ -113,7 +113,6 @@ class StrategyRun:
                 for strategy in self._strategies:
                     strategy.export(self.folder.path)
                 self.watcher.strategy_ended(self.folder.path.name)
-            self._drop_checkpoints()
             complete = len(self.log.evaluations) == self.study.repeats
             self.log.stopped("completed" if complete else "incomplete")
 
@@ -281,6 +280,3 @@ class StrategyRun:
                 shutil.rmtree(self.folder.checkpoints(other.id), ignore_errors=True)
         self.watcher.trial_ended(trial)
         self.watcher.trials_planned(plan.expected_trials())
-
-    def _drop_checkpoints(self) -> None:
-        shutil.rmtree(self.folder.path / "checkpoints", ignore_errors=True)

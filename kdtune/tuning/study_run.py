@@ -315,6 +315,8 @@ class StudyRun:
 
     def _account(self, name: str) -> dict[str, Any]:
         self._share(name)
+        if self._is_settled(name):
+            self._folder.strategy(name).drop_checkpoints()
         return write_result(self._folder.strategy(name), self._carbon)
 
     def _share(self, name: str) -> None:
