@@ -73,6 +73,7 @@ class Chain:
         kills: In their order.
         killed: When which command was killed, on this process's clock.
         commands: How many it took.
+        began_s: When the last of them began, in seconds since 1970.
         after_uj: What it was charged in the end.
         faults: What was lost, or went wrong otherwise.
     """
@@ -84,6 +85,7 @@ class Chain:
     kills: list[dict[str, Any]] = field(default_factory=list)
     killed: dict[int, float] = field(default_factory=dict)
     commands: int = 0
+    began_s: float = 0.0
     after_uj: int | None = None
     faults: list[str] = field(default_factory=list)
 
@@ -99,6 +101,7 @@ class Chain:
             environment: See :func:`surroundings`.
         """
         self.commands += 1
+        self.began_s = time.time()
         arguments = ["resume", f"results/{NAME}", "--quiet"] if self.folder.run_toml.exists() else STUDY
         return begin(arguments, self.place, **environment)
 
@@ -213,10 +216,9 @@ def _kill_now_and_then(
     chain: Chain, process: subprocess.Popen[bytes], whole_s: float, left: int, rng: Random
 ) -> dict[str, Any] | None:
     """Kill what belongs to a command, several times if it survives, until it has ended; returns the last kill."""
-    began_s, at_s, struck = time.monotonic(), 0.0, None
+    began_s, at_s, struck = time.monotonic(), rng.uniform(0.0, whole_s), None
     for _ in range(left):
         roles = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0]
-        at_s = rng.uniform(at_s, whole_s)
         try:
             process.wait(timeout=max(0.0, began_s + at_s - time.monotonic()))
             break  # it came to its end before
@@ -224,6 +226,7 @@ def _kill_now_and_then(
             struck = strike(chain, process, roles, at_s, whole_s, rng)
         if struck["fatal"]:
             break
+        at_s += rng.uniform(0.0, whole_s / 2)
     return struck
 
 
@@ -232,7 +235,7 @@ def strike(
 ) -> dict[str, Any]:
     """Kill what is to be killed now; where the command goes down with it, wait (or not) until nothing of it is left."""
     found = victims(process, roles, rng)
-    phase, books = phase_of(chain.folder, chain.cache), Books.of(chain.folder, chain.cache)
+    phase, books = phase_of(chain.folder, chain.cache, chain.began_s), Books.of(chain.folder, chain.cache)
     kill(list(found))
     fatal = process.pid in found
     one: dict[str, Any] = {

@@ -14,6 +14,7 @@ from kdtune.energy.attribution import Account, charge_all
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.results.folder import StudyFolder
 from kdtune.results.spent import spent_uj
+from kdtune.results.trials import TrialLog
 
 #: Flags of a ledger of which one has to say that nobody metered for a while, or that it has no end.
 TOLD = {"gap", "rebooted", "unended"}
@@ -171,23 +172,29 @@ def unsound(folder: StudyFolder, cache: Path) -> list[str]:
     return faults
 
 
-def phase_of(folder: StudyFolder, cache: Path) -> str:
-    """What a command is at, as far as the files tell."""
-    from kdtune.results.trials import TrialLog
+def phase_of(folder: StudyFolder, cache: Path, began_s: float) -> str:
+    """What a command is at, as far as the files tell.
 
-    if not folder.run_toml.exists():
+    Args:
+        folder: The study's.
+        cache: Where its teacher lies.
+        began_s: When the command began, in seconds since 1970; what is older was written by others.
+    """
+    if not _is_new(folder.run_toml, began_s):
         return "set-up"
     if not any(cache.glob("teachers/*/record.json")):
         return "teacher"
-    strategies = folder.strategies()
-    if not strategies:
+    at_work = [strategy for strategy in folder.strategies() if _is_new(strategy.trials, began_s)]
+    if not at_work:
         return "logits"
-    logs = [TrialLog.read(strategy.trials) for strategy in strategies]
-    if all(log.status == "completed" for log in logs) and len(logs) == len(folder.asked_strategies()):
-        return "shutdown"
-    at = next((log for log in logs if log.status is None), None)
-    if at is None:
-        return "between strategies"
-    if at.evaluations:
+    log = TrialLog.read(max((strategy.trials for strategy in at_work), key=lambda path: path.stat().st_mtime))
+    if log.status == "completed":
+        every = [TrialLog.read(folder.strategy(name).trials) for name in folder.asked_strategies()]
+        return "shutdown" if all(one.status == "completed" for one in every) else "between strategies"
+    if log.evaluations:
         return "results"
-    return "evaluation" if at.evaluation_attempts else "trials"
+    return "evaluation" if log.evaluation_attempts else "trials"
+
+
+def _is_new(path: Path, began_s: float) -> bool:
+    return path.exists() and path.stat().st_mtime >= began_s

@@ -43,10 +43,10 @@ def refusal(study):
 
 
 def test_a_finished_study_is_resumed_without_ray(study):
-    left = study.strategy("grid").checkpoints("a trial of a command that was killed at its very end")
-    left.mkdir(parents=True)
+    left_over = study.strategy("grid").checkpoints("0123456789ab")  # of a command that was killed at its very end
+    left_over.mkdir(parents=True)
     assert kdtune.resume_study(study.path).exit_code == 0
-    assert not left.parent.exists()
+    assert not left_over.parent.exists()
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,15 @@ class StrategyFolder:
 
     def checkpoints(self, trial_id: str) -> Path:
         """Folder of a trial's checkpoints."""
-        return self.path / "checkpoints" / trial_id
+        return self._checkpoints / trial_id
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def drop_checkpoints(self) -> None:
+        """Remove the checkpoints of all trials: there is nothing left to go on with."""
+        shutil.rmtree(self._checkpoints, ignore_errors=True)
 
     def drop_checkpoints(self) -> None:
         """Remove them all: nothing is left that would go on from one."""

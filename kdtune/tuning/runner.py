@@ -113,7 +113,6 @@ class StrategyRun:
                 for strategy in self._strategies:
                     strategy.export(self.folder.path)
                 self.watcher.strategy_ended(self.folder.path.name)
-            self.folder.drop_checkpoints()
             complete = len(self.log.evaluations) == self.study.repeats
             self.log.stopped("completed" if complete else "incomplete")
 

@@ -315,10 +315,9 @@ class StudyRun:
 
     def _account(self, name: str) -> dict[str, Any]:
         self._share(name)
-        folder = self._folder.strategy(name)
-        if self._is_settled(name):  # else those stay of one that was killed between its last line and its end
-            folder.drop_checkpoints()
-        return write_result(folder, self._carbon)
+        if self._is_settled(name):
+            self._folder.strategy(name).drop_checkpoints()
+        return write_result(self._folder.strategy(name), self._carbon)
 
     def _share(self, name: str) -> None:
         folder = self._folder.strategy(name)
