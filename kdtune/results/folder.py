@@ -115,10 +115,6 @@ class StrategyFolder:
         """Remove the checkpoints of all trials: there is nothing left to go on with."""
         shutil.rmtree(self._checkpoints, ignore_errors=True)
 
-    def drop_checkpoints(self) -> None:
-        """Remove them all: nothing is left that would go on from one."""
-        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-
     def weights(self, seed: int, first_seed: int) -> Path:
         """The chosen model of a repeat: ``student.pt`` for the first."""
         return self._of_repeat("student", ".pt", seed, first_seed)
