@@ -7,6 +7,7 @@ disks of its own. Deaths of trial, meter and driver in all combinations are in `
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,9 +63,11 @@ def teacher_logits() -> list[Path]:
 
 
 def told(place: Path) -> list[str]:
-    """What commands told their user of the fault, a folder of this run shortened to a dot."""
+    """What commands told their user of the fault, without this run's folders and this machine's address."""
     lines = [line for path in sorted(place.glob("said*.txt")) for line in path.read_text(errors="replace").splitlines()]
-    return [line.strip().replace(str(place), ".") for line in lines if line.startswith(TOLD)]
+    said = "\n".join(line.strip() for line in lines if line.startswith(TOLD)).replace(str(place), ".")
+    said = said.replace(os.environ.get("KDTUNE_CACHE_DIR", str(place)), "CACHE")
+    return re.sub(r"\b\d+(\.\d+){3}\b", "ADDRESS", said).splitlines()
 
 
 def resume(place: Path, says: str = "said.txt") -> int:
