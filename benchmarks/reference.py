@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
+from kdtune.energy.sensors import busy_us
 from kdtune.models import MODELS
 from kdtune.paths import data_dir
 
@@ -220,8 +220,7 @@ def _parts(
 
 def busy_s() -> float:
     """CPU seconds in which any core of the machine worked, since it was started."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system + times.irq + times.softirq)
+    return busy_us(time.clock_gettime_ns(time.CLOCK_MONOTONIC)) / 1e6
 
 
 def trainings(

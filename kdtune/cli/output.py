@@ -50,7 +50,10 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
         console.print(cost_table(result.results, result.teacher()))
         console.print(f"Results: {result.folder}", soft_wrap=True)
     for error in result.errors:
-        console.print(f"Failed: {error}", style="red", soft_wrap=True)
+        if result.exit_code:
+            console.print(f"Failed: {error}", style="red", soft_wrap=True)
+        else:
+            console.print(f"All was done when it happened: {error}", soft_wrap=True)
     if result.interrupted:
         console.print("Interrupted.")
     if result.over_budget:

@@ -104,12 +104,10 @@ class NodeSensors:
     def read(self) -> Counters:
         """All counters, now."""
         t_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        cpu = psutil.cpu_times()
-        # Guest time is part of user time already; idle and iowait are not work; steal was another machine's.
-        busy_s = cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq
+        busy = busy_us(t_ns)
         rapl_uj = {zone: value for zone, files in self._rapl.items() if (value := _read_int(files[0])) is not None}
         gpu_mj = {uuid: value for uuid in self._gpus if (value := self._gpu_mj(uuid, t_ns)) is not None}
-        return Counters(self._boot_id, t_ns, time.time(), round(busy_s * 1e6), rapl_uj, gpu_mj)
+        return Counters(self._boot_id, t_ns, time.time(), busy, rapl_uj, gpu_mj)
 
     def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
         """A GPU's counter, in millijoules; None where it cannot be read now."""
@@ -170,6 +168,25 @@ def _silence_codecarbon() -> None:
     import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+
+
+def busy_us(t_ns: int) -> int:
+    """CPU time of all cores since boot that was not idle, in microseconds.
+
+    Args:
+        t_ns: Now, on the clock of :class:`Counters`.
+
+    Linux measures how long a core was idle, but only samples what else it did: of a program that works in short bursts
+    the sample finds less than the processes were given, and two studies side by side would be charged the difference
+    twice. So it is what idle time leaves; steal was another machine's. Where no idle time is told the sample has to do.
+    """
+    cores = psutil.cpu_times(percpu=True)
+    idle_s = sum(core.idle + core.iowait for core in cores)
+    if not idle_s:
+        # Guest time is part of user time already.
+        return round(sum(one.user + one.nice + one.system + one.irq + one.softirq for one in cores) * 1e6)
+    stolen_s = sum(core.steal for core in cores)
+    return max(0, len(cores) * t_ns // 1000 - round((idle_s + stolen_s) * 1e6))
 
 
 def _read_int(path: Path) -> int | None:

@@ -21,7 +21,8 @@ class StudyResult:
         interrupted: Whether the user stopped it.
         is_settled: Whether nothing is left that resuming would run.
         over_budget: Which limit was reached, in words; None where none was.
-        errors: Why a strategy could not be carried through, such as a failure of Ray.
+        errors: Why a strategy could not be carried through, such as a failure of Ray; or what happened to Ray when
+            all was done already.
     """
 
     study: Study
@@ -40,7 +41,7 @@ class StudyResult:
         stopped = {result["status"] for result in self.results} - {"completed"}
         if self.over_budget and stopped <= {"budget"}:
             return 4
-        return 1 if stopped or self.errors else 0
+        return 1 if stopped or (self.errors and not self.is_settled) else 0
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``--json`` prints."""

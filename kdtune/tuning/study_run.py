@@ -275,7 +275,8 @@ class StudyRun:
                 raise
             except KdtuneError as error:
                 self._errors.append(f"{name}: {error}")
-                run.log.stopped("incomplete")
+                if not run.log.is_settled(self._study.repeats):  # else it was through when it happened
+                    run.log.stopped("incomplete")
                 if isinstance(error, MachineError):  # what befell this one would befall the others, which go on else
                     return
             finally:

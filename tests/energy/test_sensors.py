@@ -14,7 +14,7 @@ from codecarbon.core import gpu as codecarbon_gpu
 
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record
-from kdtune.energy.sensors import NodeSensors, power_in_words
+from kdtune.energy.sensors import NodeSensors, busy_us, power_in_words
 from tests.energy.machine import FakeGpu
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
@@ -202,10 +202,28 @@ def test_busy_time_counts_work_and_nothing_but_work():
     assert 0.15 <= busy_s <= passed_s * (os.cpu_count() or 1) + 0.2
 
 
-def test_idle_waiting_guest_and_stolen_time_are_not_busy(monkeypatch):
+def test_idle_waiting_and_stolen_time_are_not_busy_and_the_rest_is(monkeypatch):
+    core = SimpleNamespace(idle=5.0, iowait=2.0, steal=1.0, user=0.25, guest=9.0)
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [core, core])
+    assert busy_us(10_000_000_000) == 4_000_000
+
+
+def test_short_bursts_are_busy_time_too():
+    """Linux samples what a core does; who works for less than a tick at a time is seldom seen."""
+    before, spent_s = NodeSensors().read(), time.process_time()
+    for _ in range(600):
+        end = time.process_time() + 0.0005
+        while time.process_time() < end:
+            pass
+        time.sleep(0.0005)
+    busy_s = (NodeSensors().read().busy_us - before.busy_us) / 1e6
+    assert busy_s >= 0.95 * (time.process_time() - spent_s) - 0.03
+
+
+def test_where_no_idle_time_is_told_work_is_counted_but_no_guests(monkeypatch):
     times = {"user": 1, "nice": 20, "system": 300, "irq": 4000, "softirq": 50_000}
-    others = dict.fromkeys(("idle", "iowait", "steal", "guest", "guest_nice"), 10**6)
-    monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(**times, **others))
+    others = dict(dict.fromkeys(("idle", "iowait"), 0), steal=10**6, guest=10**6, guest_nice=10**6)
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [SimpleNamespace(**times, **others)])
     assert NodeSensors().read().busy_us == 54_321_000_000
 
 

@@ -7,11 +7,13 @@ import pytest
 import ray
 
 import kdtune
+from kdtune.errors import RayError
 from kdtune.registry import Entry
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trials import TrialLog
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.grid import Grid
+from kdtune.tuning.daemons import Daemons
 from kdtune.watch import Watcher
 from tests.studies import outcome_of, small_study
 
@@ -60,6 +62,19 @@ def test_trials_that_fail_are_recorded_and_charged_and_the_rest_goes_on(running_
     failed = next(trial for trial in log.trials.values() if trial.status == "failed")
     ledger = (tmp_path / "small" / "grid" / "ledger").glob("*.jsonl")
     assert any(f'"{failed.window(1)}"' in path.read_text() for path in ledger)
+
+
+def test_of_a_study_that_was_through_when_ray_died_nothing_is_missing(running_ray, tmp_path, monkeypatch):
+    log = tmp_path / "small" / "fixed" / "trials.jsonl"
+
+    def dies_at_the_end(self):
+        if log.exists() and TrialLog.read(log).status == "completed":
+            raise RayError("Ray's gcs_server (process 7) died")
+
+    monkeypatch.setattr(Daemons, "check", dies_at_the_end)
+    outcome = kdtune.run_study(small_study(strategies={"fixed": {}}, repeats=1), out=tmp_path)
+    assert outcome.errors == ("fixed: Ray's gcs_server (process 7) died",)
+    assert (outcome.exit_code, outcome.results[0]["status"], TrialLog.read(log).status) == (0, "completed", "completed")
 
 
 class Pruner(Grid):
