@@ -84,6 +84,10 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+#: What rounding to ticks may come to on all cores together, in microseconds, generously.
+_TICKS_US = 1_000_000
+
+
 class NodeSensors:
     """Reads the counters of the node that it runs on."""
 
@@ -95,6 +99,7 @@ class NodeSensors:
         self.polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
         self._polled_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
+        self._busy_us = 0
 
     @property
     def gpus(self) -> list[str]:
@@ -105,9 +110,11 @@ class NodeSensors:
         """All counters, now."""
         t_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         busy = busy_us(t_ns)
+        # Idle time is told in ticks, so what it leaves may seem to fall by a few: then it stands for a moment.
+        self._busy_us = busy if busy < self._busy_us - _TICKS_US else max(busy, self._busy_us)
         rapl_uj = {zone: value for zone, files in self._rapl.items() if (value := _read_int(files[0])) is not None}
         gpu_mj = {uuid: value for uuid in self._gpus if (value := self._gpu_mj(uuid, t_ns)) is not None}
-        return Counters(self._boot_id, t_ns, time.time(), busy, rapl_uj, gpu_mj)
+        return Counters(self._boot_id, t_ns, time.time(), self._busy_us, rapl_uj, gpu_mj)
 
     def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
         """A GPU's counter, in millijoules; None where it cannot be read now."""

@@ -208,6 +208,13 @@ def test_idle_waiting_and_stolen_time_are_not_busy_and_the_rest_is(monkeypatch):
     assert busy_us(10_000_000_000) == 4_000_000
 
 
+def test_busy_time_stands_still_where_rounding_would_let_it_fall_and_begins_anew_where_it_did(monkeypatch):
+    found = iter([5_000_000, 4_980_000, 5_010_000, 70_000])
+    monkeypatch.setattr("kdtune.energy.sensors.busy_us", lambda t_ns: next(found))
+    sensors = NodeSensors()
+    assert [sensors.read().busy_us for _ in range(4)] == [5_000_000, 5_000_000, 5_010_000, 70_000]
+
+
 def test_short_bursts_are_busy_time_too():
     """Linux samples what a core does; who works for less than a tick at a time is seldom seen."""
     before, spent_s = NodeSensors().read(), time.process_time()
