@@ -82,7 +82,8 @@ def ledgers_of(folder: StudyFolder, cache: Path) -> dict[Path, Account]:
     """Every ledger that a study has written to, with its account: strategies, sessions, and what lies in the cache."""
     folders = [strategy.ledger for strategy in folder.strategies()]
     folders += [path for path in folder.session("").glob("*") if path.is_dir()]
-    folders += [path for kind in ("teachers", "teacher-logits") for path in cache.glob(f"{kind}/*/ledger")]
+    kinds = ("teachers", "teacher-logits", "compilations")
+    folders += [path for kind in kinds for path in cache.glob(f"{kind}/*/ledger")]
     return {path: charge_all(records) for path in folders if (records := read_folder(path))}
 
 

@@ -78,5 +78,9 @@ class BudgetReached(KdtuneError):
     exit_code = 4
 
 
+class CompileError(KdtuneError):
+    """The networks cannot be compiled here."""
+
+
 class DivergedError(KdtuneError):
     """A training's loss stopped being a finite number."""

@@ -17,6 +17,7 @@ KINDS = {
     "decoded": "data sets as arrays",
     "teachers": "teachers, trained or given, with their energy records",
     "teacher-logits": "what teachers said of every image, with energy records",
+    "compilations": "code of compiled networks, with energy records",
     "numerics": "which precision and memory layout is fastest here",
     "inspections": "what was found out about studies before they ran",
     "verified": "which data files were found sound",

@@ -8,8 +8,8 @@ import typer
 from kdtune.cli.output import make_console
 
 HELP = (
-    "Remove caches: decoded data, teachers, their logits. They are shown first, and can be made again, for energy; "
-    "a teacher that was given has to be given again."
+    "Remove caches: decoded data, teachers, their logits, compiled networks. They are shown first, and can be made "
+    "again, for energy; a teacher that was given has to be given again."
 )
 
 EXAMPLES = """Examples:

@@ -1,8 +1,12 @@
 """Networks prepared by ``torch.compile``, once in a process however many trainings follow."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
+
+from kdtune.errors import CompileError
 
 #: What generates the code.
 BACKEND = "inductor"
@@ -39,3 +43,24 @@ class Compiler:
             kept.train(model.training).requires_grad_(any(one.requires_grad for one in model.parameters()))
             kept.zero_grad(set_to_none=True)
         return kept, compiled_model
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Tell in one line what the compiler fails at inside.
+
+    Raises:
+        CompileError: It fails; names the remedy.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        from torch._dynamo.exc import TorchDynamoException
+
+        if not isinstance(error, TorchDynamoException):
+            raise
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CompileError(
+            f"the networks cannot be compiled here: {why}; on a CPU that takes a C++ compiler (g++), or leave it out "
+            "with --set numerics.compile=off"
+        ) from None

@@ -10,7 +10,7 @@ import torch
 
 from kdtune.data.batches import Splits
 from kdtune.distill import LOSSES
-from kdtune.distill.compiling import Compiler
+from kdtune.distill.compiling import Compiler, told_plainly
 from kdtune.distill.evaluate import evaluate
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.optim import learning_rate, make_optimizer
@@ -162,14 +162,15 @@ class Distiller:
         # What is not needed is let go first, and the teacher asked first: while it computes, nothing is kept that the
         # student's backward pass needs.
         self._optimizer.zero_grad(set_to_none=True)
-        teacher_logits = self._teacher(images, index) if self._teacher is not None else None
-        student_logits = self._arithmetic.logits(model, images)
-        if teacher_logits is not None and self._policy is not None:
-            temperature = self._policy(student_logits, teacher_logits, step)
-            loss = self._loss(student_logits, teacher_logits, labels, temperature, self.recipe.alpha)
-        else:
-            loss = self._loss(student_logits, None, labels, None, self.recipe.alpha)
-        loss.backward()
+        with told_plainly():
+            teacher_logits = self._teacher(images, index) if self._teacher is not None else None
+            student_logits = self._arithmetic.logits(model, images)
+            if teacher_logits is not None and self._policy is not None:
+                temperature = self._policy(student_logits, teacher_logits, step)
+                loss = self._loss(student_logits, teacher_logits, labels, temperature, self.recipe.alpha)
+            else:
+                loss = self._loss(student_logits, None, labels, None, self.recipe.alpha)
+            loss.backward()
         self._optimizer.step()
         return loss.detach()
 

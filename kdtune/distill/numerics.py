@@ -1,7 +1,8 @@
 """How passes through networks are computed: precision and memory layout, the same for every training of a study."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -53,6 +54,17 @@ class Arithmetic:
         if self.numerics.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def device_name(device: torch.device) -> str:
+    """The model of a device, as its maker calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def set_up_gpu() -> None:

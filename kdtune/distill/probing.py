@@ -16,10 +16,11 @@ from typing import Any, get_args
 import torch
 
 from kdtune.distill.distiller import WARM_UP_STEPS, Distiller
+from kdtune.distill.numerics import device_name
 from kdtune.distill.recipe import student_recipe
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.flops import macs
-from kdtune.errors import KdtuneError
+from kdtune.errors import CompileError, KdtuneError
 from kdtune.files import alone_in, read_whole, write_json
 from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
@@ -46,7 +47,7 @@ STEADY = 1.05
 LONG_IMAGES = 2_500_000
 
 #: Gives up what cannot be computed in a way that is tried.
-_FAILURES = (RuntimeError, NotImplementedError, TypeError)
+_FAILURES = (RuntimeError, NotImplementedError, TypeError, CompileError)
 
 
 def resolve_numerics(bench: Workbench, trainings: float) -> Numerics:
@@ -96,21 +97,11 @@ def _kept(bench: Workbench, is_long: bool) -> Path:
         study.numerics.model_dump(),
         is_long,
         bench.threads,
-        _device_name(bench.device),
+        device_name(bench.device),
         str(torch.__version__),
     ]
     key = sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "numerics" / f"{study.teacher}-{study.student}-{key}.json"
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return torch.backends.cpu.get_cpu_capability()
 
 
 def _probe(bench: Workbench, is_long: bool) -> dict[Numerics, list[float]]:

@@ -155,6 +155,12 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             "The teacher was asked once for all trainings of a repeat; every strategy that has a teacher is charged "
             f"that as if it had run alone, as training: {significant(Carbon(**carbon).kwh(asked.pop()))} kWh."
         )
+    if compiled := {result["cost"]["shared_uj"]["compilation"] for result in results} - {0, None}:
+        took = [f"{significant(Carbon(**carbon).kwh(uj))} kWh" for uj in sorted({min(compiled), max(compiled)})]
+        lines.append(
+            "The networks were compiled once for all trainings; every strategy is charged what it used of that as if "
+            f"it had run alone: {' to '.join(took)}."
+        )
     if len(shared) == 1 and None not in shared:
         lines.append(
             f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "

@@ -6,27 +6,27 @@ from typing import Any
 from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared import Inputs, charged_parts, read_shared
+from kdtune.results.shared import KINDS, Inputs, charged_parts, read_shared
 
 
 def abandoned_parts(folder: StrategyFolder) -> dict[str, Any]:
     """What earlier runs of a strategy took that were put aside, less what a strategy of its study is still charged.
 
-    Several runs may have used the same session and the same teacher logits, so these stand by their ids.
+    Several runs may have used the same session, teacher logits and compilation, so these stand by their ids.
 
     Args:
         folder: The strategy's.
 
     Returns:
-        In microjoules: ``own``, what the runs used by themselves, and by their ids ``session`` and
-        ``teacher_logits``; each as its own run was charged.
+        In microjoules: ``own``, what the runs used by themselves, and by their ids the inputs of each of
+        :data:`kdtune.results.shared.KINDS`; each as its own run was charged.
 
     Raises:
         ResultsError: A file of one of them is damaged.
     """
     study = StudyFolder(folder.path.parent)
     own_uj = 0
-    left: Inputs = {"session": {}, "teacher_logits": {}}
+    left: Inputs = {kind: {} for kind in KINDS}
     if aside := study.abandoned(folder.path.name):
         billed = [charged_parts(read_shared(strategy)) for strategy in study.strategies()]
         for run in aside:
@@ -38,7 +38,7 @@ def abandoned_parts(folder: StrategyFolder) -> dict[str, Any]:
 
 def sum_of_parts(parts: Mapping[str, Any]) -> int:
     """All that :func:`abandoned_parts` found, in microjoules."""
-    return int(parts["own"]) + sum(sum(parts[kind].values()) for kind in ("session", "teacher_logits"))
+    return int(parts["own"]) + sum(sum(parts[kind].values()) for kind in KINDS)
 
 
 def abandoned_uj(results: Sequence[Mapping[str, Any]]) -> int:
@@ -47,7 +47,7 @@ def abandoned_uj(results: Sequence[Mapping[str, Any]]) -> int:
     Args:
         results: Their ``result.json`` documents.
     """
-    left: Inputs = {"session": {}, "teacher_logits": {}}
+    left: Inputs = {kind: {} for kind in KINDS}
     for result in results:
         _add(left, result["cost"]["abandoned_parts_uj"])
     left = _without(left, [result["cost"]["shared_parts_uj"] for result in results])

@@ -48,10 +48,12 @@ def cost_of(
     """
     dedicated, metered = study.is_dedicated, account.quality is not None
     logits = [store["energy"] for store in shared["teacher_logits"].values()]
+    compiling = [one["energy"] for one in shared["compilations"].values()]
     inputs, parts = charged_inputs(shared), charged_parts(shared)
     shared_uj = {
         "session": sum(parts["session"].values()) if parts["session"] else None,
         "teacher_logits": None if None in logits else sum(parts["teacher_logits"].values()),
+        "compilation": None if None in compiling else sum(parts["compilation"].values()),
     }
     abandoned = abandoned_parts(folder)
     charged_uj = (

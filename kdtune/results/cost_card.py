@@ -11,7 +11,7 @@ from kdtune.energy.shares import split_integer
 from kdtune.files import replaced_atomically, write_json
 from kdtune.results.cost import of_one_model
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared import charged_inputs
+from kdtune.results.shared import KINDS, charged_inputs
 from kdtune.safe_text import for_spreadsheet
 
 COST_VERSION = 1
@@ -91,10 +91,7 @@ def cost_card(folder: StrategyFolder, result: dict[str, Any], shared: dict[str, 
             # By their ids: another strategy's card may name the same session and the same store.
             "abandoned_parts_kwh": {
                 "own": kwh(cost["abandoned_parts_uj"]["own"]),
-                **{
-                    kind: {name: kwh(uj) for name, uj in cost["abandoned_parts_uj"][kind].items()}
-                    for kind in ("session", "teacher_logits")
-                },
+                **{kind: {name: kwh(uj) for name, uj in cost["abandoned_parts_uj"][kind].items()} for kind in KINDS},
             },
             "gap_kwh": kwh(cost["gap_uj"]),
             "others_on_the_node_kwh": kwh(cost["energy_uj"]["other"]),

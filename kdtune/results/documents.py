@@ -82,12 +82,19 @@ class Logits(Shape):
     energy: Summary | None
 
 
+class Compilation(Shape):
+    """Code that was generated for networks."""
+
+    energy: Summary | None
+
+
 class Shared(Shape):
     """``shared.json``."""
 
     sessions: dict[str, Summary] = {}
     teacher: Teacher | None = None
     teacher_logits: dict[str, Logits] = {}
+    compilations: dict[str, Compilation] = {}
 
 
 class Estimate(Shape):

@@ -21,7 +21,10 @@ _REMEDY = (
     "and its logits took is not known"
 )
 
-_NOTHING: dict[str, Any] = {"sessions": {}, "teacher": None, "teacher_logits": {}}
+_NOTHING: dict[str, Any] = {"sessions": {}, "teacher": None, "teacher_logits": {}, "compilations": {}}
+
+#: What a strategy is charged for and shares with others: sessions, stores of the teacher's answers, generated code.
+KINDS = ("session", "teacher_logits", "compilation")
 
 
 def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
@@ -49,6 +52,7 @@ def write_shared(
     folder: StrategyFolder,
     teacher: dict[str, Any] | None,
     logits: dict[str, dict[str, Any]] | None = None,
+    compilations: dict[str, dict[str, Any]] | None = None,
 ) -> None:
     """Copy into a strategy's folder what it shares with others, so that the folder can stand alone.
 
@@ -57,9 +61,10 @@ def write_shared(
         teacher: The teacher's record with its energy; None where the strategy uses none.
         logits: Of each store of teacher logits that it reads, by its name: how many passes of the teacher filled it,
             and their energy.
+        compilations: Of each compilation that it uses, by its name: its energy.
     """
-    shared = {"sessions": _sessions(folder), "teacher": teacher, "teacher_logits": logits or {}}
-    write_json(folder.shared, sealed(shared))
+    made = {"teacher": teacher, "teacher_logits": logits or {}, "compilations": compilations or {}}
+    write_json(folder.shared, sealed({"sessions": _sessions(folder), **made}))
 
 
 def read_shared(folder: StrategyFolder) -> dict[str, Any]:
@@ -86,15 +91,20 @@ def _sessions(folder: StrategyFolder) -> dict[str, dict[str, Any]]:
 
 
 def charged_inputs(shared: dict[str, Any]) -> list[dict[str, Any]]:
-    """The summaries of what a strategy shares with others and is charged for: sessions, and the teacher's answers."""
-    stores = (store["energy"] for store in shared["teacher_logits"].values())
-    return [*shared["sessions"].values(), *(energy for energy in stores if energy)]
+    """The summaries of what a strategy shares with others and is charged for, of all :data:`KINDS`."""
+    return [summary for by_name in _charged(shared).values() for summary in by_name.values()]
 
 
 def charged_parts(shared: dict[str, Any]) -> Inputs:
-    """The charge of each session, ``session``, and of each store of the teacher's answers, ``teacher_logits``."""
-    stores = {name: store["energy"] for name, store in shared["teacher_logits"].items()}
+    """What a strategy is charged of what it shares: of each kind of :data:`KINDS`, by the id of each input."""
     return {
-        "session": {name: session["charged_uj"] for name, session in shared["sessions"].items()},
-        "teacher_logits": {name: energy["charged_uj"] for name, energy in stores.items() if energy},
+        kind: {name: summary["charged_uj"] for name, summary in by_name.items()}
+        for kind, by_name in _charged(shared).items()
     }
+
+
+def _charged(shared: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """By kind and id, the summaries of what was counted."""
+    made = (shared["teacher_logits"], shared["compilations"])
+    energies = [{name: one["energy"] for name, one in those.items() if one["energy"]} for those in made]
+    return dict(zip(KINDS, [shared["sessions"], *energies], strict=True))

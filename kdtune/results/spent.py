@@ -13,7 +13,7 @@ MADE_NOTE = "made.txt"
 
 
 def note_made(session: Path, made: Path) -> None:
-    """Note that a session makes a teacher or its logits: the energy lies in the cache, but this study caused it."""
+    """Note that a session makes what others may use as well: its energy lies in the cache, but this study caused it."""
     session.mkdir(parents=True, exist_ok=True)
     with (session / MADE_NOTE).open("a") as file:
         file.write(f"{made}\n")
@@ -27,7 +27,7 @@ def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
     """What the study in a folder was charged so far, in microjoules; without what ``--fresh`` put aside.
 
     So a study that was begun afresh has its whole budget again: left out are the runs that were put aside, sessions
-    that worked on nothing else, and the teachers and logits that only such sessions made. What a session made counts
+    that worked on nothing else, and the teachers and the like that only such sessions made. What a session made counts
     whole, though another one may have begun it.
 
     Raises:
@@ -48,7 +48,8 @@ def _gone_uj(folder: StudyFolder, names: set[str]) -> int:
     found: dict[str, int] = {}
     for strategy in folder.strategies():
         shared = read_shared(strategy)
-        records = {name: store["energy"] for name, store in shared["teacher_logits"].items()}
+        made = shared["teacher_logits"] | shared["compilations"]
+        records = {name: one["energy"] for name, one in made.items()}
         if teacher := shared["teacher"]:
             records[teacher["key"]] = teacher["energy"]
         found |= {name: energy["charged_uj"] for name, energy in records.items() if name in names and energy}

@@ -1,6 +1,6 @@
 """Runs a job in a worker of the cluster and waits for it; tells what went wrong there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -9,7 +9,13 @@ from kdtune.errors import KdtuneError, MachineError, RayError
 from kdtune.files import cannot_be_written
 
 
-def run_job(session: Any, function: Any, *args: Any, poll: Callable[[], object] = lambda: None) -> Any:
+def run_job(
+    session: Any,
+    function: Any,
+    *args: Any,
+    poll: Callable[[], object] = lambda: None,
+    environment: Mapping[str, str] | None = None,
+) -> Any:
     """Run a function in a worker with a trial's resources, and wait for it.
 
     Args:
@@ -17,15 +23,20 @@ def run_job(session: Any, function: Any, *args: Any, poll: Callable[[], object] 
         function: One of :mod:`kdtune.tuning.jobs`.
         args: Its arguments.
         poll: Called about twice a second while it runs.
+        environment: Variables of a worker that is started for this alone; None takes any worker.
 
     Raises:
         KdtuneError: The function raised one, or its worker or Ray died.
     """
-    return run_jobs(session, function, [args], poll)[0]
+    return run_jobs(session, function, [args], poll, environment)[0]
 
 
 def run_jobs(
-    session: Any, function: Any, calls: Sequence[tuple[Any, ...]], poll: Callable[[], object] = lambda: None
+    session: Any,
+    function: Any,
+    calls: Sequence[tuple[Any, ...]],
+    poll: Callable[[], object] = lambda: None,
+    environment: Mapping[str, str] | None = None,
 ) -> list[Any]:
     """Run a function several times, side by side as far as the cluster allows; see :func:`run_job`.
 
@@ -34,9 +45,13 @@ def run_jobs(
         function: One of :mod:`kdtune.tuning.jobs`.
         calls: The arguments of each.
         poll: Called about twice a second while they run.
+        environment: Variables of workers that are started for these alone; None takes any workers.
     """
     given = session.resources
-    remote = ray.remote(function).options(num_cpus=given.cpus, num_gpus=given.gpus, max_retries=0)
+    options: dict[str, Any] = {"num_cpus": given.cpus, "num_gpus": given.gpus, "max_retries": 0}
+    if environment is not None:  # no other worker has these, and this one is not kept
+        options |= {"runtime_env": {"env_vars": dict(environment)}, "max_calls": 1}
+    remote = ray.remote(**options)(function)
     left = references = [remote.remote(*args) for args in calls]
     try:
         while left:

@@ -1,11 +1,13 @@
 """Brings together what is known beforehand: timings, earlier ledgers and the number of trials."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from kdtune.data.logit_store import LogitStore
+from kdtune.distill.compilation import Compilation
 from kdtune.energy.estimate import (
     Charge,
     Conditions,
@@ -78,6 +80,7 @@ class Estimator:
         earlier: list[Earlier],
         session: Session,
         stores: Sequence[LogitStore] = (),
+        compilations: Mapping[bool, str] | None = None,
     ) -> None:
         """Take in what is known.
 
@@ -91,9 +94,12 @@ class Estimator:
             earlier: What ran on this machine before, the newest first.
             session: What the strategies share.
             stores: Where the teacher's logits are or will be kept; none where it is asked in every step.
+            compilations: Where the code of trainings is or will be kept, with whether their teacher is asked in every
+                step; none where networks are not compiled.
         """
         self._study = study
         self._stores = stores
+        self._compilations = compilations or {}
         self._workload = workload
         self._timings = timings
         self._hardware = hardware
@@ -114,11 +120,16 @@ class Estimator:
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, epoch * epochs, idle_uw, overhead, self._conditions)
         replays = with_teacher and bool(self._stores)
+        compiled_uj = self.compiled_uj(name)
         charged_uj = add(
             own_uj,
             self._session.charge.energy_uj(dedicated=self._conditions.dedicated),
             self.logits.charged_uj if replays else 0,
+            compiled_uj or 0,
         )
+        basis = [of_trainings, of_start, self._session.basis]
+        if compiled_uj is None:
+            basis.append("Compiling the networks is not included.")
         return StrategyEstimate(
             strategy=name,
             trials=trials,
@@ -127,9 +138,22 @@ class Estimator:
             + (self._workload.teacher_passes_flops(self.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),
-            complete=complete and self._session.complete,
-            basis=(of_trainings, of_start, self._session.basis),
+            complete=complete and self._session.complete and compiled_uj is not None,
+            basis=tuple(basis),
         )
+
+    def compiled_uj(self, name: str) -> int | None:
+        """What compiling took once that a strategy will be charged, in microjoules; None where it is still to be done.
+
+        Args:
+            name: The strategy's label.
+        """
+        asks_teacher = uses_teacher(self._study, name) and not self._stores
+        if asks_teacher not in self._compilations:
+            return 0
+        one = Compilation(Path(self._compilations[asks_teacher]))
+        spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
+        return int(spent["charged_uj"]) if spent else None
 
     @cached_property
     def logits(self) -> LogitsEstimate:

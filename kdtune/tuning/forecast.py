@@ -56,6 +56,7 @@ class Forecast:
             earlier,
             _session(earlier, known.start),
             inspection.logit_stores,
+            inspection.compilations,
         )
         return {name: estimator.strategy(name, count) for name, count in self._trials.items()}
 

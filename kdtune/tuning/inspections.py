@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from kdtune import __version__
 from kdtune.data import DATASETS
 from kdtune.data.published import files_of
+from kdtune.distill.compilation import KIND as COMPILATIONS
 from kdtune.distill.recipe import teacher_key
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.estimate import Charge, Work
@@ -124,8 +125,9 @@ def _seal(content: bytes) -> bytes:
 
 def _lies_in_cache(found: Inspection) -> bool:
     """Whether what it names are places in the cache: others may write to a cache that is shared."""
-    teachers, logits = cache_dir() / "teachers", cache_dir() / "teacher-logits"
+    teachers, logits, code = (cache_dir() / kind for kind in ("teachers", "teacher-logits", COMPILATIONS))
     places = [(Path(found.teacher_folder), teachers), *((store.folder, logits) for store in found.logit_stores)]
+    places += [(Path(folder), code) for folder in found.compilations.values()]
     return all(path.parent == place and path.name != ".." for path, place in places)
 
 

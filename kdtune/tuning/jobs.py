@@ -34,6 +34,8 @@ class Inspection:
         numerics: How trainings are computed, nothing left open.
         teacher_logits: ``live`` or ``replay``.
         logit_stores: Where each repeat's logits are or will be kept, none where the teacher is asked live.
+        compilations: Where the code of trainings is or will be kept: with whether their teacher is asked in every step
+            the folder of each; none where networks are not compiled.
         remarks: For the user.
         timings: Of a few steps, where they were asked for.
         energy_multiple: Training energy of a distillation over that of the student alone, four decimals; None where no
@@ -48,6 +50,7 @@ class Inspection:
     numerics: Numerics
     teacher_logits: Literal["live", "replay"]
     logit_stores: list[LogitStore]
+    compilations: dict[bool, str]
     remarks: tuple[str, ...]
     timings: Timings | None
     energy_multiple: float | None
@@ -151,6 +154,11 @@ def inspect_study(
         numerics=study.numerics,
         teacher_logits="replay" if replays else "live",
         logit_stores=_distinct(bench.logit_store(seed) for seed in study.seeds()) if replays else [],
+        compilations={
+            asks: str(bench.compilation(asks_teacher=asks).folder)
+            for asks in ([False] if replays else [False, True])
+            if bench.compiler
+        },
         remarks=remarks,
         timings=timings,
         energy_multiple=multiple,
@@ -182,6 +190,16 @@ def fill_logits(
     _ = bench.teacher, bench.splits
     with _charged(session_id, f"teacher-logits-{seed}-{epochs[0]}", "trials", resources):
         bench.fill_logits(seed, epochs, Path(folder))
+
+
+def compile_networks(study: Study, resources: Resources, data: str, folder: str, asks_teacher: bool) -> None:
+    """Generate the code for a study's trainings, with or without a teacher that is asked in every step.
+
+    Not under a window: like all that a worker does before its first trial it is orchestration.
+    """
+    from kdtune.distill.compilation import Compilation
+
+    _bench(study, resources, data).compile_networks(Compilation(Path(folder)), asks_teacher=asks_teacher)
 
 
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:

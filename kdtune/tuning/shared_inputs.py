@@ -1,4 +1,7 @@
-"""What a study's strategies share and a session makes where the cache lacks it: the teacher, and its logits."""
+"""What a study's strategies share and a session makes where the cache lacks it.
+
+The teacher, its logits, and the code of networks that are compiled.
+"""
 
 import shutil
 import time
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.logit_store import LogitStore
+from kdtune.distill.compilation import Compilation
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload
 from kdtune.files import alone_in, in_use, read_lines
@@ -167,6 +171,49 @@ class SharedInputs:
                 [(*self._given, seed, missing[part::parts], str(store.folder)) for part in range(parts)],
                 poll=lambda: self._budget.check_now(session),
             )
+
+    def compilation(self, folder: Path, *, asks_teacher: bool) -> dict[str, dict[str, Any]]:
+        """By a compilation's name, the energy that it took; done first where it is due.
+
+        Args:
+            folder: The compilation's, in the cache.
+            asks_teacher: Whether a teacher that is asked in every step is compiled too.
+
+        Raises:
+            BudgetReached: What may be used is used up.
+            CompileError: There is no compiler, or it fails.
+        """
+        one = Compilation(folder)
+        self._using.enter_context(in_use(folder))
+        with self._alone(folder, "the code of the networks"):
+            if not one.is_made():
+                note_made(self._session.folder, folder)
+                if ledger_summary(one.ledger, dedicated=True) is None:
+                    shutil.rmtree(one.code, ignore_errors=True)  # nobody knows what it took
+                self._compile(one, asks_teacher=asks_teacher)
+            elif ledger_summary(one.ledger, dedicated=True) is None:
+                # What it takes is found out by doing it again: beside it, since others may be at work with it.
+                note_made(self._session.folder, folder)
+                again = Compilation(folder / "again")
+                self._compile(again, asks_teacher=asks_teacher)
+                again.ledger.replace(one.ledger)
+                shutil.rmtree(again.folder)
+        return {folder.name: {"energy": ledger_summary(one.ledger, dedicated=self._study.is_dedicated)}}
+
+    def _compile(self, one: Compilation, *, asks_teacher: bool) -> None:
+        session, study = self._session, self._study
+        networks = f"{study.teacher} and {study.student}" if asks_teacher else study.student
+        self._watcher.message(f"compiling {networks} once for all trainings")
+        with session.charging(one.ledger):
+            run_job(
+                session,
+                jobs.compile_networks,
+                *(study, session.resources, self._data, str(one.folder), asks_teacher),
+                poll=lambda: self._budget.check_now(session),
+                # In a process of its own: what another job has compiled there would not be generated here again.
+                environment=one.environment,
+            )
+        one.note_made()
 
     @property
     def _given(self) -> tuple[Any, ...]:

@@ -3,9 +3,9 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class StudyPlan:
         carbon: How energy becomes CO2.
         remarks: What a reader has to know besides.
         logits: Of asking the teacher once for all trainings; None where it is asked in every step.
+        compiled_uj: By strategy, what of its energy compiling took already, in microjoules.
     """
 
     study: Study
@@ -57,6 +58,7 @@ class StudyPlan:
     carbon: Carbon
     remarks: tuple[str, ...]
     logits: LogitsEstimate | None = None
+    compiled_uj: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total_wall_s(self) -> float | None:
@@ -72,7 +74,8 @@ class StudyPlan:
         again = None if shared is None else -shared * (len(self.estimates) - 1)
         teacher = self.teacher.charged_uj if self.teacher else 0
         due = self.logits.due_uj if self.logits else 0
-        total = add(again, teacher, due, *(self._without_logits(one) for one in self.estimates))
+        compiled = -sum(self.compiled_uj.values())
+        total = add(again, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
         return None if total is None else round(total)
 
     def _without_logits(self, estimate: StrategyEstimate) -> int | None:
@@ -205,6 +208,7 @@ def make_plan(
         earlier,
         session,
         inspection.logit_stores,
+        inspection.compilations,
     )
     plan = StudyPlan(
         study=study,
@@ -215,6 +219,7 @@ def make_plan(
         ],
         teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
         logits=estimator.logits if with_teacher and inspection.logit_stores else None,
+        compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
         session=session,
         slots=slots,
         carbon=carbon,

@@ -65,6 +65,7 @@ class StudyRun:
         self._budget = BudgetWatch(budget, carbon, dedicated=dedicated, before_uj=before_uj)
         self._teacher: dict[str, Any] | None = None
         self._logits: dict[str, dict[str, Any]] | None = None
+        self._compilations: dict[str, dict[str, dict[str, Any]]] = {}
         self._errors: list[str] = []
         self._unbegun: dict[str, list[str]] = {}
 
@@ -232,10 +233,16 @@ class StudyRun:
         )
         teacher_folder = Path(inspection.teacher_folder)
         data = str(self._data.path)
+        shared = SharedInputs(self._study, session, self._watcher, self._budget, data, self._max_concurrent)
         if self._needs_teacher:
-            shared = SharedInputs(self._study, session, self._watcher, self._budget, data, self._max_concurrent)
             self._teacher = shared.teacher(teacher_folder, Workload(**inspection.workload))
             self._logits = shared.logits(inspection.logit_stores)
+        for name in self._strategies:
+            asks = uses_teacher(self._study, name) and inspection.teacher_logits == "live"
+            # One that is through keeps what it was charged: it compiles nothing any more.
+            if asks in inspection.compilations and not self._is_settled(name):
+                place = Path(inspection.compilations[asks])
+                self._compilations[name] = shared.compilation(place, asks_teacher=asks)
         resolved = {
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
@@ -326,4 +333,5 @@ class StudyRun:
         kept, needed = read_shared(folder), uses_teacher(self._study, name)
         teacher = (self._teacher or kept["teacher"]) if needed else None
         logits = (kept["teacher_logits"] if self._logits is None else self._logits) if needed else {}
-        write_shared(folder, teacher, logits)
+        compilations = kept["compilations"] | self._compilations.get(name, {})
+        write_shared(folder, teacher, logits, compilations)

@@ -77,8 +77,10 @@ class DistillTrainable(tune.Trainable):
 
     def _warm_up(self, config: dict[str, Any]) -> None:
         """Do what a worker does once for a study, before a trial's window opens: no single trial answers for it."""
+        point = _point_of(config)
+        self._bench.find_code(point)
         # With the trial's own seed: the teacher's logits for another one may not be there.
-        self._bench.distiller(_point_of(config), self._seed_of(config)).warm_up()
+        self._bench.distiller(point, self._seed_of(config)).warm_up()
 
     def _seed_of(self, config: dict[str, Any]) -> int:
         return int(config.get("seed", self._study.seed))

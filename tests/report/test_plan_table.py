@@ -115,6 +115,11 @@ def test_restarts_of_a_point_are_told_in_one_word():
     assert "twice: tau 4 and 1 restart of it" in found
 
 
+def test_what_compiling_took_already_is_in_the_rows_and_not_in_the_command():
+    spent = plan(estimate("grid"), estimate("none"))
+    assert replace(spent, compiled_uj={"grid": 5, "none": 3}).total_uj == spent.total_uj - 8
+
+
 def test_a_basis_is_told_once_with_those_that_it_holds_for():
     text = shown(plan(estimate("grid", basis=("Timed.", "Both.")), estimate("none", basis=("Guessed.", "Both."))))
     assert "grid: Timed." in text and "none: Guessed." in text

@@ -41,11 +41,15 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
             "wall_s": 1.0,
             "gpu_hours": 0.0,
             "abandoned_uj": 0,
-            "abandoned_parts_uj": {"own": 0, "session": {}, "teacher_logits": {}},
+            "abandoned_parts_uj": {"own": 0, "session": {}, "teacher_logits": {}, "compilation": {}},
             "uncertainty_uj": {"charged": 576_000_000_000},
             "flags": {},
-            "shared_uj": {"session": 3_600_000, "teacher_logits": 7_200_000},
-            "shared_parts_uj": {"session": {"s1": 3_600_000}, "teacher_logits": {"l1": 7_200_000}},
+            "shared_uj": {"session": 3_600_000, "teacher_logits": 7_200_000, "compilation": 0},
+            "shared_parts_uj": {
+                "session": {"s1": 3_600_000},
+                "teacher_logits": {"l1": 7_200_000},
+                "compilation": {},
+            },
             "attribution": "dedicated",
             "quality": "modelled",
             "carbon": {"pue": 1.0, "intensity_g_per_kwh": 475.0, "source": "world average", "preset": None},
@@ -173,6 +177,16 @@ def test_a_teacher_that_was_asked_live_is_no_shared_cost():
     live = result()
     live["cost"]["shared_uj"]["teacher_logits"] = 0
     assert "asked once" not in shown(live)
+
+
+def test_the_notes_say_what_compiling_took_where_something_was_compiled():
+    assert "compiled once" not in shown(result())
+    first, second, alone = result(), result("stochastic"), result("none")
+    for one, uj in ((first, 10_800_000), (second, 10_800_000), (alone, 3_600_000)):
+        one["cost"]["shared_uj"]["compilation"] = uj
+    assert "as if it had run alone: 3.00e-06 kWh." in shown(first, second)
+    # Those without a teacher that is asked in every step use less code.
+    assert "as if it had run alone: 1.00e-06 kWh to 3.00e-06 kWh." in shown(first, alone)
 
 
 def test_what_could_not_be_known_of_the_teachers_energy_is_told():

@@ -116,5 +116,6 @@ def test_cost_json_has_what_was_shared_by_its_ids(study):
         "own": kwh["own"],
         "session": {"s1": kwh["s1"]},
         "teacher_logits": {"l1": kwh["l1"]},
+        "compilation": {},
     }
     assert not_charged["abandoned_kwh"] == pytest.approx(CARBON.kwh(OWN + SESSION + LOGITS))

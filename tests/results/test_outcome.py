@@ -132,7 +132,33 @@ def test_where_there_is_no_model_none_has_a_cost(grid):
 
 def test_the_shared_energy_is_that_of_the_strategys_own_sessions(grid):
     cost = build_result(grid, CARBON)["cost"]
-    assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0}
+    assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0, "compilation": 0}
+
+
+def test_a_compilation_is_charged_as_it_stands_and_is_no_training(grid):
+    without = build_result(grid, CARBON)["cost"]
+    write_ledger(Node(two_cores()).start().work(10, study=10).stop(), grid.path.parent / "code")
+    energy = ledger_summary(grid.path.parent / "code", dedicated=True)
+    write_shared(grid, TEACHER, None, {"c1": {"energy": energy}})
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["shared_uj"]["compilation"] == 240 * J
+    assert cost["shared_parts_uj"]["compilation"] == {"c1": 240 * J}
+    assert cost["charged_kwh"] == pytest.approx(without["charged_kwh"] + CARBON.kwh(240 * J))
+    assert cost["training_kwh"] == without["training_kwh"]
+    assert cost["uncertainty_uj"]["charged"] > without["uncertainty_uj"]["charged"]
+
+
+def test_of_a_compilation_that_was_not_metered_nothing_is_known(grid):
+    write_shared(grid, TEACHER, None, {"c1": {"energy": None}})
+    cost = build_result(grid, CARBON)["cost"]
+    assert cost["shared_uj"]["compilation"] is None and cost["shared_parts_uj"]["compilation"] == {}
+
+
+def test_a_copy_from_before_compilations_had_records_is_read_as_one_without_any(grid):
+    cost = build_result(grid, CARBON)["cost"]
+    shared = json.loads(grid.shared.read_text())
+    grid.shared.write_text(json.dumps({key: shared[key] for key in ("sessions", "teacher", "teacher_logits")}))
+    assert build_result(grid, CARBON)["cost"] == cost
 
 
 def test_each_repeat_is_charged_its_own_windows_and_half_of_the_rest(grid):

@@ -69,6 +69,14 @@ def test_what_was_cleaned_out_of_the_cache_counts_by_the_strategies_copies(study
     assert spent(study) == OWN + SESSION + TEACHER
 
 
+def test_of_a_compilation_that_was_cleaned_away_the_copy_counts(study, teacher, tmp_path):
+    folder = finished(tmp_path, "grid", session="s1")
+    note_made(study.session("s1"), tmp_path / "cache" / "gone")
+    summary = ledger_summary(teacher / "ledger", dedicated=True)
+    write_shared(folder, None, None, {"gone": {"energy": summary}})
+    assert spent(study) == OWN + SESSION + TEACHER
+
+
 def test_what_others_used_does_not_count_and_idle_power_only_where_it_is_charged(study, tmp_path):
     finished(tmp_path, "grid", session="s1", attribution="shared")
     assert spent_uj(study, dedicated=False) == (40 + 60 + 4) * J

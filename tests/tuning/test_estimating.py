@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from kdtune.data.logit_store import LogitStore, Shape
+from kdtune.distill.compilation import Compilation
 from kdtune.energy.estimate import Charge, Timings, Usage
 from kdtune.energy.flops import Workload
 from kdtune.results.earlier import find_earlier
 from kdtune.specs import load_study
 from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
 from kdtune.tuning.resources import Resources
-from tests.energy.simulated import J, two_cores
-from tests.results.finished import WORKLOAD, finished
+from tests.energy.simulated import J, Node, two_cores
+from tests.results.finished import WORKLOAD, finished, write_ledger
 from tests.studies import small_study
 
 #: 100 images at 10 ms and 50 at 2 ms are 1.1 s an epoch; the CPU is busy all the time, at 4 W.
@@ -30,7 +31,7 @@ TIMINGS = Timings(
 SESSION = Session(Charge(10.0, 204 * J, 200 * J), "A session.", complete=True)
 
 
-def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), **study):
+def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), compilations=None, **study):
     return Estimator(
         load_study(small_study(**study)),
         Workload(**WORKLOAD),
@@ -41,6 +42,7 @@ def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, s
         list(earlier),
         session,
         stores,
+        compilations,
     )
 
 
@@ -69,6 +71,22 @@ def test_flops_are_those_of_the_cost_table():
     assert with_teacher.gflops_millions == 6 * 2 * (10 * 100 + 3 * 150) * 3 / 1e15
     assert without.gflops_millions == 2 * 2 * 3 * 150 * 3 / 1e15
     assert with_teacher.training_flops == 6 * 2 * (10 * 100 + 3 * (3 * 100 + 50)) * 3
+
+
+def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path):
+    alone, asking = (Compilation(tmp_path / name) for name in ("alone", "asking"))
+    write_ledger(Node(two_cores()).start().work(10, study=10).stop(), alone.ledger)  # stopped on the way so far
+    compiled = {False: str(alone.folder), True: str(asking.folder)}
+
+    def added(name):
+        plain, one = (
+            estimator(compilations=kept, teacher_logits="live").strategy(name, 1) for kept in (None, compiled)
+        )
+        return one.charged_uj - plain.charged_uj, "Compiling the networks is not included." in one.basis
+
+    assert added("none") == added("grid") == (0, True)
+    alone.note_made()
+    assert added("none") == (240 * J, False) and added("grid") == (0, True)
 
 
 def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a_teacher(tmp_path):

@@ -99,6 +99,13 @@ def test_a_place_outside_the_cache_is_not_believed(known, tmp_path, folder):
     assert place(tmp_path).read() is None
 
 
+def test_nor_is_code_outside_the_cache(known, tmp_path):
+    for place_of_code, believed in ((tmp_path / "cache" / "compilations" / "c", True), (tmp_path / "c", False)):
+        found = dataclasses.replace(known.inspection, compilations={False: str(place_of_code)})
+        place(tmp_path).keep(dataclasses.replace(known, inspection=found))
+        assert bool(place(tmp_path).read()) == believed
+
+
 def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(known, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file"))

@@ -1,0 +1,140 @@
+"""Code that is kept: where, when it counts as whole, and that another process finds it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kdtune.distill.compilation import Networks
+from kdtune.distill.compiling import told_plainly
+from kdtune.distill.workbench import Workbench
+from kdtune.errors import CompileError
+from kdtune.specs import load_study
+from kdtune.specs.study import Numerics
+from tests.studies import small_study
+
+COMPILED = Numerics(precision="float32", memory_layout="contiguous", compile="on")
+
+NETWORKS = Networks(
+    student="convnet_2_4_4",
+    teacher=None,
+    image_shape=(1, 8, 8),
+    classes=10,
+    batch_size=32,
+    numerics=COMPILED,
+    threads=1,
+    device="a CPU",
+    torch_version="2.9",
+)
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # as they are now they are again afterwards
+        monkeypatch.setenv(name, "elsewhere")
+    return tmp_path
+
+
+def bench(**changes):
+    study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live", **changes)
+    return Workbench(load_study(study), torch.device("cpu"), threads=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"student": "convnet_4_8_16"},
+        {"teacher": "convnet_32"},
+        {"image_shape": (3, 8, 8)},
+        {"classes": 9},
+        {"batch_size": 64},
+        {"numerics": COMPILED.model_copy(update={"precision": "bfloat16"})},
+        {"threads": 2},
+        {"device": "another CPU"},
+        {"torch_version": "2.10"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_the_code_depends_on_gives_it_another_place(cache, change):
+    kept = NETWORKS.compilation.folder
+    assert kept == Networks(**vars(NETWORKS)).compilation.folder
+    assert kept.parent == cache / "compilations" and kept.name.startswith("convnet_2_4_4-")
+    assert Networks(**{**vars(NETWORKS), **change}).compilation.folder != kept
+
+
+def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
+    one = bench()
+    alone, asking = (one.compilation(asks_teacher=asks).folder for asks in (False, True))
+    assert asking.name.startswith("convnet_32-convnet_2_4_4-") and alone.name.startswith("convnet_2_4_4-")
+    other = bench(name="other", alpha=0.5, seed=7, teacher="convnet_2_4_4")
+    assert other.compilation(asks_teacher=False).folder == alone
+    assert other.compilation(asks_teacher=True).folder != asking
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 1}', b'{"format": 2, "crc32": 1}', None])
+def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
+    compilation = NETWORKS.compilation
+    assert not compilation.is_made()
+    compilation.note_made()
+    assert compilation.is_made()
+    if damage is None:
+        compilation.code.rmdir()
+    else:
+        (compilation.folder / "made.json").write_bytes(damage)
+    assert not compilation.is_made()
+
+
+def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
+    one = bench()
+    one.find_code({"tau": 2})
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+    for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
+        compilation = one.compilation(asks_teacher=asks)
+        compilation.note_made()
+        one.find_code(point)
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
+        assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
+
+
+def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_they_are():
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+    plainly = r"^the networks cannot be compiled here: .*C\+\+.*compile=off$"
+    with pytest.raises(CompileError, match=plainly) as told, told_plainly():
+        raise InductorError(InvalidCxxCompiler(), None)
+    assert "\n" not in str(told.value)
+    with pytest.raises(RuntimeError, match=r"^no memory$"), told_plainly():
+        raise RuntimeError("no memory")
+
+
+#: Warms up as a worker does, and prints where the compiler looked and what it found there.
+_WORKER = """
+import json, sys, torch
+from torch._dynamo.utils import counters
+from kdtune.distill.workbench import Workbench
+from kdtune.specs import load_study
+
+bench = Workbench(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
+bench.find_code({"loss": "ce"})
+bench.distiller({"loss": "ce"}, 3).warm_up()
+print(json.dumps(counters["inductor"]))
+"""
+
+
+@pytest.mark.study
+def test_code_that_was_generated_once_is_found_by_another_process(cache):
+    study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live")
+    one = bench()
+    compilation = one.compilation(asks_teacher=False)
+    one.compile_networks(compilation, asks_teacher=False)
+    generated = {path for path in compilation.code.rglob("*") if path.suffix == ".so"}
+    assert generated
+    compilation.note_made()
+    worker = [sys.executable, "-c", _WORKER, json.dumps(study)]
+    counted = json.loads(subprocess.run(worker, capture_output=True, text=True, timeout=100, check=True).stdout)
+    assert counted["fxgraph_cache_hit"] == 2 and "fxgraph_cache_miss" not in counted  # forwards and backwards
+    assert {path for path in compilation.code.rglob("*") if path.suffix == ".so"} == generated
