@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from kdtune.distill.lean_layers import make_lean
 from kdtune.specs.study import PLAIN, Numerics
 
 
@@ -30,10 +31,8 @@ class Arithmetic:
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
         """Move a network to the device and lay out its weights."""
-        if self.numerics.precision == "bfloat16" and self.device.type == "cpu":
-            for module in model.modules():
-                if isinstance(module, torch.nn.Conv2d) and module.groups > 1 and max(module.stride) > 1:
-                    _compute_in_float32(module)
+        if self.device.type == "cpu" and self.numerics.precision == "bfloat16":
+            make_lean(model, channels_last=self.memory_format is torch.channels_last)
         return model.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def logits(self, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -77,18 +76,3 @@ def set_up_gpu() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
-
-
-def _compute_in_float32(convolution: torch.nn.Conv2d) -> None:
-    """Leave bfloat16 out of one convolution, whose output is bfloat16 again.
-
-    On a CPU the backward pass of a strided depthwise convolution takes some ten times longer in bfloat16 than in
-    float32: oneDNN (as of torch 2.14) has no fast kernel for it.
-    """
-    forward = convolution.forward
-
-    def in_float32(features: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", enabled=False):
-            return forward(features.float()).to(features.dtype)
-
-    convolution.forward = in_float32  # type: ignore[assignment,method-assign]

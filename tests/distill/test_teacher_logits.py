@@ -303,20 +303,3 @@ def test_a_compiled_network_begins_each_training_with_its_own_weights(bench_of):
     bench.training(recipe, 0, teacher)
     again = bench.training(recipe, 3, teacher).model.state_dict()
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(again.values(), fresh.values(), strict=True))
-
-
-def test_a_strided_depthwise_convolution_stays_in_float32_on_a_cpu_and_counts_the_same():
-    from kdtune.energy.flops import macs
-    from kdtune.models import MODELS
-
-    numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
-    plain = MODELS.load("mobilenet_v2")(3, 10)
-    counted = macs(plain, 3, 32, 32)
-    placed = Arithmetic(CPU, numerics).place(plain)
-    seen = []
-    strided = [one for one in placed.modules() if isinstance(one, torch.nn.Conv2d) and one.groups > 1]
-    for one in strided:
-        one.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
-    Arithmetic(CPU, numerics).logits(placed, torch.randn(2, 3, 32, 32)).sum().backward()
-    assert set(seen) == {torch.bfloat16} and len(seen) == len(strided)
-    assert macs(placed, 3, 32, 32) == counted
