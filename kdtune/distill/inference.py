@@ -130,7 +130,7 @@ def ready_student(bench: Workbench, file: Path) -> torch.nn.Module:
     except Exception as error:  # whatever the unpickler and the network stumble over, over many lines
         reason = str(error).splitlines()[0]
         raise ResultsError(f"{file}: not readable as weights of {bench.study.student} ({reason})") from None
-    return model.eval().requires_grad_(False)
+    return bench.arithmetic.freeze(model)
 
 
 def parameters(model: torch.nn.Module) -> int:

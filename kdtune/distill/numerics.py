@@ -35,6 +35,20 @@ class Arithmetic:
             make_lean(model, channels_last=self.memory_format is torch.channels_last)
         return model.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
+    def freeze(self, model: torch.nn.Module) -> torch.nn.Module:
+        """Let a network only be asked from now on.
+
+        Weights that would be rounded anew for every batch are rounded here: what it says stays the same, bit for bit.
+
+        Args:
+            model: Placed by :meth:`place`.
+        """
+        if self.numerics.precision == "bfloat16":
+            for module in model.modules():
+                if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+                    module.to(torch.bfloat16)
+        return model.eval().requires_grad_(False)
+
     def logits(self, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
         """One pass.
 

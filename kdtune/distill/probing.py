@@ -19,7 +19,6 @@ from kdtune.distill.distiller import WARM_UP_STEPS, Distiller
 from kdtune.distill.numerics import device_name
 from kdtune.distill.recipe import student_recipe
 from kdtune.distill.workbench import Workbench
-from kdtune.energy.flops import macs
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.files import alone_in, read_whole, write_json
 from kdtune.parsing import parse_json
@@ -81,8 +80,8 @@ def resolve_numerics(bench: Workbench, trainings: float) -> Numerics:
 
 
 def _is_large(bench: Workbench) -> bool:
-    shape = tuple(bench.splits.train.images.shape[1:])
-    return macs(bench.untrained_teacher(), *shape) + macs(bench.untrained_student(), *shape) >= SMALL_MACS
+    sizes = bench.workload()
+    return sizes.teacher_macs + sizes.student_macs >= SMALL_MACS
 
 
 def _kept(bench: Workbench, is_long: bool) -> Path:

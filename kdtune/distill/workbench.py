@@ -107,7 +107,7 @@ class Workbench:
                 self.train_teacher(folder)
         model = self._untrained(self.study.teacher)
         load_teacher(model, self.study, folder, self.device)
-        return model.eval().requires_grad_(False)
+        return self.arithmetic.freeze(model)
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
         """Train the study's teacher into its folder; see :func:`kdtune.distill.teacher.train_teacher`."""
@@ -268,7 +268,7 @@ class Workbench:
 
     def untrained_teacher(self) -> torch.nn.Module:
         """A network of the teacher's architecture, frozen, that knows nothing: it takes as long as the real one."""
-        return self._untrained(self.study.teacher).eval().requires_grad_(False)
+        return self.arithmetic.freeze(self._untrained(self.study.teacher))
 
     def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
         """The student with given weights."""

@@ -167,6 +167,19 @@ def test_every_way_computes_the_same_to_its_rounding(precision, tolerance, layou
     assert float((got - wanted).norm() / wanted.norm()) < tolerance
 
 
+def test_a_frozen_network_says_the_same_bit_for_bit():
+    from kdtune.models import MODELS
+
+    images = torch.randn(8, 3, 32, 32)
+    for layout in ("contiguous", "channels_last"):
+        arithmetic = Arithmetic(CPU, Numerics(precision="bfloat16", memory_layout=layout, compile="off"))
+        model = arithmetic.place(MODELS.load("vgg8")(3, 10)).eval()
+        with torch.no_grad():
+            says = arithmetic.logits(model, images)
+            assert torch.equal(arithmetic.logits(arithmetic.freeze(model), images), says)
+        assert {one.dtype for one in model.parameters()} == {torch.bfloat16, torch.float32}
+
+
 def test_a_training_in_bfloat16_keeps_its_weights_in_float32_and_learns(bench_of):
     numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
     bench = bench_of("training.epochs=6", numerics=numerics, teacher_logits="live")
