@@ -37,7 +37,7 @@ class Watcher:
         """An attempt ended; the trial says how."""
 
     def energy(self, by_window: dict[str, int], charged_uj: int) -> None:
-        """Energy so far in microjoules: of each attempt, and what the strategy is charged."""
+        """Energy so far in microjoules: of each attempt that is running, and what the strategy is charged."""
 
     def strategy_ended(self, name: str) -> None:
         """A strategy is done, or was stopped."""

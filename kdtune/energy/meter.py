@@ -32,7 +32,7 @@ class Reading:
     """What a meter has counted so far, in microjoules.
 
     Attributes:
-        windows: Energy of each window in the present file.
+        windows: Energy of each window that is open.
         charged_uj: What the study is charged in the present file.
         spent: By bucket, in all files since the meter began.
     """
@@ -225,12 +225,12 @@ class Meter:
         with self._lock:
             account = self._ledger.account
             spent = {bucket: uj + account.buckets[bucket] for bucket, uj in self._ended.buckets.items()}
-            return Reading(dict(account.windows), account.charged_uj(), spent)
+            windows = {name: account.windows.get(name, 0) for name in self._windows}
+            return Reading(windows, account.charged_uj(), spent)
 
     def window_uj(self, window_id: str) -> int:
-        """Energy of one window so far in microjoules, a sample being taken first."""
+        """Energy of one window of the present file in microjoules, as of the last sample."""
         with self._lock:
-            self.sample()
             return self._ledger.account.windows.get(window_id, 0)
 
     def _read_counters(self, windows: Windows, *, leaving: bool = False) -> tuple[Counters, tuple[Neighbours, ...]]:

@@ -92,12 +92,12 @@ class NodeMeter:
         """Close a window and return its energy in microjoules."""
         with _written():
             self._meter.close(window_id, reason)
-        return self._meter.reading().windows.get(window_id, 0)
+        return self._meter.window_uj(window_id)
 
     def window_uj(self, window_id: str) -> int:
         """Energy of a window so far, in microjoules."""
-        with _written():
-            return self._meter.window_uj(window_id)
+        self.sample()
+        return self._meter.window_uj(window_id)
 
     def reading(self) -> Reading:
         """Energy so far, as of the last sample."""
