@@ -24,7 +24,7 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
-from kdtune.energy.sensors import busy_us
+from kdtune.energy.busy_time import busy_us
 from kdtune.models import MODELS
 from kdtune.paths import data_dir
 
@@ -220,7 +220,7 @@ def _parts(
 
 def busy_s() -> float:
     """CPU seconds in which any core of the machine worked, since it was started."""
-    return busy_us(time.clock_gettime_ns(time.CLOCK_MONOTONIC)) / 1e6
+    return busy_us()[1] / 1e6
 
 
 def trainings(

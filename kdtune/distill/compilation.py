@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from kdtune import __version__
+import kdtune
 from kdtune.files import read_whole, write_json
 from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
@@ -70,8 +70,15 @@ class Compilation:
 
     def note_made(self) -> None:
         """Note that it is whole."""
-        self.code.mkdir(parents=True, exist_ok=True)  # of networks that never see a whole batch there is no code
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._made, sealed({"format": FORMAT}))
+
+
+def _written() -> str:
+    """Of how the networks are written, whatever the version is called."""
+    package = Path(kdtune.__file__).parent
+    files = [*sorted((package / "models").glob("*.py")), package / "distill" / "lean_layers.py"]
+    return sha256(b"\0".join(read_whole(file) for file in files)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,7 @@ class Networks:
     @property
     def compilation(self) -> Compilation:
         """Where their code is kept, or will be."""
-        # kdtune's own version stands for how the networks are written.
-        fields = {**asdict(self), "numerics": self.numerics.model_dump(), "format": FORMAT, "kdtune": __version__}
+        fields = {**asdict(self), "numerics": self.numerics.model_dump(), "format": FORMAT, "written": _written()}
         key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
         named = f"{self.teacher}-{self.student}" if self.teacher else self.student
         return Compilation(cache_dir() / KIND / f"{named}-{key}")

@@ -59,8 +59,11 @@ def told_plainly() -> Iterator[None]:
 
         if not isinstance(error, TorchDynamoException):
             raise
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        cause = getattr(error, "inner_exception", error)
+        if isinstance(cause, torch.OutOfMemoryError):
+            raise cause from None  # which others know what to do about
+        why = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        takes = "; on a CPU that takes a C++ compiler (g++)" if "InvalidCxxCompiler" in repr(error) else ""
         raise CompileError(
-            f"the networks cannot be compiled here: {why}; on a CPU that takes a C++ compiler (g++), or leave it out "
-            "with --set numerics.compile=off"
+            f"the networks cannot be compiled here: {why}{takes}; or leave it out with --set numerics.compile=off"
         ) from None

@@ -37,7 +37,8 @@ def make_lean(model: nn.Module, *, channels_last: bool) -> None:
         elif type(module) is nn.AdaptiveAvgPool2d and channels_last:
             module.__class__ = _AveragePool
     for module in model.modules():
-        for layer, following in pairwise(module) if isinstance(module, nn.Sequential) else ():
+        is_a_chain = isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+        for layer, following in pairwise(module.children()) if is_a_chain else ():
             if isinstance(layer, _Convolution) and _centres(following) and layer.bias is not None:
                 following.__class__ = _AfterBias
                 assert isinstance(following, _AfterBias)

@@ -9,6 +9,9 @@ import torch
 from kdtune.distill.lean_layers import make_lean
 from kdtune.specs.study import PLAIN, Numerics
 
+#: Raised when another way may be the fastest than was: when how passes are computed changes.
+ARITHMETIC = 2
+
 
 @dataclass(frozen=True)
 class Arithmetic:
@@ -38,7 +41,8 @@ class Arithmetic:
     def freeze(self, model: torch.nn.Module) -> torch.nn.Module:
         """Let a network only be asked from now on.
 
-        Weights that would be rounded anew for every batch are rounded here: what it says stays the same, bit for bit.
+        Weights that would be rounded anew for every batch are rounded here: what :meth:`logits` finds stays the same,
+        bit for bit. By itself, without autocast, it takes no float32 any more.
 
         Args:
             model: Placed by :meth:`place`.

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import torch
 
 from kdtune.distill.distiller import WARM_UP_STEPS, Distiller
-from kdtune.distill.numerics import device_name
+from kdtune.distill.numerics import ARITHMETIC, device_name
 from kdtune.distill.recipe import student_recipe
 from kdtune.distill.workbench import Workbench
 from kdtune.errors import CompileError, KdtuneError
@@ -87,6 +87,7 @@ def _is_large(bench: Workbench) -> bool:
 def _kept(bench: Workbench, is_long: bool) -> Path:
     study = bench.study
     depends_on: list[Any] = [
+        ARITHMETIC,
         study.teacher,
         study.student,
         list(bench.splits.train.images.shape[1:]),

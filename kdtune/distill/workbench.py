@@ -174,6 +174,11 @@ class Workbench:
         for index in torch.arange(len(train), device=self.device).split(BATCH_SIZE):
             yield teacher(train.changed(index, augment, seed, epoch), index).cpu().numpy()
 
+    @property
+    def compiles(self) -> bool:
+        """Whether there is something to compile: code is for whole batches alone."""
+        return self.compiler is not None and len(self.splits.train) >= self.study.training.batch_size
+
     def compilation(self, *, asks_teacher: bool) -> Compilation:
         """Where the code for the study's trainings is kept, or will be.
 

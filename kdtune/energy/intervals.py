@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from kdtune.energy.busy_time import STEP_US
 from kdtune.energy.ledger import Record
 from kdtune.energy.sensors import Counters, Hardware
 
@@ -36,14 +37,9 @@ def cpu_uj(hardware: Hardware, before: Record, after: Record, read_at: ReadAt | 
     return max(0, so_far(b.busy_us) - so_far(a.busy_us))
 
 
-#: Busy CPU time that falls by no more than this, in microseconds, did not start anew: containers and machines that
-#: were moved show such steps.
-_CPU_STEP_US = 60_000_000
-
-
 def cpu_time_began_anew(before: Counters, after: Counters) -> bool:
     """Whether the node's count of busy CPU time fell by more than a step."""
-    return after.busy_us < before.busy_us - _CPU_STEP_US
+    return after.busy_us < before.busy_us - STEP_US
 
 
 def memory_uj(hardware: Hardware, start_ns: int, end_ns: int) -> int:

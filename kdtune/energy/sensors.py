@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import psutil
 
+from kdtune.energy.busy_time import BusyTime
+
 Quality = Literal["counter", "polled", "modelled"]
 
 #: From the most to the least trustworthy.
@@ -84,10 +86,6 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-#: What rounding to ticks may come to on all cores together, in microseconds, generously.
-_TICKS_US = 1_000_000
-
-
 class NodeSensors:
     """Reads the counters of the node that it runs on."""
 
@@ -99,7 +97,7 @@ class NodeSensors:
         self.polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
         self._polled_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
-        self._busy_us = 0
+        self._busy = BusyTime()
 
     @property
     def gpus(self) -> list[str]:
@@ -108,13 +106,10 @@ class NodeSensors:
 
     def read(self) -> Counters:
         """All counters, now."""
-        t_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        busy = busy_us(t_ns)
-        # Idle time is told in ticks, so what it leaves may seem to fall by a few: then it stands for a moment.
-        self._busy_us = busy if busy < self._busy_us - _TICKS_US else max(busy, self._busy_us)
+        t_ns, busy_us = self._busy.read()
         rapl_uj = {zone: value for zone, files in self._rapl.items() if (value := _read_int(files[0])) is not None}
         gpu_mj = {uuid: value for uuid in self._gpus if (value := self._gpu_mj(uuid, t_ns)) is not None}
-        return Counters(self._boot_id, t_ns, time.time(), self._busy_us, rapl_uj, gpu_mj)
+        return Counters(self._boot_id, t_ns, time.time(), busy_us, rapl_uj, gpu_mj)
 
     def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
         """A GPU's counter, in millijoules; None where it cannot be read now."""
@@ -132,12 +127,17 @@ class NodeSensors:
         return int(self._polled_mj[uuid])
 
     def as_state(self) -> dict[str, Any]:
-        """What a later process needs to go on with the counters of its own making (polled GPUs); JSON."""
-        return {"polled_mj": self._polled_mj, "polled_at_ns": self._polled_at_ns}
+        """What a later process needs to go on with the counters of its own making; JSON."""
+        return {
+            "polled_mj": self._polled_mj,
+            "polled_at_ns": self._polled_at_ns,
+            "stepped_us": self._busy.stepped_us,
+        }
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`as_state` of an earlier process of this node gave."""
         self._polled_mj, self._polled_at_ns = dict(state["polled_mj"]), dict(state["polled_at_ns"])
+        self._busy.stepped_us = int(state["stepped_us"])
 
     def hardware(self) -> Hardware:
         """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
@@ -175,25 +175,6 @@ def _silence_codecarbon() -> None:
     import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-
-
-def busy_us(t_ns: int) -> int:
-    """CPU time of all cores since boot that was not idle, in microseconds.
-
-    Args:
-        t_ns: Now, on the clock of :class:`Counters`.
-
-    Linux measures how long a core was idle, but only samples what else it did: of a program that works in short bursts
-    the sample finds less than the processes were given, and two studies side by side would be charged the difference
-    twice. So it is what idle time leaves; steal was another machine's. Where no idle time is told the sample has to do.
-    """
-    cores = psutil.cpu_times(percpu=True)
-    idle_s = sum(core.idle + core.iowait for core in cores)
-    if not idle_s:
-        # Guest time is part of user time already.
-        return round(sum(one.user + one.nice + one.system + one.irq + one.softirq for one in cores) * 1e6)
-    stolen_s = sum(core.steal for core in cores)
-    return max(0, len(cores) * t_ns // 1000 - round((idle_s + stolen_s) * 1e6))
 
 
 def _read_int(path: Path) -> int | None:

@@ -227,8 +227,11 @@ class TrialLog:
     def is_settled(self, repeats: int) -> bool:
         """Whether there is nothing left to do: all planned, all ended for good, every choice tested."""
         tested = all(repeat in self.evaluations or best(self.of_repeat(repeat)) is None for repeat in range(repeats))
-        planned = self.planned >= set(range(repeats))
-        return planned and tested and all(trial.is_final for trial in self.trials.values())
+        return tested and self.is_trained(repeats)
+
+    def is_trained(self, repeats: int) -> bool:
+        """Whether no trial is left to run: all planned, all ended for good."""
+        return self.planned >= set(range(repeats)) and all(trial.is_final for trial in self.trials.values())
 
     def plan_complete(self, repeat: int) -> None:
         """A repeat's strategy has nothing more to propose."""

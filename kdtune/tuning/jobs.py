@@ -157,7 +157,7 @@ def inspect_study(
         compilations={
             asks: str(bench.compilation(asks_teacher=asks).folder)
             for asks in ([False] if replays else [False, True])
-            if bench.compiler
+            if bench.compiles
         },
         remarks=remarks,
         timings=timings,

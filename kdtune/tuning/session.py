@@ -11,12 +11,12 @@ from typing import Any
 
 import ray
 
-from kdtune.energy.ledger import read_folder
+from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.meter import Reading, append_stop
 from kdtune.energy.meter_state import MeterState, drop_stale
 from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
-from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.sensors import Counters, NodeSensors
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
 from kdtune.tuning import jobs
@@ -55,6 +55,9 @@ class Session:
         self._pick_gpus = gpus_per_trial is None
         self._address = address
         self._meters: list[Any] = []
+        #: Where the meters were told to count, the last two.
+        self._ledgers = [self.folder]
+        self._since: Counters | None = None
         self._pending: list[Any] = []
         self._preparing: Any = None
         self._owns_ray = False
@@ -75,7 +78,7 @@ class Session:
             self._sensors = NodeSensors()
             self._neighbourhood.join()
             with self._neighbourhood.settled(0):
-                since = self._sensors.read()
+                self._since = since = self._sensors.read()
                 self._neighbourhood.hold(since.t_ns, 0, {})
             me = identity_of(os.getpid())
             spent_us = cpu_us_of([me], snapshot())
@@ -154,7 +157,8 @@ class Session:
 
         It is not waited for; see :meth:`settle`.
         """
-        self._pending += [meter.switch.remote(str(folder or self.folder)) for meter in self._meters]
+        self._ledgers = [self._ledgers[-1], folder or self.folder]
+        self._pending += [meter.switch.remote(str(self._ledgers[-1])) for meter in self._meters]
 
     @contextmanager
     def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
@@ -218,6 +222,13 @@ class Session:
             ray.shutdown()
         if self._sensors and self._meters:
             # On this node the counters are still at hand; what other nodes did after the last sample is theirs.
-            path = self.folder / f"{os.uname().nodename}.jsonl"
-            if records := read_folder(self.folder).get(path.stem):
-                append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._neighbourhood)
+            for folder in {*self._ledgers}:  # a meter that died may not have come to the last
+                path = folder / f"{os.uname().nodename}.jsonl"
+                records = read_folder(folder).get(path.stem)
+                if records and self._is_open(records[-1]):
+                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._neighbourhood)
+
+    def _is_open(self, last: Record) -> bool:
+        """Whether a ledger that ends so is one that this session's meter had not done with."""
+        now, since = last.counters, self._since
+        return since is not None and last.kind != "stop" and now.boot_id == since.boot_id and now.t_ns >= since.t_ns

@@ -155,7 +155,7 @@ class SharedInputs:
             # since others may be reading; and its ledger becomes the store's when it is whole.
             again = replace(store, folder=store.folder / "again")
             self._ask(again, seed)
-            again.ledger.replace(store.ledger)
+            _put_in_place(again.ledger, store.ledger)
             shutil.rmtree(again.folder)
 
     def _ask(self, store: LogitStore, seed: int) -> None:
@@ -195,8 +195,9 @@ class SharedInputs:
                 # What it takes is found out by doing it again: beside it, since others may be at work with it.
                 note_made(self._session.folder, folder)
                 again = Compilation(folder / "again")
+                shutil.rmtree(again.folder, ignore_errors=True)  # code that is left there would make it seem cheap
                 self._compile(again, asks_teacher=asks_teacher)
-                again.ledger.replace(one.ledger)
+                _put_in_place(again.ledger, one.ledger)
                 shutil.rmtree(again.folder)
         return {folder.name: {"energy": ledger_summary(one.ledger, dedicated=self._study.is_dedicated)}}
 
@@ -219,3 +220,9 @@ class SharedInputs:
     def _given(self) -> tuple[Any, ...]:
         """What every job is given first."""
         return self._study, self._session.resources, self._data, self._session.id
+
+
+def _put_in_place(ledger: Path, place: Path) -> None:
+    """Move a ledger to where one is that tells nothing, or none."""
+    shutil.rmtree(place, ignore_errors=True)
+    ledger.replace(place)

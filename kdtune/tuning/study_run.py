@@ -239,8 +239,9 @@ class StudyRun:
             self._logits = shared.logits(inspection.logit_stores)
         for name in self._strategies:
             asks = uses_teacher(self._study, name) and inspection.teacher_logits == "live"
-            # One that is through keeps what it was charged: it compiles nothing any more.
-            if asks in inspection.compilations and not self._is_settled(name):
+            # One that has no training left keeps what it was charged: it compiles nothing any more.
+            trained = TrialLog.read(self._folder.strategy(name).trials).is_trained(self._study.repeats)
+            if asks in inspection.compilations and not trained:
                 place = Path(inspection.compilations[asks])
                 self._compilations[name] = shared.compilation(place, asks_teacher=asks)
         resolved = {

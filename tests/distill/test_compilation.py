@@ -79,6 +79,7 @@ def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
 def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
     compilation = NETWORKS.compilation
     assert not compilation.is_made()
+    compilation.code.mkdir(parents=True)
     compilation.note_made()
     assert compilation.is_made()
     if damage is None:
@@ -94,19 +95,33 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
     for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
         compilation = one.compilation(asks_teacher=asks)
+        compilation.code.mkdir(parents=True)
         compilation.note_made()
         one.find_code(point)
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
         assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
 
 
+def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
+    assert bench().compiles
+    assert not bench(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
+
+
 def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_they_are():
+    from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
     plainly = r"^the networks cannot be compiled here: .*C\+\+.*compile=off$"
     with pytest.raises(CompileError, match=plainly) as told, told_plainly():
         raise InductorError(InvalidCxxCompiler(), None)
     assert "\n" not in str(told.value)
+    with (
+        pytest.raises(CompileError, match=r"compiled here: shapes do not fit; or leave it out with --set"),
+        told_plainly(),
+    ):
+        raise BackendCompilerFailed(print, ValueError("shapes do not fit\nand more"), None)
+    with pytest.raises(torch.OutOfMemoryError, match="of memory"), told_plainly():
+        raise BackendCompilerFailed(print, torch.OutOfMemoryError("out of memory"), None)
     with pytest.raises(RuntimeError, match=r"^no memory$"), told_plainly():
         raise RuntimeError("no memory")
 

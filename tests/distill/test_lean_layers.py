@@ -77,6 +77,21 @@ def test_in_bfloat16_gradients_are_as_near_to_the_exact_ones_as_those_of_the_pla
     assert lean < 1.1 * plain and lean < 0.05
 
 
+def test_compiled_they_do_the_same():
+    """Only traced, which needs no C++ compiler: what is generated from that is torch's matter."""
+    torch.manual_seed(0)
+    images, labels = torch.randn(4, 16, 16, 16), torch.arange(4)
+    lean = nn.Sequential(InvertedResidual(16, 24, 2, 6), nn.AdaptiveAvgPool2d(1), nn.Flatten()).train()
+    make_lean(lean, channels_last=True)
+    (wanted, says), (got, also) = (
+        trained(deepcopy(lean), images, labels, steps=3, place=place)
+        for place in (lambda model: model, lambda model: torch.compile(model, backend="aot_eager", fullgraph=True))
+    )
+    for value, other in zip(wanted.values(), got.values(), strict=True):
+        torch.testing.assert_close(other, value, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(also, says, rtol=1e-4, atol=1e-5)
+
+
 def test_they_count_the_same():
     plain = MODELS.load("mobilenet_v2")(3, 10)
     counted = macs(plain, 3, 32, 32)

@@ -11,7 +11,7 @@ from codecarbon.core import cpu as codecarbon_cpu
 from codecarbon.core import gpu as codecarbon_gpu
 from codecarbon.core import gpu_nvidia
 
-from kdtune.energy import sensors as kdtune_sensors
+from kdtune.energy import busy_time
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def gpus(monkeypatch):
 def clock(monkeypatch):
     """Sets the time since boot, in nanoseconds."""
     now = SimpleNamespace(ns=1_000_000_000_000)
-    fake = SimpleNamespace(clock_gettime_ns=lambda which: now.ns, CLOCK_MONOTONIC=time.CLOCK_MONOTONIC, time=time.time)
-    monkeypatch.setattr(kdtune_sensors, "time", fake)
+    fake = SimpleNamespace(clock_gettime_ns=lambda which: now.ns, CLOCK_MONOTONIC=time.CLOCK_MONOTONIC)
+    monkeypatch.setattr(busy_time, "time", fake)
     return now
 
 

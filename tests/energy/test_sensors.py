@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from codecarbon.core import cpu as codecarbon_cpu
 from codecarbon.core import gpu as codecarbon_gpu
 
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record
-from kdtune.energy.sensors import NodeSensors, busy_us, power_in_words
+from kdtune.energy.sensors import NodeSensors, power_in_words
 from tests.energy.machine import FakeGpu
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
@@ -189,49 +188,6 @@ def test_the_worst_of_cpu_and_gpus_gives_the_quality(zone, gpus, known_cpu):
     zone("0", "package-0", 1)
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
     assert NodeSensors().hardware().quality == "polled"
-
-
-def test_busy_time_counts_work_and_nothing_but_work():
-    sensors = NodeSensors()
-    before, start = sensors.read(), time.monotonic()
-    end = time.process_time() + 0.3
-    while time.process_time() < end:
-        pass
-    after, passed_s = sensors.read(), time.monotonic() - start
-    busy_s = (after.busy_us - before.busy_us) / 1e6
-    assert 0.15 <= busy_s <= passed_s * (os.cpu_count() or 1) + 0.2
-
-
-def test_idle_waiting_and_stolen_time_are_not_busy_and_the_rest_is(monkeypatch):
-    core = SimpleNamespace(idle=5.0, iowait=2.0, steal=1.0, user=0.25, guest=9.0)
-    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [core, core])
-    assert busy_us(10_000_000_000) == 4_000_000
-
-
-def test_busy_time_stands_still_where_rounding_would_let_it_fall_and_begins_anew_where_it_did(monkeypatch):
-    found = iter([5_000_000, 4_980_000, 5_010_000, 70_000])
-    monkeypatch.setattr("kdtune.energy.sensors.busy_us", lambda t_ns: next(found))
-    sensors = NodeSensors()
-    assert [sensors.read().busy_us for _ in range(4)] == [5_000_000, 5_000_000, 5_010_000, 70_000]
-
-
-def test_short_bursts_are_busy_time_too():
-    """Linux samples what a core does; who works for less than a tick at a time is seldom seen."""
-    before, spent_s = NodeSensors().read(), time.process_time()
-    for _ in range(600):
-        end = time.process_time() + 0.0005
-        while time.process_time() < end:
-            pass
-        time.sleep(0.0005)
-    busy_s = (NodeSensors().read().busy_us - before.busy_us) / 1e6
-    assert busy_s >= 0.95 * (time.process_time() - spent_s) - 0.03
-
-
-def test_where_no_idle_time_is_told_work_is_counted_but_no_guests(monkeypatch):
-    times = {"user": 1, "nice": 20, "system": 300, "irq": 4000, "softirq": 50_000}
-    others = dict(dict.fromkeys(("idle", "iowait"), 0), steal=10**6, guest=10**6, guest_nice=10**6)
-    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [SimpleNamespace(**times, **others)])
-    assert NodeSensors().read().busy_us == 54_321_000_000
 
 
 def test_the_clock_is_the_one_of_the_machine():

@@ -85,6 +85,7 @@ def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path
         return one.charged_uj - plain.charged_uj, "Compiling the networks is not included." in one.basis
 
     assert added("none") == added("grid") == (0, True)
+    alone.code.mkdir(parents=True)
     alone.note_made()
     assert added("none") == (240 * J, False) and added("grid") == (0, True)
 

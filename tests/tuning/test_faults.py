@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import faults, kills
 from benchmarks.driving import command
+from kdtune.energy.ledger import read
 
 pytestmark = pytest.mark.study
 
@@ -40,6 +41,9 @@ def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_
     code, told = ended(place, study)
     assert code == 1 and told[-1] == go_on
     assert "Ray's gcs_server (process" in told[-2] and told[-2].endswith("died")
+    # The meter went down with Ray; the command ended in its place what it was at.
+    ledgers = [read(path) for path in place.glob("results/digits-hkd/**/*.jsonl") if "ledger" in str(path)]
+    assert ledgers and all(records[-1].kind == "stop" for records in ledgers)
 
     if mounted:
         study = kills.begin(place, resume)
