@@ -1,6 +1,5 @@
 """The layout of a study's folder, and who may work in it."""
 
-import json
 import os
 import shlex
 import shutil
@@ -13,21 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
-from pydantic import StrictFloat
 
-from kdtune.energy.flops import Workload
 from kdtune.errors import ResultsError, ResultsExistError
 from kdtune.files import replaced_atomically
-from kdtune.results.documents import REMEDY, Resolved, Run, RunPlaces, WorkloadRecord, check, read_table
+from kdtune.results.documents import Run, RunPlaces, check, read_table
+from kdtune.results.frozen_study import FrozenStudy
 from kdtune.results.guard import refuse_links, take_lock
-from kdtune.sealing import SEAL, checksum
-from kdtune.specs import load_study
-from kdtune.specs.differences import differences
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
-
-#: What of a study may differ between strategies that are compared in one folder.
-_NOT_COMPARED = {"description", "strategies", "attribution"}
 
 ABANDONED = "abandoned"
 
@@ -37,26 +29,14 @@ T = TypeVar("T")
 RUN_REMEDY = "put a copy of it in its place, or delete it; 'kdtune study' writes it"
 
 
-def _checksum(table: dict[str, Any]) -> int:
-    """Of a table, whatever the order of its keys: TOML has its own."""
-    return checksum(json.loads(json.dumps(table, sort_keys=True, default=str)))
-
-
 @dataclass(frozen=True)
-class StrategyFolder:
+class StrategyFolder(FrozenStudy):
     """``results/<study>/<strategy>/``: everything that one strategy did."""
-
-    path: Path
 
     @property
     def study(self) -> "StudyFolder":
         """The folder of its study, of one that was put aside too."""
         return StudyFolder(self.path.parent.parent if self.path.parent.name == ABANDONED else self.path.parent)
-
-    @property
-    def study_toml(self) -> Path:
-        """The study as it ran, frozen, with what was resolved beside it."""
-        return self.path / "study.toml"
 
     @property
     def ledger(self) -> Path:
@@ -125,92 +105,6 @@ class StrategyFolder:
 
     def _of_repeat(self, stem: str, suffix: str, seed: int, first_seed: int) -> Path:
         return self.path / (f"{stem}{suffix}" if seed == first_seed else f"{stem}-{seed}{suffix}")
-
-    def write_study(self, study: Study, resolved: dict[str, Any]) -> None:
-        """Freeze what runs: the study, and under ``resolved`` how it was run."""
-        table = study.model_dump(mode="json", exclude_none=True)
-        whole = {**table, "resolved": {**resolved, SEAL: _checksum({**table, "resolved": resolved})}}
-        with replaced_atomically(self.study_toml) as file:
-            tomli_w.dump(whole, file)
-
-    def read_study(self) -> Study:
-        """The frozen study.
-
-        Raises:
-            ResultsError: There is none, or it was changed since.
-            SpecError: It is no valid study.
-        """
-        if not self.study_toml.is_file():
-            raise ResultsError(f"{self.path}: no study.toml, so this is not a strategy's results folder")
-        self._frozen()
-        return load_study(self.study_toml)
-
-    def _frozen(self) -> dict[str, Any]:
-        """The whole table of ``study.toml``; one that was written before kdtune noted checksums is believed."""
-        table = read_table(self.study_toml, REMEDY)
-        resolved = table.get("resolved")
-        if isinstance(resolved, dict) and SEAL in resolved:
-            seal = resolved.pop(SEAL)
-            if seal != _checksum(table):
-                raise ResultsError(f"{self.study_toml}: was changed after it was written; {REMEDY}")
-        return table
-
-    def differences(self, study: Study) -> list[str]:
-        """In what a study differs from the frozen one, in words; nothing where none is frozen yet.
-
-        Raises:
-            ResultsError: The frozen study cannot be read.
-        """
-        if not self.study_toml.is_file():
-            return []
-        frozen = self.read_study()
-        return differences(frozen, study.settled_as(frozen), leave_out=_NOT_COMPARED)
-
-    def resolved(self) -> dict[str, Any]:
-        """How it was run: numerics, sizes and versions.
-
-        Raises:
-            ResultsError: It is not there, or damaged.
-        """
-        table = {"resolved": self._frozen().get("resolved")}
-        return dict(check(table, dict[str, dict[str, Any]], self.study_toml, REMEDY)["resolved"])
-
-    def run_again(self) -> dict[str, Any]:
-        """How it was run, with all that it takes to run its networks again.
-
-        Raises:
-            ResultsError: It is not noted, or damaged.
-        """
-        return dict(check(self.resolved(), Resolved, self.study_toml, REMEDY))
-
-    def workload(self) -> Workload:
-        """The size of its trainings.
-
-        Raises:
-            ResultsError: It is not noted, or damaged.
-        """
-        return Workload(**self._resolved("workload", WorkloadRecord))
-
-    def versions(self) -> dict[str, str]:
-        """Of Python, torch and the rest, as it was run.
-
-        Raises:
-            ResultsError: They are not noted, or damaged.
-        """
-        return dict(self._resolved("versions", dict[str, str]))
-
-    def energy_multiple(self) -> float | None:
-        """Energy of a distillation over that of the student alone, where a strategy's length was settled by it.
-
-        Raises:
-            ResultsError: It is damaged.
-        """
-        multiple: float | None = self._resolved("energy_multiple", StrictFloat | None)
-        return multiple
-
-    def _resolved(self, key: str, shape: Any) -> Any:
-        found = {f"resolved.{key}": self.resolved().get(key)}
-        return check(found, dict[str, shape], self.study_toml, REMEDY)[f"resolved.{key}"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from kdtune.data.sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
-from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted, UsageError
+from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.files import cannot_be_written
 from kdtune.paths import DataDir
 from kdtune.provenance import commit
@@ -25,6 +25,7 @@ from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
+from kdtune.tuning.kept_strategies import refuse_another_teacher, refuse_other_data
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.tuning.quiet import quiet_ray
 from kdtune.watch import Watcher
@@ -206,8 +207,9 @@ class StudyRun:
         inspection, estimates = known.inspection, expected.estimates(known)
         self._tell_of_a_small_budget(estimates)
         interrupts.check()
-        self._refuse_other_data(inspection.fingerprint)
-        self._refuse_another_teacher(Path(inspection.teacher_folder).name)
+        refuse_other_data(self._kept(), inspection.fingerprint, self._data)
+        if self._needs_teacher and not self._study.teacher_weights:
+            refuse_another_teacher(self._kept(), Path(inspection.teacher_folder).name)
         for remark in inspection.remarks:
             self._watcher.message(remark)
         self._study = inspection.settle(self._study)
@@ -295,26 +297,6 @@ class StudyRun:
         """The study with what earlier commands called its strategies: a resume goes on with all of them."""
         listed = {**self._folder.asked_labels(), **self._study.strategies}
         return self._study.model_copy(update={"strategies": listed})
-
-    def _refuse_other_data(self, fingerprint: str) -> None:
-        """Trials on two different subsets of a data set are never mixed."""
-        for folder in self._kept():
-            if folder.resolved().get("data", "") != fingerprint:
-                raise UsageError(
-                    f"{folder.path}: was run on other files of {self._study.dataset} than {self._data} holds; name "
-                    "the folder with those by --data-dir DIR, or write elsewhere with --out DIR"
-                )
-
-    def _refuse_another_teacher(self, key: str) -> None:
-        """Trials under two teachers are never mixed; of one that was given the key says where it was measured too."""
-        for folder in self._kept() if self._needs_teacher and not self._study.teacher_weights else ():
-            begun = folder.resolved().get("teacher", key)
-            if begun != key and uses_teacher(folder.read_study(), folder.path.name):
-                raise UsageError(
-                    f"{folder.path}: was run under the teacher {begun}, and here it would be {key}, since another "
-                    "kdtune, torch, number of cores or kind of device trains another one. Go on with those that its "
-                    "study.toml names, write elsewhere with --out DIR, or put it aside with --fresh"
-                )
 
     def _kept(self) -> list[StrategyFolder]:
         """Strategies that were run here before and are not going to be put aside."""
