@@ -3,11 +3,10 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 _US_PER_TICK = 1_000_000 // os.sysconf("SC_CLK_TCK")
-_PROC = Path("/proc")
+_PROC = "/proc"
 
 Identity = tuple[int, int]
 """A process: its pid and its start (ticks since boot). A pid alone is used again after its process ended."""
@@ -46,6 +45,12 @@ class Process:
         return self.pid, self.started
 
 
+def _stat(pid: int | str) -> str:
+    # Pathlib takes longer, and remembers every part of every path for a while: a meter would grow by kilobytes a trial.
+    with open(f"{_PROC}/{pid}/stat", errors="replace") as file:  # noqa: PTH123
+        return file.read()
+
+
 def _parse(stat: str) -> Process:
     # The command's name stands in parentheses and may hold anything, so count from the last one.
     pid, _, rest = stat.partition(" (")
@@ -62,7 +67,7 @@ def snapshot() -> dict[int, Process]:
     for entry in os.scandir(_PROC):
         if entry.name.isdigit():
             try:
-                process = _parse(Path(entry.path, "stat").read_text(errors="replace"))
+                process = _parse(_stat(entry.name))
             except OSError:
                 continue  # ended between listing and reading, or hidden from us
             processes[process.pid] = process
@@ -76,7 +81,7 @@ def identity_of(pid: int) -> Identity:
         ProcessLookupError: There is none with this number.
     """
     try:
-        return _parse((_PROC / str(pid) / "stat").read_text(errors="replace")).identity
+        return _parse(_stat(pid)).identity
     except FileNotFoundError:
         raise ProcessLookupError(f"no process {pid}") from None
 
@@ -84,7 +89,7 @@ def identity_of(pid: int) -> Identity:
 def is_alive(identity: Identity) -> bool:
     """Whether a process has not ended; one that waits to be reaped has."""
     try:
-        process = _parse((_PROC / str(identity[0]) / "stat").read_text(errors="replace"))
+        process = _parse(_stat(identity[0]))
     except (FileNotFoundError, ProcessLookupError):
         return False
     return process.alive and process.identity == identity
