@@ -20,6 +20,7 @@ MUST_AGREE: dict[str, tuple[str, ...]] = {
     "training": ("training",),
     "precision": ("resolved.precision",),
     "memory layout": ("resolved.memory_layout",),
+    "compilation": ("resolved.compile",),
     "teacher logits": ("resolved.teacher_logits",),
     "teacher's weights": ("resolved.teacher",),
     "search space": ("search_space",),

@@ -128,8 +128,10 @@ def ready_student(bench: Workbench, file: Path) -> torch.nn.Module:
     try:
         model = bench.student(torch.load(file, map_location=bench.device, weights_only=True))
     except Exception as error:  # whatever the unpickler and the network stumble over, over many lines
-        reason = str(error).splitlines()[0]
-        raise ResultsError(f"{file}: not readable as weights of {bench.study.student} ({reason})") from None
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        raise ResultsError(
+            f"{file}: not readable as weights of {bench.study.student} ({reason}); put a copy of it in its place"
+        ) from None
     return bench.arithmetic.freeze(model)
 
 

@@ -38,6 +38,10 @@ Key = tuple[str, str, int]
 """Boot, meter and number: what tells a record from every other."""
 
 
+#: What to do about a damaged ledger.
+_REMEDY = "put a copy of the file in its place"
+
+
 @dataclass(frozen=True)
 class Window:
     """Who may be charged for what a process does, from the opening of the window to its closing.
@@ -162,9 +166,11 @@ def _records(path: Path) -> Iterator[Record]:
                 raise ValueError("it has no checksum")
             record, before = Record.from_line(unsealed(line)), line.get(BEFORE)
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: not a ledger record as it was written ({error})") from None
+            raise ValueError(
+                f"{path}, line {number}: not a ledger record as it was written ({error}); {_REMEDY}"
+            ) from None
         if before is not None and before not in there:
-            raise ValueError(f"{path}, line {number}: the line that was written before it is missing")
+            raise ValueError(f"{path}, line {number}: the line that was written before it is missing; {_REMEDY}")
         yield record
 
 

@@ -144,6 +144,8 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
             "evaluation."
         )
+    elif several := [result["strategy"] for result in results if result["strategy"].endswith(f"/{baseline}")]:
+        lines.append(f"No multiples of energy: --baseline says of what, such as {several[0]}.")
     else:
         lines.append(f"No results of {baseline} here, so no multiples of its energy; compare has --baseline.")
     if has_green_index(results):
@@ -161,10 +163,11 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             "The networks were compiled once for all trainings; every strategy is charged what it used of that as if "
             f"it had run alone: {' to '.join(took)}."
         )
-    if len(shared) == 1 and None not in shared:
+    if None not in shared:
+        took = [f"{significant(Carbon(**carbon).kwh(uj))} kWh" for uj in sorted({min(shared), max(shared)})]
         lines.append(
             f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
-            f"{significant(Carbon(**carbon).kwh(shared.pop()))} kWh in {len(results[0]['repeats'])} repeat(s)."
+            f"{' to '.join(took)} in {len(results[0]['repeats'])} repeat(s)."
         )
     if teacher:
         lines.append(_of_teacher(teacher, Carbon(**carbon)))

@@ -12,7 +12,7 @@ from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned import abandoned_parts, sum_of_parts
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared import charged_inputs, charged_parts
-from kdtune.results.trials import TrialLog
+from kdtune.results.trials import EVALUATION, TrialLog
 from kdtune.specs.study import Study
 
 
@@ -133,7 +133,10 @@ def _uncertainty(account: Account, inputs: list[dict[str, Any]], *, dedicated: b
 
 
 def _unmetered(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[str, int]:
-    """Trials that ended well and of which the ledgers know nothing, those of runs that were put aside among them."""
+    """Trials that ended well and of which the ledgers know nothing, those of runs that were put aside among them.
+
+    And trials of the ledger that the log does not know.
+    """
     runs = [(log, account)]
     for run in folder.study.abandoned(folder.path.name):
         runs.append((TrialLog.read(run.trials), charge_all(read_folder(run.ledger))))
@@ -142,7 +145,10 @@ def _unmetered(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[
         for done, known in runs
         for trial in done.trials.values()
     )
-    return {"trial_unmetered": count} if count else {}
+    logged = {window for trial in log.trials.values() for window in trial.windows}
+    unlogged = sum(name not in logged and not name.startswith(EVALUATION) for name in account.windows)
+    found = {"trial_unmetered": count, "trial_unlogged": unlogged}
+    return {name: often for name, often in found.items() if often}
 
 
 def _flags(account: Account, inputs: list[dict[str, Any]]) -> dict[str, int]:

@@ -64,7 +64,8 @@ def write_shared(
         compilations: Of each compilation that it uses, by its name: its energy.
     """
     made = {"teacher": teacher, "teacher_logits": logits or {}, "compilations": compilations or {}}
-    write_json(folder.shared, sealed({"sessions": _sessions(folder), **made}))
+    # A session whose ledgers have gone since it was noted is still charged.
+    write_json(folder.shared, sealed({"sessions": read_shared(folder)["sessions"], **made}))
 
 
 def read_shared(folder: StrategyFolder) -> dict[str, Any]:

@@ -75,9 +75,13 @@ class Trial:
         return [self.window(attempt) for attempt in range(1, self.attempts + 1)]
 
 
+#: How the windows of evaluations begin; no trial is called so.
+EVALUATION = "evaluation-"
+
+
 def evaluation_window(seed: int, attempt: int) -> str:
     """Name of the window in which a repeat's chosen model is evaluated."""
-    return f"evaluation-{seed}/{attempt}"
+    return f"{EVALUATION}{seed}/{attempt}"
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:

@@ -256,6 +256,8 @@ def _blame(fault: Fault, set_keys: set[str], flags: Mapping[str, Any]) -> Fault:
     """Name the flag rather than the file where that is what brought the faulty value."""
     if any(fault.key == key or fault.key.startswith(key + ".") for key in set_keys):
         return Fault("--set", fault.key, fault.problem)
+    if within := sorted(key for key in set_keys if fault.key and key.startswith(fault.key + ".")):
+        return Fault(f"{fault.where} with --set {', '.join(within)}", fault.key, fault.problem)
     if fault.key in flags:
         return Fault(f"--{fault.key}", "", fault.problem)
     return fault

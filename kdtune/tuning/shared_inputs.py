@@ -107,7 +107,8 @@ class SharedInputs:
     def _train(self, folder: Path) -> None:
         if not (folder / "checkpoints").exists():  # else an earlier training goes on
             (folder / "epochs.jsonl").unlink(missing_ok=True)
-        self._watcher.message(f"training the teacher, {self._study.teacher}")
+        again = ", anew: what the cache has is not whole" if (folder / "teacher.pt").exists() else ""
+        self._watcher.message(f"training the teacher, {self._study.teacher}{again}")
 
         def look() -> None:
             self._budget.check_now(self._session)

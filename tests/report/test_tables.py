@@ -193,3 +193,16 @@ def test_what_could_not_be_known_of_the_teachers_energy_is_told():
     energy = {"charged_uj": 3_600_000, "flags": {"gpu_unread": 2}}
     teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 1.0, "energy": energy}
     assert "To be told of the teacher: a GPU's energy could not be read" in shown(result(), teacher=teacher)
+
+
+def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_where_it_differs():
+    apart = {"session": 7_200_000, "teacher_logits": 0, "compilation": 0}
+    first = result("a/stochastic")
+    second = result("b/stochastic")
+    second["cost"] = {**second["cost"], "shared_uj": apart}
+    console = Console(width=200, no_color=True)
+    with console.capture() as captured:
+        console.print(cost_table([first, second], None))
+    words = captured.get()
+    assert "No multiples of energy: --baseline says of what, such as a/stochastic." in words
+    assert "as if it had run alone: 1.00e-06 kWh to 2.00e-06 kWh in 2 repeat(s)." in words

@@ -389,3 +389,8 @@ def test_a_limit_that_is_no_count_is_refused(value):
 
 def test_a_misspelt_data_option_is_told_with_the_one_that_was_meant():
     assert "did you mean 'train_limit'?" in faults("digits-hkd", overrides=["data.train_limits=5"])[0][2]
+
+
+def test_a_flag_that_brings_a_faulty_whole_is_named():
+    with pytest.raises(SpecError, match=r"with --set search_space\.tau\.low: search_space\.tau: low \(30\)"):
+        load_study("digits-hkd", overrides=["search_space.tau.low=30"])

@@ -1,0 +1,36 @@
+import pytest
+import typer
+from rich.console import Console
+
+from kdtune.cli.output import show_outcome
+from kdtune.results.study_result import StudyResult
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+
+def told(folder, **fields):
+    """What is printed of an outcome without results, and the exit code."""
+    result = StudyResult(load_study(small_study()), folder, [], **{"interrupted": False, "is_settled": False, **fields})
+    console = Console(width=200, no_color=True)
+    with console.capture() as captured, pytest.raises(typer.Exit) as end:
+        show_outcome(result, console, as_json=False)
+    return captured.get(), end.value.exit_code
+
+
+def test_a_study_of_which_nothing_was_begun_is_told_how_to_begin(tmp_path):
+    words, code = told(tmp_path, over_budget="--max-co2 0.02 is reached: 0.0212 g")
+    assert code == 4
+    assert "No strategy was begun: to begin, give the same command with a larger --max-co2." in words
+    words, code = told(tmp_path, interrupted=True)
+    assert code == 130 and "to begin, give the same command." in words
+
+
+def test_one_that_was_begun_is_told_how_to_go_on(tmp_path):
+    (tmp_path / "run.toml").touch()
+    words, code = told(tmp_path, over_budget="--max-kwh 1 is reached: 1.1 kWh")
+    assert code == 4 and f"Go on with: kdtune resume {tmp_path} --max-kwh MORE" in words
+
+
+def test_what_happened_when_all_was_done_is_no_failure(tmp_path):
+    words, code = told(tmp_path, is_settled=True, errors=("grid: Ray died",))
+    assert code == 0 and "All was done when it happened: grid: Ray died" in words and "Failed" not in words
