@@ -33,7 +33,7 @@ WARM_UP_TRIALS = 50
 LEAST_TRIALS = 200
 
 #: What passes for flat. The driver's is what Ray Tune keeps of every trial until its experiment is over.
-BOUNDS_KB_A_TRIAL = {"driver": 15.0, "meter": 5.0, "worker": 5.0}
+BOUNDS_KB_A_TRIAL = {"driver": 15.0, "meter": 2.0, "worker": 2.0}
 
 #: Processes of Ray's own that are watched besides; what they hold is theirs to answer for.
 DAEMONS = ("gcs_server", "raylet")

@@ -158,27 +158,26 @@ class _StridedDepthwise(torch.autograd.Function):
         wants_features, wants_weight = ctx.needs_input_grad[:2]
         of_features = of_weight = None
         if wants_weight:
-            of_weight = _gradients(gradient, features, weight, ctx.stride, ctx.padding, of_features=False)[1]
+            of_weight = _gradient(1, gradient, features, weight, ctx.stride, ctx.padding)
         if wants_features:
             apart = _set_apart(gradient, features, weight, ctx.stride, ctx.padding)
-            of_features = _gradients(apart, features, weight, (1, 1), ctx.padding, of_features=True)[0]
+            of_features = _gradient(0, apart, features, weight, (1, 1), ctx.padding)
         return of_features, of_weight, None, None
 
 
-def _gradients(
+def _gradient(
+    operand: int,
     gradient: torch.Tensor,
     features: torch.Tensor,
     weight: torch.Tensor,
     stride: tuple[int, int],
     padding: tuple[int, int],
-    *,
-    of_features: bool,
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-    """One of a depthwise convolution's gradients, as it comes from torch."""
-    wanted = [of_features, not of_features, False]
-    found: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] = torch.ops.aten.convolution_backward(
+) -> torch.Tensor:
+    """What a depthwise convolution passes on to its features (operand 0) or to its weight (1)."""
+    wanted = [operand == 0, operand == 1, False]
+    found: torch.Tensor = torch.ops.aten.convolution_backward(
         gradient, features, weight, None, stride, padding, (1, 1), False, (0, 0), len(weight), wanted
-    )
+    )[operand]
     return found
 
 

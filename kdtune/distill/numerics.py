@@ -17,7 +17,7 @@ ARITHMETIC = 2
 class Arithmetic:
     """Precision and memory layout on one device.
 
-    Weights stay float32 whatever the precision, and so do losses: logits are handed out as float32.
+    Weights that are trained stay float32 whatever the precision, and so do losses: logits are handed out as float32.
 
     Attributes:
         device: Where it is computed.

@@ -24,12 +24,12 @@ def busy_us() -> tuple[int, int]:
     """
     for _ in range(_TRIES):
         before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        cores, sampled = psutil.cpu_times(percpu=True), psutil.cpu_times()
+        cores = psutil.cpu_times(percpu=True)
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         if now_ns - before_ns <= _AT_ONCE_NS:
             break
     # Guest time is part of user time already.
-    sampled_s = sampled.user + sampled.nice + sampled.system + sampled.irq + sampled.softirq
+    sampled_s = sum(core.user + core.nice + core.system + core.irq + core.softirq for core in cores)
     idle_s = sum(core.idle + core.iowait for core in cores)
     left_us = len(cores) * before_ns // 1000 - round(idle_s * 1e6) if idle_s else 0
     return before_ns, max(left_us, round(sampled_s * 1e6))

@@ -1,6 +1,6 @@
 """The cost table: what each strategy found, and what finding it cost."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -123,6 +123,11 @@ def cost_table(
     return Group(table, *(Text(line, style="dim") for line in [*notes(results, teacher, baseline), *remarks]))
 
 
+def _from_to(amounts: Collection[int], carbon: Carbon) -> str:
+    """The least and the most of some energies in microjoules; one of them where they are equal."""
+    return " to ".join(f"{significant(carbon.kwh(uj))} kWh" for uj in sorted({min(amounts), max(amounts)}))
+
+
 def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str = BASELINE) -> list[str]:
     """What a reader has to know to trust the figures."""
     first = results[0]["cost"]
@@ -158,16 +163,14 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
             f"that as if it had run alone, as training: {significant(Carbon(**carbon).kwh(asked.pop()))} kWh."
         )
     if compiled := {result["cost"]["shared_uj"]["compilation"] for result in results} - {0, None}:
-        took = [f"{significant(Carbon(**carbon).kwh(uj))} kWh" for uj in sorted({min(compiled), max(compiled)})]
         lines.append(
             "The networks were compiled once for all trainings; every strategy is charged what it used of that as if "
-            f"it had run alone: {' to '.join(took)}."
+            f"it had run alone: {_from_to(compiled, Carbon(**carbon))}."
         )
     if None not in shared:
-        took = [f"{significant(Carbon(**carbon).kwh(uj))} kWh" for uj in sorted({min(shared), max(shared)})]
         lines.append(
             f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
-            f"{' to '.join(took)} in {len(results[0]['repeats'])} repeat(s)."
+            f"{_from_to(shared, Carbon(**carbon))} in {len(results[0]['repeats'])} repeat(s)."
         )
     if teacher:
         lines.append(_of_teacher(teacher, Carbon(**carbon)))

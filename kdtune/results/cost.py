@@ -105,7 +105,7 @@ def cost_of(
         "gpu_hours": account.gpu_ns / 3.6e12 if metered else None,
         "attribution": study.attribution,
         "quality": max(measured, key=QUALITIES.index, default=None),
-        "flags": _flags(account, inputs) | _unmetered(folder, log, account),
+        "flags": _flags(account, inputs) | _at_odds(folder, log, account),
         "carbon": carbon.as_record(),
         "hardware": [describe_hardware(hardware) for hardware in account.hardware.values()],
     }
@@ -132,22 +132,23 @@ def _uncertainty(account: Account, inputs: list[dict[str, Any]], *, dedicated: b
     return {**by_bucket, "charged": charged}
 
 
-def _unmetered(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[str, int]:
-    """Trials that ended well and of which the ledgers know nothing, those of runs that were put aside among them.
+def _at_odds(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[str, int]:
+    """Where log and ledger do not tell of the same trials.
 
-    And trials of the ledger that the log does not know.
+    Those that ended well and of which the ledgers know nothing, also in runs that were put aside; and those of the
+    ledger that the log does not know.
     """
     runs = [(log, account)]
     for run in folder.study.abandoned(folder.path.name):
         runs.append((TrialLog.read(run.trials), charge_all(read_folder(run.ledger))))
-    count = sum(
+    unmetered = sum(
         trial.status == "completed" and trial.window(trial.attempts) not in known.windows
         for done, known in runs
         for trial in done.trials.values()
     )
     logged = {window for trial in log.trials.values() for window in trial.windows}
     unlogged = sum(name not in logged and not name.startswith(EVALUATION) for name in account.windows)
-    found = {"trial_unmetered": count, "trial_unlogged": unlogged}
+    found = {"trial_unmetered": unmetered, "trial_unlogged": unlogged}
     return {name: often for name, often in found.items() if often}
 
 

@@ -41,11 +41,11 @@ class Kernel:
         monkeypatch.setattr(busy_time.time, "clock_gettime_ns", lambda clock: round(self.t_s * 1e9))
         monkeypatch.setattr(psutil, "cpu_times", self.times)
 
-    def times(self, percpu=False):
+    def times(self, percpu):
+        assert percpu
         nothing = dict.fromkeys(("user", "nice", "system", "irq", "softirq", "steal", "guest", "guest_nice"), 0.0)
-        if percpu:
-            return [SimpleNamespace(idle=idle, iowait=iowait) for idle, iowait in self.cores]
-        return SimpleNamespace(**{**nothing, **self.sampled})
+        sampled = {**nothing, **self.sampled}
+        return [SimpleNamespace(idle=idle, iowait=iowait, **sampled) for idle, iowait in self.cores]
 
 
 def test_idle_and_waiting_time_is_not_busy_and_the_rest_is(monkeypatch):
