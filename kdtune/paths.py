@@ -9,8 +9,27 @@ from kdtune.errors import UsageError
 
 
 def cache_dir() -> Path:
-    """``$KDTUNE_CACHE_DIR``, by default ``~/.cache/kdtune``: teachers and decoded data sets."""
-    return Path(os.environ.get("KDTUNE_CACHE_DIR") or Path.home() / ".cache" / "kdtune").absolute()
+    """Returns ``$KDTUNE_CACHE_DIR``, by default ``~/.cache/kdtune``: teachers and decoded data sets.
+
+    Raises:
+        UsageError: There is no home folder, and the variable is not set.
+    """
+    named = os.environ.get("KDTUNE_CACHE_DIR")
+    if named:
+        return expanded(named).absolute()
+    try:
+        return Path.home() / ".cache" / "kdtune"
+    except RuntimeError:
+        raise UsageError(
+            "there is no home folder here (HOME is not set, and this user has no entry in the password file), so "
+            "kdtune does not know where to keep teachers and decoded data; set KDTUNE_CACHE_DIR to a folder"
+        ) from None
+
+
+def can_be_made(folder: Path) -> bool:
+    """Returns whether this process may write to a folder, or may create it where it is missing."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def expanded(given: str | Path) -> Path:
@@ -72,7 +91,15 @@ def data_dir(given: str | Path | None = None, named_by: str = "--data-dir") -> D
         return DataDir(expanded(given).absolute(), named_by)
     if named := os.environ.get("KDTUNE_DATA_DIR"):
         return DataDir(expanded(named).absolute(), "KDTUNE_DATA_DIR")
-    return DataDir(Path.home() / ".cache" / "kdtune" / "data", "the default place")
+    return DataDir(default_data_dir(), "the default place")
+
+
+def default_data_dir() -> Path:
+    """Returns ``~/.cache/kdtune/data``, or a folder in the cache where there is no home folder."""
+    try:
+        return Path.home() / ".cache" / "kdtune" / "data"
+    except RuntimeError:
+        return cache_dir() / "data"
 
 
 def noted_data_dir(given: str | Path | None, noted: str | None, noted_in: Path) -> DataDir:

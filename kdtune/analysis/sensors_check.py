@@ -16,6 +16,9 @@ POWERCAP = Path("/sys/class/powercap")
 #: Seconds between two readings: long enough for a counter that is updated ten times a second.
 WATCHED_S = 0.3
 
+#: What to do about an error of a driver or of codecarbon.
+_REMEDY = "mend the cause that is named here"
+
 
 def examine_sensors() -> list[Finding]:
     """A finding for the CPU, one for each GPU, for the memory, and for other studies' meters."""
@@ -25,14 +28,24 @@ def examine_sensors() -> list[Finding]:
         before = sensors.read()
         time.sleep(WATCHED_S)
         after = sensors.read()
-    except Exception as error:  # whatever a driver or a broken sysfs raises, studies would meet it as well
-        return [Finding("energy", "fault", f"the sensors cannot be read: {error!r}", "reinstall codecarbon")]
+    except Exception as error:  # studies would fail of it as well
+        return [
+            Finding("energy", "fault", f"the sensors cannot be read: {error!r}", "mend the cause that is named here")
+        ]
     elapsed_s = (after.t_ns - before.t_ns) / 1e9
     gpus = [_gpu(hardware, uuid, before, after, elapsed_s) for uuid in hardware.gpus] or [_no_gpu()]
-    memory = Finding(
-        "energy: memory", "ok", f"modelled at a constant {hardware.ram_uw / 1e6:g} W; no machine tells more"
-    )
-    return [_cpu(hardware, before, after, elapsed_s), *gpus, memory, _meters()]
+    memory = Finding("energy: memory", "ok", f"modelled at a constant {hardware.ram_uw / 1e6:g} W; it has no sensor")
+    left_out = [
+        Finding(
+            f"energy: {part}",
+            "warning",
+            f"codecarbon cannot probe it ({cause}), so studies leave it out, and their results say so",
+            _REMEDY,
+        )
+        for part, cause in hardware.left_out.items()
+    ]
+    found = [*gpus, *([memory] if hardware.ram_uw else [])]
+    return [_cpu(hardware, before, after, elapsed_s), *found, *left_out, _meters()]
 
 
 def _cpu(hardware: Hardware, before: Counters, after: Counters, elapsed_s: float) -> Finding:

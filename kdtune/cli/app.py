@@ -1,13 +1,14 @@
 """The command's frame: its help, its exit codes, and how errors are told."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kdtune import __version__
 from kdtune.cli import claims, clean, compare, doctor, inference, list_command, resume, study
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, UsageError
 from kdtune.safe_text import printable
 
 app = typer.Typer(
@@ -48,14 +49,21 @@ app.command("clean", help=clean.HELP, epilog=clean.EXAMPLES)(clean.clean)
 app.command("doctor", help=doctor.HELP, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
+def _require_utf8(*texts: str) -> None:
+    """Refuse arguments and a working folder whose bytes are not UTF-8: results could not name them."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!a}: this name is not valid UTF-8; rename the file or folder") from None
+
+
 def main() -> None:
     """Run the command; what goes wrong becomes one message on standard error and an exit code."""
     try:
+        _require_utf8(*sys.argv[1:], str(Path.cwd()))
         app()
     except KdtuneError as error:
         for line in map(printable, str(error).splitlines()):
             typer.echo(line if line.startswith("Not finished.") else f"error: {line}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)

@@ -35,6 +35,7 @@ FLAGS = {
     "meter_restarted": "the meter died and was started again; the counters bridged the time in between",
     "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
     "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
+    "sensor_left_out": "codecarbon failed to probe a sensor, which is left out; 'kdtune doctor' names it and the cause",
     "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
     "trial_unmetered": "a training that ended well is not in the ledger, which has lost lines or a file; what it took "
     "is not in the figures",
@@ -207,6 +208,8 @@ class OpenLedger:
             self._open[record.window.id] = record.window
         elif record.kind == "close" and record.window:
             self._open.pop(record.window.id, None)
+        if record.hardware and record.hardware.left_out:
+            self.account.flag("sensor_left_out")
         self._hardware = record.hardware or hardware
         self._read_at |= dict.fromkeys((*record.counters.rapl_uj, *record.counters.gpu_mj), record.counters.t_ns)
         self.last = carried_over(last, record) if last and goes_on else record

@@ -45,6 +45,7 @@ class HardwarePart(_Part):
     gpus: dict[str, str] = {}
     gpu_quality: dict[str, Quality] = {}
     tdp_known: bool = True
+    left_out: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _every_gpu_has_a_quality(self) -> "HardwarePart":

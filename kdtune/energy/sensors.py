@@ -7,13 +7,17 @@ CPU), so that nothing is lost between two readings, whoever takes them.
 import logging
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import psutil
 
 from kdtune.energy.busy_time import BusyTime
+
+T = TypeVar("T")
 
 Quality = Literal["counter", "polled", "modelled"]
 
@@ -58,6 +62,8 @@ class Hardware:
         rapl_range_uj: The zones that make up the CPU, each with the energy at which its counter wraps.
         gpus: The GPUs in Ray's pool: UUID to name.
         gpu_quality: UUID to ``counter`` or ``polled``.
+        left_out: Parts that codecarbon failed to probe, each with the error; their energy is not counted, or in the
+            case of the CPU modelled by the default.
     """
 
     node: str
@@ -70,6 +76,7 @@ class Hardware:
     gpus: dict[str, str] = field(default_factory=dict)
     gpu_quality: dict[str, Quality] = field(default_factory=dict)
     tdp_known: bool = True
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def quality(self) -> Quality:
@@ -92,9 +99,10 @@ class NodeSensors:
     def __init__(self) -> None:
         _silence_codecarbon()
         self._boot_id = boot_id()
-        self._rapl = _rapl_files()
-        self._gpus = _visible_gpus()
-        self.polled = {uuid for uuid, device in self._gpus.items() if device._get_total_energy_consumption() is None}
+        self._left_out: dict[str, str] = {}
+        self._rapl: dict[str, tuple[Path, Path]] = self._probed("RAPL", _rapl_files, {})
+        self._gpus: dict[str, Any] = self._probed("GPUs", _visible_gpus, {})
+        self.polled = {uuid for uuid, device in self._gpus.items() if _energy_mj(device) is None}
         self._polled_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
         self._busy = BusyTime()
@@ -115,10 +123,9 @@ class NodeSensors:
         """A GPU's counter, in millijoules; None where it cannot be read now."""
         device = self._gpus[uuid]
         if uuid not in self.polled:
-            counter = device._get_total_energy_consumption()
-            return None if counter is None else int(counter)
+            return _energy_mj(device)
         # Power times the time since the last reading, kept as a counter of our own.
-        power_w = device._read_power_watts()
+        power_w = _read(device._read_power_watts)
         if power_w is None:
             return None
         elapsed_s = (t_ns - self._polled_at_ns.get(uuid, t_ns)) / 1e9
@@ -141,26 +148,34 @@ class NodeSensors:
 
     def hardware(self) -> Hardware:
         """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
-        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
-        from codecarbon.external.ram import RAM
+        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
 
         _silence_codecarbon()
-        tdp = TDP()
-        ram = RAM(tracking_mode="machine").total_power()
+        model, tdp_w, known = self._probed("CPU power", _cpu_power, ("", 0.0, False))
         ranges = {zone: limit for zone, files in self._rapl.items() if (limit := _read_int(files[1])) is not None}
         cores = psutil.cpu_count(logical=True) or 1
         return Hardware(
             node=os.uname().nodename,
-            cpu_model=str(tdp.model),
+            cpu_model=model,
             cores=cores,
             cpu_quality="counter" if ranges else "modelled",
-            tdp_uw=round(float(tdp.tdp or DEFAULT_POWER_PER_CORE * cores) * 1e6),
-            tdp_known=bool(tdp.model) and tdp._get_cpu_power_from_registry(tdp.model) is not None,
-            ram_uw=round(ram.kW * 1e9),
+            tdp_uw=round((tdp_w or DEFAULT_POWER_PER_CORE * cores) * 1e6),
+            tdp_known=known,
+            ram_uw=self._probed("memory", _memory_uw, 0),
             rapl_range_uj=ranges,
             gpus={uuid: str(device._gpu_name) for uuid, device in self._gpus.items()},
             gpu_quality={uuid: "polled" if uuid in self.polled else "counter" for uuid in self._gpus},
+            left_out=dict(self._left_out),
         )
+
+    def _probed(self, part: str, probe: Callable[[], T], otherwise: T) -> T:
+        """Returns what codecarbon finds; a part that it fails to probe is left out, which must not end a study."""
+        try:
+            with _whole_node():
+                return probe()
+        except Exception as error:  # whatever a driver, a missing program or a broken sysfs raises
+            self._left_out[part] = f"{type(error).__name__}: {error}"
+            return otherwise
 
 
 def power_in_words(tdp_w: float, *, known: bool) -> str:
@@ -175,6 +190,54 @@ def _silence_codecarbon() -> None:
     import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
 
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _whole_node() -> Iterator[None]:
+    """Hide a SLURM job from codecarbon, which would ask ``scontrol`` for the job's share: the ledger is the node's."""
+    from codecarbon.core import util
+    from codecarbon.external import ram
+
+    before = util.SLURM_JOB_ID
+    util.SLURM_JOB_ID = ram.SLURM_JOB_ID = None
+    try:
+        yield
+    finally:
+        util.SLURM_JOB_ID = ram.SLURM_JOB_ID = before
+
+
+def _cpu_power() -> tuple[str, float, bool]:
+    """The CPU's name, its power in watts (0 where codecarbon has none), and whether that is its design power."""
+    from codecarbon.core.cpu import TDP
+
+    tdp = TDP()
+    known = bool(tdp.model) and tdp._get_cpu_power_from_registry(tdp.model) is not None
+    return str(tdp.model), float(tdp.tdp or 0), known
+
+
+def _memory_uw() -> int:
+    from codecarbon.external.ram import RAM
+
+    power_uw = round(RAM(tracking_mode="machine").total_power().kW * 1e9)
+    if not power_uw:  # codecarbon reports an error so
+        raise ValueError("codecarbon has no model of its power")
+    return power_uw
+
+
+def _energy_mj(device: Any) -> int | None:
+    """A GPU's energy counter in millijoules; None where it has none, or cannot be read now."""
+    counter = _read(device._get_total_energy_consumption)
+    return None if counter is None else int(counter)
+
+
+def _read(sensor: Callable[[], T]) -> T | None:
+    """The value of one GPU's sensor; a GPU that is lost or reset must not end the study of another."""
+    import pynvml
+
+    try:
+        return sensor()
+    except pynvml.NVMLError:
+        return None
 
 
 def _read_int(path: Path) -> int | None:

@@ -26,8 +26,9 @@ class Interrupts:
             raise StudyInterrupted("interrupted")
 
     def _on_sigint(self, *_: Any) -> None:
+        waits = self._held and not self.asked  # a second signal does not wait
         self.asked = True
-        if not self._held:
+        if not waits:
             raise KeyboardInterrupt
 
     def _on_sigterm(self, *_: Any) -> None:
@@ -57,15 +58,25 @@ class Interrupts:
             return
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self.renew()
+            signal.signal(signal.SIGINT, self._on_sigint)
+            signal.signal(signal.SIGTERM, self._on_sigterm)
             yield self
         finally:
             for number, handler in before.items():
                 # None stands for one that was not set from Python and cannot be set again.
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
-    def renew(self) -> None:
-        """Set the handlers again: ``ray.init`` puts its own for SIGTERM, which aborts the process."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._on_sigint)
-            signal.signal(signal.SIGTERM, self._on_sigterm)
+
+@contextmanager
+def sigterm_handler_kept() -> Iterator[None]:
+    """Keep the handler for SIGTERM inside: ``ray.init`` would set one that exits at once, with half of Ray started."""
+    set_handler = signal.signal
+
+    def unless_sigterm(number: int, handler: Any) -> Any:
+        return signal.getsignal(number) if number == signal.SIGTERM else set_handler(number, handler)
+
+    signal.signal = unless_sigterm  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        signal.signal = set_handler

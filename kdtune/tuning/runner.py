@@ -19,7 +19,7 @@ from kdtune.tuning.callbacks import EarlyStopping, Failure, LeaveTune, Reports
 from kdtune.tuning.dispatch import plainly
 from kdtune.tuning.evaluation import evaluate
 from kdtune.tuning.plan import Plan
-from kdtune.tuning.quiet import environment
+from kdtune.tuning.ray_environment import environment
 from kdtune.tuning.searcher import PlanSearcher
 from kdtune.tuning.session import Session
 from kdtune.tuning.trainable import SLICE_S, DistillTrainable

@@ -1,6 +1,5 @@
 """One command's time with Ray: started quietly, metered from before its start to after its end."""
 
-import logging
 import os
 import secrets
 import time
@@ -22,10 +21,9 @@ from kdtune.results.folder import StudyFolder
 from kdtune.tuning import jobs
 from kdtune.tuning.daemons import Daemons
 from kdtune.tuning.meter_actor import begin_meters, end_meters, end_unfinished, neighbourhood_of, start_meters, state_of
+from kdtune.tuning.ray_environment import is_cluster
+from kdtune.tuning.ray_start import start_ray
 from kdtune.tuning.resources import Resources
-
-#: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
-_OBJECT_STORE_BYTES = 128 * 1024 * 1024
 
 
 class Session:
@@ -84,7 +82,10 @@ class Session:
             spent_us = cpu_us_of([me], snapshot())
             self._owns_ray = not ray.is_initialized()
             if self._owns_ray:
-                self._init_ray()
+                start_ray(self._address)
+                if not is_cluster(self._address):
+                    self._daemons = Daemons.of_this_process()
+                    self._daemons.watch(self._study.remedy)
             cluster = ray.cluster_resources()
             if self._pick_gpus:
                 self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
@@ -96,23 +97,6 @@ class Session:
         except BaseException:
             self.stop()
             raise
-
-    def _init_ray(self) -> None:
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        address = self._address or os.environ.get("RAY_ADDRESS")
-        if address:
-            options["address"] = address
-        else:
-            # "local", for Ray would otherwise join whatever cluster was started last on this machine.
-            options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-        try:
-            ray.init(**options)
-        except Exception as error:
-            where = f"at {address}" if address else "on this machine"
-            raise RayError(f"Ray did not start {where}: {error}") from None
-        if not address:
-            self._daemons = Daemons.of_this_process()
-            self._daemons.watch(self._study.remedy)
 
     def check(self) -> None:
         """Stop here if Ray is dead: whoever asks its actors then waits for a minute, or is ended by Ray itself.

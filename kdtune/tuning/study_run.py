@@ -1,6 +1,7 @@
 """Runs a study's strategies one after the other: Ray, the teacher, each strategy, the outcomes."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
 from kdtune.tuning.kept_strategies import refuse_another_teacher, refuse_other_data
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.tuning.quiet import quiet_ray
+from kdtune.tuning.ray_environment import ray_environment, starts_ray
 from kdtune.watch import Watcher
 
 
@@ -105,7 +106,7 @@ class StudyRun:
         self._watcher.started(self._study, planned)
         try:
             if to_do:
-                with quiet_ray(), Interrupts().watched() as interrupts:
+                with ray_environment(address), Interrupts().watched() as interrupts:
                     try:
                         self._run(interrupts, cpus, gpus, address)
                     except (KeyboardInterrupt, StudyInterrupted):
@@ -115,7 +116,9 @@ class StudyRun:
                     except OSError as error:
                         raise self._to_resume(cannot_be_written(error, self._folder.path)) from None
                     except MachineError as error:
-                        raise self._to_resume(error) from None
+                        if not interrupts.asked:  # else the signal may have ended Ray's processes as well
+                            raise self._to_resume(error) from None
+                        interrupted = True
         finally:
             self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
@@ -167,9 +170,10 @@ class StudyRun:
         session = Session(self._folder, cpus, gpus, address)
         self._unbegun = {name: unbegun(self._folder, name) for name in self._strategies}
         try:
-            session.start()
+            # Ray's start cannot be broken off cleanly; joining a cluster that does not answer can.
+            with interrupts.held_back() if starts_ray(address) else nullcontext():
+                session.start()
             note_asked(session.folder, self._strategies)
-            interrupts.renew()
             interrupts.check()
             self._work(session, interrupts)
         except ray.exceptions.RayError as error:

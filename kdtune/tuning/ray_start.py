@@ -1,0 +1,82 @@
+"""Starts Ray on this machine, or joins a cluster that is already running."""
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.job_config import JobConfig
+
+import kdtune
+from kdtune.errors import RayError
+from kdtune.paths import can_be_made
+from kdtune.tuning.cores import usable_cores
+from kdtune.tuning.interrupts import sigterm_handler_kept
+from kdtune.tuning.ray_environment import is_cluster
+
+#: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024
+
+#: Bytes that the path of one of Ray's sockets may have, and what Ray appends to its temporary folder for one.
+_SOCKET_BYTES = 107
+_SOCKET_SUFFIX = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+
+#: Folders to try, in this order, where the temporary folder does not suit Ray.
+_OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+def start_ray(address: str | None = None) -> None:
+    """Start Ray with the cores that this process may use, or join a cluster.
+
+    Args:
+        address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here where that is not set.
+
+    Raises:
+        RayError: Ray does not start, or the address does not answer.
+    """
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if is_cluster(address):
+        options["address"] = address or os.environ["RAY_ADDRESS"]
+        where = f"at {options['address']}"
+    else:
+        # "local", since Ray would otherwise join whichever cluster was started last on this machine.
+        options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+        options |= {"num_cpus": usable_cores(), "_temp_dir": temporary_folder(), "job_config": _job()}
+        where = "on this machine"
+    try:
+        with sigterm_handler_kept():
+            ray.init(**options)
+    except Exception as error:
+        raise RayError(f"Ray did not start {where}: {error}; 'kdtune doctor' looks for the cause") from None
+
+
+def temporary_folder() -> str:
+    """Returns a folder for Ray's files, in which the paths of its sockets are short enough.
+
+    Raises:
+        RayError: There is none; the message names the variable to set.
+    """
+    try:
+        chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    except FileNotFoundError:  # no temporary folder can be written
+        chosen = os.environ.get("TMPDIR", "/tmp")
+    for place in (chosen, *_OTHER_FOLDERS):
+        folder = Path(place).absolute() / "ray"
+        if len(os.fsencode(f"{folder}{_SOCKET_SUFFIX}")) <= _SOCKET_BYTES and can_be_made(folder):
+            return str(folder)
+    longest = _SOCKET_BYTES - len(f"/ray{_SOCKET_SUFFIX}")
+    raise RayError(
+        f"Ray cannot keep its files in {chosen}, nor in {', '.join(_OTHER_FOLDERS)}: set TMPDIR to a folder that can "
+        f"be written and whose path has at most {longest} bytes"
+    )
+
+
+def _job() -> JobConfig:
+    """Workers do not search the working folder for modules: a script there may have the name of one.
+
+    Ray leaves the folder out for jobs of its client. A kdtune that is itself found there stays findable.
+    """
+    package = Path(kdtune.__file__).parents[1]
+    return JobConfig(_client_job=True, _py_driver_sys_path=[str(package)] if package == Path.cwd() else [])
