@@ -1,6 +1,5 @@
 """What a user asked for, checked as a whole before anything is spent on it."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget
+from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.plan import make_strategies
 
 #: Stands for the strategies that a study lists.
@@ -82,8 +82,8 @@ def check_cores(cpus: float, gpus: float | None, address: str | None) -> None:
         faults.append(f"--cpus-per-trial: has to be a whole number, or a fraction below 1, got {cpus:g}")
     if gpus is not None and gpus < 0:
         faults.append(f"--gpus-per-trial: has to be at least 0, got {gpus:g}")
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     if address is None and cpus > cores:  # refused before Ray is started
-        faults.append(f"--cpus-per-trial {cpus:g}: this machine has {cores}; give at most that")
+        faults.append(f"--cpus-per-trial {cpus:g}: kdtune may use {cores} here; give at most that")
     if faults:
         raise UsageError("\n".join(faults))

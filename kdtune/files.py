@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from kdtune.errors import MachineError
+from kdtune.errors import MachineError, UsageError
 from kdtune.parsing import parse_json
 
 
@@ -44,6 +44,9 @@ def open_no_link(path: Path, flags: int) -> int:
 #: outlive the former; and, together, by all who use it.
 MAKING, TRAINING, _USING = ".lock", ".training", ".in-use"
 
+#: What the user can do about a cache that does not suit.
+CACHE_REMEDY = "set KDTUNE_CACHE_DIR to a folder on a local disk"
+
 
 def cannot_be_written(error: OSError, place: Path | str) -> MachineError:
     """What to tell the user of a disk that is full, read-only or gone.
@@ -54,6 +57,34 @@ def cannot_be_written(error: OSError, place: Path | str) -> MachineError:
     """
     path = error.filename or place
     return MachineError(f"{path}: cannot be written ({error.strerror or error}); make room there, or let it be written")
+
+
+#: What locking a file says on a file system that has no locks: NFS without a lock service, some in user space.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+def lock_file(descriptor: int, how: int, path: Path, remedy: str) -> None:
+    """Lock an open file as ``flock`` does.
+
+    Args:
+        descriptor: Of the file.
+        how: ``fcntl.LOCK_EX`` or ``fcntl.LOCK_SH``, with ``fcntl.LOCK_NB`` where it must not wait.
+        path: Of the file, for messages.
+        remedy: What the user can do where the file system has no locks.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        UsageError: The file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise UsageError(
+                f"{path.parent}: the file system has no file locks ({error.strerror}), without which two commands "
+                f"could write there at once; {remedy}"
+            ) from None
+        raise
 
 
 @contextmanager
@@ -88,7 +119,10 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
 
 @contextmanager
 def alone_in(
-    folder: Path, name: str = MAKING, wait: Callable[[Callable[[], bool]], None] | None = None
+    folder: Path,
+    name: str = MAKING,
+    wait: Callable[[Callable[[], bool]], None] | None = None,
+    remedy: str = CACHE_REMEDY,
 ) -> Iterator[None]:
     """Keep other processes from making the same thing in a folder: they wait, and then find it.
 
@@ -99,11 +133,15 @@ def alone_in(
         name: Of the lock's file.
         wait: Is called where another process is at work, with a question to ask again until it is answered with
             True: the lock is had then. Without it the process just waits.
+        remedy: What the user can do where the file system has no locks.
+
+    Raises:
+        UsageError: The file system has no locks.
     """
     with ExitStack() as held:
 
         def is_had() -> bool:
-            lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB, remedy)
             if lock is not None:
                 held.enter_context(lock)
             return lock is not None
@@ -112,7 +150,7 @@ def alone_in(
             if wait:
                 wait(is_had)
             else:
-                held.enter_context(_waited_for(folder / name, fcntl.LOCK_EX))
+                held.enter_context(_waited_for(folder / name, fcntl.LOCK_EX, remedy))
         yield
 
 
@@ -144,13 +182,13 @@ def unused(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def _waited_for(path: Path, how: int) -> IO[str]:
-    lock = _locked(path, how)
+def _waited_for(path: Path, how: int, remedy: str = CACHE_REMEDY) -> IO[str]:
+    lock = _locked(path, how, remedy)
     assert lock is not None, "it was waited for"
     return lock
 
 
-def _locked(path: Path, how: int) -> IO[str] | None:
+def _locked(path: Path, how: int, remedy: str = CACHE_REMEDY) -> IO[str] | None:
     """A lock's file, locked; None where another process has it and is not to be waited for.
 
     Who waited for a file that was removed meanwhile has a lock that nobody else will ever look at: it counts for
@@ -161,7 +199,7 @@ def _locked(path: Path, how: int) -> IO[str] | None:
         with ExitStack() as opened:
             try:
                 lock = opened.enter_context(os.fdopen(open_no_link(path, os.O_RDWR), "r+"))
-                fcntl.flock(lock, how)
+                lock_file(lock.fileno(), how, path, remedy)
                 if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
                     opened.pop_all()
                     return lock

@@ -3,7 +3,6 @@
 Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pass over the test images.
 """
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from kdtune.results.folder import StudyFolder
 from kdtune.results.guard import refuse_links
 from kdtune.results.inference import SCHEMA_VERSION, MeteredTurn, saved_uj_per_image, usage_record
 from kdtune.sealing import sealed
+from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.resources import Resources, gpu_shares
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def measure_inference(
 
 
 def _check_arguments(batch_size: int, seconds: float, cpus: int | None, device: str | None) -> None:
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     faults = []
     if batch_size < 1:
         faults.append(f"--batch-size: has to be at least 1, got {batch_size}")
@@ -210,7 +210,7 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
 
     networks = {"teacher": teacher, "student": students[0]}
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
-    with alone_in(ledger.parents[1]), _metering(setting, ledger) as meter:
+    with alone_in(ledger.parents[1], remedy="copy the results to a local disk"), _metering(setting, ledger) as meter:
         taken = take_turns(networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {

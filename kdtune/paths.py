@@ -1,11 +1,13 @@
 """Where kdtune keeps what outlives a study, and where it looks for data sets."""
 
+import fcntl
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdtune.errors import UsageError
+from kdtune.files import CACHE_REMEDY, lock_file
 
 
 def cache_dir() -> Path:
@@ -48,13 +50,13 @@ def require_cache() -> None:
     """Make sure that the cache can be written, before anything is spent.
 
     Raises:
-        UsageError: It cannot; names the folder and the remedy.
+        UsageError: It cannot, or has no file locks; names the folder and the remedy.
     """
     folder = cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            lock_file(file.fileno(), fcntl.LOCK_EX, Path(file.name), CACHE_REMEDY)
     except OSError as error:
         raise UsageError(
             f"{folder}: the cache cannot be written ({error.strerror or error}); set KDTUNE_CACHE_DIR to a folder "

@@ -15,6 +15,10 @@ MaxKwh = Annotated[
     float | None, typer.Option(help="Stop when so many kWh are charged, teacher, start-up and PUE included.")
 ]
 MaxCo2 = Annotated[float | None, typer.Option("--max-co2", help="Stop when so many grams of CO2 are charged.")]
+MaxConcurrent = Annotated[
+    int | None,
+    typer.Option(min=1, help="Trials at a time at most; without it as many as the cores and GPUs hold."),
+]
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder with the data sets, as torchvision keeps them; KDTUNE_DATA_DIR without it.")
 ]

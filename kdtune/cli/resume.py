@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, DataDir, Download, Json, MaxCo2, MaxKwh, Quiet, Teacher
+from kdtune.cli.options import Address, DataDir, Download, Json, MaxCo2, MaxConcurrent, MaxKwh, Quiet, Teacher
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Go on with a study that was stopped: finished trials are not run again."
@@ -19,6 +19,7 @@ EXAMPLES = """Examples:
 
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's folder, or one strategy's in it.")],
+    max_concurrent: MaxConcurrent = None,
     address: Address = None,
     max_kwh: MaxKwh = None,
     max_co2: MaxCo2 = None,
@@ -35,6 +36,7 @@ def resume(
     console = make_console(to_stderr=json)
     result = resume_study(
         folder,
+        max_concurrent=max_concurrent,
         address=address,
         data_dir=data_dir,
         download=download,

@@ -13,6 +13,7 @@ from kdtune.cli.options import (
     Intensity,
     Json,
     MaxCo2,
+    MaxConcurrent,
     MaxKwh,
     Preset,
     Pue,
@@ -56,6 +57,7 @@ def study(
     gpus_per_trial: Annotated[
         float | None, typer.Option(help="GPUs for each trial; one where there is any, unless given.")
     ] = None,
+    max_concurrent: MaxConcurrent = None,
     address: Address = None,
     data_dir: DataDir = None,
     download: Download = False,
@@ -92,6 +94,7 @@ def study(
         "fresh": fresh,
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent,
         "address": address,
         "max_kwh": max_kwh,
         "max_co2_g": max_co2,

@@ -18,7 +18,7 @@ import numpy as np
 
 from kdtune.data.arrays import NOT_AN_ARRAY
 from kdtune.errors import KdtuneError, MachineError
-from kdtune.files import append_lines, open_no_link, read_whole, replaced_by
+from kdtune.files import CACHE_REMEDY, append_lines, lock_file, open_no_link, read_whole, replaced_by
 from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
 
@@ -183,7 +183,7 @@ class LogitStore:
     def _alone(self) -> Iterator[None]:
         """For moments; whoever fills holds the folder's own lock for as long as that takes."""
         with os.fdopen(open_no_link(self.folder / ".writing", os.O_RDWR), "r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_file(lock.fileno(), fcntl.LOCK_EX, self.folder / ".writing", CACHE_REMEDY)
             yield
 
 

@@ -128,7 +128,7 @@ class Published(ABC):
         """
         if self._is_whole(place):
             return  # also where nothing may be written
-        with _written_to(place), alone_in(place.path):
+        with _written_to(place), alone_in(place.path, remedy=f"name a folder on a local disk by {place.remedy}"):
             if self._is_whole(place):  # another process may have fetched it meanwhile
                 return
             tell(f"downloading {self.name} ({DATASETS[self.name].facts['download_mb']} MB) to {place.path}")

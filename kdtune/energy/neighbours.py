@@ -44,9 +44,10 @@ _GREATEST = 2**53
 
 
 def shared_folder() -> Path:
-    """Where meters of one machine meet: in memory, so that it starts empty with each boot."""
+    """Returns where meters of one machine meet: in memory, so that it is empty after each boot, where that can be."""
     memory = Path("/dev/shm")
-    return (memory if memory.is_dir() else Path(tempfile.gettempdir())) / "kdtune"
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    return (memory if usable else Path(tempfile.gettempdir())) / "kdtune"
 
 
 class Neighbourhood:

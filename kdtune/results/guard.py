@@ -4,8 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from kdtune.errors import BusyError, ResultsError
-from kdtune.files import open_no_link
+from kdtune.errors import BusyError, ResultsError, UsageError
+from kdtune.files import lock_file, open_no_link
 
 #: How often a lock is tried that other processes remove as they end; in some places it can never be made.
 _LOCK_TRIES = 1000
@@ -41,7 +41,11 @@ def take_lock(folder: Path) -> int:
                 f"{folder}: cannot be written ({error.strerror}); choose another with --out DIR"
             ) from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path, "choose a folder on a local disk with --out DIR")
+        except UsageError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)

@@ -1,5 +1,6 @@
 """Runs a job in a worker of the cluster and waits for it; tells what went wrong there."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,9 @@ import ray
 
 from kdtune.errors import KdtuneError, MachineError, RayError
 from kdtune.files import cannot_be_written
+
+#: Ray colours parts of its messages for terminals.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run_job(
@@ -78,8 +82,14 @@ def plainly(error: BaseException) -> KdtuneError:
     if isinstance(cause, OSError):
         return cannot_be_written(cause, "the disk")
     if isinstance(cause, ray.exceptions.RayError):
-        return MachineError(f"a worker died: {str(cause).splitlines()[0]}")
+        return MachineError(f"a worker died: {last_line(cause)}")
     return KdtuneError(f"{type(cause).__name__}: {cause}")
+
+
+def last_line(error: BaseException) -> str:
+    """Returns the last line of an error's message that says something: Ray puts the cause below its own frames."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines()]
+    return next((line for line in reversed(lines) if line), type(error).__name__)
 
 
 def _cancel(references: Sequence[Any]) -> None:

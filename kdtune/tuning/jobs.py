@@ -136,8 +136,7 @@ def inspect_study(
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
     if waits_for_energy(study):
         here = hardware or NodeSensors().hardware()
-        slots = resources.slots({"CPU": float(here.cores), "GPU": float(len(here.gpus))})
-        conditions = Conditions(slots, resources.cpus, here.cores, here.ram_uw)
+        conditions = Conditions(workers, resources.cpus, here.cores, here.ram_uw)
         multiple = round(timed_energy_multiple(bench, workload, watch or Stopwatch(here), gpus, conditions), 4)
     return Inspection(
         workload=asdict(workload),

@@ -43,7 +43,10 @@ def start_ray(address: str | None = None) -> None:
     else:
         # "local", since Ray would otherwise join whichever cluster was started last on this machine.
         options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-        options |= {"num_cpus": usable_cores(), "_temp_dir": temporary_folder(), "job_config": _job()}
+        folder = temporary_folder()
+        options |= {"num_cpus": usable_cores(), "_temp_dir": folder, "job_config": _job()}
+        if not os.access("/dev/shm", os.W_OK):  # where Ray keeps its object store otherwise
+            options["_plasma_directory"] = str(Path(folder).parent)
         where = "on this machine"
     try:
         with sigterm_handler_kept():

@@ -1,6 +1,5 @@
 """The plan of a study that is not run: its points, its trials, and what they are expected to take."""
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from kdtune.specs.space import Point
 from kdtune.specs.study import Study
 from kdtune.strategies.base import OneRound, Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
+from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
 from kdtune.tuning.jobs import inspect_study
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
@@ -168,7 +168,7 @@ def make_plan(
         UsageError: A trial asks for more cores or GPUs than there are.
     """
     hardware = NodeSensors().hardware()
-    here = {"CPU": float(os.cpu_count() or 1), "GPU": float(len(hardware.gpus))}
+    here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
     resources = Resources(cpus, (1.0 if here["GPU"] else 0.0) if gpus is None else gpus)
     remarks = []
     if address is None:
