@@ -3,17 +3,26 @@
 import os
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 from kdtune.analysis.finding import Finding
 from kdtune.analysis.sensors_check import examine_sensors
 from kdtune.data import DATASETS
 from kdtune.data.published import files_of, missing_files
-from kdtune.paths import cache_dir, data_dir
+from kdtune.errors import KdtuneError
+from kdtune.paths import cache_dir, data_dir, require_cache
+from kdtune.tuning.cores import usable_cores
+from kdtune.tuning.ray_environment import ray_environment, starts_ray, temporary_folder
 
 #: Less free space than this is worth a warning, in GiB.
 LITTLE_DISK_GIB = 5
+
+#: Seconds that a worker may take to start and to import torch.
+WORKER_S = 120
 
 
 def _python() -> Finding:
@@ -46,10 +55,77 @@ def _cuda() -> Finding:
 def _ray() -> Finding:
     try:
         found = version("ray")
-        import ray.tune  # noqa: F401 - whether it imports is the question
+        with ray_environment("local"):
+            import ray.tune  # noqa: F401 - whether it imports is the question
+    except KdtuneError:
+        raise
     except Exception as error:  # as for torch
         return Finding("Ray Tune", "fault", f"does not import: {error}", "pip install 'ray[tune]'")
-    return Finding("Ray Tune", "ok", f"{found}, {os.cpu_count()} cores here")
+    cores, usable = os.cpu_count() or 1, usable_cores()
+    fewer = f", of which kdtune may use {usable} (affinity or a quota)" if usable < cores else ""
+    return Finding("Ray Tune", "ok", f"{found}, {cores} cores here{fewer}")
+
+
+def _home() -> Finding:
+    try:
+        return Finding("home", "ok", str(Path.home()))
+    except RuntimeError:
+        found = "there is no home folder: HOME is not set, and this user has no entry in the password file"
+        return Finding("home", "warning", found, "set HOME, or KDTUNE_CACHE_DIR for kdtune's own files")
+
+
+def _temporary() -> Finding:
+    try:
+        wanted = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    except FileNotFoundError as error:
+        return Finding("temporary files", "fault", str(error), "set TMPDIR to a folder that can be written")
+    folder = Path(temporary_folder()).parent
+    if folder != Path(wanted).absolute():
+        found = f"Ray's go to {folder}, since {wanted} cannot be written or has too long a path for its sockets"
+        return Finding("temporary files", "warning", found, "set TMPDIR to another folder if that one does not suit")
+    return Finding("temporary files", "ok", str(folder))
+
+
+def _shared_memory() -> Finding:
+    if os.access("/dev/shm", os.W_OK):
+        free_mib = shutil.disk_usage("/dev/shm").free / 2**20
+        return Finding("shared memory", "ok", f"/dev/shm can be written, {free_mib:.0f} MiB free")
+    found = "/dev/shm cannot be written: Ray's object store goes to a disk, and other containers' studies are not seen"
+    return Finding("shared memory", "warning", found, "mount it to be written, such as docker run --shm-size=1g")
+
+
+def _start() -> Finding:
+    """Start Ray as a study does, and let a worker import what trials need."""
+    if not starts_ray("local"):
+        return Finding("Ray's start", "ok", "this process has a Ray already")
+    began_s = time.monotonic()
+    with ray_environment("local"):
+        try:
+            import ray
+
+            from kdtune.tuning.dispatch import last_line
+            from kdtune.tuning.ray_start import start_ray
+        except Exception:  # reported by the check of Ray Tune
+            return Finding("Ray's start", "warning", "not tried: Ray does not import", "mend Ray first")
+        try:
+            start_ray("local")
+            versions = ray.get(ray.remote(num_cpus=0)(_imported).remote(), timeout=WORKER_S)
+        except Exception as error:  # whatever keeps Ray or a worker from starting
+            return Finding("Ray's start", "fault", last_line(error), "mend the cause that is named here")
+        finally:
+            ray.shutdown()
+    found = f"Ray and a worker started in {time.monotonic() - began_s:.0f} s ({', '.join(versions)})"
+    return Finding("Ray's start", "ok", found)
+
+
+def _imported() -> list[str]:
+    """Runs in a worker: the versions of what trials need there."""
+    import torch
+
+    from kdtune import __version__
+    from kdtune.distill import workbench  # noqa: F401 - whether it imports is the question
+
+    return [f"kdtune {__version__}", f"torch {torch.__version__}"]
 
 
 def _data() -> Finding:
@@ -76,22 +152,38 @@ def _data() -> Finding:
 
 
 def _disk() -> Finding:
+    require_cache()
     cache = cache_dir()
-    existing = next(path for path in (cache, *cache.parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        return Finding(
-            "disk", "fault", f"the cache {cache} cannot be written", "set KDTUNE_CACHE_DIR to a folder that can"
-        )
-    free_gib = shutil.disk_usage(existing).free / 2**30
+    free_gib = shutil.disk_usage(cache).free / 2**30
     found = f"{free_gib:.0f} GiB free for the cache at {cache}"
     if free_gib < LITTLE_DISK_GIB:
         return Finding("disk", "warning", found, "free some, or set KDTUNE_CACHE_DIR to another disk")
     return Finding("disk", "ok", found)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (_python, _torch, _cuda, _ray, _data, _disk)
+#: By name: what is examined.
+CHECKS: dict[str, Callable[[], Finding]] = {
+    "Python": _python,
+    "torch": _torch,
+    "CUDA": _cuda,
+    "Ray Tune": _ray,
+    "home": _home,
+    "temporary files": _temporary,
+    "shared memory": _shared_memory,
+    "disk": _disk,
+    "data": _data,
+    "Ray's start": _start,
+}
 
 
 def examine() -> list[Finding]:
-    """Look at everything."""
-    return [*(check() for check in CHECKS), *examine_sensors()]
+    """Look at everything, and start Ray once."""
+    return [*(_checked(name, check) for name, check in CHECKS.items()), *examine_sensors()]
+
+
+def _checked(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except KdtuneError as error:  # a study would be refused with the same words
+        found, _, remedy = str(error).partition("; ")
+        return Finding(name, "fault", found, remedy)

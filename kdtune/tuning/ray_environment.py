@@ -4,13 +4,15 @@ import logging
 import os
 import secrets
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from kdtune.paths import can_be_made
+from kdtune.errors import RayError
+from kdtune.paths import cache_dir, can_be_made
 
 #: Settings of Ray and Tune, which read them when they are imported or started.
 _SETTINGS = {
@@ -92,7 +94,7 @@ def ray_environment(address: str | None = None) -> Iterator[None]:
     level = tune.level
     tune.setLevel(logging.CRITICAL)
     of_ray = [key for key in os.environ if key.startswith("RAY_") and not key.startswith(_RAY_KEPT)] if own else []
-    variables = _SETTINGS | _KEEPS_MEMORY | (_token() if own else {})
+    variables = _SETTINGS | _KEEPS_MEMORY | (_home() if own else {})
     try:
         with environment(variables, (*_HIDDEN, *of_ray)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # with -W error, a library's deprecation would end the study
@@ -112,14 +114,47 @@ def starts_ray(address: str | None) -> bool:
     return not (is_up or is_cluster(address))
 
 
-def _token() -> dict[str, str]:
-    """A token for Ray where it cannot keep one in the home folder, as in a container with an arbitrary user."""
+#: Bytes that the path of one of Ray's sockets may have, and what Ray appends to its temporary folder for one.
+_SOCKET_BYTES = 107
+_SOCKET_SUFFIX = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+
+#: Folders to try, in this order, where the temporary folder does not suit Ray.
+_OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+def temporary_folder() -> str:
+    """Returns a folder for Ray's files, in which the paths of its sockets are short enough.
+
+    Raises:
+        RayError: There is none; the message names the variable to set.
+    """
+    try:
+        chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    except FileNotFoundError:  # no temporary folder can be written
+        chosen = os.environ.get("TMPDIR", "/tmp")
+    for place in (chosen, *_OTHER_FOLDERS):
+        folder = Path(place).absolute() / "ray"
+        if len(os.fsencode(f"{folder}{_SOCKET_SUFFIX}")) <= _SOCKET_BYTES and can_be_made(folder):
+            return str(folder)
+    longest = _SOCKET_BYTES - len(f"/ray{_SOCKET_SUFFIX}")
+    raise RayError(
+        f"Ray cannot keep its files in {chosen}, nor in {', '.join(_OTHER_FOLDERS)}; set TMPDIR to a folder that can "
+        f"be written and whose path has at most {longest} bytes"
+    )
+
+
+def _home() -> dict[str, str]:
+    """What Ray needs to keep its token: a home folder where there is none, and a token where that cannot be written.
+
+    Raises:
+        UsageError: There is neither a home folder nor a folder for the cache.
+    """
     try:
         kept = Path.home() / ".ray" / "auth_token"
-    except RuntimeError:
-        kept = None
+    except RuntimeError:  # as in a container with an arbitrary user; Ray does not even import then
+        return {"HOME": str(cache_dir())}
     set_by_user = any(f"RAY_AUTH_{name}" in os.environ for name in ("MODE", "TOKEN", "TOKEN_PATH"))
-    if set_by_user or (kept and (os.access(kept, os.R_OK) or can_be_made(kept.parent))):
+    if set_by_user or os.access(kept, os.R_OK) or can_be_made(kept.parent):
         return {}
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()}
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,12 @@ from ray.job_config import JobConfig
 
 import kdtune
 from kdtune.errors import RayError
-from kdtune.paths import can_be_made
 from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.interrupts import sigterm_handler_kept
-from kdtune.tuning.ray_environment import is_cluster
+from kdtune.tuning.ray_environment import is_cluster, temporary_folder
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
-
-#: Bytes that the path of one of Ray's sockets may have, and what Ray appends to its temporary folder for one.
-_SOCKET_BYTES = 107
-_SOCKET_SUFFIX = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
-
-#: Folders to try, in this order, where the temporary folder does not suit Ray.
-_OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def start_ray(address: str | None = None) -> None:
@@ -52,28 +43,7 @@ def start_ray(address: str | None = None) -> None:
         with sigterm_handler_kept():
             ray.init(**options)
     except Exception as error:
-        raise RayError(f"Ray did not start {where}: {error}; 'kdtune doctor' looks for the cause") from None
-
-
-def temporary_folder() -> str:
-    """Returns a folder for Ray's files, in which the paths of its sockets are short enough.
-
-    Raises:
-        RayError: There is none; the message names the variable to set.
-    """
-    try:
-        chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    except FileNotFoundError:  # no temporary folder can be written
-        chosen = os.environ.get("TMPDIR", "/tmp")
-    for place in (chosen, *_OTHER_FOLDERS):
-        folder = Path(place).absolute() / "ray"
-        if len(os.fsencode(f"{folder}{_SOCKET_SUFFIX}")) <= _SOCKET_BYTES and can_be_made(folder):
-            return str(folder)
-    longest = _SOCKET_BYTES - len(f"/ray{_SOCKET_SUFFIX}")
-    raise RayError(
-        f"Ray cannot keep its files in {chosen}, nor in {', '.join(_OTHER_FOLDERS)}: set TMPDIR to a folder that can "
-        f"be written and whose path has at most {longest} bytes"
-    )
+        raise RayError(f"Ray did not start {where}: {error}") from None
 
 
 def _job() -> JobConfig:
