@@ -30,10 +30,11 @@ def _interrupt(*_: Any) -> None:
 def _restart_where_needed() -> None:
     """Start again in UTF-8 mode, and without variables that make libraries fail.
 
-    Outside UTF-8 mode Ray and its workers cannot be given a path that is not ASCII. Ray reads docstrings, and some
-    imports warn.
+    Outside UTF-8 mode Ray and its workers cannot be given a path that is not ASCII. Ray reads docstrings, some imports
+    warn, and codecarbon takes settings from the environment that kdtune makes itself.
     """
-    wanted = {key: value for key, value in os.environ.items() if key not in ("PYTHONOPTIMIZE", "PYTHONWARNINGS")}
+    hidden = ("PYTHONOPTIMIZE", "PYTHONWARNINGS", "CODECARBON_")
+    wanted = {key: value for key, value in os.environ.items() if not key.upper().startswith(hidden)}
     if sys.getfilesystemencoding() != "utf-8":
         wanted["PYTHONUTF8"] = "1"
     if wanted != dict(os.environ):

@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdtune.errors import UsageError
 from kdtune.files import alone_in, append_lines, in_use, read_lines, read_whole, replaced_atomically, unused, write_json
+from kdtune.results.folder import StudyFolder
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
@@ -216,3 +219,19 @@ def test_a_folder_in_which_nothing_can_be_written_can_be_used(tmp_path):
     (tmp_path / "file").touch()
     with in_use(tmp_path / "file" / "store"):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_as_the_cause_with_a_remedy(tmp_path, monkeypatch, number):
+    """As NFS without a lock service says it, and some file systems in user space."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for lock in (alone_in(tmp_path), in_use(tmp_path)):
+        with pytest.raises(UsageError, match=r"no file locks .*set KDTUNE_CACHE_DIR"), lock:
+            pass
+    with pytest.raises(UsageError, match=r"no file locks .*--out DIR"), StudyFolder(tmp_path / "study").locked():
+        pass
+    assert not (tmp_path / "study").exists()

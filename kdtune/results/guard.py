@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from kdtune.errors import BusyError, ResultsError, UsageError
@@ -45,6 +46,8 @@ def take_lock(folder: Path) -> int:
         except UsageError:
             os.close(descriptor)
             path.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
             raise
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"

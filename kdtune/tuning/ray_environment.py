@@ -153,10 +153,20 @@ def _home() -> dict[str, str]:
         kept = Path.home() / ".ray" / "auth_token"
     except RuntimeError:  # as in a container with an arbitrary user; Ray does not even import then
         return {"HOME": str(cache_dir())}
-    set_by_user = any(f"RAY_AUTH_{name}" in os.environ for name in ("MODE", "TOKEN", "TOKEN_PATH"))
-    if set_by_user or os.access(kept, os.R_OK) or can_be_made(kept.parent):
+    has_token = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    needs_none = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
+    if has_token or needs_none or os.access(kept, os.R_OK) or _is_writable(kept.parent):
         return {}
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()}
+
+
+def _is_writable(folder: Path) -> bool:
+    """Ray would make the folder as well."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 @cache

@@ -1,8 +1,12 @@
 """list, doctor, compare and the command's frame, as a user meets them."""
 
+import errno
 import json
+import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +14,7 @@ from kdtune.analysis import doctor as examined
 from kdtune.cli.app import app
 from kdtune.strategies import STRATEGIES
 from tests.data.sets import write_tiny_imagenet
-from tests.studies import command, here, kdtune, without_sockets
+from tests.studies import command, here, kdtune
 
 HEAVY = ("torch", "ray", "pandas", "codecarbon", "optuna")
 
@@ -59,13 +63,27 @@ def test_list_of_something_unknown_says_what_there_is(tmp_path):
     assert done.returncode == 2 and "studies" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_doctor_finds_this_machine_fit_without_a_connection(tmp_path):
-    done = kdtune("doctor", "--json", cwd=tmp_path, **without_sockets(tmp_path))
+def test_doctor_finds_this_machine_fit_and_makes_no_connection_besides_rays(tmp_path, running_ray, monkeypatch):
+    def refused(*_, **__):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    done = here("doctor", "--json", cwd=tmp_path)
     findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert {"Python", "torch", "CUDA", "Ray Tune", "data", "disk"} <= set(findings)
+    assert {"Python", "torch", "CUDA", "Ray Tune", "home", "temporary files", "shared memory", "data", "disk"} <= set(
+        findings
+    )
     assert {"energy: CPU", "energy: memory", "energy: other studies"} <= set(findings)
     assert done.returncode == 0
     assert all(finding["verdict"] == "ok" or finding["remedy"] for finding in findings.values())
+
+
+@pytest.mark.study
+def test_doctor_starts_ray_and_a_worker(tmp_path):
+    done = kdtune("doctor", "--json", cwd=tmp_path)
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 0
+    assert findings["Ray's start"]["verdict"] == "ok" and "torch" in findings["Ray's start"]["found"]
 
 
 def test_doctor_ends_with_3_and_a_remedy_where_something_will_not_work(tmp_path):
@@ -108,7 +126,35 @@ def test_doctor_warns_of_a_full_disk(monkeypatch):
 def test_doctor_finds_a_cache_that_is_no_folder(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    assert examined._disk().verdict == "fault"
+    finding = examined._checked("disk", examined._disk)
+    assert finding.verdict == "fault" and "KDTUNE_CACHE_DIR" in finding.remedy
+
+
+def test_doctor_names_a_file_system_without_locks(monkeypatch):
+    monkeypatch.setattr("fcntl.flock", _without_locks)
+    finding = examined._checked("disk", examined._disk)
+    assert finding.verdict == "fault" and "no file locks" in finding.found and "KDTUNE_CACHE_DIR" in finding.remedy
+
+
+def _without_locks(*_):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_doctor_warns_of_a_home_a_temporary_folder_and_a_shared_memory_that_do_not_suit(tmp_path, monkeypatch):
+    def missing(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", missing)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("x" * 90)))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != "/dev/shm")
+    for finding in (examined._home(), examined._temporary(), examined._shared_memory()):
+        assert finding.verdict == "warning" and finding.remedy
+
+
+def test_doctor_counts_the_cores_that_kdtune_may_use(monkeypatch):
+    monkeypatch.setattr(examined, "usable_cores", lambda: 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert "4 cores here, of which kdtune may use 1" in examined._ray().found
 
 
 def test_commands_on_results_of_nothing_say_what_to_name(tmp_path):

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import subprocess
@@ -7,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pynvml
 import pytest
 from codecarbon.core import cpu as codecarbon_cpu
 from codecarbon.core import gpu as codecarbon_gpu
+from codecarbon.external import ram as codecarbon_ram
 
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record
@@ -195,6 +198,56 @@ def test_the_clock_is_the_one_of_the_machine():
     counters = NodeSensors().read()
     assert before <= counters.t_ns <= time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     assert counters.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_a_gpu_that_nvml_loses_does_not_end_the_study_of_another(gpus, monkeypatch):
+    lost, well = FakeGpu("GPU-lost", 1), FakeGpu("GPU-well", 2)
+    gpus(lost, well)
+    sensors = NodeSensors()
+
+    def fail():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    monkeypatch.setattr(sensors._gpus["GPU-lost"], "_get_total_energy_consumption", fail)
+    assert sensors.read().gpu_mj == {"GPU-well": 2}
+
+
+PROBES = [
+    (codecarbon_cpu, "is_rapl_available", "RAPL"),
+    (codecarbon_gpu, "is_gpu_details_available", "GPUs"),
+    (codecarbon_cpu, "TDP", "CPU power"),
+    (codecarbon_ram, "RAM", "memory"),
+]
+
+
+@pytest.mark.parametrize(("module", "probe", "part"), PROBES)
+def test_a_part_that_codecarbon_fails_to_probe_is_left_out_and_named(monkeypatch, known_cpu, module, probe, part):
+    def fails(*_, **__):
+        raise FileNotFoundError(2, "No such file or directory", "scontrol")
+
+    monkeypatch.setattr(module, probe, fails)
+    sensors = NodeSensors()
+    hardware = sensors.hardware()
+    assert list(hardware.left_out) == [part] and "scontrol" in hardware.left_out[part]
+    assert sensors.read().busy_us > 0 and hardware.cores and hardware.tdp_uw > 0
+    assert (hardware.ram_uw == 0) == (part == "memory")
+
+
+def test_a_slurm_job_changes_nothing_since_the_ledger_is_the_nodes():
+    """In a fresh process, since codecarbon looks for the job when it is imported."""
+    code = """
+import json
+from kdtune.energy.sensors import NodeSensors
+print(json.dumps(NodeSensors().hardware().as_record()))
+"""
+    job = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "8192", "PATH": str(Path(sys.executable).parent)}
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **extra}, check=True
+        ).stdout
+        for extra in ({}, job)
+    ]
+    assert json.loads(done[0]) == json.loads(done[1]) and json.loads(done[0])["left_out"] == {}
 
 
 # --- codecarbon ------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from kdtune import files
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
-from kdtune.results import guard
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.specs import load_study
 from tests.studies import small_study
@@ -274,7 +274,7 @@ def meanwhile(monkeypatch, happens) -> None:
         happens()
         fcntl.flock(descriptor, operation)
 
-    monkeypatch.setattr(guard, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
+    monkeypatch.setattr(files, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
 
 
 def test_who_locks_while_another_lets_go_still_keeps_a_third_out(folder, monkeypatch):

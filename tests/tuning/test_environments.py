@@ -1,0 +1,81 @@
+"""A study in an environment that is set up for everything but kdtune has the outcome of an undisturbed one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.studies import here, outcome_of, results_of
+
+STUDY = ["study", "digits-hkd", "-s", "fixed", "--epochs", "2", "--repeats", "1"]
+
+#: What is odd, and the variables that make it so. All hold at once; each alone was fatal to a study, or changed it.
+ENVIRONMENTS: list[tuple[str, dict[str, str]]] = [
+    ("a SLURM job without scontrol", {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "8192"}),
+    ("results of Tune somewhere else", {"TUNE_RESULT_DIR": "/x", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0"}),
+    ("settings of Ray", {"RAY_task_events_report_interval_ms": "x", "RAY_num_workers_soft_limit": "0"}),
+    ("settings of codecarbon", {"CODECARBON_LOG_LEVEL": "nonsense", "CODECARBON_TRACKING_MODE": "process"}),
+    ("an optimised interpreter", {"PYTHONOPTIMIZE": "2"}),
+    ("warnings that are errors", {"PYTHONWARNINGS": "error"}),
+    ("threads for other programs", {"OMP_NUM_THREADS": "7", "OMP_PROC_BIND": "nonsense", "MKL_NUM_THREADS": "7"}),
+    ("a locale without letters", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    ("no home that can be written", {"HOME": "/proc/nowhere"}),
+]
+
+#: Modules that a user's script in the working folder may be called like; workers import each of them.
+SCRIPTS = ("kdtune", "queue", "inspect", "random", "torch")
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    """A folder with a name of many letters, scripts of the user's, and a long path for temporary files."""
+    place = tmp_path / "Übungen zur 蒸留"
+    (place / ("temporary" * 10)).mkdir(parents=True)
+    for name in SCRIPTS:
+        (place / f"{name}.py").write_text("raise SystemExit('a script of the user was imported')\n")
+    return place
+
+
+@pytest.mark.study
+def test_a_study_has_its_usual_outcome_in_all_environments_at_once(workplace, tmp_path, running_ray):
+    variables = {name: value for _, one in ENVIRONMENTS for name, value in one.items()}
+    environment = {**os.environ, **variables, "TMPDIR": str(workplace / ("temporary" * 10))}
+    del environment["RAY_idle_worker_killing_time_threshold_ms"]  # of the tests' own Ray
+    one_core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+    # As the installed command: the working folder is not searched for modules.
+    kdtune = [*one_core, sys.executable, "-c", f"import sys; sys.path[0] = {str(Path(__file__).parents[2])!r}; "
+              "from kdtune.__main__ import main; main()"]  # fmt: skip
+    done = subprocess.run([*kdtune, *STUDY, "--json"], cwd=workplace, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = results_of(done)["fixed"]
+    expected = results_of(here(*STUDY, "--json", cwd=tmp_path))["fixed"]
+    assert outcome_of(found) == outcome_of(expected)
+    assert found["cost"]["hardware"] == expected["cost"]["hardware"]
+    assert not {"sensor_left_out", "unended"} & found["cost"]["flags"].keys()
+    assert "Traceback" not in done.stderr and "CODECARBON" not in done.stderr
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_ray_starts_ends_the_study_with_130_and_what_to_type(tmp_path, number):
+    started = subprocess.Popen(
+        [sys.executable, "-m", "kdtune", *STUDY, "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while "starting Ray" not in started.stderr.readline():
+        assert started.poll() is None
+    time.sleep(1)
+    started.send_signal(number)
+    out, err = started.communicate(timeout=120)
+    assert started.returncode == 130, err
+    assert "Interrupted." in err and "give the same command" in err and "Traceback" not in err
+    assert json.loads(out)["results"] == []
