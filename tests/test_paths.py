@@ -7,7 +7,7 @@ from kdtune.errors import UsageError
 from kdtune.paths import cache_dir, data_dir, noted_data_dir, require_cache
 from kdtune.specs import load_study
 from tests.results.several import ran
-from tests.studies import here, small_study
+from tests.studies import here
 
 
 def test_the_data_folder_is_the_one_given_then_the_environments_then_the_default(tmp_path, monkeypatch):
