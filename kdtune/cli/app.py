@@ -1,12 +1,13 @@
 """The command's frame: its help, its exit codes, and how errors are told."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kdtune import __version__
 from kdtune.cli import claims, clean, compare, doctor, inference, list_command, resume, study
+from kdtune.cli.streams import guarded_streams, unwritable
 from kdtune.errors import KdtuneError
 from kdtune.safe_text import printable
 
@@ -50,12 +51,27 @@ app.command("doctor", help=doctor.HELP, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 def main() -> None:
     """Run the command; what goes wrong becomes one message on standard error and an exit code."""
+    with guarded_streams() as stdout:
+        code = _exit_code()
+        if error := unwritable(stdout):
+            _tell(f"error: standard output cannot be written ({error.strerror}); make room, or send it elsewhere")
+            code = code if code in (2, 130) else 1
+    sys.exit(code)
+
+
+def _exit_code() -> Any:
     try:
         app()
     except KdtuneError as error:
         for line in map(printable, str(error).splitlines()):
-            typer.echo(line if line.startswith("Not finished.") else f"error: {line}", err=True)
-        sys.exit(error.exit_code)
+            _tell(line if line.startswith("Not finished.") else f"error: {line}")
+        return error.exit_code
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+        _tell("interrupted")
+        return 130
+    except SystemExit as end:
+        return end.code
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
