@@ -56,7 +56,7 @@ def runs(place: Path) -> list[Record]:
     if not place.is_dir() or not any(place.glob("*/run.toml")):
         return []
     records = []
-    for folder in find_results([place]):
+    for folder in find_results(place):
         result = build_result(folder, carbon_of(folder))
         done = sum(repeat["test"] is not None for repeat in result["repeats"])
         records.append(

@@ -1,6 +1,9 @@
 """The command's frame: its help, its exit codes, and how errors are told."""
 
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +11,7 @@ import typer
 from kdtune import __version__
 from kdtune.cli import claims, clean, compare, doctor, inference, list_command, resume, study
 from kdtune.cli.streams import guarded_streams, unwritable
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, Remark
 from kdtune.safe_text import printable
 
 app = typer.Typer(
@@ -51,7 +54,9 @@ app.command("doctor", help=doctor.HELP, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 def main() -> None:
     """Run the command; what goes wrong becomes one message on standard error and an exit code."""
-    with guarded_streams() as stdout:
+    with guarded_streams() as stdout, warnings.catch_warnings():
+        warnings.simplefilter("default", Remark)  # whatever PYTHONWARNINGS says of others
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
         code = _exit_code()
         if error := unwritable(stdout):
             _tell(f"error: standard output cannot be written ({error.strerror}); make room, or send it elsewhere")
@@ -71,6 +76,13 @@ def _exit_code() -> Any:
         return 130
     except SystemExit as end:
         return end.code
+
+
+def _show_warning(usual: Callable[..., None], message: Any, category: type[Warning], *where: Any) -> None:
+    if issubclass(category, Remark):
+        _tell(printable(f"note: {message}"))
+    else:
+        usual(message, category, *where)
 
 
 def _tell(line: str) -> None:
