@@ -348,8 +348,8 @@ def test_a_file_that_is_no_toml_is_told_where_it_breaks(tmp_path):
 
 def test_a_file_that_is_no_text_is_a_fault(tmp_path):
     path = tmp_path / "binary.toml"
-    path.write_bytes(b"\xff\xfe\x00")
-    assert faults(path)[0][2].startswith("cannot be read")
+    path.write_bytes(b"\x89PNG\r\n")
+    assert faults(path)[0][2] == "not valid TOML: line 1 is not UTF-8 (byte 0x89); save the file as UTF-8"
 
 
 def test_loading_and_planning_import_neither_torch_nor_ray():
