@@ -6,7 +6,7 @@ studies that are given the same weights share one copy, and another way of savin
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +36,12 @@ class GivenTeacher:
     Attributes:
         state: Of every tensor of the network, in its order and its types, on the CPU.
         digest: Their identity, 16 hexadecimal digits.
+        remarks: What a user should know of how they were found in the file.
     """
 
     state: Weights
     digest: str
+    remarks: tuple[str, ...] = ()
 
     def keep(self) -> None:
         """Put the weights into the cache, in place of a damaged copy too.
@@ -61,10 +63,15 @@ class GivenTeacher:
 def identified(study: Study, file: Path) -> Study:
     """The study with the weights in a user's file for its teacher.
 
+    What a user should know of the choice of weights is a :class:`~kdtune.errors.Remark`.
+
     Raises:
         UsageError: The file cannot be read, or holds no weights of this teacher for this data set.
     """
-    return study.model_copy(update={"teacher_weights": read_given(file, study, f"--teacher {file}").digest})
+    given = read_given(file, study, f"--teacher {file}")
+    for remark in given.remarks:
+        warnings.warn(Remark(f"--teacher {file}: {remark}"), stacklevel=2)
+    return study.model_copy(update={"teacher_weights": given.digest})
 
 
 def provide(study: Study, file: Path | None) -> None:
@@ -138,7 +145,7 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     state = states[taken]
     if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
         raise UsageError(f"{where}: {_some(broken)} holds what is no finite number; its training has diverged")
-    return GivenTeacher(state, identity_of(state))
+    return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 
 
 def _fitting(name: str, tables: Iterable[Table], channels: int) -> dict[Table, int]:
@@ -170,21 +177,19 @@ def _the_one_meant(states: Mapping[Table, Weights], study: Study, where: str) ->
             f"{where}: holds several weights of {study.teacher}, {_some(map(str, plain))}; save those that you mean "
             "in a file of their own"
         )
-    taken = plain[0]
+    return plain[0]
+
+
+def _remarks(taken: Table, states: Iterable[Table]) -> Iterator[str]:
+    """What a user should know of the choice that was made."""
     if averages := [table for table in states if table.is_average and not taken.is_average]:
-        warnings.warn(
-            Remark(
-                f"{where}: the weights {taken} were taken, not their moving average {_some(map(str, averages))}; "
-                "to use that, save it in a file of its own"
-            ),
-            stacklevel=2,
+        yield (
+            f"the weights {taken} were taken, not their moving average {_some(map(str, averages))}; to use that, save "
+            "it in a file of its own"
         )
     used = tuple(table.prefix for table in states if table.keys == taken.keys)
     if ignored := [name for name in taken.beside if not name.startswith(used)]:
-        warnings.warn(
-            Remark(f"{where}: the weights {taken} were taken; not used beside them: {_some(ignored)}"), stacklevel=2
-        )
-    return taken
+        yield f"the weights {taken} were taken; not used beside them: {_some(ignored)}"
 
 
 def _network(name: str, channels: int, classes: int) -> Weights:

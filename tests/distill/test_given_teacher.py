@@ -111,7 +111,6 @@ FORMS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::kdtune.errors.Remark")
 @pytest.mark.parametrize("form", FORMS)
 def test_the_way_in_which_they_are_saved_makes_no_other_teacher(study, file, tmp_path, form):
     torch.save(FORMS[form](), tmp_path / "other name.pt")
@@ -154,13 +153,14 @@ def test_a_safetensors_file_is_the_same_teacher(study, file, tmp_path, name):
 def test_which_weights_were_taken_is_said_where_there_are_others(study, file, tmp_path, content, told):
     torch.save(content(), tmp_path / "both.pt")
     with pytest.warns(Remark) as remarks:
-        given = read_given(tmp_path / "both.pt", study, "x")
-    assert [str(one.message) for one in remarks] == [f"x: {told}"]
-    assert given.digest == read_given(file, study, "x").digest
+        given = identified(study, tmp_path / "both.pt")
+        provide(given, tmp_path / "both.pt")
+    assert [str(one.message) for one in remarks] == [f"--teacher {tmp_path / 'both.pt'}: {told}"]  # said once
+    assert given == identified(study, file)
 
 
 def test_weights_alone_are_taken_without_a_word(study, file, recwarn):
-    read_given(file, study, "x")
+    identified(study, file)
     assert not recwarn.list
 
 
