@@ -87,7 +87,7 @@ def run_study(
     spec, made = what_was_asked(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
-    folder = StudyFolder(paths.expanded(out).resolve() / spec.name)
+    folder = StudyFolder(paths.expanded(out, "--out").resolve() / spec.name)
     with folder.locked():
         folder.check_free(spec, list(made), fresh=fresh)
         run = StudyRun(
@@ -171,7 +171,7 @@ def plan_study(
     return make_plan(
         spec,
         made,
-        StudyFolder(paths.expanded(out).resolve() / spec.name),
+        StudyFolder(paths.expanded(out, "--out").resolve() / spec.name),
         carbon or resolve(),
         budget,
         paths.data_dir(data_dir),
@@ -287,7 +287,7 @@ def _as_begun(noted: dict[str, Any], folder: StudyFolder) -> Study:
 
 
 def _file(given: str | Path | None) -> Path | None:
-    return None if given is None else paths.expanded(given)
+    return None if given is None else paths.expanded(given, "--teacher")
 
 
 def _check_same(study: Study, weights: Path) -> None:

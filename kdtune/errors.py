@@ -84,3 +84,7 @@ class CompileError(KdtuneError):
 
 class DivergedError(KdtuneError):
     """A training's loss stopped being a finite number."""
+
+
+class Remark(UserWarning):
+    """Something that a user should know and that stops nothing, as a Python warning; commands show it on stderr."""

@@ -4,12 +4,13 @@ Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pa
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdtune.analysis.collection import Places
 from kdtune.analysis.finished import Finished, find_finished
 from kdtune.analysis.payback import paybacks
 from kdtune.data.published import obtain
@@ -52,7 +53,7 @@ class _Setting:
 
 
 def measure_inference(
-    places: str | Path | Sequence[str | Path],
+    places: Places,
     *,
     batch_size: int = 128,
     seconds: float = 10.0,
@@ -71,7 +72,7 @@ def measure_inference(
     was timed. What measuring takes is charged to no strategy.
 
     Args:
-        places: Folders of finished strategies or of studies.
+        places: Folders of finished strategies or of studies; what is neither is skipped with a warning.
         batch_size: Images at a time.
         seconds: That each network runs at least, in whole passes.
         cpus: CPU threads; as many as the study's trainings had without it.
@@ -85,7 +86,7 @@ def measure_inference(
         The ``inference.json`` document of each strategy, those that were measured as one next to each other.
 
     Raises:
-        ResultsError: A folder has no results, or they are unfinished or damaged, or lack a network.
+        ResultsError: No folder has results, or they are unfinished or damaged, or lack a network.
         UsageError: An argument is wrong, or the machine is another one than wanted.
         DataError: The data set is missing, incomplete or damaged.
     """
@@ -93,7 +94,7 @@ def measure_inference(
 
     _check_arguments(batch_size, seconds, cpus, device)
     groups: dict[tuple[Any, ...], list[Finished]] = {}
-    for one in find_finished([places] if isinstance(places, str | Path) else places, carbon):
+    for one in find_finished(places, carbon):
         groups.setdefault(one.networks, []).append(one)
     with threads_kept():
         sensors = NodeSensors()

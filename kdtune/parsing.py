@@ -1,9 +1,18 @@
 """JSON and TOML from files that may be damaged, or somebody else's: parsed, or one kind of error."""
 
+import codecs
 import json
 import math
 import tomllib
 from typing import Any, NoReturn
+
+#: Begin files in encodings that TOML does not have; the longer marks come first, for UTF-32 begins like UTF-16.
+_OTHER_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 def parse_json(raw: bytes | str) -> Any:
@@ -41,6 +50,18 @@ def parse_toml(raw: bytes) -> dict[str, Any]:
         ValueError: It is no TOML, or no text.
     """
     try:
-        return tomllib.loads(raw.decode("utf-8"))
+        return tomllib.loads(_utf8(raw))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _utf8(raw: bytes) -> str:
+    """A file's text, without the byte order mark that editors on Windows put first."""
+    encoding = next((name for mark, name in _OTHER_MARKS.items() if raw.startswith(mark)), None)
+    if encoding or 0 in raw[:2]:  # half of a UTF-16 character, without a mark
+        raise ValueError(f"the file is {encoding or 'UTF-16'}; save it as UTF-8")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8") from None

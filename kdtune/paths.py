@@ -10,6 +10,11 @@ from kdtune.errors import UsageError
 from kdtune.files import CACHE_REMEDY, lock_file
 
 
+def here() -> Path:
+    """The folder that relative paths start from: Ray Tune moves each trial's worker away from the user's folder."""
+    return Path(os.environ.get("TUNE_ORIG_WORKING_DIR") or Path.cwd())
+
+
 def cache_dir() -> Path:
     """Returns ``$KDTUNE_CACHE_DIR``, by default ``~/.cache/kdtune``: teachers and decoded data sets.
 
@@ -18,7 +23,7 @@ def cache_dir() -> Path:
     """
     named = os.environ.get("KDTUNE_CACHE_DIR")
     if named:
-        return expanded(named).absolute()
+        return here() / expanded(named, "KDTUNE_CACHE_DIR")
     try:
         return Path.home() / ".cache" / "kdtune"
     except RuntimeError:
@@ -34,8 +39,14 @@ def can_be_made(folder: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
-def expanded(given: str | Path) -> Path:
-    """A path that a user gave, ``~`` standing for the home folder.
+def expanded(given: str | Path, named_by: str = "") -> Path:
+    """A path that a user gave, with ``~`` and ``~user`` replaced by the home folders that they stand for.
+
+    Every path from an option, a variable, a study file or the Python API passes through here.
+
+    Args:
+        given: As the user wrote it.
+        named_by: The option or variable that named it, for the message.
 
     Raises:
         UsageError: There is no such user.
@@ -43,7 +54,7 @@ def expanded(given: str | Path) -> Path:
     try:
         return Path(given).expanduser()
     except RuntimeError:
-        raise UsageError(f"{given}: there is no user of that name here") from None
+        raise UsageError(f"{named_by} {given}: there is no user of that name here".lstrip()) from None
 
 
 def require_cache() -> None:
@@ -90,9 +101,9 @@ def data_dir(given: str | Path | None = None, named_by: str = "--data-dir") -> D
         named_by: Who gave it, for messages.
     """
     if given is not None:
-        return DataDir(expanded(given).absolute(), named_by)
+        return DataDir(here() / expanded(given, named_by), named_by)
     if named := os.environ.get("KDTUNE_DATA_DIR"):
-        return DataDir(expanded(named).absolute(), "KDTUNE_DATA_DIR")
+        return DataDir(here() / expanded(named, "KDTUNE_DATA_DIR"), "KDTUNE_DATA_DIR")
     return DataDir(default_data_dir(), "the default place")
 
 

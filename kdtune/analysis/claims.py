@@ -220,7 +220,7 @@ def judge_claims(places: Sequence[str | Path] | None = None) -> list[JudgedClaim
         places: Folders with results, of any studies; ``./results``, if there is any, without them.
 
     Raises:
-        ResultsError: A folder that was named has no results, or they are damaged.
+        ResultsError: None of the folders has results, or they are damaged.
     """
     studies = by_study(read_runs(places))
     return [_judge(claim, studies) for claim in CLAIMS]

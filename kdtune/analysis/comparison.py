@@ -2,13 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kdtune.analysis.agreement import differences
-from kdtune.analysis.collection import find_results
+from kdtune.analysis.collection import Places, find_results
 from kdtune.analysis.payback import paybacks
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import UsageError
@@ -50,7 +49,7 @@ class Comparison:
 
 
 def compare(
-    places: Sequence[str | Path] = ("results",),
+    places: Places = "results",
     *,
     allow_mismatch: bool = False,
     carbon: WantedCarbon = None,
@@ -58,12 +57,12 @@ def compare(
     """Put strategies side by side, their results made again from the files.
 
     Args:
-        places: Folders with results.
+        places: A folder with results, or several; what holds none is skipped with a warning.
         allow_mismatch: Compare also what differs in more than the strategy; the differences become warnings.
         carbon: How energy becomes CO2, or what makes that of how a strategy was run; as each was run without it.
 
     Raises:
-        ResultsError: A folder has no results, or they are damaged.
+        ResultsError: No folder has results, or they are damaged.
         UsageError: They differ in more than the strategy; names every difference.
     """
     folders = find_results(places)

@@ -1,12 +1,12 @@
 """Strategies that have come to their models, with all that it takes to run these again."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdtune.analysis.collection import find_results
+from kdtune.analysis.collection import Places, find_results
 from kdtune.analysis.comparison import carbon_for
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
@@ -49,9 +49,7 @@ class Finished:
         return self.folder.path.parent, self.study.attribution, self.teacher_folder, *run
 
 
-def find_finished(
-    places: Sequence[str | Path], carbon: Carbon | Callable[[Carbon], Carbon] | None = None
-) -> list[Finished]:
+def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | None = None) -> list[Finished]:
     """The strategies under some places, if all have finished and all of their networks are there.
 
     Args:

@@ -1,10 +1,9 @@
 """Results as tidy data frames, for notebooks and plots of one's own."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdtune.analysis.collection import find_results
+from kdtune.analysis.collection import Places, find_results
 from kdtune.energy.attribution import BUCKETS, charge, charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.results.epochs import read_epochs
@@ -38,11 +37,12 @@ class Results:
     energy: "pandas.DataFrame"
 
 
-def load_results(place: str | Path = "results") -> Results:
+def load_results(place: Places = "results") -> Results:
     """Read results into data frames.
 
     Args:
-        place: A strategy's folder, a study's, or one that holds studies.
+        place: A strategy's folder, a study's, or one that holds studies; or several of them, of which those without
+            results are skipped with a warning.
 
     Raises:
         ResultsError: There are none, or they are damaged.
@@ -50,7 +50,7 @@ def load_results(place: str | Path = "results") -> Results:
     import pandas as pd
 
     trials, epochs, energy = [], [], []
-    for folder in find_results([place]):
+    for folder in find_results(place):
         labels = {"study": folder.path.parent.name, "strategy": folder.path.name}
         log = TrialLog.read(folder.trials)
         nodes = read_folder(folder.ledger)

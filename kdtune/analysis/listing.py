@@ -48,13 +48,15 @@ def spaces(place: Path) -> list[Record]:
 def runs(place: Path) -> list[Record]:
     """What has been run under a results folder: status, repeats done, and energy so far."""
     from kdtune.analysis.collection import find_results
+    from kdtune.paths import expanded
     from kdtune.results.carbon_used import carbon_of
     from kdtune.results.outcome import build_result
 
+    place = expanded(place, "--out")
     if not place.is_dir() or not any(place.glob("*/run.toml")):
         return []
     records = []
-    for folder in find_results([place]):
+    for folder in find_results(place):
         result = build_result(folder, carbon_of(folder))
         done = sum(repeat["test"] is not None for repeat in result["repeats"])
         records.append(

@@ -148,7 +148,7 @@ def beside_the_paper(places: Sequence[str | Path] | None = None, carbon: WantedC
         carbon: As for :func:`kdtune.analysis.comparison.compare`.
 
     Raises:
-        ResultsError: A folder that was named has no results, or they are damaged.
+        ResultsError: None of the folders has results, or they are damaged.
     """
     values = paper_values()
     runs, warnings = [], []

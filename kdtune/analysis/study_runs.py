@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdtune.analysis.collection import find_results_if_any
+from kdtune.analysis.collection import Places, find_results_if_any
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
 from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
@@ -90,11 +90,11 @@ class StudyRun:
         return []
 
 
-def read_runs(places: Sequence[str | Path] | None = None, carbon: WantedCarbon = None) -> list[StrategyRun]:
+def read_runs(places: Places | None = None, carbon: WantedCarbon = None) -> list[StrategyRun]:
     """Every strategy's results under some places; those of ``./results``, if any, without places.
 
     Raises:
-        ResultsError: A place that was named has no results, or they are damaged.
+        ResultsError: None of the places has results, or they are damaged.
     """
     return [_read(folder, carbon) for folder in find_results_if_any(places)]
 

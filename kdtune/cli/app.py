@@ -1,14 +1,18 @@
 """The command's frame: its help, its exit codes, and how errors are told."""
 
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kdtune import __version__
 from kdtune.cli import claims, clean, compare, doctor, inference, list_command, resume, study
-from kdtune.errors import KdtuneError, UsageError
+from kdtune.cli.streams import guarded_streams, unwritable
+from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.safe_text import printable
 
 app = typer.Typer(
@@ -58,12 +62,43 @@ def _require_utf8(*texts: str) -> None:
             raise UsageError(f"{text!a}: this name is not valid UTF-8; rename the file or folder") from None
 
 
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        raise UsageError("the working folder was removed; change to another one") from None
+
+
 def main() -> None:
     """Run the command; what goes wrong becomes one message on standard error and an exit code."""
+    with guarded_streams() as stdout, warnings.catch_warnings():
+        warnings.simplefilter("default", Remark)  # whatever PYTHONWARNINGS says of others
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
+        code = _exit_code()
+        if error := unwritable(stdout):
+            _tell(f"error: standard output cannot be written ({error.strerror}); make room, or send it elsewhere")
+            code = code if code in (2, 130) else 1
+    sys.exit(code)
+
+
+def _exit_code() -> Any:
     try:
-        _require_utf8(*sys.argv[1:], str(Path.cwd()))
+        _require_utf8(*sys.argv[1:], _working_folder())
         app()
     except KdtuneError as error:
         for line in map(printable, str(error).splitlines()):
-            typer.echo(line if line.startswith("Not finished.") else f"error: {line}", err=True)
-        sys.exit(error.exit_code)
+            _tell(line if line.startswith("Not finished.") else f"error: {line}")
+        return error.exit_code
+    except SystemExit as end:
+        return end.code
+
+
+def _show_warning(usual: Callable[..., None], message: Any, category: type[Warning], *where: Any) -> None:
+    if issubclass(category, Remark):
+        _tell(printable(f"note: {message}"))
+    else:
+        usual(message, category, *where)
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)

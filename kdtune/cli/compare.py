@@ -62,6 +62,7 @@ def compare(
     from kdtune.analysis.green import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.energy.carbon import changing
     from kdtune.errors import Fault, ResultsError, SpecError
+    from kdtune.paths import expanded
     from kdtune.registry import did_you_mean
     from kdtune.report.exports import as_csv
     from kdtune.report.tables import BASELINE
@@ -94,7 +95,7 @@ def compare(
             with_green_index(found.results, base, weight)
     if csv:
         try:
-            csv.write_text(as_csv(results), encoding="utf-8")
+            expanded(csv, "--csv").write_text(as_csv(results), encoding="utf-8")
         except OSError as error:
             raise ResultsError(f"--csv {csv}: cannot be written ({error.strerror})") from None
     console = make_console(to_stderr=json)

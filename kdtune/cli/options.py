@@ -25,7 +25,10 @@ DataDir = Annotated[
 Download = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing or damaged.")]
 Teacher = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Weights of the study's teacher (a state dict), which is then not trained."),
+    typer.Option(
+        metavar="FILE",
+        help="Weights of the study's teacher (a state dict, a checkpoint with one, or safetensors); it is not trained.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

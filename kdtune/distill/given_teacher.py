@@ -6,30 +6,22 @@ studies that are given the same weights share one copy, and another way of savin
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from kdtune.data import DATASETS
-from kdtune.errors import KdtuneError, UsageError
+from kdtune.distill.weight_files import HOW_TO_WRITE, Table, Weights, parts_of, read_weight_file, tables_in
+from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.files import alone_in, replaced_atomically
 from kdtune.models import MODELS
 from kdtune.paths import cache_dir
 from kdtune.specs.study import Study
 
-#: Keys under which training scripts put the weights beside the optimiser and the rest.
-_INSIDE = ("state_dict", "model")
-
-#: What ``DataParallel`` and ``torch.compile`` put before every name.
-_PREFIXES = ("module.", "_orig_mod.")
-
 #: How many differing names a message shows.
 _SHOWN = 3
-
-Weights = dict[str, torch.Tensor]
 
 
 def kept_weights(digest: str) -> Path:
@@ -44,10 +36,12 @@ class GivenTeacher:
     Attributes:
         state: Of every tensor of the network, in its order and its types, on the CPU.
         digest: Their identity, 16 hexadecimal digits.
+        remarks: What a user should know of how they were found in the file.
     """
 
     state: Weights
     digest: str
+    remarks: tuple[str, ...] = ()
 
     def keep(self) -> None:
         """Put the weights into the cache, in place of a damaged copy too.
@@ -69,10 +63,15 @@ class GivenTeacher:
 def identified(study: Study, file: Path) -> Study:
     """The study with the weights in a user's file for its teacher.
 
+    What a user should know of the choice of weights is a :class:`~kdtune.errors.Remark`.
+
     Raises:
         UsageError: The file cannot be read, or holds no weights of this teacher for this data set.
     """
-    return study.model_copy(update={"teacher_weights": read_given(file, study, f"--teacher {file}").digest})
+    given = read_given(file, study, f"--teacher {file}")
+    for remark in given.remarks:
+        warnings.warn(Remark(f"--teacher {file}: {remark}"), stacklevel=2)
+    return study.model_copy(update={"teacher_weights": given.digest})
 
 
 def provide(study: Study, file: Path | None) -> None:
@@ -117,63 +116,80 @@ def read_same(study: Study, file: Path) -> GivenTeacher:
 
 
 def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
-    """Read weights and hold them against a study's teacher. Nothing but tensors is unpickled.
+    """Read weights and compare them with a study's teacher. Nothing that the file holds is run.
 
     Args:
-        file: As ``torch.save`` wrote it: a state dict, or a table with one under ``state_dict`` or ``model``; names may
-            begin with what ``DataParallel`` and ``torch.compile`` put there.
+        file: As ``torch.save`` wrote it, or a safetensors file. The weights may lie under a key (``state_dict``,
+            ``model_state_dict``, ``net``, ...), and their names may begin with a prefix (``model.``, ``module.``, ...).
         study: Whose teacher.
         where: Begins the message.
 
     Raises:
-        UsageError: The file cannot be read, or holds no weights of this teacher for this data set.
+        UsageError: The file cannot be read, or holds no weights of this teacher for this data set, or several.
     """
-    given = _weights_in(_loaded(file, where), where)
+    content = read_weight_file(file, where)
     channels = int(DATASETS[study.dataset].facts["shape"][0])
     classes = int(DATASETS[study.dataset].facts["classes"])
-    found = _classes_if_it_is(study.teacher, given, channels)
-    if found is None:
-        raise UsageError(f"{where}: {_what_else(study, given, channels, classes)}")
-    if found != classes:
-        raise UsageError(f"{where}: has {found} classes, {study.dataset} has {classes}")
-    state = {
-        name: _plain(given[name], wanted.dtype) if name in given else torch.zeros(wanted.shape, dtype=wanted.dtype)
-        for name, wanted in _network(study.teacher, channels, classes).items()
-    }
+    tables = list(tables_in(content))
+    if not tables:
+        keys = f"; its keys are {_some(map(repr, content))}" if isinstance(content, Mapping) and content else ""
+        raise UsageError(f"{where}: holds no state dict{keys}; {HOW_TO_WRITE}")
+    fitting = _fitting(study.teacher, tables, channels)
+    if not fitting:
+        raise UsageError(f"{where}: {_what_else(study, tables, channels, classes)}")
+    if classes not in fitting.values():
+        raise UsageError(f"{where}: has {next(iter(fitting.values()))} classes, {study.dataset} has {classes}")
+    network = _network(study.teacher, channels, classes)
+    states = {table: _state(table, network) for table, found in fitting.items() if found == classes}
+    taken = _the_one_meant(states, study, where)
+    state = states[taken]
     if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
         raise UsageError(f"{where}: {_some(broken)} holds what is no finite number; its training has diverged")
-    return GivenTeacher(state, identity_of(state))
+    return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 
 
-def _loaded(file: Path, where: str) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's age and the like; the message is to be the only one
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UsageError(f"{where}: there is no such file") from None
-    except OSError as error:
-        raise UsageError(f"{where}: cannot be read ({error.strerror or error})") from None
-    except Exception:  # whatever its unpickler and its unpacker stumble over, over many lines
+def _fitting(name: str, tables: Iterable[Table], channels: int) -> dict[Table, int]:
+    """The tables that are a network's weights, each with how many classes it tells apart."""
+    last = list(_network(name, channels, 1))[-1]
+    parts = (part for table in tables for part in parts_of(table, last))
+    found = {part: _classes_if_it_is(name, part.weights, channels) for part in parts}
+    return {part: classes for part, classes in found.items() if classes is not None}
+
+
+def _state(table: Table, network: Weights) -> Weights:
+    """All of the network's tensors, in its order and its types."""
+    given = table.weights
+    return {
+        name: _plain(given[name], wanted.dtype) if name in given else torch.zeros(wanted.shape, dtype=wanted.dtype)
+        for name, wanted in network.items()
+    }
+
+
+def _the_one_meant(states: Mapping[Table, Weights], study: Study, where: str) -> Table:
+    """The weights to take where a file holds several that fit: those that are no average of others.
+
+    Raises:
+        UsageError: It cannot be known which are meant.
+    """
+    plain = [table for table in states if not table.is_average] or list(states)
+    if len({identity_of(states[table]) for table in plain}) > 1:
         raise UsageError(
-            f"{where}: cannot be read as weights alone, and what holds more than these is not opened; write it with "
-            "torch.save(model.state_dict(), FILE)"
-        ) from None
-
-
-def _weights_in(content: Any, where: str) -> Weights:
-    for key in _INSIDE:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    weights = dict(content) if isinstance(content, Mapping) else {}
-    if not weights or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in weights.items()):
-        raise UsageError(
-            f"{where}: holds no state dict, neither by itself nor under {' or '.join(map(repr, _INSIDE))}; write it "
-            "with torch.save(model.state_dict(), FILE)"
+            f"{where}: holds several weights of {study.teacher}, {_some(map(str, plain))}; save those that you mean "
+            "in a file of their own"
         )
-    while prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in weights)), None):
-        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
-    return weights
+    return plain[0]
+
+
+def _remarks(taken: Table, states: Iterable[Table]) -> Iterator[str]:
+    """What a user should know of the choice that was made."""
+    if averages := [table for table in states if table.is_average and not taken.is_average]:
+        yield (
+            f"the weights {taken} were taken, not their moving average {_some(map(str, averages))}; to use that, save "
+            "it in a file of its own"
+        )
+    used = tuple(table.prefix for table in states if table.keys == taken.keys)
+    if ignored := [name for name in taken.beside if not name.startswith(used)]:
+        yield f"the weights {taken} were taken; not used beside them: {_some(ignored)}"
 
 
 def _network(name: str, channels: int, classes: int) -> Weights:
@@ -210,18 +226,19 @@ def _described(value: torch.Tensor) -> str:
     return shape if plain else f"{shape} {value.dtype}"
 
 
-def _what_else(study: Study, given: Weights, channels: int, classes: int) -> str:
+def _what_else(study: Study, tables: list[Table], channels: int, classes: int) -> str:
     """What weights are that are not those of the study's teacher."""
     for name in MODELS:
-        if _classes_if_it_is(name, given, channels) is not None:
+        if _fitting(name, tables, channels):
             return f"is a {name}, the study's teacher is {study.teacher}; --set teacher={name} takes it"
-    lists = zip(
-        ("missing", "unexpected", "of another shape"),
-        _differences(_network(study.teacher, channels, classes), given),
-        strict=True,
-    )
+    network = _network(study.teacher, channels, classes)
+    last = list(network)[-1]
+    parts = [part for table in tables for part in parts_of(table, last)] or tables
+    closest = max(parts, key=lambda part: len(network.keys() & part.weights.keys()))
+    lists = zip(("missing", "unexpected", "of another shape"), _differences(network, closest.weights), strict=True)
     told = "; ".join(f"{what}: {_some(names)}" for what, names in lists if names)
-    return f"is not kdtune's {study.teacher} for {study.dataset}: {told}"
+    place = f" (tensors were found {_some(map(str, tables))})" if closest.keys else ""
+    return f"is not kdtune's {study.teacher} for {study.dataset}: {told}{place}"
 
 
 def _some(names: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kdtune.errors import Fault, SpecError, UsageError
-from kdtune.paths import expanded
+from kdtune.paths import expanded, here
 from kdtune.registry import did_you_mean
 
 STUDIES = "studies"
@@ -20,14 +20,9 @@ def _shipped(folder: str) -> Path:
     return in_wheel if in_wheel.is_dir() else package.parent / folder
 
 
-def _here() -> Path:
-    """The user's folder: Ray Tune puts each trial's worker elsewhere and says where it came from."""
-    return Path(os.environ.get("TUNE_ORIG_WORKING_DIR") or Path.cwd())
-
-
 def search_path(folder: str) -> list[Path]:
     """The folders that are searched for names, the first match winning."""
-    return [_here() / folder, _shipped(folder)]
+    return [here() / folder, _shipped(folder)]
 
 
 def available(folder: str) -> dict[str, Path]:
@@ -64,7 +59,7 @@ def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
         except UsageError as error:
             raise SpecError([Fault(where, key, str(error))]) from None
         if "TUNE_ORIG_WORKING_DIR" in os.environ:
-            path = _here() / path
+            path = here() / path
         if not _is_file(path):
             raise SpecError([Fault(where, key, f"there is no {noun} file {name}")])
         return path

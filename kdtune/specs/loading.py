@@ -39,7 +39,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return parse_toml(read_whole(path))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise SpecError([Fault(str(path), "", f"cannot be read: {error}")]) from None
     except ValueError as error:
         raise SpecError([Fault(str(path), "", f"not valid TOML: {error}")]) from None

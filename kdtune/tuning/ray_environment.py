@@ -6,7 +6,7 @@ import secrets
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -48,23 +48,26 @@ _HIDDEN = (
     *("PYTHONOPTIMIZE", "PYTHONWARNINGS", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
 )
 
+#: Set by Tune in a trial that runs a study of its own: relative paths start there.
+_OUTER_FOLDER = "TUNE_ORIG_WORKING_DIR"
+
 #: Of Ray's own variables a Ray that kdtune starts sees only these: how to secure it, where its files go, and when it
 #: ends workers to save memory. A cluster that is already running keeps all of them.
 _RAY_KEPT = ("RAY_ADDRESS", "RAY_AUTH_", "RAY_USE_TLS", "RAY_TLS_", "RAY_TMPDIR", "RAY_memory_")
 
 
 @contextmanager
-def environment(variables: Mapping[str, str], hidden: tuple[str, ...] = ()) -> Iterator[None]:
+def environment(variables: Mapping[str, str], hidden: Iterable[str] = ()) -> Iterator[None]:
     """Set environment variables inside; afterwards all is as before.
 
     Args:
         variables: To set where the user has not.
-        hidden: Prefixes of variables that are removed first.
+        hidden: Variables that are removed first.
     """
     before = dict(os.environ)
-    for key in [key for key in os.environ if key.startswith(hidden)] if hidden else ():
+    changed = set(hidden)
+    for key in changed:
         del os.environ[key]
-    changed = {*before} - {*os.environ}
     for key, value in variables.items():
         if key not in os.environ:
             os.environ[key] = value
@@ -93,10 +96,12 @@ def ray_environment(address: str | None = None) -> Iterator[None]:
     tune = logging.getLogger("ray.tune.tune")
     level = tune.level
     tune.setLevel(logging.CRITICAL)
-    of_ray = [key for key in os.environ if key.startswith("RAY_") and not key.startswith(_RAY_KEPT)] if own else []
+    hidden = [key for key in os.environ if key.startswith(_HIDDEN) and key != _OUTER_FOLDER]
+    if own:
+        hidden += [key for key in os.environ if key.startswith("RAY_") and not key.startswith(_RAY_KEPT)]
     variables = _SETTINGS | _KEEPS_MEMORY | (_home() if own else {})
     try:
-        with environment(variables, (*_HIDDEN, *of_ray)), warnings.catch_warnings():
+        with environment(variables, hidden), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # with -W error, a library's deprecation would end the study
             yield
     finally:

@@ -174,12 +174,19 @@ def test_without_a_teacher_none_is_needed_nor_kept(given, tmp_path):
 
 def test_a_dry_run_plans_to_measure_it_and_keeps_nothing(tmp_path):
     write_teacher(tmp_path / "mine.pt")
+    content = torch.load(tmp_path / "mine.pt")
+    average = {name: value + 1 for name, value in content["state_dict"].items()}
+    torch.save({**content, "ema_state_dict": average}, tmp_path / "mine.pt")
     cache = {"KDTUNE_CACHE_DIR": str(tmp_path / "cache")}
     done = here(*STUDY, "--teacher", "mine.pt", "--dry-run", "--json", cwd=tmp_path, **cache)
     assert done.returncode == 0, done.stderr
     teacher = json.loads(done.stdout)["plan"]["teacher"]
     assert teacher["given"] and not teacher["cached"] and teacher["gflops_millions"] == 0 < teacher["charged_uj"]
     assert "teacher (convnet_32), given: to be measured" in done.stderr
+    assert done.stderr.startswith(
+        "note: --teacher mine.pt: the weights in 'state_dict' were taken, not their moving average in 'ema_state_dict'"
+    )
+    assert done.stderr.count("note:") == 1
     assert not (tmp_path / "cache" / "teachers").exists()
 
 

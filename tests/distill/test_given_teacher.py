@@ -1,17 +1,23 @@
 """Weights that a user brings: read, held against the study, kept by their content."""
 
+import argparse
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from kdtune.distill import given_teacher
 from kdtune.distill.given_teacher import identified, kept_weights, provide, read_given
 from kdtune.distill.recipe import teacher_key, trial_id
+from kdtune.distill.weight_files import read_weight_file
 from kdtune.distill.workbench import Workbench
-from kdtune.errors import KdtuneError, UsageError
+from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.models import MODELS
 from kdtune.specs import load_study
 from tests.studies import small_study
@@ -53,32 +59,111 @@ def refusal(study, file):
 # Every way in which weights are saved is the same teacher
 
 
-def wrapped(prefix):
-    return {prefix + name: value for name, value in weights_of().items()}
+def wrapped(prefix, **weights):
+    return {prefix + name: value for name, value in weights_of(**weights).items()}
+
+
+def averaged():
+    """As ``torch.optim.swa_utils.AveragedModel`` keeps it."""
+    return torch.optim.swa_utils.AveragedModel(network_of(weights_of())).state_dict()
+
+
+def network_of(state):
+    network = MODELS.load("convnet_32")(1, 10)
+    network.load_state_dict(state)
+    return network
+
+
+def lightning():
+    return {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {**wrapped("model."), "criterion.weight": torch.ones(10)},
+        "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.9)}},
+        "optimizer_states": [{"state": {0: {"momentum_buffer": torch.zeros(3)}}}],
+    }
+
+
+FORMS = {
+    "a state dict": weights_of,
+    "under state_dict": lambda: {"state_dict": weights_of(), "epoch": 7, "optimizer": {"lr": 0.1}},
+    "under model": lambda: {"model": weights_of(), "acc": 0.9},
+    "PyTorch's tutorial": lambda: {"epoch": 5, "model_state_dict": weights_of(), "loss": torch.tensor(0.3)},
+    "under net": lambda: {"net": weights_of(), "acc": 90.1, "epoch": 3},
+    "a key in a key": lambda: {"checkpoint": {"network": weights_of()}},
+    "DataParallel": lambda: wrapped("module."),
+    "both wrappers": lambda: {"state_dict": wrapped("module._orig_mod.")},
+    "a compiled part": lambda: {
+        name.replace("features.", "features._orig_mod."): v for name, v in weights_of().items()
+    },
+    "Lightning": lightning,
+    "an average alone": averaged,
+    "an average under a key": lambda: {"model_ema": averaged()},
+    "twice the same": lambda: {"model": weights_of(), "state_dict": wrapped("module.")},
+    "a student beside it": lambda: {**wrapped("teacher."), **wrapped("student.", name="convnet_2_4_4")},
+    "numpy beside it": lambda: {"model": weights_of(), "best": np.float64(0.9), "history": np.arange(3)},
+    "arguments beside it": lambda: {"model": weights_of(), "args": argparse.Namespace(lr=0.1, out=Path("x"))},
+    "double precision": lambda: {name: value.double() for name, value in weights_of().items()},
+    "parameters": lambda: {n: torch.nn.Parameter(v, v.is_floating_point()) for n, v in weights_of().items()},
+    "another order": lambda: dict(reversed(weights_of().items())),
+    # As before 2018, when normalisation layers did not count batches.
+    "no counts": lambda: {name: value for name, value in weights_of().items() if "num_batches" not in name},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_way_in_which_they_are_saved_makes_no_other_teacher(study, file, tmp_path, form):
+    torch.save(FORMS[form](), tmp_path / "other name.pt")
+    one, two = (read_given(path, study, "x") for path in (file, tmp_path / "other name.pt"))
+    assert one.digest == two.digest and len(one.digest) == 16
+    network = network_of(two.state)
+    assert all(torch.equal(value, one.state[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine.pt"])
+def test_a_safetensors_file_is_the_same_teacher(study, file, tmp_path, name):
+    path = tmp_path / "other" / name
+    path.parent.mkdir()
+    save_file({n: v.contiguous() for n, v in weights_of().items()}, path)
+    assert identified(study, path) == identified(study, file)
 
 
 @pytest.mark.parametrize(
-    "content",
+    "content, told",
     [
-        weights_of,
-        lambda: {"state_dict": weights_of(), "epoch": 7, "optimizer": {"lr": 0.1}},
-        lambda: {"model": weights_of(), "acc": 0.9},
-        lambda: wrapped("module."),
-        lambda: {"state_dict": wrapped("module._orig_mod.")},
-        lambda: {name: value.double() for name, value in weights_of().items()},
-        lambda: {name: torch.nn.Parameter(value, value.is_floating_point()) for name, value in weights_of().items()},
-        lambda: dict(reversed(weights_of().items())),
-        # As before 2018, when normalisation layers did not count batches.
-        lambda: {name: value for name, value in weights_of().items() if not name.endswith("num_batches_tracked")},
+        (
+            lambda: {"model": weights_of(), "model_ema": wrapped("module.", seed=1)},
+            "the weights in 'model' were taken, not their moving average in 'model_ema'; to use that, save it in a "
+            "file of its own",
+        ),
+        (
+            lambda: {"state_dict": {**wrapped("model."), **wrapped("ema_model.", seed=1)}},
+            "the weights in 'state_dict' with the prefix 'model.' were taken, not their moving average in 'state_dict' "
+            "with the prefix 'ema_model.'; to use that, save it in a file of its own",
+        ),
+        (
+            lambda: {"model": weights_of(), "averages": {**wrapped("module.", seed=1), "n_averaged": torch.tensor(3)}},
+            "the weights in 'model' were taken, not their moving average in 'averages'; to use that, save it in a file "
+            "of its own",
+        ),
+        (
+            lightning,
+            "the weights in 'state_dict' with the prefix 'model.' were taken; not used beside them: criterion.weight",
+        ),
     ],
 )  # fmt: skip
-def test_the_way_in_which_they_are_saved_makes_no_other_teacher(study, file, tmp_path, content):
-    torch.save(content(), tmp_path / "other name.pt")
-    one, two = (read_given(path, study, "x") for path in (file, tmp_path / "other name.pt"))
-    assert one.digest == two.digest and len(one.digest) == 16
-    network = MODELS.load("convnet_32")(1, 10)
-    network.load_state_dict(two.state)
-    assert all(torch.equal(value, one.state[name]) for name, value in network.state_dict().items())
+def test_which_weights_were_taken_is_said_where_there_are_others(study, file, tmp_path, content, told):
+    torch.save(content(), tmp_path / "both.pt")
+    with pytest.warns(Remark) as remarks:
+        given = identified(study, tmp_path / "both.pt")
+        provide(given, tmp_path / "both.pt")
+    assert [str(one.message) for one in remarks] == [f"--teacher {tmp_path / 'both.pt'}: {told}"]  # said once
+    assert given == identified(study, file)
+
+
+def test_weights_alone_are_taken_without_a_word(study, file, recwarn):
+    identified(study, file)
+    assert not recwarn.list
 
 
 def test_a_part_of_a_larger_tensor_is_kept_without_the_rest(study, tmp_path):
@@ -142,15 +227,43 @@ def test_a_file_that_is_not_there_or_cannot_be_read(study, tmp_path):
     assert refusal(study, tmp_path) == "cannot be read (Is a directory)"
 
 
-@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04.", b"PK\x03\x04" + b"x" * 100])
-def test_a_file_that_is_none_of_torchs(study, tmp_path, content):
+NO_WEIGHTS = {
+    "empty": (b"", "is empty; download or copy it again"),
+    "a Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 46827520\n",
+        "is a Git LFS pointer, not the file that it stands for; fetch that with 'git lfs pull'",
+    ),
+    "a web page": (b"\n<!DOCTYPE html><html><title>Sign in</title>", "is a web page, not weights"),
+    "an answer of a store": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "is a web page, not weights"),
+    "compressed": (b"\x1f\x8b\x08\x00 and so on", "is compressed with gzip; unpack it first"),
+    "the beginning of an archive": (b"PK\x03\x04" + b"x" * 100, "is cut short: the end of its archive is missing"),
+    "text": (b"not weights at all", "it is damaged, or torch.save did not write it"),
+    "no pickle": (b"\x80\x04.", "it is damaged, or torch.save did not write it"),
+    "a header of safetensors": (b"\x40" + b"\0" * 7 + b'{"a": ', "is no whole safetensors file"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+def test_a_file_that_is_no_weights_is_called_what_it_is(study, tmp_path, kind):
+    content, told = NO_WEIGHTS[kind]
     (tmp_path / "mine.pt").write_bytes(content)
-    assert "torch.save(model.state_dict(), FILE)" in refusal(study, tmp_path / "mine.pt")
+    assert told in refusal(study, tmp_path / "mine.pt")
 
 
-def test_a_file_that_was_cut_short(study, file):
-    file.write_bytes(file.read_bytes()[:-200])
-    assert "cannot be read as weights alone" in refusal(study, file)
+def test_a_pipe_is_not_waited_for(study, tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    assert refusal(study, tmp_path / "pipe.pt") == "is a pipe or a device; copy what it gives into a file"
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_file_that_was_cut_short(study, tmp_path, suffix):
+    whole = tmp_path / f"mine{suffix}"
+    if suffix == ".pt":
+        torch.save(weights_of(), whole)
+    else:
+        save_file({name: value.contiguous() for name, value in weights_of().items()}, whole)
+    whole.write_bytes(whole.read_bytes()[:-200])
+    assert "download or copy it again" in refusal(study, whole)
 
 
 class Harmful:
@@ -160,8 +273,19 @@ class Harmful:
 
 @pytest.mark.parametrize("save", [torch.save, lambda what, path: path.write_bytes(pickle.dumps(what))])
 def test_a_file_that_would_run_code_is_not_opened(study, tmp_path, save):
-    save({"state_dict": weights_of(), "extra": Harmful()}, tmp_path / "mine.pt")
-    assert "what holds more than these is not opened" in refusal(study, tmp_path / "mine.pt")
+    save({"state_dict": weights_of(), "best": np.float64(0.9), "extra": Harmful()}, tmp_path / "mine.pt")
+    said = refusal(study, tmp_path / "mine.pt")
+    assert "what holds more than these is not opened" in said
+    assert "it holds exec" in said or save is not torch.save
+
+
+def test_values_beside_the_weights_are_not_made(study, tmp_path):
+    """What numpy and others would make of a file's bytes is never asked of them."""
+    torch.save({"model": weights_of(), "best": np.float64(0.9), "args": argparse.Namespace(lr=0.1)}, tmp_path / "x.pt")
+    before = torch.serialization.get_safe_globals()
+    content = read_weight_file(tmp_path / "x.pt", "x")
+    assert {type(content[key]).__module__ for key in ("best", "args")} == {"kdtune.distill.weight_files"}
+    assert torch.serialization.get_safe_globals() == before
 
 
 def test_a_whole_model_is_refused_with_what_to_type(study, tmp_path):
@@ -173,6 +297,25 @@ def test_a_whole_model_is_refused_with_what_to_type(study, tmp_path):
 def test_a_file_without_weights(study, tmp_path, content):
     torch.save(content, tmp_path / "mine.pt")
     assert "holds no state dict" in refusal(study, tmp_path / "mine.pt")
+
+
+def test_where_nothing_fits_the_keys_that_were_found_are_named(study, tmp_path):
+    torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "path": "x", "seed": 1}, tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt") == (
+        "holds no state dict; its keys are 'epoch', 'optimizer', 'path' and 1 more; write it with "
+        "torch.save(model.state_dict(), FILE)"
+    )
+    torch.save({"net": {"conv.weight": torch.zeros(3)}, "head": {"weight": torch.zeros(3)}}, tmp_path / "mine.pt")
+    said = refusal(study, tmp_path / "mine.pt")
+    assert said.startswith("is not kdtune's convnet_32 for digits: missing: features.0.weight, ")
+    assert said.endswith("(tensors were found in 'net', in 'head')")
+
+
+def test_of_several_weights_that_fit_none_is_chosen_by_chance(study, tmp_path):
+    torch.save({"best": weights_of(), "last": weights_of(seed=1)}, tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt") == (
+        "holds several weights of convnet_32, in 'best', in 'last'; save those that you mean in a file of their own"
+    )
 
 
 def test_weights_of_another_network_that_is_known_are_named(study, tmp_path):

@@ -348,8 +348,8 @@ def test_a_file_that_is_no_toml_is_told_where_it_breaks(tmp_path):
 
 def test_a_file_that_is_no_text_is_a_fault(tmp_path):
     path = tmp_path / "binary.toml"
-    path.write_bytes(b"\xff\xfe\x00")
-    assert faults(path)[0][2].startswith("cannot be read")
+    path.write_bytes(b"\x89PNG\r\n")
+    assert faults(path)[0][2] == "not valid TOML: line 1 is not UTF-8 (byte 0x89); save the file as UTF-8"
 
 
 def test_loading_and_planning_import_neither_torch_nor_ray():
@@ -394,3 +394,32 @@ def test_a_misspelt_data_option_is_told_with_the_one_that_was_meant():
 def test_a_flag_that_brings_a_faulty_whole_is_named():
     with pytest.raises(SpecError, match=r"with --set search_space\.tau\.low: search_space\.tau: low \(30\)"):
         load_study("digits-hkd", overrides=["search_space.tau.low=30"])
+
+
+@pytest.mark.parametrize("encode", [
+    lambda text: text.encode("utf-8-sig"),  # as editors on Windows save it
+    lambda text: text.replace("\n", "\r\n").encode(),
+    lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+])  # fmt: skip
+def test_a_study_and_a_space_are_read_as_editors_on_windows_write_them(table, tmp_path, encode):
+    (tmp_path / "space.toml").write_bytes(encode("[tau]\nvalues = [2, 4]\n"))
+    described = {**table, "description": "K\u00fche", "search_space": str(tmp_path / "space.toml")}
+    (tmp_path / "mine.toml").write_bytes(encode(tomli_w.dumps(described)))
+    study = load_study(tmp_path / "mine.toml")
+    assert study.description == "K\u00fche" and len(study.search_space.points()) == 2
+
+
+@pytest.mark.parametrize("encoding, told", [
+    ("utf-16", "the file is UTF-16; save it as UTF-8"),  # as PowerShell's > writes it
+    ("utf-16-be", "the file is UTF-16; save it as UTF-8"),
+    ("utf-16-le", "the file is UTF-16; save it as UTF-8"),
+    ("utf-32", "the file is UTF-32; save it as UTF-8"),
+    ("latin-1", "line 2 is not UTF-8 (byte 0xfc); save the file as UTF-8"),
+])  # fmt: skip
+def test_a_file_in_another_encoding_is_named_with_the_remedy(tmp_path, encoding, told):
+    (tmp_path / "mine.toml").write_bytes('dataset = "digits"\ndescription = "K\u00fche"\n'.encode(encoding))
+    assert faults(tmp_path / "mine.toml") == [(str(tmp_path / "mine.toml"), "", f"not valid TOML: {told}")]
+    (tmp_path / "space.toml").write_bytes("# tau,\n# gr\u00fcndlich\n[tau]\nvalues = [2]\n".encode(encoding))
+    with pytest.raises(SpecError) as refused:
+        load_search_space(str(tmp_path / "space.toml"))
+    assert str(refused.value) == f"{tmp_path / 'space.toml'}: not valid TOML: {told}"

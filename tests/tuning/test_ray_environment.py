@@ -109,7 +109,7 @@ def test_filters_of_warnings_and_levels_of_loggers_are_as_before_afterwards():
 
 def test_variables_are_restored_after_an_error(monkeypatch):
     monkeypatch.setenv("TUNE_X", "1")
-    with pytest.raises(KeyError), environment({"NEW_ONE": "2"}, hidden=("TUNE_",)):
+    with pytest.raises(KeyError), environment({"NEW_ONE": "2"}, hidden=["TUNE_X"]):
         assert "TUNE_X" not in os.environ and os.environ["NEW_ONE"] == "2"
         raise KeyError
     assert os.environ["TUNE_X"] == "1" and "NEW_ONE" not in os.environ

@@ -1,0 +1,175 @@
+"""Files with weights that other programs wrote: opened without running anything that they hold, and searched."""
+
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdtune.errors import UsageError
+
+Weights = dict[str, torch.Tensor]
+
+HOW_TO_WRITE = "write it with torch.save(model.state_dict(), FILE)"
+
+#: Components of names that ``DataParallel``, ``AveragedModel`` and ``torch.compile`` put in.
+_WRAPPERS = {"module", "_orig_mod"}
+
+#: What ``AveragedModel`` keeps beside the weights that it averages.
+_AVERAGED = "n_averaged"
+
+#: Keys and prefixes of moving averages of weights.
+_AVERAGE = re.compile(r"(?i)(?<![a-z])(ema|swa|averaged?|shadow)(?![a-z])")
+
+#: How many tables inside one another are searched.
+_DEPTH = 3
+
+
+class _Beside:
+    """Stands for a value beside the weights: nobody needs it, so nothing of the original is imported or called."""
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+#: What training scripts save beside weights, and ``torch.load`` does not open by itself.
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_Beside, name)
+    for name in (
+        "numpy.dtype",
+        "numpy.ndarray",
+        *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+        "argparse.Namespace",
+        "pathlib.PosixPath",
+        "pathlib._local.PosixPath",
+    )
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Tensors by name, found somewhere in a file.
+
+    Attributes:
+        keys: The keys that lead to the table.
+        prefix: What every name began with there; the names here are without it.
+        weights: The tensors.
+        beside: Names of the tensors in the same table that do not begin with the prefix.
+        has_count: Whether the table says how many networks these are the average of.
+    """
+
+    keys: tuple[str, ...]
+    prefix: str
+    weights: Weights
+    beside: tuple[str, ...] = ()
+    has_count: bool = False
+
+    @property
+    def is_average(self) -> bool:
+        """Whether these are said to be a moving average of weights."""
+        return self.has_count or any(_AVERAGE.search(name) for name in (*self.keys, self.prefix))
+
+    def __str__(self) -> str:
+        place = " ".join(f"in {key!r}" for key in reversed(self.keys)) or "at the top level"
+        return f"{place} with the prefix {self.prefix!r}" if self.prefix else place
+
+
+def tables_in(content: Any, keys: tuple[str, ...] = ()) -> Iterator[Table]:
+    """Every table with tensors in what a file holds, the outermost first."""
+    if not isinstance(content, Mapping):
+        return
+    tensors = {name: one for name, one in content.items() if isinstance(name, str) and isinstance(one, torch.Tensor)}
+    count = tensors.pop(_AVERAGED, None)
+    if tensors:
+        yield Table(keys, "", _unwrapped(tensors), has_count=count is not None)
+    for key, inner in content.items():
+        if isinstance(key, str) and len(keys) < _DEPTH:
+            yield from tables_in(inner, (*keys, key))
+
+
+def parts_of(table: Table, name: str) -> Iterator[Table]:
+    """The parts of a table that may be a network with a tensor of some name: one for each prefix of that name."""
+    prefixes = {found.removesuffix(name) for found in table.weights if f".{found}".endswith(f".{name}")}
+    for prefix in sorted(prefixes):
+        if not prefix:
+            yield table
+            continue
+        weights = {one.removeprefix(prefix): v for one, v in table.weights.items() if one.startswith(prefix)}
+        beside = tuple(one for one in table.weights if not one.startswith(prefix))
+        yield Table(table.keys, prefix, weights, beside, table.has_count)
+
+
+def _unwrapped(tensors: Weights) -> Weights:
+    """The tensors under the names that they had before the network was wrapped."""
+    plain = {".".join(p for p in name.split(".") if p not in _WRAPPERS): one for name, one in tensors.items()}
+    return plain if len(plain) == len(tensors) else tensors
+
+
+def read_weight_file(file: Path, where: str) -> Any:
+    """What a file holds, with placeholders for what is neither a tensor nor a plain value.
+
+    Args:
+        file: As ``torch.save`` wrote it, or a safetensors file.
+        where: Begins the message.
+
+    Raises:
+        UsageError: The file cannot be read, is of another kind, or holds what might run code.
+    """
+    try:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise UsageError(f"{where}: is a pipe or a device; copy what it gives into a file")
+        with file.open("rb") as stream:
+            head = stream.read(512)
+        if fault := _other_kind(file, head):
+            raise UsageError(f"{where}: {fault}")
+        if _is_safetensors(file, head):
+            from safetensors.torch import load
+
+            return load(file.read_bytes())  # a copy, which outlives a change of the file
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
+            warnings.simplefilter("ignore")  # of the pickle's age and the like; the message is to be the only one
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except UsageError:
+        raise
+    except FileNotFoundError:
+        raise UsageError(f"{where}: there is no such file") from None
+    except OSError as error:
+        raise UsageError(f"{where}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # whatever unpicklers and unpackers stumble over, some of it over many lines
+        raise UsageError(f"{where}: {_why_unreadable(file, head, error)}") from None
+
+
+def _is_safetensors(file: Path, head: bytes) -> bool:
+    """Returns whether a file is meant to be of that format, by its name or its first bytes: a length, then JSON."""
+    return file.suffix == ".safetensors" or (head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32)
+
+
+def _other_kind(file: Path, head: bytes) -> str:
+    """What a file is that holds no weights; empty if it may hold some."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        return "is empty; download or copy it again"
+    if head.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "is a Git LFS pointer, not the file that it stands for; fetch that with 'git lfs pull'"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "is a web page, not weights (as when a download asks for a login or a confirmation); download it again"
+    if head.startswith(b"\x1f\x8b"):
+        return "is compressed with gzip; unpack it first"
+    if head.startswith(b"PK") and not zipfile.is_zipfile(file):
+        return "is cut short: the end of its archive is missing; download or copy it again"
+    return ""
+
+
+def _why_unreadable(file: Path, head: bytes, error: Exception) -> str:
+    if _is_safetensors(file, head):
+        return f"is no whole safetensors file ({error}); download or copy it again"
+    refused = re.search(r"GLOBAL (\S+)", str(error))
+    why = f"it holds {refused[1]}" if refused else "it is damaged, or torch.save did not write it"
+    return f"cannot be read as weights alone ({why}), and what holds more than these is not opened; {HOW_TO_WRITE}"

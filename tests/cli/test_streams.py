@@ -1,0 +1,113 @@
+"""Standard streams that are full, closed, or no longer read, as a shell hands them to the command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.results.several import ran
+from tests.studies import SMALL, command
+
+FULL = "error: standard output cannot be written (No space left on device); make room, or send it elsewhere\n"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the results of a study."""
+    place = tmp_path_factory.mktemp("streams")
+    ran(place / "results", "grid", [0.5])
+    return place
+
+
+def in_shell(place, arguments, redirection):
+    """Run the command in a shell that fails where any command of a pipeline fails."""
+    line = f"set -o pipefail; {sys.executable} -m kdtune {arguments} {redirection}"
+    return subprocess.run(["bash", "-c", line], cwd=place, capture_output=True, text=True, timeout=100)
+
+
+@pytest.mark.parametrize(
+    "arguments, redirection, code, told",
+    [
+        # A full disk is an error, which is reported once.
+        ("compare", ">/dev/full", 1, FULL),
+        ("compare --json 2>/dev/null", ">/dev/full", 1, ""),
+        ("--help", ">/dev/full", 1, FULL),
+        ("--version", ">/dev/full", 1, FULL),
+        # A wrong request is the worse news.
+        ("compare nowhere", ">/dev/full", 2, "error: nowhere: "),
+        # A reader that has seen enough is no error.
+        ("compare", "| true", 0, ""),
+        ("claims", "| head -1", 0, ""),
+        ("list studies --json", "| head -1", 0, ""),
+        ("--help", "| true", 0, ""),
+        # Nor is one that the shell has closed.
+        ("compare", ">&-", 0, ""),
+        ("compare --json", ">&- 2>&-", 0, ""),
+        ("list", ">&-", 0, ""),
+        ("--version", ">&- 2>&- <&-", 0, ""),
+        ("clean teachers", "<&-", 0, ""),
+        # What cannot be said does not change how a command ends.
+        ("compare nowhere", "2>/dev/full", 2, ""),
+        ("compare nowhere", "2>&-", 2, ""),
+        ("nonsense", "2> >(true)", 2, ""),
+    ],
+)  # fmt: skip
+def test_output_that_cannot_be_shown_gives_a_message_at_most(place, arguments, redirection, code, told):
+    done = in_shell(place, arguments, redirection)
+    assert done.returncode == code, done.stderr
+    assert done.stderr == told if told in ("", FULL) else done.stderr.startswith(told)
+    assert len(done.stderr.splitlines()) <= 1
+
+
+def test_a_character_that_the_encoding_lacks_is_written_as_its_number(place):
+    code = "import sys; from kdtune.cli.streams import guarded_streams\nwith guarded_streams(): print('\\u2713 fit')"
+    line = ["env", "PYTHONIOENCODING=ascii", sys.executable, "-c", code]
+    assert subprocess.run(line, capture_output=True, text=True).stdout == "\\u2713 fit\n"
+
+
+def test_a_closed_descriptor_is_not_given_to_the_next_file(tmp_path):
+    """Else a ledger that is opened would get what a child process prints."""
+    code = (
+        "import subprocess; from kdtune.cli.streams import guarded_streams\n"
+        "with guarded_streams(), open('file', 'w') as file:\n"
+        "    subprocess.run(['echo', 'x'], check=True); print('y'); file.write(str(file.fileno() > 2))"
+    )
+    subprocess.run(["bash", "-c", f'{sys.executable} -c "$0" <&- >&- 2>&-', code], cwd=tmp_path, check=True)
+    assert (tmp_path / "file").read_text() == "True"
+
+
+def test_a_pipe_that_its_reader_made_non_blocking_is_waited_for(place):
+    """Node.js and some shells leave it so: what did not fit at once raised BlockingIOError."""
+    code = (
+        "import os, sys; os.set_blocking(1, False)\n"
+        "from kdtune.cli.streams import guarded_streams\n"
+        "with guarded_streams(): print('x' * 1_000_000)"
+    )
+    line = f'{sys.executable} -c "$0" | (sleep 1; wc -c)'
+    done = subprocess.run(["bash", "-c", line, code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("1000001", "")
+
+
+def test_streams_that_somebody_put_in_place_are_left_alone(capsys):
+    from kdtune.cli.streams import guarded_streams, unwritable
+
+    before = sys.stdout, sys.stderr
+    with guarded_streams() as stdout:
+        assert (sys.stdout, sys.stderr) == before
+        print("x")
+        assert unwritable(stdout) is None
+    assert capsys.readouterr().out == "x\n"
+
+
+@pytest.mark.study
+def test_a_study_goes_on_when_nobody_reads_its_progress_and_its_table_cannot_be_written(tmp_path, without_ray):
+    study = command("study", "digits-hkd", "-s", "none", "--repeats", "1", *SMALL)
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen(study, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
+    assert process.stderr.readline() == b"starting Ray and the energy meter ...\n"
+    process.stderr.close()
+    assert process.wait(timeout=200) == 1  # for the table
+    result = json.loads((tmp_path / "results" / "digits-hkd" / "none" / "result.json").read_text())
+    assert result["status"] == "completed" and result["cost"]["charged_kwh"] > 0
