@@ -33,7 +33,7 @@ def _restart_where_needed() -> None:
     Outside UTF-8 mode Ray and its workers cannot be given a path that is not ASCII. Ray reads docstrings, some imports
     warn, and codecarbon takes settings from the environment that kdtune makes itself.
     """
-    hidden = ("PYTHONOPTIMIZE", "PYTHONWARNINGS", "CODECARBON_")
+    hidden = ("PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "CODECARBON_")
     wanted = {key: value for key, value in os.environ.items() if not key.upper().startswith(hidden)}
     if sys.getfilesystemencoding() != "utf-8":
         wanted["PYTHONUTF8"] = "1"

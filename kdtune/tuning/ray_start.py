@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,28 @@ def start_ray(address: str | None = None) -> None:
         if not os.access("/dev/shm", os.W_OK):  # where Ray keeps its object store otherwise
             options["_plasma_directory"] = str(Path(folder).parent)
         where = "on this machine"
+        _require_loopback()
     try:
         with sigterm_handler_kept():
             ray.init(**options)
     except Exception as error:
         raise RayError(f"Ray did not start {where}: {error}") from None
+
+
+def _require_loopback() -> None:
+    """Make sure that processes of this machine can reach each other: Ray's would wait for minutes without a word.
+
+    Raises:
+        RayError: They cannot.
+    """
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+    except OSError as error:
+        raise RayError(
+            f"Ray's processes cannot reach each other on 127.0.0.1 ({error.strerror or error}); bring the loopback "
+            "interface up: ip link set lo up"
+        ) from None
 
 
 def _job() -> JobConfig:
