@@ -13,6 +13,7 @@ _LAZY = {
     "DistillTrainable": "kdtune.tuning.trainable",
     "EnergyLedger": "kdtune.tuning.energy_ledger",
     "KdtuneError": "kdtune.errors",
+    "StudyInterrupted": "kdtune.errors",
     "SpecError": "kdtune.errors",
     "compare": "kdtune.analysis.comparison",
     "load_results": "kdtune.analysis.frames",

@@ -1,5 +1,6 @@
 """The library's face: what the ``kdtune`` command calls, and what other programs may."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def run_study(
     teacher: str | Path | None = None,
     carbon: Carbon | None = None,
     watcher: Watcher | None = None,
+    cancel: threading.Event | None = None,
 ) -> StudyResult:
     """Run competing strategies of a study and charge each with what it used.
 
@@ -68,6 +70,7 @@ def run_study(
         teacher: A file with weights of the study's teacher, which is then not trained; a copy is kept in the cache.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
+        cancel: Set it in another thread to stop the study as Ctrl-C does, within about a second.
 
     Returns:
         The outcome; a study that was interrupted or has failed trials is one too.
@@ -81,6 +84,7 @@ def run_study(
             cache cannot be written.
         MachineError: A disk, the cache or Ray gave way and there is no outcome to show; a resume goes on.
         RayError: Ray does not start.
+        StudyInterrupted: The study was cancelled while its data were downloaded.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_cores(cpus_per_trial, gpus_per_trial, address)
@@ -102,6 +106,7 @@ def run_study(
             budget=budget,
             download=download,
             teacher_file=weights and weights.absolute(),
+            cancel=cancel,
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
@@ -195,6 +200,7 @@ def resume_study(
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
     watcher: Watcher | None = None,
+    cancel: threading.Event | None = None,
 ) -> StudyResult:
     """Go on with a study that was interrupted: finished trials are not run again.
 
@@ -210,6 +216,7 @@ def resume_study(
             left out; without either limit those hold that the study has.
         max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         watcher: Is told what happens.
+        cancel: Set it in another thread to stop the study as Ctrl-C does, within about a second.
 
     Returns:
         The outcome of the strategies that the original command ran.
@@ -223,6 +230,7 @@ def resume_study(
         DataError: The data set is missing, incomplete or damaged.
         MachineError: As for :func:`run_study`.
         RayError: Ray does not start.
+        StudyInterrupted: As for :func:`run_study`.
     """
     limits = Budget(max_kwh, max_co2_g)
     if limits.faults():
@@ -260,6 +268,7 @@ def resume_study(
             resumed=True,
             download=download,
             teacher_file=weights.absolute() if weights else _file(run_options.get("teacher")),
+            cancel=cancel,
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 

@@ -30,6 +30,7 @@ from kdtune.results.guard import refuse_links
 from kdtune.results.inference import SCHEMA_VERSION, MeteredTurn, saved_uj_per_image, usage_record
 from kdtune.sealing import sealed
 from kdtune.tuning.resources import Resources, gpu_shares
+from kdtune.watch import contained
 
 if TYPE_CHECKING:
     from kdtune.distill.workbench import Workbench
@@ -92,6 +93,7 @@ def measure_inference(
     from kdtune.distill.inference import threads_kept
 
     _check_arguments(batch_size, seconds, cpus, device)
+    tell = contained(tell)
     groups: dict[tuple[Any, ...], list[Finished]] = {}
     for one in find_finished([places] if isinstance(places, str | Path) else places, carbon):
         groups.setdefault(one.networks, []).append(one)

@@ -1,6 +1,8 @@
 """Runs a study's strategies one after the other: Ray, the teacher, each strategy, the outcomes."""
 
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from kdtune.tuning.interrupts import Interrupts
 from kdtune.tuning.kept_strategies import refuse_another_teacher, refuse_other_data
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.tuning.quiet import quiet_ray
-from kdtune.watch import Watcher
+from kdtune.watch import ContainedWatcher, Watcher
 
 
 class StudyRun:
@@ -49,12 +51,13 @@ class StudyRun:
         download: bool,
         teacher_file: Path | None = None,
         resumed: bool = False,
+        cancel: threading.Event | None = None,
     ) -> None:
         self._study = study
         self._strategies = strategies
         self._folder = folder
         self._carbon = carbon
-        self._watcher = watcher
+        self._watcher = ContainedWatcher(watcher)
         self._data = data
         self._download = download
         self._teacher_file = teacher_file
@@ -63,7 +66,7 @@ class StudyRun:
         self._limits = budget
         dedicated = study.is_dedicated
         before_uj = spent_uj(folder, dedicated=dedicated) if resumed else 0
-        self._budget = BudgetWatch(budget, carbon, dedicated=dedicated, before_uj=before_uj)
+        self._budget = BudgetWatch(budget, carbon, dedicated=dedicated, before_uj=before_uj, cancel=cancel)
         self._teacher: dict[str, Any] | None = None
         self._logits: dict[str, dict[str, Any]] | None = None
         self._compilations: dict[str, dict[str, dict[str, Any]]] = {}
@@ -102,22 +105,23 @@ class StudyRun:
                 show_bar=self._watcher.draws_bars,
             )
             check_split(self._study.dataset, images, self._study.validation, self._study.data.train_limit)
-        self._watcher.started(self._study, planned)
         try:
+            self._watcher.started(self._study, planned)
             if to_do:
                 with quiet_ray(), Interrupts().watched() as interrupts:
-                    try:
-                        self._run(interrupts, cpus, gpus, address)
-                    except (KeyboardInterrupt, StudyInterrupted):
-                        interrupted = True
-                    except BudgetReached:
-                        self._note_budget()
-                    except OSError as error:
-                        raise self._to_resume(cannot_be_written(error, self._folder.path)) from None
-                    except MachineError as error:
-                        raise self._to_resume(error) from None
+                    self._budget.check_cancelled()
+                    self._run(interrupts, cpus, gpus, address)
+        except (KeyboardInterrupt, StudyInterrupted):
+            interrupted = True
+        except BudgetReached:
+            self._note_budget()
+        except OSError as error:
+            raise self._to_resume(cannot_be_written(error, self._folder.path)) from None
+        except MachineError as error:
+            raise self._to_resume(error) from None
         finally:
-            self._watcher.ended()
+            with suppress(StudyInterrupted):  # nothing is left to stop
+                self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
         settled = not interrupted and not self._budget.reached and all(map(self._is_settled, self._strategies))
         return StudyResult(
