@@ -57,6 +57,7 @@ def run_jobs(
         while left:
             done, left = ray.wait(left, num_returns=len(left), timeout=0.5)
             session.check()
+            session.meter_new_nodes()
             ray.get(done)  # a failure ends the others at once
             poll()
         return list(ray.get(references))

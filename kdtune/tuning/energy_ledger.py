@@ -1,7 +1,10 @@
 """``EnergyLedger``: meters any Ray Tune experiment, of kdtune's trainable or of anybody's."""
 
+import logging
 import os
 import secrets
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +17,28 @@ from kdtune.energy.ledger import Window, read_folder
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors, boot_id
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, MachineError
 from kdtune.paths import expanded
-from kdtune.tuning.meter_actor import (
-    begin_meters,
-    end_meters,
-    end_unfinished,
-    has_ended,
-    neighbourhood_of,
-    start_meters,
-    until_ended,
-)
+from kdtune.tuning.meter_actor import end_unfinished, has_ended, neighbourhood_of, until_ended
+from kdtune.tuning.node_meters import NodeMeters
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
+
+
+def _kept_from_the_experiment(report: Callable[..., None]) -> Callable[..., None]:
+    """A meter or a disk that fails leaves a trial unmetered, which is flagged, and never ends the experiment."""
+
+    @wraps(report)
+    def taken(self: Any, *args: Any, **named: Any) -> None:
+        try:
+            report(self, *args, **named)
+        except Exception as error:
+            if isinstance(error, KdtuneError) and not isinstance(error, MachineError):
+                raise  # a misuse, which the user has to hear of
+            logging.getLogger(__name__).warning("a trial is not metered as it should be", exc_info=True)
+
+    return taken
 
 
 class EnergyLedger(tune.Callback):
@@ -48,7 +59,7 @@ class EnergyLedger(tune.Callback):
         self._given = expanded(path).absolute() if path else None
         self._path = self._given
         self._session = ""
-        self._meters: dict[str, Any] = {}
+        self._meters: NodeMeters | None = None
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
         self._me: Identity = (0, 0)
@@ -72,7 +83,8 @@ class EnergyLedger(tune.Callback):
             self._since = NodeSensors().read()
             self._neighbourhood.hold(self._since.t_ns, 0, {})
         self._spent_us = cpu_us_of([self._me], snapshot())
-        self._meters = start_meters(self._session)
+        self._meters = NodeMeters(self._session)
+        self._meters.start()
         if self._path:
             self._begin(self._path)
 
@@ -82,28 +94,35 @@ class EnergyLedger(tune.Callback):
             for opened in (record.window.id for record in records if record.window):
                 trial_id, _, attempt = opened.rpartition("/")
                 self._attempts[trial_id] = max(int(attempt), self._attempts.get(trial_id, 0))
-        ray.get(begin_meters(self._meters, path, self._me, self._since, self._spent_us))
+        assert self._meters is not None
+        self._meters.begin(path, self._me, self._since, self._spent_us)
+        self._meters.settle()
 
+    @_kept_from_the_experiment
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a window for the worker that took the trial on."""
-        if not self._meters:
+        if self._meters is None:
             raise KdtuneError("another study or EnergyLedger began in this process: it meters one experiment at a time")
         if self._path is None:
             self._begin(_folder_in_experiment(trial))
         self._close(trial, "started again")
         attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
         window = f"{trial.trial_id}/{attempt}"
+        self._meters.meter_new_nodes()
+        self._meters.settle()
         actor = trial.temporary_state.ray_actor
         given = trial.placement_group_factory.required_resources
         introduced = actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0))
         host, boot, pid, gpus = ray.get(introduced)
-        ray.get(self._meters[host].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot))
+        self._meters.ask_one(host, "open", Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot)
         self._open[trial.trial_id] = (host, window)
 
+    @_kept_from_the_experiment
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the trial's window."""
         self._close(trial, "done")
 
+    @_kept_from_the_experiment
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the trial's window; a trial that failed is charged too."""
         self._close(trial, "failed")
@@ -115,18 +134,18 @@ class EnergyLedger(tune.Callback):
     def _end(self) -> None:
         has_ended(self._end)
         self._open.clear()
-        meters, self._meters = list(self._meters.values()), {}
+        meters, self._meters = self._meters, None
         try:
-            if ray.is_initialized():  # else asking would start another Ray
-                end_meters(meters)
+            if meters and ray.is_initialized():  # else asking would start another Ray
+                meters.end()
         finally:
             if self._neighbourhood:
                 self._neighbourhood.withdraw()
 
     def _close(self, trial: Any, reason: str) -> None:
-        if trial.trial_id in self._open:
+        if self._meters and trial.trial_id in self._open:
             host, window = self._open.pop(trial.trial_id)
-            ray.get(self._meters[host].close.remote(window, reason))
+            self._meters.ask_one(host, "close", window, reason)
 
     def account(self) -> Account:
         """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
@@ -136,11 +155,18 @@ class EnergyLedger(tune.Callback):
         """
         if self._path is None:
             raise ValueError("nothing has been metered yet: no trial has started")
-        return charge_all(read_folder(self._path))
+        nodes = read_folder(self._path)
+        account = charge_all(nodes)
+        metered = {record.window.id for records in nodes.values() for record in records if record.window}
+        for trial_id, attempts in self._attempts.items():
+            for attempt in range(1, attempts + 1):
+                if f"{trial_id}/{attempt}" not in metered:
+                    account.flag("trial_unmetered")
+        return account
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
-        return {**self.__dict__, "_meters": {}, "_open": {}, "_neighbourhood": None}
+        return {**self.__dict__, "_meters": None, "_open": {}, "_neighbourhood": None}
 
 
 def _folder_in_experiment(trial: Any) -> Path:

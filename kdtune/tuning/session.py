@@ -21,7 +21,8 @@ from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
 from kdtune.tuning import jobs
 from kdtune.tuning.daemons import Daemons
-from kdtune.tuning.meter_actor import begin_meters, end_meters, end_unfinished, neighbourhood_of, start_meters, state_of
+from kdtune.tuning.meter_actor import end_unfinished, neighbourhood_of, state_of
+from kdtune.tuning.node_meters import NodeMeters
 from kdtune.tuning.resources import Resources
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
@@ -54,11 +55,10 @@ class Session:
         self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
         self._pick_gpus = gpus_per_trial is None
         self._address = address
-        self._meters: list[Any] = []
+        self._meters = NodeMeters(self.id)
         #: Where the meters were told to count, the last two.
         self._ledgers = [self.folder]
         self._since: Counters | None = None
-        self._pending: list[Any] = []
         self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
@@ -89,10 +89,9 @@ class Session:
             if self._pick_gpus:
                 self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
             self.resources.check_fit(cluster)
-            meters = start_meters(self.id)
-            self._meters = list(meters.values())
+            self._meters.start()
             # Not waited for: the meters start while other things do. The counters were read above.
-            self._pending = begin_meters(meters, self.folder, me, since, spent_us)
+            self._meters.begin(self.folder, me, since, spent_us)
         except BaseException:
             self.stop()
             raise
@@ -140,8 +139,11 @@ class Session:
     def settle(self) -> None:
         """Wait until every meter counts as it was told to: no window may open before."""
         self.check()
-        pending, self._pending = self._pending, []
-        ray.get(pending)
+        self._meters.settle()
+
+    def meter_new_nodes(self) -> None:
+        """Start a meter on nodes that have joined the cluster: their workers wait for it."""
+        self._meters.meter_new_nodes()
 
     def prepare_worker(self) -> None:
         """Let a worker import what evaluations need while trials run; Ray keeps it for that job."""
@@ -158,7 +160,7 @@ class Session:
         It is not waited for; see :meth:`settle`.
         """
         self._ledgers = [self._ledgers[-1], folder or self.folder]
-        self._pending += [meter.switch.remote(str(self._ledgers[-1])) for meter in self._meters]
+        self._meters.switch(self._ledgers[-1])
 
     @contextmanager
     def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
@@ -180,18 +182,15 @@ class Session:
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
         self.check()
+        self.meter_new_nodes()
         if fresh:
-            ray.get([meter.sample.remote() for meter in self._meters])
-        total = Reading({}, 0, {})
-        for one in ray.get([meter.reading.remote() for meter in self._meters]):
-            spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}
-            total = Reading(total.windows | one.windows, total.charged_uj + one.charged_uj, spent)
-        return total
+            self._meters.ask("sample")
+        return self._meters.reading()
 
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
         self.check()
-        ray.get([meter.close.remote(window_id, reason) for meter in self._meters])
+        self._meters.ask("close", window_id, reason)
 
     def stop(self) -> None:
         """Stop the meters, and Ray if it was started here; its end is the last thing that is counted."""
@@ -209,13 +208,12 @@ class Session:
                 ray.shutdown()
             return
         if not self._owns_ray:
-            end_meters(self._meters)
-            self._meters = []
+            self._meters.end()
             return
         mine = CpuScope([identity_of(os.getpid())], snapshot())
         try:
             self.check()
-            ray.get([meter.sample.remote() for meter in self._meters])
+            self._meters.ask("sample")
         except (RayError, ray.exceptions.RayError):
             pass  # a meter that died; its ledger tells up to where it came
         finally:

@@ -105,7 +105,7 @@ class DistillTrainable(tune.Trainable):
         """Read the energy of a window that somebody else opens and closes (:class:`~kdtune.EnergyLedger`)."""
         from kdtune.tuning.meter_actor import MeterHandle
 
-        self._meter = MeterHandle(session_id)
+        self._meter = MeterHandle(session_id, optional=True)
         self._window = window
         self._attached = True
 

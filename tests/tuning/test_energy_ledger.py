@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -240,3 +241,24 @@ def test_the_example_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
     assert list((tmp_path / "ray_results").glob("*/energy_ledger/*.jsonl"))
     assert re.search(r"^tau .* J\nthe whole search: .* J$", capsys.readouterr().out, re.MULTILINE)
+
+
+class Spoiling(tune.Callback):
+    """Takes the ledger's place away once a trial has begun, as a disk does that fills up or is unmounted."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def on_trial_start(self, *_, **__):
+        shutil.rmtree(self._folder)
+        self._folder.write_text("in the way")
+
+
+def test_a_ledger_that_cannot_be_written_fails_no_trial(tmp_path, caplog):
+    place = tmp_path / "ledger"
+    callbacks = [kdtune.EnergyLedger(place), Spoiling(place)]
+    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=callbacks, verbose=0)
+    tuner = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space={"study": small_study(), "loss": "ce"})
+    [result] = tuner.fit()
+    assert result.error is None and result.metrics["done"] and result.metrics["energy_j"] is None
+    assert any("cannot be written" in str(record.exc_info) for record in caplog.records)
