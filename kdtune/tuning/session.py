@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,13 @@ from kdtune.tuning import jobs
 from kdtune.tuning.daemons import Daemons
 from kdtune.tuning.meter_actor import end_unfinished, neighbourhood_of, state_of
 from kdtune.tuning.node_meters import NodeMeters
-from kdtune.tuning.resources import Resources
+from kdtune.tuning.resources import Resources, cluster_address
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
+
+#: Seconds of waiting for free cores after which the user is told.
+SAY_AFTER_S = 5.0
 
 
 class Session:
@@ -36,7 +39,12 @@ class Session:
     """
 
     def __init__(
-        self, folder: StudyFolder, cpus_per_trial: float, gpus_per_trial: float | None, address: str | None = None
+        self,
+        folder: StudyFolder,
+        cpus_per_trial: float,
+        gpus_per_trial: float | None,
+        address: str | None = None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Nothing is started yet.
 
@@ -46,7 +54,9 @@ class Session:
             gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
             address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here
                 where that is not set and none runs in this process.
+            tell: Called with what is waited for, if that takes long.
         """
+        self._tell = tell
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
         self._study = folder
@@ -98,7 +108,7 @@ class Session:
 
     def _init_ray(self) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        address = self._address or os.environ.get("RAY_ADDRESS")
+        address = cluster_address(self._address)
         if address:
             options["address"] = address
         else:
@@ -108,7 +118,7 @@ class Session:
             ray.init(**options)
         except Exception as error:
             where = f"at {address}" if address else "on this machine"
-            raise RayError(f"Ray did not start {where}: {error}") from None
+            raise RayError(f"Ray did not start {where}: {_with_cause(error)}") from None
         if not address:
             self._daemons = Daemons.of_this_process()
             self._daemons.watch(self._study.remedy)
@@ -144,6 +154,28 @@ class Session:
     def meter_new_nodes(self) -> None:
         """Start a meter on nodes that have joined the cluster: their workers wait for it."""
         self._meters.meter_new_nodes()
+
+    def wait_for_room(self, poll: Callable[[], object]) -> None:
+        """Wait until a trial fits beside what others run in the cluster; say so if that takes long.
+
+        Args:
+            poll: Called about twice a second meanwhile.
+        """
+        asked, free = self.resources, ray.available_resources()
+        if free.get("CPU", 0) >= asked.cpus and free.get("GPU", 0) >= asked.gpus:
+            return
+        probe = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=0)(_occupy_for_a_moment).remote()
+        say_at_s: float | None = time.monotonic() + SAY_AFTER_S
+        try:
+            while not ray.wait([probe], timeout=0.5)[0]:
+                self.check()
+                poll()
+                if say_at_s is not None and time.monotonic() >= say_at_s:
+                    self._tell(f"waiting for {asked}: other work uses what the cluster has")
+                    say_at_s = None
+        except BaseException:
+            ray.cancel(probe, force=True)
+            raise
 
     def prepare_worker(self) -> None:
         """Let a worker import what evaluations need while trials run; Ray keeps it for that job."""
@@ -230,3 +262,16 @@ class Session:
         """Whether a ledger that ends so is one that this session's meter had not done with."""
         now, since = last.counters, self._since
         return since is not None and last.kind != "stop" and now.boot_id == since.boot_id and now.t_ns >= since.t_ns
+
+
+def _occupy_for_a_moment() -> None:
+    """Runs in a worker as soon as the cluster has room for a trial."""
+
+
+def _with_cause(error: BaseException) -> str:
+    """An error's message with the last line of its innermost cause, where Ray puts its hints (tokens, versions)."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = str(cause).strip().splitlines()
+    return str(error) if cause is error or not lines else f"{error}: {lines[-1].strip()}"

@@ -27,7 +27,7 @@ from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
 from kdtune.tuning.jobs import inspect_study
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.tuning.resources import Resources
+from kdtune.tuning.resources import Resources, cluster_address
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,11 @@ def make_plan(
     here = {"CPU": float(os.cpu_count() or 1), "GPU": float(len(hardware.gpus))}
     resources = Resources(cpus, (1.0 if here["GPU"] else 0.0) if gpus is None else gpus)
     remarks = []
-    if address is None:
+    cluster = cluster_address(address)
+    if cluster is None:
         resources.check_fit(here)
     else:
-        remarks.append(f"The cluster at {address} was not asked: the figures are those of this machine alone.")
+        remarks.append(f"The cluster at {cluster} was not asked: the figures are those of this machine alone.")
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
     asked, study = study, settled_strategies(study, kept_cost(kept))
     try:

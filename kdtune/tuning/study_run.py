@@ -168,7 +168,7 @@ class StudyRun:
             from kdtune.tuning.dispatch import plainly
             from kdtune.tuning.session import Session
 
-        session = Session(self._folder, cpus, gpus, address)
+        session = Session(self._folder, cpus, gpus, address, self._watcher.message)
         self._unbegun = {name: unbegun(self._folder, name) for name in self._strategies}
         try:
             session.start()

@@ -4,6 +4,7 @@ import logging
 import threading
 
 import pytest
+import ray
 
 import kdtune
 from kdtune.results.trials import TrialLog
@@ -81,3 +82,30 @@ def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, tmp_path):
     cancel.set()  # a second time before anything is begun
     again = kdtune.resume_study(tmp_path / "small", cancel=cancel)
     assert (again.exit_code, again.results[0]["cost"]["trials"]["interrupted"]) == (130, 1)
+
+
+class Freeing(Watcher):
+    """Frees the cores that somebody else holds as soon as it hears that they are waited for."""
+
+    def __init__(self, holder):
+        self.told, self._holder = [], holder
+
+    def message(self, text):
+        if text.startswith("waiting for"):
+            self.told.append(text)
+            ray.kill(self._holder)
+
+
+class Holder:
+    def is_ready(self):
+        return True
+
+
+def test_a_study_that_waits_for_cores_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("kdtune.tuning.session.SAY_AFTER_S", 1.0)
+    holder = ray.remote(num_cpus=2)(Holder).remote()
+    ray.get(holder.is_ready.remote())
+    watcher = Freeing(holder)
+    result = kdtune.run_study(small_study(strategies={"none": {}}, repeats=1), out=tmp_path, watcher=watcher)
+    assert result.exit_code == 0
+    assert watcher.told == ["waiting for 1 CPU core: other work uses what the cluster has"]
