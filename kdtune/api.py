@@ -17,12 +17,14 @@ from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.tuning.budget import Budget
+from kdtune.tuning.left_as_found import left_as_found
 from kdtune.tuning.plan import check_unchanged, make_strategies, uses_teacher
 from kdtune.tuning.study_plan import StudyPlan, make_plan
 from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
 
 
+@left_as_found()
 def run_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -111,6 +113,7 @@ def run_study(
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
 
+@left_as_found()
 def plan_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -189,6 +192,7 @@ def plan_study(
     )
 
 
+@left_as_found()
 def resume_study(
     path: str | Path,
     *,

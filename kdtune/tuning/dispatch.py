@@ -1,5 +1,6 @@
 """Runs a job in a worker of the cluster and waits for it; tells what went wrong there."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -52,8 +53,8 @@ def run_jobs(
     if environment is not None:  # no other worker has these, and this one is not kept
         options |= {"runtime_env": {"env_vars": dict(environment)}, "max_calls": 1}
     session.wait_for_room(poll)
-    remote = ray.remote(**options)(function)
-    left = references = [remote.remote(*args) for args in calls]
+    remote = ray.remote(**options)(_without_warnings)
+    left = references = [remote.remote(function, *args) for args in calls]
     try:
         while left:
             done, left = ray.wait(left, num_returns=len(left), timeout=0.5)
@@ -82,6 +83,13 @@ def plainly(error: BaseException) -> KdtuneError:
     if isinstance(cause, ray.exceptions.RayError):
         return MachineError(f"a worker died: {str(cause).splitlines()[0]}")
     return KdtuneError(f"{type(cause).__name__}: {cause}")
+
+
+def _without_warnings(function: Callable[..., Any], *args: Any) -> Any:
+    """Runs in the worker, whose warnings of other libraries' imports somebody's Ray would print in the driver."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*args)
 
 
 def _cancel(references: Sequence[Any]) -> None:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kdtune.logs import level_of
+
 #: Read by Ray and Tune when they are imported or started.
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -47,12 +49,10 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
 @contextmanager
 def quiet_ray() -> Iterator[None]:
     """Silence Ray inside, and let its workers keep memory; other pipelines in the process get their settings back."""
-    # It tells in a line of its own which trials were stopped.
-    tune = logging.getLogger("ray.tune.tune")
-    level = tune.level
-    tune.setLevel(logging.CRITICAL)
-    try:
-        with environment(_QUIET | _KEEPS_MEMORY):
-            yield
-    finally:
-        tune.setLevel(level)
+    # Tune warns of metrics that are not in its own files, and reports in an error which trials were stopped.
+    with (
+        level_of("ray.tune", logging.ERROR),
+        level_of("ray.tune.tune", logging.CRITICAL),
+        environment(_QUIET | _KEEPS_MEMORY),
+    ):
+        yield

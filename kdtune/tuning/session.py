@@ -5,7 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors
 from kdtune.errors import RayError
+from kdtune.logs import level_of
 from kdtune.results.folder import StudyFolder
 from kdtune.tuning import jobs
 from kdtune.tuning.daemons import Daemons
@@ -74,6 +75,7 @@ class Session:
         self._sensors: NodeSensors | None = None
         self._neighbourhood = neighbourhood_of(self.id)
         self._daemons = Daemons()
+        self._put_back = ExitStack()
 
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
@@ -107,6 +109,7 @@ class Session:
             raise
 
     def _init_ray(self) -> None:
+        self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         address = cluster_address(self._address)
         if address:
@@ -233,6 +236,7 @@ class Session:
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
             MeterState(state_of(self.id, os.uname().nodename)).drop()
+            self._put_back.close()
 
     def _stop_metering(self) -> None:
         if not ray.is_initialized():

@@ -3,8 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from kdtune.strategies.base import OneRound, Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
 from kdtune.tuning.jobs import inspect_study
+from kdtune.tuning.left_as_found import left_as_found
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.tuning.resources import Resources, cluster_address
 
@@ -186,7 +186,9 @@ def make_plan(
     slots = min(resources.slots(here), max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
-    with _torch_left_as_it_is(), warnings.catch_warnings():
+    import torch  # noqa: F401 - so that it is left as it is found
+
+    with left_as_found(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
         inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots(here))
     assert inspection.timings is not None
@@ -235,30 +237,3 @@ def make_plan(
 def _points(made: list[Strategy]) -> list[list[Point]] | None:
     static = [one.points() for one in made if isinstance(one, OneRound)]
     return static if len(static) == len(made) else None
-
-
-@contextmanager
-def _torch_left_as_it_is() -> Iterator[None]:
-    """Leave the caller's number of threads, random numbers and ways of computing on a GPU alone."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    flags = [
-        (torch.backends.cudnn, "allow_tf32"),
-        (torch.backends.cuda.matmul, "allow_tf32"),
-        (torch.backends.cudnn, "benchmark"),
-    ]
-    before = []
-    for place, name in flags:
-        with suppress(RuntimeError):  # set by halves in torch's newer way, which this one cannot tell
-            before.append((place, name, getattr(place, name)))
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        for place, name, value in before:
-            setattr(place, name, value)
