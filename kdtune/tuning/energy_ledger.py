@@ -3,24 +3,27 @@
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from pyarrow import fs
 from ray import tune
 
 from kdtune.energy.attribution import Account, charge_all
-from kdtune.energy.ledger import Window, read_folder
+from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors, boot_id
-from kdtune.errors import KdtuneError, MachineError
+from kdtune.errors import KdtuneError, MachineError, ResultsError
 from kdtune.paths import expanded
 from kdtune.tuning.meter_actor import end_unfinished, has_ended, neighbourhood_of, until_ended
 from kdtune.tuning.node_meters import NodeMeters
+
+if TYPE_CHECKING:
+    import pandas
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
@@ -157,16 +160,74 @@ class EnergyLedger(tune.Callback):
             raise ValueError("nothing has been metered yet: no trial has started")
         nodes = read_folder(self._path)
         account = charge_all(nodes)
-        metered = {record.window.id for records in nodes.values() for record in records if record.window}
-        for trial_id, attempts in self._attempts.items():
-            for attempt in range(1, attempts + 1):
-                if f"{trial_id}/{attempt}" not in metered:
+        for windows in self._windows(nodes).values():
+            for is_metered in windows.values():
+                if not is_metered:
                     account.flag("trial_unmetered")
         return account
+
+    def frame(self, results: "tune.ResultGrid | None" = None) -> "pandas.DataFrame":
+        """What each trial used, as a data frame with one row a trial.
+
+        Columns: ``trial_id``; ``attempts``, how often it was begun; ``energy_j``, joules of all its attempts, NaN
+        where one of them was not metered. With ``results`` also what those have: metrics of the last report, and
+        ``config/...``.
+
+        Args:
+            results: What ``Tuner.fit`` returned.
+
+        Raises:
+            ValueError: Nothing has been metered yet.
+        """
+        import pandas as pd
+
+        if self._path is None:
+            raise ValueError("nothing has been metered yet: no trial has started")
+        nodes = read_folder(self._path)
+        used_uj = charge_all(nodes).windows
+        rows = []
+        for trial_id, windows in self._windows(nodes).items():
+            energy_uj = sum(used_uj.get(window, 0) for window in windows) if all(windows.values()) else None
+            energy_j = float("nan") if energy_uj is None else energy_uj / 1e6
+            rows.append({"trial_id": trial_id, "attempts": len(windows), "energy_j": energy_j})
+        energy = pd.DataFrame(rows, columns=["trial_id", "attempts", "energy_j"])
+        if results is None:
+            return energy
+        # A report's own ``energy_j`` is older than the ledger's.
+        reported = results.get_dataframe().drop(columns=["energy_j"], errors="ignore")
+        return energy.merge(reported, on="trial_id", how="outer")
+
+    def _windows(self, nodes: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, bool]]:
+        """By trial, the windows of its attempts in their order, each with whether it is in the ledger."""
+        attempts = dict(self._attempts)
+        metered = {record.window.id: None for records in nodes.values() for record in records if record.window}
+        for window in metered:
+            trial_id, _, attempt = window.rpartition("/")
+            attempts[trial_id] = max(int(attempt), attempts.get(trial_id, 0))
+        return {
+            trial_id: {f"{trial_id}/{n}": f"{trial_id}/{n}" in metered for n in range(1, count + 1)}
+            for trial_id, count in attempts.items()
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
         return {**self.__dict__, "_meters": None, "_open": {}, "_neighbourhood": None}
+
+
+def read_ledger(place: str | Path) -> EnergyLedger:
+    """The ledger of an experiment that has ended, was killed or was restored, to ask for its account or its frame.
+
+    Args:
+        place: The experiment's folder (``ResultGrid.experiment_path``), or the ledger's own.
+
+    Raises:
+        ResultsError: There is no ledger.
+    """
+    given = expanded(place).absolute()
+    for folder in (given / FOLDER, given):
+        if any(folder.glob("*.jsonl")):
+            return EnergyLedger(folder)
+    raise ResultsError(f"{place}: there is no energy ledger; name the experiment's folder, or that of its ledger")
 
 
 def _folder_in_experiment(trial: Any) -> Path:

@@ -64,6 +64,28 @@ def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp
     assert sum(account.windows.values()) == account.buckets["trials"]
     assert len(account.windows) == 3 and min(account.windows.values()) > 0
     assert list((tmp_path / "study" / "energy_ledger").glob("*.jsonl"))
+    # One row a trial, the failed one too, and the same for whoever reads the ledger later.
+    frame = ledger.frame(results).set_index("config/x")
+    assert sorted(frame.index) == [1, 2, 3] and list(frame.attempts) == [1, 1, 1] and "score" in frame
+    assert frame.energy_j.sum() * 1e6 == pytest.approx(account.buckets["trials"])
+    later = kdtune.read_ledger(results.experiment_path)
+    assert later.account() == account
+    assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
+
+
+def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    [result] = fit(burn, tmp_path, ledger, param_space={"x": 1})
+    trial_id = result.metrics["trial_id"]
+    ledger._attempts |= {trial_id: 2, "another": 1}  # as after attempts on nodes without a meter
+    assert ledger.account().flags["trial_unmetered"] == 2
+    frame = ledger.frame().set_index("trial_id")
+    assert frame.attempts.to_dict() == {trial_id: 2, "another": 1} and frame.energy_j.isna().all()
+
+
+def test_where_there_is_no_ledger_a_reader_is_refused(tmp_path):
+    with pytest.raises(kdtune.ResultsError, match="there is no energy ledger"):
+        kdtune.read_ledger(tmp_path)
 
 
 def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
@@ -97,6 +119,7 @@ def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_
     best = results.get_best_result()
     assert best.metrics["epoch"] == best.metrics["training_iteration"]
     assert best.metrics["energy_j"] > 0
+    assert "energy_uj" not in results.get_dataframe()
     account = ledger.account()
     assert sum(account.buckets.values()) == account.node_uj
     assert len(account.windows) == 4
