@@ -9,61 +9,32 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not see what __getattr__ returns
-    from kdtune.analysis.comparison import compare as compare
-    from kdtune.analysis.frames import load_results as load_results
-    from kdtune.api import plan_study as plan_study
-    from kdtune.api import resume_study as resume_study
-    from kdtune.api import run_study as run_study
-    from kdtune.energy.attribution import Account as Account
+    from kdtune.analysis.comparison import compare
+    from kdtune.analysis.frames import load_results
+    from kdtune.api import plan_study, resume_study, run_study
+    from kdtune.energy.attribution import Account
     from kdtune.errors import (
-        BudgetReached as BudgetReached,
+        BudgetReached,
+        BusyError,
+        CompileError,
+        DataError,
+        DivergedError,
+        Fault,
+        KdtuneError,
+        MachineError,
+        RayError,
+        ResultsError,
+        ResultsExistError,
+        SpecError,
+        StudyInterrupted,
+        UsageError,
     )
-    from kdtune.errors import (
-        BusyError as BusyError,
-    )
-    from kdtune.errors import (
-        CompileError as CompileError,
-    )
-    from kdtune.errors import (
-        DataError as DataError,
-    )
-    from kdtune.errors import (
-        DivergedError as DivergedError,
-    )
-    from kdtune.errors import (
-        Fault as Fault,
-    )
-    from kdtune.errors import (
-        KdtuneError as KdtuneError,
-    )
-    from kdtune.errors import (
-        MachineError as MachineError,
-    )
-    from kdtune.errors import (
-        RayError as RayError,
-    )
-    from kdtune.errors import (
-        ResultsError as ResultsError,
-    )
-    from kdtune.errors import (
-        ResultsExistError as ResultsExistError,
-    )
-    from kdtune.errors import (
-        SpecError as SpecError,
-    )
-    from kdtune.errors import (
-        StudyInterrupted as StudyInterrupted,
-    )
-    from kdtune.errors import (
-        UsageError as UsageError,
-    )
-    from kdtune.inference import measure_inference as measure_inference
-    from kdtune.results.study_result import StudyResult as StudyResult
-    from kdtune.specs import load_study as load_study
-    from kdtune.tuning.energy_ledger import EnergyLedger as EnergyLedger
-    from kdtune.tuning.energy_ledger import read_ledger as read_ledger
-    from kdtune.tuning.trainable import DistillTrainable as DistillTrainable
-    from kdtune.watch import Watcher as Watcher
+    from kdtune.inference import measure_inference
+    from kdtune.results.study_result import StudyResult
+    from kdtune.specs import load_study
+    from kdtune.tuning.energy_ledger import EnergyLedger, read_ledger
+    from kdtune.tuning.trainable import DistillTrainable
+    from kdtune.watch import Watcher
 
 __version__ = "0.1.0"
 
@@ -98,7 +69,36 @@ _MODULE_OF = {
     "run_study": "kdtune.api",
 }
 
-__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604 - the names that __getattr__ resolves
+__all__ = [
+    "__version__",
+    "Account",
+    "BudgetReached",
+    "BusyError",
+    "CompileError",
+    "DataError",
+    "DistillTrainable",
+    "DivergedError",
+    "EnergyLedger",
+    "Fault",
+    "KdtuneError",
+    "MachineError",
+    "RayError",
+    "ResultsError",
+    "ResultsExistError",
+    "SpecError",
+    "StudyInterrupted",
+    "StudyResult",
+    "UsageError",
+    "Watcher",
+    "compare",
+    "load_results",
+    "load_study",
+    "measure_inference",
+    "plan_study",
+    "read_ledger",
+    "resume_study",
+    "run_study",
+]
 
 
 def __getattr__(name: str) -> Any:

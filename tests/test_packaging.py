@@ -48,8 +48,8 @@ def built(tmp_path_factory):
 def test_type_checkers_see_every_public_name():
     module = ast.parse((ROOT / "kdtune" / "__init__.py").read_text())
     [block] = [node for node in module.body if isinstance(node, ast.If)]
-    seen = {name.asname: line.module for line in block.body for name in line.names if name.name == name.asname}
-    assert seen == kdtune._MODULE_OF and {"__version__", *seen} == {*kdtune.__all__}
+    seen = {name.name: line.module for line in block.body for name in line.names}
+    assert seen == kdtune._MODULE_OF and kdtune.__all__ == ["__version__", *sorted(seen)]
     errors = {name for name, error in vars(kdtune.errors).items() if isinstance(error, type)} - {"Sequence"}
     assert errors <= {*kdtune.__all__}
     assert all(getattr(kdtune, name) for name in kdtune.__all__)
