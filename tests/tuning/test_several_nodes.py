@@ -183,8 +183,12 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
     training = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
     study = small_study(strategies={"none": {}}, repeats=2, training=training)
     watcher = Shrinking(late)
-    threading.Timer(150.0, watcher.cancel.set).start()
-    result = kdtune.run_study(study, out=tmp_path, address=cluster, watcher=watcher, cancel=watcher.cancel)
+    at_the_latest = threading.Timer(150.0, watcher.cancel.set)
+    at_the_latest.start()
+    try:
+        result = kdtune.run_study(study, out=tmp_path, address=cluster, watcher=watcher, cancel=watcher.cancel)
+    finally:
+        at_the_latest.cancel()
     assert (result.exit_code, result.errors) == (130, ())
     assert any("goes on from its last checkpoint" in text for text in watcher.told)
     trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
