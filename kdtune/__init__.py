@@ -5,31 +5,112 @@ line for help) costs nothing: torch and Ray are imported only where they work.
 """
 
 from importlib import import_module
-from typing import Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors, which do not see what __getattr__ returns
+    from kdtune.analysis.comparison import compare
+    from kdtune.analysis.frames import load_results
+    from kdtune.api import plan_study, resume_study, run_study
+    from kdtune.energy.attribution import Account
+    from kdtune.errors import (
+        BudgetReached,
+        BusyError,
+        CompileError,
+        DataError,
+        DivergedError,
+        Fault,
+        KdtuneError,
+        MachineError,
+        RayError,
+        ResultsError,
+        ResultsExistError,
+        SpecError,
+        StudyInterrupted,
+        UsageError,
+    )
+    from kdtune.inference import measure_inference
+    from kdtune.results.study_result import StudyResult
+    from kdtune.specs import load_study
+    from kdtune.tuning.energy_ledger import EnergyLedger, read_ledger
+    from kdtune.tuning.trainable import DistillTrainable
+    from kdtune.watch import Watcher
 
 __version__ = "0.1.0"
 
-_LAZY = {
+#: The module of each public name.
+_MODULE_OF = {
+    "Account": "kdtune.energy.attribution",
+    "BudgetReached": "kdtune.errors",
+    "BusyError": "kdtune.errors",
+    "CompileError": "kdtune.errors",
+    "DataError": "kdtune.errors",
     "DistillTrainable": "kdtune.tuning.trainable",
+    "DivergedError": "kdtune.errors",
     "EnergyLedger": "kdtune.tuning.energy_ledger",
+    "Fault": "kdtune.errors",
     "KdtuneError": "kdtune.errors",
+    "MachineError": "kdtune.errors",
+    "RayError": "kdtune.errors",
+    "ResultsError": "kdtune.errors",
+    "ResultsExistError": "kdtune.errors",
     "SpecError": "kdtune.errors",
+    "StudyInterrupted": "kdtune.errors",
+    "StudyResult": "kdtune.results.study_result",
+    "UsageError": "kdtune.errors",
+    "Watcher": "kdtune.watch",
     "compare": "kdtune.analysis.comparison",
     "load_results": "kdtune.analysis.frames",
     "load_study": "kdtune.specs",
     "measure_inference": "kdtune.inference",
     "plan_study": "kdtune.api",
+    "read_ledger": "kdtune.tuning.energy_ledger",
     "resume_study": "kdtune.api",
     "run_study": "kdtune.api",
 }
 
-__all__ = ["__version__", *sorted(_LAZY)]  # noqa: PLE0604 - the names that __getattr__ resolves
+__all__ = [
+    "__version__",
+    "Account",
+    "BudgetReached",
+    "BusyError",
+    "CompileError",
+    "DataError",
+    "DistillTrainable",
+    "DivergedError",
+    "EnergyLedger",
+    "Fault",
+    "KdtuneError",
+    "MachineError",
+    "RayError",
+    "ResultsError",
+    "ResultsExistError",
+    "SpecError",
+    "StudyInterrupted",
+    "StudyResult",
+    "UsageError",
+    "Watcher",
+    "compare",
+    "load_results",
+    "load_study",
+    "measure_inference",
+    "plan_study",
+    "read_ledger",
+    "resume_study",
+    "run_study",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'kdtune' has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    found = getattr(import_module(_MODULE_OF[name]), name)
+    if isinstance(found, FunctionType):
+        # The command line calls the modules' own functions, whose errors name flags.
+        found = import_module("kdtune.arguments").naming_arguments(found)
+        found.__module__ = __name__  # by which pickle finds it
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

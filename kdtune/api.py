@@ -1,5 +1,6 @@
 """The library's face: what the ``kdtune`` command calls, and what other programs may."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.tuning.budget import Budget
+from kdtune.tuning.left_as_found import left_as_found
 from kdtune.tuning.plan import check_unchanged, make_strategies, uses_teacher
 from kdtune.tuning.study_plan import StudyPlan, make_plan
 from kdtune.tuning.study_run import StudyRun
 from kdtune.watch import Watcher
 
 
+@left_as_found()
 def run_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -43,6 +46,7 @@ def run_study(
     teacher: str | Path | None = None,
     carbon: Carbon | None = None,
     watcher: Watcher | None = None,
+    cancel: threading.Event | None = None,
 ) -> StudyResult:
     """Run competing strategies of a study and charge each with what it used.
 
@@ -68,6 +72,7 @@ def run_study(
         teacher: A file with weights of the study's teacher, which is then not trained; a copy is kept in the cache.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
+        cancel: Set it in another thread to stop the study as Ctrl-C does, within about a second.
 
     Returns:
         The outcome; a study that was interrupted or has failed trials is one too.
@@ -81,6 +86,7 @@ def run_study(
             cache cannot be written.
         MachineError: A disk, the cache or Ray gave way and there is no outcome to show; a resume goes on.
         RayError: Ray does not start.
+        StudyInterrupted: The study was cancelled while its data were downloaded.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_cores(cpus_per_trial, gpus_per_trial, address)
@@ -102,10 +108,12 @@ def run_study(
             budget=budget,
             download=download,
             teacher_file=weights and weights.absolute(),
+            cancel=cancel,
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
 
+@left_as_found()
 def plan_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -184,6 +192,7 @@ def plan_study(
     )
 
 
+@left_as_found()
 def resume_study(
     path: str | Path,
     *,
@@ -195,6 +204,7 @@ def resume_study(
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
     watcher: Watcher | None = None,
+    cancel: threading.Event | None = None,
 ) -> StudyResult:
     """Go on with a study that was interrupted: finished trials are not run again.
 
@@ -210,6 +220,7 @@ def resume_study(
             left out; without either limit those hold that the study has.
         max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         watcher: Is told what happens.
+        cancel: Set it in another thread to stop the study as Ctrl-C does, within about a second.
 
     Returns:
         The outcome of the strategies that the original command ran.
@@ -223,6 +234,7 @@ def resume_study(
         DataError: The data set is missing, incomplete or damaged.
         MachineError: As for :func:`run_study`.
         RayError: Ray does not start.
+        StudyInterrupted: As for :func:`run_study`.
     """
     limits = Budget(max_kwh, max_co2_g)
     if limits.faults():
@@ -260,6 +272,7 @@ def resume_study(
             resumed=True,
             download=download,
             teacher_file=weights.absolute() if weights else _file(run_options.get("teacher")),
+            cancel=cancel,
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 

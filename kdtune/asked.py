@@ -14,6 +14,7 @@ from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget
 from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.plan import make_strategies
+from kdtune.tuning.resources import cluster_address
 
 #: Stands for the strategies that a study lists.
 ALL = "all"
@@ -72,7 +73,7 @@ def check_cores(cpus: float, gpus: float | None, address: str | None) -> None:
     Args:
         cpus: Cores for each trial.
         gpus: GPUs for each trial; None leaves it open.
-        address: Of a Ray cluster, which is asked when it is reached.
+        address: As given for a Ray cluster. Where a cluster is joined, its cores are checked once it is reached.
 
     Raises:
         UsageError: Every fault found.
@@ -83,7 +84,7 @@ def check_cores(cpus: float, gpus: float | None, address: str | None) -> None:
     if gpus is not None and gpus < 0:
         faults.append(f"--gpus-per-trial: has to be at least 0, got {gpus:g}")
     cores = usable_cores()
-    if address is None and cpus > cores:  # refused before Ray is started
+    if cpus > cores and cluster_address(address) is None:  # refused before Ray is started
         faults.append(f"--cpus-per-trial {cpus:g}: kdtune may use {cores} here; give at most that")
     if faults:
         raise UsageError("\n".join(faults))

@@ -31,6 +31,7 @@ from kdtune.results.inference import SCHEMA_VERSION, MeteredTurn, saved_uj_per_i
 from kdtune.sealing import sealed
 from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.resources import Resources, gpu_shares
+from kdtune.watch import contained
 
 if TYPE_CHECKING:
     from kdtune.distill.workbench import Workbench
@@ -93,6 +94,7 @@ def measure_inference(
     from kdtune.distill.inference import threads_kept
 
     _check_arguments(batch_size, seconds, cpus, device)
+    tell = contained(tell)
     groups: dict[tuple[Any, ...], list[Finished]] = {}
     for one in find_finished(places, carbon):
         groups.setdefault(one.networks, []).append(one)

@@ -173,19 +173,19 @@ def test_a_student_that_is_missing_or_damaged_is_told(study):
     (study / "fixed" / "student.pt").write_bytes(b"no weights")
     refused(study, ResultsError, "fixed/student.pt", "convnet_2_4_4", device="cpu")
     (study / "fixed" / "student.pt").unlink()
-    refused(study, ResultsError, "fixed/student.pt", "is missing", "--fresh")
+    refused(study, ResultsError, "fixed/student.pt", "is missing", "fresh=True")
 
 
 def test_a_teacher_that_is_not_in_the_cache_is_told_once(study, tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "another"))
-    told = refused(study, ResultsError, "the teacher of small", "KDTUNE_CACHE_DIR", "--out DIR")
+    told = refused(study, ResultsError, "the teacher of small", "KDTUNE_CACHE_DIR", "out=DIR")
     assert len(told.splitlines()) == 1
 
 
 def test_weights_that_were_given_and_are_gone_are_told(study):
     folder = StrategyFolder(study / "fixed")
     folder.write_study(folder.read_study().model_copy(update={"teacher_weights": "a" * 16}), folder.resolved())
-    refused(study / "fixed", ResultsError, "is not in the cache", "--teacher FILE")
+    refused(study / "fixed", ResultsError, "is not in the cache", "teacher=FILE")
 
 
 def test_an_unfinished_strategy_is_told_beside_all_else(study):
@@ -196,23 +196,23 @@ def test_an_unfinished_strategy_is_told_beside_all_else(study):
 
 
 def test_another_machine_than_the_studys_is_refused_unless_the_device_is_named(study):
-    refused(study, UsageError, "ran on a CPU, and this is", "--device cpu")
+    refused(study, UsageError, "ran on a CPU, and this is", "device cpu")
 
 
 def test_a_gpu_that_is_not_there_is_told(study, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refused(study, UsageError, "--device cuda", "kdtune doctor", device="cuda")
+    refused(study, UsageError, "device cuda", "kdtune doctor", device="cuda")
     change(study / "stochastic", gpus_per_trial=1.0)
-    refused(study / "stochastic", UsageError, "ran on a GPU", "--device cpu")
+    refused(study / "stochastic", UsageError, "ran on a GPU", "device cpu")
 
 
 def test_data_that_are_missing_or_others_are_told(study, tmp_path):
     change(study / "fixed", data="0123456789ab")
-    refused(study / "fixed", UsageError, "other files of digits", "--data-dir", device="cpu")
+    refused(study / "fixed", UsageError, "other files of digits", "data_dir=DIR", device="cpu")
     folder = StrategyFolder(study / "stochastic")
     spec = folder.read_study().model_copy(update={"dataset": "fashion_mnist"})
     folder.write_study(spec, folder.resolved())
-    refused(study / "stochastic", DataError, str(tmp_path), "--data-dir", device="cpu", data_dir=tmp_path)
+    refused(study / "stochastic", DataError, str(tmp_path), "data_dir", device="cpu", data_dir=tmp_path)
 
 
 def test_a_damaged_ledger_of_an_earlier_measurement_is_told_before_another(study):
@@ -224,11 +224,11 @@ def test_a_damaged_ledger_of_an_earlier_measurement_is_told_before_another(study
 
 def test_wrong_arguments_are_told_all_at_once(study):
     told = refused(
-        study, UsageError, "--batch-size", "--cpus", "'gpu'; known: cpu, cuda", batch_size=0, cpus=10**6, device="gpu"
+        study, UsageError, "batch_size", "cpus", "'gpu'; known: cpu, cuda", batch_size=0, cpus=10**6, device="gpu"
     )
     assert len(told.splitlines()) == 3
     for seconds in (0.0, math.inf):
-        with pytest.raises(UsageError, match="--seconds: has to be a finite number above 0"):
+        with pytest.raises(UsageError, match="seconds: has to be a finite number above 0"):
             kdtune.measure_inference(study, seconds=seconds)
 
 

@@ -1,5 +1,6 @@
 """The study files are found however kdtune was installed: wheel, sdist, editable or a checkout."""
 
+import ast
 import json
 import os
 import shutil
@@ -11,6 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import kdtune
+import kdtune.errors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,6 +45,16 @@ def built(tmp_path_factory):
     return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
 
 
+def test_type_checkers_see_every_public_name():
+    module = ast.parse((ROOT / "kdtune" / "__init__.py").read_text())
+    [block] = [node for node in module.body if isinstance(node, ast.If)]
+    seen = {name.name: line.module for line in block.body for name in line.names}
+    assert seen == kdtune._MODULE_OF and kdtune.__all__ == ["__version__", *sorted(seen)]
+    errors = {name for name, error in vars(kdtune.errors).items() if isinstance(error, type)} - {"Sequence"}
+    assert errors <= {*kdtune.__all__}
+    assert all(getattr(kdtune, name) for name in kdtune.__all__)
+
+
 def _environment(folder: Path) -> Path:
     """A new, empty environment that borrows what is installed here, but for kdtune itself."""
     venv.create(folder, with_pip=False)
@@ -68,6 +82,7 @@ def test_the_wheel_carries_the_study_files(built):
     assert "kdtune/shipped/studies/digits-hkd.toml" in names
     assert "kdtune/shipped/search_spaces/tau-2-20.toml" in names
     assert "kdtune/analysis/paper_values.toml" in names
+    assert "kdtune/py.typed" in names
     assert not any(name.startswith(("tests/", "studies/")) for name in names)
 
 

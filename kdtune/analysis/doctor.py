@@ -16,7 +16,8 @@ from kdtune.data.published import files_of, missing_files
 from kdtune.errors import KdtuneError
 from kdtune.paths import cache_dir, data_dir, require_cache
 from kdtune.tuning.cores import usable_cores
-from kdtune.tuning.ray_environment import ray_environment, starts_ray, temporary_folder
+from kdtune.tuning.ray_environment import ray_environment, temporary_folder
+from kdtune.tuning.resources import cluster_address
 
 #: Less free space than this is worth a warning, in GiB.
 LITTLE_DISK_GIB = 5
@@ -96,7 +97,7 @@ def _shared_memory() -> Finding:
 
 def _start() -> Finding:
     """Start Ray as a study does, and let a worker import what trials need."""
-    if not starts_ray("local"):
+    if cluster_address("local"):
         return Finding("Ray's start", "ok", "this process has a Ray already")
     began_s = time.monotonic()
     with ray_environment("local"):

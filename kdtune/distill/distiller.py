@@ -199,16 +199,23 @@ class Distiller:
             "metrics": asdict(self._last) if self._last else None,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "temperature": self.recipe.temperature,
             "policy": self._policy.state_dict() if self._policy else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`."""
+        """Go on from :meth:`state_dict`.
+
+        Hyperparameters are this training's own: population-based training copies weights and momenta from one trial
+        to another that has a different learning rate, weight decay or temperature.
+        """
         self.epoch = int(state["epoch"])
         self._last = EpochMetrics(**state["metrics"]) if state["metrics"] else None
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        if self._policy:
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        # A checkpoint of an older version does not name its temperature; only the same training is resumed from it.
+        if self._policy and state.get("temperature", self.recipe.temperature) == self.recipe.temperature:
             self._policy.load_state_dict(state["policy"])
 
 

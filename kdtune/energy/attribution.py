@@ -37,8 +37,8 @@ FLAGS = {
     "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
     "sensor_left_out": "codecarbon failed to probe a sensor, which is left out; 'kdtune doctor' names it and the cause",
     "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
-    "trial_unmetered": "a training that ended well is not in the ledger, which has lost lines or a file; what it took "
-    "is not in the figures",
+    "trial_unmetered": "a training is not in the ledger, which has lost lines or a file, or had no meter on its node; "
+    "what it took is not in the figures",
     "trial_unlogged": "a training in the ledger is not in the trial log, which has lost lines, or all was killed as it "
     "began; what it took is in the figures",
     "node_shared": "another study was metered on the node at the same time, and idle power was split with it",

@@ -7,6 +7,8 @@ import logging
 import warnings
 from dataclasses import dataclass
 
+from kdtune.logs import level_of
+
 #: A backward pass costs about two forward passes: gradients of the activations and of the weights. (Of the first
 #: layer only the latter are computed, since the images need none; that is left out of account.)
 TRAINING_PASSES = 3
@@ -25,10 +27,9 @@ def macs(model: object, channels: int, height: int, width: int) -> int:
     from fvcore.nn import FlopCountAnalysis
 
     assert isinstance(model, torch.nn.Module)
-    logging.getLogger("fvcore").setLevel(logging.ERROR)
     was_training = model.training
     image = torch.zeros(1, channels, height, width, device=next(model.parameters()).device)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), level_of("fvcore", logging.ERROR):
         warnings.simplefilter("ignore")  # of torch.jit.trace, which fvcore uses
         count = FlopCountAnalysis(model.eval(), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         total = int(count.total())

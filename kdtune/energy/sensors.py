@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import psutil
 
 from kdtune.energy.busy_time import BusyTime
+from kdtune.logs import level_of
 
 T = TypeVar("T")
 
@@ -93,11 +94,20 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+@contextmanager
+def _silent_codecarbon() -> Iterator[None]:
+    """Codecarbon reports at length what it does not find; what was found is in our own tables."""
+    import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
+
+    with level_of("codecarbon", logging.CRITICAL):
+        yield
+
+
 class NodeSensors:
     """Reads the counters of the node that it runs on."""
 
+    @_silent_codecarbon()
     def __init__(self) -> None:
-        _silence_codecarbon()
         self._boot_id = boot_id()
         self._left_out: dict[str, str] = {}
         self._rapl: dict[str, tuple[Path, Path]] = self._probed("RAPL", _rapl_files, {})
@@ -112,6 +122,7 @@ class NodeSensors:
         """The UUIDs of the node's GPUs."""
         return list(self._gpus)
 
+    @_silent_codecarbon()
     def read(self) -> Counters:
         """All counters, now."""
         t_ns, busy_us = self._busy.read()
@@ -146,11 +157,11 @@ class NodeSensors:
         self._polled_mj, self._polled_at_ns = dict(state["polled_mj"]), dict(state["polled_at_ns"])
         self._busy.stepped_us = int(state["stepped_us"])
 
+    @_silent_codecarbon()
     def hardware(self) -> Hardware:
         """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
         from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
 
-        _silence_codecarbon()
         model, tdp_w, known = self._probed("CPU power", _cpu_power, ("", 0.0, False))
         ranges = {zone: limit for zone, files in self._rapl.items() if (limit := _read_int(files[1])) is not None}
         cores = psutil.cpu_count(logical=True) or 1
@@ -183,13 +194,6 @@ def power_in_words(tdp_w: float, *, known: bool) -> str:
     if known:
         return f"design power of {tdp_w:g} W"
     return f"{tdp_w:g} W, which is codecarbon's default for a CPU that it does not know"
-
-
-def _silence_codecarbon() -> None:
-    """Codecarbon says at length what it does not find; what was found is said in our own tables."""
-    import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
-
-    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class _Running:
 
     def read(self, energy_uj: int, now_s: float) -> None:
         """Take in what the trial has used so far."""
-        if energy_uj > self.energy_uj:
+        if energy_uj > self.energy_uj and now_s > self.read_at_s:
             self.watts = (energy_uj - self.energy_uj) / 1e6 / (now_s - self.read_at_s)
             self.energy_uj, self.read_at_s = energy_uj, now_s
 
@@ -73,12 +73,12 @@ class Progress:
         self._last_s = now_s
 
     def eta_s(self) -> float | None:
-        """Seconds to go, from the pace so far; None before the first trial has ended."""
-        if not self.trial_s:
+        """Seconds to go, from the pace so far; None while a trial or a start that is to come has not been timed yet."""
+        to_start = len(self.planned.keys() - self.ended.keys())
+        if not self.trial_s or (to_start and not self.start_s):
             return None
         left = sum(max(0, trials - self.ended.get(name, 0)) for name, trials in self.planned.items())
-        to_start = len(self.planned.keys() - self.ended.keys())
-        return left * fmean(self.trial_s) + to_start * fmean(self.start_s)
+        return left * fmean(self.trial_s) + (to_start * fmean(self.start_s) if to_start else 0.0)
 
     def eta(self) -> str:
         """As :meth:`eta_s`, for people."""

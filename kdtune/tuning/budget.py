@@ -1,5 +1,6 @@
-"""What a command may use at most, and whether it has."""
+"""What a command may use at most, whether it has, and whether it was cancelled."""
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,7 +8,7 @@ from typing import Any
 
 from kdtune.energy.attribution import charged_of
 from kdtune.energy.carbon import Carbon
-from kdtune.errors import BudgetReached, Fault
+from kdtune.errors import BudgetReached, Fault, StudyInterrupted
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,17 @@ FAR_S, NEAR_S = 1.0, 0.05
 
 
 class BudgetWatch:
-    """Compares what was spent with a budget."""
+    """Compares what was spent with a budget; whatever takes a while asks it again and again whether to go on."""
 
-    def __init__(self, budget: Budget, carbon: Carbon, *, dedicated: bool, before_uj: int = 0) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        carbon: Carbon,
+        *,
+        dedicated: bool,
+        before_uj: int = 0,
+        cancel: threading.Event | None = None,
+    ) -> None:
         """Watch a command.
 
         Args:
@@ -51,7 +60,9 @@ class BudgetWatch:
             carbon: How energy becomes what the limits are in.
             dedicated: Whether idle power is charged.
             before_uj: What earlier commands of the same study were charged, in microjoules.
+            cancel: Is set by another thread that wants the command to stop.
         """
+        self._cancel = cancel
         self.limited = budget.max_kwh is not None or budget.max_co2_g is not None
         self.reached: str | None = None
         self._budget = budget
@@ -99,9 +110,20 @@ class BudgetWatch:
 
         Raises:
             BudgetReached: It is used up.
+            StudyInterrupted: The command was cancelled.
         """
+        self.check_cancelled()
         if self.limited:
             self.check(session.reading(fresh=True).spent)
+
+    def check_cancelled(self) -> None:
+        """Stop here if another thread has cancelled the command.
+
+        Raises:
+            StudyInterrupted: It has.
+        """
+        if self._cancel is not None and self._cancel.is_set():
+            raise StudyInterrupted("interrupted")
 
     def check(self, spent: Mapping[str, int]) -> None:
         """Stop here if the budget is used up.

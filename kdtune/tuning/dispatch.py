@@ -1,6 +1,7 @@
 """Runs a job in a worker of the cluster and waits for it; tells what went wrong there."""
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,12 +56,14 @@ def run_jobs(
     options: dict[str, Any] = {"num_cpus": given.cpus, "num_gpus": given.gpus, "max_retries": 0}
     if environment is not None:  # no other worker has these, and this one is not kept
         options |= {"runtime_env": {"env_vars": dict(environment)}, "max_calls": 1}
-    remote = ray.remote(**options)(function)
-    left = references = [remote.remote(*args) for args in calls]
+    session.wait_for_room(poll)
+    remote = ray.remote(**options)(_without_warnings)
+    left = references = [remote.remote(function, *args) for args in calls]
     try:
         while left:
             done, left = ray.wait(left, num_returns=len(left), timeout=0.5)
             session.check()
+            session.meter_new_nodes()
             ray.get(done)  # a failure ends the others at once
             poll()
         return list(ray.get(references))
@@ -90,6 +93,13 @@ def last_line(error: BaseException) -> str:
     """Returns the last line of an error's message that says something: Ray puts the cause below its own frames."""
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines()]
     return next((line for line in reversed(lines) if line), type(error).__name__)
+
+
+def _without_warnings(function: Callable[..., Any], *args: Any) -> Any:
+    """Runs in the worker, whose warnings of other libraries' imports somebody's Ray would print in the driver."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*args)
 
 
 def _cancel(references: Sequence[Any]) -> None:

@@ -1,33 +1,47 @@
 """``EnergyLedger``: meters any Ray Tune experiment, of kdtune's trainable or of anybody's."""
 
+import logging
 import os
 import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from pyarrow import fs
 from ray import tune
 
 from kdtune.energy.attribution import Account, charge_all
-from kdtune.energy.ledger import Window, read_folder
+from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors, boot_id
-from kdtune.errors import KdtuneError
+from kdtune.errors import KdtuneError, MachineError, ResultsError
 from kdtune.paths import expanded
-from kdtune.tuning.meter_actor import (
-    begin_meters,
-    end_meters,
-    end_unfinished,
-    has_ended,
-    neighbourhood_of,
-    start_meters,
-    until_ended,
-)
+from kdtune.tuning.meter_actor import end_unfinished, has_ended, neighbourhood_of, until_ended
+from kdtune.tuning.node_meters import NodeMeters
+
+if TYPE_CHECKING:
+    import pandas
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
+
+
+def _kept_from_the_experiment(report: Callable[..., None]) -> Callable[..., None]:
+    """A meter or a disk that fails leaves a trial unmetered, which is flagged, and never ends the experiment."""
+
+    @wraps(report)
+    def taken(self: Any, *args: Any, **named: Any) -> None:
+        try:
+            report(self, *args, **named)
+        except Exception as error:
+            if isinstance(error, KdtuneError) and not isinstance(error, MachineError):
+                raise  # a misuse, which the user has to hear of
+            logging.getLogger(__name__).warning("a trial is not metered as it should be", exc_info=True)
+
+    return taken
 
 
 class EnergyLedger(tune.Callback):
@@ -48,7 +62,7 @@ class EnergyLedger(tune.Callback):
         self._given = expanded(path).absolute() if path else None
         self._path = self._given
         self._session = ""
-        self._meters: dict[str, Any] = {}
+        self._meters: NodeMeters | None = None
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
         self._me: Identity = (0, 0)
@@ -72,7 +86,8 @@ class EnergyLedger(tune.Callback):
             self._since = NodeSensors().read()
             self._neighbourhood.hold(self._since.t_ns, 0, {})
         self._spent_us = cpu_us_of([self._me], snapshot())
-        self._meters = start_meters(self._session)
+        self._meters = NodeMeters(self._session)
+        self._meters.start()
         if self._path:
             self._begin(self._path)
 
@@ -82,28 +97,35 @@ class EnergyLedger(tune.Callback):
             for opened in (record.window.id for record in records if record.window):
                 trial_id, _, attempt = opened.rpartition("/")
                 self._attempts[trial_id] = max(int(attempt), self._attempts.get(trial_id, 0))
-        ray.get(begin_meters(self._meters, path, self._me, self._since, self._spent_us))
+        assert self._meters is not None
+        self._meters.begin(path, self._me, self._since, self._spent_us)
+        self._meters.settle()
 
+    @_kept_from_the_experiment
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a window for the worker that took the trial on."""
-        if not self._meters:
+        if self._meters is None:
             raise KdtuneError("another study or EnergyLedger began in this process: it meters one experiment at a time")
         if self._path is None:
             self._begin(_folder_in_experiment(trial))
         self._close(trial, "started again")
         attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
         window = f"{trial.trial_id}/{attempt}"
+        self._meters.meter_new_nodes()
+        self._meters.settle()
         actor = trial.temporary_state.ray_actor
         given = trial.placement_group_factory.required_resources
         introduced = actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0))
         host, boot, pid, gpus = ray.get(introduced)
-        ray.get(self._meters[host].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot))
+        self._meters.ask_one(host, "open", Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot)
         self._open[trial.trial_id] = (host, window)
 
+    @_kept_from_the_experiment
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the trial's window."""
         self._close(trial, "done")
 
+    @_kept_from_the_experiment
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the trial's window; a trial that failed is charged too."""
         self._close(trial, "failed")
@@ -115,18 +137,18 @@ class EnergyLedger(tune.Callback):
     def _end(self) -> None:
         has_ended(self._end)
         self._open.clear()
-        meters, self._meters = list(self._meters.values()), {}
+        meters, self._meters = self._meters, None
         try:
-            if ray.is_initialized():  # else asking would start another Ray
-                end_meters(meters)
+            if meters and ray.is_initialized():  # else asking would start another Ray
+                meters.end()
         finally:
             if self._neighbourhood:
                 self._neighbourhood.withdraw()
 
     def _close(self, trial: Any, reason: str) -> None:
-        if trial.trial_id in self._open:
+        if self._meters and trial.trial_id in self._open:
             host, window = self._open.pop(trial.trial_id)
-            ray.get(self._meters[host].close.remote(window, reason))
+            self._meters.ask_one(host, "close", window, reason)
 
     def account(self) -> Account:
         """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
@@ -136,11 +158,76 @@ class EnergyLedger(tune.Callback):
         """
         if self._path is None:
             raise ValueError("nothing has been metered yet: no trial has started")
-        return charge_all(read_folder(self._path))
+        nodes = read_folder(self._path)
+        account = charge_all(nodes)
+        for windows in self._windows(nodes).values():
+            for is_metered in windows.values():
+                if not is_metered:
+                    account.flag("trial_unmetered")
+        return account
+
+    def frame(self, results: "tune.ResultGrid | None" = None) -> "pandas.DataFrame":
+        """What each trial used, as a data frame with one row a trial.
+
+        Columns: ``trial_id``; ``attempts``, how often it was begun; ``energy_j``, joules of all its attempts, NaN
+        where one of them was not metered. With ``results`` also what those have: metrics of the last report, and
+        ``config/...``.
+
+        Args:
+            results: What ``Tuner.fit`` returned.
+
+        Raises:
+            ValueError: Nothing has been metered yet.
+        """
+        import pandas as pd
+
+        if self._path is None:
+            raise ValueError("nothing has been metered yet: no trial has started")
+        nodes = read_folder(self._path)
+        used_uj = charge_all(nodes).windows
+        rows = []
+        for trial_id, windows in self._windows(nodes).items():
+            energy_uj = sum(used_uj.get(window, 0) for window in windows) if all(windows.values()) else None
+            energy_j = float("nan") if energy_uj is None else energy_uj / 1e6
+            rows.append({"trial_id": trial_id, "attempts": len(windows), "energy_j": energy_j})
+        energy = pd.DataFrame(rows, columns=["trial_id", "attempts", "energy_j"])
+        if results is None:
+            return energy
+        # A report's own ``energy_j`` is older than the ledger's.
+        reported = results.get_dataframe().drop(columns=["energy_j"], errors="ignore")
+        return energy.merge(reported, on="trial_id", how="outer")
+
+    def _windows(self, nodes: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, bool]]:
+        """By trial, the windows of its attempts in their order, each with whether it is in the ledger."""
+        attempts = dict(self._attempts)
+        metered = {record.window.id: None for records in nodes.values() for record in records if record.window}
+        for window in metered:
+            trial_id, _, attempt = window.rpartition("/")
+            attempts[trial_id] = max(int(attempt), attempts.get(trial_id, 0))
+        return {
+            trial_id: {f"{trial_id}/{n}": f"{trial_id}/{n}" in metered for n in range(1, count + 1)}
+            for trial_id, count in attempts.items()
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
-        return {**self.__dict__, "_meters": {}, "_open": {}, "_neighbourhood": None}
+        return {**self.__dict__, "_meters": None, "_open": {}, "_neighbourhood": None}
+
+
+def read_ledger(place: str | Path) -> EnergyLedger:
+    """The ledger of an experiment that has ended, was killed or was restored, to ask for its account or its frame.
+
+    Args:
+        place: The experiment's folder (``ResultGrid.experiment_path``), or the ledger's own.
+
+    Raises:
+        ResultsError: There is no ledger.
+    """
+    given = expanded(place).absolute()
+    for folder in (given / FOLDER, given):
+        if any(folder.glob("*.jsonl")):
+            return EnergyLedger(folder)
+    raise ResultsError(f"{place}: there is no energy ledger; name the experiment's folder, or that of its ledger")
 
 
 def _folder_in_experiment(trial: Any) -> Path:

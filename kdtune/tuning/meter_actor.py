@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ NAMESPACE = "kdtune"
 
 #: A meter that dies is started again so often; a machine on which it dies more often has another fault.
 MAX_RESTARTS = 100
+
+#: Seconds for which a worker waits for the meter of its node; the driver looks for new nodes about once a second.
+METER_WAIT_S = 20.0
 
 
 @contextmanager
@@ -127,10 +131,14 @@ def actor_name(session_id: str, host: str) -> str:
     return f"meter-{session_id}-{host}"
 
 
-def start_meters(session_id: str) -> dict[str, Any]:
+def start_meters(session_id: str, metered: Container[str] = ()) -> dict[str, Any]:
     """Start the meter of every machine in the cluster, or find those that run, by host name.
 
     Several of Ray's nodes on one machine have one: its counters are the machine's, and would be counted twice.
+
+    Args:
+        session_id: Of the session that meters.
+        metered: Host names that are left out, since they have a meter.
     """
     here = ray.get_runtime_context().get_node_id()
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -138,7 +146,7 @@ def start_meters(session_id: str) -> dict[str, Any]:
     nodes: dict[str, str] = {}
     for node in alive:
         nodes.setdefault(node["NodeManagerHostname"], node["NodeID"])
-    return {host: _start_meter(session_id, host, node_id) for host, node_id in nodes.items()}
+    return {host: _start_meter(session_id, host, node_id) for host, node_id in nodes.items() if host not in metered}
 
 
 def begin_meters(
@@ -215,27 +223,60 @@ def end_unfinished() -> None:
 
 
 class MeterHandle:
-    """The meter of the machine that this process runs on, or nothing where no session meters."""
+    """The meter of the machine that this process runs on, or nothing where no session meters.
 
-    def __init__(self, session_id: str | None) -> None:
-        self._actor: Any = None
-        if session_id:
-            self._actor = ray.get_actor(actor_name(session_id, os.uname().nodename), namespace=NAMESPACE)
+    Work goes on without a meter that is missing or lost; what it takes is missing in the ledger, and flagged there.
+    """
+
+    def __init__(self, session_id: str | None, *, optional: bool = False) -> None:
+        """Find the meter, waiting for one that the driver is about to start on a node that has just joined.
+
+        Args:
+            session_id: Of the session that meters; None where none does.
+            optional: Do not wait, and bear whatever the meter fails of, such as a full disk.
+        """
+        self._optional = optional
+        self._actor = _find_meter(session_id, 0.0 if optional else METER_WAIT_S) if session_id else None
 
     def join(self) -> None:
         """Count this process as the study's: a cluster that ran before did not start it as the driver's child."""
-        if self._actor:
-            ray.get(self._actor.join.remote(os.getpid(), boot_id()))
+        self._ask("join", os.getpid(), boot_id())
 
     def open(self, window: Window) -> None:
         """Open a window; returns when it is in the ledger."""
-        if self._actor:
-            ray.get(self._actor.open.remote(window, boot_id()))
+        self._ask("open", window, boot_id())
 
     def close(self, window_id: str, reason: str) -> int | None:
         """Close a window; its energy in microjoules, None where nothing meters."""
-        return ray.get(self._actor.close.remote(window_id, reason)) if self._actor else None
+        return self._ask("close", window_id, reason)
 
     def window_uj(self, window_id: str) -> int | None:
         """Energy of a window so far in microjoules, None where nothing meters."""
-        return ray.get(self._actor.window_uj.remote(window_id)) if self._actor else None
+        return self._ask("window_uj", window_id)
+
+    def _ask(self, method: str, *args: Any) -> Any:
+        if self._actor is None:
+            return None
+        try:
+            return ray.get(getattr(self._actor, method).remote(*args))
+        except ray.exceptions.RayError as error:
+            raised_by_meter = isinstance(error, ray.exceptions.RayTaskError)
+            if raised_by_meter and not self._optional:
+                raise
+            logging.getLogger(__name__).warning("the energy meter failed: %s", str(error).strip().splitlines()[-1])
+            if not raised_by_meter:
+                self._actor = None
+            return None
+
+
+def _find_meter(session_id: str, wait_s: float) -> Any:
+    """This machine's meter, or None where there is none within so many seconds."""
+    until_s = time.monotonic() + wait_s
+    while True:
+        try:
+            return ray.get_actor(actor_name(session_id, os.uname().nodename), namespace=NAMESPACE)
+        except ValueError:
+            if time.monotonic() >= until_s:
+                logging.getLogger(__name__).warning("%s has no energy meter", os.uname().nodename)
+                return None
+            time.sleep(METER_WAIT_S / 50)

@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from kdtune.errors import RayError
+from kdtune.logs import level_of
 from kdtune.paths import cache_dir, can_be_made
+from kdtune.tuning.resources import cluster_address
 
 #: Settings of Ray and Tune, which read them when they are imported or started.
 _SETTINGS = {
@@ -91,32 +92,20 @@ def ray_environment(address: str | None = None) -> Iterator[None]:
     Args:
         address: Of a running Ray cluster, as the user gave it.
     """
-    own = starts_ray(address)
-    # Tune logs a line of its own about trials that were stopped.
-    tune = logging.getLogger("ray.tune.tune")
-    level = tune.level
-    tune.setLevel(logging.CRITICAL)
+    own = cluster_address(address) is None
     hidden = [key for key in os.environ if key.startswith(_HIDDEN) and key != _OUTER_FOLDER]
     if own:
         hidden += [key for key in os.environ if key.startswith("RAY_") and not key.startswith(_RAY_KEPT)]
     variables = _SETTINGS | _KEEPS_MEMORY | (_home() if own else {})
-    try:
-        with environment(variables, hidden), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # with -W error, a library's deprecation would end the study
-            yield
-    finally:
-        tune.setLevel(level)
-
-
-def is_cluster(address: str | None) -> bool:
-    """Returns whether a study joins a cluster that is already running, by its argument or by ``RAY_ADDRESS``."""
-    return (address or os.environ.get("RAY_ADDRESS") or "local") != "local"
-
-
-def starts_ray(address: str | None) -> bool:
-    """Returns whether a study has to start Ray: it joins no cluster, and this process has no Ray yet."""
-    is_up = "ray" in sys.modules and sys.modules["ray"].is_initialized()
-    return not (is_up or is_cluster(address))
+    with (
+        # Tune warns of metrics that are not in its own files, and reports in an error which trials were stopped.
+        level_of("ray.tune", logging.ERROR),
+        level_of("ray.tune.tune", logging.CRITICAL),
+        environment(variables, hidden),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # with -W error, a library's deprecation would end the study
+        yield
 
 
 #: Bytes that the path of one of Ray's sockets may have, and what Ray appends to its temporary folder for one.

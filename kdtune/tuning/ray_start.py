@@ -13,7 +13,7 @@ import kdtune
 from kdtune.errors import RayError
 from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.interrupts import sigterm_handler_kept
-from kdtune.tuning.ray_environment import is_cluster, temporary_folder
+from kdtune.tuning.ray_environment import temporary_folder
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -23,15 +23,15 @@ def start_ray(address: str | None = None) -> None:
     """Start Ray with the cores that this process may use, or join a cluster.
 
     Args:
-        address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here where that is not set.
+        address: Of a running Ray cluster; None starts Ray here.
 
     Raises:
         RayError: Ray does not start, or the address does not answer.
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if is_cluster(address):
-        options["address"] = address or os.environ["RAY_ADDRESS"]
-        where = f"at {options['address']}"
+    if address:
+        options["address"] = address
+        where = f"at {address}"
     else:
         # "local", since Ray would otherwise join whichever cluster was started last on this machine.
         options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
@@ -45,7 +45,7 @@ def start_ray(address: str | None = None) -> None:
         with sigterm_handler_kept():
             ray.init(**options)
     except Exception as error:
-        raise RayError(f"Ray did not start {where}: {error}") from None
+        raise RayError(f"Ray did not start {where}: {_with_cause(error)}") from None
 
 
 def _require_loopback() -> None:
@@ -71,3 +71,12 @@ def _job() -> JobConfig:
     """
     package = Path(kdtune.__file__).parents[1]
     return JobConfig(_client_job=True, _py_driver_sys_path=[str(package)] if package == Path.cwd() else [])
+
+
+def _with_cause(error: BaseException) -> str:
+    """An error's message with the last line of its innermost cause, where Ray puts its hints (tokens, versions)."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = str(cause).strip().splitlines()
+    return str(error) if cause is error or not lines else f"{error}: {lines[-1].strip()}"

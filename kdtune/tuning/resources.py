@@ -1,5 +1,7 @@
 """What Ray gave a worker, and what a cluster has."""
 
+import os
+import sys
 from dataclasses import dataclass
 
 from kdtune.errors import UsageError
@@ -16,6 +18,10 @@ class Resources:
 
     cpus: float
     gpus: float
+
+    def __str__(self) -> str:
+        cpus = f"{self.cpus:g} CPU core{'' if self.cpus == 1 else 's'}"
+        return cpus if not self.gpus else f"{cpus} and {self.gpus:g} GPU{'' if self.gpus == 1 else 's'}"
 
     @property
     def threads(self) -> int:
@@ -43,6 +49,23 @@ class Resources:
         ]
         if faults:
             raise UsageError("\n".join(faults))
+
+
+def cluster_address(given: str | None) -> str | None:
+    """The Ray cluster that a study joins, which has cores and GPUs of its own.
+
+    Args:
+        given: The address that the user gave.
+
+    Returns:
+        Where it is: what this process is connected to already, else the given address, else ``$RAY_ADDRESS``. None
+        where the study starts a Ray of its own on this machine.
+    """
+    ray = sys.modules.get("ray")  # importing it would take a second, and what is not imported is not connected
+    if ray is not None and ray.is_initialized():
+        return str(ray.get_runtime_context().gcs_address)
+    address = given or os.environ.get("RAY_ADDRESS")
+    return None if address == "local" else address or None
 
 
 def gpu_shares(gpus: float) -> dict[str, float]:

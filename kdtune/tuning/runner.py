@@ -85,6 +85,8 @@ class StrategyRun:
             self._run()
         except (OSError, ray.exceptions.RayError) as error:
             raise plainly(error) from None
+        finally:
+            self.watcher.strategy_ended(self.folder.path.name)
 
     def _run(self) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -93,8 +95,8 @@ class StrategyRun:
             self._end_lost_attempts()
             plan = Plan(self.study, self._strategies, self.log)
             ended = sum(trial.is_final for trial in self.log.trials.values())
-            self.watcher.strategy_started(self.folder.path.name, plan.expected_trials(), ended)
             try:
+                self.watcher.strategy_started(self.folder.path.name, plan.expected_trials(), ended)
                 if not plan.done:
                     self._fit(plan)
                 self._budget.check_now(self.session)
@@ -112,7 +114,6 @@ class StrategyRun:
             finally:
                 for strategy in self._strategies:
                     strategy.export(self.folder.path)
-                self.watcher.strategy_ended(self.folder.path.name)
             complete = len(self.log.evaluations) == self.study.repeats
             self.log.stopped("completed" if complete else "incomplete")
 
@@ -130,6 +131,7 @@ class StrategyRun:
         # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
         # takes that trial over, the second is dropped, and so on: short trials would never run side by side.
         ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * resources.slots(ray.cluster_resources()))}
+        self.session.wait_for_room(self.read_energy)
         for fits_left in reversed(range(MAX_FITS)):
             # Tune wants a folder for its own state, which is of no use afterwards.
             storage = tempfile.mkdtemp(prefix="kdtune-tune-")
@@ -217,7 +219,9 @@ class StrategyRun:
 
         Raises:
             RayError: Ray has died.
+            StudyInterrupted: The study was cancelled.
         """
+        self._budget.check_cancelled()
         reading = self.session.reading(fresh=self._budget.limited)
         self._budget.look(reading.spent)
         self.watcher.energy(reading.windows, reading.charged_uj)

@@ -1,10 +1,11 @@
 """One command's time with Ray: started quietly, metered from before its start to after its end."""
 
+import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
 from kdtune.energy.sensors import Counters, NodeSensors
 from kdtune.errors import RayError
+from kdtune.logs import level_of
 from kdtune.results.folder import StudyFolder
 from kdtune.tuning import jobs
 from kdtune.tuning.daemons import Daemons
-from kdtune.tuning.meter_actor import begin_meters, end_meters, end_unfinished, neighbourhood_of, start_meters, state_of
-from kdtune.tuning.ray_environment import is_cluster
+from kdtune.tuning.meter_actor import end_unfinished, neighbourhood_of, state_of
+from kdtune.tuning.node_meters import NodeMeters
 from kdtune.tuning.ray_start import start_ray
-from kdtune.tuning.resources import Resources
+from kdtune.tuning.resources import Resources, cluster_address
+
+#: Seconds of waiting for free cores after which the user is told.
+SAY_AFTER_S = 5.0
 
 
 class Session:
@@ -33,7 +38,12 @@ class Session:
     """
 
     def __init__(
-        self, folder: StudyFolder, cpus_per_trial: float, gpus_per_trial: float | None, address: str | None = None
+        self,
+        folder: StudyFolder,
+        cpus_per_trial: float,
+        gpus_per_trial: float | None,
+        address: str | None = None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Nothing is started yet.
 
@@ -43,7 +53,9 @@ class Session:
             gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
             address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here
                 where that is not set and none runs in this process.
+            tell: Called with what is waited for, if that takes long.
         """
+        self._tell = tell
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
         self._study = folder
@@ -52,16 +64,16 @@ class Session:
         self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
         self._pick_gpus = gpus_per_trial is None
         self._address = address
-        self._meters: list[Any] = []
+        self._meters = NodeMeters(self.id)
         #: Where the meters were told to count, the last two.
         self._ledgers = [self.folder]
         self._since: Counters | None = None
-        self._pending: list[Any] = []
         self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
         self._neighbourhood = neighbourhood_of(self.id)
         self._daemons = Daemons()
+        self._put_back = ExitStack()
 
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
@@ -82,18 +94,19 @@ class Session:
             spent_us = cpu_us_of([me], snapshot())
             self._owns_ray = not ray.is_initialized()
             if self._owns_ray:
-                start_ray(self._address)
-                if not is_cluster(self._address):
+                address = cluster_address(self._address)
+                self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
+                start_ray(address)
+                if not address:
                     self._daemons = Daemons.of_this_process()
                     self._daemons.watch(self._study.remedy)
             cluster = ray.cluster_resources()
             if self._pick_gpus:
                 self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
             self.resources.check_fit(cluster)
-            meters = start_meters(self.id)
-            self._meters = list(meters.values())
+            self._meters.start()
             # Not waited for: the meters start while other things do. The counters were read above.
-            self._pending = begin_meters(meters, self.folder, me, since, spent_us)
+            self._meters.begin(self.folder, me, since, spent_us)
         except BaseException:
             self.stop()
             raise
@@ -124,8 +137,33 @@ class Session:
     def settle(self) -> None:
         """Wait until every meter counts as it was told to: no window may open before."""
         self.check()
-        pending, self._pending = self._pending, []
-        ray.get(pending)
+        self._meters.settle()
+
+    def meter_new_nodes(self) -> None:
+        """Start a meter on nodes that have joined the cluster: their workers wait for it."""
+        self._meters.meter_new_nodes()
+
+    def wait_for_room(self, poll: Callable[[], object]) -> None:
+        """Wait until a trial fits beside what others run in the cluster; say so if that takes long.
+
+        Args:
+            poll: Called about twice a second meanwhile.
+        """
+        asked, free = self.resources, ray.available_resources()
+        if free.get("CPU", 0) >= asked.cpus and free.get("GPU", 0) >= asked.gpus:
+            return
+        probe = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=0)(_occupy_for_a_moment).remote()
+        say_at_s: float | None = time.monotonic() + SAY_AFTER_S
+        try:
+            while not ray.wait([probe], timeout=0.5)[0]:
+                self.check()
+                poll()
+                if say_at_s is not None and time.monotonic() >= say_at_s:
+                    self._tell(f"waiting for {asked}: other work uses what the cluster has")
+                    say_at_s = None
+        except BaseException:
+            ray.cancel(probe, force=True)
+            raise
 
     def prepare_worker(self) -> None:
         """Let a worker import what evaluations need while trials run; Ray keeps it for that job."""
@@ -142,7 +180,7 @@ class Session:
         It is not waited for; see :meth:`settle`.
         """
         self._ledgers = [self._ledgers[-1], folder or self.folder]
-        self._pending += [meter.switch.remote(str(self._ledgers[-1])) for meter in self._meters]
+        self._meters.switch(self._ledgers[-1])
 
     @contextmanager
     def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
@@ -164,18 +202,15 @@ class Session:
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
         self.check()
+        self.meter_new_nodes()
         if fresh:
-            ray.get([meter.sample.remote() for meter in self._meters])
-        total = Reading({}, 0, {})
-        for one in ray.get([meter.reading.remote() for meter in self._meters]):
-            spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}
-            total = Reading(total.windows | one.windows, total.charged_uj + one.charged_uj, spent)
-        return total
+            self._meters.ask("sample")
+        return self._meters.reading()
 
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
         self.check()
-        ray.get([meter.close.remote(window_id, reason) for meter in self._meters])
+        self._meters.ask("close", window_id, reason)
 
     def stop(self) -> None:
         """Stop the meters, and Ray if it was started here; its end is the last thing that is counted."""
@@ -186,6 +221,7 @@ class Session:
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
             MeterState(state_of(self.id, os.uname().nodename)).drop()
+            self._put_back.close()
 
     def _stop_metering(self) -> None:
         if not ray.is_initialized():
@@ -193,13 +229,12 @@ class Session:
                 ray.shutdown()
             return
         if not self._owns_ray:
-            end_meters(self._meters)
-            self._meters = []
+            self._meters.end()
             return
         mine = CpuScope([identity_of(os.getpid())], snapshot())
         try:
             self.check()
-            ray.get([meter.sample.remote() for meter in self._meters])
+            self._meters.ask("sample")
         except (RayError, ray.exceptions.RayError):
             pass  # a meter that died; its ledger tells up to where it came
         finally:
@@ -216,3 +251,7 @@ class Session:
         """Whether a ledger that ends so is one that this session's meter had not done with."""
         now, since = last.counters, self._since
         return since is not None and last.kind != "stop" and now.boot_id == since.boot_id and now.t_ns >= since.t_ns
+
+
+def _occupy_for_a_moment() -> None:
+    """Runs in a worker as soon as the cluster has room for a trial."""

@@ -2,8 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.estimating import Estimator, Session, session_of, student_work
 from kdtune.tuning.jobs import inspect_study
+from kdtune.tuning.left_as_found import left_as_found
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.tuning.resources import Resources
+from kdtune.tuning.resources import Resources, cluster_address
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,11 @@ def make_plan(
     here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
     resources = Resources(cpus, (1.0 if here["GPU"] else 0.0) if gpus is None else gpus)
     remarks = []
-    if address is None:
+    cluster = cluster_address(address)
+    if cluster is None:
         resources.check_fit(here)
     else:
-        remarks.append(f"The cluster at {address} was not asked: the figures are those of this machine alone.")
+        remarks.append(f"The cluster at {cluster} was not asked: the figures are those of this machine alone.")
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
     asked, study = study, settled_strategies(study, kept_cost(kept))
     try:
@@ -185,7 +186,9 @@ def make_plan(
     slots = min(resources.slots(here), max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
-    with _torch_left_as_it_is(), warnings.catch_warnings():
+    import torch  # noqa: F401 - so that it is left as it is found
+
+    with left_as_found(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
         inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots(here))
     assert inspection.timings is not None
@@ -234,30 +237,3 @@ def make_plan(
 def _points(made: list[Strategy]) -> list[list[Point]] | None:
     static = [one.points() for one in made if isinstance(one, OneRound)]
     return static if len(static) == len(made) else None
-
-
-@contextmanager
-def _torch_left_as_it_is() -> Iterator[None]:
-    """Leave the caller's number of threads, random numbers and ways of computing on a GPU alone."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    flags = [
-        (torch.backends.cudnn, "allow_tf32"),
-        (torch.backends.cuda.matmul, "allow_tf32"),
-        (torch.backends.cudnn, "benchmark"),
-    ]
-    before = []
-    for place, name in flags:
-        with suppress(RuntimeError):  # set by halves in torch's newer way, which this one cannot tell
-            before.append((place, name, getattr(place, name)))
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        for place, name, value in before:
-            setattr(place, name, value)

@@ -1,7 +1,8 @@
 """Runs a study's strategies one after the other: Ray, the teacher, each strategy, the outcomes."""
 
+import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
 from kdtune.tuning.kept_strategies import refuse_another_teacher, refuse_other_data
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.tuning.ray_environment import ray_environment, starts_ray
-from kdtune.watch import Watcher
+from kdtune.tuning.ray_environment import ray_environment
+from kdtune.tuning.resources import cluster_address
+from kdtune.watch import ContainedWatcher, Watcher
 
 
 class StudyRun:
@@ -50,12 +52,13 @@ class StudyRun:
         download: bool,
         teacher_file: Path | None = None,
         resumed: bool = False,
+        cancel: threading.Event | None = None,
     ) -> None:
         self._study = study
         self._strategies = strategies
         self._folder = folder
         self._carbon = carbon
-        self._watcher = watcher
+        self._watcher = ContainedWatcher(watcher)
         self._data = data
         self._download = download
         self._teacher_file = teacher_file
@@ -64,7 +67,7 @@ class StudyRun:
         self._limits = budget
         dedicated = study.is_dedicated
         before_uj = spent_uj(folder, dedicated=dedicated) if resumed else 0
-        self._budget = BudgetWatch(budget, carbon, dedicated=dedicated, before_uj=before_uj)
+        self._budget = BudgetWatch(budget, carbon, dedicated=dedicated, before_uj=before_uj, cancel=cancel)
         self._teacher: dict[str, Any] | None = None
         self._logits: dict[str, dict[str, Any]] | None = None
         self._compilations: dict[str, dict[str, dict[str, Any]]] = {}
@@ -88,7 +91,7 @@ class StudyRun:
         # A finished study that is resumed has nothing to run, so nothing is spent on starting Ray.
         to_do = self._fresh or not all(map(self._is_settled, self._strategies))
         planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
-        interrupted = False
+        interrupted, interrupts = False, Interrupts()
         if to_do:
             self._budget.check({})
             if self._study.teacher_weights and self._needs_teacher:
@@ -103,24 +106,25 @@ class StudyRun:
                 show_bar=self._watcher.draws_bars,
             )
             check_split(self._study.dataset, images, self._study.validation, self._study.data.train_limit)
-        self._watcher.started(self._study, planned)
         try:
+            self._watcher.started(self._study, planned)
             if to_do:
-                with ray_environment(address), Interrupts().watched() as interrupts:
-                    try:
-                        self._run(interrupts, cpus, gpus, address)
-                    except (KeyboardInterrupt, StudyInterrupted):
-                        interrupted = True
-                    except BudgetReached:
-                        self._note_budget()
-                    except OSError as error:
-                        raise self._to_resume(cannot_be_written(error, self._folder.path)) from None
-                    except MachineError as error:
-                        if not interrupts.asked:  # else the signal may have ended Ray's processes as well
-                            raise self._to_resume(error) from None
-                        interrupted = True
+                with ray_environment(address), interrupts.watched():
+                    self._budget.check_cancelled()
+                    self._run(interrupts, cpus, gpus, address)
+        except (KeyboardInterrupt, StudyInterrupted):
+            interrupted = True
+        except BudgetReached:
+            self._note_budget()
+        except OSError as error:
+            raise self._to_resume(cannot_be_written(error, self._folder.path)) from None
+        except MachineError as error:
+            if not interrupts.asked:  # else the signal may have ended Ray's processes as well
+                raise self._to_resume(error) from None
+            interrupted = True
         finally:
-            self._watcher.ended()
+            with suppress(StudyInterrupted):  # nothing is left to stop
+                self._watcher.ended()
         results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
         settled = not interrupted and not self._budget.reached and all(map(self._is_settled, self._strategies))
         return StudyResult(
@@ -167,11 +171,11 @@ class StudyRun:
             from kdtune.tuning.dispatch import plainly
             from kdtune.tuning.session import Session
 
-        session = Session(self._folder, cpus, gpus, address)
+        session = Session(self._folder, cpus, gpus, address, self._watcher.message)
         self._unbegun = {name: unbegun(self._folder, name) for name in self._strategies}
         try:
             # Ray's start cannot be broken off cleanly; joining a cluster that does not answer can.
-            with interrupts.held_back() if starts_ray(address) else nullcontext():
+            with interrupts.held_back() if cluster_address(address) is None else nullcontext():
                 session.start()
             note_asked(session.folder, self._strategies)
             interrupts.check()

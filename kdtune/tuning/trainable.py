@@ -105,7 +105,7 @@ class DistillTrainable(tune.Trainable):
         """Read the energy of a window that somebody else opens and closes (:class:`~kdtune.EnergyLedger`)."""
         from kdtune.tuning.meter_actor import MeterHandle
 
-        self._meter = MeterHandle(session_id)
+        self._meter = MeterHandle(session_id, optional=True)
         self._window = window
         self._attached = True
 
@@ -147,7 +147,10 @@ class DistillTrainable(tune.Trainable):
         return self._report(metrics)
 
     def _report(self, metrics: Any) -> dict[str, Any]:
-        return {**asdict(metrics), "energy_uj": self._energy_since_last_reading()}
+        report = asdict(metrics)
+        if self._window and not self._attached:  # kdtune's own runner keeps the energy of epochs
+            report["energy_uj"] = self._energy_since_last_reading()
+        return report
 
     def _energy_since_last_reading(self) -> int | None:
         if not (self._window and self._is_open):

@@ -352,3 +352,39 @@ def test_a_network_that_fails_on_the_validation_images_alone_has_diverged(distil
     distilling.model.features[1].running_mean.fill_(math.nan)
     with pytest.raises(DivergedError, match="in epoch 1;"):
         distilling.train_epoch()
+
+
+def weights_of(training):
+    return {name: value.clone() for name, value in training.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_checkpoint_of_other_hyperparameters_brings_the_weights_and_not_the_hyperparameters(distiller, optimizer):
+    donor = distiller({"tau": 4, "weight_decay": 0.0, "learning_rate": 0.01}, optimizer=optimizer)
+    donor.train_epoch()
+    asked = {"tau": 4, "weight_decay": 0.5, "learning_rate": 0.02}
+    copied = distiller(asked, optimizer=optimizer)
+    copied.load_state_dict(donor.state_dict())
+    # The same training with the optimiser's own groups, and the donor's weights and momenta in it.
+    expected = distiller(asked, optimizer=optimizer)
+    expected.epoch = donor.epoch
+    expected.model.load_state_dict(donor.model.state_dict())
+    for there, here in zip(donor.model.parameters(), expected.model.parameters(), strict=True):
+        expected._optimizer.state[here] = {name: value.clone() for name, value in donor._optimizer.state[there].items()}
+    assert copied.train_epoch() == expected.train_epoch()
+    assert copied.last_metrics().learning_rate == 0.02
+    for name, value in weights_of(expected).items():
+        assert torch.equal(value, copied.model.state_dict()[name])
+
+
+@pytest.mark.parametrize("before", [{"tau": 4}, {"loss": "ce"}], ids=["fixed", "alone"])
+def test_a_checkpoint_of_another_way_of_choosing_tau_is_gone_on_from(distiller, before):
+    donor = distiller(before)
+    donor.train_epoch()
+    drawn = distiller({"temperature": "stochastic"})
+    drawn.load_state_dict(donor.state_dict())
+    first = distiller({"temperature": "stochastic"}).train_epoch()
+    assert (drawn.train_epoch().epoch, drawn.last_metrics().tau) == (2, first.tau)  # its draws begin with its first one
+    back = distiller(before)
+    back.load_state_dict(drawn.state_dict())
+    assert back.train_epoch().epoch == 3

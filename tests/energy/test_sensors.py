@@ -274,21 +274,25 @@ def test_codecarbon_finds_a_power_for_this_machines_cpu_and_memory():
     assert 1_000_000 <= hardware.ram_uw <= 1_000_000_000
 
 
-def test_codecarbon_is_quiet_here():
-    NodeSensors()
-    assert not logging.getLogger("codecarbon").isEnabledFor(logging.ERROR)
+def test_codecarbon_is_quiet_while_it_is_asked_and_has_its_own_level_afterwards(monkeypatch):
+    logger, levels = logging.getLogger("codecarbon"), []
+    unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
+    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: levels.append(logger.getEffectiveLevel()) or unknown)
+    monkeypatch.setattr(logger, "level", logging.WARNING)
+    NodeSensors().hardware()
+    assert levels == [logging.CRITICAL] and logger.level == logging.WARNING
 
 
 def test_codecarbon_is_quiet_in_a_fresh_process():
     code = """
-import logging
-from kdtune.energy.sensors import NodeSensors, power_in_words
-NodeSensors()
-logging.getLogger("codecarbon").warning("We saw that you have a CPU but we don't know it")
+from kdtune.energy.sensors import NodeSensors
+sensors = NodeSensors()
+sensors.hardware()
+sensors.read()
 """
     environment = {key: value for key, value in os.environ.items() if not key.lower().startswith("codecarbon")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stderr == ""
+    assert done.stdout + done.stderr == ""
 
 
 def test_a_cpu_that_codecarbon_does_not_know_is_said_to_be_unknown(monkeypatch):

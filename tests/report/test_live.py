@@ -23,6 +23,21 @@ def test_what_is_left_is_timed_from_the_pace_of_trials_and_the_starts_of_strateg
     assert progress.eta_s() == 1 * 3.0 + 1 * 3.0 + 5.0
 
 
+def test_what_is_left_is_unknown_while_no_start_of_a_strategy_has_been_timed():
+    progress = Progress(planned={"grid": 4, "none": 1})
+    progress.strategy_started("grid", 4, now_s=0.0)
+    for now_s in (1.0, 2.0, 2.0):  # trials that failed in their setup never started, and one is over at once
+        progress.trial_ended("grid", now_s)
+    assert progress.eta_s() is None and progress.eta() == "ETA -"
+    progress.strategy_started("none", 1, now_s=3.0)
+    assert progress.eta_s() == (1 + 1) * 0.5
+
+
+def test_two_readings_at_the_same_moment_are_no_fault(monkeypatch):
+    monkeypatch.setattr("kdtune.report.live.time.monotonic", lambda: 5.0)
+    drive(PlainLines(console()))
+
+
 def drive(watcher):
     trial = Trial("abc", 0, 0, 0, {"tau": 4}, attempts=1)
     watcher.started(load_study("digits-hkd"), {"grid": 2})

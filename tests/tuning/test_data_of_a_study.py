@@ -62,7 +62,7 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     with pytest.raises(DataError) as refused:
         kdtune.resume_study(done.folder)
     said = str(refused.value)
-    assert str(data) in said and "moved" in said and "--data-dir" in said and "run.toml" in said
+    assert str(data) in said and "moved" in said and "data_dir=DIR" in said and "run.toml" in said
     assert kdtune.resume_study(done.folder, data_dir=aside).exit_code == 0
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(aside)
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -63,6 +64,28 @@ def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp
     assert sum(account.windows.values()) == account.buckets["trials"]
     assert len(account.windows) == 3 and min(account.windows.values()) > 0
     assert list((tmp_path / "study" / "energy_ledger").glob("*.jsonl"))
+    # One row a trial, the failed one too, and the same for whoever reads the ledger later.
+    frame = ledger.frame(results).set_index("config/x")
+    assert sorted(frame.index) == [1, 2, 3] and list(frame.attempts) == [1, 1, 1] and "score" in frame
+    assert frame.energy_j.sum() * 1e6 == pytest.approx(account.buckets["trials"])
+    later = kdtune.read_ledger(results.experiment_path)
+    assert later.account() == account
+    assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
+
+
+def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    [result] = fit(burn, tmp_path, ledger, param_space={"x": 1})
+    trial_id = result.metrics["trial_id"]
+    ledger._attempts |= {trial_id: 2, "another": 1}  # as after attempts on nodes without a meter
+    assert ledger.account().flags["trial_unmetered"] == 2
+    frame = ledger.frame().set_index("trial_id")
+    assert frame.attempts.to_dict() == {trial_id: 2, "another": 1} and frame.energy_j.isna().all()
+
+
+def test_where_there_is_no_ledger_a_reader_is_refused(tmp_path):
+    with pytest.raises(kdtune.ResultsError, match="there is no energy ledger"):
+        kdtune.read_ledger(tmp_path)
 
 
 def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
@@ -96,6 +119,7 @@ def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_
     best = results.get_best_result()
     assert best.metrics["epoch"] == best.metrics["training_iteration"]
     assert best.metrics["energy_j"] > 0
+    assert "energy_uj" not in results.get_dataframe()
     account = ledger.account()
     assert sum(account.buckets.values()) == account.node_uj
     assert len(account.windows) == 4
@@ -240,3 +264,24 @@ def test_the_example_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
     assert list((tmp_path / "ray_results").glob("*/energy_ledger/*.jsonl"))
     assert re.search(r"^tau .* J\nthe whole search: .* J$", capsys.readouterr().out, re.MULTILINE)
+
+
+class Spoiling(tune.Callback):
+    """Takes the ledger's place away once a trial has begun, as a disk does that fills up or is unmounted."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def on_trial_start(self, *_, **__):
+        shutil.rmtree(self._folder)
+        self._folder.write_text("in the way")
+
+
+def test_a_ledger_that_cannot_be_written_fails_no_trial(tmp_path, caplog):
+    place = tmp_path / "ledger"
+    callbacks = [kdtune.EnergyLedger(place), Spoiling(place)]
+    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=callbacks, verbose=0)
+    tuner = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space={"study": small_study(), "loss": "ce"})
+    [result] = tuner.fit()
+    assert result.error is None and result.metrics["done"] and result.metrics["energy_j"] is None
+    assert any("cannot be written" in str(record.exc_info) for record in caplog.records)

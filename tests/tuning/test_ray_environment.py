@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kdtune.errors import RayError, UsageError
-from kdtune.tuning.ray_environment import environment, is_cluster, ray_environment, temporary_folder
+from kdtune.tuning.ray_environment import environment, ray_environment, temporary_folder
 
 #: Pages that are asked for anew where 64 MB are needed again and again.
 FAULTS = """
@@ -83,18 +83,6 @@ def test_a_cluster_that_runs_already_keeps_its_own_variables(monkeypatch):
     monkeypatch.setenv("TUNE_RESULT_DIR", "/x")
     with ray_environment("10.0.0.1:6379"):
         assert os.environ["RAY_NUM_CPUS"] == "1" and "TUNE_RESULT_DIR" not in os.environ
-
-
-@pytest.mark.parametrize(
-    ("given", "variable", "joins"),
-    [(None, None, False), (None, "", False), (None, "local", False), ("local", "auto", False), ("auto", None, True),
-     (None, "10.0.0.1:6379", True)],
-)  # fmt: skip
-def test_a_study_joins_a_cluster_only_where_an_address_says_so(monkeypatch, given, variable, joins):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if variable is not None:
-        monkeypatch.setenv("RAY_ADDRESS", variable)
-    assert is_cluster(given) is joins
 
 
 def test_filters_of_warnings_and_levels_of_loggers_are_as_before_afterwards():

@@ -69,3 +69,18 @@ def test_only_a_cluster_that_was_named_is_joined(given, environment, joined, tmp
     with pytest.raises(RayError, match="seen"):
         Session(StudyFolder(tmp_path / "study"), 1.0, None, given).start()
     assert asked == [joined]
+
+
+def test_what_ray_advises_about_tokens_is_kept(session, monkeypatch):
+    def refused(**_):
+        try:
+            raise RuntimeError(
+                "Failed to connect.\n  File gcs.py\nAuthenticationError: no token. Set RAY_AUTH_MODE=token.\n"
+            )
+        except RuntimeError as error:
+            raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379") from error
+
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(RayError) as told:
+        session.start()
+    assert str(told.value).endswith("at 10.0.0.1:6379: AuthenticationError: no token. Set RAY_AUTH_MODE=token.")

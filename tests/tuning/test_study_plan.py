@@ -77,11 +77,11 @@ def test_a_teacher_that_is_asked_live_has_no_logits_to_plan(tmp_path):
 def test_the_same_faults_are_found_as_before_a_run(tmp_path):
     with pytest.raises(SpecError, match="gird"):
         kdtune.plan_study(small_study(), "gird", out=tmp_path)
-    with pytest.raises(SpecError, match="--max-kwh"):
+    with pytest.raises(SpecError, match="max_kwh"):
         kdtune.plan_study(small_study(), out=tmp_path, max_kwh=-1)
-    with pytest.raises(UsageError, match="--cpus-per-trial"):
+    with pytest.raises(UsageError, match="cpus_per_trial"):
         kdtune.plan_study(small_study(), out=tmp_path, cpus_per_trial=4096)
-    with pytest.raises(UsageError, match="--gpus-per-trial"):
+    with pytest.raises(UsageError, match="gpus_per_trial"):
         kdtune.plan_study(small_study(), out=tmp_path, gpus_per_trial=64)
 
 

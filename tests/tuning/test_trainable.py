@@ -26,3 +26,17 @@ def test_a_worker_warms_up_once_for_every_study_that_it_takes_on_and_with_the_tr
         assert trained
     finally:
         hook.remove()
+
+
+def test_what_a_scheduler_copies_from_another_trial_keeps_the_hyperparameters_that_were_asked_for(tmp_path):
+    study = small_study(training={"epochs": 3, "batch_size": 64, "learning_rate": 0.05})
+    donor = kdtune.DistillTrainable({"study": study, "loss": "ce", "weight_decay": 0.0073, "learning_rate": 0.01})
+    assert donor.step()["learning_rate"] == 0.01
+    donor.save_checkpoint(str(tmp_path))
+    worker = kdtune.DistillTrainable({"study": study, "loss": "ce"})
+    # As population-based training does it with an actor that is used again.
+    worker.reset_config({"study": study, "loss": "ce", "weight_decay": 0.0616, "learning_rate": 0.02})
+    worker.load_checkpoint(str(tmp_path))
+    report = worker.step()
+    assert (report["epoch"], report["learning_rate"]) == (2, 0.02)
+    assert worker._distiller._optimizer.param_groups[0]["weight_decay"] == 0.0616

@@ -1,0 +1,61 @@
+"""A caller's process, left as it was found: kdtune is called from programs that have state of their own."""
+
+import random
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+
+@contextmanager
+def left_as_found() -> Iterator[None]:
+    """Put back afterwards what Ray, Tune and trainings in this process change.
+
+    That is SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch, and torch's threads
+    and ways of computing on a GPU. Of libraries that are not imported yet nothing is known, and nothing is put back.
+    """
+    filters, python_state = list(warnings.filters), random.getstate()
+    handler = signal.getsignal(signal.SIGUSR1)
+    with ExitStack() as found:
+        found.callback(random.setstate, python_state)
+        found.callback(_put_back_filters, filters)
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            found.callback(signal.signal, signal.SIGUSR1, handler)
+        if numpy := sys.modules.get("numpy"):
+            found.callback(numpy.random.set_state, numpy.random.get_state())
+        if "torch" in sys.modules:
+            found.enter_context(_torch_left_as_found())
+        yield
+
+
+def _put_back_filters(filters: list[Any]) -> None:
+    if warnings.filters != filters:
+        warnings.filters[:] = filters  # type: ignore[index]
+        warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _torch_left_as_found() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    flags = [
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cuda.matmul, "allow_tf32"),
+        (torch.backends.cudnn, "benchmark"),
+    ]
+    before = []
+    for place, name in flags:
+        with suppress(RuntimeError):  # set by halves in torch's newer way, which this one cannot tell
+            before.append((place, name, getattr(place, name)))
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        for place, name, value in before:
+            setattr(place, name, value)
