@@ -28,9 +28,11 @@ from kdtune.sealing import sealed
 from kdtune.specs.study import Study
 
 
-def teacher_folder(study: Study, threads: int, device: torch.device, fingerprint: str = "") -> Path:
-    """Where the study's teacher is kept, or will be; ``fingerprint`` is that of the data."""
-    key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint)
+def teacher_folder(
+    study: Study, threads: int, device: torch.device, fingerprint: str = "", *, folds: bool = False
+) -> Path:
+    """Where the study's teacher is kept, or will be; for the arguments see :func:`teacher_key`."""
+    key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint, folds=folds)
     return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
 
 

@@ -13,12 +13,14 @@ from kdtune.data import DATASETS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.logit_store import LogitStore, Shape, store_folder
+from kdtune.data.sizes import batch_sizes, folds_last_image
 from kdtune.distill.compilation import Compilation, Networks
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
 from kdtune.distill.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
+from kdtune.distill.single_images import check_step
 from kdtune.distill.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.distill.teacher_record import read_record
@@ -96,7 +98,9 @@ class Workbench:
     @property
     def teacher_folder(self) -> Path:
         """Where the study's teacher is kept, or will be."""
-        return teacher_folder(self.study, self.threads, self.device, self.arrays.fingerprint)
+        study, images = self.study, len(self.splits.train)
+        folds = folds_last_image(images, study.teacher_training.batch_size)
+        return teacher_folder(study, self.threads, self.device, self.arrays.fingerprint, folds=folds)
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
@@ -136,7 +140,13 @@ class Workbench:
         return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
 
     def training(self, recipe: Recipe, seed: int, teacher: TeacherLogits | None) -> Distiller:
-        """A training of any network on the study's data."""
+        """A training of any network on the study's data.
+
+        Raises:
+            UsageError: The network needs more images a step than there are.
+        """
+        train = self.splits.train
+        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.num_classes)
         return Distiller(
             recipe, seed, self.splits, self.num_classes, self.device, teacher, self.arithmetic, self.compiler
         )
@@ -177,7 +187,8 @@ class Workbench:
     @property
     def compiles(self) -> bool:
         """Whether there is something to compile: code is for whole batches alone."""
-        return self.compiler is not None and len(self.splits.train) >= self.study.training.batch_size
+        batch_size = self.study.training.batch_size
+        return self.compiler is not None and batch_size in batch_sizes(len(self.splits.train), batch_size)
 
     def compilation(self, *, asks_teacher: bool) -> Compilation:
         """Where the code for the study's trainings is kept, or will be.

@@ -11,6 +11,7 @@ from typing import Any
 
 from kdtune.data.published import obtain
 from kdtune.data.sizes import check_split
+from kdtune.distill.single_images import check_batches
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
 from kdtune.energy.flops import Workload
@@ -181,9 +182,11 @@ def make_plan(
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
         remarks.append(str(error))
-    check_split(study.dataset, obtain(study.dataset, data, download=download), study.validation, study.data.train_limit)
+    images = obtain(study.dataset, data, download=download)
+    check_split(study.dataset, images, study.validation, study.data.train_limit)
     slots = min(resources.slots(here), max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
+    check_batches(study, images, trains_teacher=with_teacher and not study.teacher_weights)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
     with _torch_left_as_it_is(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.published import obtain
-from kdtune.data.sizes import check_split
+from kdtune.data.sizes import check_split, folds_last_image
+from kdtune.distill.single_images import check_batches
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
@@ -25,7 +26,7 @@ from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
-from kdtune.tuning.kept_strategies import refuse_another_teacher, refuse_other_data
+from kdtune.tuning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.tuning.quiet import quiet_ray
 from kdtune.watch import Watcher
@@ -102,6 +103,8 @@ class StudyRun:
                 show_bar=self._watcher.draws_bars,
             )
             check_split(self._study.dataset, images, self._study.validation, self._study.data.train_limit)
+            trains_teacher = self._needs_teacher and not self._study.teacher_weights
+            check_batches(self._study, images, trains_teacher=trains_teacher)
         self._watcher.started(self._study, planned)
         try:
             if to_do:
@@ -210,6 +213,9 @@ class StudyRun:
         refuse_other_data(self._kept(), inspection.fingerprint, self._data)
         if self._needs_teacher and not self._study.teacher_weights:
             refuse_another_teacher(self._kept(), Path(inspection.teacher_folder).name)
+        folds = folds_last_image(inspection.workload["train_images"], self._study.training.batch_size)
+        if folds:
+            refuse_other_batches(self._kept())
         for remark in inspection.remarks:
             self._watcher.message(remark)
         self._study = inspection.settle(self._study)
@@ -256,6 +262,8 @@ class StudyRun:
             # Of the command itself: what is kept of an inspection may be older.
             "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
         }
+        if folds:
+            resolved |= FOLDED
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint
         if multiple := cost.energy or inspection.energy_multiple:
