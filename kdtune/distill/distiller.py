@@ -152,7 +152,8 @@ class Distiller:
         validation = evaluate(self.model, self._splits.validation, self._arithmetic)
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
-            raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; a lower learning rate may help")
+            remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
+            raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; {remedy} may help")
         self._last = EpochMetrics(
             epoch=self.epoch,
             train_loss=train_loss,

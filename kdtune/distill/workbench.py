@@ -25,13 +25,14 @@ from kdtune.distill.teacher import load_teacher, measure_teacher, teacher_folder
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload, macs
-from kdtune.errors import KdtuneError
+from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.files import TRAINING, alone_in, in_use
 from kdtune.models import MODELS
 from kdtune.moving import moved
 from kdtune.paths import data_dir
 from kdtune.specs.space import Point
 from kdtune.specs.study import Study
+from kdtune.specs.temperatures import tau_problem
 
 
 def pick_device(gpus: float) -> torch.device:
@@ -135,7 +136,13 @@ class Workbench:
         measure_teacher(self.teacher, self.study, self.splits, self.num_classes, folder, self.arithmetic)
 
     def distiller(self, point: Point, seed: int) -> Distiller:
-        """A training of the student at one point."""
+        """A training of the student at one point.
+
+        Raises:
+            SpecError: The point is none of the study's, or has a tau that float32 cannot hold.
+        """
+        if "tau" in point and (problem := tau_problem(point["tau"])):
+            raise SpecError([Fault("point", "tau", problem)])
         recipe = student_recipe(self.study, point)
         return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
 
