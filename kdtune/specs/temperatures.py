@@ -24,7 +24,7 @@ TAU_RANGE = (1e-4, 1e4)
 def tau_problem(tau: Any) -> str | None:
     """Why a training cannot have a temperature; None where it can."""
     low, high = TAU_RANGE
-    if isinstance(tau, Real) and not isinstance(tau, bool) and low <= tau <= high:
+    if isinstance(tau, Real) and not isinstance(tau, bool) and low <= float(tau) <= high:
         return None
     return f"has to lie between {low:g} and {high:g}, beyond which float32 rounds the losses away, got {tau!r}"
 
