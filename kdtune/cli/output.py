@@ -62,7 +62,7 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
         console.print(f"Next: kdtune compare {folder} --markdown", soft_wrap=True, markup=False)
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial; see why above.")
-    elif not (result.folder / "run.toml").exists():
+    elif not result.can_resume:
         larger = f" with a larger {result.over_budget.split()[0]}" if result.over_budget else ""
         console.print(f"No strategy was begun: to begin, give the same command{larger}.", soft_wrap=True)
     else:

@@ -6,17 +6,17 @@ ledger of measuring it; its weights lie elsewhere, see :mod:`kdtune.distill.give
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kdtune.data.batches import Splits
+from kdtune.data.batches import ImageSet, Splits
 from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
-from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, evaluate
+from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, confusion_matrix, evaluate
 from kdtune.distill.given_teacher import identity_of, kept_weights
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import teacher_draws, teacher_key, teacher_recipe
@@ -115,7 +115,28 @@ def measure_teacher(
     """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder."""
     validation, tested = (evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
     known = {"epochs": None, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
+    known |= _beside_chance([(validation, splits.validation), (tested, splits.test)], num_classes)
     _write_record(folder, study, known, _tested(tested, splits, num_classes))
+
+
+def _beside_chance(found: Sequence[tuple[Evaluation, ImageSet]], num_classes: int) -> dict[str, float]:
+    """What tells whether a teacher knows its classes, over all images that it was measured on together.
+
+    Returns:
+        ``chance_accuracy``, that of naming always the most frequent class, and ``reordered_accuracy``, that of its
+        answers under the order of the classes that fits them best.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    predictions = torch.cat([evaluation.predictions for evaluation, _ in found])
+    labels = torch.cat([images.labels.cpu() for _, images in found])
+    confusion = confusion_matrix(predictions, labels, num_classes).numpy()
+    matched = confusion[linear_sum_assignment(confusion, maximize=True)]
+    images = len(labels)
+    return {
+        "chance_accuracy": float(confusion.sum(axis=1).max()) / images,
+        "reordered_accuracy": float(matched.sum()) / images,
+    }
 
 
 def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:

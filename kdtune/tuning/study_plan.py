@@ -12,6 +12,8 @@ from typing import Any
 from kdtune.data.published import obtain
 from kdtune.data.sizes import check_split
 from kdtune.distill.single_images import check_batches
+from kdtune.distill.teacher_chance import chance_problem
+from kdtune.distill.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
 from kdtune.energy.flops import Workload
@@ -201,9 +203,13 @@ def make_plan(
             f"By steps timed just now a distillation takes {multiple:.2f} times the training energy of the student "
             "alone; a run times its own, and keeps to what it found."
         )
+    workload = Workload(**inspection.workload)
+    if with_teacher and study.teacher_weights and (record := read_record(Path(inspection.teacher_folder))):
+        if problem := chance_problem(study, record, workload):
+            remarks.append(f"A run will stop before it trains unless it has --accept-teacher: {problem}.")
     estimator = Estimator(
         study,
-        Workload(**inspection.workload),
+        workload,
         inspection.timings,
         hardware,
         resources,
