@@ -204,9 +204,9 @@ def make_plan(
             "alone; a run times its own, and keeps to what it found."
         )
     workload = Workload(**inspection.workload)
-    if with_teacher and study.teacher_weights and (record := read_record(Path(inspection.teacher_folder))):
-        if problem := chance_problem(study, record, workload):
-            remarks.append(f"A run will stop before it trains unless it has --accept-teacher: {problem}.")
+    measured = read_record(Path(inspection.teacher_folder)) if with_teacher and study.teacher_weights else None
+    if measured and (problem := chance_problem(study, measured, workload)):
+        remarks.append(f"A run will stop before it trains unless it has --accept-teacher: {problem}.")
     estimator = Estimator(
         study,
         workload,
