@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from kdtune.data import DATASETS
+from kdtune.distill.weight_checks import impossible_weights
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.files import alone_in, replaced_atomically
 from kdtune.models import MODELS
@@ -140,8 +141,8 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
         name: _plain(given[name], wanted.dtype) if name in given else torch.zeros(wanted.shape, dtype=wanted.dtype)
         for name, wanted in _network(study.teacher, channels, classes).items()
     }
-    if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
-        raise UsageError(f"{where}: {_some(broken)} holds what is no finite number; its training has diverged")
+    for problem, names in impossible_weights(given, state).items():
+        raise UsageError(f"{where}: {_some(names)} {problem}")
     return GivenTeacher(state, identity_of(state))
 
 

@@ -5,6 +5,7 @@ A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is 
 ledger of measuring it; its weights lie elsewhere, see :mod:`kdtune.distill.given_teacher`.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ from kdtune.distill.given_teacher import identity_of, kept_weights
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import teacher_draws, teacher_key, teacher_recipe
 from kdtune.distill.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
-from kdtune.errors import KdtuneError
+from kdtune.distill.weight_checks import largest_weight
+from kdtune.errors import KdtuneError, UsageError
 from kdtune.files import replaced_atomically, write_json
 from kdtune.paths import cache_dir
 from kdtune.sealing import sealed
@@ -112,8 +114,18 @@ def measure_teacher(
     folder: Path,
     arithmetic: Arithmetic | None = None,
 ) -> None:
-    """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder."""
+    """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder.
+
+    Raises:
+        UsageError: What it answers are no finite numbers.
+    """
     validation, tested = (evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
+    if not (math.isfinite(validation.loss) and math.isfinite(tested.loss)):
+        name, size = largest_weight(model.state_dict())
+        raise UsageError(
+            f"--teacher: what the teacher answers, or its loss, is no finite number in float32; the largest of its "
+            f"weights is {size:.3g}, in {name}. Give weights that are sound"
+        )
     known = {"epochs": None, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
     known |= _beside_chance([(validation, splits.validation), (tested, splits.test)], num_classes)
     _write_record(folder, study, known, _tested(tested, splits, num_classes))

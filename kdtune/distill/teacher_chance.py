@@ -53,8 +53,7 @@ def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) 
     return (
         f"the teacher that was given is no better than chance: it classifies {right / images:.1%} of {images:,} "
         f"validation and test images rightly, and naming always the most frequent class {chance:.1%}. Perhaps {order}, "
-        f"it was trained on other data or other normalised images than {study.dataset}'s as kdtune reads them, or it "
-        "was never trained"
+        "it was trained on another data set or on images normalised in another way, or it was never trained"
     )
 
 

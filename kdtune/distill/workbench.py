@@ -12,7 +12,7 @@ import torch
 from kdtune.data import DATASETS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
-from kdtune.data.logit_store import LogitStore, Shape, store_folder
+from kdtune.data.logit_store import FILLINGS, LogitStore, Shape, store_folder
 from kdtune.data.sizes import batch_sizes, folds_last_image
 from kdtune.distill.compilation import Compilation, Networks
 from kdtune.distill.compiling import Compiler
@@ -183,7 +183,8 @@ class Workbench:
         store = replace(store, folder=folder) if folder else store
         store.create()
         for epoch in epochs:
-            store.fill(epoch, self._asked(seed, epoch))
+            while not store.fill(epoch, self._asked(seed, epoch)):
+                pass  # once: what float16 cannot hold, float32 can
 
     def _asked(self, seed: int, epoch: int) -> Iterator[np.ndarray]:
         train, augment = self.splits.train, self.study.training.augment
@@ -257,7 +258,8 @@ class Workbench:
         self._use(store.folder)
         if store.missing_epochs():  # deleted since the study began, or nobody has filled it: somebody else's pipeline
             with alone_in(store.folder):
-                self.fill_logits(seed, store.missing_epochs())
+                for _ in range(FILLINGS):
+                    self.fill_logits(seed, store.missing_epochs())
         return ReplayedTeacher(partial(self._rows_of, store), self.device)
 
     @cached_property
