@@ -260,6 +260,8 @@ class StudyRun:
                 self._compilations[name] = shared.compilation(place, asks_teacher=asks)
         # Only now is it sure that the study can train: nothing is moved for one that cannot.
         if self._holds_earlier:
+            interrupts.check()
+            self._budget.check_now(session)
             self._folder.put_aside(list(self._strategies))
             self._holds_earlier = False
             self._note_run(resources)
