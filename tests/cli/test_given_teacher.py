@@ -129,8 +129,16 @@ def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_as_it_was(given, t
     assert done.returncode == 2 and "no better than chance" in done.stderr and "resume" not in done.stderr
     assert contents(folder) == before
     assert len(list((folder / "sessions").iterdir())) == sessions + 1  # what it took to find out
+    # So does one that ends before it trains, whatever stops it; and a resume means the earlier study.
+    write_teacher(tmp_path / "mine.pt")
+    again = [*STUDY, "--teacher", "mine.pt", "--accept-teacher", "--fresh", "--max-co2", "1e-9"]
+    done = here(*again, cwd=tmp_path)
+    assert done.returncode == 4 and "No strategy was begun: to begin, give the same command" in done.stdout
+    assert contents(folder) == before
     compared = here("compare", str(folder), "--json", cwd=tmp_path)
     assert set(results_of(compared)) == {"grid", "none"}
+    resumed = here("resume", str(folder), "--json", cwd=tmp_path)
+    assert resumed.returncode == 0 and set(results_of(resumed)) == {"grid", "none"}
 
 
 @pytest.fixture
