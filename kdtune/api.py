@@ -44,6 +44,7 @@ def run_study(
     data_dir: str | Path | None = None,
     download: bool = False,
     teacher: str | Path | None = None,
+    accept_teacher: bool = False,
     carbon: Carbon | None = None,
     watcher: Watcher | None = None,
     cancel: threading.Event | None = None,
@@ -70,6 +71,8 @@ def run_study(
         data_dir: Folder with the data sets; ``$KDTUNE_DATA_DIR`` or ``~/.cache/kdtune/data`` without it.
         download: Fetch the data set where it is missing or damaged; without it no connection is made.
         teacher: A file with weights of the study's teacher, which is then not trained; a copy is kept in the cache.
+        accept_teacher: Distil from the teacher that is given though its accuracy is at chance; without it the study
+            ends before anything is trained.
         carbon: How energy becomes CO2; the world's average without it.
         watcher: Is told what happens.
         cancel: Set it in another thread to stop the study as Ctrl-C does, within about a second.
@@ -82,8 +85,8 @@ def run_study(
         DataError: The data set is missing, incomplete or damaged.
         ResultsExistError: There are results already, and ``fresh`` is not set.
         BusyError: Another process is at work in the folder.
-        UsageError: A trial asks for more cores or GPUs than there are, a file holds no weights of the teacher, or the
-            cache cannot be written.
+        UsageError: A trial asks for more cores or GPUs than there are, a file holds no weights of the teacher or
+            weights whose accuracy is at chance, or the cache cannot be written.
         MachineError: A disk, the cache or Ray gave way and there is no outcome to show; a resume goes on.
         RayError: Ray does not start.
         StudyInterrupted: The study was cancelled while its data were downloaded.
@@ -109,6 +112,7 @@ def run_study(
             download=download,
             teacher_file=weights and weights.absolute(),
             cancel=cancel,
+            accept_teacher=accept_teacher,
         )
         return run.execute(cpus_per_trial, gpus_per_trial, address)
 
@@ -200,6 +204,7 @@ def resume_study(
     data_dir: str | Path | None = None,
     download: bool = False,
     teacher: str | Path | None = None,
+    accept_teacher: bool = False,
     max_concurrent: int | None = None,
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
@@ -215,6 +220,7 @@ def resume_study(
         download: Fetch the data set where it is missing or damaged; without it no connection is made.
         teacher: The file with the weights that the study was begun with, where neither the cache nor their old place
             holds them any more.
+        accept_teacher: As for :func:`run_study`; a study that was begun so needs it no more.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         max_kwh: Stop cleanly when the study has been charged so much in all its commands, what was put aside
             left out; without either limit those hold that the study has.
@@ -273,6 +279,7 @@ def resume_study(
             download=download,
             teacher_file=weights.absolute() if weights else _file(run_options.get("teacher")),
             cancel=cancel,
+            accept_teacher=accept_teacher,
         )
         return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
 

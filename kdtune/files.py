@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kdtune.errors import MachineError, UsageError
-from kdtune.parsing import parse_json
+from kdtune.parsing import parse_json, to_json
 
 
 def read_whole(path: Path) -> bytes:
@@ -212,7 +211,7 @@ def _locked(path: Path, how: int, remedy: str = CACHE_REMEDY) -> IO[str] | None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document, whole or not at all."""
     with replaced_atomically(path) as file:
-        file.write(json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
+        file.write(to_json(value, path, indent=2).encode() + b"\n")
 
 
 def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> None:
@@ -221,7 +220,7 @@ def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> Non
     A crash can tear the last line, never one before it. A torn line that an earlier
     crash left is cut off first, since it would spoil the new one.
     """
-    text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
+    text = "".join(to_json(record, path, separators=(",", ":")) + "\n" for record in records)
     descriptor = open_no_link(path, os.O_RDWR | os.O_APPEND)
     try:
         size = os.fstat(descriptor).st_size

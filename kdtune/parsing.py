@@ -4,7 +4,10 @@ import codecs
 import json
 import math
 import tomllib
+from collections.abc import Iterator
 from typing import Any, NoReturn
+
+from kdtune.errors import KdtuneError
 
 #: Begin files in encodings that TOML does not have; the longer marks come first, for UTF-32 begins like UTF-16.
 _OTHER_MARKS = {
@@ -30,6 +33,36 @@ def parse_json(raw: bytes | str) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return value
+
+
+def to_json(value: Any, where: object, **form: Any) -> str:
+    """JSON that stands for a value.
+
+    Args:
+        value: Of tables, lists and what they hold.
+        where: The file that it is for, for the message.
+        form: Keyword arguments of :func:`json.dumps`.
+
+    Raises:
+        KdtuneError: It holds a number that is not finite, for which JSON has no words; names its key.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **form)
+    except ValueError:
+        found = next(_not_finite(value, ""), None)
+        if found is None:
+            raise
+        key, number = found
+        raise KdtuneError(f"{where}: {key} is {number}, no finite number, so it was not written") from None
+
+
+def _not_finite(value: Any, key: str) -> Iterator[tuple[str, float]]:
+    """What of a value is not finite, each with its dotted key."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield key, value
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for name, one in inside:
+        yield from _not_finite(one, f"{key}.{name}" if key else str(name))
 
 
 def _no_number(text: str) -> NoReturn:

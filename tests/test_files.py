@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtune.errors import UsageError
+from kdtune.errors import KdtuneError, UsageError
 from kdtune.files import alone_in, append_lines, in_use, read_lines, read_whole, replaced_atomically, unused, write_json
 from kdtune.results.folder import StudyFolder
 
@@ -83,7 +83,7 @@ def test_a_damaged_line_in_the_middle_is_named_by_file_and_number(tmp_path, dama
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_what_json_cannot_say_is_refused_and_leaves_the_log_as_it_was(tmp_path, number):
     path = appended(tmp_path / "log.jsonl", [{"n": 1}])
-    with pytest.raises(ValueError):
+    with pytest.raises(KdtuneError, match="n is (nan|inf), no finite number"):
         append_lines(path, {"n": number})
     assert read_lines(path) == [{"n": 1}]
 
@@ -174,7 +174,7 @@ def test_a_json_document_is_read_back(tmp_path):
 
 def test_a_document_that_json_cannot_say_leaves_the_old_one(tmp_path):
     write_json(tmp_path / "a.json", {"n": 1})
-    with pytest.raises(ValueError):
+    with pytest.raises(KdtuneError):
         write_json(tmp_path / "a.json", {"n": math.nan})
     assert json.loads((tmp_path / "a.json").read_text()) == {"n": 1}
 

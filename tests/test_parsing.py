@@ -1,6 +1,10 @@
+from math import inf, nan
+
 import pytest
 
-from kdtune.parsing import parse_json, parse_toml
+from kdtune.errors import KdtuneError
+from kdtune.files import append_lines, write_json
+from kdtune.parsing import parse_json, parse_toml, to_json
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,25 @@ def test_json_that_it_writes_is_read():
 def test_toml_that_cannot_be_is_one_kind_of_error(raw):
     with pytest.raises(ValueError):
         parse_toml(raw)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"val_loss": nan}, "val_loss is nan"),
+        ({"a": 1.5, "test": {"f1": None, "metrics": [0.5, {"accuracy": inf}]}}, "test.metrics.1.accuracy is inf"),
+        ([(1, -inf)], "0.1 is -inf"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_named_with_its_key_and_nothing_is_written(tmp_path, value, told):
+    for write in (write_json, append_lines):
+        with pytest.raises(KdtuneError, match=f"^{tmp_path}/out.json: {told}, no finite number"):
+            write(tmp_path / "out.json", value)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_what_json_cannot_hold_for_another_reason_is_as_python_says():
+    circle: list = []
+    circle.append(circle)
+    with pytest.raises((ValueError, RecursionError)):
+        to_json(circle, "out.json")

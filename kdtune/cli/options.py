@@ -30,5 +30,9 @@ Teacher = Annotated[
         help="Weights of the study's teacher (a state dict, a checkpoint with one, or safetensors); it is not trained.",
     ),
 ]
+AcceptTeacher = Annotated[
+    bool,
+    typer.Option("--accept-teacher", help="Distil from a teacher that was given though its accuracy is at chance."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

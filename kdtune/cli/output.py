@@ -1,11 +1,12 @@
 """Where a command's words go: the outcome to standard output, and with ``--json`` nothing else."""
 
-import json
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from kdtune.parsing import to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +28,7 @@ def make_console(*, to_stderr: bool) -> "Console":
 
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(to_json(document, "standard output", indent=2) + "\n")
 
 
 def show_plan(plan: "StudyPlan", console: "Console", *, as_json: bool) -> None:
@@ -62,7 +63,7 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
         console.print(f"Next: kdtune compare {folder} --markdown", soft_wrap=True, markup=False)
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial; see why above.")
-    elif not (result.folder / "run.toml").exists():
+    elif not result.can_resume:
         larger = f" with a larger {result.over_budget.split()[0]}" if result.over_budget else ""
         console.print(f"No strategy was begun: to begin, give the same command{larger}.", soft_wrap=True)
     else:

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from kdtune.cli.options import Address, DataDir, Download, Json, MaxCo2, MaxConcurrent, MaxKwh, Quiet, Teacher
+from kdtune.cli.options import (
+    AcceptTeacher,
+    Address,
+    DataDir,
+    Download,
+    Json,
+    MaxCo2,
+    MaxConcurrent,
+    MaxKwh,
+    Quiet,
+    Teacher,
+)
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Go on with a study that was stopped: finished trials are not run again."
@@ -26,6 +37,7 @@ def resume(
     data_dir: DataDir = None,
     download: Download = False,
     teacher: Teacher = None,
+    accept_teacher: AcceptTeacher = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,6 +53,7 @@ def resume(
         data_dir=data_dir,
         download=download,
         teacher=teacher,
+        accept_teacher=accept_teacher,
         max_kwh=max_kwh,
         max_co2_g=max_co2,
         watcher=display(make_console(to_stderr=True), quiet=quiet),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from kdtune.cli.options import (
+    AcceptTeacher,
     Address,
     Country,
     DataDir,
@@ -62,6 +63,7 @@ def study(
     data_dir: DataDir = None,
     download: Download = False,
     teacher: Teacher = None,
+    accept_teacher: AcceptTeacher = False,
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the study; may be repeated.")
     ] = [],  # noqa: B006
@@ -106,5 +108,6 @@ def study(
     if dry_run:
         show_plan(plan_study(name, strategy, **asked), console, as_json=json)
     else:
-        result = run_study(name, strategy, **asked, watcher=display(make_console(to_stderr=True), quiet=quiet))
+        watcher = display(make_console(to_stderr=True), quiet=quiet)
+        result = run_study(name, strategy, **asked, accept_teacher=accept_teacher, watcher=watcher)
         show_outcome(result, console, as_json=json)

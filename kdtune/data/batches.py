@@ -9,6 +9,7 @@ import torch
 
 from kdtune.data.arrays import Arrays
 from kdtune.data.augment import Changes, augment, changed
+from kdtune.data.sizes import batch_sizes
 from kdtune.data.splits import stratified_split, stratified_subset
 from kdtune.moving import moved
 from kdtune.seeding import derive_seed
@@ -62,7 +63,7 @@ class ImageSet:
         So every point of a repeat sees the same stream, wherever and whenever it runs.
 
         Args:
-            batch_size: Images in a batch; the last may have fewer.
+            batch_size: Images in a batch; the last may have fewer, or one more: see :func:`batch_sizes`.
             seed: Of the training.
             epoch: Counted from 0.
             changes: Random changes to the images; see :func:`kdtune.data.augment.augment`.
@@ -76,7 +77,7 @@ class ImageSet:
         if changes:
             every = torch.arange(len(self), device=device)
             drawn = Changes.drawn(every, changes, self.images.shape[3], changed_by, epoch)
-        for index in order.split(batch_size):
+        for index in order.split(batch_sizes(len(self), batch_size)):
             images = self.images.index_select(0, index)  # copies whole images, which indexing does not
             yield self._scaled(changed(images, drawn.of(index)) if drawn else images), self.labels[index], index
 

@@ -1,8 +1,8 @@
 """The teacher's logits of whole epochs in one memory-mapped file, filled an epoch at a time.
 
-A folder in the cache holds ``logits.npy`` (float16, epochs x images x classes), ``filled.jsonl`` (an epoch a line,
-written once its rows are on the disk) and the energy ledger of the filling. It is named by a hash of everything that
-the logits depend on, so what is in it never changes.
+A folder in the cache holds ``logits.npy`` (float16, epochs x images x classes; float32 where a logit is too large for
+float16), ``filled.jsonl`` (an epoch a line, written once its rows are on the disk) and the energy ledger of the
+filling. It is named by a hash of everything that the logits depend on, so what is in it never changes.
 """
 
 import fcntl
@@ -23,7 +23,13 @@ from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
 
 #: Half the size of float32. Of a logit of 10 it keeps steps of 0.008, finer than bfloat16, in which teachers may run.
-DTYPE = np.dtype("<f2")
+HALF = np.dtype("<f2")
+
+#: For a store with a logit beyond 65,504, the greatest number that float16 holds.
+SINGLE = np.dtype("<f4")
+
+#: How often a store is filled at most: in float16, and where that is too small in float32.
+FILLINGS = 2
 
 #: Raised when the file's form or the way it is filled changes.
 FORMAT = 1
@@ -46,10 +52,9 @@ class Shape:
     images: int
     classes: int
 
-    @property
-    def bytes(self) -> int:
+    def bytes_as(self, dtype: np.dtype) -> int:
         """Of the logits on the disk."""
-        return self.epochs * self.images * self.classes * DTYPE.itemsize
+        return self.epochs * self.images * self.classes * dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,16 @@ class LogitStore:
         return self.folder / "ledger"
 
     @property
+    def dtype(self) -> np.dtype:
+        """Of the logits that are kept; that of float16, which is tried first, where there are none yet."""
+        return self._kept_dtype() or HALF
+
+    @property
+    def bytes(self) -> int:
+        """Of the logits on the disk, as far as it is known: it doubles where float16 turns out to be too small."""
+        return self.shape.bytes_as(self.dtype)
+
+    @property
     def _logits(self) -> Path:
         return self.folder / "logits.npy"
 
@@ -79,7 +94,7 @@ class LogitStore:
 
     def missing_epochs(self) -> list[int]:
         """The epochs that are still to be filled; all of them where the file of logits is not there or not whole."""
-        if not self._is_there():
+        if self._kept_dtype() is None:
             return list(range(self.shape.epochs))
         filled = {epoch for epoch, checksum in self._noted().items() if checksum is not None}
         return [epoch for epoch in range(self.shape.epochs) if epoch not in filled]
@@ -92,50 +107,74 @@ class LogitStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            if self._is_there():
+            if self._kept_dtype():
                 return
             self._filled.unlink(missing_ok=True)
             for left_over in self.folder.glob(".*.tmp"):  # of a process that was killed
                 left_over.unlink()
-            check_room(self.shape.bytes)
-            try:
-                with replaced_by(self._logits) as temporary:
-                    np.lib.format.open_memmap(temporary, "w+", DTYPE, self._array_shape).flush()
-                    with temporary.open("r+b") as file:
-                        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-                        os.fsync(file.fileno())
-            except OSError as error:
-                raise KdtuneError(f"{self.folder}: cannot be written ({error.strerror}); {_REMEDY}") from None
+            check_room(self.shape.bytes_as(HALF))
+            self._allocate(HALF)
 
-    def fill(self, epoch: int, batches: Iterator[np.ndarray]) -> None:
+    def _allocate(self, dtype: np.dtype) -> None:
+        try:
+            with replaced_by(self._logits) as temporary:
+                np.lib.format.open_memmap(temporary, "w+", dtype, self._array_shape).flush()
+                with temporary.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise KdtuneError(f"{self.folder}: cannot be written ({error.strerror}); {_REMEDY}") from None
+
+    def _widen(self) -> None:
+        """Make it a float32 store, unless another process has done so. All epochs are to be filled again, alike."""
+        with self._alone():
+            if self.dtype == SINGLE:
+                return
+            check_room(self.shape.bytes_as(SINGLE) - self.shape.bytes_as(HALF))
+            self._filled.unlink(missing_ok=True)
+            self._logits.unlink(missing_ok=True)
+            self._allocate(SINGLE)
+
+    def fill(self, epoch: int, batches: Iterator[np.ndarray]) -> bool:
         """Write one epoch's logits, then note that they are there.
 
         Args:
             epoch: Counted from 0.
             batches: float32, (n, classes) each, of the images in their order.
 
+        Returns:
+            Whether they are kept. If not, float16 could not hold them: the store is a float32 one now, and all of its
+            epochs are missing.
+
         Raises:
-            KdtuneError: A logit is no finite number, or too large for the format.
+            KdtuneError: A logit is no finite number, or the disk cannot hold them in float32.
         """
-        store = np.lib.format.open_memmap(self._logits, mode="r+")
+        with self._alone():
+            store = np.lib.format.open_memmap(self._logits, mode="r+")
         rows, at = store[epoch], 0
         for batch in batches:
+            if not np.isfinite(batch).all():
+                raise KdtuneError(
+                    "the teacher's logits are not finite numbers: its weights are too large, or not sound"
+                )
+            part = rows[at : at + len(batch)]
             with np.errstate(over="ignore"):
-                rows[at : at + len(batch)] = batch
+                part[:] = batch
+            if not np.isfinite(part).all():
+                self._widen()
+                return False
             at += len(batch)
         if at != self.shape.images:
             raise ValueError(f"{at} images instead of {self.shape.images}")
-        if not np.isfinite(rows).all():
-            raise KdtuneError(
-                "the teacher's logits are not finite numbers that float16 can hold; its training has diverged, or set "
-                "teacher_logits = 'live'"
-            )
         store.flush()
         with self._alone():
+            if store.dtype != self.dtype:  # another process found float16 to be too small meanwhile
+                return False
             append_lines(self._filled, {"epoch": epoch, "crc32": _checksum(rows)})
+        return True
 
     def rows(self, epoch: int) -> np.ndarray:
-        """The logits of an epoch, read-only, float16, (images, classes), held against their checksum.
+        """The logits of an epoch, read-only, in the store's type, (images, classes), compared with their checksum.
 
         Raises:
             MachineError: They are not there, or damaged; it is noted, so that they are made again.
@@ -159,12 +198,13 @@ class LogitStore:
     def _array_shape(self) -> tuple[int, int, int]:
         return self.shape.epochs, self.shape.images, self.shape.classes
 
-    def _is_there(self) -> bool:
+    def _kept_dtype(self) -> np.dtype | None:
+        """Of the file of logits; None where it is not there, or not whole."""
         try:
             store = np.lib.format.open_memmap(self._logits, mode="r")
         except NOT_AN_ARRAY:
-            return False
-        return bool(store.shape == self._array_shape and store.dtype == DTYPE)
+            return None
+        return store.dtype if store.shape == self._array_shape and store.dtype in (HALF, SINGLE) else None
 
     def _noted(self) -> dict[int, int | None]:
         """The checksum of each epoch that was filled, None of one found damaged; lines without sense left out."""

@@ -1,4 +1,4 @@
-"""How many training images a study uses and holds out, before any is read: free of numpy, so known at once."""
+"""How many training images a study uses, holds out and takes a step: free of numpy, so known before any is read."""
 
 from kdtune.errors import UsageError
 
@@ -6,6 +6,36 @@ from kdtune.errors import UsageError
 def held_out_images(images: int, validation: float | int) -> int:
     """How many of so many images are held out: a number (int) as it is, or a fraction (float) of all."""
     return validation if isinstance(validation, int) else round(validation * images)
+
+
+def used_images(images: int, train_limit: int | None) -> int:
+    """How many training images are split; the limit None takes all."""
+    return images if train_limit is None else train_limit
+
+
+def batch_sizes(images: int, batch_size: int) -> list[int]:
+    """Images in each step of an epoch.
+
+    The last batch holds what is left over. A single image that is left over joins the batch before it: batch
+    normalisation has no variance to compute from one value a channel, and a mean over one image would weigh that image
+    as much as a whole batch. So no batch has a single image unless ``batch_size`` or ``images`` is 1.
+
+    Args:
+        images: Images in the training part.
+        batch_size: Images in a full batch.
+    """
+    full, left = divmod(images, batch_size)
+    sizes = [batch_size] * full
+    if left == 1 and sizes:
+        sizes[-1] += 1
+    elif left:
+        sizes.append(left)
+    return sizes
+
+
+def folds_last_image(images: int, batch_size: int) -> bool:
+    """Whether the last batch of an epoch is one image larger than the others; see :func:`batch_sizes`."""
+    return batch_sizes(images, batch_size)[-1] > batch_size
 
 
 def split_problems(images: int, validation: float | int, train_limit: int | None = None) -> dict[str, str]:
@@ -18,7 +48,7 @@ def split_problems(images: int, validation: float | int, train_limit: int | None
     """
     if train_limit is not None and train_limit > images:
         return {"data.train_limit": f"has to be at most {images}, all that there are, got {train_limit}"}
-    used = images if train_limit is None else train_limit
+    used = used_images(images, train_limit)
     held = held_out_images(used, validation)
     if 0 < held < used:
         return {}

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import kdtune
+from kdtune.distill.plain_paths import plain_path
 from kdtune.files import read_whole, write_json
 from kdtune.parsing import parse_json
 from kdtune.paths import cache_dir
@@ -52,12 +53,22 @@ class Compilation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a process that generates its code there, or finds it."""
+        """Of a process that generates its code there, or finds it.
+
+        Raises:
+            CompileError: The compiler cannot be given that place.
+        """
+        code = plain_path(self.code)
         # Triton's own place stays where it was first: that of another compilation in the same process, it may be.
-        return {"TORCHINDUCTOR_CACHE_DIR": str(self.code), "TRITON_CACHE_DIR": str(self.code / "triton")}
+        return {"TORCHINDUCTOR_CACHE_DIR": str(code), "TRITON_CACHE_DIR": str(code / "triton")}
 
     def use(self) -> None:
-        """Let whatever this process compiles from now on be looked for there first."""
+        """Let whatever this process compiles from now on be looked for there first.
+
+        Raises:
+            CompileError: The compiler cannot be given that place.
+        """
+        self.code.mkdir(parents=True, exist_ok=True)
         os.environ.update(self.environment)
 
     def is_made(self) -> bool:

@@ -1,11 +1,14 @@
 """Networks prepared by ``torch.compile``, once in a process however many trainings follow."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import torch
 
+from kdtune.distill.plain_paths import is_plain, plain_path
 from kdtune.errors import CompileError
 
 #: What generates the code.
@@ -22,6 +25,8 @@ class Compiler:
     def __init__(self, device: torch.device) -> None:
         """Compile for one device; on a GPU the kernels of a pass are replayed as one CUDA graph."""
         self._mode = "reduce-overhead" if device.type == "cuda" else None
+        if not is_plain(tempfile.gettempdir()):
+            _place_headers()
         self._kept: dict[str, tuple[torch.nn.Module, torch.nn.Module]] = {}
 
     def compiled(self, name: str, model: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -45,6 +50,22 @@ class Compiler:
         return kept, compiled_model
 
 
+def _place_headers() -> None:
+    """Let the compiler keep its headers under a path of one word, for it does not quote it.
+
+    It looks for the temporary folder once, when it is imported.
+
+    Raises:
+        CompileError: There is no such place.
+    """
+    before = tempfile.tempdir
+    tempfile.tempdir = str(plain_path(Path(tempfile.gettempdir())))
+    try:
+        import torch._inductor.codecache  # noqa: F401
+    finally:
+        tempfile.tempdir = before
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """Tell in one line what the compiler fails at inside.
@@ -62,7 +83,10 @@ def told_plainly() -> Iterator[None]:
         cause = getattr(error, "inner_exception", error)
         if isinstance(cause, torch.OutOfMemoryError):
             raise cause from None  # which others know what to do about
-        why = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        # Of a C++ compiler's own words the first that names an error; before them stands its command line.
+        told = next((line.strip() for line in lines[1:] if "error: " in line), None)
+        why = f"{lines[0]}: {told}" if told else lines[0]
         takes = "; on a CPU that takes a C++ compiler (g++)" if "InvalidCxxCompiler" in repr(error) else ""
         raise CompileError(
             f"the networks cannot be compiled here: {why}{takes}; or leave it out with --set numerics.compile=off"

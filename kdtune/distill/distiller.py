@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kdtune.data.batches import Splits
+from kdtune.data.sizes import batch_sizes
 from kdtune.distill import LOSSES
 from kdtune.distill.compiling import Compiler, told_plainly
 from kdtune.distill.evaluate import evaluate
@@ -91,7 +92,9 @@ class Distiller:
         self._device = device
         self._arithmetic = arithmetic or Arithmetic(device)
         self._loss = LOSSES.load(recipe.loss)
-        self._policy = _make_policy(recipe, self._seed, device)
+        # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
+        largest = max(recipe.training.batch_size, self.batch_sizes[-1])
+        self._policy = _make_policy(recipe, self._seed, device, largest)
         torch.manual_seed(derive_seed(self._seed, "init"))
         channels = splits.train.images.shape[1]
         self.model: torch.nn.Module = self._arithmetic.place(MODELS.load(recipe.model)(channels, num_classes))
@@ -104,6 +107,11 @@ class Distiller:
     def done(self) -> bool:
         """Whether the recipe's last epoch has been trained."""
         return self.epoch >= self.recipe.training.epochs
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Images in each step of an epoch."""
+        return batch_sizes(len(self._splits.train), self.recipe.training.batch_size)
 
     def train_epoch(self) -> EpochMetrics:
         """Train one more epoch and evaluate it on the validation images.
@@ -120,7 +128,7 @@ class Distiller:
     def steps(self) -> Iterator[torch.Tensor]:
         """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
         training = self.recipe.training
-        steps = math.ceil(len(self._splits.train) / training.batch_size)
+        steps = len(self.batch_sizes)
         # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
         if self._policy:
@@ -144,7 +152,8 @@ class Distiller:
         validation = evaluate(self.model, self._splits.validation, self._arithmetic)
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
-            raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; a lower learning rate may help")
+            remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
+            raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; {remedy} may help")
         self._last = EpochMetrics(
             epoch=self.epoch,
             train_loss=train_loss,
@@ -156,7 +165,7 @@ class Distiller:
         return self._last
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor, step: int) -> torch.Tensor:
-        # What was compiled was so for one size of batch; the last one of an epoch may be smaller.
+        # Code is compiled for one size of batch; the last batch of an epoch may have another.
         whole = len(images) == self.recipe.training.batch_size
         model = self._compiled if self._compiled is not None and whole else self.model
         # What is not needed is let go first, and the teacher asked first: while it computes, nothing is kept that the
@@ -180,9 +189,8 @@ class Distiller:
         Takes a few steps and an evaluation: a distiller that was warmed up is not to be trained.
         """
         list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
-        batch_size, images_there = self.recipe.training.batch_size, len(self._splits.train)
-        if self._device.type == "cuda" and (left := images_there % batch_size):
-            index = torch.arange(left, device=self._device)  # kernels are chosen for the epoch's last batch too
+        if self._device.type == "cuda" and (last := self.batch_sizes[-1]) != self.batch_sizes[0]:
+            index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
             self._step(self._splits.train.normalised(index), self._splits.train.labels[index], index, 0)
         evaluate(self.model, self._splits.validation, self._arithmetic)
 
@@ -219,10 +227,10 @@ class Distiller:
             self._policy.load_state_dict(state["policy"])
 
 
-def _make_policy(recipe: Recipe, seed: int, device: torch.device) -> TemperaturePolicy | None:
+def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
     if recipe.temperature is None:
         return None
     policy = POLICIES.load(recipe.temperature)
     if recipe.temperature == "stochastic":
-        return policy(recipe.tau_space, seed, device, recipe.draw, recipe.training.batch_size)
+        return policy(recipe.tau_space, seed, device, recipe.draw, batch_size)
     return policy(recipe.tau, device)

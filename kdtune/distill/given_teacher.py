@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from kdtune.data import DATASETS
+from kdtune.distill.weight_checks import impossible_weights
 from kdtune.distill.weight_files import HOW_TO_WRITE, Table, Weights, parts_of, read_weight_file, tables_in
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.files import alone_in, replaced_atomically
@@ -143,8 +144,8 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     states = {table: _state(table, network) for table, found in fitting.items() if found == classes}
     taken = _the_one_meant(states, study, where)
     state = states[taken]
-    if broken := [name for name, value in state.items() if not torch.isfinite(value).all()]:
-        raise UsageError(f"{where}: {_some(broken)} holds what is no finite number; its training has diverged")
+    for problem, names in impossible_weights(taken.weights, state).items():
+        raise UsageError(f"{where}: {_some(names)} {problem}")
     return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 
 

@@ -184,17 +184,17 @@ def _step_of(bench: Workbench, way: Numerics) -> Callable[[], object]:
     training = study.training.model_copy(update={"batch_size": size})
     own = bench.sharing(study.model_copy(update={"numerics": way, "training": training}))
     recipe = student_recipe(own.study, {"tau": study.search_space["tau"].bounds[0]})
-    steps = _whole_steps(own.training(recipe, study.seed, own.stand_in()), len(own.splits.train))
+    steps = _whole_steps(own.training(recipe, study.seed, own.stand_in()))
     for _ in range(1 if way.compile == "off" and bench.device.type == "cpu" else WARM_UP_STEPS):
         next(steps)
     return lambda: next(steps)
 
 
-def _whole_steps(distiller: Distiller, images: int) -> Iterator[torch.Tensor]:
-    """Steps for ever, but for the last ones of an epoch that have fewer images."""
-    size = distiller.recipe.training.batch_size
+def _whole_steps(distiller: Distiller) -> Iterator[torch.Tensor]:
+    """Steps for ever, without the last one of an epoch where its batch has another size than the first."""
+    sizes = distiller.batch_sizes
     for _ in count():
-        yield from islice(distiller.steps(), max(1, images // size))
+        yield from islice(distiller.steps(), sizes.count(sizes[0]))
 
 
 def _fastest(seconds: dict[Numerics, list[float]], plain: Numerics) -> Numerics:

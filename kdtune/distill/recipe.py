@@ -147,7 +147,15 @@ def trial_id(study: Study, point: Point, seed: int) -> str:
     return _digest({"point": point, "seed": seed, "recipe": recipe})[:12]
 
 
-def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: str = "", fingerprint: str = "") -> str:
+def teacher_key(
+    study: Study,
+    threads: int,
+    device: str = "cpu",
+    torch_version: str = "",
+    fingerprint: str = "",
+    *,
+    folds: bool = False,
+) -> str:
     """The identity of a teacher: everything that its weights and its record depend on, 16 hexadecimal digits.
 
     For a teacher that was given, the weights stand in place of their training.
@@ -158,12 +166,14 @@ def teacher_key(study: Study, threads: int, device: str = "cpu", torch_version: 
         device: Type of device, such as ``cpu`` or ``cuda``.
         torch_version: Its kernels differ from release to release.
         fingerprint: Of the data; see :class:`kdtune.data.arrays.Arrays`.
+        folds: Whether the last image of an epoch joins the batch before it: earlier releases trained on it by itself.
     """
     origin = ("teacher_weights",) if study.teacher_weights else ("teacher_seed", "teacher_training")
     fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
     recipe = study.model_dump(mode="json", include=fields)
     recipe |= {} if study.teacher_weights else {"streams": _TEACHER_STREAMS}
     recipe |= {"fingerprint": fingerprint} if fingerprint else {}
+    recipe |= {"last_batch": "folded"} if folds and not study.teacher_weights else {}
     numerics = study.numerics.resolved()
     recipe |= {} if numerics == PLAIN else {"numerics": numerics.model_dump()}
     return _digest({**recipe, "threads": threads, "device": device, "torch": torch_version})[:16]

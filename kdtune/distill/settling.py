@@ -53,9 +53,12 @@ def _sensible_mode(bench: Workbench, trainings: int) -> Literal["live", "replay"
 
 
 def _due_bytes(bench: Workbench) -> int:
-    """What the logits that are still to be kept take."""
+    """What the logits that are still to be kept take; twice as much where they turn out too large for float16.
+
+    So ``auto``, which wants twice the room, has enough of it in either case.
+    """
     stores = {store.folder: store for store in map(bench.logit_store, bench.study.seeds())}.values()
-    return sum(store.shape.bytes for store in stores if store.missing_epochs())
+    return sum(store.bytes for store in stores if store.missing_epochs())
 
 
 def _lost_classes(bench: Workbench) -> list[str]:

@@ -5,32 +5,36 @@ A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is 
 ledger of measuring it; its weights lie elsewhere, see :mod:`kdtune.distill.given_teacher`.
 """
 
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kdtune.data.batches import Splits
+from kdtune.data.batches import ImageSet, Splits
 from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
-from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, evaluate
+from kdtune.distill.evaluate import Evaluation, Metrics, classification_metrics, confusion_matrix, evaluate
 from kdtune.distill.given_teacher import identity_of, kept_weights
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import teacher_draws, teacher_key, teacher_recipe
 from kdtune.distill.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
-from kdtune.errors import KdtuneError
+from kdtune.distill.weight_checks import largest_weight
+from kdtune.errors import KdtuneError, UsageError
 from kdtune.files import replaced_atomically, write_json
 from kdtune.paths import cache_dir
 from kdtune.sealing import sealed
 from kdtune.specs.study import Study
 
 
-def teacher_folder(study: Study, threads: int, device: torch.device, fingerprint: str = "") -> Path:
-    """Where the study's teacher is kept, or will be; ``fingerprint`` is that of the data."""
-    key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint)
+def teacher_folder(
+    study: Study, threads: int, device: torch.device, fingerprint: str = "", *, folds: bool = False
+) -> Path:
+    """Where the study's teacher is kept, or will be; for the arguments see :func:`teacher_key`."""
+    key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint, folds=folds)
     return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
 
 
@@ -110,10 +114,41 @@ def measure_teacher(
     folder: Path,
     arithmetic: Arithmetic | None = None,
 ) -> None:
-    """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder."""
+    """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder.
+
+    Raises:
+        UsageError: What it answers are no finite numbers.
+    """
     validation, tested = (evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
+    if not (math.isfinite(validation.loss) and math.isfinite(tested.loss)):
+        name, size = largest_weight(model.state_dict())
+        raise UsageError(
+            f"--teacher: what the teacher answers, or its loss, is no finite number in float32; the largest of its "
+            f"weights is {size:.3g}, in {name}. Give weights that are sound"
+        )
     known = {"epochs": None, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
+    known |= _beside_chance([(validation, splits.validation), (tested, splits.test)], num_classes)
     _write_record(folder, study, known, _tested(tested, splits, num_classes))
+
+
+def _beside_chance(found: Sequence[tuple[Evaluation, ImageSet]], num_classes: int) -> dict[str, float]:
+    """What tells whether a teacher knows its classes, over all images that it was measured on together.
+
+    Returns:
+        ``chance_accuracy``, that of naming always the most frequent class, and ``reordered_accuracy``, that of its
+        answers under the order of the classes that fits them best.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    predictions = torch.cat([evaluation.predictions for evaluation, _ in found])
+    labels = torch.cat([images.labels.cpu() for _, images in found])
+    confusion = confusion_matrix(predictions, labels, num_classes).numpy()
+    matched = confusion[linear_sum_assignment(confusion, maximize=True)]
+    images = len(labels)
+    return {
+        "chance_accuracy": float(confusion.sum(axis=1).max()) / images,
+        "reordered_accuracy": float(matched.sum()) / images,
+    }
 
 
 def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:

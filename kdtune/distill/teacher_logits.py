@@ -73,8 +73,8 @@ class ReplayedTeacher:
         """Take what gives the rows of an epoch.
 
         Args:
-            rows_of: From an epoch, counted from 0, to the logits of all training images, float16, (N, classes). It
-                is asked for the epoch that follows while the present one's are in use.
+            rows_of: From an epoch, counted from 0, to the logits of all training images, float16 or float32,
+                (N, classes). It is asked for the epoch that follows while the present one's are in use.
             device: Of the training; an epoch's rows are moved there as a whole.
         """
         self._rows_of = rows_of

@@ -122,7 +122,7 @@ def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
     recipe = student_recipe(study, points[kind]) if kind in points else teacher_recipe(study)
     distiller = bench.training(recipe, study.seed, bench.stand_in() if recipe.needs_teacher else None)
     images_there = len(bench.splits.train)
-    return lambda size: _steps(distiller, images_there, size), min(recipe.training.batch_size, images_there)
+    return lambda size: _steps(distiller, size), min(recipe.training.batch_size, images_there)
 
 
 def _asked(bench: Workbench, size: int) -> Iterator[int]:
@@ -142,11 +142,9 @@ def _evaluations(model: torch.nn.Module, images: ImageSet, size: int, arithmetic
         yield size
 
 
-def _steps(distiller: Distiller, images: int, size: int) -> Iterator[int]:
+def _steps(distiller: Distiller, size: int) -> Iterator[int]:
     training = distiller.recipe.training.model_copy(update={"batch_size": size})
     distiller.recipe = replace(distiller.recipe, training=training)
     while True:
-        left = images
-        for _ in distiller.steps():
-            yield min(size, left)
-            left -= size
+        for images, _ in zip(distiller.batch_sizes, distiller.steps(), strict=True):
+            yield images

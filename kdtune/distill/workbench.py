@@ -12,24 +12,27 @@ import torch
 from kdtune.data import DATASETS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
-from kdtune.data.logit_store import LogitStore, Shape, store_folder
+from kdtune.data.logit_store import FILLINGS, LogitStore, Shape, store_folder
+from kdtune.data.sizes import batch_sizes, folds_last_image
 from kdtune.distill.compilation import Compilation, Networks
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
 from kdtune.distill.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
+from kdtune.distill.single_images import check_step
 from kdtune.distill.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload, macs
-from kdtune.errors import KdtuneError
+from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.files import TRAINING, alone_in, in_use
 from kdtune.models import MODELS
 from kdtune.moving import moved
 from kdtune.paths import data_dir
 from kdtune.specs.space import Point
 from kdtune.specs.study import Study
+from kdtune.specs.temperatures import tau_problem
 
 
 def pick_device(gpus: float) -> torch.device:
@@ -96,7 +99,9 @@ class Workbench:
     @property
     def teacher_folder(self) -> Path:
         """Where the study's teacher is kept, or will be."""
-        return teacher_folder(self.study, self.threads, self.device, self.arrays.fingerprint)
+        study, images = self.study, len(self.splits.train)
+        folds = folds_last_image(images, study.teacher_training.batch_size)
+        return teacher_folder(study, self.threads, self.device, self.arrays.fingerprint, folds=folds)
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
@@ -131,12 +136,24 @@ class Workbench:
         measure_teacher(self.teacher, self.study, self.splits, self.num_classes, folder, self.arithmetic)
 
     def distiller(self, point: Point, seed: int) -> Distiller:
-        """A training of the student at one point."""
+        """A training of the student at one point.
+
+        Raises:
+            SpecError: The point is none of the study's, or has a tau that float32 cannot hold.
+        """
+        if "tau" in point and (problem := tau_problem(point["tau"])):
+            raise SpecError([Fault("point", "tau", problem)])
         recipe = student_recipe(self.study, point)
         return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
 
     def training(self, recipe: Recipe, seed: int, teacher: TeacherLogits | None) -> Distiller:
-        """A training of any network on the study's data."""
+        """A training of any network on the study's data.
+
+        Raises:
+            UsageError: The network needs more images a step than there are.
+        """
+        train = self.splits.train
+        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.num_classes)
         return Distiller(
             recipe, seed, self.splits, self.num_classes, self.device, teacher, self.arithmetic, self.compiler
         )
@@ -166,7 +183,8 @@ class Workbench:
         store = replace(store, folder=folder) if folder else store
         store.create()
         for epoch in epochs:
-            store.fill(epoch, self._asked(seed, epoch))
+            while not store.fill(epoch, self._asked(seed, epoch)):
+                pass  # once: what float16 cannot hold, float32 can
 
     def _asked(self, seed: int, epoch: int) -> Iterator[np.ndarray]:
         train, augment = self.splits.train, self.study.training.augment
@@ -177,7 +195,8 @@ class Workbench:
     @property
     def compiles(self) -> bool:
         """Whether there is something to compile: code is for whole batches alone."""
-        return self.compiler is not None and len(self.splits.train) >= self.study.training.batch_size
+        batch_size = self.study.training.batch_size
+        return self.compiler is not None and batch_size in batch_sizes(len(self.splits.train), batch_size)
 
     def compilation(self, *, asks_teacher: bool) -> Compilation:
         """Where the code for the study's trainings is kept, or will be.
@@ -239,7 +258,8 @@ class Workbench:
         self._use(store.folder)
         if store.missing_epochs():  # deleted since the study began, or nobody has filled it: somebody else's pipeline
             with alone_in(store.folder):
-                self.fill_logits(seed, store.missing_epochs())
+                for _ in range(FILLINGS):
+                    self.fill_logits(seed, store.missing_epochs())
         return ReplayedTeacher(partial(self._rows_of, store), self.device)
 
     @cached_property

@@ -159,6 +159,7 @@ class RunPlaces(Shape):
 
     data_dir: str | None = None
     teacher: str | None = None
+    accepted_teacher: str | None = None
 
 
 class RunOptions(RunPlaces):

@@ -23,6 +23,7 @@ class StudyResult:
         over_budget: Which limit was reached, in words; None where none was.
         errors: Why a strategy could not be carried through, such as a failure of Ray; or what happened to Ray when
             all was done already.
+        can_resume: Whether ``kdtune resume`` would go on with it: else nothing of it was begun.
     """
 
     study: Study
@@ -32,6 +33,7 @@ class StudyResult:
     is_settled: bool
     over_budget: str | None = None
     errors: tuple[str, ...] = ()
+    can_resume: bool = True
 
     @property
     def exit_code(self) -> int:

@@ -17,6 +17,7 @@ from kdtune.specs.recipes import RECIPES, with_recipe
 from kdtune.specs.schedules import schedule_faults
 from kdtune.specs.space import SEARCHABLE, SearchSpace
 from kdtune.specs.study import MAX_EPOCHS, Study
+from kdtune.specs.temperatures import temperature_faults
 
 #: The tables of a study that may name a recipe.
 _TRAININGS = ("training", "teacher_training")
@@ -209,8 +210,8 @@ def load_study(
         epochs: Epochs of the student, the milestones and the warm-up moving in proportion.
         repeats: Replaces the study's number of repeats.
         seed: Replaces the seed of the first repeat.
-        has_run: It is what a results folder keeps, and is taken as it ran, though schedules such as its own may be
-            refused by now. So is a loaded study, and a results folder's ``study.toml``.
+        has_run: It is what a results folder keeps, and is taken as it ran, though schedules or temperatures such as
+            its own may be refused by now. So is a loaded study, and a results folder's ``study.toml``.
 
     Raises:
         SpecError: Every fault that was found.
@@ -243,7 +244,8 @@ def load_study(
         faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
     if study and not faults:
         faults += _check_split(study, where)
-        faults += [] if has_run and not overrides else schedule_faults(study, where)
+        if overrides or not has_run:
+            faults += [*schedule_faults(study, where), *temperature_faults(study, where)]
     if faults or study is None:
         set_keys |= {other for key in set_keys for other in _UNFIT_AFTER.get(key, ())}
         raise SpecError([_blame(fault, set_keys, flags) for fault in faults])

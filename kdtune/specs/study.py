@@ -35,7 +35,8 @@ class Training(_Spec):
 
     Attributes:
         epochs: Passes over the training images.
-        batch_size: Images a step; the last batch of an epoch may be smaller.
+        batch_size: Images a step; the last batch of an epoch may be smaller. A single image that is left over is added
+            to the batch before it.
         optimizer: ``sgd`` (with Nesterov off) or ``adam``.
         learning_rate: Rate after the warm-up.
         momentum: Of SGD; ignored by Adam.

@@ -161,7 +161,7 @@ class Estimator:
         fills = [self._fill(store) for store in self._stores]
         charged_uj, due_uj = (add(*(fill[place] for fill in fills)) for place in (1, 2))
         return LogitsEstimate(
-            bytes=sum(store.shape.bytes for store in self._stores),
+            bytes=sum(store.bytes for store in self._stores),
             passes=sum(store.shape.epochs * store.shape.images for store in self._stores),
             wall_s=sum(fill[0] for fill in fills),
             charged_uj=None if charged_uj is None else round(charged_uj),

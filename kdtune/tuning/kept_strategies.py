@@ -27,6 +27,28 @@ def refuse_other_data(kept: Iterable[StrategyFolder], fingerprint: str, data: Da
             )
 
 
+#: Noted of a strategy whose epochs end with a batch that is one image larger than the others.
+FOLDED = {"last_batch": "folded"}
+
+
+def refuse_other_batches(kept: Iterable[StrategyFolder]) -> None:
+    """Make sure that trials which take the last image of an epoch differently are never mixed.
+
+    Args:
+        kept: The strategies that were begun, of a study in which a single image is left over.
+
+    Raises:
+        UsageError: A strategy was begun by a release that trained on that image by itself.
+    """
+    for folder in kept:
+        if not FOLDED.items() <= folder.resolved().items():
+            raise UsageError(
+                f"{folder.path}: was begun by an earlier kdtune, which trained on the single image that an epoch has "
+                "left over by itself; it now joins the batch before it. Write elsewhere with --out DIR, or put the "
+                "earlier results aside with --fresh"
+            )
+
+
 def refuse_another_teacher(kept: Iterable[StrategyFolder], key: str) -> None:
     """Make sure that trials under two teachers are never mixed.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kdtune.data.logit_store import LogitStore
+from kdtune.data.logit_store import FILLINGS, SINGLE, LogitStore
 from kdtune.distill.compilation import Compilation
 from kdtune.distill.teacher_record import read_record
 from kdtune.energy.flops import Workload
@@ -160,18 +160,22 @@ class SharedInputs:
             shutil.rmtree(again.folder)
 
     def _ask(self, store: LogitStore, seed: int) -> None:
-        session, missing = self._session, store.missing_epochs()
+        session = self._session
         note_made(session.folder, store.folder)
         self._watcher.message(f"asking the teacher once for all trainings with seed {seed}")
         store.create()
-        parts = min(len(missing), session.slots, self._max_concurrent or session.slots)
         with session.charging(store.ledger):
-            run_jobs(
-                session,
-                jobs.fill_logits,
-                [(*self._given, seed, missing[part::parts], str(store.folder)) for part in range(parts)],
-                poll=lambda: self._budget.check_now(session),
-            )
+            for _ in range(FILLINGS):
+                missing = store.missing_epochs()
+                parts = min(len(missing), session.slots, self._max_concurrent or session.slots)
+                run_jobs(
+                    session,
+                    jobs.fill_logits,
+                    [(*self._given, seed, missing[part::parts], str(store.folder)) for part in range(parts)],
+                    poll=lambda: self._budget.check_now(session),
+                )
+        if store.dtype == SINGLE:
+            self._watcher.message("the teacher's logits exceed float16's range; they are kept in float32")
 
     def compilation(self, folder: Path, *, asks_teacher: bool) -> dict[str, dict[str, Any]]:
         """By a compilation's name, the energy that it took; done first where it is due.

@@ -9,6 +9,9 @@ from typing import Any
 
 from kdtune.data.published import obtain
 from kdtune.data.sizes import check_split
+from kdtune.distill.single_images import check_batches
+from kdtune.distill.teacher_chance import chance_problem
+from kdtune.distill.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
 from kdtune.energy.flops import Workload
@@ -182,9 +185,11 @@ def make_plan(
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
         remarks.append(str(error))
-    check_split(study.dataset, obtain(study.dataset, data, download=download), study.validation, study.data.train_limit)
+    images = obtain(study.dataset, data, download=download)
+    check_split(study.dataset, images, study.validation, study.data.train_limit)
     slots = min(resources.slots(here), max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
+    check_batches(study, images, trains_teacher=with_teacher and not study.teacher_weights)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
     import torch  # noqa: F401 - so that it is left as it is found
 
@@ -201,9 +206,13 @@ def make_plan(
             f"By steps timed just now a distillation takes {multiple:.2f} times the training energy of the student "
             "alone; a run times its own, and keeps to what it found."
         )
+    workload = Workload(**inspection.workload)
+    measured = read_record(Path(inspection.teacher_folder)) if with_teacher and study.teacher_weights else None
+    if measured and (problem := chance_problem(study, measured, workload)):
+        remarks.append(f"A run will stop before it trains unless it has --accept-teacher: {problem}.")
     estimator = Estimator(
         study,
-        Workload(**inspection.workload),
+        workload,
         inspection.timings,
         hardware,
         resources,

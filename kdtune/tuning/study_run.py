@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.data.published import obtain
-from kdtune.data.sizes import check_split
+from kdtune.data.sizes import check_split, folds_last_image
+from kdtune.distill.single_images import check_batches
+from kdtune.distill.teacher_chance import refuse_at_chance
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.estimate import StrategyEstimate
 from kdtune.energy.flops import Workload
@@ -27,10 +29,11 @@ from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
-from kdtune.tuning.kept_strategies import refuse_another_teacher, refuse_other_data
+from kdtune.tuning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.tuning.ray_environment import ray_environment
-from kdtune.tuning.resources import cluster_address
+from kdtune.tuning.resources import Resources, cluster_address
+from kdtune.tuning.run_note import note_run
 from kdtune.watch import ContainedWatcher, Watcher
 
 
@@ -51,6 +54,7 @@ class StudyRun:
         budget: Budget,
         download: bool,
         teacher_file: Path | None = None,
+        accept_teacher: bool = False,
         resumed: bool = False,
         cancel: threading.Event | None = None,
     ) -> None:
@@ -62,8 +66,12 @@ class StudyRun:
         self._data = data
         self._download = download
         self._teacher_file = teacher_file
+        given, accepted = study.teacher_weights, folder.asked_options().get("accepted_teacher")
+        self._accepted_teacher = given if accept_teacher or accepted == given else None
         self._max_concurrent = max_concurrent
         self._fresh = fresh
+        #: Whether there are earlier results that stay in place until the study is about to train.
+        self._holds_earlier = fresh and any(folder.strategy(name).path.exists() for name in strategies)
         self._limits = budget
         dedicated = study.is_dedicated
         before_uj = spent_uj(folder, dedicated=dedicated) if resumed else 0
@@ -106,6 +114,8 @@ class StudyRun:
                 show_bar=self._watcher.draws_bars,
             )
             check_split(self._study.dataset, images, self._study.validation, self._study.data.train_limit)
+            trains_teacher = self._needs_teacher and not self._study.teacher_weights
+            check_batches(self._study, images, trains_teacher=trains_teacher)
         try:
             self._watcher.started(self._study, planned)
             if to_do:
@@ -125,7 +135,8 @@ class StudyRun:
         finally:
             with suppress(StudyInterrupted):  # nothing is left to stop
                 self._watcher.ended()
-        results = [self._account(name) for name in self._strategies if self._folder.strategy(name).study_toml.exists()]
+        begun = [name for name in self._strategies if self._is_begun(name)]
+        results = [self._account(name) for name in begun]
         settled = not interrupted and not self._budget.reached and all(map(self._is_settled, self._strategies))
         return StudyResult(
             self._study,
@@ -135,11 +146,21 @@ class StudyRun:
             settled,
             over_budget=self._budget.reached,
             errors=tuple(self._errors),
+            can_resume=self._can_resume,
         )
 
     def _to_resume(self, error: MachineError) -> MachineError:
         """The error with what to type once its cause is gone."""
-        return MachineError(f"{error}\n{self._folder.remedy}") if self._folder.run_toml.exists() else error
+        return MachineError(f"{error}\n{self._folder.remedy}") if self._can_resume else error
+
+    @property
+    def _can_resume(self) -> bool:
+        """Whether ``kdtune resume`` goes on with this command's study, not with an earlier one's."""
+        return self._folder.run_toml.exists() and not self._holds_earlier
+
+    def _is_begun(self, name: str) -> bool:
+        """Whether a strategy of this study, not of an earlier one that is to be put aside, was begun."""
+        return not self._holds_earlier and self._folder.strategy(name).study_toml.exists()
 
     def _tell_of_a_small_budget(self, estimates: Mapping[str, StrategyEstimate]) -> None:
         """Before it is spent, though only what begins now is estimated, and each with what all share."""
@@ -150,11 +171,10 @@ class StudyRun:
 
     def _note_budget(self) -> None:
         """What earlier commands began and this one did not come to waits for a larger budget."""
-        for folder in map(self._folder.strategy, self._strategies):
-            if folder.study_toml.exists():
-                log = TrialLog.read(folder.trials)
-                if not log.is_settled(self._study.repeats) and log.status not in ("budget", "incomplete"):
-                    log.stopped("budget")
+        for name in filter(self._is_begun, self._strategies):
+            log = TrialLog.read(self._folder.strategy(name).trials)
+            if not log.is_settled(self._study.repeats) and log.status not in ("budget", "incomplete"):
+                log.stopped("budget")
 
     @property
     def _needs_teacher(self) -> bool:
@@ -218,42 +238,40 @@ class StudyRun:
         refuse_other_data(self._kept(), inspection.fingerprint, self._data)
         if self._needs_teacher and not self._study.teacher_weights:
             refuse_another_teacher(self._kept(), Path(inspection.teacher_folder).name)
+        folds = folds_last_image(inspection.workload["train_images"], self._study.training.batch_size)
+        if folds:
+            refuse_other_batches(self._kept())
         for remark in inspection.remarks:
             self._watcher.message(remark)
         self._study = inspection.settle(self._study)
         self._strategies = remade(asked, self._study, self._strategies)
-        # Only now is it sure that the study can run: nothing is moved for one that cannot.
-        if self._fresh:
-            self._folder.put_aside(list(self._strategies))
-        self._folder.write_run(
-            {
-                "strategies": list(dict.fromkeys([*self._folder.asked_strategies(), *self._strategies])),
-                "repeats": self._study.repeats,
-                "seed": self._study.seed,
-                "options": {
-                    "cpus_per_trial": resources.cpus,
-                    "gpus_per_trial": resources.gpus,
-                    "data_dir": str(self._data.path),
-                    **({"teacher": str(self._teacher_file)} if self._teacher_file else {}),
-                },
-                "carbon": {key: value for key, value in self._carbon.as_record().items() if value is not None},
-                "budget": self._limits.as_record(),
-                "study": self._with_earlier_labels().model_dump(mode="json", exclude_none=True),
-            }
-        )
-        teacher_folder = Path(inspection.teacher_folder)
+        teacher_folder, workload = Path(inspection.teacher_folder), Workload(**inspection.workload)
         data = str(self._data.path)
         shared = SharedInputs(self._study, session, self._watcher, self._budget, data, self._max_concurrent)
+        if self._needs_teacher and self._study.teacher_weights:
+            self._teacher = shared.teacher(teacher_folder, workload)
+            if not self._accepted_teacher:
+                refuse_at_chance(self._study, self._teacher, workload)
+        if not self._holds_earlier:
+            self._note_run(resources)
         if self._needs_teacher:
-            self._teacher = shared.teacher(teacher_folder, Workload(**inspection.workload))
+            self._teacher = self._teacher or shared.teacher(teacher_folder, workload)
             self._logits = shared.logits(inspection.logit_stores)
         for name in self._strategies:
             asks = uses_teacher(self._study, name) and inspection.teacher_logits == "live"
             # One that has no training left keeps what it was charged: it compiles nothing any more.
-            trained = TrialLog.read(self._folder.strategy(name).trials).is_trained(self._study.repeats)
+            log = TrialLog.read(self._folder.strategy(name).trials)
+            trained = self._is_begun(name) and log.is_trained(self._study.repeats)
             if asks in inspection.compilations and not trained:
                 place = Path(inspection.compilations[asks])
                 self._compilations[name] = shared.compilation(place, asks_teacher=asks)
+        # Only now is it sure that the study can train: nothing is moved for one that cannot.
+        if self._holds_earlier:
+            interrupts.check()
+            self._budget.check_now(session)
+            self._folder.put_aside(list(self._strategies))
+            self._holds_earlier = False
+            self._note_run(resources)
         resolved = {
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
@@ -264,6 +282,8 @@ class StudyRun:
             # Of the command itself: what is kept of an inspection may be older.
             "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
         }
+        if folds:
+            resolved |= FOLDED
         if inspection.fingerprint:
             resolved["data"] = inspection.fingerprint
         if multiple := cost.energy or inspection.energy_multiple:
@@ -301,10 +321,10 @@ class StudyRun:
                 # Written again when the session's own cost is final; a crash in between leaves a true outcome.
                 self._account(name)
 
-    def _with_earlier_labels(self) -> Study:
-        """The study with what earlier commands called its strategies: a resume goes on with all of them."""
-        listed = {**self._folder.asked_labels(), **self._study.strategies}
-        return self._study.model_copy(update={"strategies": listed})
+    def _note_run(self, resources: Resources) -> None:
+        """From now on a resume goes on with this study."""
+        asked = self._folder, self._study, self._strategies, resources, self._data, self._carbon, self._limits
+        note_run(*asked, self._teacher_file, self._accepted_teacher)
 
     def _kept(self) -> list[StrategyFolder]:
         """Strategies that were run here before and are not going to be put aside."""

@@ -27,10 +27,16 @@ def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
 
 @pytest.fixture(scope="module")
 def given(running_ray, tmp_path_factory):
-    """A study with a teacher that was given: its folder, and what the command printed."""
+    """A study with a teacher that was given, untrained and accepted: its folder, and what the command printed."""
     place = tmp_path_factory.mktemp("given")
     write_teacher(place / "mine.pt")
-    done = here(*STUDY, "--teacher", "mine.pt", "--json", cwd=place)
+    refused = here(*STUDY, "--teacher", "mine.pt", "--json", cwd=place)
+    assert refused.returncode == 2 and refused.stdout == ""
+    error = refused.stderr.splitlines()[-1]
+    assert "--teacher: the teacher that was given is no better than chance" in error and "--accept-teacher" in error
+    assert "training" not in refused.stderr.replace(error, "")
+    assert [path.name for path in (place / "results" / "digits-hkd").iterdir() if path.name != ".lock"] == ["sessions"]
+    done = here(*STUDY, "--teacher", "mine.pt", "--accept-teacher", "--json", cwd=place)
     assert done.returncode == 0, done.stderr
     return place / "results" / "digits-hkd", done
 
@@ -95,6 +101,44 @@ def test_which_teacher_it_was_is_frozen_with_the_study_and_where_it_was_with_the
         frozen = (folder / name / "study.toml").read_text()
         assert tomllib.loads(frozen)["teacher_weights"] == digest
         assert str(folder.parents[1]) not in frozen
+
+
+def test_what_measuring_a_refused_teacher_took_is_on_the_bill_of_the_study_that_uses_it(given):
+    shared = json.loads((given[0] / "grid" / "shared.json").read_text())
+    sessions = {path.name for path in (given[0] / "sessions").iterdir()}
+    assert len(sessions) == 2 and set(shared["sessions"]) == sessions
+
+
+def test_a_plan_with_a_teacher_that_is_known_to_be_at_chance_says_so(given, tmp_path):
+    write_teacher(tmp_path / "mine.pt")
+    done = here(*STUDY, "--teacher", "mine.pt", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0 and "unless it has --accept-teacher" in done.stdout
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and "sessions" not in path.parts
+    }
+
+
+def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_as_it_was(given, tmp_path):
+    folder = shutil.copytree(given[0], tmp_path / "results" / "digits-hkd")
+    before, sessions = contents(folder), len(list((folder / "sessions").iterdir()))
+    write_teacher(tmp_path / "other.pt", seed=3)
+    done = here(*STUDY, "--teacher", "other.pt", "--fresh", cwd=tmp_path)
+    assert done.returncode == 2 and "no better than chance" in done.stderr and "resume" not in done.stderr
+    assert contents(folder) == before
+    assert len(list((folder / "sessions").iterdir())) == sessions + 1  # what it took to find out
+    # So does one that ends before it trains, whatever stops it; and a resume means the earlier study.
+    write_teacher(tmp_path / "mine.pt")
+    again = [*STUDY, "--teacher", "mine.pt", "--accept-teacher", "--fresh", "--max-co2", "1e-9"]
+    done = here(*again, cwd=tmp_path)
+    assert done.returncode == 4 and "No strategy was begun: to begin, give the same command" in done.stdout
+    assert contents(folder) == before
+    compared = here("compare", str(folder), "--json", cwd=tmp_path)
+    assert set(results_of(compared)) == {"grid", "none"}
+    resumed = here("resume", str(folder), "--json", cwd=tmp_path)
+    assert resumed.returncode == 0 and set(results_of(resumed)) == {"grid", "none"}
 
 
 @pytest.fixture

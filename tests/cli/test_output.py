@@ -18,15 +18,14 @@ def told(folder, **fields):
 
 
 def test_a_study_of_which_nothing_was_begun_is_told_how_to_begin(tmp_path):
-    words, code = told(tmp_path, over_budget="--max-co2 0.02 is reached: 0.0212 g")
+    words, code = told(tmp_path, over_budget="--max-co2 0.02 is reached: 0.0212 g", can_resume=False)
     assert code == 4
     assert "No strategy was begun: to begin, give the same command with a larger --max-co2." in words
-    words, code = told(tmp_path, interrupted=True)
+    words, code = told(tmp_path, interrupted=True, can_resume=False)
     assert code == 130 and "to begin, give the same command." in words
 
 
 def test_one_that_was_begun_is_told_how_to_go_on(tmp_path):
-    (tmp_path / "run.toml").touch()
     words, code = told(tmp_path, over_budget="--max-kwh 1 is reached: 1.1 kWh")
     assert code == 4 and f"Go on with: kdtune resume {tmp_path} --max-kwh MORE" in words
 

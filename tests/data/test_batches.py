@@ -60,6 +60,11 @@ def test_the_last_batch_holds_the_rest(numbered):
     assert [len(labels) for _, labels in numbered.in_order(32)] == [32, 32, 32, 4]
 
 
+def test_a_single_image_that_is_left_over_is_seen_with_the_batch_before_it(numbered):
+    assert [len(labels) for _, labels, _ in numbered.shuffled(33, seed=0, epoch=0)] == [33, 33, 34]
+    assert epoch_of(numbered, batch_size=33) == epoch_of(numbered, batch_size=7)
+
+
 def test_a_batch_larger_than_the_set_holds_all_of_it(numbered):
     assert [len(labels) for _, labels, _ in numbered.shuffled(1000, seed=0, epoch=0)] == [100]
 

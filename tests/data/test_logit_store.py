@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdtune.data import logit_store
-from kdtune.data.logit_store import LogitStore, Shape
+from kdtune.data.logit_store import HALF, SINGLE, LogitStore, Shape
 from kdtune.errors import KdtuneError, MachineError
 from tests.damage import altered, damaged
 
@@ -130,13 +130,59 @@ def test_whatever_becomes_of_the_store_an_epoch_is_as_it_was_or_missing_or_refus
             path.write_bytes(raw)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
-def test_what_the_format_cannot_hold_is_refused(store, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_finite_number_is_refused(store, value):
     wrong = logits()
     wrong[2, 1] = value
-    with pytest.raises(KdtuneError, match="teacher_logits = 'live'"):
+    with pytest.raises(KdtuneError, match="the teacher's logits are not finite numbers"):
         store.fill(0, iter([wrong]))
+    assert store.missing_epochs() == [0, 1, 2] and store.dtype == HALF
+
+
+def large(epoch=0):
+    """Logits of which one is too large for float16."""
+    values = logits(epoch)
+    values[3, 2] = -7e4
+    return values
+
+
+def test_a_logit_that_float16_cannot_hold_makes_a_store_of_float32_in_which_all_is_due(store):
+    fill(store, 0)
+    assert store.fill(1, iter([large(1)])) is False
     assert store.missing_epochs() == [0, 1, 2]
+    assert store.dtype == SINGLE and store.bytes == 2 * SHAPE.bytes_as(HALF)
+    assert all(store.fill(epoch, iter(np.array_split(large(epoch), 2))) for epoch in range(3))
+    assert store.missing_epochs() == []
+    for epoch in range(3):
+        assert np.array_equal(store.rows(epoch), large(epoch))  # to the last bit
+    LogitStore(store.folder, SHAPE).create()
+    assert store.missing_epochs() == []
+
+
+def test_the_greatest_number_of_float16_leaves_the_store_as_it_is(store):
+    values = logits()
+    values[0, 0] = 65504
+    assert store.fill(0, iter([values])) is True
+    assert store.dtype == HALF and store.rows(0)[0, 0] == 65504
+
+
+def test_what_another_process_fills_while_the_store_is_widened_is_due_again(store):
+    def batches():
+        yield logits()[:3]
+        assert not LogitStore(store.folder, SHAPE).fill(2, iter([large(2)]))
+        yield logits()[3:]
+
+    assert store.fill(0, batches()) is False
+    assert store.missing_epochs() == [0, 1, 2]
+    assert store.fill(0, iter([logits()])) and np.array_equal(store.rows(0), logits())
+
+
+def test_a_disk_that_cannot_hold_them_in_float32_is_told_and_nothing_is_lost(store, monkeypatch):
+    fill(store, 0)
+    monkeypatch.setattr(logit_store, "room_bytes", lambda: SHAPE.bytes_as(HALF) - 1)
+    with pytest.raises(KdtuneError, match="there is room for .*; make room"):
+        store.fill(1, iter([large()]))
+    assert store.missing_epochs() == [1, 2] and store.dtype == HALF
 
 
 def test_a_disk_without_room_is_told_with_both_sizes_before_anything_is_written(tmp_path, monkeypatch):
@@ -149,7 +195,7 @@ def test_a_disk_without_room_is_told_with_both_sizes_before_anything_is_written(
 
 def test_the_whole_room_is_taken_at_the_beginning(store):
     state = (store.folder / "logits.npy").stat()
-    assert state.st_blocks * 512 >= SHAPE.bytes
+    assert state.st_blocks * 512 >= store.bytes
 
 
 def test_a_filler_that_is_killed_leaves_whole_epochs_only(tmp_path):

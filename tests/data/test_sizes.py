@@ -1,6 +1,6 @@
 import pytest
 
-from kdtune.data.sizes import check_split, held_out_images, split_problems
+from kdtune.data.sizes import batch_sizes, check_split, folds_last_image, held_out_images, split_problems
 from kdtune.errors import UsageError
 
 
@@ -29,3 +29,22 @@ def test_a_split_that_cannot_be_is_refused_with_sizes_and_remedy():
     check_split("tiny_imagenet", 60, 0.1)
     with pytest.raises(UsageError, match=r"^tiny_imagenet: validation: holding out 400 of 60 .* give a fraction"):
         check_split("tiny_imagenet", 60, 400)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "sizes"),
+    [
+        (100, 32, [32, 32, 32, 4]),
+        (96, 32, [32, 32, 32]),
+        (98, 32, [32, 32, 32, 2]),
+        (97, 32, [32, 32, 33]),
+        (33, 32, [33]),
+        (20, 32, [20]),
+        (3, 2, [3]),
+        (3, 1, [1, 1, 1]),
+        (1, 32, [1]),
+    ],
+)
+def test_a_single_image_that_is_left_over_joins_the_batch_before_it(images, batch_size, sizes):
+    assert batch_sizes(images, batch_size) == sizes
+    assert folds_last_image(images, batch_size) == (sizes[-1] > batch_size)

@@ -10,6 +10,7 @@ import torch
 
 from kdtune.distill.compilation import Networks
 from kdtune.distill.compiling import told_plainly
+from kdtune.distill.plain_paths import is_plain
 from kdtune.distill.workbench import Workbench
 from kdtune.errors import CompileError
 from kdtune.specs import load_study
@@ -107,6 +108,15 @@ def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
     assert not bench(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
 
 
+def test_of_the_c_compilers_words_the_error_is_told():
+    from torch._inductor.exc import CppCompileError, InductorError
+
+    output = "In file included from a.h:\n/cache/main.cpp:7:1: error: expected ';'\ncompilation terminated."
+    with pytest.raises(CompileError) as told, told_plainly():
+        raise InductorError(CppCompileError(["g++", "/cache/main.cpp"], output), None)
+    assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(told.value)
+
+
 def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_they_are():
     from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
@@ -145,8 +155,23 @@ print(json.dumps(counters["inductor"]))
 """
 
 
+def test_the_compilers_headers_lie_under_a_path_of_one_word_whatever_the_temporary_folder_is_called(tmp_path):
+    name = "it's my tmp"
+    (tmp_path / name).mkdir()
+    code = (
+        "import tempfile, torch; from kdtune.distill.compiling import Compiler; Compiler(torch.device('cpu'));"
+        "from torch._inductor import codecache; print(codecache._HEADER_DIR); print(tempfile.gettempdir())"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path / name)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=150)
+    headers, temporary = done.stdout.splitlines()
+    assert is_plain(headers) and temporary == str(tmp_path / name)
+
+
 @pytest.mark.study
-def test_code_that_was_generated_once_is_found_by_another_process(cache):
+def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, cache):
+    # In a cache whose name torch's compiler would take for two words.
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(cache / "my cäche"))
     study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live")
 
     def counted(what):

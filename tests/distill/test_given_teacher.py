@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from kdtune.data.logit_store import SINGLE
 from kdtune.distill import given_teacher
 from kdtune.distill.given_teacher import identified, kept_weights, provide, read_given
 from kdtune.distill.recipe import teacher_key, trial_id
@@ -355,6 +356,52 @@ def test_weights_that_are_no_numbers_are_refused(study, tmp_path, value):
     weights["classifier.bias"][3] = value
     torch.save(weights, tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt").startswith("classifier.bias holds what is no finite number")
+
+
+def test_variances_below_zero_are_refused_with_their_tensor(study, tmp_path):
+    weights = weights_of()
+    weights["features.1.running_var"][5] = -0.25
+    torch.save(weights, tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt").startswith("features.1.running_var holds variances below 0")
+
+
+def test_weights_beyond_float32_are_refused_with_their_tensor(study, tmp_path):
+    weights = {name: value.double() for name, value in weights_of().items()}
+    weights["classifier.weight"][0, 0] = 1e300
+    torch.save(weights, tmp_path / "mine.pt")
+    assert refusal(study, tmp_path / "mine.pt") == "classifier.weight holds numbers that float32 cannot hold"
+
+
+def test_a_teacher_whose_answers_overflow_is_refused_when_it_is_measured_with_its_largest_weight(study, tmp_path):
+    weights = weights_of()
+    for name in ("features.3.weight", "classifier.weight"):
+        weights[name] *= 1e30
+    torch.save(weights, tmp_path / "mine.pt")
+    given = identified(study, tmp_path / "mine.pt")
+    read_given(tmp_path / "mine.pt", study, "x").keep()
+    with pytest.raises(UsageError, match=r"is no finite number in float32; the largest of its weights is .*, in [a-z]"):
+        Workbench(given, torch.device("cpu"), threads=1).measure_teacher(tmp_path)
+    assert not (tmp_path / "record.json").exists()
+
+
+@pytest.mark.parametrize("augment", [[], ["crop"]])
+def test_a_teacher_whose_logits_exceed_float16_is_replayed_as_it_answers(tmp_path, augment):
+    training = {"epochs": 2, "batch_size": 64, "learning_rate": 0.05, "augment": augment}
+    weights = weights_of()
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name] *= 1e6
+    torch.save(weights, tmp_path / "mine.pt")
+    losses = {}
+    for mode in ("live", "replay"):
+        study = load_study(small_study(loss="cmc", teacher_logits=mode, training=training))
+        study = identified(study, tmp_path / "mine.pt")
+        read_given(tmp_path / "mine.pt", study, "x").keep()
+        bench = Workbench(study, torch.device("cpu"), threads=1)
+        losses[mode] = [float(loss) for loss in bench.distiller({"tau": 1000}, 0).steps()]
+    assert losses["replay"] == pytest.approx(losses["live"], rel=1e-4)
+    store = bench.logit_store(0)
+    assert store.missing_epochs() == [] and store.dtype == SINGLE
+    assert abs(store.rows(0)).max() > 65504
 
 
 def test_quantised_weights_are_refused(study, tmp_path):

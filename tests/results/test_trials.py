@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdtune.errors import ResultsError
+from kdtune.errors import KdtuneError, ResultsError
 from kdtune.results.trials import Trial, TrialLog, best, evaluation_window
 from tests.damage import altered, damaged, resealed
 
@@ -261,7 +261,7 @@ def test_trials_of_a_repeat_come_in_the_order_of_suggestion(log):
 def test_what_is_no_number_is_refused_before_it_is_written(log, path):
     trial = suggest(log, "one")
     log.attempt(trial)
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(KdtuneError, match="val_loss is nan, no finite number"):
         log.end(trial, "completed", epochs=3, val_accuracy=0.1, val_loss=float("nan"))
     assert TrialLog.read(path).trials["one"].status is None
 

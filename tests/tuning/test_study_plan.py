@@ -47,6 +47,14 @@ def test_a_plan_writes_nothing_starts_no_ray_and_tells_every_strategy(tmp_path, 
     assert plan.teacher.model == "convnet_32" and plan.remarks == ()
 
 
+def test_a_study_with_a_single_image_left_over_is_planned_and_one_with_batches_of_one_refused(tmp_path):
+    asked = {"study": small_study(student="shufflenet_v2"), "strategy": "fixed", "out": tmp_path}
+    sizes = ["data.train_limit=101", "validation=20"]
+    assert kdtune.plan_study(**asked, overrides=[*sizes, "training.batch_size=40"]).estimates[0].wall_s > 0
+    with pytest.raises(SpecError, match=r"training\.batch_size: shufflenet_v2 cannot be trained on one image a step"):
+        kdtune.plan_study(**asked, overrides=[*sizes, "training.batch_size=1"])
+
+
 def test_the_document_is_json_with_units_in_its_keys(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))  # in which there is no teacher
     carbon = kdtune.energy.carbon.Carbon(pue=2.0, intensity_g_per_kwh=100.0, source="a test")

@@ -1,0 +1,47 @@
+"""The temperatures at which float32, in which losses are computed, still tells softened outputs apart."""
+
+from numbers import Real
+from typing import Any
+
+from kdtune.errors import Fault
+from kdtune.specs.study import Study
+
+#: The least and the greatest tau, both included. Every loss is computed in float32: it rounds to a relative error of
+#: 1.2e-7 (eps), and holds numbers up to 3.4e38.
+#:
+#: Upwards, softened outputs approach 1/classes, and what is learned is their difference: it shrinks as
+#: (difference of logits)/tau, while each output stays rounded by eps. So the gradient of ``hkd`` and ``dml`` has a
+#: relative error of about tau eps / (difference of logits): 0.1 % at 1e4 where logits differ by 1, and nothing but
+#: noise from 1e7 on. Their loss, a difference of logarithms, is coarser: nothing is chosen by it.
+#: From 2e19 on tau^2 overflows, and ``hkd`` is infinity times zero.
+#:
+#: Downwards, outputs depend on differences of logits of the size of tau, and a logit of 10 to 100 is itself rounded by
+#: 1e-6 to 1e-5: at 1e-4 that is 1 to 10 %, below it outputs are decided by rounding. The gradient grows as 1/tau for
+#: ``dml`` and as 1/tau^2 for ``cmc``; logits may be as large as 1e15 until cmc's squares overflow at 1e-4.
+TAU_RANGE = (1e-4, 1e4)
+
+
+def tau_problem(tau: Any) -> str | None:
+    """Why a training cannot have a temperature; None where it can."""
+    low, high = TAU_RANGE
+    if isinstance(tau, Real) and not isinstance(tau, bool) and low <= float(tau) <= high:
+        return None
+    return f"has to lie between {low:g} and {high:g}, beyond which float32 rounds the losses away, got {tau!r}"
+
+
+def temperature_faults(study: Study, where: str) -> list[Fault]:
+    """The temperatures of a study's search space and strategies that float32 cannot hold.
+
+    Not part of the model: a study that ran with such a temperature is still read as it ran.
+
+    Args:
+        study: Valid in itself.
+        where: The file or flag that has it.
+    """
+    taus = {
+        f"strategies.{label}.tau": options["tau"] for label, options in study.strategies.items() if "tau" in options
+    }
+    problems = [(key, tau_problem(tau)) for key, tau in taus.items()]
+    bounds = study.search_space["tau"].bounds if "tau" in study.search_space else ()
+    problems += [("search_space.tau", tau_problem(bound)) for bound in dict.fromkeys(bounds)]
+    return [Fault(where, key, problem) for key, problem in problems if problem]
