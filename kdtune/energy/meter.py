@@ -7,7 +7,6 @@ once a trial and would never see a worker start.
 import os
 import threading
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from kdtune.energy.attribution import Account, OpenLedger
 from kdtune.energy.ledger import Kind, Record, Window, read, write
 from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import Neighbourhood, Neighbours
-from kdtune.energy.processes import CpuScope, Identity, Process, cpu_us_of, identity_of, snapshot
+from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 from kdtune.energy.shares import held_milli
+from kdtune.energy.start import Start
 
 #: Seconds between samples; every opening and closing of a window takes one more.
 INTERVAL_S = 1.0
@@ -77,32 +77,29 @@ class Meter:
         self._windows: Windows = {}
         self._told: tuple[int, dict[str, int]] | None = None
 
-    def begin(
-        self, path: Path, roots: Sequence[Identity] = (), since: Counters | None = None, spent_us: int = 0
-    ) -> None:
+    def begin(self, path: Path, since: Start | None = None) -> None:
         """Start counting into a file; a meter that counts already goes on as it is.
 
         Args:
             path: The ledger file.
-            roots: The study's processes: they and all they start are the study's.
-            since: Counters read earlier, before Ray was started, say; from them on the energy is counted.
-                None: from now.
-            spent_us: CPU time of ``roots`` at ``since``, in microseconds, which is not the study's.
+            since: From when on the energy is counted, such as before Ray was started, and which processes are the
+                study's besides this one. None: from now, and this process alone.
         """
         with self._lock:
             if self._path or self._stopped:
                 return
-            everyone = [identity_of(os.getpid()), *roots]
-            if since is None:
-                spent_us = cpu_us_of(everyone, snapshot())
+            me = identity_of(os.getpid())
             now, _ = self._read_counters({})
-            self._began = without_polled(since, self._sensors) if since else now
+            self._began = without_polled(since.counters, self._sensors) if since else now
             # Before the first record: a meter that is killed right after it leaves its successor whose time to count.
             processes = snapshot()
-            self._drivers = [root for root in roots if CpuScope([root], {}).alive(processes)]
-            for root in everyone:
-                self._study.add_root(root, processes)
-            self._begin_file(path, self._began, spent_us)
+            if since:
+                self._drivers = [root for root in since.roots if CpuScope([root], {}).alive(processes)]
+                self._study = CpuScope.from_state(since.scope)
+                self._study.add_root(me, processes)
+            else:
+                self._study = CpuScope([me], processes)
+            self._begin_file(path, self._began, study_us=0)
 
     def go_on(self) -> bool:
         """Go on where a meter that was killed left off, if there was one and its study did not stop meanwhile.

@@ -95,12 +95,6 @@ def is_alive(identity: Identity) -> bool:
     return process.alive and process.identity == identity
 
 
-def cpu_us_of(roots: Iterable[Identity], processes: dict[int, Process]) -> int:
-    """CPU time of processes and all their living descendants since their births, each once, in microseconds."""
-    scope = CpuScope(roots, {})
-    return scope.update(processes)
-
-
 class CpuScope:
     """CPU time of some processes and all their descendants, as a counter that never falls.
 

@@ -12,19 +12,13 @@ from ray import tune
 from kdtune.energy.attribution import Account, charge_all
 from kdtune.energy.ledger import Window, read_folder
 from kdtune.energy.neighbours import Neighbourhood
-from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
-from kdtune.energy.sensors import Counters, NodeSensors, boot_id
+from kdtune.energy.processes import identity_of
+from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.energy.start import Start
 from kdtune.errors import KdtuneError
 from kdtune.paths import expanded
-from kdtune.tuning.meter_actor import (
-    begin_meters,
-    end_meters,
-    end_unfinished,
-    has_ended,
-    neighbourhood_of,
-    start_meters,
-    until_ended,
-)
+from kdtune.tuning import metered
+from kdtune.tuning.meter_actor import begin_meters, end_meters, neighbourhood_of, start_meters
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
@@ -51,51 +45,66 @@ class EnergyLedger(tune.Callback):
         self._meters: dict[str, Any] = {}
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
-        self._me: Identity = (0, 0)
-        self._since: Counters | None = None
-        self._spent_us = 0
+        self._used_uj: dict[str, int] = {}
+        self._since: Start | None = None
+        self._beginning: list[Any] = []
         self._neighbourhood: Neighbourhood | None = None
 
     def setup(self, *_: Any, **info: Any) -> None:
-        """Start a meter on every node; called by Tune before the first trial."""
+        """Start a meter on every node; called by Tune before the first trial.
+
+        Raises:
+            UsageError: Another thread of this process runs an experiment or a study that is metered.
+        """
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
         # A restored experiment comes with the callback of the dead one, whose meters and folder are not this one's.
+        metered.begin(self._end, within=metered.TUNE)
         self._session = f"ledger-{secrets.token_hex(4)}"
-        self._path, self._attempts = self._given, {}
-        end_unfinished()
-        until_ended(self._end)
-        self._me = identity_of(os.getpid())
+        self._path, self._attempts, self._used_uj, self._beginning = self._given, {}, {}, []
         self._neighbourhood = neighbourhood_of(self._session)
         self._neighbourhood.join()
         with self._neighbourhood.settled(0):
-            self._since = NodeSensors().read()
-            self._neighbourhood.hold(self._since.t_ns, 0, {})
-        self._spent_us = cpu_us_of([self._me], snapshot())
+            counters = NodeSensors().read()
+            self._since = Start.of(counters, [identity_of(os.getpid())])
+            self._neighbourhood.hold(counters.t_ns, 0, {})
         self._meters = start_meters(self._session)
         if self._path:
             self._begin(self._path)
 
     def _begin(self, path: Path) -> None:
+        """Let the meters begin, which is not waited for, in a ledger that may have earlier attempts of the trials."""
         self._path = path
-        for records in read_folder(path).values():
+        records_by_node = read_folder(path)
+        for records in records_by_node.values():
             for opened in (record.window.id for record in records if record.window):
                 trial_id, _, attempt = opened.rpartition("/")
                 self._attempts[trial_id] = max(int(attempt), self._attempts.get(trial_id, 0))
-        ray.get(begin_meters(self._meters, path, self._me, self._since, self._spent_us))
+        for window, energy_uj in charge_all(records_by_node).windows.items():
+            self._add_used(window.rpartition("/")[0], energy_uj)
+        self._beginning = begin_meters(self._meters, path, self._since)
+
+    def _add_used(self, trial_id: str, energy_uj: int) -> None:
+        self._used_uj[trial_id] = self._used_uj.get(trial_id, 0) + energy_uj
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Begin the ledger as soon as a trial tells where the experiment's folder is, before any worker is ready."""
+        if self._path is None and trials and self._meters:
+            self._begin(_folder_in_experiment(trials[0]))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a window for the worker that took the trial on."""
         if not self._meters:
             raise KdtuneError("another study or EnergyLedger began in this process: it meters one experiment at a time")
-        if self._path is None:
-            self._begin(_folder_in_experiment(trial))
+        self.on_step_end(iteration, [trial])
+        ray.get(self._beginning)
         self._close(trial, "started again")
+        earlier_uj = self._earlier_uj(trial)
         attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
         window = f"{trial.trial_id}/{attempt}"
         actor = trial.temporary_state.ray_actor
         given = trial.placement_group_factory.required_resources
-        introduced = actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0))
+        introduced = actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0), earlier_uj)
         host, boot, pid, gpus = ray.get(introduced)
         ray.get(self._meters[host].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot))
         self._open[trial.trial_id] = (host, window)
@@ -108,12 +117,18 @@ class EnergyLedger(tune.Callback):
         """Close the trial's window; a trial that failed is charged too."""
         self._close(trial, "failed")
 
+    def _earlier_uj(self, trial: Any) -> int | None:
+        """Energy of a trial's earlier attempts in microjoules; None where it has trained and no ledger tells of it."""
+        if trial.trial_id not in self._attempts and trial.has_reported_at_least_once:
+            return None
+        return self._used_uj.get(trial.trial_id, 0)
+
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """End the ledger."""
         self._end()
 
     def _end(self) -> None:
-        has_ended(self._end)
+        metered.ended(self._end)
         self._open.clear()
         meters, self._meters = list(self._meters.values()), {}
         try:
@@ -126,7 +141,7 @@ class EnergyLedger(tune.Callback):
     def _close(self, trial: Any, reason: str) -> None:
         if trial.trial_id in self._open:
             host, window = self._open.pop(trial.trial_id)
-            ray.get(self._meters[host].close.remote(window, reason))
+            self._add_used(trial.trial_id, ray.get(self._meters[host].close.remote(window, reason)))
 
     def account(self) -> Account:
         """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
@@ -140,7 +155,7 @@ class EnergyLedger(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
-        return {**self.__dict__, "_meters": {}, "_open": {}, "_neighbourhood": None}
+        return {**self.__dict__, "_meters": {}, "_open": {}, "_beginning": [], "_neighbourhood": None}
 
 
 def _folder_in_experiment(trial: Any) -> Path:
@@ -160,11 +175,13 @@ def _folder_in_experiment(trial: Any) -> Path:
     return here
 
 
-def _introduce(trainable: Any, session: str, window: str, gpus: float) -> tuple[str, str, int, dict[str, float]]:
+def _introduce(
+    trainable: Any, session: str, window: str, gpus: float, earlier_uj: int | None
+) -> tuple[str, str, int, dict[str, float]]:
     """Runs in the trial's worker: where it is, and for kdtune's own trainable how it reads its energy."""
     from kdtune.tuning.resources import gpu_shares
 
     if hasattr(trainable, "attach_meter"):
-        trainable.attach_meter(session, window)
+        trainable.attach_meter(session, window, earlier_uj)
     shares = gpu_shares(gpus) if gpus else {}
     return os.uname().nodename, boot_id(), os.getpid(), shares

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import ray
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter, Reading
 from kdtune.energy.neighbours import Neighbourhood, shared_folder
-from kdtune.energy.processes import Identity
 from kdtune.energy.sampler import Sampler
-from kdtune.energy.sensors import Counters, NodeSensors, boot_id
+from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.energy.start import Start
 from kdtune.errors import KdtuneError
 from kdtune.files import cannot_be_written
 
@@ -54,10 +54,10 @@ class NodeMeter:
         self._meter.go_on()
         Sampler(self._meter)
 
-    def begin(self, folder: str, roots: Sequence[Identity], since: Counters | None, spent_us: int) -> None:
+    def begin(self, folder: str, since: Start | None) -> None:
         """Start counting; see :meth:`Meter.begin`."""
         with _written():
-            self._meter.begin(self._file(folder), roots, since, spent_us)
+            self._meter.begin(self._file(folder), since)
 
     def switch(self, folder: str | None) -> None:
         """Go on in another folder; None stops counting."""
@@ -141,25 +141,16 @@ def start_meters(session_id: str) -> dict[str, Any]:
     return {host: _start_meter(session_id, host, node_id) for host, node_id in nodes.items()}
 
 
-def begin_meters(
-    meters: Mapping[str, Any], folder: Path, driver: Identity, since: Counters | None, spent_us: int
-) -> list[Any]:
+def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -> list[Any]:
     """Let meters begin to count into a ledger folder; returns what to wait for.
 
     Args:
         meters: By host name.
         folder: Gets a file a machine.
-        driver: This process; it is known, and was read before Ray's start, on its own machine only.
-        since: Counters of this machine from which on it is counted.
-        spent_us: CPU time of this process at ``since``, in microseconds.
+        since: From when on this machine is counted, with this process; other machines are counted from now on.
     """
     here = os.uname().nodename
-    return [
-        meter.begin.remote(str(folder), [driver], since, spent_us)
-        if host == here
-        else meter.begin.remote(str(folder), [], None, 0)
-        for host, meter in meters.items()
-    ]
+    return [meter.begin.remote(str(folder), since if host == here else None) for host, meter in meters.items()]
 
 
 def _start_meter(session_id: str, host: str, node_id: str) -> Any:
@@ -189,29 +180,6 @@ def end_meters(meters: Iterable[Any]) -> None:
             ray.kill(meter)
         except (ray.exceptions.RayError, ValueError):  # ValueError: the Ray that it ran on is gone
             logging.getLogger(__name__).warning("an energy meter did not end well", exc_info=True)
-
-
-_unfinished: list[Callable[[], None]] = []
-
-
-def until_ended(end: Callable[[], None]) -> None:
-    """Note how to end the metering of an experiment that may stop without a word; see :func:`end_unfinished`."""
-    _unfinished.append(end)
-
-
-def has_ended(end: Callable[[], None]) -> None:
-    """The experiment has ended as it should."""
-    if end in _unfinished:
-        _unfinished.remove(end)
-
-
-def end_unfinished() -> None:
-    """End what this process metered before: Tune bears one experiment at a time, so that one is over.
-
-    Its meters would pass for those of another study on the node.
-    """
-    for end in list(_unfinished):
-        end()
 
 
 class MeterHandle:

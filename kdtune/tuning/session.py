@@ -15,13 +15,14 @@ from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.meter import Reading, append_stop
 from kdtune.energy.meter_state import MeterState, drop_stale
 from kdtune.energy.neighbours import shared_folder
-from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
-from kdtune.energy.sensors import Counters, NodeSensors
+from kdtune.energy.processes import CpuScope, identity_of, snapshot
+from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.start import Start
 from kdtune.errors import RayError
 from kdtune.results.folder import StudyFolder
-from kdtune.tuning import jobs
+from kdtune.tuning import jobs, metered
 from kdtune.tuning.daemons import Daemons
-from kdtune.tuning.meter_actor import begin_meters, end_meters, end_unfinished, neighbourhood_of, start_meters, state_of
+from kdtune.tuning.meter_actor import begin_meters, end_meters, neighbourhood_of, start_meters, state_of
 from kdtune.tuning.resources import Resources
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.
@@ -54,10 +55,10 @@ class Session:
         self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
         self._pick_gpus = gpus_per_trial is None
         self._address = address
-        self._meters: list[Any] = []
+        self._meters: dict[str, Any] = {}
         #: Where the meters were told to count, the last two.
         self._ledgers = [self.folder]
-        self._since: Counters | None = None
+        self._since: Start | None = None
         self._pending: list[Any] = []
         self._preparing: Any = None
         self._owns_ray = False
@@ -69,19 +70,19 @@ class Session:
         """Start or find Ray, and a meter on every node.
 
         Raises:
-            UsageError: A trial asks for more than the cluster has.
+            UsageError: A trial asks for more than the cluster has, or another thread of this process runs a study or
+                an experiment that is metered.
             RayError: Ray does not start or the address does not answer.
         """
-        end_unfinished()
+        metered.begin(self.stop)
         drop_stale(shared_folder(), snapshot())
         try:
             self._sensors = NodeSensors()
             self._neighbourhood.join()
             with self._neighbourhood.settled(0):
-                self._since = since = self._sensors.read()
-                self._neighbourhood.hold(since.t_ns, 0, {})
-            me = identity_of(os.getpid())
-            spent_us = cpu_us_of([me], snapshot())
+                counters = self._sensors.read()
+                self._since = Start.of(counters, [identity_of(os.getpid())])
+                self._neighbourhood.hold(counters.t_ns, 0, {})
             self._owns_ray = not ray.is_initialized()
             if self._owns_ray:
                 self._init_ray()
@@ -89,10 +90,9 @@ class Session:
             if self._pick_gpus:
                 self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
             self.resources.check_fit(cluster)
-            meters = start_meters(self.id)
-            self._meters = list(meters.values())
+            self._meters = start_meters(self.id)
             # Not waited for: the meters start while other things do. The counters were read above.
-            self._pending = begin_meters(meters, self.folder, me, since, spent_us)
+            self._pending = begin_meters(self._meters, self.folder, self._since)
         except BaseException:
             self.stop()
             raise
@@ -158,7 +158,7 @@ class Session:
         It is not waited for; see :meth:`settle`.
         """
         self._ledgers = [self._ledgers[-1], folder or self.folder]
-        self._pending += [meter.switch.remote(str(self._ledgers[-1])) for meter in self._meters]
+        self._pending += [meter.switch.remote(str(self._ledgers[-1])) for meter in self._meters.values()]
 
     @contextmanager
     def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
@@ -181,9 +181,9 @@ class Session:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
         self.check()
         if fresh:
-            ray.get([meter.sample.remote() for meter in self._meters])
+            ray.get([meter.sample.remote() for meter in self._meters.values()])
         total = Reading({}, 0, {})
-        for one in ray.get([meter.reading.remote() for meter in self._meters]):
+        for one in ray.get([meter.reading.remote() for meter in self._meters.values()]):
             spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}
             total = Reading(total.windows | one.windows, total.charged_uj + one.charged_uj, spent)
         return total
@@ -191,13 +191,14 @@ class Session:
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
         self.check()
-        ray.get([meter.close.remote(window_id, reason) for meter in self._meters])
+        ray.get([meter.close.remote(window_id, reason) for meter in self._meters.values()])
 
     def stop(self) -> None:
         """Stop the meters, and Ray if it was started here; its end is the last thing that is counted."""
         try:
             self._stop_metering()
         finally:
+            metered.ended(self.stop)
             self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
@@ -209,26 +210,28 @@ class Session:
                 ray.shutdown()
             return
         if not self._owns_ray:
-            end_meters(self._meters)
-            self._meters = []
+            end_meters(self._meters.values())
+            self._meters = {}
             return
-        mine = CpuScope([identity_of(os.getpid())], snapshot())
+        mine, here = CpuScope([identity_of(os.getpid())], snapshot()), os.uname().nodename
         try:
             self.check()
-            ray.get([meter.sample.remote() for meter in self._meters])
+            # On this node the counters are at hand after Ray's end too; meters of other nodes end now, or never.
+            ray.get([m.sample.remote() if host == here else m.switch.remote(None) for host, m in self._meters.items()])
         except (RayError, ray.exceptions.RayError):
             pass  # a meter that died; its ledger tells up to where it came
         finally:
             ray.shutdown()
         if self._sensors and self._meters:
-            # On this node the counters are still at hand; what other nodes did after the last sample is theirs.
             for folder in {*self._ledgers}:  # a meter that died may not have come to the last
-                path = folder / f"{os.uname().nodename}.jsonl"
+                path = folder / f"{here}.jsonl"
                 records = read_folder(folder).get(path.stem)
                 if records and self._is_open(records[-1]):
                     append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._neighbourhood)
 
     def _is_open(self, last: Record) -> bool:
         """Whether a ledger that ends so is one that this session's meter had not done with."""
-        now, since = last.counters, self._since
-        return since is not None and last.kind != "stop" and now.boot_id == since.boot_id and now.t_ns >= since.t_ns
+        if self._since is None or last.kind == "stop":
+            return False
+        now, since = last.counters, self._since.counters
+        return now.boot_id == since.boot_id and now.t_ns >= since.t_ns

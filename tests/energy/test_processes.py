@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdtune.energy.processes import CpuScope, Process, cpu_us_of, identity_of, snapshot
+from kdtune.energy.processes import CpuScope, Process, identity_of, snapshot
 
 from .burners import BURN, BURN_ON, python, wait_for, wait_for_cpu
 
@@ -251,7 +251,7 @@ def test_a_grandchilds_time_comes_through_a_parent_that_ended_too():
 
 def test_the_time_of_a_process_includes_that_of_its_living_descendants():
     processes = world((10, 1, 5, 7, 20), (11, 10, 6, 100), (12, 11, 7, 1000), (20, 1, 5, 5000))
-    assert cpu_us_of([(10, 5)], processes) == 1127
+    assert CpuScope([(10, 5)], {}).update(processes) == 1127
 
 
 class World:

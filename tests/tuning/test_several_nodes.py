@@ -9,7 +9,9 @@ from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import NodeSensors, boot_id
 from kdtune.errors import KdtuneError
+from kdtune.results.folder import StudyFolder
 from kdtune.tuning.meter_actor import NodeMeter
+from kdtune.tuning.session import Session
 from tests.studies import small_study
 
 
@@ -45,3 +47,22 @@ def test_a_meter_does_not_take_another_machines_process_for_its_own():
     meter._check_machine(boot_id())
     with pytest.raises(KdtuneError, match="two machines of the cluster are called"):
         meter.open(None, "another boot")
+
+
+@pytest.mark.study
+def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
+    """Two meters on this machine stand for those of two machines."""
+    ray.shutdown()
+    session = Session(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
+    session.start()
+    try:
+        session.settle()
+        elsewhere = ray.remote(NodeMeter).options(num_cpus=0).remote("elsewhere")
+        session._meters["elsewhere"] = elsewhere
+        ray.get(elsewhere.begin.remote(str(tmp_path / "elsewhere"), None))
+    finally:
+        session.stop()
+    for folder in (session.folder, tmp_path / "elsewhere"):
+        [records] = read_folder(folder).values()
+        assert records[-1].kind == "stop"
+        assert "unended" not in charge_all({"here": records}).flags
