@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdtune.analysis.collection import find_results
-from kdtune.energy.attribution import BUCKETS, charge, charge_all
+from kdtune.energy.attribution import BUCKETS, charge
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.results.epochs import read_epochs
 from kdtune.results.trials import TrialLog
 

@@ -88,6 +88,7 @@ class Line(CountersPart):
     hardware: HardwarePart | None = None
     neighbours: list[NeighboursPart] = []
     began: CountersPart | None = None
+    nodes: list[str] = []
 
 
 def check_line(line: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ once a trial and would never see a worker start.
 import os
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -66,6 +67,7 @@ class Meter:
         self._neighbourhood = neighbourhood or Neighbourhood(self.id)
         self._state = MeterState(state) if state else None
         self._drivers: list[Identity] = []
+        self._nodes: tuple[str, ...] = ()
         self._lock = threading.RLock()
         self._seq = 0
         self._path: Path | None = None
@@ -77,17 +79,19 @@ class Meter:
         self._windows: Windows = {}
         self._told: tuple[int, dict[str, int]] | None = None
 
-    def begin(self, path: Path, since: Start | None = None) -> None:
+    def begin(self, path: Path, since: Start | None = None, nodes: Sequence[str] = ()) -> None:
         """Start counting into a file; a meter that counts already goes on as it is.
 
         Args:
             path: The ledger file.
             since: From when on the energy is counted, such as before Ray was started, and which processes are the
                 study's besides this one. None: from now, and this process alone.
+            nodes: The names of all machines that are metered, where there are several.
         """
         with self._lock:
             if self._path or self._stopped:
                 return
+            self._nodes = tuple(nodes)
             me = identity_of(os.getpid())
             now, _ = self._read_counters({})
             self._began = without_polled(since.counters, self._sensors) if since else now
@@ -123,6 +127,7 @@ class Meter:
             self._ended.buckets = dict(state["ended"])
             self._began = Counters(**state["began"])
             self._drivers = [(pid, started) for pid, started in state["drivers"]]
+            self._nodes = tuple(state["nodes"])
             # Earlier lives of the file are in what has ended, or were other commands'.
             records = read(path)
             begun = max(place for place, record in enumerate(records) if record.kind == "start")
@@ -166,7 +171,7 @@ class Meter:
         self._path = path
         began = self._began if path.exists() else None
         start = Record("start", self.id, self._next(), counters, study_us, hardware=self.hardware, began=began)
-        self._commit(start, {})
+        self._commit(replace(start, nodes=self._nodes), {})
 
     def join(self, pid: int) -> None:
         """Count a process and all that it starts as the study's, from its birth on.
@@ -309,6 +314,7 @@ class Meter:
             "ended": self._ended.buckets,
             "began": asdict(self._began),
             "drivers": self._drivers,
+            "nodes": self._nodes,
         }
         self._state.keep(state)
 

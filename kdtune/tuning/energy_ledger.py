@@ -9,11 +9,12 @@ import ray
 from pyarrow import fs
 from ray import tune
 
-from kdtune.energy.attribution import Account, charge_all
+from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Window, read_folder
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.start import Start
 from kdtune.errors import KdtuneError
 from kdtune.paths import expanded
@@ -46,6 +47,7 @@ class EnergyLedger(tune.Callback):
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
         self._used_uj: dict[str, int] = {}
+        self._opened: set[str] = set()
         self._since: Start | None = None
         self._beginning: list[Any] = []
         self._neighbourhood: Neighbourhood | None = None
@@ -61,7 +63,8 @@ class EnergyLedger(tune.Callback):
         # A restored experiment comes with the callback of the dead one, whose meters and folder are not this one's.
         metered.begin(self._end, within=metered.TUNE)
         self._session = f"ledger-{secrets.token_hex(4)}"
-        self._path, self._attempts, self._used_uj, self._beginning = self._given, {}, {}, []
+        self._path, self._attempts, self._used_uj, self._opened = self._given, {}, {}, set()
+        self._beginning = []
         self._neighbourhood = neighbourhood_of(self._session)
         self._neighbourhood.join()
         with self._neighbourhood.settled(0):
@@ -108,6 +111,7 @@ class EnergyLedger(tune.Callback):
         host, boot, pid, gpus = ray.get(introduced)
         ray.get(self._meters[host].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot))
         self._open[trial.trial_id] = (host, window)
+        self._opened.add(window)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the trial's window."""
@@ -146,12 +150,20 @@ class EnergyLedger(tune.Callback):
     def account(self) -> Account:
         """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
 
+        ``flags`` of the account counts what is not known, under the names of :data:`kdtune.energy.attribution.FLAGS`:
+        such as a machine of the cluster whose ledger is not in the folder, because it does not share it.
+
         Raises:
             ValueError: Nothing has been metered yet.
         """
         if self._path is None:
             raise ValueError("nothing has been metered yet: no trial has started")
-        return charge_all(read_folder(self._path))
+        records_by_node = read_folder(self._path)
+        account = charge_all(records_by_node)
+        told = {record.window.id for records in records_by_node.values() for record in records if record.window}
+        for _ in self._opened - told:
+            account.flag("trial_unmetered")
+        return account
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,10 @@ class NodeMeter:
         self._meter.go_on()
         Sampler(self._meter)
 
-    def begin(self, folder: str, since: Start | None) -> None:
+    def begin(self, folder: str, since: Start | None, nodes: Sequence[str] = ()) -> None:
         """Start counting; see :meth:`Meter.begin`."""
         with _written():
-            self._meter.begin(self._file(folder), since)
+            self._meter.begin(self._file(folder), since, nodes)
 
     def switch(self, folder: str | None) -> None:
         """Go on in another folder; None stops counting."""
@@ -149,8 +149,8 @@ def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -
         folder: Gets a file a machine.
         since: From when on this machine is counted, with this process; other machines are counted from now on.
     """
-    here = os.uname().nodename
-    return [meter.begin.remote(str(folder), since if host == here else None) for host, meter in meters.items()]
+    here, nodes = os.uname().nodename, sorted(meters) if len(meters) > 1 else []
+    return [meter.begin.remote(str(folder), since if host == here else None, nodes) for host, meter in meters.items()]
 
 
 def _start_meter(session_id: str, host: str, node_id: str) -> Any:

@@ -5,9 +5,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 import kdtune
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.energy.several_nodes import charge_all
 from kdtune.errors import KdtuneError
 from kdtune.results.folder import StudyFolder
 from kdtune.tuning.meter_actor import NodeMeter

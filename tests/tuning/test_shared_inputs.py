@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 import kdtune
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.watch import Watcher
 from tests.studies import small_study
 
