@@ -25,7 +25,8 @@ from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split
 FLAGS = {
     "gpu_counter_reset": "a GPU's energy counter started anew; what it had counted since the last reading is lost",
     "gpu_unread": "a GPU's energy could not be read for a time; a later reading, if there was one, has it",
-    "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES)",
+    "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES) "
+    "or that was given to a worker which it started; what is metered of such a GPU is in idle",
     "poll_late": "a GPU without an energy counter was polled late, and its power taken as constant in between",
     "cpu_time_reset": "the node's count of busy CPU time started anew; what it had counted since is lost",
     "rapl_unread": "the CPU's energy could not be read for a time; a later reading, if there was one, has it",
@@ -35,6 +36,9 @@ FLAGS = {
     "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
     "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
     "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
+    "worker_unknown": "Ray workers were at work of which it is not known which trial started them (tasks, or actors on "
+    "another machine than the trial's own process); what they used is in orchestration, or in other on a cluster that "
+    "was running before, and not in the trials",
     "node_unread": "a machine was metered whose ledger is not here (its meter wrote into a folder of its own where the "
     "machines do not share this one, or the file is lost); what the trials on it and the machine took is not in the "
     "figures",

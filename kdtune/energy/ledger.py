@@ -80,6 +80,7 @@ class Record:
             which is where a gap ends; what came after it is in the session's own ledger.
         nodes: With a ``start`` where several machines are metered: the names of all of them, each of which has a file
             of its own beside this one.
+        unknown_us: CPU time since the last record of Ray workers of which it is not known which trial started them.
     """
 
     kind: Kind
@@ -94,6 +95,7 @@ class Record:
     neighbours: tuple[Neighbours, ...] = ()
     began: Counters | None = None
     nodes: tuple[str, ...] = ()
+    unknown_us: int = 0
 
     @property
     def key(self) -> Key:
@@ -119,6 +121,8 @@ class Record:
             line["began"] = asdict(self.began)
         if self.nodes:
             line["nodes"] = list(self.nodes)
+        if self.unknown_us:
+            line["unknown_us"] = self.unknown_us
         return line
 
     @classmethod
@@ -143,6 +147,7 @@ class Record:
             neighbours=tuple(Neighbours(**state) for state in line.get("neighbours", ())),
             began=Counters(**line["began"]) if "began" in line else None,
             nodes=tuple(line.get("nodes", ())),
+            unknown_us=line.get("unknown_us", 0),
         )
 
 

@@ -89,6 +89,7 @@ class Line(CountersPart):
     neighbours: list[NeighboursPart] = []
     began: CountersPart | None = None
     nodes: list[str] = []
+    unknown_us: Step = 0
 
 
 def check_line(line: dict[str, Any]) -> None:

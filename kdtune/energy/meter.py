@@ -19,6 +19,7 @@ from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, sn
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 from kdtune.energy.shares import held_milli
 from kdtune.energy.start import Start
+from kdtune.energy.started_workers import FindStarted, StartedWorkers
 
 #: Seconds between samples; every opening and closing of a window takes one more.
 INTERVAL_S = 1.0
@@ -52,6 +53,7 @@ class Meter:
         hardware: Hardware,
         neighbourhood: Neighbourhood | None = None,
         state: Path | None = None,
+        find_started: FindStarted | None = None,
     ) -> None:
         """Prepare; nothing is counted before :meth:`begin` or :meth:`go_on`.
 
@@ -60,12 +62,14 @@ class Meter:
             hardware: What they mean.
             neighbourhood: Tells of other studies' meters on the node, once it is joined; None counts as alone.
             state: File in which the meter keeps what a successor needs if it is killed.
+            find_started: Finds the workers that trials started; None where they start none.
         """
         self.id = uuid.uuid4().hex[:12]
         self.hardware = hardware
         self._sensors = sensors
         self._neighbourhood = neighbourhood or Neighbourhood(self.id)
         self._state = MeterState(state) if state else None
+        self._started = StartedWorkers(find_started)
         self._drivers: list[Identity] = []
         self._nodes: tuple[str, ...] = ()
         self._lock = threading.RLock()
@@ -278,12 +282,26 @@ class Meter:
             hardware: With the first record of a meter.
         """
         processes = snapshot() if processes is None else processes
+        windows = [(name, window.pid, scope) for name, (window, scope) in self._windows.items()]
+        unknown_us = self._started.join(processes, self._study, windows)
         spent = {name: scope.update(processes) for name, (_, scope) in self._windows.items()}
         if kind == "open" and window:
             spent[window.id] = 0
         study_us = self._study.update(processes)
         counters, neighbours = self._read_counters(self._windows if after is None else after, leaving=leaving)
-        return Record(kind, self.id, self._next(), counters, study_us, spent, window, reason, hardware, neighbours)
+        return Record(
+            kind=kind,
+            meter=self.id,
+            seq=self._next(),
+            counters=counters,
+            study_us=study_us,
+            windows=spent,
+            window=window,
+            reason=reason,
+            hardware=hardware,
+            neighbours=neighbours,
+            unknown_us=unknown_us,
+        )
 
     def _next(self) -> int:
         self._seq += 1

@@ -21,6 +21,9 @@ from kdtune.paths import expanded
 from kdtune.tuning import metered
 from kdtune.tuning.meter_actor import begin_meters, end_meters, neighbourhood_of, start_meters
 
+#: Stands in a window for the GPUs of workers that the trial starts: which ones they are is not known.
+STARTED_WORKERS_GPUS = "GPUs of workers that the trial starts"
+
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
 
@@ -71,7 +74,7 @@ class EnergyLedger(tune.Callback):
             counters = NodeSensors().read()
             self._since = Start.of(counters, [identity_of(os.getpid())])
             self._neighbourhood.hold(counters.t_ns, 0, {})
-        self._meters = start_meters(self._session)
+        self._meters = start_meters(self._session, trials_start_workers=True)
         if self._path:
             self._begin(self._path)
 
@@ -106,10 +109,12 @@ class EnergyLedger(tune.Callback):
         attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
         window = f"{trial.trial_id}/{attempt}"
         actor = trial.temporary_state.ray_actor
-        given = trial.placement_group_factory.required_resources
-        introduced = actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0), earlier_uj)
+        cpus, own_gpus, other_gpus = _given_to(trial.placement_group_factory)
+        introduced = actor.__ray_call__.remote(_introduce, self._session, window, own_gpus, earlier_uj)
         host, boot, pid, gpus = ray.get(introduced)
-        ray.get(self._meters[host].open.remote(Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot))
+        if other_gpus:
+            gpus = {**gpus, STARTED_WORKERS_GPUS: other_gpus}
+        ray.get(self._meters[host].open.remote(Window(window, "trials", pid, cpus, gpus), boot))
         self._open[trial.trial_id] = (host, window)
         self._opened.add(window)
 
@@ -123,7 +128,7 @@ class EnergyLedger(tune.Callback):
 
     def _earlier_uj(self, trial: Any) -> int | None:
         """Energy of a trial's earlier attempts in microjoules; None where it has trained and no ledger tells of it."""
-        if trial.trial_id not in self._attempts and trial.has_reported_at_least_once:
+        if trial.trial_id not in self._attempts and "training_iteration" in trial.last_result:
             return None
         return self._used_uj.get(trial.trial_id, 0)
 
@@ -185,6 +190,14 @@ def _folder_in_experiment(trial: Any) -> Path:
         here.mkdir(parents=True)
         fs.copy_files(there.as_posix(), str(here), source_filesystem=storage.storage_filesystem)
     return here
+
+
+def _given_to(placement: Any) -> tuple[float, float, float]:
+    """What a trial's placement group gives: cores in all, GPUs of its own process, GPUs of workers that it starts."""
+    in_all = placement.required_resources
+    own = {} if placement.head_bundle_is_empty else placement.bundles[0]
+    own_gpus = float(own.get("GPU", 0.0))
+    return float(in_all.get("CPU", 0.0)), own_gpus, float(in_all.get("GPU", 0.0)) - own_gpus
 
 
 def _introduce(

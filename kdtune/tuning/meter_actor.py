@@ -17,6 +17,7 @@ from kdtune.energy.sensors import NodeSensors, boot_id
 from kdtune.energy.start import Start
 from kdtune.errors import KdtuneError
 from kdtune.files import cannot_be_written
+from kdtune.tuning.actors_of_trials import ActorsOfTrials
 
 #: Ray's namespace for kdtune's named actors; explicit, since trials of other pipelines have their own.
 NAMESPACE = "kdtune"
@@ -45,12 +46,13 @@ class NodeMeter:
     If its process is killed, Ray starts it again and repeats the calls under way; it goes on where it left off.
     """
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, *, trials_start_workers: bool = False) -> None:
         sensors = NodeSensors()
         hardware = sensors.hardware()
         neighbourhood = neighbourhood_of(session_id)
         neighbourhood.join()
-        self._meter = Meter(sensors, hardware, neighbourhood, state_of(session_id, hardware.node))
+        find_started = ActorsOfTrials() if trials_start_workers else None
+        self._meter = Meter(sensors, hardware, neighbourhood, state_of(session_id, hardware.node), find_started)
         self._meter.go_on()
         Sampler(self._meter)
 
@@ -127,10 +129,14 @@ def actor_name(session_id: str, host: str) -> str:
     return f"meter-{session_id}-{host}"
 
 
-def start_meters(session_id: str) -> dict[str, Any]:
+def start_meters(session_id: str, *, trials_start_workers: bool = False) -> dict[str, Any]:
     """Start the meter of every machine in the cluster, or find those that run, by host name.
 
     Several of Ray's nodes on one machine have one: its counters are the machine's, and would be counted twice.
+
+    Args:
+        session_id: Of the session that is metered.
+        trials_start_workers: Whether trials may start actors and tasks of their own.
     """
     here = ray.get_runtime_context().get_node_id()
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -138,7 +144,10 @@ def start_meters(session_id: str) -> dict[str, Any]:
     nodes: dict[str, str] = {}
     for node in alive:
         nodes.setdefault(node["NodeManagerHostname"], node["NodeID"])
-    return {host: _start_meter(session_id, host, node_id) for host, node_id in nodes.items()}
+    return {
+        host: _start_meter(session_id, host, node_id, trials_start_workers=trials_start_workers)
+        for host, node_id in nodes.items()
+    }
 
 
 def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -> list[Any]:
@@ -153,7 +162,7 @@ def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -
     return [meter.begin.remote(str(folder), since if host == here else None, nodes) for host, meter in meters.items()]
 
 
-def _start_meter(session_id: str, host: str, node_id: str) -> Any:
+def _start_meter(session_id: str, host: str, node_id: str, *, trials_start_workers: bool) -> Any:
     """It takes no core from the trials."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -168,7 +177,7 @@ def _start_meter(session_id: str, host: str, node_id: str) -> Any:
             max_task_retries=-1,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         )
-        .remote(session_id)
+        .remote(session_id, trials_start_workers=trials_start_workers)
     )
 
 

@@ -18,6 +18,7 @@ from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 from kdtune.energy.start import Start
+from kdtune.energy.started_workers import Started
 
 from .burners import BURN, BURN_ON, command, foreign_burner, python, wait_for_cpu
 
@@ -161,6 +162,34 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
     account = charge(ledger.read(path))
     assert account.buckets["other"] >= (1 - ABOUT) * cpu_uj(spent_s)
     assert account.charged_uj() <= cpu_uj(mine_s + 0.15)
+
+
+@pytest.mark.parametrize("whose", ["a window's", "unknown"])
+def test_a_worker_that_a_trial_started_is_the_windows_or_is_told(whose, sensors, path):
+    with foreign_burner() as worker:
+        identity = identity_of(worker)
+        started = Started(by_window={identity: "a"}) if whose == "a window's" else Started(unknown=[identity])
+        meter = Meter(
+            sensors,
+            node(ram_uw=0),
+            find_started=lambda processes, windows: started if windows else Started(),
+        )
+        meter.begin(path, from_now(sensors))
+        wait_for_cpu(worker, 200_000)
+        meter.open(trial("a"))
+        began_us = snapshot()[worker].cpu_us
+        wait_for_cpu(worker, 300_000)
+        meter.close("a", "done")
+        spent_us = snapshot()[worker].cpu_us - began_us
+    records = ledger.read(path)
+    account = charge(records)
+    assert sum(account.buckets.values()) == account.node_uj
+    if whose == "unknown":
+        assert account.flags["worker_unknown"] == 1 and records[-1].unknown_us >= (1 - ABOUT) * 300_000
+        return
+    # Not what it used before it was the trial's.
+    assert (1 - ABOUT) * 300_000 <= records[-1].windows["a"] <= spent_us + 150_000
+    assert "worker_unknown" not in account.flags
 
 
 def test_a_process_that_counting_begins_with_is_the_studys(sensors, path):

@@ -254,6 +254,23 @@ def test_the_time_of_a_process_includes_that_of_its_living_descendants():
     assert CpuScope([(10, 5)], {}).update(processes) == 1127
 
 
+def test_a_process_that_is_adopted_counts_from_the_earlier_snapshot_on_with_its_children():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    before = world((10, 1, 5, 0), (20, 1, 6, 100), (21, 20, 7, 50))
+    scope.update(before)
+    scope.adopt((20, 6), before)
+    assert scope.update(world((10, 1, 5, 3), (20, 1, 6, 130), (21, 20, 7, 90), (22, 20, 8, 7))) == 3 + 30 + 40 + 7
+    scope.adopt((20, 6), before)
+    assert scope.total_us == 80
+
+
+def test_a_process_that_is_adopted_counts_from_its_birth_if_that_is_later():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    scope.adopt((20, 9), world((10, 1, 5, 0), (20, 1, 6, 100)))  # the number was another process's
+    assert scope.update(world((10, 1, 5, 0), (20, 1, 9, 40))) == 40
+    assert scope.update(world((10, 1, 5, 0))) == 40
+
+
 class World:
     """Processes that are born, work and end; what those of the study used is counted apart from /proc's way."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 import torch
 from ray import tune
 
@@ -21,6 +22,7 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
 from kdtune.errors import UsageError
 from kdtune.specs import load_study
+from kdtune.tuning.energy_ledger import _given_to
 from tests.energy.burners import wait_for
 from tests.studies import small_study
 
@@ -135,6 +137,47 @@ def test_the_energy_of_a_trial_is_that_of_all_its_attempts_also_after_a_restore(
     windows = ledger.account().windows
     assert result.metrics["epoch"] == 4 and len(windows) == 2
     assert first_uj + 1 < result.metrics["energy_j"] * 1e6 <= sum(windows.values())
+
+
+@ray.remote
+class Helper:
+    def work(self, cpu_s):
+        work(cpu_s)
+
+
+def work(cpu_s):
+    until_s = time.process_time() + cpu_s
+    while time.process_time() < until_s:
+        sum(range(10_000))
+
+
+def delegate(config):
+    """Lets an actor of its own, or a task, do the work."""
+    if config["to"] == "an actor":
+        ray.get(Helper.remote().work.remote(1.5))
+    else:
+        ray.get(ray.remote(work).remote(1.5))
+    tune.report({"score": 1})
+
+
+@pytest.mark.parametrize("to", ["an actor", "a task"])
+def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_is_told(to, tmp_path):
+    ledger = kdtune.EnergyLedger()
+    bundles = tune.PlacementGroupFactory([{"CPU": 0.1}, {"CPU": 1}])
+    fit(tune.with_resources(delegate, bundles), tmp_path, ledger, param_space={"to": to})
+    [records] = read_folder(tmp_path / "study" / "energy_ledger").values()
+    [spent_us] = [record.windows[record.window.id] for record in records if record.kind == "close"]
+    account = ledger.account()
+    assert ("worker_unknown" in account.flags) == (to == "a task")
+    assert (spent_us >= 1_200_000) == (to == "an actor")
+    assert sum(account.buckets.values()) == account.node_uj
+
+
+def test_gpus_are_told_apart_by_the_process_that_they_are_given_to():
+    own, theirs = {"CPU": 1, "GPU": 1}, {"CPU": 2, "GPU": 0.5}
+    assert _given_to(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
+    assert _given_to(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
+    assert _given_to(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
 
 
 class SetupFails(SlowSetup):
