@@ -25,8 +25,8 @@ import psutil
 from benchmarks import kills
 from benchmarks.driving import command, open_windows, wait_for
 from benchmarks.record import keep
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 
 #: What begins the lines that tell a user what happened and what to do.
 TOLD = ("error: ", "Failed: ", "Interrupted", "Not finished", "Ray Tune failed", "trial ")

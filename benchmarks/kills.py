@@ -14,8 +14,9 @@ from typing import Any
 from benchmarks import driving
 from benchmarks.driving import TIMEOUT_S, command, found_in, kill, of_session, open_windows, wait_for, wait_until_gone
 from benchmarks.record import keep
-from kdtune.energy.attribution import charge, charge_all
+from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, read, read_folder
+from kdtune.energy.several_nodes import charge_all
 
 STRATEGY = "grid"
 STUDY = ["study", "digits-hkd", "-s", STRATEGY, "--repeats", "1", "--epochs", "120", "--set", "search_space.tau.step=6"]

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from benchmarks.driving import found_in
-from kdtune.energy.attribution import Account, charge_all
+from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.results.folder import StudyFolder
 from kdtune.results.spent import spent_uj
 from kdtune.results.trials import TrialLog

@@ -7,9 +7,10 @@ from typing import Any
 from kdtune.analysis.evidence import Comparison, Evidence
 from kdtune.analysis.study_runs import StrategyRun, StudyRun
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired, t_interval
-from kdtune.energy.attribution import FLAGS, SHARED_NODE, charge_all
+from kdtune.energy.attribution import FLAGS, SHARED_NODE
 from kdtune.energy.carbon import J_PER_KWH
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.results.outcome import own_of_repeats
 from kdtune.results.trials import TrialLog
 

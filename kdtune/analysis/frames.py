@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdtune.analysis.collection import Places, find_results
-from kdtune.energy.attribution import BUCKETS, charge, charge_all
+from kdtune.energy.attribution import BUCKETS, charge
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.results.epochs import read_epochs
 from kdtune.results.trials import TrialLog
 

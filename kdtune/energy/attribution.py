@@ -15,7 +15,6 @@ What cannot be known is not guessed: it is counted in ``Account.flags``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from kdtune.energy.intervals import ReadAt, cpu_time_began_anew, cpu_uj, found_odd, gpu_uj, node_uj
 from kdtune.energy.ledger import Record, Window
@@ -26,7 +25,8 @@ from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split
 FLAGS = {
     "gpu_counter_reset": "a GPU's energy counter started anew; what it had counted since the last reading is lost",
     "gpu_unread": "a GPU's energy could not be read for a time; a later reading, if there was one, has it",
-    "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES)",
+    "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES) "
+    "or that was given to a worker which it started; what is metered of such a GPU is in idle",
     "poll_late": "a GPU without an energy counter was polled late, and its power taken as constant in between",
     "cpu_time_reset": "the node's count of busy CPU time started anew; what it had counted since is lost",
     "rapl_unread": "the CPU's energy could not be read for a time; a later reading, if there was one, has it",
@@ -37,8 +37,18 @@ FLAGS = {
     "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
     "sensor_left_out": "codecarbon failed to probe a sensor, which is left out; 'kdtune doctor' names it and the cause",
     "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
+    "worker_unknown": "Ray workers were at work of which it is not known which trial started them (tasks, or actors on "
+    "another machine than the trial's own process); what they used is in orchestration, or in other on a cluster that "
+    "was running before, and not in the trials",
+    "node_unread": "a machine was metered whose ledger is not here (its meter wrote into a folder of its own where the "
+    "machines do not share this one, or the file is lost); what the trials on it and the machine took is not in the "
+    "figures",
+    "machine_counted_twice": "nodes with several host names (containers or pods) were one machine, and each had a "
+    "meter that counted all of it; what the machine used beside the trials is in the figures more than once",
     "trial_unmetered": "a training is not in the ledger, which has lost lines or a file, or had no meter on its node; "
     "what it took is not in the figures",
+    "teacher_unmetered": "the teacher was trained, in part at least, outside a study (by a DistillTrainable in a "
+    "pipeline of its user's), or its ledger is gone; what its training took is not known",
     "trial_unlogged": "a training in the ledger is not in the trial log, which has lost lines, or all was killed as it "
     "began; what it took is in the figures",
     "node_shared": "another study was metered on the node at the same time, and idle power was split with it",
@@ -267,40 +277,3 @@ def charge(records: Iterable[Record]) -> Account:
     if ledger.last and ledger.last.kind != "stop":
         ledger.account.flag("unended")
     return ledger.account
-
-
-def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
-    """The account of several nodes together."""
-    total = Account()
-    for records in records_by_node.values():
-        total.merge(charge(records))
-    if len(records_by_node) > 1:
-        total.duration_ns = _covered_ns([span for records in records_by_node.values() for span in _spans(records)])
-    return total
-
-
-def _spans(records: Sequence[Record]) -> Iterable[tuple[int, int]]:
-    """From when to when a node was metered, in nanoseconds since 1970: the only clock that nodes have in common."""
-    start: Record | None = None
-    for before, record in pairwise(records):
-        start = start or before
-        if record.kind in ("start", "stop"):
-            last = record if record.kind == "stop" else before
-            yield _span(start, last)
-            start = record if record.kind == "start" else None
-    if start and records[-1].kind != "stop":
-        yield _span(start, records[-1])
-
-
-def _span(first: Record, last: Record) -> tuple[int, int]:
-    began_ns = round(first.counters.wall_s * 1e9)
-    return began_ns, began_ns + last.counters.t_ns - first.counters.t_ns
-
-
-def _covered_ns(spans: Iterable[tuple[int, int]]) -> int:
-    """How long at least one of several spans lasted."""
-    covered, until = 0, 0
-    for start, end in sorted(spans):
-        covered += max(0, end - max(start, until))
-        until = max(until, end)
-    return covered

@@ -13,6 +13,9 @@ ZONE_MAX_W = 1000
 POLL_LATE_S = 5.0
 
 
+#: CPU time, in microseconds and as a part of the interval, up to which workers only wait or do Ray's own work.
+_AT_WORK_US, _AT_WORK = 50_000, 0.1
+
 ReadAt = Mapping[str, int]
 """When each counter, by its zone or UUID, was last read, in nanoseconds; the record before unless it says so."""
 
@@ -107,6 +110,8 @@ def found_odd(hardware: Hardware, before: Record, after: Record, read_at: ReadAt
         odd.append("gpu_unmetered")
     if after.kind == "resume":
         odd.append("meter_restarted")
+    if after.unknown_us > max(_AT_WORK_US, _AT_WORK * (b.t_ns - a.t_ns) / 1000):
+        odd.append("worker_unknown")
     if any(state.others for state in after.neighbours):
         odd.append("node_shared")
     return odd

@@ -78,6 +78,9 @@ class Record:
         neighbours: What other studies' meters had on the node since the last record; empty where this was alone.
         began: With a ``start`` in a file that has an earlier life: the counters when the present command began,
             which is where a gap ends; what came after it is in the session's own ledger.
+        nodes: With a ``start`` where several machines are metered: the names of all of them, each of which has a file
+            of its own beside this one.
+        unknown_us: CPU time since the last record of Ray workers of which it is not known which trial started them.
     """
 
     kind: Kind
@@ -91,6 +94,8 @@ class Record:
     hardware: Hardware | None = None
     neighbours: tuple[Neighbours, ...] = ()
     began: Counters | None = None
+    nodes: tuple[str, ...] = ()
+    unknown_us: int = 0
 
     @property
     def key(self) -> Key:
@@ -114,6 +119,10 @@ class Record:
             line["neighbours"] = [asdict(state) for state in self.neighbours]
         if self.began:
             line["began"] = asdict(self.began)
+        if self.nodes:
+            line["nodes"] = list(self.nodes)
+        if self.unknown_us:
+            line["unknown_us"] = self.unknown_us
         return line
 
     @classmethod
@@ -137,6 +146,8 @@ class Record:
             hardware=Hardware(**line["hardware"]) if "hardware" in line else None,
             neighbours=tuple(Neighbours(**state) for state in line.get("neighbours", ())),
             began=Counters(**line["began"]) if "began" in line else None,
+            nodes=tuple(line.get("nodes", ())),
+            unknown_us=line.get("unknown_us", 0),
         )
 
 

@@ -89,6 +89,8 @@ class Line(CountersPart):
     hardware: HardwarePart | None = None
     neighbours: list[NeighboursPart] = []
     began: CountersPart | None = None
+    nodes: list[str] = []
+    unknown_us: Step = 0
 
 
 def check_line(line: dict[str, Any]) -> None:

@@ -15,9 +15,11 @@ from kdtune.energy.attribution import Account, OpenLedger
 from kdtune.energy.ledger import Kind, Record, Window, read, write
 from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import Neighbourhood, Neighbours
-from kdtune.energy.processes import CpuScope, Identity, Process, cpu_us_of, identity_of, snapshot
+from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
 from kdtune.energy.shares import held_milli
+from kdtune.energy.start import Start
+from kdtune.energy.started_workers import FindStarted, StartedWorkers
 
 #: Seconds between samples; every opening and closing of a window takes one more.
 INTERVAL_S = 1.0
@@ -51,6 +53,7 @@ class Meter:
         hardware: Hardware,
         neighbourhood: Neighbourhood | None = None,
         state: Path | None = None,
+        find_started: FindStarted | None = None,
     ) -> None:
         """Prepare; nothing is counted before :meth:`begin` or :meth:`go_on`.
 
@@ -59,13 +62,17 @@ class Meter:
             hardware: What they mean.
             neighbourhood: Tells of other studies' meters on the node, once it is joined; None counts as alone.
             state: File in which the meter keeps what a successor needs if it is killed.
+            find_started: Finds the workers that trials started; None where they start none.
         """
         self.id = uuid.uuid4().hex[:12]
         self.hardware = hardware
         self._sensors = sensors
         self._neighbourhood = neighbourhood or Neighbourhood(self.id)
         self._state = MeterState(state) if state else None
+        self._started = StartedWorkers(find_started)
         self._drivers: list[Identity] = []
+        #: Names of all machines that are metered, where there are several.
+        self.nodes: tuple[str, ...] = ()
         self._lock = threading.RLock()
         self._seq = 0
         self._path: Path | None = None
@@ -77,32 +84,31 @@ class Meter:
         self._windows: Windows = {}
         self._told: tuple[int, dict[str, int]] | None = None
 
-    def begin(
-        self, path: Path, roots: Sequence[Identity] = (), since: Counters | None = None, spent_us: int = 0
-    ) -> None:
+    def begin(self, path: Path, since: Start | None = None, nodes: Sequence[str] = ()) -> None:
         """Start counting into a file; a meter that counts already goes on as it is.
 
         Args:
             path: The ledger file.
-            roots: The study's processes: they and all they start are the study's.
-            since: Counters read earlier, before Ray was started, say; from them on the energy is counted.
-                None: from now.
-            spent_us: CPU time of ``roots`` at ``since``, in microseconds, which is not the study's.
+            since: From when on the energy is counted, such as before Ray was started, and which processes are the
+                study's besides this one. None: from now, and this process alone.
+            nodes: The names of all machines that are metered, where there are several.
         """
         with self._lock:
             if self._path or self._stopped:
                 return
-            everyone = [identity_of(os.getpid()), *roots]
-            if since is None:
-                spent_us = cpu_us_of(everyone, snapshot())
+            self.nodes = tuple(nodes)
+            me = identity_of(os.getpid())
             now, _ = self._read_counters({})
-            self._began = without_polled(since, self._sensors) if since else now
+            self._began = without_polled(since.counters, self._sensors) if since else now
             # Before the first record: a meter that is killed right after it leaves its successor whose time to count.
             processes = snapshot()
-            self._drivers = [root for root in roots if CpuScope([root], {}).alive(processes)]
-            for root in everyone:
-                self._study.add_root(root, processes)
-            self._begin_file(path, self._began, spent_us)
+            if since:
+                self._drivers = [root for root in since.roots if CpuScope([root], {}).alive(processes)]
+                self._study = CpuScope.from_state(since.scope)
+                self._study.add_root(me, processes)
+            else:
+                self._study = CpuScope([me], processes)
+            self._begin_file(path, self._began, study_us=0)
 
     def go_on(self) -> bool:
         """Go on where a meter that was killed left off, if there was one and its study did not stop meanwhile.
@@ -126,6 +132,7 @@ class Meter:
             self._ended.buckets = dict(state["ended"])
             self._began = Counters(**state["began"])
             self._drivers = [(pid, started) for pid, started in state["drivers"]]
+            self.nodes = tuple(state["nodes"])
             # Earlier lives of the file are in what has ended, or were other commands'.
             records = read(path)
             begun = max(place for place, record in enumerate(records) if record.kind == "start")
@@ -169,7 +176,7 @@ class Meter:
         self._path = path
         began = self._began if path.exists() else None
         start = Record("start", self.id, self._next(), counters, study_us, hardware=self.hardware, began=began)
-        self._commit(start, {})
+        self._commit(replace(start, nodes=self.nodes), {})
 
     def join(self, pid: int) -> None:
         """Count a process and all that it starts as the study's, from its birth on.
@@ -276,12 +283,26 @@ class Meter:
             hardware: With the first record of a meter.
         """
         processes = snapshot() if processes is None else processes
+        windows = [(name, window.pid, scope) for name, (window, scope) in self._windows.items()]
+        unknown_us = self._started.join(processes, self._study, windows)
         spent = {name: scope.update(processes) for name, (_, scope) in self._windows.items()}
         if kind == "open" and window:
             spent[window.id] = 0
         study_us = self._study.update(processes)
         counters, neighbours = self._read_counters(self._windows if after is None else after, leaving=leaving)
-        return Record(kind, self.id, self._next(), counters, study_us, spent, window, reason, hardware, neighbours)
+        return Record(
+            kind=kind,
+            meter=self.id,
+            seq=self._next(),
+            counters=counters,
+            study_us=study_us,
+            windows=spent,
+            window=window,
+            reason=reason,
+            hardware=hardware,
+            neighbours=neighbours,
+            unknown_us=unknown_us,
+        )
 
     def _next(self) -> int:
         self._seq += 1
@@ -312,6 +333,7 @@ class Meter:
             "ended": self._ended.buckets,
             "began": asdict(self._began),
             "drivers": self._drivers,
+            "nodes": self.nodes,
         }
         self._state.keep(state)
 

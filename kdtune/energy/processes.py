@@ -95,12 +95,6 @@ def is_alive(identity: Identity) -> bool:
     return process.alive and process.identity == identity
 
 
-def cpu_us_of(roots: Iterable[Identity], processes: dict[int, Process]) -> int:
-    """CPU time of processes and all their living descendants since their births, each once, in microseconds."""
-    scope = CpuScope(roots, {})
-    return scope.update(processes)
-
-
 class CpuScope:
     """CPU time of some processes and all their descendants, as a counter that never falls.
 
@@ -144,6 +138,18 @@ class CpuScope:
         """Take in another process, from birth: its time so far joins the counter."""
         self.roots.add(root)
         self.update(processes)
+
+    def adopt(self, process: Identity, before: dict[int, Process]) -> None:
+        """Take in another process and its descendants from an earlier snapshot on; one that is a member stays one.
+
+        Args:
+            process: Is alive now, which :meth:`update` has not been told yet.
+            before: The earlier snapshot; what was used until then does not count, all the time of a later birth does.
+        """
+        if process not in self._living:
+            known = CpuScope([process], before)._living or {process: Process(process[0], 0, process[1], 0)}
+            self._living |= known
+            self._kept_us -= sum(one.cpu_us for one in known.values())
 
     def update(self, processes: dict[int, Process]) -> int:
         """Bring the counter up to a snapshot and return it, in microseconds."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.shared import KINDS, Inputs, charged_parts, read_shared
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kdtune.distill.recipe import student_recipe
-from kdtune.energy.attribution import Account, charge_all, charged_of
+from kdtune.energy.attribution import Account, charged_of
 from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import QUALITIES, Hardware
+from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned import abandoned_parts, sum_of_parts
 from kdtune.results.folder import StrategyFolder
@@ -69,6 +70,7 @@ def cost_of(
     teacher_uj: int | None = None if uses_teacher else 0
     if uses_teacher and teacher and teacher["energy"] and not teacher.get("given"):
         teacher_uj = teacher["energy"]["charged_uj"]
+    unknown = {"teacher_unmetered": 1} if teacher_uj is None and teacher and not teacher.get("given") else {}
     with_teacher_uj = None if charged_uj is None or teacher_uj is None else charged_uj + teacher_uj
     kwh, co2_g = _or_none(carbon.kwh), _or_none(carbon.co2_g)
     qualities = [account.quality, *(one["quality"] for one in inputs)]
@@ -105,7 +107,7 @@ def cost_of(
         "gpu_hours": account.gpu_ns / 3.6e12 if metered else None,
         "attribution": study.attribution,
         "quality": max(measured, key=QUALITIES.index, default=None),
-        "flags": _flags(account, inputs) | _at_odds(folder, log, account),
+        "flags": _flags(account, inputs) | _at_odds(folder, log, account) | unknown,
         "carbon": carbon.as_record(),
         "hardware": [describe_hardware(hardware) for hardware in account.hardware.values()],
     }

@@ -3,9 +3,10 @@
 import statistics
 from typing import Any
 
-from kdtune.energy.attribution import Account, charge_all
+from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.shares import split_integer
 from kdtune.files import write_json
 from kdtune.results.cost import cost_of

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.files import write_json
 from kdtune.results.documents import Shared, read_document
 from kdtune.results.folder import StrategyFolder

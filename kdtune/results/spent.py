@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.results.folder import StudyFolder
 from kdtune.results.sessions import abandoned_sessions, noted_lines
 from kdtune.results.shared import read_shared

@@ -12,18 +12,24 @@ import ray
 from pyarrow import fs
 from ray import tune
 
-from kdtune.energy.attribution import Account, charge_all
+from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.neighbours import Neighbourhood
-from kdtune.energy.processes import Identity, cpu_us_of, identity_of, snapshot
-from kdtune.energy.sensors import Counters, NodeSensors, boot_id
+from kdtune.energy.processes import identity_of
+from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.start import Start
 from kdtune.errors import KdtuneError, MachineError, ResultsError
 from kdtune.paths import expanded
-from kdtune.tuning.meter_actor import end_unfinished, has_ended, neighbourhood_of, until_ended
+from kdtune.tuning import metered
+from kdtune.tuning.meter_actor import neighbourhood_of
 from kdtune.tuning.node_meters import NodeMeters
 
 if TYPE_CHECKING:
     import pandas
+
+#: Stands in a window for the GPUs of workers that the trial starts: which ones they are is not known.
+STARTED_WORKERS_GPUS = "GPUs of workers that the trial starts"
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
@@ -65,59 +71,74 @@ class EnergyLedger(tune.Callback):
         self._meters: NodeMeters | None = None
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
-        self._me: Identity = (0, 0)
-        self._since: Counters | None = None
-        self._spent_us = 0
+        self._used_uj: dict[str, int] = {}
+        self._since: Start | None = None
         self._neighbourhood: Neighbourhood | None = None
 
     def setup(self, *_: Any, **info: Any) -> None:
-        """Start a meter on every node; called by Tune before the first trial."""
+        """Start a meter on every node; called by Tune before the first trial.
+
+        Raises:
+            UsageError: Another thread of this process runs an experiment or a study that is metered.
+        """
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
         # A restored experiment comes with the callback of the dead one, whose meters and folder are not this one's.
+        metered.begin(self._end, within=metered.TUNE)
         self._session = f"ledger-{secrets.token_hex(4)}"
-        self._path, self._attempts = self._given, {}
-        end_unfinished()
-        until_ended(self._end)
-        self._me = identity_of(os.getpid())
+        self._path, self._attempts, self._used_uj = self._given, {}, {}
         self._neighbourhood = neighbourhood_of(self._session)
         self._neighbourhood.join()
         with self._neighbourhood.settled(0):
-            self._since = NodeSensors().read()
-            self._neighbourhood.hold(self._since.t_ns, 0, {})
-        self._spent_us = cpu_us_of([self._me], snapshot())
-        self._meters = NodeMeters(self._session)
+            counters = NodeSensors().read()
+            self._since = Start.of(counters, [identity_of(os.getpid())])
+            self._neighbourhood.hold(counters.t_ns, 0, {})
+        self._meters = NodeMeters(self._session, trials_start_workers=True)
         self._meters.start()
         if self._path:
             self._begin(self._path)
 
     def _begin(self, path: Path) -> None:
+        """Let the meters begin, which is not waited for, in a ledger that may have earlier attempts of the trials."""
         self._path = path
-        for records in read_folder(path).values():
+        records_by_node = read_folder(path)
+        for records in records_by_node.values():
             for opened in (record.window.id for record in records if record.window):
                 trial_id, _, attempt = opened.rpartition("/")
                 self._attempts[trial_id] = max(int(attempt), self._attempts.get(trial_id, 0))
+        for window, energy_uj in charge_all(records_by_node).windows.items():
+            self._add_used(window.rpartition("/")[0], energy_uj)
         assert self._meters is not None
-        self._meters.begin(path, self._me, self._since, self._spent_us)
-        self._meters.settle()
+        self._meters.begin(path, self._since)
+
+    def _add_used(self, trial_id: str, energy_uj: int) -> None:
+        self._used_uj[trial_id] = self._used_uj.get(trial_id, 0) + energy_uj
+
+    @_kept_from_the_experiment
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Begin the ledger as soon as a trial tells where the experiment's folder is, before any worker is ready."""
+        if self._path is None and trials and self._meters is not None:
+            self._begin(_folder_in_experiment(trials[0]))
 
     @_kept_from_the_experiment
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Open a window for the worker that took the trial on."""
         if self._meters is None:
             raise KdtuneError("another study or EnergyLedger began in this process: it meters one experiment at a time")
-        if self._path is None:
-            self._begin(_folder_in_experiment(trial))
+        self.on_step_end(iteration, [trial])
         self._close(trial, "started again")
+        earlier_uj = self._earlier_uj(trial)
         attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
         window = f"{trial.trial_id}/{attempt}"
         self._meters.meter_new_nodes()
         self._meters.settle()
         actor = trial.temporary_state.ray_actor
-        given = trial.placement_group_factory.required_resources
-        introduced = actor.__ray_call__.remote(_introduce, self._session, window, given.get("GPU", 0.0))
+        cpus, own_gpus, other_gpus = _given_to(trial.placement_group_factory)
+        introduced = actor.__ray_call__.remote(_introduce, self._session, window, own_gpus, earlier_uj)
         host, boot, pid, gpus = ray.get(introduced)
-        self._meters.ask_one(host, "open", Window(window, "trials", pid, float(given.get("CPU", 0.0)), gpus), boot)
+        if other_gpus:
+            gpus = {**gpus, STARTED_WORKERS_GPUS: other_gpus}
+        self._meters.ask_one(host, "open", Window(window, "trials", pid, cpus, gpus), boot)
         self._open[trial.trial_id] = (host, window)
 
     @_kept_from_the_experiment
@@ -130,12 +151,18 @@ class EnergyLedger(tune.Callback):
         """Close the trial's window; a trial that failed is charged too."""
         self._close(trial, "failed")
 
+    def _earlier_uj(self, trial: Any) -> int | None:
+        """Energy of a trial's earlier attempts in microjoules; None where it has trained and no ledger tells of it."""
+        if trial.trial_id not in self._attempts and "training_iteration" in trial.last_result:
+            return None
+        return self._used_uj.get(trial.trial_id, 0)
+
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """End the ledger."""
         self._end()
 
     def _end(self) -> None:
-        has_ended(self._end)
+        metered.ended(self._end)
         self._open.clear()
         meters, self._meters = self._meters, None
         try:
@@ -148,10 +175,13 @@ class EnergyLedger(tune.Callback):
     def _close(self, trial: Any, reason: str) -> None:
         if self._meters and trial.trial_id in self._open:
             host, window = self._open.pop(trial.trial_id)
-            self._meters.ask_one(host, "close", window, reason)
+            self._add_used(trial.trial_id, self._meters.ask_one(host, "close", window, reason) or 0)
 
     def account(self) -> Account:
         """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
+
+        ``flags`` of the account counts what is not known, under the names of :data:`kdtune.energy.attribution.FLAGS`:
+        such as a machine of the cluster whose ledger is not in the folder, because it does not share it.
 
         Raises:
             ValueError: Nothing has been metered yet.
@@ -247,11 +277,21 @@ def _folder_in_experiment(trial: Any) -> Path:
     return here
 
 
-def _introduce(trainable: Any, session: str, window: str, gpus: float) -> tuple[str, str, int, dict[str, float]]:
+def _given_to(placement: Any) -> tuple[float, float, float]:
+    """What a trial's placement group gives: cores in all, GPUs of its own process, GPUs of workers that it starts."""
+    in_all = placement.required_resources
+    own = {} if placement.head_bundle_is_empty else placement.bundles[0]
+    own_gpus = float(own.get("GPU", 0.0))
+    return float(in_all.get("CPU", 0.0)), own_gpus, float(in_all.get("GPU", 0.0)) - own_gpus
+
+
+def _introduce(
+    trainable: Any, session: str, window: str, gpus: float, earlier_uj: int | None
+) -> tuple[str, str, int, dict[str, float]]:
     """Runs in the trial's worker: where it is, and for kdtune's own trainable how it reads its energy."""
     from kdtune.tuning.resources import gpu_shares
 
     if hasattr(trainable, "attach_meter"):
-        trainable.attach_meter(session, window)
+        trainable.attach_meter(session, window, earlier_uj)
     shares = gpu_shares(gpus) if gpus else {}
     return os.uname().nodename, boot_id(), os.getpid(), shares

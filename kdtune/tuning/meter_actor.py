@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import ray
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter, Reading
 from kdtune.energy.neighbours import Neighbourhood, shared_folder
-from kdtune.energy.processes import Identity
 from kdtune.energy.sampler import Sampler
-from kdtune.energy.sensors import Counters, NodeSensors, boot_id
+from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.energy.start import Start
 from kdtune.errors import KdtuneError
 from kdtune.files import cannot_be_written
+from kdtune.tuning.actors_of_trials import ActorsOfTrials
 
 #: Ray's namespace for kdtune's named actors; explicit, since trials of other pipelines have their own.
 NAMESPACE = "kdtune"
@@ -49,19 +50,24 @@ class NodeMeter:
     If its process is killed, Ray starts it again and repeats the calls under way; it goes on where it left off.
     """
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, *, trials_start_workers: bool = False) -> None:
         sensors = NodeSensors()
         hardware = sensors.hardware()
         neighbourhood = neighbourhood_of(session_id)
         neighbourhood.join()
-        self._meter = Meter(sensors, hardware, neighbourhood, state_of(session_id, hardware.node))
+        find_started = ActorsOfTrials() if trials_start_workers else None
+        self._meter = Meter(sensors, hardware, neighbourhood, state_of(session_id, hardware.node), find_started)
         self._meter.go_on()
         Sampler(self._meter)
 
-    def begin(self, folder: str, roots: Sequence[Identity], since: Counters | None, spent_us: int) -> None:
+    def begin(self, folder: str, since: Start | None, nodes: Sequence[str] = ()) -> None:
         """Start counting; see :meth:`Meter.begin`."""
         with _written():
-            self._meter.begin(self._file(folder), roots, since, spent_us)
+            self._meter.begin(self._file(folder), since, nodes)
+
+    def know(self, nodes: Sequence[str]) -> None:
+        """Name these machines as metered from the next ledger on: one has joined."""
+        self._meter.nodes = tuple(nodes)
 
     def switch(self, folder: str | None) -> None:
         """Go on in another folder; None stops counting."""
@@ -131,14 +137,17 @@ def actor_name(session_id: str, host: str) -> str:
     return f"meter-{session_id}-{host}"
 
 
-def start_meters(session_id: str, metered: Container[str] = ()) -> dict[str, Any]:
+def start_meters(
+    session_id: str, metered: Container[str] = (), *, trials_start_workers: bool = False
+) -> dict[str, Any]:
     """Start the meter of every machine in the cluster, or find those that run, by host name.
 
     Several of Ray's nodes on one machine have one: its counters are the machine's, and would be counted twice.
 
     Args:
-        session_id: Of the session that meters.
+        session_id: Of the session that is metered.
         metered: Host names that are left out, since they have a meter.
+        trials_start_workers: Whether trials may start actors and tasks of their own.
     """
     here = ray.get_runtime_context().get_node_id()
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -146,31 +155,26 @@ def start_meters(session_id: str, metered: Container[str] = ()) -> dict[str, Any
     nodes: dict[str, str] = {}
     for node in alive:
         nodes.setdefault(node["NodeManagerHostname"], node["NodeID"])
-    return {host: _start_meter(session_id, host, node_id) for host, node_id in nodes.items() if host not in metered}
+    return {
+        host: _start_meter(session_id, host, node_id, trials_start_workers=trials_start_workers)
+        for host, node_id in nodes.items()
+        if host not in metered
+    }
 
 
-def begin_meters(
-    meters: Mapping[str, Any], folder: Path, driver: Identity, since: Counters | None, spent_us: int
-) -> list[Any]:
+def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -> list[Any]:
     """Let meters begin to count into a ledger folder; returns what to wait for.
 
     Args:
         meters: By host name.
         folder: Gets a file a machine.
-        driver: This process; it is known, and was read before Ray's start, on its own machine only.
-        since: Counters of this machine from which on it is counted.
-        spent_us: CPU time of this process at ``since``, in microseconds.
+        since: From when on this machine is counted, with this process; other machines are counted from now on.
     """
-    here = os.uname().nodename
-    return [
-        meter.begin.remote(str(folder), [driver], since, spent_us)
-        if host == here
-        else meter.begin.remote(str(folder), [], None, 0)
-        for host, meter in meters.items()
-    ]
+    here, nodes = os.uname().nodename, sorted(meters) if len(meters) > 1 else []
+    return [meter.begin.remote(str(folder), since if host == here else None, nodes) for host, meter in meters.items()]
 
 
-def _start_meter(session_id: str, host: str, node_id: str) -> Any:
+def _start_meter(session_id: str, host: str, node_id: str, *, trials_start_workers: bool) -> Any:
     """It takes no core from the trials."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -185,7 +189,7 @@ def _start_meter(session_id: str, host: str, node_id: str) -> Any:
             max_task_retries=-1,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         )
-        .remote(session_id)
+        .remote(session_id, trials_start_workers=trials_start_workers)
     )
 
 
@@ -197,29 +201,6 @@ def end_meters(meters: Iterable[Any]) -> None:
             ray.kill(meter)
         except (ray.exceptions.RayError, ValueError):  # ValueError: the Ray that it ran on is gone
             logging.getLogger(__name__).warning("an energy meter did not end well", exc_info=True)
-
-
-_unfinished: list[Callable[[], None]] = []
-
-
-def until_ended(end: Callable[[], None]) -> None:
-    """Note how to end the metering of an experiment that may stop without a word; see :func:`end_unfinished`."""
-    _unfinished.append(end)
-
-
-def has_ended(end: Callable[[], None]) -> None:
-    """The experiment has ended as it should."""
-    if end in _unfinished:
-        _unfinished.remove(end)
-
-
-def end_unfinished() -> None:
-    """End what this process metered before: Tune bears one experiment at a time, so that one is over.
-
-    Its meters would pass for those of another study on the node.
-    """
-    for end in list(_unfinished):
-        end()
 
 
 class MeterHandle:

@@ -9,8 +9,7 @@ from typing import Any
 import ray
 
 from kdtune.energy.meter import Reading
-from kdtune.energy.processes import Identity
-from kdtune.energy.sensors import Counters
+from kdtune.energy.start import Start
 from kdtune.tuning.meter_actor import begin_meters, end_meters, start_meters
 
 _log = logging.getLogger(__name__)
@@ -19,9 +18,15 @@ _log = logging.getLogger(__name__)
 class NodeMeters:
     """The meters by host name. Losing one loses that node's figures and nothing else; its ledger has no end then."""
 
-    def __init__(self, session_id: str) -> None:
-        """Nothing is started yet."""
+    def __init__(self, session_id: str, *, trials_start_workers: bool = False) -> None:
+        """Nothing is started yet.
+
+        Args:
+            session_id: Of the session that is metered.
+            trials_start_workers: Whether trials may start actors and tasks of their own.
+        """
         self._session_id = session_id
+        self._trials_start_workers = trials_start_workers
         self._actors: dict[str, Any] = {}
         self._pending: list[tuple[str, Any]] = []
         self._folder: Path | None = None
@@ -32,12 +37,12 @@ class NodeMeters:
 
     def start(self) -> None:
         """Start a meter on every node."""
-        self._actors = start_meters(self._session_id)
+        self._actors = start_meters(self._session_id, trials_start_workers=self._trials_start_workers)
 
-    def begin(self, folder: Path, driver: Identity, since: Counters | None, spent_us: int) -> None:
+    def begin(self, folder: Path, since: Start | None) -> None:
         """Let all begin to count, without waiting for it; see :func:`~kdtune.tuning.meter_actor.begin_meters`."""
         self._folder = folder
-        calls = begin_meters(self._actors, folder, driver, since, spent_us)
+        calls = begin_meters(self._actors, folder, since)
         self._pending += zip(self._actors, calls, strict=True)
 
     def switch(self, folder: Path) -> None:
@@ -55,9 +60,14 @@ class NodeMeters:
         if self._folder is None:
             return
         try:
-            joined = start_meters(self._session_id, metered=self._actors)
+            joined = start_meters(
+                self._session_id, metered=self._actors, trials_start_workers=self._trials_start_workers
+            )
             self._actors |= joined
-            calls = [meter.begin.remote(str(self._folder), [], None, 0) for meter in joined.values()]
+            names = sorted(self._actors)
+            if joined:  # whose ledger would not be missed otherwise, where its machine does not share the folder
+                self._pending += self._called("know", names)
+            calls = [meter.begin.remote(str(self._folder), None, names) for meter in joined.values()]
         except (ray.exceptions.RayError, ValueError):  # ValueError: a meter of that name has just died
             _log.warning("a node that joined has no energy meter yet", exc_info=True)
             return
@@ -81,6 +91,15 @@ class NodeMeters:
             spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}
             total = Reading(total.windows | one.windows, total.charged_uj + one.charged_uj, spent)
         return total
+
+    def leave(self) -> None:
+        """End the ledgers of other machines, and take a sample here, where the counters outlive Ray."""
+        here = os.uname().nodename
+        calls = [
+            (host, meter.sample.remote() if host == here else meter.switch.remote(None))
+            for host, meter in self._actors.items()
+        ]
+        self._answers(calls)
 
     def end(self) -> None:
         """End all, on a Ray that goes on."""

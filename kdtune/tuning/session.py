@@ -15,14 +15,15 @@ from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.meter import Reading, append_stop
 from kdtune.energy.meter_state import MeterState, drop_stale
 from kdtune.energy.neighbours import shared_folder
-from kdtune.energy.processes import CpuScope, cpu_us_of, identity_of, snapshot
-from kdtune.energy.sensors import Counters, NodeSensors
+from kdtune.energy.processes import CpuScope, identity_of, snapshot
+from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.start import Start
 from kdtune.errors import RayError
 from kdtune.logs import level_of
 from kdtune.results.folder import StudyFolder
-from kdtune.tuning import jobs
+from kdtune.tuning import jobs, metered
 from kdtune.tuning.daemons import Daemons
-from kdtune.tuning.meter_actor import end_unfinished, neighbourhood_of, state_of
+from kdtune.tuning.meter_actor import neighbourhood_of, state_of
 from kdtune.tuning.node_meters import NodeMeters
 from kdtune.tuning.ray_start import start_ray
 from kdtune.tuning.resources import Resources, cluster_address
@@ -67,7 +68,7 @@ class Session:
         self._meters = NodeMeters(self.id)
         #: Where the meters were told to count, the last two.
         self._ledgers = [self.folder]
-        self._since: Counters | None = None
+        self._since: Start | None = None
         self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
@@ -79,19 +80,19 @@ class Session:
         """Start or find Ray, and a meter on every node.
 
         Raises:
-            UsageError: A trial asks for more than the cluster has.
+            UsageError: A trial asks for more than the cluster has, or another thread of this process runs a study or
+                an experiment that is metered.
             RayError: Ray does not start or the address does not answer.
         """
-        end_unfinished()
+        metered.begin(self.stop)
         drop_stale(shared_folder(), snapshot())
         try:
             self._sensors = NodeSensors()
             self._neighbourhood.join()
             with self._neighbourhood.settled(0):
-                self._since = since = self._sensors.read()
-                self._neighbourhood.hold(since.t_ns, 0, {})
-            me = identity_of(os.getpid())
-            spent_us = cpu_us_of([me], snapshot())
+                counters = self._sensors.read()
+                self._since = Start.of(counters, [identity_of(os.getpid())])
+                self._neighbourhood.hold(counters.t_ns, 0, {})
             self._owns_ray = not ray.is_initialized()
             if self._owns_ray:
                 address = cluster_address(self._address)
@@ -106,7 +107,7 @@ class Session:
             self.resources.check_fit(cluster)
             self._meters.start()
             # Not waited for: the meters start while other things do. The counters were read above.
-            self._meters.begin(self.folder, me, since, spent_us)
+            self._meters.begin(self.folder, self._since)
         except BaseException:
             self.stop()
             raise
@@ -217,6 +218,7 @@ class Session:
         try:
             self._stop_metering()
         finally:
+            metered.ended(self.stop)
             self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
@@ -234,7 +236,7 @@ class Session:
         mine = CpuScope([identity_of(os.getpid())], snapshot())
         try:
             self.check()
-            self._meters.ask("sample")
+            self._meters.leave()
         except (RayError, ray.exceptions.RayError):
             pass  # a meter that died; its ledger tells up to where it came
         finally:
@@ -249,8 +251,10 @@ class Session:
 
     def _is_open(self, last: Record) -> bool:
         """Whether a ledger that ends so is one that this session's meter had not done with."""
-        now, since = last.counters, self._since
-        return since is not None and last.kind != "stop" and now.boot_id == since.boot_id and now.t_ns >= since.t_ns
+        if self._since is None or last.kind == "stop":
+            return False
+        now, since = last.counters, self._since.counters
+        return now.boot_id == since.boot_id and now.t_ns >= since.t_ns
 
 
 def _occupy_for_a_moment() -> None:

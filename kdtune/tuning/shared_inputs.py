@@ -89,8 +89,20 @@ class SharedInputs:
             **record,
             "key": folder.name,
             "gflops_millions": None if epochs is None else workload.teacher_flops(epochs) / 1e15,
-            "energy": ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated),
+            "energy": self._teacher_energy(folder, epochs),
         }
+
+    def _teacher_energy(self, folder: Path, epochs: int | None) -> dict[str, Any] | None:
+        """What making the teacher took; None where somebody else's pipeline trained it, or a part of its epochs.
+
+        Args:
+            folder: The teacher's, in the cache.
+            epochs: Of its training; None of one that was given.
+        """
+        metered = {line.get("epoch") for line in read_lines(folder / "epochs.jsonl")}
+        if epochs and metered and len(metered) < epochs:
+            return None
+        return ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated)
 
     def _alone(self, folder: Path, what: str) -> AbstractContextManager[None]:
         """Nobody else makes what is in a folder; another command that does is waited for, on nobody's bill."""

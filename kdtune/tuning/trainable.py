@@ -37,8 +37,10 @@ class DistillTrainable(tune.Trainable):
     Data sets are looked for in the worker's ``$KDTUNE_DATA_DIR``, by default ``~/.cache/kdtune/data``.
 
     Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
-    ``tau`` (the epoch's mean) and ``energy_j`` (joules of this training so far; None unless a
-    :class:`~kdtune.EnergyLedger` meters the experiment); ``done`` with the last epoch.
+    ``tau`` (the epoch's mean) and ``energy_j`` (joules of this trial so far, all of its attempts together, which is
+    what a :class:`~kdtune.EnergyLedger` charges to it; None where none meters the experiment, or where the trial
+    trained earlier without one); ``done`` with the last epoch. A trial that goes on from another one's checkpoint, as
+    under population-based training, reports its own attempts; what the other trial took stays with that trial.
 
     kdtune's own runner passes ``run`` too; it gets ``energy_uj`` (microjoules since the last reading, None for an
     epoch too short for one) and, as ``epochs``, several short epochs in one report.
@@ -99,15 +101,23 @@ class DistillTrainable(tune.Trainable):
         self._slice_s = float(run.get("slice_s", 0.0))
         self._is_open = False
         self._attached = False
+        self._earlier_uj: int | None = None
         self._read_uj = 0
 
-    def attach_meter(self, session_id: str, window: str) -> None:
-        """Read the energy of a window that somebody else opens and closes (:class:`~kdtune.EnergyLedger`)."""
+    def attach_meter(self, session_id: str, window: str, earlier_uj: int | None) -> None:
+        """Read the energy of a window that somebody else opens and closes (:class:`~kdtune.EnergyLedger`).
+
+        Args:
+            session_id: Of the meters.
+            window: That of this attempt.
+            earlier_uj: Energy of the trial's earlier attempts, in microjoules; None where it is not known.
+        """
         from kdtune.tuning.meter_actor import MeterHandle
 
         self._meter = MeterHandle(session_id, optional=True)
         self._window = window
         self._attached = True
+        self._earlier_uj = earlier_uj
 
     def _open(self) -> None:
         # Not before the first step: Tune may give the trial of a worker that is still starting to another one.
@@ -133,8 +143,14 @@ class DistillTrainable(tune.Trainable):
         last = {**reports[-1], "done": self._distiller.done}
         if self._slice_s:
             return {**last, "epochs": reports}
-        energy_uj = self._meter.window_uj(self._window) if self._attached and self._window else None
-        return {**last, "energy_j": None if energy_uj is None else energy_uj / 1e6}
+        return {**last, "energy_j": self._energy_j()}
+
+    def _energy_j(self) -> float | None:
+        """Energy of the trial so far in joules, all of its attempts together; None where it is not known."""
+        if not self._attached or self._window is None or self._earlier_uj is None:
+            return None
+        energy_uj = self._meter.window_uj(self._window)
+        return None if energy_uj is None else (self._earlier_uj + energy_uj) / 1e6
 
     def _epoch(self) -> dict[str, Any]:
         try:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kdtune.distill.given_teacher import kept_weights
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.models import MODELS
 from kdtune.results.folder import StrategyFolder
 from tests.studies import SMALL, here, results_of

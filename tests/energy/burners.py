@@ -30,15 +30,17 @@ def command(code: str, *args: str) -> list[str]:
 
 
 @contextmanager
-def python(code: str, *args: str) -> Iterator[subprocess.Popen]:
+def python(code: str, *args: str, stdin: int | None = None) -> Iterator[subprocess.Popen]:
     """A Python process that ends with the test at the latest."""
-    process = subprocess.Popen(command(code, *args), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(code, *args), stdin=stdin, stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+        if process.stdin:
+            process.stdin.close()
 
 
 @contextmanager

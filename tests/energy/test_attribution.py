@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge, charge_all
+from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge
 from kdtune.energy.ledger import Record, read, write
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors import Hardware
+from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.shares import split_integer
 from kdtune.files import append_lines
 

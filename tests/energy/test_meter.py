@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from kdtune.energy.meter import Meter, append_stop
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
+from kdtune.energy.start import Start
+from kdtune.energy.started_workers import Started
 
 from .burners import BURN, BURN_ON, command, foreign_burner, python, wait_for_cpu
 
@@ -44,7 +47,7 @@ def path(tmp_path):
 @pytest.fixture
 def meter(sensors, path) -> Meter:
     meter = Meter(sensors, node())
-    meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+    meter.begin(path, from_now(sensors))
     return meter
 
 
@@ -52,8 +55,13 @@ def meter(sensors, path) -> Meter:
 def cpu_meter(sensors, path) -> Meter:
     """Counts CPU energy only."""
     meter = Meter(sensors, node(ram_uw=0))
-    meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+    meter.begin(path, from_now(sensors))
     return meter
+
+
+def from_now(sensors: NodeSensors, *pids: int) -> Start:
+    """What a driver hands to its meter; of this process unless others are named."""
+    return Start.of(sensors.read(), [identity_of(pid) for pid in pids or (os.getpid(),)])
 
 
 def trial(name: str, pid: int | None = None, cpus: float = 1.0) -> Window:
@@ -146,7 +154,7 @@ def test_what_a_process_did_before_its_window_opened_is_not_the_windows(cpu_mete
 def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
     with foreign_burner() as stranger:
         meter = Meter(sensors, node(ram_uw=0))
-        meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+        meter.begin(path, from_now(sensors))
         start_us, before = snapshot()[stranger].cpu_us, time.process_time()
         wait_for_cpu(stranger, 300_000)
         meter.sample()
@@ -156,10 +164,38 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
     assert account.charged_uj() <= cpu_uj(mine_s + 0.15)
 
 
+@pytest.mark.parametrize("whose", ["a window's", "unknown"])
+def test_a_worker_that_a_trial_started_is_the_windows_or_is_told(whose, sensors, path):
+    with foreign_burner() as worker:
+        identity = identity_of(worker)
+        started = Started(by_window={identity: "a"}) if whose == "a window's" else Started(unknown=[identity])
+        meter = Meter(
+            sensors,
+            node(ram_uw=0),
+            find_started=lambda processes, windows: started if windows else Started(),
+        )
+        meter.begin(path, from_now(sensors))
+        wait_for_cpu(worker, 200_000)
+        meter.open(trial("a"))
+        began_us = snapshot()[worker].cpu_us
+        wait_for_cpu(worker, 300_000)
+        meter.close("a", "done")
+        spent_us = snapshot()[worker].cpu_us - began_us
+    records = ledger.read(path)
+    account = charge(records)
+    assert sum(account.buckets.values()) == account.node_uj
+    if whose == "unknown":
+        assert account.flags["worker_unknown"] == 1 and records[-1].unknown_us >= (1 - ABOUT) * 300_000
+        return
+    # Not what it used before it was the trial's.
+    assert (1 - ABOUT) * 300_000 <= records[-1].windows["a"] <= spent_us + 150_000
+    assert "worker_unknown" not in account.flags
+
+
 def test_a_process_that_counting_begins_with_is_the_studys(sensors, path):
     with foreign_burner() as stranger:
         meter = Meter(sensors, node(ram_uw=0))
-        meter.begin(path, [identity_of(stranger)])
+        meter.begin(path, from_now(sensors, stranger))
         wait_for_cpu(stranger, 300_000)
         meter.sample()
     assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
@@ -168,7 +204,7 @@ def test_a_process_that_counting_begins_with_is_the_studys(sensors, path):
 def test_the_process_of_a_window_stays_the_studys_after_the_window(sensors, path):
     with foreign_burner() as stranger:
         meter = Meter(sensors, node(ram_uw=0))
-        meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+        meter.begin(path, from_now(sensors))
         meter.open(trial("a", stranger))
         meter.close("a", "done")
         before = charge(ledger.read(path)).buckets["orchestration"]
@@ -359,16 +395,47 @@ def burn_here(cpu_s: float) -> None:
 
 
 def test_counting_from_earlier_counters_includes_what_came_between(sensors, path):
-    since = sensors.read()
-    spent_us = snapshot()[os.getpid()].cpu_us
+    since = from_now(sensors)
     burn_here(0.25)
     meter = Meter(sensors, node(ram_uw=0))
-    meter.begin(path, [identity_of(os.getpid())], since, spent_us)
+    meter.begin(path, since)
     meter.sample()
     records = ledger.read(path)
-    assert records[0].counters == since
+    assert records[0].counters == since.counters
     assert records[1].study_us - records[0].study_us == pytest.approx(270_000, abs=90_000)
     assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
+
+
+def test_children_that_end_before_the_meter_begins_take_nothing_from_the_study(sensors, path):
+    """As workers of an earlier experiment do on a Ray that is used again: nobody waits for how they end."""
+    runs_a_child = """
+        import signal, subprocess, sys, time
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that the child's time is not handed on, as Ray's daemon does
+        child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        print("here", flush=True)
+        sys.stdin.readline()
+        child.kill()
+        child.stdout.read()
+        print("ended", flush=True)
+        while time.process_time() < float(sys.argv[1]): pass
+        print("done", flush=True)
+        time.sleep(60)
+        """
+    burn_and_wait = BURN + "print(1, flush=True); time.sleep(60)"
+    with python(runs_a_child, "0.4", *command(burn_and_wait, "0.4"), stdin=subprocess.PIPE) as driver:
+        driver.stdout.readline()
+        since = from_now(sensors, driver.pid)
+        driver.stdin.write("\n")
+        driver.stdin.flush()
+        for _ in range(2):
+            driver.stdout.readline()
+        meter = Meter(sensors, node(ram_uw=0))
+        meter.begin(path, since)
+        meter.sample()
+    first, second = ledger.read(path)
+    assert second.study_us - first.study_us >= (1 - ABOUT) * 400_000
+    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.4)
 
 
 def test_counting_from_now_leaves_out_what_the_processes_spent_before(sensors, path):
@@ -385,7 +452,7 @@ def test_a_root_inside_another_root_is_not_left_out_twice(sensors, path):
     with python(BURN_ON) as child:
         wait_for_cpu(child.pid, 300_000)
         meter = Meter(sensors, node())
-        meter.begin(path, [identity_of(child.pid)])
+        meter.begin(path, from_now(sensors, os.getpid(), child.pid))
         meter.sample()
     first, second = ledger.read(path)
     assert 0 <= second.study_us - first.study_us <= 200_000
@@ -431,7 +498,7 @@ def state(tmp_path):
 
 def lasting_meter(sensors, path, state) -> Meter:
     meter = Meter(sensors, node(), state=state)
-    meter.begin(path, since=sensors.read(), spent_us=snapshot()[os.getpid()].cpu_us)
+    meter.begin(path, from_now(sensors))
     return meter
 
 
@@ -495,7 +562,7 @@ def test_a_record_that_was_on_its_way_when_the_meter_was_killed_is_not_lost(last
 def test_a_successor_knows_whose_time_to_count_from_the_first_record_on(sensors, path, state):
     with foreign_burner() as stranger:
         began = Meter(sensors, node(ram_uw=0), state=state)
-        began.begin(path, [identity_of(stranger)])
+        began.begin(path, from_now(sensors, stranger))
         wait_for_cpu(stranger, 300_000)
         successor(sensors, state).sample()
     assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
@@ -528,9 +595,10 @@ from pathlib import Path
 from kdtune.energy.meter import Meter
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.start import Start
 sensors = NodeSensors()
 meter = Meter(sensors, sensors.hardware(), state=Path(sys.argv[2]))
-meter.begin(Path(sys.argv[1]), [identity_of(os.getpid())])
+meter.begin(Path(sys.argv[1]), Start.of(sensors.read(), [identity_of(os.getpid())]))
 print("here", flush=True)
 time.sleep(60)
 """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdtune.energy.processes import CpuScope, Process, cpu_us_of, identity_of, snapshot
+from kdtune.energy.processes import CpuScope, Process, identity_of, snapshot
 
 from .burners import BURN, BURN_ON, python, wait_for, wait_for_cpu
 
@@ -251,7 +251,24 @@ def test_a_grandchilds_time_comes_through_a_parent_that_ended_too():
 
 def test_the_time_of_a_process_includes_that_of_its_living_descendants():
     processes = world((10, 1, 5, 7, 20), (11, 10, 6, 100), (12, 11, 7, 1000), (20, 1, 5, 5000))
-    assert cpu_us_of([(10, 5)], processes) == 1127
+    assert CpuScope([(10, 5)], {}).update(processes) == 1127
+
+
+def test_a_process_that_is_adopted_counts_from_the_earlier_snapshot_on_with_its_children():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    before = world((10, 1, 5, 0), (20, 1, 6, 100), (21, 20, 7, 50))
+    scope.update(before)
+    scope.adopt((20, 6), before)
+    assert scope.update(world((10, 1, 5, 3), (20, 1, 6, 130), (21, 20, 7, 90), (22, 20, 8, 7))) == 3 + 30 + 40 + 7
+    scope.adopt((20, 6), before)
+    assert scope.total_us == 80
+
+
+def test_a_process_that_is_adopted_counts_from_its_birth_if_that_is_later():
+    scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
+    scope.adopt((20, 9), world((10, 1, 5, 0), (20, 1, 6, 100)))  # the number was another process's
+    assert scope.update(world((10, 1, 5, 0), (20, 1, 9, 40))) == 40
+    assert scope.update(world((10, 1, 5, 0))) == 40
 
 
 class World:

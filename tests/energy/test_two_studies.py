@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kdtune import sealing
-from kdtune.energy import ledger, meter, neighbours
+from kdtune.energy import ledger, meter, neighbours, start
 from kdtune.energy.attribution import BUCKETS, Account, charge
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, Process
 from kdtune.energy.sensors import Counters
+from kdtune.energy.start import Start
 
 from .simulated import J, two_cores
 from .test_attribution import assert_the_law_holds
@@ -111,10 +112,10 @@ class Study:
         self.workers = [self.machine.begin_process(self.driver) for _ in range(2)]
         driver = self.join()
         with driver.settled(0):
-            since = self.machine.read()
-            driver.hold(since.t_ns, 0, {})
+            since = Start.of(self.machine.read(), [(self.driver, self.driver)])
+            driver.hold(since.counters.t_ns, 0, {})
         self.meter = self.new_meter()
-        self.meter.begin(self.path(f"session-{self.lives}"), [(self.driver, self.driver)], since, 0)
+        self.meter.begin(self.path(f"session-{self.lives}"), since)
         self.at_work = True
 
     def end(self) -> None:
@@ -178,6 +179,7 @@ class TwoStudies(RuleBasedStateMachine):
         clock = SimpleNamespace(clock_gettime_ns=lambda which: machine.t_ns, CLOCK_MONOTONIC=0)
         self.patch.setattr(neighbours, "time", clock)
         self.patch.setattr(meter, "snapshot", machine.snapshot)
+        self.patch.setattr(start, "snapshot", machine.snapshot)
         self.patch.setattr(meter, "identity_of", self._identity_of)
         self.patch.setattr(sealing, "append_lines", _append_without_waiting_for_the_disk)
         for which in (0, 1):

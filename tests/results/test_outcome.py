@@ -307,6 +307,8 @@ def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
     cost = build_result(grid, CARBON)["cost"]
     assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None, None, None]
     assert cost["charged_kwh"] > 0
+    # Of one that was given the reason is told by its name.
+    assert ("teacher_unmetered" in cost["flags"]) == ("given" not in teacher)
 
 
 def test_a_teacher_that_was_never_looked_up_has_no_known_cost(tmp_path):

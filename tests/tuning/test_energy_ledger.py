@@ -7,11 +7,13 @@ import runpy
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+import ray
 import torch
 from ray import tune
 
@@ -19,7 +21,9 @@ import kdtune
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
+from kdtune.errors import UsageError
 from kdtune.specs import load_study
+from kdtune.tuning.energy_ledger import _given_to
 from tests.energy.burners import wait_for
 from tests.studies import small_study
 
@@ -125,6 +129,114 @@ def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_
     assert len(account.windows) == 4
     total_j = sum(account.windows.values()) / 1e6
     assert best.metrics["energy_j"] <= total_j
+
+
+class FailsOnce(kdtune.DistillTrainable):
+    """Fails after two epochs, the first time."""
+
+    def step(self):
+        failed = Path(self.config["run"]["failed"])
+        if self.iteration == 2 and not failed.exists():
+            failed.touch()
+            raise RuntimeError("on purpose")
+        return super().step()
+
+
+def test_the_energy_of_a_trial_is_that_of_all_its_attempts_also_after_a_restore(tmp_path):
+    training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
+    space = {"study": small_study(training=training), "loss": "ce", "run": {"failed": str(tmp_path / "failed")}}
+    every_epoch = tune.CheckpointConfig(checkpoint_frequency=1)
+    run = tune.RunConfig(
+        name="study",
+        storage_path=str(tmp_path),
+        callbacks=[kdtune.EnergyLedger()],
+        checkpoint_config=every_epoch,
+        verbose=0,
+    )
+    assert tune.Tuner(FailsOnce, run_config=run, param_space=space).fit().num_errors == 1
+    ledger = kdtune.EnergyLedger(tmp_path / "study" / "energy_ledger")
+    [first_uj] = ledger.account().windows.values()
+    place = str(tmp_path / "study")
+    [result] = tune.Tuner.restore(place, FailsOnce, resume_errored=True, param_space=space).fit()
+    windows = ledger.account().windows
+    assert result.metrics["epoch"] == 4 and len(windows) == 2
+    assert first_uj + 1 < result.metrics["energy_j"] * 1e6 <= sum(windows.values())
+
+
+@ray.remote
+class Helper:
+    def work(self, cpu_s):
+        work(cpu_s)
+
+
+def work(cpu_s):
+    until_s = time.process_time() + cpu_s
+    while time.process_time() < until_s:
+        sum(range(10_000))
+
+
+def delegate(config):
+    """Lets an actor of its own, or a task, do the work."""
+    if config["to"] == "an actor":
+        ray.get(Helper.remote().work.remote(1.5))
+    else:
+        ray.get(ray.remote(work).remote(1.5))
+    tune.report({"score": 1})
+
+
+@pytest.mark.parametrize("to", ["an actor", "a task"])
+def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_is_told(to, tmp_path):
+    ledger = kdtune.EnergyLedger()
+    bundles = tune.PlacementGroupFactory([{"CPU": 0.1}, {"CPU": 1}])
+    fit(tune.with_resources(delegate, bundles), tmp_path, ledger, param_space={"to": to})
+    [records] = read_folder(tmp_path / "study" / "energy_ledger").values()
+    [spent_us] = [record.windows[record.window.id] for record in records if record.kind == "close"]
+    account = ledger.account()
+    assert ("worker_unknown" in account.flags) == (to == "a task")
+    assert (spent_us >= 1_200_000) == (to == "an actor")
+    assert sum(account.buckets.values()) == account.node_uj
+
+
+def test_gpus_are_told_apart_by_the_process_that_they_are_given_to():
+    own, theirs = {"CPU": 1, "GPU": 1}, {"CPU": 2, "GPU": 0.5}
+    assert _given_to(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
+    assert _given_to(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
+    assert _given_to(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
+
+
+class SetupFails(SlowSetup):
+    def setup(self, config):
+        super().setup(config)
+        raise RuntimeError("on purpose")
+
+
+def test_an_experiment_in_which_no_trial_came_to_its_first_step_is_charged(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    assert fit(SetupFails, tmp_path, ledger).num_errors == 1
+    account = ledger.account()
+    records = [record for node in read_folder(tmp_path / "study" / "energy_ledger").values() for record in node]
+    assert (records[-1].study_us - records[0].study_us) / 1e6 >= 1.0
+    assert account.buckets["orchestration"] > 0 and set(account.flags) <= {"node_shared"}
+
+
+def test_an_experiment_beside_one_in_another_thread_is_refused(tmp_path):
+    def wait_to_be_released(config):
+        tune.report({"score": 1})
+        while not (tmp_path / "released").exists():
+            time.sleep(0.05)
+
+    ledger = kdtune.EnergyLedger()
+    thread = threading.Thread(target=fit, args=(wait_to_be_released, tmp_path, ledger))
+    thread.start()
+    try:
+        wait_for(lambda: list(tmp_path.glob("study/energy_ledger/*.jsonl")), 60)
+        with pytest.raises(UsageError, match="in a thread of this process"):
+            kdtune.EnergyLedger().setup()
+    finally:
+        (tmp_path / "released").touch()
+        thread.join()
+    account = ledger.account()
+    assert len(account.windows) == 1 and set(account.flags) <= {"node_shared"}
 
 
 EXPERIMENT = """

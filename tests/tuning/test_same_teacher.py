@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.files import read_lines
 from tests.studies import SMALL, command
 

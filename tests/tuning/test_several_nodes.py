@@ -14,12 +14,14 @@ from ray import tune
 from ray.cluster_utils import Cluster
 
 import kdtune
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors import NodeSensors, boot_id
+from kdtune.energy.several_nodes import charge_all
 from kdtune.errors import KdtuneError
+from kdtune.results.folder import StudyFolder
 from kdtune.results.trials import TrialLog
 from kdtune.tuning.meter_actor import NodeMeter
+from kdtune.tuning.session import Session
 from kdtune.watch import Watcher
 from tests.studies import small_study
 
@@ -196,3 +198,22 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
     nodes = read_folder(tmp_path / "small" / "none" / "ledger")
     assert any(record.kind == "open" for record in nodes[late.name])
     assert result.results[0]["cost"]["flags"]["unended"] == 1
+
+
+@pytest.mark.study
+def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
+    """Two meters on this machine stand for those of two machines."""
+    ray.shutdown()
+    session = Session(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
+    session.start()
+    try:
+        session.settle()
+        elsewhere = ray.remote(NodeMeter).options(num_cpus=0).remote("elsewhere")
+        session._meters._actors["elsewhere"] = elsewhere
+        ray.get(elsewhere.begin.remote(str(tmp_path / "elsewhere"), None))
+    finally:
+        session.stop()
+    for folder in (session.folder, tmp_path / "elsewhere"):
+        [records] = read_folder(folder).values()
+        assert records[-1].kind == "stop"
+        assert "unended" not in charge_all({"here": records}).flags

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 import kdtune
-from kdtune.energy.attribution import charge_all
 from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
 from kdtune.watch import Watcher
 from tests.studies import small_study
 
@@ -81,3 +81,17 @@ def test_a_budget_that_is_reached_while_waiting_stops_the_command_and_a_larger_o
     assert len(sessions) == 2 and session.name in sessions
     billed = sum(charge_all(read_folder(outcome.folder / "sessions" / name)).charged_uj() for name in sessions)
     assert resumed.results[0]["cost"]["shared_uj"]["session"] == billed
+
+
+def test_a_teacher_of_which_only_a_part_was_metered_has_no_known_energy(first, cache_folder, tmp_path):
+    """As after a training that a study began and somebody else's pipeline ended."""
+    key = json.loads((first[0] / "fixed" / "shared.json").read_text())["teacher"]["key"]
+    epochs = cache_folder / "teachers" / key / "epochs.jsonl"
+    whole = epochs.read_bytes()
+    epochs.write_bytes(whole[: whole[:-1].rindex(b"\n") + 1])
+    try:
+        cost = kdtune.run_study(STUDY, out=tmp_path).results[0]["cost"]
+    finally:
+        epochs.write_bytes(whole)
+    assert first[1]["cost"]["teacher_kwh"] > 0 and "teacher_unmetered" not in first[1]["cost"]["flags"]
+    assert cost["teacher_kwh"] is None and cost["flags"]["teacher_unmetered"] == 1

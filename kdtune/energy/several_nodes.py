@@ -1,0 +1,69 @@
+"""The account of several nodes together: what can only be seen when their ledgers lie side by side."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from kdtune.energy.attribution import Account, charge
+from kdtune.energy.ledger import Record
+
+Span = tuple[Record, Record]
+"""The first and the last record of a time in which a node was metered."""
+
+
+def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
+    """The account of several nodes together.
+
+    Args:
+        records_by_node: Of each node that has a ledger, by its name.
+
+    Returns:
+        The account, flagged where a machine was metered that has no ledger here, and where one was counted twice.
+    """
+    total = Account()
+    for records in records_by_node.values():
+        total.merge(charge(records))
+    spans = [span for records in records_by_node.values() for span in _spans(records)]
+    if len(records_by_node) > 1:
+        total.duration_ns = _covered_ns(_since_1970(*span) for span in spans)
+        if _overlap_on_one_machine(spans):
+            total.flag("machine_counted_twice")
+    metered = {node for records in records_by_node.values() for record in records for node in record.nodes}
+    for _ in metered - records_by_node.keys():
+        total.flag("node_unread")
+    return total
+
+
+def _overlap_on_one_machine(spans: Iterable[Span]) -> bool:
+    """Whether several meters counted one machine at the same time: boot and clock are the same in all containers."""
+    by_boot: dict[str, list[tuple[int, int]]] = {}
+    for first, last in spans:
+        by_boot.setdefault(first.counters.boot_id, []).append((first.counters.t_ns, last.counters.t_ns))
+    return any(_covered_ns(times) < sum(end - start for start, end in times) for times in by_boot.values())
+
+
+def _spans(records: Sequence[Record]) -> Iterable[Span]:
+    """The first and the last record of each time in which a node was metered."""
+    start: Record | None = None
+    for before, record in pairwise(records):
+        start = start or before
+        if record.kind in ("start", "stop"):
+            last = record if record.kind == "stop" else before
+            yield start, last
+            start = record if record.kind == "start" else None
+    if start and records[-1].kind != "stop":
+        yield start, records[-1]
+
+
+def _since_1970(first: Record, last: Record) -> tuple[int, int]:
+    """A span in nanoseconds since 1970: the only clock that machines have in common."""
+    began_ns = round(first.counters.wall_s * 1e9)
+    return began_ns, began_ns + last.counters.t_ns - first.counters.t_ns
+
+
+def _covered_ns(spans: Iterable[tuple[int, int]]) -> int:
+    """How long at least one of several spans lasted."""
+    covered, until = 0, 0
+    for start, end in sorted(spans):
+        covered += max(0, end - max(start, until))
+        until = max(until, end)
+    return covered

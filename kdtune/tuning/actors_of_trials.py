@@ -1,0 +1,130 @@
+"""Which actors a trial started, as Ray's own table of actors tells it, in the process of a node's meter."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from kdtune.energy.processes import Identity, Process
+from kdtune.energy.started_workers import Started
+
+#: Names of Ray's processes that work for nobody's trial, as Linux cuts them: idle workers and Ray's own agents.
+_OF_RAY = ("ray::IDLE", "ray::DashboardA", "ray::RuntimeEnv")
+
+#: States of actors that have no process yet, or not again.
+_COMING = ("DEPENDENCIES_UNREADY", "PENDING_CREATION", "RESTARTING")
+
+Address = tuple[str, int]
+
+
+class ActorsOfTrials:
+    """Finds the actors of this node that trials started, themselves or through other actors.
+
+    Of a task Ray's tables tell no process, so what runs tasks is unknown here.
+    """
+
+    def __init__(self) -> None:
+        self._driver: Address | None = None
+        self._settled: set[Identity] = set()
+        self._actors: set[Identity] = set()
+        self._classes: set[str] = set()
+
+    def __call__(self, processes: Mapping[int, Process], windows: Mapping[int, str]) -> Started:
+        """Look at the workers that are not known yet.
+
+        Args:
+            processes: All of the machine.
+            windows: The pid of each window's process with the window's id.
+        """
+        self._actors |= {processes[pid].identity for pid in windows if pid in processes}
+        workers = {
+            pid: process.identity
+            for pid, process in processes.items()
+            if process.name.startswith("ray::") and not process.name.startswith(_OF_RAY)
+            if pid not in windows and process.alive and process.identity not in self._settled
+        }
+        if not workers:
+            return Started()
+        try:
+            return self._sort(workers, windows, {pid: process.parent for pid, process in processes.items()})
+        except Exception:  # the table is not one of Ray's promises
+            logging.getLogger(__name__).warning("Ray's table of actors cannot be read", exc_info=True)
+            return Started(unknown=list(workers.values()))
+
+    def _sort(self, workers: Mapping[int, Identity], windows: Mapping[int, str], parents: Mapping[int, int]) -> Started:
+        actors = _actors("ALIVE")
+        by_address = {_address(actor["Address"]): actor for actor in actors}
+        nodes = {n["NodeID"] for n in ray.nodes() if n["NodeManagerHostname"] == os.uname().nodename}
+        here = {actor["Pid"]: actor for actor in actors if actor["Address"]["NodeID"] in nodes}
+        if self._driver is None:
+            if os.getpid() not in here:
+                return Started()  # this meter is only starting; the next sample will tell
+            self._driver = _address(here[os.getpid()]["OwnerAddress"])  # the driver started this meter
+        by_window: dict[Identity, str] = {}
+        by_study: list[Identity] = []
+        unknown: list[Identity] = []
+        # What no actor runs in is another Ray's, unless one of this Ray's daemons started it.
+        daemons = {os.getppid(), *(parents[pid] for pid in here if pid in parents)}
+        others = {pid for pid in workers.keys() - here.keys() if parents[pid] in daemons}
+        # An actor that is ending is not in the table any more, nor is one that failed as it was made.
+        others -= {pid for pid in others if workers[pid] in self._actors or self._is_of_a_class(_title(pid))}
+        if others:
+            # An actor may have started meanwhile, or Ray may not have noted yet in which process.
+            coming = any(_actors(state) for state in _COMING)
+            others = set() if coming else others - {actor["Pid"] for actor in _actors("ALIVE")}
+        for pid, identity in workers.items():
+            actor = here.get(pid)
+            if actor is None:
+                if pid in others:
+                    unknown.append(identity)
+            elif _address(actor["OwnerAddress"]) == self._driver:
+                self._settled.add(identity)  # a trial itself, a meter, or an actor of the driver's own
+            else:
+                self._actors.add(identity)
+                by_study.append(identity)
+                trial = self._trial_of(actor, by_address)
+                if trial is None or trial["Address"]["NodeID"] not in nodes:
+                    unknown.append(identity)
+                elif trial["Pid"] in windows:  # else it is only set up, which is no trial's own
+                    by_window[identity] = windows[trial["Pid"]]
+        return Started(by_window, by_study, unknown)
+
+    def _is_of_a_class(self, title: str) -> bool:
+        """Whether a worker is an actor by what Ray calls it: a class that was made in some worker, or its method."""
+        name, _, method = title.removeprefix("ray::").rpartition(".")
+        if method == "__init__":
+            self._classes.add(name)
+        return name in self._classes or method in self._classes
+
+    def _trial_of(self, actor: Any, by_address: Mapping[Address, Any]) -> Any:
+        """The actor of the driver's from which a chain of owners leads to this one; None where a task is in between."""
+        for _ in by_address:  # the chain has no more links than there are actors
+            if _address(actor["OwnerAddress"]) == self._driver:
+                return actor
+            actor = by_address.get(_address(actor["OwnerAddress"]))
+            if actor is None:
+                return None
+        return None
+
+
+def _actors(state: str) -> list[dict[str, Any]]:
+    """The actors of this job in a state."""
+    from ray._private.state import actors
+
+    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
+    return list(actors(job_id=job, actor_state_name=state).values())
+
+
+def _title(pid: int) -> str:
+    """What Ray calls a worker's work at the moment; empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _address(address: Mapping[str, Any]) -> Address:
+    return address["IPAddress"], address["Port"]

@@ -1,0 +1,78 @@
+"""What this process meters at the moment: one study or experiment at a time.
+
+The driver's own CPU time belongs to the one that it works for. Of two at once nobody could say whose it is, and it
+would be charged to both.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kdtune.errors import UsageError
+
+#: The module in which a driver's thread is for as long as Ray Tune runs an experiment.
+TUNE = "ray.tune.tune"
+
+
+@dataclass(frozen=True)
+class _Work:
+    end: Callable[[], None]
+    thread: threading.Thread
+    within: str | None
+
+    def is_running(self) -> bool:
+        """Whether it goes on in another thread; this thread is here, so what it metered before is over."""
+        if self.thread is threading.current_thread() or not self.thread.is_alive():
+            return False
+        return self.within is None or _is_within(self.thread, self.within)
+
+
+_lock = threading.RLock()
+_under_way: list[_Work] = []
+
+
+def begin(end: Callable[[], None], within: str | None = None) -> None:
+    """Note that metering begins, and end what was metered before and stopped without saying so.
+
+    The meters of an experiment that failed in a way in which Tune tells its callbacks nothing would pass for those of
+    another study on the node.
+
+    Args:
+        end: Ends the metering.
+        within: The module in which the thread stays for as long as the work goes on; None where :func:`ended` is
+            called in any case.
+
+    Raises:
+        UsageError: Another thread of this process is at work on a metered study or experiment.
+    """
+    with _lock:
+        if any(work.is_running() for work in _under_way):
+            raise UsageError(
+                "another study or another experiment with an EnergyLedger is running in a thread of this process, and "
+                "the energy of one process cannot be divided between two; run them one after the other, or each in a "
+                "process of its own"
+            )
+        for work in list(_under_way):
+            work.end()
+            ended(work.end)
+        _under_way.append(_Work(end, threading.current_thread(), within))
+
+
+def ended(end: Callable[[], None]) -> None:
+    """Note that the metering has ended; noting it again changes nothing.
+
+    Args:
+        end: As it was given to :func:`begin`.
+    """
+    with _lock:
+        _under_way[:] = [work for work in _under_way if work.end != end]
+
+
+def _is_within(thread: threading.Thread, module: str) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame:
+        if frame.f_globals.get("__name__") == module:
+            return True
+        frame = frame.f_back
+    return False

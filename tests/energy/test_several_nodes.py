@@ -1,0 +1,42 @@
+"""What only the ledgers of several nodes together tell."""
+
+from dataclasses import replace
+
+import pytest
+
+from kdtune.energy.several_nodes import charge_all
+
+from .simulated import J, Node, trial, two_cores
+
+
+def node(name, boot, nodes=()):
+    """A machine with one trial; ``nodes`` are what its meter was told of."""
+    made = Node(two_cores(), boot).start().open(trial(f"{name}/1")).work(5, {f"{name}/1": 5}).close(f"{name}/1").stop()
+    made.records[0] = replace(made.records[0], nodes=tuple(nodes))
+    return made.records
+
+
+def test_a_machine_without_a_ledger_is_told():
+    both = ["driver", "worker"]
+    here = node("driver", "boot-1", both)
+    assert charge_all({"driver": here}).flags == {"node_unread": 1}
+    assert charge_all({"driver": here, "worker": node("worker", "boot-2", both)}).flags == {}
+
+
+def test_machines_that_another_command_did_not_meter_are_not_missed():
+    first, second = node("driver", "boot-1", ["driver", "worker"]), node("driver", "boot-2")
+    assert charge_all({"driver": [*first, *second], "worker": node("worker", "boot-3")}).flags == {}
+
+
+@pytest.mark.parametrize(("boots", "flags"), [(("same", "same"), {"machine_counted_twice": 1}), (("one", "two"), {})])
+def test_a_machine_that_two_meters_counted_at_once_is_told(boots, flags):
+    account = charge_all({name: node(name, boot) for name, boot in zip(("pod-1", "pod-2"), boots, strict=True)})
+    assert account.flags == flags
+    assert account.buckets["trials"] >= 2 * 5 * 4 * J
+
+
+def test_a_machine_that_was_renamed_is_counted_once():
+    early, late = Node(two_cores()), Node(two_cores())
+    early.start().work(5).stop()
+    late.work(10).start().work(5).stop()
+    assert charge_all({"old": early.records, "new": late.records}).flags == {}
