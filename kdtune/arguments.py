@@ -24,6 +24,7 @@ _VALUES = {
     "--gpus-per-trial": "gpus_per_trial",
     "--intensity": "intensity",
     "--max-co2": "max_co2_g",
+    "--max-concurrent": "max_concurrent",
     "--max-kwh": "max_kwh",
     "--out": "out",
     "--preset": "preset",
@@ -38,7 +39,12 @@ _VALUES = {
 }
 
 #: Arguments that are set by their flag alone.
-_SWITCHES = {"--allow-mismatch": "allow_mismatch", "--download": "download", "--fresh": "fresh"}
+_SWITCHES = {
+    "--accept-teacher": "accept_teacher",
+    "--allow-mismatch": "allow_mismatch",
+    "--download": "download",
+    "--fresh": "fresh",
+}
 
 #: A flag, and what follows it: an override, or the name of a value (``DIR``).
 _FLAG = re.compile(r"(?<![\w-])(?P<flag>--[a-z][a-z0-9-]*)(?: (?P<override>[\w.-]+=[^\s,;]+)| (?P<value>[A-Z]{3,}\b))?")

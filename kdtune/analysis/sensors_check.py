@@ -29,9 +29,7 @@ def examine_sensors() -> list[Finding]:
         time.sleep(WATCHED_S)
         after = sensors.read()
     except Exception as error:  # studies would fail of it as well
-        return [
-            Finding("energy", "fault", f"the sensors cannot be read: {error!r}", "mend the cause that is named here")
-        ]
+        return [Finding("energy", "fault", f"the sensors cannot be read: {error!r}", _REMEDY)]
     elapsed_s = (after.t_ns - before.t_ns) / 1e9
     gpus = [_gpu(hardware, uuid, before, after, elapsed_s) for uuid in hardware.gpus] or [_no_gpu()]
     memory = Finding("energy: memory", "ok", f"modelled at a constant {hardware.ram_uw / 1e6:g} W; it has no sensor")

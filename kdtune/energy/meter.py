@@ -37,11 +37,13 @@ class Reading:
         windows: Energy of each window that is open.
         charged_uj: What the study is charged in the present file.
         spent: By bucket, in all files since the meter began.
+        began_ns: When it began; a meter that goes on for one that was killed began with that one.
     """
 
     windows: dict[str, int]
     charged_uj: int
     spent: dict[str, int]
+    began_ns: int = 0
 
 
 class Meter:
@@ -233,12 +235,24 @@ class Meter:
             account = self._ledger.account
             spent = {bucket: uj + account.buckets[bucket] for bucket, uj in self._ended.buckets.items()}
             windows = {name: account.windows.get(name, 0) for name in self._windows}
-            return Reading(windows, account.charged_uj(), spent)
+            return Reading(windows, account.charged_uj(), spent, self._began.t_ns if self._began else 0)
 
-    def window_uj(self, window_id: str) -> int:
-        """Energy of one window of the present file in microjoules, as of the last sample."""
+    @property
+    def path(self) -> Path | None:
+        """The file that is counted into; None where nothing is counted."""
+        return self._path
+
+    def window_uj(self, window_id: str) -> int | None:
+        """Energy of one window of the present file in microjoules, as of the last sample; None if it was never open."""
         with self._lock:
-            return self._ledger.account.windows.get(window_id, 0)
+            return self._ledger.account.windows.get(window_id, 0 if window_id in self._windows else None)
+
+    def know(self, nodes: Sequence[str]) -> None:
+        """Note that these machines are metered from now on, so that a missing ledger of one of them is noticed."""
+        with self._lock:
+            self.nodes = tuple(nodes)
+            if self._path:
+                self._commit(replace(self._record("sample"), nodes=self.nodes), self._windows)
 
     def _read_counters(self, windows: Windows, *, leaving: bool = False) -> tuple[Counters, tuple[Neighbours, ...]]:
         """The counters, and what other studies had since the last record.

@@ -29,6 +29,7 @@ class ActorsOfTrials:
     def __init__(self) -> None:
         self._driver: Address | None = None
         self._settled: set[Identity] = set()
+        self._seen: set[Identity] = set()
         self._actors: set[Identity] = set()
         self._classes: set[str] = set()
 
@@ -55,7 +56,9 @@ class ActorsOfTrials:
             return Started(unknown=list(workers.values()))
 
     def _sort(self, workers: Mapping[int, Identity], windows: Mapping[int, str], parents: Mapping[int, int]) -> Started:
-        actors = _actors("ALIVE")
+        job = ray.get_runtime_context().get_job_id()
+        everybodys = _actors("ALIVE")
+        actors = [actor for actor in everybodys if actor["JobID"] == job]
         by_address = {_address(actor["Address"]): actor for actor in actors}
         nodes = {n["NodeID"] for n in ray.nodes() if n["NodeManagerHostname"] == os.uname().nodename}
         here = {actor["Pid"]: actor for actor in actors if actor["Address"]["NodeID"] in nodes}
@@ -66,15 +69,18 @@ class ActorsOfTrials:
         by_window: dict[Identity, str] = {}
         by_study: list[Identity] = []
         unknown: list[Identity] = []
+        of_other_jobs = {actor["Pid"] for actor in everybodys if actor["JobID"] != job}
         # What no actor runs in is another Ray's, unless one of this Ray's daemons started it.
         daemons = {os.getppid(), *(parents[pid] for pid in here if pid in parents)}
-        others = {pid for pid in workers.keys() - here.keys() if parents[pid] in daemons}
+        others = {pid for pid in workers.keys() - here.keys() - of_other_jobs if parents[pid] in daemons}
         # An actor that is ending is not in the table any more, nor is one that failed as it was made.
         others -= {pid for pid in others if workers[pid] in self._actors or self._is_of_a_class(_title(pid))}
         if others:
-            # An actor may have started meanwhile, or Ray may not have noted yet in which process.
-            coming = any(_actors(state) for state in _COMING)
-            others = set() if coming else others - {actor["Pid"] for actor in _actors("ALIVE")}
+            others -= {actor["Pid"] for actor in _actors("ALIVE")}  # an actor may have started meanwhile
+        if new := {pid for pid in others if workers[pid] not in self._seen}:
+            self._seen |= {workers[pid] for pid in new}
+            if any(_actors(state) for state in _COMING):  # Ray may not have noted yet in which process an actor is
+                others -= new
         for pid, identity in workers.items():
             actor = here.get(pid)
             if actor is None:
@@ -111,11 +117,10 @@ class ActorsOfTrials:
 
 
 def _actors(state: str) -> list[dict[str, Any]]:
-    """The actors of this job in a state."""
+    """The actors of all jobs in a state."""
     from ray._private.state import actors
 
-    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
-    return list(actors(job_id=job, actor_state_name=state).values())
+    return list(actors(actor_state_name=state).values())
 
 
 def _title(pid: int) -> str:

@@ -56,6 +56,8 @@ def run_jobs(
     options: dict[str, Any] = {"num_cpus": given.cpus, "num_gpus": given.gpus, "max_retries": 0}
     if environment is not None:  # no other worker has these, and this one is not kept
         options |= {"runtime_env": {"env_vars": dict(environment)}, "max_calls": 1}
+    if not calls:
+        return []
     session.wait_for_room(poll)
     remote = ray.remote(**options)(_without_warnings)
     left = references = [remote.remote(function, *args) for args in calls]

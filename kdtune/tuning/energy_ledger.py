@@ -71,7 +71,8 @@ class EnergyLedger(tune.Callback):
         self._meters: NodeMeters | None = None
         self._open: dict[str, tuple[str, str]] = {}
         self._attempts: dict[str, int] = {}
-        self._used_uj: dict[str, int] = {}
+        #: Energy of each trial's attempts that have ended; None where one of them was not metered.
+        self._used_uj: dict[str, int | None] = {}
         self._since: Start | None = None
         self._neighbourhood: Neighbourhood | None = None
 
@@ -102,17 +103,12 @@ class EnergyLedger(tune.Callback):
         """Let the meters begin, which is not waited for, in a ledger that may have earlier attempts of the trials."""
         self._path = path
         records_by_node = read_folder(path)
-        for records in records_by_node.values():
-            for opened in (record.window.id for record in records if record.window):
-                trial_id, _, attempt = opened.rpartition("/")
-                self._attempts[trial_id] = max(int(attempt), self._attempts.get(trial_id, 0))
-        for window, energy_uj in charge_all(records_by_node).windows.items():
-            self._add_used(window.rpartition("/")[0], energy_uj)
+        used_uj = charge_all(records_by_node).windows
+        for trial_id, windows in self._windows(records_by_node).items():
+            self._attempts[trial_id] = len(windows)
+            self._used_uj[trial_id] = _sum_of(windows, used_uj)
         assert self._meters is not None
         self._meters.begin(path, self._since)
-
-    def _add_used(self, trial_id: str, energy_uj: int) -> None:
-        self._used_uj[trial_id] = self._used_uj.get(trial_id, 0) + energy_uj
 
     @_kept_from_the_experiment
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -128,6 +124,7 @@ class EnergyLedger(tune.Callback):
         self.on_step_end(iteration, [trial])
         self._close(trial, "started again")
         earlier_uj = self._earlier_uj(trial)
+        self._used_uj[trial.trial_id] = None  # until the meter has opened a window
         attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
         window = f"{trial.trial_id}/{attempt}"
         self._meters.meter_new_nodes()
@@ -138,8 +135,9 @@ class EnergyLedger(tune.Callback):
         host, boot, pid, gpus = ray.get(introduced)
         if other_gpus:
             gpus = {**gpus, STARTED_WORKERS_GPUS: other_gpus}
-        self._meters.ask_one(host, "open", Window(window, "trials", pid, cpus, gpus), boot)
-        self._open[trial.trial_id] = (host, window)
+        if self._meters.ask_one(host, "open", Window(window, "trials", pid, cpus, gpus), boot):
+            self._used_uj[trial.trial_id] = earlier_uj
+            self._open[trial.trial_id] = (host, window)
 
     @_kept_from_the_experiment
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -175,7 +173,10 @@ class EnergyLedger(tune.Callback):
     def _close(self, trial: Any, reason: str) -> None:
         if self._meters and trial.trial_id in self._open:
             host, window = self._open.pop(trial.trial_id)
-            self._add_used(trial.trial_id, self._meters.ask_one(host, "close", window, reason) or 0)
+            earlier_uj, self._used_uj[trial.trial_id] = self._used_uj[trial.trial_id], None
+            energy_uj = self._meters.ask_one(host, "close", window, reason)
+            if earlier_uj is not None and energy_uj is not None:
+                self._used_uj[trial.trial_id] = earlier_uj + energy_uj
 
     def account(self) -> Account:
         """What has been used so far, in integer microjoules, by bucket and by trial and attempt.
@@ -217,7 +218,7 @@ class EnergyLedger(tune.Callback):
         used_uj = charge_all(nodes).windows
         rows = []
         for trial_id, windows in self._windows(nodes).items():
-            energy_uj = sum(used_uj.get(window, 0) for window in windows) if all(windows.values()) else None
+            energy_uj = _sum_of(windows, used_uj)
             energy_j = float("nan") if energy_uj is None else energy_uj / 1e6
             rows.append({"trial_id": trial_id, "attempts": len(windows), "energy_j": energy_j})
         energy = pd.DataFrame(rows, columns=["trial_id", "attempts", "energy_j"])
@@ -228,11 +229,17 @@ class EnergyLedger(tune.Callback):
         return energy.merge(reported, on="trial_id", how="outer")
 
     def _windows(self, nodes: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, bool]]:
-        """By trial, the windows of its attempts in their order, each with whether it is in the ledger."""
+        """By trial, the windows of its attempts in their order, each with whether it is in the ledger.
+
+        Raises:
+            ResultsError: It is the ledger of a study, whose windows are of another kind.
+        """
         attempts = dict(self._attempts)
         metered = {record.window.id: None for records in nodes.values() for record in records if record.window}
         for window in metered:
             trial_id, _, attempt = window.rpartition("/")
+            if not (trial_id and attempt.isdecimal()):
+                raise ResultsError(f"{self._path}: is the energy ledger of a study; read it with kdtune.load_results")
             attempts[trial_id] = max(int(attempt), attempts.get(trial_id, 0))
         return {
             trial_id: {f"{trial_id}/{n}": f"{trial_id}/{n}" in metered for n in range(1, count + 1)}
@@ -255,9 +262,14 @@ def read_ledger(place: str | Path) -> EnergyLedger:
     """
     given = expanded(place).absolute()
     for folder in (given / FOLDER, given):
-        if any(folder.glob("*.jsonl")):
+        if any(folder.glob("*.jsonl")) and not (folder / "study.toml").exists():
             return EnergyLedger(folder)
     raise ResultsError(f"{place}: there is no energy ledger; name the experiment's folder, or that of its ledger")
+
+
+def _sum_of(windows: Mapping[str, bool], used_uj: Mapping[str, int]) -> int | None:
+    """Energy of a trial's attempts in microjoules; None where one of them is not in the ledger."""
+    return sum(used_uj.get(window, 0) for window in windows) if all(windows.values()) else None
 
 
 def _folder_in_experiment(trial: Any) -> Path:

@@ -15,6 +15,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.asked = False
         self._held = False
+        self._received = 0
 
     def check(self) -> None:
         """Stop here if it was asked for.
@@ -26,8 +27,9 @@ class Interrupts:
             raise StudyInterrupted("interrupted")
 
     def _on_sigint(self, *_: Any) -> None:
-        waits = self._held and not self.asked  # a second signal does not wait
         self.asked = True
+        self._received += 1
+        waits = self._held and self._received == 1  # a second signal does not wait
         if not waits:
             raise KeyboardInterrupt
 
@@ -69,7 +71,13 @@ class Interrupts:
 
 @contextmanager
 def sigterm_handler_kept() -> Iterator[None]:
-    """Keep the handler for SIGTERM inside: ``ray.init`` would set one that exits at once, with half of Ray started."""
+    """Keep the handler for SIGTERM inside: ``ray.init`` would set one that exits at once, with half of Ray started.
+
+    Other threads than the main one get no signals, and Ray sets no handler there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     set_handler = signal.signal
 
     def unless_sigterm(number: int, handler: Any) -> Any:

@@ -7,7 +7,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
 
 
 @contextmanager
@@ -17,11 +16,11 @@ def left_as_found() -> Iterator[None]:
     That is SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch, and torch's threads
     and ways of computing on a GPU. Of libraries that are not imported yet nothing is known, and nothing is put back.
     """
-    filters, python_state = list(warnings.filters), random.getstate()
+    python_state = random.getstate()
     handler = signal.getsignal(signal.SIGUSR1)
     with ExitStack() as found:
         found.callback(random.setstate, python_state)
-        found.callback(_put_back_filters, filters)
+        found.enter_context(warnings.catch_warnings())
         if threading.current_thread() is threading.main_thread() and handler is not None:
             found.callback(signal.signal, signal.SIGUSR1, handler)
         if numpy := sys.modules.get("numpy"):
@@ -29,12 +28,6 @@ def left_as_found() -> Iterator[None]:
         if "torch" in sys.modules:
             found.enter_context(_torch_left_as_found())
         yield
-
-
-def _put_back_filters(filters: list[Any]) -> None:
-    if warnings.filters != filters:
-        warnings.filters[:] = filters  # type: ignore[index]
-        warnings._filters_mutated()  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -66,13 +66,20 @@ class NodeMeter:
             self._meter.begin(self._file(folder), since, nodes)
 
     def know(self, nodes: Sequence[str]) -> None:
-        """Name these machines as metered from the next ledger on: one has joined."""
-        self._meter.nodes = tuple(nodes)
+        """Note that these machines are metered from now on: one has joined."""
+        with _written():
+            self._meter.know(nodes)
 
-    def switch(self, folder: str | None) -> None:
-        """Go on in another folder; None stops counting."""
+    def switch(self, folder: str | None, nodes: Sequence[str] = ()) -> None:
+        """Go on in another folder, with these machines metered; None stops counting."""
+        self._meter.nodes = tuple(nodes)
         with _written():
             self._meter.switch(self._file(folder) if folder else None)
+
+    def go_to(self, folder: str, nodes: Sequence[str]) -> None:
+        """Count into a folder, also where the meter goes on for one that was killed while it counted into another."""
+        if self._meter.path != self._file(folder):
+            self.switch(folder, nodes)
 
     def join(self, pid: int, boot: str) -> None:
         """Count a process as the study's.
@@ -84,11 +91,12 @@ class NodeMeter:
         self._check_machine(boot)
         self._meter.join(pid)
 
-    def open(self, window: Window, boot: str) -> None:
-        """Open a window for a process of the machine with that boot."""
+    def open(self, window: Window, boot: str) -> bool:
+        """Open a window for a process of the machine with that boot; returns whether it is open now."""
         self._check_machine(boot)
         with _written():
             self._meter.open(window)
+        return self._meter.window_uj(window.id) is not None
 
     def _check_machine(self, boot: str) -> None:
         if boot != boot_id():
@@ -98,14 +106,14 @@ class NodeMeter:
                 "names of their own"
             )
 
-    def close(self, window_id: str, reason: str) -> int:
-        """Close a window and return its energy in microjoules."""
+    def close(self, window_id: str, reason: str) -> int | None:
+        """Close a window and return its energy in microjoules, None if it was never open."""
         with _written():
             self._meter.close(window_id, reason)
         return self._meter.window_uj(window_id)
 
-    def window_uj(self, window_id: str) -> int:
-        """Energy of a window so far, in microjoules."""
+    def window_uj(self, window_id: str) -> int | None:
+        """Energy of a window so far, in microjoules; None if it was never open."""
         self.sample()
         return self._meter.window_uj(window_id)
 
@@ -197,8 +205,10 @@ def end_meters(meters: Iterable[Any]) -> None:
     """End meters on a Ray that goes on; one that has died already has said what it had to say."""
     for meter in meters:
         try:
-            ray.get(meter.switch.remote(None))
-            ray.kill(meter)
+            try:
+                ray.get(meter.switch.remote(None))
+            finally:
+                ray.kill(meter)
         except (ray.exceptions.RayError, ValueError):  # ValueError: the Ray that it ran on is gone
             logging.getLogger(__name__).warning("an energy meter did not end well", exc_info=True)
 

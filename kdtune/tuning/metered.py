@@ -22,10 +22,10 @@ class _Work:
     within: str | None
 
     def is_running(self) -> bool:
-        """Whether it goes on in another thread; this thread is here, so what it metered before is over."""
-        if self.thread is threading.current_thread() or not self.thread.is_alive():
-            return False
-        return self.within is None or _is_within(self.thread, self.within)
+        """Whether it goes on. What Tune ran in this thread is over, since this thread is here."""
+        if self.within is None:
+            return self.thread.is_alive()
+        return self.thread is not threading.current_thread() and _is_within(self.thread, self.within)
 
 
 _lock = threading.RLock()
@@ -44,19 +44,29 @@ def begin(end: Callable[[], None], within: str | None = None) -> None:
             called in any case.
 
     Raises:
-        UsageError: Another thread of this process is at work on a metered study or experiment.
+        UsageError: A study or an experiment that is metered is at work in this process.
     """
     with _lock:
-        if any(work.is_running() for work in _under_way):
-            raise UsageError(
-                "another study or another experiment with an EnergyLedger is running in a thread of this process, and "
-                "the energy of one process cannot be divided between two; run them one after the other, or each in a "
-                "process of its own"
-            )
+        refuse_another()
         for work in list(_under_way):
             work.end()
             ended(work.end)
         _under_way.append(_Work(end, threading.current_thread(), within))
+
+
+def refuse_another() -> None:
+    """Make sure that nothing else is metered in this process.
+
+    Raises:
+        UsageError: A study or an experiment that is metered is at work.
+    """
+    with _lock:
+        if any(work.is_running() for work in _under_way):
+            raise UsageError(
+                "another study or another experiment with an EnergyLedger is running in this process, and the energy "
+                "of one process cannot be divided between two; run them one after the other, or each in a process of "
+                "its own"
+            )
 
 
 def ended(end: Callable[[], None]) -> None:

@@ -10,6 +10,8 @@ import ray
 
 from kdtune.energy.meter import Reading
 from kdtune.energy.start import Start
+from kdtune.errors import MachineError
+from kdtune.tuning.dispatch import last_line
 from kdtune.tuning.meter_actor import begin_meters, end_meters, start_meters
 
 _log = logging.getLogger(__name__)
@@ -30,7 +32,8 @@ class NodeMeters:
         self._actors: dict[str, Any] = {}
         self._pending: list[tuple[str, Any]] = []
         self._folder: Path | None = None
-        self._readings: dict[str, Reading] = {}
+        #: By host and by when its meter began: a meter that is lost leaves what it had counted.
+        self._readings: dict[tuple[str, int], Reading] = {}
 
     def __bool__(self) -> bool:
         return bool(self._actors)
@@ -48,7 +51,7 @@ class NodeMeters:
     def switch(self, folder: Path) -> None:
         """Let all go on in another ledger folder, without waiting for it."""
         self._folder = folder
-        self._pending += self._called("switch", str(folder))
+        self._pending += self._called("switch", str(folder), self._names)
 
     def settle(self) -> None:
         """Wait until all count as they were told to."""
@@ -63,15 +66,24 @@ class NodeMeters:
             joined = start_meters(
                 self._session_id, metered=self._actors, trials_start_workers=self._trials_start_workers
             )
-            self._actors |= joined
-            names = sorted(self._actors)
-            if joined:  # whose ledger would not be missed otherwise, where its machine does not share the folder
-                self._pending += self._called("know", names)
-            calls = [meter.begin.remote(str(self._folder), None, names) for meter in joined.values()]
+            if not joined:
+                return
+            names = sorted({*self._actors, *joined})
+            # The ledger of a machine that does not share the folder would not be missed otherwise.
+            pending = self._called("know", names)
+            for host, meter in joined.items():
+                pending.append((host, meter.begin.remote(str(self._folder), None, names)))
+                pending.append((host, meter.go_to.remote(str(self._folder), names)))
         except (ray.exceptions.RayError, ValueError):  # ValueError: a meter of that name has just died
             _log.warning("a node that joined has no energy meter yet", exc_info=True)
             return
-        self._pending += zip(joined, calls, strict=True)
+        self._actors |= joined
+        self._pending += pending
+
+    @property
+    def _names(self) -> list[str]:
+        """The machines that are metered, where there are several."""
+        return sorted(self._actors) if len(self._actors) > 1 else []
 
     def ask(self, method: str, *args: Any) -> list[Any]:
         """Call a method of every meter, and wait for the answers of those that are alive."""
@@ -84,8 +96,9 @@ class NodeMeters:
 
     def reading(self) -> Reading:
         """Energy so far, of all nodes together; what a lost meter had counted stays in the sum."""
-        lost = {host: Reading({}, 0, one.spent) for host, one in self._readings.items()}
-        self._readings = lost | self._answers(self._called("reading"))
+        lost = {key: Reading({}, 0, one.spent) for key, one in self._readings.items()}
+        live = self._answers(self._called("reading"))
+        self._readings = lost | {(host, one.began_ns): one for host, one in live.items()}
         total = Reading({}, 0, {})
         for one in self._readings.values():
             spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}
@@ -110,22 +123,23 @@ class NodeMeters:
         return [(host, getattr(meter, method).remote(*args)) for host, meter in self._actors.items()]
 
     def _answers(self, calls: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """What the meters answered, by host.
+        """What the meters answered, by host. A meter of another machine that is lost or fails is given up.
 
         Raises:
-            RayTaskError: A meter raised an exception.
+            RayTaskError: The meter of this machine raised an exception, or the request to another one was wrong.
             RayError: The meter of this machine is lost: Ray itself is dead.
         """
         answers = {}
         for host, call in calls:
             try:
                 answers[host] = ray.get(call)
-            except ray.exceptions.RayTaskError:
-                raise
             except ray.exceptions.RayError as error:
-                if host == os.uname().nodename:
+                # Such as a disk that is full there: accounting never ends a study, and the ledger has no end then.
+                failed_there = not isinstance(error, ray.exceptions.RayTaskError) or isinstance(
+                    error.cause, MachineError
+                )
+                if host == os.uname().nodename or not failed_there:
                     raise
                 self._actors.pop(host, None)
-                words = str(error).splitlines()[0]
-                _log.warning("%s: the energy meter is lost, and what it had not recorded (%s)", host, words)
+                _log.warning("%s: the energy meter is lost, and what it had not recorded (%s)", host, last_line(error))
         return answers

@@ -1,7 +1,9 @@
 """Runs one strategy of a study: its trials through Ray Tune, then the choice, then the test set."""
 
 import shutil
+import sys
 import tempfile
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import ray
@@ -86,7 +88,9 @@ class StrategyRun:
         except (OSError, ray.exceptions.RayError) as error:
             raise plainly(error) from None
         finally:
-            self.watcher.strategy_ended(self.folder.path.name)
+            # A watcher may stop the study here, but not hide why the strategy failed.
+            with suppress(StudyInterrupted) if sys.exception() else nullcontext():
+                self.watcher.strategy_ended(self.folder.path.name)
 
     def _run(self) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)

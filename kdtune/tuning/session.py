@@ -147,8 +147,13 @@ class Session:
     def wait_for_room(self, poll: Callable[[], object]) -> None:
         """Wait until a trial fits beside what others run in the cluster; say so if that takes long.
 
+        No strategy is charged for it.
+
         Args:
             poll: Called about twice a second meanwhile.
+
+        Raises:
+            UsageError: The cluster has lost what a trial needs.
         """
         asked, free = self.resources, ray.available_resources()
         if free.get("CPU", 0) >= asked.cpus and free.get("GPU", 0) >= asked.gpus:
@@ -156,12 +161,14 @@ class Session:
         probe = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=0)(_occupy_for_a_moment).remote()
         say_at_s: float | None = time.monotonic() + SAY_AFTER_S
         try:
-            while not ray.wait([probe], timeout=0.5)[0]:
-                self.check()
-                poll()
-                if say_at_s is not None and time.monotonic() >= say_at_s:
-                    self._tell(f"waiting for {asked}: other work uses what the cluster has")
-                    say_at_s = None
+            with self.charging(self.waiting):
+                while not ray.wait([probe], timeout=0.5)[0]:
+                    self.check()
+                    poll()
+                    if say_at_s is not None and time.monotonic() >= say_at_s:
+                        asked.check_fit(ray.cluster_resources())
+                        self._tell(f"waiting for {asked}: other work uses what the cluster has")
+                        say_at_s = None
         except BaseException:
             ray.cancel(probe, force=True)
             raise
@@ -185,19 +192,20 @@ class Session:
 
     @contextmanager
     def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
-        """Charge what happens inside to a ledger folder, and what comes after to the session again.
+        """Charge what happens inside to a ledger folder, and what comes after to the one before.
 
         Args:
             folder: Gets a file a machine.
             at_once: Wait for the meters first. Without it whoever is inside calls :meth:`settle` before a window opens.
         """
+        before = self._ledgers[-1]
         self.switch(folder)
         if at_once:
             self.settle()
         try:
             yield
         finally:
-            self.switch()
+            self.switch(before)
             self.settle()
 
     def reading(self, *, fresh: bool = False) -> Reading:

@@ -27,6 +27,7 @@ from kdtune.results.study_result import StudyResult
 from kdtune.results.trials import TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
+from kdtune.tuning import metered
 from kdtune.tuning.budget import Budget, BudgetWatch
 from kdtune.tuning.interrupts import Interrupts
 from kdtune.tuning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
@@ -101,6 +102,7 @@ class StudyRun:
         planned = {name: sum(one.expected_trials() for one in made) for name, made in self._strategies.items()}
         interrupted, interrupts = False, Interrupts()
         if to_do:
+            metered.refuse_another()  # before anything of the process is changed
             self._budget.check({})
             if self._study.teacher_weights and self._needs_teacher:
                 from kdtune.distill.given_teacher import provide

@@ -39,11 +39,20 @@ class Elsewhere:
         self._thread.join()
 
 
-def test_what_stopped_in_this_thread_without_a_word_is_ended_by_the_next():
-    first = Work()
+def test_what_tune_ran_in_this_thread_and_stopped_without_a_word_is_ended_by_the_next():
+    first = Work(within="ray.tune.tune")
     second = Work()
     assert (first.ends, second.ends) == (1, 0)
     second.end()
+
+
+def test_a_study_within_a_study_is_refused():
+    """As from a watcher, in the thread of the outer study."""
+    outer = Work()
+    with pytest.raises(UsageError, match="one after the other"):
+        Work()
+    assert outer.ends == 0
+    outer.end()
 
 
 @pytest.mark.parametrize("within", [None, __name__])
