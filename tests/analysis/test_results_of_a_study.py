@@ -66,7 +66,7 @@ def test_compare_refuses_what_differs_and_names_it(copy, change, words):
     folder.write_study(study.model_copy(update={**change, "training": training}), resolved)
     with pytest.raises(UsageError) as refused:
         kdtune.compare([copy])
-    for word in [*words, "--allow-mismatch"]:
+    for word in [*words, "allow_mismatch=True"]:
         assert word in str(refused.value)
     allowed = kdtune.compare([copy], allow_mismatch=True)
     assert len(allowed.results) == 2 and words[0] in allowed.warnings[0]

@@ -12,11 +12,12 @@ import pytest
 
 from kdtune.energy import ledger
 from kdtune.energy.attribution import charge
-from kdtune.energy.ledger import Record, Window
+from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter import Meter, append_stop
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import identity_of, snapshot
 from kdtune.energy.sensors import Counters, Hardware, NodeSensors
+from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.start import Start
 from kdtune.energy.started_workers import Started
 
@@ -715,3 +716,12 @@ def test_a_window_that_could_not_be_recorded_does_not_stand_with_the_others(sens
     meter.sample()
     with other.settled(0) as told:
         assert [state.cpus_milli for state in told][-2:] == [1000, 0]
+
+
+def test_a_machine_that_joins_is_named_in_the_ledger_that_is_being_written(sensors, tmp_path):
+    meter = Meter(sensors, sensors.hardware())
+    meter.begin(tmp_path / "here.jsonl")
+    meter.know(["here", "joined"])
+    meter.switch(None)
+    assert "node_unread" in charge_all(read_folder(tmp_path)).flags
+    assert meter.window_uj("never opened") is None
