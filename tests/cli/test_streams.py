@@ -1,6 +1,7 @@
 """Standard streams that are full, closed, or no longer read, as a shell hands them to the command."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,10 @@ def place(tmp_path_factory):
 
 
 def in_shell(place, arguments, redirection):
-    """Run the command in a shell that fails where any command of a pipeline fails."""
+    """Run the command, with an empty cache, in a shell that fails where any command of a pipeline fails."""
     line = f"set -o pipefail; {sys.executable} -m kdtune {arguments} {redirection}"
-    return subprocess.run(["bash", "-c", line], cwd=place, capture_output=True, text=True, timeout=100)
+    environment = {**os.environ, "KDTUNE_CACHE_DIR": str(place / "cache")}
+    return subprocess.run(["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True, timeout=100)
 
 
 @pytest.mark.parametrize(
