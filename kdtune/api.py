@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune import paths
-from kdtune.asked import ALL, check_cores, what_was_asked
+from kdtune.asked import ALL, check_resources, what_was_asked
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.results.carbon_used import carbon_from
@@ -92,7 +92,7 @@ def run_study(
         StudyInterrupted: The study was cancelled while its data were downloaded.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
-    check_cores(cpus_per_trial, gpus_per_trial, address)
+    check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent)
     spec, made = what_was_asked(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
@@ -172,7 +172,7 @@ def plan_study(
             cache cannot be written.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
-    check_cores(cpus_per_trial, gpus_per_trial, address)
+    check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent)
     spec, made = what_was_asked(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
@@ -250,6 +250,8 @@ def resume_study(
     if not (given / "run.toml").is_file() and (given / "study.toml").is_file():
         given, only = given.parent, given.name
     folder = StudyFolder(given)
+    if not given.exists():
+        raise ResultsError(f"{path}: there is no such folder; name a study's folder under results/")
     if not folder.run_toml.is_file():
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():

@@ -67,18 +67,28 @@ def _unknown_strategies(asked: Sequence[str], labels: list[str]) -> list[Fault]:
     ]
 
 
-def check_cores(cpus: float, gpus: float | None, address: str | None) -> None:
+def check_resources(cpus: float, gpus: float | None, address: str | None, max_concurrent: int | None = None) -> None:
     """Refuse what no machine, or not this one, can give each trial.
 
     Args:
         cpus: Cores for each trial.
         gpus: GPUs for each trial; None leaves it open.
         address: As given for a Ray cluster. Where a cluster is joined, its cores are checked once it is reached.
+        max_concurrent: Trials at a time at most; None leaves it open.
 
     Raises:
         UsageError: Every fault found.
     """
-    faults = []
+    given = {"--cpus-per-trial": cpus, "--gpus-per-trial": gpus, "--max-concurrent": max_concurrent}
+    faults = [
+        f"{flag}: has to be a number, got {value!r}"
+        for flag, value in given.items()
+        if value is not None and not isinstance(value, int | float)
+    ]
+    if faults:
+        raise UsageError("\n".join(faults))
+    if max_concurrent is not None and max_concurrent < 1:
+        faults.append(f"--max-concurrent: has to be at least 1, got {max_concurrent:g}")
     if cpus <= 0 or (cpus > 1 and cpus != int(cpus)):
         faults.append(f"--cpus-per-trial: has to be a whole number, or a fraction below 1, got {cpus:g}")
     if gpus is not None and gpus < 0:

@@ -109,7 +109,7 @@ def _start() -> Finding:
         except Exception:  # reported by the check of Ray Tune
             return Finding("Ray's start", "warning", "not tried: Ray does not import", "mend Ray first")
         try:
-            start_ray("local")
+            start_ray()
             versions = ray.get(ray.remote(num_cpus=0)(_imported).remote(), timeout=WORKER_S)
         except Exception as error:  # whatever keeps Ray or a worker from starting
             return Finding("Ray's start", "fault", last_line(error), "mend the cause that is named here")

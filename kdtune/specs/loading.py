@@ -223,7 +223,7 @@ def load_study(
         faults.append(Fault("--epochs", "", f"has to lie in [1, {MAX_EPOCHS}], got {epochs}"))
     flags = {key: value for key, value in {"repeats": repeats, "seed": seed}.items() if value is not None}
     table |= flags
-    set_keys, wrong = _apply(table, overrides, where)
+    set_keys, wrong = _apply(table, [overrides] if isinstance(overrides, str) else overrides, where)
     faults += wrong
 
     faults += _fill_recipes(table, where)

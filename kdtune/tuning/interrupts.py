@@ -15,7 +15,6 @@ class Interrupts:
     def __init__(self) -> None:
         self.asked = False
         self._held = False
-        self._received = 0
 
     def check(self) -> None:
         """Stop here if it was asked for.
@@ -28,12 +27,12 @@ class Interrupts:
 
     def _on_sigint(self, *_: Any) -> None:
         self.asked = True
-        self._received += 1
-        waits = self._held and self._received == 1  # a second signal does not wait
-        if not waits:
+        if not self._held:
             raise KeyboardInterrupt
 
     def _on_sigterm(self, *_: Any) -> None:
+        # Ray's code in C++ catches the signal first while Ray starts, and aborts three seconds later by an alarm.
+        signal.alarm(0)
         # Whoever handles Ctrl-C at the moment (Tune does while trials run) handles this as well.
         self.asked = True
         signal.raise_signal(signal.SIGINT)
@@ -88,3 +87,5 @@ def sigterm_handler_kept() -> Iterator[None]:
         yield
     finally:
         signal.signal = set_handler
+        # Set again, since Ray's own code in C++ has put a handler below Python's that dumps its stack and aborts.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)

@@ -21,15 +21,6 @@ def test_what_is_held_back_finishes_before_the_study_stops(number):
     assert finished and signal.getsignal(number) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_does_not_wait(number):
-    interrupts = Interrupts()
-    with interrupts.watched(), pytest.raises(KeyboardInterrupt), interrupts.held_back():
-        signal.raise_signal(number)
-        signal.raise_signal(number)
-        pytest.fail("it went on")
-
-
 def test_a_sigterm_that_another_handler_of_ctrl_c_swallows_is_remembered():
     """Tune's own stops trials, and then returns as if all were well."""
     interrupts = Interrupts()

@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from kdtune.asked import check_cores
+from kdtune.asked import check_resources
 from kdtune.errors import UsageError
 from kdtune.tuning.resources import Resources, cluster_address
 
@@ -34,17 +34,17 @@ def test_a_cluster_has_cores_of_its_own_and_this_machines_are_checked_without_on
         monkeypatch.setenv("RAY_ADDRESS", environment)
     assert cluster_address(given) == joined
     if joined:
-        check_cores(MANY, None, given)
+        check_resources(MANY, None, given)
     else:
         with pytest.raises(UsageError, match="kdtune may use"):
-            check_cores(MANY, None, given)
+            check_resources(MANY, None, given)
 
 
 def test_a_ray_that_this_process_is_connected_to_is_the_cluster(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray.runtime_context.RuntimeContext, "gcs_address", "10.0.0.2:6379")
     assert cluster_address("10.0.0.1:6379") == "10.0.0.2:6379"
-    check_cores(MANY, None, None)
+    check_resources(MANY, None, None)
 
 
 def test_what_a_trial_gets_is_told_in_words():
