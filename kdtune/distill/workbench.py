@@ -14,6 +14,7 @@ from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.logit_store import FILLINGS, LogitStore, Shape, store_folder
 from kdtune.data.sizes import batch_sizes, folds_last_image
+from kdtune.distill.captured import CapturedSteps
 from kdtune.distill.compilation import Compilation, Networks
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
@@ -70,7 +71,9 @@ class Workbench:
         self.num_classes = int(DATASETS[study.dataset].facts["classes"])
         numerics = study.numerics.resolved()
         self.arithmetic = Arithmetic(device, numerics)
-        self.compiler = Compiler(device) if numerics.compile == "on" else None
+        captures = numerics.captures_steps
+        self.compiler = Compiler(device, graphs=not captures) if numerics.uses_compiler else None
+        self.captures = CapturedSteps(device) if captures else None
         self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
         #: Stores and code that are read as long as this lives: nobody is to remove them.
         self._used: dict[Path, ExitStack] = {}
@@ -129,6 +132,7 @@ class Workbench:
                     on_epoch,
                     arithmetic=self.arithmetic,
                     compiler=self.compiler,
+                    captures=self.captures,
                 )
 
     def measure_teacher(self, folder: Path) -> None:
@@ -155,7 +159,15 @@ class Workbench:
         train = self.splits.train
         check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.num_classes)
         return Distiller(
-            recipe, seed, self.splits, self.num_classes, self.device, teacher, self.arithmetic, self.compiler
+            recipe,
+            seed,
+            self.splits,
+            self.num_classes,
+            self.device,
+            teacher,
+            arithmetic=self.arithmetic,
+            compiler=self.compiler,
+            captures=self.captures,
         )
 
     def logit_store(self, seed: int) -> LogitStore:
