@@ -1,0 +1,111 @@
+import pytest
+import torch
+
+from kdtune.distill import captured, probing
+from kdtune.distill.graph_check import TOLERANCE, loss_difference
+from kdtune.distill.graphs import EagerGraph
+from kdtune.distill.settling import settled
+from kdtune.distill.workbench import Workbench
+from kdtune.specs import load_study
+from kdtune.specs.study import PLAIN
+from tests.studies import small_study
+
+CPU = torch.device("cpu")
+GRAPH = PLAIN.model_copy(update={"compile": "graph"})
+
+# Graphs of a GPU that computes something else than it was asked for.
+
+
+class Forgetful(EagerGraph):
+    """Drops every fifth replay."""
+
+    count = 0
+
+    def replay(self):
+        Forgetful.count += 1
+        if Forgetful.count % 5:
+            super().replay()
+
+
+class Stale(EagerGraph):
+    """Reads the state as it was when it was recorded, and not what was written since."""
+
+    def capture(self, work, state):
+        super().capture(work, state)
+        self._state = state
+        self._before = [tensor.detach().clone() for tensor in state]
+
+    def replay(self):
+        with torch.no_grad():
+            for tensor, before in zip(self._state[:-2], self._before, strict=False):
+                tensor.copy_(before)
+        super().replay()
+
+
+class Exploding(EagerGraph):
+    def replay(self):
+        super().replay()
+        self._work.args[0]["weight"].fill_(torch.nan)
+
+
+class Failing(EagerGraph):
+    def capture(self, work, state):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+
+def bench_of(mode="replay", **changes):
+    return Workbench(load_study(small_study(teacher_logits=mode, **changes)), CPU, 1)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Lets this machine have a GPU's graphs, of a given kind."""
+
+    def use(kind):
+        monkeypatch.setattr(captured, "graph_maker", lambda device: kind)
+
+    monkeypatch.setattr(probing, "_has_graphs", lambda device: True)
+    monkeypatch.setattr(probing, "SMALL_MACS", 0)
+    return use
+
+
+@pytest.mark.parametrize("mode", ["live", "replay"])
+def test_sound_graphs_show_no_difference(mode):
+    assert loss_difference(bench_of(mode), GRAPH) == 0.0
+
+
+@pytest.mark.parametrize("mode", ["live", "replay"])
+@pytest.mark.parametrize("kind", [Forgetful, Stale, Exploding])
+def test_faulty_graphs_show_a_difference(graphs, kind, mode):
+    graphs(kind)
+    assert not loss_difference(bench_of(mode), GRAPH) <= max(TOLERANCE.values())
+
+
+@pytest.mark.parametrize("kind", [Forgetful, Failing])
+def test_a_study_goes_on_eagerly_where_graphs_are_faulty_and_the_user_is_told_once(graphs, kind, monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    graphs(kind)
+    monkeypatch.setattr(probing, "_timed", lambda bench, ways: {way: [1.0, 1.0] for way in ways})
+    why = {Forgetful: "differs from the eager one", Failing: "operation not permitted when stream is capturing"}
+    for _ in range(2):  # found out, then looked up
+        bench, remarks = settled(bench_of(), 39)
+        assert not bench.study.numerics.captures_steps
+        (remark,) = remarks
+        assert remark.startswith("training steps are not captured") and why[kind] in remark and "and more" not in remark
+
+
+@pytest.mark.parametrize(("captured_s", "is_chosen"), [(0.5, True), (1.5, False)])
+def test_sound_graphs_are_chosen_where_they_are_faster(graphs, captured_s, is_chosen, monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    graphs(EagerGraph)
+    seconds = {True: [captured_s] * 2, False: [1.0, 1.0]}
+    monkeypatch.setattr(probing, "_timed", lambda bench, ways: {way: seconds[way.captures_steps] for way in ways})
+    bench, remarks = settled(bench_of(), 39)
+    assert bench.study.numerics.captures_steps is is_chosen
+    assert [remark.endswith("it is not faster") for remark in remarks] == ([] if is_chosen else [True])
+
+
+def test_what_a_study_says_of_its_graphs_is_not_tried(graphs):
+    graphs(Failing)
+    numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
+    assert settled(bench_of(numerics=numerics), 39)[1] == ()
