@@ -21,7 +21,7 @@ STEPS, STEPS_AN_EPOCH = 20, 10
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.05}
 
 
-def loss_difference(bench: Workbench, way: Numerics) -> float:
+def loss_difference(bench: Workbench, way: Numerics, steps: int = STEPS) -> float:
     """The largest difference between the losses of captured and of eager steps, as a fraction of the eager loss.
 
     Both begin with the same weights. The captured step was recorded for an earlier training with another seed, as in a
@@ -30,18 +30,19 @@ def loss_difference(bench: Workbench, way: Numerics) -> float:
     Args:
         bench: Of the study.
         way: Captures its steps.
+        steps: How many to compare.
 
     Returns:
         Not a number or infinite where a loss is not finite.
     """
-    eager, captured = (_losses(bench, one) for one in (way.model_copy(update={"compile": "off"}), way))
+    eager, captured = (_losses(bench, one, steps) for one in (way.model_copy(update={"compile": "off"}), way))
     differences = [
         abs(ours - plain) / abs(plain) if plain else math.inf for plain, ours in zip(eager, captured, strict=True)
     ]
     return max(differences, key=lambda one: math.inf if math.isnan(one) else one)
 
 
-def _losses(bench: Workbench, way: Numerics) -> list[float]:
+def _losses(bench: Workbench, way: Numerics, steps: int) -> list[float]:
     study = bench.study
     own = bench.sharing(study.model_copy(update={"numerics": way}))
     sizes = batch_sizes(len(own.splits.train), study.training.batch_size)
@@ -55,11 +56,11 @@ def _losses(bench: Workbench, way: Numerics) -> list[float]:
     own.training(recipe, study.seed + 1, teacher).warm_up()
     distiller = own.training(recipe, study.seed, teacher)
 
-    def steps() -> Iterator[torch.Tensor]:
+    def losses() -> Iterator[torch.Tensor]:
         for distiller.epoch in count():
             yield from (loss.clone() for loss in distiller.steps())
 
-    return [float(loss) for loss in islice(steps(), STEPS)]
+    return [float(loss) for loss in islice(losses(), steps)]
 
 
 def _teacher(bench: Workbench) -> TeacherLogits:
