@@ -26,6 +26,6 @@ def bench(device):
 
     def make(compile="off", arithmetic=FLOAT32, mode="live", **changes):
         numerics = {**arithmetic, "compile": compile}
-        return Workbench(load_study(small_study(numerics=numerics, teacher_logits=mode, **changes)), device, 2)
+        return Workbench(load_study(small_study(numerics=numerics, teacher_logits=mode, **changes)), device, 1)
 
     return make
