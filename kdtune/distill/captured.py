@@ -15,6 +15,8 @@ import torch
 from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
 from kdtune.distill import LOSSES
+from kdtune.distill.captured_logits import CapturedLogits
+from kdtune.distill.evaluate import BATCH_SIZE
 from kdtune.distill.graphs import Graph, graph_maker
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.optim import allocate_state, fill_state, make_optimizer, optimizer_tensors
@@ -115,6 +117,7 @@ class CapturedStep:
         self._graphs: dict[tuple[_Form, int], Graph] = {}
         self._form: _Form = ()
         self._leaves_gaps = False
+        self._evaluation: CapturedLogits | None = None
 
     def begin_epoch(self, inputs: EpochInputs) -> None:
         """Copy an epoch's inputs into the buffers and set the counters to its first step."""
@@ -160,6 +163,13 @@ class CapturedStep:
             graph.capture(partial(self._work, self._buffers[self._form], size), self._state())
             self._graphs[self._form, size] = graph
         return graph
+
+    def logits_of(self, images: ImageSet) -> CapturedLogits:
+        """The network's passes over the images that it is evaluated on, which are always the same."""
+        if self._evaluation is None:
+            step = self.step
+            self._evaluation = CapturedLogits(step.model, images, BATCH_SIZE, step.arithmetic, self._new_graph)
+        return self._evaluation
 
     def reset(self, weights: dict[str, torch.Tensor]) -> None:
         """Begin another training of the same recipe: with its own weights, and the optimiser's state all zeros."""

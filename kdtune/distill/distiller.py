@@ -13,7 +13,7 @@ from kdtune.data.sizes import batch_sizes
 from kdtune.distill import LOSSES
 from kdtune.distill.captured import CapturedSteps, EpochInputs
 from kdtune.distill.compiling import Compiler
-from kdtune.distill.evaluate import evaluate
+from kdtune.distill.evaluate import Evaluation, evaluate
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.optim import learning_rate, make_optimizer
 from kdtune.distill.recipe import Recipe
@@ -189,7 +189,7 @@ class Distiller:
             yield self._captured.take(step, size)
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
-        validation = evaluate(self.model, self._splits.validation, self._arithmetic)
+        validation = self._evaluate()
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
@@ -203,6 +203,11 @@ class Distiller:
             learning_rate=rate,
         )
         return self._last
+
+    def _evaluate(self) -> Evaluation:
+        images = self._splits.validation
+        captured = self._captured.logits_of(images) if self._captured else None
+        return evaluate(self.model, images, self._arithmetic, captured)
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor, step: int) -> torch.Tensor:
         policy = self._policy
@@ -221,7 +226,7 @@ class Distiller:
         elif self._device.type == "cuda" and last != self.batch_sizes[0]:
             index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
             self._step(self._splits.train.normalised(index), self._splits.train.labels[index], index, 0)
-        evaluate(self.model, self._splits.validation, self._arithmetic)
+        self._evaluate()
 
     def last_metrics(self) -> EpochMetrics:
         """What the last epoch came to, also when it was trained before an interruption."""

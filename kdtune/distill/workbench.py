@@ -15,10 +15,12 @@ from kdtune.data.batches import Splits
 from kdtune.data.logit_store import FILLINGS, LogitStore, Shape, store_folder
 from kdtune.data.sizes import batch_sizes, folds_last_image
 from kdtune.distill.captured import CapturedSteps
+from kdtune.distill.captured_logits import CapturedLogits
 from kdtune.distill.compilation import Compilation, Networks
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
+from kdtune.distill.graphs import graph_maker
 from kdtune.distill.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
 from kdtune.distill.single_images import check_step
@@ -200,9 +202,19 @@ class Workbench:
 
     def _asked(self, seed: int, epoch: int) -> Iterator[np.ndarray]:
         train, augment = self.splits.train, self.study.training.augment
+        if self.captures:
+            for logits in self._teacher_passes.of_all(train.epoch_changes(augment, seed, epoch)).split(BATCH_SIZE):
+                yield logits.cpu().numpy()
+            return
         teacher = LiveTeacher(self.teacher, self.arithmetic)
         for index in torch.arange(len(train), device=self.device).split(BATCH_SIZE):
             yield teacher(train.changed(index, augment, seed, epoch), index).cpu().numpy()
+
+    @cached_property
+    def _teacher_passes(self) -> CapturedLogits:
+        """The teacher's passes over all training images, captured."""
+        new_graph = graph_maker(self.device)
+        return CapturedLogits(self.teacher, self.splits.train, BATCH_SIZE, self.arithmetic, new_graph)
 
     @property
     def compiles(self) -> bool:

@@ -7,9 +7,12 @@ from kdtune.distill.distiller import Distiller
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import student_recipe
 from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher
+from kdtune.distill.workbench import Workbench
+from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
 from kdtune.temperature.fixed import Fixed
 from tests.distill.conftest import CLASSES, CPU
+from tests.studies import small_study
 
 FIXED, STOCHASTIC, ALONE = {"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}
 PER_EPOCH, PER_SAMPLE = {**STOCHASTIC, "draw": "epoch"}, {**STOCHASTIC, "draw": "sample", "scale": "log"}
@@ -143,3 +146,32 @@ def test_a_temperature_that_depends_on_logits_is_trained_eagerly(training, monke
     eager, ours = training(FIXED), training(FIXED, CapturedSteps(CPU))
     assert ours._captured is None
     assert trained(eager) == trained(ours)
+
+
+@pytest.fixture(scope="module")
+def benches(cache_folder):
+    """A bench whose steps are taken eagerly, and one whose steps are captured."""
+
+    def make(compile):
+        training = {"epochs": 2, "batch_size": 32, "learning_rate": 0.05, "augment": ("crop", "rotate")}
+        numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": compile}
+        table = small_study(training=training, numerics=numerics, teacher_logits="replay")
+        return Workbench(load_study(table), CPU, 1)
+
+    return make("off"), make("graph")
+
+
+def test_teachers_logits_and_students_of_a_study_are_equal_to_the_last_bit(benches):
+    eager, ours = benches
+    assert eager.captures is None and ours.captures is not None
+    torch.testing.assert_close(eager.teacher.state_dict(), ours.teacher.state_dict(), rtol=0, atol=0)
+    students = []
+    for bench in benches:
+        students.append(bench.distiller({"tau": 2}, 0))
+        trained(students[-1])
+    assert_equal(*students)
+    stores = [bench.logit_store(0) for bench in benches]
+    assert stores[0].folder != stores[1].folder
+    for epoch in range(2):
+        assert (stores[0].rows(epoch) == stores[1].rows(epoch)).all()
+    assert not (stores[1].rows(0) == stores[1].rows(1)).all()
