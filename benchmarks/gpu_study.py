@@ -64,12 +64,12 @@ def _strategy(path: Path) -> dict[str, Any]:
     """Of one strategy's result: its cost, and what it was computed by."""
     document = json.loads(path.read_text())
     cost = document["cost"]
-    kept = ("energy_uj", "sources", "gap_uj", "shared_uj", "flags", "duration_s", "phases", "trials")
+    kept = ("energy_uj", "sources_uj", "gap_uj", "shared_parts_uj", "flags", "wall_s", "gpu_hours", "trials")
     return {
         "status": document["status"],
         "test_accuracy": [one["test"]["accuracy"] for one in document["repeats"]],
-        "resolved": document.get("resolved"),
-        "cost": {key: cost[key] for key in kept if key in cost},
+        "computed": document["computed"],
+        "cost": {key: cost[key] for key in kept},
     }
 
 
