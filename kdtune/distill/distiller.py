@@ -189,7 +189,7 @@ class Distiller:
             yield self._captured.take(step, size)
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
-        validation = self._evaluate()
+        validation = self.validate()
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
@@ -204,7 +204,8 @@ class Distiller:
         )
         return self._last
 
-    def _evaluate(self) -> Evaluation:
+    def validate(self) -> Evaluation:
+        """Evaluate the network as it is on the validation images."""
         images = self._splits.validation
         captured = self._captured.logits_of(images) if self._captured else None
         return evaluate(self.model, images, self._arithmetic, captured)
@@ -226,7 +227,7 @@ class Distiller:
         elif self._device.type == "cuda" and last != self.batch_sizes[0]:
             index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
             self._step(self._splits.train.normalised(index), self._splits.train.labels[index], index, 0)
-        self._evaluate()
+        self.validate()
 
     def last_metrics(self) -> EpochMetrics:
         """What the last epoch came to, also when it was trained before an interruption."""

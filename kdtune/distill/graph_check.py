@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 
 import torch
 
 from kdtune.data.sizes import batch_sizes
+from kdtune.distill.captured_logits import CapturedLogits
+from kdtune.distill.distiller import Distiller
+from kdtune.distill.evaluate import BATCH_SIZE, evaluate
+from kdtune.distill.graphs import graph_maker
 from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher_logits import ReplayedTeacher, TeacherLogits
+from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 from kdtune.distill.workbench import Workbench
 from kdtune.specs.study import Numerics
 
@@ -22,10 +26,11 @@ TOLERANCE = {"float32": 0.01, "bfloat16": 0.05}
 
 
 def loss_difference(bench: Workbench, way: Numerics, steps: int = STEPS) -> float:
-    """The largest difference between the losses of captured and of eager steps, as a fraction of the eager loss.
+    """The largest difference that capturing makes, as a fraction of what is computed eagerly.
 
-    Both begin with the same weights. The captured step was recorded for an earlier training with another seed, as in a
-    worker that takes one trial after the other.
+    Compared are the losses of steps that begin with the same weights; then loss and predictions on the validation
+    images, with the weights that captured steps led to; and, where they are replayed, the teacher's logits. Everything
+    was recorded for another training or epoch, as in a worker that takes one trial after the other.
 
     Args:
         bench: Of the study.
@@ -33,34 +38,70 @@ def loss_difference(bench: Workbench, way: Numerics, steps: int = STEPS) -> floa
         steps: How many to compare.
 
     Returns:
-        Not a number or infinite where a loss is not finite.
+        Not a number or infinite where something is not finite.
     """
-    eager, captured = (_losses(bench, one, steps) for one in (way.model_copy(update={"compile": "off"}), way))
-    differences = [
-        abs(ours - plain) / abs(plain) if plain else math.inf for plain, ours in zip(eager, captured, strict=True)
-    ]
+    plain = _small_bench(bench, way.model_copy(update={"compile": "off"}))
+    own = _small_bench(bench, way)
+    eager, captured = _trained(plain, steps), _trained(own, steps)
+    differences = [_difference(*losses) for losses in zip(captured.losses, eager.losses, strict=True)]
+    distiller = captured.distiller
+    known = evaluate(distiller.model, own.splits.validation, own.arithmetic)
+    found = distiller.validate()
+    differences.append(_difference(found.loss, known.loss))
+    differences.append(float((found.predictions != known.predictions).double().mean()))
+    if bench.study.teacher_logits == "replay":
+        differences.append(_logits_difference(own))
     return max(differences, key=lambda one: math.inf if math.isnan(one) else one)
 
 
-def _losses(bench: Workbench, way: Numerics, steps: int) -> list[float]:
+@dataclass(frozen=True)
+class _Trained:
+    distiller: Distiller
+    losses: list[float]
+
+
+def _difference(ours: float, eager: float) -> float:
+    return abs(ours - eager) / abs(eager) if eager else math.inf
+
+
+def _small_bench(bench: Workbench, way: Numerics) -> Workbench:
+    """A bench with as many training images as :data:`STEPS_AN_EPOCH` steps take, the study's last one among them."""
     study = bench.study
     own = bench.sharing(study.model_copy(update={"numerics": way}))
-    sizes = batch_sizes(len(own.splits.train), study.training.batch_size)
-    images = sum([*sizes[: STEPS_AN_EPOCH - 1], sizes[-1]][: len(sizes)])
     train = own.splits.train
+    sizes = batch_sizes(len(train), study.training.batch_size)
+    images = sum([*sizes[: STEPS_AN_EPOCH - 1], sizes[-1]][: len(sizes)])
     part = replace(train, images=train.images[:images], labels=train.labels[:images])
     own.splits = replace(own.splits, train=part)
-    torch.manual_seed(study.seed)  # of the untrained teacher
-    teacher = _teacher(own)
-    recipe = student_recipe(own.study, {"temperature": "stochastic"})
-    own.training(recipe, study.seed + 1, teacher).warm_up()
-    distiller = own.training(recipe, study.seed, teacher)
+    return own
+
+
+def _trained(bench: Workbench, steps: int) -> _Trained:
+    seed = bench.study.seed
+    torch.manual_seed(seed)  # of the untrained teacher
+    teacher = _teacher(bench)
+    recipe = student_recipe(bench.study, {"temperature": "stochastic"})
+    bench.training(recipe, seed + 1, teacher).warm_up()
+    distiller = bench.training(recipe, seed, teacher)
 
     def losses() -> Iterator[torch.Tensor]:
         for distiller.epoch in count():
             yield from (loss.clone() for loss in distiller.steps())
 
-    return [float(loss) for loss in islice(losses(), steps)]
+    return _Trained(distiller, [float(loss) for loss in islice(losses(), steps)])
+
+
+def _logits_difference(bench: Workbench) -> float:
+    """Of captured passes of the teacher from eager ones, in the second epoch."""
+    train, augment, seed = bench.splits.train, bench.study.training.augment, bench.study.seed
+    teacher = bench.untrained_teacher()
+    passes = CapturedLogits(teacher, train, BATCH_SIZE, bench.arithmetic, graph_maker(bench.device))
+    passes.of_all(train.epoch_changes(augment, seed, 0))
+    ours = passes.of_all(train.epoch_changes(augment, seed, 1))
+    live = LiveTeacher(teacher, bench.arithmetic)
+    parts = torch.arange(len(train), device=bench.device).split(BATCH_SIZE)
+    eager = torch.cat([live(train.changed(index, augment, seed, 1), index) for index in parts])
+    return float((ours - eager).abs().max() / eager.abs().max())
 
 
 def _teacher(bench: Workbench) -> TeacherLogits:

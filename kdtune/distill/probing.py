@@ -145,8 +145,8 @@ def _timed_graphs(
             proven.append(way)
         else:
             problems.append(
-                f"{_label(way)}: within {STEPS} steps a loss differs from the eager one by {difference:.2g} of it "
-                f"({TOLERANCE[way.precision]:g} is allowed)"
+                f"{_label(way)}: within {STEPS} steps a loss or an answer differs from the eager one by a fraction of "
+                f"{difference:.2g} ({TOLERANCE[way.precision]:g} is allowed)"
             )
     seconds: dict[Numerics, list[float]] = {}
     try:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdtune.distill import captured, probing
+from kdtune.distill import captured, graph_check, probing
 from kdtune.distill.graph_check import TOLERANCE, loss_difference
 from kdtune.distill.graphs import EagerGraph
 from kdtune.distill.settling import settled
@@ -28,24 +28,35 @@ class Forgetful(EagerGraph):
 
 
 class Stale(EagerGraph):
-    """Reads the state as it was when it was recorded, and not what was written since."""
+    """Reads what was there when it was recorded, and not what was written since, but for the counters."""
 
     def capture(self, work, state):
         super().capture(work, state)
-        self._state = state
-        self._before = [tensor.detach().clone() for tensor in state]
+        self._state = [tensor for tensor in state if tensor.is_floating_point()]
+        self._before = [tensor.detach().clone() for tensor in self._state]
 
     def replay(self):
         with torch.no_grad():
-            for tensor, before in zip(self._state[:-2], self._before, strict=False):
+            for tensor, before in zip(self._state, self._before, strict=True):
                 tensor.copy_(before)
         super().replay()
 
 
-class Exploding(EagerGraph):
+class Exploding(Stale):
+    """Leaves a weight that is no number."""
+
     def replay(self):
-        super().replay()
-        self._work.args[0]["weight"].fill_(torch.nan)
+        EagerGraph.replay(self)
+        with torch.no_grad():
+            for tensor in self._state[:1]:
+                tensor.fill_(torch.nan)
+
+
+class Idle(EagerGraph):
+    """Does nothing in an evaluation or a filling, whose one state is a counter."""
+
+    def capture(self, work, state):
+        super().capture(work if len(state) > 1 else lambda: None, state)
 
 
 class Failing(EagerGraph):
@@ -62,7 +73,8 @@ def graphs(monkeypatch):
     """Lets this machine have a GPU's graphs, of a given kind."""
 
     def use(kind):
-        monkeypatch.setattr(captured, "graph_maker", lambda device: kind)
+        for module in (captured, graph_check):
+            monkeypatch.setattr(module, "graph_maker", lambda device: kind)
 
     monkeypatch.setattr(probing, "_has_graphs", lambda device: True)
     monkeypatch.setattr(probing, "SMALL_MACS", 0)
@@ -75,7 +87,7 @@ def test_sound_graphs_show_no_difference(mode):
 
 
 @pytest.mark.parametrize("mode", ["live", "replay"])
-@pytest.mark.parametrize("kind", [Forgetful, Stale, Exploding])
+@pytest.mark.parametrize("kind", [Forgetful, Stale, Exploding, Idle])
 def test_faulty_graphs_show_a_difference(graphs, kind, mode):
     graphs(kind)
     assert not loss_difference(bench_of(mode), GRAPH) <= max(TOLERANCE.values())
@@ -109,3 +121,9 @@ def test_what_a_study_says_of_its_graphs_is_not_tried(graphs):
     graphs(Failing)
     numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
     assert settled(bench_of(numerics=numerics), 39)[1] == ()
+
+
+def test_the_filling_of_logits_is_compared_too(monkeypatch):
+    monkeypatch.setattr(graph_check, "graph_maker", lambda device: Idle)
+    assert loss_difference(bench_of("live"), GRAPH) == 0.0
+    assert loss_difference(bench_of("replay"), GRAPH) > max(TOLERANCE.values())
