@@ -3,13 +3,8 @@ import torch
 
 from kdtune.distill import captured
 from kdtune.distill.captured import CapturedSteps
-from kdtune.distill.distiller import Distiller
-from kdtune.distill.numerics import Arithmetic
-from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher
 from kdtune.distill.workbench import Workbench
 from kdtune.specs import load_study
-from kdtune.specs.study import PLAIN
 from kdtune.temperature.fixed import Fixed
 from tests.distill.conftest import CLASSES, CPU
 from tests.studies import small_study
@@ -21,22 +16,6 @@ AGAIN, SLOW = {**STOCHASTIC, "restart": 2}, {"tau": 7, "learning_rate": 0.003}
 #: 56 images: the last batch has 8 of 16, one more than the others, or as many as they have.
 SMALLER, LARGER, EQUAL = {"batch_size": 16}, {"batch_size": 11}, {"batch_size": 14}
 CHANGED = {"augment": ("crop", "flip", "rotate"), "warmup_epochs": 0.5}
-
-
-@pytest.fixture
-def training(study, splits, teacher):
-    """Makes a training, captured where ``captures`` is given; ``rows`` are replayed logits."""
-
-    def make(point, captures=None, seed=0, rows=None, numerics=PLAIN, **changes):
-        changed = study.model_copy(update={"training": study.training.model_copy(update=changes)})
-        arithmetic = Arithmetic(CPU, numerics)
-        asked = live if rows is None else ReplayedTeacher(rows, CPU)
-        return Distiller(
-            student_recipe(changed, point), seed, splits, CLASSES, CPU, asked, arithmetic, captures=captures
-        )
-
-    live = LiveTeacher(teacher, Arithmetic(CPU))
-    return make
 
 
 def float16_then_float32(epoch):
