@@ -153,9 +153,9 @@ def _timed_graphs(
         seconds = _timed(bench, proven) if proven else {}
     except KdtuneError as error:
         problems.append(str(error))
-    if seconds and min(map(min, seconds.values())) < min(map(min, eager.values())):
+    if seconds and _fastest(eager | seconds, bench.study.numerics.resolved()).captures_steps:
         return seconds, ()
-    problems += ["it is not faster"] if seconds else []
+    problems += [f"captured steps are not the fastest by a factor of {MARGIN:g}"] if seconds else []
     return {}, (f"training steps are not captured as CUDA graphs but taken one by one: {'; '.join(problems)}",)
 
 
