@@ -10,7 +10,9 @@ from kdtune.distill.workbench import Workbench
 from kdtune.energy.flops import macs
 
 
-def roofline(bench: Workbench, batch: int, step_s: dict[str, float], device: torch.device) -> dict[str, Any]:
+def roofline(
+    bench: Workbench, batch: int, step_s: dict[str, float], device: torch.device, *, small: bool = False
+) -> dict[str, Any]:
     """What arithmetic and memory would take, and the fraction of it that each way reached.
 
     Args:
@@ -18,6 +20,7 @@ def roofline(bench: Workbench, batch: int, step_s: dict[str, float], device: tor
         batch: Images of a step.
         step_s: Of each way; a name with ``replayed`` has no teacher in its step, one with ``bfloat16`` that precision.
         device: Where the steps were taken.
+        small: Measure the ceilings with so little that they say nothing, as a smoke test does.
     """
     student, teacher = bench.untrained_student(), bench.untrained_teacher()
     flops = {
@@ -29,9 +32,9 @@ def roofline(bench: Workbench, batch: int, step_s: dict[str, float], device: tor
         True: _values(student, batch) * 5,
     }
     ceilings = {
-        "float32_flops_per_s": _matmul_flops_per_s(torch.float32, device),
-        "bfloat16_flops_per_s": _matmul_flops_per_s(torch.bfloat16, device),
-        "bytes_per_s": _bytes_per_s(device),
+        "float32_flops_per_s": _matmul_flops_per_s(torch.float32, device, small=small),
+        "bfloat16_flops_per_s": _matmul_flops_per_s(torch.bfloat16, device, small=small),
+        "bytes_per_s": _bytes_per_s(device, small=small),
     }
     ways = {}
     for name, seconds in step_s.items():
@@ -66,14 +69,14 @@ def _values(model: torch.nn.Module, batch: int) -> int:
     return sum(counted)
 
 
-def _matmul_flops_per_s(dtype: torch.dtype, device: torch.device) -> float:
-    size = 8192 if device.type == "cuda" else 2048
+def _matmul_flops_per_s(dtype: torch.dtype, device: torch.device, *, small: bool) -> float:
+    size = 128 if small else 8192 if device.type == "cuda" else 2048
     one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     return 2 * size**3 / _best_s(lambda: one @ other, device)
 
 
-def _bytes_per_s(device: torch.device) -> float:
-    source = torch.zeros(2**26, device=device)
+def _bytes_per_s(device: torch.device, *, small: bool) -> float:
+    source = torch.zeros(2**16 if small else 2**26, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / _best_s(lambda: target.copy_(source), device)
 

@@ -69,17 +69,32 @@ class ImageSet:
             changes: Random changes to the images; see :func:`kdtune.data.augment.augment`.
             changes_seed: Of these changes; the training's own unless given.
         """
-        generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
-        device = self.images.device
-        order = moved(torch.randperm(len(self), generator=generator), device)
-        changed_by = seed if changes_seed is None else changes_seed
-        drawn = None
-        if changes:
-            every = torch.arange(len(self), device=device)
-            drawn = Changes.drawn(every, changes, self.images.shape[3], changed_by, epoch)
+        order = self.order(seed, epoch)
+        drawn = self.epoch_changes(changes, seed if changes_seed is None else changes_seed, epoch)
         for index in order.split(batch_sizes(len(self), batch_size)):
-            images = self.images.index_select(0, index)  # copies whole images, which indexing does not
-            yield self._scaled(changed(images, drawn.of(index)) if drawn else images), self.labels[index], index
+            yield *self.batch(index, drawn), index
+
+    def order(self, seed: int, epoch: int) -> torch.Tensor:
+        """The numbers of all images in the order of one epoch, int64, (N,), on the images' device."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
+        return moved(torch.randperm(len(self), generator=generator), self.images.device)
+
+    def epoch_changes(self, changes: Sequence[str], seed: int, epoch: int) -> Changes | None:
+        """The random changes to all images in one epoch; None where ``changes`` is empty."""
+        if not changes:
+            return None
+        every = torch.arange(len(self), device=self.images.device)
+        return Changes.drawn(every, changes, self.images.shape[3], seed, epoch)
+
+    def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some images, changed and normalised, and their labels.
+
+        Args:
+            index: The images' numbers, int64, (n,).
+            changes: Of all images in this epoch; None leaves them as they are.
+        """
+        images = self.images.index_select(0, index)  # copies whole images, which indexing does not
+        return self._scaled(changed(images, changes.of(index)) if changes else images), self.labels[index]
 
     def changed(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> torch.Tensor:
         """Some images as a training sees them in an epoch: as :meth:`normalised`, changed at random before."""

@@ -22,9 +22,15 @@ class Compiler:
     compiled, and with it tau: another temperature compiles nothing.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        """Compile for one device; on a GPU the kernels of a pass are replayed as one CUDA graph."""
-        self._mode = "reduce-overhead" if device.type == "cuda" else None
+    def __init__(self, device: torch.device, *, graphs: bool = True) -> None:
+        """Compile for one device.
+
+        Args:
+            device: Where the networks run.
+            graphs: Whether the kernels of a pass are replayed as one CUDA graph on a GPU; not where the whole step is
+                captured.
+        """
+        self._mode = "reduce-overhead" if device.type == "cuda" and graphs else None
         if not is_plain(tempfile.gettempdir()):
             _place_headers()
         self._kept: dict[str, tuple[torch.nn.Module, torch.nn.Module]] = {}

@@ -11,12 +11,14 @@ import torch
 from kdtune.data.batches import Splits
 from kdtune.data.sizes import batch_sizes
 from kdtune.distill import LOSSES
-from kdtune.distill.compiling import Compiler, told_plainly
-from kdtune.distill.evaluate import evaluate
+from kdtune.distill.captured import CapturedSteps, EpochInputs
+from kdtune.distill.compiling import Compiler
+from kdtune.distill.evaluate import Evaluation, evaluate
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.optim import learning_rate, make_optimizer
 from kdtune.distill.recipe import Recipe
 from kdtune.distill.teacher_logits import TeacherLogits
+from kdtune.distill.training_step import TrainingStep
 from kdtune.errors import DivergedError
 from kdtune.models import MODELS
 from kdtune.seeding import derive_seed
@@ -67,6 +69,7 @@ class Distiller:
         teacher: TeacherLogits | None = None,
         arithmetic: Arithmetic | None = None,
         compiler: Compiler | None = None,
+        captures: CapturedSteps | None = None,
     ) -> None:
         """Build the network and everything around it.
 
@@ -79,6 +82,8 @@ class Distiller:
             teacher: Gives the logits to imitate. None where the loss needs none.
             arithmetic: Precision and memory layout; None for float32, contiguous.
             compiler: Compiles the network for whole batches; None leaves it as it is.
+            captures: Captures the training step as a graph, where its temperature does not depend on logits; None
+                takes every step eagerly.
         """
         if recipe.needs_teacher and teacher is None:
             raise ValueError(f"the loss {recipe.loss!r} needs a teacher")
@@ -91,17 +96,31 @@ class Distiller:
         self._teacher = teacher if recipe.needs_teacher else None
         self._device = device
         self._arithmetic = arithmetic or Arithmetic(device)
-        self._loss = LOSSES.load(recipe.loss)
         # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
         largest = max(recipe.training.batch_size, self.batch_sizes[-1])
         self._policy = _make_policy(recipe, self._seed, device, largest)
         torch.manual_seed(derive_seed(self._seed, "init"))
         channels = splits.train.images.shape[1]
-        self.model: torch.nn.Module = self._arithmetic.place(MODELS.load(recipe.model)(channels, num_classes))
-        self._compiled: torch.nn.Module | None = None
+        model: torch.nn.Module = self._arithmetic.place(MODELS.load(recipe.model)(channels, num_classes))
+        compiled: torch.nn.Module | None = None
         if compiler:
-            self.model, self._compiled = compiler.compiled(recipe.model, self.model)
-        self._optimizer = make_optimizer(recipe.training, self.model.parameters())
+            model, compiled = compiler.compiled(recipe.model, model)
+        self._captured = None
+        if captures and not (self._policy and self._policy.depends_on_logits):
+            self._captured = captures.step_for(recipe, splits.train, model, compiled, self._arithmetic, self._teacher)
+            self._training_step = self._captured.step
+        else:
+            self._training_step = TrainingStep(
+                model=model,
+                compiled=compiled,
+                compiled_size=recipe.training.batch_size,
+                arithmetic=self._arithmetic,
+                optimizer=make_optimizer(recipe.training, model.parameters()),
+                loss=LOSSES.load(recipe.loss),
+                alpha=recipe.alpha,
+            )
+        self.model = self._training_step.model
+        self._optimizer = self._training_step.optimizer
 
     @property
     def done(self) -> bool:
@@ -120,36 +139,57 @@ class Distiller:
             DivergedError: The loss is no longer a finite number.
         """
         losses = list(self.steps())
+        rate = self._rates()[-1]
         self.epoch += 1
-        rate = self._optimizer.param_groups[0]["lr"]
         # The first reading of a value from the device: within the epoch nothing waits for it.
         return self._validated(float(torch.stack(losses).mean()), rate)
 
     def steps(self) -> Iterator[torch.Tensor]:
         """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
-        training = self.recipe.training
-        steps = len(self.batch_sizes)
         # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
         if self._policy:
-            self._policy.begin_epoch(self.epoch, steps)
+            self._policy.begin_epoch(self.epoch, len(self.batch_sizes))
         if self._teacher:
             self._teacher.begin_epoch(self.epoch)
         self.model.train()
-        for step, (images, labels, index) in enumerate(
-            self._splits.train.shuffled(
-                training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
-            )
-        ):
-            rate = learning_rate(training, self.epoch, step, steps)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            yield self._step(images, labels, index, step)
-            if step == 1 and self._teacher and self.epoch + 1 < training.epochs:
+        for step, loss in enumerate(self._captured_steps() if self._captured else self._eager_steps()):
+            yield loss
+            if step == 1 and self._teacher and self.epoch + 1 < self.recipe.training.epochs:
                 self._teacher.fetch_ahead(self.epoch + 1)  # while a GPU is at work on the first steps
 
+    def _rates(self) -> list[float]:
+        """The learning rate of each step of the present epoch."""
+        steps = len(self.batch_sizes)
+        return [learning_rate(self.recipe.training, self.epoch, step, steps) for step in range(steps)]
+
+    def _eager_steps(self) -> Iterator[torch.Tensor]:
+        training, rates = self.recipe.training, self._rates()
+        batches = self._splits.train.shuffled(
+            training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
+        )
+        for step, (images, labels, index) in enumerate(batches):
+            for group in self._optimizer.param_groups:
+                group["lr"] = rates[step]
+            yield self._step(images, labels, index, step)
+
+    def _captured_steps(self) -> Iterator[torch.Tensor]:
+        assert self._captured is not None
+        train, sizes = self._splits.train, self.batch_sizes
+        self._captured.begin_epoch(
+            EpochInputs(
+                order=train.order(self._seed, self.epoch),
+                changes=train.epoch_changes(self.recipe.training.augment, self._changes_seed, self.epoch),
+                rates=self._rates(),
+                temperature=self._policy.scheduled(sizes) if self._policy else None,
+                rows=self._teacher.rows if self._teacher else None,
+            )
+        )
+        for step, size in enumerate(sizes):
+            yield self._captured.take(step, size)
+
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
-        validation = evaluate(self.model, self._splits.validation, self._arithmetic)
+        validation = self.validate()
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
@@ -164,24 +204,16 @@ class Distiller:
         )
         return self._last
 
+    def validate(self) -> Evaluation:
+        """Evaluate the network as it is on the validation images."""
+        images = self._splits.validation
+        captured = self._captured.logits_of(images) if self._captured else None
+        return evaluate(self.model, images, self._arithmetic, captured)
+
     def _step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor, step: int) -> torch.Tensor:
-        # Code is compiled for one size of batch; the last batch of an epoch may have another.
-        whole = len(images) == self.recipe.training.batch_size
-        model = self._compiled if self._compiled is not None and whole else self.model
-        # What is not needed is let go first, and the teacher asked first: while it computes, nothing is kept that the
-        # student's backward pass needs.
-        self._optimizer.zero_grad(set_to_none=True)
-        with told_plainly():
-            teacher_logits = self._teacher(images, index) if self._teacher is not None else None
-            student_logits = self._arithmetic.logits(model, images)
-            if teacher_logits is not None and self._policy is not None:
-                temperature = self._policy(student_logits, teacher_logits, step)
-                loss = self._loss(student_logits, teacher_logits, labels, temperature, self.recipe.alpha)
-            else:
-                loss = self._loss(student_logits, None, labels, None, self.recipe.alpha)
-            loss.backward()
-        self._optimizer.step()
-        return loss.detach()
+        policy = self._policy
+        temperature = None if policy is None else lambda student, teacher: policy(student, teacher, step)
+        return self._training_step.take(images, labels, index, self._teacher, temperature)
 
     def warm_up(self) -> None:
         """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
@@ -189,10 +221,13 @@ class Distiller:
         Takes a few steps and an evaluation: a distiller that was warmed up is not to be trained.
         """
         list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
-        if self._device.type == "cuda" and (last := self.batch_sizes[-1]) != self.batch_sizes[0]:
+        last = self.batch_sizes[-1]
+        if self._captured:
+            self._captured.prepare(last)
+        elif self._device.type == "cuda" and last != self.batch_sizes[0]:
             index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
             self._step(self._splits.train.normalised(index), self._splits.train.labels[index], index, 0)
-        evaluate(self.model, self._splits.validation, self._arithmetic)
+        self.validate()
 
     def last_metrics(self) -> EpochMetrics:
         """What the last epoch came to, also when it was trained before an interruption."""
@@ -220,8 +255,11 @@ class Distiller:
         self.epoch = int(state["epoch"])
         self._last = EpochMetrics(**state["metrics"]) if state["metrics"] else None
         self.model.load_state_dict(state["model"])
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        if self._captured:
+            self._captured.load_optimizer(state["optimizer"]["state"])
+        else:
+            groups = self._optimizer.state_dict()["param_groups"]
+            self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         # A checkpoint of an older version does not name its temperature; only the same training is resumed from it.
         if self._policy and state.get("temperature", self.recipe.temperature) == self.recipe.temperature:
             self._policy.load_state_dict(state["policy"])

@@ -1,5 +1,6 @@
 """How good a network is on images that it was not trained on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
 from kdtune.data.batches import ImageSet
+from kdtune.distill.captured_logits import CapturedLogits
 from kdtune.distill.numerics import Arithmetic
 
 #: Images a forward pass: no gradients are kept, so it may be larger than a training batch.
@@ -32,20 +34,25 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic | None = None) -> Evaluation:
+def evaluate(
+    model: torch.nn.Module,
+    images: ImageSet,
+    arithmetic: Arithmetic | None = None,
+    captured: CapturedLogits | None = None,
+) -> Evaluation:
     """Evaluate a classifier, its normalisation layers in inference mode; the mode is restored afterwards.
 
     Args:
         model: From images to logits.
         images: To be classified.
         arithmetic: Precision and memory layout; None for float32, contiguous.
+        captured: Gives the network's logits for the images, from graphs for :data:`BATCH_SIZE`; None computes them.
     """
     arithmetic = arithmetic or Arithmetic(images.labels.device)
     was_training = model.training
     model.eval()
     predictions, losses = [], []
-    for batch, labels in images.in_order(BATCH_SIZE):
-        logits = arithmetic.logits(model, batch)
+    for logits, labels in _logits(model, images, arithmetic, captured):
         predictions.append(logits.argmax(dim=1))
         losses.append(F.cross_entropy(logits, labels, reduction="sum"))
     model.train(was_training)
@@ -55,6 +62,17 @@ def evaluate(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic | 
         loss=float(torch.stack(losses).double().sum() / len(images)),
         predictions=predicted.cpu(),
     )
+
+
+def _logits(
+    model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, captured: CapturedLogits | None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Logits and labels of one batch after the other."""
+    if captured is not None:
+        yield from zip(captured.of_all().split(BATCH_SIZE), images.labels.split(BATCH_SIZE), strict=True)
+        return
+    for batch, labels in images.in_order(BATCH_SIZE):
+        yield arithmetic.logits(model, batch), labels
 
 
 def confusion_matrix(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:

@@ -70,7 +70,8 @@ class Arithmetic:
     def _autocast(self) -> AbstractContextManager[object]:
         if self.numerics.precision == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        # A step uses each weight once, so casts kept for a second use only hinder a step that is captured.
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=self.device.type != "cuda")
 
 
 def device_name(device: torch.device) -> str:

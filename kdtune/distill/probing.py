@@ -16,6 +16,7 @@ from typing import Any, get_args
 import torch
 
 from kdtune.distill.distiller import WARM_UP_STEPS, Distiller
+from kdtune.distill.graph_check import STEPS, TOLERANCE, loss_difference
 from kdtune.distill.numerics import ARITHMETIC, device_name
 from kdtune.distill.recipe import student_recipe
 from kdtune.distill.workbench import Workbench
@@ -49,8 +50,8 @@ LONG_IMAGES = 2_500_000
 _FAILURES = (RuntimeError, NotImplementedError, TypeError, CompileError)
 
 
-def resolve_numerics(bench: Workbench, trainings: float) -> Numerics:
-    """How a study's trainings are to be computed, nothing left open.
+def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tuple[str, ...]]:
+    """How a study's trainings are to be computed, nothing left open; and what the user should know about it.
 
     Args:
         bench: Of the study, on the device on which its trainings run; its logit mode is settled.
@@ -61,22 +62,28 @@ def resolve_numerics(bench: Workbench, trainings: float) -> Numerics:
     """
     wanted = bench.study.numerics
     if wanted.is_resolved:
-        return wanted
+        return wanted, ()
     if not _is_large(bench):
-        return wanted.resolved()
+        return wanted.resolved(), ()
     is_long = trainings * bench.study.training.epochs * len(bench.splits.train) >= LONG_IMAGES
     path = _kept(bench, is_long)
     with alone_in(path.parent):  # two probes at once would disturb each other
         with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is found out again
             kept = unsealed(parse_json(read_whole(path)))
             if kept["is_steady"]:
-                return Numerics(**kept["fastest"])
+                return Numerics(**kept["fastest"]), tuple(kept.get("remarks", ()))
         seconds = _probe(bench, is_long)
+        remarks: tuple[str, ...] = ()
+        if wanted.compile == "auto" and _has_graphs(bench.device):
+            captured, remarks = _timed_graphs(bench, is_long, seconds)
+            seconds |= captured
         fastest = _fastest(seconds, wanted.resolved())
         step_s = {_label(way): found for way, found in seconds.items()}
         steady = all(map(_is_steady, seconds.values()))
-        write_json(path, sealed({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s}))
-    return fastest
+        write_json(
+            path, sealed({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s, "remarks": remarks})
+        )
+    return fastest, remarks
 
 
 def _is_large(bench: Workbench) -> bool:
@@ -99,6 +106,7 @@ def _kept(bench: Workbench, is_long: bool) -> Path:
         bench.threads,
         device_name(bench.device),
         str(torch.__version__),
+        *(["graphs"] if _has_graphs(bench.device) else []),
     ]
     key = sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "numerics" / f"{study.teacher}-{study.student}-{key}.json"
@@ -116,6 +124,47 @@ def _probe(bench: Workbench, is_long: bool) -> dict[Numerics, list[float]]:
         with suppress(KdtuneError):
             seconds |= _timed(bench, [fastest.model_copy(update={"compile": "on"})])
     return seconds
+
+
+def _has_graphs(device: torch.device) -> bool:
+    return device.type == "cuda"
+
+
+def _timed_graphs(
+    bench: Workbench, is_long: bool, eager: dict[Numerics, list[float]]
+) -> tuple[dict[Numerics, list[float]], tuple[str, ...]]:
+    """Seconds of captured steps in each way whose losses equal the eager ones; and why none is used, if so."""
+    proven, problems = [], []
+    for way in _graph_ways(bench.study.numerics, is_long):
+        try:
+            difference = loss_difference(bench, way)
+        except _FAILURES as error:
+            problems.append(f"{_label(way)}: {str(error).strip().splitlines()[0]}")
+            continue
+        if difference <= TOLERANCE[way.precision]:
+            proven.append(way)
+        else:
+            problems.append(
+                f"{_label(way)}: within {STEPS} steps a loss or an answer differs from the eager one by a fraction of "
+                f"{difference:.2g} ({TOLERANCE[way.precision]:g} is allowed)"
+            )
+    seconds: dict[Numerics, list[float]] = {}
+    try:
+        seconds = _timed(bench, proven) if proven else {}
+    except KdtuneError as error:
+        problems.append(str(error))
+    if seconds and _fastest(eager | seconds, bench.study.numerics.resolved()).captures_steps:
+        return seconds, ()
+    problems += [f"captured steps are not the fastest by a factor of {MARGIN:g}"] if seconds else []
+    return {}, (f"training steps are not captured as CUDA graphs but taken one by one: {'; '.join(problems)}",)
+
+
+def _graph_ways(wanted: Numerics, is_long: bool) -> list[Numerics]:
+    """Ways that capture steps: the plainest and the fastest arithmetic that a study allows, compiled where it pays."""
+    allowed = _ways(wanted)
+    arithmetics = [allowed[0], allowed[-1]] if len(allowed) > 1 else allowed
+    kinds = ["graph", "compiled_graph"] if is_long else ["graph"]
+    return [way.model_copy(update={"compile": kind}) for way in arithmetics for kind in kinds]
 
 
 def _ways(wanted: Numerics) -> list[Numerics]:
@@ -205,4 +254,5 @@ def _fastest(seconds: dict[Numerics, list[float]], plain: Numerics) -> Numerics:
 
 
 def _label(way: Numerics) -> str:
-    return " ".join([way.precision, way.memory_layout, *(["compiled"] if way.compile == "on" else [])])
+    how = (["compiled"] if way.uses_compiler else []) + (["captured"] if way.captures_steps else [])
+    return " ".join([way.precision, way.memory_layout, *how])

@@ -24,26 +24,28 @@ def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workben
     """
     wanted, each = bench.study.teacher_logits, trainings * bench.study.repeats / workers
     # What a step consists of decides how it is computed fastest; and that, which logits there has to be room for.
-    chosen = _computed(bench, _sensible_mode(bench, trainings) if wanted == "auto" else wanted, each)
+    mode = _sensible_mode(bench, trainings) if wanted == "auto" else wanted
+    chosen, of_numerics = _computed(bench, mode, each)
     due_bytes = _due_bytes(chosen) if chosen.study.teacher_logits == "replay" else 0
     size, remarks = f"{due_bytes / 1e9:.2g} GB", _lost_classes(bench)
     if wanted == "replay":
         check_room(due_bytes)
     if wanted == "auto" and 2 * due_bytes > room_bytes():
-        chosen = _computed(bench, "live", each)
+        chosen, of_numerics = _computed(bench, "live", each)
         remarks.append(
             f"the teacher is asked in every step: to keep its logits takes {size}, more than half of what the cache's "
             "disk has left"
         )
     elif due_bytes >= 1e9:
         remarks.append(f"the teacher's logits will take {size} in the cache")
-    return chosen, tuple(remarks)
+    return chosen, (*remarks, *of_numerics)
 
 
-def _computed(bench: Workbench, mode: Literal["live", "replay"], trainings: float) -> Workbench:
-    """A bench for the study under one mode, with the numerics that are fastest under it."""
+def _computed(bench: Workbench, mode: Literal["live", "replay"], trainings: float) -> tuple[Workbench, tuple[str, ...]]:
+    """A bench for the study under one mode, with the numerics that are fastest under it; and remarks about them."""
     bench = bench.sharing(bench.study.model_copy(update={"teacher_logits": mode}))
-    return bench.sharing(bench.study.model_copy(update={"numerics": resolve_numerics(bench, trainings)}))
+    numerics, remarks = resolve_numerics(bench, trainings)
+    return bench.sharing(bench.study.model_copy(update={"numerics": numerics})), remarks
 
 
 def _sensible_mode(bench: Workbench, trainings: int) -> Literal["live", "replay"]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from kdtune.data.batches import ImageSet, Splits
+from kdtune.distill.captured import CapturedSteps
 from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
@@ -75,6 +76,7 @@ def train_teacher(
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
     arithmetic: Arithmetic | None = None,
     compiler: Compiler | None = None,
+    captures: CapturedSteps | None = None,
 ) -> None:
     """Train the study's teacher on the labels and put it into its folder.
 
@@ -89,6 +91,7 @@ def train_teacher(
         device,
         arithmetic=arithmetic,
         compiler=compiler,
+        captures=captures,
     )
     checkpoints = CheckpointFolder(folder / "checkpoints")
     if state := checkpoints.load_latest(device):

@@ -12,6 +12,10 @@ from kdtune.moving import moved
 class TeacherLogits(Protocol):
     """The teacher, as a training sees it."""
 
+    @property
+    def rows(self) -> torch.Tensor | None:
+        """The present epoch's logits of all training images, (N, classes); None where each batch is computed."""
+
     def begin_epoch(self, epoch: int) -> None:
         """Get ready for an epoch, counted from 0."""
 
@@ -29,6 +33,8 @@ class TeacherLogits(Protocol):
 
 class LiveTeacher:
     """Asks the teacher in every step."""
+
+    rows = None
 
     def __init__(
         self,
@@ -79,7 +85,7 @@ class ReplayedTeacher:
         """
         self._rows_of = rows_of
         self._device = device
-        self._rows = torch.empty(0)
+        self.rows = torch.empty(0)
         self._ahead: tuple[int, torch.Tensor] | None = None
 
     def begin_epoch(self, epoch: int) -> None:
@@ -87,7 +93,7 @@ class ReplayedTeacher:
         if self._ahead is None or self._ahead[0] != epoch:
             self.fetch_ahead(epoch)
         assert self._ahead is not None
-        self._rows = self._ahead[1]
+        self.rows = self._ahead[1]
         self._ahead = None
 
     def fetch_ahead(self, epoch: int) -> None:
@@ -96,4 +102,4 @@ class ReplayedTeacher:
 
     def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The rows of these images."""
-        return self._rows.index_select(0, index).float()
+        return self.rows.index_select(0, index).float()

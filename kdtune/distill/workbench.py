@@ -14,10 +14,13 @@ from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.logit_store import FILLINGS, LogitStore, Shape, store_folder
 from kdtune.data.sizes import batch_sizes, folds_last_image
+from kdtune.distill.captured import CapturedSteps
+from kdtune.distill.captured_logits import CapturedLogits
 from kdtune.distill.compilation import Compilation, Networks
 from kdtune.distill.compiling import Compiler
 from kdtune.distill.distiller import Distiller, EpochMetrics
 from kdtune.distill.evaluate import BATCH_SIZE
+from kdtune.distill.graphs import graph_maker
 from kdtune.distill.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.distill.recipe import Recipe, logits_key, student_recipe
 from kdtune.distill.single_images import check_step
@@ -70,7 +73,9 @@ class Workbench:
         self.num_classes = int(DATASETS[study.dataset].facts["classes"])
         numerics = study.numerics.resolved()
         self.arithmetic = Arithmetic(device, numerics)
-        self.compiler = Compiler(device) if numerics.compile == "on" else None
+        captures = numerics.captures_steps
+        self.compiler = Compiler(device, graphs=not captures) if numerics.uses_compiler else None
+        self.captures = CapturedSteps(device) if captures else None
         self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
         #: Stores and code that are read as long as this lives: nobody is to remove them.
         self._used: dict[Path, ExitStack] = {}
@@ -129,6 +134,7 @@ class Workbench:
                     on_epoch,
                     arithmetic=self.arithmetic,
                     compiler=self.compiler,
+                    captures=self.captures,
                 )
 
     def measure_teacher(self, folder: Path) -> None:
@@ -155,7 +161,15 @@ class Workbench:
         train = self.splits.train
         check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.num_classes)
         return Distiller(
-            recipe, seed, self.splits, self.num_classes, self.device, teacher, self.arithmetic, self.compiler
+            recipe,
+            seed,
+            self.splits,
+            self.num_classes,
+            self.device,
+            teacher,
+            arithmetic=self.arithmetic,
+            compiler=self.compiler,
+            captures=self.captures,
         )
 
     def logit_store(self, seed: int) -> LogitStore:
@@ -188,9 +202,19 @@ class Workbench:
 
     def _asked(self, seed: int, epoch: int) -> Iterator[np.ndarray]:
         train, augment = self.splits.train, self.study.training.augment
+        if self.captures:
+            for logits in self._teacher_passes.of_all(train.epoch_changes(augment, seed, epoch)).split(BATCH_SIZE):
+                yield logits.cpu().numpy()
+            return
         teacher = LiveTeacher(self.teacher, self.arithmetic)
         for index in torch.arange(len(train), device=self.device).split(BATCH_SIZE):
             yield teacher(train.changed(index, augment, seed, epoch), index).cpu().numpy()
+
+    @cached_property
+    def _teacher_passes(self) -> CapturedLogits:
+        """The teacher's passes over all training images, captured."""
+        new_graph = graph_maker(self.device)
+        return CapturedLogits(self.teacher, self.splits.train, BATCH_SIZE, self.arithmetic, new_graph)
 
     @property
     def compiles(self) -> bool:

@@ -236,10 +236,18 @@ def how_emitted(carbon: dict[str, Any]) -> str:
     return f"CO2: {significant(carbon['intensity_g_per_kwh'], 6)} g/kWh, {carbon['source']}; PUE {carbon['pue']:g}."
 
 
+#: By ``numerics.compile``.
+_COMPILED = {
+    "on": ", compiled",
+    "graph": ", each training step captured as a graph",
+    "compiled_graph": ", compiled, each training step captured as a graph",
+}
+
+
 def how_computed(computed: dict[str, Any]) -> str:
     """In words, how passes through the networks were computed."""
-    compiled = ", compiled" if computed["compile"] == "on" else ""
-    return f"Computed in {computed['precision']}, {computed['memory_layout'].replace('_', ' ')}{compiled}."
+    how = _COMPILED.get(computed["compile"], "")
+    return f"Computed in {computed['precision']}, {computed['memory_layout'].replace('_', ' ')}{how}."
 
 
 def how_measured(cost: dict[str, Any]) -> str:

@@ -112,12 +112,13 @@ class Numerics(_Spec):
     Attributes:
         precision: Of the networks' passes; weights and losses are float32 in either case.
         memory_layout: Of images and weights.
-        compile: Whether ``torch.compile`` prepares the networks.
+        compile: ``on``: ``torch.compile`` prepares the networks. ``graph``: the whole training step is captured as one
+            CUDA graph (on a CPU the same step is taken eagerly). ``compiled_graph``: both. ``off``: neither.
     """
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     memory_layout: Literal["auto", "contiguous", "channels_last"] = "auto"
-    compile: Literal["auto", "off", "on"] = "auto"
+    compile: Literal["auto", "off", "on", "graph", "compiled_graph"] = "auto"
 
     def resolved(self, found: "Numerics | None" = None) -> "Numerics":
         """With nothing left open: what is ``auto`` is as found, or else as plain as it can be."""
@@ -125,6 +126,16 @@ class Numerics(_Spec):
         return Numerics(
             **{key: getattr(found, key) if value == "auto" else value for key, value in self.model_dump().items()}
         )
+
+    @property
+    def uses_compiler(self) -> bool:
+        """Whether networks are compiled."""
+        return self.compile in ("on", "compiled_graph")
+
+    @property
+    def captures_steps(self) -> bool:
+        """Whether a training step is captured as a whole."""
+        return self.compile in ("graph", "compiled_graph")
 
     @property
     def is_resolved(self) -> bool:

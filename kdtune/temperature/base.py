@@ -1,5 +1,6 @@
 """The protocol of temperature policies: what decides tau inside one training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,19 +27,56 @@ class Temperature:
         """One tau for both networks, weighed by its square."""
         return cls(student=tau, teacher=tau, weight=(tau * tau).flatten() if tau.ndim else tau * tau)
 
+    @classmethod
+    def of_steps(cls, taus: torch.Tensor) -> "Temperature":
+        """The temperatures of many steps, each field with a first dimension for the steps.
+
+        Args:
+            taus: (steps,), or (steps, images) where each image has its own.
+        """
+        softness = taus if taus.ndim == 1 else taus.unsqueeze(-1)
+        return cls(student=softness, teacher=softness, weight=taus * taus)
+
+    def at(self, step: torch.Tensor, size: int) -> "Temperature":
+        """The temperature of one of many steps, chosen on the device.
+
+        Args:
+            step: Its number, int64, (1,).
+            size: Images in it.
+        """
+        chosen = (field.index_select(0, step)[0] for field in (self.student, self.teacher, self.weight))
+        return Temperature(*(field[:size] if field.ndim else field for field in chosen))
+
 
 class TemperaturePolicy:
     """Decides tau for each step.
 
     Tau is a tensor throughout: a Python number would make a compiled training step compile again for every
     new value, and reading one back would stop the device.
+
+    Attributes:
+        depends_on_logits: Whether tau depends on what the networks answer. Where it does not, :meth:`scheduled` gives
+            the whole epoch's values, and a step can be captured as a graph.
     """
+
+    depends_on_logits: bool = True
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
         """Prepare for an epoch (counted from 0) of so many steps."""
 
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
         """Tau for one step of the epoch, counted from 0; both logits have the shape (batch, classes)."""
+        raise NotImplementedError
+
+    def scheduled(self, sizes: Sequence[int]) -> Temperature:
+        """The temperatures of all steps of the present epoch, equal to what a call gives for each of them.
+
+        Args:
+            sizes: Images in each step.
+
+        Returns:
+            Made by :meth:`Temperature.of_steps`.
+        """
         raise NotImplementedError
 
     def epoch_tau(self) -> float | None:

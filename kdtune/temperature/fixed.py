@@ -1,5 +1,7 @@
 """One tau for the whole training (Hinton, Vinyals and Dean 2015)."""
 
+from collections.abc import Sequence
+
 import torch
 
 from kdtune.temperature.base import Temperature, TemperaturePolicy
@@ -7,6 +9,8 @@ from kdtune.temperature.base import Temperature, TemperaturePolicy
 
 class Fixed(TemperaturePolicy):
     """The same tau at every step."""
+
+    depends_on_logits = False
 
     def __init__(self, tau: float, device: torch.device) -> None:
         """Fix tau, a number greater than 0."""
@@ -16,6 +20,10 @@ class Fixed(TemperaturePolicy):
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
         """The fixed tau."""
         return self._temperature
+
+    def scheduled(self, sizes: Sequence[int]) -> Temperature:
+        """The fixed tau for every step."""
+        return Temperature.of_steps(self._temperature.student.expand(len(sizes)))
 
     def epoch_tau(self) -> float:
         """The fixed tau."""

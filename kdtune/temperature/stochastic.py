@@ -1,6 +1,7 @@
 """A tau drawn anew for every batch: the paper's proposal (PLOS ONE 2023, e0285668, "Our proposal"); and controls."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ class Stochastic(TemperaturePolicy):
     move nothing else, and its state is in the checkpoint, so a resumed training draws what an undisturbed one would
     have.
     """
+
+    depends_on_logits = False
 
     def __init__(
         self, space: Dimension, seed: int, device: torch.device, draw: str = "batch", batch_size: int = 1
@@ -66,6 +69,13 @@ class Stochastic(TemperaturePolicy):
             self._used[step] = len(student_logits)
             return Temperature.same(self._on_device[step, : len(student_logits), None])
         return Temperature.same(self._on_device[0 if self._draw == "epoch" else step])
+
+    def scheduled(self, sizes: Sequence[int]) -> Temperature:
+        """The epoch's draws."""
+        if self._draw == "sample":
+            self._used = dict(enumerate(sizes))
+            return Temperature.of_steps(self._on_device)
+        return Temperature.of_steps(self._on_device.expand(len(sizes)))
 
     def epoch_tau(self) -> float:
         """The mean of the epoch's draws, as far as there were images for them."""

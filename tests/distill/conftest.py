@@ -7,9 +7,10 @@ from kdtune.data.batches import Splits
 from kdtune.distill.distiller import Distiller
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher_logits import LiveTeacher
+from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher
 from kdtune.models import MODELS
 from kdtune.specs import load_study
+from kdtune.specs.study import PLAIN
 
 CPU = torch.device("cpu")
 CLASSES = 3
@@ -64,4 +65,20 @@ def distiller(study, splits, teacher):
         asked = LiveTeacher(teacher, Arithmetic(CPU))
         return Distiller(student_recipe(changed, point), seed, splits, CLASSES, CPU, asked)
 
+    return make
+
+
+@pytest.fixture
+def training(study, splits, teacher):
+    """Makes a training, captured where ``captures`` is given; ``rows`` are replayed logits."""
+
+    def make(point, captures=None, seed=0, rows=None, numerics=PLAIN, **changes):
+        changed = study.model_copy(update={"training": study.training.model_copy(update=changes)})
+        arithmetic = Arithmetic(CPU, numerics)
+        asked = live if rows is None else ReplayedTeacher(rows, CPU)
+        return Distiller(
+            student_recipe(changed, point), seed, splits, CLASSES, CPU, asked, arithmetic, captures=captures
+        )
+
+    live = LiveTeacher(teacher, Arithmetic(CPU))
     return make

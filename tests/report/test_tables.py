@@ -1,10 +1,11 @@
 import csv
 import io
 
+import pytest
 from rich.console import Console
 
 from kdtune.report.exports import as_csv, as_markdown
-from kdtune.report.tables import COLUMNS, cost_rows, cost_table
+from kdtune.report.tables import COLUMNS, cost_rows, cost_table, how_computed
 
 
 def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
@@ -206,3 +207,17 @@ def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_w
     words = captured.get()
     assert "No multiples of energy: --baseline says of what, such as a/stochastic." in words
     assert "as if it had run alone: 1.00e-06 kWh to 2.00e-06 kWh in 2 repeat(s)." in words
+
+
+@pytest.mark.parametrize(
+    ("compile", "how"),
+    [
+        ("off", "contiguous."),
+        ("on", "contiguous, compiled."),
+        ("graph", "contiguous, each training step captured as a graph."),
+        ("compiled_graph", "contiguous, compiled, each training step captured as a graph."),
+    ],
+)
+def test_the_notes_say_how_networks_were_computed(compile, how):
+    computed = {"precision": "float32", "memory_layout": "contiguous", "compile": compile}
+    assert how_computed(computed) == f"Computed in float32, {how}"

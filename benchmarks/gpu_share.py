@@ -1,0 +1,159 @@
+"""How much of a card one training leaves unused: several processes on it, the same under MPS, and several streams.
+
+Every training is the whole-step graph in bfloat16 with replayed logits, which leaves the host the least to do.
+"""
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu_benches import bench_of, endless_steps, study_of, training_of
+from benchmarks.gpu_step import BFLOAT16
+from benchmarks.record import tell
+from kdtune.distill.workbench import Workbench
+from kdtune.specs.study import Numerics
+
+#: Trainings side by side, and the steps that each takes; in a smoke test.
+COUNTS, STEPS = (1, 2, 4, 8), 200
+SMOKE_COUNTS, SMOKE_STEPS = (1,), 3
+
+#: Trainings one after the other over which memory should not grow, and the steps of each.
+TRIALS, TRIAL_STEPS = 20, 20
+
+#: Seconds after which processes that have not become ready never will.
+PATIENCE_S = 150.0
+
+MPS = "nvidia-cuda-mps-control"
+
+
+def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]:
+    """Time trainings side by side.
+
+    Args:
+        device: A GPU; a CPU in a smoke test.
+        synthetic: Whether to take random images.
+        smoke: Whether to take few steps of small networks.
+    """
+    counts, steps = (SMOKE_COUNTS, SMOKE_STEPS) if smoke else (COUNTS, STEPS)
+    under_mps: dict[str, Any] | None = None
+    alone = {str(count): _in_processes(count, steps, synthetic=synthetic, smoke=smoke) for count in counts}
+    if device.type == "cuda" and shutil.which(MPS):
+        with _mps():
+            under_mps = {str(count): _in_processes(count, steps, synthetic=synthetic, smoke=smoke) for count in counts}
+    bench = _bench(device, synthetic=synthetic, smoke=smoke)
+    return {
+        "steps_each": steps,
+        "steps_per_s": {
+            "processes": alone,
+            "processes_under_mps": under_mps,
+            "streams": {str(count): _in_streams(bench, count, steps) for count in counts},
+        },
+        "memory_bytes_after_each_trial": _memory(bench, SMOKE_STEPS if smoke else TRIAL_STEPS),
+    }
+
+
+def _bench(device: torch.device, *, synthetic: bool, smoke: bool) -> Workbench:
+    numerics = Numerics(**BFLOAT16, compile="graph")
+    return bench_of(study_of(smoke=smoke), numerics, "replay", device, synthetic=synthetic)
+
+
+def _in_processes(count: int, steps: int, *, synthetic: bool, smoke: bool) -> float | None:
+    """Steps a second of all processes together; None where one of them failed."""
+    tell(f"{count} processes")
+    context = multiprocessing.get_context("spawn")
+    barrier, spans = context.Barrier(count), context.Queue()
+    processes = [
+        context.Process(target=_process, args=(barrier, spans, steps, synthetic, smoke), daemon=True)
+        for _ in range(count)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(PATIENCE_S)
+        process.kill()
+    if any(process.exitcode for process in processes) or spans.empty():
+        return None
+    found = [spans.get(timeout=5) for _ in processes]
+    return count * steps / (max(ended_s for _, ended_s in found) - min(began_s for began_s, _ in found))
+
+
+def _process(barrier: Any, spans: Any, steps: int, synthetic: bool, smoke: bool) -> None:
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    torch.set_num_threads(1)
+    bench = _bench(device, synthetic=synthetic, smoke=smoke)
+    training_of(bench).warm_up()
+    taken = endless_steps(training_of(bench))
+    next(taken)
+    _wait(device)
+    barrier.wait(PATIENCE_S)
+    began_s = time.monotonic()  # the same clock for all processes
+    for _ in range(steps):
+        next(taken)
+    _wait(device)
+    spans.put((began_s, time.monotonic()))
+
+
+def _in_streams(bench: Workbench, count: int, steps: int) -> float:
+    """Steps a second of several trainings of one process together, each with graphs and a stream of its own."""
+    tell(f"{count} streams")
+    is_gpu = bench.device.type == "cuda"
+    taken = []
+    for seed in range(count):
+        own = bench.sharing(bench.study)  # captures steps of its own
+        training_of(own, seed).warm_up()
+        stream = torch.cuda.Stream(bench.device) if is_gpu else None
+        _wait(bench.device)
+        taken.append((stream, endless_steps(training_of(own, seed))))
+    for stream, steps_of in taken:
+        with torch.cuda.stream(stream) if stream else nullcontext():
+            next(steps_of)
+    _wait(bench.device)
+    began_s = time.perf_counter()
+    for _ in range(steps):
+        for stream, steps_of in taken:
+            with torch.cuda.stream(stream) if stream else nullcontext():
+                next(steps_of)
+    _wait(bench.device)
+    return count * steps / (time.perf_counter() - began_s)
+
+
+def _memory(bench: Workbench, steps: int) -> list[int] | None:
+    """Memory that torch has allocated on the GPU after each of several trainings; None without one."""
+    used = []
+    for seed in range(TRIALS if bench.device.type == "cuda" else 2):
+        taken = endless_steps(training_of(bench, seed))
+        for _ in range(steps):
+            next(taken)
+        _wait(bench.device)
+        if bench.device.type == "cuda":
+            used.append(torch.cuda.memory_allocated(bench.device))
+    return used or None
+
+
+@contextmanager
+def _mps() -> Iterator[None]:
+    """NVIDIA's multi-process service, for processes that are started meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": str(Path(folder) / "log")}
+        os.environ.update(places)
+        try:
+            subprocess.run([MPS, "-d"], check=True, timeout=30)
+            yield
+        finally:
+            subprocess.run([MPS], input=b"quit\n", timeout=60, check=False)
+            for name in places:
+                del os.environ[name]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

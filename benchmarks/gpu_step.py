@@ -1,0 +1,188 @@
+"""A training step in every way, side by side: the host's time, the GPU's, kernels, and how far it is from the roofline.
+
+All ways take turns within one process and on one card.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.gpu_benches import BATCH, SMOKE_BATCH, bench_of, endless_steps, study_of, training_of
+from benchmarks.record import tell
+from benchmarks.roofline import roofline
+from kdtune.distill.compiling import Compiler
+from kdtune.distill.workbench import Workbench
+from kdtune.errors import KdtuneError
+from kdtune.specs.study import Numerics, Study
+
+#: Turns of each way, and steps that are timed in a turn; in a smoke test. Together at least 100.
+TURNS, STEPS = 5, 40
+SMOKE_TURNS, SMOKE_STEPS = 2, 3
+
+#: Steps whose kernels are counted.
+PROFILED = 5
+
+FLOAT32 = {"precision": "float32", "memory_layout": "contiguous"}
+BFLOAT16 = {"precision": "bfloat16", "memory_layout": "channels_last"}
+
+#: By name: arithmetic, ``numerics.compile``, and whether the compiler records a CUDA graph of each pass.
+WAYS: dict[str, tuple[dict[str, str], str, bool]] = {
+    "eager float32": (FLOAT32, "off", False),
+    "eager bfloat16": (BFLOAT16, "off", False),
+    "compiled bfloat16": (BFLOAT16, "on", False),
+    "reduce-overhead bfloat16": (BFLOAT16, "on", True),
+    "whole-step graph float32": (FLOAT32, "graph", False),
+    "whole-step graph bfloat16": (BFLOAT16, "graph", False),
+    "whole-step graph, compiled bfloat16": (BFLOAT16, "compiled_graph", False),
+}
+
+
+@dataclass
+class Way:
+    """A way of training, ready to take steps.
+
+    Attributes:
+        steps: Endless.
+        prepared_s: Seconds until its first steps and an evaluation were done: compiling, capturing, choosing kernels.
+        graph_skips: CUDA graphs that the compiler refused to record meanwhile; None where it was not asked for any.
+        kernels: Launched on the GPU in a step; None where there is no GPU.
+        turns: Of each turn the milliseconds a step: ``wall_ms``, ``host_ms`` (until the host had launched it) and
+            ``device_ms`` (between events on the GPU; None without one).
+    """
+
+    steps: Iterator[torch.Tensor]
+    prepared_s: float
+    graph_skips: int | None
+    kernels: float | None = None
+    turns: list[dict[str, float | None]] = field(default_factory=list)
+
+
+def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]:
+    """Time every way.
+
+    Args:
+        device: A GPU; a CPU in a smoke test.
+        synthetic: Whether to take random images.
+        smoke: Whether to take few steps of small networks, compiling nothing.
+    """
+    study, ways, failures = study_of(smoke=smoke), {}, {}
+    for name, (arithmetic, compiling, graphs) in WAYS.items():
+        if smoke and ("compiled" in name or compiling == "on"):
+            continue
+        for mode, told in (("live", "live"), ("replay", "replayed")):
+            tell(f"preparing {name}, {told}")
+            numerics = Numerics(**arithmetic, compile=compiling)
+            try:
+                bench = bench_of(study, numerics, mode, device, synthetic=synthetic)
+                if compiling == "on":
+                    bench.compiler = Compiler(device, graphs=graphs)
+                ways[f"{name}, {told}"] = _prepared(bench, counts_skips=graphs)
+            except (RuntimeError, KdtuneError, AssertionError, ImportError) as error:
+                failures[f"{name}, {told}"] = str(error).strip()[:500]
+    turns, steps = (SMOKE_TURNS, SMOKE_STEPS) if smoke else (TURNS, STEPS)
+    for turn in range(turns):
+        names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]  # none always follows the same one
+        for name in names:
+            ways[name].turns.append(_turn(ways[name], steps, device))
+    for way in ways.values():
+        way.kernels = _kernels(way, device)
+    plain = bench_of(study, Numerics(**FLOAT32, compile="off"), "live", device, synthetic=synthetic)
+    return _results(plain, study, ways, failures, turns * steps, device, smoke=smoke)
+
+
+def _prepared(bench: Workbench, *, counts_skips: bool) -> Way:
+    skips_before = _graph_skips() if counts_skips else 0
+    began_s = time.perf_counter()
+    training_of(bench).warm_up()
+    _wait(bench.device)
+    steps = endless_steps(training_of(bench, seed=1))
+    next(steps)
+    _wait(bench.device)
+    skips = _graph_skips() - skips_before if counts_skips else None
+    return Way(steps, time.perf_counter() - began_s, skips)
+
+
+def _graph_skips() -> int:
+    from torch._dynamo.utils import counters
+
+    return int(counters["inductor"]["cudagraph_skips"])
+
+
+def _turn(way: Way, steps: int, device: torch.device) -> dict[str, float | None]:
+    next(way.steps)  # after a rest
+    _wait(device)
+    is_gpu = device.type == "cuda"
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if is_gpu else []
+    began_s = time.perf_counter()
+    if events:
+        events[0].record()
+    for _ in range(steps):
+        next(way.steps)
+    if events:
+        events[1].record()
+    host_s = time.perf_counter() - began_s
+    _wait(device)
+    wall_s = time.perf_counter() - began_s
+    device_ms = events[0].elapsed_time(events[1]) / steps if events else None
+    return {"wall_ms": 1e3 * wall_s / steps, "host_ms": 1e3 * host_s / steps, "device_ms": device_ms}
+
+
+def _kernels(way: Way, device: torch.device) -> float | None:
+    """Kernels of a step on the GPU, those that a graph replays among them."""
+    if device.type != "cuda":
+        return None
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        for _ in range(PROFILED):
+            next(way.steps)
+        torch.cuda.synchronize(device)
+    launched = [one for one in profiled.events() if one.device_type == torch.autograd.DeviceType.CUDA]
+    return len(launched) / PROFILED
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _results(
+    bench: Workbench,
+    study: Study,
+    ways: dict[str, Way],
+    failures: dict[str, str],
+    steps: int,
+    device: torch.device,
+    *,
+    smoke: bool,
+) -> dict[str, Any]:
+    batch = SMOKE_BATCH if smoke else BATCH
+    wall_s = {name: median(turn["wall_ms"] or 0.0 for turn in way.turns) / 1e3 for name, way in ways.items()}
+    return {
+        "teacher": study.teacher,
+        "student": study.student,
+        "batch": batch,
+        "steps_each": steps,
+        "ways": {
+            name: {
+                "median": {key: _median([turn[key] for turn in way.turns]) for key in way.turns[0]},
+                "turns": way.turns,
+                "prepared_s": way.prepared_s,
+                "kernels_a_step": way.kernels,
+                "graph_skips": way.graph_skips,
+            }
+            for name, way in ways.items()
+        },
+        "failed": failures,
+        "roofline": roofline(bench, batch, wall_s, device, small=smoke),
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    }
+
+
+def _median(values: list[float | None]) -> float | None:
+    measured = [value for value in values if value is not None]
+    return median(measured) if measured else None

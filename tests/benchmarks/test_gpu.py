@@ -1,0 +1,70 @@
+import json
+
+import pytest
+import torch
+
+from benchmarks import gpu, gpu_step, record
+from kdtune.energy.shares import BUCKETS
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture
+def tried(monkeypatch, tmp_path):
+    """Runs a benchmark's smoke test; returns what it keeps."""
+
+    def run(*arguments):
+        monkeypatch.setattr(record, "RESULTS", tmp_path)
+        gpu.run([*arguments, "--smoke"])
+        document = json.loads((tmp_path / f"gpu_{arguments[0]}_smoke.json").read_text())
+        assert document["results"]["smoke"] is True
+        return document["results"]
+
+    threads = torch.get_num_threads()
+    yield run
+    torch.set_num_threads(threads)
+
+
+def test_every_way_of_taking_a_step_is_timed_that_needs_no_compiler(tried):
+    results = tried("step", "--synthetic")
+    ways = [name for name, (_, compiling, _) in gpu_step.WAYS.items() if compiling in ("off", "graph")]
+    assert list(results["ways"]) == [f"{name}, {told}" for name in ways for told in ("live", "replayed")]
+    assert not results["failed"]
+    for name, way in results["ways"].items():
+        assert len(way["turns"]) == gpu_step.SMOKE_TURNS
+        assert 0 < way["median"]["host_ms"] <= way["median"]["wall_ms"]
+        assert results["roofline"]["ways"][name]["fraction_reached"] > 0
+        if not torch.cuda.is_available():  # what was not measured is no number
+            assert way["median"]["device_ms"] is None and way["kernels_a_step"] is None
+
+
+def test_at_least_a_hundred_steps_are_timed_of_each_way():
+    assert gpu_step.TURNS * gpu_step.STEPS >= 100
+
+
+def test_the_counter_is_compared_with_integrated_power(tried):
+    results = tried("nvml")
+    for one in results["slices"]:
+        assert one["counter_over_integrated"] == pytest.approx(1.0, rel=0.5)
+        assert one["counter_interval_ms"] > 0
+
+
+def test_trainings_share_a_card(tried):
+    found = tried("share")["steps_per_s"]
+    assert found["processes"]["1"] > 0 and found["streams"]["1"] > 0
+
+
+@pytest.mark.study
+def test_a_study_is_run_and_its_cost_kept(tried):
+    (strategy,) = tried("study")["strategies"].values()
+    assert strategy["status"] == "completed" and strategy["computed"]["compile"] == "off"
+    energy_uj = strategy["cost"]["energy_uj"]
+    assert sum(energy_uj[bucket] for bucket in BUCKETS) == energy_uj["node_total"]
+
+
+def test_without_a_gpu_figures_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        gpu.run(["step"])
+    assert ended.value.code == 2
+    assert "--smoke tries the code without one" in capsys.readouterr().err
