@@ -111,7 +111,7 @@ class Workbench:
             with alone_in(folder):
                 self.train_teacher(folder)
         model = self._untrained(self.study.teacher)
-        load_teacher(model, self.study, folder, self.device)
+        load_teacher(model, self.study, folder)
         return self.arithmetic.freeze(model)
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:

@@ -282,14 +282,14 @@ def evaluate_chosen(
     results = []
     for candidate in candidates:
         with _charged(session_id, candidate.window, "evaluation", resources):
-            state = CheckpointFolder(Path(candidate.checkpoints)).load_latest(bench.device)
+            state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
             if state is None or state["epoch"] != candidate.epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
             found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
             both = found.predictions, test.labels.cpu(), bench.num_classes
             metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
             with replaced_atomically(Path(candidate.weights)) as file:
-                torch.save({name: value.cpu() for name, value in state["model"].items()}, file)
+                torch.save(dict(state["model"]), file)
         results.append(
             Tested(
                 candidate.repeat,

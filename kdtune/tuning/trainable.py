@@ -92,7 +92,7 @@ class DistillTrainable(tune.Trainable):
         run = config.get("run", {})
         self._distiller = self._bench.distiller(_point_of(config), self._seed_of(config))
         self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
-        if self._checkpoints and (state := self._checkpoints.load_latest(self._bench.device)):
+        if self._checkpoints and (state := self._checkpoints.load_latest()):
             self._distiller.load_state_dict(state)
         self._meter = MeterHandle(run.get("session"))
         self._window = run.get("window")
@@ -188,7 +188,7 @@ class DistillTrainable(tune.Trainable):
         from kdtune.distill.checkpoints import CheckpointFolder
         from kdtune.errors import KdtuneError
 
-        state = CheckpointFolder(Path(checkpoint_dir)).load_latest(self._bench.device)
+        state = CheckpointFolder(Path(checkpoint_dir)).load_latest()
         if state is None:
             raise KdtuneError(f"{checkpoint_dir}: holds no readable checkpoint")
         self._distiller.load_state_dict(state)
