@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from kdtune.errors import UsageError
@@ -28,27 +29,58 @@ class Resources:
         """CPU threads for torch."""
         return max(1, int(self.cpus))
 
-    def slots(self, cluster: dict[str, float]) -> int:
-        """How many trials fit into the cluster side by side."""
-        fits = [cluster.get("CPU", 0) // self.cpus] + ([cluster.get("GPU", 0) // self.gpus] if self.gpus else [])
-        return max(1, int(min(fits)))
-
-    def check_fit(self, cluster: dict[str, float]) -> None:
-        """Refuse what no cluster of this size can give: Ray would wait for it without a word.
+    def slots(self, nodes: Iterable[Mapping[str, float]]) -> int:
+        """How many trials fit side by side; at least 1.
 
         Args:
-            cluster: ``ray.cluster_resources()``.
+            nodes: What each node of the cluster has; see :func:`cluster_nodes`.
+        """
+        return max(1, sum(map(self._slots_of, nodes)))
+
+    def _slots_of(self, node: Mapping[str, float]) -> int:
+        """A trial runs on one node, and where it shares a GPU, on one GPU."""
+        fits = _units(node.get("CPU", 0)) // _units(self.cpus)
+        if not self.gpus:
+            return fits
+        return min(fits, int(node.get("GPU", 0)) * (_UNITS // _units(self.gpus)))
+
+    def check_fit(self, nodes: Collection[Mapping[str, float]]) -> None:
+        """Refuse what no node of the cluster can give: Ray would wait for it without a word.
+
+        Args:
+            nodes: What each node of the cluster has.
 
         Raises:
             UsageError: A trial asks for more than there is; names the flags.
         """
+        asked = (("--cpus-per-trial", "CPU", self.cpus), ("--gpus-per-trial", "GPU", self.gpus))
+        most = {name: max((node.get(name, 0) for node in nodes), default=0) for _, name, _ in asked}
+        there = "the cluster has" if len(nodes) == 1 else "no node of the cluster has more than"
         faults = [
-            f"{flag} {asked:g}: the cluster has {cluster.get(name, 0):g}; give at most that"
-            for flag, name, asked in (("--cpus-per-trial", "CPU", self.cpus), ("--gpus-per-trial", "GPU", self.gpus))
-            if asked > cluster.get(name, 0)
+            f"{flag} {amount:g}: {there} {most[name]:g}; give at most that"
+            for flag, name, amount in asked
+            if amount > most[name]
         ]
+        if not faults and not any(map(self._slots_of, nodes)):
+            flags = ", ".join(f"{flag} {amount:g}" for flag, _, amount in asked)
+            faults = [f"{flags}: no node of the cluster has both; give less of one of them"]
         if faults:
             raise UsageError("\n".join(faults))
+
+
+#: Ray counts cores and GPUs in units of 1e-4; as floating-point numbers 1 // 0.1 would be 9.
+_UNITS = 10_000
+
+
+def _units(amount: float) -> int:
+    return round(amount * _UNITS)
+
+
+def cluster_nodes() -> list[dict[str, float]]:
+    """What each living node of the cluster has, such as ``{"CPU": 16.0, "GPU": 1.0}``."""
+    import ray
+
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 def cluster_address(given: str | None) -> str | None:

@@ -25,7 +25,7 @@ from kdtune.tuning.daemons import Daemons
 from kdtune.tuning.meter_actor import end_unfinished, neighbourhood_of, state_of
 from kdtune.tuning.node_meters import NodeMeters
 from kdtune.tuning.ray_start import start_ray
-from kdtune.tuning.resources import Resources, cluster_address
+from kdtune.tuning.resources import Resources, cluster_address, cluster_nodes
 
 #: Seconds of waiting for free cores after which the user is told.
 SAY_AFTER_S = 5.0
@@ -100,10 +100,11 @@ class Session:
                 if not address:
                     self._daemons = Daemons.of_this_process()
                     self._daemons.watch(self._study.remedy)
-            cluster = ray.cluster_resources()
+            nodes = cluster_nodes()
             if self._pick_gpus:
-                self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
-            self.resources.check_fit(cluster)
+                has_gpu = any(node.get("GPU", 0) >= 1 for node in nodes)
+                self.resources = Resources(self.resources.cpus, 1.0 if has_gpu else 0.0)
+            self.resources.check_fit(nodes)
             self._meters.start()
             # Not waited for: the meters start while other things do. The counters were read above.
             self._meters.begin(self.folder, me, since, spent_us)
@@ -122,7 +123,7 @@ class Session:
     @property
     def slots(self) -> int:
         """How many trials fit into the cluster side by side."""
-        return self.resources.slots(ray.cluster_resources())
+        return self.resources.slots(cluster_nodes())
 
     @property
     def is_on_one_machine(self) -> bool:

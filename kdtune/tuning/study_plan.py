@@ -176,7 +176,7 @@ def make_plan(
     remarks = []
     cluster = cluster_address(address)
     if cluster is None:
-        resources.check_fit(here)
+        resources.check_fit([here])
     else:
         remarks.append(f"The cluster at {cluster} was not asked: the figures are those of this machine alone.")
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
@@ -187,7 +187,7 @@ def make_plan(
         remarks.append(str(error))
     images = obtain(study.dataset, data, download=download)
     check_split(study.dataset, images, study.validation, study.data.train_limit)
-    slots = min(resources.slots(here), max_concurrent or sys.maxsize)
+    slots = min(resources.slots([here]), max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     check_batches(study, images, trains_teacher=with_teacher and not study.teacher_weights)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
@@ -195,7 +195,7 @@ def make_plan(
 
     with left_as_found(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
-        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots(here))
+        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots([here]))
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)

@@ -43,7 +43,7 @@ def test_a_session_whose_ray_does_not_start_is_nobodys_neighbour(session, meetin
 
 def test_a_session_that_the_cluster_is_too_small_for_is_nobodys_neighbour(session, meeting, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 0.5})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
     with pytest.raises(UsageError):
         session.start()
     assert has_left(meeting)
