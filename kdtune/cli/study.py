@@ -56,7 +56,10 @@ def study(
     fresh: Annotated[bool, typer.Option("--fresh", help="Put earlier results of these strategies aside.")] = False,
     cpus_per_trial: Annotated[float, typer.Option(help="Cores for each trial.")] = 1.0,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="GPUs for each trial; one where there is any, unless given.")
+        float | None,
+        typer.Option(
+            help="GPU for each trial: 1, a share of one such as 0.25, or 0; 1 where there is any, unless given."
+        ),
     ] = None,
     max_concurrent: MaxConcurrent = None,
     address: Address = None,

@@ -39,10 +39,12 @@ def pick_device(gpus: float) -> torch.device:
     """The GPU that Ray assigned, or the CPU.
 
     Raises:
-        KdtuneError: A GPU was assigned but torch cannot use it.
+        KdtuneError: Several GPUs were assigned, or one that torch cannot use.
     """
     if gpus <= 0:
         return torch.device("cpu")
+    if gpus > 1:  # the others would be held and charged for nothing
+        raise KdtuneError(f"a trial was given {gpus:g} GPUs, but a training uses only one; give each trial at most 1")
     if not torch.cuda.is_available():
         raise KdtuneError(
             "a GPU was assigned, but this torch cannot use it; see 'kdtune doctor', or give --gpus-per-trial 0"

@@ -71,6 +71,9 @@ class Resources:
 #: Ray counts cores and GPUs in units of 1e-4; as floating-point numbers 1 // 0.1 would be 9.
 _UNITS = 10_000
 
+#: Of a core or a GPU, the least that Ray can give.
+SMALLEST_SHARE = 1 / _UNITS
+
 
 def _units(amount: float) -> int:
     return round(amount * _UNITS)

@@ -50,7 +50,7 @@ class Session:
         Args:
             folder: The study's, in which the session's ledger is kept.
             cpus_per_trial: Cores for each trial.
-            gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
+            gpus_per_trial: Share of a GPU for each trial, at most 1; None gives one where the cluster has any.
             address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here
                 where that is not set and none runs in this process.
             tell: Called with what is waited for, if that takes long.

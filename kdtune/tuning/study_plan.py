@@ -160,7 +160,7 @@ def make_plan(
         budget: What it may use.
         data: Folder with the data sets.
         cpus: Cores for each trial.
-        gpus: GPUs for each trial; None gives one where there is any.
+        gpus: Share of a GPU for each trial, at most 1; None gives one where there is any.
         max_concurrent: Trials at a time at most.
         address: Of the cluster on which it would run.
         fresh: Whether earlier results would be put aside.
