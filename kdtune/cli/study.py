@@ -57,9 +57,7 @@ def study(
     cpus_per_trial: Annotated[float, typer.Option(help="Cores for each trial.")] = 1.0,
     gpus_per_trial: Annotated[
         float | None,
-        typer.Option(
-            help="GPU for each trial: 1, a share of one such as 0.25, or 0; 1 where there is any, unless given."
-        ),
+        typer.Option(help="GPU or share of one for each trial, at most 1; 1 where there is any, unless given."),
     ] = None,
     max_concurrent: MaxConcurrent = None,
     address: Address = None,

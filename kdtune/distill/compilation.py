@@ -103,7 +103,7 @@ class Networks:
         classes: Logits of an image.
         batch_size: Images of a step: there is no code for other numbers of them.
         numerics: Precision and memory layout.
-        threads: CPU threads among which the code shares out its loops.
+        threads: CPU threads among which the code shares out its loops; None on a GPU.
         device: The model of it.
         torch_version: Whose compiler it is.
     """
@@ -114,7 +114,7 @@ class Networks:
     classes: int
     batch_size: int
     numerics: Numerics
-    threads: int
+    threads: int | None
     device: str
     torch_version: str
 

@@ -214,7 +214,7 @@ class Workbench:
             classes=self.num_classes,
             batch_size=study.training.batch_size,
             numerics=study.numerics.resolved(),
-            threads=self.threads,
+            threads=self.threads if self.device.type == "cpu" else None,
             device=device_name(self.device),
             torch_version=str(torch.__version__),
         ).compilation

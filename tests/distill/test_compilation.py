@@ -67,6 +67,18 @@ def test_whatever_the_code_depends_on_gives_it_another_place(cache, change):
     assert Networks(**{**vars(NETWORKS), **change}).compilation.folder != kept
 
 
+def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Test GPU")
+
+    def folder(device, threads):
+        one = bench()
+        one.threads, _ = threads, one.splits
+        one.device = torch.device(device)  # after the data are loaded: the name of a GPU is all that is needed of it
+        return one.compilation(asks_teacher=False).folder
+
+    assert folder("cuda", 1) == folder("cuda", 2) != folder("cpu", 1) != folder("cpu", 2)
+
+
 def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
     one = bench()
     alone, asking = (one.compilation(asks_teacher=asks).folder for asks in (False, True))
