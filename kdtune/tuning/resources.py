@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdtune.errors import UsageError
 
@@ -101,6 +102,44 @@ def cluster_address(given: str | None) -> str | None:
         return str(ray.get_runtime_context().gcs_address)
     address = given or os.environ.get("RAY_ADDRESS")
     return None if address == "local" else address or None
+
+
+def gpus_by_default(
+    nodes: Iterable[Mapping[str, float]], seen: Collection[str], *, is_own: bool, tell: Callable[[str], object]
+) -> float:
+    """GPUs for each trial where the user has not said: 1 where a node of the cluster has one, else 0.
+
+    Args:
+        nodes: What each node of the cluster has.
+        seen: UUIDs of the GPUs that NVML shows on this machine.
+        is_own: Whether the cluster is a Ray that the study starts on this machine.
+        tell: Called with a warning where only the cluster of somebody else has no GPU.
+
+    Raises:
+        UsageError: This machine has a GPU, but Ray does not find it: a training on the CPU could take days.
+    """
+    if any(node.get("GPU", 0) >= 1 for node in nodes):
+        return 1.0
+    if seen or _has_gpu_files():
+        if is_own:
+            raise UsageError(
+                "this machine has a GPU, but Ray finds none; run 'kdtune doctor', or give --gpus-per-trial 0 to train "
+                "on the CPU"
+            )
+        tell("this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs")
+    return 0.0
+
+
+#: Where Linux shows an NVIDIA GPU to programs, also where NVML cannot be asked.
+_DEVICES = Path("/dev")
+
+#: What hides all GPUs from CUDA, in CUDA_VISIBLE_DEVICES.
+_NO_GPU = ("", "-1", "NoDevFiles")
+
+
+def _has_gpu_files() -> bool:
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    return first not in _NO_GPU and any(_DEVICES.glob("nvidia[0-9]*"))
 
 
 def gpu_shares(gpus: float) -> dict[str, float]:

@@ -25,7 +25,7 @@ from kdtune.tuning.daemons import Daemons
 from kdtune.tuning.meter_actor import end_unfinished, neighbourhood_of, state_of
 from kdtune.tuning.node_meters import NodeMeters
 from kdtune.tuning.ray_start import start_ray
-from kdtune.tuning.resources import Resources, cluster_address, cluster_nodes
+from kdtune.tuning.resources import Resources, cluster_address, cluster_nodes, gpus_by_default
 
 #: Seconds of waiting for free cores after which the user is told.
 SAY_AFTER_S = 5.0
@@ -92,18 +92,19 @@ class Session:
                 self._neighbourhood.hold(since.t_ns, 0, {})
             me = identity_of(os.getpid())
             spent_us = cpu_us_of([me], snapshot())
-            self._owns_ray = not ray.is_initialized()
+            self._owns_ray, is_local = not ray.is_initialized(), False
             if self._owns_ray:
                 address = cluster_address(self._address)
+                is_local = address is None
                 self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
                 start_ray(address)
-                if not address:
+                if is_local:
                     self._daemons = Daemons.of_this_process()
                     self._daemons.watch(self._study.remedy)
             nodes = cluster_nodes()
             if self._pick_gpus:
-                has_gpu = any(node.get("GPU", 0) >= 1 for node in nodes)
-                self.resources = Resources(self.resources.cpus, 1.0 if has_gpu else 0.0)
+                gpus = gpus_by_default(nodes, self.gpus, is_own=is_local, tell=self._tell)
+                self.resources = Resources(self.resources.cpus, gpus)
             self.resources.check_fit(nodes)
             self._meters.start()
             # Not waited for: the meters start while other things do. The counters were read above.

@@ -30,7 +30,7 @@ from kdtune.tuning.estimating import Estimator, Session, session_of, student_wor
 from kdtune.tuning.jobs import inspect_study
 from kdtune.tuning.left_as_found import left_as_found
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.tuning.resources import Resources, cluster_address
+from kdtune.tuning.resources import Resources, cluster_address, gpus_by_default
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,11 @@ def make_plan(
     """
     hardware = NodeSensors().hardware()
     here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
-    resources = Resources(cpus, (1.0 if here["GPU"] else 0.0) if gpus is None else gpus)
-    remarks = []
+    remarks: list[str] = []
     cluster = cluster_address(address)
+    if gpus is None:
+        gpus = gpus_by_default([here], hardware.gpus, is_own=cluster is None, tell=remarks.append)
+    resources = Resources(cpus, gpus)
     if cluster is None:
         resources.check_fit([here])
     else:

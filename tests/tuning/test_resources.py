@@ -3,9 +3,12 @@
 import pytest
 import ray
 
+import kdtune
 from kdtune.asked import check_cores
 from kdtune.errors import UsageError
-from kdtune.tuning.resources import Resources, cluster_address
+from kdtune.tuning import resources as kdtune_resources
+from kdtune.tuning.resources import Resources, cluster_address, gpus_by_default
+from tests.studies import small_study
 
 MANY = 4096.0
 
@@ -93,3 +96,63 @@ def test_what_no_node_can_give_is_refused(resources, nodes, told):
 def test_what_one_node_can_give_is_not_refused():
     Resources(0.1, 0.1).check_fit([{"CPU": 0.1, "GPU": 1.0}])
     Resources(1.0, 1.0).check_fit([{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}])
+
+
+# --- whether trials get a GPU ----------------------------------------------------------------------------------
+
+NO_GPU, ONE_GPU = [{"CPU": 8.0}], [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 1.0}]
+
+
+@pytest.fixture
+def gpu_files(tmp_path, monkeypatch):
+    """Device files as the driver makes them for two GPUs."""
+    for name in ("nvidia0", "nvidia1", "nvidiactl"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(kdtune_resources, "_DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.fixture
+def no_gpu_files(tmp_path, monkeypatch):
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.setattr(kdtune_resources, "_DEVICES", tmp_path)
+
+
+def never(text):
+    raise AssertionError(text)
+
+
+def test_a_trial_gets_a_gpu_where_a_node_has_one(gpu_files):
+    assert gpus_by_default(ONE_GPU, ["GPU-a"], is_own=True, tell=never) == 1.0
+    assert gpus_by_default([{"CPU": 8.0, "GPU": 0.5}, {"GPU": 0.5}], [], is_own=False, tell=list) == 0.0
+
+
+def test_where_there_is_no_gpu_trials_run_on_the_cpu(no_gpu_files):
+    assert gpus_by_default(NO_GPU, [], is_own=True, tell=never) == 0.0
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
+def test_gpus_that_the_user_hides_are_not_asked_for(gpu_files, monkeypatch, hidden):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert gpus_by_default(NO_GPU, [], is_own=True, tell=never) == 0.0
+
+
+def test_a_gpu_that_ray_overlooks_on_this_machine_is_named_before_a_cpu_trains_for_days(gpu_files):
+    with pytest.raises(UsageError, match="this machine has a GPU, but Ray finds none; .* give --gpus-per-trial 0"):
+        gpus_by_default(NO_GPU, [], is_own=True, tell=never)
+
+
+def test_a_gpu_that_only_nvml_shows_is_named_too(no_gpu_files):
+    with pytest.raises(UsageError, match="Ray finds none"):
+        gpus_by_default(NO_GPU, ["GPU-a"], is_own=True, tell=never)
+
+
+def test_of_a_cluster_without_a_gpu_the_user_is_told_where_this_machine_has_one(gpu_files):
+    told = []
+    assert gpus_by_default(NO_GPU, [], is_own=False, tell=told.append) == 0.0
+    assert told == ["this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs"]
+
+
+def test_a_plan_refuses_an_overlooked_gpu_as_a_run_does(gpu_files, tmp_path):
+    with pytest.raises(UsageError, match="give gpus_per_trial 0 to train on the CPU"):
+        kdtune.plan_study(small_study(), "none", out=tmp_path)

@@ -51,6 +51,18 @@ def test_a_session_that_the_cluster_is_too_small_for_is_nobodys_neighbour(sessio
     assert has_left(meeting)
 
 
+def test_a_cluster_without_gpus_is_joined_with_a_warning_where_this_machine_has_one(tmp_path, meeting, monkeypatch):
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr("kdtune.tuning.resources._DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
+    told = []
+    with pytest.raises(UsageError, match="--cpus-per-trial 1: the cluster has 0.5"):
+        Session(StudyFolder(tmp_path / "study"), 1.0, None, tell=told.append).start()
+    assert told == ["this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs"]
+
+
 @pytest.mark.parametrize(
     ("given", "environment", "joined"),
     [(None, None, "local"), (None, "10.0.0.1:6379", "10.0.0.1:6379"), ("auto", "10.0.0.1:6379", "auto")],
