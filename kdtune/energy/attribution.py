@@ -6,7 +6,7 @@ they were read.
 
 - CPU: by the CPU time of each window's process and its children; of the study's other processes
   (``orchestration``: Ray, the driver, starting workers); of everybody else (``other``).
-- GPU: by Ray's allocation; one that nobody holds is ``idle``.
+- GPU: by Ray's allocation, ``orchestration`` while a worker is prepared; one that nobody holds is ``idle``.
 - Memory: by the cores that Ray gave; the share of the cores that nobody holds is ``idle``.
 - Where other studies are metered on the node, what they hold is ``other`` here, and idle power is split evenly.
 
@@ -126,9 +126,9 @@ class Account:
     def _charge(self, source: str, charges: Mapping[str, int], windows: Sequence[Window]) -> None:
         bucket_of = {window.id: window.bucket for window in windows}
         for name, energy in charges.items():
-            if name in bucket_of:
-                self.windows[name] = self.windows.get(name, 0) + energy
             bucket = bucket_of.get(name, name)
+            if name in bucket_of and bucket != "orchestration":
+                self.windows[name] = self.windows.get(name, 0) + energy
             self.buckets[bucket] += energy
             _add_to(self.sources[bucket], {source: energy})
 

@@ -18,7 +18,7 @@ from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
 from kdtune.strategies.base import DistillationCost
 from kdtune.tuning.plan import settled_strategies, teacher_trainings, waits_for_energy
-from kdtune.tuning.resources import Resources
+from kdtune.tuning.resources import Resources, gpu_shares
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ class Inspection:
         return settled_strategies(computed, cost)
 
 
-def _bench(study: Study, resources: Resources, data: str) -> Any:
+def _bench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
+    """A bench of this worker's own; its GPU is orchestration's until a window opens."""
     from kdtune.distill.workbench import Workbench, pick_device
+    from kdtune.tuning.gpu_hold import hold_gpu
 
+    hold_gpu(session_id, gpu_shares(resources.gpus))
     return Workbench(study, pick_device(resources.gpus), resources.threads, data)
 
 
@@ -72,7 +75,6 @@ def _bench(study: Study, resources: Resources, data: str) -> Any:
 def _charged(session_id: str, name: str, bucket: WindowBucket, resources: Resources) -> Iterator[None]:
     """Charge what this process does inside to a window of its own."""
     from kdtune.tuning.meter_actor import MeterHandle
-    from kdtune.tuning.resources import gpu_shares
 
     meter = MeterHandle(session_id)
     meter.open(Window(name, bucket, os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
@@ -117,10 +119,9 @@ def inspect_study(
     from kdtune.distill.teacher_record import read_record
     from kdtune.distill.timing import time_work
     from kdtune.tuning.meter_actor import MeterHandle
-    from kdtune.tuning.resources import gpu_shares
 
     MeterHandle(session_id).join()
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.splits
     setup = watch.lap() if watch else None
     bench, remarks = settled(bench, teacher_trainings(study), workers)
@@ -185,27 +186,29 @@ def fill_logits(
     study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int], folder: str
 ) -> None:
     """Ask the teacher for the logits of some epochs of a repeat, metered, and keep them in a folder."""
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.teacher, bench.splits
     with _charged(session_id, f"teacher-logits-{seed}-{epochs[0]}", "trials", resources):
         bench.fill_logits(seed, epochs, Path(folder))
 
 
-def compile_networks(study: Study, resources: Resources, data: str, folder: str, asks_teacher: bool) -> None:
+def compile_networks(
+    study: Study, resources: Resources, data: str, session_id: str, folder: str, asks_teacher: bool
+) -> None:
     """Generate the code for a study's trainings, with or without a teacher that is asked in every step.
 
-    Not under a window: like all that a worker does before its first trial it is orchestration.
+    Like all that a worker does before its first trial it is orchestration.
     """
     from kdtune.distill.compilation import Compilation
 
-    _bench(study, resources, data).compile_networks(Compilation(Path(folder)), asks_teacher=asks_teacher)
+    _bench(study, resources, data, session_id).compile_networks(Compilation(Path(folder)), asks_teacher=asks_teacher)
 
 
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
     from kdtune.files import append_lines
 
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.splits
     with _charged(session_id, "teacher", "trials", resources):
         bench.train_teacher(
@@ -215,7 +218,7 @@ def train_teacher(study: Study, resources: Resources, data: str, session_id: str
 
 def measure_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Evaluate the teacher that was given, metered, and put what is found into its folder."""
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.teacher, bench.splits
     with _charged(session_id, "teacher", "evaluation", resources):
         bench.measure_teacher(Path(folder))
@@ -273,7 +276,7 @@ def evaluate_chosen(
     from kdtune.distill.evaluate import classification_metrics, confusion_matrix, evaluate
     from kdtune.files import replaced_atomically
 
-    bench = _bench(load_study(study_toml), resources, data)
+    bench = _bench(load_study(study_toml), resources, data, session_id)
     test = bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
     evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)

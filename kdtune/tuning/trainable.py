@@ -58,6 +58,7 @@ class DistillTrainable(tune.Trainable):
         self._gpu_shares = gpu_shares(self._resources.gpus)
         self._study = _study_of(config)
         device = pick_device(self._resources.gpus)
+        self._hold_gpu(config)
         self._bench = Workbench(self._study, device, self._resources.threads, _data_of(config))
         self._warm_up(config)
         self._begin(config)
@@ -70,10 +71,16 @@ class DistillTrainable(tune.Trainable):
             from kdtune.distill.workbench import Workbench
 
             self._study = study
+            self._hold_gpu(new_config)
             self._bench = Workbench(study, self._bench.device, self._resources.threads, _data_of(new_config))
             self._warm_up(new_config)
         self._begin(new_config)
         return True
+
+    def _hold_gpu(self, config: dict[str, Any]) -> None:
+        from kdtune.tuning.gpu_hold import hold_gpu
+
+        hold_gpu(config.get("run", {}).get("session"), self._gpu_shares)
 
     def _warm_up(self, config: dict[str, Any]) -> None:
         """Do what a worker does once for a study, before a trial's window opens: no single trial answers for it."""

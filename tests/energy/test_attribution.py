@@ -13,7 +13,7 @@ from kdtune.energy.sensors import Hardware
 from kdtune.energy.shares import split_integer
 from kdtune.files import append_lines
 
-from .simulated import J, Node, trial, two_cores
+from .simulated import J, Node, W, trial, two_cores
 
 # --- the law ---------------------------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class Story:
                     f"trial/{self.opened}",
                     cpus=self.draw(st.one_of(st.integers(0, 8), st.floats(0.0, 8.0))),
                     gpus=self.draw(shares) if node.gpu_mj else {},
-                    bucket=self.draw(st.sampled_from(["trials", "evaluation"])),
+                    bucket=self.draw(st.sampled_from(["trials", "evaluation", "orchestration"])),
                 )
                 node.open(window)
             case "close" if node.windows:
@@ -323,6 +323,20 @@ def test_a_gpu_that_a_window_holds_is_charged_to_it_alone():
     node.open(trial("a", gpus={"GPU-a": 1.0})).open(trial("b", gpus={"GPU-b": 1.0}))
     node.work(1, {"a": 1, "b": 1}, gpu_j={"GPU-a": 300, "GPU-b": 50}).stop()
     assert charge(node.records).windows == {"a": 300 * J, "b": 50 * J}
+
+
+def test_a_gpu_that_a_worker_holds_while_it_is_prepared_is_orchestration():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=10 * W)).start()
+    node.open(trial("preparing", cpus=0.0, gpus={"GPU-a": 1.0}, bucket="orchestration"))
+    node.work(1, {"preparing": 1}, gpu_j={"GPU-a": 90, "GPU-b": 60}).close("preparing")
+    node.open(trial("a", gpus={"GPU-a": 1.0})).work(1, {"a": 1}, gpu_j={"GPU-a": 300, "GPU-b": 60}).stop()
+    account = charge(node.records)
+    assert account.sources["orchestration"]["gpu_counter"] == 90 * J
+    assert account.sources["trials"]["gpu_counter"] == 300 * J
+    assert account.sources["idle"]["gpu_counter"] == 120 * J
+    assert account.sources["orchestration"].get("ram_modelled", 0) == 0  # by cores, of which it has none
+    assert account.windows == {"a": account.buckets["trials"]}  # what prepares a worker is no trial of any log
+    assert sum(account.buckets.values()) == account.node_uj
 
 
 def test_a_gpu_that_nobody_holds_is_idle():
