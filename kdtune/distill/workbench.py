@@ -35,8 +35,12 @@ from kdtune.specs.study import Study
 from kdtune.specs.temperatures import tau_problem
 
 
-def pick_device(gpus: float) -> torch.device:
+def pick_device(gpus: float, indices: Sequence[int] = (0,)) -> torch.device:
     """The GPU that Ray assigned, or the CPU.
+
+    Args:
+        gpus: How many, or what share of one.
+        indices: Which, as torch counts them.
 
     Raises:
         KdtuneError: Several GPUs were assigned, or one that torch cannot use.
@@ -49,7 +53,7 @@ def pick_device(gpus: float) -> torch.device:
         raise KdtuneError(
             "a GPU was assigned, but this torch cannot use it; see 'kdtune doctor', or give --gpus-per-trial 0"
         )
-    return torch.device("cuda", 0)
+    return torch.device("cuda", indices[0])
 
 
 class Workbench:
@@ -77,6 +81,7 @@ class Workbench:
         #: Stores and code that are read as long as this lives: nobody is to remove them.
         self._used: dict[Path, ExitStack] = {}
         if device.type == "cuda":
+            torch.cuda.set_device(device)  # for what torch does on the present device: streams, graphs, pinned memory
             set_up_gpu()
 
     def sharing(self, study: Study) -> "Workbench":

@@ -1,6 +1,5 @@
 """What runs in a worker outside trials: looking at the data, training the teacher, the final evaluation."""
 
-import math
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
 from kdtune.strategies.base import DistillationCost
 from kdtune.tuning.plan import settled_strategies, teacher_trainings, waits_for_energy
-from kdtune.tuning.resources import Resources, gpu_shares
+from kdtune.tuning.resources import Resources, gpu_indices, gpu_shares
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ def _bench(study: Study, resources: Resources, data: str, session_id: str | None
     from kdtune.tuning.gpu_hold import hold_gpu
 
     hold_gpu(session_id, gpu_shares(resources.gpus))
-    return Workbench(study, pick_device(resources.gpus), resources.threads, data)
+    device = pick_device(resources.gpus, gpu_indices(resources.gpus))
+    return Workbench(study, device, resources.threads, data)
 
 
 @contextmanager
@@ -115,6 +115,7 @@ def inspect_study(
 
     from kdtune import __version__
     from kdtune.distill.equal_energy import timed_energy_multiple
+    from kdtune.distill.numerics import device_name
     from kdtune.distill.settling import settled
     from kdtune.distill.teacher_record import read_record
     from kdtune.distill.timing import time_work
@@ -128,7 +129,7 @@ def inspect_study(
     study = bench.study
     replays = study.teacher_logits == "replay"
     cached = read_record(bench.teacher_folder) is not None
-    gpus = list(gpu_shares(resources.gpus))[: math.ceil(resources.gpus)]
+    gpus = list(gpu_shares(resources.gpus))
     workload, timings, multiple = bench.workload(), None, None
     if watch:
         not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
@@ -148,7 +149,7 @@ def inspect_study(
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "ray": ray.__version__,
-            "device": torch.cuda.get_device_name(0) if bench.device.type == "cuda" else "cpu",
+            "device": device_name(bench.device) if bench.device.type == "cuda" else "cpu",
         },
         teacher_cached=cached,
         numerics=study.numerics,

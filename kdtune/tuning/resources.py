@@ -142,12 +142,32 @@ def _has_gpu_files() -> bool:
     return first not in _NO_GPU and any(_DEVICES.glob("nvidia[0-9]*"))
 
 
+def gpu_indices(gpus: float) -> list[int]:
+    """The GPUs that this process may use, as torch counts them.
+
+    Ray usually hides all other GPUs, so that they begin at 0; with RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES every
+    worker sees all GPUs of its node, and only Ray knows which are its own. A process that is no worker has the first.
+
+    Args:
+        gpus: As many as Ray gave; 0 gives none.
+    """
+    if gpus <= 0:
+        return []
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return [0]
+    given = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else None
+    return sorted(names.index(one) if names else int(one) for one in given) or [0]
+
+
 def gpu_shares(gpus: float) -> dict[str, float]:
     """The GPUs that Ray gave this process: UUID to share."""
     if gpus <= 0:
         return {}
     import torch
 
-    count = torch.cuda.device_count()
-    uuids = [f"GPU-{torch.cuda.get_device_properties(index).uuid}" for index in range(count)]
+    indices = [index for index in gpu_indices(gpus) if index < torch.cuda.device_count()]
+    uuids = [f"GPU-{torch.cuda.get_device_properties(index).uuid}" for index in indices]
     return {uuid: min(1.0, gpus) for uuid in uuids}

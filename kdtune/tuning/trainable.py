@@ -51,13 +51,13 @@ class DistillTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Load what the study's trainings share, then begin this one."""
         from kdtune.distill.workbench import Workbench, pick_device
-        from kdtune.tuning.resources import Resources, gpu_shares
+        from kdtune.tuning.resources import Resources, gpu_indices, gpu_shares
 
         given = self.trial_resources.required_resources if self.trial_resources else {}
         self._resources = Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0))
         self._gpu_shares = gpu_shares(self._resources.gpus)
         self._study = _study_of(config)
-        device = pick_device(self._resources.gpus)
+        device = pick_device(self._resources.gpus, gpu_indices(self._resources.gpus))
         self._hold_gpu(config)
         self._bench = Workbench(self._study, device, self._resources.threads, _data_of(config))
         self._warm_up(config)

@@ -20,6 +20,7 @@ def test_without_a_gpu_a_training_runs_on_the_cpu(gpu):
 @pytest.mark.parametrize("gpus", [0.25, 1.0])
 def test_a_gpu_or_a_share_of_one_is_trained_on(gpu, gpus):
     assert pick_device(gpus) == torch.device("cuda", 0)
+    assert pick_device(gpus, [3]) == torch.device("cuda", 3)
 
 
 def test_a_trial_that_holds_more_gpus_than_it_uses_is_refused(gpu):

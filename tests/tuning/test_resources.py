@@ -1,13 +1,18 @@
 """What trials get, and whose cores they are."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 import ray
+import torch
+from ray.cluster_utils import Cluster
 
 import kdtune
 from kdtune.asked import check_cores
 from kdtune.errors import UsageError
 from kdtune.tuning import resources as kdtune_resources
-from kdtune.tuning.resources import Resources, cluster_address, gpus_by_default
+from kdtune.tuning.resources import Resources, cluster_address, gpu_indices, gpu_shares, gpus_by_default
 from tests.studies import small_study
 
 MANY = 4096.0
@@ -156,3 +161,63 @@ def test_of_a_cluster_without_a_gpu_the_user_is_told_where_this_machine_has_one(
 def test_a_plan_refuses_an_overlooked_gpu_as_a_run_does(gpu_files, tmp_path):
     with pytest.raises(UsageError, match="give gpus_per_trial 0 to train on the CPU"):
         kdtune.plan_study(small_study(), "none", out=tmp_path)
+
+
+# --- which GPU a worker has ------------------------------------------------------------------------------------
+
+
+def test_a_process_that_is_no_worker_uses_and_charges_the_first_gpu_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"uuid-{index}"))
+    assert gpu_shares(0.25) == {"GPU-uuid-0": 0.25}
+    assert gpu_shares(0.0) == {}
+
+
+class Meeting:
+    """Counts who has come."""
+
+    def __init__(self, wanted):
+        self.wanted, self.come = wanted, 0
+
+    def arrive(self):
+        self.come += 1
+        return (self.come - 1) // self.wanted
+
+    def is_whole(self, group):
+        return self.come >= (group + 1) * self.wanted
+
+
+def indices_when_all_are_there(meeting):
+    group = ray.get(meeting.arrive.remote())
+    while not ray.get(meeting.is_whole.remote(group)):
+        time.sleep(0.05)
+    return gpu_indices(1.0)
+
+
+@pytest.fixture
+def four_gpus():
+    """A node with four GPUs that are not there."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 4, "include_dashboard": False})
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.study
+def test_a_worker_knows_its_gpu_whether_or_not_ray_hides_the_others(four_gpus):
+    together = ray.remote(num_cpus=0)(Meeting).remote(2)
+
+    def indices(**environment):
+        """Of two workers with a GPU each, at the same time."""
+        remote = ray.remote(num_gpus=1, max_retries=0, runtime_env={"env_vars": environment})(
+            indices_when_all_are_there
+        )
+        return sorted(ray.get([remote.remote(together) for _ in range(2)], timeout=120))
+
+    shown = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+    assert indices(NONE="1") == [[0], [0]]
+    assert indices(**shown) == [[0], [1]]
+    assert indices(**shown, CUDA_VISIBLE_DEVICES="5,GPU-abc,7,2") == [[0], [1]]
+    assert gpu_indices(1.0) == [0]  # the driver is no worker
+    assert gpu_indices(0.0) == []
