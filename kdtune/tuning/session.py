@@ -168,13 +168,17 @@ class Session:
             raise
 
     def prepare_worker(self) -> None:
-        """Let a worker import what evaluations need while trials run; Ray keeps it for that job."""
-        if self._preparing is None:
+        """Let a worker import what evaluations need while trials run; Ray keeps it for that job.
+
+        Not for evaluations on a GPU: Ray starts a new worker for each job with one, to give its memory back.
+        """
+        if self._preparing is None and not self.resources.gpus:
             self._preparing = ray.remote(num_cpus=0)(jobs.prepare).remote(self.id)
 
     def settle_worker(self) -> None:
-        """Wait until that worker is ready: another one would take longer."""
-        ray.wait([self._preparing])
+        """Wait until that worker is ready, if there is one: another one would take longer."""
+        if self._preparing is not None:
+            ray.wait([self._preparing])
 
     def switch(self, folder: Path | None = None) -> None:
         """From now on the energy goes to another ledger folder; None: to the session's own.

@@ -1,5 +1,6 @@
 """What trials get, and whose cores they are."""
 
+import os
 import time
 from types import SimpleNamespace
 
@@ -11,8 +12,11 @@ from ray.cluster_utils import Cluster
 import kdtune
 from kdtune.asked import check_cores
 from kdtune.errors import UsageError
+from kdtune.results.folder import StudyFolder
+from kdtune.tuning import jobs
 from kdtune.tuning import resources as kdtune_resources
 from kdtune.tuning.resources import Resources, cluster_address, gpu_indices, gpu_shares, gpus_by_default
+from kdtune.tuning.session import Session
 from tests.studies import small_study
 
 MANY = 4096.0
@@ -194,10 +198,13 @@ def indices_when_all_are_there(meeting):
     return gpu_indices(1.0)
 
 
-@pytest.fixture
-def four_gpus():
+@pytest.fixture(scope="module")
+def four_gpus(without_ray):
     """A node with four GPUs that are not there."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 4, "include_dashboard": False})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES")  # by which the suite hides a machine's own GPUs
+        head = {"num_cpus": 4, "num_gpus": 4, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
@@ -221,3 +228,19 @@ def test_a_worker_knows_its_gpu_whether_or_not_ray_hides_the_others(four_gpus):
     assert indices(**shown, CUDA_VISIBLE_DEVICES="5,GPU-abc,7,2") == [[0], [1]]
     assert gpu_indices(1.0) == [0]  # the driver is no worker
     assert gpu_indices(0.0) == []
+
+
+@pytest.mark.study
+def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_one_with_a_gpu_after_each_job(
+    four_gpus, tmp_path, monkeypatch
+):
+    job = ray.remote(num_gpus=1, max_retries=0)(lambda: os.getpid())
+    assert len({ray.get(job.remote()) for _ in range(3)}) == 3
+    monkeypatch.setattr(jobs, "prepare", lambda session_id: (tmp_path / session_id).touch())
+    prepared = []
+    for gpus in (1.0, 0.0):
+        session = Session(StudyFolder(tmp_path / "study"), 1.0, gpus)
+        session.prepare_worker()
+        session.settle_worker()
+        prepared.append((tmp_path / session.id).exists())
+    assert prepared == [False, True]
