@@ -137,7 +137,7 @@ def inspect_study(
         due = [kind for kind in kinds if kind not in not_due]
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
     if waits_for_energy(study):
-        here = hardware or NodeSensors().hardware()
+        here = hardware or NodeSensors(None if resources.gpus else ()).hardware()
         conditions = Conditions(workers, resources.cpus, here.cores, here.ram_uw)
         multiple = round(timed_energy_multiple(bench, workload, watch or Stopwatch(here), gpus, conditions), 4)
     return Inspection(

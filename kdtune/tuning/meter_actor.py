@@ -49,8 +49,8 @@ class NodeMeter:
     If its process is killed, Ray starts it again and repeats the calls under way; it goes on where it left off.
     """
 
-    def __init__(self, session_id: str) -> None:
-        sensors = NodeSensors()
+    def __init__(self, session_id: str, *, counts_gpus: bool = True) -> None:
+        sensors = NodeSensors(None if counts_gpus else ())
         hardware = sensors.hardware()
         neighbourhood = neighbourhood_of(session_id)
         neighbourhood.join()
@@ -131,7 +131,7 @@ def actor_name(session_id: str, host: str) -> str:
     return f"meter-{session_id}-{host}"
 
 
-def start_meters(session_id: str, metered: Container[str] = ()) -> dict[str, Any]:
+def start_meters(session_id: str, metered: Container[str] = (), *, counts_gpus: bool = True) -> dict[str, Any]:
     """Start the meter of every machine in the cluster, or find those that run, by host name.
 
     Several of Ray's nodes on one machine have one: its counters are the machine's, and would be counted twice.
@@ -139,6 +139,7 @@ def start_meters(session_id: str, metered: Container[str] = ()) -> dict[str, Any
     Args:
         session_id: Of the session that meters.
         metered: Host names that are left out, since they have a meter.
+        counts_gpus: Whether GPUs are part of what the nodes use.
     """
     here = ray.get_runtime_context().get_node_id()
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -146,7 +147,8 @@ def start_meters(session_id: str, metered: Container[str] = ()) -> dict[str, Any
     nodes: dict[str, str] = {}
     for node in alive:
         nodes.setdefault(node["NodeManagerHostname"], node["NodeID"])
-    return {host: _start_meter(session_id, host, node_id) for host, node_id in nodes.items() if host not in metered}
+    left = {host: node_id for host, node_id in nodes.items() if host not in metered}
+    return {host: _start_meter(session_id, host, node_id, counts_gpus=counts_gpus) for host, node_id in left.items()}
 
 
 def begin_meters(
@@ -170,7 +172,7 @@ def begin_meters(
     ]
 
 
-def _start_meter(session_id: str, host: str, node_id: str) -> Any:
+def _start_meter(session_id: str, host: str, node_id: str, *, counts_gpus: bool) -> Any:
     """It takes no core from the trials."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -185,7 +187,7 @@ def _start_meter(session_id: str, host: str, node_id: str) -> Any:
             max_task_retries=-1,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         )
-        .remote(session_id)
+        .remote(session_id, counts_gpus=counts_gpus)
     )
 
 

@@ -26,13 +26,19 @@ class NodeMeters:
         self._pending: list[tuple[str, Any]] = []
         self._folder: Path | None = None
         self._readings: dict[str, Reading] = {}
+        self._counts_gpus = True
 
     def __bool__(self) -> bool:
         return bool(self._actors)
 
-    def start(self) -> None:
-        """Start a meter on every node."""
-        self._actors = start_meters(self._session_id)
+    def start(self, *, counts_gpus: bool = True) -> None:
+        """Start a meter on every node.
+
+        Args:
+            counts_gpus: Whether GPUs are part of what the nodes use; not for a study that runs on CPUs alone.
+        """
+        self._counts_gpus = counts_gpus
+        self._actors = start_meters(self._session_id, counts_gpus=counts_gpus)
 
     def begin(self, folder: Path, driver: Identity, since: Counters | None, spent_us: int) -> None:
         """Let all begin to count, without waiting for it; see :func:`~kdtune.tuning.meter_actor.begin_meters`."""
@@ -55,7 +61,7 @@ class NodeMeters:
         if self._folder is None:
             return
         try:
-            joined = start_meters(self._session_id, metered=self._actors)
+            joined = start_meters(self._session_id, self._actors, counts_gpus=self._counts_gpus)
             self._actors |= joined
             calls = [meter.begin.remote(str(self._folder), [], None, 0) for meter in joined.values()]
         except (ray.exceptions.RayError, ValueError):  # ValueError: a meter of that name has just died

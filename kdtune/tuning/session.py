@@ -106,7 +106,7 @@ class Session:
                 gpus = gpus_by_default(nodes, self.gpus, is_own=is_local, tell=self._tell)
                 self.resources = Resources(self.resources.cpus, gpus)
             self.resources.check_fit(nodes)
-            self._meters.start()
+            self._meters.start(counts_gpus=self.resources.gpus > 0)
             # Not waited for: the meters start while other things do. The counters were read above.
             self._meters.begin(self.folder, me, since, spent_us)
         except BaseException:

@@ -177,6 +177,8 @@ def make_plan(
     if gpus is None:
         gpus = gpus_by_default([here], hardware.gpus, is_own=cluster is None, tell=remarks.append)
     resources = Resources(cpus, gpus)
+    if not resources.gpus:  # as a run on CPUs counts it
+        hardware = replace(hardware, gpus={}, gpu_quality={})
     if cluster is None:
         resources.check_fit([here])
     else:

@@ -15,6 +15,8 @@ from kdtune.files import append_lines
 
 from .simulated import J, Node, W, trial, two_cores
 
+NOTHING = dict.fromkeys(BUCKETS, 0)
+
 # --- the law ---------------------------------------------------------------------------------------------------
 
 QUICK = settings(max_examples=150, deadline=None)
@@ -333,17 +335,38 @@ def test_a_gpu_that_a_worker_holds_while_it_is_prepared_is_orchestration():
     account = charge(node.records)
     assert account.sources["orchestration"]["gpu_counter"] == 90 * J
     assert account.sources["trials"]["gpu_counter"] == 300 * J
-    assert account.sources["idle"]["gpu_counter"] == 120 * J
+    assert account.sources["other"]["gpu_counter"] == 120 * J  # it is nobody's all the time
     assert account.sources["orchestration"].get("ram_modelled", 0) == 0  # by cores, of which it has none
     assert account.windows == {"a": account.buckets["trials"]}  # what prepares a worker is no trial of any log
     assert sum(account.buckets.values()) == account.node_uj
 
 
-def test_a_gpu_that_nobody_holds_is_idle():
-    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start().open(trial("a", gpus={"GPU-a": 1}))
-    node.work(1, {"a": 1}, gpu_j={"GPU-b": 60}).stop()
+def test_a_gpu_is_idle_while_nobody_holds_it():
+    node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start().open(trial("a", gpus={"GPU-a": 1}))
+    node.work(1, {"a": 1}, gpu_j={"GPU-a": 300}).close("a").work(1, gpu_j={"GPU-a": 60}).stop()
     account = charge(node.records)
-    assert account.buckets["idle"] == account.node_uj == 60 * J
+    assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 60 * J}
+
+
+def test_a_gpu_that_the_study_never_holds_is_not_its_own():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b", "GPU-c"), tdp_uw=0, ram_uw=0)).start()
+    node.work(1, gpu_j={"GPU-a": 40, "GPU-b": 50, "GPU-c": 60})
+    node.open(trial("a", gpus={"GPU-a": 1})).work(1, {"a": 1}, gpu_j={"GPU-a": 300, "GPU-b": 50, "GPU-c": 60})
+    node.close("a").work(1, gpu_j={"GPU-a": 40, "GPU-b": 50, "GPU-c": 60}).sample()
+    account = charge(node.records)
+    assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 80 * J, "other": 330 * J}
+    assert account.sources["other"]["gpu_counter"] == 330 * J and account.sources["idle"]["gpu_counter"] == 80 * J
+    # Once it is held, what it drew before is idle: the study waited for it.
+    node.open(trial("b", gpus={"GPU-b": 0.5})).work(1, {"b": 1}, gpu_j={"GPU-a": 40, "GPU-b": 200}).stop()
+    account = charge(node.records)
+    assert account.buckets == {**NOTHING, "trials": 500 * J, "idle": 270 * J, "other": 180 * J}
+    assert sum(account.buckets.values()) == account.node_uj
+
+
+def test_a_ledger_without_any_window_with_a_gpu_keeps_all_gpus():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start()
+    node.work(1, gpu_j={"GPU-a": 40, "GPU-b": 50}).stop()
+    assert charge(node.records).buckets == {**NOTHING, "idle": 90 * J}
 
 
 def test_windows_on_one_gpu_share_it_as_ray_allotted_it():
