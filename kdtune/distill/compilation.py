@@ -71,6 +71,15 @@ class Compilation:
         self.code.mkdir(parents=True, exist_ok=True)
         os.environ.update(self.environment)
 
+    def look_up(self) -> None:
+        """Let this process find its code there; as all of it is there, no processes are started to compile.
+
+        Raises:
+            CompileError: The compiler cannot be given that place.
+        """
+        self.use()
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
     def is_made(self) -> bool:
         """Whether all of it was generated, and its energy counted; a note that cannot be read is none."""
         try:

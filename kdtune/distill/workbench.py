@@ -251,7 +251,7 @@ class Workbench:
             compilation = self.compilation(asks_teacher=needs_teacher and self.study.teacher_logits != "replay")
             if compilation.is_made():
                 self._use(compilation.folder)
-                compilation.use()
+                compilation.look_up()
 
     def _use(self, folder: Path) -> None:
         if folder not in self._used:

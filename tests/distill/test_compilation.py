@@ -37,6 +37,8 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # as they are now they are again afterwards
         monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "0")  # so that it is put back
+    monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS")
     return tmp_path
 
 
@@ -106,6 +108,7 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
     one = bench()
     one.find_code({"tau": 2})
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # what is not there is compiled in parallel
     for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
         compilation = one.compilation(asks_teacher=asks)
         compilation.code.mkdir(parents=True)
@@ -113,6 +116,7 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
         one.find_code(point)
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
         assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
+        assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
 
 
 def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
