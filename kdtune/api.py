@@ -63,7 +63,7 @@ def run_study(
         overrides: ``KEY=VALUE`` texts for any other key of the study.
         fresh: Put earlier results of these strategies aside.
         cpus_per_trial: Cores for each trial, and so torch's threads; results on a CPU depend on it.
-        gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
+        gpus_per_trial: Share of a GPU for each trial, at most 1; None gives one where the cluster has any.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         address: Of a running Ray cluster.
         max_kwh: Stop cleanly when the command is charged so much, teacher and PUE included.

@@ -14,7 +14,7 @@ from kdtune.strategies.base import Strategy
 from kdtune.tuning.budget import Budget
 from kdtune.tuning.cores import usable_cores
 from kdtune.tuning.plan import make_strategies
-from kdtune.tuning.resources import cluster_address
+from kdtune.tuning.resources import SMALLEST_SHARE, cluster_address
 
 #: Stands for the strategies that a study lists.
 ALL = "all"
@@ -89,10 +89,15 @@ def check_resources(cpus: float, gpus: float | None, address: str | None, max_co
         raise UsageError("\n".join(faults))
     if max_concurrent is not None and max_concurrent < 1:
         faults.append(f"--max-concurrent: has to be at least 1, got {max_concurrent:g}")
-    if cpus <= 0 or (cpus > 1 and cpus != int(cpus)):
-        faults.append(f"--cpus-per-trial: has to be a whole number, or a fraction below 1, got {cpus:g}")
-    if gpus is not None and gpus < 0:
-        faults.append(f"--gpus-per-trial: has to be at least 0, got {gpus:g}")
+    if not cpus >= SMALLEST_SHARE or (cpus > 1 and cpus % 1):
+        faults.append(
+            f"--cpus-per-trial: has to be a whole number, or a fraction from {SMALLEST_SHARE:g} to 1, got {cpus:g}"
+        )
+    if gpus is not None and not (gpus == 0 or SMALLEST_SHARE <= gpus <= 1):
+        faults.append(
+            f"--gpus-per-trial {gpus:g}: a training uses one GPU or a share of one; give 0, or a number from "
+            f"{SMALLEST_SHARE:g} to 1"
+        )
     cores = usable_cores()
     if cpus > cores and cluster_address(address) is None:  # refused before Ray is started
         faults.append(f"--cpus-per-trial {cpus:g}: kdtune may use {cores} here; give at most that")

@@ -168,7 +168,7 @@ def _setting(
         device=wanted,
         device_name=here,
         resources=Resources(cpus or one.resolved["cpus_per_trial"], 1.0 if wanted == "cuda" else 0.0),
-        gpus=dict(list(gpu_shares(1.0).items())[:1]) if wanted == "cuda" else {},
+        gpus=gpu_shares(1.0 if wanted == "cuda" else 0.0),
         sensors=sensors,
         hardware=hardware,
     )

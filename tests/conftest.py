@@ -13,6 +13,15 @@ settings.register_profile("kdtune", deadline=None, max_examples=60, derandomize=
 settings.load_profile("kdtune")
 
 
+def pytest_collection_finish(session):
+    """Hide the machine's GPUs from tests and from the processes that they start: only a CPU gives the same bits twice.
+
+    Tests that are marked ``gpu`` see them, where they run by themselves (``-m gpu``).
+    """
+    if not all(item.get_closest_marker("gpu") for item in session.items):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory):
     """A cache of the session's own, so that no test reads or writes the user's; subprocesses inherit it."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kdtune.asked import what_was_asked
-from kdtune.errors import SpecError
+from kdtune.asked import check_resources, what_was_asked
+from kdtune.errors import SpecError, UsageError
 from kdtune.tuning.budget import Budget
 from tests.studies import small_study
 
@@ -50,3 +50,22 @@ def test_a_label_of_a_study_with_faults_is_not_one_of_them():
 def test_of_a_study_that_is_not_there_no_label_is_known_to_be_wrong():
     ((_, _, problem),) = faults("cold", study="no-such-study")
     assert "no-such-study" in problem
+
+
+@pytest.mark.parametrize("gpus", [2.0, 1.5, 0.00001, -1.0, float("nan"), float("inf")])
+def test_more_gpus_than_a_training_uses_or_less_than_ray_can_give_are_refused(gpus):
+    with pytest.raises(UsageError) as caught:
+        check_resources(1.0, gpus, "10.0.0.1:6379")
+    told = f"--gpus-per-trial {gpus:g}: a training uses one GPU or a share of one; give 0, or a number from 0.0001 to 1"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("cpus", [0.0, 0.00001, 1.5, float("nan"), float("inf")])
+def test_cores_that_are_neither_whole_nor_a_fraction_are_refused(cpus):
+    with pytest.raises(UsageError, match="--cpus-per-trial: has to be a whole number, or a fraction from 0.0001 to 1"):
+        check_resources(cpus, None, "10.0.0.1:6379")
+
+
+def test_a_share_of_a_gpu_or_a_whole_one_or_none_is_not_refused():
+    for gpus in (None, 0.0, 0.0001, 0.25, 1.0):
+        check_resources(0.5, gpus, "10.0.0.1:6379")

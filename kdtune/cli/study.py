@@ -56,7 +56,8 @@ def study(
     fresh: Annotated[bool, typer.Option("--fresh", help="Put earlier results of these strategies aside.")] = False,
     cpus_per_trial: Annotated[float, typer.Option(help="Cores for each trial.")] = 1.0,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="GPUs for each trial; one where there is any, unless given.")
+        float | None,
+        typer.Option(help="GPU or share of one for each trial, at most 1; 1 where there is any, unless given."),
     ] = None,
     max_concurrent: MaxConcurrent = None,
     address: Address = None,

@@ -49,8 +49,12 @@ class CheckpointFolder:
         """The checkpoints there are, oldest first."""
         return sorted(self.folder.glob("epoch-*.pt"))
 
-    def load_latest(self, device: torch.device) -> dict[str, Any] | None:
-        """The newest checkpoint that can be read, None where there is none."""
+    def load_latest(self) -> dict[str, Any] | None:
+        """The newest checkpoint that can be read, None where there is none.
+
+        Its tensors are on the CPU: ``load_state_dict`` moves what belongs on the training device, and generator states
+        have to stay.
+        """
         for path in reversed(self.paths()):
             try:
                 raw = read_whole(path)
@@ -60,7 +64,7 @@ class CheckpointFolder:
             if not raw.startswith(_MAGIC) or hashlib.sha256(content).digest() != digest:
                 continue
             try:
-                state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+                state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             except Exception:  # nobody's checkpoint but for its hash; the unpickler raises what it likes
                 continue
             if isinstance(state, dict) and type(state.get("epoch")) is int:

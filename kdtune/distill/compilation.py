@@ -71,6 +71,15 @@ class Compilation:
         self.code.mkdir(parents=True, exist_ok=True)
         os.environ.update(self.environment)
 
+    def look_up(self) -> None:
+        """Let this process find its code there; as all of it is there, no processes are started to compile.
+
+        Raises:
+            CompileError: The compiler cannot be given that place.
+        """
+        self.use()
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
     def is_made(self) -> bool:
         """Whether all of it was generated, and its energy counted; a note that cannot be read is none."""
         try:
@@ -103,7 +112,7 @@ class Networks:
         classes: Logits of an image.
         batch_size: Images of a step: there is no code for other numbers of them.
         numerics: Precision and memory layout.
-        threads: CPU threads among which the code shares out its loops.
+        threads: CPU threads among which the code shares out its loops; None on a GPU.
         device: The model of it.
         torch_version: Whose compiler it is.
     """
@@ -114,7 +123,7 @@ class Networks:
     classes: int
     batch_size: int
     numerics: Numerics
-    threads: int
+    threads: int | None
     device: str
     torch_version: str
 

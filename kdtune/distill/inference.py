@@ -115,7 +115,7 @@ def ready_teacher(bench: Workbench, folder: Path) -> torch.nn.Module:
         KdtuneError: It cannot be read.
     """
     model = bench.untrained_teacher()
-    load_teacher(model, bench.study, folder, bench.device)
+    load_teacher(model, bench.study, folder)
     return model
 
 
@@ -126,7 +126,7 @@ def ready_student(bench: Workbench, file: Path) -> torch.nn.Module:
         ResultsError: The file cannot be read as its weights.
     """
     try:
-        model = bench.student(torch.load(file, map_location=bench.device, weights_only=True))
+        model = bench.student(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # whatever the unpickler and the network stumble over, over many lines
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         raise ResultsError(

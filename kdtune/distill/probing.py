@@ -46,8 +46,8 @@ STEADY = 1.05
 #: Images that a worker trains on in all from which on compiling on a GPU, which takes a minute or so, is tried.
 LONG_IMAGES = 2_500_000
 
-#: Gives up what cannot be computed in a way that is tried.
-_FAILURES = (RuntimeError, NotImplementedError, TypeError, CompileError)
+#: Gives up what cannot be computed in a way that is tried; torch's compiler also fails with the two in the middle.
+_FAILURES = (RuntimeError, NotImplementedError, TypeError, AssertionError, ImportError, CompileError)
 
 
 def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tuple[str, ...]]:
@@ -186,7 +186,7 @@ def _timed(bench: Workbench, ways: list[Numerics]) -> dict[Numerics, list[float]
         try:
             steps[way] = _step_of(bench, way)
         except _FAILURES as error:
-            failures.append(f"{_label(way)}: {str(error).strip().splitlines()[0]}")
+            failures.append(f"{_label(way)}: {_first_line(error)}")
     if not steps:
         raise KdtuneError(
             f"no step of {bench.study.teacher} and {bench.study.student} in batches of "
@@ -203,6 +203,11 @@ def _timed(bench: Workbench, ways: list[Numerics]) -> dict[Numerics, list[float]
             step()
             found[way].append(clock() - began_s)
     return found
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says first; an assertion may say nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _is_steady(seconds: list[float]) -> bool:

@@ -162,7 +162,7 @@ def teacher_key(
 
     Args:
         study: Whose teacher.
-        threads: CPU threads of the training: sums are taken in another order with another number.
+        threads: CPU threads of the training: on a CPU sums are taken in another order with another number.
         device: Type of device, such as ``cpu`` or ``cuda``.
         torch_version: Its kernels differ from release to release.
         fingerprint: Of the data; see :class:`kdtune.data.arrays.Arrays`.
@@ -176,7 +176,8 @@ def teacher_key(
     recipe |= {"last_batch": "folded"} if folds and not study.teacher_weights else {}
     numerics = study.numerics.resolved()
     recipe |= {} if numerics == PLAIN else {"numerics": numerics.model_dump()}
-    return _digest({**recipe, "threads": threads, "device": device, "torch": torch_version})[:16]
+    recipe |= {"threads": threads} if device == "cpu" else {}
+    return _digest({**recipe, "device": device, "torch": torch_version})[:16]
 
 
 def logits_key(study: Study, teacher: str, epochs: int, seed: int | None) -> str:

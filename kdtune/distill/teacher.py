@@ -39,14 +39,13 @@ def teacher_folder(
     return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
 
 
-def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: torch.device) -> None:
+def load_teacher(model: torch.nn.Module, study: Study, folder: Path) -> None:
     """Load the cached weights into an untrained teacher.
 
     Args:
-        model: The untrained teacher.
+        model: The untrained teacher, on the device on which it is to compute.
         study: Whose teacher.
         folder: The teacher's.
-        device: Where the weights go.
 
     Raises:
         KdtuneError: The teacher is not in the cache, or its file cannot be read or is damaged.
@@ -55,7 +54,7 @@ def load_teacher(model: torch.nn.Module, study: Study, folder: Path, device: tor
     path = kept_weights(given) if given else folder / WEIGHTS
     made, again = ("given", "and give it again with --teacher FILE") if given else ("trained", "to train it again")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if not (identity_of(state) == given if given else weights_are_sound(folder)):
             raise ValueError("its weights are not those that it was kept with")
         model.load_state_dict(state)
@@ -94,7 +93,7 @@ def train_teacher(
         captures=captures,
     )
     checkpoints = CheckpointFolder(folder / "checkpoints")
-    if state := checkpoints.load_latest(device):
+    if state := checkpoints.load_latest():
         distiller.load_state_dict(state)
     while not distiller.done:
         on_epoch(distiller.train_epoch())

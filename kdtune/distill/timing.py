@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from kdtune.data.batches import ImageSet
-from kdtune.distill.distiller import Distiller
+from kdtune.distill.distiller import WARM_UP_STEPS, Distiller
 from kdtune.distill.evaluate import BATCH_SIZE, evaluate
 from kdtune.distill.numerics import Arithmetic
 from kdtune.distill.recipe import student_recipe, teacher_recipe
@@ -76,7 +76,8 @@ class _Timer:
         size = wanted if self.device.type == "cuda" else min(wanted, _FEW)
         while True:
             repeated = units(size)
-            next(repeated)  # what is slow the first time
+            for _ in range(WARM_UP_STEPS if self.device.type == "cuda" else 1):
+                next(repeated)  # what is slow the first time
             step_s, _, _ = self._chunk(repeated, 1)
             # With few images what a step takes anyhow weighs too much, so as many as two steps are affordable for.
             if 2 * 2 * step_s > LIMIT_S:

@@ -38,19 +38,25 @@ from kdtune.specs.study import Study
 from kdtune.specs.temperatures import tau_problem
 
 
-def pick_device(gpus: float) -> torch.device:
+def pick_device(gpus: float, indices: Sequence[int] = (0,)) -> torch.device:
     """The GPU that Ray assigned, or the CPU.
 
+    Args:
+        gpus: How many, or what share of one.
+        indices: Which, as torch counts them.
+
     Raises:
-        KdtuneError: A GPU was assigned but torch cannot use it.
+        KdtuneError: Several GPUs were assigned, or one that torch cannot use.
     """
     if gpus <= 0:
         return torch.device("cpu")
+    if gpus > 1:  # the others would be held and charged for nothing
+        raise KdtuneError(f"a trial was given {gpus:g} GPUs, but a training uses only one; give each trial at most 1")
     if not torch.cuda.is_available():
         raise KdtuneError(
             "a GPU was assigned, but this torch cannot use it; see 'kdtune doctor', or give --gpus-per-trial 0"
         )
-    return torch.device("cuda", 0)
+    return torch.device("cuda", indices[0])
 
 
 class Workbench:
@@ -80,6 +86,7 @@ class Workbench:
         #: Stores and code that are read as long as this lives: nobody is to remove them.
         self._used: dict[Path, ExitStack] = {}
         if device.type == "cuda":
+            torch.cuda.set_device(device)  # for what torch does on the present device: streams, graphs, pinned memory
             set_up_gpu()
 
     def sharing(self, study: Study) -> "Workbench":
@@ -116,7 +123,7 @@ class Workbench:
             with alone_in(folder):
                 self.train_teacher(folder)
         model = self._untrained(self.study.teacher)
-        load_teacher(model, self.study, folder, self.device)
+        load_teacher(model, self.study, folder)
         return self.arithmetic.freeze(model)
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
@@ -236,7 +243,7 @@ class Workbench:
             classes=self.num_classes,
             batch_size=study.training.batch_size,
             numerics=study.numerics.resolved(),
-            threads=self.threads,
+            threads=self.threads if self.device.type == "cpu" else None,
             device=device_name(self.device),
             torch_version=str(torch.__version__),
         ).compilation
@@ -268,7 +275,7 @@ class Workbench:
             compilation = self.compilation(asks_teacher=needs_teacher and self.study.teacher_logits != "replay")
             if compilation.is_made():
                 self._use(compilation.folder)
-                compilation.use()
+                compilation.look_up()
 
     def _use(self, folder: Path) -> None:
         if folder not in self._used:

@@ -6,7 +6,8 @@ they were read.
 
 - CPU: by the CPU time of each window's process and its children; of the study's other processes
   (``orchestration``: Ray, the driver, starting workers); of everybody else (``other``).
-- GPU: by Ray's allocation; one that nobody holds is ``idle``.
+- GPU: by Ray's allocation, ``orchestration`` while a worker is prepared; while nobody holds it, it is ``idle``. One
+  that no window of the ledger ever holds is ``other``: the study does not use it.
 - Memory: by the cores that Ray gave; the share of the cores that nobody holds is ``idle``.
 - Where other studies are metered on the node, what they hold is ``other`` here, and idle power is split evenly.
 
@@ -14,6 +15,7 @@ What cannot be known is not guessed: it is counted in ``Account.flags``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from kdtune.energy.intervals import ReadAt, cpu_time_began_anew, cpu_uj, found_odd, gpu_uj, node_uj
@@ -74,6 +76,8 @@ class Account:
         quality: The least trustworthy source of CPU and GPU energy; None before any interval.
         hardware: Of each node.
         flags: How often something could not be known, or was not as it should be: see :data:`FLAGS`.
+        held_gpus: UUIDs of the GPUs that a window held at some time.
+        unheld_uj: Idle energy of each GPU while no window held it; a part of ``idle``.
     """
 
     buckets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BUCKETS, 0))
@@ -86,6 +90,8 @@ class Account:
     quality: Quality | None = None
     hardware: dict[str, Hardware] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
+    held_gpus: set[str] = field(default_factory=set)
+    unheld_uj: dict[str, int] = field(default_factory=dict)
 
     def charged_uj(self, *, dedicated: bool = True) -> int:
         """What the study has to answer for; see :func:`charged_of`."""
@@ -121,6 +127,10 @@ class Account:
         for uuid in hardware.gpus:
             charges = split_gpu(gpu_uj(before, after, uuid), uuid, windows, pieces)
             self._charge(f"gpu_{hardware.gpu_quality[uuid]}", charges, windows)
+            if any(uuid in window.gpus for window in windows):
+                self.held_gpus.add(uuid)
+            else:
+                _add_to(self.unheld_uj, {uuid: charges.get("idle", 0)})
         for piece in pieces:
             self._charge("ram_modelled", split_memory(hardware, windows, piece), windows)
 
@@ -136,11 +146,28 @@ class Account:
     def _charge(self, source: str, charges: Mapping[str, int], windows: Sequence[Window]) -> None:
         bucket_of = {window.id: window.bucket for window in windows}
         for name, energy in charges.items():
-            if name in bucket_of:
-                self.windows[name] = self.windows.get(name, 0) + energy
             bucket = bucket_of.get(name, name)
+            if name in bucket_of and bucket != "orchestration":
+                self.windows[name] = self.windows.get(name, 0) + energy
             self.buckets[bucket] += energy
             _add_to(self.sources[bucket], {source: energy})
+
+    def without_unused_gpus(self) -> "Account":
+        """The account in which GPUs that the study never held are not its own: their idle energy is ``other``.
+
+        A ledger without any window that held a GPU does not tell which GPUs the study uses, and keeps them.
+        """
+        unused = self.unheld_uj.keys() - self.held_gpus
+        if not unused or not self.held_gpus:
+            return self
+        account = deepcopy(self)
+        quality = {uuid: one for hardware in self.hardware.values() for uuid, one in hardware.gpu_quality.items()}
+        for uuid in unused:
+            energy = account.unheld_uj.pop(uuid)
+            for bucket, part in (("idle", -energy), ("other", energy)):
+                account.buckets[bucket] += part
+                _add_to(account.sources[bucket], {f"gpu_{quality[uuid]}": part})
+        return account
 
     def charge_lump(self, bucket: str, energy: int) -> None:
         """Charge energy that no interval stands for; such a figure is an estimate."""
@@ -276,4 +303,4 @@ def charge(records: Iterable[Record]) -> Account:
         ledger.add(record)
     if ledger.last and ledger.last.kind != "stop":
         ledger.account.flag("unended")
-    return ledger.account
+    return ledger.account.without_unused_gpus()

@@ -29,7 +29,7 @@ from kdtune.sealing import BEFORE, SEAL, TornChainError, append_sealed, unsealed
 
 VERSION = 3
 
-WindowBucket = Literal["trials", "evaluation"]
+WindowBucket = Literal["trials", "evaluation", "orchestration"]
 
 Kind = Literal["start", "resume", "sample", "open", "close", "stop"]
 
@@ -48,7 +48,7 @@ class Window:
 
     Attributes:
         id: Unique in a ledger: trial and attempt, such as ``1a2b3c4d5e6f/1``.
-        bucket: ``trials`` or ``evaluation``.
+        bucket: ``trials`` or ``evaluation``; ``orchestration`` while a worker with a GPU is prepared.
         pid: Process that does the work.
         cpus: Cores that Ray gave it.
         gpus: GPUs that Ray gave it: UUID to share, above 0 and at most 1.

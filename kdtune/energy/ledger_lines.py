@@ -58,7 +58,7 @@ class WindowPart(_Part):
     """:class:`kdtune.energy.ledger.Window`."""
 
     id: str
-    bucket: Literal["trials", "evaluation"]
+    bucket: Literal["trials", "evaluation", "orchestration"]
     pid: int
     cpus: Share
     gpus: dict[str, Share] = {}

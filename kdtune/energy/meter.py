@@ -168,7 +168,7 @@ class Meter:
     def _end_file(self, stop: Record) -> None:
         """What the file came to joins what has ended."""
         self._stopped = stop
-        for bucket, energy in self._ledger.account.buckets.items():
+        for bucket, energy in self._ledger.account.without_unused_gpus().buckets.items():
             self._ended.buckets[bucket] += energy
         self._path = None
         self._ledger = OpenLedger()
@@ -232,7 +232,7 @@ class Meter:
     def reading(self) -> Reading:
         """What has been used, as of the last sample."""
         with self._lock:
-            account = self._ledger.account
+            account = self._ledger.account.without_unused_gpus()
             spent = {bucket: uj + account.buckets[bucket] for bucket, uj in self._ended.buckets.items()}
             windows = {name: account.windows.get(name, 0) for name in self._windows}
             return Reading(windows, account.charged_uj(), spent, self._began.t_ns if self._began else 0)

@@ -7,9 +7,10 @@ CPU), so that nothing is lost between two readings, whoever takes them.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -107,11 +108,17 @@ class NodeSensors:
     """Reads the counters of the node that it runs on."""
 
     @_silent_codecarbon()
-    def __init__(self) -> None:
+    def __init__(self, gpus: Collection[str] | None = None) -> None:
+        """Find the counters.
+
+        Args:
+            gpus: UUIDs of the GPUs to read, whichever of them this process may use; None reads those that
+                CUDA_VISIBLE_DEVICES shows it.
+        """
         self._boot_id = boot_id()
         self._left_out: dict[str, str] = {}
         self._rapl: dict[str, tuple[Path, Path]] = self._probed("RAPL", _rapl_files, {})
-        self._gpus: dict[str, Any] = self._probed("GPUs", _visible_gpus, {})
+        self._gpus: dict[str, Any] = self._probed("GPUs", partial(_visible_gpus, gpus), {})
         self.polled = {uuid for uuid, device in self._gpus.items() if _energy_mj(device) is None}
         self._polled_mj: dict[str, float] = {}
         self._polled_at_ns: dict[str, int] = {}
@@ -272,13 +279,15 @@ def _rapl_files() -> dict[str, tuple[Path, Path]]:
     return zones
 
 
-def _visible_gpus() -> dict[str, Any]:
-    """NVIDIA GPUs that Ray may hand out on this node, by UUID: all, or those of CUDA_VISIBLE_DEVICES."""
+def _visible_gpus(wanted: Collection[str] | None) -> dict[str, Any]:
+    """The wanted NVIDIA GPUs by UUID; None wants those that Ray may hand out: all, or those of CUDA_VISIBLE_DEVICES."""
     from codecarbon.core import gpu
 
     if not (gpu.is_gpu_details_available() and gpu.PYNVML_AVAILABLE):
         return {}
     devices = {str(device._uuid): device for device in gpu.AllGPUDevices().devices}
+    if wanted is not None:
+        return {uuid: device for uuid, device in devices.items() if uuid in wanted}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return devices

@@ -43,7 +43,8 @@ class Stopwatch:
         """
         self.hardware = hardware
         self._devices = [*([CPU] if hardware.cpu_quality == "counter" else []), *hardware.gpus]
-        self._sensors = (sensors or NodeSensors()) if self._devices else None
+        # All of the node's GPUs are read, as the meter reads them; Ray shows a worker only those that it may use.
+        self._sensors = (sensors or NodeSensors(hardware.gpus)) if self._devices else None
         self._idle_uw: dict[str, float] = {}
         self._last = self._now()
 

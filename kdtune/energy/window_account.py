@@ -31,4 +31,4 @@ def account_of(records: Sequence[Record], window_id: str) -> Account:
     for record in records[first + 1 : last + 1]:
         if record.meter == opening.meter:
             ledger.add(record)
-    return ledger.account
+    return ledger.account.without_unused_gpus()

@@ -1,6 +1,5 @@
 """What runs in a worker outside trials: looking at the data, training the teacher, the final evaluation."""
 
-import math
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
 from kdtune.strategies.base import DistillationCost
 from kdtune.tuning.plan import settled_strategies, teacher_trainings, waits_for_energy
-from kdtune.tuning.resources import Resources
+from kdtune.tuning.resources import Resources, gpu_indices, gpu_shares
 
 
 @dataclass(frozen=True)
@@ -62,17 +61,20 @@ class Inspection:
         return settled_strategies(computed, cost)
 
 
-def _bench(study: Study, resources: Resources, data: str) -> Any:
+def _bench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
+    """A bench of this worker's own; its GPU is orchestration's until a window opens."""
     from kdtune.distill.workbench import Workbench, pick_device
+    from kdtune.tuning.gpu_hold import hold_gpu
 
-    return Workbench(study, pick_device(resources.gpus), resources.threads, data)
+    hold_gpu(session_id, gpu_shares(resources.gpus))
+    device = pick_device(resources.gpus, gpu_indices(resources.gpus))
+    return Workbench(study, device, resources.threads, data)
 
 
 @contextmanager
 def _charged(session_id: str, name: str, bucket: WindowBucket, resources: Resources) -> Iterator[None]:
     """Charge what this process does inside to a window of its own."""
     from kdtune.tuning.meter_actor import MeterHandle
-    from kdtune.tuning.resources import gpu_shares
 
     meter = MeterHandle(session_id)
     meter.open(Window(name, bucket, os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
@@ -113,21 +115,21 @@ def inspect_study(
 
     from kdtune import __version__
     from kdtune.distill.equal_energy import timed_energy_multiple
+    from kdtune.distill.numerics import device_name
     from kdtune.distill.settling import settled
     from kdtune.distill.teacher_record import read_record
     from kdtune.distill.timing import time_work
     from kdtune.tuning.meter_actor import MeterHandle
-    from kdtune.tuning.resources import gpu_shares
 
     MeterHandle(session_id).join()
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.splits
     setup = watch.lap() if watch else None
     bench, remarks = settled(bench, teacher_trainings(study), workers)
     study = bench.study
     replays = study.teacher_logits == "replay"
     cached = read_record(bench.teacher_folder) is not None
-    gpus = list(gpu_shares(resources.gpus))[: math.ceil(resources.gpus)]
+    gpus = list(gpu_shares(resources.gpus))
     workload, timings, multiple = bench.workload(), None, None
     if watch:
         not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
@@ -135,7 +137,7 @@ def inspect_study(
         due = [kind for kind in kinds if kind not in not_due]
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
     if waits_for_energy(study):
-        here = hardware or NodeSensors().hardware()
+        here = hardware or NodeSensors(None if resources.gpus else ()).hardware()
         conditions = Conditions(workers, resources.cpus, here.cores, here.ram_uw)
         multiple = round(timed_energy_multiple(bench, workload, watch or Stopwatch(here), gpus, conditions), 4)
     return Inspection(
@@ -147,7 +149,7 @@ def inspect_study(
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "ray": ray.__version__,
-            "device": torch.cuda.get_device_name(0) if bench.device.type == "cuda" else "cpu",
+            "device": device_name(bench.device) if bench.device.type == "cuda" else "cpu",
         },
         teacher_cached=cached,
         numerics=study.numerics,
@@ -185,27 +187,29 @@ def fill_logits(
     study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int], folder: str
 ) -> None:
     """Ask the teacher for the logits of some epochs of a repeat, metered, and keep them in a folder."""
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.teacher, bench.splits
     with _charged(session_id, f"teacher-logits-{seed}-{epochs[0]}", "trials", resources):
         bench.fill_logits(seed, epochs, Path(folder))
 
 
-def compile_networks(study: Study, resources: Resources, data: str, folder: str, asks_teacher: bool) -> None:
+def compile_networks(
+    study: Study, resources: Resources, data: str, session_id: str, folder: str, asks_teacher: bool
+) -> None:
     """Generate the code for a study's trainings, with or without a teacher that is asked in every step.
 
-    Not under a window: like all that a worker does before its first trial it is orchestration.
+    Like all that a worker does before its first trial it is orchestration.
     """
     from kdtune.distill.compilation import Compilation
 
-    _bench(study, resources, data).compile_networks(Compilation(Path(folder)), asks_teacher=asks_teacher)
+    _bench(study, resources, data, session_id).compile_networks(Compilation(Path(folder)), asks_teacher=asks_teacher)
 
 
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
     from kdtune.files import append_lines
 
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.splits
     with _charged(session_id, "teacher", "trials", resources):
         bench.train_teacher(
@@ -215,7 +219,7 @@ def train_teacher(study: Study, resources: Resources, data: str, session_id: str
 
 def measure_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Evaluate the teacher that was given, metered, and put what is found into its folder."""
-    bench = _bench(study, resources, data)
+    bench = _bench(study, resources, data, session_id)
     _ = bench.teacher, bench.splits
     with _charged(session_id, "teacher", "evaluation", resources):
         bench.measure_teacher(Path(folder))
@@ -273,7 +277,7 @@ def evaluate_chosen(
     from kdtune.distill.evaluate import classification_metrics, confusion_matrix, evaluate
     from kdtune.files import replaced_atomically
 
-    bench = _bench(load_study(study_toml), resources, data)
+    bench = _bench(load_study(study_toml), resources, data, session_id)
     test = bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
     evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)
@@ -282,14 +286,14 @@ def evaluate_chosen(
     results = []
     for candidate in candidates:
         with _charged(session_id, candidate.window, "evaluation", resources):
-            state = CheckpointFolder(Path(candidate.checkpoints)).load_latest(bench.device)
+            state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
             if state is None or state["epoch"] != candidate.epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
             found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
             both = found.predictions, test.labels.cpu(), bench.num_classes
             metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
             with replaced_atomically(Path(candidate.weights)) as file:
-                torch.save({name: value.cpu() for name, value in state["model"].items()}, file)
+                torch.save(dict(state["model"]), file)
         results.append(
             Tested(
                 candidate.repeat,

@@ -50,8 +50,8 @@ class NodeMeter:
     If its process is killed, Ray starts it again and repeats the calls under way; it goes on where it left off.
     """
 
-    def __init__(self, session_id: str, *, trials_start_workers: bool = False) -> None:
-        sensors = NodeSensors()
+    def __init__(self, session_id: str, *, trials_start_workers: bool = False, counts_gpus: bool = True) -> None:
+        sensors = NodeSensors(None if counts_gpus else ())
         hardware = sensors.hardware()
         neighbourhood = neighbourhood_of(session_id)
         neighbourhood.join()
@@ -146,7 +146,7 @@ def actor_name(session_id: str, host: str) -> str:
 
 
 def start_meters(
-    session_id: str, metered: Container[str] = (), *, trials_start_workers: bool = False
+    session_id: str, metered: Container[str] = (), *, trials_start_workers: bool = False, counts_gpus: bool = True
 ) -> dict[str, Any]:
     """Start the meter of every machine in the cluster, or find those that run, by host name.
 
@@ -156,6 +156,7 @@ def start_meters(
         session_id: Of the session that is metered.
         metered: Host names that are left out, since they have a meter.
         trials_start_workers: Whether trials may start actors and tasks of their own.
+        counts_gpus: Whether GPUs are part of what the nodes use.
     """
     here = ray.get_runtime_context().get_node_id()
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -163,11 +164,9 @@ def start_meters(
     nodes: dict[str, str] = {}
     for node in alive:
         nodes.setdefault(node["NodeManagerHostname"], node["NodeID"])
-    return {
-        host: _start_meter(session_id, host, node_id, trials_start_workers=trials_start_workers)
-        for host, node_id in nodes.items()
-        if host not in metered
-    }
+    how = {"trials_start_workers": trials_start_workers, "counts_gpus": counts_gpus}
+    left = {host: node_id for host, node_id in nodes.items() if host not in metered}
+    return {host: _start_meter(session_id, host, node_id, how) for host, node_id in left.items()}
 
 
 def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -> list[Any]:
@@ -182,7 +181,7 @@ def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -
     return [meter.begin.remote(str(folder), since if host == here else None, nodes) for host, meter in meters.items()]
 
 
-def _start_meter(session_id: str, host: str, node_id: str, *, trials_start_workers: bool) -> Any:
+def _start_meter(session_id: str, host: str, node_id: str, how: Mapping[str, bool]) -> Any:
     """It takes no core from the trials."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -197,7 +196,7 @@ def _start_meter(session_id: str, host: str, node_id: str, *, trials_start_worke
             max_task_retries=-1,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         )
-        .remote(session_id, trials_start_workers=trials_start_workers)
+        .remote(session_id, **how)
     )
 
 

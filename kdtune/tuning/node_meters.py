@@ -34,13 +34,28 @@ class NodeMeters:
         self._folder: Path | None = None
         #: By host and by when its meter began: a meter that is lost leaves what it had counted.
         self._readings: dict[tuple[str, int], Reading] = {}
+        self._counts_gpus = True
 
     def __bool__(self) -> bool:
         return bool(self._actors)
 
-    def start(self) -> None:
-        """Start a meter on every node."""
-        self._actors = start_meters(self._session_id, trials_start_workers=self._trials_start_workers)
+    def start(self, *, counts_gpus: bool = True) -> None:
+        """Start a meter on every node.
+
+        Args:
+            counts_gpus: Whether GPUs are part of what the nodes use; not for a study that runs on CPUs alone.
+        """
+        self._counts_gpus = counts_gpus
+        self._actors = self._started()
+
+    def _started(self) -> dict[str, Any]:
+        """Meters of the nodes that have none."""
+        return start_meters(
+            self._session_id,
+            self._actors,
+            trials_start_workers=self._trials_start_workers,
+            counts_gpus=self._counts_gpus,
+        )
 
     def begin(self, folder: Path, since: Start | None) -> None:
         """Let all begin to count, without waiting for it; see :func:`~kdtune.tuning.meter_actor.begin_meters`."""
@@ -63,9 +78,7 @@ class NodeMeters:
         if self._folder is None:
             return
         try:
-            joined = start_meters(
-                self._session_id, metered=self._actors, trials_start_workers=self._trials_start_workers
-            )
+            joined = self._started()
             if not joined:
                 return
             names = sorted({*self._actors, *joined})

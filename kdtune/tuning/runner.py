@@ -129,12 +129,11 @@ class StrategyRun:
                 self.log.end(trial, "interrupted", epochs=trial.epochs)
 
     def _fit(self, plan: Plan) -> None:
-        resources = self.session.resources
         if plan.expected_trials() < self.session.slots:
             self.session.prepare_worker()
         # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
         # takes that trial over, the second is dropped, and so on: short trials would never run side by side.
-        ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * resources.slots(ray.cluster_resources()))}
+        ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * self.session.slots)}
         self.session.wait_for_room(self.read_energy)
         for fits_left in reversed(range(MAX_FITS)):
             # Tune wants a folder for its own state, which is of no use afterwards.

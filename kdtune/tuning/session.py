@@ -26,7 +26,7 @@ from kdtune.tuning.daemons import Daemons
 from kdtune.tuning.meter_actor import neighbourhood_of, state_of
 from kdtune.tuning.node_meters import NodeMeters
 from kdtune.tuning.ray_start import start_ray
-from kdtune.tuning.resources import Resources, cluster_address
+from kdtune.tuning.resources import Resources, cluster_address, cluster_nodes, gpus_by_default
 
 #: Seconds of waiting for free cores after which the user is told.
 SAY_AFTER_S = 5.0
@@ -51,7 +51,7 @@ class Session:
         Args:
             folder: The study's, in which the session's ledger is kept.
             cpus_per_trial: Cores for each trial.
-            gpus_per_trial: GPUs for each trial; None gives one where the cluster has any.
+            gpus_per_trial: Share of a GPU for each trial, at most 1; None gives one where the cluster has any.
             address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here
                 where that is not set and none runs in this process.
             tell: Called with what is waited for, if that takes long.
@@ -93,19 +93,21 @@ class Session:
                 counters = self._sensors.read()
                 self._since = Start.of(counters, [identity_of(os.getpid())])
                 self._neighbourhood.hold(counters.t_ns, 0, {})
-            self._owns_ray = not ray.is_initialized()
+            self._owns_ray, is_local = not ray.is_initialized(), False
             if self._owns_ray:
                 address = cluster_address(self._address)
+                is_local = address is None
                 self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
                 start_ray(address)
-                if not address:
+                if is_local:
                     self._daemons = Daemons.of_this_process()
                     self._daemons.watch(self._study.remedy)
-            cluster = ray.cluster_resources()
+            nodes = cluster_nodes()
             if self._pick_gpus:
-                self.resources = Resources(self.resources.cpus, 1.0 if cluster.get("GPU", 0) >= 1 else 0.0)
-            self.resources.check_fit(cluster)
-            self._meters.start()
+                gpus = gpus_by_default(nodes, self.gpus, is_own=is_local, tell=self._tell)
+                self.resources = Resources(self.resources.cpus, gpus)
+            self.resources.check_fit(nodes)
+            self._meters.start(counts_gpus=self.resources.gpus > 0)
             # Not waited for: the meters start while other things do. The counters were read above.
             self._meters.begin(self.folder, self._since)
         except BaseException:
@@ -123,7 +125,7 @@ class Session:
     @property
     def slots(self) -> int:
         """How many trials fit into the cluster side by side."""
-        return self.resources.slots(ray.cluster_resources())
+        return self.resources.slots(cluster_nodes())
 
     @property
     def is_on_one_machine(self) -> bool:
@@ -166,7 +168,7 @@ class Session:
                     self.check()
                     poll()
                     if say_at_s is not None and time.monotonic() >= say_at_s:
-                        asked.check_fit(ray.cluster_resources())
+                        asked.check_fit(cluster_nodes())
                         self._tell(f"waiting for {asked}: other work uses what the cluster has")
                         say_at_s = None
         except BaseException:
@@ -174,13 +176,17 @@ class Session:
             raise
 
     def prepare_worker(self) -> None:
-        """Let a worker import what evaluations need while trials run; Ray keeps it for that job."""
-        if self._preparing is None:
+        """Let a worker import what evaluations need while trials run; Ray keeps it for that job.
+
+        Not for evaluations on a GPU: Ray starts a new worker for each job with one, to give its memory back.
+        """
+        if self._preparing is None and not self.resources.gpus:
             self._preparing = ray.remote(num_cpus=0)(jobs.prepare).remote(self.id)
 
     def settle_worker(self) -> None:
-        """Wait until that worker is ready: another one would take longer."""
-        ray.wait([self._preparing])
+        """Wait until that worker is ready, if there is one: another one would take longer."""
+        if self._preparing is not None:
+            ray.wait([self._preparing])
 
     def switch(self, folder: Path | None = None) -> None:
         """From now on the energy goes to another ledger folder; None: to the session's own.

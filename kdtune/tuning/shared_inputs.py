@@ -226,7 +226,7 @@ class SharedInputs:
             run_job(
                 session,
                 jobs.compile_networks,
-                *(study, session.resources, self._data, str(one.folder), asks_teacher),
+                *(study, session.resources, self._data, session.id, str(one.folder), asks_teacher),
                 poll=lambda: self._budget.check_now(session),
                 # In a process of its own: what another job has compiled there would not be generated here again.
                 environment=one.environment,

@@ -30,7 +30,7 @@ from kdtune.tuning.estimating import Estimator, Session, session_of, student_wor
 from kdtune.tuning.jobs import inspect_study
 from kdtune.tuning.left_as_found import left_as_found
 from kdtune.tuning.plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.tuning.resources import Resources, cluster_address
+from kdtune.tuning.resources import Resources, cluster_address, gpus_by_default
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def make_plan(
         budget: What it may use.
         data: Folder with the data sets.
         cpus: Cores for each trial.
-        gpus: GPUs for each trial; None gives one where there is any.
+        gpus: Share of a GPU for each trial, at most 1; None gives one where there is any.
         max_concurrent: Trials at a time at most.
         address: Of the cluster on which it would run.
         fresh: Whether earlier results would be put aside.
@@ -172,11 +172,15 @@ def make_plan(
     """
     hardware = NodeSensors().hardware()
     here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
-    resources = Resources(cpus, (1.0 if here["GPU"] else 0.0) if gpus is None else gpus)
-    remarks = []
+    remarks: list[str] = []
     cluster = cluster_address(address)
+    if gpus is None:
+        gpus = gpus_by_default([here], hardware.gpus, is_own=cluster is None, tell=remarks.append)
+    resources = Resources(cpus, gpus)
+    if not resources.gpus:  # as a run on CPUs counts it
+        hardware = replace(hardware, gpus={}, gpu_quality={})
     if cluster is None:
-        resources.check_fit(here)
+        resources.check_fit([here])
     else:
         remarks.append(f"The cluster at {cluster} was not asked: the figures are those of this machine alone.")
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
@@ -187,7 +191,7 @@ def make_plan(
         remarks.append(str(error))
     images = obtain(study.dataset, data, download=download)
     check_split(study.dataset, images, study.validation, study.data.train_limit)
-    slots = min(resources.slots(here), max_concurrent or sys.maxsize)
+    slots = min(resources.slots([here]), max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     check_batches(study, images, trains_teacher=with_teacher and not study.teacher_weights)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
@@ -195,7 +199,7 @@ def make_plan(
 
     with left_as_found(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
-        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots(here))
+        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots([here]))
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)

@@ -88,7 +88,7 @@ class StudyRun:
 
         Args:
             cpus: Cores for each trial.
-            gpus: GPUs for each trial; None gives one where the cluster has any.
+            gpus: Share of a GPU for each trial, at most 1; None gives one where the cluster has any.
             address: Of a running Ray cluster.
 
         Raises:

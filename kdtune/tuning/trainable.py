@@ -53,13 +53,14 @@ class DistillTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Load what the study's trainings share, then begin this one."""
         from kdtune.distill.workbench import Workbench, pick_device
-        from kdtune.tuning.resources import Resources, gpu_shares
+        from kdtune.tuning.resources import Resources, gpu_indices, gpu_shares
 
         given = self.trial_resources.required_resources if self.trial_resources else {}
         self._resources = Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0))
         self._gpu_shares = gpu_shares(self._resources.gpus)
         self._study = _study_of(config)
-        device = pick_device(self._resources.gpus)
+        device = pick_device(self._resources.gpus, gpu_indices(self._resources.gpus))
+        self._hold_gpu(config)
         self._bench = Workbench(self._study, device, self._resources.threads, _data_of(config))
         self._warm_up(config)
         self._begin(config)
@@ -72,10 +73,16 @@ class DistillTrainable(tune.Trainable):
             from kdtune.distill.workbench import Workbench
 
             self._study = study
+            self._hold_gpu(new_config)
             self._bench = Workbench(study, self._bench.device, self._resources.threads, _data_of(new_config))
             self._warm_up(new_config)
         self._begin(new_config)
         return True
+
+    def _hold_gpu(self, config: dict[str, Any]) -> None:
+        from kdtune.tuning.gpu_hold import hold_gpu
+
+        hold_gpu(config.get("run", {}).get("session"), self._gpu_shares)
 
     def _warm_up(self, config: dict[str, Any]) -> None:
         """Do what a worker does once for a study, before a trial's window opens: no single trial answers for it."""
@@ -94,7 +101,7 @@ class DistillTrainable(tune.Trainable):
         run = config.get("run", {})
         self._distiller = self._bench.distiller(_point_of(config), self._seed_of(config))
         self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
-        if self._checkpoints and (state := self._checkpoints.load_latest(self._bench.device)):
+        if self._checkpoints and (state := self._checkpoints.load_latest()):
             self._distiller.load_state_dict(state)
         self._meter = MeterHandle(run.get("session"))
         self._window = run.get("window")
@@ -204,7 +211,7 @@ class DistillTrainable(tune.Trainable):
         from kdtune.distill.checkpoints import CheckpointFolder
         from kdtune.errors import KdtuneError
 
-        state = CheckpointFolder(Path(checkpoint_dir)).load_latest(self._bench.device)
+        state = CheckpointFolder(Path(checkpoint_dir)).load_latest()
         if state is None:
             raise KdtuneError(f"{checkpoint_dir}: holds no readable checkpoint")
         self._distiller.load_state_dict(state)

@@ -12,8 +12,6 @@ from kdtune.distill.checkpoints import CheckpointFolder
 from kdtune.errors import MachineError
 from tests.damage import damaged
 
-CPU = torch.device("cpu")
-
 
 def state(epoch):
     """What a training hands over, with weights that tell their epoch."""
@@ -36,7 +34,7 @@ def two(folder):
 
 def test_what_was_saved_is_loaded(folder):
     folder.save(state(3))
-    loaded = folder.load_latest(CPU)
+    loaded = folder.load_latest()
     assert loaded["epoch"] == 3
     assert torch.equal(loaded["model"]["weight"], state(3)["model"]["weight"])
 
@@ -45,11 +43,11 @@ def test_a_checkpoint_keeps_its_values_when_training_goes_on(folder):
     taken = state(1)
     folder.save(taken)
     taken["model"]["weight"].zero_()
-    assert folder.load_latest(CPU)["model"]["weight"].unique().tolist() == [1]
+    assert folder.load_latest()["model"]["weight"].unique().tolist() == [1]
 
 
 def test_there_is_nothing_to_load_before_the_first_checkpoint(folder):
-    assert folder.load_latest(CPU) is None
+    assert folder.load_latest() is None
     assert folder.paths() == []
 
 
@@ -57,21 +55,21 @@ def test_the_last_two_are_kept(folder):
     for epoch in range(1, 6):
         folder.save(state(epoch))
     assert len(list(folder.folder.iterdir())) == 2
-    assert folder.load_latest(CPU)["epoch"] == 5
+    assert folder.load_latest()["epoch"] == 5
     folder.paths()[-1].unlink()
-    assert folder.load_latest(CPU)["epoch"] == 4
+    assert folder.load_latest()["epoch"] == 4
 
 
 def test_the_newest_is_the_one_of_the_most_epochs(folder):
     for epoch in (9, 10, 99, 100, 1000):
         folder.save(state(epoch))
-        assert folder.load_latest(CPU)["epoch"] == epoch
+        assert folder.load_latest()["epoch"] == epoch
 
 
 def test_an_epoch_saved_again_is_replaced(two):
     two.save(state(2))
     assert len(two.paths()) == 2
-    assert two.load_latest(CPU)["epoch"] == 2
+    assert two.load_latest()["epoch"] == 2
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
@@ -79,7 +77,7 @@ def test_the_one_before_is_loaded_when_the_newest_is_cut_short(two, share):
     newest = two.paths()[-1]
     content = newest.read_bytes()
     newest.write_bytes(content[: int(share * len(content))])
-    assert two.load_latest(CPU)["epoch"] == 1
+    assert two.load_latest()["epoch"] == 1
 
 
 # torch.load fails on these in many ways: with UnpicklingError, EOFError, IndexError, struct.error ...
@@ -99,13 +97,13 @@ GARBAGE = [
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: repr(garbage[:8]))
 def test_the_one_before_is_loaded_when_the_newest_is_garbage(two, garbage):
     two.paths()[-1].write_bytes(garbage)
-    assert two.load_latest(CPU)["epoch"] == 1
+    assert two.load_latest()["epoch"] == 1
 
 
 @pytest.mark.parametrize("foreign", [{"epoch": 2}, [1, 2], torch.zeros(2)], ids=["part", "list", "tensor"])
 def test_the_one_before_is_loaded_when_the_newest_is_none_of_ours(two, foreign):
     torch.save(foreign, two.paths()[-1])
-    assert two.load_latest(CPU)["epoch"] == 1
+    assert two.load_latest()["epoch"] == 1
 
 
 def test_the_one_before_is_loaded_when_weights_of_the_newest_are_damaged(two):
@@ -115,7 +113,7 @@ def test_the_one_before_is_loaded_when_weights_of_the_newest_are_damaged(two):
     at = content.index(torch.full((100,), 2.0).numpy().tobytes())
     content[at + 64 : at + 4160] = bytes(4096)
     newest.write_bytes(content)
-    assert two.load_latest(CPU)["epoch"] == 1
+    assert two.load_latest()["epoch"] == 1
 
 
 def test_the_one_before_is_loaded_when_the_newest_cannot_be_read(two):
@@ -123,18 +121,18 @@ def test_the_one_before_is_loaded_when_the_newest_cannot_be_read(two):
     newest = two.paths()[-1]
     newest.unlink()
     newest.mkdir()
-    assert two.load_latest(CPU)["epoch"] == 1
+    assert two.load_latest()["epoch"] == 1
 
 
 def test_nothing_is_loaded_when_all_are_damaged(two):
     for path in two.paths():
         path.write_bytes(b"garbage")
-    assert two.load_latest(CPU) is None
+    assert two.load_latest() is None
 
 
 def test_a_writing_that_was_cut_off_is_not_taken_for_a_checkpoint(two):
     (two.folder / ".epoch-000003.pt.1.tmp").write_bytes(b"half")
-    assert two.load_latest(CPU)["epoch"] == 2
+    assert two.load_latest()["epoch"] == 2
 
 
 def test_a_state_that_cannot_be_saved_leaves_the_checkpoints_there_are(two):
@@ -142,7 +140,7 @@ def test_a_state_that_cannot_be_saved_leaves_the_checkpoints_there_are(two):
     with pytest.raises((TypeError, AttributeError)):
         two.save({"epoch": 3, "model": (number for number in range(3))})
     assert sorted(two.folder.iterdir()) == before
-    assert two.load_latest(CPU)["epoch"] == 2
+    assert two.load_latest()["epoch"] == 2
 
 
 @pytest.mark.parametrize("foreign", [{"model": 1}, [1, 2], {"epoch": "2"}, torch.zeros(2)])
@@ -151,7 +149,7 @@ def test_the_one_before_is_loaded_when_the_newest_has_only_a_hash_that_fits(two,
     torch.save(foreign, content)
     seal = b"kdtune1\n" + hashlib.sha256(content.getvalue()).digest()
     two.paths()[-1].write_bytes(seal + content.getvalue())
-    assert two.load_latest(CPU)["epoch"] == 1
+    assert two.load_latest()["epoch"] == 1
 
 
 @given(st.data())
@@ -161,7 +159,7 @@ def test_whatever_becomes_of_the_newest_it_or_the_one_before_is_loaded_as_it_was
     raw = newest.read_bytes()
     try:
         newest.write_bytes(data.draw(damaged(raw)))
-        found = two.load_latest(CPU)
+        found = two.load_latest()
     finally:
         newest.write_bytes(raw)
     assert found["model"]["weight"].unique().tolist() == [found["epoch"]]
@@ -187,5 +185,5 @@ def test_nothing_but_data_is_ever_loaded(two, tmp_path):
             return (open, (str(tmp_path / "sprung"), "w"))
 
     two.save({**state(3), "policy": Trap()})  # with a hash that fits
-    assert two.load_latest(CPU)["epoch"] == 2
+    assert two.load_latest()["epoch"] == 2
     assert not (tmp_path / "sprung").exists()

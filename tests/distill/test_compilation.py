@@ -37,6 +37,8 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # as they are now they are again afterwards
         monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "0")  # so that it is put back
+    monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS")
     return tmp_path
 
 
@@ -67,6 +69,18 @@ def test_whatever_the_code_depends_on_gives_it_another_place(cache, change):
     assert Networks(**{**vars(NETWORKS), **change}).compilation.folder != kept
 
 
+def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Test GPU")
+
+    def folder(device, threads):
+        one = bench()
+        one.threads, _ = threads, one.splits
+        one.device = torch.device(device)  # after the data are loaded: the name of a GPU is all that is needed of it
+        return one.compilation(asks_teacher=False).folder
+
+    assert folder("cuda", 1) == folder("cuda", 2) != folder("cpu", 1) != folder("cpu", 2)
+
+
 def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
     one = bench()
     alone, asking = (one.compilation(asks_teacher=asks).folder for asks in (False, True))
@@ -94,6 +108,7 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
     one = bench()
     one.find_code({"tau": 2})
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # what is not there is compiled in parallel
     for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
         compilation = one.compilation(asks_teacher=asks)
         compilation.code.mkdir(parents=True)
@@ -101,6 +116,7 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
         one.find_code(point)
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
         assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
+        assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
 
 
 def test_without_a_whole_batch_there_is_nothing_to_compile(cache):

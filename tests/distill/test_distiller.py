@@ -104,7 +104,7 @@ def test_a_resumed_training_equals_an_undisturbed_one_to_the_bit(distiller, poin
 
     torch.manual_seed(99)
     resumed = distiller(point, optimizer=optimizer)
-    resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest(CPU))
+    resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest())
     assert resumed.epoch == done
     assert trained(resumed) == expected[done:]
     assert are_identical(weights(resumed), weights(undisturbed))
@@ -118,8 +118,28 @@ def test_a_training_interrupted_after_every_epoch_equals_an_undisturbed_one(dist
         current.train_epoch()
         CheckpointFolder(tmp_path).save(current.state_dict())
         current = distiller(STOCHASTIC)
-        current.load_state_dict(CheckpointFolder(tmp_path).load_latest(CPU))
+        current.load_state_dict(CheckpointFolder(tmp_path).load_latest())
     assert are_identical(weights(current), weights(undisturbed))
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_on_another_device_than_the_cpu_a_training_is_resumed_with_its_generators_and_counts_on_the_cpu(
+    distiller, study, splits, teacher, tmp_path
+):
+    # "meta" stands for a GPU: whatever is moved there is no longer on the CPU. torch's fused SGD does not run on it.
+    changed = study.model_copy(update={"training": study.training.model_copy(update={"optimizer": "adam"})})
+    interrupted = distiller(STOCHASTIC, optimizer="adam")
+    trained(interrupted, 1)
+    CheckpointFolder(tmp_path).save(interrupted.state_dict())
+    meta = torch.device("meta")
+    asked = LiveTeacher(teacher, Arithmetic(CPU))
+    resumed = Distiller(student_recipe(changed, STOCHASTIC), 0, splits, 3, meta, asked)
+    resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest())
+    state = resumed.state_dict()
+    assert torch.equal(state["policy"]["generator"], interrupted.state_dict()["policy"]["generator"])
+    assert all(value.device == meta for value in state["model"].values())
+    kept = state["optimizer"]["state"].values()
+    assert kept and all((one["exp_avg"].device, one["step"].device) == (meta, CPU) for one in kept)
 
 
 def test_a_finished_training_tells_its_last_metrics_after_being_resumed(distiller, tmp_path):
@@ -127,7 +147,7 @@ def test_a_finished_training_tells_its_last_metrics_after_being_resumed(distille
     last = trained(finished)[-1]
     CheckpointFolder(tmp_path).save(finished.state_dict())
     resumed = distiller(FIXED)
-    resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest(CPU))
+    resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest())
     assert resumed.done
     assert resumed.last_metrics() == last
 

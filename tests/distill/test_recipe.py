@@ -226,3 +226,7 @@ def test_other_files_of_the_same_data_set_make_another_teacher(study):
 
 def test_another_number_of_threads_makes_another_teacher(study):
     assert teacher_key(study, 1) != teacher_key(study, 2)
+
+
+def test_a_teacher_trained_on_a_gpu_does_not_depend_on_the_number_of_cpu_threads(study):
+    assert teacher_key(study, 1, "cuda") == teacher_key(study, 2, "cuda") != teacher_key(study, 1)

@@ -203,6 +203,23 @@ def test_a_way_that_cannot_be_computed_here_is_left_out(large, monkeypatch):
     assert {way.precision for way in probing._probe(bench_of(), False)} == {"float32"}
 
 
+@pytest.mark.parametrize(
+    "error", [AssertionError(), ImportError("no Triton\nand a trace")], ids=["assertion", "import"]
+)
+def test_whatever_the_compiler_fails_with_only_that_way_is_left_out(large, monkeypatch, error):
+    from kdtune.distill.numerics import Arithmetic
+
+    compute = Arithmetic.logits
+
+    def fail(self, model, images):
+        if self.numerics.precision == "bfloat16":
+            raise error
+        return compute(self, model, images)
+
+    monkeypatch.setattr(Arithmetic, "logits", fail)
+    assert {way.precision for way in probing._probe(bench_of(), False)} == {"float32"}
+
+
 def test_where_nothing_can_be_computed_every_reason_and_a_remedy_are_told(large, monkeypatch):
     without(monkeypatch, "float32", "bfloat16")
     with pytest.raises(KdtuneError) as caught:

@@ -139,4 +139,4 @@ def test_damaged_weights_are_never_loaded(bench_of):
     _, folder = bench.teacher, bench.teacher_folder
     flip_a_bit(folder / "teacher.pt")
     with pytest.raises(KdtuneError, match=r"teacher.pt: not a readable teacher \(.*\); delete its folder to train it"):
-        load_teacher(bench.untrained_teacher(), bench.study, folder, bench.device)
+        load_teacher(bench.untrained_teacher(), bench.study, folder)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kdtune.distill import timing
-from kdtune.distill.distiller import Distiller
+from kdtune.distill.distiller import WARM_UP_STEPS, Distiller
 from kdtune.distill.timing import time_work
 from kdtune.distill.workbench import Workbench
 from kdtune.energy.stopwatch import Stopwatch, Stretch
@@ -61,6 +61,21 @@ def test_what_a_batch_would_take_too_long_for_is_timed_with_fewer_images(bench, 
     timings = timed(bench, ["distilling"])
     assert 2 <= timings.batches["distilling"] <= 8
     assert timings.per_image["distilling"].wall_s >= 0.01  # on a busy machine any longer
+
+
+def test_on_a_gpu_steps_are_timed_once_their_kernels_are_recorded(monkeypatch):
+    taken, when_waited = [], []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: when_waited.append(len(taken)))
+
+    def units(size):
+        while True:
+            time.sleep(0.01)
+            taken.append(size)
+            yield size
+
+    timer = timing._Timer(torch.device("cuda", 0), Stopwatch(two_cores()), [])
+    assert timer.per_image(units, 8)[1] == 8
+    assert when_waited[:2] == [WARM_UP_STEPS, WARM_UP_STEPS + 1]
 
 
 def test_preparing_a_worker_is_told_as_it_was_measured(bench):

@@ -14,7 +14,9 @@ from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.shares import split_integer
 from kdtune.files import append_lines
 
-from .simulated import J, Node, trial, two_cores
+from .simulated import J, Node, W, trial, two_cores
+
+NOTHING = dict.fromkeys(BUCKETS, 0)
 
 # --- the law ---------------------------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class Story:
                     f"trial/{self.opened}",
                     cpus=self.draw(st.one_of(st.integers(0, 8), st.floats(0.0, 8.0))),
                     gpus=self.draw(shares) if node.gpu_mj else {},
-                    bucket=self.draw(st.sampled_from(["trials", "evaluation"])),
+                    bucket=self.draw(st.sampled_from(["trials", "evaluation", "orchestration"])),
                 )
                 node.open(window)
             case "close" if node.windows:
@@ -326,11 +328,46 @@ def test_a_gpu_that_a_window_holds_is_charged_to_it_alone():
     assert charge(node.records).windows == {"a": 300 * J, "b": 50 * J}
 
 
-def test_a_gpu_that_nobody_holds_is_idle():
-    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start().open(trial("a", gpus={"GPU-a": 1}))
-    node.work(1, {"a": 1}, gpu_j={"GPU-b": 60}).stop()
+def test_a_gpu_that_a_worker_holds_while_it_is_prepared_is_orchestration():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=10 * W)).start()
+    node.open(trial("preparing", cpus=0.0, gpus={"GPU-a": 1.0}, bucket="orchestration"))
+    node.work(1, {"preparing": 1}, gpu_j={"GPU-a": 90, "GPU-b": 60}).close("preparing")
+    node.open(trial("a", gpus={"GPU-a": 1.0})).work(1, {"a": 1}, gpu_j={"GPU-a": 300, "GPU-b": 60}).stop()
     account = charge(node.records)
-    assert account.buckets["idle"] == account.node_uj == 60 * J
+    assert account.sources["orchestration"]["gpu_counter"] == 90 * J
+    assert account.sources["trials"]["gpu_counter"] == 300 * J
+    assert account.sources["other"]["gpu_counter"] == 120 * J  # it is nobody's all the time
+    assert account.sources["orchestration"].get("ram_modelled", 0) == 0  # by cores, of which it has none
+    assert account.windows == {"a": account.buckets["trials"]}  # what prepares a worker is no trial of any log
+    assert sum(account.buckets.values()) == account.node_uj
+
+
+def test_a_gpu_is_idle_while_nobody_holds_it():
+    node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start().open(trial("a", gpus={"GPU-a": 1}))
+    node.work(1, {"a": 1}, gpu_j={"GPU-a": 300}).close("a").work(1, gpu_j={"GPU-a": 60}).stop()
+    account = charge(node.records)
+    assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 60 * J}
+
+
+def test_a_gpu_that_the_study_never_holds_is_not_its_own():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b", "GPU-c"), tdp_uw=0, ram_uw=0)).start()
+    node.work(1, gpu_j={"GPU-a": 40, "GPU-b": 50, "GPU-c": 60})
+    node.open(trial("a", gpus={"GPU-a": 1})).work(1, {"a": 1}, gpu_j={"GPU-a": 300, "GPU-b": 50, "GPU-c": 60})
+    node.close("a").work(1, gpu_j={"GPU-a": 40, "GPU-b": 50, "GPU-c": 60}).sample()
+    account = charge(node.records)
+    assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 80 * J, "other": 330 * J}
+    assert account.sources["other"]["gpu_counter"] == 330 * J and account.sources["idle"]["gpu_counter"] == 80 * J
+    # Once it is held, what it drew before is idle: the study waited for it.
+    node.open(trial("b", gpus={"GPU-b": 0.5})).work(1, {"b": 1}, gpu_j={"GPU-a": 40, "GPU-b": 200}).stop()
+    account = charge(node.records)
+    assert account.buckets == {**NOTHING, "trials": 500 * J, "idle": 270 * J, "other": 180 * J}
+    assert sum(account.buckets.values()) == account.node_uj
+
+
+def test_a_ledger_without_any_window_with_a_gpu_keeps_all_gpus():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start()
+    node.work(1, gpu_j={"GPU-a": 40, "GPU-b": 50}).stop()
+    assert charge(node.records).buckets == {**NOTHING, "idle": 90 * J}
 
 
 def test_windows_on_one_gpu_share_it_as_ray_allotted_it():

@@ -87,6 +87,14 @@ def test_a_gpu_with_a_counter_is_read_in_millijoules(gpus, known_cpu):
     assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-bbb": "counter"}
 
 
+def test_gpus_that_are_not_wanted_are_neither_read_nor_the_nodes(gpus, known_cpu, monkeypatch):
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-bbb", 2))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for wanted, seen in ((None, ["GPU-aaa"]), (["GPU-bbb", "GPU-xxx"], ["GPU-bbb"]), ((), [])):
+        sensors = NodeSensors(wanted)
+        assert list(sensors.read().gpu_mj) == list(sensors.hardware().gpus) == seen
+
+
 def test_a_gpu_without_a_counter_is_polled(gpus, known_cpu):
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
     hardware = NodeSensors().hardware()

@@ -4,6 +4,7 @@ import pytest
 
 from kdtune.energy import stopwatch
 from kdtune.energy.stopwatch import Stopwatch, Stretch
+from tests.energy.machine import FakeGpu
 from tests.energy.simulated import J, Node, W, two_cores
 
 ZONE = {"package": 1_000 * J}
@@ -82,6 +83,24 @@ def test_a_counter_that_does_not_move_tells_nothing(clock):
     assert watch.usage(stretch, ["GPU-a"]).active_uj is None
     assert watch.usage(stretch, ["MIG-b"]).active_uj is None
     assert watch.usage(stretch).active_uj == 4 * W
+
+
+def test_in_a_worker_that_sees_one_gpu_the_power_at_rest_is_that_of_all_gpus_of_the_node(
+    clock, bare_machine, gpus, monkeypatch
+):
+    node = gpus(FakeGpu("GPU-a", 1_000), FakeGpu("GPU-b", 2_000))
+
+    def draw(seconds):
+        for gpu, watts in zip(node, (50, 60), strict=True):
+            gpu.energy_mj += round(1000 * watts * seconds)
+
+    clock.at_rest = draw
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as Ray sets it for a trial
+    watch = Stopwatch(two_cores(gpus=("GPU-a", "GPU-b")))
+    assert watch.rest(2.0) == pytest.approx((50 + 60) * W)
+    clock.wall_s, clock.cpu_s = clock.wall_s + 2, 9.0
+    draw(10.0)
+    assert watch.usage(watch.lap(), ["GPU-b"]).active_uj == pytest.approx((2 * 4 + 600 - 2 * 60) * J)
 
 
 def test_on_this_machine_work_takes_time():

@@ -50,7 +50,7 @@ def jobs(monkeypatch):
     """The folders that a worker was told to put code into; the worker itself is left out."""
     told = []
 
-    def run_job(session, function, study, resources, data, folder, asks_teacher, poll, environment):
+    def run_job(session, function, study, resources, data, session_id, folder, asks_teacher, poll, environment):
         code = Compilation(place := shared_inputs.Path(folder)).code
         assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(code)
         code.mkdir(parents=True, exist_ok=True)

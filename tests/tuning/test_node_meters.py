@@ -38,7 +38,7 @@ def machines(monkeypatch):
     """By name, those that are in the cluster."""
     there = {HERE: Machine(10), "b": Machine(1000)}
 
-    def start(session_id, metered=(), *, trials_start_workers=False):
+    def start(session_id, metered=(), **_):
         return {name: machine for name, machine in there.items() if name not in metered}
 
     monkeypatch.setattr(node_meters, "start_meters", start)

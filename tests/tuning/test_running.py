@@ -133,8 +133,8 @@ def test_a_watcher_hears_of_every_trial_and_of_energy(watched):
 
 
 def test_more_than_the_cluster_has_is_refused_instead_of_waiting(running_ray, tmp_path):
-    with pytest.raises(kdtune.KdtuneError, match="gpus_per_trial 8"):
-        kdtune.run_study(small_study(), out=tmp_path, gpus_per_trial=8)
+    with pytest.raises(kdtune.KdtuneError, match="cpus_per_trial 4096"):
+        kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096)
     assert not (tmp_path / "small").exists()
 
 

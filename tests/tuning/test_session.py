@@ -43,12 +43,24 @@ def test_a_session_whose_ray_does_not_start_is_nobodys_neighbour(session, meetin
 
 def test_a_session_that_the_cluster_is_too_small_for_is_nobodys_neighbour(session, meeting, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 0.5})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
     with pytest.raises(UsageError):
         session.start()
     assert has_left(meeting)
     session.stop()  # as whoever started it does in any case
     assert has_left(meeting)
+
+
+def test_a_cluster_without_gpus_is_joined_with_a_warning_where_this_machine_has_one(tmp_path, meeting, monkeypatch):
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr("kdtune.tuning.resources._DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
+    told = []
+    with pytest.raises(UsageError, match="--cpus-per-trial 1: the cluster has 0.5"):
+        Session(StudyFolder(tmp_path / "study"), 1.0, None, tell=told.append).start()
+    assert told == ["this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs"]
 
 
 @pytest.mark.parametrize(
