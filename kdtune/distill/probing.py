@@ -103,7 +103,7 @@ def _kept(bench: Workbench, is_long: bool) -> Path:
         study.teacher_logits,
         study.numerics.model_dump(),
         is_long,
-        bench.threads,
+        bench.threads if bench.device.type == "cpu" else None,
         device_name(bench.device),
         str(torch.__version__),
         *(["graphs"] if _has_graphs(bench.device) else []),
@@ -139,7 +139,7 @@ def _timed_graphs(
         try:
             difference = loss_difference(bench, way)
         except _FAILURES as error:
-            problems.append(f"{_label(way)}: {str(error).strip().splitlines()[0]}")
+            problems.append(f"{_label(way)}: {_first_line(error)}")
             continue
         if difference <= TOLERANCE[way.precision]:
             proven.append(way)
