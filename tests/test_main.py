@@ -25,7 +25,10 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_command_is_imported_ends_it_with_130_and_a_message(number):
     done = subprocess.run(
-        [sys.executable, "-c", SIGNALLED.format(number=int(number)), "list"], capture_output=True, text=True
+        [sys.executable, "-c", SIGNALLED.format(number=int(number)), "list"],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 

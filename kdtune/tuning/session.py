@@ -28,6 +28,9 @@ from kdtune.tuning.node_meters import NodeMeters
 from kdtune.tuning.ray_start import start_ray
 from kdtune.tuning.resources import Resources, cluster_address, cluster_nodes, gpus_by_default
 
+#: Seconds within which work that has just ended frees its cores; nothing is noted of so short a wait.
+MOMENT_S = 2.0
+
 #: Seconds of waiting for free cores after which the user is told.
 SAY_AFTER_S = 5.0
 
@@ -163,6 +166,8 @@ class Session:
         probe = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=0)(_occupy_for_a_moment).remote()
         say_at_s: float | None = time.monotonic() + SAY_AFTER_S
         try:
+            if ray.wait([probe], timeout=MOMENT_S)[0]:
+                return
             with self.charging(self.waiting):
                 while not ray.wait([probe], timeout=0.5)[0]:
                     self.check()

@@ -230,7 +230,7 @@ def test_an_experiment_beside_one_in_another_thread_is_refused(tmp_path):
     thread.start()
     try:
         wait_for(lambda: list(tmp_path.glob("study/energy_ledger/*.jsonl")), 60)
-        with pytest.raises(UsageError, match="in a thread of this process"):
+        with pytest.raises(UsageError, match="is running in this process"):
             kdtune.EnergyLedger().setup()
     finally:
         (tmp_path / "released").touch()
