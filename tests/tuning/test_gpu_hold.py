@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from kdtune.energy.ledger import Window, read_folder
-from kdtune.energy.processes import identity_of
 from kdtune.specs import load_study
 from kdtune.tuning import jobs
 from kdtune.tuning.gpu_hold import hold_gpu
@@ -28,7 +27,7 @@ def ledger(tmp_path):
     """Of a session that meters; gives what opened and closed in it."""
     meters = NodeMeters(SESSION)
     meters.start()
-    meters.begin(tmp_path / "ledger", identity_of(os.getpid()), None, 0)
+    meters.begin(tmp_path / "ledger", None)
     meters.settle()
 
     def windows():
