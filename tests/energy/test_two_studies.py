@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kdtune import sealing
 from kdtune.energy import ledger, meter, neighbours, start
-from kdtune.energy.attribution import BUCKETS, Account, charge
+from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.energy.neighbours import Neighbourhood
@@ -345,10 +345,24 @@ class TwoStudies(RuleBasedStateMachine):
 
     def _the_studies_and_the_rest_are_the_node(self) -> None:
         records = [ledger.read(path) for study in self.studies for path in study.ledgers()]
-        charged = sum(charge(one).charged_uj() for one in records)
+        charged = sum(_charged_with_unused_gpus_uj(one) for one in records)
         # Each split of an integer may be off by one, and there is one for each source and piece of an interval.
         splits = sum(1 + len(record.neighbours) for one in records for record in one) * (2 + len(self.gpu_w))
         assert abs(charged - self.due) <= 2 * splits
+
+
+def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
+    """What a ledger's study is charged if the node's unused GPUs are its own too, as ``due`` counts them.
+
+    The idle energy of a GPU that the study never used is in ``other``, and nowhere else is anything changed by that.
+    """
+    whole = OpenLedger()
+    for record in records:
+        whole.add(record)
+    moved_uj = charge(records).buckets["other"] - whole.account.buckets["other"]
+    unused = whole.account.unheld_uj.keys() - whole.account.held_gpus if whole.account.held_gpus else set()
+    assert moved_uj == sum(whole.account.unheld_uj[uuid] for uuid in unused)
+    return charge(records).charged_uj() + moved_uj
 
 
 def _append_without_waiting_for_the_disk(path: Path, *lines: dict) -> None:
