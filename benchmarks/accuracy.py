@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from benchmarks.record import TurnByTurn, tell
-from kdtune.distill.evaluate import BATCH_SIZE
-from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher_logits import LiveTeacher, ReplayedTeacher
-from kdtune.distill.workbench import Workbench
+from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics, Study
+from kdtune.specs.training_settings import student_recipe
+from kdtune.training.evaluation import BATCH_SIZE
+from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
 
 #: Trainings of each way; the seeds are the study's first. Three would tell little: other bits are other trainings.
 SEEDS = 10

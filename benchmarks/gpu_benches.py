@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from kdtune.artifacts.workbench import Workbench
 from kdtune.data.arrays import Arrays
-from kdtune.distill.distiller import Distiller
-from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher_logits import ReplayedTeacher, TeacherLogits
-from kdtune.distill.workbench import Workbench
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
+from kdtune.specs.training_settings import student_recipe
+from kdtune.training.distiller import Distiller
+from kdtune.training.teacher_logits import ReplayedTeacher, TeacherLogits
 
 #: Images of the synthetic data set, to train and to test; in a smoke test.
 IMAGES, SMOKE_IMAGES = (50_000, 10_000), (400, 100)

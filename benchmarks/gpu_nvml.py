@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.sensors.node import NodeSensors
 
 #: Seconds of rest and of work, by turns, and how often; in a smoke test.
 SLICE_S, TURNS = 3.0, 2

@@ -19,7 +19,7 @@ import torch
 from benchmarks.gpu_benches import bench_of, endless_steps, study_of, training_of
 from benchmarks.gpu_step import BFLOAT16
 from benchmarks.record import tell
-from kdtune.distill.workbench import Workbench
+from kdtune.artifacts.workbench import Workbench
 from kdtune.specs.study import Numerics
 
 #: Trainings side by side, and the steps that each takes; in a smoke test.

@@ -14,10 +14,10 @@ import torch
 from benchmarks.gpu_benches import BATCH, SMOKE_BATCH, bench_of, endless_steps, study_of, training_of
 from benchmarks.record import tell
 from benchmarks.roofline import roofline
-from kdtune.distill.compiling import Compiler
-from kdtune.distill.workbench import Workbench
+from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import KdtuneError
 from kdtune.specs.study import Numerics, Study
+from kdtune.training.compiled_networks import Compiler
 
 #: Turns of each way, and steps that are timed in a turn; in a smoke test. Together at least 100.
 TURNS, STEPS = 5, 40

@@ -13,7 +13,7 @@ from benchmarks.record import keep
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import INTERVAL_S, Meter
 from kdtune.energy.neighbours import Neighbourhood
-from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.sensors.node import NodeSensors
 
 SAMPLES = 200
 
@@ -54,7 +54,7 @@ def _training_s() -> float:
     """The digits study's student, 60 epochs; seconds."""
     import torch
 
-    from kdtune.distill.workbench import Workbench
+    from kdtune.artifacts.workbench import Workbench
     from kdtune.specs import load_study
 
     study = load_study("digits-hkd", epochs=60)

@@ -24,9 +24,9 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
-from kdtune.energy.busy_time import busy_us
+from kdtune.energy.sensors.busy_time import busy_us
 from kdtune.models import MODELS
-from kdtune.paths import data_dir
+from kdtune.storage.paths import data_dir
 
 #: Batches that each worker prepares ahead; the DataLoader's own default.
 AHEAD = 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from kdtune.distill.workbench import Workbench
+from kdtune.artifacts.workbench import Workbench
 from kdtune.energy.flops import macs
 
 

@@ -21,7 +21,7 @@ import tomli_w
 
 from benchmarks.driving import of_session
 from benchmarks.record import keep
-from kdtune.results.trials import TrialLog
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 
 TRIALS = 1000

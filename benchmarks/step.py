@@ -20,14 +20,14 @@ import torch
 from benchmarks.record import TurnByTurn, tell
 from benchmarks.reference import ReferenceLoop, cifar100, use_fastest
 from benchmarks.roofline import roofline
-from kdtune.distill.distiller import Distiller
-from kdtune.distill.evaluate import evaluate
-from kdtune.distill.recipe import student_recipe
-from kdtune.distill.teacher_logits import LiveTeacher
-from kdtune.distill.workbench import Workbench
-from kdtune.paths import data_dir
+from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics
+from kdtune.specs.training_settings import student_recipe
+from kdtune.storage.paths import data_dir
+from kdtune.training.distiller import Distiller
+from kdtune.training.evaluation import evaluate
+from kdtune.training.teacher_logits import LiveTeacher
 
 #: Turns of each way, and steps that are timed in a turn.
 TURNS, STEPS = 5, 3

@@ -8,7 +8,7 @@ import torch
 
 import kdtune
 from benchmarks.record import keep
-from kdtune.distill.workbench import Workbench
+from kdtune.artifacts.workbench import Workbench
 
 
 def run() -> None:

@@ -13,9 +13,9 @@ from benchmarks.driving import found_in
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.several_nodes import charge_all
+from kdtune.results.energy_spent import spent_uj
 from kdtune.results.folder import StudyFolder
-from kdtune.results.spent import spent_uj
-from kdtune.results.trials import TrialLog
+from kdtune.results.trial_log import TrialLog
 
 #: Flags of a ledger of which one has to say that nobody metered for a while, or that it has no end.
 TOLD = {"gap", "rebooted", "unended"}

@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.record import TurnByTurn, tell
 from benchmarks.reference import busy_s
-from kdtune.energy.estimate import modelled_cpu_uj
-from kdtune.energy.sensors import Hardware, NodeSensors
+from kdtune.energy.sensors.node import Hardware, NodeSensors
+from kdtune.forecast.strategy_estimate import modelled_cpu_uj
 from kdtune.specs import load_study
 
 #: Turns, in each of which every way runs once.

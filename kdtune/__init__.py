@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors, which do not see what __getattr__ returns
     from kdtune.analysis.comparison import compare
     from kdtune.analysis.frames import load_results
+    from kdtune.analysis.inference_measurement import measure_inference
     from kdtune.api import plan_study, resume_study, run_study
     from kdtune.energy.attribution import Account
     from kdtune.errors import (
@@ -30,12 +31,11 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not see what __geta
         StudyInterrupted,
         UsageError,
     )
-    from kdtune.inference import measure_inference
+    from kdtune.execution.ray.energy_ledger import EnergyLedger, read_ledger
+    from kdtune.execution.ray.trainable import DistillTrainable
     from kdtune.results.study_result import StudyResult
+    from kdtune.results.watcher import Watcher
     from kdtune.specs import load_study
-    from kdtune.tuning.energy_ledger import EnergyLedger, read_ledger
-    from kdtune.tuning.trainable import DistillTrainable
-    from kdtune.watch import Watcher
 
 __version__ = "0.1.0"
 
@@ -46,9 +46,9 @@ _MODULE_OF = {
     "BusyError": "kdtune.errors",
     "CompileError": "kdtune.errors",
     "DataError": "kdtune.errors",
-    "DistillTrainable": "kdtune.tuning.trainable",
+    "DistillTrainable": "kdtune.execution.ray.trainable",
     "DivergedError": "kdtune.errors",
-    "EnergyLedger": "kdtune.tuning.energy_ledger",
+    "EnergyLedger": "kdtune.execution.ray.energy_ledger",
     "Fault": "kdtune.errors",
     "KdtuneError": "kdtune.errors",
     "MachineError": "kdtune.errors",
@@ -60,13 +60,13 @@ _MODULE_OF = {
     "StudyInterrupted": "kdtune.errors",
     "StudyResult": "kdtune.results.study_result",
     "UsageError": "kdtune.errors",
-    "Watcher": "kdtune.watch",
+    "Watcher": "kdtune.results.watcher",
     "compare": "kdtune.analysis.comparison",
     "load_results": "kdtune.analysis.frames",
     "load_study": "kdtune.specs",
-    "measure_inference": "kdtune.inference",
+    "measure_inference": "kdtune.analysis.inference_measurement",
     "plan_study": "kdtune.api",
-    "read_ledger": "kdtune.tuning.energy_ledger",
+    "read_ledger": "kdtune.execution.ray.energy_ledger",
     "resume_study": "kdtune.api",
     "run_study": "kdtune.api",
 }
@@ -110,7 +110,7 @@ def __getattr__(name: str) -> Any:
     found = getattr(import_module(_MODULE_OF[name]), name)
     if isinstance(found, FunctionType):
         # The command line calls the modules' own functions, whose errors name flags.
-        found = import_module("kdtune.arguments").naming_arguments(found)
+        found = import_module("kdtune.planning.argument_names").naming_arguments(found)
         found.__module__ = __name__  # by which pickle finds it
     globals()[name] = found
     return found

@@ -5,23 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdtune import paths
-from kdtune.asked import ALL, check_resources, what_was_asked
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import ResultsError, SpecError, UsageError
-from kdtune.results.carbon_used import carbon_from
+from kdtune.execution.study_runner import StudyRun
+from kdtune.planning.budget import Budget
+from kdtune.planning.process_state import left_as_found
+from kdtune.planning.request import ALL, check_resources, what_was_asked
+from kdtune.planning.study_plan import StudyPlan, make_plan
+from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
+from kdtune.results.carbon_settings import carbon_from
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.study_result import StudyResult
+from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike
 from kdtune.specs.study import Study
+from kdtune.storage import paths
 from kdtune.strategies import STRATEGIES
-from kdtune.tuning.budget import Budget
-from kdtune.tuning.left_as_found import left_as_found
-from kdtune.tuning.plan import check_unchanged, make_strategies, uses_teacher
-from kdtune.tuning.study_plan import StudyPlan, make_plan
-from kdtune.tuning.study_run import StudyRun
-from kdtune.watch import Watcher
 
 
 @left_as_found()
@@ -177,7 +177,7 @@ def plan_study(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     if weights is None and spec.teacher_weights and any(uses_teacher(spec, name) for name in made):
-        from kdtune.distill.given_teacher import provide
+        from kdtune.artifacts.given_teacher import provide
 
         provide(spec, None)
     return make_plan(
@@ -314,7 +314,7 @@ def _file(given: str | Path | None) -> Path | None:
 
 def _check_same(study: Study, weights: Path) -> None:
     """Refuse other weights than the study was begun with."""
-    from kdtune.distill.given_teacher import read_same
+    from kdtune.artifacts.given_teacher import read_same
 
     if study.teacher_weights is None:
         raise UsageError(

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 from hypothesis import strategies as st
 
-from kdtune.sealing import BEFORE, SEAL, sealed
+from kdtune.storage.checksums import BEFORE, SEAL, sealed
 
 #: What may stand where something else is expected; huge numbers, and what is a number only to some.
 VALUES = st.sampled_from(

@@ -11,7 +11,7 @@ import kdtune
 from kdtune.cli.app import main
 from kdtune.errors import KdtuneError
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.trials import TrialLog
+from kdtune.results.trial_log import TrialLog
 from tests.damage import resealed
 from tests.results.finished import CARBON, finished
 

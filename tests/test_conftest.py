@@ -12,7 +12,7 @@ from tests.energy.machine import FakeGpu, gpus  # noqa: F401 - a fixture
 
 
 def test_tests_of_the_cpu_and_what_they_start_see_no_gpu(gpus):  # noqa: F811
-    from kdtune.energy.sensors import NodeSensors
+    from kdtune.energy.sensors.node import NodeSensors
 
     gpus(FakeGpu("GPU-a", 1))
     assert NodeSensors().gpus == []

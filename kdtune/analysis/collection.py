@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdtune.errors import Remark, ResultsError
-from kdtune.paths import expanded
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
+from kdtune.storage.paths import expanded
 
 #: Where results are where no place is named.
 DEFAULT_PLACE = Path("results")

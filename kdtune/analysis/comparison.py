@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kdtune.analysis.agreement import differences
 from kdtune.analysis.collection import Places, find_results
+from kdtune.analysis.comparability import differences
 from kdtune.analysis.payback import paybacks
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import UsageError
-from kdtune.results.carbon_used import carbon_of
+from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.inference import read_inference
+from kdtune.results.inference_document import read_inference
 from kdtune.results.outcome import SCHEMA_VERSION, build_result
-from kdtune.results.shared import read_shared
+from kdtune.results.shared_costs import read_shared
 
 #: How energy becomes CO2, or what makes that of how a strategy was run; None for as it was run.
 WantedCarbon = Carbon | Callable[[Carbon], Carbon] | None

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from kdtune.analysis.finding import Finding
-from kdtune.analysis.sensors_check import examine_sensors
+from kdtune.analysis.doctor_finding import Finding
+from kdtune.analysis.doctor_sensors import examine_sensors
 from kdtune.data import DATASETS
 from kdtune.data.published import files_of, missing_files
 from kdtune.errors import KdtuneError
-from kdtune.paths import cache_dir, data_dir, require_cache
-from kdtune.tuning.cores import usable_cores
-from kdtune.tuning.ray_environment import ray_environment, temporary_folder
-from kdtune.tuning.resources import cluster_address
+from kdtune.execution.ray.ray_environment import ray_environment, temporary_folder
+from kdtune.planning.resources import cluster_address
+from kdtune.planning.usable_cores import usable_cores
+from kdtune.storage.paths import cache_dir, data_dir, require_cache
 
 #: Less free space than this is worth a warning, in GiB.
 LITTLE_DISK_GIB = 5
@@ -104,8 +104,8 @@ def _start() -> Finding:
         try:
             import ray
 
-            from kdtune.tuning.dispatch import last_line
-            from kdtune.tuning.ray_start import start_ray
+            from kdtune.execution.ray.dispatch import last_line
+            from kdtune.execution.ray.ray_start import start_ray
         except Exception:  # reported by the check of Ray Tune
             return Finding("Ray's start", "warning", "not tried: Ray does not import", "mend Ray first")
         try:
@@ -124,7 +124,7 @@ def _imported() -> list[str]:
     import torch
 
     from kdtune import __version__
-    from kdtune.distill import workbench  # noqa: F401 - whether it imports is the question
+    from kdtune.artifacts import workbench  # noqa: F401 - whether it imports is the question
 
     return [f"kdtune {__version__}", f"torch {torch.__version__}"]
 

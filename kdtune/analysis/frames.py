@@ -7,8 +7,8 @@ from kdtune.analysis.collection import Places, find_results
 from kdtune.energy.attribution import BUCKETS, charge
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
-from kdtune.results.epochs import read_epochs
-from kdtune.results.trials import TrialLog
+from kdtune.results.epoch_log import read_epochs
+from kdtune.results.trial_log import TrialLog
 
 if TYPE_CHECKING:
     import pandas

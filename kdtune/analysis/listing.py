@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kdtune.registry import Registry
+from kdtune.catalog.registry import Registry
 
 Record = dict[str, Any]
 
@@ -16,7 +16,7 @@ def _registry(registry: Registry) -> list[Record]:
 def studies(place: Path) -> list[Record]:
     """Every study that can be named, the user's own first where names clash."""
     from kdtune.errors import SpecError
-    from kdtune.specs.finding import STUDIES, available
+    from kdtune.specs.file_search import STUDIES, available
     from kdtune.specs.loading import read_toml, strategy_labels
 
     records = []
@@ -33,7 +33,7 @@ def studies(place: Path) -> list[Record]:
 
 def spaces(place: Path) -> list[Record]:
     """Every search space that can be named."""
-    from kdtune.specs.finding import SEARCH_SPACES, available
+    from kdtune.specs.file_search import SEARCH_SPACES, available
     from kdtune.specs.loading import load_search_space
 
     records = []
@@ -48,9 +48,9 @@ def spaces(place: Path) -> list[Record]:
 def runs(place: Path) -> list[Record]:
     """What has been run under a results folder: status, repeats done, and energy so far."""
     from kdtune.analysis.collection import find_results
-    from kdtune.paths import expanded
-    from kdtune.results.carbon_used import carbon_of
+    from kdtune.results.carbon_settings import carbon_of
     from kdtune.results.outcome import build_result
+    from kdtune.storage.paths import expanded
 
     place = expanded(place, "--out")
     if not place.is_dir() or not any(place.glob("*/run.toml")):
@@ -74,7 +74,7 @@ def runs(place: Path) -> list[Record]:
 
 def caches(place: Path) -> list[Record]:
     """What is kept between studies, the largest first."""
-    from kdtune.analysis.caches import cached
+    from kdtune.artifacts.caches import cached
 
     return [
         {

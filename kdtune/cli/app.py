@@ -13,7 +13,7 @@ from kdtune import __version__
 from kdtune.cli import claims, clean, compare, doctor, inference, list_command, resume, study
 from kdtune.cli.streams import guarded_streams, unwritable
 from kdtune.errors import KdtuneError, Remark, UsageError
-from kdtune.safe_text import printable
+from kdtune.storage.escaping import printable
 
 app = typer.Typer(
     name="kdtune",

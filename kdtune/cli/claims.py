@@ -24,7 +24,7 @@ def claims(
     json: Json = False,
 ) -> None:
     """Hold the paper's claims against results."""
-    from kdtune.analysis.claims import claims_as_json, judge_claims
+    from kdtune.paper.claims import claims_as_json, judge_claims
     from kdtune.report.claim_lines import claim_lines
 
     judged = judge_claims(folders)

@@ -23,11 +23,11 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove caches."""
-    from kdtune.analysis.caches import KINDS, cached, remove
+    from kdtune.artifacts.caches import KINDS, cached, remove
+    from kdtune.catalog.registry import did_you_mean
     from kdtune.errors import UsageError
-    from kdtune.paths import cache_dir
-    from kdtune.registry import did_you_mean
     from kdtune.report.formats import size
+    from kdtune.storage.paths import cache_dir
 
     for kind in kinds or ():
         if kind not in KINDS:

@@ -59,13 +59,13 @@ def compare(
     """Compare results."""
     from kdtune.analysis import comparison
     from kdtune.analysis.collection import studies_here
-    from kdtune.analysis.green import DEFAULT_WEIGHT, check_weight, with_green_index
+    from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
+    from kdtune.catalog.registry import did_you_mean
     from kdtune.energy.carbon import changing
     from kdtune.errors import Fault, ResultsError, SpecError
-    from kdtune.paths import expanded
-    from kdtune.registry import did_you_mean
-    from kdtune.report.exports import as_csv
+    from kdtune.report.csv_and_markdown import as_csv
     from kdtune.report.tables import BASELINE
+    from kdtune.storage.paths import expanded
 
     carbon = changing(preset, country, region, intensity, pue)
     weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
@@ -108,7 +108,7 @@ def compare(
 
 
 def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: bool) -> None:
-    from kdtune.report.exports import as_markdown, markdown_list
+    from kdtune.report.csv_and_markdown import as_markdown, markdown_list
     from kdtune.report.inference_table import payback_line
     from kdtune.report.tables import cost_table, notes
 
@@ -123,7 +123,7 @@ def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: b
 
 
 def _beside_the_paper(folders: "list[Path] | None", carbon: "WantedCarbon", *, as_json: bool, markdown: bool) -> None:
-    from kdtune.analysis.paper_results import beside_the_paper
+    from kdtune.paper.filled_tables import beside_the_paper
     from kdtune.report.paper_tables import paper_markdown, paper_tables
 
     found = beside_the_paper(folders, carbon)

@@ -39,8 +39,8 @@ def inference(
     json: Json = False,
 ) -> None:
     """Measure inference."""
+    from kdtune.analysis.inference_measurement import measure_inference
     from kdtune.energy.carbon import changing
-    from kdtune.inference import measure_inference
     from kdtune.report.inference_table import inference_tables
 
     console = make_console(to_stderr=json)

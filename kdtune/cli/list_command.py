@@ -32,8 +32,8 @@ def list_command(
 ) -> None:
     """List something."""
     from kdtune.analysis.listing import LISTS
+    from kdtune.catalog.registry import did_you_mean
     from kdtune.errors import UsageError
-    from kdtune.registry import did_you_mean
 
     if what is not None and what not in LISTS:
         raise UsageError(f"kdtune list: unknown list {what!r}; {did_you_mean(what, list(LISTS))}")

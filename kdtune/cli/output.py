@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kdtune.parsing import to_json
+from kdtune.storage.parsing import to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kdtune.planning.study_plan import StudyPlan
     from kdtune.results.study_result import StudyResult
-    from kdtune.tuning.study_plan import StudyPlan
 
 #: A table in a pipe is not folded to the width of a terminal that is not there.
 PIPE_WIDTH = 200

@@ -43,7 +43,7 @@ def resume(
 ) -> None:
     """Resume a study."""
     from kdtune.api import resume_study
-    from kdtune.report.live import display
+    from kdtune.report.live_display import display
 
     console = make_console(to_stderr=json)
     result = resume_study(

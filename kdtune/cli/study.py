@@ -84,7 +84,7 @@ def study(
     """Run a study."""
     from kdtune.api import plan_study, run_study
     from kdtune.energy.carbon import resolve
-    from kdtune.report.live import display
+    from kdtune.report.live_display import display
 
     console = make_console(to_stderr=json)
     carbon = resolve(preset, country, region, intensity, pue)

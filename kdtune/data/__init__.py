@@ -1,6 +1,6 @@
 """Data sets, their splits, and batching as tensor code on the training device."""
 
-from kdtune.registry import Registry
+from kdtune.catalog.registry import Registry
 
 #: Facts: ``classes``; ``shape`` of an image; ``train_images`` and ``test_images`` as published (a subset that
 #: somebody made has fewer); ``download_mb``; and ``files``, what has to lie in the data folder, each with its

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from kdtune.errors import KdtuneError
-from kdtune.files import alone_in, read_whole, replaced_atomically, write_json
-from kdtune.parsing import parse_json
-from kdtune.paths import cache_dir
-from kdtune.sealing import sealed, unsealed
+from kdtune.storage.checksums import sealed, unsealed
+from kdtune.storage.files import alone_in, read_whole, replaced_atomically, write_json
+from kdtune.storage.parsing import parse_json
+from kdtune.storage.paths import cache_dir
 
 #: Raised when the way a data set is decoded changes, so that an older decoded copy is not used.
 FORMAT = 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from kdtune.seeding import derive_seed
+from kdtune.specs.seeds import derive_seed
 
 #: Pixels of black around an image of which a crop of its own size is taken (PLOS ONE 2023, e0285668, and CRD alike).
 PADDING = 4

@@ -7,7 +7,7 @@ import numpy as np
 
 from kdtune.data.arrays import Arrays, decoded_once
 from kdtune.data.splits import stratified_split
-from kdtune.paths import DataDir
+from kdtune.storage.paths import DataDir
 
 #: The set has no test part of its own, so one is set apart, the same for every study: 997 images.
 TEST_IMAGES = 997

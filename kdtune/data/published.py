@@ -15,8 +15,8 @@ from pathlib import Path
 from kdtune.data import DATASETS
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_files, decoded_once, forget_copy
 from kdtune.errors import DataError, KdtuneError
-from kdtune.files import alone_in
-from kdtune.paths import DataDir, cache_dir, require_cache
+from kdtune.storage.files import alone_in
+from kdtune.storage.paths import DataDir, cache_dir, require_cache
 
 
 @dataclass(frozen=True)

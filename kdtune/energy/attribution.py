@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
+from kdtune.energy.interval_shares import BUCKETS, pieces_of, split_cpu, split_gpu, split_memory
 from kdtune.energy.intervals import ReadAt, cpu_time_began_anew, cpu_uj, found_odd, gpu_uj, node_uj
 from kdtune.energy.ledger import Record, Window
-from kdtune.energy.sensors import QUALITIES, Hardware, Quality
-from kdtune.energy.shares import BUCKETS, pieces_of, split_cpu, split_gpu, split_memory
+from kdtune.energy.sensors.node import QUALITIES, Hardware, Quality
 
 #: What a reader may have to be told, in words; ``Account.flags`` counts intervals.
 FLAGS = {

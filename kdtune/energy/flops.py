@@ -7,7 +7,7 @@ import logging
 import warnings
 from dataclasses import dataclass
 
-from kdtune.logs import level_of
+from kdtune.energy.logger_levels import level_of
 
 #: A backward pass costs about two forward passes: gradients of the activations and of the weights. (Of the first
 #: layer only the latter are computed, since the images need none; that is left out of account.)

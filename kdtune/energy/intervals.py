@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from kdtune.energy.busy_time import STEP_US
 from kdtune.energy.ledger import Record
-from kdtune.energy.sensors import Counters, Hardware
+from kdtune.energy.sensors.busy_time import STEP_US
+from kdtune.energy.sensors.node import Counters, Hardware
 
 #: A RAPL zone that drew this much, in watts, could have wrapped; no socket of today draws more.
 ZONE_MAX_W = 1000

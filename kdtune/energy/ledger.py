@@ -22,10 +22,10 @@ from typing import Any, Literal
 
 from kdtune.energy.ledger_lines import check_line
 from kdtune.energy.neighbours import Neighbours
-from kdtune.energy.sensors import Counters, Hardware
+from kdtune.energy.sensors.node import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.files import read_lines
-from kdtune.sealing import BEFORE, SEAL, TornChainError, append_sealed, unsealed
+from kdtune.storage.checksums import BEFORE, SEAL, TornChainError, append_sealed, unsealed
+from kdtune.storage.files import read_lines
 
 VERSION = 3
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kdtune.energy.sensors import Quality
+from kdtune.energy.sensors.node import Quality
 
 #: A counter; none of a node's comes near the end.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -22,7 +22,7 @@ class _Part(BaseModel):
 
 
 class CountersPart(_Part):
-    """:class:`kdtune.energy.sensors.Counters`."""
+    """:class:`kdtune.energy.sensors.node.Counters`."""
 
     boot_id: str
     t_ns: Count
@@ -33,7 +33,7 @@ class CountersPart(_Part):
 
 
 class HardwarePart(_Part):
-    """:class:`kdtune.energy.sensors.Hardware`."""
+    """:class:`kdtune.energy.sensors.node.Hardware`."""
 
     node: str
     cpu_model: str

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kdtune.energy.attribution import Account, OpenLedger
+from kdtune.energy.interval_shares import held_milli
 from kdtune.energy.ledger import Kind, Record, Window, read, write
+from kdtune.energy.meter_start import Start
 from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import Neighbourhood, Neighbours
 from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
-from kdtune.energy.sensors import Counters, Hardware, NodeSensors
-from kdtune.energy.shares import held_milli
-from kdtune.energy.start import Start
+from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.started_workers import FindStarted, StartedWorkers
 
 #: Seconds between samples; every opening and closing of a window takes one more.

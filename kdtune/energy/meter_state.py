@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.energy.processes import CpuScope, Process
-from kdtune.files import replaced_atomically
+from kdtune.storage.files import replaced_atomically
 
 
 class MeterState:

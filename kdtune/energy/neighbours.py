@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdtune.parsing import parse_json
+from kdtune.storage.parsing import parse_json
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Neighbours:
     """What other studies' meters had on the node, from one moment to the next change.
 
     Attributes:
-        t_ns: From when on, on the clock of :class:`~kdtune.energy.sensors.Counters`.
+        t_ns: From when on, on the clock of :class:`~kdtune.energy.sensors.node.Counters`.
         others: How many other studies were metered.
         before: How many of them come first when a microjoule cannot be divided.
         cpus_milli: Thousandths of cores that their trials held.

@@ -1,6 +1,6 @@
 """Teachers and students, one file a family of architectures."""
 
-from kdtune.registry import Registry
+from kdtune.catalog.registry import Registry
 
 MODELS = Registry("model")
 MODELS.add("convnet_2_4_4", "kdtune.models.convnet:convnet_2_4_4", "three convolutions of 2, 4 and 4 channels")

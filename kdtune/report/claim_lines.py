@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from kdtune.analysis.claims import JudgedClaim
-from kdtune.analysis.evidence import Evidence
 from kdtune.analysis.verdicts import CONFIDENCE, FEWEST, Interval
+from kdtune.paper.claims import JudgedClaim
+from kdtune.paper.evidence import Evidence
 from kdtune.report.formats import percent, significant
 
 _COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from kdtune.safe_text import printable
+from kdtune.storage.escaping import printable
 
 
 class PlainConsole(Console):

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.analysis.paper_values import paper_values
 from kdtune.analysis.payback import saving_of
 from kdtune.analysis.verdicts import CONFIDENCE
 from kdtune.energy.attribution import FLAGS
-from kdtune.report.fitting import PLAIN_HEAD
+from kdtune.paper.printed_values import paper_values
 from kdtune.report.formats import NOTHING, amount, percent, ratio, significant
+from kdtune.report.table_width import PLAIN_HEAD
 from kdtune.report.tables import Row, how_computed, how_emitted, how_far_off, how_measured
 
 NETWORK_COLUMNS = (

@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.analysis.paper_choice import to_finish
-from kdtune.analysis.paper_results import Figure, FilledRow, PaperComparison
-from kdtune.analysis.paper_values import PERCENT, PaperTable, paper_values
 from kdtune.energy.carbon import PAPER
-from kdtune.report.exports import markdown_list, markdown_row
-from kdtune.report.fitting import PLAIN_HEAD
+from kdtune.paper.filled_tables import Figure, FilledRow, PaperComparison
+from kdtune.paper.printed_values import PERCENT, PaperTable, paper_values
+from kdtune.paper.row_choice import to_finish
+from kdtune.report.csv_and_markdown import markdown_list, markdown_row
 from kdtune.report.formats import NOTHING, significant
+from kdtune.report.table_width import PLAIN_HEAD
 from kdtune.report.tables import Row, how_measured
 
 SOURCE = "PLOS ONE 2023, e0285668"

@@ -6,11 +6,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.energy.estimate import LogitsEstimate, StrategyEstimate, TeacherEstimate
-from kdtune.report.fitting import PLAIN_HEAD
+from kdtune.forecast.strategy_estimate import LogitsEstimate, StrategyEstimate, TeacherEstimate
+from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.formats import NOTHING, describe_point, duration, significant
-from kdtune.specs.space import Point
-from kdtune.tuning.study_plan import StudyPlan
+from kdtune.report.table_width import PLAIN_HEAD
+from kdtune.specs.search_space import Point
 
 COLUMNS = ("strategy", "points", "trials", "GFLOPs (M)", "time", "kWh", "g CO2")
 

@@ -6,12 +6,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kdtune.analysis.green import energy_multiple, formula
+from kdtune.analysis.green_index import energy_multiple, formula
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
-from kdtune.energy.sensors import power_in_words
-from kdtune.report.fitting import FittingTable
+from kdtune.energy.sensors.node import power_in_words
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.report.table_width import FittingTable
 from kdtune.results.abandoned import abandoned_uj
 from kdtune.results.cost import of_one_model
 

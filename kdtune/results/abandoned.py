@@ -6,7 +6,7 @@ from typing import Any
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared import KINDS, Inputs, charged_parts, read_shared
+from kdtune.results.shared_costs import KINDS, Inputs, charged_parts, read_shared
 
 
 def abandoned_parts(folder: StrategyFolder) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def abandoned_parts(folder: StrategyFolder) -> dict[str, Any]:
 
     Returns:
         In microjoules: ``own``, what the runs used by themselves, and by their ids the inputs of each of
-        :data:`kdtune.results.shared.KINDS`; each as its own run was charged.
+        :data:`kdtune.results.shared_costs.KINDS`; each as its own run was charged.
 
     Raises:
         ResultsError: A file of one of them is damaged.

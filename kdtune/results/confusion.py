@@ -5,8 +5,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdtune.files import replaced_atomically
-from kdtune.safe_text import for_spreadsheet
+from kdtune.storage.escaping import for_spreadsheet
+from kdtune.storage.files import replaced_atomically
 
 #: The first cell: what the rows are, and what the columns.
 CORNER = "true class \\ predicted"

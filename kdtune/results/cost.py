@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kdtune.distill.recipe import student_recipe
 from kdtune.energy.attribution import Account, charged_of
 from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.sensors import QUALITIES, Hardware
+from kdtune.energy.sensors.node import QUALITIES, Hardware
 from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned import abandoned_parts, sum_of_parts
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared import charged_inputs, charged_parts
-from kdtune.results.trials import EVALUATION, TrialLog
+from kdtune.results.shared_costs import charged_inputs, charged_parts
+from kdtune.results.trial_log import EVALUATION, TrialLog
 from kdtune.specs.study import Study
+from kdtune.specs.training_settings import student_recipe
 
 
 def _or_none(of: Callable[[int], float]) -> Callable[[int | None], float | None]:

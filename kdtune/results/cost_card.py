@@ -7,12 +7,12 @@ from typing import Any
 
 from kdtune.energy.attribution import FLAGS, charged_buckets
 from kdtune.energy.carbon import Carbon, raw_kwh
-from kdtune.energy.shares import split_integer
-from kdtune.files import replaced_atomically, write_json
+from kdtune.energy.interval_shares import split_integer
 from kdtune.results.cost import of_one_model
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared import KINDS, charged_inputs
-from kdtune.safe_text import for_spreadsheet
+from kdtune.results.shared_costs import KINDS, charged_inputs
+from kdtune.storage.escaping import for_spreadsheet
+from kdtune.storage.files import replaced_atomically, write_json
 
 COST_VERSION = 1
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kdtune.energy.attribution import FLAGS
-from kdtune.energy.sensors import QUALITIES, Quality
+from kdtune.energy.sensors.node import QUALITIES, Quality
 from kdtune.errors import ResultsError
-from kdtune.files import read_whole
-from kdtune.parsing import parse_json, parse_toml
-from kdtune.sealing import unsealed
+from kdtune.storage.checksums import unsealed
+from kdtune.storage.files import read_whole
+from kdtune.storage.parsing import parse_json, parse_toml
 
 #: What to do about a document that is made again from other files.
 MADE_AGAIN = "delete it, it is made again from the other files"
@@ -38,7 +38,7 @@ class Shape(BaseModel):
 
 
 class Summary(Shape):
-    """An input that strategies share: see :func:`kdtune.results.shared.ledger_summary`."""
+    """An input that strategies share: see :func:`kdtune.results.shared_costs.ledger_summary`."""
 
     energy_uj: dict[Bucket | Literal["node_total"], Count] = Field(min_length=6)
     sources_uj: dict[Bucket, dict[Source, Count]] = Field(min_length=5)

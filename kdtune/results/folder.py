@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import tomli_w
 
 from kdtune.errors import ResultsError, ResultsExistError
-from kdtune.files import replaced_atomically
 from kdtune.results.documents import Run, RunPlaces, check, read_table
 from kdtune.results.frozen_study import FrozenStudy
-from kdtune.results.guard import refuse_links, take_lock
+from kdtune.results.write_access import refuse_links, take_lock
 from kdtune.specs.study import Study
+from kdtune.storage.files import replaced_atomically
 from kdtune.strategies import STRATEGIES
 
 ABANDONED = "abandoned"

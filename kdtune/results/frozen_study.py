@@ -10,12 +10,12 @@ from pydantic import StrictFloat
 
 from kdtune.energy.flops import Workload
 from kdtune.errors import ResultsError
-from kdtune.files import replaced_atomically
 from kdtune.results.documents import REMEDY, Resolved, WorkloadRecord, check, read_table
-from kdtune.sealing import SEAL, checksum
 from kdtune.specs import load_study
-from kdtune.specs.differences import differences
 from kdtune.specs.study import Study
+from kdtune.specs.study_differences import differences
+from kdtune.storage.checksums import SEAL, checksum
+from kdtune.storage.files import replaced_atomically
 
 #: What of a study may differ between strategies that are compared in one folder.
 _NOT_COMPARED = {"description", "strategies", "attribution"}

@@ -5,18 +5,18 @@ from typing import Any
 
 from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
+from kdtune.energy.interval_shares import split_integer
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
-from kdtune.energy.shares import split_integer
-from kdtune.files import write_json
 from kdtune.results.cost import cost_of
 from kdtune.results.cost_card import write_cost_files
-from kdtune.results.estimates import read_estimate
+from kdtune.results.estimate_document import read_estimate
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared import read_shared
-from kdtune.results.trials import TrialLog, best, evaluation_window
-from kdtune.sealing import sealed
+from kdtune.results.shared_costs import read_shared
+from kdtune.results.trial_log import TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
+from kdtune.storage.checksums import sealed
+from kdtune.storage.files import write_json
 
 SCHEMA_VERSION = 1
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdtune.data.arrays import NOT_AN_ARRAY
 from kdtune.errors import ResultsError
-from kdtune.files import replaced_atomically
+from kdtune.storage.files import replaced_atomically
 
 #: What numpy stumbles over in an archive that is none, or no more.
 _NO_ARCHIVE = (BadZipFile, zlib.error, KeyError, IndexError, AttributeError, TypeError, RuntimeError)

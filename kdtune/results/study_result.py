@@ -6,7 +6,7 @@ from typing import Any
 
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import SCHEMA_VERSION
-from kdtune.results.shared import read_shared
+from kdtune.results.shared_costs import read_shared
 from kdtune.specs.study import Study
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kdtune.catalog.registry import Registry, did_you_mean
 from kdtune.errors import Fault, SpecError
-from kdtune.files import read_whole
-from kdtune.parsing import parse_toml
-from kdtune.registry import Registry, did_you_mean
-from kdtune.specs.faults import faults_of
-from kdtune.specs.finding import SEARCH_SPACES, STUDIES, find
-from kdtune.specs.labels import check_strategies
-from kdtune.specs.recipes import RECIPES, with_recipe
-from kdtune.specs.schedules import schedule_faults
-from kdtune.specs.space import SEARCHABLE, SearchSpace
+from kdtune.specs.file_search import SEARCH_SPACES, STUDIES, find
+from kdtune.specs.named_recipes import RECIPES, with_recipe
+from kdtune.specs.schedule_checks import schedule_faults
+from kdtune.specs.search_space import SEARCHABLE, SearchSpace
+from kdtune.specs.strategy_labels import check_strategies
 from kdtune.specs.study import MAX_EPOCHS, Study
-from kdtune.specs.temperatures import temperature_faults
+from kdtune.specs.temperature_range import temperature_faults
+from kdtune.specs.validation_messages import faults_of
+from kdtune.storage.files import read_whole
+from kdtune.storage.parsing import parse_toml
 
 #: The tables of a study that may name a recipe.
 _TRAININGS = ("training", "teacher_training")
@@ -131,7 +131,7 @@ def load_search_space(source: Any, where: str = "", key: str = "search_space") -
 def _names() -> dict[str, Registry]:
     """The keys of a study whose values are names in a registry."""
     from kdtune.data import DATASETS
-    from kdtune.distill import LOSSES
+    from kdtune.methods import LOSSES
     from kdtune.models import MODELS
 
     return {"dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
@@ -165,7 +165,7 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
 def _check_split(study: Study, where: str) -> list[Fault]:
     """Hold the split against the published data set; a subset that somebody made is looked at when it is found."""
     from kdtune.data import DATASETS
-    from kdtune.data.sizes import split_problems
+    from kdtune.data.split_sizes import split_problems
 
     problems = split_problems(DATASETS[study.dataset].facts["train_images"], study.validation, study.data.train_limit)
     return [Fault(where, key, problem) for key, problem in problems.items()]

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from kdtune.specs.space import GREATEST, SearchSpace
+from kdtune.specs.search_space import GREATEST, SearchSpace
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]

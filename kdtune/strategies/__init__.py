@@ -1,6 +1,6 @@
 """Strategies: which points are tried. One small file each, one protocol for all."""
 
-from kdtune.registry import Registry
+from kdtune.catalog.registry import Registry
 
 STRATEGIES = Registry("strategy")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")

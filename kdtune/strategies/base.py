@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from kdtune.errors import Fault, SpecError
-from kdtune.specs.space import Point, SearchSpace
+from kdtune.specs.search_space import Point, SearchSpace
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from kdtune.specs.space import Point, SearchSpace
+from kdtune.specs.search_space import Point, SearchSpace
 from kdtune.strategies import fixed, stochastic
 from kdtune.strategies.base import MAX_TRIALS, OneRound, require_finite
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from kdtune.specs.space import GREATEST, Point
+from kdtune.specs.search_space import GREATEST, Point
 from kdtune.strategies.base import NoOptions, OneRound
 
 

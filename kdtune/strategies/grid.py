@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from kdtune.specs.space import Point, SearchSpace
+from kdtune.specs.search_space import Point, SearchSpace
 from kdtune.strategies.base import OneRound, require_finite
 
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, field_validator
 
-from kdtune.specs.space import Point
+from kdtune.specs.search_space import Point
 from kdtune.strategies.base import DistillationCost, NoOptions, OneRound
 
 #: Stands for the factor at which something equals that of a distillation, until that is known.
@@ -22,7 +22,7 @@ class Options(NoOptions):
             distillation with a live teacher, which is no less than a strategy with a teacher executes; ``energy`` for
             as many as are expected to be charged the training energy of one distillation as the study runs it, with
             what ``stochastic`` is charged for the teacher's kept answers. That is told by steps which are timed before
-            the first trial, and kept for the study; see :func:`kdtune.energy.distillation_cost.energy_multiple`.
+            the first trial, and kept for the study; see :func:`kdtune.forecast.distillation_cost.energy_multiple`.
     """
 
     longer: float | Equal = 1.0

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from kdtune.files import read_whole, replaced_atomically
-from kdtune.specs.space import Dimension, Point, SearchSpace
+from kdtune.specs.search_space import Dimension, Point, SearchSpace
+from kdtune.storage.files import read_whole, replaced_atomically
 from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
 
 #: The file that optuna-dashboard opens, one Optuna study a repeat.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from kdtune.specs.space import Dimension, Point
+from kdtune.specs.search_space import Dimension, Point
 from kdtune.strategies.base import MAX_TRIALS, NoOptions, OneRound
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
-from kdtune.specs.space import Point
+from kdtune.specs.search_space import Point
 from kdtune.strategies.base import NoOptions, OneRound
 
 

@@ -1,6 +1,6 @@
 """Temperature policies: what decides tau inside one training."""
 
-from kdtune.registry import Registry
+from kdtune.catalog.registry import Registry
 
 POLICIES = Registry("temperature")
 POLICIES.add("fixed", "kdtune.temperature.fixed:Fixed", "one tau for the whole training")

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from kdtune.moving import moved
-from kdtune.seeding import derive_seed
-from kdtune.specs.space import Dimension
+from kdtune.data.device_transfer import moved
+from kdtune.specs.search_space import Dimension
+from kdtune.specs.seeds import derive_seed
 from kdtune.temperature.base import Temperature, TemperaturePolicy
 
 

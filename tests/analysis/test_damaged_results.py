@@ -13,20 +13,20 @@ from kdtune.analysis.frames import load_results
 from kdtune.cli.app import main
 from kdtune.energy.attribution import BUCKETS
 from kdtune.errors import KdtuneError
-from kdtune.report.exports import as_csv, as_markdown
+from kdtune.report.csv_and_markdown import as_csv, as_markdown
 from kdtune.report.tables import cost_table
-from kdtune.results.epochs import FIELDS, append_epochs
-from kdtune.results.estimates import keep_estimate
+from kdtune.results.energy_spent import note_made
+from kdtune.results.epoch_log import FIELDS, append_epochs
+from kdtune.results.estimate_document import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.sessions import note_asked
-from kdtune.results.shared import ledger_summary, write_shared
-from kdtune.results.spent import note_made
-from kdtune.results.trials import TrialLog
+from kdtune.results.session_notes import note_asked
+from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.trial_log import TrialLog
 from tests.damage import altered, damaged
 from tests.energy.simulated import Node, two_cores
 from tests.results.finished import CARBON, finished, write_ledger
-from tests.results.test_estimates import ESTIMATE
+from tests.results.test_estimate_document import ESTIMATE
 from tests.results.test_outcome import TEACHER
 
 

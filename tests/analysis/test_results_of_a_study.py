@@ -10,11 +10,11 @@ import pytest
 import kdtune
 from kdtune.energy.ledger import read, write
 from kdtune.errors import ResultsError, UsageError
-from kdtune.files import write_json
 from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder
-from kdtune.sealing import sealed
 from kdtune.specs.study import DataOptions
+from kdtune.storage.checksums import sealed
+from kdtune.storage.files import write_json
 from tests.studies import here, small_study
 from tests.studies import kdtune as run_command
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_step, record
-from kdtune.energy.shares import BUCKETS
+from kdtune.energy.interval_shares import BUCKETS
 
 pytestmark = pytest.mark.timeout(90)
 

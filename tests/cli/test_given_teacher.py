@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdtune.distill.given_teacher import kept_weights
+from kdtune.artifacts.given_teacher import kept_weights
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
 from kdtune.models import MODELS

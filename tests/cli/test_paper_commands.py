@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kdtune.provenance import commit
+from kdtune.results.source_commit import commit
 from tests.results.several import CIFAR100_HKD, ran
 from tests.studies import here, kdtune
 

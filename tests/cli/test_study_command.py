@@ -16,7 +16,7 @@ import torch
 
 from kdtune.energy.attribution import OpenLedger, charge
 from kdtune.energy.ledger import read
-from kdtune.tuning.budget import NEAR_S
+from kdtune.planning.budget import NEAR_S
 from tests.studies import SMALL, command, here, kdtune, outcome_of, results_of
 
 STRATEGIES = ["grid", "stochastic", "none"]

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from kdtune.paths import data_dir
+from kdtune.storage.paths import data_dir
 
 
 @pytest.fixture

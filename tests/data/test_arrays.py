@@ -10,7 +10,7 @@ import pytest
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_once, forget_copy
 from kdtune.data.digits import Digits
 from kdtune.errors import KdtuneError
-from kdtune.sealing import unsealed
+from kdtune.storage.checksums import unsealed
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -12,7 +12,7 @@ import pytest
 from kdtune.data import DATASETS, arrays
 from kdtune.data.published import obtain
 from kdtune.errors import DataError, KdtuneError, UsageError
-from kdtune.paths import data_dir
+from kdtune.storage.paths import data_dir
 from tests.data.sets import pack_cifar10, patch_files, write_cifar10
 
 pytestmark = pytest.mark.usefixtures("own_cache")

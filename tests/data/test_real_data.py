@@ -13,14 +13,14 @@ import pytest
 from kdtune.data import DATASETS
 from kdtune.data.published import missing_files, obtain
 from kdtune.errors import DataError
-from kdtune.paths import data_dir
+from kdtune.storage.paths import data_dir
 
 #: Loads a data set in a new process and tells the seconds it took, imports of kdtune not included.
 TIMED = """
 import json, sys, time
 from kdtune.data import DATASETS
 from kdtune.data.published import obtain
-from kdtune.paths import data_dir
+from kdtune.storage.paths import data_dir
 begun = time.perf_counter()
 obtain(sys.argv[1], data_dir())
 arrays = DATASETS.load(sys.argv[1])().load(data_dir())

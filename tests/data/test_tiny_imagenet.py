@@ -5,7 +5,7 @@ from PIL import Image
 from kdtune.data.published import obtain
 from kdtune.data.tiny_imagenet import TinyImageNet
 from kdtune.errors import DataError
-from kdtune.paths import data_dir
+from kdtune.storage.paths import data_dir
 from tests.data.sets import WNIDS, write_tiny_imagenet
 
 pytestmark = pytest.mark.usefixtures("own_cache", "no_network")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.neighbours import Neighbours
-from kdtune.energy.sensors import Counters, Hardware
+from kdtune.energy.sensors.node import Counters, Hardware
 
 W = 1_000_000  # microwatts
 J = 1_000_000  # microjoules

@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from kdtune.data import DATASETS
 from kdtune.energy.flops import Workload, macs
 from kdtune.models import MODELS
+from kdtune.planning.trial_plan import make_strategies
 from kdtune.specs import load_study
-from kdtune.tuning.plan import make_strategies
 
 SMALL = Workload(teacher_macs=100, student_macs=10, train_images=4, val_images=3, test_images=999)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import VERSION, Record, read, read_folder, write
-from kdtune.energy.sensors import Counters
+from kdtune.energy.sensors.node import Counters
 from kdtune.energy.several_nodes import charge_all
 from kdtune.errors import ResultsError
 from tests.damage import altered, damaged

@@ -14,11 +14,11 @@ from kdtune.energy import ledger
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter import Meter, append_stop
+from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import identity_of, snapshot
-from kdtune.energy.sensors import Counters, Hardware, NodeSensors
+from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.several_nodes import charge_all
-from kdtune.energy.start import Start
 from kdtune.energy.started_workers import Started
 
 from .burners import BURN, BURN_ON, command, foreign_burner, python, wait_for_cpu
@@ -595,8 +595,8 @@ sys.path[:] = sys.argv[3:]
 from pathlib import Path
 from kdtune.energy.meter import Meter
 from kdtune.energy.processes import identity_of
-from kdtune.energy.sensors import NodeSensors
-from kdtune.energy.start import Start
+from kdtune.energy.sensors.node import NodeSensors
+from kdtune.energy.meter_start import Start
 sensors = NodeSensors()
 meter = Meter(sensors, sensors.hardware(), state=Path(sys.argv[2]))
 meter.begin(Path(sys.argv[1]), Start.of(sensors.read(), [identity_of(os.getpid())]))

@@ -15,15 +15,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kdtune import sealing
-from kdtune.energy import ledger, meter, neighbours, start
+from kdtune.energy import ledger, meter, meter_start, neighbours
 from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
+from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, Process
-from kdtune.energy.sensors import Counters
-from kdtune.energy.start import Start
+from kdtune.energy.sensors.node import Counters
+from kdtune.storage import checksums
 
 from .simulated import J, two_cores
 from .test_attribution import assert_the_law_holds
@@ -179,9 +179,9 @@ class TwoStudies(RuleBasedStateMachine):
         clock = SimpleNamespace(clock_gettime_ns=lambda which: machine.t_ns, CLOCK_MONOTONIC=0)
         self.patch.setattr(neighbours, "time", clock)
         self.patch.setattr(meter, "snapshot", machine.snapshot)
-        self.patch.setattr(start, "snapshot", machine.snapshot)
+        self.patch.setattr(meter_start, "snapshot", machine.snapshot)
         self.patch.setattr(meter, "identity_of", self._identity_of)
-        self.patch.setattr(sealing, "append_lines", _append_without_waiting_for_the_disk)
+        self.patch.setattr(checksums, "append_lines", _append_without_waiting_for_the_disk)
         for which in (0, 1):
             if data.draw(st.booleans()):
                 self._as(which).begin()
@@ -366,7 +366,7 @@ def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
 
 
 def _append_without_waiting_for_the_disk(path: Path, *lines: dict) -> None:
-    from kdtune.files import append_lines
+    from kdtune.storage.files import append_lines
 
     append_lines(path, *lines, sync=False)
 

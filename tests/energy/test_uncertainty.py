@@ -1,6 +1,6 @@
 import pytest
 
-from kdtune.energy.sensors import QUALITIES
+from kdtune.energy.sensors.node import QUALITIES
 from kdtune.energy.uncertainty import RELATIVE, quality_of, uncertainty_uj
 
 

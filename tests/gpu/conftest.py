@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdtune.distill.workbench import Workbench
+from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
 from tests.studies import small_study
 

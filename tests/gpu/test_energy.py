@@ -8,7 +8,7 @@ import torch
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Window, read
 from kdtune.energy.meter import Meter
-from kdtune.energy.sensors import NodeSensors
+from kdtune.energy.sensors.node import NodeSensors
 
 pytestmark = pytest.mark.gpu
 

@@ -1,4 +1,4 @@
-from kdtune.analysis.claims import judge_claims
+from kdtune.paper.claims import judge_claims
 from kdtune.report.claim_lines import claim_lines
 from tests.results.several import CIFAR100_HKD, ran
 

@@ -4,8 +4,8 @@ import os
 import pytest
 from rich.console import Console
 
-from kdtune.analysis.paper_results import beside_the_paper
 from kdtune.energy.carbon import PAPER
+from kdtune.paper.filled_tables import beside_the_paper
 from kdtune.report.paper_tables import notes, paper_markdown, paper_tables
 from tests.results.several import CIFAR100_HKD, ran
 

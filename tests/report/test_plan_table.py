@@ -5,11 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from kdtune.energy.carbon import Carbon
-from kdtune.energy.estimate import Charge, StrategyEstimate, TeacherEstimate
+from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate, TeacherEstimate
+from kdtune.planning.estimates import Session
+from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.plan_table import plan_table
 from kdtune.specs import load_study
-from kdtune.tuning.estimating import Session
-from kdtune.tuning.study_plan import StudyPlan
 from tests.energy.simulated import J
 from tests.studies import small_study
 

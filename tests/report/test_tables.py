@@ -4,7 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
-from kdtune.report.exports import as_csv, as_markdown
+from kdtune.report.csv_and_markdown import as_csv, as_markdown
 from kdtune.report.tables import COLUMNS, cost_rows, cost_table, how_computed
 
 

@@ -3,14 +3,14 @@
 import os
 from typing import Any
 
-from kdtune.distill.recipe import trial_id
 from kdtune.energy import ledger
 from kdtune.energy.carbon import Carbon
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared import write_shared
-from kdtune.results.trials import TrialLog
+from kdtune.results.shared_costs import write_shared
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
+from kdtune.specs.training_settings import trial_id
 from tests.energy.simulated import Node, trial, two_cores
 from tests.studies import small_study
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.energy.neighbours import Neighbours
-from kdtune.energy.sensors import Hardware
+from kdtune.energy.sensors.node import Hardware
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared import write_shared
-from kdtune.results.trials import TrialLog, best
+from kdtune.results.shared_costs import write_shared
+from kdtune.results.trial_log import TrialLog, best
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores
 from tests.results.finished import WORKLOAD, write_ledger

@@ -8,7 +8,7 @@ from kdtune.report.tables import notes
 from kdtune.results.abandoned import abandoned_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import build_result, write_result
-from kdtune.results.shared import ledger_summary, write_shared
+from kdtune.results.shared_costs import ledger_summary, write_shared
 from tests.energy.simulated import J, Node, two_cores
 from tests.results.finished import CARBON, finished, write_ledger
 

@@ -10,8 +10,8 @@ from kdtune.energy.carbon import Carbon
 from kdtune.results.cost_card import EMISSIONS_COLUMNS
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared import write_shared
-from kdtune.results.trials import TrialLog
+from kdtune.results.shared_costs import write_shared
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores
 from tests.results.test_outcome import TEACHER, WORKLOAD, end, without_evaluations, write_ledger

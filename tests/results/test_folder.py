@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from kdtune import files
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.specs import load_study
+from kdtune.storage import files
 from tests.studies import small_study
 
 RESOLVED = {"precision": "float32", "workload": {"teacher_macs": 10}}

@@ -10,8 +10,8 @@ from kdtune.errors import ResultsError
 from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result, write_result
-from kdtune.results.shared import ledger_summary, write_shared
-from kdtune.results.trials import TrialLog
+from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from tests.damage import resealed
 from tests.energy.simulated import J, Node, trial, two_cores

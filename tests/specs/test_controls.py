@@ -2,10 +2,10 @@
 
 import pytest
 
-from kdtune.distill.recipe import student_recipe, trial_id
+from kdtune.planning.trial_plan import make_strategies, settled_strategies
 from kdtune.specs import load_study
+from kdtune.specs.training_settings import student_recipe, trial_id
 from kdtune.strategies.base import DistillationCost
-from kdtune.tuning.plan import make_strategies, settled_strategies
 
 STUDIES = ["digits-controls", "fashion-controls", "cifar100-controls"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from kdtune.analysis.listing import studies
 from kdtune.specs import SEARCH_SPACES, available, load_study
-from kdtune.specs.finding import _shipped
+from kdtune.specs.file_search import _shipped
 
 #: Each study's data set, teacher, student, loss, batch size and repeats.
 SHIPPED = {

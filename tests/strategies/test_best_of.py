@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from kdtune.distill.recipe import trial_id
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
-from kdtune.specs.space import SearchSpace
+from kdtune.specs.search_space import SearchSpace
+from kdtune.specs.training_settings import trial_id
 from kdtune.strategies import STRATEGIES
 
 STUDY = load_study("digits-hkd")

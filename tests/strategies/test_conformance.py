@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from kdtune.distill.recipe import student_recipe
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
+from kdtune.specs.training_settings import student_recipe
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import DistillationCost, Outcome, Strategy
 

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from kdtune.seeding import derive_seed
 from kdtune.specs import Dimension
+from kdtune.specs.seeds import derive_seed
 from kdtune.temperature.stochastic import Stochastic
 
 STEPS = 20_000

@@ -1,0 +1,163 @@
+"""Teachers: trained once, kept in the cache under a hash of everything that they depend on.
+
+A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is there is whole),
+``epochs.jsonl`` and the energy ledger of its training. That of a teacher which a user gave holds the record and the
+ledger of measuring it; its weights lie elsewhere, see :mod:`kdtune.artifacts.given_teacher`.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdtune.artifacts.given_teacher import identity_of, kept_weights
+from kdtune.artifacts.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
+from kdtune.artifacts.weight_checks import largest_weight
+from kdtune.data.batches import ImageSet, Splits
+from kdtune.errors import KdtuneError, UsageError
+from kdtune.specs.study import Study
+from kdtune.specs.training_settings import teacher_draws, teacher_key, teacher_recipe
+from kdtune.storage.checksums import sealed
+from kdtune.storage.files import replaced_atomically, write_json
+from kdtune.storage.paths import cache_dir
+from kdtune.training.captured_steps import CapturedSteps
+from kdtune.training.checkpoints import CheckpointFolder
+from kdtune.training.compiled_networks import Compiler
+from kdtune.training.distiller import Distiller, EpochMetrics
+from kdtune.training.evaluation import Evaluation, Metrics, classification_metrics, confusion_matrix, evaluate
+from kdtune.training.numerics import Arithmetic
+
+
+def teacher_folder(
+    study: Study, threads: int, device: torch.device, fingerprint: str = "", *, folds: bool = False
+) -> Path:
+    """Where the study's teacher is kept, or will be; for the arguments see :func:`teacher_key`."""
+    key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint, folds=folds)
+    return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
+
+
+def load_teacher(model: torch.nn.Module, study: Study, folder: Path) -> None:
+    """Load the cached weights into an untrained teacher.
+
+    Args:
+        model: The untrained teacher, on the device on which it is to compute.
+        study: Whose teacher.
+        folder: The teacher's.
+
+    Raises:
+        KdtuneError: The teacher is not in the cache, or its file cannot be read or is damaged.
+    """
+    given = study.teacher_weights
+    path = kept_weights(given) if given else folder / WEIGHTS
+    made, again = ("given", "and give it again with --teacher FILE") if given else ("trained", "to train it again")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not (identity_of(state) == given if given else weights_are_sound(folder)):
+            raise ValueError("its weights are not those that it was kept with")
+        model.load_state_dict(state)
+    except FileNotFoundError:
+        raise KdtuneError(
+            f"the teacher {study.teacher} of {study.name} has not been {made}: {path} is missing"
+        ) from None
+    except Exception as error:
+        raise KdtuneError(f"{path}: not a readable teacher ({error}); delete its folder {again}") from None
+
+
+def train_teacher(
+    study: Study,
+    splits: Splits,
+    num_classes: int,
+    device: torch.device,
+    folder: Path,
+    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    arithmetic: Arithmetic | None = None,
+    compiler: Compiler | None = None,
+    captures: CapturedSteps | None = None,
+) -> None:
+    """Train the study's teacher on the labels and put it into its folder.
+
+    It sees only the training part. Its last epoch counts, and its accuracy on the test images is measured once.
+    A training that was stopped goes on from its last checkpoint.
+    """
+    distiller = Distiller(
+        teacher_recipe(study),
+        teacher_draws(study),
+        splits,
+        num_classes,
+        device,
+        arithmetic=arithmetic,
+        compiler=compiler,
+        captures=captures,
+    )
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    if state := checkpoints.load_latest():
+        distiller.load_state_dict(state)
+    while not distiller.done:
+        on_epoch(distiller.train_epoch())
+        checkpoints.save(distiller.state_dict())
+    tested = evaluate(distiller.model, splits.test, arithmetic)
+    with replaced_atomically(folder / WEIGHTS) as file:
+        torch.save(distiller.model.state_dict(), file)
+    last = distiller.last_metrics()
+    known: dict[str, Any] = {"epochs": distiller.epoch, "val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+    known["weights_sha256"] = sha256_of(folder / WEIGHTS)
+    _write_record(folder, study, known, _tested(tested, splits, num_classes))
+    shutil.rmtree(checkpoints.folder, ignore_errors=True)
+
+
+def measure_teacher(
+    model: torch.nn.Module,
+    study: Study,
+    splits: Splits,
+    num_classes: int,
+    folder: Path,
+    arithmetic: Arithmetic | None = None,
+) -> None:
+    """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder.
+
+    Raises:
+        UsageError: What it answers are no finite numbers.
+    """
+    validation, tested = (evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
+    if not (math.isfinite(validation.loss) and math.isfinite(tested.loss)):
+        name, size = largest_weight(model.state_dict())
+        raise UsageError(
+            f"--teacher: what the teacher answers, or its loss, is no finite number in float32; the largest of its "
+            f"weights is {size:.3g}, in {name}. Give weights that are sound"
+        )
+    known = {"epochs": None, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
+    known |= _beside_chance([(validation, splits.validation), (tested, splits.test)], num_classes)
+    _write_record(folder, study, known, _tested(tested, splits, num_classes))
+
+
+def _beside_chance(found: Sequence[tuple[Evaluation, ImageSet]], num_classes: int) -> dict[str, float]:
+    """What tells whether a teacher knows its classes, over all images that it was measured on together.
+
+    Returns:
+        ``chance_accuracy``, that of naming always the most frequent class, and ``reordered_accuracy``, that of its
+        answers under the order of the classes that fits them best.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    predictions = torch.cat([evaluation.predictions for evaluation, _ in found])
+    labels = torch.cat([images.labels.cpu() for _, images in found])
+    confusion = confusion_matrix(predictions, labels, num_classes).numpy()
+    matched = confusion[linear_sum_assignment(confusion, maximize=True)]
+    images = len(labels)
+    return {
+        "chance_accuracy": float(confusion.sum(axis=1).max()) / images,
+        "reordered_accuracy": float(matched.sum()) / images,
+    }
+
+
+def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
+    test = classification_metrics(tested.predictions, splits.test.labels.cpu(), num_classes)
+    return {**test, "accuracy": tested.accuracy}
+
+
+def _write_record(folder: Path, study: Study, known: dict[str, Any], test: Metrics) -> None:
+    named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
+    write_json(folder / RECORD, sealed({**named, **known, "test": test}))

@@ -1,0 +1,87 @@
+"""What is known of a teacher in the cache; imports no torch, of which a driver has no other need."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kdtune.storage.checksums import unsealed
+from kdtune.storage.files import read_whole
+from kdtune.storage.parsing import parse_json
+
+#: In a teacher's folder: its weights, unless a user gave them.
+WEIGHTS = "teacher.pt"
+
+#: In a teacher's folder, written last.
+RECORD = "record.json"
+
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Test(_Part):
+    accuracy: _Fraction
+
+
+class _Record(_Part):
+    """Without this a record tells nothing."""
+
+    model: str
+    epochs: Annotated[int, Field(ge=1, lt=2**31)] | None
+    val_accuracy: _Fraction
+    val_loss: float
+    test: _Test
+    given: str | None = None
+    weights_sha256: str | None = None
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What is known of a teacher: its metrics on validation and test images; None if there is no whole one yet.
+
+    A record that cannot be read is none, and weights that are not those of the record are no teacher: it is trained
+    again. Of one that was given, ``given`` is the identity of its weights, which lie elsewhere; else it is None.
+    """
+    record = _noted(folder)
+    if record is None or not (record.get("given") or weights_are_sound(folder)):
+        return None
+    return record
+
+
+def weights_are_sound(folder: Path) -> bool:
+    """Whether a trained teacher's weights are there, with the checksum that its record has.
+
+    Records of kdtune before it noted checksums have none, and are believed. The file is read once in a process, until
+    it changes.
+    """
+    weights = folder / WEIGHTS
+    known = (_noted(folder) or {}).get("weights_sha256")
+    try:
+        state = weights.stat()
+        return known is None or _sha256(weights, state.st_size, state.st_mtime_ns) == known
+    except OSError:
+        return False
+
+
+def sha256_of(file: Path) -> str:
+    """The checksum of a file's content, 64 hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _sha256(file: Path, size: int, mtime_ns: int) -> str:
+    return sha256_of(file)
+
+
+def _noted(folder: Path) -> dict[str, Any] | None:
+    try:
+        record = parse_json(read_whole(folder / RECORD))
+        _Record.model_validate(record)
+        return unsealed(record)
+    except (OSError, ValueError):
+        return None

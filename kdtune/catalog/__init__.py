@@ -1,0 +1,1 @@
+"""Names of components, and what they stand for."""

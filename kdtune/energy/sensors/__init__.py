@@ -1,0 +1,1 @@
+"""Energy sensors of a node."""

@@ -1,0 +1,177 @@
+"""What is to be known of a study before it runs, found out by a worker once and kept for the commands that follow."""
+
+import json
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from kdtune import __version__
+from kdtune.artifacts.compiled_code import KIND as COMPILATIONS
+from kdtune.artifacts.teacher_record import read_record
+from kdtune.data import DATASETS
+from kdtune.data.published import files_of
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.sensors.node import Hardware, boot_id
+from kdtune.execution import jobs
+from kdtune.execution.jobs import Inspection
+from kdtune.execution.ray.dispatch import run_job
+from kdtune.execution.ray.session import Session
+from kdtune.forecast.ledger_phases import whole
+from kdtune.forecast.strategy_estimate import Charge, Work
+from kdtune.planning.resources import Resources
+from kdtune.results.documents import WorkloadRecord
+from kdtune.specs.study import Study
+from kdtune.specs.training_settings import teacher_key
+from kdtune.storage.files import read_whole, replaced_atomically
+from kdtune.storage.paths import cache_dir
+
+#: Fields of a study that nothing depends on which is looked for.
+_TOLD_ONLY = {"name", "description"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a study on this machine before it runs.
+
+    Attributes:
+        inspection: Of its data and networks.
+        hardware: On which steps were timed; None where none were, or on several machines.
+        start: What starting Ray took in the command that looked; None where that is not known.
+    """
+
+    inspection: Inspection
+    hardware: Hardware | None
+    start: Charge | None
+
+
+class KeptInspection:
+    """The place in the cache of one study's inspection on this machine, since it was last started."""
+
+    def __init__(
+        self,
+        study: Study,
+        resources: Resources,
+        data: Path,
+        gpus: Collection[str],
+        kinds: Collection[Work],
+        workers: int = 1,
+    ) -> None:
+        """Look for a place; nothing is read yet.
+
+        Args:
+            study: What is to run.
+            resources: What each trial gets.
+            data: The folder with the data sets.
+            gpus: UUIDs of the GPUs that Ray may hand out here.
+            kinds: What is to be timed; nothing where no estimate is wanted.
+            workers: That can train side by side.
+        """
+        source = DATASETS.load(study.dataset)().fingerprint(data) if files_of(study.dataset) else ""
+        depends_on: dict[str, Any] = {
+            "study": study.model_dump(mode="json", exclude=_TOLD_ONLY),
+            "resources": asdict(resources),
+            "data": [str(data), source],
+            "gpus": sorted(gpus),
+            "kinds": sorted(kinds),
+            "workers": workers,
+            "teacher": teacher_key(study, resources.threads),  # tells how a teacher is trained from how it was once
+            "versions": [__version__, *map(version, ("torch", "torchvision", "ray", "scikit-learn"))],
+            "boot": boot_id(),
+        }
+        key = sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
+        self._path = cache_dir() / "inspections" / f"{study.dataset}-{study.teacher}-{study.student}-{key}.json"
+
+    def read(self) -> Known | None:
+        """What was found out; None where something of it may be different now.
+
+        So it is where there was something to tell, or where the teacher or its logits are still to be made: then a
+        worker has to look at the data and the networks in any case.
+        """
+        with suppress(OSError, ValueError):  # absent, damaged or of another release: it is found out again
+            seal, _, content = read_whole(self._path).partition(b"\n")
+            if seal != _seal(content):
+                return None
+            kept = _ADAPTER.validate_json(content)
+            found = kept.inspection
+            WorkloadRecord.model_validate(found.workload)
+            if not _lies_in_cache(found):
+                return None
+            whole = not found.remarks and not any(store.missing_epochs() for store in found.logit_stores)
+            if whole and read_record(Path(found.teacher_folder)):
+                return replace(kept, inspection=replace(found, teacher_cached=True))
+        return None
+
+    def keep(self, known: Known) -> None:
+        """Note what was found out; a cache that cannot be written is no reason to stop."""
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced_atomically(self._path, sync=False) as file:
+                content = _ADAPTER.dump_json(known)
+                file.write(_seal(content) + b"\n" + content)
+
+
+_ADAPTER = TypeAdapter(Known)
+
+
+def _seal(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()
+
+
+def _lies_in_cache(found: Inspection) -> bool:
+    """Whether what it names are places in the cache: others may write to a cache that is shared."""
+    teachers, logits, code = (cache_dir() / kind for kind in ("teachers", "teacher-logits", COMPILATIONS))
+    places = [(Path(found.teacher_folder), teachers), *((store.folder, logits) for store in found.logit_stores)]
+    places += [(Path(folder), code) for folder in found.compilations.values()]
+    return all(path.parent == place and path.name != ".." for path, place in places)
+
+
+def inspected(
+    study: Study,
+    session: Session,
+    data: Path,
+    kinds: Collection[Work],
+    tell: Callable[[str], None],
+    poll: Callable[[], object],
+) -> Known:
+    """What there is to know of a study, found out by a worker unless that of this machine is kept.
+
+    Args:
+        study: What is to run.
+        session: Ray and the meters.
+        data: The folder with the data sets.
+        kinds: What is to be timed; nothing where no estimate is wanted.
+        tell: Is told before a worker looks.
+        poll: Called now and then while it does.
+    """
+    resources, workers, kept = session.resources, session.slots, None
+    if session.is_on_one_machine:
+        kept = KeptInspection(study, resources, data, session.gpus, kinds, workers)
+    if kept and (found := kept.read()):
+        return found
+    tell("looking at the data and the networks")
+    session.settle()
+    hardware = _hardware_of(session.folder) if kinds else None
+    given = study, resources, str(data), hardware, kinds, session.id, workers
+    inspection: Inspection = run_job(session, jobs.inspect_study, *given, poll=poll)
+    so_far = list(read_folder(session.folder).values())
+    known = Known(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
+    if kept:
+        kept.keep(known)
+    return known
+
+
+def _hardware_of(ledger: Path) -> Hardware | None:
+    """The machine behind a ledger; None where there are several, whose energy is not estimated."""
+    found = {
+        name: record.hardware
+        for name, records in read_folder(ledger).items()
+        for record in records
+        if record.hardware is not None
+    }
+    return next(iter(found.values())) if len(found) == 1 else None

@@ -1,0 +1,1 @@
+"""Runs trials on Ray, and meters every node of its cluster."""

@@ -1,0 +1,169 @@
+"""The environment in which kdtune starts Ray: quiet, and independent of what the user has set for other programs."""
+
+import logging
+import os
+import secrets
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from kdtune.energy.logger_levels import level_of
+from kdtune.errors import RayError
+from kdtune.planning.resources import cluster_address
+from kdtune.storage.paths import cache_dir, can_be_made
+
+#: Settings of Ray and Tune, which read them when they are imported or started.
+_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The run itself reports a trial that fails while Ray is shutting down.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # An idle worker has imported torch already, so Ray keeps it for the next job instead of for one second.
+    "RAY_idle_worker_killing_time_threshold_ms": "3600000",
+    # The history of every task, for a dashboard that is not started: Ray's head would grow by 25 kB a trial.
+    "RAY_task_events_report_interval_ms": "0",
+    # Seconds between Tune's snapshots of all trials, a year: nothing reads them, and each takes longer than the last.
+    "TUNE_GLOBAL_CHECKPOINT_S": "31536000",
+}
+
+#: The C library reads these when a worker starts. By default it returns the memory of a step's activations to the
+#: system and requests it again in the next step, page by page: for MobileNetV2 under ResNet18 on a CPU that takes 6
+#: to 12 % of a step.
+_KEEPS_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
+#: Prefixes of variables that users set for other programs and that would break a study or change it without a word: a
+#: study has settings of its own for threads, precision and results, and its workers rely on assertions.
+_HIDDEN = (
+    *("TUNE_", "CODECARBON_", "OMP_", "GOMP_", "KMP_AFFINITY", "KMP_BLOCKTIME", "MKL_NUM_THREADS", "MKL_DYNAMIC"),
+    *("PYTHONOPTIMIZE", "PYTHONWARNINGS", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+)
+
+#: Set by Tune in a trial that runs a study of its own: relative paths start there.
+_OUTER_FOLDER = "TUNE_ORIG_WORKING_DIR"
+
+#: Of Ray's own variables a Ray that kdtune starts sees only these: how to secure it, where its files go, and when it
+#: ends workers to save memory. A cluster that is already running keeps all of them.
+_RAY_KEPT = ("RAY_ADDRESS", "RAY_AUTH_", "RAY_USE_TLS", "RAY_TLS_", "RAY_TMPDIR", "RAY_memory_")
+
+
+@contextmanager
+def environment(variables: Mapping[str, str], hidden: Iterable[str] = ()) -> Iterator[None]:
+    """Set environment variables inside; afterwards all is as before.
+
+    Args:
+        variables: To set where the user has not.
+        hidden: Variables that are removed first.
+    """
+    before = dict(os.environ)
+    changed = set(hidden)
+    for key in changed:
+        del os.environ[key]
+    for key, value in variables.items():
+        if key not in os.environ:
+            os.environ[key] = value
+            changed.add(key)
+    try:
+        yield
+    finally:
+        for key in changed:
+            if key in before:
+                os.environ[key] = before[key]
+            else:
+                os.environ.pop(key, None)
+
+
+@contextmanager
+def ray_environment(address: str | None = None) -> Iterator[None]:
+    """Silence Ray inside, shield the study from the user's environment, and let workers keep memory.
+
+    Other pipelines in the process get their settings back.
+
+    Args:
+        address: Of a running Ray cluster, as the user gave it.
+    """
+    own = cluster_address(address) is None
+    hidden = [key for key in os.environ if key.startswith(_HIDDEN) and key != _OUTER_FOLDER]
+    if own:
+        hidden += [key for key in os.environ if key.startswith("RAY_") and not key.startswith(_RAY_KEPT)]
+    variables = _SETTINGS | _KEEPS_MEMORY | (_home() if own else {})
+    with (
+        # Tune warns of metrics that are not in its own files, and reports in an error which trials were stopped.
+        level_of("ray.tune", logging.ERROR),
+        level_of("ray.tune.tune", logging.CRITICAL),
+        environment(variables, hidden),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # with -W error, a library's deprecation would end the study
+        yield
+
+
+#: Bytes that the path of one of Ray's sockets may have, and what Ray appends to its temporary folder for one.
+_SOCKET_BYTES = 107
+_SOCKET_SUFFIX = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+
+#: Folders to try, in this order, where the temporary folder does not suit Ray.
+_OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+def temporary_folder() -> str:
+    """Returns a folder for Ray's files, in which the paths of its sockets are short enough.
+
+    Raises:
+        RayError: There is none; the message names the variable to set.
+    """
+    try:
+        chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    except FileNotFoundError:  # no temporary folder can be written
+        chosen = os.environ.get("TMPDIR", "/tmp")
+    for place in (chosen, *_OTHER_FOLDERS):
+        folder = Path(place).absolute() / "ray"
+        if len(os.fsencode(f"{folder}{_SOCKET_SUFFIX}")) <= _SOCKET_BYTES and can_be_made(folder):
+            return str(folder)
+    longest = _SOCKET_BYTES - len(f"/ray{_SOCKET_SUFFIX}")
+    raise RayError(
+        f"Ray cannot keep its files in {chosen}, nor in {', '.join(_OTHER_FOLDERS)}; set TMPDIR to a folder that can "
+        f"be written and whose path has at most {longest} bytes"
+    )
+
+
+def _home() -> dict[str, str]:
+    """What Ray needs to keep its token: a home folder where there is none, and a token where that cannot be written.
+
+    Raises:
+        UsageError: There is neither a home folder nor a folder for the cache.
+    """
+    try:
+        kept = Path.home() / ".ray" / "auth_token"
+    except RuntimeError:  # as in a container with an arbitrary user; Ray does not even import then
+        return {"HOME": str(cache_dir())}
+    has_token = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    needs_none = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
+    if has_token or needs_none or os.access(kept, os.R_OK) or _is_writable(kept.parent):
+        return {}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _own_token()}
+
+
+def _is_writable(folder: Path) -> bool:
+    """Ray would make the folder as well."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+@cache
+def _own_token() -> str:
+    """One for the whole process, since Ray keeps the first that it reads there."""
+    return secrets.token_hex(32)

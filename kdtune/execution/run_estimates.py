@@ -1,0 +1,71 @@
+"""What a run expects of the strategies that it is about to begin, to be kept beside their outcome."""
+
+import sys
+from collections.abc import Mapping
+
+from kdtune.energy.flops import Workload
+from kdtune.execution.inspections import Known
+from kdtune.execution.ray.session import Session as RaySession
+from kdtune.forecast.earlier_strategies import Earlier, find_earlier
+from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate
+from kdtune.planning.estimates import Estimator, Session, session_of, student_work
+from kdtune.specs.study import Study
+
+
+class Forecast:
+    """Estimates strategies while their session is under way, before they begin.
+
+    Attributes:
+        work: What is to be timed for it; nothing where no strategy begins.
+    """
+
+    def __init__(
+        self, study: Study, trials: Mapping[str, int], session: RaySession, max_concurrent: int | None
+    ) -> None:
+        """Find out what has to be timed.
+
+        Args:
+            study: What runs.
+            trials: How many each strategy that begins is expected to run, over all repeats.
+            session: Ray and the meters.
+            max_concurrent: Trials at a time at most.
+        """
+        self.work = student_work(study, trials) if trials else []
+        self._study = study
+        self._trials = trials
+        self._session = session
+        self._slots = min(session.slots, max_concurrent or sys.maxsize)
+
+    def estimates(self, known: Known) -> dict[str, StrategyEstimate]:
+        """The estimate of each strategy; none where nothing was timed.
+
+        Args:
+            known: Of the study.
+        """
+        inspection, hardware = known.inspection, known.hardware
+        if hardware is None or inspection.timings is None:
+            return {}
+        earlier = find_earlier(self._session.folder.parents[2], hardware)
+        estimator = Estimator(
+            inspection.settle(self._study),
+            Workload(**inspection.workload),
+            inspection.timings,
+            hardware,
+            self._session.resources,
+            self._slots,
+            earlier,
+            _session(earlier, known.start),
+            inspection.logit_stores,
+            inspection.compilations,
+        )
+        return {name: estimator.strategy(name, count) for name, count in self._trials.items()}
+
+
+def _session(earlier: list[Earlier], start: Charge | None) -> Session:
+    """What the strategies will share: as in an earlier command, or else as far as it is known."""
+    session = session_of(earlier)
+    if session.complete or start is None:
+        return session
+    return Session(
+        start, "Ray's start as it was when the study was looked at; its end is not included.", complete=False
+    )

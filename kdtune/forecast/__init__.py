@@ -1,0 +1,1 @@
+"""Measurements and estimates made before a study runs."""

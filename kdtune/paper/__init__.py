@@ -1,0 +1,1 @@
+"""The paper's tables, printed values and claims, compared with results."""

@@ -1,0 +1,192 @@
+"""How each of the paper's claims is put to the test: from results to paired figures and a verdict for each study."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Collection, Sequence
+
+from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within
+from kdtune.paper.evidence import Comparison, Evidence, Judge
+from kdtune.paper.study_pairs import alike
+from kdtune.paper.study_runs import StrategyRun, StudyRun
+from kdtune.results.trial_log import TrialLog
+from kdtune.strategies import STRATEGIES
+
+#: Differences of accuracy that do not matter: half a point.
+MARGIN = 0.005
+
+#: A difference of tau that does not matter: less than a step of the paper's search.
+TAU_MARGIN = 1.0
+
+#: The batch size that others are held against.
+USUAL_BATCH = 128
+
+
+def matches(interval: Interval) -> Verdict:
+    """No difference of accuracy that matters."""
+    return lies_within(interval, -MARGIN, MARGIN)
+
+
+def better(interval: Interval) -> Verdict:
+    """A gain of accuracy; contradicted where whatever gain there is does not matter."""
+    return exceeds(interval, above=0.0, below=MARGIN)
+
+
+def clearly_better(interval: Interval) -> Verdict:
+    """A gain of accuracy that matters."""
+    return exceeds(interval, above=MARGIN, below=MARGIN)
+
+
+def no_worse(interval: Interval) -> Verdict:
+    """No loss of accuracy that matters; a gain is none."""
+    return lies_within(interval, -MARGIN, math.inf)
+
+
+def accuracy(
+    first: str, second: str, judge: Judge, losses: Collection[str] | None = None
+) -> Callable[[Sequence[StudyRun]], list[Evidence]]:
+    """A test of the difference of test accuracy between two strategies of one study.
+
+    Args:
+        first: A strategy.
+        second: The strategy whose accuracy is taken off.
+        judge: From the interval to the verdict.
+        losses: Of the studies that count; None for all.
+    """
+
+    def test(studies: Sequence[StudyRun]) -> list[Evidence]:
+        return [
+            _of_accuracies(Comparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
+            for study in _of_loss(studies, losses)
+            for pair in study.both(first, second)
+        ]
+
+    return test
+
+
+def _of_accuracies(
+    comparison: Comparison, runs: tuple[StrategyRun, StrategyRun], judge: Judge, names: tuple[str, str] | None = None
+) -> Evidence:
+    """What the difference of two runs' test accuracies says; sides are called as their strategies without names."""
+    names = names or (runs[0].result["strategy"], runs[1].result["strategy"])
+    sides = [run.by_seed("test") for run in runs]
+    return comparison.of_pairs(names, sides, judge, max(run.an_image("test") for run in runs))
+
+
+def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
+    """Test accuracy of a grid less that of random search, where the latter tried some points and not all."""
+    found = []
+    for study in studies:
+        for grid, drawn in study.both("grid", "random"):
+            whole = len(grid.study.search_space.points())
+            trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
+            measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test accuracy"
+            comparison = Comparison((grid, drawn), measure, "fraction")
+            if trials == 1:
+                found.append(comparison.unsettled("one tau that is drawn is no search"))
+            elif trials >= whole:
+                found.append(comparison.unsettled(f"random search may try {trials} points and the grid has {whole}"))
+            else:
+                found.append(_of_accuracies(comparison, (grid, drawn), clearly_better))
+    return found
+
+
+def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
+    """The random tau against the second-best tau, on the images held out: only the best met the test images.
+
+    Which tau is second is told by the other repeats: by its own, chance would lift it.
+    """
+    found = []
+    for study in _of_loss(studies, ("hkd",)):
+        if list(study.study.search_space) != ["tau"]:
+            continue
+        for random_tau, grid in study.both("stochastic", "grid"):
+            seconds = _second_best(grid)
+            measure = "stochastic - second-best tau, validation accuracy"
+            comparison = Comparison((random_tau, grid), measure, "fraction")
+            if seconds:
+                sides = [random_tau.by_seed("val_accuracy"), seconds]
+                step = random_tau.an_image("val_accuracy")
+                found.append(comparison.of_pairs(("stochastic", "second-best"), sides, better, step))
+            else:
+                reason = "the second-best tau of a repeat is told by the others, so it takes two whole grids"
+                found.append(comparison.unsettled(reason))
+    return found
+
+
+def _second_best(grid: StrategyRun) -> dict[int, float]:
+    """By seed, the validation accuracy at the tau that is second in the mean of all other seeds."""
+    tables: dict[int, dict[float, float]] = {}
+    for trial in TrialLog.read(grid.folder.trials).trials.values():
+        if trial.status == "completed" and trial.val_accuracy is not None:
+            tables.setdefault(trial.seed, {})[trial.point["tau"]] = trial.val_accuracy
+    whole = len(grid.study.search_space.points())
+    tables = {seed: table for seed, table in tables.items() if len(table) == whole}
+    if len(tables) < 2 or whole < 2:
+        return {}
+    found = {}
+    for seed, table in tables.items():
+        others = [one for other, one in tables.items() if other != seed]
+        ranked = sorted(table, key=lambda tau: (-statistics.fmean(one[tau] for one in others), tau))
+        found[seed] = table[ranked[1]]
+    return found
+
+
+#: What studies may differ in that are held against each other for their teachers.
+TEACHER_KEYS = ("teacher", "teacher_training", "teacher_weights")
+
+
+def stronger_teacher(studies: Sequence[StudyRun]) -> list[Evidence]:
+    """The tau that a grid chooses under a larger teacher, less that under a smaller one, all else alike."""
+    found = []
+    for group in alike([study for study in studies if "grid" in study.strategies], *TEACHER_KEYS):
+        by_size = sorted((study.strategies["grid"] for study in group), key=_size_of_teacher)
+        for weak, strong in itertools.combinations(by_size, 2):
+            if _size_of_teacher(strong) > _size_of_teacher(weak):
+                names = (f"under {strong.study.teacher}", f"under {weak.study.teacher}")
+                measure = f"{names[0]} - {names[1]}, tau chosen by grid"
+                comparison = Comparison((strong, weak), measure, "tau", ("teacher", "teacher's weights"))
+                sides = [_chosen_tau(strong), _chosen_tau(weak)]
+                found.append(comparison.of_pairs(names, sides, _higher_tau, _step(strong)))
+    return found
+
+
+def _size_of_teacher(run: StrategyRun) -> int:
+    return run.workload.teacher_macs
+
+
+def _higher_tau(interval: Interval) -> Verdict:
+    return exceeds(interval, above=0.0, below=TAU_MARGIN)
+
+
+def _chosen_tau(run: StrategyRun) -> dict[int, float]:
+    return {repeat["seed"]: repeat["chosen"]["tau"] for repeat in run.result["repeats"] if repeat["test"]}
+
+
+def _step(run: StrategyRun) -> float:
+    """The least that two temperatures of a grid are apart; the paper's step where there is only one."""
+    taus = sorted(run.study.search_space["tau"].points())
+    return min((float(later - tau) for tau, later in itertools.pairwise(taus)), default=TAU_MARGIN)
+
+
+def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
+    """Test accuracy of the random tau at other batch sizes, less that at the usual one, all else alike."""
+    found = []
+    for group in alike([study for study in studies if "stochastic" in study.strategies], "training.batch_size"):
+        runs = sorted((study.strategies["stochastic"] for study in group), key=_batch)
+        usual = next((run for run in runs if _batch(run) == USUAL_BATCH), runs[0])
+        for run in runs:
+            if _batch(run) != _batch(usual):
+                names = (f"batches of {_batch(run)}", f"batches of {_batch(usual)}")
+                measure = f"{names[0]} - {names[1]}, test accuracy"
+                comparison = Comparison((run, usual), measure, "fraction", ("training",))
+                found.append(_of_accuracies(comparison, (run, usual), matches, names))
+    return found
+
+
+def _batch(run: StrategyRun) -> int:
+    return run.study.training.batch_size
+
+
+def _of_loss(studies: Sequence[StudyRun], losses: Collection[str] | None) -> list[StudyRun]:
+    return [study for study in studies if losses is None or study.study.loss in losses]

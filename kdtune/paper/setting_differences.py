@@ -1,0 +1,165 @@
+"""How a run differs from what the paper did: what a reader has to know before holding the two side by side."""
+
+from kdtune.analysis.comparability import in_words
+from kdtune.data import DATASETS
+from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
+from kdtune.paper.study_runs import StrategyRun
+from kdtune.specs.named_recipes import with_recipe
+from kdtune.specs.study import DEFAULT_ALPHA, Study, Training
+from kdtune.strategies import STRATEGIES
+
+#: The temperatures of the paper's search.
+PAPER_TAUS = tuple(range(2, 21))
+
+
+def paper_study_of(study: Study) -> PaperStudy | None:
+    """The paper's study of that name; None where there is none, or this is another one under its name."""
+    known = paper_values().studies.get(study.name)
+    return known if known and not _other(study, known) else None
+
+
+def misnamed(study: Study) -> str | None:
+    """What makes a study another one than the paper's of its name, in words; None where nothing does."""
+    known = paper_values().studies.get(study.name)
+    return _other(study, known) if known else None
+
+
+def _other(study: Study, known: PaperStudy) -> str | None:
+    pairs = {
+        "dataset": (study.dataset, known.dataset),
+        "teacher": (study.teacher, known.teacher),
+        "student": (study.student, known.student),
+        "loss": (study.loss, known.loss),
+        "batch_size": (study.training.batch_size, known.batch_size),
+    }
+    return ", ".join(f"{key} {own!r} instead of {its!r}" for key, (own, its) in pairs.items() if own != its) or None
+
+
+def reduced(run: StrategyRun, strategy: str) -> str | None:
+    """Whether it was cut short, in words such as ``reduced run: 3 of 100 epochs, 5,000 of 50,000 images``.
+
+    Args:
+        run: Of one of the paper's studies.
+        strategy: Which network is meant: :data:`TEACHER`, or the student for any other.
+    """
+    parts = cuts(run, strategy)
+    return f"reduced run: {', '.join(parts)}" if parts else None
+
+
+def cuts(run: StrategyRun, strategy: str) -> list[str]:
+    """In what a run was cut short, each in words; arguments as of :func:`reduced`."""
+    parts = []
+    epochs, published = paper_values().epochs, DATASETS[run.study.dataset].facts["train_images"]
+    own, its = run.study.training.epochs, run.study.teacher_training.epochs
+    if strategy != TEACHER and own < epochs:
+        parts.append(f"{own} of {epochs} epochs")
+    if run.images < published:
+        parts.append(f"{run.images:,} of {published:,} images")
+    if strategy != "none" and not run.study.teacher_weights and its < epochs:
+        parts.append(f"{its} of {epochs} epochs of the teacher")
+    return parts
+
+
+def departures(run: StrategyRun, strategy: str) -> list[str]:
+    """In what a run was changed, apart from being :func:`reduced`, in words, the gravest first.
+
+    Args:
+        run: Of one of the paper's studies.
+        strategy: Its label, or :data:`TEACHER` for the network that taught.
+    """
+    study, epochs = run.study, paper_values().epochs
+    found: list[str | None] = []
+    if strategy != TEACHER and study.training.epochs > epochs:
+        found.append(f"{study.training.epochs} epochs instead of {epochs}")
+    if strategy != "none" and not study.teacher_weights and study.teacher_training.epochs > epochs:
+        found.append(f"{study.teacher_training.epochs} epochs of the teacher instead of {epochs}")
+    if strategy != TEACHER:
+        found.append(other_options(study, strategy))
+    if strategy not in ("none", TEACHER):
+        if study.alpha != DEFAULT_ALPHA[study.loss]:
+            found.append(f"alpha {study.alpha:g} instead of {DEFAULT_ALPHA[study.loss]:g}")
+        found.append(other_space(study))
+    if study.numerics.precision == "bfloat16":
+        found.append("networks computed in bfloat16 instead of float32")
+    return [text for text in found if text]
+
+
+def other_options(study: Study, label: str) -> str | None:
+    """Which options of the strategy behind a label are not the usual ones, in words; None where all are."""
+    name, given = study.labelled(label)
+    model = STRATEGIES.load(name).Options
+    own, usual = model.model_validate(given).model_dump(), model().model_dump()
+    # A scale that is left out is the search space's own, of which other_space tells.
+    apart = {key: value for key, value in own.items() if value != usual[key] and (key, value) != ("scale", "uniform")}
+    told = (
+        f"{key} {value}" + ("" if usual[key] is None else f" instead of {usual[key]}") for key, value in apart.items()
+    )
+    return f"{label} with {', '.join(told)}" if apart else None
+
+
+def differences(run: StrategyRun, strategy: str) -> list[str]:
+    """Everything in which a run departs from the paper's setting, in words, the gravest first.
+
+    Args:
+        run: Of one of the paper's studies.
+        strategy: The row that it fills: a strategy's name or :data:`TEACHER`.
+    """
+    found = [reduced(run, strategy), *departures(run, strategy)]
+    if strategy != TEACHER and run.result["status"] != "completed":
+        found.append(f"not finished ({run.result['status']})")
+    return [*(text for text in found if text), *protocol(run, strategy)]
+
+
+def protocol(run: StrategyRun, strategy: str) -> list[str]:
+    """How a run was trained and judged otherwise than the paper did it, apart from :func:`departures`, in words.
+
+    Args:
+        run: Of one of the paper's studies.
+        strategy: Its label, or :data:`TEACHER` for the network that taught.
+    """
+    study, found = run.study, []
+    training = study.teacher_training if strategy == TEACHER else study.training
+    if not (strategy == TEACHER and study.teacher_weights):
+        found.append(_recipe(training))
+    if strategy != "none" and study.teacher_weights:
+        found.append("the teacher's weights were given, so it was not trained here")
+    if strategy not in ("none", TEACHER) and study.teacher_logits == "replay":
+        found.append("the teacher was asked once a repeat and its answers were looked up; the paper asked in each step")
+    held = run.images * study.validation if isinstance(study.validation, float) else study.validation
+    found.append(
+        f"hold-out: {held:,.0f} of {run.images:,} training images kept for choosing, and the last epoch tested once; "
+        "the paper holds out none and its released code keeps the best epoch on the test images"
+    )
+    return found
+
+
+def _recipe(training: Training) -> str:
+    """In words, which of the paper's two recipes it is, or what sets it apart from the released code's."""
+    said = {
+        "paper-code": "trained as the released code does (SGD), not as the text says (Adam)",
+        "paper-text": "trained as the text says (Adam), not as the released code does (SGD)",
+    }
+    apart = {}
+    for name in said:
+        model = Training(**with_recipe({"recipe": name})).scaled_to(training.epochs)
+        own, its = training.model_dump(), model.model_dump()
+        apart[name] = [f"{key} {in_words(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
+        if not apart[name]:
+            return said[name]
+    return f"trained otherwise than the released code does: {', '.join(apart['paper-code'])}"
+
+
+def other_space(study: Study) -> str | None:
+    """How the values that are searched differ from the paper's 2 to 20, in words; None where they do not."""
+    if not study.search_space.is_finite:
+        return "tau from an interval without steps"
+    others = [name for name in study.search_space if name != "tau"]
+    if others:
+        return f"{', '.join(others)} searched too"
+    taus, found = study.search_space["tau"].points(), []
+    if tuple(taus) != PAPER_TAUS:
+        whole = f"{len(PAPER_TAUS)} from 2 to 20"
+        found.append(f"{len(taus)} temperatures from {min(taus):g} to {max(taus):g} instead of {whole}")
+    if study.search_space["tau"].log:
+        found.append("tau on a logarithmic scale, so small ones are drawn more often")
+    return ", ".join(found) or None

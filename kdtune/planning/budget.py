@@ -1,0 +1,135 @@
+"""What a command may use at most, whether it has, and whether it was cancelled."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kdtune.energy.attribution import charged_of
+from kdtune.energy.carbon import Carbon
+from kdtune.errors import BudgetReached, Fault, StudyInterrupted
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits on what a study is charged, teacher, start-up and the building's share (PUE) included.
+
+    Attributes:
+        max_kwh: Kilowatt-hours; None for no limit.
+        max_co2_g: Grams of CO2 equivalent; None for no limit.
+    """
+
+    max_kwh: float | None = None
+    max_co2_g: float | None = None
+
+    def faults(self) -> list[Fault]:
+        """What is wrong with the limits."""
+        given = {"--max-kwh": self.max_kwh, "--max-co2": self.max_co2_g}
+        return [
+            Fault(flag, "", f"has to be above 0, got {value:g}")
+            for flag, value in given.items()
+            if value is not None and not value > 0
+        ]
+
+    def as_record(self) -> dict[str, Any]:
+        """The limits that there are."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+#: Seconds between two readings of the meters at most, and at least: each takes some milliseconds of a core.
+FAR_S, NEAR_S = 1.0, 0.05
+
+
+class BudgetWatch:
+    """Compares what was spent with a budget; whatever takes a while asks it again and again whether to go on."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        carbon: Carbon,
+        *,
+        dedicated: bool,
+        before_uj: int = 0,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Watch a command.
+
+        Args:
+            budget: Its limits.
+            carbon: How energy becomes what the limits are in.
+            dedicated: Whether idle power is charged.
+            before_uj: What earlier commands of the same study were charged, in microjoules.
+            cancel: Is set by another thread that wants the command to stop.
+        """
+        self._cancel = cancel
+        self.limited = budget.max_kwh is not None or budget.max_co2_g is not None
+        self.reached: str | None = None
+        self._budget = budget
+        self._carbon = carbon
+        self._dedicated = dedicated
+        self._before_uj = before_uj
+        self._used: tuple[float, float] | None = None
+        self._wait_s = NEAR_S
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until it is worth looking again: half of what the rest will last, should power stay as it is.
+
+        So a limit that is far off costs a reading a second, and one that is near is not run past.
+        """
+        return self._wait_s if self.limited else FAR_S
+
+    def look(self, spent: Mapping[str, int]) -> bool:
+        """Whether the budget is used up.
+
+        Args:
+            spent: Microjoules by bucket, of the whole command so far.
+        """
+        energy = self._before_uj + charged_of(spent, dedicated=self._dedicated)
+        kwh, co2_g = self._carbon.kwh(energy), self._carbon.co2_g(energy)
+        limits = self._budget
+        if limits.max_kwh is not None and kwh >= limits.max_kwh:
+            self.reached = f"--max-kwh {limits.max_kwh:g} is reached: {kwh:.4g} kWh"
+        elif limits.max_co2_g is not None and co2_g >= limits.max_co2_g:
+            self.reached = f"--max-co2 {limits.max_co2_g:g} is reached: {co2_g:.4g} g"
+        shares = [value / limit for value, limit in ((kwh, limits.max_kwh), (co2_g, limits.max_co2_g)) if limit]
+        self._plan_next(max(shares, default=0.0), time.monotonic())
+        return self.reached is not None
+
+    def _plan_next(self, used: float, now_s: float) -> None:
+        """Decide when to look again, from the share of the limit that is used now and was before."""
+        before, self._used = self._used, (used, now_s)
+        if before and now_s > before[1]:
+            a_second = max(0.0, used - before[0]) / (now_s - before[1])
+            left_s = (1.0 - used) / a_second if a_second else 2 * FAR_S
+            self._wait_s = min(FAR_S, max(NEAR_S, left_s / 2))
+
+    def check_now(self, session: Any) -> None:
+        """Check what the session's meters read now; without a limit nothing is read.
+
+        Raises:
+            BudgetReached: It is used up.
+            StudyInterrupted: The command was cancelled.
+        """
+        self.check_cancelled()
+        if self.limited:
+            self.check(session.reading(fresh=True).spent)
+
+    def check_cancelled(self) -> None:
+        """Stop here if another thread has cancelled the command.
+
+        Raises:
+            StudyInterrupted: It has.
+        """
+        if self._cancel is not None and self._cancel.is_set():
+            raise StudyInterrupted("interrupted")
+
+    def check(self, spent: Mapping[str, int]) -> None:
+        """Stop here if the budget is used up.
+
+        Raises:
+            BudgetReached: It is; the message has the limit.
+        """
+        if self.look(spent):
+            raise BudgetReached(f"{self.reached}; give a larger one to go on")

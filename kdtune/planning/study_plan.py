@@ -1,0 +1,252 @@
+"""The plan of a study that is not run: its points, its trials, and what they are expected to take."""
+
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from kdtune.artifacts.teacher_chance import chance_problem
+from kdtune.artifacts.teacher_record import read_record
+from kdtune.data.published import obtain
+from kdtune.data.split_sizes import check_split
+from kdtune.energy.carbon import Carbon
+from kdtune.energy.flops import Workload
+from kdtune.energy.sensors.node import NodeSensors
+from kdtune.errors import ResultsExistError
+from kdtune.execution.jobs import inspect_study
+from kdtune.forecast.earlier_strategies import find_earlier
+from kdtune.forecast.strategy_estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
+from kdtune.planning.budget import Budget, BudgetWatch
+from kdtune.planning.estimates import Estimator, Session, session_of, student_work
+from kdtune.planning.process_state import left_as_found
+from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
+from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
+from kdtune.planning.usable_cores import usable_cores
+from kdtune.results.folder import StudyFolder
+from kdtune.results.outcome import SCHEMA_VERSION
+from kdtune.specs.search_space import Point
+from kdtune.specs.study import Study
+from kdtune.storage.paths import DataDir
+from kdtune.strategies.base import OneRound, Strategy
+from kdtune.training.single_image_batches import check_batches
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study would do, and what that is expected to take.
+
+    Attributes:
+        study: What would run.
+        folder: Where its results would lie.
+        points: By strategy: the points of each repeat; None where they depend on outcomes.
+        estimates: Of each strategy, in the order asked for.
+        teacher: Of the teacher; None where no strategy uses one.
+        session: What the strategies share.
+        slots: How many trials run side by side.
+        carbon: How energy becomes CO2.
+        remarks: What a reader has to know besides.
+        logits: Of asking the teacher once for all trainings; None where it is asked in every step.
+        compiled_uj: By strategy, what of its energy compiling took already, in microjoules.
+    """
+
+    study: Study
+    folder: Path
+    points: dict[str, list[list[Point]] | None]
+    estimates: list[StrategyEstimate]
+    teacher: TeacherEstimate | None
+    session: Session
+    slots: int
+    carbon: Carbon
+    remarks: tuple[str, ...]
+    logits: LogitsEstimate | None = None
+    compiled_uj: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total_wall_s(self) -> float | None:
+        """Seconds of the whole command: strategies run one after the other."""
+        teacher_s = self.teacher.wall_s if self.teacher else 0.0
+        logits_s = self.logits.wall_s if self.logits else 0.0
+        return add(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
+
+    @property
+    def total_uj(self) -> int | None:
+        """Energy of the whole command in microjoules: what the strategies share is in it once."""
+        shared = self.session.charge.energy_uj(dedicated=self.study.is_dedicated)
+        again = None if shared is None else -shared * (len(self.estimates) - 1)
+        teacher = self.teacher.charged_uj if self.teacher else 0
+        due = self.logits.due_uj if self.logits else 0
+        compiled = -sum(self.compiled_uj.values())
+        total = add(again, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
+        return None if total is None else round(total)
+
+    def _without_logits(self, estimate: StrategyEstimate) -> int | None:
+        if self.logits is None or not uses_teacher(self.study, estimate.strategy):
+            return estimate.charged_uj
+        if estimate.charged_uj is None or self.logits.charged_uj is None:
+            return None
+        return estimate.charged_uj - self.logits.charged_uj
+
+    @property
+    def complete(self) -> bool:
+        """Whether starting up is in every figure; else they are the least that it will take."""
+        made = (self.teacher is None or self.teacher.cached) and (self.logits is None or not self.logits.due_uj)
+        return made and all(one.complete for one in self.estimates)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that ``--json`` prints."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "plan": {
+                "study": self.study.name,
+                "folder": str(self.folder),
+                "seeds": self.study.seeds(),
+                "epochs": self.study.training.epochs,
+                "trials_side_by_side": self.slots,
+                "strategies": [
+                    {**one.as_record(), **self._reported(one.charged_uj), "points": self.points[one.strategy]}
+                    for one in self.estimates
+                ],
+                "teacher": {**asdict(self.teacher), **self._reported(self.teacher.charged_uj)}
+                if self.teacher
+                else None,
+                "teacher_logits": {**asdict(self.logits), **self._reported(self.logits.due_uj)}
+                if self.logits
+                else None,
+                "numerics": self.study.numerics.model_dump(),
+                "total": {
+                    "trials": sum(one.trials for one in self.estimates),
+                    "gflops_millions": sum(one.gflops_millions for one in [*self.estimates, self.teacher] if one),
+                    "wall_s": self.total_wall_s,
+                    "charged_uj": self.total_uj,
+                    **self._reported(self.total_uj),
+                    "complete": self.complete,
+                },
+                "carbon": self.carbon.as_record(),
+                "remarks": list(self.remarks),
+            },
+        }
+
+    def _reported(self, energy_uj: int | None) -> dict[str, float | None]:
+        return {
+            "charged_kwh": None if energy_uj is None else self.carbon.kwh(energy_uj),
+            "charged_co2_g": None if energy_uj is None else self.carbon.co2_g(energy_uj),
+        }
+
+
+def make_plan(
+    study: Study,
+    strategies: dict[str, list[Strategy]],
+    folder: StudyFolder,
+    carbon: Carbon,
+    budget: Budget,
+    data: DataDir,
+    *,
+    cpus: float,
+    gpus: float | None,
+    max_concurrent: int | None,
+    address: str | None,
+    fresh: bool,
+    download: bool,
+) -> StudyPlan:
+    """Look ahead: times a few steps in this process, writes no results and starts no Ray.
+
+    Args:
+        study: What would run.
+        strategies: By name: the strategy, once a repeat; not asked for points before.
+        folder: Where the results would lie.
+        carbon: How energy becomes CO2.
+        budget: What it may use.
+        data: Folder with the data sets.
+        cpus: Cores for each trial.
+        gpus: Share of a GPU for each trial, at most 1; None gives one where there is any.
+        max_concurrent: Trials at a time at most.
+        address: Of the cluster on which it would run.
+        fresh: Whether earlier results would be put aside.
+        download: Fetch the data set where it is missing.
+
+    Raises:
+        DataError: The data set is missing, incomplete or damaged.
+        UsageError: A trial asks for more cores or GPUs than there are.
+    """
+    hardware = NodeSensors().hardware()
+    here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
+    remarks: list[str] = []
+    cluster = cluster_address(address)
+    if gpus is None:
+        gpus = gpus_by_default([here], hardware.gpus, is_own=cluster is None, tell=remarks.append)
+    resources = Resources(cpus, gpus)
+    if not resources.gpus:  # as a run on CPUs counts it
+        hardware = replace(hardware, gpus={}, gpu_quality={})
+    if cluster is None:
+        resources.check_fit([here])
+    else:
+        remarks.append(f"The cluster at {cluster} was not asked: the figures are those of this machine alone.")
+    kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
+    asked, study = study, settled_strategies(study, kept_cost(kept))
+    try:
+        folder.check_free(study, list(strategies), fresh=fresh)
+    except ResultsExistError as error:
+        remarks.append(str(error))
+    images = obtain(study.dataset, data, download=download)
+    check_split(study.dataset, images, study.validation, study.data.train_limit)
+    slots = min(resources.slots([here]), max_concurrent or sys.maxsize)
+    with_teacher = any(uses_teacher(study, name) for name in strategies)
+    check_batches(study, images, trains_teacher=with_teacher and not study.teacher_weights)
+    work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
+    import torch  # noqa: F401 - so that it is left as it is found
+
+    with left_as_found(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
+        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots([here]))
+    assert inspection.timings is not None
+    earlier = find_earlier(folder.path.parent, hardware)
+    session = session_of(earlier)
+    study = inspection.settle(study)
+    strategies = remade(asked, study, strategies)
+    if (multiple := inspection.energy_multiple) is not None:
+        remarks.append(
+            f"By steps timed just now a distillation takes {multiple:.2f} times the training energy of the student "
+            "alone; a run times its own, and keeps to what it found."
+        )
+    workload = Workload(**inspection.workload)
+    measured = read_record(Path(inspection.teacher_folder)) if with_teacher and study.teacher_weights else None
+    if measured and (problem := chance_problem(study, measured, workload)):
+        remarks.append(f"A run will stop before it trains unless it has --accept-teacher: {problem}.")
+    estimator = Estimator(
+        study,
+        workload,
+        inspection.timings,
+        hardware,
+        resources,
+        slots,
+        earlier,
+        session,
+        inspection.logit_stores,
+        inspection.compilations,
+    )
+    plan = StudyPlan(
+        study=study,
+        folder=folder.path,
+        points={name: _points(made) for name, made in strategies.items()},
+        estimates=[
+            estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
+        ],
+        teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
+        logits=estimator.logits if with_teacher and inspection.logit_stores else None,
+        compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
+        session=session,
+        slots=slots,
+        carbon=carbon,
+        remarks=(*remarks, *inspection.remarks),
+    )
+    watch = BudgetWatch(budget, carbon, dedicated=study.is_dedicated)
+    if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):
+        return replace(plan, remarks=(*plan.remarks, f"It would be stopped before its end: {watch.reached}."))
+    return plan
+
+
+def _points(made: list[Strategy]) -> list[list[Point]] | None:
+    static = [one.points() for one in made if isinstance(one, OneRound)]
+    return static if len(static) == len(made) else None

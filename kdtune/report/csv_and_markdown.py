@@ -1,0 +1,77 @@
+"""The cost table as CSV and as Markdown, safe to open wherever names came from."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from kdtune.report.tables import Row, columns, cost_rows, has_green_index, teacher_row
+from kdtune.storage.escaping import for_markdown, for_spreadsheet
+
+#: Columns of the CSV: figures at full precision, units in the names.
+CSV_COLUMNS = (
+    "study",
+    "strategy",
+    "status",
+    "repeats",
+    "models",
+    "trials",
+    "val_accuracy_mean",
+    "val_accuracy_std",
+    "test_accuracy_mean",
+    "test_accuracy_std",
+    "gflops_millions",
+    "charged_kwh",
+    "per_repeat_kwh",
+    "training_kwh",
+    "charged_co2_g",
+    "teacher_kwh",
+    "with_teacher_kwh",
+    "with_teacher_co2_g",
+    "wall_s",
+    "gpu_hours",
+    "quality",
+    "attribution",
+)
+
+#: Further ones where the green index was asked for.
+GREEN_COLUMNS = ("green_index_points", "green_index_points_std")
+
+
+def as_csv(results: list[dict[str, Any]]) -> str:
+    """One line a strategy; empty where nothing was measured."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = (*CSV_COLUMNS, *GREEN_COLUMNS) if has_green_index(results) else CSV_COLUMNS
+    writer.writerow(names)
+    for result in results:
+        known = {
+            **result["summary"],
+            **result["cost"],
+            **{key: result[key] for key in ("study", "strategy", "status")},
+            "repeats": len(result["repeats"]),
+            "trials": sum(repeat["trials"] for repeat in result["repeats"]),
+            **{f"green_index_{key}": value for key, value in result.get("green_index", {}).items()},
+        }
+        writer.writerow([for_spreadsheet(known[column]) for column in names])
+    return text.getvalue()
+
+
+def as_markdown(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str) -> str:
+    """The cost table as a Markdown table."""
+    rows = cost_rows(results, baseline)
+    if teacher and results:
+        rows.append(teacher_row(teacher, results))
+    names = list(columns(results))
+    rule = [":--" if name in ("strategy", "tau") else "--:" for name in names]
+    return "\n".join(markdown_row(row) for row in [names, rule, *rows])
+
+
+def markdown_row(cells: Row) -> str:
+    """A row of a Markdown table, which no cell can break out of."""
+    return "| " + " | ".join(map(for_markdown, cells)) + " |"
+
+
+def markdown_list(lines: Iterable[str]) -> str:
+    """A list in Markdown, an item a line."""
+    return "\n".join(f"- {for_markdown(line)}" for line in lines)

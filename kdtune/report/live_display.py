@@ -1,0 +1,234 @@
+"""What is seen while a study runs: a live table on a terminal, plain lines in a pipe."""
+
+import time
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from kdtune.energy.carbon import raw_kwh
+from kdtune.report.formats import NOTHING, describe_point, duration, percent, significant
+from kdtune.results.trial_log import Trial
+from kdtune.results.watcher import Watcher
+from kdtune.specs.study import Study
+from kdtune.specs.training_settings import trial_epochs
+
+
+@dataclass
+class _Running:
+    trial: Trial
+    epochs: int
+    read_at_s: float
+    epoch: int = 0
+    val_accuracy: float | None = None
+    energy_uj: int = 0
+    watts: float | None = None
+
+    def read(self, energy_uj: int, now_s: float) -> None:
+        """Take in what the trial has used so far."""
+        if energy_uj > self.energy_uj and now_s > self.read_at_s:
+            self.watts = (energy_uj - self.energy_uj) / 1e6 / (now_s - self.read_at_s)
+            self.energy_uj, self.read_at_s = energy_uj, now_s
+
+
+@dataclass
+class Progress:
+    """What is known of a study's course: the arithmetic behind both displays.
+
+    Attributes:
+        planned: Trials by strategy, as far as they are known.
+        ended: Trials that have ended, by strategy.
+        trial_s: Seconds from one trial's end to the next, in one strategy.
+        start_s: Seconds from a strategy's beginning to its first trial: workers have to start.
+    """
+
+    planned: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
+    trial_s: list[float] = field(default_factory=list)
+    start_s: list[float] = field(default_factory=list)
+    _began_s: float = 0.0
+    _last_s: float | None = None
+
+    def strategy_started(self, name: str, trials: int, now_s: float, ended: int = 0) -> None:
+        """A strategy begins, or goes on after so many trials."""
+        self.planned[name] = trials
+        self.ended[name] = ended
+        self._began_s, self._last_s = now_s, None
+
+    def trial_started(self, now_s: float) -> None:
+        """A trial begins."""
+        if self._last_s is None:
+            self.start_s.append(now_s - self._began_s)
+            self._last_s = now_s
+
+    def trial_ended(self, name: str, now_s: float) -> None:
+        """A trial ended."""
+        self.ended[name] += 1
+        if self._last_s is not None:
+            self.trial_s.append(now_s - self._last_s)
+        self._last_s = now_s
+
+    def eta_s(self) -> float | None:
+        """Seconds to go, from the pace so far; None while a trial or a start that is to come has not been timed yet."""
+        to_start = len(self.planned.keys() - self.ended.keys())
+        if not self.trial_s or (to_start and not self.start_s):
+            return None
+        left = sum(max(0, trials - self.ended.get(name, 0)) for name, trials in self.planned.items())
+        return left * fmean(self.trial_s) + (to_start * fmean(self.start_s) if to_start else 0.0)
+
+    def eta(self) -> str:
+        """As :meth:`eta_s`, for people."""
+        seconds = self.eta_s()
+        return "ETA " + (NOTHING if seconds is None else duration(seconds))
+
+
+class _Display(Watcher):
+    """What both displays keep track of."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress()
+        self._strategy = ""
+        self._running: dict[str, _Running] = {}
+        self._spent_uj: dict[str, int] = {}
+        self._study: Study | None = None
+
+    def started(self, study: Study, planned: dict[str, int]) -> None:
+        self._progress.planned = dict(planned)
+        self._study = study
+
+    def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
+        self._strategy = name
+        self._progress.strategy_started(name, trials, time.monotonic(), ended)
+
+    def trials_planned(self, trials: int) -> None:
+        self._progress.planned[self._strategy] = trials
+
+    def trial_started(self, trial: Trial) -> None:
+        now_s = time.monotonic()
+        self._progress.trial_started(now_s)
+        epochs = trial_epochs(self._study, trial.point) if self._study else 0
+        self._running[trial.id] = _Running(trial, epochs, now_s)
+
+    def epoch_done(self, trial: Trial, epochs: int, metrics: dict[str, Any]) -> None:
+        if running := self._running.get(trial.id):
+            running.epoch, running.val_accuracy = metrics["epoch"], metrics["val_accuracy"]
+
+    def trial_ended(self, trial: Trial) -> None:
+        self._running.pop(trial.id, None)
+        self._progress.trial_ended(self._strategy, time.monotonic())
+
+    def energy(self, by_window: dict[str, int], charged_uj: int) -> None:
+        now_s = time.monotonic()
+        for running in list(self._running.values()):
+            running.read(by_window.get(running.trial.window(running.trial.attempts), 0), now_s)
+        self._spent_uj[self._strategy] = charged_uj
+
+    def _spent_kwh(self) -> float:
+        return raw_kwh(sum(self._spent_uj.values()))
+
+
+class PlainLines(_Display):
+    """One line for each thing that has ended."""
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def message(self, text: str) -> None:
+        self._print(f"{text} ...")
+
+    def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
+        super().strategy_started(name, trials, ended)
+        self._print(f"{name}: {trials} trial(s)" + (f", {ended} done before" if ended else ""))
+
+    def trial_ended(self, trial: Trial) -> None:
+        super().trial_ended(trial)
+        progress = self._progress
+        outcome = f"validation {percent(trial.val_accuracy)} %" if trial.val_accuracy is not None else f"{trial.error}"
+        self._print(
+            f"{self._strategy} {progress.ended[self._strategy]}/{progress.planned[self._strategy]}: "
+            f"tau {describe_point(trial.point)}, seed {trial.seed}, {trial.epochs} epochs, {trial.status}, {outcome}; "
+            f"{progress.eta()}"
+        )
+
+
+class LiveTable(_Display):
+    """A table of the running trials that is drawn again and again."""
+
+    draws_bars = True
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._message = "checking"
+        self._began_s = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
+
+    def started(self, study: Study, planned: dict[str, int]) -> None:
+        super().started(study, planned)
+        self._live.start()
+
+    def message(self, text: str) -> None:
+        self._message = text
+        if not self._live.is_started:  # a download comes before the study
+            self._console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
+
+    def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
+        self._message = (
+            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(metrics['val_accuracy'])} %"
+        )
+
+    def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
+        super().strategy_started(name, trials, ended)
+        self._message = ""
+
+    def strategy_ended(self, name: str) -> None:
+        progress = self._progress
+        self._console.print(
+            f"{name}: {progress.ended.get(name, 0)} trial(s) ended, "
+            f"{significant(raw_kwh(self._spent_uj.get(name, 0)))} kWh so far",
+            highlight=False,
+        )
+        self._running.clear()
+        self._message = "on to the next"
+
+    def ended(self) -> None:
+        self._live.stop()
+
+    def _render(self) -> RenderableType:
+        progress = self._progress
+        elapsed = duration(time.monotonic() - self._began_s)
+        if not self._strategy or (self._message and not self._running):
+            return Text(f"{self._message} ... ({elapsed})")
+        done, planned = progress.ended.get(self._strategy, 0), progress.planned.get(self._strategy, 0)
+        head = Text(
+            f"{self._strategy}: {done}/{planned} trials, study {significant(self._spent_kwh())} kWh, "
+            f"{elapsed} gone, {progress.eta()}",
+            style="bold",
+        )
+        if not self._running:
+            return Group(head, Text("the chosen models meet the test set" if done >= planned else "starting workers"))
+        table = Table(box=None, pad_edge=False)
+        for name in ("trial", "tau", "seed", "epoch", "val. acc. %", "W", "kWh"):
+            table.add_column(name, justify="left" if name in ("trial", "tau") else "right")
+        for running in list(self._running.values()):
+            table.add_row(
+                running.trial.id,
+                Text(describe_point(running.trial.point)),
+                str(running.trial.seed),
+                f"{running.epoch}/{running.epochs}",
+                percent(running.val_accuracy),
+                significant(running.watts),
+                significant(raw_kwh(running.energy_uj)),
+            )
+        return Group(head, table)
+
+
+def display(console: Console, *, quiet: bool = False) -> Watcher:
+    """What suits where the output goes: a live table, plain lines, or nothing."""
+    if quiet:
+        return Watcher()
+    return LiveTable(console) if console.is_terminal else PlainLines(console)

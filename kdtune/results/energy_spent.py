@@ -1,0 +1,56 @@
+"""What a study has used so far, all commands together: what a budget is held against when it is resumed."""
+
+from pathlib import Path
+
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
+from kdtune.results.folder import StudyFolder
+from kdtune.results.session_notes import abandoned_sessions, noted_lines
+from kdtune.results.shared_costs import read_shared
+
+#: In a session's folder: where that lies in the cache which this session made, a path a line.
+MADE_NOTE = "made.txt"
+
+
+def note_made(session: Path, made: Path) -> None:
+    """Note that a session makes what others may use as well: its energy lies in the cache, but this study caused it."""
+    session.mkdir(parents=True, exist_ok=True)
+    with (session / MADE_NOTE).open("a") as file:
+        file.write(f"{made}\n")
+
+
+def _made(session: Path) -> list[Path]:
+    return [Path(line) for line in noted_lines(session / MADE_NOTE)]
+
+
+def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
+    """What the study in a folder was charged so far, in microjoules; without what ``--fresh`` put aside.
+
+    So a study that was begun afresh has its whole budget again: left out are the runs that were put aside, sessions
+    that worked on nothing else, and the teachers and the like that only such sessions made. What a session made counts
+    whole, though another one may have begun it.
+
+    Raises:
+        ResultsError: A ledger or a trial log is damaged.
+    """
+    left_out = abandoned_sessions(folder)
+    sessions = sorted(path for path in folder.session("").glob("*") if path.is_dir() and path.name not in left_out)
+    made = {path for session in sessions for path in _made(session)}
+    ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies())]
+    ledgers += sorted(path / "ledger" for path in made)
+    return _gone_uj(folder, {path.name for path in made if not path.exists()}) + sum(
+        charge_all(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers
+    )
+
+
+def _gone_uj(folder: StudyFolder, names: set[str]) -> int:
+    """Energy of what was made and has been cleaned out of the cache since, from the strategies' copies."""
+    found: dict[str, int] = {}
+    for strategy in folder.strategies():
+        shared = read_shared(strategy)
+        made = shared["teacher_logits"] | shared["compilations"]
+        records = {name: one["energy"] for name, one in made.items()}
+        if teacher := shared["teacher"]:
+            records[teacher["key"]] = teacher["energy"]
+        found |= {name: energy["charged_uj"] for name, energy in records.items() if name in names and energy}
+    return sum(found.values())

@@ -1,0 +1,59 @@
+"""From pydantic's errors to messages for people: the key that is wrong, and the one that was meant."""
+
+import types
+from collections.abc import Sequence
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from kdtune.catalog.registry import did_you_mean
+from kdtune.errors import Fault
+from kdtune.specs.search_space import Dimension, SearchSpace
+
+#: How pydantic calls the kinds of a number that is either a fraction or a count.
+_KINDS = frozenset({"int", "float", "constrained-int", "constrained-float"})
+
+
+def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
+    """The pydantic model that stands at a path inside another one, None where there is none."""
+    if get_origin(model) in (Union, types.UnionType):
+        model = next((arg for arg in get_args(model) if arg is not type(None)), None)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return None
+    if not path:
+        return model
+    if issubclass(model, SearchSpace):
+        return Dimension if len(path) == 1 else None
+    field = model.model_fields.get(str(path[0]))
+    return _model_at(field.annotation, path[1:]) if field else None
+
+
+def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix: str = "") -> list[Fault]:
+    """Turn pydantic's errors into messages for people.
+
+    Args:
+        error: What pydantic raised.
+        model: The model that was validated, for suggesting the key that was meant.
+        where: The file or flag.
+        prefix: The dotted key under which the model stands in it.
+    """
+    faults = []
+    for item in error.errors():
+        # Of a value that may be of two kinds, pydantic names the kind as if it were a key.
+        location = [part for part in item["loc"] if part not in _KINDS or item["type"] == "extra_forbidden"]
+        key = ".".join(filter(None, [prefix, *map(str, location)]))
+        given = item.get("input")
+        if item["type"] == "extra_forbidden":
+            inside = _model_at(model, location[:-1])
+            hint = did_you_mean(str(location[-1]), list(inside.model_fields)) if inside else "not allowed here"
+            problem = f"unknown key; {hint}"
+        elif item["type"] == "missing":
+            problem = "is missing"
+        else:
+            problem = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            if isinstance(given, str | int | float | bool | list | tuple):
+                problem += f", got {given!r}"
+        fault = Fault(where, key, problem)
+        if fault not in faults:
+            faults.append(fault)
+    return faults

@@ -1,0 +1,1 @@
+"""Files, locks, checksums and paths: how things are stored, whatever they mean."""

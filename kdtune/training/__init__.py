@@ -1,0 +1,1 @@
+"""One training: its epochs and steps, numerics, compiled and captured steps, checkpoints."""

@@ -1,0 +1,249 @@
+"""Training steps recorded as graphs over static buffers, one for each size of batch, and shared by many trainings.
+
+An epoch begins by copying everything that differs between epochs and trainings (the order of the images, their random
+changes, learning rates, temperatures, replayed logits) into buffers that stay. A step then looks its own part up by
+counters on the device, so that the host has nothing to do but to replay the graph.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from kdtune.data.augment import Changes
+from kdtune.data.batches import ImageSet
+from kdtune.data.device_transfer import moved
+from kdtune.methods import LOSSES
+from kdtune.specs.training_settings import Recipe
+from kdtune.temperature.base import Temperature
+from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.evaluation import BATCH_SIZE
+from kdtune.training.graphs import Graph, graph_maker
+from kdtune.training.numerics import Arithmetic
+from kdtune.training.optimisers import allocate_state, fill_state, make_optimizer, optimizer_tensors
+from kdtune.training.teacher_logits import TeacherLogits
+from kdtune.training.training_step import Teacher, TrainingStep
+
+#: Recipes whose steps are kept: each holds a network, its optimiser's state and the memory of its graphs.
+KEPT = 4
+
+#: Names and shapes of the tensors that differ from epoch to epoch.
+_Form = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class EpochInputs:
+    """What an epoch's steps read and no step changes.
+
+    Attributes:
+        order: The images' numbers in the order of the epoch, int64, (N,).
+        changes: Random changes to all images; None for none.
+        rates: Learning rate of each step.
+        temperature: Of all steps, see :meth:`Temperature.of_steps`; None without a teacher.
+        rows: The teacher's logits of all images, (N, classes); None where each batch is computed, or for no teacher.
+    """
+
+    order: torch.Tensor
+    changes: Changes | None
+    rates: Sequence[float]
+    temperature: Temperature | None
+    rows: torch.Tensor | None
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What steps look up beside order and rates, by name; what there is none of is left out."""
+        softness, changes = self.temperature, self.changes
+        found = {
+            "offsets": changes.offsets if changes else None,
+            "turn": changes.turn if changes else None,
+            "student_tau": softness.student if softness else None,
+            "teacher_tau": softness.teacher if softness else None,
+            "weight": softness.weight if softness else None,
+            # One epoch may have been kept as float16 and another as float32; float32 holds either exactly.
+            "rows": None if self.rows is None else self.rows.float(),
+        }
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+class CapturedStep:
+    """The training step of one recipe, captured at its first use with each size of batch."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: ImageSet,
+        model: torch.nn.Module,
+        compiled: torch.nn.Module | None,
+        arithmetic: Arithmetic,
+        teacher: TeacherLogits | None,
+        new_graph: Callable[[], Graph],
+    ) -> None:
+        """Allocate the buffers.
+
+        Args:
+            recipe: What is trained and how.
+            train: The images, which stay where they are.
+            model: On the training device. Its weights stay where they are.
+            compiled: The same network, compiled for the recipe's size of batch.
+            arithmetic: Precision and memory layout.
+            teacher: Computes the logits of each batch; None where they are looked up, or for no teacher.
+            new_graph: Makes an empty graph.
+        """
+        self._train = train
+        self._teacher = teacher
+        self._new_graph = new_graph
+        device, images = train.images.device, len(train)
+        # torch's kernels read a rate that lies on a GPU as float32; on a CPU they take all digits of it.
+        dtype = torch.float32 if device.type == "cuda" else torch.float64
+        self._rate = torch.zeros((), dtype=dtype, device=device)
+        self.step = TrainingStep(
+            model=model,
+            compiled=compiled,
+            compiled_size=recipe.training.batch_size,
+            arithmetic=arithmetic,
+            optimizer=make_optimizer(recipe.training, model.parameters(), self._rate),
+            loss=LOSSES.load(recipe.loss),
+            alpha=recipe.alpha,
+        )
+        allocate_state(self.step.optimizer)
+        self._number, self._start = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
+        self._places = torch.arange(images, device=device)
+        self._losses = torch.zeros(images, device=device)  # no epoch has more steps than images
+        self._rates = torch.zeros(images, dtype=dtype, device=device)
+        self._order = torch.zeros(images, dtype=torch.int64, device=device)
+        #: Buffers and graphs for every form that an epoch's inputs have had: names and shapes.
+        self._buffers: dict[_Form, dict[str, torch.Tensor]] = {}
+        self._graphs: dict[tuple[_Form, int], Graph] = {}
+        self._form: _Form = ()
+        self._leaves_gaps = False
+        self._evaluation: CapturedLogits | None = None
+
+    def begin_epoch(self, inputs: EpochInputs) -> None:
+        """Copy an epoch's inputs into the buffers and set the counters to its first step."""
+        self._number.zero_()
+        self._start.zero_()
+        self._order.copy_(inputs.order)
+        rates = moved(torch.tensor(inputs.rates, dtype=self._rates.dtype), self._rates.device)
+        self._rates[: len(rates)].copy_(rates)
+        self._leaves_gaps = inputs.changes is not None and inputs.changes.leaves_gaps
+        given = inputs.tensors()
+        self._form = tuple((name, tuple(tensor.shape)) for name, tensor in given.items())
+        if self._form not in self._buffers:
+            self._buffers[self._form] = {
+                name: torch.empty(t.shape, dtype=t.dtype, device=t.device) for name, t in given.items()
+            }
+        buffers = self._buffers[self._form]
+        for name, tensor in given.items():
+            buffers[name].copy_(tensor)
+
+    def take(self, step: int, size: int) -> torch.Tensor:
+        """Take the epoch's next step.
+
+        Args:
+            step: Its number, counted from 0.
+            size: Images in it.
+
+        Returns:
+            The loss, 0-d; overwritten in the next epoch.
+        """
+        self._graph(size).replay()
+        return self._losses[step]
+
+    def prepare(self, size: int) -> None:
+        """Capture the step for one size of batch, if it has not been. The present epoch is over."""
+        self._number.zero_()
+        self._start.zero_()
+        self._graph(size)
+
+    def _graph(self, size: int) -> Graph:
+        graph = self._graphs.get((self._form, size))
+        if graph is None:
+            graph = self._new_graph()
+            graph.capture(partial(self._work, self._buffers[self._form], size), self._state())
+            self._graphs[self._form, size] = graph
+        return graph
+
+    def logits_of(self, images: ImageSet) -> CapturedLogits:
+        """The network's passes over the images that it is evaluated on, which are always the same."""
+        if self._evaluation is None:
+            step = self.step
+            self._evaluation = CapturedLogits(step.model, images, BATCH_SIZE, step.arithmetic, self._new_graph)
+        return self._evaluation
+
+    def reset(self, weights: dict[str, torch.Tensor]) -> None:
+        """Begin another training of the same recipe: with its own weights, and the optimiser's state all zeros."""
+        self.step.model.load_state_dict(weights)
+        self.load_optimizer({})
+
+    def load_optimizer(self, state: Mapping[int, Mapping[str, Any]]) -> None:
+        """Load an optimiser's state in place; see :func:`fill_state`."""
+        fill_state(self.step.optimizer, state)
+
+    def _state(self) -> list[torch.Tensor]:
+        """All that a step both reads and writes."""
+        weights = self.step.model.state_dict().values()
+        return [*weights, *optimizer_tensors(self.step.optimizer), self._number, self._start]
+
+    def _work(self, buffers: dict[str, torch.Tensor], size: int) -> None:
+        index = self._order.index_select(0, self._start + self._places[:size])
+        images, labels = self._train.batch(index, self._changes_from(buffers))
+        self._rate.copy_(self._rates.index_select(0, self._number)[0])
+        loss = self.step.take(images, labels, index, self._teacher_from(buffers), self._temperature_from(buffers, size))
+        self._losses.index_copy_(0, self._number, loss.view(1))
+        self._number.add_(1)
+        self._start.add_(size)
+
+    def _changes_from(self, buffers: dict[str, torch.Tensor]) -> Changes | None:
+        if "offsets" not in buffers:
+            return None
+        return Changes(buffers["offsets"], buffers.get("turn"), self._leaves_gaps)
+
+    def _teacher_from(self, buffers: dict[str, torch.Tensor]) -> Teacher | None:
+        if "rows" not in buffers:
+            return self._teacher
+        return lambda images, index: buffers["rows"].index_select(0, index).float()
+
+    def _temperature_from(
+        self, buffers: dict[str, torch.Tensor], size: int
+    ) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
+        if "student_tau" not in buffers:
+            return None
+        of_steps = Temperature(buffers["student_tau"], buffers["teacher_tau"], buffers["weight"])
+        return lambda student, teacher: of_steps.at(self._number, size)
+
+
+class CapturedSteps:
+    """Keeps the captured step of each recipe and gives it to one training after the other."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Capture on one device."""
+        self._new_graph = graph_maker(device)
+        self._kept: dict[tuple[object, ...], CapturedStep] = {}
+
+    def step_for(
+        self,
+        recipe: Recipe,
+        train: ImageSet,
+        model: torch.nn.Module,
+        compiled: torch.nn.Module | None,
+        arithmetic: Arithmetic,
+        teacher: TeacherLogits | None,
+    ) -> CapturedStep:
+        """The step for a training that begins with the weights of ``model``; for the arguments see the class.
+
+        A training that had the step before is over: its weights are overwritten.
+        """
+        computes = teacher if teacher is not None and teacher.rows is None else None
+        training = recipe.training
+        # Numbers that are no tensors are part of the recorded work.
+        numbers = (recipe.alpha, training.batch_size, training.momentum, training.weight_decay)
+        key = (recipe.model, recipe.loss, training.optimizer, training.augment, computes, *numbers)
+        kept = self._kept.pop(key, None)
+        if kept is None:
+            while len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            kept = CapturedStep(recipe, train, model, compiled, arithmetic, computes, self._new_graph)
+        kept.reset(model.state_dict())
+        self._kept[key] = kept  # as the one used last
+        return kept

@@ -1,0 +1,274 @@
+"""The epoch loop: trains one network under one recipe, with or without a teacher."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+from kdtune.data.batches import Splits
+from kdtune.data.split_sizes import batch_sizes
+from kdtune.errors import DivergedError
+from kdtune.methods import LOSSES
+from kdtune.models import MODELS
+from kdtune.specs.seeds import derive_seed
+from kdtune.specs.training_settings import Recipe
+from kdtune.temperature import POLICIES
+from kdtune.temperature.base import TemperaturePolicy
+from kdtune.training.captured_steps import CapturedSteps, EpochInputs
+from kdtune.training.compiled_networks import Compiler
+from kdtune.training.evaluation import Evaluation, evaluate
+from kdtune.training.numerics import Arithmetic
+from kdtune.training.optimisers import learning_rate, make_optimizer
+from kdtune.training.teacher_logits import TeacherLogits
+from kdtune.training.training_step import TrainingStep
+
+#: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
+#: are recorded as a CUDA graph in the second.
+WARM_UP_STEPS = 3
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch came to.
+
+    Attributes:
+        epoch: Epochs done, this one included.
+        train_loss: Mean of the steps' losses, in the loss's own unit.
+        val_loss: Mean cross-entropy on the validation images, in nats.
+        val_accuracy: Fraction of validation images classified rightly.
+        tau: Mean temperature of the epoch; None without a teacher.
+        learning_rate: Of the epoch's last step.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    tau: float | None
+    learning_rate: float
+
+
+class Distiller:
+    """One training, epoch by epoch.
+
+    The seed decides initialisation, order and draws; two distillers with the same seed share them whatever
+    their points (common random numbers). On a CPU the result is bit-identical for the same seed and number
+    of threads, also when it was interrupted and went on from :meth:`state_dict`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        seed: int,
+        splits: Splits,
+        num_classes: int,
+        device: torch.device,
+        teacher: TeacherLogits | None = None,
+        arithmetic: Arithmetic | None = None,
+        compiler: Compiler | None = None,
+        captures: CapturedSteps | None = None,
+    ) -> None:
+        """Build the network and everything around it.
+
+        Args:
+            recipe: What to train and how.
+            seed: The repeat's seed; a restart derives its own from it, but for the changes to the images.
+            splits: The data, on ``device``; the test part is not touched.
+            num_classes: How many classes there are.
+            device: Where to train.
+            teacher: Gives the logits to imitate. None where the loss needs none.
+            arithmetic: Precision and memory layout; None for float32, contiguous.
+            compiler: Compiles the network for whole batches; None leaves it as it is.
+            captures: Captures the training step as a graph, where its temperature does not depend on logits; None
+                takes every step eagerly.
+        """
+        if recipe.needs_teacher and teacher is None:
+            raise ValueError(f"the loss {recipe.loss!r} needs a teacher")
+        self.recipe = recipe
+        self.epoch = 0
+        self._last: EpochMetrics | None = None
+        self._seed = derive_seed(seed, "restart", recipe.restart) if recipe.restart else seed
+        self._changes_seed = seed  # a restart sees the same images: the teacher's kept answers are to them
+        self._splits = splits
+        self._teacher = teacher if recipe.needs_teacher else None
+        self._device = device
+        self._arithmetic = arithmetic or Arithmetic(device)
+        # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
+        largest = max(recipe.training.batch_size, self.batch_sizes[-1])
+        self._policy = _make_policy(recipe, self._seed, device, largest)
+        torch.manual_seed(derive_seed(self._seed, "init"))
+        channels = splits.train.images.shape[1]
+        model: torch.nn.Module = self._arithmetic.place(MODELS.load(recipe.model)(channels, num_classes))
+        compiled: torch.nn.Module | None = None
+        if compiler:
+            model, compiled = compiler.compiled(recipe.model, model)
+        self._captured = None
+        if captures and not (self._policy and self._policy.depends_on_logits):
+            self._captured = captures.step_for(recipe, splits.train, model, compiled, self._arithmetic, self._teacher)
+            self._training_step = self._captured.step
+        else:
+            self._training_step = TrainingStep(
+                model=model,
+                compiled=compiled,
+                compiled_size=recipe.training.batch_size,
+                arithmetic=self._arithmetic,
+                optimizer=make_optimizer(recipe.training, model.parameters()),
+                loss=LOSSES.load(recipe.loss),
+                alpha=recipe.alpha,
+            )
+        self.model = self._training_step.model
+        self._optimizer = self._training_step.optimizer
+
+    @property
+    def done(self) -> bool:
+        """Whether the recipe's last epoch has been trained."""
+        return self.epoch >= self.recipe.training.epochs
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Images in each step of an epoch."""
+        return batch_sizes(len(self._splits.train), self.recipe.training.batch_size)
+
+    def train_epoch(self) -> EpochMetrics:
+        """Train one more epoch and evaluate it on the validation images.
+
+        Raises:
+            DivergedError: The loss is no longer a finite number.
+        """
+        losses = list(self.steps())
+        rate = self._rates()[-1]
+        self.epoch += 1
+        # The first reading of a value from the device: within the epoch nothing waits for it.
+        return self._validated(float(torch.stack(losses).mean()), rate)
+
+    def steps(self) -> Iterator[torch.Tensor]:
+        """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
+        # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
+        torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
+        if self._policy:
+            self._policy.begin_epoch(self.epoch, len(self.batch_sizes))
+        if self._teacher:
+            self._teacher.begin_epoch(self.epoch)
+        self.model.train()
+        for step, loss in enumerate(self._captured_steps() if self._captured else self._eager_steps()):
+            yield loss
+            if step == 1 and self._teacher and self.epoch + 1 < self.recipe.training.epochs:
+                self._teacher.fetch_ahead(self.epoch + 1)  # while a GPU is at work on the first steps
+
+    def _rates(self) -> list[float]:
+        """The learning rate of each step of the present epoch."""
+        steps = len(self.batch_sizes)
+        return [learning_rate(self.recipe.training, self.epoch, step, steps) for step in range(steps)]
+
+    def _eager_steps(self) -> Iterator[torch.Tensor]:
+        training, rates = self.recipe.training, self._rates()
+        batches = self._splits.train.shuffled(
+            training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
+        )
+        for step, (images, labels, index) in enumerate(batches):
+            for group in self._optimizer.param_groups:
+                group["lr"] = rates[step]
+            yield self._step(images, labels, index, step)
+
+    def _captured_steps(self) -> Iterator[torch.Tensor]:
+        assert self._captured is not None
+        train, sizes = self._splits.train, self.batch_sizes
+        self._captured.begin_epoch(
+            EpochInputs(
+                order=train.order(self._seed, self.epoch),
+                changes=train.epoch_changes(self.recipe.training.augment, self._changes_seed, self.epoch),
+                rates=self._rates(),
+                temperature=self._policy.scheduled(sizes) if self._policy else None,
+                rows=self._teacher.rows if self._teacher else None,
+            )
+        )
+        for step, size in enumerate(sizes):
+            yield self._captured.take(step, size)
+
+    def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
+        validation = self.validate()
+        if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
+            worse = train_loss if not math.isfinite(train_loss) else validation.loss
+            remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
+            raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; {remedy} may help")
+        self._last = EpochMetrics(
+            epoch=self.epoch,
+            train_loss=train_loss,
+            val_loss=validation.loss,
+            val_accuracy=validation.accuracy,
+            tau=self._policy.epoch_tau() if self._policy else None,
+            learning_rate=rate,
+        )
+        return self._last
+
+    def validate(self) -> Evaluation:
+        """Evaluate the network as it is on the validation images."""
+        images = self._splits.validation
+        captured = self._captured.logits_of(images) if self._captured else None
+        return evaluate(self.model, images, self._arithmetic, captured)
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor, step: int) -> torch.Tensor:
+        policy = self._policy
+        temperature = None if policy is None else lambda student, teacher: policy(student, teacher, step)
+        return self._training_step.take(images, labels, index, self._teacher, temperature)
+
+    def warm_up(self) -> None:
+        """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
+
+        Takes a few steps and an evaluation: a distiller that was warmed up is not to be trained.
+        """
+        list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
+        last = self.batch_sizes[-1]
+        if self._captured:
+            self._captured.prepare(last)
+        elif self._device.type == "cuda" and last != self.batch_sizes[0]:
+            index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
+            self._step(self._splits.train.normalised(index), self._splits.train.labels[index], index, 0)
+        self.validate()
+
+    def last_metrics(self) -> EpochMetrics:
+        """What the last epoch came to, also when it was trained before an interruption."""
+        if self._last is None:
+            raise ValueError("no epoch has been trained yet")
+        return self._last
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, loadable with ``weights_only=True``."""
+        return {
+            "epoch": self.epoch,
+            "metrics": asdict(self._last) if self._last else None,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "temperature": self.recipe.temperature,
+            "policy": self._policy.state_dict() if self._policy else {},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`.
+
+        Hyperparameters are this training's own: population-based training copies weights and momenta from one trial
+        to another that has a different learning rate, weight decay or temperature.
+        """
+        self.epoch = int(state["epoch"])
+        self._last = EpochMetrics(**state["metrics"]) if state["metrics"] else None
+        self.model.load_state_dict(state["model"])
+        if self._captured:
+            self._captured.load_optimizer(state["optimizer"]["state"])
+        else:
+            groups = self._optimizer.state_dict()["param_groups"]
+            self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        # A checkpoint of an older version does not name its temperature; only the same training is resumed from it.
+        if self._policy and state.get("temperature", self.recipe.temperature) == self.recipe.temperature:
+            self._policy.load_state_dict(state["policy"])
+
+
+def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
+    if recipe.temperature is None:
+        return None
+    policy = POLICIES.load(recipe.temperature)
+    if recipe.temperature == "stochastic":
+        return policy(recipe.tau_space, seed, device, recipe.draw, batch_size)
+    return policy(recipe.tau, device)

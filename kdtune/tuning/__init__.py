@@ -1,1 +1,0 @@
-"""The Ray side: the trainable, the runner, the node meters."""

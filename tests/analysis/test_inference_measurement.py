@@ -1,0 +1,242 @@
+"""Measuring inference of a study that ran to its end: real networks, its trials written by hand."""
+
+import json
+import math
+import os
+import re
+import shutil
+import statistics
+
+import pytest
+import torch
+
+import kdtune
+from kdtune.analysis.payback import paybacks
+from kdtune.artifacts.workbench import Workbench
+from kdtune.energy.attribution import charge
+from kdtune.energy.carbon import Carbon
+from kdtune.energy.ledger import read
+from kdtune.errors import DataError, ResultsError, UsageError
+from kdtune.report.inference_table import payback_line
+from kdtune.results.documents import read_document
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.trial_log import TrialLog
+from tests.results.finished import WORKLOAD, finished
+from tests.studies import small_study
+
+STRATEGIES = ("fixed", "stochastic")
+
+#: A teacher of these tests' own: it is trained without a meter, which those of other tests must not be.
+OWN = {"teacher_seed": 7}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two strategies with students of their own and a teacher in the cache."""
+    results = tmp_path_factory.mktemp("results")
+    bench = Workbench(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    bench.train_teacher(bench.teacher_folder)
+    for seed, name in enumerate(STRATEGIES):
+        folder = finished(results, name, trials=1 + seed, **OWN)
+        student = bench.distiller({"loss": "ce"}, seed)
+        student.train_epoch()
+        torch.save(student.model.state_dict(), folder.weights(0, 0))
+        resolved = {**folder.resolved(), "teacher": bench.teacher_folder.name}
+        folder.write_study(folder.read_study(), {**resolved, "versions": {"device": "cpu"}})
+    return results / "small"
+
+
+@pytest.fixture
+def study(made, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(made, tmp_path / "small")
+
+
+@pytest.fixture(scope="module")
+def measured(made, tmp_path_factory):
+    """The folder and the documents of one measurement of both strategies."""
+    folder = shutil.copytree(made, tmp_path_factory.mktemp("measured") / "small")
+    threads = torch.get_num_threads()
+    documents = kdtune.measure_inference(folder, seconds=0.3, device="cpu", cpus=1)
+    assert torch.get_num_threads() == threads
+    return folder, documents
+
+
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def change(folder, **resolved):
+    folder = StrategyFolder(folder)
+    folder.write_study(folder.read_study(), {**folder.resolved(), **resolved})
+
+
+def test_each_strategy_has_a_document_and_one_student_is_timed(measured):
+    folder, documents = measured
+    assert [document["strategy"] for document in documents] == ["stochastic", "fixed"]
+    for document in documents:
+        assert read_document(folder / document["strategy"] / "inference.json") == document
+        assert document["timed_student"] == "stochastic"
+        assert document["teacher"] == documents[0]["teacher"]
+        assert (document["batch_size"], document["test_images"], document["threads"]) == (128, 997, 1)
+        for role in ("teacher", "student"):
+            one = document[role]
+            assert one["wall_s"] >= 0.3 and one["images"] == 997 * one["passes"]
+            assert one["uj_per_image"] * one["images"] == pytest.approx(one["charged_uj"])
+            assert 0 < one["static_uj"] <= one["charged_uj"] and one["uncertainty_uj"] > 0
+    assert not (folder / "fixed" / "inference").exists()
+    assert documents[0]["teacher"]["macs"] == WORKLOAD["teacher_macs"]
+
+
+def test_nothing_in_a_document_is_a_path_or_a_date(measured):
+    text = json.dumps(measured[1])
+    assert os.sep not in text and not re.search(r"\b20\d\d-", text)
+
+
+def test_the_ledger_has_a_window_for_each_turn_and_an_end(measured):
+    folder, documents = measured
+    [file] = (folder / "stochastic" / "inference" / "ledger").glob("*.jsonl")
+    records = read(file)
+    account = charge(records)
+    assert records[-1].kind == "stop" and sum(account.buckets.values()) == account.node_uj
+    for role in ("teacher", "student"):
+        of_it = [uj for window, uj in account.windows.items() if window.startswith(f"{role}-")]
+        assert sum(of_it) == documents[0][role]["energy_uj"]["evaluation"] and len(of_it) >= 2
+
+
+def test_students_are_tested_each_and_held_against_what_was_recorded(measured):
+    folder, documents = measured
+    bench = Workbench(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    test = bench.splits.test
+    for document in documents:
+        weights = torch.load(folder / document["strategy"] / "student.pt", weights_only=True)
+        student = bench.student(weights).eval()
+        right = int((student(test.normalised(slice(None))).argmax(1) == test.labels).sum())
+        assert document["student"]["test_accuracy"] == right / 997
+        assert document["student"]["recorded_test_accuracy"] == 0.5
+    accuracies = {document["student"]["test_accuracy"] for document in documents}
+    assert len(accuracies) == 2
+    teacher = documents[0]["teacher"]
+    assert teacher["test_accuracy"] == pytest.approx(teacher["recorded_test_accuracy"])
+    assert teacher["test_accuracy"] > 0.5
+
+
+def test_each_strategy_repays_its_own_charge(measured):
+    folder, documents = measured
+    for document in documents:
+        result = read_document(folder / document["strategy"] / "result.json")
+        saved_uj = document["saved_uj_per_image"]
+        assert len(saved_uj) >= 2
+        one = document["payback"]["one_model"]
+        assert one["charged_uj"] == result["repeats"][0]["charged_uj"]
+        # A network with 60 times the multiply-adds takes more; on a busy machine that may not be settled.
+        assert not one["never"] and statistics.fmean(saved_uj) > 0
+        assert document["payback"] == paybacks(document, result["cost"])
+        # These strategies tell of no teacher's energy, so what it took is not known.
+        assert document["payback"]["with_teacher"]["charged_uj"] is None
+    assert documents[0]["payback"] != documents[1]["payback"]
+
+
+def test_compare_tells_the_payback_of_what_is_charged_by_now(measured, tmp_path):
+    folder = shutil.copytree(measured[0], tmp_path / "small")
+    (folder / "stochastic" / "trials.jsonl").write_text("")
+    [stochastic] = [one for one in kdtune.compare([folder]).inference if one["strategy"] == "stochastic"]
+    assert stochastic["payback"]["one_model"]["charged_uj"] is None
+    assert "stochastic" not in payback_line([stochastic])
+
+
+def test_measuring_again_replaces_the_document_and_goes_on_in_the_ledger(study):
+    one = study / "fixed"
+    first, second = (
+        kdtune.measure_inference(one, seconds=0.05, device="cpu", carbon=Carbon(2.0, 100.0, "a test")) for _ in range(2)
+    )
+    assert read_document(one / "inference.json") == second[0] != first[0]
+    assert second[0]["carbon"]["pue"] == 2.0 and second[0]["timed_student"] == "fixed"
+    [file] = (one / "inference" / "ledger").glob("*.jsonl")
+    assert [record.kind for record in read(file)].count("start") == 2
+    assert kdtune.compare([study]).inference == second
+
+
+def refused(study, kind, *words, **given):
+    """Measuring is refused in these words, and nothing is written."""
+    before = files_of(study)
+    with pytest.raises(kind) as error:
+        kdtune.measure_inference(study, seconds=0.01, **given)
+    assert error.value.exit_code == 2
+    for word in words:
+        assert word in str(error.value)
+    assert files_of(study) == before
+    return str(error.value)
+
+
+def test_a_student_that_is_missing_or_damaged_is_told(study):
+    (study / "fixed" / "student.pt").write_bytes(b"no weights")
+    refused(study, ResultsError, "fixed/student.pt", "convnet_2_4_4", device="cpu")
+    (study / "fixed" / "student.pt").unlink()
+    refused(study, ResultsError, "fixed/student.pt", "is missing", "fresh=True")
+
+
+def test_a_teacher_that_is_not_in_the_cache_is_told_once(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "another"))
+    told = refused(study, ResultsError, "the teacher of small", "KDTUNE_CACHE_DIR", "out=DIR")
+    assert len(told.splitlines()) == 1
+
+
+def test_weights_that_were_given_and_are_gone_are_told(study):
+    folder = StrategyFolder(study / "fixed")
+    folder.write_study(folder.read_study().model_copy(update={"teacher_weights": "a" * 16}), folder.resolved())
+    refused(study / "fixed", ResultsError, "is not in the cache", "teacher=FILE")
+
+
+def test_an_unfinished_strategy_is_told_beside_all_else(study):
+    TrialLog.read(study / "fixed" / "trials.jsonl").suggestion("more", 0, 0, 1, {"tau": 3})
+    (study / "stochastic" / "student.pt").unlink()
+    told = refused(study, ResultsError, "fixed: is incomplete", "kdtune resume", "stochastic/student.pt")
+    assert len(told.splitlines()) == 2
+
+
+def test_another_machine_than_the_studys_is_refused_unless_the_device_is_named(study):
+    refused(study, UsageError, "ran on a CPU, and this is", "device cpu")
+
+
+def test_a_gpu_that_is_not_there_is_told(study, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(study, UsageError, "device cuda", "kdtune doctor", device="cuda")
+    change(study / "stochastic", gpus_per_trial=1.0)
+    refused(study / "stochastic", UsageError, "ran on a GPU", "device cpu")
+
+
+def test_data_that_are_missing_or_others_are_told(study, tmp_path):
+    change(study / "fixed", data="0123456789ab")
+    refused(study / "fixed", UsageError, "other files of digits", "data_dir=DIR", device="cpu")
+    folder = StrategyFolder(study / "stochastic")
+    spec = folder.read_study().model_copy(update={"dataset": "fashion_mnist"})
+    folder.write_study(spec, folder.resolved())
+    refused(study / "stochastic", DataError, str(tmp_path), "data_dir", device="cpu", data_dir=tmp_path)
+
+
+def test_a_damaged_ledger_of_an_earlier_measurement_is_told_before_another(study):
+    ledger = study / "stochastic" / "inference" / "ledger" / "node.jsonl"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text('{"kind": "start"}\n')
+    refused(study, ResultsError, "node.jsonl, line 1", device="cpu")
+
+
+def test_wrong_arguments_are_told_all_at_once(study):
+    told = refused(
+        study, UsageError, "batch_size", "cpus", "'gpu'; known: cpu, cuda", batch_size=0, cpus=10**6, device="gpu"
+    )
+    assert len(told.splitlines()) == 3
+    for seconds in (0.0, math.inf):
+        with pytest.raises(UsageError, match="seconds: has to be a finite number above 0"):
+            kdtune.measure_inference(study, seconds=seconds)
+
+
+def test_a_folder_that_cannot_be_written_is_told(study, monkeypatch):
+    monkeypatch.setattr("kdtune.energy.meter.write", _no_room)
+    with pytest.raises(ResultsError, match=r"cannot be written \(No space left"):
+        kdtune.measure_inference(study, seconds=0.01, device="cpu")
+
+
+def _no_room(path, record):
+    raise OSError(28, "No space left on device", str(path))

@@ -1,0 +1,107 @@
+import time
+
+import pytest
+import torch
+
+from kdtune.analysis.inference_passes import (
+    classify,
+    parameters,
+    ready_student,
+    right_answers,
+    take_turns,
+    threads_kept,
+)
+from kdtune.artifacts.workbench import Workbench
+from kdtune.errors import ResultsError
+from kdtune.training.evaluation import evaluate
+from kdtune.training.numerics import Arithmetic
+
+CPU = torch.device("cpu")
+ARITHMETIC = Arithmetic(CPU)
+
+
+class Meter:
+    """Notes what is opened and closed."""
+
+    id = "m"
+
+    def __init__(self):
+        self.noted = []
+
+    def open(self, window):
+        self.noted.append(window)
+
+    def close(self, window, reason):
+        assert window == self.noted[-1].id and reason == "done"
+
+
+class Slow(torch.nn.Module):
+    """Takes so long for a batch."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def forward(self, images):
+        time.sleep(self.seconds)
+        return torch.zeros(len(images), 3)
+
+
+def turns_of(images, seconds, **batch_s):
+    meter = Meter()
+    networks = {name: Slow(one) for name, one in batch_s.items()}
+    return meter, take_turns(networks, images, ARITHMETIC, len(images), seconds, meter, 1.0, {"GPU-a": 1.0})
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_a_pass_classifies_every_image_as_evaluation_does(teacher, splits, batch_size):
+    found = evaluate(teacher, splits.validation)
+    predicted = classify(teacher, splits.validation, ARITHMETIC, batch_size)
+    assert predicted.equal(found.predictions)
+    right = right_answers(teacher, splits.validation, ARITHMETIC, batch_size)
+    assert right / len(splits.validation) == pytest.approx(found.accuracy)
+
+
+def test_networks_take_turns_in_windows_of_their_own(splits):
+    meter, turns = turns_of(splits.test, 0.1, teacher=0.005, student=0.001)
+    assert {name: len(taken) for name, taken in turns.items()} == {"teacher": 5, "student": 5}
+    names = [window.id for window in meter.noted]
+    assert names[:4] == ["teacher-m/1", "student-m/1", "teacher-m/2", "student-m/2"]
+    assert len(set(names)) == len(names)
+    assert all(window.bucket == "evaluation" and window.gpus == {"GPU-a": 1.0} for window in meter.noted)
+    for taken in turns.values():
+        assert sum(turn.wall_s for turn in taken) >= 0.1
+    assert all(turn.passes * 0.005 <= turn.wall_s for turn in turns["teacher"])
+
+
+def test_a_network_that_has_run_long_enough_waits_for_the_other(splits):
+    _, turns = turns_of(splits.test, 0.02, teacher=0.03, student=0.001)
+    assert [turn.passes for turn in turns["teacher"]] == [1]  # one pass is longer than all that was asked for
+    assert len(turns["student"]) >= 2
+
+
+def test_a_student_is_read_frozen_and_another_file_is_refused(study, tmp_path):
+    bench = Workbench(study, CPU, 1)
+    file = tmp_path / "student.pt"
+    torch.save(bench.untrained_student().state_dict(), file)
+    student = ready_student(bench, file)
+    assert not student.training and not any(one.requires_grad for one in student.parameters())
+    torch.save(bench.untrained_teacher().state_dict(), file)
+    with pytest.raises(ResultsError, match=r"student\.pt: not readable as weights of convnet_2_4_4"):
+        ready_student(bench, file)
+    file.write_bytes(b"no weights")
+    with pytest.raises(ResultsError) as refused:
+        ready_student(bench, file)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_parameters_are_counted():
+    assert parameters(torch.nn.Linear(4, 3)) == 15
+
+
+def test_the_number_of_threads_is_as_before_whatever_happens():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), threads_kept():
+        torch.set_num_threads(before + 1)
+        raise RuntimeError
+    assert torch.get_num_threads() == before

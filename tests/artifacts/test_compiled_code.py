@@ -1,0 +1,206 @@
+"""Code that is kept: where, when it counts as whole, and that another process finds it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kdtune.artifacts.compiled_code import Networks
+from kdtune.artifacts.workbench import Workbench
+from kdtune.errors import CompileError
+from kdtune.specs import load_study
+from kdtune.specs.study import Numerics
+from kdtune.training.compiled_networks import told_plainly
+from kdtune.training.compiler_paths import is_plain
+from tests.studies import small_study
+
+COMPILED = Numerics(precision="float32", memory_layout="contiguous", compile="on")
+
+NETWORKS = Networks(
+    student="convnet_2_4_4",
+    teacher=None,
+    image_shape=(1, 8, 8),
+    classes=10,
+    batch_size=32,
+    numerics=COMPILED,
+    threads=1,
+    device="a CPU",
+    torch_version="2.9",
+)
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # as they are now they are again afterwards
+        monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "0")  # so that it is put back
+    monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS")
+    return tmp_path
+
+
+def bench(**changes):
+    study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live", **changes)
+    return Workbench(load_study(study), torch.device("cpu"), threads=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"student": "convnet_4_8_16"},
+        {"teacher": "convnet_32"},
+        {"image_shape": (3, 8, 8)},
+        {"classes": 9},
+        {"batch_size": 64},
+        {"numerics": COMPILED.model_copy(update={"precision": "bfloat16"})},
+        {"threads": 2},
+        {"device": "another CPU"},
+        {"torch_version": "2.10"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_the_code_depends_on_gives_it_another_place(cache, change):
+    kept = NETWORKS.compilation.folder
+    assert kept == Networks(**vars(NETWORKS)).compilation.folder
+    assert kept.parent == cache / "compilations" and kept.name.startswith("convnet_2_4_4-")
+    assert Networks(**{**vars(NETWORKS), **change}).compilation.folder != kept
+
+
+def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Test GPU")
+
+    def folder(device, threads):
+        one = bench()
+        one.threads, _ = threads, one.splits
+        one.device = torch.device(device)  # after the data are loaded: the name of a GPU is all that is needed of it
+        return one.compilation(asks_teacher=False).folder
+
+    assert folder("cuda", 1) == folder("cuda", 2) != folder("cpu", 1) != folder("cpu", 2)
+
+
+def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
+    one = bench()
+    alone, asking = (one.compilation(asks_teacher=asks).folder for asks in (False, True))
+    assert asking.name.startswith("convnet_32-convnet_2_4_4-") and alone.name.startswith("convnet_2_4_4-")
+    other = bench(name="other", alpha=0.5, seed=7, teacher="convnet_2_4_4")
+    assert other.compilation(asks_teacher=False).folder == alone
+    assert other.compilation(asks_teacher=True).folder != asking
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 1}', b'{"format": 2, "crc32": 1}', None])
+def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
+    compilation = NETWORKS.compilation
+    assert not compilation.is_made()
+    compilation.code.mkdir(parents=True)
+    compilation.note_made()
+    assert compilation.is_made()
+    if damage is None:
+        compilation.code.rmdir()
+    else:
+        (compilation.folder / "made.json").write_bytes(damage)
+    assert not compilation.is_made()
+
+
+def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
+    one = bench()
+    one.find_code({"tau": 2})
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
+    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # what is not there is compiled in parallel
+    for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
+        compilation = one.compilation(asks_teacher=asks)
+        compilation.code.mkdir(parents=True)
+        compilation.note_made()
+        one.find_code(point)
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
+        assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
+        assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
+
+
+def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
+    assert bench().compiles
+    assert not bench(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
+
+
+def test_of_the_c_compilers_words_the_error_is_told():
+    from torch._inductor.exc import CppCompileError, InductorError
+
+    output = "In file included from a.h:\n/cache/main.cpp:7:1: error: expected ';'\ncompilation terminated."
+    with pytest.raises(CompileError) as told, told_plainly():
+        raise InductorError(CppCompileError(["g++", "/cache/main.cpp"], output), None)
+    assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(told.value)
+
+
+def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_they_are():
+    from torch._dynamo.exc import BackendCompilerFailed
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+    plainly = r"^the networks cannot be compiled here: .*C\+\+.*compile=off$"
+    with pytest.raises(CompileError, match=plainly) as told, told_plainly():
+        raise InductorError(InvalidCxxCompiler(), None)
+    assert "\n" not in str(told.value)
+    with (
+        pytest.raises(CompileError, match=r"compiled here: shapes do not fit; or leave it out with --set"),
+        told_plainly(),
+    ):
+        raise BackendCompilerFailed(print, ValueError("shapes do not fit\nand more"), None)
+    with pytest.raises(torch.OutOfMemoryError, match="of memory"), told_plainly():
+        raise BackendCompilerFailed(print, torch.OutOfMemoryError("out of memory"), None)
+    with pytest.raises(RuntimeError, match=r"^no memory$"), told_plainly():
+        raise RuntimeError("no memory")
+
+
+#: Generates code as the job does, or warms up as a worker does; prints what the compiler found.
+_PROCESS = """
+import json, sys, torch
+from torch._dynamo.utils import counters
+from kdtune.artifacts.workbench import Workbench
+from kdtune.specs import load_study
+
+bench = Workbench(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
+if sys.argv[2] == "generate":
+    compilation = bench.compilation(asks_teacher=False)
+    bench.compile_networks(compilation, asks_teacher=False)
+    compilation.note_made()
+else:
+    bench.find_code({"loss": "ce"})
+    bench.distiller({"loss": "ce"}, 3).warm_up()
+print(json.dumps(counters["inductor"]))
+"""
+
+
+def test_the_compilers_headers_lie_under_a_path_of_one_word_whatever_the_temporary_folder_is_called(tmp_path):
+    name = "it's my tmp"
+    (tmp_path / name).mkdir()
+    code = (
+        "import tempfile, torch; from kdtune.training.compiled_networks import Compiler; Compiler(torch.device('cpu'));"
+        "from torch._inductor import codecache; print(codecache._HEADER_DIR); print(tempfile.gettempdir())"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path / name)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=150)
+    headers, temporary = done.stdout.splitlines()
+    assert is_plain(headers) and temporary == str(tmp_path / name)
+
+
+@pytest.mark.study
+def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, cache):
+    # In a cache whose name torch's compiler would take for two words.
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(cache / "my cäche"))
+    study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live")
+
+    def counted(what):
+        process = [sys.executable, "-c", _PROCESS, json.dumps(study), what]
+        done = subprocess.run(process, capture_output=True, text=True, timeout=150)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def generated():
+        return {path for path in bench().compilation(asks_teacher=False).code.rglob("*") if path.suffix == ".so"}
+
+    assert counted("generate")["fxgraph_cache_miss"] == 2  # forwards and backwards
+    before = generated()
+    found = counted("find")
+    assert found["fxgraph_cache_hit"] == 2 and "fxgraph_cache_miss" not in found
+    assert before and generated() == before

@@ -1,0 +1,156 @@
+"""The teacher's training: what it draws; and two processes that want it at once, of which one may be killed."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdtune.artifacts.workbench import Workbench
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+#: Asks for the teacher of a study of twelve epochs, tells every epoch that it trains itself, and what came out.
+WANT = """
+import json, os, sys, time
+from pathlib import Path
+import torch
+from kdtune.artifacts import workbench
+from kdtune.storage.files import append_lines
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+train, told, start = workbench.train_teacher, Path(sys.argv[1]), Path(sys.argv[2])
+
+def slowly(*given, **named):
+    def tell(metrics):
+        append_lines(told, {"process": os.getpid(), "epoch": metrics.epoch})
+        time.sleep(0.05)
+    train(*given[:5], tell, **named)
+
+workbench.train_teacher = slowly
+study = small_study()
+study["teacher_training"] = {**study["teacher_training"], "epochs": 12}
+bench = workbench.Workbench(load_study(study), torch.device("cpu"), 1)
+_ = bench.splits
+start.with_suffix(f".{os.getpid()}").touch()
+while not start.exists():
+    time.sleep(0.01)
+state = bench.teacher.state_dict()
+print(json.dumps({"folder": str(bench.teacher_folder), "sum": sum(float(v.double().sum()) for v in state.values())}))
+"""
+
+
+class Processes:
+    """Processes that wait for a sign and then ask for the same teacher, in a cache of their own."""
+
+    def __init__(self, place: Path, count: int) -> None:
+        self.told, self._start = place / "epochs.jsonl", place / "start"
+        environment = {**os.environ, "KDTUNE_CACHE_DIR": str(place / "cache")}
+        command = [sys.executable, "-c", WANT, str(self.told), str(self._start)]
+        self.all = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(count)
+        ]
+
+    def go(self) -> None:
+        wait_for(lambda: len(list(self._start.parent.glob("start.*"))) == len(self.all))
+        self._start.touch()
+
+    def epochs(self) -> list[tuple[int, int]]:
+        """Who trained which epoch, in order."""
+        lines = self.told.read_text().splitlines() if self.told.exists() else []
+        return [(line["process"], line["epoch"]) for line in map(json.loads, lines)]
+
+    def ended(self, which: subprocess.Popen) -> dict:
+        out, err = which.communicate(timeout=100)
+        assert which.returncode == 0, err
+        return json.loads(out)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def weights(outcome):
+    return hashlib.sha256(Path(outcome["folder"], "teacher.pt").read_bytes()).hexdigest(), outcome["sum"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What comes out where nobody else wants the teacher."""
+    alone = Processes(tmp_path_factory.mktemp("alone"), 1)
+    alone.go()
+    return weights(alone.ended(alone.all[0]))
+
+
+def test_a_teacher_that_two_processes_want_at_once_is_trained_once(undisturbed, tmp_path):
+    both = Processes(tmp_path, 2)
+    both.go()
+    outcomes = [both.ended(one) for one in both.all]
+    assert [epoch for _, epoch in both.epochs()] == list(range(1, 13))
+    assert len({process for process, _ in both.epochs()}) == 1
+    assert [weights(outcome) for outcome in outcomes] == [undisturbed] * 2
+
+
+def test_when_the_one_that_trains_it_is_killed_the_other_goes_on_from_its_checkpoint(undisturbed, tmp_path):
+    both = Processes(tmp_path, 2)
+    both.go()
+    wait_for(lambda: len(both.epochs()) >= 5)
+    trainer = both.epochs()[0][0]
+    killed, other = sorted(both.all, key=lambda one: one.pid != trainer)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    outcome = both.ended(other)
+    before = [epoch for process, epoch in both.epochs() if process == killed.pid]
+    after = [epoch for process, epoch in both.epochs() if process == other.pid]
+    # An epoch that was told and not yet kept when the kill came is trained again.
+    assert before[0] == 1 and after[-1] == 12 and after == list(range(after[0], 13))
+    assert before[-1] <= after[0] <= before[-1] + 1
+    assert weights(outcome) == undisturbed
+    assert not Path(outcome["folder"], "checkpoints").exists()
+
+
+def first_epoch(train):
+    """The weights with which a training begins, and the images of its first epoch: in their order, and sorted."""
+    batches, begun = [], []
+
+    def note(model, given):
+        if model.training and given[0].ndim == 4 and given[0].shape[1] == 1:
+            begun or begun.append([value.clone() for value in model.parameters()])
+            batches.append(given[0].clone())
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    train()
+    hook.remove()
+    images = torch.cat(batches).flatten(1)
+    return torch.cat([value.flatten() for value in begun[0]]), images, sorted(images.tolist())
+
+
+@pytest.mark.parametrize("augment", [[], ["crop"]], ids=["as they are", "cropped"])
+def test_a_teacher_draws_nothing_that_a_repeat_with_its_seed_draws(tmp_path, monkeypatch, augment):
+    """Else it is fitted on the images that one repeat asks it about, and not on those of the others."""
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05, "augment": augment}
+    study = load_study(
+        small_study(student="convnet_32", training=training, teacher_training=training, teacher_logits="live")
+    )
+    assert study.teacher_seed == study.seed
+    bench = Workbench(study, torch.device("cpu"), 1)
+    _ = bench.splits
+    teacher = first_epoch(lambda: bench.train_teacher(bench.teacher_folder))
+    student = first_epoch(bench.distiller({"loss": "ce"}, study.seed).train_epoch)
+    again = first_epoch(bench.distiller({"loss": "ce"}, study.seed).train_epoch)
+    assert torch.equal(student[0], again[0]) and torch.equal(student[1], again[1])
+    assert not torch.equal(teacher[0], student[0])  # initialisation
+    assert not torch.equal(teacher[1], student[1])  # order
+    assert (teacher[2] == student[2]) is not bool(augment)  # changes, where there are any

@@ -1,0 +1,142 @@
+import json
+import os
+import time
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kdtune.artifacts import teacher_record
+from kdtune.artifacts.teacher import load_teacher
+from kdtune.artifacts.teacher_record import read_record, sha256_of
+from kdtune.artifacts.workbench import Workbench
+from kdtune.errors import KdtuneError
+from kdtune.specs import load_study
+from kdtune.storage.checksums import sealed
+from tests.damage import damaged
+from tests.studies import small_study
+
+RECORD = {"model": "x", "given": None, "epochs": 3, "val_accuracy": 0.5, "val_loss": 1.0, "test": {"accuracy": 0.5}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A teacher's folder; what it holds for weights are bytes like any others to a record."""
+    (tmp_path / "teacher.pt").write_bytes(bytes(range(256)) * 10)
+    note(tmp_path, {**RECORD, "weights_sha256": sha256_of(tmp_path / "teacher.pt")})
+    return tmp_path
+
+
+def note(folder, record):
+    (folder / "record.json").write_text(json.dumps(record))
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))  # a file system's clock may be too coarse for a test
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_a_whole_teacher_has_its_record(folder):
+    assert read_record(folder)["test"] == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("harm", [flip_a_bit, cut_short, lambda path: path.unlink()])
+def test_weights_that_are_not_those_of_the_record_are_no_teacher(folder, harm):
+    assert read_record(folder)
+    harm(folder / "teacher.pt")
+    assert read_record(folder) is None
+
+
+@pytest.mark.parametrize("content", [b"", b'{"epochs": 3, "val', b"[]", b"{}", b"3", b"\xff\xfe\x00"])
+def test_a_record_that_cannot_be_read_is_none(folder, content):
+    (folder / "record.json").write_bytes(content)
+    assert read_record(folder) is None
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_a_teacher_its_record_is_as_it_was_or_none(folder, data):
+    note(folder, sealed({**RECORD, "weights_sha256": sha256_of(folder / "teacher.pt")}))
+    known = read_record(folder)
+    path = folder / data.draw(st.sampled_from(["teacher.pt", "record.json"]))
+    raw = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(damaged(raw)))
+        os.utime(path, ns=(1, time.time_ns()))
+        found = read_record(folder)  # a name that was changed into one that nobody asks for is beside the point
+        assert found is None or known.items() <= found.items()
+    finally:
+        path.write_bytes(raw)
+        os.utime(path, ns=(1, time.time_ns()))
+
+
+def test_without_a_record_there_is_no_teacher(folder):
+    (folder / "record.json").unlink()
+    assert read_record(folder) is None
+
+
+def test_an_older_record_has_no_checksum_and_is_believed(folder):
+    note(folder, RECORD)
+    assert read_record(folder) == RECORD
+
+
+def test_the_weights_of_a_given_teacher_lie_elsewhere(folder):
+    note(folder, {**RECORD, "given": "0123456789abcdef", "epochs": None})
+    (folder / "teacher.pt").unlink()
+    assert read_record(folder)["given"] == "0123456789abcdef"
+
+
+def test_the_weights_are_read_once_until_they_change(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(teacher_record, "sha256_of", lambda path: read.append(path) or sha256_of(path))
+    assert read_record(folder) and read_record(folder) and len(read) == 1
+    os.utime(folder / "teacher.pt", ns=(1, 1))
+    assert read_record(folder) and len(read) == 2
+
+
+# Real weights
+
+
+@pytest.fixture
+def bench_of(monkeypatch, tmp_path):
+    """Makes a bench in a cache of the test's own, for a teacher that is trained for one epoch."""
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    table = small_study()
+    study = load_study({**table, "teacher_training": {**table["teacher_training"], "epochs": 1}})
+    return lambda: Workbench(study, torch.device("cpu"), 1)
+
+
+@pytest.mark.parametrize("file", ["teacher.pt", "record.json"])
+@pytest.mark.parametrize("harm", [flip_a_bit, cut_short])
+def test_a_damaged_teacher_is_trained_again_to_the_same_weights(bench_of, file, harm):
+    first = bench_of()
+    expected, folder = first.teacher.state_dict(), first.teacher_folder
+    known = read_record(folder)
+    if file == "record.json" and harm is flip_a_bit:
+        (folder / file).write_bytes(b"\xff" + (folder / file).read_bytes()[1:])
+    else:
+        harm(folder / file)
+    again = bench_of()
+    assert all(torch.equal(value, expected[name]) for name, value in again.teacher.state_dict().items())
+    assert read_record(folder) == known and known["weights_sha256"] == sha256_of(folder / "teacher.pt")
+
+
+def test_a_whole_teacher_is_not_trained_again(bench_of, monkeypatch):
+    _ = bench_of().teacher
+    monkeypatch.setattr("kdtune.artifacts.workbench.train_teacher", lambda *given, **named: pytest.fail("was trained"))
+    _ = bench_of().teacher
+
+
+def test_damaged_weights_are_never_loaded(bench_of):
+    bench = bench_of()
+    _, folder = bench.teacher, bench.teacher_folder
+    flip_a_bit(folder / "teacher.pt")
+    with pytest.raises(KdtuneError, match=r"teacher.pt: not a readable teacher \(.*\); delete its folder to train it"):
+        load_teacher(bench.untrained_teacher(), bench.study, folder)

@@ -1,0 +1,99 @@
+import os
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from kdtune.energy.sensors.busy_time import BusyTime, busy_us
+from kdtune.energy.sensors.node import busy_time
+
+S = 1_000_000
+
+
+def test_busy_time_counts_work_and_nothing_but_work():
+    before, start = busy_us()[1], time.monotonic()
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    busy_s, passed_s = (busy_us()[1] - before) / S, time.monotonic() - start
+    assert 0.15 <= busy_s <= passed_s * (os.cpu_count() or 1) + 0.2
+
+
+def test_short_bursts_are_busy_time_too():
+    """Linux samples what a core does; who works for less than a tick at a time is seldom seen."""
+    if not sum(core.idle for core in psutil.cpu_times(percpu=True)):
+        pytest.skip("this kernel tells no idle time")
+    before, spent_s = busy_us()[1], time.process_time()
+    for _ in range(600):
+        end = time.process_time() + 0.0005
+        while time.process_time() < end:
+            pass
+        time.sleep(0.0005)
+    assert (busy_us()[1] - before) / S >= 0.9 * (time.process_time() - spent_s) - 0.05
+
+
+class Kernel:
+    """What Linux would tell."""
+
+    def __init__(self, monkeypatch, cores):
+        self.t_s, self.cores, self.sampled = 1000.0, cores, {}
+        monkeypatch.setattr(busy_time.time, "clock_gettime_ns", lambda clock: round(self.t_s * 1e9))
+        monkeypatch.setattr(psutil, "cpu_times", self.times)
+
+    def times(self, percpu):
+        assert percpu
+        nothing = dict.fromkeys(("user", "nice", "system", "irq", "softirq", "steal", "guest", "guest_nice"), 0.0)
+        sampled = {**nothing, **self.sampled}
+        return [SimpleNamespace(idle=idle, iowait=iowait, **sampled) for idle, iowait in self.cores]
+
+
+def test_idle_and_waiting_time_is_not_busy_and_the_rest_is(monkeypatch):
+    Kernel(monkeypatch, [(900.0, 30.0), (950.0, 0.0)])
+    assert busy_us() == (10**12, 120 * S)
+
+
+def test_where_idle_time_is_not_told_or_counts_from_elsewhere_the_sample_stands(monkeypatch):
+    kernel = Kernel(monkeypatch, [(0.0, 0.0)])
+    kernel.sampled = {"user": 1, "nice": 20, "system": 300, "irq": 4000, "softirq": 50_000, "steal": 9, "guest": 9}
+    assert busy_us()[1] == 54_321 * S
+    kernel.cores = [(10**6, 0.0)]
+    assert busy_us()[1] == 54_321 * S
+
+
+def test_rounding_does_not_let_it_fall(monkeypatch):
+    kernel, busy = Kernel(monkeypatch, [(500.0, 0.0)]), BusyTime()
+    read = []
+    for idle_s in (500.0, 500.02, 499.99):
+        kernel.cores = [(idle_s, 0.0)]
+        read.append(busy.read()[1])
+    assert read == [500 * S, 500 * S, 500 * S + 10_000]
+
+
+def test_after_a_step_back_work_counts_at_once(monkeypatch):
+    """A core that goes offline takes its busy time along; nothing of what the others do then is lost."""
+    kernel, busy = Kernel(monkeypatch, [(500.0, 0.0), (970.0, 0.0)]), BusyTime()
+    assert busy.read()[1] == 530 * S
+    kernel.cores, kernel.t_s = kernel.cores[:1], 1010.0
+    assert busy.read()[1] == 530 * S  # what was done meanwhile cannot be told from the step
+    kernel.t_s = 1025.0
+    assert busy.read()[1] == 545 * S
+    other = BusyTime()  # that of a meter which is started again
+    other.stepped_us = busy.stepped_us
+    assert other.read()[1] == 545 * S
+
+
+def test_a_count_that_started_anew_is_handed_on(monkeypatch):
+    kernel, busy = Kernel(monkeypatch, [(500.0, 0.0)]), BusyTime()
+    assert busy.read()[1] == 500 * S
+    kernel.cores, kernel.t_s = [(1.0, 0.0)], 3.0
+    assert busy.read()[1] == 2 * S
+    kernel.t_s = 4.0
+    assert busy.read()[1] == 3 * S
+
+
+def test_a_look_that_was_held_up_is_taken_again(monkeypatch):
+    kernel = Kernel(monkeypatch, [(500.0, 0.0)])
+    looks = iter([1000.0, 1077.0, 1077.0, 1077.001])
+    monkeypatch.setattr(busy_time.time, "clock_gettime_ns", lambda clock: round(next(looks) * 1e9))
+    assert kernel.t_s and busy_us() == (1_077_000_000_000, 577 * S)

@@ -1,0 +1,318 @@
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+from codecarbon.core import cpu as codecarbon_cpu
+from codecarbon.core import gpu as codecarbon_gpu
+from codecarbon.external import ram as codecarbon_ram
+
+from kdtune.energy.attribution import charge
+from kdtune.energy.ledger import Record
+from kdtune.energy.sensors.node import NodeSensors, power_in_words
+from tests.energy.machine import FakeGpu
+
+pytestmark = pytest.mark.usefixtures("bare_machine")
+
+# --- RAPL ------------------------------------------------------------------------------------------------------
+
+
+def test_rapl_packages_are_read_in_microjoules(zone):
+    first, second = zone("0", "package-0", 123_456_789), zone("1", "package-1", 42)
+    assert NodeSensors().read().rapl_uj == {first: 123_456_789, second: 42}
+
+
+def test_zones_inside_a_package_and_around_it_are_not_counted_again(zone):
+    package = zone("0", "package-0", 1_000_000_000)
+    zone("0:0", "core", 400_000_000)
+    zone("0:1", "dram", 200_000_000)
+    zone("1", "psys", 3_000_000_000)
+    assert list(NodeSensors().read().rapl_uj) == [package]
+
+
+def test_rapl_is_read_anew_each_time(zone):
+    package = zone("0", "package-0", 100)
+    sensors = NodeSensors()
+    Path(package).write_text("250\n")
+    assert sensors.read().rapl_uj == {package: 250}
+
+
+def test_a_node_with_rapl_has_a_counter_and_says_where_it_wraps(zone, known_cpu):
+    package = zone("0", "package-0", 100, limit=262_143_328_850)
+    hardware = NodeSensors().hardware()
+    assert hardware.rapl_range_uj == {package: 262_143_328_850}
+    assert hardware.cpu_quality == hardware.quality == "counter"
+
+
+@pytest.mark.parametrize(
+    ("energy", "limit"), [("no number", 10**12), (9_000_000_000, None), (9_000_000_000, "no number")]
+)
+def test_a_zone_that_cannot_be_read_is_left_out(zone, energy, limit):
+    package = zone("0", "package-0", 5_000_000_000)
+    zone("1", "package-1", energy, limit)
+    assert list(NodeSensors().read().rapl_uj) == [package]
+
+
+def test_a_zone_that_cannot_be_read_for_a_moment_is_missing_from_that_reading_only(zone):
+    package = zone("0", "package-0", 5)
+    sensors = NodeSensors()
+    Path(package).write_text("")
+    assert sensors.read().rapl_uj == {}
+    Path(package).write_text("9")
+    assert sensors.read().rapl_uj == {package: 9}
+
+
+def test_two_views_of_one_counter_count_once(zone):
+    zone("0", "package-0-die-0", 81_234_567_890)
+    zone("1", "package-0-die-1", 81_234_567_890)
+    assert len(NodeSensors().read().rapl_uj) == 1
+
+
+# --- GPUs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_gpu_with_a_counter_is_read_in_millijoules(gpus, known_cpu):
+    gpus(FakeGpu("GPU-aaa", 987_654_321), FakeGpu("GPU-bbb", 5))
+    sensors = NodeSensors()
+    assert sensors.read().gpu_mj == {"GPU-aaa": 987_654_321, "GPU-bbb": 5}
+    hardware = sensors.hardware()
+    assert hardware.gpus == {"GPU-aaa": "NVIDIA Test GPU", "GPU-bbb": "NVIDIA Test GPU"}
+    assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-bbb": "counter"}
+
+
+def test_gpus_that_are_not_wanted_are_neither_read_nor_the_nodes(gpus, known_cpu, monkeypatch):
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-bbb", 2))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for wanted, seen in ((None, ["GPU-aaa"]), (["GPU-bbb", "GPU-xxx"], ["GPU-bbb"]), ((), [])):
+        sensors = NodeSensors(wanted)
+        assert list(sensors.read().gpu_mj) == list(sensors.hardware().gpus) == seen
+
+
+def test_a_gpu_without_a_counter_is_polled(gpus, known_cpu):
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
+    hardware = NodeSensors().hardware()
+    assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-old": "polled"}
+
+
+def test_codecarbon_tells_power_in_watts(gpus):
+    gpus(FakeGpu("GPU-old", None, power_mw=50_000))
+    [device] = codecarbon_gpu.AllGPUDevices().devices
+    assert device._get_power_usage() == 50
+
+
+def test_polled_power_adds_up_to_millijoules(gpus, clock):
+    [gpu] = gpus(FakeGpu("GPU-old", None, power_mw=50_000))
+    sensors = NodeSensors()
+    before = sensors.read().gpu_mj["GPU-old"]
+    clock.ns += 2_000_000_000
+    gpu.power_mw = 100_000
+    assert sensors.read().gpu_mj["GPU-old"] - before == 200_000  # 2 s x 100 W, in millijoules
+    clock.ns += 500_000_000
+    assert sensors.read().gpu_mj["GPU-old"] - before == 250_000
+
+
+def test_a_polled_counter_never_falls(gpus, clock):
+    [gpu] = gpus(FakeGpu("GPU-old", None))
+    sensors = NodeSensors()
+    readings = []
+    for power_mw in (70_000, 0, 300_000, 10_000, 0):
+        gpu.power_mw = power_mw
+        clock.ns += 30_000_000_000
+        readings.append(sensors.read().gpu_mj["GPU-old"])
+    assert readings == sorted(readings)
+    assert readings[-1] > readings[0]
+
+
+def charged_for(sensors: NodeSensors, gpu: FakeGpu, counters: list[int | None], power_mw: int | None) -> int:
+    """What a node is charged for readings of a GPU's counter, in millijoules."""
+    gpu.power_mw = power_mw
+    records = []
+    hardware = replace(sensors.hardware(), tdp_uw=0, ram_uw=0)
+    for seq, gpu.energy_mj in enumerate(counters):
+        kind = "sample" if seq else "start"
+        records.append(Record(kind, "meter", seq, sensors.read(), 0, hardware=None if seq else hardware))
+    return charge(records).node_uj // 1000
+
+
+def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
+    [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
+    sensors = NodeSensors()
+    charged_mj = charged_for(sensors, gpu, [7_000_000_000, None, 7_000_000_900], power_mw=50_000)
+    assert charged_mj == 900
+
+
+def test_a_gpu_that_tells_nothing_for_a_moment_does_not_stop_the_reading(gpus):
+    [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
+    sensors = NodeSensors()
+    gpu.energy_mj = gpu.power_mw = None
+    assert sensors.read().gpu_mj == {}
+
+
+def test_a_gpu_that_tells_nothing_is_left_out_of_the_reading_and_not_taken_to_stand_still(gpus):
+    [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
+    sensors = NodeSensors()
+    sensors.read()
+    gpu.energy_mj = gpu.power_mw = None
+    assert sensors.read().gpu_mj == {}
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        ("1", ["GPU-bbb1"]),
+        ("2,0", ["GPU-aaa", "GPU-bbb2"]),
+        ("GPU-bbb2", ["GPU-bbb2"]),
+        ("GPU-a", ["GPU-aaa"]),
+        (" GPU-aaa , GPU-bbb1 ", ["GPU-aaa", "GPU-bbb1"]),
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_only_gpus_that_cuda_may_see_are_counted(gpus, monkeypatch, visible, expected):
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-bbb1", 2), FakeGpu("GPU-bbb2", 3))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert sorted(NodeSensors().read().gpu_mj) == expected
+
+
+# --- what has no sensor ----------------------------------------------------------------------------------------
+
+
+def test_a_node_without_sensors_is_modelled(known_cpu):
+    sensors = NodeSensors()
+    hardware = sensors.hardware()
+    assert hardware.cpu_quality == hardware.quality == "modelled"
+    assert hardware.tdp_uw == 65_500_000
+    assert (hardware.rapl_range_uj, hardware.gpus) == ({}, {})
+    counters = sensors.read()
+    assert (counters.rapl_uj, counters.gpu_mj) == ({}, {})
+
+
+def test_the_worst_of_cpu_and_gpus_gives_the_quality(zone, gpus, known_cpu):
+    zone("0", "package-0", 1)
+    gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
+    assert NodeSensors().hardware().quality == "polled"
+
+
+def test_the_clock_is_the_one_of_the_machine():
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    counters = NodeSensors().read()
+    assert before <= counters.t_ns <= time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    assert counters.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_a_gpu_that_nvml_loses_does_not_end_the_study_of_another(gpus, monkeypatch):
+    lost, well = FakeGpu("GPU-lost", 1), FakeGpu("GPU-well", 2)
+    gpus(lost, well)
+    sensors = NodeSensors()
+
+    def fail():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    monkeypatch.setattr(sensors._gpus["GPU-lost"], "_get_total_energy_consumption", fail)
+    assert sensors.read().gpu_mj == {"GPU-well": 2}
+
+
+PROBES = [
+    (codecarbon_cpu, "is_rapl_available", "RAPL"),
+    (codecarbon_gpu, "is_gpu_details_available", "GPUs"),
+    (codecarbon_cpu, "TDP", "CPU power"),
+    (codecarbon_ram, "RAM", "memory"),
+]
+
+
+@pytest.mark.parametrize(("module", "probe", "part"), PROBES)
+def test_a_part_that_codecarbon_fails_to_probe_is_left_out_and_named(monkeypatch, known_cpu, module, probe, part):
+    def fails(*_, **__):
+        raise FileNotFoundError(2, "No such file or directory", "scontrol")
+
+    monkeypatch.setattr(module, probe, fails)
+    sensors = NodeSensors()
+    hardware = sensors.hardware()
+    assert list(hardware.left_out) == [part] and "scontrol" in hardware.left_out[part]
+    assert sensors.read().busy_us > 0 and hardware.cores and hardware.tdp_uw > 0
+    assert (hardware.ram_uw == 0) == (part == "memory")
+
+
+def test_a_slurm_job_changes_nothing_since_the_ledger_is_the_nodes():
+    """In a fresh process, since codecarbon looks for the job when it is imported."""
+    code = """
+import json
+from kdtune.energy.sensors.node import NodeSensors
+print(json.dumps(NodeSensors().hardware().as_record()))
+"""
+    job = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "8192", "PATH": str(Path(sys.executable).parent)}
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **extra}, check=True
+        ).stdout
+        for extra in ({}, job)
+    ]
+    assert json.loads(done[0]) == json.loads(done[1]) and json.loads(done[0])["left_out"] == {}
+
+
+# --- codecarbon ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_used_of_codecarbon_is_there(gpus, zone):
+    zone("0", "package-0", 1)
+    [file] = codecarbon_cpu.IntelRAPL()._rapl_files
+    assert Path(file.path).name == "energy_uj"
+    assert Path(file.max_path).name == "max_energy_range_uj"
+    assert codecarbon_cpu.is_rapl_available()
+    gpus(FakeGpu("GPU-aaa", 11))
+    [device] = codecarbon_gpu.AllGPUDevices().devices
+    assert (device._uuid, device._gpu_name) == ("GPU-aaa", "NVIDIA Test GPU")
+    assert device._get_total_energy_consumption() == 11
+    assert codecarbon_gpu.is_gpu_details_available()
+
+
+def test_codecarbon_finds_a_power_for_this_machines_cpu_and_memory():
+    hardware = NodeSensors().hardware()
+    assert hardware.cpu_model
+    assert hardware.cores == os.cpu_count()
+    assert hardware.tdp_uw >= 1_000_000
+    assert 1_000_000 <= hardware.ram_uw <= 1_000_000_000
+
+
+def test_codecarbon_is_quiet_while_it_is_asked_and_has_its_own_level_afterwards(monkeypatch):
+    logger, levels = logging.getLogger("codecarbon"), []
+    unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
+    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: levels.append(logger.getEffectiveLevel()) or unknown)
+    monkeypatch.setattr(logger, "level", logging.WARNING)
+    NodeSensors().hardware()
+    assert levels == [logging.CRITICAL] and logger.level == logging.WARNING
+
+
+def test_codecarbon_is_quiet_in_a_fresh_process():
+    code = """
+from kdtune.energy.sensors.node import NodeSensors
+sensors = NodeSensors()
+sensors.hardware()
+sensors.read()
+"""
+    environment = {key: value for key, value in os.environ.items() if not key.lower().startswith("codecarbon")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout + done.stderr == ""
+
+
+def test_a_cpu_that_codecarbon_does_not_know_is_said_to_be_unknown(monkeypatch):
+    unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
+    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: unknown)
+    hardware = NodeSensors().hardware()
+    assert (hardware.tdp_uw, hardware.tdp_known) == (8_000_000, False)
+    assert power_in_words(8.0, known=False) == "8 W, which is codecarbon's default for a CPU that it does not know"
+
+
+def test_a_cpu_without_a_name_gets_the_default_and_not_nothing(monkeypatch):
+    nameless = SimpleNamespace(model="Unknown", tdp=None, _get_cpu_power_from_registry=lambda model: None)
+    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: nameless)
+    hardware = NodeSensors().hardware()
+    assert hardware.tdp_uw == 4_000_000 * hardware.cores and not hardware.tdp_known

@@ -1,0 +1,399 @@
+"""Metering anybody's Tune experiment, and the trainable in anybody's pipeline."""
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+import torch
+from ray import tune
+
+import kdtune
+from kdtune.artifacts.workbench import Workbench
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.neighbours import shared_folder
+from kdtune.errors import UsageError
+from kdtune.execution.ray.energy_ledger import _given_to
+from kdtune.specs import load_study
+from tests.energy.burners import wait_for
+from tests.studies import small_study
+
+pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def burn(config):
+    """A function trainable of somebody else's."""
+    total = 0
+    for step in range(2):
+        total += sum(range(3_000_000))
+        tune.report({"score": config["x"] + step, "total": total})
+    if config["x"] == 3:
+        raise RuntimeError("on purpose")
+
+
+class SlowSetup(tune.Trainable):
+    """Works for a second before its first step."""
+
+    def setup(self, config):
+        began = time.process_time()
+        while time.process_time() - began < 1.0:
+            sum(range(10_000))
+
+    def step(self):
+        return {"score": 1, "done": True}
+
+
+def fit(trainable, tmp_path, ledger, **settings):
+    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger], verbose=0)
+    return tune.Tuner(trainable, run_config=run, **settings).fit()
+
+
+def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    results = fit(burn, tmp_path, ledger, param_space={"x": tune.grid_search([1, 2, 3])})
+    assert results.num_errors == 1
+    account = ledger.account()
+    assert sum(account.buckets.values()) == account.node_uj
+    assert sum(account.windows.values()) == account.buckets["trials"]
+    assert len(account.windows) == 3 and min(account.windows.values()) > 0
+    assert list((tmp_path / "study" / "energy_ledger").glob("*.jsonl"))
+    # One row a trial, the failed one too, and the same for whoever reads the ledger later.
+    frame = ledger.frame(results).set_index("config/x")
+    assert sorted(frame.index) == [1, 2, 3] and list(frame.attempts) == [1, 1, 1] and "score" in frame
+    assert frame.energy_j.sum() * 1e6 == pytest.approx(account.buckets["trials"])
+    later = kdtune.read_ledger(results.experiment_path)
+    assert later.account() == account
+    assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
+
+
+def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    [result] = fit(burn, tmp_path, ledger, param_space={"x": 1})
+    trial_id = result.metrics["trial_id"]
+    ledger._attempts |= {trial_id: 2, "another": 1}  # as after attempts on nodes without a meter
+    assert ledger.account().flags["trial_unmetered"] == 2
+    frame = ledger.frame().set_index("trial_id")
+    assert frame.attempts.to_dict() == {trial_id: 2, "another": 1} and frame.energy_j.isna().all()
+
+
+def test_where_there_is_no_ledger_a_reader_is_refused(tmp_path):
+    with pytest.raises(kdtune.ResultsError, match="there is no energy ledger"):
+        kdtune.read_ledger(tmp_path)
+
+
+def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    fit(SlowSetup, tmp_path, ledger)
+    records = [record for node in read_folder(tmp_path / "study" / "energy_ledger").values() for record in node]
+    assert (records[-1].study_us - records[0].study_us) / 1e6 >= 1.0
+    assert ledger.account().duration_ns / 1e9 >= 1.0
+    assert ledger.account().buckets["orchestration"] > 0
+
+
+def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):
+    training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
+    study = small_study(strategies={"grid": {}}, training=training, teacher_training=training)
+    _ = Workbench(load_study(study), torch.device("cpu"), 1).teacher
+    ledger = kdtune.EnergyLedger()
+    results = fit(
+        kdtune.DistillTrainable,
+        tmp_path,
+        ledger,
+        param_space={"study": study, "tau": tune.uniform(2, 20)},
+        tune_config=tune.TuneConfig(
+            metric="val_accuracy",
+            mode="max",
+            num_samples=4,
+            reuse_actors=True,
+            scheduler=tune.schedulers.ASHAScheduler(max_t=4, grace_period=1, reduction_factor=2),
+        ),
+    )
+    assert results.num_errors == 0
+    best = results.get_best_result()
+    assert best.metrics["epoch"] == best.metrics["training_iteration"]
+    assert best.metrics["energy_j"] > 0
+    assert "energy_uj" not in results.get_dataframe()
+    account = ledger.account()
+    assert sum(account.buckets.values()) == account.node_uj
+    assert len(account.windows) == 4
+    total_j = sum(account.windows.values()) / 1e6
+    assert best.metrics["energy_j"] <= total_j
+
+
+class FailsOnce(kdtune.DistillTrainable):
+    """Fails after two epochs, the first time."""
+
+    def step(self):
+        failed = Path(self.config["run"]["failed"])
+        if self.iteration == 2 and not failed.exists():
+            failed.touch()
+            raise RuntimeError("on purpose")
+        return super().step()
+
+
+def test_the_energy_of_a_trial_is_that_of_all_its_attempts_also_after_a_restore(tmp_path):
+    training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
+    space = {"study": small_study(training=training), "loss": "ce", "run": {"failed": str(tmp_path / "failed")}}
+    every_epoch = tune.CheckpointConfig(checkpoint_frequency=1)
+    run = tune.RunConfig(
+        name="study",
+        storage_path=str(tmp_path),
+        callbacks=[kdtune.EnergyLedger()],
+        checkpoint_config=every_epoch,
+        verbose=0,
+    )
+    assert tune.Tuner(FailsOnce, run_config=run, param_space=space).fit().num_errors == 1
+    ledger = kdtune.EnergyLedger(tmp_path / "study" / "energy_ledger")
+    [first_uj] = ledger.account().windows.values()
+    place = str(tmp_path / "study")
+    [result] = tune.Tuner.restore(place, FailsOnce, resume_errored=True, param_space=space).fit()
+    windows = ledger.account().windows
+    assert result.metrics["epoch"] == 4 and len(windows) == 2
+    assert first_uj + 1 < result.metrics["energy_j"] * 1e6 <= sum(windows.values())
+
+
+@ray.remote
+class Helper:
+    def work(self, cpu_s):
+        work(cpu_s)
+
+
+def work(cpu_s):
+    until_s = time.process_time() + cpu_s
+    while time.process_time() < until_s:
+        sum(range(10_000))
+
+
+def delegate(config):
+    """Lets an actor of its own, or a task, do the work."""
+    if config["to"] == "an actor":
+        ray.get(Helper.remote().work.remote(1.5))
+    else:
+        ray.get(ray.remote(work).remote(1.5))
+    tune.report({"score": 1})
+
+
+@pytest.mark.parametrize("to", ["an actor", "a task"])
+def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_is_told(to, tmp_path):
+    ledger = kdtune.EnergyLedger()
+    bundles = tune.PlacementGroupFactory([{"CPU": 0.1}, {"CPU": 1}])
+    fit(tune.with_resources(delegate, bundles), tmp_path, ledger, param_space={"to": to})
+    [records] = read_folder(tmp_path / "study" / "energy_ledger").values()
+    [spent_us] = [record.windows[record.window.id] for record in records if record.kind == "close"]
+    account = ledger.account()
+    assert ("worker_unknown" in account.flags) == (to == "a task")
+    assert (spent_us >= 1_200_000) == (to == "an actor")
+    assert sum(account.buckets.values()) == account.node_uj
+
+
+def test_gpus_are_told_apart_by_the_process_that_they_are_given_to():
+    own, theirs = {"CPU": 1, "GPU": 1}, {"CPU": 2, "GPU": 0.5}
+    assert _given_to(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
+    assert _given_to(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
+    assert _given_to(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
+
+
+class SetupFails(SlowSetup):
+    def setup(self, config):
+        super().setup(config)
+        raise RuntimeError("on purpose")
+
+
+def test_an_experiment_in_which_no_trial_came_to_its_first_step_is_charged(tmp_path):
+    ledger = kdtune.EnergyLedger()
+    assert fit(SetupFails, tmp_path, ledger).num_errors == 1
+    account = ledger.account()
+    records = [record for node in read_folder(tmp_path / "study" / "energy_ledger").values() for record in node]
+    assert (records[-1].study_us - records[0].study_us) / 1e6 >= 1.0
+    assert account.buckets["orchestration"] > 0 and set(account.flags) <= {"node_shared"}
+
+
+def test_an_experiment_beside_one_in_another_thread_is_refused(tmp_path):
+    def wait_to_be_released(config):
+        tune.report({"score": 1})
+        while not (tmp_path / "released").exists():
+            time.sleep(0.05)
+
+    ledger = kdtune.EnergyLedger()
+    thread = threading.Thread(target=fit, args=(wait_to_be_released, tmp_path, ledger))
+    thread.start()
+    try:
+        wait_for(lambda: list(tmp_path.glob("study/energy_ledger/*.jsonl")), 60)
+        with pytest.raises(UsageError, match="is running in this process"):
+            kdtune.EnergyLedger().setup()
+    finally:
+        (tmp_path / "released").touch()
+        thread.join()
+    account = ledger.account()
+    assert len(account.windows) == 1 and set(account.flags) <= {"node_shared"}
+
+
+EXPERIMENT = """
+import itertools, sys
+from pathlib import Path
+import kdtune
+import ray
+from pyarrow import fs
+from ray import tune
+
+place, remote, restore = Path(sys.argv[1]), sys.argv[2] == "remote", sys.argv[3] == "restore"
+
+def burn(config):
+    for step in itertools.count(1):
+        sum(range(5_000_000))
+        tune.report({"score": 1, "done": restore and step >= 5})
+
+store = {"storage_filesystem": fs.SubTreeFileSystem(str(place), fs.LocalFileSystem())} if remote else {}
+root = "" if remote else f"{place}/"
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+if restore:
+    tuner = tune.Tuner.restore(f"{root}study", burn, resume_unfinished=True, **store)
+else:
+    run = tune.RunConfig(
+        name="study", storage_path=root or "/", callbacks=[kdtune.EnergyLedger()], verbose=0, **store
+    )
+    tuner = tune.Tuner(burn, run_config=run)
+assert tuner.fit().num_errors == 0
+"""
+
+
+class Experiment:
+    """An experiment in a process of its own, on either kind of store."""
+
+    def __init__(self, place, store):
+        self._place, self._store = place / store, store
+        self._place.mkdir()
+        (self._place / "experiment.py").write_text(EXPERIMENT)
+        self.ledger = kdtune.EnergyLedger(self._place / "study" / "energy_ledger")
+
+    def begin(self, how):
+        command = [sys.executable, "experiment.py", str(self._place), self._store, how]
+        environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "1"}
+        self.process = subprocess.Popen(command, cwd=self._place, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def is_under_way(self):
+        """Whether a trial was charged, and Tune has noted the experiment."""
+        assert self.process.poll() is None, self.process.communicate()[1][-2000:]
+        charged = sum(self.ledger.account().windows.values()) > 0
+        return charged and list((self._place / "study").glob("experiment_state*"))
+
+    def kill(self):
+        """Kill it; its workers and its meter, which are returned, die a moment later. Ray's agents linger."""
+        children = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
+        names = {one: one.name() for one in children}
+        self.process.kill()
+        self.process.communicate()
+        return {one: name for one, name in names.items() if name.startswith("ray::") and "Agent" not in name}
+
+
+def has_ended(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # where nobody asks what became of it
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
+    both = [Experiment(tmp_path, store) for store in ("local", "remote")]
+    for one in both:
+        one.begin("run")
+    try:
+        wait_for(lambda: all(one.is_under_way() for one in both), 90)
+    finally:
+        dying = {process: name for one in both for process, name in one.kill().items()}
+    assert list(dying.values()).count("ray::NodeMeter") == 2
+    wait_for(lambda: all(map(has_ended, dying)), 60)
+    before, gone_s = [one.ledger.account() for one in both], time.monotonic()
+    time.sleep(2.0)
+    for one in both:
+        one.begin("restore")
+    for one in both:
+        err = one.process.communicate(timeout=120)[1]
+        assert one.process.returncode == 0, err[-2000:]
+    after_s = time.monotonic() - gone_s
+    for one, then in zip(both, before, strict=True):
+        account = one.ledger.account()
+        [(trial, first), (_, second)] = sorted(window.rsplit("/", 1) for window in account.windows)
+        assert (first, second) == ("1", "2")
+        assert account.windows[f"{trial}/1"] == then.windows[f"{trial}/1"]
+        assert account.windows[f"{trial}/2"] > 0
+        assert account.flags["gap"] == 1 and account.gap_uj > 0
+        assert (account.duration_ns - then.duration_ns) / 1e9 < after_s - 2.0
+        assert sum(account.buckets.values()) == account.node_uj
+
+
+class Refusing(tune.Callback):
+    """Somebody's callback that ends the experiment in a way in which Tune tells the others nothing."""
+
+    def setup(self, *_, **__):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("end", ["unfinished", "without a trial"])
+def test_an_experiment_that_failed_is_nobodys_neighbour_afterwards(end, tmp_path):
+    failed = kdtune.EnergyLedger()
+    if end == "unfinished":
+        run = tune.RunConfig(name="failed", storage_path=str(tmp_path), callbacks=[failed, Refusing()], verbose=0)
+        with pytest.raises(KeyboardInterrupt):
+            tune.Tuner(burn, run_config=run, param_space={"x": 1}).fit()
+    else:
+        failed.setup()
+        failed.on_experiment_end(trials=[])
+    ledger = kdtune.EnergyLedger()
+    fit(burn, tmp_path, ledger, param_space={"x": 1})
+    failed_id, own_id = failed._neighbourhood._id, ledger._neighbourhood._id
+    lines = map(json.loads, (shared_folder() / "meters.jsonl").read_text().splitlines())
+    held = {line["meter"]: line["held"] for line in lines}
+    assert held.get(failed_id) is None and held.get(own_id) is None
+    assert not (shared_folder() / f"{failed_id}.alive").exists()
+
+
+def test_without_a_ledger_energy_is_unknown_and_not_zero(tmp_path):
+    run = tune.RunConfig(name="bare", storage_path=str(tmp_path), verbose=0)
+    study = small_study()
+    tuner = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space={"study": study, "loss": "ce"})
+    assert tuner.fit()[0].metrics["energy_j"] is None
+
+
+def test_the_example_in_the_readme_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    example = next(block for block in blocks if "EnergyLedger" in block)
+    assert len(example.strip().splitlines()) <= 15
+    (tmp_path / "example.py").write_text(example)
+    # Tune's default, which it reads from the environment once only.
+    monkeypatch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(tmp_path / "ray_results"))
+    runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
+    assert list((tmp_path / "ray_results").glob("*/energy_ledger/*.jsonl"))
+    assert re.search(r"^tau .* J\nthe whole search: .* J$", capsys.readouterr().out, re.MULTILINE)
+
+
+class Spoiling(tune.Callback):
+    """Takes the ledger's place away once a trial has begun, as a disk does that fills up or is unmounted."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def on_trial_start(self, *_, **__):
+        shutil.rmtree(self._folder)
+        self._folder.write_text("in the way")
+
+
+def test_a_ledger_that_cannot_be_written_fails_no_trial(tmp_path, caplog):
+    place = tmp_path / "ledger"
+    callbacks = [kdtune.EnergyLedger(place), Spoiling(place)]
+    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=callbacks, verbose=0)
+    tuner = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space={"study": small_study(), "loss": "ce"})
+    [result] = tuner.fit()
+    assert result.error is None and result.metrics["done"] and result.metrics["energy_j"] is None
+    assert any("cannot be written" in str(record.exc_info) for record in caplog.records)

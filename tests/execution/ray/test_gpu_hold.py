@@ -1,0 +1,98 @@
+"""While a worker is prepared, its GPU is charged to orchestration."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from kdtune.energy.ledger import Window, read_folder
+from kdtune.execution import jobs
+from kdtune.execution.ray.gpu_hold import hold_gpu
+from kdtune.execution.ray.meter_actor import MeterHandle
+from kdtune.execution.ray.node_meters import NodeMeters
+from kdtune.execution.ray.trainable import DistillTrainable
+from kdtune.planning.resources import Resources
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
+
+SESSION = "gpu-hold"
+ONE_GPU = Resources(1.0, 1.0)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """Of a session that meters; gives what opened and closed in it."""
+    meters = NodeMeters(SESSION)
+    meters.start()
+    meters.begin(tmp_path / "ledger", None)
+    meters.settle()
+
+    def windows():
+        (records,) = read_folder(tmp_path / "ledger").values()
+        return [(one.kind, one.window, one.reason) for one in records if one.window]
+
+    yield windows
+    meters.end()
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """torch finds one GPU, but cannot compute on it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid="a"))
+
+
+def test_the_gpu_is_held_until_the_processs_own_work_begins(ledger):
+    hold_gpu(SESSION, {"GPU-a": 0.5})
+    meter = MeterHandle(SESSION)
+    meter.open(Window("trial/1", "trials", os.getpid(), 1.0, {"GPU-a": 0.5}))
+    meter.close("trial/1", "done")
+    kinds = [(kind, window.bucket, reason) for kind, window, reason in ledger()]
+    assert kinds == [
+        ("open", "orchestration", None),
+        ("close", "orchestration", "its process was taken over"),
+        ("open", "trials", None),
+        ("close", "trials", "done"),
+    ]
+    held = ledger()[0][1]
+    assert (held.pid, held.cpus, held.gpus) == (os.getpid(), 0.0, {"GPU-a": 0.5})
+
+
+def test_without_a_gpu_or_without_a_session_nothing_is_held(ledger):
+    hold_gpu(SESSION, {})
+    hold_gpu(None, {"GPU-a": 1.0})
+    assert ledger() == []
+
+
+PREPARED = {
+    "inspection": lambda study, data: jobs.inspect_study(study, ONE_GPU, data, session_id=SESSION),
+    "compilation": lambda study, data: jobs.compile_networks(study, ONE_GPU, data, SESSION, data, False),
+    "teacher": lambda study, data: jobs.train_teacher(study, ONE_GPU, data, SESSION, data),
+    "teacher's logits": lambda study, data: jobs.fill_logits(study, ONE_GPU, data, SESSION, 0, [0], data),
+}
+
+
+@pytest.mark.parametrize("job", PREPARED)
+def test_a_job_holds_its_gpu_before_it_computes(ledger, gpu, tmp_path, job):
+    with pytest.raises((RuntimeError, AssertionError)):  # of torch, as there is no GPU
+        PREPARED[job](load_study(small_study()), str(tmp_path))
+    assert [(kind, window.bucket, window.gpus) for kind, window, _ in ledger()] == [
+        ("open", "orchestration", {"GPU-a": 1.0})
+    ]
+
+
+def test_a_trial_holds_its_gpu_before_it_warms_up(ledger, gpu, tmp_path):
+    trainable = DistillTrainable.__new__(DistillTrainable)
+    trainable._trial_info = SimpleNamespace(
+        trial_resources=SimpleNamespace(required_resources={"CPU": 1.0, "GPU": 0.25})
+    )
+    config = {"study": small_study(), "tau": 4, "run": {"session": SESSION, "window": "trial/1"}}
+    with pytest.raises((RuntimeError, AssertionError)):
+        trainable.setup(config)
+    assert [(kind, window.bucket, window.gpus) for kind, window, _ in ledger()] == [
+        ("open", "orchestration", {"GPU-a": 0.25})
+    ]

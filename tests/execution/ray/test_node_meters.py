@@ -1,0 +1,125 @@
+"""Meters of machines that join and are lost. The machines are made up: their meters answer here and not over Ray."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from kdtune.energy.meter import Reading
+from kdtune.errors import MachineError
+from kdtune.execution.ray import node_meters
+from kdtune.execution.ray.node_meters import NodeMeters
+
+HERE = os.uname().nodename
+
+
+class Machine:
+    """One whose meter has counted so much since it began; it notes what it is asked."""
+
+    def __init__(self, spent_uj: int, began_ns: int = 1) -> None:
+        self.spent_uj, self.began_ns = spent_uj, began_ns
+        self.fails: BaseException | None = None
+        self.asked: list[tuple] = []
+
+    def __getattr__(self, method: str) -> SimpleNamespace:
+        return SimpleNamespace(remote=lambda *args: (self, method, args))
+
+    def answer(self, method: str, args: tuple) -> object:
+        if self.fails:
+            raise self.fails
+        self.asked.append((method, *args))
+        return Reading({}, 0, {"trials": self.spent_uj}, self.began_ns) if method == "reading" else True
+
+
+@pytest.fixture
+def machines(monkeypatch):
+    """By name, those that are in the cluster."""
+    there = {HERE: Machine(10), "b": Machine(1000)}
+
+    def start(session_id, metered=(), **_):
+        return {name: machine for name, machine in there.items() if name not in metered}
+
+    monkeypatch.setattr(node_meters, "start_meters", start)
+    monkeypatch.setattr(ray, "get", lambda call: call[0].answer(*call[1:]))
+    return there
+
+
+@pytest.fixture
+def meters(machines):
+    meters = NodeMeters("session")
+    meters.start()
+    meters.begin(Path("/first"), None)
+    meters.settle()
+    return meters
+
+
+def lose(machines, name):
+    machines.pop(name).fails = ray.exceptions.ActorDiedError()
+
+
+def test_what_a_lost_machine_had_counted_stays_counted_also_when_it_is_back(machines, meters):
+    assert meters.reading().spent == {"trials": 1010}
+    lose(machines, "b")
+    assert meters.reading().spent == {"trials": 1010}
+    machines["b"] = Machine(1, began_ns=2)
+    meters.meter_new_nodes()
+    assert meters.reading().spent == {"trials": 1011}
+
+
+def test_a_meter_that_goes_on_for_one_that_was_killed_is_not_counted_twice(machines, meters):
+    meters.reading()
+    lose(machines, "b")
+    meters.reading()
+    machines["b"] = Machine(1500, began_ns=1)
+    meters.meter_new_nodes()
+    assert meters.reading().spent == {"trials": 1510}
+
+
+def test_the_next_ledger_names_the_machines_that_are_left(machines, meters):
+    machines["c"] = Machine(0)
+    meters.meter_new_nodes()
+    meters.settle()
+    assert ("know", sorted([HERE, "b", "c"])) in machines[HERE].asked
+    assert machines["c"].asked == [
+        ("begin", "/first", None, sorted([HERE, "b", "c"])),
+        ("go_to", "/first", sorted([HERE, "b", "c"])),
+    ]
+    lose(machines, "b")
+    meters.reading()
+    meters.switch(Path("/second"))
+    meters.settle()
+    assert machines[HERE].asked[-1] == ("switch", "/second", sorted([HERE, "c"]))
+    lose(machines, "c")
+    meters.reading()
+    meters.switch(Path("/third"))
+    meters.settle()
+    assert machines[HERE].asked[-1] == ("switch", "/third", [])
+
+
+def test_a_machine_whose_meter_cannot_be_asked_to_begin_is_asked_again(machines, meters, monkeypatch):
+    machines["c"] = machine = Machine(0)
+    monkeypatch.setattr(machine, "begin", SimpleNamespace(remote=_refuses), raising=False)
+    meters.meter_new_nodes()
+    assert meters.ask_one("c", "sample") is None
+    monkeypatch.undo()
+    monkeypatch.setattr(ray, "get", lambda call: call[0].answer(*call[1:]))
+    monkeypatch.setattr(node_meters, "start_meters", lambda *_, **__: {"c": machine})
+    meters.meter_new_nodes()
+    assert meters.ask_one("c", "sample") is True
+
+
+def _refuses(*_):
+    raise ValueError("the actor has died")
+
+
+def test_a_full_disk_on_another_machine_ends_no_study_and_on_this_one_it_does(machines, meters):
+    full = ray.exceptions.RayTaskError("switch", "", MachineError("the disk is full"))
+    machines["b"].fails = full
+    meters.switch(Path("/second"))
+    meters.settle()
+    assert meters.ask_one("b", "sample") is None
+    machines[HERE].fails = full
+    with pytest.raises(ray.exceptions.RayTaskError):
+        meters.ask("sample")

@@ -1,0 +1,98 @@
+"""What a session leaves behind, however it ends."""
+
+import json
+
+import pytest
+import ray
+
+from kdtune.errors import RayError, UsageError
+from kdtune.execution.ray.session import Session
+from kdtune.results.folder import StudyFolder
+
+
+@pytest.fixture
+def meeting(without_ray, tmp_path, monkeypatch):
+    """Where the meters of this process meet, nobody else's among them."""
+    folder = tmp_path / "meeting"
+    monkeypatch.setattr("kdtune.energy.neighbours.shared_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def session(tmp_path, meeting):
+    return Session(StudyFolder(tmp_path / "study"), 1.0, None)
+
+
+def has_left(meeting) -> bool:
+    held = {
+        line["meter"]: line["held"] for line in map(json.loads, (meeting / "meters.jsonl").read_text().splitlines())
+    }
+    return set(held.values()) == {None} and not list(meeting.glob("*.alive"))
+
+
+def refuses(*_, **__):
+    raise RuntimeError("no room")
+
+
+def test_a_session_whose_ray_does_not_start_is_nobodys_neighbour(session, meeting, monkeypatch):
+    monkeypatch.setattr(ray, "init", refuses)
+    with pytest.raises(RayError, match="no room"):
+        session.start()
+    assert has_left(meeting)
+
+
+def test_a_session_that_the_cluster_is_too_small_for_is_nobodys_neighbour(session, meeting, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
+    with pytest.raises(UsageError):
+        session.start()
+    assert has_left(meeting)
+    session.stop()  # as whoever started it does in any case
+    assert has_left(meeting)
+
+
+def test_a_cluster_without_gpus_is_joined_with_a_warning_where_this_machine_has_one(tmp_path, meeting, monkeypatch):
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr("kdtune.planning.resources._DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
+    told = []
+    with pytest.raises(UsageError, match="--cpus-per-trial 1: the cluster has 0.5"):
+        Session(StudyFolder(tmp_path / "study"), 1.0, None, tell=told.append).start()
+    assert told == ["this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs"]
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "joined"),
+    [(None, None, "local"), (None, "10.0.0.1:6379", "10.0.0.1:6379"), ("auto", "10.0.0.1:6379", "auto")],
+)
+def test_only_a_cluster_that_was_named_is_joined(given, environment, joined, tmp_path, meeting, monkeypatch):
+    asked = []
+
+    def init(**options):
+        asked.append(options["address"])
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    with pytest.raises(RayError, match="seen"):
+        Session(StudyFolder(tmp_path / "study"), 1.0, None, given).start()
+    assert asked == [joined]
+
+
+def test_what_ray_advises_about_tokens_is_kept(session, monkeypatch):
+    def refused(**_):
+        try:
+            raise RuntimeError(
+                "Failed to connect.\n  File gcs.py\nAuthenticationError: no token. Set RAY_AUTH_MODE=token.\n"
+            )
+        except RuntimeError as error:
+            raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379") from error
+
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(RayError) as told:
+        session.start()
+    assert str(told.value).endswith("at 10.0.0.1:6379: AuthenticationError: no token. Set RAY_AUTH_MODE=token.")

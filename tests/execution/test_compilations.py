@@ -1,0 +1,120 @@
+"""Code that is generated once for all strategies: who makes it, and what it is said to have taken."""
+
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+from kdtune.artifacts.caches import cached, remove
+from kdtune.artifacts.compiled_code import Compilation
+from kdtune.energy import ledger
+from kdtune.errors import BudgetReached
+from kdtune.execution import shared_inputs
+from kdtune.execution.shared_inputs import SharedInputs
+from kdtune.planning.resources import Resources
+from kdtune.results.watcher import Watcher
+from kdtune.specs import load_study
+from tests.energy.simulated import J, Node, two_cores
+from tests.studies import small_study
+
+#: A second of both cores' memory and of one busy core.
+ONCE = 24 * J
+
+
+class _Session:
+    """As far as what is shared sees one: each charge takes a second."""
+
+    def __init__(self, folder):
+        self.folder, self.id, self.resources = folder, "s1", Resources(1.0, 0.0)
+        self._node = Node(two_cores())
+
+    @contextmanager
+    def charging(self, folder):
+        try:
+            yield
+        finally:
+            known = len(self._node.records)
+            folder.mkdir(parents=True, exist_ok=True)
+            for record in self._node.start().work(1, study=1).stop().records[known:]:
+                ledger.write(folder / "here.jsonl", record)
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "compilations" / "c1"
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The folders that a worker was told to put code into; the worker itself is left out."""
+    told = []
+
+    def run_job(session, function, study, resources, data, session_id, folder, asks_teacher, poll, environment):
+        code = Compilation(place := shared_inputs.Path(folder)).code
+        assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(code)
+        code.mkdir(parents=True, exist_ok=True)
+        (code / f"{len(told)}.so").touch()
+        told.append(place)
+
+    monkeypatch.setattr(shared_inputs, "run_job", run_job)
+    return told
+
+
+def of_a_command(tmp_path, name="s1"):
+    return SharedInputs(load_study(small_study()), _Session(tmp_path / name), Watcher(), None, "nowhere")
+
+
+def charged(shared, place):
+    [(name, record)] = shared.compilation(place, asks_teacher=False).items()
+    assert name == place.name
+    return record["energy"]["charged_uj"]
+
+
+def test_it_is_made_once_and_all_strategies_and_commands_are_told_the_same(tmp_path, place, jobs):
+    first, second = of_a_command(tmp_path), of_a_command(tmp_path, "s2")
+    assert [charged(first, place), charged(first, place), charged(second, place)] == [ONCE] * 3
+    assert jobs == [place]
+    # A budget counts it where it was made.
+    assert (tmp_path / "s1" / "made.txt").read_text() == f"{place}\n" and not (tmp_path / "s2").exists()
+
+
+def test_as_long_as_a_command_lives_it_is_not_removed(tmp_path, place, jobs):
+    shared = of_a_command(tmp_path)
+    charged(shared, place)
+    [found] = cached(["compilations"])
+    assert remove([found]) == [place]
+    shared._using.close()
+    assert remove([found]) == [] and not place.exists()
+
+
+def test_what_was_stopped_is_gone_on_with_and_both_lives_are_charged(tmp_path, place, jobs, monkeypatch):
+    def stopped(*given, **named):
+        Compilation(place).code.mkdir()
+        (Compilation(place).code / "half.so").touch()
+        raise BudgetReached("no more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shared_inputs, "run_job", stopped)
+        shared = of_a_command(tmp_path)
+        with pytest.raises(BudgetReached):
+            charged(shared, place)
+    assert not Compilation(place).is_made()
+    assert charged(shared, place) == 2 * ONCE
+    assert (Compilation(place).code / "half.so").exists()
+
+
+def test_code_of_which_nobody_knows_what_it_took_does_not_make_it_cheaper(tmp_path, place, jobs):
+    Compilation(place).code.mkdir(parents=True)
+    (Compilation(place).code / "found.so").touch()
+    assert charged(of_a_command(tmp_path), place) == ONCE
+    assert not (Compilation(place).code / "found.so").exists()
+
+
+def test_where_its_energy_record_is_lost_it_is_made_again_beside_what_others_use(tmp_path, place, jobs):
+    charged(of_a_command(tmp_path), place)
+    shutil.rmtree(Compilation(place).ledger)
+    before = list(Compilation(place).code.iterdir())
+    assert charged(of_a_command(tmp_path), place) == ONCE
+    assert jobs == [place, place / "again"]
+    assert list(Compilation(place).code.iterdir()) == before and not (place / "again").exists()

@@ -1,0 +1,113 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kdtune.execution.inspections import KeptInspection, Known
+from kdtune.execution.jobs import inspect_study
+from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
+from kdtune.planning.resources import Resources
+from kdtune.specs import load_study
+from tests.damage import damaged
+from tests.energy.simulated import two_cores
+from tests.studies import small_study
+
+RESOURCES = Resources(1.0, 0.0)
+TIMINGS = Timings({"distilling": Usage(1e-4, 1e-4, None)}, {"distilling": 32}, 0.0, None)
+
+
+def place(tmp_path, kinds=("distilling",), **changes):
+    return KeptInspection(load_study(small_study(**changes)), RESOURCES, tmp_path, [], kinds)
+
+
+@pytest.fixture(scope="module")
+def inspection():
+    return inspect_study(load_study(small_study(teacher_logits="live")), RESOURCES, "nowhere")
+
+
+@pytest.fixture
+def known(inspection, tmp_path, monkeypatch):
+    """Of a study whose teacher there is."""
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    teacher = tmp_path / "cache" / "teachers" / "t"
+    teacher.mkdir(parents=True)
+    (teacher / "teacher.pt").write_bytes(b"weights")
+    record = {"model": "t", "epochs": 3, "val_accuracy": 0.9, "val_loss": 0.3, "test": {"accuracy": 0.9}, "given": None}
+    (teacher / "record.json").write_text(json.dumps(record))
+    found = dataclasses.replace(
+        inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS, energy_multiple=1.2345
+    )
+    return Known(found, two_cores(), Charge(3.0, 60e6, 60e6))
+
+
+def test_what_was_found_out_is_read_back_as_it_was(known, tmp_path):
+    place(tmp_path).keep(known)
+    assert place(tmp_path).read() == known
+
+
+def test_what_a_study_is_called_changes_nothing_and_all_that_matters_does(known, tmp_path):
+    place(tmp_path).keep(known)
+    assert place(tmp_path, name="another", description="in other words").read() == known
+    for different in (
+        place(tmp_path, seed=3),
+        place(tmp_path, student="convnet_4_8_16"),
+        place(tmp_path, kinds=()),
+        place(tmp_path / "elsewhere"),
+        KeptInspection(load_study(small_study()), Resources(2.0, 0.0), tmp_path, [], ("distilling",)),
+        KeptInspection(load_study(small_study()), RESOURCES, tmp_path, ["GPU-1"], ("distilling",)),
+    ):
+        assert different.read() is None
+
+
+def test_where_something_is_to_be_told_or_to_be_made_a_worker_looks_again(known, tmp_path):
+    kept = place(tmp_path)
+    kept.keep(dataclasses.replace(known, inspection=dataclasses.replace(known.inspection, remarks=("look",))))
+    assert kept.read() is None
+    kept.keep(known)
+    (Path(known.inspection.teacher_folder) / "record.json").unlink()
+    assert kept.read() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x00\xff", b'{"inspection": 3}'])
+def test_a_damaged_file_is_as_none(known, tmp_path, content):
+    kept = place(tmp_path)
+    kept.keep(known)
+    kept._path.write_bytes(content)
+    assert kept.read() is None
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_the_file_it_is_as_it_was_or_as_none(known, tmp_path, data):
+    kept = place(tmp_path)
+    kept.keep(known)
+    kept._path.write_bytes(data.draw(damaged(kept._path.read_bytes())))
+    assert kept.read() in (known, None)
+
+
+@pytest.mark.parametrize(
+    "folder", ["/etc", "{cache}/teachers/..", "{cache}/teachers/../../x", "{cache}/decoded/x", "t"]
+)
+def test_a_place_outside_the_cache_is_not_believed(known, tmp_path, folder):
+    named = folder.format(cache=tmp_path / "cache")
+    place(tmp_path).keep(
+        dataclasses.replace(known, inspection=dataclasses.replace(known.inspection, teacher_folder=named))
+    )
+    assert place(tmp_path).read() is None
+
+
+def test_nor_is_code_outside_the_cache(known, tmp_path):
+    for place_of_code, believed in ((tmp_path / "cache" / "compilations" / "c", True), (tmp_path / "c", False)):
+        found = dataclasses.replace(known.inspection, compilations={False: str(place_of_code)})
+        place(tmp_path).keep(dataclasses.replace(known, inspection=found))
+        assert bool(place(tmp_path).read()) == believed
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(known, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file"))
+    place(tmp_path).keep(known)
+    assert place(tmp_path).read() is None

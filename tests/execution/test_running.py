@@ -1,0 +1,203 @@
+"""Studies through Ray, in this process."""
+
+import json
+import shutil
+
+import pytest
+import ray
+
+import kdtune
+from kdtune.catalog.registry import Entry
+from kdtune.errors import RayError
+from kdtune.execution.ray.daemons import Daemons
+from kdtune.results.folder import StudyFolder
+from kdtune.results.trial_log import TrialLog
+from kdtune.results.watcher import Watcher
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.grid import Grid
+from tests.studies import outcome_of, small_study
+
+pytestmark = pytest.mark.study
+
+
+def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
+    study = small_study(search_space={"tau": {"values": [2, 10]}}, strategies={"grid": {}}, repeats=1)
+    study["training"] = {**study["training"], "epochs": 80}  # longer than one worker's start is behind another's
+    alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
+    together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
+    assert ray.is_initialized()
+    assert [outcome_of(result) for result in alone.results] == [outcome_of(result) for result in together.results]
+    first, second = (kdtune_weights(tmp_path / run / "small" / "grid" / "student.pt") for run in ("alone", "together"))
+    assert first == second
+    logs = [(tmp_path / place / "small" / "grid" / "ledger") for place in ("alone", "together")]
+    assert [_most_at_once(folder) for folder in logs] == [1, 2]
+
+
+def kdtune_weights(path):
+    import torch
+
+    return {name: value.tolist() for name, value in torch.load(path, weights_only=True).items()}
+
+
+def _most_at_once(ledger):
+    lines = [json.loads(line) for path in ledger.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return max(len(line.get("windows", {})) for line in lines if line["kind"] == "open")
+
+
+def test_trials_that_fail_are_recorded_and_charged_and_the_rest_goes_on(running_ray, tmp_path):
+    space = {"tau": {"values": [4]}, "learning_rate": {"values": [0.05, 1e30]}}
+    study = small_study(search_space=space, strategies={"fixed": {}, "grid": {}}, repeats=1)
+    study["training"] = {**study["training"], "learning_rate": 1e30}
+    outcome = kdtune.run_study(study, out=tmp_path)
+    assert outcome.exit_code == 1
+    fixed, grid = outcome.results
+    # Every trial of this one failed; the other strategy has its turn all the same.
+    assert fixed["status"] == "incomplete"
+    assert fixed["summary"]["test_accuracy_mean"] is None
+    assert grid["status"] == "completed"
+    assert grid["cost"]["trials"] == {"completed": 1, "pruned": 0, "failed": 1, "interrupted": 0}
+    assert grid["repeats"][0]["chosen"] == {"tau": 4, "learning_rate": 0.05}
+    assert "DivergedError" in grid["failures"][0]["error"] and "epoch 1" in grid["failures"][0]["error"]
+    log = TrialLog.read(tmp_path / "small" / "grid" / "trials.jsonl")
+    failed = next(trial for trial in log.trials.values() if trial.status == "failed")
+    ledger = (tmp_path / "small" / "grid" / "ledger").glob("*.jsonl")
+    assert any(f'"{failed.window(1)}"' in path.read_text() for path in ledger)
+
+
+def test_of_a_study_that_was_through_when_ray_died_nothing_is_missing(running_ray, tmp_path, monkeypatch):
+    log = tmp_path / "small" / "fixed" / "trials.jsonl"
+
+    def dies_at_the_end(self):
+        if log.exists() and TrialLog.read(log).status == "completed":
+            raise RayError("Ray's gcs_server (process 7) died")
+
+    monkeypatch.setattr(Daemons, "check", dies_at_the_end)
+    outcome = kdtune.run_study(small_study(strategies={"fixed": {}}, repeats=1), out=tmp_path)
+    assert outcome.errors == ("fixed: Ray's gcs_server (process 7) died",)
+    assert (outcome.exit_code, outcome.results[0]["status"], TrialLog.read(log).status) == (0, "completed", "completed")
+
+
+class Pruner(Grid):
+    """A grid that stops tau 6 after its first epoch."""
+
+    judges_epochs = True
+
+    def report(self, point, epoch, val_accuracy):
+        return point["tau"] != 6
+
+
+def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(running_ray, tmp_path, monkeypatch):
+    # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
+    monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{__name__}:Pruner", "", {}))
+    result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path).results[0]
+    assert result["status"] == "completed"
+    assert result["cost"]["trials"] == {"completed": 2, "pruned": 1, "failed": 0, "interrupted": 0}
+    trials = kdtune.load_results(tmp_path / "small").trials.set_index("tau")
+    assert (trials.loc[6, "status"], trials.loc[6, "epochs"]) == ("pruned", 1)
+    assert trials.loc[6, "energy_j"] > 0
+    assert trials.energy_j.sum() * 1e6 == pytest.approx(result["cost"]["energy_uj"]["trials"])
+
+
+class _Listening(Watcher):
+    def __init__(self):
+        self.ended_trials, self.epochs, self.energies = [], [], []
+
+    def trial_ended(self, trial):
+        self.ended_trials.append(trial.id)
+
+    def epoch_done(self, trial, epochs, metrics):
+        self.epochs.append((trial.id, metrics["epoch"]))
+
+    def energy(self, by_window, charged_uj):
+        self.energies.append(charged_uj)
+
+
+def augmented_study():
+    """Its teacher is asked anew in every epoch."""
+    study = small_study(strategies={"grid": {}}, repeats=1, seed=7)
+    return {**study, "training": {**study["training"], "augment": ["crop"]}}
+
+
+@pytest.fixture(scope="module")
+def watched(running_ray, tmp_path_factory):
+    """A finished study, and who listened to it."""
+    watcher = _Listening()
+    return kdtune.run_study(augmented_study(), out=tmp_path_factory.mktemp("watched"), watcher=watcher), watcher
+
+
+def test_a_watcher_hears_of_every_trial_and_of_energy(watched):
+    watcher = watched[1]
+    assert len(watcher.ended_trials) == 3
+    assert {epoch for _, epoch in watcher.epochs} >= {3}
+    assert watcher.energies and watcher.energies == sorted(watcher.energies)
+
+
+def test_more_than_the_cluster_has_is_refused_instead_of_waiting(running_ray, tmp_path):
+    with pytest.raises(kdtune.KdtuneError, match="cpus_per_trial 4096"):
+        kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096)
+    assert not (tmp_path / "small").exists()
+
+
+def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_charged(
+    watched, tmp_path, cache_folder, capfd
+):
+    first = watched[0].results[0]
+    (name,) = json.loads((watched[0].folder / "grid" / "shared.json").read_text())["teacher_logits"]
+    filled = cache_folder / "teacher-logits" / name / "filled.jsonl"
+    lines = filled.read_text().splitlines(keepends=True)
+    assert len(lines) == 3
+    filled.write_text("".join(lines[:2]))  # as after a kill: the last epoch's rows may be anything
+    second = kdtune.run_study(augmented_study(), out=tmp_path).results[0]
+    assert capfd.readouterr().out == ""
+    assert len(filled.read_text().splitlines()) == 3
+    assert outcome_of(second) == outcome_of(first)
+    asked = [result["cost"]["shared_uj"]["teacher_logits"] for result in (first, second)]
+    assert 0 < asked[0] < asked[1]
+    spent = json.loads((tmp_path / "small" / "grid" / "shared.json").read_text())["teacher_logits"][name]
+    assert spent["passes"] == 3 * 400 and spent["energy"]["charged_uj"] == asked[1]
+    # As after somebody else's pipeline, which filled it unmetered: others may be reading it while that is made up for.
+    shutil.rmtree(filled.parent / "ledger")
+    before = (filled.read_bytes(), (filled.parent / "logits.npy").stat().st_mtime_ns)
+    third = kdtune.run_study(augmented_study(), out=tmp_path / "third").results[0]
+    assert outcome_of(third) == outcome_of(first) and third["cost"]["shared_uj"]["teacher_logits"] > 0
+    assert (filled.read_bytes(), (filled.parent / "logits.npy").stat().st_mtime_ns) == before
+    assert not (filled.parent / "again").exists()
+
+
+def test_labels_have_folders_results_and_lengths_of_their_own(running_ray, tmp_path):
+    hot, cold = ({"strategy": "fixed", "tau": tau} for tau in (9, 2))
+    longer, again = {"strategy": "none", "longer": "flops"}, {"strategy": "best-of", "of": "fixed", "trials": 2}
+    equal = {"strategy": "none", "longer": "energy"}
+    first = small_study(repeats=1, strategies={"hot": hot, "alone-longer": longer, "equal": equal})
+    outcome = kdtune.run_study(first, ["hot", "alone-longer"], out=tmp_path)
+    assert outcome.exit_code == 0
+    by_label = {result["strategy"]: result for result in outcome.results}
+    assert list(by_label) == ["hot", "alone-longer"]
+    assert by_label["hot"]["repeats"][0]["chosen"] == {"tau": 9}
+    # An epoch of the student alone costs less than one with its teacher by the teacher's passes: 3336 multiply-adds
+    # three times for 400 training images and once for as many others, against 208448 for the 400.
+    factor = by_label["alone-longer"]["repeats"][0]["chosen"]["longer"]
+    assert factor == pytest.approx((208448 + 4 * 3336) / (4 * 3336), abs=1e-4)
+    trial = next(iter(TrialLog.read(tmp_path / "small" / "alone-longer" / "trials.jsonl").trials.values()))
+    assert (trial.status, trial.epochs) == ("completed", round(3 * factor))
+    assert by_label["alone-longer"]["cost"]["training_flops"] == 2 * 4 * 3336 * 400 * trial.epochs
+    frozen = StudyFolder(tmp_path / "small").strategy("alone-longer").read_study()
+    assert frozen.labelled("alone-longer") == ("none", {"longer": factor})
+
+    # Another file with other labels joins the folder; a resume knows all of them, each as it was begun. What is as long
+    # as the energy of a distillation lasts is so by the timings of the first command, whenever it runs.
+    multiple = StudyFolder(tmp_path / "small").strategy("hot").energy_multiple()
+    assert multiple > 0 and frozen.labelled("equal") == ("none", {"longer": max(1.0, multiple)})
+    second = small_study(repeats=1, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}, "equal": equal})
+    kdtune.run_study(second, ["cold", "again", "equal"], out=tmp_path)
+    begun = StudyFolder(tmp_path / "small").strategy("equal")
+    assert begun.energy_multiple() == multiple and begun.read_study().strategies["equal"] == frozen.strategies["equal"]
+    resumed = kdtune.resume_study(tmp_path / "small")
+    assert resumed.exit_code == 0
+    assert {result["strategy"]: result["cost"]["trials"]["completed"] for result in resumed.results} == {
+        "hot": 1, "alone-longer": 1, "cold": 1, "again": 2, "equal": 1
+    }  # fmt: skip
+    kept = {result["strategy"]: result["repeats"][0]["chosen"] for result in resumed.results}
+    assert (kept["hot"], kept["cold"]) == ({"tau": 9}, {"tau": 2})
+    compared = kdtune.compare([tmp_path / "small"])
+    assert [result["strategy"] for result in compared.results] == ["hot", "alone-longer", "equal", "cold", "again"]

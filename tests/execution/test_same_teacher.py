@@ -1,0 +1,103 @@
+"""Two commands that want the same teacher at once: real Ray, real training, and a real kill."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import charge_all
+from kdtune.storage.files import read_lines
+from tests.studies import SMALL, command
+
+pytestmark = pytest.mark.study
+
+EPOCHS = 200
+
+STUDY = [
+    *("study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL, "--set", "teacher_logits=live"),
+    *("--set", f"teacher_training.epochs={EPOCHS}", "--json"),
+]
+
+
+class Command:
+    """A study in a folder of its own, with a cache that it shares."""
+
+    def __init__(self, place: Path, name: str) -> None:
+        self.folder, self._cache = place / name / "results" / "digits-hkd", place / "cache"
+        (place / name).mkdir()
+        self.process = subprocess.Popen(
+            command(*STUDY),
+            cwd=place / name,
+            env={**os.environ, "KDTUNE_CACHE_DIR": str(self._cache)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wants_the_teacher(self) -> bool:
+        """Whether it has come so far that it looks for the teacher, or trains it."""
+        return (self.folder / "run.toml").exists()
+
+    def trains_the_teacher(self) -> bool:
+        """Whether it is this command that makes it."""
+        return any(self.folder.glob("sessions/*/made.txt"))
+
+    def result(self) -> dict:
+        out, err = self.process.communicate(timeout=200)
+        assert self.process.returncode == 0, err
+        return json.loads(out)["results"][0]
+
+    def teacher(self) -> dict:
+        return json.loads((self.folder / "fixed" / "shared.json").read_text())["teacher"]
+
+
+def teacher_folder(place: Path) -> Path | None:
+    return next((place / "cache" / "teachers").glob("digits-*"), None)
+
+
+def epochs(place: Path) -> list[int]:
+    folder = teacher_folder(place)
+    return [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] if folder else []
+
+
+def wait_for(condition, *commands):
+    deadline = time.monotonic() + 100
+    while not condition():
+        for one in commands:
+            assert one.process.poll() is None, one.process.communicate()[1]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Two commands, begun at once."""
+    commands = [Command(tmp_path, name) for name in ("first", "second")]
+    yield commands
+    for one in commands:
+        if one.process.poll() is None:
+            one.process.terminate()
+            one.process.communicate(timeout=60)
+
+
+def test_when_the_command_that_trains_the_teacher_is_killed_the_other_goes_on(both, tmp_path):
+    wait_for(lambda: all(one.wants_the_teacher() for one in both) and len(epochs(tmp_path)) > 2, *both)
+    trainer, other = sorted(both, key=lambda one: not one.trains_the_teacher())
+    assert not other.trains_the_teacher() and len(epochs(tmp_path)) < EPOCHS
+    os.kill(trainer.process.pid, signal.SIGKILL)
+    trainer.process.communicate()
+    result = other.result()
+    assert result["status"] == "completed"
+    trained = epochs(tmp_path)
+    # The killed command's worker ends a moment later; an epoch that it told and did not keep is trained again.
+    assert set(trained) == set(range(1, EPOCHS + 1)) and trained == sorted(trained) and len(trained) <= EPOCHS + 1
+    # Both commands' energy is the teacher's.
+    account = charge_all(read_folder(teacher_folder(tmp_path) / "ledger"))
+    assert other.teacher()["energy"]["charged_uj"] == account.charged_uj() > 0
+    assert account.flags["gap"] == 1, account.flags

@@ -1,0 +1,219 @@
+"""Several of Ray's nodes on this one machine, as in somebody's test or on a large host."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+import ray
+from ray import tune
+from ray.cluster_utils import Cluster
+
+import kdtune
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.sensors.node import NodeSensors, boot_id
+from kdtune.energy.several_nodes import charge_all
+from kdtune.errors import KdtuneError
+from kdtune.execution.ray.meter_actor import NodeMeter
+from kdtune.execution.ray.session import Session
+from kdtune.results.folder import StudyFolder
+from kdtune.results.trial_log import TrialLog
+from kdtune.results.watcher import Watcher
+from tests.studies import small_study
+
+
+@pytest.fixture
+def two_nodes(without_ray):
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield cluster.address
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.study
+def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
+    study = small_study(strategies={"grid": {}}, repeats=1)
+    result = kdtune.run_study(study, out=tmp_path, address=two_nodes).results[0]
+    assert result["status"] == "completed"
+    # What an earlier test killed may be on the machine for another moment.
+    assert set(result["cost"]["flags"]) <= {"node_shared"}
+    ledgers = read_folder(tmp_path / "small" / "grid" / "ledger")
+    assert len(ledgers) == 1
+    account = charge_all(ledgers)
+    opened = [one.window for records in ledgers.values() for one in records if one.kind == "open"]
+    assert {window.id for window in opened if window.bucket == "trials"} == {
+        name for name in account.windows if not name.startswith("evaluation")
+    }
+    assert account.buckets["trials"] > 0
+
+
+def test_a_meter_does_not_take_another_machines_process_for_its_own():
+    meter = NodeMeter.__new__(NodeMeter)
+    meter._meter = type("Meter", (), {"hardware": NodeSensors().hardware()})()
+    meter._check_machine(boot_id())
+    with pytest.raises(KdtuneError, match="two machines of the cluster are called"):
+        meter.open(None, "another boot")
+
+
+# --- nodes that join, and nodes that die ---------------------------------------------------------------------------
+
+
+class LateNode:
+    """A node with a host name of its own that joins a cluster when it is told to, and dies when it is told to."""
+
+    def __init__(self, address, name):
+        self.name, self._address, self._process = name, address, None
+
+    def join(self):
+        ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self._address}", "--block"]
+        resources = ["--num-cpus=1", '--resources={"late": 1}', "--disable-usage-stats"]
+        inside = ["sh", "-c", f'hostname {self.name} && exec "$@"', "sh", *ray_start, *resources]
+        self._process = subprocess.Popen(
+            ["unshare", "--uts", *inside], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def die(self):
+        if self._process is None:
+            return
+        ended = [psutil.Process(self._process.pid)]
+        ended += ended[0].children(recursive=True)
+        for one in ended:
+            try:
+                one.send_signal(signal.SIGKILL)
+            except psutil.NoSuchProcess:
+                continue
+        self._process.wait()
+        self._process = None
+
+
+@pytest.fixture(scope="module")
+def cluster(without_ray):
+    if subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode:
+        pytest.skip("host names of one's own need more rights than there are")
+    head = {"num_cpus": 1, "include_dashboard": False}
+    # A dead node is noticed in a second instead of fifteen.
+    head["_system_config"] = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    yield cluster.address
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def late(cluster, request):
+    node = LateNode(cluster, f"late-{abs(hash(request.node.name)) % 10000}")
+    yield node
+    node.die()
+
+
+class JoinsAndDies(tune.Callback):
+    """A cluster that grows when the first trial reports, and shrinks when the one on the new node does."""
+
+    def __init__(self, node):
+        self._node = node
+        self._joined = False
+
+    def on_trial_result(self, iteration, trials, trial, result, **_):
+        if not self._joined:
+            self._joined = True
+            self._node.join()
+        if trial.config["late"] and result["time_total_s"] > 2:  # the meter has sampled it
+            self._node.die()
+
+    def __getstate__(self):
+        return {}
+
+
+def burn(config):
+    for step in itertools.count(1):
+        sum(range(3_000_000))
+        tune.report({"done": step > 3 and not config["late"]})
+
+
+def resources_of(config):
+    return tune.PlacementGroupFactory([{"CPU": 1, "late": 1} if config["late"] else {"CPU": 1}])
+
+
+@pytest.mark.study
+def test_an_experiment_outlives_its_nodes_and_flags_what_a_dead_one_took(cluster, late, tmp_path):
+    ray.init(address=cluster, log_to_driver=False, logging_level="ERROR")
+    ledger = kdtune.EnergyLedger()
+    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger, JoinsAndDies(late)], verbose=0)
+    trainable = tune.with_resources(burn, resources_of)
+    try:
+        results = tune.Tuner(trainable, run_config=run, param_space={"late": tune.grid_search([False, True])}).fit()
+    finally:
+        ray.shutdown()
+    assert [result.error is None for result in results] == [True, False]
+    nodes = read_folder(tmp_path / "study" / "energy_ledger")
+    assert nodes.keys() == {os.uname().nodename, late.name}
+    account = ledger.account()
+    assert len(account.windows) == 2 and min(account.windows.values()) > 0
+    assert account.flags["unended"] == 1
+    assert sum(account.buckets.values()) == account.node_uj
+
+
+class Shrinking(Watcher):
+    """Adds a node when the first trial starts, ends it once it trains, and then stops the study."""
+
+    def __init__(self, node):
+        self.cancel, self.told = threading.Event(), []
+        self._node, self._first = node, None
+
+    def trial_started(self, trial):
+        if self._first is None:
+            self._first = trial.id
+            self._node.join()
+
+    def epoch_done(self, trial, epochs, metrics):
+        if trial.id != self._first:
+            self._node.die()
+
+    def message(self, text):
+        self.told.append(text)
+        if "goes on from its last checkpoint" in text:
+            self.cancel.set()
+
+
+@pytest.mark.study
+def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster, late, tmp_path):
+    training = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
+    study = small_study(strategies={"none": {}}, repeats=2, training=training)
+    watcher = Shrinking(late)
+    at_the_latest = threading.Timer(150.0, watcher.cancel.set)
+    at_the_latest.start()
+    try:
+        result = kdtune.run_study(study, out=tmp_path, address=cluster, watcher=watcher, cancel=watcher.cancel)
+    finally:
+        at_the_latest.cancel()
+    assert (result.exit_code, result.errors) == (130, ())
+    assert any("goes on from its last checkpoint" in text for text in watcher.told)
+    trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
+    assert [trial.status for trial in trials] == ["interrupted"] * 2
+    nodes = read_folder(tmp_path / "small" / "none" / "ledger")
+    assert any(record.kind == "open" for record in nodes[late.name])
+    assert result.results[0]["cost"]["flags"]["unended"] == 1
+
+
+@pytest.mark.study
+def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
+    """Two meters on this machine stand for those of two machines."""
+    ray.shutdown()
+    session = Session(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
+    session.start()
+    try:
+        session.settle()
+        elsewhere = ray.remote(NodeMeter).options(num_cpus=0).remote("elsewhere")
+        session._meters._actors["elsewhere"] = elsewhere
+        ray.get(elsewhere.begin.remote(str(tmp_path / "elsewhere"), None))
+    finally:
+        session.stop()
+    for folder in (session.folder, tmp_path / "elsewhere"):
+        [records] = read_folder(folder).values()
+        assert records[-1].kind == "stop"
+        assert "unended" not in charge_all({"here": records}).flags

@@ -1,0 +1,111 @@
+"""What a user's watcher and a user's thread can do to a study: stop it, and nothing else."""
+
+import logging
+import threading
+
+import pytest
+import ray
+
+import kdtune
+from kdtune.results.trial_log import TrialLog
+from kdtune.results.watcher import Watcher
+from tests.studies import small_study
+
+pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
+
+#: Its single trial goes on for longer than any test.
+LONG = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
+
+
+class Broken(Watcher):
+    """Fails of everything, each time with an error of a kind that the study has a meaning of its own for."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattribute__(self, name):
+        if name not in vars(Watcher) or name == "draws_bars":
+            return super().__getattribute__(name)
+
+        def fails(*_, **__):
+            self.calls.append(name)
+            raise {"message": ConnectionError, "energy": kdtune.KdtuneError}.get(name, ValueError)("dashboard down")
+
+        return fails
+
+
+def test_a_watcher_that_fails_fails_no_trial(tmp_path, caplog):
+    watcher = Broken()
+    result = kdtune.run_study(small_study(strategies={"none": {}}, repeats=1), out=tmp_path, watcher=watcher)
+    assert (result.exit_code, result.errors) == (0, ())
+    assert result.results[0]["cost"]["trials"] == {"completed": 1, "pruned": 0, "failed": 0, "interrupted": 0}
+    log = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl")
+    assert [trial.attempts for trial in log.trials.values()] == [1]
+    assert {"started", "message", "trial_started", "epoch_done", "trial_ended", "ended"} <= {*watcher.calls}
+    told = [record for record in caplog.records if record.name == "kdtune.results.watcher"]
+    assert len(told) == len(watcher.calls) == len({*watcher.calls})
+    assert all(record.levelno == logging.ERROR and record.exc_info for record in told)
+
+
+class Stopping(Watcher):
+    """Stops the study in the middle of a trial, in one way or another."""
+
+    def __init__(self, stop):
+        self._stop = stop
+
+    def epoch_done(self, trial, epochs, metrics):
+        self._stop()
+
+
+def raises(error):
+    def stop():
+        raise error
+
+    return stop
+
+
+@pytest.mark.parametrize("how", ["event", "StudyInterrupted", "KeyboardInterrupt"])
+def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, tmp_path):
+    cancel = threading.Event()
+    # The event is set by a thread of its own, as by a service's handler of requests.
+    stops = {
+        "event": lambda: threading.Thread(target=cancel.set).start(),
+        "StudyInterrupted": raises(kdtune.StudyInterrupted("enough")),
+        "KeyboardInterrupt": raises(KeyboardInterrupt()),
+    }
+    study = small_study(strategies={"none": {}}, repeats=1, training=LONG)
+    result = kdtune.run_study(study, out=tmp_path, watcher=Stopping(stops[how]), cancel=cancel)
+    assert (result.exit_code, result.interrupted, result.is_settled) == (130, True, False)
+    assert result.results[0]["status"] == "interrupted"
+    trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
+    assert [(trial.status, trial.attempts, trial.epochs > 0) for trial in trials] == [("interrupted", 1, True)]
+    cancel.set()  # a second time before anything is begun
+    again = kdtune.resume_study(tmp_path / "small", cancel=cancel)
+    assert (again.exit_code, again.results[0]["cost"]["trials"]["interrupted"]) == (130, 1)
+
+
+class Freeing(Watcher):
+    """Frees the cores that somebody else holds as soon as it hears that they are waited for."""
+
+    def __init__(self, holder):
+        self.told, self._holder = [], holder
+
+    def message(self, text):
+        if text.startswith("waiting for"):
+            self.told.append(text)
+            ray.kill(self._holder)
+
+
+class Holder:
+    def is_ready(self):
+        return True
+
+
+def test_a_study_that_waits_for_cores_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("kdtune.execution.ray.session.SAY_AFTER_S", 1.0)
+    holder = ray.remote(num_cpus=2)(Holder).remote()
+    ray.get(holder.is_ready.remote())
+    watcher = Freeing(holder)
+    result = kdtune.run_study(small_study(strategies={"none": {}}, repeats=1), out=tmp_path, watcher=watcher)
+    assert result.exit_code == 0
+    assert watcher.told == ["waiting for 1 CPU core: other work uses what the cluster has"]

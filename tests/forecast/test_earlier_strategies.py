@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import pytest
+
+from kdtune.forecast.earlier_strategies import find_earlier
+from kdtune.forecast.strategy_estimate import Charge
+from kdtune.results.folder import StudyFolder
+from kdtune.results.trial_log import TrialLog
+from tests.energy.simulated import J, two_cores
+from tests.results.finished import finished
+
+
+def test_what_ran_on_this_machine_is_found_the_newest_first(tmp_path):
+    finished(tmp_path, "grid", age_s=100)
+    finished(tmp_path, "fixed", trials=1, session="s2", age_s=10)
+    finished(tmp_path, "grid", name="other", session="s3", age_s=50)
+    found = find_earlier(tmp_path, two_cores())
+    assert [(one.study.name, one.strategy, one.trials, one.epochs) for one in found] == [
+        ("small", "fixed", 1, 3),
+        ("other", "grid", 3, 9),
+        ("small", "grid", 3, 9),
+    ]
+    assert found[0].label == "small/fixed (session s2)"
+    assert (found[0].cpus, found[0].gpus) == (1.0, 0.0)
+
+
+def test_its_ledgers_tell_what_it_took(tmp_path):
+    finished(tmp_path)
+    (one,) = find_earlier(tmp_path, two_cores())
+    assert one.phases.epoch.wall_s == pytest.approx(6 / 9)
+    assert one.phases.overhead.fixed.charged_uj == pytest.approx(4 * 4 * J + 6 * 20 * J)
+    assert one.session == Charge(10.0, (4 + 200) * J, 200 * J)
+
+
+def test_a_run_that_fresh_put_aside_is_one_too(tmp_path):
+    finished(tmp_path)
+    StudyFolder(tmp_path / "small").put_aside(["grid"])
+    (one,) = find_earlier(tmp_path, two_cores())
+    assert one.strategy == "grid"
+    assert one.label == "small/abandoned/grid-1 (session s1)"
+    assert one.phases is not None and one.session is not None
+
+
+@pytest.mark.parametrize(
+    "other", [{"node": "elsewhere"}, {"cpu_model": "another CPU"}, {"cores": 64}, {"gpus": {"GPU-a": "a GPU"}}]
+)
+def test_another_machine_says_nothing_of_this_one(tmp_path, other):
+    finished(tmp_path)
+    assert find_earlier(tmp_path, replace(two_cores(), **other)) == []
+
+
+def test_what_was_interrupted_failed_or_went_on_later_is_passed_over(tmp_path):
+    finished(tmp_path, "grid", status="interrupted")
+    failed = finished(tmp_path, "random")
+    log = TrialLog.read(failed.trials)
+    first = next(iter(log.trials.values()))
+    first.status = None
+    log.end(first, "failed", epochs=1, error="no")
+    resumed = finished(tmp_path, "optuna")
+    TrialLog.read(resumed.trials).session("s2")
+    assert find_earlier(tmp_path, two_cores()) == []
+
+
+@pytest.mark.parametrize("damaged", ["result.json", "trials.jsonl", "study.toml"])
+def test_damaged_results_are_passed_over(tmp_path, damaged):
+    folder = finished(tmp_path)
+    (folder.path / damaged).write_text("{}\n")
+    assert find_earlier(tmp_path, two_cores()) == []
+
+
+def test_a_damaged_ledger_tells_nothing(tmp_path):
+    folder = finished(tmp_path)
+    for path in folder.ledger.iterdir():
+        path.write_text("{}\n{}\n")
+    (one,) = find_earlier(tmp_path, two_cores())
+    assert one.phases is None
+
+
+def test_without_results_there_is_nothing(tmp_path):
+    assert find_earlier(tmp_path / "nowhere", two_cores()) == []

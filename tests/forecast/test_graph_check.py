@@ -1,0 +1,134 @@
+import pytest
+import torch
+
+from kdtune.artifacts.workbench import Workbench
+from kdtune.forecast import graph_check, numerics_probe
+from kdtune.forecast.graph_check import TOLERANCE, loss_difference
+from kdtune.forecast.open_settings import settled
+from kdtune.specs import load_study
+from kdtune.specs.study import PLAIN
+from kdtune.training import captured_steps
+from kdtune.training.graphs import EagerGraph
+from tests.studies import small_study
+
+CPU = torch.device("cpu")
+GRAPH = PLAIN.model_copy(update={"compile": "graph"})
+
+# Graphs of a GPU that computes something else than it was asked for.
+
+
+class Forgetful(EagerGraph):
+    """Drops every fifth replay."""
+
+    count = 0
+
+    def replay(self):
+        Forgetful.count += 1
+        if Forgetful.count % 5:
+            super().replay()
+
+
+class Stale(EagerGraph):
+    """Reads what was there when it was recorded, and not what was written since, but for the counters."""
+
+    def capture(self, work, state):
+        super().capture(work, state)
+        self._state = [tensor for tensor in state if tensor.is_floating_point()]
+        self._before = [tensor.detach().clone() for tensor in self._state]
+
+    def replay(self):
+        with torch.no_grad():
+            for tensor, before in zip(self._state, self._before, strict=True):
+                tensor.copy_(before)
+        super().replay()
+
+
+class Exploding(Stale):
+    """Leaves a weight that is no number."""
+
+    def replay(self):
+        EagerGraph.replay(self)
+        with torch.no_grad():
+            for tensor in self._state[:1]:
+                tensor.fill_(torch.nan)
+
+
+class Idle(EagerGraph):
+    """Does nothing in an evaluation or a filling, whose one state is a counter."""
+
+    def capture(self, work, state):
+        super().capture(work if len(state) > 1 else lambda: None, state)
+
+
+class Failing(EagerGraph):
+    def capture(self, work, state):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+
+def bench_of(mode="replay", **changes):
+    return Workbench(load_study(small_study(teacher_logits=mode, **changes)), CPU, 1)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Lets this machine have a GPU's graphs, of a given kind."""
+
+    def use(kind):
+        for module in (captured_steps, graph_check):
+            monkeypatch.setattr(module, "graph_maker", lambda device: kind)
+
+    monkeypatch.setattr(numerics_probe, "_has_graphs", lambda device: True)
+    monkeypatch.setattr(numerics_probe, "SMALL_MACS", 0)
+    return use
+
+
+@pytest.mark.parametrize("mode", ["live", "replay"])
+def test_sound_graphs_show_no_difference(mode):
+    assert loss_difference(bench_of(mode), GRAPH) == 0.0
+
+
+@pytest.mark.parametrize("mode", ["live", "replay"])
+@pytest.mark.parametrize("kind", [Forgetful, Stale, Exploding, Idle])
+def test_faulty_graphs_show_a_difference(graphs, kind, mode):
+    graphs(kind)
+    assert not loss_difference(bench_of(mode), GRAPH) <= max(TOLERANCE.values())
+
+
+@pytest.mark.parametrize("kind", [Forgetful, Failing])
+def test_a_study_goes_on_eagerly_where_graphs_are_faulty_and_the_user_is_told_once(graphs, kind, monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    graphs(kind)
+    monkeypatch.setattr(numerics_probe, "_timed", lambda bench, ways: {way: [1.0, 1.0] for way in ways})
+    why = {Forgetful: "differs from the eager one", Failing: "operation not permitted when stream is capturing"}
+    for _ in range(2):  # found out, then looked up
+        bench, remarks = settled(bench_of(), 39)
+        assert not bench.study.numerics.captures_steps
+        (remark,) = remarks
+        assert remark.startswith("training steps are not captured") and why[kind] in remark and "and more" not in remark
+
+
+@pytest.mark.parametrize(("captured_s", "is_chosen"), [(0.5, True), (0.95, False), (1.5, False)])
+def test_sound_graphs_are_chosen_where_they_are_faster(graphs, captured_s, is_chosen, monkeypatch, tmp_path):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    graphs(EagerGraph)
+    seconds = {True: [captured_s] * 2, False: [1.0, 1.0]}
+    monkeypatch.setattr(
+        numerics_probe, "_timed", lambda bench, ways: {way: seconds[way.captures_steps] for way in ways}
+    )
+    bench, remarks = settled(bench_of(), 39)
+    assert bench.study.numerics.captures_steps is is_chosen
+    assert [remark.endswith("captured steps are not the fastest by a factor of 1.1") for remark in remarks] == (
+        [] if is_chosen else [True]
+    )
+
+
+def test_what_a_study_says_of_its_graphs_is_not_tried(graphs):
+    graphs(Failing)
+    numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
+    assert settled(bench_of(numerics=numerics), 39)[1] == ()
+
+
+def test_the_filling_of_logits_is_compared_too(monkeypatch):
+    monkeypatch.setattr(graph_check, "graph_maker", lambda device: Idle)
+    assert loss_difference(bench_of("live"), GRAPH) == 0.0
+    assert loss_difference(bench_of("replay"), GRAPH) > max(TOLERANCE.values())

@@ -1,0 +1,93 @@
+import time
+
+import pytest
+import torch
+
+from kdtune.artifacts.workbench import Workbench
+from kdtune.forecast import step_timing
+from kdtune.forecast.step_timing import time_work
+from kdtune.forecast.stopwatch import Stopwatch, Stretch
+from kdtune.specs import load_study
+from kdtune.training.distiller import WARM_UP_STEPS, Distiller
+from tests.energy.simulated import two_cores
+from tests.studies import small_study
+
+ALL = ("distilling", "labels", "evaluation", "teacher", "teacher_evaluation")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Workbench(load_study(small_study()), torch.device("cpu"), threads=1)
+
+
+def timed(bench, kinds=ALL, setup=None):
+    return time_work(bench, kinds, Stopwatch(two_cores()), [], setup)
+
+
+def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(bench):
+    timings = timed(bench)
+    assert list(timings.per_image) == list(ALL)
+    for usage in timings.per_image.values():
+        assert usage.cpu_s > 0 and 0 < usage.wall_s < 0.1
+        assert usage.active_uj > 0
+    assert timings.batches["distilling"] == 32
+    assert timings.batches["evaluation"] == 400
+    assert timings.idle_uw == 0.0 and timings.setup is None
+
+
+def test_only_what_is_asked_for_is_timed_and_that_for_a_moment(bench):
+    timed(bench, ["labels"])  # what torch does once
+    began = time.perf_counter()
+    assert list(timed(bench, ["labels"]).per_image) == ["labels"]
+    assert time.perf_counter() - began < 2.0  # a fifth of a second on a quiet machine
+
+
+def test_the_teacher_is_neither_trained_nor_loaded_nor_looked_for(bench, cache_folder):
+    before = sorted(cache_folder.rglob("*"))
+    timed(bench, ["distilling"])
+    assert sorted(cache_folder.rglob("*")) == before
+    assert "teacher" not in vars(bench)
+
+
+def test_what_a_batch_would_take_too_long_for_is_timed_with_fewer_images(bench, monkeypatch):
+    step = Distiller._step
+
+    def slow(self, images, *others):
+        time.sleep(0.01 * len(images))
+        return step(self, images, *others)
+
+    monkeypatch.setattr(Distiller, "_step", slow)
+    monkeypatch.setattr(step_timing, "LIMIT_S", 0.2)
+    timings = timed(bench, ["distilling"])
+    assert 2 <= timings.batches["distilling"] <= 8
+    assert timings.per_image["distilling"].wall_s >= 0.01  # on a busy machine any longer
+
+
+def test_on_a_gpu_steps_are_timed_once_their_kernels_are_recorded(monkeypatch):
+    taken, when_waited = [], []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: when_waited.append(len(taken)))
+
+    def units(size):
+        while True:
+            time.sleep(0.01)
+            taken.append(size)
+            yield size
+
+    timer = step_timing._Timer(torch.device("cuda", 0), Stopwatch(two_cores()), [])
+    assert timer.per_image(units, 8)[1] == 8
+    assert when_waited[:2] == [WARM_UP_STEPS, WARM_UP_STEPS + 1]
+
+
+def test_preparing_a_worker_is_told_as_it_was_measured(bench):
+    timings = timed(bench, [], Stretch(wall_s=3.0, cpu_s=2.0))
+    assert (timings.setup.wall_s, timings.setup.cpu_s, timings.setup.active_uj) == (3.0, 2.0, 8e6)
+
+
+def test_a_training_afterwards_is_the_same_bit_for_bit(bench):
+    def trained():
+        distiller = bench.distiller({"loss": "ce"}, 0)
+        return [distiller.train_epoch() for _ in range(2)]
+
+    before = trained()
+    timed(bench)
+    assert trained() == before

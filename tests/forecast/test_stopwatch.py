@@ -1,0 +1,112 @@
+import time
+
+import pytest
+
+from kdtune.forecast import stopwatch
+from kdtune.forecast.stopwatch import Stopwatch, Stretch
+from tests.energy.machine import FakeGpu
+from tests.energy.simulated import J, Node, W, two_cores
+
+ZONE = {"package": 1_000 * J}
+
+
+class Sensors:
+    """Those of a simulated node."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def read(self):
+        return self.node.counters()
+
+
+class Clock:
+    """Seconds of both clocks, moved by hand, in the place of the module ``time``; sleeping lets the node draw power."""
+
+    def __init__(self) -> None:
+        self.wall_s, self.cpu_s = 100.0, 7.0
+        self.perf_counter = lambda: self.wall_s
+        self.process_time = lambda: self.cpu_s
+        self.at_rest = lambda seconds: None
+
+    def sleep(self, seconds):
+        self.wall_s += seconds
+        self.at_rest(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(stopwatch, "time", clock)
+    return clock
+
+
+def test_without_counters_energy_is_modelled_from_cpu_time(clock):
+    watch = Stopwatch(two_cores())
+    assert not watch.counts
+    assert watch.rest(5.0) == 0.0
+    assert clock.wall_s == 100.0  # there is nothing to wait for
+    clock.wall_s, clock.cpu_s = 103.0, 9.0
+    usage = watch.usage(watch.lap())
+    assert (usage.wall_s, usage.cpu_s, usage.active_uj) == (3.0, 2.0, 2 * 4 * W)
+
+
+def test_a_lap_begins_where_the_last_one_ended(clock):
+    watch = Stopwatch(two_cores())
+    clock.wall_s = 101.0
+    assert watch.lap() == Stretch(1.0, 0.0)
+    clock.wall_s, clock.cpu_s = 104.0, 8.0
+    assert watch.lap() == Stretch(3.0, 1.0)
+
+
+def test_counted_energy_is_what_was_drawn_beyond_rest(clock):
+    node = Node(two_cores(rapl=ZONE, gpus=("GPU-a", "GPU-b")))
+    watch = Stopwatch(node.hardware, Sensors(node))
+
+    clock.at_rest = lambda seconds: node.work(
+        seconds, gpu_j={"GPU-a": 50 * seconds, "GPU-b": 60 * seconds}, rapl_j={"package": 30 * seconds}
+    )
+    assert watch.rest(2.0) == pytest.approx((50 + 60 + 30) * W)
+    clock.wall_s, clock.cpu_s = clock.wall_s + 2, 9.0
+    node.work(2, gpu_j={"GPU-a": 700, "GPU-b": 120}, rapl_j={"package": 100})
+    stretch = watch.lap()
+    assert watch.usage(stretch).active_uj == pytest.approx((100 - 60) * J)
+    assert watch.usage(stretch, ["GPU-a"]).active_uj == pytest.approx((100 - 60 + 700 - 100) * J)
+
+
+def test_a_counter_that_does_not_move_tells_nothing(clock):
+    node = Node(two_cores(gpus=("GPU-a",)))
+    watch = Stopwatch(node.hardware, Sensors(node))
+    assert watch.rest(1.0) is None
+    clock.wall_s, clock.cpu_s = 102.0, 8.0
+    stretch = watch.lap()
+    assert watch.usage(stretch, ["GPU-a"]).active_uj is None
+    assert watch.usage(stretch, ["MIG-b"]).active_uj is None
+    assert watch.usage(stretch).active_uj == 4 * W
+
+
+def test_in_a_worker_that_sees_one_gpu_the_power_at_rest_is_that_of_all_gpus_of_the_node(
+    clock, bare_machine, gpus, monkeypatch
+):
+    node = gpus(FakeGpu("GPU-a", 1_000), FakeGpu("GPU-b", 2_000))
+
+    def draw(seconds):
+        for gpu, watts in zip(node, (50, 60), strict=True):
+            gpu.energy_mj += round(1000 * watts * seconds)
+
+    clock.at_rest = draw
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as Ray sets it for a trial
+    watch = Stopwatch(two_cores(gpus=("GPU-a", "GPU-b")))
+    assert watch.rest(2.0) == pytest.approx((50 + 60) * W)
+    clock.wall_s, clock.cpu_s = clock.wall_s + 2, 9.0
+    draw(10.0)
+    assert watch.usage(watch.lap(), ["GPU-b"]).active_uj == pytest.approx((2 * 4 + 600 - 2 * 60) * J)
+
+
+def test_on_this_machine_work_takes_time():
+    watch = Stopwatch(two_cores())
+    began = time.perf_counter()
+    while time.perf_counter() - began < 0.05:
+        pass
+    lap = watch.lap()
+    assert lap.wall_s >= 0.05 and 0 < lap.cpu_s <= 2 * lap.wall_s

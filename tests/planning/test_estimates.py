@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+
+from kdtune.artifacts.compiled_code import Compilation
+from kdtune.artifacts.logit_store import LogitStore, Shape
+from kdtune.energy.flops import Workload
+from kdtune.forecast.earlier_strategies import find_earlier
+from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
+from kdtune.planning.estimates import Estimator, Session, session_of, student_work
+from kdtune.planning.resources import Resources
+from kdtune.specs import load_study
+from tests.energy.simulated import J, Node, two_cores
+from tests.results.finished import WORKLOAD, finished, write_ledger
+from tests.studies import small_study
+
+#: 100 images at 10 ms and 50 at 2 ms are 1.1 s an epoch; the CPU is busy all the time, at 4 W.
+TIMINGS = Timings(
+    per_image={
+        "distilling": Usage(0.010, 0.010, 0.010 * 4 * J),
+        "labels": Usage(0.005, 0.005, 0.005 * 4 * J),
+        "evaluation": Usage(0.002, 0.002, 0.002 * 4 * J),
+        "teacher_logits": Usage(0.002, 0.002, 0.002 * 4 * J),
+        "teacher": Usage(0.020, 0.020, 0.020 * 4 * J),
+        "teacher_evaluation": Usage(0.003, 0.003, 0.003 * 4 * J),
+    },
+    batches={"distilling": 32, "labels": 8},
+    idle_uw=0.0,
+    setup=Usage(2.0, 1.5, 1.5 * 4 * J),
+)
+
+SESSION = Session(Charge(10.0, 204 * J, 200 * J), "A session.", complete=True)
+
+
+def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), compilations=None, **study):
+    return Estimator(
+        load_study(small_study(**study)),
+        Workload(**WORKLOAD),
+        timings,
+        two_cores(),
+        Resources(cpus, 0.0),
+        slots,
+        list(earlier),
+        session,
+        stores,
+        compilations,
+    )
+
+
+def test_from_timings_alone_the_start_is_the_part_that_could_be_seen():
+    one = estimator().strategy("grid", 6)
+    # A worker's start, then six trials of three epochs.
+    assert one.wall_s == pytest.approx(2 + 6 * 3 * 1.1)
+    joules = 1.5 * 4 + 18 * 1.1 * 4 + (2 + 18 * 1.1) * 20 + 204
+    assert one.charged_uj == round(joules * J)
+    assert not one.complete
+    assert "timed steps" in one.basis[0] and "2.0 s" in one.basis[1] and one.basis[2] == "A session."
+
+
+def test_a_strategy_is_estimated_by_the_length_of_its_own_trainings():
+    strategies = {"alone": {"strategy": "none"}, "longer": {"strategy": "none", "longer": 4}}
+    plain, longer = (estimator(strategies=strategies).strategy(label, 2) for label in strategies)
+    # A worker's start of 2 s, then two trials of 3 or 12 epochs of 0.6 s.
+    assert plain.wall_s == pytest.approx(2 + 2 * 3 * 0.6)
+    assert longer.wall_s == pytest.approx(2 + 2 * 12 * 0.6)
+    assert longer.training_flops == 4 * plain.training_flops
+    assert longer.gflops_millions == pytest.approx(4 * plain.gflops_millions)
+
+
+def test_flops_are_those_of_the_cost_table():
+    with_teacher, without = estimator().strategy("grid", 6), estimator().strategy("none", 2)
+    assert with_teacher.gflops_millions == 6 * 2 * (10 * 100 + 3 * 150) * 3 / 1e15
+    assert without.gflops_millions == 2 * 2 * 3 * 150 * 3 / 1e15
+    assert with_teacher.training_flops == 6 * 2 * (10 * 100 + 3 * (3 * 100 + 50)) * 3
+
+
+def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path):
+    alone, asking = (Compilation(tmp_path / name) for name in ("alone", "asking"))
+    write_ledger(Node(two_cores()).start().work(10, study=10).stop(), alone.ledger)  # stopped on the way so far
+    compiled = {False: str(alone.folder), True: str(asking.folder)}
+
+    def added(name):
+        plain, one = (
+            estimator(compilations=kept, teacher_logits="live").strategy(name, 1) for kept in (None, compiled)
+        )
+        return one.charged_uj - plain.charged_uj, "Compiling the networks is not included." in one.basis
+
+    assert added("none") == added("grid") == (0, True)
+    alone.code.mkdir(parents=True)
+    alone.note_made()
+    assert added("none") == (240 * J, False) and added("grid") == (0, True)
+
+
+def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a_teacher(tmp_path):
+    stores = [LogitStore(tmp_path / name, Shape(epochs=3, images=100, classes=10)) for name in "ab"]
+    asked = estimator(stores=stores)
+    passes_s = 2 * 3 * 100 * 0.002
+    assert (asked.logits.passes, asked.logits.bytes) == (600, 600 * 10 * 2)
+    assert asked.logits.wall_s == pytest.approx(passes_s)
+    assert asked.logits.charged_uj == asked.logits.due_uj == round(passes_s * 24 * J)
+    for name, more in (("grid", asked.logits.charged_uj), ("none", 0)):
+        assert asked.strategy(name, 6).charged_uj - estimator().strategy(name, 6).charged_uj == pytest.approx(
+            more, abs=1
+        )
+    students = 6 * 2 * 3 * (3 * 100 + 50) * 3
+    assert asked.strategy("grid", 6).training_flops == students + 2 * 10 * 600
+
+
+def test_logits_that_are_in_the_cache_already_are_charged_and_not_spent_again(tmp_path):
+    store = LogitStore(tmp_path, Shape(epochs=1, images=4, classes=2))
+    store.create()
+    store.fill(0, iter([np.zeros((4, 2), np.float32)]))
+    unknown = estimator(stores=[store]).logits
+    assert (unknown.charged_uj, unknown.due_uj, unknown.wall_s) == (None, 0, 0.0)  # nobody metered it
+
+
+def test_fewer_images_at_a_time_are_told():
+    assert "8 of a batch's 32 images" in estimator().strategy("none", 2).basis[0]
+    assert "images at a time" not in estimator().strategy("grid", 6).basis[0]
+
+
+def test_an_earlier_run_of_the_same_goes_before_timings(tmp_path):
+    finished(tmp_path, trial_s=2.0)
+    earlier = find_earlier(tmp_path, two_cores())
+    one = estimator(earlier).strategy("grid", 6)
+    assert one.wall_s == pytest.approx(6 + 6 * 2)
+    assert one.charged_uj == pytest.approx((4 * 4 + 6 * 2 * 4 + 18 * 20 + 204) * J, rel=1e-9)
+    assert one.complete
+    assert all("small/grid (session s1)" in sentence for sentence in one.basis[:2])
+
+
+def test_more_epochs_take_longer_by_the_earlier_runs_epochs(tmp_path):
+    finished(tmp_path, trial_s=2.0)
+    earlier = find_earlier(tmp_path, two_cores())
+    training = {**small_study()["training"], "epochs": 30}
+    assert estimator(earlier, training=training).strategy("grid", 6).wall_s == pytest.approx(6 + 6 * 20)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"student": "convnet_4_8_16"},
+        {"teacher": "convnet_16_32_64"},
+        {"validation": 100},
+        {"training": {**small_study()["training"], "batch_size": 64}},
+        {"training": {**small_study()["training"], "augment": ["flip"]}},
+        {"cpus": 2.0},
+    ],
+)
+def test_other_trainings_are_timed_but_the_start_is_the_machines(tmp_path, changes):
+    finished(tmp_path)
+    one = estimator(find_earlier(tmp_path, two_cores()), **changes).strategy("grid", 6)
+    assert "timed steps" in one.basis[0] and "small/grid" in one.basis[1]
+    assert one.complete
+
+
+def test_trainings_without_a_teacher_say_nothing_of_those_with_one(tmp_path):
+    finished(tmp_path)
+    assert "timed steps" in estimator(find_earlier(tmp_path, two_cores())).strategy("none", 2).basis[0]
+
+
+def test_the_same_strategy_counts_first_then_the_nearest_number_of_trials(tmp_path):
+    finished(tmp_path, "grid", trials=2)
+    finished(tmp_path, "random", trials=9, session="s2")
+    finished(tmp_path, "fixed", trials=1, session="s3")
+    estimates = estimator(find_earlier(tmp_path, two_cores()))
+    assert "small/grid" in estimates.strategy("grid", 9).basis[1]
+    assert "small/random" in estimates.strategy("optuna", 10).basis[1]
+    assert "small/fixed" in estimates.strategy("stochastic", 1).basis[1]
+
+
+def test_where_nothing_is_known_of_the_start_it_is_left_out_and_told():
+    timings = Timings(TIMINGS.per_image, TIMINGS.batches, 0.0, None)
+    one = estimator(session=session_of([]), timings=timings).strategy("grid", 6)
+    assert one.wall_s == pytest.approx(18 * 1.1)
+    assert one.charged_uj == round(18 * 1.1 * 24 * J)
+    assert not one.complete
+    assert "not included" in one.basis[1] and "not included" in one.basis[2]
+
+
+def test_on_a_shared_node_the_sessions_idle_power_is_left_out():
+    dedicated, shared = (estimator(attribution=how).strategy("grid", 6) for how in ("dedicated", "shared"))
+    memory_j = (2 + 18 * 1.1) * 20 - 18 * 1.1 * 20 / 2
+    assert dedicated.charged_uj - shared.charged_uj == pytest.approx((200 + memory_j) * J, abs=2)
+
+
+def test_the_newest_session_that_can_be_read_counts(tmp_path):
+    finished(tmp_path, "grid", session="s1", age_s=100)
+    newest = finished(tmp_path, "fixed", session="s2", trials=1)
+    assert "small/fixed" in session_of(find_earlier(tmp_path, two_cores())).basis
+    for path in (newest.path.parent / "sessions" / "s2").iterdir():
+        path.unlink()
+    assert "small/grid" in session_of(find_earlier(tmp_path, two_cores())).basis
+    assert not session_of([]).complete
+
+
+def test_a_teacher_that_is_there_takes_nothing():
+    teacher = estimator().teacher(cached=True)
+    assert (teacher.wall_s, teacher.charged_uj, teacher.gflops_millions) == (0.0, 0, 0.0)
+    trained = estimator().teacher(cached=False)
+    assert trained.wall_s == pytest.approx(3 * (100 * 0.020 + 50 * 0.003) + 20 * 0.003)
+    assert trained.charged_uj == pytest.approx(trained.wall_s * 24 * J, abs=1)
+    assert trained.gflops_millions == 2 * 10 * 150 * 3 / 1e15
+
+
+def test_a_teacher_that_was_given_takes_one_look_at_validation_and_test_images():
+    given = estimator(teacher_weights="0123456789abcdef")
+    teacher = given.teacher(cached=False)
+    assert teacher.given and teacher.gflops_millions == 0
+    assert teacher.wall_s == pytest.approx((50 + 20) * 0.003)
+    assert teacher.charged_uj == pytest.approx(teacher.wall_s * 24 * J, abs=1)
+    again = given.teacher(cached=True)
+    assert again.given and (again.wall_s, again.charged_uj) == (0.0, 0)
+
+
+def test_only_work_that_is_done_is_timed():
+    study = load_study(small_study())
+    assert set(student_work(study, ["grid", "none"])) == {"distilling", "labels", "teacher_logits", "evaluation"}
+    live = load_study(small_study(teacher_logits="live"))
+    assert set(student_work(live, ["grid", "none"])) == {"distilling", "labels", "evaluation"}
+    assert set(student_work(study, ["none"])) == {"labels", "evaluation"}
+    assert set(student_work(load_study(small_study(loss="ce")), ["grid"])) == {"labels", "evaluation"}

@@ -1,0 +1,246 @@
+"""What trials get, and whose cores they are."""
+
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+import ray
+import torch
+from ray.cluster_utils import Cluster
+
+import kdtune
+from kdtune.errors import UsageError
+from kdtune.execution import jobs
+from kdtune.execution.ray.session import Session
+from kdtune.planning import resources as kdtune_resources
+from kdtune.planning.request import check_resources
+from kdtune.planning.resources import Resources, cluster_address, gpu_indices, gpu_shares, gpus_by_default
+from kdtune.results.folder import StudyFolder
+from tests.studies import small_study
+
+MANY = 4096.0
+
+
+@pytest.fixture(autouse=True)
+def no_ray(without_ray, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "joined"),
+    [
+        (None, None, None),
+        ("auto", None, "auto"),
+        (None, "10.0.0.1:6379", "10.0.0.1:6379"),
+        ("auto", "10.0.0.1:6379", "auto"),
+        ("local", "10.0.0.1:6379", None),
+        (None, "local", None),
+        (None, "", None),
+    ],
+)
+def test_a_cluster_has_cores_of_its_own_and_this_machines_are_checked_without_one(
+    given, environment, joined, monkeypatch
+):
+    if environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    assert cluster_address(given) == joined
+    if joined:
+        check_resources(MANY, None, given)
+    else:
+        with pytest.raises(UsageError, match="kdtune may use"):
+            check_resources(MANY, None, given)
+
+
+def test_a_ray_that_this_process_is_connected_to_is_the_cluster(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray.runtime_context.RuntimeContext, "gcs_address", "10.0.0.2:6379")
+    assert cluster_address("10.0.0.1:6379") == "10.0.0.2:6379"
+    check_resources(MANY, None, None)
+
+
+def test_what_a_trial_gets_is_told_in_words():
+    assert str(Resources(1.0, 0.0)) == "1 CPU core"
+    assert str(Resources(4.0, 0.5)) == "4 CPU cores and 0.5 GPUs"
+
+
+# --- how many trials fit ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [1, 3, 10, 30, 49, 1000])
+def test_as_many_trials_fit_as_the_fraction_says(parts):
+    assert Resources(1 / parts, 0.0).slots([{"CPU": 1.0}]) == parts
+    assert Resources(1 / 1000, 1 / parts).slots([{"CPU": 1.0, "GPU": 1.0}]) == parts
+
+
+def test_a_trial_shares_one_gpu_and_lies_on_one_node():
+    assert Resources(1.0, 0.4).slots([{"CPU": 16.0, "GPU": 2.0}]) == 4  # 2 a GPU, though 2 // 0.4 is 5
+    assert Resources(2.0, 0.0).slots([{"CPU": 3.0}, {"CPU": 3.0}]) == 2
+    assert Resources(1.0, 1.0).slots([{"CPU": 16.0}, {"CPU": 2.0, "GPU": 4.0}]) == 2
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "told"),
+    [
+        (Resources(3.0, 0.0), [{"CPU": 2.0}], "--cpus-per-trial 3: the cluster has 2; give at most that"),
+        (Resources(1.0, 1.0), [{"CPU": 2.0}], "--gpus-per-trial 1: the cluster has 0; give at most that"),
+        (
+            Resources(3.0, 0.0),
+            [{"CPU": 2.0}, {"CPU": 2.0}],
+            "--cpus-per-trial 3: no node of the cluster has more than 2; give at most that",
+        ),
+        (
+            Resources(2.0, 1.0),
+            [{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}],
+            "--cpus-per-trial 2, --gpus-per-trial 1: no node of the cluster has both; give less of one of them",
+        ),
+    ],
+)
+def test_what_no_node_can_give_is_refused(resources, nodes, told):
+    with pytest.raises(UsageError) as caught:
+        resources.check_fit(nodes)
+    assert str(caught.value) == told
+
+
+def test_what_one_node_can_give_is_not_refused():
+    Resources(0.1, 0.1).check_fit([{"CPU": 0.1, "GPU": 1.0}])
+    Resources(1.0, 1.0).check_fit([{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}])
+
+
+# --- whether trials get a GPU ----------------------------------------------------------------------------------
+
+NO_GPU, ONE_GPU = [{"CPU": 8.0}], [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 1.0}]
+
+
+@pytest.fixture
+def gpu_files(tmp_path, monkeypatch):
+    """Device files as the driver makes them for two GPUs."""
+    for name in ("nvidia0", "nvidia1", "nvidiactl"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(kdtune_resources, "_DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.fixture
+def no_gpu_files(tmp_path, monkeypatch):
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.setattr(kdtune_resources, "_DEVICES", tmp_path)
+
+
+def never(text):
+    raise AssertionError(text)
+
+
+def test_a_trial_gets_a_gpu_where_a_node_has_one(gpu_files):
+    assert gpus_by_default(ONE_GPU, ["GPU-a"], is_own=True, tell=never) == 1.0
+    assert gpus_by_default([{"CPU": 8.0, "GPU": 0.5}, {"GPU": 0.5}], [], is_own=False, tell=list) == 0.0
+
+
+def test_where_there_is_no_gpu_trials_run_on_the_cpu(no_gpu_files):
+    assert gpus_by_default(NO_GPU, [], is_own=True, tell=never) == 0.0
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
+def test_gpus_that_the_user_hides_are_not_asked_for(gpu_files, monkeypatch, hidden):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert gpus_by_default(NO_GPU, [], is_own=True, tell=never) == 0.0
+
+
+def test_a_gpu_that_ray_overlooks_on_this_machine_is_named_before_a_cpu_trains_for_days(gpu_files):
+    with pytest.raises(UsageError, match="this machine has a GPU, but Ray finds none; .* give --gpus-per-trial 0"):
+        gpus_by_default(NO_GPU, [], is_own=True, tell=never)
+
+
+def test_a_gpu_that_only_nvml_shows_is_named_too(no_gpu_files):
+    with pytest.raises(UsageError, match="Ray finds none"):
+        gpus_by_default(NO_GPU, ["GPU-a"], is_own=True, tell=never)
+
+
+def test_of_a_cluster_without_a_gpu_the_user_is_told_where_this_machine_has_one(gpu_files):
+    told = []
+    assert gpus_by_default(NO_GPU, [], is_own=False, tell=told.append) == 0.0
+    assert told == ["this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs"]
+
+
+def test_a_plan_refuses_an_overlooked_gpu_as_a_run_does(gpu_files, tmp_path):
+    with pytest.raises(UsageError, match="give gpus_per_trial 0 to train on the CPU"):
+        kdtune.plan_study(small_study(), "none", out=tmp_path)
+
+
+# --- which GPU a worker has ------------------------------------------------------------------------------------
+
+
+def test_a_process_that_is_no_worker_uses_and_charges_the_first_gpu_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"uuid-{index}"))
+    assert gpu_shares(0.25) == {"GPU-uuid-0": 0.25}
+    assert gpu_shares(0.0) == {}
+
+
+class Meeting:
+    """Counts who has come."""
+
+    def __init__(self, wanted):
+        self.wanted, self.come = wanted, 0
+
+    def arrive(self):
+        self.come += 1
+        return (self.come - 1) // self.wanted
+
+    def is_whole(self, group):
+        return self.come >= (group + 1) * self.wanted
+
+
+def indices_when_all_are_there(meeting):
+    group = ray.get(meeting.arrive.remote())
+    while not ray.get(meeting.is_whole.remote(group)):
+        time.sleep(0.05)
+    return gpu_indices(1.0)
+
+
+@pytest.fixture(scope="module")
+def four_gpus(without_ray):
+    """A node with four GPUs that are not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES")  # by which the suite hides a machine's own GPUs
+        head = {"num_cpus": 4, "num_gpus": 4, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.study
+def test_a_worker_knows_its_gpu_whether_or_not_ray_hides_the_others(four_gpus):
+    together = ray.remote(num_cpus=0)(Meeting).remote(2)
+
+    def indices(**environment):
+        """Of two workers with a GPU each, at the same time."""
+        remote = ray.remote(num_gpus=1, max_retries=0, runtime_env={"env_vars": environment})(
+            indices_when_all_are_there
+        )
+        return sorted(ray.get([remote.remote(together) for _ in range(2)], timeout=120))
+
+    shown = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+    assert indices(NONE="1") == [[0], [0]]
+    assert indices(**shown) == [[0], [1]]
+    assert indices(**shown, CUDA_VISIBLE_DEVICES="5,GPU-abc,7,2") == [[0], [1]]
+    assert gpu_indices(1.0) == [0]  # the driver is no worker
+    assert gpu_indices(0.0) == []
+
+
+@pytest.mark.study
+def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_one_with_a_gpu_after_each_job(
+    four_gpus, tmp_path, monkeypatch
+):
+    job = ray.remote(num_gpus=1, max_retries=0)(lambda: os.getpid())
+    assert len({ray.get(job.remote()) for _ in range(3)}) == 3
+    monkeypatch.setattr(jobs, "prepare", lambda session_id: (tmp_path / session_id).touch())
+    prepared = []
+    for gpus in (1.0, 0.0):
+        session = Session(StudyFolder(tmp_path / "study"), 1.0, gpus)
+        session.prepare_worker()
+        session.settle_worker()
+        prepared.append((tmp_path / session.id).exists())
+    assert prepared == [False, True]

@@ -1,0 +1,426 @@
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from kdtune.errors import ResultsError
+from kdtune.planning.trial_plan import (
+    Next,
+    Plan,
+    check_unchanged,
+    epochs_of,
+    kept_cost,
+    make_strategies,
+    remade,
+    settled_strategies,
+    teacher_trainings,
+    uses_teacher,
+    waits_for_energy,
+)
+from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.specs import load_study
+from kdtune.specs.search_space import Point
+from kdtune.specs.training_settings import trial_id
+from kdtune.strategies.base import DistillationCost, Outcome, Strategy
+from tests.studies import small_study
+
+STUDY = load_study(small_study(repeats=1))
+
+
+class Toy(Strategy):
+    """Two points in the first round, then twice the best one's neighbour and the point before again."""
+
+    rounds = 3
+
+    def expected_trials(self) -> int:
+        return 5
+
+    def __init__(self) -> None:
+        self.told: list[list[Outcome]] = []
+        self.asked: list[list[Point]] = []
+
+    def ask(self) -> list[Point]:
+        if len(self.asked) == self.rounds:
+            points = []
+        elif not self.told:
+            points = [{"tau": 2}, {"tau": 6}]
+        else:
+            top = max((o for o in self.told[-1] if o.succeeded), key=lambda o: o.val_accuracy, default=self.told[-1][0])
+            points = [{"tau": top.point["tau"] + 1}, top.point, {"tau": top.point["tau"] + 1}]
+        if points:
+            self.asked.append(points)
+        return points
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        self.told.append(list(outcomes))
+
+
+class Listed(Toy):
+    """Rounds that are known beforehand."""
+
+    def __init__(self, *rounds: list[int]) -> None:
+        super().__init__()
+        self._rounds = list(rounds)
+
+    def ask(self) -> list[Point]:
+        return [{"tau": tau} for tau in self._rounds.pop(0)] if self._rounds else []
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "trials.jsonl"
+
+
+def plan_of(path, *strategies: Strategy, study=STUDY) -> tuple[Plan, TrialLog]:
+    log = TrialLog.read(path)
+    return Plan(study, list(strategies), log), log
+
+
+def handed_out(plan: Plan) -> list[Trial]:
+    """All that may run now."""
+    trials = []
+    while isinstance(found := plan.next(), Trial):
+        trials.append(found)
+    return trials
+
+
+def run(log: TrialLog, trial: Trial, status: str = "completed") -> None:
+    """A trial whose accuracy follows from its point."""
+    log.attempt(trial)
+    known = {"val_accuracy": trial.point["tau"] / 100, "val_loss": 1.0} if status in ("completed", "pruned") else {}
+    log.end(trial, status, epochs=3, **known)
+
+
+def run_to_the_end(plan: Plan, log: TrialLog, order=lambda trials: None) -> list[Trial]:
+    done = []
+    while trials := handed_out(plan):
+        order(trials)
+        for trial in trials:
+            run(log, trial)
+        done += trials
+    return done
+
+
+def taus(trials: list[Trial]) -> list[int]:
+    return [trial.point["tau"] for trial in trials]
+
+
+# --- rounds ----------------------------------------------------------------------------------------------------
+
+
+def test_all_of_a_round_may_run_at_once(path):
+    plan, _ = plan_of(path, Toy())
+    assert taus(handed_out(plan)) == [2, 6]
+
+
+def test_there_is_nothing_to_run_while_a_round_is_out(path):
+    toy = Toy()
+    plan, log = plan_of(path, toy)
+    first, second = handed_out(plan)
+    assert plan.next() is Next.WAIT
+    run(log, second)
+    assert plan.next() is Next.WAIT
+    assert toy.told == []
+    assert not plan.done
+    run(log, first)
+    assert isinstance(plan.next(), Trial)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_strategy_is_told_in_the_order_of_its_points_whatever_order_they_end_in(path, seed):
+    toy = Toy()
+    plan, log = plan_of(path, toy)
+    run_to_the_end(plan, log, random.Random(seed).shuffle)
+    assert [[outcome.point for outcome in told] for told in toy.told] == toy.asked
+    assert toy.asked == [
+        [{"tau": 2}, {"tau": 6}],
+        [{"tau": 7}, {"tau": 6}, {"tau": 7}],
+        [{"tau": 8}, {"tau": 7}, {"tau": 8}],
+    ]
+
+
+def test_a_strategy_is_told_what_became_of_each_point(path):
+    toy = Toy()
+    toy.rounds = 1
+    plan, log = plan_of(path, toy)
+    first, second = handed_out(plan)
+    run(log, second, "failed")
+    run(log, first)
+    assert plan.next() is Next.DONE
+    assert toy.told == [[Outcome({"tau": 2}, 0.02, 1.0), Outcome({"tau": 6}, None, None)]]
+
+
+def test_the_same_point_twice_in_a_round_runs_once_and_is_told_twice(path):
+    strategy = Listed([4, 5, 4])
+    plan, log = plan_of(path, strategy)
+    trials = handed_out(plan)
+    assert taus(trials) == [4, 5]
+    for trial in trials:
+        run(log, trial)
+    assert plan.next() is Next.DONE
+    assert [outcome.point["tau"] for outcome in strategy.told[0]] == [4, 5, 4]
+
+
+def test_a_point_of_an_earlier_round_is_answered_from_its_record(path):
+    strategy = Listed([4, 5], [5, 6], [4, 5, 6])
+    plan, log = plan_of(path, strategy)
+    assert taus(run_to_the_end(plan, log)) == [4, 5, 6]
+    assert [len(told) for told in strategy.told] == [2, 2, 3]
+    assert strategy.told[2] == [Outcome({"tau": tau}, tau / 100, 1.0) for tau in (4, 5, 6)]
+
+
+def test_a_trial_keeps_the_place_of_its_first_suggestion(path):
+    plan, log = plan_of(path, Listed([4, 5], [5, 6]))
+    run_to_the_end(plan, log)
+    assert [(t.point["tau"], t.index) for t in log.of_repeat(0)] == [(4, 0), (5, 1), (6, 3)]
+
+
+def test_a_plan_is_done_only_after_its_last_trial(path):
+    plan, log = plan_of(path, Listed([4]))
+    [trial] = handed_out(plan)
+    assert not plan.done
+    assert log.planned == set()
+    run(log, trial)
+    assert plan.done
+    assert plan.next() is Next.DONE
+    assert log.planned == {0}
+
+
+def test_a_strategy_without_points_is_done_at_once(path):
+    plan, log = plan_of(path, Listed())
+    assert plan.next() is Next.DONE
+    assert log.planned == {0}
+
+
+def test_a_pruned_trial_ends_its_round(path):
+    strategy = Listed([4], [5])
+    plan, log = plan_of(path, strategy)
+    run(log, handed_out(plan)[0], "pruned")
+    assert taus(handed_out(plan)) == [5]
+
+
+def test_expected_trials_are_the_strategys_word_until_its_plan_is_complete(path):
+    plan, log = plan_of(path, Listed([4, 5], [6]))
+    assert plan.expected_trials() == 5
+    for trial in handed_out(plan):
+        run(log, trial)
+    for trial in handed_out(plan):
+        run(log, trial)
+    assert plan.expected_trials() == 3
+
+
+# --- going on --------------------------------------------------------------------------------------------------
+
+
+def test_known_trials_are_not_handed_out_again_after_reading_the_log(path):
+    plan, log = plan_of(path, Toy())
+    for trial in handed_out(plan):
+        run(log, trial)
+    [seven] = handed_out(plan)
+    run(log, seven)
+    resumed_toy = Toy()
+    resumed, log = plan_of(path, resumed_toy)
+    assert taus(run_to_the_end(resumed, log)) == [8]
+    assert [len(told) for told in resumed_toy.told] == [2, 3, 3]
+
+
+@pytest.mark.parametrize("stop_after", range(5))
+def test_an_interrupted_plan_proposes_what_an_uninterrupted_one_does(path, tmp_path, stop_after):
+    whole = Toy()
+    run_to_the_end(*plan_of(tmp_path / "whole.jsonl", whole))
+    plan, log = plan_of(path, Toy())
+    for _ in range(stop_after):
+        found = plan.next()
+        if isinstance(found, Trial):
+            run(log, found)
+    resumed = Toy()
+    run_to_the_end(*plan_of(path, resumed))
+    assert (resumed.asked, resumed.told) == (whole.asked, whole.told)
+    assert len(TrialLog.read(path).trials) == len(TrialLog.read(tmp_path / "whole.jsonl").trials)
+
+
+def test_an_interrupted_trial_is_handed_out_again(path):
+    plan, log = plan_of(path, Listed([4, 5]))
+    first, second = handed_out(plan)
+    run(log, first, "interrupted")
+    run(log, second)
+    resumed, _ = plan_of(path, Listed([4, 5]))
+    assert taus(handed_out(resumed)) == [4]
+
+
+def test_a_trial_that_failed_is_not_tried_again(path):
+    plan, log = plan_of(path, Listed([4]))
+    run(log, handed_out(plan)[0], "failed")
+    resumed, _ = plan_of(path, Listed([4]))
+    assert resumed.next() is Next.DONE
+
+
+def test_all_that_has_not_ended_is_handed_out_again_where_all_workers_are_gone(path):
+    plan, log = plan_of(path, Listed([4, 5, 6]))
+    first, second, _ = handed_out(plan)
+    run(log, first)
+    log.attempt(second)
+    plan.all_again()
+    assert taus(handed_out(plan)) == [5, 6]
+
+
+def begun(tmp_path) -> StrategyFolder:
+    """A strategy's folder in which one trial was suggested."""
+    folder = StudyFolder(tmp_path / "small").strategy("grid")
+    folder.path.mkdir(parents=True)
+    folder.write_study(STUDY, {})
+    handed_out(plan_of(folder.trials, Listed([4]))[0])
+    return folder
+
+
+def test_what_ran_can_be_gone_on_with_as_long_as_nobody_changes_it(tmp_path):
+    folder = begun(tmp_path)
+    check_unchanged(folder, STUDY)
+    changed = STUDY.model_copy(update={"alpha": 0.25})
+    with pytest.raises(ResultsError, match=rf"{folder.study_toml}: differs from .*run.toml in alpha \(.* 0.25 now\)"):
+        check_unchanged(folder, changed)
+    folder.write_study(changed, {})  # in both files alike
+    with pytest.raises(ResultsError, match=rf"{folder.trials}: trial [0-9a-f]+ is none of the study in .*study.toml"):
+        check_unchanged(folder, changed)
+
+
+def test_reading_a_finished_log_writes_nothing(path):
+    run_to_the_end(*plan_of(path, Toy()))
+    before = path.read_bytes()
+    plan, _ = plan_of(path, Toy())
+    assert plan.next() is Next.DONE
+    assert path.read_bytes() == before
+
+
+# --- repeats ---------------------------------------------------------------------------------------------------
+
+TWO = load_study(small_study(repeats=2, seed=5))
+
+
+def test_every_repeat_has_trials_of_its_own(path):
+    plan, log = plan_of(path, Listed([4]), Listed([4]), study=TWO)
+    trials = handed_out(plan)
+    assert [(trial.repeat, trial.seed) for trial in trials] == [(0, 5), (1, 6)]
+    assert [trial.id for trial in trials] == [trial_id(TWO, {"tau": 4}, seed) for seed in (5, 6)]
+    assert len(log.trials) == 2
+
+
+def test_a_repeat_goes_on_while_another_one_waits(path):
+    first, second = Listed([4], [6]), Listed([4], [6])
+    plan, log = plan_of(path, first, second, study=TWO)
+    one, two = handed_out(plan)
+    run(log, two)
+    assert [(trial.repeat, trial.point["tau"]) for trial in handed_out(plan)] == [(1, 6)]
+    assert (len(first.told), len(second.told)) == (0, 1)
+    run(log, one)
+    assert [(trial.repeat, trial.point["tau"]) for trial in handed_out(plan)] == [(0, 6)]
+
+
+def test_a_plan_is_done_when_every_repeat_is(path):
+    plan, log = plan_of(path, Listed([4]), Listed([4]), study=TWO)
+    one, two = handed_out(plan)
+    run(log, one)
+    assert not plan.done
+    assert plan.next() is Next.WAIT
+    run(log, two)
+    assert plan.done
+    assert log.planned == {0, 1}
+
+
+def test_there_is_a_strategy_for_each_repeat_with_its_seed():
+    assert [strategy.seed for strategy in make_strategies(TWO, "grid")] == [5, 6]
+
+
+# --- labels ----------------------------------------------------------------------------------------------------
+
+LABELLED = load_study(
+    small_study(
+        strategies={
+            "hot": {"strategy": "fixed", "tau": 20},
+            "alone": {"strategy": "none"},
+            "alone-longer": {"strategy": "none", "longer": "flops"},
+            "alone-equal": {"strategy": "none", "longer": "energy"},
+            "again": {"strategy": "best-of", "trials": 3},
+            "grid": {},
+        }
+    )
+)
+
+COST = DistillationCost(flops=1.9524, energy=1.4)
+
+
+def test_a_label_makes_the_strategy_behind_it_with_its_own_options():
+    first, second = make_strategies(LABELLED, "hot")
+    assert first.ask() == second.ask() == [{"tau": 20}]
+
+
+def test_whether_a_teacher_is_needed_is_asked_of_the_strategy_behind_a_label():
+    assert [label for label in LABELLED.strategies if uses_teacher(LABELLED, label)] == ["hot", "again", "grid"]
+
+
+def test_the_trainings_that_ask_the_teacher_are_counted_over_all_labels():
+    assert teacher_trainings(LABELLED) == 1 + 3 + 3  # hot, again, and a grid of three points
+
+
+def test_what_a_strategy_leaves_open_is_settled_by_what_a_distillation_costs():
+    settled = settled_strategies(LABELLED, COST)
+    assert settled.strategies["alone-longer"] == {"strategy": "none", "longer": 1.9524}
+    assert settled.strategies["alone-equal"] == {"strategy": "none", "longer": 1.4}
+    done = {"alone-longer": None, "alone-equal": None}
+    assert {**settled.strategies, **done} == {**LABELLED.strategies, **done}
+    assert settled_strategies(settled, DistillationCost(flops=7.0, energy=7.0)) == settled
+    assert trial_id(settled, {"loss": "ce"}, 0) == trial_id(LABELLED, {"loss": "ce"}, 0)
+
+
+def test_only_strategies_whose_options_were_settled_are_made_again():
+    settled = settled_strategies(LABELLED, COST)
+    before = {label: make_strategies(LABELLED, label) for label in ("hot", "alone-longer")}
+    after = remade(LABELLED, settled, before)
+    assert after["hot"] is before["hot"]
+    assert [one.ask() for one in after["alone-longer"]] == [[{"loss": "ce", "longer": 1.9524}]] * 2
+
+
+def test_what_was_timed_once_holds_for_all_that_follows_in_a_folder(tmp_path):
+    assert waits_for_energy(LABELLED) and not waits_for_energy(settled_strategies(LABELLED, COST))
+    folders = [StrategyFolder(tmp_path / name) for name in ("before", "first", "second")]
+    for folder, multiple in zip(folders, ({}, {"energy_multiple": 1.4}, {"energy_multiple": 2.5}), strict=True):
+        folder.path.mkdir()
+        folder.write_study(LABELLED, multiple)
+    assert kept_cost(folders[:1]) == kept_cost([]) == DistillationCost()
+    assert kept_cost(folders) == DistillationCost(energy=1.4)
+    folders[1].write_study(LABELLED, {"energy_multiple": "half"})
+    with pytest.raises(ResultsError, match="energy_multiple"):
+        kept_cost(folders)
+
+
+def test_each_label_has_trainings_of_its_own_length():
+    settled = settled_strategies(LABELLED, COST)
+    assert {label: epochs_of(settled, label) for label in settled.strategies} == {
+        "hot": 3, "alone": 3, "alone-longer": 6, "alone-equal": 4, "again": 3, "grid": 3
+    }  # fmt: skip
+    assert epochs_of(settled, "optuna") == 3
+
+
+# --- early stopping --------------------------------------------------------------------------------------------
+
+
+class Judge(Listed):
+    judges_epochs = True
+
+    def report(self, point: Point, epoch: int, val_accuracy: float) -> bool:
+        return val_accuracy > epoch / 10
+
+
+def test_a_strategy_that_judges_may_stop_a_trial(path):
+    plan, _ = plan_of(path, Judge([4]))
+    [trial] = handed_out(plan)
+    assert plan.keep_going(trial, 1, 0.5)
+    assert not plan.keep_going(trial, 6, 0.5)
+
+
+def test_a_strategy_that_does_not_judge_is_not_asked(path):
+    strategy = Listed([4])
+    strategy.report = lambda *_: pytest.fail("was asked")
+    plan, _ = plan_of(path, strategy)
+    assert plan.keep_going(handed_out(plan)[0], 1, 0.0)

@@ -1,0 +1,121 @@
+import io
+
+from rich.console import Console
+
+from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
+from kdtune.results.trial_log import Trial
+from kdtune.results.watcher import Watcher
+from kdtune.specs import load_study
+
+
+def console(terminal=False):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=120)
+
+
+def test_what_is_left_is_timed_from_the_pace_of_trials_and_the_starts_of_strategies():
+    progress = Progress(planned={"grid": 3, "none": 1})
+    progress.strategy_started("grid", 3, now_s=0.0)
+    assert progress.eta_s() is None
+    progress.trial_started(now_s=5.0)
+    progress.trial_ended("grid", now_s=7.0)
+    assert progress.eta_s() == 2 * 2.0 + 1 * 2.0 + 5.0  # two trials, then one in a strategy that has yet to start
+    progress.trial_ended("grid", now_s=11.0)
+    assert progress.eta_s() == 1 * 3.0 + 1 * 3.0 + 5.0
+
+
+def test_what_is_left_is_unknown_while_no_start_of_a_strategy_has_been_timed():
+    progress = Progress(planned={"grid": 4, "none": 1})
+    progress.strategy_started("grid", 4, now_s=0.0)
+    for now_s in (1.0, 2.0, 2.0):  # trials that failed in their setup never started, and one is over at once
+        progress.trial_ended("grid", now_s)
+    assert progress.eta_s() is None and progress.eta() == "ETA -"
+    progress.strategy_started("none", 1, now_s=3.0)
+    assert progress.eta_s() == (1 + 1) * 0.5
+
+
+def test_two_readings_at_the_same_moment_are_no_fault(monkeypatch):
+    monkeypatch.setattr("kdtune.report.live_display.time.monotonic", lambda: 5.0)
+    drive(PlainLines(console()))
+
+
+def drive(watcher):
+    trial = Trial("abc", 0, 0, 0, {"tau": 4}, attempts=1)
+    watcher.started(load_study("digits-hkd"), {"grid": 2})
+    watcher.message("starting")
+    watcher.strategy_started("grid", 2)
+    watcher.trial_started(trial)
+    watcher.epoch_done(trial, 30, {"epoch": 7, "val_accuracy": 0.5})
+    watcher.energy({"abc/1": 3_600_000}, 7_200_000)
+    seen = watcher._render() if isinstance(watcher, LiveTable) else None
+    trial.status, trial.epochs, trial.val_accuracy = "completed", 30, 0.875
+    watcher.trial_ended(trial)
+    watcher.strategy_ended("grid")
+    watcher.ended()
+    return seen
+
+
+def test_a_trial_that_just_began_shows_the_epochs_of_its_own_training():
+    watcher = LiveTable(console(terminal=True))
+    watcher.started(load_study("digits-hkd"), {"none": 1})
+    watcher.strategy_started("none", 1)
+    watcher.trial_started(Trial("abc", 0, 0, 0, {"loss": "ce", "longer": 1.5}, attempts=1))
+    plain = Console(file=io.StringIO(), width=120)
+    plain.print(watcher._render())
+    watcher.ended()
+    assert "0/45" in plain.file.getvalue()
+
+
+def test_in_a_pipe_each_trial_is_a_plain_line_with_an_eta():
+    out = console()
+    drive(display(out))
+    lines = out.file.getvalue().splitlines()
+    assert "grid 1/2: tau 4, seed 0, 30 epochs, completed, validation 87.5 %; ETA 0:00" in lines
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_energy():
+    out = console(terminal=True)
+    watcher = display(out)
+    assert isinstance(watcher, LiveTable)
+    rendered = drive(watcher)
+    plain = Console(file=io.StringIO(), width=120)
+    plain.print(rendered)
+    text = plain.file.getvalue()
+    for words in ("abc", "7/30", "50.0", "1.00e-06", "0/2 trials", "ETA"):
+        assert words in text
+
+
+def test_a_download_is_told_before_the_table_is_there_and_only_a_terminal_gets_its_bar():
+    for terminal in (True, False):
+        out = console(terminal)
+        watcher = display(out)
+        watcher.message("downloading cifar100 (169 MB) to /data")
+        assert "downloading cifar100 (169 MB) to /data ...\n" in out.file.getvalue()
+        assert watcher.draws_bars is terminal
+    assert not Watcher().draws_bars
+
+
+def test_quiet_shows_nothing():
+    out = console()
+    watcher = display(out, quiet=True)
+    assert type(watcher) is Watcher
+    drive(watcher)
+    assert out.file.getvalue() == ""
+
+
+def test_a_failed_trial_tells_why():
+    out = console()
+    watcher = PlainLines(out)
+    trial = Trial("abc", 0, 0, 0, {"tau": 4}, attempts=1, status="failed", error="DivergedError: the loss became nan")
+    watcher.strategy_started("grid", 1)
+    watcher.trial_started(trial)
+    watcher.trial_ended(trial)
+    assert "failed, DivergedError: the loss became nan" in out.file.getvalue()
+
+
+def test_a_strategy_that_goes_on_counts_what_was_done_before():
+    progress = Progress(planned={"grid": 6})
+    progress.strategy_started("grid", 6, now_s=0.0, ended=4)
+    progress.trial_started(now_s=1.0)
+    progress.trial_ended("grid", now_s=3.0)
+    assert progress.ended["grid"] == 5 and progress.eta_s() == 2.0

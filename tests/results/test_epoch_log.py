@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from kdtune.errors import ResultsError
+from kdtune.results.epoch_log import FIELDS, append_epochs, read_epochs
+from kdtune.results.trial_log import Trial
+
+
+def report(epoch: int) -> dict:
+    return {**dict.fromkeys(FIELDS, 0.5), "epoch": epoch, "energy_uj": None, "done": False}
+
+
+def test_each_epoch_is_a_line_that_names_its_attempt(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    trial = Trial("one", repeat=1, seed=8, index=0, point={"tau": 4}, attempts=2)
+    append_epochs(path, trial, [report(1), report(2)])
+    append_epochs(path, trial, [report(3)])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert all((line["trial_id"], line["attempt"], line["seed"]) == ("one", 2, 8) for line in lines)
+    assert set(lines[0]) == {"trial_id", "repeat", "seed", "attempt", *FIELDS}
+
+
+def test_what_was_not_measured_is_null(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    append_epochs(path, Trial("one", 0, 0, 0, {}), [report(1)])
+    assert json.loads(path.read_text())["energy_uj"] is None
+
+
+def test_epochs_are_read_back_but_for_a_torn_last_line(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), [report(1), report(2), report(3)])
+    path.write_bytes(path.read_bytes()[:-4])
+    assert [line["epoch"] for line in read_epochs(path)] == [1, 2]
+
+
+def test_a_damaged_line_is_an_error_with_its_number(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    path.write_text('{"epoch":1}\nnot json\n{"epoch":3}\n')
+    with pytest.raises(ResultsError, match="line 2"):
+        read_epochs(path)
+
+
+def test_without_a_file_there_are_no_epochs(tmp_path):
+    assert read_epochs(tmp_path / "epochs.jsonl") == []
+
+
+def test_epochs_after_a_crash_that_tore_a_line_can_be_read(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    trial = Trial("one", 0, 0, 0, {}, attempts=1)
+    append_epochs(path, trial, [report(1), report(2)])
+    path.write_bytes(path.read_bytes()[:-4])
+    append_epochs(path, trial, [report(2), report(3)])
+    assert [line["epoch"] for line in read_epochs(path)] == [1, 2, 3]

@@ -1,0 +1,360 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdtune.errors import KdtuneError, ResultsError
+from kdtune.results.trial_log import Trial, TrialLog, best, evaluation_window
+from tests.damage import altered, damaged, resealed
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "trials.jsonl"
+
+
+@pytest.fixture
+def log(path) -> TrialLog:
+    return TrialLog.read(path)
+
+
+def suggest(log: TrialLog, name: str, index: int = 0, repeat: int = 0) -> Trial:
+    return log.suggestion(name, repeat, 7 + repeat, index, {"tau": index + 2})
+
+
+def everything(log: TrialLog) -> None:
+    """One line of each type, and more than one attempt."""
+    log.session("morning")
+    one, two = suggest(log, "one"), suggest(log, "two", 1)
+    log.attempt(one)
+    log.attempt(two)
+    log.end(two, "failed", epochs=1, error="RuntimeError: no")
+    log.end(one, "interrupted", epochs=2)
+    log.stopped("interrupted")
+    log.session("evening")
+    log.attempt(one)
+    log.end(one, "completed", epochs=3, val_accuracy=0.75, val_loss=0.5)
+    log.plan_complete(0)
+    log.evaluation_attempt(0)
+    log.evaluation_attempt(0)
+    log.evaluation(0, "one", {"accuracy": 0.7})
+    log.stopped("completed")
+
+
+# --- the file --------------------------------------------------------------------------------------------------
+
+
+def test_a_log_is_read_back_as_it_was_in_memory(log, path):
+    everything(log)
+    assert TrialLog.read(path) == log
+
+
+def test_a_log_is_on_the_disk_after_every_step(log, path):
+    trial = suggest(log, "one")
+    assert TrialLog.read(path) == log
+    log.attempt(trial)
+    assert TrialLog.read(path) == log
+    log.end(trial, "pruned", epochs=2, val_accuracy=0.5, val_loss=1.0)
+    assert TrialLog.read(path) == log
+
+
+def test_a_log_tells_what_became_of_each_trial(log, path):
+    everything(log)
+    trials = TrialLog.read(path).trials
+    assert trials["one"] == Trial(
+        "one", 0, 7, 0, {"tau": 2}, attempts=2, status="completed", epochs=3, val_accuracy=0.75, val_loss=0.5
+    )
+    assert trials["two"] == Trial(
+        "two", 0, 7, 1, {"tau": 3}, attempts=1, status="failed", epochs=1, error="RuntimeError: no"
+    )
+
+
+def test_a_log_tells_sessions_plans_and_evaluations(log, path):
+    everything(log)
+    read = TrialLog.read(path)
+    assert read.sessions == ["morning", "evening"]
+    assert read.planned == {0}
+    assert read.evaluation_attempts == {0: 2}
+    assert read.evaluations[0]["trial_id"] == "one"
+    assert read.evaluations[0]["test"] == {"accuracy": 0.7}
+    assert read.status == "completed"
+
+
+def test_a_log_that_does_not_exist_is_empty_and_is_not_made_by_reading(path):
+    log = TrialLog.read(path)
+    assert (log.trials, log.status, log.sessions) == ({}, None, [])
+    assert not path.exists()
+
+
+def test_a_command_at_work_has_no_status(log):
+    log.stopped("interrupted")
+    log.session("again")
+    assert log.status is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not json",
+        "[]",
+        "{}",
+        '{"type":"merger","id":"x"}',
+        '{"type":"suggestion","trial_id":"x"}',
+        '{"type":"attempt","trial_id":"never suggested","attempt":1}',
+        '{"type":"end","trial_id":"one","status":"completed"}',
+    ],
+)
+def test_a_damaged_line_is_an_error_with_file_and_number(log, path, damage):
+    everything(log)
+    lines = path.read_text().splitlines()
+    lines[4] = damage
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ResultsError) as error:
+        TrialLog.read(path)
+    assert str(path) in str(error.value)
+    assert "line 5" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"type": "evaluation", "repeat": 0, "test": {}},
+        {"type": "evaluation", "repeat": 0, "trial_id": "never suggested", "test": {}},
+        {"type": "evaluation", "repeat": 0, "trial_id": "one"},
+        {"type": "status", "status": "splendid"},
+    ],
+)
+def test_an_incomplete_evaluation_or_an_unknown_status_is_an_error(log, path, damage):
+    suggest(log, "one")
+    with path.open("a") as file:
+        file.write(json.dumps(damage) + "\n")
+    with pytest.raises(ResultsError, match="line 2"):
+        TrialLog.read(path)
+
+
+def test_an_unknown_type_is_named(log, path):
+    suggest(log, "one")
+    with path.open("a") as file:
+        file.write('{"type":"merger"}\n')
+    with pytest.raises(ResultsError, match="line 2.*merger"):
+        TrialLog.read(path)
+
+
+def test_a_torn_last_line_is_left_out_and_then_overwritten(log, path):
+    trial = suggest(log, "one")
+    before = path.read_bytes()
+    log.attempt(trial)
+    path.write_bytes(path.read_bytes()[:-5])
+    resumed = TrialLog.read(path)
+    assert resumed.trials["one"].attempts == 0
+    assert resumed.attempt(resumed.trials["one"]) == 1
+    assert path.read_bytes().startswith(before)
+    assert TrialLog.read(path) == resumed
+
+
+def test_a_suggestion_that_stands_in_the_file_twice_does_not_undo_what_came_between(log, path):
+    everything(log)
+    suggestion = path.read_text().splitlines(keepends=True)[1]
+    path.write_text(path.read_text() + suggestion)
+    assert TrialLog.read(path).trials == log.trials
+
+
+# --- trials ----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_point_again_is_the_trial_there_is(log, path):
+    first = suggest(log, "one")
+    assert suggest(log, "one", index=5) is first
+    assert first.index == 0
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_an_attempt_that_ended_stays_as_it_is(log, path):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    log.end(trial, "failed", epochs=1, error="its process died")
+    assert (trial.status, trial.epochs, trial.val_accuracy, trial.error) == ("completed", 3, 0.9, None)
+    assert sum(json.loads(line)["type"] == "end" for line in path.read_text().splitlines()) == 1
+
+
+def test_attempts_are_counted_from_1_and_each_has_its_window(log):
+    trial = suggest(log, "one")
+    assert log.attempt(trial) == 1
+    log.end(trial, "interrupted", epochs=1)
+    assert log.attempt(trial) == 2
+    assert trial.windows == ["one/1", "one/2"]
+
+
+def test_a_new_attempt_opens_an_ended_trial_again(log):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "interrupted", epochs=1)
+    log.attempt(trial)
+    assert trial.status is None
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    assert trial.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("status", "final"), [("completed", True), ("pruned", True), ("failed", True), ("interrupted", False)]
+)
+def test_only_an_interrupted_trial_is_run_again(log, status, final):
+    trial = suggest(log, "one")
+    assert not trial.is_final
+    log.attempt(trial)
+    log.end(trial, status, epochs=1)
+    assert trial.is_final == final
+
+
+def test_a_completed_trial_whose_weights_are_lost_is_run_again(log, path):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    log.reopen(trial)
+    assert not trial.is_final
+    assert best([trial]) is None
+    assert TrialLog.read(path) == log
+
+
+def test_a_log_is_settled_when_all_is_planned_ended_and_tested(log):
+    assert not log.is_settled(1)
+    trial = suggest(log, "one")
+    log.plan_complete(0)
+    assert not log.is_settled(1)
+    log.attempt(trial)
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
+    assert not log.is_settled(1)
+    log.evaluation(0, "one", {"accuracy": 0.7})
+    assert log.is_settled(1)
+    assert not log.is_settled(2)
+
+
+def test_a_repeat_in_which_every_trial_failed_is_settled_without_a_test(log):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    log.end(trial, "failed", epochs=0, error="no")
+    assert not log.is_settled(1)
+    log.plan_complete(0)
+    assert log.is_settled(1)
+
+
+def test_evaluations_are_counted_from_1_for_each_repeat(log):
+    assert [log.evaluation_attempt(repeat) for repeat in (0, 0, 1)] == [1, 2, 1]
+    assert evaluation_window(7, 2) == "evaluation-7/2"
+
+
+def test_a_repeats_plan_is_complete_once(log, path):
+    log.plan_complete(1)
+    log.plan_complete(1)
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_trials_of_a_repeat_come_in_the_order_of_suggestion(log):
+    for index, name in enumerate(["z", "a", "m"]):
+        suggest(log, name, index)
+    suggest(log, "other", 0, repeat=1)
+    assert [trial.id for trial in log.of_repeat(0)] == ["z", "a", "m"]
+
+
+def test_what_is_no_number_is_refused_before_it_is_written(log, path):
+    trial = suggest(log, "one")
+    log.attempt(trial)
+    with pytest.raises(KdtuneError, match="val_loss is nan, no finite number"):
+        log.end(trial, "completed", epochs=3, val_accuracy=0.1, val_loss=float("nan"))
+    assert TrialLog.read(path).trials["one"].status is None
+
+
+# --- the choice ------------------------------------------------------------------------------------------------
+
+
+def ended(name: str, index: int, accuracy: float | None, loss: float | None, status: str = "completed") -> Trial:
+    return Trial(name, 0, 0, index, {"tau": index}, 1, status, 3, accuracy, loss)
+
+
+def test_the_highest_accuracy_is_chosen():
+    assert best([ended("a", 0, 0.8, 0.1), ended("b", 1, 0.9, 9.0), ended("c", 2, 0.7, 0.0)]).id == "b"
+
+
+def test_equal_accuracies_go_by_the_lower_loss():
+    assert best([ended("a", 0, 0.9, 0.3), ended("b", 1, 0.9, 0.2), ended("c", 2, 0.9, 0.4)]).id == "b"
+
+
+def test_equal_losses_go_by_the_order_of_suggestion_and_not_of_ending():
+    assert best([ended("late", 2, 0.9, 0.2), ended("early", 1, 0.9, 0.2)]).id == "early"
+
+
+def test_only_completed_trials_can_be_chosen():
+    trials = [
+        ended("pruned", 0, 0.99, 0.1, "pruned"),
+        ended("failed", 1, None, None, "failed"),
+        ended("waiting", 2, None, None, None),
+        ended("done", 3, 0.5, 1.0),
+    ]
+    assert best(trials).id == "done"
+
+
+def test_without_a_completed_trial_nothing_is_chosen():
+    assert best([]) is None
+    assert best([ended("failed", 0, None, None, "failed")]) is None
+
+
+# --- damaged, or somebody else's -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The file of a log, and what it was after each of its lines."""
+    path = tmp_path_factory.mktemp("log") / "trials.jsonl"
+    everything(TrialLog.read(path))
+    raw = path.read_bytes()
+    lines = raw.splitlines(keepends=True)
+    stages = []
+    for count in range(len(lines) + 1):
+        path.write_bytes(b"".join(lines[:count]))
+        stages.append(TrialLog.read(path))
+    return path, raw, stages
+
+
+@given(st.data())
+def test_whatever_becomes_of_a_log_it_is_as_it_was_at_some_time_or_an_error_that_names_it(kept, data):
+    path, raw, stages = kept
+    path.write_bytes(data.draw(damaged(raw)))
+    try:
+        assert TrialLog.read(path) in stages
+    except ResultsError as error:
+        assert str(path) in str(error) and "--fresh" in str(error)
+
+
+@given(st.data())
+def test_somebody_elses_log_is_read_or_refused_and_names_nothing_outside(kept, data):
+    path, raw, _ = kept
+    path.write_bytes(data.draw(altered(raw)))
+    try:
+        found = TrialLog.read(path)
+    except ResultsError as error:
+        assert str(path) in str(error)
+        return
+    assert all((path.parent / name).resolve().parent == path.parent for name in (*found.trials, *found.sessions))
+
+
+ELSEWHERE = ["..", ".", "../up", "/etc", "a/b", "", "-rf", "a\x00b", "x" * 300, "\x1b[2J", "evaluation-0"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_trial_that_would_name_another_place_is_refused(log, path, name):
+    everything(log)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_bytes(resealed([line | {"trial_id": name} if line.get("trial_id") == "one" else line for line in lines]))
+    with pytest.raises(ResultsError, match=r"trials\.jsonl, line 2: not a trial record \(trial_id"):
+        TrialLog.read(path)
+
+
+@pytest.mark.parametrize("attempts", [2**40, 10**400])
+def test_attempts_that_nobody_can_count_are_refused(log, path, attempts):
+    everything(log)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_bytes(resealed([line | {"attempt": attempts} if "attempt" in line else line for line in lines]))
+    with pytest.raises(ResultsError, match="attempt"):
+        TrialLog.read(path)

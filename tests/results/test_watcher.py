@@ -1,0 +1,68 @@
+"""A watcher cannot harm the study that it watches."""
+
+import logging
+
+import pytest
+
+from kdtune.errors import MachineError, StudyInterrupted
+from kdtune.results.watcher import ContainedWatcher, Watcher, contained
+
+
+class Telling(Watcher):
+    """Takes down what it hears of, and raises what it is given."""
+
+    draws_bars = True
+
+    def __init__(self, error=None):
+        self.heard, self.error = [], error
+
+    def message(self, text):
+        self.heard.append(text)
+        if self.error:
+            raise self.error
+
+    def trials_planned(self, trials):
+        self.heard.append(trials)
+
+
+def test_what_is_told_is_passed_on():
+    watcher = Telling()
+    outside = ContainedWatcher(watcher)
+    outside.message("starting")
+    outside.trials_planned(trials=3)
+    outside.ended()
+    assert watcher.heard == ["starting", 3] and outside.draws_bars
+
+
+def test_every_method_of_a_watcher_is_contained():
+    names = [name for name in vars(Watcher) if not name.startswith("_") and name != "draws_bars"]
+    assert len(names) > 8 and vars(ContainedWatcher(Watcher())).keys() == {"draws_bars", *names}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("dashboard down"), ConnectionError("no route"), MachineError("x")])
+def test_a_method_that_fails_is_logged_once_with_its_traceback_and_left_out(error, caplog):
+    watcher = Telling(error)
+    outside = ContainedWatcher(watcher)
+    for text in ("one", "two"):
+        outside.message(text)
+        outside.trials_planned(2)
+    assert watcher.heard == ["one", 2, 2]
+    [record] = caplog.records
+    assert (record.levelno, record.exc_info[1]) == (logging.ERROR, error)
+    assert "Telling.message failed and is not called again" in record.getMessage()
+
+
+@pytest.mark.parametrize("error", [StudyInterrupted("enough"), KeyboardInterrupt()])
+def test_a_watcher_may_stop_the_study(error, caplog):
+    outside = ContainedWatcher(Telling(error))
+    for _ in range(2):
+        with pytest.raises(StudyInterrupted):
+            outside.message("one")
+    assert not caplog.records
+
+
+def test_any_callable_is_contained(caplog):
+    from functools import partial
+
+    contained(partial(int, "no number"))()
+    assert "partial" in caplog.records[0].getMessage()

@@ -1,0 +1,158 @@
+import json
+from math import log
+
+import pytest
+import torch
+
+from kdtune.data.batches import ImageSet
+from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
+
+# True class by row, prediction by column:
+#        0  1  2
+#   0    3  1  0     4 images
+#   1    1  2  0     3
+#   2    2  0  1     3
+#  sum   6  3  1
+LABELS = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
+PREDICTIONS = torch.tensor([0, 0, 0, 1, 0, 1, 1, 0, 0, 2])
+
+BY_HAND = {
+    "accuracy": 6 / 10,
+    "precision": (3 / 6 + 2 / 3 + 1 / 1) / 3,
+    "recall": (3 / 4 + 2 / 3 + 1 / 3) / 3,
+    # Of the images of other classes, those not predicted: 6-3 of 6, 7-1 of 7, 7-0 of 7.
+    "specificity": (3 / 6 + 6 / 7 + 7 / 7) / 3,
+    # By chance they would agree on (4*6 + 3*3 + 3*1) / 100 = 0.36: (0.6 - 0.36) / (1 - 0.36).
+    "kappa": 0.375,
+    "prevalence": (4 / 10 + 3 / 10 + 3 / 10) / 3,
+    # 2 tp / (true + predicted): 6/10, 4/6, 2/4.
+    "f1": (6 / 10 + 4 / 6 + 2 / 4) / 3,
+    # Of the images of other classes, those that were given their own: 2+1 of 6, 3+1 of 7, 3+2 of 7.
+    "paper_specificity": (3 / 6 + 4 / 7 + 5 / 7) / 3,
+    # Of all 10 images: 3 are right in class 0, 2 in class 1, 1 in class 2.
+    "paper_prevalence": (3 / 10 + 2 / 10 + 1 / 10) / 3,
+}
+
+
+def test_the_confusion_matrix_has_a_row_for_each_true_class():
+    assert confusion_matrix(PREDICTIONS, LABELS, 3).tolist() == [[3, 1, 0], [1, 2, 0], [2, 0, 1]]
+
+
+@pytest.mark.parametrize(("metric", "value"), BY_HAND.items())
+def test_a_metric_is_what_its_definition_gives(metric, value):
+    assert classification_metrics(PREDICTIONS, LABELS, 3)[metric] == pytest.approx(value, abs=1e-6)
+
+
+def test_these_metrics_and_no_others():
+    assert classification_metrics(PREDICTIONS, LABELS, 3).keys() == BY_HAND.keys()
+
+
+def test_a_perfect_classifier_has_1_throughout():
+    perfect = classification_metrics(LABELS, LABELS, 3)
+    assert perfect.pop("prevalence") == perfect.pop("paper_prevalence") == pytest.approx(1 / 3)
+    assert set(perfect.values()) == {1.0}
+
+
+def test_a_classifier_that_always_says_the_same_agrees_no_more_than_chance():
+    constant = classification_metrics(torch.zeros(6, dtype=torch.int64), torch.tensor([0, 0, 1, 1, 2, 2]), 3)
+    assert constant["kappa"] == pytest.approx(0, abs=1e-6)
+    assert constant["recall"] == pytest.approx(1 / 3)
+    assert constant["precision"] == pytest.approx((2 / 6 + 0 + 0) / 3)
+    assert constant["f1"] == pytest.approx((2 * 2 / (2 + 6) + 0 + 0) / 3)
+    # Of the four images of other classes none is left alone in class 0, all are in classes 1 and 2.
+    assert constant["specificity"] == pytest.approx((0 + 1 + 1) / 3)
+    assert constant["paper_specificity"] == pytest.approx((0 / 4 + 2 / 4 + 2 / 4) / 3)
+
+
+def test_a_class_without_images_and_without_predictions_is_left_out_of_the_means():
+    some = classification_metrics(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1]), 5)
+    assert some["precision"] == pytest.approx((1 / 2 + 2 / 2) / 2)
+    assert some["recall"] == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert some["specificity"] == pytest.approx((2 / 3 + 1 / 1) / 2)
+    assert some["prevalence"] == pytest.approx(1 / 5)
+
+
+def test_where_all_images_are_of_one_class_what_is_not_defined_is_none_and_no_nan():
+    one = classification_metrics(torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), 3)
+    assert one["accuracy"] == one["recall"] == 1 and one["kappa"] is None and one["specificity"] == 0
+    assert one["paper_specificity"] == 1  # of the two classes for which there are images of others
+    json.dumps(one, allow_nan=False)
+
+
+# Table 5 of the paper: CIFAR-10's test set has 1,000 images of each class. What is printed of each model:
+# accuracy, precision and recall and F1, specificity, kappa, prevalence.
+TABLE_5 = {
+    "Teacher": (9480, 0.95, 0.95, 0.94, 0.09),
+    "KD": (9167, 0.92, 0.92, 0.90, 0.09),
+    "Ours": (9178, 0.92, 0.92, 0.91, 0.09),
+}
+
+
+@pytest.mark.parametrize("model", TABLE_5)
+def test_what_the_papers_table_5_prints(model):
+    right, averages, specificity, kappa, prevalence = TABLE_5[model]
+    labels = torch.arange(10_000) % 10
+    predictions = torch.where(torch.arange(10_000) < right, labels, (labels + 3) % 10)
+    ours = classification_metrics(predictions, labels, 10)
+    rounded = {name: round(value, 2) for name, value in ours.items()}
+    assert ours["accuracy"] == pytest.approx(right / 10_000)
+    assert rounded["precision"] == rounded["recall"] == rounded["f1"] == averages
+    assert rounded["paper_specificity"] == specificity and rounded["specificity"] == 0.99
+    assert rounded["paper_prevalence"] == prevalence and rounded["prevalence"] == 0.10
+    assert ours["kappa"] == pytest.approx((right / 10_000 - 0.1) / 0.9, abs=1e-6)
+    # Of all that is printed only this cannot be had.
+    assert rounded["kappa"] == (0.91 if model == "KD" else kappa)
+
+
+class Echo(torch.nn.Module):
+    """Gives the images back as logits, a pixel a class."""
+
+    def forward(self, images):
+        return images.flatten(1)
+
+
+def image_set(probabilities, labels):
+    """Images whose pixels are the logarithms of probabilities in percent, so that Echo predicts these."""
+    logits = torch.tensor([[log(share) for share in row] for row in probabilities]) * 255
+    images = logits.reshape(len(labels), -1, 1, 1)
+    channels = images.shape[1]
+    return ImageSet(images, torch.tensor(labels), torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1))
+
+
+def test_accuracy_loss_and_predictions_of_three_images():
+    result = evaluate(Echo(), image_set([(1, 3), (3, 1), (4, 1)], [1, 0, 1]))
+    assert result.predictions.tolist() == [1, 0, 0]
+    assert result.accuracy == pytest.approx(2 / 3)
+    # Shares of the true classes: 3/4, 3/4 and 1/5.
+    assert result.loss == pytest.approx((2 * log(4 / 3) + log(5)) / 3, rel=1e-6)
+
+
+def test_predictions_keep_the_order_over_many_batches():
+    labels = [(7 * number) % 3 for number in range(1300)]
+    result = evaluate(Echo(), image_set([[9 if c == label else 1 for c in range(3)] for label in labels], labels))
+    assert result.predictions.tolist() == labels
+    assert result.accuracy == 1
+    # Every image has 9 parts of 11 on its class, those of the smaller last batch too.
+    assert result.loss == pytest.approx(log(11 / 9), rel=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluating_leaves_the_model_as_it_was(training):
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), Echo()).train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    evaluate(model, image_set([(1, 3), (3, 1)], [0, 1]))
+    assert model.training is training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_normalisation_layers_are_in_inference_mode():
+    # Fresh running statistics are mean 0 and variance 1, so the layer changes next to nothing.
+    images = image_set([(1, 9), (1, 4)], [1, 1])
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), Echo()).train()
+    assert evaluate(model, images).loss == pytest.approx(evaluate(Echo(), images).loss, rel=1e-3)
+
+
+def test_no_graph_is_kept():
+    model = torch.nn.Sequential(Echo(), torch.nn.Linear(2, 2))
+    assert not evaluate(model, image_set([(1, 3)], [1])).predictions.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())

@@ -1,0 +1,318 @@
+import pytest
+import torch
+
+from kdtune.artifacts.workbench import Workbench
+from kdtune.specs import load_study
+from kdtune.specs.study import Numerics
+from kdtune.specs.training_settings import student_recipe
+from kdtune.training.numerics import Arithmetic
+from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
+
+CPU = torch.device("cpu")
+AUGMENTED = [
+    *("training.augment=['crop', 'flip']", "training.epochs=3", "training.milestones=[]"),
+    *("teacher_training.epochs=2", "teacher_training.milestones=[]"),
+]
+
+
+@pytest.fixture
+def bench_of(monkeypatch, tmp_path):
+    """Makes a bench for the digits study; keywords replace fields of it."""
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+
+    def make(*overrides, **fields):
+        study = load_study("digits-hkd", overrides=[*AUGMENTED, *overrides])
+        return Workbench(study.model_copy(update=fields), CPU, 1)
+
+    return make
+
+
+def losses(bench, point, seed=0):
+    distiller = bench.distiller(point, seed)
+    found = []
+    while not distiller.done:
+        found.append(distiller.train_epoch().train_loss)
+    return found
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        {"tau": 4},
+        {"temperature": "stochastic"},
+        {"temperature": "stochastic", "draw": "sample"},
+        {"tau": 4, "restart": 1},
+    ],
+    ids=["fixed", "stochastic", "per sample", "restart"],
+)
+def test_students_of_replayed_and_of_live_logits_agree_to_the_formats_rounding(bench_of, point):
+    live, replayed = (losses(bench_of(teacher_logits=mode), point) for mode in ("live", "replay"))
+    assert live != replayed
+    # Logits of size 10 are kept to 0.004; the loss curves of the two may differ by about as much.
+    assert replayed == pytest.approx(live, rel=5e-3)
+
+
+def test_replayed_logits_are_those_of_the_changed_images_of_each_epoch(bench_of):
+    bench = bench_of(teacher_logits="replay")
+    bench.distiller({"tau": 4}, 0)
+    train, store = bench.splits.train, bench.logit_store(0)
+    live = LiveTeacher(bench.teacher, Arithmetic(CPU))
+    some = torch.tensor([5, 390, 3])
+    for epoch in range(3):
+        asked = live(train.changed(some, ("crop", "flip"), 0, epoch), some)
+        torch.testing.assert_close(torch.tensor(store.rows(epoch)[some]).float(), asked, rtol=1e-3, atol=1e-4)
+    assert not torch.equal(torch.tensor(store.rows(0)), torch.tensor(store.rows(1)))
+
+
+def test_another_batch_size_or_point_shares_the_store_and_another_seed_does_not(bench_of):
+    folder = bench_of().logit_store(0).folder
+    assert bench_of("training.batch_size=7", "alpha=0.5").logit_store(0).folder == folder
+    assert bench_of().logit_store(1).folder != folder
+    assert bench_of("training.augment=['crop']").logit_store(0).folder != folder
+    assert bench_of("teacher_seed=1").logit_store(0).folder != folder
+    assert bench_of("numerics.precision=bfloat16").logit_store(0).folder != folder
+
+
+def test_without_random_changes_one_epoch_serves_all_repeats(bench_of):
+    bench = bench_of("training.augment=[]")
+    assert bench.logit_store(0).folder == bench.logit_store(1).folder
+    assert bench.logit_store(0).shape.epochs == 1
+
+
+def test_a_store_deleted_during_a_study_is_made_again(bench_of):
+    import shutil
+
+    bench = bench_of(teacher_logits="replay")
+    before = losses(bench, {"tau": 4})
+    shutil.rmtree(bench.logit_store(0).folder)
+    assert losses(bench_of(teacher_logits="replay"), {"tau": 4}) == before
+
+
+def test_a_store_is_not_cleaned_away_while_trainings_read_it(bench_of):
+    from kdtune.artifacts.caches import cached, remove
+
+    bench = bench_of(teacher_logits="replay")
+    distiller = bench.distiller({"tau": 4}, 0)
+    folder = bench.logit_store(0).folder
+    assert remove(cached(["teacher-logits"])) == [folder]
+    distiller.train_epoch()
+    del distiller, bench
+    assert remove(cached(["teacher-logits"])) == []
+
+
+def test_a_training_that_replays_never_asks_the_teacher(bench_of, monkeypatch):
+    bench_of(teacher_logits="replay").distiller({"tau": 4}, 0)
+    again = bench_of(teacher_logits="replay")
+    again.distiller({"tau": 4}, 0).train_epoch()
+    assert "teacher" not in again.__dict__  # not even loaded
+
+
+def test_an_epochs_rows_are_fetched_once_and_those_of_the_next_one_ahead():
+    asked = []
+
+    def rows(epoch):
+        asked.append(epoch)
+        return torch.full((4, 2), float(epoch), dtype=torch.float16)
+
+    teacher = ReplayedTeacher(rows, CPU)
+    teacher.begin_epoch(2)
+    for _ in range(3):
+        got = teacher(torch.empty(2, 1, 8, 8), torch.tensor([0, 3]))
+        assert got.dtype == torch.float32
+        assert got.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+        teacher.fetch_ahead(3) if asked == [2] else None
+    assert asked == [2, 3]
+    teacher.begin_epoch(3)
+    assert teacher(torch.empty(2, 1, 8, 8), torch.tensor([0, 3])).tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    teacher.begin_epoch(0)  # not the one that was expected
+    assert asked == [2, 3, 0]
+
+
+def test_a_training_fetches_what_its_next_epoch_replays_while_it_trains_and_nothing_beyond_its_end(bench_of):
+    bench = bench_of()
+    asked = []
+
+    def rows(epoch):
+        asked.append((distiller.epoch, epoch))
+        return torch.zeros(len(bench.splits.train), bench.num_classes, dtype=torch.float16)
+
+    recipe = student_recipe(bench.study, {"tau": 4})
+    distiller = bench.training(recipe, 0, ReplayedTeacher(rows, CPU))
+    while not distiller.done:
+        distiller.train_epoch()
+    assert asked == [(0, 0), (0, 1), (1, 2)]
+
+
+# Precision and memory layout
+
+
+def test_float32_contiguous_is_what_a_plain_call_computes(teacher, splits):
+    images = splits.train.normalised(slice(0, 8))
+    assert torch.equal(Arithmetic(CPU).logits(teacher, images), teacher(images))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_every_way_computes_the_same_to_its_rounding(precision, tolerance, layout, study):
+    arithmetic = Arithmetic(CPU, Numerics(precision=precision, memory_layout=layout, compile="off"))
+    torch.manual_seed(0)
+    from kdtune.models import MODELS
+
+    plain = MODELS.load("resnet20")(3, 10).eval()
+    images = torch.randn(16, 3, 32, 32)
+    with torch.no_grad():
+        wanted = plain(images)
+        got = arithmetic.logits(arithmetic.place(plain), images)
+    assert got.dtype == torch.float32
+    assert float((got - wanted).norm() / wanted.norm()) < tolerance
+
+
+def test_a_frozen_network_says_the_same_bit_for_bit():
+    from kdtune.models import MODELS
+
+    images = torch.randn(8, 3, 32, 32)
+    for layout in ("contiguous", "channels_last"):
+        arithmetic = Arithmetic(CPU, Numerics(precision="bfloat16", memory_layout=layout, compile="off"))
+        model = arithmetic.place(MODELS.load("vgg8")(3, 10)).eval()
+        with torch.no_grad():
+            says = arithmetic.logits(model, images)
+            assert torch.equal(arithmetic.logits(arithmetic.freeze(model), images), says)
+        assert {one.dtype for one in model.parameters()} == {torch.bfloat16, torch.float32}
+
+
+def test_a_training_in_bfloat16_keeps_its_weights_in_float32_and_learns(bench_of):
+    numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
+    bench = bench_of("training.epochs=6", numerics=numerics, teacher_logits="live")
+    distiller = bench.distiller({"tau": 4}, 0)
+    first = distiller.train_epoch()
+    while not distiller.done:
+        last = distiller.train_epoch()
+    assert {value.dtype for value in distiller.model.parameters()} == {torch.float32}
+    assert last.train_loss < 0.9 * first.train_loss
+
+
+def test_a_resumed_training_in_bfloat16_is_the_same_bit_for_bit(bench_of):
+    numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
+    bench = bench_of(numerics=numerics, teacher_logits="live")
+    whole, half = (bench.distiller({"temperature": "stochastic"}, 0) for _ in range(2))
+    while not whole.done:
+        whole.train_epoch()
+    half.train_epoch()
+    resumed = bench.distiller({"temperature": "stochastic"}, 0)
+    resumed.load_state_dict(half.state_dict())
+    while not resumed.done:
+        resumed.train_epoch()
+    assert resumed.last_metrics() == whole.last_metrics()
+    assert all(
+        torch.equal(mine, theirs)
+        for mine, theirs in zip(resumed.model.state_dict().values(), whole.model.state_dict().values(), strict=True)
+    )
+
+
+# Nothing waits for the device within an epoch
+
+
+class _Reads(torch.utils._python_dispatch.TorchDispatchMode):
+    """Counts how often the host needs a value from the device: a number, or how large a result is."""
+
+    _ASK = {
+        torch.ops.aten._local_scalar_dense.default,
+        torch.ops.aten.nonzero.default,
+        torch.ops.aten.masked_select.default,
+        torch.ops.aten.equal.default,
+    }
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        # How many elements a mask picks is a value too.
+        masks = args[1] if func is torch.ops.aten.index.Tensor else ()
+        self.count += func in self._ASK or any(one is not None and one.dtype is torch.bool for one in masks)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("mode", ["live", "replay"])
+@pytest.mark.parametrize("point", [{"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}], ids=str)
+def test_no_epoch_needs_a_value_from_the_device(bench_of, point, mode):
+    distiller = bench_of("training.augment=['crop', 'flip', 'rotate']", teacher_logits=mode).distiller(point, 0)
+    list(distiller.steps())
+    distiller.epoch += 1
+    with _Reads() as reads:
+        list(distiller.steps())
+    assert reads.count == 0
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda one: one.item(), lambda one: one[one > 0], lambda one: one.nonzero(), lambda one: torch.equal(one, one)],
+)
+def test_the_count_of_readings_can_fail(ask):
+    given = torch.ones(3)[:1]
+    with _Reads() as reads:
+        ask(given)
+    assert reads.count == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+@pytest.mark.parametrize("mode", ["live", "replay"])
+def test_no_epoch_makes_the_host_wait_for_a_gpu(bench_of, mode):
+    cpu = bench_of(teacher_logits=mode)
+    cpu.distiller({"tau": 4}, 0)
+    bench = Workbench(cpu.study, torch.device("cuda", 0), 1)
+    distiller = bench.distiller({"temperature": "stochastic"}, 0)
+    distiller.warm_up()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(2):  # two epochs, each with its own order, taus and rows
+            list(distiller.steps())
+            distiller.epoch += 1
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+def test_float32_on_a_gpu_is_not_tf32(bench_of):
+    device = torch.device("cuda", 0)
+    Workbench(bench_of().study, device, 1)
+    torch.manual_seed(0)
+    convolution, images = torch.nn.Conv2d(64, 64, 3).double(), torch.randn(8, 64, 16, 16).double()
+    exact = convolution(images).detach()
+    got = convolution.float().to(device)(images.float().to(device)).detach().double().cpu()
+    assert float((got - exact).norm() / exact.norm()) < 1e-6  # TF32 is off by some 3e-4
+
+
+# Compilation
+
+
+def test_compiled_networks_compute_the_same_and_another_tau_or_training_compiles_nothing(bench_of, monkeypatch):
+    # The networks are traced and differentiated as ever; only generating code, which takes long, is left out.
+    monkeypatch.setattr("kdtune.training.compiled_networks.BACKEND", "aot_eager")
+    from torch._dynamo.utils import counters
+
+    numerics = Numerics(precision="float32", memory_layout="contiguous", compile="on")
+    overrides = ("training.epochs=1", "training.batch_size=360", "training.augment=[]")
+    plain = bench_of(*overrides, teacher_logits="replay").distiller({"tau": 4}, 0)
+    plain.train_epoch()
+    bench = bench_of(*overrides, teacher_logits="replay", numerics=numerics)
+    counters.clear()
+    first = bench.distiller({"tau": 4}, 0)
+    assert first.train_epoch().train_loss == pytest.approx(plain.last_metrics().train_loss, rel=1e-5)
+    compiled = counters["stats"]["unique_graphs"]
+    assert compiled > 0
+    for seed, point in enumerate([{"tau": 9}, {"temperature": "stochastic"}]):
+        bench.distiller(point, seed).train_epoch()
+    assert counters["stats"]["unique_graphs"] == compiled
+
+
+def test_a_compiled_network_begins_each_training_with_its_own_weights(bench_of):
+    numerics = Numerics(precision="float32", memory_layout="contiguous", compile="on")
+    bench = bench_of(teacher_logits="live", numerics=numerics)
+    teacher = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
+    recipe = student_recipe(bench.study, {"tau": 4})
+    fresh = bench_of(teacher_logits="live").training(recipe, 3, teacher).model.state_dict()
+    bench.training(recipe, 0, teacher)
+    again = bench.training(recipe, 3, teacher).model.state_dict()
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(again.values(), fresh.values(), strict=True))
