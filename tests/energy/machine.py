@@ -11,7 +11,7 @@ from codecarbon.core import cpu as codecarbon_cpu
 from codecarbon.core import gpu as codecarbon_gpu
 from codecarbon.core import gpu_nvidia
 
-from kdtune.energy.sensors.node import busy_time
+from kdtune.energy.sensors import busy_time
 
 
 @pytest.fixture

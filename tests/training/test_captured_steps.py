@@ -7,7 +7,7 @@ from kdtune.temperature.fixed import Fixed
 from kdtune.training import captured_steps
 from kdtune.training.captured_steps import CapturedSteps
 from tests.studies import small_study
-from tests.training.conftest import CLASSES, CPU
+from tests.trainings import CLASSES, CPU
 
 FIXED, STOCHASTIC, ALONE = {"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}
 PER_EPOCH, PER_SAMPLE = {**STOCHASTIC, "draw": "epoch"}, {**STOCHASTIC, "draw": "sample", "scale": "log"}

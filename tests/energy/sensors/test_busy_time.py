@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from kdtune.energy.sensors import busy_time
 from kdtune.energy.sensors.busy_time import BusyTime, busy_us
-from kdtune.energy.sensors.node import busy_time
 
 S = 1_000_000
 
