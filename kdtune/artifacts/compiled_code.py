@@ -10,9 +10,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
-import kdtune
 from kdtune.specs.study import Numerics
 from kdtune.storage.checksums import SEAL, sealed, unsealed
 from kdtune.storage.files import read_whole, write_json
@@ -95,9 +95,10 @@ class Compilation:
 
 
 def _written() -> str:
-    """Of how the networks are written, whatever the version is called."""
-    package = Path(kdtune.__file__).parent
-    files = [*sorted((package / "models").glob("*.py")), package / "distill" / "lean_layers.py"]
+    """A digest of the networks' source, whatever the version is called."""
+    specs = find_spec("kdtune.models"), find_spec("kdtune.training.lean_layers")
+    models, layers = (Path(spec.origin) for spec in specs if spec and spec.origin)
+    files = [*sorted(models.parent.glob("*.py")), layers]
     return sha256(b"\0".join(read_whole(file) for file in files)).hexdigest()
 
 
