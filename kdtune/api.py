@@ -7,7 +7,8 @@ from typing import Any
 
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import ResultsError, SpecError, UsageError
-from kdtune.execution.study_runner import StudyRun
+from kdtune.execution.executor_choice import ExecutorChoice
+from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
 from kdtune.planning.process_state import left_as_found
 from kdtune.planning.request import ALL, check_resources, what_was_asked
@@ -39,6 +40,7 @@ def run_study(
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
     address: str | None = None,
+    inline: bool = False,
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
     data_dir: str | Path | None = None,
@@ -66,6 +68,8 @@ def run_study(
         gpus_per_trial: Share of a GPU for each trial, at most 1; None gives one where the cluster has any.
         max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
         address: Of a running Ray cluster.
+        inline: Run the study in this very process, without Ray: one trial at a time, metered the same. A small study
+            is over sooner, since no workers start. What this process does meanwhile is charged to the study.
         max_kwh: Stop cleanly when the command is charged so much, teacher and PUE included.
         max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
         data_dir: Folder with the data sets; ``$KDTUNE_DATA_DIR`` or ``~/.cache/kdtune/data`` without it.
@@ -91,15 +95,16 @@ def run_study(
         RayError: Ray does not start.
         StudyInterrupted: The study was cancelled while its data were downloaded.
     """
+    choice = ExecutorChoice(cpus_per_trial, gpus_per_trial, address, inline)
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
-    check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent)
+    check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
     spec, made = what_was_asked(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     folder = StudyFolder(paths.expanded(out, "--out").resolve() / spec.name)
     with folder.locked():
         folder.check_free(spec, list(made), fresh=fresh)
-        run = StudyRun(
+        run = StudyRunner(
             spec,
             made,
             folder,
@@ -114,7 +119,7 @@ def run_study(
             cancel=cancel,
             accept_teacher=accept_teacher,
         )
-        return run.execute(cpus_per_trial, gpus_per_trial, address)
+        return run.execute(choice)
 
 
 @left_as_found()
@@ -132,6 +137,7 @@ def plan_study(
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
     address: str | None = None,
+    inline: bool = False,
     max_kwh: float | None = None,
     max_co2_g: float | None = None,
     data_dir: str | Path | None = None,
@@ -158,6 +164,7 @@ def plan_study(
         gpus_per_trial: See there.
         max_concurrent: See there.
         address: Is not asked; the plan is one for this machine.
+        inline: See there.
         max_kwh: See there; a plan that exceeds it says so.
         max_co2_g: As ``max_kwh``.
         data_dir: See there.
@@ -172,7 +179,7 @@ def plan_study(
             cache cannot be written.
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
-    check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent)
+    check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
     spec, made = what_was_asked(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
@@ -191,6 +198,7 @@ def plan_study(
         gpus=gpus_per_trial,
         max_concurrent=max_concurrent,
         address=address,
+        inline=inline,
         fresh=fresh,
         download=download,
     )
@@ -201,6 +209,7 @@ def resume_study(
     path: str | Path,
     *,
     address: str | None = None,
+    inline: bool | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     teacher: str | Path | None = None,
@@ -216,6 +225,7 @@ def resume_study(
     Args:
         path: The study's results folder, or one strategy's inside it.
         address: Of a running Ray cluster.
+        inline: As for :func:`run_study`; as the study was begun without it.
         data_dir: Folder with the data sets; where they were when the study began without it.
         download: Fetch the data set where it is missing or damaged; without it no connection is made.
         teacher: The file with the weights that the study was begun with, where neither the cache nor their old place
@@ -260,6 +270,12 @@ def resume_study(
         there = [found.path.name for found in folder.strategies()]
         names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
         run_options = asked["options"]
+        choice = ExecutorChoice(
+            run_options["cpus_per_trial"],
+            run_options["gpus_per_trial"],
+            address,
+            run_options.get("inline", False) if inline is None else inline,
+        )
         carbon = carbon_from(asked["carbon"], folder.run_toml, RUN_REMEDY)
         if limits == Budget():
             limits = Budget(**asked.get("budget", {}))
@@ -267,7 +283,7 @@ def resume_study(
         weights = _file(teacher)
         if weights:
             _check_same(spec, weights)
-        run = StudyRun(
+        run = StudyRunner(
             spec,
             {name: make_strategies(spec, name) for name in names},
             folder,
@@ -283,7 +299,7 @@ def resume_study(
             cancel=cancel,
             accept_teacher=accept_teacher,
         )
-        return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
+        return run.execute(choice)
 
 
 def _as_begun(noted: dict[str, Any], folder: StudyFolder) -> Study:

@@ -35,6 +35,7 @@ from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.graphs import graph_maker
 from kdtune.training.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.training.single_image_batches import check_step
+from kdtune.training.step_listener import step_taken
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
 
@@ -212,10 +213,12 @@ class Workbench:
         if self.captures:
             for logits in self._teacher_passes.of_all(train.epoch_changes(augment, seed, epoch)).split(BATCH_SIZE):
                 yield logits.cpu().numpy()
+                step_taken()
             return
         teacher = LiveTeacher(self.teacher, self.arithmetic)
         for index in torch.arange(len(train), device=self.device).split(BATCH_SIZE):
             yield teacher(train.changed(index, augment, seed, epoch), index).cpu().numpy()
+            step_taken()
 
     @cached_property
     def _teacher_passes(self) -> CapturedLogits:

@@ -11,6 +11,19 @@ Intensity = Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, inste
 Pue = Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")]
 Preset = Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")]
 Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")]
+Inline = Annotated[
+    bool,
+    typer.Option(
+        "--inline",
+        help="Run in this process, without Ray: one trial at a time, metered the same; sooner over for small studies.",
+    ),
+]
+InlineOrNot = Annotated[
+    bool | None,
+    typer.Option(
+        "--inline/--no-inline", help="In this process without Ray, or through Ray; as it was begun, unless given."
+    ),
+]
 MaxKwh = Annotated[
     float | None, typer.Option(help="Stop when so many kWh are charged, teacher, start-up and PUE included.")
 ]

@@ -19,9 +19,8 @@ from kdtune.data.published import files_of
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
 from kdtune.execution import jobs
+from kdtune.execution.executor import Executor
 from kdtune.execution.jobs import Inspection
-from kdtune.execution.ray.dispatch import run_job
-from kdtune.execution.ray.session import Session
 from kdtune.forecast.ledger_phases import whole
 from kdtune.forecast.strategy_estimate import Charge, Work
 from kdtune.planning.resources import Resources
@@ -133,7 +132,7 @@ def _lies_in_cache(found: Inspection) -> bool:
 
 def inspected(
     study: Study,
-    session: Session,
+    executor: Executor,
     data: Path,
     kinds: Collection[Work],
     tell: Callable[[str], None],
@@ -143,23 +142,23 @@ def inspected(
 
     Args:
         study: What is to run.
-        session: Ray and the meters.
+        executor: Runs the job that looks, and meters.
         data: The folder with the data sets.
         kinds: What is to be timed; nothing where no estimate is wanted.
         tell: Is told before a worker looks.
         poll: Called now and then while it does.
     """
-    resources, workers, kept = session.resources, session.slots, None
-    if session.is_on_one_machine:
-        kept = KeptInspection(study, resources, data, session.gpus, kinds, workers)
+    resources, workers, kept = executor.resources, executor.slots, None
+    if executor.is_on_one_machine:
+        kept = KeptInspection(study, resources, data, executor.gpus, kinds, workers)
     if kept and (found := kept.read()):
         return found
     tell("looking at the data and the networks")
-    session.settle()
-    hardware = _hardware_of(session.folder) if kinds else None
-    given = study, resources, str(data), hardware, kinds, session.id, workers
-    inspection: Inspection = run_job(session, jobs.inspect_study, *given, poll=poll)
-    so_far = list(read_folder(session.folder).values())
+    executor.settle()
+    hardware = _hardware_of(executor.folder) if kinds else None
+    given = study, resources, str(data), hardware, kinds, executor.id, workers
+    inspection: Inspection = executor.run_job(jobs.inspect_study, *given, poll=poll)
+    so_far = list(read_folder(executor.folder).values())
     known = Known(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
     if kept:
         kept.keep(known)

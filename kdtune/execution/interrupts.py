@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, never lost: Ray's start swallows a KeyboardInterrupt now and then."""
+"""Ctrl-C and SIGTERM while a study runs: never lost, and never in the middle of what must not be broken off."""
 
 import signal
 import threading
@@ -31,8 +31,6 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _on_sigterm(self, *_: Any) -> None:
-        # Ray's code in C++ catches the signal first while Ray starts, and aborts three seconds later by an alarm.
-        signal.alarm(0)
         # Whoever handles Ctrl-C at the moment (Tune does while trials run) handles this as well.
         self.asked = True
         signal.raise_signal(signal.SIGINT)
@@ -42,14 +40,29 @@ class Interrupts:
         """Let what is inside finish first: an import that is broken off leaves half a module behind.
 
         Raises:
-            StudyInterrupted: At the end, if stopping was asked for.
+            StudyInterrupted: At the end of the outermost one, if stopping was asked for meanwhile.
         """
-        self._held = True
+        before, self._held, asked_before = self._held, True, self.asked
         try:
             yield
         finally:
-            self._held = False
-        self.check()
+            self._held = before
+        if not before and not asked_before:
+            self.check()
+
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Let a part of what is held back be broken off.
+
+        Raises:
+            StudyInterrupted: At the beginning, if stopping was asked for already.
+        """
+        before, self._held = self._held, False
+        try:
+            self.check()
+            yield
+        finally:
+            self._held = before
 
     @contextmanager
     def watched(self) -> Iterator["Interrupts"]:
@@ -66,26 +79,3 @@ class Interrupts:
             for number, handler in before.items():
                 # None stands for one that was not set from Python and cannot be set again.
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-@contextmanager
-def sigterm_handler_kept() -> Iterator[None]:
-    """Keep the handler for SIGTERM inside: ``ray.init`` would set one that exits at once, with half of Ray started.
-
-    Other threads than the main one get no signals, and Ray sets no handler there.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    set_handler = signal.signal
-
-    def unless_sigterm(number: int, handler: Any) -> Any:
-        return signal.getsignal(number) if number == signal.SIGTERM else set_handler(number, handler)
-
-    signal.signal = unless_sigterm  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        signal.signal = set_handler
-        # Set again, since Ray's own code in C++ has put a handler below Python's that dumps its stack and aborts.
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)

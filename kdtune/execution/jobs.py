@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import Window, WindowBucket
 from kdtune.energy.sensors.node import Hardware, NodeSensors
+from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.meter_handle import meter_of
 from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, Work
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
@@ -64,9 +67,8 @@ class Inspection:
 def _bench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
     """A bench of this worker's own; its GPU is orchestration's until a window opens."""
     from kdtune.artifacts.workbench import Workbench, pick_device
-    from kdtune.execution.ray.gpu_hold import hold_gpu
 
-    hold_gpu(session_id, gpu_shares(resources.gpus))
+    hold_gpu(meter_of(session_id), gpu_shares(resources.gpus))
     device = pick_device(resources.gpus, gpu_indices(resources.gpus))
     return Workbench(study, device, resources.threads, data)
 
@@ -74,9 +76,7 @@ def _bench(study: Study, resources: Resources, data: str, session_id: str | None
 @contextmanager
 def _charged(session_id: str, name: str, bucket: WindowBucket, resources: Resources) -> Iterator[None]:
     """Charge what this process does inside to a window of its own."""
-    from kdtune.execution.ray.meter_actor import MeterHandle
-
-    meter = MeterHandle(session_id)
+    meter = meter_of(session_id)
     meter.open(Window(name, bucket, os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
     try:
         yield
@@ -110,18 +110,16 @@ def inspect_study(
     watch = Stopwatch(hardware) if hardware else None
     unprepared = "torch" not in sys.modules
 
-    import ray
     import torch
 
     from kdtune import __version__
     from kdtune.artifacts.teacher_record import read_record
-    from kdtune.execution.ray.meter_actor import MeterHandle
     from kdtune.forecast.equal_energy import timed_energy_multiple
     from kdtune.forecast.open_settings import settled
     from kdtune.forecast.step_timing import time_work
     from kdtune.training.numerics import device_name
 
-    MeterHandle(session_id).join()
+    meter_of(session_id).join()
     bench = _bench(study, resources, data, session_id)
     _ = bench.splits
     setup = watch.lap() if watch else None
@@ -148,7 +146,7 @@ def inspect_study(
             "kdtune": __version__,
             "python": platform.python_version(),
             "torch": str(torch.__version__),
-            "ray": ray.__version__,
+            "ray": version("ray"),
             "device": device_name(bench.device) if bench.device.type == "cuda" else "cpu",
         },
         teacher_cached=cached,
@@ -170,12 +168,11 @@ def prepare(session_id: str) -> None:
     """Do once what :func:`evaluate_chosen` is slow at the first time, so that the next job in this worker is not."""
     import torch
 
-    from kdtune.execution.ray.meter_actor import MeterHandle
     from kdtune.training.evaluation import classification_metrics
 
     labels = torch.tensor([0, 1])
     classification_metrics(labels, labels, 2)
-    MeterHandle(session_id).join()  # last: the meter is starting as well
+    meter_of(session_id).join()  # last: the meter is starting as well
 
 
 def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:

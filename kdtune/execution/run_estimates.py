@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping
 
 from kdtune.energy.flops import Workload
+from kdtune.execution.executor import Executor
 from kdtune.execution.inspections import Known
-from kdtune.execution.ray.session import Session as RaySession
 from kdtune.forecast.earlier_strategies import Earlier, find_earlier
 from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
@@ -19,22 +19,20 @@ class Forecast:
         work: What is to be timed for it; nothing where no strategy begins.
     """
 
-    def __init__(
-        self, study: Study, trials: Mapping[str, int], session: RaySession, max_concurrent: int | None
-    ) -> None:
+    def __init__(self, study: Study, trials: Mapping[str, int], executor: Executor, max_concurrent: int | None) -> None:
         """Find out what has to be timed.
 
         Args:
             study: What runs.
             trials: How many each strategy that begins is expected to run, over all repeats.
-            session: Ray and the meters.
+            executor: Will run them.
             max_concurrent: Trials at a time at most.
         """
         self.work = student_work(study, trials) if trials else []
         self._study = study
         self._trials = trials
-        self._session = session
-        self._slots = min(session.slots, max_concurrent or sys.maxsize)
+        self._executor = executor
+        self._slots = min(executor.slots, max_concurrent or sys.maxsize)
 
     def estimates(self, known: Known) -> dict[str, StrategyEstimate]:
         """The estimate of each strategy; none where nothing was timed.
@@ -45,13 +43,13 @@ class Forecast:
         inspection, hardware = known.inspection, known.hardware
         if hardware is None or inspection.timings is None:
             return {}
-        earlier = find_earlier(self._session.folder.parents[2], hardware)
+        earlier = find_earlier(self._executor.folder.parents[2], hardware)
         estimator = Estimator(
             inspection.settle(self._study),
             Workload(**inspection.workload),
             inspection.timings,
             hardware,
-            self._session.resources,
+            self._executor.resources,
             self._slots,
             earlier,
             _session(earlier, known.start),
@@ -67,5 +65,5 @@ def _session(earlier: list[Earlier], start: Charge | None) -> Session:
     if session.complete or start is None:
         return session
     return Session(
-        start, "Ray's start as it was when the study was looked at; its end is not included.", complete=False
+        start, "The session's start as it was when the study was looked at; its end is not included.", complete=False
     )

@@ -16,8 +16,7 @@ from kdtune.artifacts.logit_store import FILLINGS, SINGLE, LogitStore
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.energy.flops import Workload
 from kdtune.execution import jobs
-from kdtune.execution.ray.dispatch import run_job, run_jobs
-from kdtune.execution.ray.session import Session
+from kdtune.execution.executor import Executor
 from kdtune.planning.budget import BudgetWatch
 from kdtune.results.energy_spent import note_made
 from kdtune.results.shared_costs import ledger_summary
@@ -35,7 +34,7 @@ class SharedInputs:
     def __init__(
         self,
         study: Study,
-        session: Session,
+        executor: Executor,
         watcher: Watcher,
         budget: BudgetWatch,
         data: str,
@@ -45,14 +44,14 @@ class SharedInputs:
 
         Args:
             study: With nothing left open.
-            session: Ray and the meters.
+            executor: Runs the jobs, and meters.
             watcher: Is told what happens.
             budget: What may be used.
             data: The folder with the data sets.
             max_concurrent: Jobs at a time at most; None leaves it to the cores and GPUs.
         """
         self._study = study
-        self._session = session
+        self._executor = executor
         self._watcher = watcher
         self._budget = budget
         self._data = data
@@ -76,8 +75,8 @@ class SharedInputs:
         self._using.enter_context(in_use(folder))
         with self._alone(folder, "the teacher"):
             if read_record(folder) is None:
-                note_made(self._session.folder, folder)
-                with self._session.charging(folder / "ledger"):
+                note_made(self._executor.folder, folder)
+                with self._executor.charging(folder / "ledger"):
                     if self._study.teacher_weights:
                         self._measure(folder)
                     else:
@@ -108,10 +107,10 @@ class SharedInputs:
         """Nobody else makes what is in a folder; another command that does is waited for, on nobody's bill."""
 
         def wait(is_had: Callable[[], bool]) -> None:
-            with self._session.charging(self._session.waiting):
+            with self._executor.charging(self._executor.waiting):
                 self._watcher.message(f"another command is making {what}; waiting for it")
                 while not is_had():
-                    self._budget.check_now(self._session)
+                    self._budget.check_now(self._executor)
                     time.sleep(WAIT_S)
 
         return alone_in(folder, wait=wait)
@@ -123,20 +122,19 @@ class SharedInputs:
         self._watcher.message(f"training the teacher, {self._study.teacher}{again}")
 
         def look() -> None:
-            self._budget.check_now(self._session)
+            self._budget.check_now(self._executor)
             if lines := read_lines(folder / "epochs.jsonl"):
                 self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
 
-        run_job(self._session, jobs.train_teacher, *self._given, str(folder), poll=look)
+        self._executor.run_job(jobs.train_teacher, *self._given, str(folder), poll=look)
 
     def _measure(self, folder: Path) -> None:
         self._watcher.message(f"measuring the teacher that was given, {self._study.teacher}")
-        run_job(
-            self._session,
+        self._executor.run_job(
             jobs.measure_teacher,
             *self._given,
             str(folder),
-            poll=lambda: self._budget.check_now(self._session),
+            poll=lambda: self._budget.check_now(self._executor),
         )
 
     def logits(self, stores: list[LogitStore]) -> dict[str, dict[str, Any]]:
@@ -172,19 +170,18 @@ class SharedInputs:
             shutil.rmtree(again.folder)
 
     def _ask(self, store: LogitStore, seed: int) -> None:
-        session = self._session
-        note_made(session.folder, store.folder)
+        executor = self._executor
+        note_made(executor.folder, store.folder)
         self._watcher.message(f"asking the teacher once for all trainings with seed {seed}")
         store.create()
-        with session.charging(store.ledger):
+        with executor.charging(store.ledger):
             for _ in range(FILLINGS):
                 missing = store.missing_epochs()
-                parts = min(len(missing), session.slots, self._max_concurrent or session.slots)
-                run_jobs(
-                    session,
+                parts = min(len(missing), executor.slots, self._max_concurrent or executor.slots)
+                executor.run_jobs(
                     jobs.fill_logits,
                     [(*self._given, seed, missing[part::parts], str(store.folder)) for part in range(parts)],
-                    poll=lambda: self._budget.check_now(session),
+                    poll=lambda: self._budget.check_now(executor),
                 )
         if store.dtype == SINGLE:
             self._watcher.message("the teacher's logits exceed float16's range; they are kept in float32")
@@ -204,13 +201,13 @@ class SharedInputs:
         self._using.enter_context(in_use(folder))
         with self._alone(folder, "the code of the networks"):
             if not one.is_made():
-                note_made(self._session.folder, folder)
+                note_made(self._executor.folder, folder)
                 if ledger_summary(one.ledger, dedicated=True) is None:
                     shutil.rmtree(one.code, ignore_errors=True)  # nobody knows what it took
                 self._compile(one, asks_teacher=asks_teacher)
             elif ledger_summary(one.ledger, dedicated=True) is None:
                 # What it takes is found out by doing it again: beside it, since others may be at work with it.
-                note_made(self._session.folder, folder)
+                note_made(self._executor.folder, folder)
                 again = Compilation(folder / "again")
                 shutil.rmtree(again.folder, ignore_errors=True)  # code that is left there would make it seem cheap
                 self._compile(again, asks_teacher=asks_teacher)
@@ -219,15 +216,14 @@ class SharedInputs:
         return {folder.name: {"energy": ledger_summary(one.ledger, dedicated=self._study.is_dedicated)}}
 
     def _compile(self, one: Compilation, *, asks_teacher: bool) -> None:
-        session, study = self._session, self._study
+        executor, study = self._executor, self._study
         networks = f"{study.teacher} and {study.student}" if asks_teacher else study.student
         self._watcher.message(f"compiling {networks} once for all trainings")
-        with session.charging(one.ledger):
-            run_job(
-                session,
+        with executor.charging(one.ledger):
+            executor.run_job(
                 jobs.compile_networks,
-                *(study, session.resources, self._data, session.id, str(one.folder), asks_teacher),
-                poll=lambda: self._budget.check_now(session),
+                *(study, executor.resources, self._data, executor.id, str(one.folder), asks_teacher),
+                poll=lambda: self._budget.check_now(executor),
                 # In a process of its own: what another job has compiled there would not be generated here again.
                 environment=one.environment,
             )
@@ -236,7 +232,7 @@ class SharedInputs:
     @property
     def _given(self) -> tuple[Any, ...]:
         """What every job is given first."""
-        return self._study, self._session.resources, self._data, self._session.id
+        return self._study, self._executor.resources, self._data, self._executor.id
 
 
 def _put_in_place(ledger: Path, place: Path) -> None:

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 from kdtune.errors import UsageError
 
-#: The module in which a driver's thread is for as long as Ray Tune runs an experiment.
-TUNE = "ray.tune.tune"
-
 
 @dataclass(frozen=True)
 class _Work:

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from kdtune.execution import jobs
-from kdtune.execution.ray.dispatch import run_job
-from kdtune.execution.ray.session import Session
+from kdtune.execution.executor import Executor
 from kdtune.results.confusion import write_confusion
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
@@ -14,7 +13,7 @@ from kdtune.specs.training_settings import trial_epochs
 
 
 def evaluate(
-    study: Study, folder: StrategyFolder, log: TrialLog, session: Session, data: str, poll: Callable[[], object]
+    study: Study, folder: StrategyFolder, log: TrialLog, executor: Executor, data: str, poll: Callable[[], object]
 ) -> None:
     """Let each repeat's chosen model meet the test set, once.
 
@@ -22,7 +21,7 @@ def evaluate(
         study: The study.
         folder: The strategy's.
         log: Its trial log; takes down what is found.
-        session: Ray and the meters.
+        executor: Runs the evaluation.
         data: The folder with the data sets.
         poll: Called now and then meanwhile.
 
@@ -46,17 +45,14 @@ def evaluate(
     if not candidates:
         return
     read_predictions(folder.predictions)  # before anything is spent on more of them
-    session.settle()
-    session.prepare_worker()
-    session.settle_worker()
-    tested: list[jobs.Tested] = run_job(
-        session,
+    executor.settle_for_evaluation()
+    tested: list[jobs.Tested] = executor.run_job(
         jobs.evaluate_chosen,
         str(folder.study_toml.absolute()),
         candidates,
-        session.resources,
+        executor.resources,
         data,
-        session.id,
+        executor.id,
         poll=poll,
     )
     seeds = study.seeds()

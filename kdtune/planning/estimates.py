@@ -40,7 +40,7 @@ class Session:
     """What all strategies of a command share, as far as it is known.
 
     Attributes:
-        charge: Starting and ending Ray, and looking at the data.
+        charge: Starting and ending the session, and looking at the data.
         basis: In words, where that comes from.
         complete: Whether it is all there is to it.
     """
@@ -54,8 +54,8 @@ def session_of(earlier: list[Earlier]) -> Session:
     """The newest command's session; nothing where there is none."""
     for one in earlier:
         if one.session:
-            return Session(one.session, f"Ray's start and end as in {one.label}.", complete=True)
-    return Session(Charge(0.0, 0.0, 0.0), "Ray's own start and end are not included.", complete=False)
+            return Session(one.session, f"The session's start and end as in {one.label}.", complete=True)
+    return Session(Charge(0.0, 0.0, 0.0), "The session's own start and end are not included.", complete=False)
 
 
 def student_work(study: Study, strategies: Iterable[str]) -> list[Work]:

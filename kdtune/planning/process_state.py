@@ -1,5 +1,6 @@
 """A caller's process, left as it was found: kdtune is called from programs that have state of their own."""
 
+import os
 import random
 import signal
 import sys
@@ -8,18 +9,23 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+#: Prefixes of the variables by which torch's compilers find the code that they have generated.
+_OF_COMPILERS = ("TORCHINDUCTOR_", "TRITON_")
+
 
 @contextmanager
 def left_as_found() -> Iterator[None]:
     """Put back afterwards what Ray, Tune and trainings in this process change.
 
-    That is SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch, and torch's threads
-    and ways of computing on a GPU. Of libraries that are not imported yet nothing is known, and nothing is put back.
+    That is SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch, torch's threads and
+    ways of computing on a GPU, and where compiled code is looked for. Of libraries that are not imported yet nothing is
+    known, and nothing is put back.
     """
     python_state = random.getstate()
     handler = signal.getsignal(signal.SIGUSR1)
     with ExitStack() as found:
         found.callback(random.setstate, python_state)
+        found.enter_context(_compiler_variables_left_as_found())
         found.enter_context(warnings.catch_warnings())
         if threading.current_thread() is threading.main_thread() and handler is not None:
             found.callback(signal.signal, signal.SIGUSR1, handler)
@@ -28,6 +34,17 @@ def left_as_found() -> Iterator[None]:
         if "torch" in sys.modules:
             found.enter_context(_torch_left_as_found())
         yield
+
+
+@contextmanager
+def _compiler_variables_left_as_found() -> Iterator[None]:
+    before = {key: value for key, value in os.environ.items() if key.startswith(_OF_COMPILERS)}
+    try:
+        yield
+    finally:
+        for key in [key for key in os.environ if key.startswith(_OF_COMPILERS)]:
+            del os.environ[key]
+        os.environ.update(before)
 
 
 @contextmanager

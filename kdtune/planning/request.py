@@ -67,7 +67,14 @@ def _unknown_strategies(asked: Sequence[str], labels: list[str]) -> list[Fault]:
     ]
 
 
-def check_resources(cpus: float, gpus: float | None, address: str | None, max_concurrent: int | None = None) -> None:
+def check_resources(
+    cpus: float,
+    gpus: float | None,
+    address: str | None,
+    max_concurrent: int | None = None,
+    *,
+    inline: bool = False,
+) -> None:
     """Refuse what no machine, or not this one, can give each trial.
 
     Args:
@@ -75,6 +82,7 @@ def check_resources(cpus: float, gpus: float | None, address: str | None, max_co
         gpus: GPUs for each trial; None leaves it open.
         address: As given for a Ray cluster. Where a cluster is joined, its cores are checked once it is reached.
         max_concurrent: Trials at a time at most; None leaves it open.
+        inline: Whether the study runs in this process, whatever cluster there is.
 
     Raises:
         UsageError: Every fault found.
@@ -99,7 +107,7 @@ def check_resources(cpus: float, gpus: float | None, address: str | None, max_co
             f"{SMALLEST_SHARE:g} to 1"
         )
     cores = usable_cores()
-    if cpus > cores and cluster_address(address) is None:  # refused before Ray is started
+    if cpus > cores and (inline or cluster_address(address) is None):  # refused before Ray is started
         faults.append(f"--cpus-per-trial {cpus:g}: kdtune may use {cores} here; give at most that")
     if faults:
         raise UsageError("\n".join(faults))

@@ -105,7 +105,12 @@ def cluster_address(given: str | None) -> str | None:
 
 
 def gpus_by_default(
-    nodes: Iterable[Mapping[str, float]], seen: Collection[str], *, is_own: bool, tell: Callable[[str], object]
+    nodes: Iterable[Mapping[str, float]],
+    seen: Collection[str],
+    *,
+    is_own: bool,
+    tell: Callable[[str], object],
+    finder: str = "Ray",
 ) -> float:
     """GPUs for each trial where the user has not said: 1 where a node of the cluster has one, else 0.
 
@@ -114,17 +119,18 @@ def gpus_by_default(
         seen: UUIDs of the GPUs that NVML shows on this machine.
         is_own: Whether the cluster is a Ray that the study starts on this machine.
         tell: Called with a warning where only the cluster of somebody else has no GPU.
+        finder: What found the nodes' GPUs.
 
     Raises:
-        UsageError: This machine has a GPU, but Ray does not find it: a training on the CPU could take days.
+        UsageError: This machine has a GPU, but it was not found: a training on the CPU could take days.
     """
     if any(node.get("GPU", 0) >= 1 for node in nodes):
         return 1.0
     if seen or _has_gpu_files():
         if is_own:
             raise UsageError(
-                "this machine has a GPU, but Ray finds none; run 'kdtune doctor', or give --gpus-per-trial 0 to train "
-                "on the CPU"
+                f"this machine has a GPU, but {finder} finds none; run 'kdtune doctor', or give --gpus-per-trial 0 to "
+                "train on the CPU"
             )
         tell("this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs")
     return 0.0

@@ -21,6 +21,8 @@ def note_run(
     limits: Budget,
     teacher_file: Path | None,
     accepted_teacher: str | None,
+    *,
+    inline: bool,
 ) -> None:
     """Note what was asked beside what earlier commands asked.
 
@@ -34,6 +36,7 @@ def note_run(
         limits: What may be used.
         teacher_file: Where the weights of a given teacher are.
         accepted_teacher: Identity of the weights that are used though their accuracy is at chance.
+        inline: Whether it runs in the command's own process, without Ray.
     """
     options = {
         "cpus_per_trial": resources.cpus,
@@ -41,6 +44,7 @@ def note_run(
         "data_dir": str(data.path),
         "teacher": str(teacher_file) if teacher_file else None,
         "accepted_teacher": accepted_teacher,
+        "inline": inline or None,
     }
     # What earlier commands called their strategies stays: a resume goes on with all of them.
     listed = study.model_copy(update={"strategies": {**folder.asked_labels(), **study.strategies}})

@@ -147,6 +147,7 @@ def make_plan(
     gpus: float | None,
     max_concurrent: int | None,
     address: str | None,
+    inline: bool,
     fresh: bool,
     download: bool,
 ) -> StudyPlan:
@@ -163,6 +164,7 @@ def make_plan(
         gpus: Share of a GPU for each trial, at most 1; None gives one where there is any.
         max_concurrent: Trials at a time at most.
         address: Of the cluster on which it would run.
+        inline: Whether it would run in its command's own process, one trial at a time.
         fresh: Whether earlier results would be put aside.
         download: Fetch the data set where it is missing.
 
@@ -173,7 +175,7 @@ def make_plan(
     hardware = NodeSensors().hardware()
     here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
     remarks: list[str] = []
-    cluster = cluster_address(address)
+    cluster = None if inline else cluster_address(address)
     if gpus is None:
         gpus = gpus_by_default([here], hardware.gpus, is_own=cluster is None, tell=remarks.append)
     resources = Resources(cpus, gpus)
@@ -191,7 +193,8 @@ def make_plan(
         remarks.append(str(error))
     images = obtain(study.dataset, data, download=download)
     check_split(study.dataset, images, study.validation, study.data.train_limit)
-    slots = min(resources.slots([here]), max_concurrent or sys.maxsize)
+    workers = 1 if inline else resources.slots([here])
+    slots = min(workers, max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     check_batches(study, images, trains_teacher=with_teacher and not study.teacher_weights)
     work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
@@ -199,7 +202,7 @@ def make_plan(
 
     with left_as_found(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
-        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, resources.slots([here]))
+        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, workers)
     assert inspection.timings is not None
     earlier = find_earlier(folder.path.parent, hardware)
     session = session_of(earlier)

@@ -169,7 +169,7 @@ def notes(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baselin
         )
     if None not in shared:
         lines.append(
-            f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
+            f"Every strategy is charged what all share (the session's start and end) as if it had run alone: "
             f"{_from_to(shared, Carbon(**carbon))} in {len(results[0]['repeats'])} repeat(s)."
         )
     if teacher:

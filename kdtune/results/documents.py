@@ -167,6 +167,7 @@ class RunOptions(RunPlaces):
 
     cpus_per_trial: float = Field(gt=0, le=1e6)
     gpus_per_trial: float = Field(ge=0, le=1e6)
+    inline: bool = False
 
 
 class RunBudget(Shape):

@@ -22,6 +22,7 @@ from kdtune.training.compiled_networks import Compiler
 from kdtune.training.evaluation import Evaluation, evaluate
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import learning_rate, make_optimizer
+from kdtune.training.step_listener import step_taken
 from kdtune.training.teacher_logits import TeacherLogits
 from kdtune.training.training_step import TrainingStep
 
@@ -138,7 +139,10 @@ class Distiller:
         Raises:
             DivergedError: The loss is no longer a finite number.
         """
-        losses = list(self.steps())
+        losses = []
+        for loss in self.steps():
+            losses.append(loss)
+            step_taken()
         rate = self._rates()[-1]
         self.epoch += 1
         # The first reading of a value from the device: within the epoch nothing waits for it.

@@ -21,12 +21,23 @@ from tests.studies import small_study
 ONCE = 24 * J
 
 
-class _Session:
+TOLD: list = []
+
+
+class _Executor:
     """As far as what is shared sees one: each charge takes a second."""
 
     def __init__(self, folder):
         self.folder, self.id, self.resources = folder, "s1", Resources(1.0, 0.0)
         self._node = Node(two_cores())
+
+    def run_job(self, function, study, resources, data, session_id, folder, asks_teacher, poll, environment):
+        """Puts code where a worker was told to put it; the worker itself is left out."""
+        code = Compilation(place := shared_inputs.Path(folder)).code
+        assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(code)
+        code.mkdir(parents=True, exist_ok=True)
+        (code / f"{len(TOLD)}.so").touch()
+        TOLD.append(place)
 
     @contextmanager
     def charging(self, folder):
@@ -46,23 +57,14 @@ def place(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def jobs(monkeypatch):
-    """The folders that a worker was told to put code into; the worker itself is left out."""
-    told = []
-
-    def run_job(session, function, study, resources, data, session_id, folder, asks_teacher, poll, environment):
-        code = Compilation(place := shared_inputs.Path(folder)).code
-        assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(code)
-        code.mkdir(parents=True, exist_ok=True)
-        (code / f"{len(told)}.so").touch()
-        told.append(place)
-
-    monkeypatch.setattr(shared_inputs, "run_job", run_job)
-    return told
+def jobs():
+    """The folders that a worker was told to put code into."""
+    TOLD.clear()
+    return TOLD
 
 
 def of_a_command(tmp_path, name="s1"):
-    return SharedInputs(load_study(small_study()), _Session(tmp_path / name), Watcher(), None, "nowhere")
+    return SharedInputs(load_study(small_study()), _Executor(tmp_path / name), Watcher(), None, "nowhere")
 
 
 def charged(shared, place):
@@ -95,7 +97,7 @@ def test_what_was_stopped_is_gone_on_with_and_both_lives_are_charged(tmp_path, p
         raise BudgetReached("no more")
 
     with monkeypatch.context() as patched:
-        patched.setattr(shared_inputs, "run_job", stopped)
+        patched.setattr(_Executor, "run_job", stopped)
         shared = of_a_command(tmp_path)
         with pytest.raises(BudgetReached):
             charged(shared, place)

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from kdtune.errors import StudyInterrupted
-from kdtune.execution.interrupts import Interrupts, sigterm_handler_kept
+from kdtune.execution.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -30,12 +30,29 @@ def test_a_sigterm_that_another_handler_of_ctrl_c_swallows_is_remembered():
         assert interrupts.asked
 
 
-def test_nobody_sets_a_handler_for_sigterm_meanwhile_and_others_may():
-    ours, usr1 = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
-    try:
-        with sigterm_handler_kept():
-            signal.signal(signal.SIGTERM, lambda *_: None)
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        assert signal.getsignal(signal.SIGTERM) == ours and signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGUSR1, usr1)
+def test_in_what_is_held_back_a_part_can_be_let_through():
+    interrupts, finished = Interrupts(), []
+    with interrupts.watched(), pytest.raises(KeyboardInterrupt), interrupts.held_back():
+        with interrupts.let_through():
+            signal.raise_signal(signal.SIGINT)
+        finished.append(True)
+    assert not finished
+
+
+def test_what_was_asked_for_while_held_back_stops_the_next_part_that_is_let_through():
+    interrupts, begun = Interrupts(), []
+    with interrupts.watched(), pytest.raises(StudyInterrupted), interrupts.held_back():
+        signal.raise_signal(signal.SIGINT)
+        with interrupts.let_through():
+            begun.append(True)
+    assert not begun
+
+
+def test_once_a_study_is_stopping_what_is_held_back_does_not_stop_again():
+    interrupts, finished = Interrupts(), []
+    with interrupts.watched():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with interrupts.held_back():  # such as taking down what was interrupted
+            finished.append(True)
+    assert finished

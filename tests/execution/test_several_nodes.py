@@ -18,8 +18,9 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.energy.several_nodes import charge_all
 from kdtune.errors import KdtuneError
-from kdtune.execution.ray.meter_actor import NodeMeter
-from kdtune.execution.ray.session import Session
+from kdtune.execution.node_meter import NodeMeter
+from kdtune.execution.ray.meter_actor import NodeMeterActor
+from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
@@ -204,11 +205,11 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
 def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
     """Two meters on this machine stand for those of two machines."""
     ray.shutdown()
-    session = Session(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
+    session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
     session.start()
     try:
         session.settle()
-        elsewhere = ray.remote(NodeMeter).options(num_cpus=0).remote("elsewhere")
+        elsewhere = ray.remote(NodeMeterActor).options(num_cpus=0).remote("elsewhere")
         session._meters._actors["elsewhere"] = elsewhere
         ray.get(elsewhere.begin.remote(str(tmp_path / "elsewhere"), None))
     finally:

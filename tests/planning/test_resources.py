@@ -12,7 +12,7 @@ from ray.cluster_utils import Cluster
 import kdtune
 from kdtune.errors import UsageError
 from kdtune.execution import jobs
-from kdtune.execution.ray.session import Session
+from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.planning import resources as kdtune_resources
 from kdtune.planning.request import check_resources
 from kdtune.planning.resources import Resources, cluster_address, gpu_indices, gpu_shares, gpus_by_default
@@ -239,7 +239,7 @@ def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_on
     monkeypatch.setattr(jobs, "prepare", lambda session_id: (tmp_path / session_id).touch())
     prepared = []
     for gpus in (1.0, 0.0):
-        session = Session(StudyFolder(tmp_path / "study"), 1.0, gpus)
+        session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, gpus)
         session.prepare_worker()
         session.settle_worker()
         prepared.append((tmp_path / session.id).exists())

@@ -21,7 +21,7 @@ from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.energy.several_nodes import charge_all
 from kdtune.errors import KdtuneError, MachineError, ResultsError
 from kdtune.execution import single_metering
-from kdtune.execution.ray.meter_actor import neighbourhood_of
+from kdtune.execution.node_meter import neighbourhood_of
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.storage.paths import expanded
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 #: Stands in a window for the GPUs of workers that the trial starts: which ones they are is not known.
 STARTED_WORKERS_GPUS = "GPUs of workers that the trial starts"
+
+#: The module in which a driver's thread is for as long as Ray Tune runs an experiment.
+TUNE = "ray.tune.tune"
 
 #: The ledger's folder inside the experiment's.
 FOLDER = "energy_ledger"
@@ -85,7 +88,7 @@ class EnergyLedger(tune.Callback):
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
         # A restored experiment comes with the callback of the dead one, whose meters and folder are not this one's.
-        single_metering.begin(self._end, within=single_metering.TUNE)
+        single_metering.begin(self._end, within=TUNE)
         self._session = f"ledger-{secrets.token_hex(4)}"
         self._path, self._attempts, self._used_uj = self._given, {}, {}
         self._neighbourhood = neighbourhood_of(self._session)

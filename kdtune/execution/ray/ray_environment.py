@@ -5,13 +5,14 @@ import os
 import secrets
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from kdtune.energy.logger_levels import level_of
 from kdtune.errors import RayError
+from kdtune.execution.environment import HIDDEN, environment
 from kdtune.planning.resources import cluster_address
 from kdtune.storage.paths import cache_dir, can_be_made
 
@@ -42,45 +43,12 @@ _KEEPS_MEMORY = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
-#: Prefixes of variables that users set for other programs and that would break a study or change it without a word: a
-#: study has settings of its own for threads, precision and results, and its workers rely on assertions.
-_HIDDEN = (
-    *("TUNE_", "CODECARBON_", "OMP_", "GOMP_", "KMP_AFFINITY", "KMP_BLOCKTIME", "MKL_NUM_THREADS", "MKL_DYNAMIC"),
-    *("PYTHONOPTIMIZE", "PYTHONWARNINGS", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
-)
-
 #: Set by Tune in a trial that runs a study of its own: relative paths start there.
 _OUTER_FOLDER = "TUNE_ORIG_WORKING_DIR"
 
 #: Of Ray's own variables a Ray that kdtune starts sees only these: how to secure it, where its files go, and when it
 #: ends workers to save memory. A cluster that is already running keeps all of them.
 _RAY_KEPT = ("RAY_ADDRESS", "RAY_AUTH_", "RAY_USE_TLS", "RAY_TLS_", "RAY_TMPDIR", "RAY_memory_")
-
-
-@contextmanager
-def environment(variables: Mapping[str, str], hidden: Iterable[str] = ()) -> Iterator[None]:
-    """Set environment variables inside; afterwards all is as before.
-
-    Args:
-        variables: To set where the user has not.
-        hidden: Variables that are removed first.
-    """
-    before = dict(os.environ)
-    changed = set(hidden)
-    for key in changed:
-        del os.environ[key]
-    for key, value in variables.items():
-        if key not in os.environ:
-            os.environ[key] = value
-            changed.add(key)
-    try:
-        yield
-    finally:
-        for key in changed:
-            if key in before:
-                os.environ[key] = before[key]
-            else:
-                os.environ.pop(key, None)
 
 
 @contextmanager
@@ -93,7 +61,7 @@ def ray_environment(address: str | None = None) -> Iterator[None]:
         address: Of a running Ray cluster, as the user gave it.
     """
     own = cluster_address(address) is None
-    hidden = [key for key in os.environ if key.startswith(_HIDDEN) and key != _OUTER_FOLDER]
+    hidden = [key for key in os.environ if key.startswith(("TUNE_", *HIDDEN)) and key != _OUTER_FOLDER]
     if own:
         hidden += [key for key in os.environ if key.startswith("RAY_") and not key.startswith(_RAY_KEPT)]
     variables = _SETTINGS | _KEEPS_MEMORY | (_home() if own else {})

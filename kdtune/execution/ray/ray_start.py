@@ -11,8 +11,8 @@ from ray.job_config import JobConfig
 
 import kdtune
 from kdtune.errors import RayError
-from kdtune.execution.interrupts import sigterm_handler_kept
 from kdtune.execution.ray.ray_environment import temporary_folder
+from kdtune.execution.ray.start_signals import sigterm_handler_kept
 from kdtune.planning.usable_cores import usable_cores
 
 #: Trials read their data from memory-mapped files; Ray's object store holds only small messages.

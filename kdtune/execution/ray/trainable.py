@@ -1,25 +1,14 @@
 """``DistillTrainable``: one distillation as a Ray Tune trainable, an epoch a step."""
 
-import os
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from kdtune.specs import load_study
-from kdtune.specs.search_space import Point
-from kdtune.specs.study import Study
-
-#: Seconds between two readings of a running trial's energy: an epoch that is shorter has none of its own.
-READING_INTERVAL_S = 1.0
-
-#: Seconds for which a trial goes on by itself before it reports, where nobody has to judge every epoch: Tune
-#: takes some 15 ms for a report, which is more than an epoch of a very small network.
-SLICE_S = 0.5
-
-_NOT_POINT = {"study", "seed", "run"}
+from kdtune.execution.meter_handle import MeterHandle
+from kdtune.execution.ray.meter_link import find_meter, meter_reached
+from kdtune.execution.trial_training import TrialTraining, TrialWorker
+from kdtune.planning.resources import Resources
 
 
 class DistillTrainable(tune.Trainable):
@@ -48,68 +37,21 @@ class DistillTrainable(tune.Trainable):
     The data and the teacher stay in the process, so a reused actor starts its next trial in milliseconds.
     """
 
-    # torch is imported by the methods: the driver imports this class too, and has no use for it.
-
     def setup(self, config: dict[str, Any]) -> None:
         """Load what the study's trainings share, then begin this one."""
-        from kdtune.artifacts.workbench import Workbench, pick_device
-        from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
-
         given = self.trial_resources.required_resources if self.trial_resources else {}
-        self._resources = Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0))
-        self._gpu_shares = gpu_shares(self._resources.gpus)
-        self._study = _study_of(config)
-        device = pick_device(self._resources.gpus, gpu_indices(self._resources.gpus))
-        self._hold_gpu(config)
-        self._bench = Workbench(self._study, device, self._resources.threads, _data_of(config))
-        self._warm_up(config)
-        self._begin(config)
+        self._worker = TrialWorker(Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0)))
+        self._training = self._take_on(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial in the same process. Everything of the last one goes but data and teacher."""
-        self._close("reset")
-        study = _study_of(new_config)
-        if study != self._study:
-            from kdtune.artifacts.workbench import Workbench
-
-            self._study = study
-            self._hold_gpu(new_config)
-            self._bench = Workbench(study, self._bench.device, self._resources.threads, _data_of(new_config))
-            self._warm_up(new_config)
-        self._begin(new_config)
+        self._training.close("reset")
+        self._training = self._take_on(new_config)
         return True
 
-    def _hold_gpu(self, config: dict[str, Any]) -> None:
-        from kdtune.execution.ray.gpu_hold import hold_gpu
-
-        hold_gpu(config.get("run", {}).get("session"), self._gpu_shares)
-
-    def _warm_up(self, config: dict[str, Any]) -> None:
-        """Do what a worker does once for a study, before a trial's window opens: no single trial answers for it."""
-        point = _point_of(config)
-        self._bench.find_code(point)
-        # With the trial's own seed: the teacher's logits for another one may not be there.
-        self._bench.distiller(point, self._seed_of(config)).warm_up()
-
-    def _seed_of(self, config: dict[str, Any]) -> int:
-        return int(config.get("seed", self._study.seed))
-
-    def _begin(self, config: dict[str, Any]) -> None:
-        from kdtune.execution.ray.meter_actor import MeterHandle
-        from kdtune.training.checkpoints import CheckpointFolder
-
-        run = config.get("run", {})
-        self._distiller = self._bench.distiller(_point_of(config), self._seed_of(config))
-        self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
-        if self._checkpoints and (state := self._checkpoints.load_latest()):
-            self._distiller.load_state_dict(state)
-        self._meter = MeterHandle(run.get("session"))
-        self._window = run.get("window")
-        self._slice_s = float(run.get("slice_s", 0.0))
-        self._is_open = False
-        self._attached = False
-        self._earlier_uj: int | None = None
-        self._read_uj = 0
+    def _take_on(self, config: dict[str, Any]) -> TrialTraining:
+        with meter_reached(config.get("run", {}).get("session")):
+            return self._worker.take_on(config)
 
     def attach_meter(self, session_id: str, window: str, earlier_uj: int | None) -> None:
         """Read the energy of a window that somebody else opens and closes (:class:`~kdtune.EnergyLedger`).
@@ -119,21 +61,8 @@ class DistillTrainable(tune.Trainable):
             window: That of this attempt.
             earlier_uj: Energy of the trial's earlier attempts, in microjoules; None where it is not known.
         """
-        from kdtune.execution.ray.meter_actor import MeterHandle
-
-        self._meter = MeterHandle(session_id, optional=True)
-        self._window = window
-        self._attached = True
-        self._earlier_uj = earlier_uj
-
-    def _open(self) -> None:
-        # Not before the first step: Tune may give the trial of a worker that is still starting to another one.
-        if self._window and not self._is_open and not self._attached:
-            from kdtune.energy.ledger import Window
-
-            self._is_open = True
-            self._read_at_s = time.monotonic()
-            self._meter.open(Window(self._window, "trials", os.getpid(), self._resources.cpus, self._gpu_shares))
+        meter = MeterHandle(find_meter(session_id, wait_s=0.0), optional=True)
+        self._training.attach_meter(meter, window, earlier_uj)
 
     def step(self) -> dict[str, Any]:
         """Train one epoch; or several short ones, where the run asks for slices of time.
@@ -141,66 +70,13 @@ class DistillTrainable(tune.Trainable):
         Raises:
             DivergedError: The loss is no longer a finite number.
         """
-        self._open()
-        until_s = time.monotonic() + self._slice_s
-        # A training resumed after its last epoch, whose report was lost, has only that to tell.
-        reports = [self._report(self._distiller.last_metrics()) if self._distiller.done else self._epoch()]
-        while not self._distiller.done and time.monotonic() < until_s:
-            reports.append(self._epoch())
-        last = {**reports[-1], "done": self._distiller.done}
-        if self._slice_s:
-            return {**last, "epochs": reports}
-        return {**last, "energy_j": self._energy_j()}
-
-    def _energy_j(self) -> float | None:
-        """Energy of the trial so far in joules, all of its attempts together; None where it is not known."""
-        if not self._attached or self._window is None or self._earlier_uj is None:
-            return None
-        energy_uj = self._meter.window_uj(self._window)
-        return None if energy_uj is None else (self._earlier_uj + energy_uj) / 1e6
-
-    def _epoch(self) -> dict[str, Any]:
-        try:
-            metrics = self._distiller.train_epoch()
-        except Exception:
-            self._close("failed")
-            raise
-        if self._checkpoints:
-            self._checkpoints.save(self._distiller.state_dict())
-        return self._report(metrics)
-
-    def _report(self, metrics: Any) -> dict[str, Any]:
-        report = asdict(metrics)
-        if self._window and not self._attached:  # kdtune's own runner keeps the energy of epochs
-            report["energy_uj"] = self._energy_since_last_reading()
-        return report
-
-    def _energy_since_last_reading(self) -> int | None:
-        if not (self._window and self._is_open):
-            return None
-        if self._distiller.done:
-            total = self._close("done")
-        elif time.monotonic() - self._read_at_s >= READING_INTERVAL_S:
-            total = self._meter.window_uj(self._window)
-        else:
-            return None
-        if total is None:
-            return None
-        since, self._read_uj = total - self._read_uj, total
-        self._read_at_s = time.monotonic()
-        return since
-
-    def _close(self, reason: str) -> int | None:
-        if not (self._window and self._is_open):
-            return None
-        self._is_open = False
-        return self._meter.close(self._window, reason)
+        return self._training.step()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write a checkpoint for Ray Tune's own use (its schedulers copy trials by them)."""
         from kdtune.training.checkpoints import CheckpointFolder
 
-        CheckpointFolder(Path(checkpoint_dir)).save(self._distiller.state_dict())
+        CheckpointFolder(Path(checkpoint_dir)).save(self._training.distiller.state_dict())
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
         """Go on from what :meth:`save_checkpoint` wrote.
@@ -214,22 +90,8 @@ class DistillTrainable(tune.Trainable):
         state = CheckpointFolder(Path(checkpoint_dir)).load_latest()
         if state is None:
             raise KdtuneError(f"{checkpoint_dir}: holds no readable checkpoint")
-        self._distiller.load_state_dict(state)
+        self._training.distiller.load_state_dict(state)
 
     def cleanup(self) -> None:
         """Close what is open when the actor ends."""
-        self._close("cleanup")
-
-
-def _study_of(config: dict[str, Any]) -> Study:
-    return load_study(config["study"])
-
-
-def _data_of(config: dict[str, Any]) -> str | None:
-    """The folder with the data sets; None where it is left to the worker's environment."""
-    data: str | None = config.get("run", {}).get("data")
-    return data
-
-
-def _point_of(config: dict[str, Any]) -> Point:
-    return {key: value for key, value in config.items() if key not in _NOT_POINT}
+        self._training.close("cleanup")

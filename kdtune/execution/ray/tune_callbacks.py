@@ -6,29 +6,15 @@ Tune pickles its callbacks now and then; the run behind them, with its open file
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import ray
 from ray import tune
 
 from kdtune.errors import KdtuneError, MachineError, RayError
 from kdtune.execution.ray.ended_trials import let_go
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a trial's attempt failed.
-
-    Attributes:
-        error: In one line.
-        whose: ``own``: the training raised. ``died``: its process ended. ``machine``: a disk or a cache gave way.
-    """
-
-    error: str
-    whose: Literal["own", "died", "machine"]
+from kdtune.execution.trial_events import Failure, TrialEvents
 
 
 class LeaveTune(BaseException):
@@ -38,19 +24,17 @@ class LeaveTune(BaseException):
 class EarlyStopping(tune.Stopper):
     """Asks the strategy after each epoch whether a trial is to go on."""
 
-    def __init__(self, run: Any, plan: Any) -> None:
-        self._run: Any = run
-        self._plan: Any = plan
+    def __init__(self, events: TrialEvents) -> None:
+        self._events: Any = events
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        trial = self._run.log.trials[result["config"]["run"]["trial_id"]]
-        return not self._plan.keep_going(trial, result["epoch"], result["val_accuracy"])
+        return not self._events.keep_going(self._events.trial_of(result["config"]), result)
 
     def stop_all(self) -> bool:
-        return self._run.must_stop
+        return self._events.must_stop
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_run": None, "_plan": None}
+        return {"_events": None}
 
 
 def _kept_from_tune(report: Callable[..., None]) -> Callable[..., None]:
@@ -58,13 +42,13 @@ def _kept_from_tune(report: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(report)
     def taken(self: Any, *args: Any, **named: Any) -> None:
-        if self._run.gave_up:
+        if self._events.gave_up:
             return
         try:
             report(self, *args, **named)
-        except (KdtuneError, OSError, ray.exceptions.RayError) as error:
-            self._run.give_up(error)
-            if isinstance(self._run.gave_up, RayError):
+        except (KdtuneError, OSError) as error:
+            self._events.give_up(error)
+            if isinstance(self._events.gave_up, RayError):
                 raise LeaveTune from None
 
     return taken
@@ -73,37 +57,44 @@ def _kept_from_tune(report: Callable[..., None]) -> Callable[..., None]:
 class Reports(tune.Callback):
     """Takes what Tune reports to the run."""
 
-    def __init__(self, run: Any, plan: Any) -> None:
-        self._run: Any = run
-        self._plan: Any = plan
+    def __init__(self, executor: Any, events: TrialEvents) -> None:
+        self._executor: Any = executor
+        self._events: Any = events
         self._read_at_s = 0.0
+
+    def _trial_of(self, tune_trial: Any) -> Any:
+        """Our trial behind one of Tune's."""
+        return self._events.trial_of(tune_trial.config)
 
     @_kept_from_tune
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._run.started(self._run.trial_of(trial))
+        self._executor.settle()
+        # At the latest: where all cores are to train, not while their workers start.
+        self._executor.prepare_worker()
+        self._events.started(self._trial_of(trial))
 
     @_kept_from_tune
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        self._run.epoch_done(self._run.trial_of(trial), result)
+        self._events.epoch_done(self._trial_of(trial), result)
 
     @_kept_from_tune
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._run.ended(self._plan, self._run.trial_of(trial), trial.last_result)
+        self._events.ended(self._trial_of(trial), trial.last_result)
         let_go(trial)
 
     @_kept_from_tune
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._run.failed(self._plan, self._run.trial_of(trial), _reason(trial))
+        self._events.failed(self._trial_of(trial), _reason(trial))
 
     @_kept_from_tune
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         now_s = time.monotonic()
-        if now_s - self._read_at_s >= self._run.reading_interval_s:
+        if now_s - self._read_at_s >= self._events.reading_interval_s:
             self._read_at_s = now_s
-            self._run.read_energy()
+            self._events.read_energy()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_run": None, "_plan": None, "_read_at_s": 0.0}
+        return {"_executor": None, "_events": None, "_read_at_s": 0.0}
 
 
 def _reason(tune_trial: Any) -> Failure:

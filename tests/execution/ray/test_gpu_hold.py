@@ -8,8 +8,9 @@ import torch
 
 from kdtune.energy.ledger import Window, read_folder
 from kdtune.execution import jobs
-from kdtune.execution.ray.gpu_hold import hold_gpu
-from kdtune.execution.ray.meter_actor import MeterHandle
+from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.meter_handle import MeterHandle
+from kdtune.execution.ray.meter_link import find_meter, meter_reached
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.execution.ray.trainable import DistillTrainable
 from kdtune.planning.resources import Resources
@@ -47,8 +48,8 @@ def gpu(monkeypatch):
 
 
 def test_the_gpu_is_held_until_the_processs_own_work_begins(ledger):
-    hold_gpu(SESSION, {"GPU-a": 0.5})
-    meter = MeterHandle(SESSION)
+    meter = MeterHandle(find_meter(SESSION))
+    hold_gpu(meter, {"GPU-a": 0.5})
     meter.open(Window("trial/1", "trials", os.getpid(), 1.0, {"GPU-a": 0.5}))
     meter.close("trial/1", "done")
     kinds = [(kind, window.bucket, reason) for kind, window, reason in ledger()]
@@ -63,8 +64,8 @@ def test_the_gpu_is_held_until_the_processs_own_work_begins(ledger):
 
 
 def test_without_a_gpu_or_without_a_session_nothing_is_held(ledger):
-    hold_gpu(SESSION, {})
-    hold_gpu(None, {"GPU-a": 1.0})
+    hold_gpu(MeterHandle(find_meter(SESSION)), {})
+    hold_gpu(MeterHandle(None), {"GPU-a": 1.0})
     assert ledger() == []
 
 
@@ -78,7 +79,7 @@ PREPARED = {
 
 @pytest.mark.parametrize("job", PREPARED)
 def test_a_job_holds_its_gpu_before_it_computes(ledger, gpu, tmp_path, job):
-    with pytest.raises((RuntimeError, AssertionError)):  # of torch, as there is no GPU
+    with meter_reached(SESSION), pytest.raises((RuntimeError, AssertionError)):  # of torch, as there is no GPU
         PREPARED[job](load_study(small_study()), str(tmp_path))
     assert [(kind, window.bucket, window.gpus) for kind, window, _ in ledger()] == [
         ("open", "orchestration", {"GPU-a": 1.0})

@@ -39,4 +39,4 @@ def test_what_a_scheduler_copies_from_another_trial_keeps_the_hyperparameters_th
     worker.load_checkpoint(str(tmp_path))
     report = worker.step()
     assert (report["epoch"], report["learning_rate"]) == (2, 0.02)
-    assert worker._distiller._optimizer.param_groups[0]["weight_decay"] == 0.0616
+    assert worker._training.distiller._optimizer.param_groups[0]["weight_decay"] == 0.0616

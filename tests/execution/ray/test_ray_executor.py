@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from kdtune.errors import RayError, UsageError
-from kdtune.execution.ray.session import Session
+from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
 
 
@@ -20,7 +20,7 @@ def meeting(without_ray, tmp_path, monkeypatch):
 
 @pytest.fixture
 def session(tmp_path, meeting):
-    return Session(StudyFolder(tmp_path / "study"), 1.0, None)
+    return RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None)
 
 
 def has_left(meeting) -> bool:
@@ -59,7 +59,7 @@ def test_a_cluster_without_gpus_is_joined_with_a_warning_where_this_machine_has_
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
     told = []
     with pytest.raises(UsageError, match="--cpus-per-trial 1: the cluster has 0.5"):
-        Session(StudyFolder(tmp_path / "study"), 1.0, None, tell=told.append).start()
+        RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, tell=told.append).start()
     assert told == ["this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs"]
 
 
@@ -79,7 +79,7 @@ def test_only_a_cluster_that_was_named_is_joined(given, environment, joined, tmp
     if environment:
         monkeypatch.setenv("RAY_ADDRESS", environment)
     with pytest.raises(RayError, match="seen"):
-        Session(StudyFolder(tmp_path / "study"), 1.0, None, given).start()
+        RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, given).start()
     assert asked == [joined]
 
 

@@ -1,11 +1,10 @@
-"""One command's time with Ray: started quietly, metered from before its start to after its end."""
+"""The executor that runs a study through Ray: started quietly, metered from before its start to after its end."""
 
 import logging
 import os
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,14 @@ from kdtune.energy.processes import CpuScope, identity_of, snapshot
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import RayError
 from kdtune.execution import jobs, single_metering
+from kdtune.execution.executor import Executor
+from kdtune.execution.node_meter import neighbourhood_of, state_of
 from kdtune.execution.ray.daemons import Daemons
-from kdtune.execution.ray.meter_actor import neighbourhood_of, state_of
+from kdtune.execution.ray.dispatch import in_worker, raised_plainly, run_jobs
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.execution.ray.ray_start import start_ray
+from kdtune.execution.ray.tune_trials import run_trials
+from kdtune.execution.trial_events import TrialEvents
 from kdtune.planning.resources import Resources, cluster_address, cluster_nodes, gpus_by_default
 from kdtune.results.folder import StudyFolder
 
@@ -35,11 +38,8 @@ MOMENT_S = 2.0
 SAY_AFTER_S = 5.0
 
 
-class Session:
-    """Ray, a meter on every node, and the ledger that the energy goes to at the moment.
-
-    Its own ledger covers what all strategies share: starting Ray, looking at the data, and shutting down.
-    """
+class RayExecutor(Executor):
+    """Ray, a meter on every node, and the ledger that the energy goes to at the moment."""
 
     def __init__(
         self,
@@ -59,18 +59,12 @@ class Session:
                 where that is not set and none runs in this process.
             tell: Called with what is waited for, if that takes long.
         """
+        super().__init__(folder, Resources(cpus_per_trial, gpus_per_trial or 0.0))
         self._tell = tell
-        self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        self.folder = folder.session(self.id)
         self._study = folder
-        #: Ledger of what no strategy would have used by itself: waiting for another command.
-        self.waiting = folder.session(f"{self.id}-waiting")
-        self.resources = Resources(cpus_per_trial, gpus_per_trial or 0.0)
         self._pick_gpus = gpus_per_trial is None
         self._address = address
         self._meters = NodeMeters(self.id)
-        #: Where the meters were told to count, the last two.
-        self._ledgers = [self.folder]
         self._since: Start | None = None
         self._preparing: Any = None
         self._owns_ray = False
@@ -79,6 +73,7 @@ class Session:
         self._daemons = Daemons()
         self._put_back = ExitStack()
 
+    @raised_plainly()
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
 
@@ -140,6 +135,7 @@ class Session:
         """The GPUs that Ray may hand out on this machine, by UUID."""
         return self._sensors.gpus if self._sensors else []
 
+    @raised_plainly()
     def settle(self) -> None:
         """Wait until every meter counts as it was told to: no window may open before."""
         self.check()
@@ -149,6 +145,7 @@ class Session:
         """Start a meter on nodes that have joined the cluster: their workers wait for it."""
         self._meters.meter_new_nodes()
 
+    @raised_plainly()
     def wait_for_room(self, poll: Callable[[], object]) -> None:
         """Wait until a trial fits beside what others run in the cluster; say so if that takes long.
 
@@ -186,39 +183,36 @@ class Session:
         Not for evaluations on a GPU: Ray starts a new worker for each job with one, to give its memory back.
         """
         if self._preparing is None and not self.resources.gpus:
-            self._preparing = ray.remote(num_cpus=0)(jobs.prepare).remote(self.id)
+            self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, jobs.prepare, self.id)
 
-    def settle_worker(self) -> None:
-        """Wait until that worker is ready, if there is one: another one would take longer."""
+    @raised_plainly()
+    def settle_for_evaluation(self) -> None:
+        """As :meth:`settle`, and wait until a worker has imported what evaluations need."""
+        self.settle()
+        self.prepare_worker()
         if self._preparing is not None:
-            ray.wait([self._preparing])
+            ray.wait([self._preparing])  # another worker would take longer
 
-    def switch(self, folder: Path | None = None) -> None:
-        """From now on the energy goes to another ledger folder; None: to the session's own.
+    @raised_plainly()
+    def run_jobs(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        poll: Callable[[], object],
+        environment: Mapping[str, str] | None = None,
+    ) -> list[Any]:
+        """Run jobs in workers with a trial's resources, side by side as far as the cluster allows."""
+        return run_jobs(self, function, calls, poll, environment)
 
-        It is not waited for; see :meth:`settle`.
-        """
-        self._ledgers = [self._ledgers[-1], folder or self.folder]
-        self._meters.switch(self._ledgers[-1])
+    @raised_plainly()
+    def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
+        """Run trials through Ray Tune."""
+        run_trials(self, events, max_concurrent)
 
-    @contextmanager
-    def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
-        """Charge what happens inside to a ledger folder, and what comes after to the one before.
+    def _switch_meters(self, folder: Path) -> None:
+        self._meters.switch(folder)
 
-        Args:
-            folder: Gets a file a machine.
-            at_once: Wait for the meters first. Without it whoever is inside calls :meth:`settle` before a window opens.
-        """
-        before = self._ledgers[-1]
-        self.switch(folder)
-        if at_once:
-            self.settle()
-        try:
-            yield
-        finally:
-            self.switch(before)
-            self.settle()
-
+    @raised_plainly()
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
         self.check()
@@ -227,6 +221,7 @@ class Session:
             self._meters.ask("sample")
         return self._meters.reading()
 
+    @raised_plainly()
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
         self.check()

@@ -1,0 +1,1 @@
+"""Runs a study in the very process that asked for it, without Ray."""

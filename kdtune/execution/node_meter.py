@@ -1,0 +1,135 @@
+"""The meter of a node with a clock of its own, as executors run it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from kdtune.energy.ledger import Window
+from kdtune.energy.meter import Meter, Reading
+from kdtune.energy.meter_start import Start
+from kdtune.energy.neighbours import Neighbourhood, shared_folder
+from kdtune.energy.sampler import Sampler
+from kdtune.energy.sensors.node import NodeSensors, boot_id
+from kdtune.energy.started_workers import FindStarted
+from kdtune.errors import KdtuneError
+from kdtune.storage.files import cannot_be_written
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Whoever asks a meter to count is told where that cannot be written.
+
+    Raises:
+        MachineError: The body met an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_be_written(error, "the energy ledger") from None
+
+
+class NodeMeter:
+    """Runs a :class:`~kdtune.energy.meter.Meter` with a clock of its own, whatever the driver is doing."""
+
+    def __init__(
+        self,
+        sensors: NodeSensors,
+        neighbourhood: Neighbourhood,
+        state: Path | None = None,
+        find_started: FindStarted | None = None,
+    ) -> None:
+        """Prepare a meter, or let it go on for one that was killed.
+
+        Args:
+            sensors: Of this node.
+            neighbourhood: The meter's place among those of the node; joined.
+            state: File for what a successor needs if this process is killed; None where none can follow.
+            find_started: Finds the workers that trials started; None where they start none.
+        """
+        self._meter = Meter(sensors, sensors.hardware(), neighbourhood, state, find_started)
+        self._meter.go_on()
+        self._sampler = Sampler(self._meter)
+
+    def begin(self, folder: str, since: Start | None, nodes: Sequence[str] = ()) -> None:
+        """Start counting; see :meth:`Meter.begin`."""
+        with _written():
+            self._meter.begin(self._file(folder), since, nodes)
+
+    def know(self, nodes: Sequence[str]) -> None:
+        """Note that these machines are metered from now on: one has joined."""
+        with _written():
+            self._meter.know(nodes)
+
+    def switch(self, folder: str | None, nodes: Sequence[str] = ()) -> None:
+        """Go on in another folder, with these machines metered; None stops counting."""
+        self._meter.nodes = tuple(nodes)
+        with _written():
+            self._meter.switch(self._file(folder) if folder else None)
+
+    def go_to(self, folder: str, nodes: Sequence[str]) -> None:
+        """Count into a folder, also where the meter goes on for one that was killed while it counted into another."""
+        if self._meter.path != self._file(folder):
+            self.switch(folder, nodes)
+
+    def join(self, pid: int, boot: str) -> None:
+        """Count a process as the study's.
+
+        Args:
+            pid: Its number.
+            boot: Of the machine that it runs on.
+        """
+        self._check_machine(boot)
+        self._meter.join(pid)
+
+    def open(self, window: Window, boot: str) -> bool:
+        """Open a window for a process of the machine with that boot; returns whether it is open now."""
+        self._check_machine(boot)
+        with _written():
+            self._meter.open(window)
+        return self._meter.window_uj(window.id) is not None
+
+    def _check_machine(self, boot: str) -> None:
+        if boot != boot_id():
+            name = self._meter.hardware.node
+            raise KdtuneError(
+                f"two machines of the cluster are called {name!r}, so their energy cannot be told apart; give them "
+                "names of their own"
+            )
+
+    def close(self, window_id: str, reason: str) -> int | None:
+        """Close a window and return its energy in microjoules, None if it was never open."""
+        with _written():
+            self._meter.close(window_id, reason)
+        return self._meter.window_uj(window_id)
+
+    def window_uj(self, window_id: str) -> int | None:
+        """Energy of a window so far, in microjoules; None if it was never open."""
+        self.sample()
+        return self._meter.window_uj(window_id)
+
+    def reading(self) -> Reading:
+        """Energy so far, as of the last sample."""
+        return self._meter.reading()
+
+    def sample(self) -> None:
+        """Take a sample now."""
+        with _written():
+            self._meter.sample()
+
+    def stop_sampling(self) -> None:
+        """Take no more samples by the clock."""
+        self._sampler.stop()
+
+    def _file(self, folder: str) -> Path:
+        return Path(folder) / f"{self._meter.hardware.node}.jsonl"
+
+
+def state_of(session_id: str, node: str) -> Path:
+    """Where a node's meter keeps what its successor needs."""
+    return shared_folder() / f"{session_id}-{node}.state"
+
+
+def neighbourhood_of(session_id: str) -> Neighbourhood:
+    """The place among the meters of this node of a session's; its driver and its meter share it."""
+    return Neighbourhood(f"{session_id}-{os.uname().nodename}")

@@ -1,0 +1,35 @@
+"""Opens the executor that runs a study through Ray. Ray is not imported before its environment is set."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+from kdtune.execution.executor import Executor
+from kdtune.execution.interrupts import Interrupts
+from kdtune.execution.ray.ray_environment import ray_environment
+from kdtune.planning.resources import cluster_address
+from kdtune.results.folder import StudyFolder
+
+
+@contextmanager
+def opened_ray(
+    folder: StudyFolder,
+    cpus: float,
+    gpus: float | None,
+    address: str | None,
+    interrupts: Interrupts,
+    tell: Callable[[str], None],
+) -> Iterator[Executor]:
+    """Start Ray, or join a cluster; see :class:`kdtune.execution.executor_choice.ExecutorChoice`."""
+    with ray_environment(address):
+        tell("starting Ray and the energy meter")
+        with interrupts.held_back():
+            from kdtune.execution.ray.ray_executor import RayExecutor
+
+        executor = RayExecutor(folder, cpus, gpus, address, tell)
+        try:
+            # Ray's start cannot be broken off cleanly; joining a cluster that does not answer can.
+            with interrupts.held_back() if cluster_address(address) is None else nullcontext():
+                executor.start()
+            yield executor
+        finally:
+            executor.stop()

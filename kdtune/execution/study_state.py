@@ -1,0 +1,110 @@
+"""What a command knows of its study so far: what was begun, what is settled, and what each strategy is billed."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdtune.energy.carbon import Carbon
+from kdtune.planning.trial_plan import uses_teacher
+from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.outcome import write_result
+from kdtune.results.shared_costs import read_shared, write_shared
+from kdtune.results.trial_log import TrialLog
+from kdtune.specs.study import Study
+from kdtune.strategies.base import Strategy
+
+
+@dataclass
+class StudyState:
+    """A study's strategies, and what they share.
+
+    Attributes:
+        study: The study; nothing is left open once it has been inspected.
+        strategies: By label: the strategy, once a repeat.
+        folder: The study's.
+        carbon: How energy becomes CO2.
+        fresh: Whether earlier results are put aside.
+        holds_earlier: Whether there are earlier results that stay in place until the study is about to train.
+        teacher: Record and energy of the teacher; None until it was looked up.
+        logits: Passes and energy of the teacher's logits, by store; None until they were looked up.
+        compilations: By strategy, the energy of the code that it uses.
+        errors: Why strategies failed, a line each.
+    """
+
+    study: Study
+    strategies: dict[str, list[Strategy]]
+    folder: StudyFolder
+    carbon: Carbon
+    fresh: bool
+    holds_earlier: bool = False
+    teacher: dict[str, Any] | None = None
+    logits: dict[str, dict[str, Any]] | None = None
+    compilations: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.holds_earlier = self.fresh and any(self.folder.strategy(name).path.exists() for name in self.strategies)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a strategy imitates the teacher."""
+        return any(uses_teacher(self.study, name) for name in self.strategies)
+
+    @property
+    def trains_teacher(self) -> bool:
+        """Whether the teacher is needed and was not given."""
+        return self.needs_teacher and not self.study.teacher_weights
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether ``kdtune resume`` goes on with this command's study, not with an earlier one's."""
+        return self.folder.run_toml.exists() and not self.holds_earlier
+
+    @property
+    def kept(self) -> list[StrategyFolder]:
+        """Strategies that were run here before and are not going to be put aside."""
+        return [
+            folder for folder in self.folder.strategies() if not (self.fresh and folder.path.name in self.strategies)
+        ]
+
+    @property
+    def to_begin(self) -> dict[str, int]:
+        """The strategies that begin now, with the trials that each is expected to run over all repeats."""
+        return {
+            name: sum(one.expected_trials() for one in made)
+            for name, made in self.strategies.items()
+            if self.fresh or not self.folder.strategy(name).study_toml.exists()
+        }
+
+    def log(self, name: str) -> TrialLog:
+        """The trial log of a strategy, read anew."""
+        return TrialLog.read(self.folder.strategy(name).trials)
+
+    def is_begun(self, name: str) -> bool:
+        """Whether a strategy of this study, not of an earlier one that is to be put aside, was begun."""
+        return not self.holds_earlier and self.folder.strategy(name).study_toml.exists()
+
+    def is_settled(self, name: str) -> bool:
+        """Whether nothing is left to run of a strategy."""
+        return self.log(name).is_settled(self.study.repeats)
+
+    @property
+    def all_settled(self) -> bool:
+        """Whether nothing is left to run of any strategy."""
+        return all(map(self.is_settled, self.strategies))
+
+    def share(self, name: str) -> None:
+        """Write down what a strategy is billed of what all share."""
+        folder = self.folder.strategy(name)
+        # Stopped before the teacher was looked up: what an earlier command noted of it stays.
+        kept, needed = read_shared(folder), uses_teacher(self.study, name)
+        teacher = (self.teacher or kept["teacher"]) if needed else None
+        logits = (kept["teacher_logits"] if self.logits is None else self.logits) if needed else {}
+        compilations = kept["compilations"] | self.compilations.get(name, {})
+        write_shared(folder, teacher, logits, compilations)
+
+    def account(self, name: str) -> dict[str, Any]:
+        """Write a strategy's result and return it."""
+        self.share(name)
+        if self.is_settled(name):
+            self.folder.strategy(name).drop_checkpoints()
+        return write_result(self.folder.strategy(name), self.carbon)

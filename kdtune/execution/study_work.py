@@ -1,0 +1,240 @@
+"""The work of a command on a study while its executor runs: inspection, what strategies share, each strategy."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kdtune.artifacts.teacher_chance import refuse_at_chance
+from kdtune.data.split_sizes import folds_last_image
+from kdtune.energy.flops import Workload
+from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
+from kdtune.execution.executor import Executor
+from kdtune.execution.inspections import Known, inspected
+from kdtune.execution.interrupts import Interrupts
+from kdtune.execution.jobs import Inspection
+from kdtune.execution.run_estimates import Forecast
+from kdtune.execution.shared_inputs import SharedInputs
+from kdtune.execution.strategy_runner import StrategyRunner
+from kdtune.execution.study_state import StudyState
+from kdtune.forecast.strategy_estimate import StrategyEstimate
+from kdtune.planning.budget import BudgetWatch
+from kdtune.planning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
+from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
+from kdtune.results.estimate_document import keep_estimate
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.source_commit import commit
+from kdtune.results.watcher import Watcher
+from kdtune.storage.paths import DataDir
+
+
+class StudyWork:
+    """Runs what is left to run of a study on an executor that has started."""
+
+    def __init__(
+        self,
+        state: StudyState,
+        executor: Executor,
+        interrupts: Interrupts,
+        watcher: Watcher,
+        budget: BudgetWatch,
+        data: DataDir,
+        *,
+        max_concurrent: int | None,
+        unbegun: Mapping[str, list[str]],
+        accepts_teacher: bool,
+        note_run: Callable[[], None],
+        expect: Callable[[Mapping[str, StrategyEstimate]], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            state: The study; what is found out is noted there.
+            executor: Carries out all work.
+            interrupts: Whether the user asked to stop.
+            watcher: Is told what happens.
+            budget: What may be used.
+            data: The folder with the data sets.
+            max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
+            unbegun: By strategy, earlier sessions that were to run it and did not come to it.
+            accepts_teacher: Whether a given teacher is used though its accuracy is at chance.
+            note_run: Writes ``run.toml``: from then on a resume goes on with this study.
+            expect: Is told the estimate of each strategy that begins.
+        """
+        self._state = state
+        self._executor = executor
+        self._interrupts = interrupts
+        self._watcher = watcher
+        self._budget = budget
+        self._data = data
+        self._max_concurrent = max_concurrent
+        self._unbegun = unbegun
+        self._accepts_teacher = accepts_teacher
+        self._note_run = note_run
+        self._expect = expect
+        self._shared: SharedInputs | None = None  # as long as it lives, nobody removes what it looked up
+
+    def run(self) -> None:
+        """Run what is left to run.
+
+        Raises:
+            StudyInterrupted: The user stopped it.
+            BudgetReached: What may be used is used up.
+            KdtuneError: The study cannot be run.
+        """
+        state = self._state
+        asked = state.study
+        self._take_over_what_is_kept()
+        known, estimates = self._inspect()
+        inspection = known.inspection
+        self._refuse_to_mix(inspection)
+        for remark in inspection.remarks:
+            self._watcher.message(remark)
+        state.study = inspection.settle(state.study)
+        state.strategies = remade(asked, state.study, state.strategies)
+        self._make_shared_inputs(inspection)
+        # Only now is it sure that the study can train: nothing is moved for one that cannot.
+        if state.holds_earlier:
+            self._go_on()
+            state.folder.put_aside(list(state.strategies))
+            state.holds_earlier = False
+            self._note_run()
+        self._run_strategies(self._resolved(inspection), estimates)
+
+    def _go_on(self) -> None:
+        """Stop here if the user asked to, or the budget is used up."""
+        self._interrupts.check()
+        self._budget.check_now(self._executor)
+
+    def _take_over_what_is_kept(self) -> None:
+        """Settle what strategies that were begun earlier have settled already."""
+        state = self._state
+        kept = state.kept
+        if kept:
+            state.study = state.study.settled_as(kept[0].read_study())
+        self._cost = kept_cost(kept)
+        state.study = settled_strategies(state.study, self._cost)
+
+    def _inspect(self) -> tuple[Known, dict[str, StrategyEstimate]]:
+        """What there is to know of the study, and the estimate of each strategy that begins."""
+        expected = Forecast(self._state.study, self._state.to_begin, self._executor, self._max_concurrent)
+        known = inspected(
+            self._state.study,
+            self._executor,
+            self._data.path,
+            expected.work,
+            self._watcher.message,
+            poll=lambda: self._budget.check_now(self._executor),
+        )
+        estimates = expected.estimates(known)
+        self._expect(estimates)
+        self._interrupts.check()
+        return known, estimates
+
+    def _refuse_to_mix(self, inspection: Inspection) -> None:
+        """Make sure that strategies which were begun earlier can be joined."""
+        state = self._state
+        refuse_other_data(state.kept, inspection.fingerprint, self._data)
+        if state.trains_teacher:
+            refuse_another_teacher(state.kept, Path(inspection.teacher_folder).name)
+        if self._folds(inspection):
+            refuse_other_batches(state.kept)
+
+    def _folds(self, inspection: Inspection) -> bool:
+        return folds_last_image(inspection.workload["train_images"], self._state.study.training.batch_size)
+
+    def _make_shared_inputs(self, inspection: Inspection) -> None:
+        """Look up the teacher, its logits and compiled code, or have them made."""
+        state, workload = self._state, Workload(**inspection.workload)
+        folder, data = Path(inspection.teacher_folder), str(self._data.path)
+        shared = SharedInputs(state.study, self._executor, self._watcher, self._budget, data, self._max_concurrent)
+        self._shared = shared
+        if state.needs_teacher and state.study.teacher_weights:
+            state.teacher = shared.teacher(folder, workload)
+            if not self._accepts_teacher:
+                refuse_at_chance(state.study, state.teacher, workload)
+        if not state.holds_earlier:
+            self._note_run()
+        if state.needs_teacher:
+            state.teacher = state.teacher or shared.teacher(folder, workload)
+            state.logits = shared.logits(inspection.logit_stores)
+        for name in state.strategies:
+            asks = uses_teacher(state.study, name) and inspection.teacher_logits == "live"
+            # One that has no training left keeps what it was charged: it compiles nothing any more.
+            trained = state.is_begun(name) and state.log(name).is_trained(state.study.repeats)
+            if asks in inspection.compilations and not trained:
+                place = Path(inspection.compilations[asks])
+                state.compilations[name] = shared.compilation(place, asks_teacher=asks)
+
+    def _resolved(self, inspection: Inspection) -> dict[str, Any]:
+        """What a strategy's ``study.toml`` says of how it is run."""
+        resources = self._executor.resources
+        resolved = {
+            "cpus_per_trial": resources.cpus,
+            "gpus_per_trial": resources.gpus,
+            **inspection.numerics.model_dump(),
+            "teacher_logits": inspection.teacher_logits,
+            "teacher": Path(inspection.teacher_folder).name,
+            "workload": inspection.workload,
+            # Of the command itself: what is kept of an inspection may be older.
+            "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
+        }
+        if self._folds(inspection):
+            resolved |= FOLDED
+        if inspection.fingerprint:
+            resolved["data"] = inspection.fingerprint
+        if multiple := self._cost.energy or inspection.energy_multiple:
+            resolved["energy_multiple"] = multiple
+        return resolved
+
+    def _run_strategies(self, resolved: Mapping[str, Any], estimates: Mapping[str, StrategyEstimate]) -> None:
+        """Run one strategy after the other; one that fails does not keep the others from running."""
+        state = self._state
+        for name in state.strategies:
+            # Before anything of it is written: a strategy that was never begun is not an incomplete one.
+            self._go_on()
+            folder = self._begin(name, resolved, estimates.get(name))
+            state.share(name)  # before it trains: whatever becomes of the command, its bill is whole
+            runner = StrategyRunner(
+                state.study,
+                state.strategies[name],
+                folder,
+                self._executor,
+                self._watcher,
+                self._budget,
+                str(self._data.path),
+                self._max_concurrent,
+            )
+            if not runner.log.is_settled(state.study.repeats) and not self._run_one(name, runner):
+                return
+
+    def _begin(self, name: str, resolved: Mapping[str, Any], estimate: StrategyEstimate | None) -> StrategyFolder:
+        """Write down what a strategy is, and on which earlier sessions it has a share."""
+        state = self._state
+        folder = state.folder.strategy(name)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if not folder.study_toml.exists():
+            folder.write_study(state.study, dict(resolved))
+            if estimate:
+                keep_estimate(folder, estimate)
+        log = state.log(name)
+        for earlier in self._unbegun[name] if not log.is_settled(state.study.repeats) else ():
+            log.session(earlier)
+        return folder
+
+    def _run_one(self, name: str, runner: StrategyRunner) -> bool:
+        """Run a strategy; returns whether the next one may be run."""
+        state = self._state
+        try:
+            runner.run()
+        except (StudyInterrupted, BudgetReached):
+            raise
+        except KdtuneError as error:
+            state.errors.append(f"{name}: {error}")
+            if not runner.log.is_settled(state.study.repeats):  # else it was through when it happened
+                runner.log.stopped("incomplete")
+            # What befell this one would befall the others as well, where it is the machine's.
+            return not isinstance(error, MachineError)
+        finally:
+            # Written again when the session's own cost is final; a crash in between leaves a true outcome.
+            state.account(name)
+        return True

@@ -1,0 +1,203 @@
+"""Trainings of trials in a process: epochs, the window at the meter and checkpoints, whichever executor runs them."""
+
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.meter_handle import MeterHandle, meter_of
+from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
+from kdtune.specs import load_study
+from kdtune.specs.search_space import Point
+from kdtune.specs.study import Study
+
+if TYPE_CHECKING:
+    from kdtune.training.distiller import Distiller
+
+#: Seconds between two readings of a running trial's energy: an epoch that is shorter has none of its own.
+READING_INTERVAL_S = 1.0
+
+#: Seconds for which a trial goes on by itself before it reports, where nobody has to judge every epoch: Tune
+#: takes some 15 ms for a report, which is more than an epoch of a very small network.
+SLICE_S = 0.5
+
+_NOT_POINT = {"study", "seed", "run"}
+
+# torch is imported by the functions: the driver imports this module too, and has no use for it.
+
+
+class TrialTraining:
+    """One attempt of a trial: trains it epoch by epoch and meters it under a window of its own."""
+
+    def __init__(
+        self,
+        distiller: "Distiller",
+        run: dict[str, Any],
+        resources: Resources,
+        shares: dict[str, float],
+        meter: MeterHandle,
+    ) -> None:
+        """Prepare, from the trial's last checkpoint where there is one. The window opens with the first step.
+
+        Args:
+            distiller: Trains.
+            run: The config's ``run``: window, folder of checkpoints, and for how long it trains between reports.
+            resources: What the trial gets.
+            shares: The GPUs among that: UUID to share.
+            meter: Of this machine.
+        """
+        from kdtune.training.checkpoints import CheckpointFolder
+
+        self.distiller = distiller
+        self._resources = resources
+        self._shares = shares
+        self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
+        if self._checkpoints and (state := self._checkpoints.load_latest()):
+            distiller.load_state_dict(state)
+        self._meter = meter
+        self._window: str | None = run.get("window")
+        self._slice_s = float(run.get("slice_s", 0.0))
+        self._is_open = False
+        self._attached = False
+        self._earlier_uj: int | None = None
+        self._read_uj = 0
+        self._read_at_s = 0.0
+
+    def attach_meter(self, meter: MeterHandle, window: str, earlier_uj: int | None) -> None:
+        """Read the energy of a window that somebody else opens and closes; see :class:`~kdtune.EnergyLedger`.
+
+        Args:
+            meter: Of this machine.
+            window: That of this attempt.
+            earlier_uj: Energy of the trial's earlier attempts, in microjoules; None where it is not known.
+        """
+        self._meter = meter
+        self._window = window
+        self._attached = True
+        self._earlier_uj = earlier_uj
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch, or several short ones where ``slice_s`` asks for it, and return the report.
+
+        Raises:
+            DivergedError: The loss is no longer a finite number.
+        """
+        self._open()
+        until_s = time.monotonic() + self._slice_s
+        # A training resumed after its last epoch, whose report was lost, has only that to report.
+        reports = [self._report(self.distiller.last_metrics()) if self.distiller.done else self._epoch()]
+        while not self.distiller.done and time.monotonic() < until_s:
+            reports.append(self._epoch())
+        last = {**reports[-1], "done": self.distiller.done}
+        if self._slice_s:
+            return {**last, "epochs": reports}
+        return {**last, "energy_j": self._energy_j()}
+
+    def close(self, reason: str) -> int | None:
+        """Close the window if it is open; returns its energy in microjoules, None where nothing meters."""
+        if not (self._window and self._is_open):
+            return None
+        self._is_open = False
+        return self._meter.close(self._window, reason)
+
+    def _open(self) -> None:
+        # Not before the first step: Tune may give the trial of a worker that is still starting to another one.
+        if self._window and not self._is_open and not self._attached:
+            from kdtune.energy.ledger import Window
+
+            self._is_open = True
+            self._read_at_s = time.monotonic()
+            self._meter.open(Window(self._window, "trials", os.getpid(), self._resources.cpus, self._shares))
+
+    def _energy_j(self) -> float | None:
+        """Energy of the trial so far in joules, all of its attempts together; None where it is not known."""
+        if not self._attached or self._window is None or self._earlier_uj is None:
+            return None
+        energy_uj = self._meter.window_uj(self._window)
+        return None if energy_uj is None else (self._earlier_uj + energy_uj) / 1e6
+
+    def _epoch(self) -> dict[str, Any]:
+        try:
+            metrics = self.distiller.train_epoch()
+        except Exception:
+            self.close("failed")
+            raise
+        if self._checkpoints:
+            self._checkpoints.save(self.distiller.state_dict())
+        return self._report(metrics)
+
+    def _report(self, metrics: Any) -> dict[str, Any]:
+        report = asdict(metrics)
+        if self._window and not self._attached:  # kdtune's own runs keep the energy of epochs
+            report["energy_uj"] = self._energy_since_last_reading()
+        return report
+
+    def _energy_since_last_reading(self) -> int | None:
+        if not (self._window and self._is_open):
+            return None
+        if self.distiller.done:
+            total = self.close("done")
+        elif time.monotonic() - self._read_at_s >= READING_INTERVAL_S:
+            total = self._meter.window_uj(self._window)
+        else:
+            return None
+        if total is None:
+            return None
+        since, self._read_uj = total - self._read_uj, total
+        self._read_at_s = time.monotonic()
+        return since
+
+
+class TrialWorker:
+    """Takes on one trial after the other; the data and the teacher stay in the process."""
+
+    def __init__(self, resources: Resources) -> None:
+        """Prepare; nothing is loaded yet.
+
+        Args:
+            resources: What each trial gets.
+        """
+        from kdtune.artifacts.workbench import pick_device
+
+        self._resources = resources
+        self._shares = gpu_shares(resources.gpus)
+        self._device = pick_device(resources.gpus, gpu_indices(resources.gpus))
+        self._study: Study | None = None
+        self._bench: Any = None
+
+    def take_on(self, config: dict[str, Any]) -> TrialTraining:
+        """Prepare a trial's attempt. Everything of the last trial is dropped but the data and the teacher.
+
+        Args:
+            config: See :class:`kdtune.DistillTrainable`.
+        """
+        run = config.get("run", {})
+        meter = meter_of(run.get("session"))
+        study = load_study(config["study"])
+        if study != self._study:
+            from kdtune.artifacts.workbench import Workbench
+
+            self._study = None  # unless all that follows succeeds
+            hold_gpu(meter, self._shares)
+            self._bench = Workbench(study, self._device, self._resources.threads, run.get("data"))
+            self._warm_up(config, study)
+            self._study = study
+        distiller = self._bench.distiller(_point_of(config), _seed_of(config, study))
+        return TrialTraining(distiller, run, self._resources, self._shares, meter)
+
+    def _warm_up(self, config: dict[str, Any], study: Study) -> None:
+        """Do what is done once for a study, before a trial's window opens: no single trial answers for it."""
+        point = _point_of(config)
+        self._bench.find_code(point)
+        # With the trial's own seed: the teacher's logits for another one may not be there.
+        self._bench.distiller(point, _seed_of(config, study)).warm_up()
+
+
+def _seed_of(config: dict[str, Any], study: Study) -> int:
+    return int(config.get("seed", study.seed))
+
+
+def _point_of(config: dict[str, Any]) -> Point:
+    return {key: value for key, value in config.items() if key not in _NOT_POINT}

@@ -1,0 +1,146 @@
+"""A study in this process: the same outcome as through Ray, metered the same, and the process left as it was."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+import kdtune
+from kdtune.energy.ledger import read_folder
+from kdtune.errors import MachineError
+from kdtune.results.trial_log import TrialLog
+from kdtune.storage.files import read_lines
+from tests.studies import command, outcome_of, small_study
+
+pytestmark = pytest.mark.study
+
+ENERGY = {"energy_uj", "energy_j"}
+
+
+def weights(folder):
+    return {name: value.tolist() for name, value in torch.load(folder / "student.pt", weights_only=True).items()}
+
+
+def epochs(folder):
+    """What every epoch of every trial came to, but for its energy."""
+    return [
+        {key: value for key, value in line.items() if key not in ENERGY} for line in read_lines(folder / "epochs.jsonl")
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study: its folder and its results."""
+    study = small_study(strategies={"grid": {}, "stochastic": {}}, repeats=2)
+    state = random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()
+    result = kdtune.run_study(study, out=tmp_path_factory.mktemp("inline"), inline=True)
+    # The process is left as it was found.
+    assert (random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()) == state
+    assert result.exit_code == 0, result.errors
+    return result
+
+
+def test_through_ray_the_outcome_is_the_same_to_the_last_bit(finished, running_ray, tmp_path):
+    study = small_study(strategies={"grid": {}, "stochastic": {}}, repeats=2)
+    through_ray = kdtune.run_study(study, out=tmp_path)
+    assert [outcome_of(one) for one in finished.results] == [outcome_of(one) for one in through_ray.results]
+    for name in ("grid", "stochastic"):
+        here, there = finished.folder / name, through_ray.folder / name
+        assert weights(here) == weights(there)
+        by_trial = [sorted(epochs(one), key=lambda line: (line["trial_id"], line["epoch"])) for one in (here, there)]
+        assert by_trial[0] == by_trial[1]
+
+
+def test_every_joule_is_in_a_bucket_and_every_training_has_a_window(finished):
+    for result in finished.results:
+        energy = dict(result["cost"]["energy_uj"])
+        total = energy.pop("node_total")
+        assert sum(energy.values()) == total and energy["trials"] > 0 and energy["evaluation"] > 0
+        assert not {"unended", "gap", "trial_unmetered"} & result["cost"]["flags"].keys()
+        folder = finished.folder / result["strategy"]
+        (records,) = read_folder(folder / "ledger").values()
+        opened = [record.window.id for record in records if record.kind == "open" and record.window]
+        trials = TrialLog.read(folder / "trials.jsonl").trials.values()
+        assert {trial.window(1) for trial in trials} <= {*opened}
+        assert (records[0].kind, records[-1].kind) == ("start", "stop")
+
+
+class Began:
+    """A command in a process of its own that has begun to train."""
+
+    def __init__(self, cwd, *more):
+        study = ["study", "digits-hkd", "-s", "fixed", "--inline", "--repeats", "1", "--epochs", "100000", *more]
+        self.folder = cwd / "results" / "digits-hkd"
+        self.process = subprocess.Popen(
+            command(*study),
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        deadline = time.monotonic() + 150
+        while len(read_lines(self.folder / "fixed" / "epochs.jsonl")) < 2:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()[1]
+            time.sleep(0.05)
+
+    def end(self, number):
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=100)
+        return self.process.returncode, out, err
+
+    def trial(self):
+        (trial,) = TrialLog.read(self.folder / "fixed" / "trials.jsonl").trials.values()
+        return trial
+
+
+def test_after_a_kill_and_a_signal_the_study_goes_on_as_it_was_begun(tmp_path):
+    begun = Began(tmp_path)
+    assert begun.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    for number in (signal.SIGTERM, signal.SIGINT):
+        resumed = subprocess.Popen(
+            command("resume", str(begun.folder)),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        known = len(read_lines(begun.folder / "fixed" / "epochs.jsonl"))
+        while len(read_lines(begun.folder / "fixed" / "epochs.jsonl")) <= known + 1:
+            assert resumed.poll() is None, resumed.communicate()[1]
+            time.sleep(0.05)
+        resumed.send_signal(number)
+        out, err = resumed.communicate(timeout=100)
+        assert resumed.returncode == 130, err
+        assert "starting the energy meter" in err and "kdtune resume" in out and "Traceback" not in err
+        assert "starting Ray" not in err
+    trial = begun.trial()
+    assert (trial.status, trial.attempts) == ("interrupted", 3)
+    told = [line["epoch"] for line in read_lines(begun.folder / "fixed" / "epochs.jsonl")]
+    # It went on from checkpoints: at most the epoch under way is trained again each time.
+    assert len(told) - len({*told}) <= 3 and max(told) == len({*told})
+
+
+def test_a_job_that_needs_other_variables_runs_in_a_process_of_its_own(tmp_path):
+    from kdtune.execution.inline.separate_process import run_separately
+
+    polled = []
+    found = run_separately(os.getenv, ("KDTUNE_TEST",), {"KDTUNE_TEST": "seen"}, lambda: polled.append(1))
+    assert found == "seen" and "KDTUNE_TEST" not in os.environ
+    with pytest.raises(kdtune.KdtuneError, match="ZeroDivisionError"):
+        run_separately(divmod, (1, 0), {}, lambda: None)
+    with pytest.raises(MachineError, match=r"a process died \(7\)"):
+        run_separately(os._exit, (7,), {}, lambda: None)
+
+    def stop():
+        raise kdtune.StudyInterrupted("enough")
+
+    began_s = time.monotonic()
+    with pytest.raises(kdtune.StudyInterrupted):
+        run_separately(time.sleep, (600,), {}, stop)
+    assert time.monotonic() - began_s < 300
