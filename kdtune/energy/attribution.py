@@ -47,8 +47,8 @@ FLAGS = {
     "charged, and the rest is reported as gap_uj",
     "rebooted": "the machine was rebooted during a study; one second is charged, and other energy used between the "
     "last record and the reboot is not in the figures",
-    "sensor_left_out": "codecarbon could not read a sensor, so that sensor is not used; 'kdtune doctor' shows which one "
-    "and why",
+    "sensor_left_out": "codecarbon could not read a sensor, so that sensor is not used; 'kdtune doctor' shows which "
+    "one and why",
     "unended": "a meter was killed and not restarted; energy used after its last record is not in the figures",
     "worker_unknown": "some Ray workers could not be assigned to the trial that started them (tasks, or actors on a "
     "machine other than the trial's); their energy is counted as orchestration (as other on a cluster that was already "
@@ -61,8 +61,8 @@ FLAGS = {
     "energy is not in the figures",
     "teacher_unmetered": "at least part of the teacher's training ran outside a study (a DistillTrainable in another "
     "pipeline), or its ledger was lost; the energy of its training is unknown",
-    "trial_unlogged": "a trial of the ledger is missing from the trial log (lines were lost, or the study was killed as "
-    "the trial started); its energy is in the figures",
+    "trial_unlogged": "a trial of the ledger is missing from the trial log (lines were lost, or the study was killed "
+    "as the trial started); its energy is in the figures",
     "node_shared": "another study was metered on the node at the same time; idle energy was split between the studies",
 }
 
