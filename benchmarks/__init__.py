@@ -1,1 +1,4 @@
-"""Speed and overhead, run by hand with ``make bench``; results are kept as JSON with the machine described."""
+"""Benchmarks of speed, overhead and fault tolerance, run by hand with ``make bench``.
+
+Each writes a JSON file with its results and a description of the machine to ``benchmarks/results``.
+"""

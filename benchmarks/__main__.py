@@ -1,7 +1,7 @@
-"""Run every benchmark: ``python -m benchmarks``, or some: ``python -m benchmarks meter``.
+"""Run all benchmarks with ``python -m benchmarks``, or some of them, as in ``python -m benchmarks meter step``.
 
-``torture`` takes half an hour and ``gpu`` needs a GPU, so these run only where they are named; what follows the name is
-for them.
+``torture`` takes half an hour and ``gpu`` needs a GPU, so these two run only if they are named first; the arguments
+after the name are theirs.
 """
 
 import sys
@@ -22,13 +22,13 @@ ALL = {
 
 
 def main() -> None:
-    """Run the named benchmarks, by default all."""
+    """Run the benchmarks that are named on the command line, by default all."""
     names = sys.argv[1:] or list(ALL)
     if by_itself := {"gpu": gpu.run, "torture": torture.run}.get(names[0]):
         by_itself(names[1:])
         return
     if unknown := [name for name in names if name not in ALL]:
-        sys.exit(f"unknown benchmark {', '.join(unknown)}; known: {', '.join(ALL)}, and gpu or torture by itself")
+        sys.exit(f"unknown benchmark {', '.join(unknown)}; known: {', '.join(ALL)}; or one of gpu and torture alone")
     for name in names:
         ALL[name]()
 

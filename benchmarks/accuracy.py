@@ -1,8 +1,9 @@
-"""Does a faster way of computing reach the accuracy of float32? The same teacher and the same seeds for every way.
+"""Comparison of the accuracy that students reach with reduced numerics and with float32.
 
-Two pairs: that of ``fashion-hkd``, on all of Fashion-MNIST; and MobileNetV2, for its strided depthwise convolutions,
-which bfloat16 leaves to float32 on a CPU, on scikit-learn's digits. What the teacher says is computed once for each
-way and looked up, as studies do it.
+All numerics use the same teacher and the same seeds. There are two pairs of networks: that of ``fashion-hkd`` on all of
+Fashion-MNIST, and one with MobileNetV2 on scikit-learn's digits. MobileNetV2 is included for its strided depthwise
+convolutions, which are computed in float32 on a CPU even with bfloat16. The teacher's logits are computed once for each
+numerics and replayed, as in studies.
 """
 
 import os
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.record import TurnByTurn, tell
+from benchmarks.record import ResultsByRound, print_progress
 from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics, Study
@@ -23,7 +24,8 @@ from kdtune.specs.training_settings import student_recipe
 from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
 
-#: Trainings of each way; the seeds are the study's first. Three would tell little: other bits are other trainings.
+#: Trainings with each numerics, with the study's first seeds. Any change of numerics gives another training, so that
+#: three seeds would show little.
 SEEDS = 10
 
 BASE = "float32 contiguous"
@@ -39,13 +41,13 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A teacher, a student and data.
+    """A teacher, a student and a data set.
 
     Attributes:
         study: Name of the study.
-        ways: Of computing, among :data:`WAYS`.
-        overrides: What is set otherwise in the study.
-        epochs: Of the student; None for the study's own.
+        ways: Names of the numerics, among the keys of :data:`WAYS`.
+        overrides: Changes to the study's settings.
+        epochs: Epochs of the student; None for the study's own number.
     """
 
     study: str
@@ -54,7 +56,7 @@ class Pair:
     epochs: int | None = None
 
     def load(self, seeds: int) -> Study:
-        """The study."""
+        """Return the study with a number of repeats."""
         return load_study(self.study, overrides=self.overrides, epochs=self.epochs, repeats=seeds)
 
 
@@ -69,16 +71,21 @@ PAIRS = {
 
 
 def run(pairs: dict[str, Pair] = PAIRS, seeds: int = SEEDS) -> None:
-    """Distil both students in each way, from the teachers that float32 trained."""
+    """Distil both students with each numerics, from teachers that were trained in float32.
+
+    Args:
+        pairs: Pairs of networks by name.
+        seeds: Number of trainings for each numerics.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sheet = TurnByTurn(f"accuracy_{device.type}", "python -m benchmarks accuracy")
+    sheet = ResultsByRound(f"accuracy_{device.type}", "python -m benchmarks accuracy")
     results: dict[str, Any] = {
-        "verdict": "reached: the mean over the seeds is below float32's by no more than the standard error of the "
-        "difference of the two means; of ways that are equal in truth one in six fails it all the same",
+        "verdict": "reached: the mean over the seeds is at most one standard error of the difference below that of "
+        "float32; numerics that are equally good miss this in one of six cases",
         "pairs": {},
     }
     for name, pair in pairs.items():
-        tell(f"{name}: the teacher")
+        print_progress(f"{name}: the teacher")
         study = pair.load(seeds)
         trainers = _trainers(study, pair.ways, device)
         found: dict[str, list[float]] = {way: [] for way in pair.ways}
@@ -91,11 +98,11 @@ def run(pairs: dict[str, Pair] = PAIRS, seeds: int = SEEDS) -> None:
                 began_s = time.perf_counter()
                 try:
                     found[way].append(trainers[way](seed))
-                except RuntimeError as error:  # no compiler, say
+                except RuntimeError as error:  # for example because there is no compiler
                     failed[way] = str(error).strip().splitlines()[0]
                 seconds = time.perf_counter() - began_s
                 first_s.setdefault(way, seconds)
-                tell(f"{name}, seed {seed}, {way}: {failed.get(way) or found[way][-1]} ({seconds:.0f} s)")
+                print_progress(f"{name}, seed {seed}, {way}: {failed.get(way) or found[way][-1]} ({seconds:.0f} s)")
             results["pairs"][name] = {
                 "epochs": study.training.epochs,
                 "seeds": len(found[BASE]),
@@ -103,15 +110,15 @@ def run(pairs: dict[str, Pair] = PAIRS, seeds: int = SEEDS) -> None:
                     way: {"failed": failed[way]} if way in failed else _against(found[way], found[BASE])
                     for way in pair.ways
                 },
-                # Its first training has compiling in it.
+                # The first training includes compilation.
                 "first_training_s": first_s,
             }
-            sheet.keep(results)
+            sheet.save(results)
     sheet.finish(results)
 
 
 def _trainers(study: Study, ways: Sequence[str], device: torch.device) -> dict[str, Callable[[int], float]]:
-    """For each way what trains a student with a seed and gives its validation accuracy."""
+    """Return, for each numerics, a function that trains a student with a seed and returns its validation accuracy."""
     plain = Workbench(study.model_copy(update={"numerics": PLAIN}), device, os.cpu_count() or 1)
     teacher = plain.teacher.state_dict()
     return {way: _trainer(plain, WAYS[way], teacher) for way in ways}
@@ -121,10 +128,10 @@ def _trainer(plain: Workbench, numerics: Numerics, teacher: dict[str, torch.Tens
     bench = plain.sharing(plain.study.model_copy(update={"numerics": numerics}))
     model = bench.untrained_teacher()
     model.load_state_dict(teacher)
-    answers, train = LiveTeacher(model, bench.arithmetic), bench.splits.train
+    live, train = LiveTeacher(model, bench.arithmetic), bench.splits.train
     indices = torch.arange(len(train), device=bench.device).split(BATCH_SIZE)
-    # Neither data set is changed at random, so an epoch's answers are those of all epochs and seeds.
-    rows = torch.cat([answers(train.normalised(index), index).half() for index in indices])
+    # Neither data set is augmented, so the logits are the same in all epochs and for all seeds.
+    rows = torch.cat([live(train.normalised(index), index).half() for index in indices])
     recipe = student_recipe(bench.study, {"tau": 4})
 
     def train_one(seed: int) -> float:
@@ -137,7 +144,7 @@ def _trainer(plain: Workbench, numerics: Numerics, teacher: dict[str, torch.Tens
 
 
 def _against(values: list[float], base: list[float]) -> dict[str, Any]:
-    """How a way compares with float32 over the same seeds; null where one seed tells nothing of a deviation."""
+    """Compare accuracies with those of float32 for the same seeds; standard errors are None for a single seed."""
     difference = fmean(values) - fmean(base)
     paired = [one - other for one, other in zip(values, base, strict=True)]
     error = sqrt((variance(values) + variance(base)) / len(values)) if len(values) > 1 else None

@@ -1,4 +1,7 @@
-"""One seed's chain: a small study that is killed again and again on its way to the end, and what became of it."""
+"""A chain of kills: a small study is killed and resumed repeatedly until it is complete, and then checked for losses.
+
+All random choices of a chain come from its seed. :mod:`benchmarks.torture` runs many chains.
+"""
 
 import os
 import subprocess
@@ -13,8 +16,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.driving import TIMEOUT_S, begin, kill, of_session, wait_until_gone
-from benchmarks.survival import Books, Outcome, lost, outcome_of, phase_of, unsound, untold
+from benchmarks.driving import TIMEOUT_S, begin, kill, session_processes, wait_until_gone
+from benchmarks.survival import (
+    Charges,
+    Outcome,
+    inconsistencies,
+    lost_energy,
+    outcome_of,
+    phase_of,
+    unflagged_kills,
+)
 from kdtune.results.folder import StudyFolder
 
 NAME = "digits-hkd"
@@ -23,8 +34,8 @@ STUDY += [word for option in ("random.trials=2", "optuna.trials=4") for word in 
 STUDY += ["--set", "strategies.optuna.startup_trials=2", "--set", "teacher_training.epochs=10"]
 STUDY += ["--set", "teacher_training.milestones=[5, 8]", "--quiet"]
 
-#: What is killed together, and how often beside the others. ``group`` is the command's process group (Ray's workers
-#: have their own), ``all`` is the command with everything that it started.
+#: Roles of processes that are killed together, with the relative frequency of each combination. ``group`` is the
+#: command's process group (Ray's workers have their own groups); ``all`` is the command with all its descendants.
 VICTIMS = {
     ("driver",): 6,
     ("worker",): 4,
@@ -40,20 +51,20 @@ VICTIMS = {
     ("raylet", "gcs_server"): 1,
     ("worker", "raylet"): 1,
 }
-MOST_KILLS = 8
+MAX_KILLS = 8
 
-#: So long Ray's other processes, but for its agents, may outlive the command, in seconds.
+#: Time in seconds for which Ray's other processes, except for its agents, may outlive a command that was killed.
 PATIENCE_S = 60.0
 
 
 @dataclass
 class Undisturbed:
-    """The study without a kill.
+    """The study without kills, with which chains are compared.
 
     Attributes:
-        outcome: What it came to.
+        outcome: Outcome of the study.
         cold_s: Seconds that it took with an empty cache.
-        warm_s: With teacher and logits in the cache.
+        warm_s: Seconds that it took with teacher and logits in the cache.
     """
 
     outcome: Outcome
@@ -63,19 +74,19 @@ class Undisturbed:
 
 @dataclass
 class Chain:
-    """One seed's kills, and what became of the study.
+    """The kills of one seed, and what happened to the study.
 
     Attributes:
-        seed: What it was drawn from.
-        place: Its folder.
-        cache: With teacher and logits.
-        warm: Whether they were there at first.
-        kills: In their order.
-        killed: When which command was killed, on this process's clock.
-        commands: How many it took.
-        began_s: When the last of them began, in seconds since 1970.
-        after_uj: What it was charged in the end.
-        faults: What was lost, or went wrong otherwise.
+        seed: Seed of all random choices.
+        place: Working folder of the study.
+        cache: Cache folder with teacher and logits.
+        warm: Whether teacher and logits were in the cache at the beginning.
+        kills: A description of each kill, in order.
+        killed: Time at which each command was killed, on this process's monotonic clock, by pid.
+        commands: Number of commands so far.
+        began_s: Start of the last command, in seconds since 1970.
+        after_uj: Energy charged to the completed study, in microjoules.
+        faults: Descriptions of everything that was lost or went wrong.
     """
 
     seed: int
@@ -91,14 +102,14 @@ class Chain:
 
     @property
     def folder(self) -> StudyFolder:
-        """The study's."""
+        """Results folder of the study."""
         return StudyFolder(self.place / "results" / NAME)
 
     def begin(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Begin the study, or go on with it where the last command came so far that it can be resumed.
+        """Start the study, or resume it if the last command has created its results folder.
 
         Args:
-            environment: See :func:`surroundings`.
+            environment: Environment variables from :func:`command_environment`.
         """
         self.commands += 1
         self.began_s = time.time()
@@ -106,43 +117,46 @@ class Chain:
         return begin(arguments, self.place, **environment)
 
     def last_words(self) -> str:
-        """What the last command said."""
+        """Return the output of the last command."""
         return (self.place / "said.txt").read_text(errors="replace").strip()
 
 
 @contextmanager
-def surroundings(cache: Path) -> Iterator[dict[str, str]]:
-    """Environment of commands: their cache, and a place for what is only for the moment, which goes away again.
+def command_environment(cache: Path) -> Iterator[dict[str, str]]:
+    """Provide environment variables for commands: their cache, and a temporary folder that is removed afterwards.
 
     Args:
-        cache: For teacher and logits.
+        cache: Cache folder for teacher and logits.
     """
-    # Ray's sockets lie in it, whose paths must not be long.
+    # The folder contains Ray's sockets, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="kdtune-", dir="/tmp", ignore_cleanup_errors=True) as short:
         yield {"KDTUNE_CACHE_DIR": str(cache), "TMPDIR": short, "RAY_TMPDIR": short}
 
 
 def once(place: Path, cache: Path) -> tuple[Outcome, float]:
-    """Run the study without a kill: what it came to, and seconds.
+    """Run the study without a kill; return its outcome and the seconds that it took.
 
     Args:
         place: An empty folder.
-        cache: For teacher and logits.
+        cache: Cache folder for teacher and logits.
     """
     began_s = time.perf_counter()
-    with surroundings(cache) as environment:
+    with command_environment(cache) as environment:
         code = begin(STUDY, place, **environment).wait(timeout=TIMEOUT_S)
     if code:
-        sys.exit(f"the undisturbed study ended with {code}:\n{(place / 'said.txt').read_text()}")
+        sys.exit(f"the undisturbed study ended with exit code {code}:\n{(place / 'said.txt').read_text()}")
     return outcome_of(StudyFolder(place / "results" / NAME)), time.perf_counter() - began_s
 
 
 def victims(process: subprocess.Popen[bytes], roles: tuple[str, ...], rng: Random) -> dict[int, str]:
-    """The processes to kill, with what they are; the command itself where none of the roles is there."""
-    there = of_session(process.pid)
-    workers = sorted(pid for pid, line in there.items() if line.startswith("ray::") and "Agent" not in line)
-    meters = [pid for pid in workers if "NodeMeter" in there[pid]]
-    at_work = [pid for pid in workers if pid not in meters and "IDLE" not in there[pid]]
+    """Return the processes to kill, by pid, with a description of each.
+
+    If no process has one of the roles at the moment, the command itself is killed.
+    """
+    running = session_processes(process.pid)
+    workers = sorted(pid for pid, line in running.items() if line.startswith("ray::") and "Agent" not in line)
+    meters = [pid for pid in workers if "NodeMeter" in running[pid]]
+    at_work = [pid for pid in workers if pid not in meters and "IDLE" not in running[pid]]
     found: list[int] = []
     for role in roles:
         match role:
@@ -154,12 +168,12 @@ def victims(process: subprocess.Popen[bytes], roles: tuple[str, ...], rng: Rando
             case "meter":
                 found += meters
             case "group":
-                found += [pid for pid in there if _group_of(pid) == process.pid]
+                found += [pid for pid in running if _group_of(pid) == process.pid]
             case "all":
-                found += there
+                found += running
             case daemon:
-                found += [pid for pid, line in there.items() if line.split(" ")[0].endswith(f"/{daemon}")]
-    return {pid: _shown(there.get(pid, "")) for pid in found or [process.pid]}
+                found += [pid for pid, line in running.items() if line.split(" ")[0].endswith(f"/{daemon}")]
+    return {pid: _role_name(running.get(pid, "")) for pid in found or [process.pid]}
 
 
 def _group_of(pid: int) -> int:
@@ -169,73 +183,87 @@ def _group_of(pid: int) -> int:
         return 0
 
 
-def _shown(line: str) -> str:
-    """A process as it stands in the results."""
+def _role_name(line: str) -> str:
+    """Return the name of a process in the results, from its command line."""
     words = line.split(" ")
     return "driver" if "-m kdtune" in line else words[0] if words[0].startswith("ray::") else Path(words[0]).name
 
 
-def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed, kills: int = MOST_KILLS) -> Chain:
-    """Kill a study as its seed has it until it has come to its end, and look for what is lost.
+def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed, kills: int = MAX_KILLS) -> Chain:
+    """Kill and resume a study until it is complete, then check that nothing was lost.
 
     Args:
-        seed: Everything is drawn from it.
+        seed: Seed of all random choices.
         place: An empty folder.
-        shared_cache: Holds teacher and logits already; what a warm chain uses.
-        expected: The study without a kill.
-        kills: How many at most.
+        shared_cache: Cache folder with teacher and logits, for chains with a warm cache.
+        expected: The study without kills.
+        kills: Largest number of kills.
     """
     rng = Random(seed)
     warm = rng.random() < 0.5
     chain = Chain(seed, place, shared_cache if warm else place / "cache", warm)
-    left = min(rng.randint(1, MOST_KILLS), kills)
+    left = min(rng.randint(1, MAX_KILLS), kills)
     process, code = None, None
     try:
-        with surroundings(chain.cache) as environment:
+        with command_environment(chain.cache) as environment:
             while code != 0 and not chain.faults:
                 process = chain.begin(environment)
                 whole_s = expected.warm_s if warm or chain.commands > 1 else expected.cold_s
-                struck = _kill_now_and_then(chain, process, whole_s, left - len(chain.kills), rng)
-                code = _end_of(chain, process, struck)
+                last_kill = _kill_during(chain, process, whole_s, left - len(chain.kills), rng)
+                code = _wait_for_end(chain, process, last_kill)
         if not chain.faults:
-            chain.after_uj = Books.of(chain.folder, chain.cache).spent_uj
-            chain.faults += unsound(chain.folder, chain.cache)
+            chain.after_uj = Charges.of(chain.folder, chain.cache).spent_uj
+            chain.faults += inconsistencies(chain.folder, chain.cache)
             chain.faults += expected.outcome.differing(outcome_of(chain.folder))
             for one in chain.kills:
-                chain.faults += lost(chain.folder, chain.cache, one["books"])
-                chain.faults += untold(chain.folder, chain.cache, one["books"]) if one["fatal"] else []
-    except Exception as error:  # whatever it is, it is this seed's
+                chain.faults += lost_energy(chain.folder, chain.cache, one["charges"])
+                chain.faults += unflagged_kills(chain.folder, chain.cache, one["charges"]) if one["fatal"] else []
+    except Exception as error:  # any error is a fault of this seed and must not end the other chains
         chain.faults.append(f"{type(error).__name__}: {error}")
     finally:
         if process and code != 0:
-            kill(list(of_session(process.pid)))
+            kill(list(session_processes(process.pid)))
     return chain
 
 
-def _kill_now_and_then(
+def _kill_during(
     chain: Chain, process: subprocess.Popen[bytes], whole_s: float, left: int, rng: Random
 ) -> dict[str, Any] | None:
-    """Kill what belongs to a command, several times if it survives, until it has ended; returns the last kill."""
-    began_s, at_s, struck = time.monotonic(), rng.uniform(0.0, whole_s), None
+    """Kill processes of a command at random moments until the command ends.
+
+    Args:
+        chain: The chain.
+        process: The command.
+        whole_s: Seconds that the undisturbed command takes.
+        left: Largest number of kills.
+        rng: Source of random choices.
+
+    Returns:
+        The last kill; None if the command ended before one.
+    """
+    began_s, at_s, last_kill = time.monotonic(), rng.uniform(0.0, whole_s), None
     for _ in range(left):
         roles = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0]
         try:
             process.wait(timeout=max(0.0, began_s + at_s - time.monotonic()))
-            break  # it came to its end before
+            break  # it ended before the kill
         except subprocess.TimeoutExpired:
-            struck = strike(chain, process, roles, at_s, whole_s, rng)
-        if struck["fatal"]:
+            last_kill = strike(chain, process, roles, at_s, whole_s, rng)
+        if last_kill["fatal"]:
             break
         at_s += rng.uniform(0.0, whole_s / 2)
-    return struck
+    return last_kill
 
 
 def strike(
     chain: Chain, process: subprocess.Popen[bytes], roles: tuple[str, ...], at_s: float, whole_s: float, rng: Random
 ) -> dict[str, Any]:
-    """Kill what is to be killed now; where the command goes down with it, wait (or not) until nothing of it is left."""
+    """Kill processes now, add the kill to the chain and return it.
+
+    If the command itself is killed, in half of the cases this waits until none of its processes is left.
+    """
     found = victims(process, roles, rng)
-    phase, books = phase_of(chain.folder, chain.cache, chain.began_s), Books.of(chain.folder, chain.cache)
+    phase, charges = phase_of(chain.folder, chain.cache, chain.began_s), Charges.of(chain.folder, chain.cache)
     kill(list(found))
     fatal = process.pid in found
     one: dict[str, Any] = {
@@ -244,8 +272,8 @@ def strike(
         "at_s": round(at_s, 2),
         "of_the_whole": round(at_s / whole_s, 3),
         "phase": phase,
-        "before_uj": books.spent_uj,
-        "books": books,
+        "before_uj": charges.spent_uj,
+        "charges": charges,
         "fatal": fatal,
     }
     chain.kills.append(one)
@@ -260,30 +288,30 @@ def strike(
     return one
 
 
-def _end_of(chain: Chain, process: subprocess.Popen[bytes], struck: dict[str, Any] | None) -> int:
-    """Wait for a command's end; what it should not have ended with is a fault."""
+def _wait_for_end(chain: Chain, process: subprocess.Popen[bytes], last_kill: dict[str, Any] | None) -> int:
+    """Wait for a command's end and return its exit code; add a fault if its end was not a proper one."""
     try:
         code = process.wait(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        chain.faults.append(f"hangs: it did not end within {TIMEOUT_S:.0f} s")
+        chain.faults.append(f"the command did not end within {TIMEOUT_S:.0f} s")
         return -1
     words = chain.last_words()
-    if struck is not None:
-        struck["exit_code"] = code
-    if code and struck is None:
-        chain.faults.append(f"ended with {code} though nothing was killed: {words[-500:]}")
+    if last_kill is not None:
+        last_kill["exit_code"] = code
+    if code and last_kill is None:
+        chain.faults.append(f"ended with exit code {code} although nothing was killed: {words[-500:]}")
     if "Traceback" in words:
-        chain.faults.append(f"a traceback: {words[-2000:]}")
+        chain.faults.append(f"printed a traceback: {words[-2000:]}")
     if code > 0 and chain.folder.run_toml.exists() != ("kdtune resume" in words):
-        chain.faults.append(f"does not tell how to go on: {words[-500:]}")
+        chain.faults.append(f"did not print the right command to continue: {words[-500:]}")
     return code
 
 
 def told(chain: Chain) -> str:
-    """What was killed and what was lost, with the line that repeats it."""
+    """Return a description of a chain's kills and faults; after a fault, with the command that repeats the chain."""
     what = "; ".join(f"{one['drawn']} at {one['at_s']} s ({one['phase']})" for one in chain.kills)
     lines = [f"seed {chain.seed}, {'warm' if chain.warm else 'cold'} cache: {what or 'no kill in time'}"]
     lines += [f"  {fault}" for fault in chain.faults]
     if chain.faults:
-        lines.append(f"  again: python -m benchmarks torture --seed {chain.seed} --kills 1; kept: {chain.place}")
+        lines.append(f"  to repeat: python -m benchmarks torture --seed {chain.seed} --kills 1; files: {chain.place}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Studies as processes of their own, watched and killed from outside: what the benchmarks of faults have in common."""
+"""Functions that run kdtune commands as processes, observe them and kill them, for the benchmarks of faults."""
 
 import json
 import os
@@ -14,20 +14,26 @@ import psutil
 
 from kdtune.energy.ledger import Record
 
-#: A study of these benchmarks that has not come so far by then never will.
+#: Time in seconds after which waiting for a study is given up.
 TIMEOUT_S = 300.0
 
-#: Where Ray's head was killed these try for a minute to tell it of that before they end (ray 2.60).
+#: Processes of Ray that, after Ray's head was killed, try to reach it for a minute before they end (ray 2.60).
 AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
 
 
 def command(*arguments: str) -> list[str]:
-    """``kdtune`` with arguments, in this Python."""
+    """Return the command line that runs ``kdtune`` with arguments in this Python."""
     return [sys.executable, "-m", "kdtune", *arguments]
 
 
 def begin(arguments: list[str], place: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """Start ``kdtune`` in a session of its own; what it says goes to ``said.txt``."""
+    """Start ``kdtune`` in a session of its own.
+
+    Args:
+        arguments: Arguments of ``kdtune``.
+        place: Working folder, in which the output is written to ``said.txt``.
+        environment: Environment variables in addition to those of this process.
+    """
     with (place / "said.txt").open("wb") as said:
         return subprocess.Popen(
             command(*arguments),
@@ -40,20 +46,20 @@ def begin(arguments: list[str], place: Path, **environment: str) -> subprocess.P
 
 
 def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-    """Wait while a command runs until something holds.
+    """Wait until a condition holds while a command runs.
 
     Raises:
-        RuntimeError: The command ended before, or it takes too long.
+        RuntimeError: The command ended first, or the condition did not hold within :data:`TIMEOUT_S`.
     """
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("the study did not come so far")
+            raise RuntimeError("the study ended, or took too long, before it reached the expected state")
         time.sleep(0.1)
 
 
 def open_windows(records: list[Record]) -> dict[str, int]:
-    """The process of each window that is open at the end of a ledger."""
+    """Return the pid of the process of each window that is open at the end of a ledger, by window id."""
     found: dict[str, int] = {}
     for record in records:
         if record.window and record.kind == "open":
@@ -63,20 +69,24 @@ def open_windows(records: list[Record]) -> dict[str, int]:
     return found
 
 
-def of_session(session: int) -> dict[int, str]:
-    """What runs of a command, itself and all that it started: the command line of each process."""
+def session_processes(session: int) -> dict[int, str]:
+    """Return the command line of each running process of a session, by pid.
+
+    Args:
+        session: Session id, which is the pid of the command that was started by :func:`begin`.
+    """
     found = {}
     for process in psutil.process_iter():
         try:
             if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found[process.pid] = " ".join(process.cmdline()).strip()  # Ray's names are padded
+                found[process.pid] = " ".join(process.cmdline()).strip()  # Ray pads its names with spaces
         except (ProcessLookupError, psutil.Error):
-            continue  # it ended meanwhile
+            continue  # the process has ended
     return found
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL, all at once; those that have ended are as they should be."""
+    """Send SIGKILL to processes; those that have ended are skipped."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -85,19 +95,23 @@ def kill(pids: list[int]) -> None:
 
 
 def wait_until_gone(session: int, patience_s: float) -> list[str]:
-    """Wait for the processes of a command that was killed, but for Ray's agents.
+    """Wait until the processes of a command that was killed have ended, except for Ray's agents.
+
+    Args:
+        session: Session id of the command.
+        patience_s: Longest time to wait, in seconds.
 
     Returns:
-        What is still there after so long.
+        Command lines of the processes that still run after that time.
     """
     deadline = time.monotonic() + patience_s
-    while (left := sorted(set(of_session(session).values()) - AGENTS)) and time.monotonic() < deadline:
+    while (left := sorted(set(session_processes(session).values()) - AGENTS)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
 
 
-def found_in(result: Path) -> dict[str, Any]:
-    """The parts of a ``result.json`` that no kill may change."""
+def reproducible_result(result: Path) -> dict[str, Any]:
+    """Return the parts of a ``result.json`` that no kill may change."""
     document = json.loads(result.read_text())
     return {
         "status": document["status"],

@@ -1,8 +1,8 @@
-"""What a user sees when something gives way in the middle of a study, and whether anything is lost by it.
+"""Faults in the middle of a study: what the user sees, and whether anything is lost.
 
-Real processes of a real study and real faults: signals, Ray's daemons killed, memory that runs out, a disk that is full
-or read-only, files that are damaged or changed. Afterwards the cause is removed and the study resumed. Needs root, for
-disks of its own. Deaths of trial, meter and driver in all combinations are in ``kills``.
+The study and the faults are real: signals, killed daemons of Ray, exhausted memory, a full or read-only disk, damaged
+and edited files. After each fault its cause is removed and the study is resumed. Root is required for mounting disks.
+Kills of trial, meter and driver in all combinations are in :mod:`benchmarks.kills`.
 """
 
 import json
@@ -24,77 +24,82 @@ import psutil
 
 from benchmarks import kills
 from benchmarks.driving import command, open_windows, wait_for
-from benchmarks.record import keep
+from benchmarks.record import save
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
 
-#: What begins the lines that tell a user what happened and what to do.
-TOLD = ("error: ", "Failed: ", "Interrupted", "Not finished", "Ray Tune failed", "trial ")
+#: Beginnings of the output lines that say what happened and what the user can do.
+MESSAGE_PREFIXES = ("error: ", "Failed: ", "Interrupted", "Not finished", "Ray Tune failed", "trial ")
 
-#: The study's disk where it has one of its own.
+#: Size of the disk that some faults mount for the study.
 DISK_BYTES = 64 << 20
 
-#: Memory that is left until Ray's monitor begins to kill, once a study is begun.
+#: Memory that is free, when the study starts, below the threshold at which Ray's memory monitor kills workers.
 SPARE_BYTES = 6 << 30
 
 Study = subprocess.Popen[bytes]
 
 
 def strategy_folder(place: Path) -> Path:
-    """Results of the one strategy."""
+    """Return the results folder of the study's only strategy."""
     return kills.trial_log(place).parent
 
 
 def checkpoints(place: Path) -> list[Path]:
-    """The folders of trials that have any."""
+    """Return the checkpoint folders of all trials that have one."""
     return list((strategy_folder(place) / "checkpoints").glob("*"))
 
 
 def outcome(place: Path) -> dict[str, Any]:
-    """What no fault may change, bit for bit."""
+    """Return the results that no fault may change by a single bit."""
     with np.load(strategy_folder(place) / "predictions.npz") as kept:
         predictions = {name: kept[name].tolist() for name in kept.files}
     return {**kills.outcome(place), "predictions": predictions}
 
 
 def teacher_logits() -> list[Path]:
-    """The files with the teacher's answers in the cache."""
+    """Return the files of the cache that contain the teacher's logits."""
     return list((Path(os.environ["KDTUNE_CACHE_DIR"]) / "teacher-logits").glob("*/logits.npy"))
 
 
 def told(place: Path) -> list[str]:
-    """What commands told their user of the fault, without this run's folders and this machine's address."""
+    """Return the messages about the fault that commands printed, without folder names and addresses of this machine."""
     lines = [line for path in sorted(place.glob("said*.txt")) for line in path.read_text(errors="replace").splitlines()]
-    said = "\n".join(line.strip() for line in lines if line.startswith(TOLD)).replace(str(place), ".")
+    said = "\n".join(line.strip() for line in lines if line.startswith(MESSAGE_PREFIXES)).replace(str(place), ".")
     said = said.replace(os.environ.get("KDTUNE_CACHE_DIR", str(place)), "CACHE")
     return re.sub(r"\b\d+(\.\d+){3}\b", "ADDRESS", said).splitlines()
 
 
-def resume(place: Path, says: str = "said.txt") -> int:
-    """Go on with the study to its end; returns the exit code."""
+def resume(place: Path, output_name: str = "said.txt") -> int:
+    """Resume the study, wait until the command ends and return its exit code.
+
+    Args:
+        place: Working folder of the study.
+        output_name: File in ``place`` to which the output is written.
+    """
     folder = place / "results" / "digits-hkd"
-    with (place / says).open("wb") as said:
+    with (place / output_name).open("wb") as said:
         done = subprocess.run(
             command("resume", str(folder)), cwd=place, stdout=said, stderr=subprocess.STDOUT, timeout=300
         )
     return done.returncode
 
 
-# --- what happens ----------------------------------------------------------------------------------------------
+# --- the faults ------------------------------------------------------------------------------------------------
 
 
 def interrupt(place: Path, study: Study) -> None:
-    """Ctrl-C: a terminal sends it to everybody in the foreground."""
+    """Send SIGINT to the process group, as a terminal does on Ctrl-C."""
     os.killpg(study.pid, signal.SIGINT)
 
 
 def terminate(place: Path, study: Study) -> None:
-    """SIGTERM, as a batch system sends it."""
+    """Send SIGTERM to the command, as a batch system does."""
     study.terminate()
 
 
 def kill_daemon(name: str) -> Callable[[Path, Study], None]:
-    """One of Ray's daemons dies."""
+    """Return a function that kills one of Ray's daemons."""
 
     def strike(place: Path, study: Study) -> None:
         for process in psutil.Process(study.pid).children():
@@ -105,17 +110,17 @@ def kill_daemon(name: str) -> Callable[[Path, Study], None]:
 
 
 def kill_all(place: Path, study: Study) -> None:
-    """As in a power cut, but for what the disk has not been told yet."""
-    everybody = psutil.Process(study.pid).children(recursive=True)
-    for process in [psutil.Process(study.pid), *everybody]:
+    """Kill the command and all its descendants, as in a power cut (except that no data in disk caches are lost)."""
+    descendants = psutil.Process(study.pid).children(recursive=True)
+    for process in [psutil.Process(study.pid), *descendants]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     study.wait()
-    psutil.wait_procs(everybody)
+    psutil.wait_procs(descendants)
 
 
 def use_up_memory(place: Path, study: Study) -> None:
-    """Somebody takes memory until Ray kills a trial, then gives it back."""
+    """Allocate memory in another process until Ray kills a trial, then free it."""
     trial = next(iter(open_windows(kills.ledger(place)).values()))
     code = f"import time; taken = bytearray({SPARE_BYTES}); taken[::4096] = b'x' * len(taken[::4096]); time.sleep(90)"
     with subprocess.Popen([sys.executable, "-c", code]) as hog:
@@ -126,35 +131,36 @@ def use_up_memory(place: Path, study: Study) -> None:
 
 
 def fill_disk(place: Path, study: Study) -> None:
-    """The disk becomes full."""
+    """Fill the disk with a file."""
     with (place / "filler").open("wb", buffering=0) as filler, suppress(OSError):
         while True:
             filler.write(bytes(4096))
 
 
 def empty_disk(place: Path) -> None:
-    """There is room again."""
+    """Remove the file that fills the disk."""
     (place / "filler").unlink()
 
 
 def make_read_only(place: Path, study: Study) -> None:
-    """The results' disk becomes read-only, as after a fault of it."""
+    """Remount the results folder read-only, as Linux does after a disk error."""
     results = str(place / "results")
     subprocess.run(["mount", "--bind", results, results], check=True)
     subprocess.run(["mount", "-o", "remount,bind,ro", results], check=True)
 
 
 def make_writable(place: Path) -> None:
-    """It can be written again."""
+    """Make the results folder writable again."""
     subprocess.run(["umount", "--lazy", str(place / "results")], check=True)
 
 
 def set_clock_back(place: Path, study: Study) -> None:
-    """For the study's processes it is a day earlier from now on; see :data:`CLOCK`."""
+    """Set the clock of the study's processes back by a day; see :data:`CLOCK`."""
     (place / "clock-is-back").touch()
 
 
-#: Read by Python as it starts: the clock of a machine cannot be set for one study alone.
+#: Content of a ``sitecustomize.py``, which Python runs when it starts. It replaces the clock of the study's processes,
+#: since the clock of a machine cannot be changed for single processes.
 CLOCK = """
 import os, time
 def late(read, day):
@@ -164,7 +170,7 @@ time.time, time.time_ns = late(time.time, 86400), late(time.time_ns, 86400 * 10*
 
 
 def spoil_logits(place: Path, study: Study) -> None:
-    """Bits of the teacher's answers flip on the disk."""
+    """Overwrite part of the teacher's logits on the disk, and kill a trial so that they are read again."""
     for path in teacher_logits():
         with path.open("r+b") as file:
             file.seek(4000)
@@ -173,25 +179,29 @@ def spoil_logits(place: Path, study: Study) -> None:
 
 
 def delete_cache(place: Path, study: Study) -> None:
-    """Somebody empties the cache beneath the study."""
+    """Delete the cache while the study runs, and kill a trial so that it is read again."""
     subprocess.run(["rm", "-rf", os.environ["KDTUNE_CACHE_DIR"]], check=True)
     kill_trial(place)
 
 
 def kill_trial(place: Path) -> None:
-    """A trial's worker dies, so that another one has to read everything again."""
+    """Kill the worker of a trial, so that another worker must read all files again."""
     os.kill(next(iter(open_windows(kills.ledger(place)).values())), signal.SIGKILL)
 
 
 def start_second(place: Path, study: Study) -> None:
-    """Another command on the same folder; what it says is what counts, the first one goes on."""
+    """Start a second command on the same folder, which must be refused while the first one continues."""
     code = resume(place, "said-second.txt")
     if code != 2 or study.poll() is not None:
-        raise RuntimeError(f"the second command ended with {code}")
+        raise RuntimeError(f"the second command ended with exit code {code}")
 
 
 def after_death(harm: Callable[[Path], None]) -> Callable[[Path, Study], None]:
-    """Everything is killed, and then something happens to the files."""
+    """Return a function that kills the whole study and then damages files.
+
+    Args:
+        harm: Damages the files in a working folder.
+    """
 
     def strike(place: Path, study: Study) -> None:
         wait_for(study, lambda: any(len(list(one.glob("*.pt"))) > 1 for one in checkpoints(place)))
@@ -202,7 +212,7 @@ def after_death(harm: Callable[[Path], None]) -> Callable[[Path, Study], None]:
 
 
 def spoil_checkpoints(place: Path) -> None:
-    """Of each trial the last checkpoint is cut short, and bits of the one before are flipped."""
+    """Truncate the last checkpoint of each trial, and flip bits of the one before."""
     for folder in checkpoints(place):
         *_, before, last = [None, None, *sorted(folder.glob("epoch-*.pt"))]
         if last:
@@ -214,19 +224,19 @@ def spoil_checkpoints(place: Path) -> None:
 
 
 def tear_log(place: Path) -> None:
-    """The last line of the trial log is not whole."""
+    """Truncate the last line of the trial log."""
     log = kills.trial_log(place)
     log.write_bytes(log.read_bytes()[:-7])
 
 
 def swap(name: str, old: str, new: str) -> Callable[[Path], None]:
-    """Somebody changes a text in one of the strategy's files."""
+    """Return a function that replaces a text in one of the strategy's files, as if a user had edited it."""
 
     def harm(place: Path) -> None:
         path = strategy_folder(place) / name
         content = path.read_text()
         if old not in content:
-            raise RuntimeError(f"{path} has no {old}")
+            raise RuntimeError(f"{path} does not contain {old}")
         path.write_text(content.replace(old, new, 1))
 
     return harm
@@ -234,15 +244,15 @@ def swap(name: str, old: str, new: str) -> Callable[[Path], None]:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that gives way.
+    """A fault and its remedy.
 
     Attributes:
-        strike: Makes it happen to a study that is at work.
+        strike: Causes the fault in a running study.
         mend: Removes the cause before the study is resumed.
-        refused: Whether a resume before that has to be refused; what it says is told then.
-        own_disk: Whether the study's folder is a small disk of its own.
-        low_memory: Whether Ray is to watch the memory closely.
-        clock: Whether the clock can be set back.
+        refused: Whether a resume before ``mend`` must be refused with a message.
+        own_disk: Whether the working folder is mounted as a small disk of its own.
+        low_memory: Whether Ray's memory monitor is set to a low threshold.
+        clock: Whether the clock of the study's processes can be set back.
     """
 
     strike: Callable[[Path, Study], None]
@@ -253,7 +263,7 @@ class Fault:
     clock: bool = False
 
     def environment(self, place: Path) -> dict[str, str]:
-        """What the study's processes are given."""
+        """Return the environment variables that the fault needs in the study's processes."""
         if self.low_memory:
             memory = psutil.virtual_memory()
             share = (memory.total - memory.available + SPARE_BYTES) / memory.total
@@ -294,7 +304,7 @@ FAULTS = {
 
 
 def one_case(place: Path, fault: Fault) -> dict[str, Any]:
-    """Begin, strike, see what the user sees, remove the cause, resume, and add up."""
+    """Start a study, cause a fault, remove its cause, resume the study, and return what happened."""
     if fault.own_disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)], check=True)
     try:
@@ -331,13 +341,13 @@ def _one_case(place: Path, fault: Fault) -> dict[str, Any]:
 
 
 def _completed(place: Path) -> list[str]:
-    """Trials that were completed, once for each time."""
+    """Return the ids of completed trials, as often as each was completed."""
     lines = map(json.loads, kills.trial_log(place).read_text().splitlines())
     return [line["trial_id"] for line in lines if line["type"] == "end" and line["status"] == "completed"]
 
 
 def run() -> None:
-    """Every fault, each compared with the undisturbed study."""
+    """Run all faults and compare each outcome with that of an undisturbed study."""
     rows = {}
     with tempfile.TemporaryDirectory() as root:
         os.environ["KDTUNE_CACHE_DIR"] = str(Path(root) / "cache")
@@ -353,4 +363,4 @@ def run() -> None:
             rows[name] = {**row, "trials_lost": expected["completed"] - found["completed"]}
             rows[name]["same_table"] = found == expected
     expected.pop("predictions")
-    keep("faults", "python -m benchmarks faults", {"undisturbed": expected, "matrix": rows})
+    save("faults", "python -m benchmarks faults", {"undisturbed": expected, "matrix": rows})

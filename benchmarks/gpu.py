@@ -1,7 +1,7 @@
-"""What one GPU does: ``python -m benchmarks gpu nvml|step|share|study [--synthetic] [--smoke]``.
+"""Benchmarks on a GPU: ``python -m benchmarks gpu nvml|step|share|study [--synthetic] [--smoke]``.
 
-``--synthetic`` takes random images instead of CIFAR-100, and the bundled digits for a whole study. ``--smoke`` tries
-the benchmark's own code in seconds, on a CPU too; its figures say nothing, and are kept under a name of their own.
+``--synthetic`` uses random images instead of CIFAR-100, and the bundled digits for a whole study. ``--smoke`` tests the
+benchmark's own code in seconds, on a CPU too; its figures mean nothing and are saved under another name.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks import gpu_nvml, gpu_share, gpu_step, gpu_study
-from benchmarks.record import keep
+from benchmarks.record import save
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "nvml": gpu_nvml.run,
@@ -22,20 +22,20 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run one of them, as the command line asks."""
+    """Run the GPU benchmark that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks gpu", description=__doc__)
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--synthetic", action="store_true", help="take data that need not be on the disk")
-    parser.add_argument("--smoke", action="store_true", help="try the code with little work, on a CPU too")
-    asked = parser.parse_args(arguments)
-    if not (asked.smoke or torch.cuda.is_available()):
-        parser.error("torch finds no CUDA GPU; --smoke tries the code without one")
+    parser.add_argument("--synthetic", action="store_true", help="use data that need no download")
+    parser.add_argument("--smoke", action="store_true", help="test the code with little work, on a CPU too")
+    options = parser.parse_args(arguments)
+    if not (options.smoke or torch.cuda.is_available()):
+        parser.error("torch finds no CUDA GPU; --smoke tests the code without one")
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    synthetic = asked.synthetic or asked.smoke
-    results = KINDS[asked.kind](device, synthetic=synthetic, smoke=asked.smoke)
-    facts = {"device": device.type, "synthetic": synthetic, "smoke": asked.smoke}
-    keep(
-        f"gpu_{asked.kind}" + ("_smoke" if asked.smoke else ""),
+    synthetic = options.synthetic or options.smoke
+    results = KINDS[options.kind](device, synthetic=synthetic, smoke=options.smoke)
+    facts = {"device": device.type, "synthetic": synthetic, "smoke": options.smoke}
+    save(
+        f"gpu_{options.kind}" + ("_smoke" if options.smoke else ""),
         " ".join(["python -m benchmarks gpu", *arguments]),
         {**facts, **results},
     )

@@ -1,4 +1,4 @@
-"""Trainings that the GPU benchmarks time: CIFAR-100 or random images of its form, and teachers that know nothing."""
+"""Trainings that the GPU benchmarks time: on CIFAR-100 or random images of its shape, with untrained teachers."""
 
 import itertools
 from collections.abc import Iterator
@@ -14,29 +14,29 @@ from kdtune.specs.training_settings import student_recipe
 from kdtune.training.distiller import Distiller
 from kdtune.training.teacher_logits import ReplayedTeacher, TeacherLogits
 
-#: Images of the synthetic data set, to train and to test; in a smoke test.
+#: Training and test images of the synthetic data set, in general and in a smoke test.
 IMAGES, SMOKE_IMAGES = (50_000, 10_000), (400, 100)
 
-#: Networks and batch of a smoke test.
+#: Networks and batch size of a smoke test.
 SMOKE = ["teacher=convnet_32", "student=convnet_2_4_4", "training.batch_size=16", "teacher_training.batch_size=16"]
 
 BATCH, SMOKE_BATCH = 128, 16
 
 
 def study_of(*, smoke: bool) -> Study:
-    """ResNet18 to MobileNetV2 on CIFAR-100; small networks in a smoke test."""
+    """Return a study of ResNet18 and MobileNetV2 on CIFAR-100, or of small networks for a smoke test."""
     return load_study("cifar100-hkd", overrides=SMOKE if smoke else [f"training.batch_size={BATCH}"])
 
 
 def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, *, synthetic: bool) -> Workbench:
-    """A bench for one way of computing.
+    """Return a workbench with given numerics and logit mode.
 
     Args:
-        study: What is trained.
-        numerics: How it is computed.
-        mode: ``live`` or ``replay``.
-        device: Where.
-        synthetic: Whether to take random images in place of those on the disk.
+        study: The study.
+        numerics: Resolved numerics.
+        mode: Logit mode, ``live`` or ``replay``.
+        device: Device of the trainings.
+        synthetic: Whether to use random images instead of those on the disk.
     """
     chosen = study.model_copy(update={"numerics": numerics, "teacher_logits": mode})
     bench = Workbench(chosen, device, torch.get_num_threads())
@@ -46,7 +46,13 @@ def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, 
 
 
 def random_images(counts: tuple[int, int]) -> Arrays:
-    """Random images of CIFAR-100's form. Zeros would take less power, and may take less time."""
+    """Return random images of CIFAR-100's shape.
+
+    Zeros would not do: computing with them takes less power and possibly less time.
+
+    Args:
+        counts: Numbers of training and test images.
+    """
     random = np.random.default_rng(0)
     images, labels = [], []
     for count in counts:
@@ -56,7 +62,7 @@ def random_images(counts: tuple[int, int]) -> Arrays:
 
 
 def training_of(bench: Workbench, seed: int = 0) -> Distiller:
-    """A stochastic training whose teacher is not trained, which takes as long."""
+    """Return a training with a stochastic temperature and an untrained teacher, whose weights do not matter here."""
     return bench.training(student_recipe(bench.study, {"temperature": "stochastic"}), seed, _teacher(bench))
 
 
@@ -69,5 +75,5 @@ def _teacher(bench: Workbench) -> TeacherLogits:
 
 
 def endless_steps(distiller: Distiller) -> Iterator[torch.Tensor]:
-    """The steps of its first epoch, again and again; each gives its loss."""
+    """Repeat the steps of a training's first epoch without end, yielding the loss of each."""
     return itertools.chain.from_iterable(distiller.steps() for _ in itertools.count())

@@ -1,4 +1,4 @@
-"""How often NVML's energy counter moves, and whether it agrees with the power integrated over time."""
+"""Measurement of how often NVML's energy counter changes, and whether it agrees with the integral of the power."""
 
 import itertools
 import time
@@ -11,24 +11,24 @@ import torch
 
 from kdtune.energy.sensors.node import NodeSensors
 
-#: Seconds of rest and of work, by turns, and how often; in a smoke test.
+#: Seconds of each phase (idle or working, alternately), and number of phases of each kind; then for a smoke test.
 SLICE_S, TURNS = 3.0, 2
 SMOKE_SLICE_S, SMOKE_TURNS = 0.1, 1
 
-#: Between two readings, in seconds.
+#: Time between two readings, in seconds.
 EVERY_S = 0.002
 
-#: Power of the sensor that stands in for a GPU in a smoke test, in watts, and how often its counter moves a second.
+#: Power in watts of the sensor that replaces a GPU in a smoke test, and changes of its counter per second.
 SIMULATED_W, SIMULATED_HZ = 100.0, 50.0
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """One GPU's readings.
+    """Functions that read one GPU.
 
     Attributes:
-        energy_mj: The counter, in millijoules.
-        power_w: The present power, in watts.
+        energy_mj: Returns the energy counter, in millijoules.
+        power_w: Returns the current power, in watts.
     """
 
     energy_mj: Callable[[], int]
@@ -36,12 +36,12 @@ class Sensor:
 
 
 def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]:
-    """Watch a GPU at rest and at work; without one, in a smoke test, a simulated sensor.
+    """Observe a GPU, idle and working, or a simulated sensor in a smoke test without a GPU.
 
     Args:
-        device: A GPU; a CPU in a smoke test.
-        synthetic: Without a meaning here: the work is random matrices anyway.
-        smoke: Whether to watch for a moment only.
+        device: A GPU, or a CPU in a smoke test.
+        synthetic: Ignored, since the work always consists of random matrices.
+        smoke: Whether to observe for a moment only.
     """
     slice_s, turns = (SMOKE_SLICE_S, SMOKE_TURNS) if smoke else (SLICE_S, TURNS)
     is_gpu = device.type == "cuda"
@@ -60,14 +60,19 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
 
 
 def watch(sensor: Sensor, seconds: float, work: Callable[[], None]) -> dict[str, float | None]:
-    """Read a sensor as often as possible for a while, doing some work between readings.
+    """Read a sensor as often as possible for some time, with some work between readings.
+
+    Args:
+        sensor: The sensor.
+        seconds: Duration.
+        work: A unit of work, done before each reading.
 
     Returns:
-        Joules by the counter and by the power integrated over time between the same two moments, at which the counter
-        moved; their ratio; and the median interval between two moves of either, in milliseconds. None where the
-        counter did not move twice.
+        The energy in joules by the counter and by integrating the power, between the first and the last change of the
+        counter; their ratio; and the median intervals between changes of the counter and of the power, in
+        milliseconds. A value is None if its counter changed fewer than two times.
     """
-    counted: list[tuple[float, int, float]] = []  # when the counter moved, its value, joules integrated until then
+    counted: list[tuple[float, int, float]] = []  # time of each change of the counter, its value, integrated joules
     powers: list[float] = []
     integrated_j, power_w = 0.0, sensor.power_w()
     began_s = at_s = time.perf_counter()
@@ -107,7 +112,7 @@ def _uuid(device: torch.device) -> str:
 
 
 def of_gpu(device: torch.device) -> Sensor:
-    """The sensor of the GPU that torch calls ``device``."""
+    """Return the sensor of the GPU that torch calls ``device``."""
     import pynvml
 
     pynvml.nvmlInit()

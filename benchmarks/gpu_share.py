@@ -1,6 +1,8 @@
-"""How much of a card one training leaves unused: several processes on it, the same under MPS, and several streams.
+"""Measurement of how much of a GPU a single training leaves unused.
 
-Every training is the whole-step graph in bfloat16 with replayed logits, which leaves the host the least to do.
+Several trainings run on the GPU at the same time: in processes, in processes under NVIDIA's multi-process service
+(MPS), and in streams of one process. Each training is a whole-step graph in bfloat16 with replayed logits, which needs
+the host least.
 """
 
 import multiprocessing
@@ -18,30 +20,30 @@ import torch
 
 from benchmarks.gpu_benches import bench_of, endless_steps, study_of, training_of
 from benchmarks.gpu_step import BFLOAT16
-from benchmarks.record import tell
+from benchmarks.record import print_progress
 from kdtune.artifacts.workbench import Workbench
 from kdtune.specs.study import Numerics
 
-#: Trainings side by side, and the steps that each takes; in a smoke test.
+#: Numbers of concurrent trainings, and the steps of each; then for a smoke test.
 COUNTS, STEPS = (1, 2, 4, 8), 200
 SMOKE_COUNTS, SMOKE_STEPS = (1,), 3
 
-#: Trainings one after the other over which memory should not grow, and the steps of each.
+#: Number of consecutive trainings during which memory should not grow, and the steps of each.
 TRIALS, TRIAL_STEPS = 20, 20
 
-#: Seconds after which processes that have not become ready never will.
+#: Time in seconds after which waiting for processes is given up.
 PATIENCE_S = 150.0
 
 MPS = "nvidia-cuda-mps-control"
 
 
 def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]:
-    """Time trainings side by side.
+    """Time concurrent trainings.
 
     Args:
-        device: A GPU; a CPU in a smoke test.
-        synthetic: Whether to take random images.
-        smoke: Whether to take few steps of small networks.
+        device: A GPU, or a CPU in a smoke test.
+        synthetic: Whether to use random images.
+        smoke: Whether to take only a few steps with small networks.
     """
     counts, steps = (SMOKE_COUNTS, SMOKE_STEPS) if smoke else (COUNTS, STEPS)
     under_mps: dict[str, Any] | None = None
@@ -67,8 +69,8 @@ def _bench(device: torch.device, *, synthetic: bool, smoke: bool) -> Workbench:
 
 
 def _in_processes(count: int, steps: int, *, synthetic: bool, smoke: bool) -> float | None:
-    """Steps a second of all processes together; None where one of them failed."""
-    tell(f"{count} processes")
+    """Return the steps per second of all processes together; None if one of them failed."""
+    print_progress(f"{count} processes")
     context = multiprocessing.get_context("spawn")
     barrier, spans = context.Barrier(count), context.Queue()
     processes = [
@@ -95,7 +97,7 @@ def _process(barrier: Any, spans: Any, steps: int, synthetic: bool, smoke: bool)
     next(taken)
     _wait(device)
     barrier.wait(PATIENCE_S)
-    began_s = time.monotonic()  # the same clock for all processes
+    began_s = time.monotonic()  # all processes share this clock
     for _ in range(steps):
         next(taken)
     _wait(device)
@@ -103,12 +105,12 @@ def _process(barrier: Any, spans: Any, steps: int, synthetic: bool, smoke: bool)
 
 
 def _in_streams(bench: Workbench, count: int, steps: int) -> float:
-    """Steps a second of several trainings of one process together, each with graphs and a stream of its own."""
-    tell(f"{count} streams")
+    """Return the steps per second of several trainings in one process, each with its own graphs and stream."""
+    print_progress(f"{count} streams")
     is_gpu = bench.device.type == "cuda"
     taken = []
     for seed in range(count):
-        own = bench.sharing(bench.study)  # captures steps of its own
+        own = bench.sharing(bench.study)  # a workbench of its own captures its own steps
         training_of(own, seed).warm_up()
         stream = torch.cuda.Stream(bench.device) if is_gpu else None
         _wait(bench.device)
@@ -127,7 +129,7 @@ def _in_streams(bench: Workbench, count: int, steps: int) -> float:
 
 
 def _memory(bench: Workbench, steps: int) -> list[int] | None:
-    """Memory that torch has allocated on the GPU after each of several trainings; None without one."""
+    """Return the bytes that torch has allocated on the GPU after each of several trainings; None without a GPU."""
     used = []
     for seed in range(TRIALS if bench.device.type == "cuda" else 2):
         taken = endless_steps(training_of(bench, seed))
@@ -141,7 +143,7 @@ def _memory(bench: Workbench, steps: int) -> list[int] | None:
 
 @contextmanager
 def _mps() -> Iterator[None]:
-    """NVIDIA's multi-process service, for processes that are started meanwhile."""
+    """Run NVIDIA's multi-process service, which processes started inside the context use."""
     with tempfile.TemporaryDirectory() as folder:
         places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": str(Path(folder) / "log")}
         os.environ.update(places)

@@ -1,6 +1,6 @@
-"""A training step in every way, side by side: the host's time, the GPU's, kernels, and how far it is from the roofline.
+"""Comparison of all variants of a training step: time of host and GPU, number of kernels, and the roofline.
 
-All ways take turns within one process and on one card.
+The variants (called ways) are timed alternately in one process on one GPU.
 """
 
 import time
@@ -12,24 +12,25 @@ from typing import Any
 import torch
 
 from benchmarks.gpu_benches import BATCH, SMOKE_BATCH, bench_of, endless_steps, study_of, training_of
-from benchmarks.record import tell
+from benchmarks.record import print_progress
 from benchmarks.roofline import roofline
 from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import KdtuneError
 from kdtune.specs.study import Numerics, Study
 from kdtune.training.compiled_networks import Compiler
 
-#: Turns of each way, and steps that are timed in a turn; in a smoke test. Together at least 100.
+#: Rounds, and steps of each way that are timed in a round, at least 100 in total; then for a smoke test.
 TURNS, STEPS = 5, 40
 SMOKE_TURNS, SMOKE_STEPS = 2, 3
 
-#: Steps whose kernels are counted.
+#: Number of steps whose kernels are counted.
 PROFILED = 5
 
 FLOAT32 = {"precision": "float32", "memory_layout": "contiguous"}
 BFLOAT16 = {"precision": "bfloat16", "memory_layout": "channels_last"}
 
-#: By name: arithmetic, ``numerics.compile``, and whether the compiler records a CUDA graph of each pass.
+#: Ways by name: precision and memory layout, ``numerics.compile``, and whether the compiler captures a CUDA graph of
+#: each pass.
 WAYS: dict[str, tuple[dict[str, str], str, bool]] = {
     "eager float32": (FLOAT32, "off", False),
     "eager bfloat16": (BFLOAT16, "off", False),
@@ -43,15 +44,15 @@ WAYS: dict[str, tuple[dict[str, str], str, bool]] = {
 
 @dataclass
 class Way:
-    """A way of training, ready to take steps.
+    """A variant of a training step, warmed up.
 
     Attributes:
-        steps: Endless.
-        prepared_s: Seconds until its first steps and an evaluation were done: compiling, capturing, choosing kernels.
-        graph_skips: CUDA graphs that the compiler refused to record meanwhile; None where it was not asked for any.
-        kernels: Launched on the GPU in a step; None where there is no GPU.
-        turns: Of each turn the milliseconds a step: ``wall_ms``, ``host_ms`` (until the host had launched it) and
-            ``device_ms`` (between events on the GPU; None without one).
+        steps: Takes a step whenever the next item is requested; has no end.
+        prepared_s: Seconds for the first steps and an evaluation, with compiling, capturing and choosing kernels.
+        graph_skips: CUDA graphs that the compiler refused to capture; None if it was not told to capture any.
+        kernels: Kernels launched on the GPU per step; None without a GPU.
+        turns: Milliseconds per step in each round: ``wall_ms``, ``host_ms`` (until the host has launched the step) and
+            ``device_ms`` (between events on the GPU; None without a GPU).
     """
 
     steps: Iterator[torch.Tensor]
@@ -62,19 +63,19 @@ class Way:
 
 
 def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]:
-    """Time every way.
+    """Time all ways.
 
     Args:
-        device: A GPU; a CPU in a smoke test.
-        synthetic: Whether to take random images.
-        smoke: Whether to take few steps of small networks, compiling nothing.
+        device: A GPU, or a CPU in a smoke test.
+        synthetic: Whether to use random images.
+        smoke: Whether to take only a few steps with small networks, without compiling.
     """
     study, ways, failures = study_of(smoke=smoke), {}, {}
     for name, (arithmetic, compiling, graphs) in WAYS.items():
         if smoke and ("compiled" in name or compiling == "on"):
             continue
         for mode, told in (("live", "live"), ("replay", "replayed")):
-            tell(f"preparing {name}, {told}")
+            print_progress(f"preparing {name}, {told}")
             numerics = Numerics(**arithmetic, compile=compiling)
             try:
                 bench = bench_of(study, numerics, mode, device, synthetic=synthetic)
@@ -85,7 +86,7 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
                 failures[f"{name}, {told}"] = str(error).strip()[:500]
     turns, steps = (SMOKE_TURNS, SMOKE_STEPS) if smoke else (TURNS, STEPS)
     for turn in range(turns):
-        names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]  # none always follows the same one
+        names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]  # each round has another order
         for name in names:
             ways[name].turns.append(_turn(ways[name], steps, device))
     for way in ways.values():
@@ -113,7 +114,7 @@ def _graph_skips() -> int:
 
 
 def _turn(way: Way, steps: int, device: torch.device) -> dict[str, float | None]:
-    next(way.steps)  # after a rest
+    next(way.steps)  # the first step after a pause is slower
     _wait(device)
     is_gpu = device.type == "cuda"
     events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if is_gpu else []
@@ -132,7 +133,7 @@ def _turn(way: Way, steps: int, device: torch.device) -> dict[str, float | None]
 
 
 def _kernels(way: Way, device: torch.device) -> float | None:
-    """Kernels of a step on the GPU, those that a graph replays among them."""
+    """Return the number of kernels per step on the GPU, including those that a graph replays; None without a GPU."""
     if device.type != "cuda":
         return None
     from torch.profiler import ProfilerActivity, profile

@@ -1,4 +1,4 @@
-"""A real study on a GPU beside an independent log of NVML's power: its phases, numerics, watts, and its estimate."""
+"""A real study on a GPU, with an independent log of NVML's power: its cost, numerics and estimate, and the power."""
 
 import json
 import subprocess
@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from benchmarks.gpu_nvml import Sensor, of_gpu
-from benchmarks.record import tell
+from benchmarks.record import print_progress
 
-#: Between two readings of the power, in seconds.
+#: Time between two readings of the power, in seconds.
 EVERY_S = 0.05
 
 LARGE = ["cifar100-hkd", "-s", "grid", "-s", "stochastic", "-s", "none", "--epochs", "2"]
@@ -29,15 +29,15 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
     """Run a study as a user would.
 
     Args:
-        device: A GPU; a CPU in a smoke test.
-        synthetic: Whether to take the bundled digits instead of CIFAR-100.
-        smoke: Whether to train one student for one epoch.
+        device: A GPU, or a CPU in a smoke test.
+        synthetic: Whether to use the bundled digits instead of CIFAR-100.
+        smoke: Whether to train a single student for one epoch.
     """
-    asked = SMOKE if smoke else SMALL if synthetic else LARGE
+    arguments = SMOKE if smoke else SMALL if synthetic else LARGE
     log = _PowerLog(of_gpu(device)) if device.type == "cuda" else None
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "kdtune", "study", *asked, "--out", folder, "--json"]
-        tell(" ".join(command[2:-3]))
+        command = [sys.executable, "-m", "kdtune", "study", *arguments, "--out", folder, "--json"]
+        print_progress(" ".join(command[2:-3]))
         began_s = time.perf_counter()
         if log:
             log.start()
@@ -45,11 +45,11 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
         wall_s = time.perf_counter() - began_s
         gpu_j = log.end() if log else None
         if ended.returncode:
-            raise SystemExit(f"the study ended with {ended.returncode}: {ended.stderr[-2000:]}")
+            raise SystemExit(f"the study ended with exit code {ended.returncode}: {ended.stderr[-2000:]}")
         strategies = {path.parent.name: _strategy(path) for path in sorted(Path(folder).rglob("result.json"))}
         estimates = [json.loads(path.read_text()) for path in sorted(Path(folder).rglob("estimate.json"))]
     return {
-        "study": asked,
+        "study": arguments,
         "wall_s": wall_s,
         "gpu_j_by_integrated_power": gpu_j,
         "mean_gpu_w": gpu_j / wall_s if gpu_j is not None else None,
@@ -61,7 +61,7 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
 
 
 def _strategy(path: Path) -> dict[str, Any]:
-    """Of one strategy's result: its cost, and what it was computed by."""
+    """Return the cost, the accuracy and the numerics from a strategy's ``result.json``."""
     document = json.loads(path.read_text())
     cost = document["cost"]
     kept = ("energy_uj", "sources_uj", "gap_uj", "shared_parts_uj", "flags", "wall_s", "gpu_hours", "trials")
@@ -74,7 +74,7 @@ def _strategy(path: Path) -> dict[str, Any]:
 
 
 class _PowerLog(threading.Thread):
-    """Reads a GPU's power, and integrates it."""
+    """A thread that reads a GPU's power and integrates it over time."""
 
     def __init__(self, sensor: Sensor) -> None:
         super().__init__(daemon=True)
@@ -93,7 +93,7 @@ class _PowerLog(threading.Thread):
             at_s = now_s
 
     def end(self) -> float:
-        """Stop, and return the joules since the start."""
+        """Stop, and return the energy since the start in joules."""
         self._ended.set()
         self.join()
         return self._energy_j

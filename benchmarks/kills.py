@@ -1,6 +1,7 @@
-"""What becomes of the energy when processes are killed: trial, meter and driver, alone and together.
+"""Energy and results of studies whose trial, meter and driver are killed, in all combinations.
 
-Real processes of a real study, SIGKILL, once a trial of the grid is under way. What a kill took down is resumed.
+The processes of a real study receive SIGKILL while a trial of the grid runs. If the driver is killed, the study is
+resumed.
 """
 
 import itertools
@@ -12,8 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import driving
-from benchmarks.driving import TIMEOUT_S, command, found_in, kill, of_session, open_windows, wait_for, wait_until_gone
-from benchmarks.record import keep
+from benchmarks.driving import (
+    TIMEOUT_S,
+    command,
+    kill,
+    open_windows,
+    reproducible_result,
+    session_processes,
+    wait_for,
+    wait_until_gone,
+)
+from benchmarks.record import save
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, read, read_folder
 from kdtune.energy.several_nodes import charge_all
@@ -24,27 +34,27 @@ ROLES = ("trial", "meter", "driver")
 
 
 def ledger(place: Path) -> list[Record]:
-    """The strategy's ledger so far; one node."""
+    """Return the records of the strategy's ledger so far, on its only node."""
     paths = list((place / "results" / "digits-hkd" / STRATEGY / "ledger").glob("*.jsonl"))
     return read(paths[0]) if paths else []
 
 
 def begin(place: Path, arguments: list[str] = STUDY, **environment: str) -> subprocess.Popen[bytes]:
-    """Start the study, or go on with it, and wait until a trial has been at work for two seconds.
+    """Start or resume the study, and wait until a trial has been running for two seconds.
 
     Args:
-        place: Its working folder, in which ``said.txt`` gets what it says.
-        arguments: Of ``kdtune``.
-        environment: Added to this process's own.
+        place: Working folder, in which the output is written to ``said.txt``.
+        arguments: Arguments of ``kdtune``.
+        environment: Environment variables in addition to those of this process.
     """
     known = len(ledger(place))
     process = driving.begin(arguments, place, **environment)
-    wait_for(process, lambda: _went_on(place, known) and _samples(ledger(place)[known:]) >= 2)
+    wait_for(process, lambda: _is_training(place, known) and _samples(ledger(place)[known:]) >= 2)
     return process
 
 
-def _went_on(place: Path, known: int) -> bool:
-    """Whether a trial is at work, and what watches it: in the records after those known before the command began."""
+def _is_training(place: Path, known: int) -> bool:
+    """Return whether a trial and its meter run, according to the records after the first ``known`` ones."""
     records = ledger(place)[known:]
     return bool(open_windows(records)) and records[-1].kind == "sample"
 
@@ -53,27 +63,27 @@ def _samples(records: list[Record]) -> int:
     return sum(record.kind == "sample" for record in records)
 
 
-def pids(process: subprocess.Popen[bytes], records: list[Record]) -> dict[str, list[int]]:
-    """The processes of each role."""
-    meters = [pid for pid, line in of_session(process.pid).items() if "NodeMeter" in line]
+def pids_by_role(process: subprocess.Popen[bytes], records: list[Record]) -> dict[str, list[int]]:
+    """Return the pids of the processes of each role."""
+    meters = [pid for pid, line in session_processes(process.pid).items() if "NodeMeter" in line]
     return {"driver": [process.pid], "meter": meters, "trial": list(open_windows(records).values())[:1]}
 
 
 def outcome(place: Path) -> dict[str, Any]:
-    """The parts of the result that no kill may change."""
-    return found_in(place / "results" / "digits-hkd" / STRATEGY / "result.json")
+    """Return the parts of the result that no kill may change."""
+    return reproducible_result(place / "results" / "digits-hkd" / STRATEGY / "result.json")
 
 
 def one_case(place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
-    """Run, kill, resume where the command went down too, and add up."""
+    """Start a study, kill processes, resume if the driver was killed, and return what happened."""
     process = begin(place)
     records = ledger(place)
-    victims = pids(process, records)
+    victims = pids_by_role(process, records)
     kill([pid for role in roles for pid in victims[role]])
     row: dict[str, Any] = {"before_uj": charge(records).charged_uj(), "killed": "+".join(roles)}
     row["exit_code"] = process.wait(timeout=TIMEOUT_S)
     if "driver" in roles:
-        wait_until_gone(process.pid, TIMEOUT_S)  # Ray's other processes notice that their head is gone
+        wait_until_gone(process.pid, TIMEOUT_S)  # Ray's other processes end when they notice that their head is gone
         folder = place / "results" / "digits-hkd"
         resumed = subprocess.run(command("resume", str(folder)), cwd=place, capture_output=True, timeout=TIMEOUT_S)
         row["resume_exit_code"] = resumed.returncode
@@ -91,12 +101,12 @@ def one_case(place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
 
 
 def trial_log(place: Path) -> Path:
-    """The strategy's trial log."""
+    """Return the path of the strategy's trial log."""
     return place / "results" / "digits-hkd" / STRATEGY / "trials.jsonl"
 
 
 def run() -> None:
-    """Every combination, each compared with the undisturbed study."""
+    """Run all combinations and compare each outcome with that of an undisturbed study."""
     rows = []
     with tempfile.TemporaryDirectory() as root:
         os.environ["KDTUNE_CACHE_DIR"] = str(Path(root) / "cache")
@@ -111,4 +121,4 @@ def run() -> None:
                 row = one_case(place, roles)
                 row["same_outcome"] = row.pop("outcome") == expected
                 rows.append(row)
-    keep("kills", "python -m benchmarks kills", {"undisturbed": expected, "matrix": rows})
+    save("kills", "python -m benchmarks kills", {"undisturbed": expected, "matrix": rows})

@@ -1,4 +1,4 @@
-"""What metering costs: CPU time of a sample and of a window, and how much longer a training takes beside it."""
+"""Cost of metering: CPU time of a sample and of a window, and how much a meter slows down a training."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.record import keep
+from benchmarks.record import save
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import INTERVAL_S, Meter
 from kdtune.energy.neighbours import Neighbourhood
@@ -17,12 +17,12 @@ from kdtune.energy.sensors.node import NodeSensors
 
 SAMPLES = 200
 
-#: Pairs of trainings, one beside a meter and one without; each takes some seconds.
+#: Number of pairs of trainings, one with a meter running and one without; each takes some seconds.
 PAIRS = 9
 
 
 def _meter(folder: Path) -> Meter:
-    """As a study has it: with a neighbourhood, and with the state that a successor needs."""
+    """Return a meter as in a study, with a neighbourhood and with saved state for a successor."""
     sensors = NodeSensors()
     neighbourhood = Neighbourhood("benchmark", folder / "shared")
     neighbourhood.join()
@@ -51,7 +51,7 @@ def _sample_for_ever(folder: str, ready: Any) -> None:
 
 
 def _training_s() -> float:
-    """The digits study's student, 60 epochs; seconds."""
+    """Train the digits study's student for 60 epochs and return the seconds that it takes."""
     import torch
 
     from kdtune.artifacts.workbench import Workbench
@@ -66,7 +66,7 @@ def _training_s() -> float:
 
 
 def _slowdown() -> float:
-    """Median over pairs of a training's time beside a meter over its time without one."""
+    """Return the time of a training with a meter divided by its time without one, as the median over all pairs."""
     context = multiprocessing.get_context("spawn")
     ratios = []
     _training_s()
@@ -84,7 +84,7 @@ def _slowdown() -> float:
 
 
 def run() -> None:
-    """Measure on this node."""
+    """Measure the cost of metering on this node and save the results."""
     with tempfile.TemporaryDirectory() as folder:
         meter = _meter(Path(folder))
         sample = _cpu_ms(lambda _: meter.sample())
@@ -94,7 +94,7 @@ def run() -> None:
             meter.close(f"w{number}", "done")
 
         window = _cpu_ms(open_and_close)
-    keep(
+    save(
         "meter",
         "python -m benchmarks meter",
         {

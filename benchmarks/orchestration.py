@@ -1,7 +1,7 @@
-"""What running a study costs beside its trainings: a digits grid by kdtune, and by a plain Ray Tune program.
+"""Overhead of running a study: wall time of a digits grid with kdtune and with a plain Ray Tune program.
 
-kdtune runs it in two ways: asking the teacher in every step, as the plain program does, and looking up what the teacher
-said, which was asked before the clock started. The teacher and the decoded data are there in either case.
+kdtune runs the grid in two ways: with a live teacher, as the plain program does, and with replayed logits that were
+stored before the measurement. In both cases the teacher is trained and the data are decoded already.
 """
 
 import os
@@ -14,24 +14,24 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from benchmarks.record import TurnByTurn, tell
+from benchmarks.record import ResultsByRound, print_progress
 from kdtune.energy.ledger import Record, read
 from kdtune.specs import load_study
 
 EPOCHS = 20
 
-#: Turns, in each of which every way runs once.
+#: Rounds, in each of which every way runs once.
 TURNS = 3
 
-#: kdtune's ways, and what the study says of the teacher's logits in each.
+#: Logit mode of each of kdtune's ways.
 MODES = {"kdtune, live": "live", "kdtune, replayed": "replay"}
 
 PLAIN = "plain"
 
 
 def run(turns: int = TURNS, epochs: int = EPOCHS) -> None:
-    """Wall time of all ways, their first steps, and the gaps between kdtune's trials."""
-    sheet = TurnByTurn("orchestration", "python -m benchmarks orchestration")
+    """Measure the wall time of all ways, the times of their first steps, and the gaps between kdtune's trials."""
+    sheet = ResultsByRound("orchestration", "python -m benchmarks orchestration")
     taus = len(load_study("digits-hkd").search_space.points())
     whole_s: dict[str, list[float]] = {way: [] for way in (*MODES, PLAIN)}
     first_s: dict[str, list[float]] = {way: [] for way in whole_s}
@@ -49,15 +49,15 @@ def run(turns: int = TURNS, epochs: int = EPOCHS) -> None:
                 whole_s[way].append(seconds)
                 first_s[way].append(_opened(records)[0].counters.t_ns / 1e9 - began_s)
                 gaps_s[way] += _gaps_s(records)
-                tell(f"turn {turn + 1}: {way}: {seconds:.1f} s")
+                print_progress(f"turn {turn + 1}: {way}: {seconds:.1f} s")
             began_s, seconds, printed = _timed(
                 [sys.executable, "-m", "benchmarks.plain_tune", str(teacher), str(epochs), "32", str(taus)], place
             )
             whole_s[PLAIN].append(seconds)
             first_s[PLAIN].append(float(printed.split()[-1]) - began_s)
-            tell(f"turn {turn + 1}: {PLAIN}: {seconds:.1f} s")
+            print_progress(f"turn {turn + 1}: {PLAIN}: {seconds:.1f} s")
             results = {"trials": taus, "epochs": epochs, **_summary(whole_s, first_s, gaps_s)}
-            sheet.keep(results)
+            sheet.save(results)
     sheet.finish(results)
 
 
@@ -88,7 +88,7 @@ def _kdtune(out: Path, mode: str, epochs: int) -> tuple[float, float]:
 
 
 def _timed(command: list[str], place: Path) -> tuple[float, float, str]:
-    """When a command began (seconds since boot), how long it took, and what it printed."""
+    """Run a command; return its start in seconds since boot, its duration in seconds, and its output."""
     environment = {**os.environ, "KDTUNE_CACHE_DIR": str(place / "cache"), "RAY_AIR_NEW_OUTPUT": "0"}
     began_s = time.clock_gettime(time.CLOCK_MONOTONIC)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
@@ -100,7 +100,7 @@ def _opened(records: list[Record]) -> list[Record]:
 
 
 def _gaps_s(records: list[Record]) -> list[float]:
-    """From the end of a trial to the beginning of the next one in the same worker."""
+    """Return the seconds between the end of each trial and the start of the next one in the same worker."""
     ended_ns: dict[Any, int] = {}
     gaps = []
     for record in records:

@@ -1,9 +1,9 @@
-"""The Ray Tune program that somebody without kdtune would write: a grid over tau on scikit-learn's digits.
+"""A Ray Tune program as one would write it without kdtune: a grid over tau on scikit-learn's digits.
 
-A function trainable with its own imports, a DataLoader, and codecarbon's tracker in each trial; it asks the teacher in
-every step. Run as a process by :mod:`benchmarks.orchestration`: ``python -m benchmarks.plain_tune TEACHER_FILE EPOCHS
-BATCH_SIZE TAUS``, where the grid is ``TAUS`` whole temperatures from 2 on. It prints, in seconds since boot, when its
-first trial took its first step.
+It uses a function trainable, a DataLoader, codecarbon's tracker in each trial, and the teacher in every step.
+:mod:`benchmarks.orchestration` runs it as a process: ``python -m benchmarks.plain_tune TEACHER_FILE EPOCHS BATCH_SIZE
+TAUS``, where ``TAUS`` is the number of integer temperatures, from 2 on. The program prints the time of the first step
+of its first trial, in seconds since boot.
 """
 
 import sys
@@ -14,7 +14,7 @@ from ray import tune
 
 
 def train(config: dict[str, Any]) -> None:
-    """One trial: a student distilled at one tau, its validation accuracy reported after every epoch."""
+    """Run one trial: distil a student with one tau, and report its validation accuracy after every epoch."""
     import torch
     import torch.nn.functional as F  # noqa: N812 - the customary name
     from codecarbon import OfflineEmissionsTracker
@@ -43,9 +43,9 @@ def train(config: dict[str, Any]) -> None:
         student.train()
         for batch, truth in train_loader:
             with torch.no_grad():
-                wanted = teacher(batch)
+                teacher_logits = teacher(batch)
             logits = student(batch)
-            soft = F.kl_div(F.log_softmax(logits / tau, 1), F.softmax(wanted / tau, 1), reduction="batchmean")
+            soft = F.kl_div(F.log_softmax(logits / tau, 1), F.softmax(teacher_logits / tau, 1), reduction="batchmean")
             loss = 0.95 * tau**2 * soft + 0.05 * F.cross_entropy(logits, truth)
             optimizer.zero_grad()
             loss.backward()
@@ -53,13 +53,13 @@ def train(config: dict[str, Any]) -> None:
             began_s = began_s or time.clock_gettime(time.CLOCK_MONOTONIC)
         student.eval()
         with torch.no_grad():
-            right = sum((student(batch).argmax(1) == truth).sum().item() for batch, truth in val_loader)
-        tune.report({"val_accuracy": right / 400, "began_s": began_s})
+            correct = sum((student(batch).argmax(1) == truth).sum().item() for batch, truth in val_loader)
+        tune.report({"val_accuracy": correct / 400, "began_s": began_s})
     tracker.stop()
 
 
 def main() -> None:
-    """Run the grid, one CPU a trial."""
+    """Run the grid with one CPU per trial."""
     import ray
 
     teacher_file, epochs, batch_size, taus = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

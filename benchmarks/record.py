@@ -1,4 +1,4 @@
-"""How results are kept: one JSON file a benchmark, with the machine, the versions and what else the machine did."""
+"""Saving of benchmark results: a JSON file for each benchmark, with the machine, its load, and the versions."""
 
 import json
 import os
@@ -13,22 +13,22 @@ import torch
 
 RESULTS = Path(__file__).parent / "results"
 
-#: Busy share of the cores above which timings say more of whatever else runs here than of what is timed.
+#: Share of the cores that other processes may use; above it, timings are not reliable.
 BUSY = 0.1
 
-#: Seconds for which the cores are watched.
+#: Time for which the load of the cores is measured, in seconds.
 LOOK_S = 2.0
 
 _LOAD_AT_START = os.getloadavg()
 
 
-def tell(text: str) -> None:
-    """Say how far a benchmark has come, at once and not among its results."""
+def print_progress(text: str) -> None:
+    """Print a message about the progress of a benchmark to stderr, since stdout is for results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on; load averages over 1, 5 and 15 minutes."""
+    """Return a description of this machine; its load averages are over 1, 5 and 15 minutes."""
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     return {
         "cpu": cpu.partition(":")[2].strip(),
@@ -41,39 +41,45 @@ def machine() -> dict[str, Any]:
     }
 
 
-def keep(name: str, command: str, results: dict[str, Any]) -> None:
-    """Write a benchmark's results and print them."""
+def save(name: str, command: str, results: dict[str, Any]) -> None:
+    """Save a benchmark's results and print them.
+
+    Args:
+        name: Name of the benchmark and of its file.
+        command: Command that runs the benchmark.
+        results: The results, as a JSON object.
+    """
     print(_write(RESULTS / f"{name}.json", _document(name, command, results)))
 
 
-class TurnByTurn:
-    """Keeps a benchmark's results after every turn, so that stopping it loses at most one.
+class ResultsByRound:
+    """Saves a benchmark's results after every round, so that at most one round is lost when it is stopped.
 
-    They lie in ``NAME.partial.json`` until the last turn: what was measured in full before is not overwritten by half
-    of it.
+    The file is called ``NAME.partial.json`` until the last round, so that an incomplete measurement does not overwrite
+    an earlier complete one.
     """
 
     def __init__(self, name: str, command: str) -> None:
-        """Look whether anything else is at work, which timings do not bear, and warn of it.
+        """Measure the load of the machine, and warn if other processes would disturb the timings.
 
         Args:
-            name: Of the benchmark, and of its file.
-            command: By which it is run.
+            name: Name of the benchmark and of its file.
+            command: Command that runs the benchmark.
         """
         self._name, self._command = name, command
         self._partial = RESULTS / f"{name}.partial.json"
         self._before = _others_busy_share()
-        _warn(self._before, "before the first turn")
+        _warn(self._before, "before the first round")
 
-    def keep(self, results: dict[str, Any]) -> None:
-        """Write what is known so far."""
+    def save(self, results: dict[str, Any]) -> None:
+        """Save the results of the rounds so far."""
         before = {"before": self._before, "after": None}
         _write(self._partial, _document(self._name, self._command, results, complete=False, others_busy_share=before))
 
     def finish(self, results: dict[str, Any]) -> None:
-        """Write and print what all turns came to."""
+        """Save and print the results of all rounds."""
         after = _others_busy_share()
-        _warn(after, "after the last turn")
+        _warn(after, "after the last round")
         shares = {"before": self._before, "after": after}
         document = _document(self._name, self._command, results, complete=True, others_busy_share=shares)
         print(_write(RESULTS / f"{self._name}.json", document))
@@ -81,13 +87,13 @@ class TurnByTurn:
 
 
 def _others_busy_share() -> float:
-    """Of the machine's cores, while this process rests."""
+    """Return the share of the machine's cores that is busy while this process sleeps."""
     return float(psutil.cpu_percent(interval=LOOK_S) / 100)
 
 
 def _warn(share: float, when: str) -> None:
     if share > BUSY:
-        tell(f"warning: {when} others kept {share:.0%} of the cores busy; these timings are not to be trusted")
+        print_progress(f"warning: {when}, other processes used {share:.0%} of the cores; these timings are unreliable")
 
 
 def _document(name: str, command: str, results: dict[str, Any], **facts: Any) -> dict[str, Any]:

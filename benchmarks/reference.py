@@ -1,12 +1,12 @@
-"""What kdtune is measured against: an ordinary, well-written distillation loop, as most repositories have it.
+"""The reference with which kdtune is compared: an ordinary, well-written distillation loop.
 
-float32, contiguous, a DataLoader with worker processes that change PIL images one by one, the teacher in inference
-mode without a graph, ``.item()`` for the running loss in every step. On a GPU it keeps torch's defaults, by which
-convolutions round to TF32. Of kdtune it takes the networks alone. Threads and workers are those that a short trial
-finds to be fastest.
+It computes in contiguous float32, and has a DataLoader with worker processes that transform PIL images one by one, a
+teacher without a graph, and a running loss by ``.item()`` in every step. On a GPU it keeps torch's defaults, with which
+convolutions use TF32. It uses kdtune's networks and nothing else of its training code. The numbers of threads and
+workers are the fastest in a short trial.
 
-As a program it goes through several trainings in one process, as one would loop over temperatures:
-``python -m benchmarks.reference JSON``, whose keys are the arguments of :func:`trainings`.
+Run as a program, it does several trainings in one process, like a loop over temperatures:
+``python -m benchmarks.reference JSON``, where the keys of the JSON object are the arguments of :func:`trainings`.
 """
 
 import json
@@ -28,20 +28,20 @@ from kdtune.energy.sensors.busy_time import busy_us
 from kdtune.models import MODELS
 from kdtune.storage.paths import data_dir
 
-#: Batches that each worker prepares ahead; the DataLoader's own default.
+#: Batches that each worker prepares in advance, the DataLoader's default.
 AHEAD = 2
 
-#: The least that each manner is tried: steps, and seconds.
+#: Least number of steps, and least time in seconds, for which each manner is tried.
 TRIAL_STEPS, TRIAL_S = 2, 1.0
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How the loop shares out the cores.
+    """A distribution of the cores between training and loading.
 
     Attributes:
-        threads: Of torch, in the training process.
-        workers: Processes of the loader; 0 prepares batches in the training process.
+        threads: torch's threads in the training process.
+        workers: Worker processes of the DataLoader; with 0, the training process loads the batches itself.
     """
 
     threads: int
@@ -49,12 +49,15 @@ class Manner:
 
     @property
     def batches_ahead(self) -> int:
-        """Batches that may lie ready before anybody asks."""
+        """Largest number of batches that are loaded in advance."""
         return self.workers * AHEAD
 
 
 def manners(device: torch.device) -> list[Manner]:
-    """Those worth trying: as many threads as cores beside loader processes is not always the fastest."""
+    """Return the manners worth trying.
+
+    With worker processes, as many threads as cores are not always fastest, so fewer threads are tried too.
+    """
     cores = os.cpu_count() or 1
     if device.type == "cuda":
         return [Manner(cores, workers) for workers in sorted({min(cores, few) for few in (2, 4, 8, cores)})]
@@ -63,20 +66,20 @@ def manners(device: torch.device) -> list[Manner]:
 
 
 class ReferenceLoop:
-    """A student distilled from a frozen teacher, step by step."""
+    """A loop that distils a student from a frozen teacher."""
 
     def __init__(
         self, train: Dataset, validation: Dataset, teacher: str, student: str, classes: int, device: torch.device
     ) -> None:
-        """Build the teacher; :meth:`use` and :meth:`begin` have to come before a step.
+        """Build the teacher. :meth:`use` and :meth:`begin` must be called before the first step.
 
         Args:
-            train: PIL images changed and normalised to tensors, with their labels.
-            validation: As ``train``.
-            teacher: Architecture; untrained, which takes as long.
-            student: Architecture.
-            classes: Logits of an image.
-            device: Where to train.
+            train: Training images, augmented and normalised to tensors, with labels.
+            validation: Validation images, likewise.
+            teacher: Name of the teacher's network; it stays untrained, which does not influence the time.
+            student: Name of the student's network.
+            classes: Number of classes.
+            device: Device of the training.
         """
         self.device = device
         self._train, self._validation = train, validation
@@ -85,7 +88,7 @@ class ReferenceLoop:
         self.running_loss = 0.0
 
     def use(self, manner: Manner) -> None:
-        """Set threads and loaders up, whose workers live on from epoch to epoch and from training to training."""
+        """Set up threads and loaders. The loaders' workers are kept for all epochs and trainings."""
         torch.set_num_threads(manner.threads)
         self.manner = manner
         self.loader = self._loader(self._train, 128, shuffle=True)
@@ -104,10 +107,10 @@ class ReferenceLoop:
         )
 
     def begin(self, taus: Sequence[float]) -> None:
-        """Begin a training.
+        """Start a training with a new student.
 
         Args:
-            taus: The temperature, or several of which every batch draws one.
+            taus: The temperature, or several from which one is drawn for every batch.
         """
         self._taus = taus
         torch.manual_seed(0)
@@ -115,15 +118,15 @@ class ReferenceLoop:
         self._optimizer = torch.optim.SGD(self._student.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """One step of the training."""
+        """Take one training step."""
         alpha, tau = 0.95, random.choice(self._taus)
         images = images.to(self.device, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
         self._student.train()
         with torch.no_grad():
-            wanted = self._teacher(images)
+            targets = self._teacher(images)
         logits = self._student(images)
-        softened = F.kl_div(F.log_softmax(logits / tau, dim=1), F.softmax(wanted / tau, dim=1), reduction="batchmean")
+        softened = F.kl_div(F.log_softmax(logits / tau, dim=1), F.softmax(targets / tau, dim=1), reduction="batchmean")
         loss = alpha * tau**2 * softened + (1 - alpha) * F.cross_entropy(logits, labels)
         self._optimizer.zero_grad()
         loss.backward()
@@ -131,37 +134,40 @@ class ReferenceLoop:
         self.running_loss += loss.item()
 
     def train_epoch(self) -> None:
-        """All steps of an epoch."""
+        """Take all steps of an epoch."""
         for images, labels in self.loader:
             self.step(images, labels)
 
     def endless_batches(self) -> Iterator[Any]:
-        """Epoch after epoch of images and labels, as the present manner loads them."""
+        """Yield batches of images and labels without end, loaded in the current manner."""
         loader = self.loader
         while True:
             yield from loader
 
     def settle(self, batches: Iterator[Any]) -> None:
-        """Come to how it goes within an epoch, after a rest in which workers prepared more than they do by then.
+        """Reach the steady state within an epoch after a pause, during which workers have loaded batches in advance.
 
-        What lies ready is thrown away, and a step gives the workers the time that a step gives them.
+        These batches are discarded, and one step is taken to give the workers the time that they have in each step.
+
+        Args:
+            batches: The result of :meth:`endless_batches`.
         """
         for _ in range(self.manner.batches_ahead):
             next(batches)
         self.step(*next(batches))
 
     def evaluate(self) -> float:
-        """The student's accuracy on the validation images, a fraction."""
+        """Return the student's accuracy on the validation images, as a fraction."""
         self._student.eval()
-        right = 0
+        correct = 0
         with torch.no_grad():
             for images, labels in self._validation_loader:
-                right += (self._student(images.to(self.device)).argmax(1).cpu() == labels).sum().item()
-        return right / len(self._validation)  # type: ignore[arg-type]
+                correct += (self._student(images.to(self.device)).argmax(1).cpu() == labels).sum().item()
+        return correct / len(self._validation)  # type: ignore[arg-type]
 
 
 def use_fastest(loop: ReferenceLoop) -> dict[str, Any]:
-    """Let the loop go on in the manner in which its steps are fastest, and tell what each manner took."""
+    """Set the loop to the manner with the fastest steps; return it, and the seconds per step of all manners."""
     seconds = {manner: _step_s(loop, manner) for manner in manners(loop.device)}
     fastest = min(seconds, key=lambda manner: seconds[manner])
     loop.use(fastest)
@@ -172,7 +178,7 @@ def _step_s(loop: ReferenceLoop, manner: Manner) -> float:
     loop.use(manner)
     loop.begin([4.0])
     batches = loop.endless_batches()
-    loop.step(*next(batches))  # what is slow the first time
+    loop.step(*next(batches))  # the first step is slow
     loop.settle(batches)
     _wait(loop.device)
     began_s, steps = time.perf_counter(), 0
@@ -189,7 +195,13 @@ def _wait(device: torch.device) -> None:
 
 
 def cifar100(root: Path, train: int, validation: int) -> tuple[Dataset, Dataset]:
-    """So many of CIFAR-100's images to train on, with the paper's changes, and others to validate, without."""
+    """Return parts of CIFAR-100's training images: for training, with the paper's augmentation, and for validation.
+
+    Args:
+        root: Data folder.
+        train: Number of images for training.
+        validation: Number of other images for validation, without augmentation.
+    """
     last = [transforms.ToTensor(), transforms.Normalize((0.507, 0.487, 0.441), (0.267, 0.256, 0.276))]
     changes = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.RandomRotation(15)]
     return _parts(
@@ -202,7 +214,13 @@ def cifar100(root: Path, train: int, validation: int) -> tuple[Dataset, Dataset]
 
 
 def fashion_mnist(root: Path, train: int, validation: int) -> tuple[Dataset, Dataset]:
-    """So many of Fashion-MNIST's images to train on and others to validate, unchanged."""
+    """Return parts of Fashion-MNIST's training images for training and for validation, without augmentation.
+
+    Args:
+        root: Data folder.
+        train: Number of images for training.
+        validation: Number of other images for validation.
+    """
     change = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))])
     return _parts(
         lambda change: datasets.FashionMNIST(str(root), train=True, transform=change), change, change, train, validation
@@ -219,25 +237,25 @@ def _parts(
 
 
 def busy_s() -> float:
-    """CPU seconds in which any core of the machine worked, since it was started."""
+    """Return the CPU seconds that the cores of this machine have been busy since boot."""
     return busy_us()[1] / 1e6
 
 
 def trainings(
     train: int, validation: int, epochs: int, taus: Sequence[Sequence[float]], manner: dict[str, int] | None
 ) -> dict[str, Any]:
-    """Fashion-MNIST: one training after the other in this process.
+    """Run several trainings on Fashion-MNIST, one after the other in this process.
 
     Args:
-        train: Images to train on.
-        validation: Images to validate with after every epoch.
-        epochs: Of each training.
-        taus: For each training its temperature, or several of which every batch draws one.
-        manner: Of :class:`Manner`; None tries them instead of training.
+        train: Number of images to train on.
+        validation: Number of images to validate with after every epoch.
+        epochs: Epochs of each training.
+        taus: For each training, its temperature, or several from which one is drawn for every batch.
+        manner: Fields of a :class:`Manner`; if None, the manners are tried and nothing is trained.
 
     Returns:
-        The fastest manner; or ``marks``: wall seconds since boot and CPU seconds of the machine, before the first
-        training and after each.
+        ``marks``: wall seconds since boot and busy CPU seconds of the machine, before the first training and after
+        each one. If ``manner`` is None, the result of :func:`use_fastest` instead.
     """
     data = fashion_mnist(data_dir().path, train, validation)
     loop = ReferenceLoop(*data, "convnet_16_32_64", "convnet_4_8_16", 10, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""How far a step is from what the machine could do: arithmetic and memory at the rates that it is seen to reach."""
+"""Roofline of a training step: the least time that arithmetic and memory take at the rates this machine can reach."""
 
 import time
 from collections.abc import Callable
@@ -13,14 +13,15 @@ from kdtune.energy.flops import macs
 def roofline(
     bench: Workbench, batch: int, step_s: dict[str, float], device: torch.device, *, small: bool = False
 ) -> dict[str, Any]:
-    """What arithmetic and memory would take, and the fraction of it that each way reached.
+    """Return the times that arithmetic and memory would take, and the fraction of that rate which each way reaches.
 
     Args:
-        bench: Of the study, for its networks.
-        batch: Images of a step.
-        step_s: Of each way; a name with ``replayed`` has no teacher in its step, one with ``bfloat16`` that precision.
-        device: Where the steps were taken.
-        small: Measure the ceilings with so little that they say nothing, as a smoke test does.
+        bench: The study's workbench, for its networks.
+        batch: Images per step.
+        step_s: Seconds per step of each way, by name. A way whose name contains ``replayed`` has no teacher in its
+            steps; one with ``bfloat16`` in its name has that precision, all others float32.
+        device: Device of the steps.
+        small: Whether to measure the ceilings with little data, as a smoke test does; they mean nothing then.
     """
     student, teacher = bench.untrained_student(), bench.untrained_teacher()
     flops = {
@@ -47,15 +48,16 @@ def roofline(
             "fraction_reached": max(arithmetic_s, memory_s) / seconds,
         }
     return {
-        "how": "FLOPs by fvcore, a backward pass as two forward ones; every layer's output written and read once "
-        "forward, and for the student read once and its gradient written and read backward; measured ceilings",
+        "how": "FLOPs are counted by fvcore, a backward pass as two forward passes. Memory traffic: each layer's "
+        "output is written and read once in the forward pass; in the student's backward pass it is read once more, and "
+        "its gradient is written and read. The ceilings are measured.",
         "ceilings": ceilings,
         "ways": ways,
     }
 
 
 def _values(model: torch.nn.Module, batch: int) -> int:
-    """Numbers that the layers of a network put out for a batch."""
+    """Return how many numbers all layers of a network output for a batch."""
     counted = []
     hooks = [
         module.register_forward_hook(lambda module, given, out: counted.append(out.numel()))

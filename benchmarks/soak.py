@@ -1,8 +1,8 @@
-"""A grid of 1,000 trials of one epoch: is memory flat, of driver, workers and meter; is the result quick to compare?
+"""A grid of 1,000 trials with one epoch each, to find memory leaks in driver, workers and meter.
 
-Memory is read once a second: RSS, PSS (shared pages divided among those that share them) and USS, what a process has
-for itself. Growth is the slope of a straight line (least squares) through the USS after the first 50 trials: RSS and
-PSS also change with what other processes do.
+The memory of each process is read once a second: RSS, PSS (shared pages divided by the number of their users) and USS
+(memory that is not shared). Growth is the slope of a least-squares line through the USS after the first 50 trials; RSS
+and PSS depend on other processes too. The time of ``kdtune compare`` on the result is measured as well.
 """
 
 import os
@@ -19,28 +19,29 @@ from typing import Any, NamedTuple
 import psutil
 import tomli_w
 
-from benchmarks.driving import of_session
-from benchmarks.record import keep
+from benchmarks.driving import session_processes
+from benchmarks.record import save
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 
 TRIALS = 1000
 
-#: Until then imports and caches fill up.
+#: Number of trials at the beginning that are not evaluated, since imports and caches still need memory.
 WARM_UP_TRIALS = 50
 
-#: A process that was there for fewer trials (a worker that came too late for any, say) tells nothing of growth.
+#: Number of trials that a process must have seen for its growth to be meaningful.
 LEAST_TRIALS = 200
 
-#: What passes for flat. The driver's is what Ray Tune keeps of every trial until its experiment is over.
+#: Allowed growth in kilobytes per trial. The driver's bound is what Ray Tune stores about every trial until the
+#: experiment ends.
 BOUNDS_KB_A_TRIAL = {"driver": 15.0, "meter": 2.0, "worker": 2.0}
 
-#: Processes of Ray's own that are watched besides; what they hold is theirs to answer for.
+#: Ray's own processes, which are observed too but have no bound.
 DAEMONS = ("gcs_server", "raylet")
 
 
 class Reading(NamedTuple):
-    """One process's memory at one moment."""
+    """Memory of a process, in megabytes, when a number of trials had ended."""
 
     ended: int
     rss_mb: float
@@ -49,7 +50,7 @@ class Reading(NamedTuple):
 
 
 def run() -> None:
-    """Run the grid and watch it."""
+    """Run the grid and observe the memory of its processes."""
     study = load_study("digits-hkd", epochs=1, repeats=1).model_dump(mode="json", exclude_none=True)
     study |= {"name": "soak", "search_space": {"tau": {"low": 2, "high": 20, "step": 18 / (TRIALS - 1)}}}
     study["strategies"] = {"grid": {}}
@@ -69,7 +70,7 @@ def run() -> None:
             watcher = threading.Thread(target=_watch, args=(driver, log, seen))
             watcher.start()
             if driver.wait():
-                raise SystemExit(f"the study ended with {driver.returncode}")
+                raise SystemExit(f"the study ended with exit code {driver.returncode}")
             watcher.join()
         study_s = time.perf_counter() - began_s
         began_s = time.perf_counter()
@@ -81,7 +82,7 @@ def run() -> None:
     warm = {key: [one for one in readings if one.ended >= WARM_UP_TRIALS] for key, readings in sorted(seen.items())}
     long = {key: readings for key, readings in warm.items() if readings and _trials(readings) >= LEAST_TRIALS}
     memory = [_figures(role, readings) for (role, _), readings in long.items()]
-    keep(
+    save(
         "soak",
         "python -m benchmarks soak",
         {
@@ -97,22 +98,29 @@ def run() -> None:
 
 
 def _watch(driver: subprocess.Popen[bytes], log: Path, seen: dict[tuple[str, int], list[Reading]]) -> None:
-    """Note how many trials had ended, and each process's memory, until the command ends."""
+    """Record each process's memory and the number of trials that have ended, until the command ends.
+
+    Args:
+        driver: The command.
+        log: The strategy's trial log.
+        seen: Receives the readings, by role and pid of the process.
+    """
     while driver.poll() is None:
         ended = log.read_bytes().count(b'"type":"end"') if log.exists() else 0
-        if ended < TRIALS:  # what comes after the last trial is no trial's
+        if ended < TRIALS:  # memory used after the last trial is no growth per trial
             for pid, role in _watched(driver.pid):
                 try:
                     memory = psutil.Process(pid).memory_full_info()
                 except psutil.Error:
-                    continue  # it ended meanwhile
+                    continue  # the process has ended
                 now = Reading(ended, memory.rss / 1e6, memory.pss / 1e6, memory.uss / 1e6)
                 seen.setdefault((role, pid), []).append(now)
         time.sleep(1.0)
 
 
 def _watched(driver: int) -> Iterable[tuple[int, str]]:
-    for pid, line in of_session(driver).items():
+    """Yield pid and role of each process of a command that is observed."""
+    for pid, line in session_processes(driver).items():
         program = Path(line.split(" ")[0]).name
         if pid == driver:
             yield pid, "driver"
@@ -125,7 +133,7 @@ def _watched(driver: int) -> Iterable[tuple[int, str]]:
 
 
 def _figures(role: str, warm: list[Reading]) -> dict[str, Any]:
-    """A process's memory a hundred trials apart, and by how much it grows."""
+    """Return a process's memory at every hundredth trial, and its growth per trial."""
     slope_kb = _slope_mb(warm) * 1e3
     bound = BOUNDS_KB_A_TRIAL.get(role)
     at = [next((one for one in warm if one.ended >= mark), None) for mark in range(100, TRIALS + 1, 100)]

@@ -1,7 +1,8 @@
-"""A distillation step with its data, ResNet18 to MobileNetV2 on CIFAR-100: kdtune's ways beside the reference loop.
+"""Time of a distillation step with its data (ResNet18 to MobileNetV2 on CIFAR-100), by kdtune and the reference loop.
 
-All ways take turns within one process, so that whatever else the machine does is spread over all of them. What comes
-with the steps of an epoch (its beginning, the evaluation, the teacher's answers where they are kept) is timed apart.
+All variants (called ways) are timed alternately in one process, so that disturbances by other processes affect all of
+them. The other parts of an epoch (its start, the evaluation, and the teacher's logits if they are stored) are timed
+separately.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.record import TurnByTurn, tell
+from benchmarks.record import ResultsByRound, print_progress
 from benchmarks.reference import ReferenceLoop, cifar100, use_fastest
 from benchmarks.roofline import roofline
 from kdtune.artifacts.workbench import Workbench
@@ -29,13 +30,14 @@ from kdtune.training.distiller import Distiller
 from kdtune.training.evaluation import evaluate
 from kdtune.training.teacher_logits import LiveTeacher
 
-#: Turns of each way, and steps that are timed in a turn.
+#: Rounds, and steps of each way that are timed in a round.
 TURNS, STEPS = 5, 3
 
-#: Images of which an evaluation in a turn consists, and of which the teacher is asked at once in one.
-EVALUATED, ASKED = 1024, 256
+#: Images in a timed evaluation, and in a timed pass of the teacher.
+EVALUATED, TEACHER_IMAGES = 1024, 256
 
-#: Epochs of which a beginning is timed, with so few images in a step that it is not hidden, and so many steps.
+#: Epochs whose start is timed; and the number of steps, and of images in each, that are timed there. Small steps keep
+#: the cost of the start visible.
 BEGINNINGS, FEW = 5, 2
 
 FAST = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
@@ -45,16 +47,16 @@ BATCH = 128
 
 @dataclass
 class Way:
-    """A way of training, ready to take steps.
+    """A variant of a training step, warmed up.
 
     Attributes:
-        settle: Comes to how it goes within an epoch, after a rest.
+        settle: Reaches the steady state within an epoch after a pause.
         step: Takes one step.
         evaluate: Classifies :data:`EVALUATED` images.
-        begins_s: Seconds by which an epoch's first steps take longer; None where they are not counted.
-        ask: Lets the teacher answer for :data:`ASKED` images, to be kept; None where nothing is kept.
-        settings: Torch's, which are the process's own and not the way's.
-        times: Seconds of a step, of an evaluation and of asking, a turn each.
+        begins_s: Seconds by which the first steps of an epoch take longer than others; None if this is not measured.
+        ask: Computes the teacher's logits of :data:`TEACHER_IMAGES` images for the store; None if none are stored.
+        settings: Settings of torch, which apply to the whole process and are restored before each round.
+        times: Seconds of a step, of an evaluation and of a teacher's pass (``asking``), one for each round.
     """
 
     settle: Callable[[], object]
@@ -68,7 +70,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is set for a whole process, and differs between kdtune and an ordinary loop."""
+    """Settings of torch for the whole process, which differ between kdtune and the reference loop."""
 
     threads: int
     convolutions_in_tf32: bool
@@ -77,12 +79,12 @@ class Settings:
 
     @classmethod
     def present(cls) -> "Settings":
-        """As they are now."""
+        """Return the current settings."""
         cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
         return cls(torch.get_num_threads(), cudnn.allow_tf32, cuda.matmul.allow_tf32, cudnn.benchmark)
 
     def restore(self) -> None:
-        """Set them again."""
+        """Apply these settings to the process."""
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.allow_tf32 = self.convolutions_in_tf32
         torch.backends.cuda.matmul.allow_tf32 = self.products_in_tf32
@@ -90,16 +92,21 @@ class Settings:
 
 
 def run(turns: int = TURNS, steps: int = STEPS) -> None:
-    """Time every way, and tell ratios and how far each is from what the machine could do."""
+    """Time all ways, and save their ratios and the fraction of the roofline that each reaches.
+
+    Args:
+        turns: Number of rounds.
+        steps: Steps of each way in a round.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sheet = TurnByTurn(f"step_{device.type}", "python -m benchmarks step")
-    with _cache_of_its_own():
+    sheet = ResultsByRound(f"step_{device.type}", "python -m benchmarks step")
+    with _temporary_cache():
         _run(sheet, device, turns, steps)
 
 
 @contextmanager
-def _cache_of_its_own() -> Iterator[None]:
-    """What is kept here for a teacher that knows nothing has no place among what studies use."""
+def _temporary_cache() -> Iterator[None]:
+    """Use a temporary cache inside the context, so that logits of an untrained teacher do not get into the user's."""
     users = os.environ.get("KDTUNE_CACHE_DIR")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["KDTUNE_CACHE_DIR"] = folder
@@ -112,14 +119,14 @@ def _cache_of_its_own() -> Iterator[None]:
                 os.environ["KDTUNE_CACHE_DIR"] = users
 
 
-def _run(sheet: TurnByTurn, device: torch.device, turns: int, steps: int) -> None:
+def _run(sheet: ResultsByRound, device: torch.device, turns: int, steps: int) -> None:
     study = load_study("cifar100-hkd", epochs=BEGINNINGS + 2, overrides=[f"training.batch_size={BATCH}"])
     threads = os.cpu_count() or 1
     ordinary = Settings.present()
     plain = Workbench(study.model_copy(update={"numerics": PLAIN, "teacher_logits": "replay"}), device, threads)
     fast = plain.sharing(plain.study.model_copy(update={"numerics": FAST}))
     images = {"train": len(plain.splits.train), "validation": len(plain.splits.validation)}
-    kdtunes = Settings.present()
+    of_kdtune = Settings.present()
     ordinary.restore()
     loop = ReferenceLoop(
         *cifar100(data_dir().path, images["train"], EVALUATED),
@@ -128,23 +135,25 @@ def _run(sheet: TurnByTurn, device: torch.device, turns: int, steps: int) -> Non
         classes=plain.num_classes,
         device=device,
     )
-    tell("trying the reference loop's threads and workers")
+    print_progress("trying the reference loop's threads and workers")
     found = use_fastest(loop)
     ways = {"reference": _reference(loop)}
-    kdtunes.restore()
+    of_kdtune.restore()
     for name, bench in (("plain", plain), ("bfloat16 channels-last", fast)):
         for replays in (False, True):
-            tell(f"preparing {name}, {'replayed' if replays else 'live'}")
-            ways[f"{name}, {'replayed' if replays else 'live'}"] = _kdtune(bench, replays=replays, settings=kdtunes)
+            print_progress(f"preparing {name}, {'replayed' if replays else 'live'}")
+            ways[f"{name}, {'replayed' if replays else 'live'}"] = _kdtune(bench, replays=replays, settings=of_kdtune)
     for turn in range(turns):
-        # Nobody always comes after the same one.
+        # The order changes in each round, so that no way always follows the same one.
         names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]
         for name in names:
             _take_turn(ways[name], steps, device)
-        tell(f"turn {turn + 1}: " + ", ".join(f"{name} {way.times['step'][-1]:.3f} s" for name, way in ways.items()))
+        print_progress(
+            f"turn {turn + 1}: " + ", ".join(f"{name} {way.times['step'][-1]:.3f} s" for name, way in ways.items())
+        )
         results = _results(ways, images, found, trainings=len(study.search_space.points()))
-        sheet.keep(results)
-    kdtunes.restore()
+        sheet.save(results)
+    of_kdtune.restore()
     whole = {name: median(way.times["step"]) for name, way in ways.items()}
     sheet.finish({**results, "roofline": roofline(plain, BATCH, whole, device)})
 
@@ -152,7 +161,7 @@ def _run(sheet: TurnByTurn, device: torch.device, turns: int, steps: int) -> Non
 def _reference(loop: ReferenceLoop) -> Way:
     loop.begin([4.0])
     batches = loop.endless_batches()
-    loop.step(*next(batches))  # what is slow the first time
+    loop.step(*next(batches))  # the first step is slow
     loop.evaluate()
     return Way(
         settle=lambda: loop.settle(batches),
@@ -167,7 +176,7 @@ def _reference(loop: ReferenceLoop) -> Way:
 def _kdtune(bench: Workbench, *, replays: bool, settings: Settings) -> Way:
     distiller = _training(bench, replays=replays)
     steps = itertools.chain.from_iterable(distiller.steps() for _ in itertools.count())
-    next(steps)  # what is slow the first time
+    next(steps)  # the first step is slow
     validation = bench.splits.validation
     part = replace(validation, images=validation.images[:EVALUATED], labels=validation.labels[:EVALUATED])
     return Way(
@@ -175,17 +184,17 @@ def _kdtune(bench: Workbench, *, replays: bool, settings: Settings) -> Way:
         step=lambda: next(steps),
         evaluate=lambda: evaluate(distiller.model, part, bench.arithmetic),
         begins_s=_begins_s(bench, replays=replays),
-        ask=_asking(bench) if replays else None,
+        ask=_teacher_pass(bench) if replays else None,
         settings=settings,
     )
 
 
 def _training(bench: Workbench, *, replays: bool) -> Distiller:
-    """A training whose teacher is not trained, which takes as long."""
+    """Return a training with an untrained teacher, whose weights do not influence the time."""
     point = {"temperature": "stochastic"}
     if not replays:
-        answers = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
-        return bench.training(student_recipe(bench.study, point), 0, answers)
+        live = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
+        return bench.training(student_recipe(bench.study, point), 0, live)
     store = bench.logit_store(0)
     if missing := store.missing_epochs():
         store.create()
@@ -195,7 +204,10 @@ def _training(bench: Workbench, *, replays: bool) -> Distiller:
 
 
 def _begins_s(bench: Workbench, *, replays: bool) -> float:
-    """By how much an epoch's first steps take longer: the order, and the teacher's answers with their checksum."""
+    """Return the seconds by which the first steps of an epoch take longer than later ones.
+
+    They include drawing the order of the images, and reading the teacher's logits and checking their checksum.
+    """
     short = bench.study.training.model_copy(update={"batch_size": FEW})
     distiller = _training(bench.sharing(bench.study.model_copy(update={"training": short})), replays=replays)
     longer = []
@@ -206,10 +218,10 @@ def _begins_s(bench: Workbench, *, replays: bool) -> float:
     return median(longer[1:])
 
 
-def _asking(bench: Workbench) -> Callable[[], object]:
-    """What filling the store does for some images."""
+def _teacher_pass(bench: Workbench) -> Callable[[], object]:
+    """Return a function that computes the teacher's logits of some images, as for the logit store."""
     teacher, train = LiveTeacher(bench.untrained_teacher(), bench.arithmetic), bench.splits.train
-    index = torch.arange(ASKED, device=bench.device)
+    index = torch.arange(TEACHER_IMAGES, device=bench.device)
     augment = bench.study.training.augment
     return lambda: teacher(train.changed(index, augment, 0, 0), index).cpu().half()
 
@@ -224,7 +236,7 @@ def _take_turn(way: Way, steps: int, device: torch.device) -> None:
 
 
 def _seconds(action: Callable[[], object], count: int, device: torch.device) -> float:
-    """Of one of several actions in a row, on average."""
+    """Return the mean seconds of an action that is repeated without pause."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     began_s = time.perf_counter()
@@ -249,8 +261,8 @@ def _results(ways: dict[str, Way], images: dict[str, int], found: dict[str, Any]
         },
         "reference_over": {name: whole["reference"] / s for name, s in whole.items()},
         "epoch": {
-            "how": f"worked out from the parts; asking: the teacher's answers to an epoch, kept and shared by "
-            f"{trainings} trainings; how an epoch of the reference begins is not counted",
+            "how": "sum of the parts; asking_shared is the time of the teacher's logits for an epoch divided by the "
+            f"{trainings} trainings that share them; the start of the reference's epochs is not counted",
             "seconds": epochs,
             "reference_over": {name: epochs["reference"]["whole"] / parts["whole"] for name, parts in epochs.items()},
             "reference_over_a_single_training": {
@@ -262,11 +274,11 @@ def _results(ways: dict[str, Way], images: dict[str, int], found: dict[str, Any]
 
 
 def _epoch(way: Way, images: dict[str, int], trainings: int) -> dict[str, float]:
-    """Seconds of an epoch of a training that shares what is shared with others."""
+    """Return the seconds of each part of an epoch; the teacher's logits are shared by a number of trainings."""
     parts = {
         "steps": median(way.times["step"]) * math.ceil(images["train"] / BATCH),
         "begins": way.begins_s or 0.0,
         "evaluation": median(way.times["evaluation"]) / EVALUATED * images["validation"],
-        "asking_shared": median(way.times["asking"]) / ASKED * images["train"] / trainings if way.ask else 0.0,
+        "asking_shared": median(way.times["asking"]) / TEACHER_IMAGES * images["train"] / trainings if way.ask else 0.0,
     }
     return {**parts, "whole": sum(parts.values())}

@@ -1,4 +1,4 @@
-"""Where the time of the main job goes: the digits grid, against its trials trained one after the other in a loop."""
+"""Time of the digits grid as a study, compared with the same trainings one after the other in a bare loop."""
 
 import tempfile
 import time
@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 
 import kdtune
-from benchmarks.record import keep
+from benchmarks.record import save
 from kdtune.artifacts.workbench import Workbench
 
 
 def run() -> None:
-    """One repeat of the digits grid through Ray Tune, and the same trainings in a bare loop on one core."""
+    """Time one repeat of the digits grid with Ray Tune, and the same trainings in a bare loop on one core."""
     study = kdtune.load_study("digits-hkd", repeats=1)
     with tempfile.TemporaryDirectory() as folder:
-        kdtune.run_study(study, "fixed", out=Path(folder) / "warm")  # the teacher and the decoded data
+        kdtune.run_study(study, "fixed", out=Path(folder) / "warm")  # trains the teacher and decodes the data
         began = time.perf_counter()
         result = kdtune.run_study(study, "grid", out=folder).results[0]
         study_s = time.perf_counter() - began
@@ -28,7 +28,7 @@ def run() -> None:
             distiller.train_epoch()
     loop_s = time.perf_counter() - began
     energy = result["cost"]["energy_uj"]
-    keep(
+    save(
         "study_time",
         "python -m benchmarks study_time",
         {

@@ -1,4 +1,7 @@
-"""What of a study has to survive any kill, and whether it has: looked up in the files that a chain of kills left."""
+"""Checks that a study has lost nothing after kills: its results, its charged energy, and the flags of its ledgers.
+
+They read the files that a chain of kills (:mod:`benchmarks.chain`) leaves.
+"""
 
 import json
 from collections import Counter
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.driving import found_in
+from benchmarks.driving import reproducible_result
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.several_nodes import charge_all
@@ -17,19 +20,19 @@ from kdtune.results.energy_spent import spent_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 
-#: Flags of a ledger of which one has to say that nobody metered for a while, or that it has no end.
-TOLD = {"gap", "rebooted", "unended"}
+#: Flags of which a ledger must have one if its meter was killed and not restarted at once.
+KILL_FLAGS = {"gap", "rebooted", "unended"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study came to, by strategy: all of it is the same whatever was killed on the way.
+    """Results of a study, by strategy, which do not depend on kills.
 
     Attributes:
-        found: What was chosen, and how good it is; see :func:`benchmarks.driving.found_in`.
-        trials: The trials that are completed, with their validation accuracy and loss.
-        predictions: Of the chosen models, on the test images.
-        weights: Of the chosen models.
+        found: Choices and accuracies; see :func:`benchmarks.driving.reproducible_result`.
+        trials: Validation accuracy and loss of each completed trial, by its id.
+        predictions: Predictions of the chosen models on the test images.
+        weights: Weights of the first repeat's chosen model.
     """
 
     found: dict[str, dict[str, Any]]
@@ -38,7 +41,7 @@ class Outcome:
     weights: dict[str, dict[str, torch.Tensor]]
 
     def differing(self, other: "Outcome") -> list[str]:
-        """What is not the same bit for bit in another outcome."""
+        """Return descriptions of all differences, down to single bits, from another outcome."""
         faults = [f"{name}: {what} differ" for what in ("found", "trials") for name in self._differing(other, what)]
         for what in ("predictions", "weights"):
             ours, theirs = getattr(self, what), getattr(other, what)
@@ -59,11 +62,11 @@ def _same_bits(one: Any, other: Any) -> bool:
 
 
 def outcome_of(folder: StudyFolder) -> Outcome:
-    """What the study in a folder came to."""
+    """Return the outcome of the study in a folder."""
     outcome = Outcome({}, {}, {}, {})
     for strategy in folder.strategies():
         name = strategy.path.name
-        outcome.found[name] = found_in(strategy.result)
+        outcome.found[name] = reproducible_result(strategy.result)
         outcome.trials[name] = {
             line["trial_id"]: (line["val_accuracy"], line["val_loss"]) for line in completed(strategy)
         }
@@ -74,13 +77,13 @@ def outcome_of(folder: StudyFolder) -> Outcome:
 
 
 def completed(strategy: Any) -> list[dict[str, Any]]:
-    """The lines of a trial log with which trials were completed."""
+    """Return the lines of a strategy's trial log that record the completion of a trial."""
     lines = [json.loads(line) for line in strategy.trials.read_text().splitlines()]
     return [line for line in lines if line["type"] == "end" and line["status"] == "completed"]
 
 
 def ledgers_of(folder: StudyFolder, cache: Path) -> dict[Path, Account]:
-    """Every ledger that a study has written to, with its account: strategies, sessions, and what lies in the cache."""
+    """Return the account of every ledger of a study, by folder: those of strategies, sessions and cached artifacts."""
     folders = [strategy.ledger for strategy in folder.strategies()]
     folders += [path for path in folder.session("").glob("*") if path.is_dir()]
     kinds = ("teachers", "teacher-logits", "compilations")
@@ -89,13 +92,13 @@ def ledgers_of(folder: StudyFolder, cache: Path) -> dict[Path, Account]:
 
 
 @dataclass(frozen=True)
-class Books:
-    """What was charged at one moment.
+class Charges:
+    """Charged energy of a study at one moment.
 
     Attributes:
-        spent_uj: By the whole study, as a budget counts it.
-        charged_uj: By each ledger.
-        unended: The meter that writes to each ledger which has no end yet.
+        spent_uj: Energy of the whole study as a budget counts it, in microjoules.
+        charged_uj: Charged energy of each ledger in microjoules, by folder.
+        unended: Id of the last meter of each ledger that has not ended, by folder.
     """
 
     spent_uj: int
@@ -103,8 +106,8 @@ class Books:
     unended: dict[Path, str]
 
     @classmethod
-    def of(cls, folder: StudyFolder, cache: Path) -> "Books":
-        """The books of a study as they stand now."""
+    def of(cls, folder: StudyFolder, cache: Path) -> "Charges":
+        """Return the current charges of a study."""
         accounts = ledgers_of(folder, cache)
         return cls(
             spent_uj(folder, dedicated=True),
@@ -113,20 +116,20 @@ class Books:
         )
 
 
-def lost(folder: StudyFolder, cache: Path, before: Books) -> list[str]:
-    """What a study has lost of the energy that it was charged before a kill.
+def lost_energy(folder: StudyFolder, cache: Path, before: Charges) -> list[str]:
+    """Return a fault for each charge of a study that is lower than before a kill.
 
     Args:
-        folder: The study's.
-        cache: Where its teacher lies.
-        before: Read before the kill.
+        folder: Results folder of the study.
+        cache: Cache folder with its teacher.
+        before: The charges before the kill.
     """
-    now, faults = Books.of(folder, cache), []
+    now, faults = Charges.of(folder, cache), []
     if now.spent_uj < before.spent_uj:
-        faults.append(f"charged {now.spent_uj} uJ, {before.spent_uj} before the kill")
+        faults.append(f"charged {now.spent_uj} uJ, but {before.spent_uj} uJ before the kill")
     for path, charged_uj in before.charged_uj.items():
         if now.charged_uj.get(path, -1) < charged_uj:
-            faults.append(f"{path}: charged {now.charged_uj.get(path)} uJ, {charged_uj} before the kill")
+            faults.append(f"{path}: charged {now.charged_uj.get(path)} uJ, but {charged_uj} uJ before the kill")
     return faults
 
 
@@ -134,28 +137,33 @@ def _last(ledger: Path) -> Record:
     return next(iter(read_folder(ledger).values()))[-1]
 
 
-def untold(folder: StudyFolder, cache: Path, before: Books) -> list[str]:
-    """Ledgers that a command was killed over, and whose account does not say so.
+def unflagged_kills(folder: StudyFolder, cache: Path, before: Charges) -> list[str]:
+    """Return a fault for each ledger whose command was killed and whose account has no flag that says so.
 
     Args:
-        folder: The study's.
-        cache: Where its teacher lies.
-        before: Read before the kill.
+        folder: Results folder of the study.
+        cache: Cache folder with its teacher.
+        before: The charges before the kill.
     """
     accounts, faults = ledgers_of(folder, cache), []
     for path, meter in before.unended.items():
         records = next(iter(read_folder(path).values()))
         own = max(place for place, record in enumerate(records) if record.meter == meter)
-        ended = [record.kind for record in records[own : own + 2]][-1] == "stop"  # just in time
-        if not ended and not accounts[path].flags.keys() & TOLD:
-            faults.append(f"{path}: nothing tells of the kill")
+        ended = [record.kind for record in records[own : own + 2]][-1] == "stop"  # the meter ended before the kill
+        if not ended and not accounts[path].flags.keys() & KILL_FLAGS:
+            faults.append(f"{path}: no flag reports the kill")
     return faults
 
 
-def unsound(folder: StudyFolder, cache: Path) -> list[str]:
-    """What is wrong with the books and the trials of a study that has come to its end."""
+def inconsistencies(folder: StudyFolder, cache: Path) -> list[str]:
+    """Return the faults in the energy and the trials of a completed study.
+
+    Args:
+        folder: Results folder of the study.
+        cache: Cache folder with its teacher.
+    """
     faults = [
-        f"{path}: the buckets sum to {sum(account.buckets.values())} uJ, the node used {account.node_uj}"
+        f"{path}: the buckets sum to {sum(account.buckets.values())} uJ, but the node used {account.node_uj} uJ"
         for path, account in ledgers_of(folder, cache).items()
         if sum(account.buckets.values()) != account.node_uj
     ]
@@ -164,23 +172,23 @@ def unsound(folder: StudyFolder, cache: Path) -> list[str]:
         again = [
             trial for trial, times in Counter(line["trial_id"] for line in completed(strategy)).items() if times > 1
         ]
-        faults += [f"{name}: trial {trial} was completed and run again" for trial in again]
+        faults += [f"{name}: trial {trial} was run again although it was completed" for trial in again]
         energy = json.loads(strategy.result.read_text())["cost"]["energy_uj"]
         node_total = energy.pop("node_total")
         if sum(energy.values()) != node_total:
-            faults.append(f"{name}: result.json's buckets sum to {sum(energy.values())} uJ of {node_total}")
+            faults.append(f"{name}: the buckets in result.json sum to {sum(energy.values())} uJ, not {node_total} uJ")
         if left := sorted(path.name for path in strategy.path.glob("checkpoints/*")):
-            faults.append(f"{name}: checkpoints of {', '.join(left)} were left behind")
+            faults.append(f"{name}: the checkpoints of {', '.join(left)} were not removed")
     return faults
 
 
 def phase_of(folder: StudyFolder, cache: Path, began_s: float) -> str:
-    """What a command is at, as far as the files tell.
+    """Return the phase that a command has reached, as far as the files show it.
 
     Args:
-        folder: The study's.
-        cache: Where its teacher lies.
-        began_s: When the command began, in seconds since 1970; what is older was written by others.
+        folder: Results folder of the study.
+        cache: Cache folder with its teacher.
+        began_s: Start of the command, in seconds since 1970; older files were written by earlier commands.
     """
     if not _is_new(folder.run_toml, began_s):
         return "set-up"

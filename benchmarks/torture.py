@@ -1,12 +1,12 @@
-"""Kills at random moments, drawn from seeds: nothing is lost, and what comes out is the undisturbed study bit for bit.
+"""Studies that are killed at random moments must lose nothing, and must give the undisturbed result bit for bit.
 
-    python -m benchmarks torture                     # seeds 0, 1, ... until 100 kills have struck
-    python -m benchmarks torture --seed 7 --kills 1  # one seed again
+    python -m benchmarks torture                     # seeds 0, 1, ... until there were 100 kills
+    python -m benchmarks torture --seed 7 --kills 1  # repeats one seed
 
-A seed makes a chain: a small study (a random and an adaptive strategy) with a warm cache or an empty one, killed up to
-eight times on its way to the end: in the command, and in the resumes. What is killed and when is drawn; moments lie
-evenly over the time that an undisturbed command takes, so every phase is hit. Between kills the study is taken up again
-as the files and the last words of the command tell. A chain that loses anything keeps its folder.
+Each seed gives a chain: a small study (a random and an adaptive strategy) with a warm or an empty cache is killed up to
+eight times, in its first command and in the commands that resume it. The victims and the moments are random; moments
+are distributed evenly over the duration of an undisturbed command, so that every phase is hit. After a kill the study
+is continued with the command that its files call for. The folder of a chain with faults is kept.
 """
 
 import argparse
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chain import Chain, Undisturbed, once, one_chain, told
-from benchmarks.driving import kill, of_session
-from benchmarks.record import RESULTS, keep
+from benchmarks.driving import kill, session_processes
+from benchmarks.record import RESULTS, save
 
-#: So long Ray's agents may outlive a command that was killed, in seconds.
+#: Time in seconds for which Ray's agents may outlive a command that was killed.
 AGENTS_PATIENCE_S = 120.0
 
 
 def undisturbed(root: Path, cache: Path) -> Undisturbed:
-    """Run the study twice without a kill, first with an empty cache; the same has to come out."""
+    """Run the study twice without kills, first with an empty cache, and check that both outcomes are the same."""
     for name in ("cold", "warm"):
         (root / name).mkdir()
     (outcome, cold_s), (again, warm_s) = (once(root / name, cache) for name in ("cold", "warm"))
@@ -37,11 +37,15 @@ def undisturbed(root: Path, cache: Path) -> Undisturbed:
     return Undisturbed(outcome, cold_s, warm_s)
 
 
-def bury(chain: Chain) -> dict[str, int]:
-    """Wait for the last processes of commands that were killed; returns those that would have stayed."""
+def remove_remaining_processes(chain: Chain) -> dict[str, int]:
+    """Wait for the last processes of killed commands, and kill those that do not end.
+
+    Returns:
+        How many processes had to be killed, by command line.
+    """
     stayed: Counter[str] = Counter()
     for session, since_s in chain.killed.items():
-        while (left := of_session(session)) and time.monotonic() - since_s < AGENTS_PATIENCE_S:
+        while (left := session_processes(session)) and time.monotonic() - since_s < AGENTS_PATIENCE_S:
             time.sleep(0.5)
         stayed.update(left.values())
         kill(list(left))
@@ -49,20 +53,20 @@ def bury(chain: Chain) -> dict[str, int]:
 
 
 def as_row(chain: Chain) -> dict[str, Any]:
-    """A chain as it stands in the results."""
+    """Return the JSON object that describes a chain in the results."""
     return {
         "seed": chain.seed,
         "cache": "warm" if chain.warm else "cold",
         "commands": chain.commands,
         "after_uj": chain.after_uj,
-        "kills": [{key: value for key, value in one.items() if key != "books"} for one in chain.kills],
-        "stayed": bury(chain),
+        "kills": [{key: value for key, value in one.items() if key != "charges"} for one in chain.kills],
+        "stayed": remove_remaining_processes(chain),
         "faults": chain.faults,
     }
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of all chains."""
+    """Return figures over all chains."""
     kills = [one for row in rows for one in row["kills"]]
     waited = [one["gone_after_s"] for one in kills if "gone_after_s" in one]
     return {
@@ -78,12 +82,12 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def run(arguments: list[str]) -> None:
-    """Chains until enough kills have struck."""
+    """Run chains until there were enough kills, and save the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks torture")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0); one more for each chain")
-    parser.add_argument("--kills", type=int, default=100, help="no more chains after so many kills (default 100)")
-    parser.add_argument("--minutes", type=float, default=60.0, help="no more chains after so long (default 60)")
-    parser.add_argument("--add", action="store_true", help="add to the results that there are")
+    parser.add_argument("--seed", type=int, default=0, help="first seed (default 0); each chain uses the next one")
+    parser.add_argument("--kills", type=int, default=100, help="number of kills after which to stop (default 100)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="minutes after which to stop (default 60)")
+    parser.add_argument("--add", action="store_true", help="add to the existing results")
     given = parser.parse_args(arguments)
     began_s = time.monotonic()
     root = Path(tempfile.mkdtemp(prefix="torture-"))
@@ -108,6 +112,6 @@ def run(arguments: list[str]) -> None:
     if given.add and (kept := RESULTS / "torture.json").exists():
         before = json.loads(kept.read_text())["results"]
         rows, runs = before["seeds"] + rows, before["undisturbed"] + runs
-    keep("torture", "python -m benchmarks torture", {**summary(rows), "undisturbed": runs, "seeds": rows})
+    save("torture", "python -m benchmarks torture", {**summary(rows), "undisturbed": runs, "seeds": rows})
     if lost_one:
-        sys.exit("not every kill was survived")
+        sys.exit("some chains had faults, or left processes behind")

@@ -1,9 +1,9 @@
-"""A grid and a stochastic training on Fashion-MNIST by kdtune, against the reference loop over the same temperatures.
+"""A grid and a stochastic training on Fashion-MNIST with kdtune, compared with the reference loop.
 
-Both take turns. The reference is one process that goes from temperature to temperature; of the grid it trains
-:data:`POINTS` in a turn, another one each turn, and the rest is taken to be like them, since that many minutes would
-be spent on repeating one thing. Energy is modelled alike for both: CPU seconds of the whole machine, on which nothing
-else may run, at the design power of a core, and memory by time.
+Both sides are run alternately. The reference is a single process that trains with one temperature after the other. To
+save time, it trains only :data:`POINTS` of the grid's points in each round, others each time, and the result is scaled
+to the whole grid. The energy of both sides is modelled in the same way: the busy CPU seconds of the whole machine (on
+which nothing else may run) multiplied by the design power of a core, and the memory's power multiplied by time.
 """
 
 import json
@@ -17,33 +17,38 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.record import TurnByTurn, tell
+from benchmarks.record import ResultsByRound, print_progress
 from benchmarks.reference import busy_s
 from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.forecast.strategy_estimate import modelled_cpu_uj
 from kdtune.specs import load_study
 
-#: Turns, in each of which every way runs once.
+#: Rounds, in each of which everything is run once.
 TURNS = 3
 
-#: Epochs of a training, and the images that are trained on and those that are held out, together.
+#: Epochs of a training, and the number of images for training and validation together.
 EPOCHS, IMAGES = 1, 45_000
 
-#: Of the grid's points, those that the reference trains in a turn.
+#: Number of points of the grid that the reference trains in a round.
 POINTS = 1
 
-#: Removed before every run of kdtune, so that each has to find out and to ask for itself, as its bill says.
+#: Caches that are cleared before every run of kdtune, so that each run does the work that it is charged for.
 CLEARED = ("teacher-logits", "compilations", "inspections", "numerics")
 
-#: Left in place: neither side trains a teacher, and the reference's data need no decoding.
+#: Caches that are kept, since the reference neither trains a teacher nor decodes data.
 KEPT = ("decoded", "teachers", "verified")
 
 _Usage = dict[str, float]
 
 
 def run(turns: int = TURNS, images: int = IMAGES) -> None:
-    """Run both by turns, the grid and one stochastic training."""
-    sheet = TurnByTurn("whole_study", "python -m benchmarks whole_study")
+    """Run the grid and a stochastic training alternately with kdtune and with the reference.
+
+    Args:
+        turns: Number of rounds.
+        images: Number of images for training and validation together.
+    """
+    sheet = ResultsByRound("whole_study", "python -m benchmarks whole_study")
     hardware = NodeSensors().hardware()
     study = load_study("fashion-hkd", overrides=[f"data.train_limit={images}"])
     taus = [float(point["tau"]) for point in study.search_space.points()]
@@ -52,15 +57,16 @@ def run(turns: int = TURNS, images: int = IMAGES) -> None:
     facts = {
         "data": data,
         "caches": {"cleared_before_each_run": CLEARED, "kept": KEPT},
-        "reference_scaling": f"what its process takes to begin, and {len(taus)} times the mean of the {POINTS} of "
-        f"{len(taus)} points that it trained in the turn",
-        "joules": "modelled alike: CPU seconds of the machine at the design power of a core, and memory by time",
+        "reference_scaling": f"start and end of its process, plus {len(taus)} times the mean of the {POINTS} of "
+        f"{len(taus)} points that it trained in the round",
+        "joules": "modelled in the same way for both: busy CPU seconds of the machine times the design power of a "
+        "core, plus the memory's power times the elapsed time",
     }
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        tell("the first run, with its teacher")
+        print_progress("the first run, with its teacher")
         facts["first_run_with_its_teacher"] = _measured(hardware, lambda: _kdtune("fixed", place / "first", images))
-        tell("trying the reference loop's threads and workers")
+        print_progress("trying the reference loop's threads and workers")
         facts["reference_manner"] = manner = _reference(data, [], None)
         found: dict[str, dict[str, list[_Usage]]] = {
             way: {"kdtune": [], "reference": []} for way in ("grid", "stochastic")
@@ -72,21 +78,21 @@ def run(turns: int = TURNS, images: int = IMAGES) -> None:
                 _clear(place)
                 usage = _measured(hardware, lambda: _kdtune(strategy, place / f"{strategy}-{turn}", images))
                 found[strategy]["kdtune"].append(usage)
-                tell(f"turn {turn + 1}: kdtune, {strategy}: {_told(usage)}")
+                print_progress(f"turn {turn + 1}: kdtune, {strategy}: {_as_text(usage)}")
 
             def reference(chosen: list[list[float]] = chosen, turn: int = turn) -> None:
                 start, points, drawn = _parts_of_reference(data, chosen, taus, manner["manner"])
                 for way, trained, times in (("grid", points, len(taus)), ("stochastic", drawn, 1)):
                     usage = _energy(hardware, {key: start[key] + times * trained[key] for key in start})
                     found[way]["reference"].append(usage)
-                    tell(f"turn {turn + 1}: reference, {way}: {_told(usage)}")
+                    print_progress(f"turn {turn + 1}: reference, {way}: {_as_text(usage)}")
 
             actions: list[Callable[[], None]] = [lambda: kdtune("grid"), reference, lambda: kdtune("stochastic")]
-            # Whoever comes first in one turn comes last in the next.
+            # The order is reversed in every other round.
             for action in actions if turn % 2 == 0 else reversed(actions):
                 action()
             results = {**facts, **{way: _summary(sides) for way, sides in found.items()}}
-            sheet.keep(results)
+            sheet.save(results)
     sheet.finish(results)
 
 
@@ -102,7 +108,7 @@ def _environment(place: Path) -> dict[str, str]:
 def _kdtune(strategy: str, out: Path, images: int) -> None:
     command = [sys.executable, "-m", "kdtune", "study", "fashion-hkd", "--strategy", strategy, "--repeats", "1"]
     command += ["--epochs", str(EPOCHS), "--set", f"data.train_limit={images}"]
-    # What the teacher knows changes no time.
+    # One epoch of the teacher's training is enough, since its weights do not influence the time.
     command += ["--set", "teacher_training.epochs=1", "--set", "teacher_training.milestones=[]"]
     command += ["--quiet", "--out", str(out)]
     subprocess.run(command, env=_environment(out.parent), check=True, capture_output=True)
@@ -120,14 +126,25 @@ def _reference(data: dict[str, int], taus: list[list[float]], manner: dict[str, 
 def _parts_of_reference(
     data: dict[str, int], chosen: list[list[float]], taus: list[float], manner: dict[str, int]
 ) -> tuple[_Usage, _Usage, _Usage]:
-    """Of one process: its beginning and end, a training of the grid on average, and one whose batches draw a tau."""
+    """Run the reference in one process and return the usage of its parts.
+
+    Args:
+        data: Numbers of images and epochs.
+        chosen: Temperature of each training of the grid.
+        taus: Temperatures from which the stochastic training draws.
+        manner: Fields of a :class:`benchmarks.reference.Manner`.
+
+    Returns:
+        Usage of the start and the end of the process, of a training of the grid on average, and of the stochastic
+        training.
+    """
     began = time.clock_gettime(time.CLOCK_MONOTONIC), busy_s()
     marks = _reference(data, [*chosen, taus], manner)["marks"]
     ended = time.clock_gettime(time.CLOCK_MONOTONIC), busy_s()
-    stretches = [_between(*pair) for pair in zip([began, *marks], [*marks, ended], strict=True)]
-    start = {key: stretches[0][key] + stretches[-1][key] for key in stretches[0]}
-    points = {key: sum(one[key] for one in stretches[1:-2]) / len(chosen) for key in start}
-    return start, points, stretches[-2]
+    parts = [_between(*pair) for pair in zip([began, *marks], [*marks, ended], strict=True)]
+    start = {key: parts[0][key] + parts[-1][key] for key in parts[0]}
+    points = {key: sum(one[key] for one in parts[1:-2]) / len(chosen) for key in start}
+    return start, points, parts[-2]
 
 
 def _between(before: tuple[float, float], after: tuple[float, float]) -> _Usage:
@@ -135,7 +152,10 @@ def _between(before: tuple[float, float], after: tuple[float, float]) -> _Usage:
 
 
 def _measured(hardware: Hardware, action: Callable[[], None]) -> _Usage:
-    """Of the whole machine: Ray's daemon does not wait for its workers."""
+    """Run an action and return the usage of the whole machine.
+
+    The CPU time of child processes would not do, since Ray's daemon does not wait for its workers.
+    """
     began = time.clock_gettime(time.CLOCK_MONOTONIC), busy_s()
     action()
     return _energy(hardware, _between(began, (time.clock_gettime(time.CLOCK_MONOTONIC), busy_s())))
@@ -146,12 +166,12 @@ def _energy(hardware: Hardware, usage: _Usage) -> _Usage:
     return {**usage, "joules_modelled": joules}
 
 
-def _told(usage: _Usage) -> str:
+def _as_text(usage: _Usage) -> str:
     return f"{usage['wall_s']:.1f} s, {usage['cpu_s']:.1f} CPU s, {usage['joules_modelled']:.0f} J"
 
 
 def _summary(sides: dict[str, list[_Usage]]) -> dict[str, Any]:
-    """Every turn, the medians, and the ratio of the medians beside the least and the greatest of the turns' own."""
+    """Return the usage in every round, the medians, their ratio, and the range of the rounds' ratios."""
     ours, theirs = sides["kdtune"], sides["reference"]
     middle = {side: {key: median(one[key] for one in turns) for key in ours[0]} for side, turns in sides.items()}
     ratios = {key: [their[key] / our[key] for our, their in zip(ours, theirs, strict=True)] for key in ours[0]}

@@ -1,17 +1,20 @@
-"""From counters to who is charged: integer arithmetic, nothing lost and nothing twice.
+"""Attribution of a node's energy to buckets and windows, computed from the records of its ledger.
 
-The law: for every interval between two records, and so for any number of them, the buckets sum exactly to what
-the node used in it. The node's own figure comes from absolute counters, so it does not depend on how often
-they were read.
+All arithmetic uses integers, and one rule always holds: for every interval between two records, and so for any
+number of consecutive intervals, the buckets sum exactly to the energy that the node used. The node's energy comes
+from absolute counters, so it does not depend on how often the counters were read.
 
-- CPU: by the CPU time of each window's process and its children; of the study's other processes
-  (``orchestration``: Ray, the driver, starting workers); of everybody else (``other``).
-- GPU: by Ray's allocation, ``orchestration`` while a worker is prepared; while nobody holds it, it is ``idle``. One
-  that no window of the ledger ever holds is ``other``: the study does not use it.
-- Memory: by the cores that Ray gave; the share of the cores that nobody holds is ``idle``.
-- Where other studies are metered on the node, what they hold is ``other`` here, and idle power is split evenly.
+- CPU energy is split by CPU time: that of each window's process and its descendants, that of the study's other
+  processes (``orchestration``: Ray, the driver, workers that are starting), and that of all other processes
+  (``other``).
+- GPU energy is split by Ray's allocation. It counts as ``orchestration`` while a worker is being prepared and as
+  ``idle`` while no window holds the GPU. A GPU that no window of the ledger ever holds is not used by the study, so
+  its energy is ``other``.
+- Memory energy is split by the cores that Ray allocated. The share of unallocated cores is ``idle``.
+- Where other studies are metered on the same node, what they hold is ``other``, and idle energy is split evenly
+  between the studies.
 
-What cannot be known is not guessed: it is counted in ``Account.flags``.
+Nothing is guessed: each interval whose energy is not fully known is counted in ``Account.flags``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,65 +22,72 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from kdtune.energy.interval_shares import BUCKETS, pieces_of, split_cpu, split_gpu, split_memory
-from kdtune.energy.intervals import ReadAt, cpu_time_began_anew, cpu_uj, found_odd, gpu_uj, node_uj
+from kdtune.energy.intervals import ReadAt, cpu_time_was_reset, cpu_uj, gpu_uj, interval_flags, node_uj
 from kdtune.energy.ledger import Record, Window
 from kdtune.energy.sensors.node import QUALITIES, Hardware, Quality
 
-#: What a reader may have to be told, in words; ``Account.flags`` counts intervals.
+#: Explanation of each flag, shown to users: what happened, and what it means for the figures.
 FLAGS = {
-    "gpu_counter_reset": "a GPU's energy counter started anew; what it had counted since the last reading is lost",
-    "gpu_unread": "a GPU's energy could not be read for a time; a later reading, if there was one, has it",
-    "gpu_unmetered": "a trial held a GPU that no sensor here covers (a MIG slice, or one outside CUDA_VISIBLE_DEVICES) "
-    "or that was given to a worker which it started; what is metered of such a GPU is in idle",
-    "poll_late": "a GPU without an energy counter was polled late, and its power taken as constant in between",
-    "cpu_time_reset": "the node's count of busy CPU time started anew; what it had counted since is lost",
-    "rapl_unread": "the CPU's energy could not be read for a time; a later reading, if there was one, has it",
-    "rapl_reset": "the CPU's energy counter started anew; what it had counted since the last reading is lost",
-    "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings",
-    "meter_restarted": "the meter died and was started again; the counters bridged the time in between",
-    "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
-    "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
-    "sensor_left_out": "codecarbon failed to probe a sensor, which is left out; 'kdtune doctor' names it and the cause",
-    "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
-    "worker_unknown": "Ray workers were at work of which it is not known which trial started them (tasks, or actors on "
-    "another machine than the trial's own process); what they used is in orchestration, or in other on a cluster that "
-    "was running before, and not in the trials",
-    "node_unread": "a machine was metered whose ledger is not here (its meter wrote into a folder of its own where the "
-    "machines do not share this one, or the file is lost); what the trials on it and the machine took is not in the "
+    "gpu_counter_reset": "a GPU's energy counter was reset; the energy since the reading before is not in the figures",
+    "gpu_unread": "a GPU's energy counter could not be read for some time; the next successful reading covers that "
+    "time, if there was one",
+    "gpu_unmetered": "a trial held a GPU that was not metered for it (a MIG slice, a GPU outside CUDA_VISIBLE_DEVICES, "
+    "or one that Ray gave to a worker started by the trial); energy measured on such a GPU is counted as idle",
+    "poll_late": "the power of a GPU without an energy counter was read late; its energy is computed as if the power "
+    "had been constant since the reading before",
+    "cpu_time_reset": "the node's busy CPU time was reset; the CPU energy since the reading before is not in the "
     "figures",
-    "machine_counted_twice": "nodes with several host names (containers or pods) were one machine, and each had a "
-    "meter that counted all of it; what the machine used beside the trials is in the figures more than once",
-    "trial_unmetered": "a training is not in the ledger, which has lost lines or a file, or had no meter on its node; "
-    "what it took is not in the figures",
-    "teacher_unmetered": "the teacher was trained, in part at least, outside a study (by a DistillTrainable in a "
-    "pipeline of its user's), or its ledger is gone; what its training took is not known",
-    "trial_unlogged": "a training in the ledger is not in the trial log, which has lost lines, or all was killed as it "
-    "began; what it took is in the figures",
-    "node_shared": "another study was metered on the node at the same time, and idle power was split with it",
+    "rapl_unread": "the CPU's energy counter could not be read for some time; the next successful reading covers that "
+    "time, if there was one",
+    "rapl_reset": "the CPU's energy counter was reset; the energy since the reading before is not in the figures",
+    "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings; the CPU energy "
+    "may be too low",
+    "meter_restarted": "the meter ended unexpectedly and was restarted; the counters cover the time between",
+    "gap": "no meter ran for some time, and it is not known whether the study was running; one second of it is "
+    "charged, and the rest is reported as gap_uj",
+    "rebooted": "the machine was rebooted during a study; one second is charged, and other energy used between the "
+    "last record and the reboot is not in the figures",
+    "sensor_left_out": "codecarbon could not read a sensor, so that sensor is not used; 'kdtune doctor' shows which "
+    "one and why",
+    "unended": "a meter was killed and not restarted; energy used after its last record is not in the figures",
+    "worker_unknown": "some Ray workers could not be assigned to the trial that started them (tasks, or actors on a "
+    "machine other than the trial's); their energy is counted as orchestration (as other on a cluster that was already "
+    "running), not as trials",
+    "node_unread": "the ledger of a metered machine is missing (the file was lost, or the machines do not share this "
+    "folder); the energy of that machine and of the trials on it is not in the figures",
+    "machine_counted_twice": "several nodes (containers or pods) are one machine, and each node's meter measured all "
+    "of it; energy of that machine outside the trials is counted more than once",
+    "trial_unmetered": "a trial is missing from the ledger (lines or a file were lost, or its node had no meter); its "
+    "energy is not in the figures",
+    "teacher_unmetered": "at least part of the teacher's training ran outside a study (a DistillTrainable in another "
+    "pipeline), or its ledger was lost; the energy of its training is unknown",
+    "trial_unlogged": "a trial of the ledger is missing from the trial log (lines were lost, or the study was killed "
+    "as the trial started); its energy is in the figures",
+    "node_shared": "another study was metered on the node at the same time; idle energy was split between the studies",
 }
 
-#: The flag of energy that another study had a part in: alone on the machine the same work would be charged more.
+#: The flag of energy that was split with another study. Alone on the node, the same work would be charged more.
 SHARED_NODE = "node_shared"
 
 
 @dataclass
 class Account:
-    """What was used and who is charged, in integer microjoules.
+    """Energy used and to what it was charged, in integer microjoules.
 
     Attributes:
-        buckets: Energy by bucket; their sum is ``node_uj``.
-        sources: Of each bucket, energy by what used it and how that is known, such as ``gpu_counter`` and
-            ``ram_modelled``; each sums to its bucket.
-        windows: Energy by window, a part of ``trials`` and ``evaluation``.
+        buckets: Energy by bucket; the buckets sum to ``node_uj``.
+        sources: For each bucket, energy by device and by how it was obtained, such as ``gpu_counter`` or
+            ``ram_modelled``; the sources sum to the bucket.
+        windows: Energy by window id; part of ``trials`` and ``evaluation``.
         node_uj: Energy of the node, from its counters.
-        duration_ns: Time covered; that of several nodes at once counts once.
-        gap_uj: What the node used while no meter ran and nobody is known to have worked; outside ``node_uj``.
-        gpu_ns: GPU time that Ray gave to windows, as time times share.
-        quality: The least trustworthy source of CPU and GPU energy; None before any interval.
-        hardware: Of each node.
-        flags: How often something could not be known, or was not as it should be: see :data:`FLAGS`.
+        duration_ns: Time covered, in nanoseconds; time that several nodes cover together counts once.
+        gap_uj: Energy that the node used while no meter ran and no work is known of; not part of ``node_uj``.
+        gpu_ns: GPU time that Ray allocated to windows, as time multiplied by the share of the GPU, in nanoseconds.
+        quality: The least reliable source of CPU and GPU energy; None before the first interval.
+        hardware: Hardware by node name.
+        flags: Number of occurrences of each flag of :data:`FLAGS`.
         held_gpus: UUIDs of the GPUs that a window held at some time.
-        unheld_uj: Idle energy of each GPU while no window held it; a part of ``idle``.
+        unheld_uj: Idle energy of each GPU while no window held it, by UUID; part of ``idle``.
     """
 
     buckets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BUCKETS, 0))
@@ -94,11 +104,15 @@ class Account:
     unheld_uj: dict[str, int] = field(default_factory=dict)
 
     def charged_uj(self, *, dedicated: bool = True) -> int:
-        """What the study has to answer for; see :func:`charged_of`."""
+        """Return the energy charged to the study, in microjoules; see :func:`charged_of`."""
         return charged_of(self.buckets, dedicated=dedicated)
 
     def flag(self, name: str) -> None:
-        """Count one more of something that a reader has to be told."""
+        """Count one more occurrence of a flag.
+
+        Args:
+            name: A key of :data:`FLAGS`.
+        """
         assert name in FLAGS
         self.flags[name] = self.flags.get(name, 0) + 1
 
@@ -113,13 +127,14 @@ class Account:
         """Charge the interval between two records.
 
         Args:
-            hardware: Of the node.
-            windows: Those open during the interval.
-            before: The earlier record; a counter that could not be read stands where it stood.
-            after: The later one, as it was read.
-            read_at: When each counter was last read, in nanoseconds; with ``before`` unless it says so.
+            hardware: The node's hardware.
+            windows: Windows that are open during the interval.
+            before: The earlier record, in which a counter that could not be read keeps its previous value.
+            after: The later record, as it was read.
+            read_at: When each counter was last read, in nanoseconds; a counter that is missing here was read at
+                ``before``.
         """
-        odd = found_odd(hardware, before, after, read_at)
+        flags = interval_flags(hardware, before, after, read_at)
         after = carried_over(before, after)
         pieces = pieces_of(before.counters.t_ns, after.counters.t_ns, after.neighbours)
         charges = split_cpu(cpu_uj(hardware, before, after, read_at), windows, before, after, pieces)
@@ -140,7 +155,7 @@ class Account:
         self.gpu_ns += round(elapsed_ns * sum(share for window in windows for share in window.gpus.values()))
         self.quality = max(filter(None, (self.quality, hardware.quality)), key=QUALITIES.index)
         self.hardware[hardware.node] = hardware
-        for flag in odd:
+        for flag in flags:
             self.flag(flag)
 
     def _charge(self, source: str, charges: Mapping[str, int], windows: Sequence[Window]) -> None:
@@ -153,9 +168,9 @@ class Account:
             _add_to(self.sources[bucket], {source: energy})
 
     def without_unused_gpus(self) -> "Account":
-        """The account in which GPUs that the study never held are not its own: their idle energy is ``other``.
+        """Return an account in which the idle energy of GPUs that no window ever held is moved to ``other``.
 
-        A ledger without any window that held a GPU does not tell which GPUs the study uses, and keeps them.
+        If no window held any GPU, the ledger does not show which GPUs the study uses, and nothing is moved.
         """
         unused = self.unheld_uj.keys() - self.held_gpus
         if not unused or not self.held_gpus:
@@ -170,13 +185,18 @@ class Account:
         return account
 
     def charge_lump(self, bucket: str, energy: int) -> None:
-        """Charge energy that no interval stands for; such a figure is an estimate."""
+        """Charge an estimated energy that belongs to no interval.
+
+        Args:
+            bucket: The bucket that is charged.
+            energy: Microjoules.
+        """
         self.buckets[bucket] += energy
         _add_to(self.sources[bucket], {"lump_modelled": energy})
         self.node_uj += energy
 
     def merge(self, other: "Account") -> None:
-        """Take in another node's account, or another part of the same ledger."""
+        """Add the account of another node, or of another part of the same ledger, to this one."""
         _add_to(self.buckets, other.buckets)
         for bucket, by_source in other.sources.items():
             _add_to(self.sources[bucket], by_source)
@@ -191,13 +211,22 @@ class Account:
 
 
 def charged_buckets(*, dedicated: bool) -> list[str]:
-    """The buckets that a study has to answer for: all but ``other``, and ``idle`` too unless the node is its own."""
+    """Return the buckets that are charged to a study.
+
+    Args:
+        dedicated: Whether idle energy is charged too. ``other`` is never charged.
+    """
     left_out = {"other"} if dedicated else {"other", "idle"}
     return [bucket for bucket in BUCKETS if bucket not in left_out]
 
 
 def charged_of(buckets: Mapping[str, int], *, dedicated: bool = True) -> int:
-    """What a study has to answer for, in microjoules; see :func:`charged_buckets`."""
+    """Return the energy charged to a study, in microjoules.
+
+    Args:
+        buckets: Energy by bucket, in microjoules.
+        dedicated: Whether idle energy is charged too; see :func:`charged_buckets`.
+    """
     return sum(buckets.get(bucket, 0) for bucket in charged_buckets(dedicated=dedicated))
 
 
@@ -207,15 +236,29 @@ def _add_to(total: dict[str, int], part: Mapping[str, int]) -> None:
 
 
 def carried_over(last: Record, record: Record) -> Record:
-    """A counter that could not be read, or stepped back a little, stands where it stood: a later reading catches up."""
+    """Return a record in which counters that could not be read, or stepped back a little, keep their last values.
+
+    The next successful reading then covers the whole time since those values.
+
+    Args:
+        last: The record before, already carried over itself.
+        record: The record as it was read.
+    """
     a, b = last.counters, record.counters
-    busy_us = b.busy_us if cpu_time_began_anew(a, b) else max(a.busy_us, b.busy_us)
+    busy_us = b.busy_us if cpu_time_was_reset(a, b) else max(a.busy_us, b.busy_us)
     counters = replace(b, busy_us=busy_us, rapl_uj={**a.rapl_uj, **b.rapl_uj}, gpu_mj={**a.gpu_mj, **b.gpu_mj})
     return replace(record, counters=counters)
 
 
 class OpenLedger:
-    """Charges a ledger record by record: what the meter does live and the reader does afterwards."""
+    """The account of a ledger, extended record by record.
+
+    The meter uses it while a study runs, and readers of a ledger use it afterwards, so both compute the same figures.
+
+    Attributes:
+        account: The account so far.
+        last: The latest record, with unread counters carried over; None before the first.
+    """
 
     def __init__(self) -> None:
         self.account = Account()
@@ -226,12 +269,12 @@ class OpenLedger:
         self._read_at: dict[str, int] = {}
 
     def add(self, record: Record) -> None:
-        """Charge what lies between the last record and this one.
+        """Charge the interval between the last record and this one.
 
-        Nothing lies between a ``stop`` and what follows it: other ledgers hold that time.
+        The time between a ``stop`` and the next record is not charged, since other ledgers contain it.
         """
         last, hardware = self.last, self._hardware
-        goes_on = last is not None and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id
+        continues = last is not None and last.kind != "stop" and last.counters.boot_id == record.counters.boot_id
         if last and hardware and last.kind != "stop":
             if record.kind == "start":
                 self._bridge(hardware, last, record)
@@ -249,55 +292,66 @@ class OpenLedger:
             self.account.flag("sensor_left_out")
         self._hardware = record.hardware or hardware
         self._read_at |= dict.fromkeys((*record.counters.rapl_uj, *record.counters.gpu_mj), record.counters.t_ns)
-        self.last = carried_over(last, record) if last and goes_on else record
+        self.last = carried_over(last, record) if last and continues else record
 
     def _bridge(self, hardware: Hardware, last: Record, start: Record) -> None:
-        """A meter was killed with all of its study, and another one started later.
+        """Charge the gap between a meter that was killed with its study and the next meter.
 
-        Work went on for up to one sampling period after the last record, so that is charged, at the study's own last
-        power; the rest is only told, since nobody is known to have worked. After another boot the counters tell
-        nothing. The gap ends where the command that started the meter began: from there on its session counts.
+        The study may have worked for up to one sampling period (a second) after the last record, so a second is
+        charged, at the study's most recent power. The rest of the gap is reported as ``gap_uj`` and not charged, since
+        no work is known of. After a reboot, the counters do not cover the gap, so only the second is counted. The gap
+        ends when the command that started the next meter began, since that command's session ledger covers the time
+        from then on.
+
+        Args:
+            hardware: The node's hardware.
+            last: The last record of the killed meter.
+            start: The first record of the next meter.
         """
         end = start
         if start.began and start.began.t_ns >= last.counters.t_ns:
             end = replace(start, counters=start.began)
-        a_second_uj = self._power.uj_per_s()
+        one_second_uj = self._power.uj_per_s()
         if last.counters.boot_id == end.counters.boot_id:
             total = node_uj(hardware, last, carried_over(last, end), self._read_at)
-            for flag in {"gap", *found_odd(hardware, last, end, self._read_at)}:
+            for flag in {"gap", *interval_flags(hardware, last, end, self._read_at)}:
                 self.account.flag(flag)
         else:
-            total = a_second_uj
+            total = one_second_uj
             self.account.flag("rebooted")
-        charged = min(total, a_second_uj)
+        charged = min(total, one_second_uj)
         self.account.charge_lump("orchestration", charged)
         self.account.gap_uj += total - charged
 
 
 class _RecentPower:
-    """The study's power in the last second or more: intervals may be so short that their own says nothing."""
+    """The study's mean power over the most recent second or more, since single intervals may be too short for one."""
 
     def __init__(self) -> None:
         self._energy_uj = self._time_ns = 0
-        self._whole: int | None = None
+        self._last_uj_per_s: int | None = None
 
     def add(self, energy_uj: int, time_ns: int) -> None:
-        """Another interval."""
+        """Add an interval."""
         self._energy_uj += energy_uj
         self._time_ns += time_ns
         if self._time_ns >= 1_000_000_000:
-            self._whole = self._energy_uj * 1_000_000_000 // self._time_ns
+            self._last_uj_per_s = self._energy_uj * 1_000_000_000 // self._time_ns
             self._energy_uj = self._time_ns = 0
 
     def uj_per_s(self) -> int:
-        """Microjoules in a second."""
-        if self._whole is not None:
-            return self._whole
+        """Return the power in microjoules per second; 0 before the first interval."""
+        if self._last_uj_per_s is not None:
+            return self._last_uj_per_s
         return self._energy_uj * 1_000_000_000 // self._time_ns if self._time_ns else 0
 
 
 def charge(records: Iterable[Record]) -> Account:
-    """The account of one node's ledger, its records in the order of time."""
+    """Return the account of one node's ledger.
+
+    Args:
+        records: All records of the ledger, in the order of time.
+    """
     ledger = OpenLedger()
     for record in records:
         ledger.add(record)

@@ -1,4 +1,7 @@
-"""From energy to carbon: applied when reporting only, so that a report can be made again for another place."""
+"""Conversion of energy to CO2.
+
+It is applied only when results are reported, so the same results can be reported again for another country or PUE.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -9,24 +12,24 @@ from kdtune.errors import Fault, SpecError
 #: Joules in a kilowatt-hour, exactly.
 J_PER_KWH = 3_600_000
 
-#: Grams of CO2 a kilometre of a new car in the EU emitted in 2018: what the paper compares with.
+#: Mean CO2 emission of a new car in the EU in 2018, in grams per kilometre; the paper compares with it.
 CAR_G_PER_KM = 120.4
 
 
 def raw_kwh(energy_uj: int) -> float:
-    """Kilowatt-hours of the computers themselves, without what the building adds."""
+    """Convert energy of the IT equipment from microjoules to kilowatt-hours, without applying a PUE."""
     return energy_uj / 1e6 / J_PER_KWH
 
 
 @dataclass(frozen=True)
 class Carbon:
-    """How energy at the sockets becomes CO2.
+    """Factors that convert energy of the IT equipment to CO2.
 
     Attributes:
-        pue: Power usage effectiveness: what the building draws for each joule of the computers, at least 1.
-        intensity_g_per_kwh: Grams of CO2 equivalent emitted for a kilowatt-hour.
-        source: Where the intensity comes from.
-        preset: Name of the preset, None without one.
+        pue: Power usage effectiveness: energy drawn by the building per energy of the IT equipment, at least 1.
+        intensity_g_per_kwh: Carbon intensity of the electricity, in grams of CO2 equivalent per kilowatt-hour.
+        source: Where the intensity comes from, for display.
+        preset: Name of the preset; None without one.
     """
 
     pue: float
@@ -35,26 +38,26 @@ class Carbon:
     preset: str | None = None
 
     def kwh(self, energy_uj: int) -> float:
-        """Kilowatt-hours drawn by the building for so many microjoules of the computers."""
+        """Return the kilowatt-hours that the building draws for an energy of the IT equipment in microjoules."""
         return raw_kwh(energy_uj) * self.pue
 
     def co2_g(self, energy_uj: int) -> float:
-        """Grams of CO2 equivalent for so many microjoules of the computers."""
+        """Return the grams of CO2 equivalent for an energy of the IT equipment in microjoules."""
         return self.kwh(energy_uj) * self.intensity_g_per_kwh
 
     def as_record(self) -> dict[str, Any]:
-        """As it stands in results."""
+        """Return the JSON object that is written to results."""
         return asdict(self)
 
 
-#: carbontracker's EU-28 average of 2017 and its PUE: what PLOS ONE 2023, e0285668, used.
+#: The figures used by PLOS ONE 2023, e0285668: carbontracker's EU-28 average of 2017 and its PUE.
 PAPER = Carbon(
     pue=1.67, intensity_g_per_kwh=294.2060978, source="EU-28 average of 2017, as in the paper", preset="paper"
 )
 
 
 def car_km(co2_g: float) -> float:
-    """Kilometres that a new car of 2018 drives for so much CO2."""
+    """Return the kilometres that a new car of 2018 drives for an amount of CO2 in grams."""
     return co2_g / CAR_G_PER_KM
 
 
@@ -66,23 +69,39 @@ def changed(
     intensity: float | None = None,
     pue: float | None = None,
 ) -> Carbon:
-    """Other figures to report with, in which what is not given stays as it was; see :func:`resolve`."""
-    asked = resolve(preset, country, region, intensity, pue)
+    """Return carbon factors with some of them replaced.
+
+    The arguments after ``carbon`` and the errors are those of :func:`resolve`; a factor that no argument gives keeps
+    its value. A preset replaces all factors.
+
+    Args:
+        carbon: The factors to start from.
+        preset: ``paper`` or None.
+        country: ISO 3166 code of three letters.
+        region: State or province inside the country.
+        intensity: Grams of CO2 equivalent per kilowatt-hour.
+        pue: Power usage effectiveness.
+    """
+    given = resolve(preset, country, region, intensity, pue)
     if preset is not None:
-        return asked
+        return given
     if country is None and intensity is None:
         return carbon if pue is None else replace(carbon, pue=pue, preset=None)
-    return asked if pue is not None else replace(asked, pue=carbon.pue)
+    return given if pue is not None else replace(given, pue=carbon.pue)
 
 
-def changing(*asked: Any) -> Callable[[Carbon], Carbon]:
-    """What makes other figures of those that a strategy was run with; see :func:`changed`, which has the arguments.
+def changing(*arguments: Any) -> Callable[[Carbon], Carbon]:
+    """Return a function that replaces some of the carbon factors that a strategy was run with.
+
+    Args:
+        *arguments: The arguments of :func:`changed` after ``carbon``.
 
     Raises:
-        SpecError: As :func:`resolve`, and now: a wrong argument is told before anything else is looked at.
+        SpecError: As for :func:`resolve`. It is raised by this call, so that a wrong argument is reported before any
+            results are read.
     """
-    resolve(*asked)
-    return lambda carbon: changed(carbon, *asked)
+    resolve(*arguments)
+    return lambda carbon: changed(carbon, *arguments)
 
 
 def resolve(
@@ -92,36 +111,36 @@ def resolve(
     intensity: float | None = None,
     pue: float | None = None,
 ) -> Carbon:
-    """The figures to report with. Makes no network connection.
+    """Return the carbon factors for the given options. No network connection is made.
 
     Args:
         preset: ``paper`` or None.
         country: ISO 3166 code of three letters, such as ``DEU``.
-        region: State or province inside the country, such as ``california``, where codecarbon's data have it.
-        intensity: Grams of CO2 equivalent a kilowatt-hour; goes before country and preset.
-        pue: Goes before the preset; 1 without either.
+        region: State or province inside the country, such as ``california``, if codecarbon has data for it.
+        intensity: Grams of CO2 equivalent per kilowatt-hour; overrides country and preset.
+        pue: Power usage effectiveness; overrides the preset, and is 1 without either.
 
     Raises:
-        SpecError: A value is unknown or out of range; all faults at once.
+        SpecError: A value is unknown or out of range. The error lists all faults.
     """
     faults = []
     if preset not in (None, "paper"):
         faults.append(Fault("--preset", "", f"unknown preset {preset!r}; known: paper"))
     if pue is not None and not 1 <= pue <= 10:
-        faults.append(Fault("--pue", "", f"has to lie in [1, 10], got {pue}"))
+        faults.append(Fault("--pue", "", f"must be between 1 and 10, got {pue}"))
     if intensity is not None and not 0 <= intensity <= 5000:
-        faults.append(Fault("--intensity", "", f"has to lie in [0, 5000] g/kWh, got {intensity}"))
+        faults.append(Fault("--intensity", "", f"must be between 0 and 5000 g/kWh, got {intensity}"))
     if region is not None and country is None:
-        faults.append(Fault("--region", "", "needs --country too"))
+        faults.append(Fault("--region", "", "requires --country"))
     mix = _mix(country, faults) if country is not None else None
     if faults:
         raise SpecError(faults)
     base = PAPER if preset else None
     chosen_pue = pue if pue is not None else (base.pue if base else 1.0)
-    # A preset whose intensity or PUE was replaced is that preset no more.
+    # If its intensity or PUE is replaced, the result is no longer that preset.
     label = None if (pue, intensity, country) != (None, None, None) else preset
     if intensity is not None:
-        return Carbon(chosen_pue, intensity, "given by --intensity", label)
+        return Carbon(chosen_pue, intensity, "set with --intensity", label)
     if mix is not None:
         grams, source = _national(*mix, region)
         return Carbon(chosen_pue, grams, source, label)
@@ -137,13 +156,13 @@ def _world_average() -> float:
 
 
 def _mix(country: str, faults: list[Fault]) -> tuple[str, str] | None:
-    """A country's code and name; a fault where codecarbon has no data for it."""
+    """Return a country's code and name, or add a fault and return None if codecarbon has no data for it."""
     from codecarbon.input import DataSource
 
     code = country.upper()
     mixes = DataSource().get_global_energy_mix_data()
     if code not in mixes:
-        problem = f"no data for {country!r}; give a three-letter ISO code such as DEU"
+        problem = f"no data for {country!r}; use a three-letter ISO code such as DEU"
         faults.append(Fault("--country", "", problem))
         return None
     return code, str(mixes[code].get("country_name", code))
@@ -164,12 +183,14 @@ def _national(code: str, name: str, region: str | None) -> tuple[float, str]:
         geo = GeoMetadata(country_iso_code=code, country_name=name, region=place)
         try:
             return float(emissions.get_region_emissions(one, geo))
-        except Exception:  # codecarbon raises whatever its tables' look-up raises
+        except Exception:  # codecarbon does not wrap the errors of its table look-ups, so their type is not known
             return None
 
-    # For some countries codecarbon silently takes the whole country's figure for a region that it does not know:
-    # the figure that it gives for a name that cannot exist.
+    # For some countries, codecarbon silently returns the country's figure for an unknown region. This is detected by
+    # comparing with the figure for a region that cannot exist.
     regional_kg = of(region.lower())
     if regional_kg is None or regional_kg == of("no such region"):
-        raise SpecError([Fault("--region", "", f"no data for {region!r} in {name}; leave it out for the country")])
+        raise SpecError(
+            [Fault("--region", "", f"no data for {region!r} in {name}; omit it to use the country's figure")]
+        )
     return regional_kg * 1000, f"{region}, {name} (codecarbon's data)"

@@ -1,6 +1,6 @@
-"""Floating-point operations: the paper's column and what training really executes.
+"""Floating-point operations of trainings: the paper's nominal column, and the operations that are really executed.
 
-fvcore counts a multiply-add as one; a FLOP here is half of one, so two FLOPs are counted for each.
+fvcore counts a multiply-add as one operation. Here it counts as two FLOPs.
 """
 
 import logging
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 from kdtune.energy.logger_levels import level_of
 
-#: A backward pass costs about two forward passes: gradients of the activations and of the weights. (Of the first
-#: layer only the latter are computed, since the images need none; that is left out of account.)
+#: Cost of a forward and a backward pass, in forward passes. The backward pass costs about two: the gradients of the
+#: activations and those of the weights. That the first layer needs only the latter is neglected.
 TRAINING_PASSES = 3
 
 
 def macs(model: object, channels: int, height: int, width: int) -> int:
-    """Multiply-adds of one forward pass for one image, counted by fvcore.
+    """Return the multiply-adds of one forward pass for one image, as counted by fvcore.
 
     Args:
-        model: A ``torch.nn.Module``; its mode is restored.
-        channels: Of the image.
-        height: Of the image.
-        width: Of the image.
+        model: A ``torch.nn.Module``; its training mode is restored afterwards.
+        channels: Channels of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
     """
     import torch
     from fvcore.nn import FlopCountAnalysis
@@ -30,7 +30,7 @@ def macs(model: object, channels: int, height: int, width: int) -> int:
     was_training = model.training
     image = torch.zeros(1, channels, height, width, device=next(model.parameters()).device)
     with warnings.catch_warnings(), level_of("fvcore", logging.ERROR):
-        warnings.simplefilter("ignore")  # of torch.jit.trace, which fvcore uses
+        warnings.simplefilter("ignore")  # torch.jit.trace, which fvcore uses, warns about itself
         count = FlopCountAnalysis(model.eval(), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         total = int(count.total())
     model.train(was_training)
@@ -39,13 +39,13 @@ def macs(model: object, channels: int, height: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class Workload:
-    """The size of a study's trainings.
+    """Sizes of a study's networks and data set, from which the FLOPs of its trainings follow.
 
     Attributes:
         teacher_macs: Multiply-adds of the teacher's forward pass for one image.
-        student_macs: The student's.
+        student_macs: Multiply-adds of the student's forward pass for one image.
         train_images: Images in the training part.
-        val_images: Images in the validation part, evaluated after every epoch.
+        val_images: Images in the validation part, which is evaluated after every epoch.
         test_images: Images in the test set.
     """
 
@@ -64,9 +64,14 @@ class Workload:
         return 2 * (teacher + self.student_macs * (self.train_images + self.val_images)) * epochs
 
     def executed_flops(self, epochs: int, *, teacher_forward: bool) -> int:
-        """What one training executes: the student's passes forward and backward, and the teacher's forward.
+        """Return the FLOPs that one training executes, the backward passes included.
 
-        The paper has one such figure: the 2.16 of Table 8 for a student alone, beside forward passes in all other rows.
+        The paper prints a single figure of this kind, the 2.16 in Table 8 for a student alone; its other rows count
+        forward passes only.
+
+        Args:
+            epochs: Epochs of the training.
+            teacher_forward: Whether the teacher's forward passes are executed.
         """
         teacher = self.teacher_macs * self.train_images if teacher_forward else 0
         student = self.student_macs * (TRAINING_PASSES * self.train_images + self.val_images)
@@ -74,13 +79,13 @@ class Workload:
 
     @property
     def distillation_ratio(self) -> float:
-        """How many epochs of the student alone execute what one of distillation with a live teacher does."""
+        """Executed FLOPs of an epoch with a live teacher, divided by those of an epoch of the student alone."""
         return self.executed_flops(1, teacher_forward=True) / self.executed_flops(1, teacher_forward=False)
 
     def teacher_passes_flops(self, passes: int) -> int:
-        """What asking the teacher for the logits of so many images executes."""
+        """Return the FLOPs of a number of forward passes of the teacher, one image each."""
         return 2 * self.teacher_macs * passes
 
     def teacher_flops(self, epochs: int) -> int:
-        """Nominal FLOPs of the teacher's own training, counted like the students'."""
+        """Return the nominal FLOPs of the teacher's own training, counted like those of the students."""
         return 2 * self.teacher_macs * (self.train_images + self.val_images) * epochs

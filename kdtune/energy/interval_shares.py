@@ -1,4 +1,7 @@
-"""Who is charged for what an interval used: by CPU time, by Ray's allocation, and exactly, in integers."""
+"""Split the energy of one interval between windows and buckets, by CPU time and by Ray's allocation.
+
+All arithmetic uses integers, so the parts always sum exactly to the energy that was split.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +13,22 @@ from kdtune.energy.sensors.node import Hardware
 
 BUCKETS = ("trials", "evaluation", "orchestration", "idle", "other")
 
-#: Shares of a core and of a GPU are weighed as integers.
+#: Shares of cores and GPUs are converted to integer thousandths, so that splitting by them is exact.
 _MILLI = 1000
 
 
 def split_integer(total: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Split an integer in proportion to integer weights, exactly: largest remainder, ties to the first.
+    """Split an integer into integers in proportion to weights, by the largest-remainder method.
 
     Args:
-        total: What to split, at least 0.
-        weights: At least 0 each, and not all 0 unless ``total`` is 0.
+        total: The integer to split, at least 0.
+        weights: Integer weights, at least 0 each; not all 0 unless ``total`` is 0.
+
+    Returns:
+        The share of each key; the shares sum to ``total``. Between equal remainders the first key comes first.
+
+    Raises:
+        ValueError: All weights are 0 and ``total`` is not.
     """
     whole = sum(weights.values())
     if whole == 0:
@@ -35,7 +44,7 @@ def split_integer(total: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 
 def held_milli(windows: Sequence[Window]) -> tuple[int, dict[str, int]]:
-    """What windows hold: thousandths of cores, and of each GPU by its UUID."""
+    """Return what windows hold: thousandths of cores, and thousandths of each GPU by UUID."""
     gpus: dict[str, int] = {}
     for window in windows:
         for uuid, share in window.gpus.items():
@@ -44,32 +53,41 @@ def held_milli(windows: Sequence[Window]) -> tuple[int, dict[str, int]]:
 
 
 def gpu_milli(share: float) -> int:
-    """A GPU's share in thousandths; a share is never nothing."""
+    """Return a share of a GPU in thousandths, at least 1."""
     return max(1, round(share * _MILLI))
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Part of an interval in which other studies held the same all the time.
+    """A part of an interval during which the resources held by other studies did not change.
 
     Attributes:
-        start_ns: Its beginning.
-        end_ns: Its end.
-        there: What they held.
+        start_ns: Start on the monotonic clock, in nanoseconds.
+        end_ns: End, in nanoseconds.
+        neighbours: What the other studies held.
     """
 
     start_ns: int
     end_ns: int
-    there: Neighbours = field(default_factory=lambda: Neighbours(0, 0))
+    neighbours: Neighbours = field(default_factory=lambda: Neighbours(0, 0))
 
     @property
     def length_ns(self) -> int:
-        """How long it is."""
+        """Duration in nanoseconds."""
         return self.end_ns - self.start_ns
 
 
 def pieces_of(start_ns: int, end_ns: int, neighbours: Sequence[Neighbours]) -> list[Piece]:
-    """Cut an interval where what other studies hold changes; one piece where there are none."""
+    """Divide an interval at the moments when the resources held by other studies change.
+
+    Args:
+        start_ns: Start of the interval, in nanoseconds.
+        end_ns: End of the interval, in nanoseconds.
+        neighbours: States of the other studies, oldest first; empty if there were none.
+
+    Returns:
+        The pieces in order; a single one if there were no other studies.
+    """
     if not neighbours:
         return [Piece(start_ns, max(start_ns, end_ns))]
     cuts = [min(max(state.t_ns, start_ns), max(start_ns, end_ns)) for state in neighbours]
@@ -81,32 +99,54 @@ def pieces_of(start_ns: int, end_ns: int, neighbours: Sequence[Neighbours]) -> l
 def split_cpu(
     energy: int, windows: Sequence[Window], before: Record, after: Record, pieces: Sequence[Piece]
 ) -> dict[str, int]:
-    """The CPU's energy by CPU time: windows, the study's other processes, everybody else.
+    """Split CPU energy by the CPU time of the windows, the study's other processes and all other processes.
 
-    If nobody worked it is idle, and shared with other studies.
+    If no process used CPU time, the energy is idle and is shared with the other studies.
+
+    Args:
+        energy: CPU energy of the interval, in microjoules.
+        windows: Windows that are open during the interval.
+        before: The record at the start of the interval.
+        after: The record at its end.
+        pieces: The interval, divided by :func:`pieces_of`.
+
+    Returns:
+        Microjoules by window id and by bucket (``orchestration``, ``other``, ``idle``).
     """
     spent = {w.id: max(0, after.windows.get(w.id, 0) - before.windows.get(w.id, 0)) for w in windows}
     in_windows = sum(spent.values())
     of_study = max(in_windows, after.study_us - before.study_us)
     busy = max(of_study, after.counters.busy_us - before.counters.busy_us)
     if not busy:
-        return _add([_share_idle(part, piece.there) for part, piece in _over_time(energy, pieces)])
+        return _sum_of([_share_idle(part, piece.neighbours) for part, piece in _split_by_time(energy, pieces)])
     return split_integer(energy, {**spent, "orchestration": of_study - in_windows, "other": busy - of_study})
 
 
 def split_gpu(energy: int, uuid: str, windows: Sequence[Window], pieces: Sequence[Piece]) -> dict[str, int]:
-    """A GPU's energy by Ray's allocation, its power taken as constant; while nobody holds it, it is idle and shared."""
-    mine = {window.id: gpu_milli(window.gpus[uuid]) for window in windows if uuid in window.gpus}
+    """Split the energy of one GPU by Ray's allocation, assuming constant power during the interval.
+
+    While neither a window nor another study holds the GPU, its energy is idle and is shared with the other studies.
+
+    Args:
+        energy: Energy of the GPU in the interval, in microjoules.
+        uuid: UUID of the GPU.
+        windows: Windows that are open during the interval.
+        pieces: The interval, divided by :func:`pieces_of`.
+
+    Returns:
+        Microjoules by window id and by bucket (``other``, ``idle``).
+    """
+    own = {window.id: gpu_milli(window.gpus[uuid]) for window in windows if uuid in window.gpus}
     charges = []
-    for part, piece in _over_time(energy, pieces):
-        theirs = piece.there.gpus_milli.get(uuid, 0)
-        held = mine or theirs
-        charges.append(split_integer(part, {**mine, "other": theirs}) if held else _share_idle(part, piece.there))
-    return _add(charges)
+    for part, piece in _split_by_time(energy, pieces):
+        theirs = piece.neighbours.gpus_milli.get(uuid, 0)
+        held = own or theirs
+        charges.append(split_integer(part, {**own, "other": theirs}) if held else _share_idle(part, piece.neighbours))
+    return _sum_of(charges)
 
 
-def _over_time(energy: int, pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:
-    """Energy by piece, in proportion to their lengths; in no time at all it is the last one's."""
+def _split_by_time(energy: int, pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:
+    """Split energy between pieces in proportion to their durations; if all are 0, the last piece gets all of it."""
     lengths = {str(place): piece.length_ns for place, piece in enumerate(pieces)}
     if not any(lengths.values()):
         lengths[str(len(pieces) - 1)] = 1
@@ -114,7 +154,7 @@ def _over_time(energy: int, pieces: Sequence[Piece]) -> list[tuple[int, Piece]]:
     return [(parts[str(place)], piece) for place, piece in enumerate(pieces)]
 
 
-def _add(charges: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def _sum_of(charges: Sequence[Mapping[str, int]]) -> dict[str, int]:
     total: dict[str, int] = {}
     for charge in charges:
         for name, energy in charge.items():
@@ -123,18 +163,33 @@ def _add(charges: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 
 def split_memory(hardware: Hardware, windows: Sequence[Window], piece: Piece) -> dict[str, int]:
-    """The memory's energy by the cores that were given; what nobody holds is idle and shared with other studies."""
+    """Split the memory's energy by the cores that Ray allocated.
+
+    The share of cores that nothing holds is idle and is shared with the other studies.
+
+    Args:
+        hardware: The node's hardware.
+        windows: Windows that are open during the piece.
+        piece: The part of the interval whose memory energy is split.
+
+    Returns:
+        Microjoules by window id and by bucket (``idle``, ``other``).
+    """
     held = {window.id: round(window.cpus * _MILLI) for window in windows}
-    theirs = piece.there.cpus_milli
+    theirs = piece.neighbours.cpus_milli
     free = max(0, hardware.cores * _MILLI - sum(held.values()) - theirs)
     energy = memory_uj(hardware, piece.start_ns, piece.end_ns)
     charges = split_integer(energy, {**held, "idle": free, "other": theirs})
-    unused = _share_idle(charges["idle"], piece.there)
+    unused = _share_idle(charges["idle"], piece.neighbours)
     return {**charges, "idle": unused["idle"], "other": charges["other"] + unused["other"]}
 
 
-def _share_idle(amount: int, there: Neighbours) -> dict[str, int]:
-    """Split evenly what nobody uses among the studies of a node, in integers, in the order of their meters."""
-    whole, rest = divmod(amount, there.others + 1)
-    own = whole + (there.before < rest)
-    return {"idle": own, "other": amount - own}
+def _share_idle(amount_uj: int, neighbours: Neighbours) -> dict[str, int]:
+    """Split idle energy evenly between the studies on a node.
+
+    Microjoules that cannot be divided go to the studies that come first in the order of their meters' ids, so the
+    ledgers of all studies together count each microjoule once.
+    """
+    whole, rest = divmod(amount_uj, neighbours.others + 1)
+    own = whole + (neighbours.before < rest)
+    return {"idle": own, "other": amount_uj - own}

@@ -1,18 +1,18 @@
-"""The energy ledger: one append-only file a node, one line an event, absolute counters.
+"""The energy ledger: an append-only JSON-lines file for each node, with absolute counters.
 
-A line holds every counter of the node at one moment, the CPU time of the study's processes, and that of each
-open window. Nothing is computed before it is written: :mod:`kdtune.energy.attribution` does that from the file,
-so that any report can be made again. Lines are forced to the disk one by one, and each names the checksum of the one
-before it, whoever wrote that: a line that was changed or taken out is noticed.
+Each line is one event. It contains all counters of the node at one moment, the CPU time of the study's processes, and
+the CPU time of each open window. No figure is computed before the line is written: :mod:`kdtune.energy.attribution`
+computes everything from the file, so every report can be made again. Each line is synced to disk and contains the
+checksum of the line before it, so a line that was changed or removed is detected.
 
 Kinds of lines:
 
-``start``   Counting begins (or goes on in this file); carries the hardware.
-``resume``  The meter had died and was started again while the study went on: nothing ended in between.
-``sample``  About one a second.
-``open``    A window opens: an attempt of a trial, or an evaluation, in one process.
+``start``   Metering begins, or begins again, in this file; contains the hardware.
+``resume``  The meter was killed and restarted while the study continued, so all windows stay open.
+``sample``  Written about once a second.
+``open``    A window opens: one process begins an attempt of a trial, or an evaluation.
 ``close``   A window closes.
-``stop``    Counting ends in this file; what comes later is not this file's.
+``stop``    Metering ends in this file; energy used later belongs to other ledgers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,23 +35,23 @@ Kind = Literal["start", "resume", "sample", "open", "close", "stop"]
 
 
 Key = tuple[str, str, int]
-"""Boot, meter and number: what tells a record from every other."""
+"""Unique key of a record: boot id, meter id and sequence number."""
 
 
-#: What to do about a damaged ledger.
-_REMEDY = "put a copy of the file in its place"
+#: What the user can do about a damaged ledger.
+_REMEDY = "replace the file with an intact copy"
 
 
 @dataclass(frozen=True)
 class Window:
-    """Who may be charged for what a process does, from the opening of the window to its closing.
+    """A time during which the energy of one process and its resources is charged to one trial or evaluation.
 
     Attributes:
-        id: Unique in a ledger: trial and attempt, such as ``1a2b3c4d5e6f/1``.
-        bucket: ``trials`` or ``evaluation``; ``orchestration`` while a worker with a GPU is prepared.
+        id: Id, unique within a ledger: trial and attempt, such as ``1a2b3c4d5e6f/1``.
+        bucket: ``trials`` or ``evaluation``; ``orchestration`` while a worker with a GPU is being prepared.
         pid: Process that does the work.
-        cpus: Cores that Ray gave it.
-        gpus: GPUs that Ray gave it: UUID to share, above 0 and at most 1.
+        cpus: Cores that Ray allocated to it.
+        gpus: GPUs that Ray allocated to it: the share of each, above 0 and at most 1, by UUID.
     """
 
     id: str
@@ -66,21 +66,21 @@ class Record:
     """One line of the ledger.
 
     Attributes:
-        kind: See the module.
-        meter: Who wrote it; every start of a meter is another.
-        seq: Counts the lines of one meter from 0.
+        kind: Kind of the line; see the module's docstring.
+        meter: Id of the meter that wrote the line; each start of a meter has another one.
+        seq: Number of the line among those of its meter, from 0.
         counters: The node's counters.
-        study_us: CPU time of all processes of the study on this node, in microseconds, as a counter.
-        windows: CPU time of each window since it opened, in microseconds; one that closes is named a last time.
+        study_us: CPU time of all processes of the study on this node, as a counter in microseconds.
+        windows: CPU time of each open window since it opened, in microseconds, by id; includes a window that closes.
         window: The window that opens or closes.
-        reason: Why it closes.
-        hardware: With ``start`` and ``resume``.
-        neighbours: What other studies' meters had on the node since the last record; empty where this was alone.
-        began: With a ``start`` in a file that has an earlier life: the counters when the present command began,
-            which is where a gap ends; what came after it is in the session's own ledger.
-        nodes: With a ``start`` where several machines are metered: the names of all of them, each of which has a file
-            of its own beside this one.
-        unknown_us: CPU time since the last record of Ray workers of which it is not known which trial started them.
+        reason: Why the window closes.
+        hardware: The node's hardware, in ``start`` and ``resume``.
+        neighbours: What the meters of other studies held on the node since the last record; empty if there were none.
+        began: The counters when the current command began, in the ``start`` of a file that an earlier command wrote
+            to. The gap between the two commands ends there; the session's own ledger covers the time from then on.
+        nodes: Names of all metered nodes, in a ``start`` if there are several; each has a file beside this one.
+        unknown_us: CPU time, since the last record, of Ray workers that cannot be assigned to the trial that started
+            them, in microseconds.
     """
 
     kind: Kind
@@ -99,11 +99,11 @@ class Record:
 
     @property
     def key(self) -> Key:
-        """What tells it from every other record."""
+        """Key that no other record has."""
         return self.counters.boot_id, self.meter, self.seq
 
     def as_line(self) -> dict[str, Any]:
-        """The JSON object that stands for it."""
+        """Return the JSON object that is written to the ledger, without optional values that are empty."""
         line: dict[str, Any] = {"v": VERSION, "kind": self.kind, "meter": self.meter, "seq": self.seq}
         line |= {key: value for key, value in asdict(self.counters).items() if value != {}}
         line |= {"study_us": self.study_us}
@@ -127,10 +127,10 @@ class Record:
 
     @classmethod
     def from_line(cls, line: dict[str, Any]) -> "Record":
-        """Read back what :meth:`as_line` made.
+        """Return the record that a JSON object written by :meth:`as_line` describes.
 
         Raises:
-            ValueError: Something is missing or cannot be.
+            ValueError: A value is missing or invalid.
         """
         check_line(line)
         counters = Counters(**{f.name: line[f.name] for f in fields(Counters) if f.name in line})
@@ -152,7 +152,7 @@ class Record:
 
 
 def write(path: Path, record: Record) -> None:
-    """Append one record with its checksum and that of the line before it, and force it to the disk.
+    """Append a record, with its checksum and that of the line before it, and sync the file to disk.
 
     Raises:
         ResultsError: The line before it is damaged.
@@ -160,39 +160,37 @@ def write(path: Path, record: Record) -> None:
     try:
         append_sealed(path, record.as_line())
     except TornChainError:
-        raise ResultsError(f"{path}: its last line is damaged, so nothing is added to it") from None
+        raise ResultsError(f"{path}: the last line is damaged, so nothing is appended; {_REMEDY}") from None
 
 
 def _records(path: Path) -> Iterator[Record]:
-    """The records of a file, in the order of its lines.
+    """Yield the records of a file in the order of its lines.
 
     Raises:
-        ValueError: A line is damaged, or the one before it is missing; the message has the file and the line's number.
+        ValueError: A line is damaged, or the line before it is missing; the message names the file and the line.
     """
     lines = read_lines(path)
-    there = {line.get(SEAL) for line in lines if isinstance(line.get(SEAL), int)}
+    checksums = {line.get(SEAL) for line in lines if isinstance(line.get(SEAL), int)}
     for number, line in enumerate(lines, start=1):
         try:
             if SEAL not in line:
                 raise ValueError("it has no checksum")
             record, before = Record.from_line(unsealed(line)), line.get(BEFORE)
         except ValueError as error:
-            raise ValueError(
-                f"{path}, line {number}: not a ledger record as it was written ({error}); {_REMEDY}"
-            ) from None
-        if before is not None and before not in there:
+            raise ValueError(f"{path}, line {number}: the ledger record is damaged ({error}); {_REMEDY}") from None
+        if before is not None and before not in checksums:
             raise ValueError(f"{path}, line {number}: the line that was written before it is missing; {_REMEDY}")
         yield record
 
 
 def read(path: Path) -> list[Record]:
-    """All records of a node's ledger in the order of time, each once.
+    """Return all records of a node's ledger in the order of time.
 
-    The same line twice counts once; a torn last line is left out.
+    A line that occurs twice is returned once. A last line that was only partly written is skipped.
 
     Raises:
-        ResultsError: A line is damaged, one is missing in the middle, or two say different things under one number;
-            the message has the file.
+        ResultsError: A line is damaged, a line in the middle is missing, or two different records have the same
+            number; the message names the file.
     """
     records: dict[Key, Record] = {}
     try:
@@ -201,18 +199,18 @@ def read(path: Path) -> list[Record]:
                 raise ValueError(f"{path}: two different records of meter {record.meter} have number {record.seq}")
     except ValueError as error:
         raise ResultsError(str(error)) from None
-    # Of one moment in the order in which they were written, a meter's own by their numbers; boots and meters in the
-    # order in which they first appear.
+    # Records of the same moment are sorted by meter and number. Boots and meters are sorted by their first appearance
+    # in the file, since their ids have no order.
     boots = {boot: index for index, boot in enumerate(dict.fromkeys(r.counters.boot_id for r in records.values()))}
     meters = {meter: index for index, meter in enumerate(dict.fromkeys(r.meter for r in records.values()))}
     return sorted(records.values(), key=lambda r: (boots[r.counters.boot_id], r.counters.t_ns, meters[r.meter], r.seq))
 
 
 def read_folder(folder: Path) -> dict[str, list[Record]]:
-    """Every node's records, by the file's stem; empty where there is no such folder.
+    """Return the records of every node, by the stem of its file's name; empty if the folder does not exist.
 
     Raises:
-        ResultsError: A file is damaged, or a copy of another one, whose energy would count twice.
+        ResultsError: A file is damaged, or contains records of another file, whose energy would count twice.
     """
     nodes = {path.stem: read(path) for path in sorted(folder.glob("*.jsonl"))}
     _refuse_copies(folder, nodes)
@@ -220,11 +218,11 @@ def read_folder(folder: Path) -> dict[str, list[Record]]:
 
 
 def _refuse_copies(folder: Path, nodes: Mapping[str, list[Record]]) -> None:
-    holder: dict[Key, str] = {}
+    node_of: dict[Key, str] = {}
     for name, records in nodes.items():
         for record in records:
-            if (other := holder.setdefault(record.key, name)) != name:
+            if (other := node_of.setdefault(record.key, name)) != name:
                 raise ResultsError(
-                    f"{folder / name}.jsonl: holds records of {other}.jsonl too, which would count twice; move the "
-                    "one away that is a copy"
+                    f"{folder / name}.jsonl: contains records of {other}.jsonl, whose energy would count twice; remove "
+                    "the file that is a copy"
                 )

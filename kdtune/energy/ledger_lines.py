@@ -1,4 +1,7 @@
-"""What each line of an energy ledger has to hold."""
+"""Schema of a line of the energy ledger, against which each line is validated when it is read.
+
+It is strict, because energy computed from a damaged line would be wrong without notice.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -6,23 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from kdtune.energy.sensors.node import Quality
 
-#: A counter; none of a node's comes near the end.
+#: Value of a counter; none of a node's counters comes near the upper bound.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
-#: A counter put together from others, which may step back.
-Step = Annotated[int, Field(gt=-(2**63), lt=2**63)]
+#: Value of a counter that is computed from others and may therefore decrease.
+SignedCount = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 
 Share = Annotated[float, Field(ge=0, le=1e6)]
 
 
-class _Part(BaseModel):
-    """What is written and nothing else, no value of another kind taken for it."""
+class _StrictModel(BaseModel):
+    """A part of a line that accepts no unknown keys and converts no types."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class CountersPart(_Part):
-    """:class:`kdtune.energy.sensors.node.Counters`."""
+class CountersPart(_StrictModel):
+    """Schema of :class:`kdtune.energy.sensors.node.Counters`."""
 
     boot_id: str
     t_ns: Count
@@ -32,8 +35,8 @@ class CountersPart(_Part):
     gpu_mj: dict[str, Count] = {}
 
 
-class HardwarePart(_Part):
-    """:class:`kdtune.energy.sensors.node.Hardware`."""
+class HardwarePart(_StrictModel):
+    """Schema of :class:`kdtune.energy.sensors.node.Hardware`."""
 
     node: str
     cpu_model: str
@@ -50,12 +53,12 @@ class HardwarePart(_Part):
     @model_validator(mode="after")
     def _every_gpu_has_a_quality(self) -> "HardwarePart":
         if self.gpus.keys() != self.gpu_quality.keys():
-            raise ValueError("it does not say of each GPU how its energy is known")
+            raise ValueError("gpus and gpu_quality must list the same GPUs")
         return self
 
 
-class WindowPart(_Part):
-    """:class:`kdtune.energy.ledger.Window`."""
+class WindowPart(_StrictModel):
+    """Schema of :class:`kdtune.energy.ledger.Window`."""
 
     id: str
     bucket: Literal["trials", "evaluation", "orchestration"]
@@ -64,8 +67,8 @@ class WindowPart(_Part):
     gpus: dict[str, Share] = {}
 
 
-class NeighboursPart(_Part):
-    """:class:`kdtune.energy.neighbours.Neighbours`."""
+class NeighboursPart(_StrictModel):
+    """Schema of :class:`kdtune.energy.neighbours.Neighbours`."""
 
     t_ns: Count
     others: Count
@@ -74,33 +77,33 @@ class NeighboursPart(_Part):
     gpus_milli: dict[str, Count] = {}
 
 
-class Line(CountersPart):
-    """A whole line: the counters, and beside them all the rest."""
+class LedgerLine(CountersPart):
+    """Schema of a whole line: the counters, at its top level, and the other values of the record."""
 
     model_config = ConfigDict(extra="ignore")
 
     kind: Literal["start", "resume", "sample", "open", "close", "stop"]
     meter: str
     seq: Count
-    study_us: Step
-    windows: dict[str, Step] = {}
+    study_us: SignedCount
+    windows: dict[str, SignedCount] = {}
     window: WindowPart | None = None
     reason: str | None = None
     hardware: HardwarePart | None = None
     neighbours: list[NeighboursPart] = []
     began: CountersPart | None = None
     nodes: list[str] = []
-    unknown_us: Step = 0
+    unknown_us: SignedCount = 0
 
 
 def check_line(line: dict[str, Any]) -> None:
-    """Make sure that a line holds what it has to.
+    """Check that a line matches the schema.
 
     Raises:
-        ValueError: It does not; says what is wrong.
+        ValueError: It does not; the message names the first invalid value.
     """
     try:
-        Line.model_validate(line)
+        LedgerLine.model_validate(line)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from None

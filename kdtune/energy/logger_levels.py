@@ -1,4 +1,4 @@
-"""Levels of other libraries' loggers."""
+"""Temporary levels for the loggers of other libraries, to silence messages that do not concern users."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def level_of(name: str, level: int) -> Iterator[None]:
-    """Give a logger another level inside, and its own one afterwards."""
+    """Set a logger's level inside the context and restore it afterwards.
+
+    Args:
+        name: Name of the logger.
+        level: Level such as ``logging.ERROR``.
+    """
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(level)

@@ -1,4 +1,8 @@
-"""The moment from which a meter counts, when that is earlier than the meter itself."""
+"""The moment from which a meter counts, if that is before the meter exists.
+
+A command is charged from its first second, but its meter can start only once Ray runs. So the command takes a snapshot
+first and hands it to the meter.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +14,15 @@ from kdtune.energy.sensors.node import Counters
 
 @dataclass(frozen=True)
 class Start:
-    """What was read before there was a meter, so that the meter can count from then on.
+    """A snapshot taken before the meter exists, from which the meter counts.
 
-    A process that has ended by the time the meter begins may have passed its CPU time on to its parent or not, so a
-    sum of CPU times would not do: the meter needs to know which processes there were and what each had used.
+    A sum of CPU times is not enough: when a process ends before the meter starts, its CPU time may or may not be passed
+    on to its parent. So the snapshot contains each process and the CPU time that it had used.
 
     Attributes:
-        counters: The node's counters.
-        roots: The study's processes at that moment.
-        scope: State of the :class:`~kdtune.energy.processes.CpuScope` of ``roots``, which stands at 0.
+        counters: The node's counters at that moment.
+        roots: The study's processes at that moment, of which all others are descendants.
+        scope: State of the :class:`~kdtune.energy.processes.CpuScope` of ``roots``, whose counter is 0.
     """
 
     counters: Counters
@@ -27,11 +31,11 @@ class Start:
 
     @classmethod
     def of(cls, counters: Counters, roots: Iterable[Identity]) -> "Start":
-        """Take note of processes, to be called right after the counters were read.
+        """Take the snapshot. Call this right after reading the counters.
 
         Args:
-            counters: The node's counters, read just now.
-            roots: The processes that, with all they have started and will start, are the study's.
+            counters: The node's counters, just read.
+            roots: The processes that belong to the study together with all their descendants.
         """
         scope = CpuScope(roots, snapshot())
         return cls(counters, tuple(scope.roots), scope.as_state())

@@ -1,4 +1,4 @@
-"""What a meter keeps for its successor, should it be killed while its study goes on."""
+"""State that a meter saves for its successor, in case it is killed while its study continues."""
 
 import json
 import os
@@ -11,54 +11,61 @@ from kdtune.storage.files import replaced_atomically
 
 
 class MeterState:
-    """One file, replaced with every record of the ledger."""
+    """A file with the state of a running meter, replaced with every record of the ledger."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is read or written yet."""
+        """Set the path. The file is neither read nor written.
+
+        Args:
+            path: Path of the file.
+        """
         self._path = path
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Replace what is kept.
+        """Replace the saved state.
 
         Args:
-            state: JSON; ``drivers`` are the processes (pid and start) without which there is no study.
+            state: A JSON object; its ``drivers`` are the processes (pid and start) whose end is the end of the study.
         """
         try:
-            with replaced_atomically(self._path, sync=False) as file:  # it has to survive the process, not the machine
+            with replaced_atomically(self._path, sync=False) as file:  # it must survive the process, not the machine
                 file.write(json.dumps(state, separators=(",", ":")).encode())
         except OSError:
-            # No room. A meter that is well needs none of this, and a successor is misled by what was true earlier.
+            # The disk is full. The running meter does not need the file, but an outdated state would mislead its
+            # successor.
             with suppress(OSError):
                 self.drop()
 
     def load(self, processes: dict[int, Process]) -> dict[str, Any] | None:
-        """What was kept, if the study it tells of still runs: nobody goes on for a dead one.
+        """Return the saved state, or None if there is none that can be used.
+
+        If the study of the state has ended, the file is removed. A file that belongs to another user is ignored.
 
         Args:
-            processes: What runs.
+            processes: The running processes, by pid.
         """
         if not self._path.exists() or self._path.lstat().st_uid != os.geteuid():
-            return None  # whatever another user put here, this one's energy is not written where it says
+            return None  # a state written by another user could redirect this user's ledger to another file
         state: dict[str, Any] = json.loads(self._path.read_text())
         drivers = [(pid, started) for pid, started in state["drivers"]]
-        # Other nodes than the driver's know of none; there Ray ends the meter with its driver.
+        # On nodes other than the driver's the list is empty; there, Ray ends the meter together with its driver.
         if drivers and not CpuScope(drivers, {}).alive(processes):
             self.drop()
             return None
         return state
 
     def drop(self) -> None:
-        """The study has ended, or begun nothing yet: there is nothing to go on with."""
+        """Remove the saved state, because the study has ended or has not begun."""
         self._path.unlink(missing_ok=True)
 
 
 def drop_stale(folder: Path, processes: dict[int, Process]) -> None:
-    """Remove what was kept for studies that were killed together with their meters.
+    """Remove saved states of studies that were killed together with their meters.
 
     Args:
-        folder: Where meters keep it.
-        processes: What runs.
+        folder: The folder in which meters save their states.
+        processes: The running processes, by pid.
     """
     for path in folder.glob("*.state"):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # another user's, or half removed
+        with suppress(OSError, ValueError, KeyError, TypeError):  # another user's file, or one that is being removed
             MeterState(path).load(processes)

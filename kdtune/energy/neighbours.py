@@ -1,9 +1,11 @@
-"""Which studies' meters share a node at the moment, and what each has given to its trials.
+"""Exchange between the meters of studies that run on the same node.
 
-Two studies that run side by side must not both be charged the idle power of the node, nor one the memory and the
-GPUs that the other holds. So every meter says what it holds in a file that all meters of the node read. It is
-written and read under one lock, and the moment of each change is taken under that lock too, so that all meters
-agree on who held what when. Meters that see different files (other containers, say) know nothing of one another.
+Two studies that run at the same time must not both be charged the idle power of the node, and neither must be charged
+the memory and the GPUs that the other holds. So every meter appends what its trials hold to a file,
+``meters.jsonl`` in :func:`shared_folder`, which all meters of the node read. The file is written and read under one
+lock, and the time of each change is taken under that lock too, so all meters agree on which study held what at which
+time. While a meter runs, it also holds a lock on a file ``<meter id>.alive``, so the others notice when it is killed.
+Meters that see different folders, such as those in different containers, do not know of each other.
 """
 
 import fcntl
@@ -22,14 +24,14 @@ from kdtune.storage.parsing import parse_json
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What other studies' meters had on the node, from one moment to the next change.
+    """What the other studies on the node hold, from one moment until the next change.
 
     Attributes:
-        t_ns: From when on, on the clock of :class:`~kdtune.energy.sensors.node.Counters`.
-        others: How many other studies were metered.
-        before: How many of them come first when a microjoule cannot be divided.
-        cpus_milli: Thousandths of cores that their trials held.
-        gpus_milli: Thousandths of each GPU that their trials held, by UUID.
+        t_ns: Start of this state, on the clock of :class:`~kdtune.energy.sensors.node.Counters`, in nanoseconds.
+        others: Number of other studies that are metered.
+        before: Number of them that come before this one when an indivisible microjoule is assigned.
+        cpus_milli: Thousandths of cores that their trials hold.
+        gpus_milli: Thousandths of each GPU that their trials hold, by UUID.
     """
 
     t_ns: int
@@ -39,58 +41,67 @@ class Neighbours:
     gpus_milli: dict[str, int] = field(default_factory=dict)
 
 
-#: Of anything that meters tell each other; sums of many are still what a ledger takes.
-_GREATEST = 2**53
+#: Upper bound of the numbers in the shared file, low enough that sums of many of them are valid in a ledger.
+_MAX_COUNT = 2**53
 
 
 def shared_folder() -> Path:
-    """Returns where meters of one machine meet: in memory, so that it is empty after each boot, where that can be."""
+    """Return the folder through which the meters of a machine exchange what they hold.
+
+    It is in memory if possible, so that it is empty after each boot.
+    """
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     return (memory if usable else Path(tempfile.gettempdir())) / "kdtune"
 
 
 class Neighbourhood:
-    """One study's meter among those of the node. Where the folder cannot be used, the meter counts as alone."""
+    """A study's meter among the other meters of the node.
+
+    If the shared folder cannot be used, the meter behaves as if it were the only one.
+    """
 
     def __init__(self, meter_id: str, folder: Path | None = None) -> None:
-        """Prepare; nobody is told before :meth:`join`.
+        """Set the id and the folder. The other meters do not see this one before :meth:`join`.
 
         Args:
-            meter_id: A meter that was killed and started again keeps it.
-            folder: Where the meters meet.
+            meter_id: Id of the meter; a meter that is killed and restarted keeps its id.
+            folder: Folder of the shared files; :func:`shared_folder` by default.
         """
         self._id = meter_id
         self._folder = folder or shared_folder()
-        self._alive: int | None = None
+        self._alive_lock: int | None = None
         self._file: int | None = None
-        self._read_to = 0
-        self._states: dict[str, dict[str, Any]] = {}
-        self._told = [Neighbours(0, 0)]
+        self._read_offset = 0
+        self._held: dict[str, dict[str, Any]] = {}
+        self._history = [Neighbours(0, 0)]
 
     def join(self) -> None:
-        """Count as present until :meth:`leave`, or until every process that joined under this name has ended."""
+        """Make this meter visible to the others.
+
+        It stays visible until :meth:`leave`, or until every process that joined with this id has ended.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with suppress(PermissionError):  # another user made it
                 self._folder.chmod(0o1777)
-            self._alive = _open_for_all(self._alive_file(self._id))
-            fcntl.flock(self._alive, fcntl.LOCK_SH)
+            self._alive_lock = _open_for_all(self._alive_file(self._id))
+            fcntl.flock(self._alive_lock, fcntl.LOCK_SH)
         except OSError:
-            self._alive = None
+            self._alive_lock = None
 
     @contextmanager
     def settled(self, since_ns: int) -> Iterator[list[Neighbours]]:
-        """Hold every meter's changes back while the counters are read.
+        """Hold the lock on the shared file, so that no meter changes anything while the counters are read.
 
         Args:
-            since_ns: From when on the others matter.
+            since_ns: Start of the time whose states are wanted, in nanoseconds.
 
         Yields:
-            What the others had, oldest first, the state at ``since_ns`` before the rest; empty where there was
-            nobody all the time.
+            The states of the other studies, oldest first and beginning with that at ``since_ns``; empty if there was
+            no other study during the whole time.
         """
-        if self._alive is None:
+        if self._alive_lock is None:
             yield []
             return
         try:
@@ -101,45 +112,58 @@ class Neighbourhood:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self._catch_up()
-            earlier = [place for place, state in enumerate(self._told) if state.t_ns <= since_ns]
-            self._told = self._told[earlier[-1] if earlier else 0 :]
-            yield list(self._told) if any(state.others for state in self._told) else []
+            earlier = [place for place, state in enumerate(self._history) if state.t_ns <= since_ns]
+            self._history = self._history[earlier[-1] if earlier else 0 :]
+            yield list(self._history) if any(state.others for state in self._history) else []
         finally:
             os.close(self._file)
             self._file = None
 
     def hold(self, t_ns: int, cpus_milli: int, gpus_milli: Mapping[str, int]) -> bool:
-        """Tell, inside :meth:`settled`, what this meter's trials hold from a moment on.
+        """Announce what this meter's trials hold from a moment on. Call it inside :meth:`settled`.
+
+        Args:
+            t_ns: The moment, in nanoseconds.
+            cpus_milli: Thousandths of cores.
+            gpus_milli: Thousandths of each GPU, by UUID.
 
         Returns:
-            Whether whoever is to know can know it; False where there is no room to tell it.
+            False if the announcement could not be written, for example because the disk is full. True if the others
+            can read it, or if this meter cannot use the folder and counts as the only one.
         """
-        if self._alive is None:
+        if self._alive_lock is None:
             return True
-        return self._file is not None and self._tell(self._id, t_ns, {"cpus": cpus_milli, "gpus": dict(gpus_milli)})
+        return self._file is not None and self._append(self._id, t_ns, {"cpus": cpus_milli, "gpus": dict(gpus_milli)})
 
     def leave(self, t_ns: int) -> None:
-        """Tell, inside :meth:`settled`, that this meter has ended; one that never held anything was not there."""
-        if self._alive is not None:
-            if self._id in self._states and self._file is not None:
-                self._tell(self._id, t_ns, None)
+        """Announce that this meter has ended. Call it inside :meth:`settled`.
+
+        Nothing is written for a meter that never held anything, since the others did not count it.
+
+        Args:
+            t_ns: The moment, in nanoseconds.
+        """
+        if self._alive_lock is not None:
+            if self._id in self._held and self._file is not None:
+                self._append(self._id, t_ns, None)
             self._alive_file(self._id).unlink(missing_ok=True)
-            os.close(self._alive)
-            self._alive = None
+            os.close(self._alive_lock)
+            self._alive_lock = None
 
     def withdraw(self) -> None:
-        """Leave now, whatever came of the study; who has left already stays away."""
+        """Leave now, however the study ended. It is safe to call this after :meth:`leave`."""
         with self.settled(0):
             self.leave(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
     def _alive_file(self, meter_id: str) -> Path:
         return self._folder / f"{meter_id}.alive"
 
-    def _tell(self, meter_id: str, t_ns: int, held: dict[str, Any] | None) -> bool:
-        assert self._file is not None, "only while the others are held back"
-        if held and meter_id not in self._states and not self._states:
-            os.ftruncate(self._file, 0)  # the first to come: nobody needs what was
-            self._read_to = 0
+    def _append(self, meter_id: str, t_ns: int, held: dict[str, Any] | None) -> bool:
+        """Append what a meter holds (None: it has ended) to the shared file; return whether that succeeded."""
+        assert self._file is not None, "only inside settled()"
+        if held and meter_id not in self._held and not self._held:
+            os.ftruncate(self._file, 0)  # no other meter is present, so the old lines are not needed
+            self._read_offset = 0
         end = os.lseek(self._file, 0, os.SEEK_END)
         line = json.dumps({"t_ns": t_ns, "meter": meter_id, "held": held}, separators=(",", ":")).encode() + b"\n"
         try:
@@ -147,42 +171,44 @@ class Neighbourhood:
         except OSError:
             whole = False
         if not whole:
-            os.ftruncate(self._file, end)  # no room; half a line would spoil the next one
+            os.ftruncate(self._file, end)  # the disk is full; half a line would also damage the next one
             return False
         self._read(self._file)
         return True
 
     def _catch_up(self) -> None:
-        """Read what was told; of a meter that died without a word, whoever notices first tells."""
+        """Read new lines, and announce the end of meters that were killed before they could announce it."""
         assert self._file is not None
         self._read(self._file)
-        for meter_id in [one for one in self._states if one != self._id and not self._is_alive(one)]:
-            self._tell(meter_id, time.clock_gettime_ns(time.CLOCK_MONOTONIC), None)
+        for meter_id in [one for one in self._held if one != self._id and not self._is_alive(one)]:
+            self._append(meter_id, time.clock_gettime_ns(time.CLOCK_MONOTONIC), None)
 
     def _read(self, file: int) -> None:
+        """Read the lines that were appended since the last call."""
         size = os.fstat(file).st_size
-        if size < self._read_to:  # begun anew by a meter that was alone
-            self._read_to, self._states = 0, {}
-        raw = os.pread(file, size - self._read_to, self._read_to)
-        self._read_to = size
+        if size < self._read_offset:  # a meter that found no other one has emptied the file
+            self._read_offset, self._held = 0, {}
+        raw = os.pread(file, size - self._read_offset, self._read_offset)
+        self._read_offset = size
         for text in raw.splitlines():
             try:
                 line = parse_json(text)
-                meter_id, held, t_ns = str(line["meter"]), line["held"], _count(line["t_ns"])
+                meter_id, held, t_ns = str(line["meter"]), line["held"], _checked_count(line["t_ns"])
                 if "/" in meter_id or "\0" in meter_id:
-                    raise ValueError("it would name a file somewhere else")
+                    raise ValueError("the id would name a file outside the folder")
                 if held is None:
-                    self._states.pop(meter_id, None)
+                    self._held.pop(meter_id, None)
                 else:
-                    gpus = {str(uuid): _count(milli) for uuid, milli in held["gpus"].items()}
-                    self._states[meter_id] = {"cpus": _count(held["cpus"]), "gpus": gpus}
+                    gpus = {str(uuid): _checked_count(milli) for uuid, milli in held["gpus"].items()}
+                    self._held[meter_id] = {"cpus": _checked_count(held["cpus"]), "gpus": gpus}
             except (ValueError, KeyError, TypeError, AttributeError):
-                continue  # any user of the machine may write here; a line of nonsense says nothing
+                continue  # any user of the machine can write to this file, so invalid lines are ignored
             if meter_id != self._id:
-                self._told.append(self._now(t_ns))
+                self._history.append(self._state_at(t_ns))
 
-    def _now(self, t_ns: int) -> Neighbours:
-        others = {meter_id: held for meter_id, held in self._states.items() if meter_id != self._id}
+    def _state_at(self, t_ns: int) -> Neighbours:
+        """Return what the other studies hold now, as a state that starts at a moment."""
+        others = {meter_id: held for meter_id, held in self._held.items() if meter_id != self._id}
         gpus: dict[str, int] = {}
         for held in others.values():
             for uuid, milli in held["gpus"].items():
@@ -191,6 +217,7 @@ class Neighbourhood:
         return Neighbours(t_ns, len(others), before, sum(held["cpus"] for held in others.values()), gpus)
 
     def _is_alive(self, meter_id: str) -> bool:
+        """Return whether a meter still runs; if not, remove its file."""
         try:
             descriptor = os.open(self._alive_file(meter_id), os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -202,26 +229,27 @@ class Neighbourhood:
         except BlockingIOError:
             return True
         else:
-            with suppress(OSError):  # another user's stays until the next boot; that its meter is gone is told anyhow
+            with suppress(OSError):  # a file of another user stays until the next boot, which does no harm
                 self._alive_file(meter_id).unlink(missing_ok=True)
             return False
         finally:
             os.close(descriptor)
 
 
-def _count(value: Any) -> int:
-    """A number that a meter may have told.
+def _checked_count(value: Any) -> int:
+    """Return a value of the shared file as an integer.
 
     Raises:
-        ValueError: None can have.
+        ValueError: It is not a number that a meter can have written.
     """
-    if not 0 <= (number := int(value)) < _GREATEST:
-        raise ValueError(f"{number} is no count")
+    if not 0 <= (number := int(value)) < _MAX_COUNT:
+        raise ValueError(f"{number} is out of range")
     return number
 
 
 def _open_for_all(path: Path) -> int:
+    """Open a file that all users may read and write, creating it if necessary; return its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    with suppress(PermissionError):  # made by another user
+    with suppress(PermissionError):  # another user made it
         os.fchmod(descriptor, 0o666)
     return descriptor

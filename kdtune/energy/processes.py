@@ -1,4 +1,4 @@
-"""CPU time of processes and of everything that they started, from Linux's /proc."""
+"""CPU time of processes and all their descendants, read from Linux's /proc."""
 
 import os
 from collections.abc import Iterable
@@ -9,21 +9,21 @@ _US_PER_TICK = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _PROC = "/proc"
 
 Identity = tuple[int, int]
-"""A process: its pid and its start (ticks since boot). A pid alone is used again after its process ended."""
+"""Pid and start time (ticks since boot) of a process. The pid alone is not enough, since pids are reused."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process at one moment.
+    """A process at one moment.
 
     Attributes:
-        pid: Its number.
-        parent: Its parent's number.
-        started: Ticks since boot.
-        own_us: CPU time of itself, in microseconds.
-        children_us: CPU time that it inherited from children which ended and which it waited for.
-        alive: False for one that has ended and waits to be reaped.
-        name: Of its program, cut to 15 characters.
+        pid: Process id.
+        parent: Pid of the parent.
+        started: Start time, in ticks since boot.
+        own_us: CPU time of the process itself, in microseconds.
+        children_us: CPU time inherited from children that have ended and that it waited for, in microseconds.
+        alive: False for a process that has ended and has not been reaped.
+        name: Name of the program, truncated to 15 characters.
     """
 
     pid: int
@@ -36,23 +36,24 @@ class Process:
 
     @property
     def cpu_us(self) -> int:
-        """CPU time of itself and of its ended and reaped children, in microseconds."""
+        """CPU time of the process and its ended, reaped children, in microseconds."""
         return self.own_us + self.children_us
 
     @property
     def identity(self) -> Identity:
-        """What tells this process from a later one with the same number."""
+        """Pid and start time, which distinguish the process from a later one with the same pid."""
         return self.pid, self.started
 
 
 def _stat(pid: int | str) -> str:
-    # Pathlib takes longer, and remembers every part of every path for a while: a meter would grow by kilobytes a trial.
+    """Return the content of a process's ``/proc/<pid>/stat``."""
+    # Pathlib is slower, and it caches the parts of every path, so that a meter would grow by kilobytes per trial.
     with open(f"{_PROC}/{pid}/stat", errors="replace") as file:  # noqa: PTH123
         return file.read()
 
 
 def _parse(stat: str) -> Process:
-    # The command's name stands in parentheses and may hold anything, so count from the last one.
+    # The name of the program is in parentheses and may itself contain some, so fields are counted from the last one.
     pid, _, rest = stat.partition(" (")
     name, _, rest = rest.rpartition(")")
     fields = rest.split()
@@ -62,23 +63,23 @@ def _parse(stat: str) -> Process:
 
 
 def snapshot() -> dict[int, Process]:
-    """Every process that this one may see, by number."""
+    """Return all processes that are visible to this one, by pid."""
     processes = {}
     for entry in os.scandir(_PROC):
         if entry.name.isdigit():
             try:
                 process = _parse(_stat(entry.name))
             except OSError:
-                continue  # ended between listing and reading, or hidden from us
+                continue  # it ended between listing and reading, or it is hidden from this user
             processes[process.pid] = process
     return processes
 
 
 def identity_of(pid: int) -> Identity:
-    """The identity of a living process.
+    """Return the identity of a living process.
 
     Raises:
-        ProcessLookupError: There is none with this number.
+        ProcessLookupError: No process has this pid.
     """
     try:
         return _parse(_stat(pid)).identity
@@ -87,7 +88,7 @@ def identity_of(pid: int) -> Identity:
 
 
 def is_alive(identity: Identity) -> bool:
-    """Whether a process has not ended; one that waits to be reaped has."""
+    """Return whether a process still runs. A process that has ended but has not been reaped does not."""
     try:
         process = _parse(_stat(identity[0]))
     except (FileNotFoundError, ProcessLookupError):
@@ -96,38 +97,42 @@ def is_alive(identity: Identity) -> bool:
 
 
 class CpuScope:
-    """CPU time of some processes and all their descendants, as a counter that never falls.
+    """Counter of the CPU time of some processes and all their descendants. It never decreases.
 
-    A process that ended and was waited for lives on in its parent's figure. Of one that nobody waited for (Ray's
-    daemon ignores how its workers end; an orphan's parent is gone) what had been seen is kept here.
+    When a process ends and its parent waits for it, Linux adds its CPU time to the parent's. If no process waits for it
+    (Ray's daemon ignores the end of its workers, and the parent of an orphan is gone), Linux forgets its CPU time, so
+    the scope remembers the last value that it saw.
     """
 
     def __init__(self, roots: Iterable[Identity], since: dict[int, Process]) -> None:
-        """Count from now on.
+        """Start counting.
 
         Args:
-            roots: The processes.
-            since: The snapshot in which the counter stands at 0.
+            roots: The processes; their descendants are found by the scope.
+            since: The snapshot at which the counter is 0, by pid.
         """
         self.roots = set(roots)
         self._living: dict[Identity, Process] = {}
         self._living = self._find(since)
-        # Time of ended processes that no living one inherited, less what had been used before.
+        # CPU time of ended processes that no living process inherited, minus the CPU time used before `since`.
         self._kept_us = -self._sum()
 
     @property
     def total_us(self) -> int:
-        """The counter at the last snapshot, in microseconds."""
+        """Value of the counter at the last snapshot, in microseconds."""
         return self._kept_us + self._sum()
 
     def as_state(self) -> dict[str, Any]:
-        """Everything that a later process needs to go on counting; JSON."""
+        """Return a JSON object from which another process can continue to count."""
         living = [[p.pid, p.parent, p.started, p.own_us, p.children_us, p.alive] for p in self._living.values()]
         return {"roots": sorted(self.roots), "living": living, "kept_us": self._kept_us}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "CpuScope":
-        """Go on from what :meth:`as_state` gave: what was spent in between is in the processes' own figures."""
+        """Return a scope that continues from the result of :meth:`as_state`.
+
+        CPU time used in the meantime is counted with the next snapshot, since it is part of the processes' own values.
+        """
         scope = cls([], {})
         scope.roots = {(pid, started) for pid, started in state["roots"]}
         scope._living = {process.identity: process for process in (Process(*one) for one in state["living"])}
@@ -135,16 +140,24 @@ class CpuScope:
         return scope
 
     def add_root(self, root: Identity, processes: dict[int, Process]) -> None:
-        """Take in another process, from birth: its time so far joins the counter."""
+        """Add another root, including the CPU time that it has used so far.
+
+        Args:
+            root: The process.
+            processes: A new snapshot, by pid, to which the counter is updated.
+        """
         self.roots.add(root)
         self.update(processes)
 
     def adopt(self, process: Identity, before: dict[int, Process]) -> None:
-        """Take in another process and its descendants from an earlier snapshot on; one that is a member stays one.
+        """Add a process and its descendants, with the CPU time that they have used since an earlier snapshot.
+
+        Nothing changes if the process is a member of the scope already.
 
         Args:
-            process: Is alive now, which :meth:`update` has not been told yet.
-            before: The earlier snapshot; what was used until then does not count, all the time of a later birth does.
+            process: A living process; :meth:`update` must be called afterwards with a snapshot that contains it.
+            before: The earlier snapshot, by pid. CPU time used before it is not counted; a process that started later
+                is counted from its start.
         """
         if process not in self._living:
             known = CpuScope([process], before)._living or {process: Process(process[0], 0, process[1], 0)}
@@ -152,36 +165,40 @@ class CpuScope:
             self._kept_us -= sum(one.cpu_us for one in known.values())
 
     def update(self, processes: dict[int, Process]) -> int:
-        """Bring the counter up to a snapshot and return it, in microseconds."""
+        """Update the counter to a new snapshot and return its value in microseconds.
+
+        Args:
+            processes: The snapshot, by pid.
+        """
         before, self._living = self._living, self._find(processes)
         ended: dict[Identity | None, int] = {}
         for identity, process in before.items():
             if identity not in self._living:
-                heir = self._heir(process, before)
-                ended[heir] = ended.get(heir, 0) + process.cpu_us
-        for heir, used_us in ended.items():
-            inherited_us = self._living[heir].children_us - before[heir].children_us if heir else 0
+                ancestor = self._living_ancestor(process, before)
+                ended[ancestor] = ended.get(ancestor, 0) + process.cpu_us
+        for ancestor, used_us in ended.items():
+            inherited_us = self._living[ancestor].children_us - before[ancestor].children_us if ancestor else 0
             self._kept_us += max(0, used_us - inherited_us)
         return self.total_us
 
     def alive(self, processes: dict[int, Process]) -> bool:
-        """Whether any of the roots still runs."""
+        """Return whether at least one of the roots still runs, according to a snapshot."""
         found = (processes.get(pid) for pid, _ in self.roots)
         return any(process.alive and process.identity in self.roots for process in found if process)
 
-    def _heir(self, process: Process, before: dict[Identity, Process]) -> Identity | None:
-        """The nearest ancestor that still lives: where the time of an ended process went if it was waited for."""
+    def _living_ancestor(self, process: Process, before: dict[Identity, Process]) -> Identity | None:
+        """Return the nearest living ancestor of an ended process, which inherited its CPU time if it was waited for."""
         by_pid = {other.pid: other for other in before.values()}
         parent = by_pid.pop(process.parent, None)
         while parent and parent.identity not in self._living:
-            parent = by_pid.pop(parent.parent, None)  # popped, so that it ends whatever the numbers say
+            parent = by_pid.pop(parent.parent, None)  # popping ends the loop even if reused pids form a cycle
         return parent.identity if parent else None
 
     def _sum(self) -> int:
         return sum(process.cpu_us for process in self._living.values())
 
     def _find(self, processes: dict[int, Process]) -> dict[Identity, Process]:
-        """The living members: once a member always one, also when the parent ends first."""
+        """Return the living members in a snapshot. A member stays one when its parent ends before it does."""
         children: dict[int, list[Process]] = {}
         for process in processes.values():
             children.setdefault(process.parent, []).append(process)

@@ -1,4 +1,4 @@
-"""A clock for a meter: samples it about once a second, whatever else the process does."""
+"""A thread that makes a meter take a sample about once a second, whatever else the process does."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ from kdtune.energy.meter import INTERVAL_S, Meter
 
 
 class Sampler:
-    """Samples a meter in a thread of its own, from its making until :meth:`stop` or the end of the process."""
+    """A daemon thread that samples a meter until :meth:`stop` is called or the process ends."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
@@ -16,7 +16,7 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more samples; one that is being taken is finished."""
+        """End the thread. A sample that is being taken is finished first."""
         self._stopped.set()
         self._thread.join()
 
@@ -25,6 +25,6 @@ class Sampler:
             try:
                 self._meter.sample()
             except Exception:
-                # A full disk or a sensor that fails for a moment: the counters are absolute, so the next sample
-                # that succeeds charges the time in between.
+                # The disk may be full, or a sensor may fail for a moment. Since the counters are absolute, the next
+                # successful sample covers the time between.
                 logging.getLogger(__name__).warning("an energy sample failed", exc_info=True)

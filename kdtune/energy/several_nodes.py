@@ -1,4 +1,4 @@
-"""The account of several nodes together: what can only be seen when their ledgers lie side by side."""
+"""The account of several nodes together, with the checks that need all their ledgers at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -7,17 +7,18 @@ from kdtune.energy.attribution import Account, charge
 from kdtune.energy.ledger import Record
 
 Span = tuple[Record, Record]
-"""The first and the last record of a time in which a node was metered."""
+"""The first and the last record of an uninterrupted time in which a node was metered."""
 
 
 def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
-    """The account of several nodes together.
+    """Return the account of several nodes together.
 
     Args:
-        records_by_node: Of each node that has a ledger, by its name.
+        records_by_node: Records of each node that has a ledger, in the order of time, by the node's name.
 
     Returns:
-        The account, flagged where a machine was metered that has no ledger here, and where one was counted twice.
+        The sum of the nodes' accounts. It has the flag ``node_unread`` for each metered node without a ledger, and
+        ``machine_counted_twice`` if several nodes turn out to be one machine.
     """
     total = Account()
     for records in records_by_node.values():
@@ -34,7 +35,10 @@ def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
 
 
 def _overlap_on_one_machine(spans: Iterable[Span]) -> bool:
-    """Whether several meters counted one machine at the same time: boot and clock are the same in all containers."""
+    """Return whether meters of several nodes counted one machine at the same time.
+
+    All containers of a machine have the same boot id and monotonic clock.
+    """
     by_boot: dict[str, list[tuple[int, int]]] = {}
     for first, last in spans:
         by_boot.setdefault(first.counters.boot_id, []).append((first.counters.t_ns, last.counters.t_ns))
@@ -42,7 +46,7 @@ def _overlap_on_one_machine(spans: Iterable[Span]) -> bool:
 
 
 def _spans(records: Sequence[Record]) -> Iterable[Span]:
-    """The first and the last record of each time in which a node was metered."""
+    """Yield the first and the last record of each uninterrupted time in which a node was metered."""
     start: Record | None = None
     for before, record in pairwise(records):
         start = start or before
@@ -55,13 +59,13 @@ def _spans(records: Sequence[Record]) -> Iterable[Span]:
 
 
 def _since_1970(first: Record, last: Record) -> tuple[int, int]:
-    """A span in nanoseconds since 1970: the only clock that machines have in common."""
+    """Return start and end of a span in nanoseconds since 1970, the only clock that machines have in common."""
     began_ns = round(first.counters.wall_s * 1e9)
     return began_ns, began_ns + last.counters.t_ns - first.counters.t_ns
 
 
 def _covered_ns(spans: Iterable[tuple[int, int]]) -> int:
-    """How long at least one of several spans lasted."""
+    """Return the nanoseconds that are covered by at least one of several spans."""
     covered, until = 0, 0
     for start, end in sorted(spans):
         covered += max(0, end - max(start, until))

@@ -1,4 +1,8 @@
-"""Workers that trials start: who they are is asked of whoever knows, and their CPU time joins the trials' windows."""
+"""Ray workers that trials start themselves, whose CPU time is added to the windows of those trials.
+
+They are children of Ray's daemon and not of the trial's process, so the process tree does not show to which trial they
+belong. A function that asks Ray is passed in, since this package does not depend on Ray.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +12,12 @@ from kdtune.energy.processes import CpuScope, Identity, Process
 
 @dataclass(frozen=True)
 class Started:
-    """Workers on the node other than those that windows are open for.
+    """Workers on the node other than the processes for which windows are open.
 
     Attributes:
-        by_window: Those that a window's process started, itself or through others, each with the window's id.
-        by_study: Those that are the study's, though not known to be any window's.
-        unknown: Those of which it is not known who started them.
+        by_window: Workers that a window's process started, directly or through other workers, with the window's id.
+        by_study: Workers that belong to the study but to no known window.
+        unknown: Workers for which it is not known what started them.
     """
 
     by_window: dict[Identity, str] = field(default_factory=dict)
@@ -22,31 +26,34 @@ class Started:
 
 
 FindStarted = Callable[[Mapping[int, Process], Mapping[int, str]], Started]
-"""Finds them among all processes, given the pid of each window's process with the window's id."""
+"""Function that finds the workers among all processes (by pid), given the window id of each window's process by pid."""
 
 
 class StartedWorkers:
-    """Takes workers into the scopes that answer for them, from the last record on: what was before is charged."""
+    """Adds workers that trials start to the CPU scopes of the study and of the trials' windows.
+
+    Only CPU time since the last record is added, since earlier time is charged already.
+    """
 
     def __init__(self, find: FindStarted | None = None) -> None:
-        """Prepare.
+        """Set the function that finds the workers.
 
         Args:
-            find: Finds the workers; None where trials start none.
+            find: The function; None if trials start no workers.
         """
         self._find = find
         self._before: dict[int, Process] | None = None
 
     def join(self, processes: dict[int, Process], study: CpuScope, windows: Sequence[tuple[str, int, CpuScope]]) -> int:
-        """Let scopes count the workers that they answer for, before they are brought up to a snapshot.
+        """Add the workers to their scopes. Call this before the scopes are updated to a new snapshot.
 
         Args:
-            processes: The snapshot.
+            processes: The new snapshot, by pid.
             study: The study's scope.
-            windows: Of each open window its id, the pid of its process and its scope.
+            windows: The id, the pid of the process, and the scope of each open window.
 
         Returns:
-            CPU time since the last snapshot, in microseconds, of workers of which it is not known who started them.
+            CPU time since the last snapshot, in microseconds, of workers for which it is not known what started them.
         """
         if self._find is None:
             return 0
@@ -57,10 +64,11 @@ class StartedWorkers:
             scopes[window].adopt(worker, before)
         for worker in (*started.by_window, *started.by_study):
             study.adopt(worker, before)
-        return sum(_since(processes[pid], before) for pid, _ in started.unknown)
+        return sum(_cpu_us_since(processes[pid], before) for pid, _ in started.unknown)
 
 
-def _since(process: Process, before: Mapping[int, Process]) -> int:
+def _cpu_us_since(process: Process, before: Mapping[int, Process]) -> int:
+    """Return the CPU time that a process has used since an earlier snapshot, in microseconds."""
     earlier = before.get(process.pid)
     known_us = earlier.cpu_us if earlier and earlier.identity == process.identity else 0
     return process.cpu_us - known_us

@@ -1,4 +1,4 @@
-"""What a node used while one window was open, and whose that was."""
+"""The account of a single window: the energy of a node while the window was open."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,20 +8,23 @@ from kdtune.energy.ledger import Record
 
 
 def account_of(records: Sequence[Record], window_id: str) -> Account:
-    """The account of the time in which a window was open: its own energy, and all that was used beside it.
+    """Return the account of the time during which a window was open.
 
     Args:
-        records: Of a node's ledger, in the order of time; other meters may have written into the same file.
-        window_id: The window.
+        records: Records of the node's ledger in the order of time; other meters may have written to the same file.
+        window_id: Id of the window.
+
+    Returns:
+        The account of the whole node during that time; the window's own energy is in ``windows``.
 
     Raises:
-        ValueError: It was not opened and closed in this ledger.
+        ValueError: The window was not opened and closed exactly once in this ledger.
     """
     edges = [place for place, record in enumerate(records) if record.window and record.window.id == window_id]
     if [records[place].kind for place in edges] != ["open", "close"]:
-        raise ValueError(f"window {window_id!r} was not opened and closed once in this ledger")
+        raise ValueError(f"window {window_id!r} was not opened and closed exactly once in this ledger")
     first, last = edges
-    # Who else was there before it is no matter of the window's.
+    # The neighbours in the opening record describe the time before the window.
     opening = replace(records[first], neighbours=())
     by_meter = [record for record in records[: last + 1] if record.meter == opening.meter]
     hardware = next(record.hardware for record in reversed(by_meter) if record.hardware)

@@ -1,1 +1,1 @@
-"""Measurements and estimates made before a study runs."""
+"""Measurements and estimates that are made before a study runs: expected cost, numerics, and logit mode."""

@@ -1,4 +1,8 @@
-"""What one distillation costs in trainings of the student alone: how long that may train at equal cost."""
+"""Energy of a distillation as a multiple of the energy of training the student alone.
+
+The control strategy that trains the student alone for the energy of a distillation (``longer = "energy"``) trains for
+that many times the epochs.
+"""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,39 +16,40 @@ def energy_multiple(
     workload: Workload,
     epochs: int,
     trainings: int,
-    asked: Collection[tuple[int, int]],
+    stores: Collection[tuple[int, int]],
     conditions: Conditions,
 ) -> float:
-    """The charged training energy of distillations over that of as many trainings of the student alone.
+    """Return the training energy of distillations divided by that of as many trainings of the student alone.
 
-    Training energy is what students and, where its logits are replayed, the teacher take while they work, with the
-    memory's power for the cores that they hold; starting workers and what is idle are no part of it. A modelled energy
-    is time on the same cores in joules, so there the multiple is one of times; and so it is where a counter did not
-    move while steps were timed.
+    Training energy is the energy of students, and of the teacher if its logits are replayed, while they work, plus the
+    memory's power for the cores that they hold. Starting workers and idle resources are not included. If the energy is
+    modelled, it is proportional to time on the same cores, so the result is a ratio of times. A ratio of times is also
+    used if a counter did not move while steps were timed.
 
     Args:
-        timings: Of steps with and without the teacher, of evaluations, and of the teacher's answers if they are kept.
-        workload: Sizes of the networks and data.
-        epochs: Of a training.
-        trainings: Of a strategy with one in each repeat.
-        asked: Of each store of the teacher's answers that such a strategy is charged: epochs, and images in one; none
-            for a teacher that is asked live.
-        conditions: How trials run.
+        timings: Timings of steps with and without the teacher, of evaluations, and of the teacher's logits if they are
+            stored.
+        workload: Sizes of the networks and the data.
+        epochs: Epochs of a training.
+        trainings: Number of trainings of a strategy that has one in each repeat.
+        stores: Epochs, and images in each, of every logit store that such a strategy is charged for; empty if the
+            teacher is live.
+        conditions: Conditions under which trials run.
     """
-    alone, taught = (
+    alone, distilling = (
         (trainings, timings.student_epoch(workload, with_teacher=with_teacher) * epochs)
         for with_teacher in (False, True)
     )
-    asking = []
-    for times, images in asked:
-        parts = min(times, conditions.slots)  # filled side by side
-        asking.append((parts, timings.per_image["teacher_logits"] * (times * images / parts)))
-    held, nothing = replace(conditions, dedicated=False), Overhead(Charge(0.0, 0.0, 0.0))
+    storing = []
+    for times, images in stores:
+        parts = min(times, conditions.slots)  # so many workers fill the store at the same time
+        storing.append((parts, timings.per_image["teacher_logits"] * (times * images / parts)))
+    shared, nothing = replace(conditions, dedicated=False), Overhead(Charge(0.0, 0.0, 0.0))
 
     def charged(work: list[tuple[int, Usage]]) -> float | None:
-        return add(*(strategy_charge(count, one, timings.idle_uw, nothing, held)[1] for count, one in work))
+        return add(*(strategy_charge(count, one, timings.idle_uw, nothing, shared)[1] for count, one in work))
 
-    of_uj, to_uj = charged([taught, *asking]), charged([alone])
-    if of_uj and to_uj:
-        return of_uj / to_uj
-    return sum(count * one.wall_s for count, one in [taught, *asking]) / (alone[0] * alone[1].wall_s)
+    distilling_uj, alone_uj = charged([distilling, *storing]), charged([alone])
+    if distilling_uj and alone_uj:
+        return distilling_uj / alone_uj
+    return sum(count * one.wall_s for count, one in [distilling, *storing]) / (alone[0] * alone[1].wall_s)

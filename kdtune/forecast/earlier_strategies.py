@@ -1,4 +1,4 @@
-"""Strategies that ran to their end on this machine before: what they took says what the next one will take."""
+"""Completed strategies of earlier runs on this machine, whose ledgers show what a similar strategy will take."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.sensors.node import Hardware
 from kdtune.errors import KdtuneError, ResultsError
-from kdtune.forecast.ledger_phases import Phases, phases, whole
+from kdtune.forecast.ledger_phases import Phases, strategy_phases, whole
 from kdtune.forecast.strategy_estimate import Charge
 from kdtune.results.documents import read_document
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
@@ -19,18 +19,18 @@ from kdtune.specs.study import Study
 
 @dataclass
 class Earlier:
-    """A strategy of a command that was never interrupted, all of its trials completed at the first attempt.
+    """A completed strategy of an earlier command that was never interrupted, and whose trials all succeeded at once.
 
     Attributes:
-        label: The folder below the results, and the session, so that it can be told from a later run.
-        strategy: Its name.
-        study: As it ran.
-        cpus: Cores that each trial had.
-        gpus: GPUs that each trial had.
-        trials: Over all repeats.
-        epochs: Of all trials.
-        ledger: Folder of its energy ledger.
-        session_ledger: The same of what the strategies of its command shared.
+        label: Folder below the results folder, with the session's id, which distinguishes it from a later run there.
+        strategy: Name of the strategy.
+        study: The study as it ran.
+        cpus: Cores of each trial.
+        gpus: GPUs of each trial.
+        trials: Number of trials over all repeats.
+        epochs: Sum of the epochs of all trials.
+        ledger: Folder of the strategy's energy ledger.
+        session_ledger: Folder of the session's energy ledger: what the strategies of the command shared.
     """
 
     label: str
@@ -45,19 +45,19 @@ class Earlier:
 
     @cached_property
     def phases(self) -> Phases | None:
-        """Its ledger taken apart; None where that is not possible."""
-        records = _of_one_node(self.ledger)
-        return phases(records, self.epochs) if records else None
+        """Its ledger, split into trainings and overhead; None if that is not possible."""
+        records = _single_node_records(self.ledger)
+        return strategy_phases(records, self.epochs) if records else None
 
     @cached_property
     def session(self) -> Charge | None:
-        """What the strategies of its command shared; None where that is not known."""
-        records = _of_one_node(self.session_ledger)
+        """Time and energy that the strategies of its command shared; None if unknown."""
+        records = _single_node_records(self.session_ledger)
         return whole(records) if records else None
 
 
-def _of_one_node(ledger: Path) -> list[Record]:
-    """The records of a ledger; none where they are of several nodes, or damaged."""
+def _single_node_records(ledger: Path) -> list[Record]:
+    """Return the records of a ledger; empty if it covers several nodes or is damaged."""
     try:
         nodes = list(read_folder(ledger).values())
     except ResultsError:
@@ -66,9 +66,13 @@ def _of_one_node(ledger: Path) -> list[Record]:
 
 
 def find_earlier(results: Path, hardware: Hardware) -> list[Earlier]:
-    """What ran before under a results folder, on the same node with the same CPU and GPUs, the newest first.
+    """Return the completed strategies in a results folder that ran on this machine, newest first.
 
-    Damaged or unfinished results are passed over.
+    Damaged and unfinished results are skipped.
+
+    Args:
+        results: The results folder.
+        hardware: This node's hardware; results from a node with another name, CPU or GPUs are skipped.
     """
     paths = [*results.glob("*/*/result.json"), *results.glob(f"*/{ABANDONED}/*/result.json")]
     paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
@@ -101,7 +105,7 @@ def _read(path: Path, results: Path, hardware: Hardware) -> Iterator[Earlier]:
             session_ledger=StudyFolder(results / path.relative_to(results).parts[0]).session(log.sessions[0]),
         )
     except (KdtuneError, KeyError, TypeError, ValueError, OSError):
-        return  # of another release, or damaged: it is of no use here, and says so where it is asked for
+        return  # written by another release, or damaged; commands that need this result report the error
 
 
 def _same_machine(described: list[dict[str, Any]], hardware: Hardware) -> bool:

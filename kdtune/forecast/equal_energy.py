@@ -1,4 +1,7 @@
-"""Times steps in turns, to tell how long a student alone may train for the energy of a distillation."""
+"""Measurement of how long the student alone may train for the energy of a distillation.
+
+Steps of both are timed alternately on this machine; :mod:`kdtune.forecast.distillation_cost` computes the ratio.
+"""
 
 import time
 from collections.abc import Collection
@@ -12,42 +15,42 @@ from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.forecast.strategy_estimate import Conditions, Usage, Work
 
-#: Seconds after which no other round is begun.
+#: Time in seconds after which no further round is started.
 ROUNDS_S = 4.0
 
 
 def timed_energy_multiple(
     bench: Workbench, workload: Workload, watch: Stopwatch, gpus: Collection[str], conditions: Conditions
 ) -> float:
-    """Training energy of a distillation over that of the student alone, as steps tell that are timed now.
+    """Time steps and return the training energy of a distillation divided by that of the student alone.
 
-    The kinds of work are timed by turns, since what else the machine does changes from second to second, and the
-    middle round counts.
+    The kinds of work are timed alternately in several rounds, since the load of the machine changes from second to
+    second. The median of the rounds is returned.
 
     Args:
-        bench: Of the study, with nothing left open.
-        workload: Sizes of its networks and data.
-        watch: Measures on this node.
+        bench: The study's workbench; numerics and logit mode must be resolved.
+        workload: Sizes of the study's networks and data.
+        watch: Stopwatch of this node.
         gpus: UUIDs of the GPUs that the work uses.
-        conditions: How trials run.
+        conditions: Conditions under which trials run.
     """
     study = bench.study
     kinds: list[Work] = ["distilling", "labels", "evaluation"]
-    asked: list[tuple[int, int]] = []
+    stores: list[tuple[int, int]] = []
     if study.teacher_logits == "replay":
         kinds.append("teacher_logits")
-        stores = {store.folder: store.shape for store in map(bench.logit_store, study.seeds())}
-        asked = [(shape.epochs, shape.images) for shape in stores.values()]
-    found: list[float] = []
+        shapes = {store.folder: store.shape for store in map(bench.logit_store, study.seeds())}
+        stores = [(shape.epochs, shape.images) for shape in shapes.values()]
+    multiples: list[float] = []
     began_s = time.monotonic()
-    while not found or time.monotonic() - began_s < ROUNDS_S:
+    while not multiples or time.monotonic() - began_s < ROUNDS_S:
         timings = time_work(bench, kinds, watch, gpus, None)
         if bench.device.type == "cpu" and bench.threads == 1:
-            timings = replace(timings, per_image={kind: _alone(one) for kind, one in timings.per_image.items()})
-        found.append(energy_multiple(timings, workload, study.training.epochs, study.repeats, asked, conditions))
-    return median(found)
+            timings = replace(timings, per_image={kind: _undisturbed(one) for kind, one in timings.per_image.items()})
+        multiples.append(energy_multiple(timings, workload, study.training.epochs, study.repeats, stores, conditions))
+    return median(multiples)
 
 
-def _alone(usage: Usage) -> Usage:
-    """What one thread takes that waits for nobody: its CPU time, whoever else wanted the core meanwhile."""
+def _undisturbed(usage: Usage) -> Usage:
+    """Return the usage of a single thread without the time in which other processes used its core."""
     return replace(usage, wall_s=min(usage.wall_s, usage.cpu_s))

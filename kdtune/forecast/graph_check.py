@@ -1,4 +1,7 @@
-"""Compares captured training steps with eager ones on the very device, before a study relies on them."""
+"""Comparison of captured training steps (CUDA graphs) with eager ones on the device of a study.
+
+A study uses captured steps only if they compute the same losses there.
+"""
 
 import math
 from collections.abc import Iterator
@@ -17,68 +20,73 @@ from kdtune.training.evaluation import BATCH_SIZE, evaluate
 from kdtune.training.graphs import graph_maker
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
-#: Steps that are compared, and in how many an epoch of them ends: both graphs are replayed, and tables are refilled.
-STEPS, STEPS_AN_EPOCH = 20, 10
+#: Number of steps that are compared, and steps in an epoch. With two epochs, graphs are replayed and tables refilled;
+#: each epoch ends with the study's last batch, which may have another size and then has a graph of its own.
+STEPS, STEPS_PER_EPOCH = 20, 10
 
-#: By which fraction a step's loss may differ from the eager one, by precision: kernels may round in another order, and
-#: the difference grows from step to step. A batch, a rate or a momentum that is not the step's own changes more.
+#: Allowed relative difference between the losses of a captured and an eager step, by precision. Kernels may round in
+#: another order, and the difference grows from step to step. A wrong batch, learning rate or momentum changes more.
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.05}
 
 
-def loss_difference(bench: Workbench, way: Numerics, steps: int = STEPS) -> float:
-    """The largest difference that capturing makes, as a fraction of what is computed eagerly.
+def loss_difference(bench: Workbench, numerics: Numerics, steps: int = STEPS) -> float:
+    """Return the largest relative difference between captured and eager computation.
 
-    Compared are the losses of steps that begin with the same weights; then loss and predictions on the validation
-    images, with the weights that captured steps led to; and, where they are replayed, the teacher's logits. Everything
-    was recorded for another training or epoch, as in a worker that takes one trial after the other.
+    Three things are compared: the losses of steps that start from the same weights; loss and predictions on the
+    validation images, with the weights that the captured steps produced; and the teacher's logits, if they are
+    replayed. All graphs are captured in another training or epoch than the one that is compared, as in a worker that
+    runs several trials.
 
     Args:
-        bench: Of the study.
-        way: Captures its steps.
-        steps: How many to compare.
+        bench: The study's workbench.
+        numerics: Numerics that capture steps.
+        steps: Number of steps to compare.
 
     Returns:
-        Not a number or infinite where something is not finite.
+        The difference as a fraction of the eager value; NaN or infinite if a value is not finite.
     """
-    plain = _small_bench(bench, way.model_copy(update={"compile": "off"}))
-    own = _small_bench(bench, way)
-    eager, captured = _trained(plain, steps), _trained(own, steps)
+    eager_bench = _small_bench(bench, numerics.model_copy(update={"compile": "off"}))
+    captured_bench = _small_bench(bench, numerics)
+    eager, captured = _train(eager_bench, steps), _train(captured_bench, steps)
     differences = [_difference(*losses) for losses in zip(captured.losses, eager.losses, strict=True)]
     distiller = captured.distiller
-    known = evaluate(distiller.model, own.splits.validation, own.arithmetic)
+    known = evaluate(distiller.model, captured_bench.splits.validation, captured_bench.arithmetic)
     found = distiller.validate()
     differences.append(_difference(found.loss, known.loss))
     differences.append(float((found.predictions != known.predictions).double().mean()))
     if bench.study.teacher_logits == "replay":
-        differences.append(_logits_difference(own))
+        differences.append(_logits_difference(captured_bench))
     return max(differences, key=lambda one: math.inf if math.isnan(one) else one)
 
 
 @dataclass(frozen=True)
 class _Trained:
+    """A distiller after some steps, and their losses."""
+
     distiller: Distiller
     losses: list[float]
 
 
-def _difference(ours: float, eager: float) -> float:
-    return abs(ours - eager) / abs(eager) if eager else math.inf
+def _difference(captured: float, eager: float) -> float:
+    return abs(captured - eager) / abs(eager) if eager else math.inf
 
 
-def _small_bench(bench: Workbench, way: Numerics) -> Workbench:
-    """A bench with as many training images as :data:`STEPS_AN_EPOCH` steps take, the study's last one among them."""
+def _small_bench(bench: Workbench, numerics: Numerics) -> Workbench:
+    """Return a workbench with the training images of :data:`STEPS_PER_EPOCH` steps, among them the study's last one."""
     study = bench.study
-    own = bench.sharing(study.model_copy(update={"numerics": way}))
+    own = bench.sharing(study.model_copy(update={"numerics": numerics}))
     train = own.splits.train
     sizes = batch_sizes(len(train), study.training.batch_size)
-    images = sum([*sizes[: STEPS_AN_EPOCH - 1], sizes[-1]][: len(sizes)])
+    images = sum([*sizes[: STEPS_PER_EPOCH - 1], sizes[-1]][: len(sizes)])
     part = replace(train, images=train.images[:images], labels=train.labels[:images])
     own.splits = replace(own.splits, train=part)
     return own
 
 
-def _trained(bench: Workbench, steps: int) -> _Trained:
+def _train(bench: Workbench, steps: int) -> _Trained:
+    """Warm up a training with another seed, then take steps of a training with the study's seed."""
     seed = bench.study.seed
-    torch.manual_seed(seed)  # of the untrained teacher
+    torch.manual_seed(seed)  # for the weights of the untrained teacher
     teacher = _teacher(bench)
     recipe = student_recipe(bench.study, {"temperature": "stochastic"})
     bench.training(recipe, seed + 1, teacher).warm_up()
@@ -92,20 +100,20 @@ def _trained(bench: Workbench, steps: int) -> _Trained:
 
 
 def _logits_difference(bench: Workbench) -> float:
-    """Of captured passes of the teacher from eager ones, in the second epoch."""
+    """Return the relative difference between the teacher's captured and eager logits, in the second epoch."""
     train, augment, seed = bench.splits.train, bench.study.training.augment, bench.study.seed
     teacher = bench.untrained_teacher()
     passes = CapturedLogits(teacher, train, BATCH_SIZE, bench.arithmetic, graph_maker(bench.device))
     passes.of_all(train.epoch_changes(augment, seed, 0))
-    ours = passes.of_all(train.epoch_changes(augment, seed, 1))
+    captured = passes.of_all(train.epoch_changes(augment, seed, 1))
     live = LiveTeacher(teacher, bench.arithmetic)
     parts = torch.arange(len(train), device=bench.device).split(BATCH_SIZE)
     eager = torch.cat([live(train.changed(index, augment, seed, 1), index) for index in parts])
-    return float((ours - eager).abs().max() / eager.abs().max())
+    return float((captured - eager).abs().max() / eager.abs().max())
 
 
 def _teacher(bench: Workbench) -> TeacherLogits:
-    """A teacher that knows nothing; where its answers are replayed, other ones in every epoch."""
+    """Return an untrained teacher; if the study replays logits, one with random logits that differ in every epoch."""
     if bench.study.teacher_logits != "replay":
         return bench.stand_in()
 

@@ -1,4 +1,7 @@
-"""What an earlier strategy's ledger says of the next one: its trainings, and what came before, between and after."""
+"""Time and energy of an earlier strategy, split into its trainings and its overhead, for estimating the next one.
+
+The overhead is what came before, between and after the trainings.
+"""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +16,11 @@ from kdtune.forecast.strategy_estimate import Charge, Overhead, Usage
 
 @dataclass(frozen=True)
 class Phases:
-    """A strategy that ran to its end on one node, taken apart.
+    """Time and energy of a completed strategy on one node.
 
     Attributes:
-        overhead: What it took beside its trainings.
-        epoch: One epoch's mean, its evaluation and checkpoint included.
+        overhead: Time and energy outside the trainings.
+        epoch: Mean of one epoch, with its evaluation and checkpoint.
     """
 
     overhead: Overhead
@@ -26,9 +29,15 @@ class Phases:
 
 @dataclass(frozen=True)
 class _Moment:
-    """What had been used when, as totals.
+    """Cumulative energy at the time of a record.
 
-    The memory is left out: its power is constant, and what of it a study is charged depends on its neighbours.
+    The memory is not included, since its power is constant and the part of it that a study is charged depends on its
+    neighbours. It is added when two moments are subtracted.
+
+    Attributes:
+        t_ns: Time of the record, in nanoseconds.
+        used_uj: Energy of all buckets but ``other``, in microjoules.
+        idle_uj: Energy of ``idle``, in microjoules.
     """
 
     t_ns: int
@@ -40,25 +49,29 @@ class _Moment:
         own = {bucket: without_memory_uj(account, bucket) for bucket in BUCKETS if bucket != "other"}
         return cls(record.counters.t_ns, sum(own.values()), own["idle"])
 
-    def until(self, later: "_Moment", hardware: Hardware) -> Charge:
+    def charge_until(self, later: "_Moment", hardware: Hardware) -> Charge:
+        """Return time and energy between this moment and a later one, with the node's whole memory."""
         wall_s = (later.t_ns - self.t_ns) / 1e9
         memory_uj = hardware.ram_uw * wall_s
         return Charge(wall_s, later.used_uj - self.used_uj + memory_uj, later.idle_uj - self.idle_uj + memory_uj)
 
 
 def without_memory_uj(account: Account, bucket: str) -> int:
-    """A bucket's energy but for the memory's, in microjoules."""
+    """Return a bucket's energy without that of the memory, in microjoules."""
     return account.buckets[bucket] - account.sources[bucket].get("ram_modelled", 0)
 
 
 def whole(records: Sequence[Record]) -> Charge | None:
-    """What a ledger without trials came to, such as a session's, as if no other study had been on the node.
+    """Return time and energy of a session's ledger, which has no trials, as if no other study had been on the node.
+
+    Args:
+        records: Records of a single node, in the order of time.
 
     Returns:
-        None where nothing was counted, or not all of it is known.
+        The charge; None if nothing was metered, or part of the energy is unknown.
     """
     account = charge(records)
-    if account.quality is None or _UNFIT & account.flags.keys():
+    if account.quality is None or _INCOMPLETE_FLAGS & account.flags.keys():
         return None
     hardware = next(iter(account.hardware.values()))
     memory_uj = hardware.ram_uw * account.duration_ns / 1e9
@@ -66,24 +79,41 @@ def whole(records: Sequence[Record]) -> Charge | None:
     return Charge(account.duration_ns / 1e9, used_uj + memory_uj, without_memory_uj(account, "idle") + memory_uj)
 
 
-#: Of such a ledger part of the energy is not known.
-_UNFIT = {"gap", "rebooted", "gpu_unmetered", "gpu_unread", "gpu_counter_reset", "rapl_ambiguous", "cpu_time_reset"}
+#: Flags of a ledger in which part of the energy is unknown, so that it is no basis for an estimate.
+_INCOMPLETE_FLAGS = {
+    "gap",
+    "rebooted",
+    "gpu_unmetered",
+    "gpu_unread",
+    "gpu_counter_reset",
+    "rapl_ambiguous",
+    "cpu_time_reset",
+}
 
 
 @dataclass
 class _Trials:
-    """The trials' windows of a ledger."""
+    """Totals of the trials' windows in a ledger.
+
+    Attributes:
+        open_since_ns: Time at which each window that is open now was opened, by id.
+        ended: Number of windows that were closed.
+        wall_s: Sum of the windows' durations, in seconds.
+        cpu_s: Sum of their CPU times, in seconds.
+        max_concurrent: Largest number of windows that were open at the same time.
+    """
 
     open_since_ns: dict[str, int] = field(default_factory=dict)
     ended: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
-    side_by_side: int = 0
+    max_concurrent: int = 0
 
-    def take(self, record: Record, window: Window) -> None:
+    def add(self, record: Record, window: Window) -> None:
+        """Add the opening or the closing of a window."""
         if record.kind == "open":
             self.open_since_ns[window.id] = record.counters.t_ns
-            self.side_by_side = max(self.side_by_side, len(self.open_since_ns))
+            self.max_concurrent = max(self.max_concurrent, len(self.open_since_ns))
         elif window.id in self.open_since_ns:
             wall_s = (record.counters.t_ns - self.open_since_ns.pop(window.id)) / 1e9
             self.ended += 1
@@ -91,34 +121,34 @@ class _Trials:
             self.cpu_s += record.windows.get(window.id, 0) / 1e6
 
 
-def phases(records: Sequence[Record], epochs: int) -> Phases | None:
-    """Take a strategy's ledger apart.
+def strategy_phases(records: Sequence[Record], epochs: int) -> Phases | None:
+    """Split the time and energy of a strategy's ledger into trainings and overhead.
 
     Args:
-        records: Of its one node, in the order of time.
-        epochs: That its trials trained together, at least 1.
+        records: Records of the strategy's only node, in the order of time.
+        epochs: Sum of the epochs of its trials, at least 1.
 
     Returns:
-        None where no trial ended in it, where it was begun more than once, or where not all of it is known.
+        The phases; None if no trial ended, if metering started more than once, or if part of the energy is unknown.
     """
     ledger, trials = OpenLedger(), _Trials()
-    moments, of_trials = [], []
+    moments, trial_moments = [], []
     for record in records:
         ledger.add(record)
         moments.append(_Moment.of(record, ledger.account))
         if record.window and record.window.bucket == "trials":
-            trials.take(record, record.window)
-            of_trials.append(moments[-1])
+            trials.add(record, record.window)
+            trial_moments.append(moments[-1])
     hardware = records[0].hardware if records else None
     starts = sum(record.kind == "start" for record in records)
-    if hardware is None or starts != 1 or not trials.ended or _UNFIT & ledger.account.flags.keys():
+    if hardware is None or starts != 1 or not trials.ended or _INCOMPLETE_FLAGS & ledger.account.flags.keys():
         return None
-    first, last = of_trials[0], of_trials[-1]
+    first, last = trial_moments[0], trial_moments[-1]
     in_trials_uj = without_memory_uj(ledger.account, "trials")
     training_s = (last.t_ns - first.t_ns) / 1e9
-    waves = math.ceil(trials.ended / trials.side_by_side)
+    waves = math.ceil(trials.ended / trials.max_concurrent)
     overhead = Overhead(
-        fixed=moments[0].until(first, hardware) + last.until(moments[-1], hardware),
+        fixed=moments[0].charge_until(first, hardware) + last.charge_until(moments[-1], hardware),
         gap_s=max(0.0, training_s / waves - trials.wall_s / trials.ended),
         gap_uj=(last.used_uj - first.used_uj - in_trials_uj) / trials.ended,
     )

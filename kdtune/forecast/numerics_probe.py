@@ -1,6 +1,7 @@
-"""Finds out how a study's networks run fastest on this machine: a few steps under each way of computing them.
+"""Choice of the numerics (precision, memory layout, compilation) with which a study's networks run fastest here.
 
-Found out once for a machine and kept in the cache, so that all commands on it compute alike.
+A few training steps are timed with each allowed setting. The result is kept in the cache, so that all commands on a
+machine compute in the same way.
 """
 
 import json
@@ -27,38 +28,41 @@ from kdtune.storage.paths import cache_dir
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.numerics import ARITHMETIC, device_name
 
-#: Multiply-adds of both networks for one image below which nothing is tried: there is too little to win.
+#: Multiply-adds of both networks for one image below which nothing is timed, since there is too little to gain.
 SMALL_MACS = 20_000_000
 
-#: A way that is not the plain one has to be faster by this factor: a probe is short, and plain is exact.
+#: Factor by which other numerics must be faster than the plain ones to be chosen. Plain numerics are exact, and a
+#: short probe cannot resolve smaller differences.
 MARGIN = 1.1
 
-#: Images of a step on a CPU, where a whole batch would take seconds.
+#: Images per step on a CPU, where a whole batch would take seconds.
 CPU_BATCH = 32
 
-#: Rounds in which every way is timed once; the best time of each counts. More are taken while a second look at a way
-#: tells another time, for then the machine is busy, but not for ever.
-ROUNDS, MOST_ROUNDS = 3, 9
+#: Number of rounds in which all numerics are timed once each; the best time counts. While the two best times of some
+#: numerics differ, the machine is busy, and more rounds follow, up to the second number.
+ROUNDS, MAX_ROUNDS = 3, 9
 
-#: By how much a way's two best times may differ: less than the margin, or the margin would tell nothing.
+#: Factor by which the two best times may differ; must be below :data:`MARGIN`, or the comparison is meaningless.
 STEADY = 1.05
 
-#: Images that a worker trains on in all from which on compiling on a GPU, which takes a minute or so, is tried.
+#: Number of images that a worker trains on, over all its trainings, from which compiling on a GPU is tried. It takes
+#: about a minute.
 LONG_IMAGES = 2_500_000
 
-#: Gives up what cannot be computed in a way that is tried; torch's compiler also fails with the two in the middle.
+#: Errors that mean that this machine cannot compute with the numerics that are tried. torch's compiler also fails with
+#: an AssertionError or a TypeError.
 _FAILURES = (RuntimeError, NotImplementedError, TypeError, AssertionError, ImportError, CompileError)
 
 
 def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tuple[str, ...]]:
-    """How a study's trainings are to be computed, nothing left open; and what the user should know about it.
+    """Return the resolved numerics of a study's trainings, and remarks for the user.
 
     Args:
-        bench: Of the study, on the device on which its trainings run; its logit mode is settled.
-        trainings: That a worker does one after the other, and compiles for once.
+        bench: The study's workbench, on the device on which its trainings run; its logit mode must be resolved.
+        trainings: Number of trainings that a worker runs one after the other, compiling once for all of them.
 
     Raises:
-        KdtuneError: Nothing that the study allows can be computed here.
+        KdtuneError: This machine can compute nothing that the study allows.
     """
     wanted = bench.study.numerics
     if wanted.is_resolved:
@@ -66,19 +70,19 @@ def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tupl
     if not _is_large(bench):
         return wanted.resolved(), ()
     is_long = trainings * bench.study.training.epochs * len(bench.splits.train) >= LONG_IMAGES
-    path = _kept(bench, is_long)
-    with alone_in(path.parent):  # two probes at once would disturb each other
-        with suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: it is found out again
-            kept = unsealed(parse_json(read_whole(path)))
-            if kept["is_steady"]:
-                return Numerics(**kept["fastest"]), tuple(kept.get("remarks", ()))
+    path = _cache_path(bench, is_long)
+    with alone_in(path.parent):  # two probes at the same time would disturb each other
+        with suppress(OSError, ValueError, KeyError, TypeError):  # the file is absent or damaged: probe again
+            cached = unsealed(parse_json(read_whole(path)))
+            if cached["is_steady"]:
+                return Numerics(**cached["fastest"]), tuple(cached.get("remarks", ()))
         seconds = _probe(bench, is_long)
         remarks: tuple[str, ...] = ()
         if wanted.compile == "auto" and _has_graphs(bench.device):
-            captured, remarks = _timed_graphs(bench, is_long, seconds)
+            captured, remarks = _time_captured_steps(bench, is_long, seconds)
             seconds |= captured
         fastest = _fastest(seconds, wanted.resolved())
-        step_s = {_label(way): found for way, found in seconds.items()}
+        step_s = {_label(numerics): found for numerics, found in seconds.items()}
         steady = all(map(_is_steady, seconds.values()))
         write_json(
             path, sealed({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s, "remarks": remarks})
@@ -91,7 +95,8 @@ def _is_large(bench: Workbench) -> bool:
     return sizes.teacher_macs + sizes.student_macs >= SMALL_MACS
 
 
-def _kept(bench: Workbench, is_long: bool) -> Path:
+def _cache_path(bench: Workbench, is_long: bool) -> Path:
+    """Return the file of the probe's result, named by a hash of everything that influences the result."""
     study = bench.study
     depends_on: list[Any] = [
         ARITHMETIC,
@@ -113,16 +118,16 @@ def _kept(bench: Workbench, is_long: bool) -> Path:
 
 
 def _probe(bench: Workbench, is_long: bool) -> dict[Numerics, list[float]]:
-    """Seconds of steps, in each way that the study allows and that can be computed here.
+    """Return the seconds of timed steps for all numerics that the study allows and this machine can compute.
 
     Raises:
-        KdtuneError: There is none.
+        KdtuneError: There are none.
     """
-    seconds = _timed(bench, _ways(bench.study.numerics))
+    seconds = _time_steps(bench, _allowed_numerics(bench.study.numerics))
     if bench.study.numerics.compile == "auto" and is_long and bench.device.type == "cuda":
         fastest = _fastest(seconds, bench.study.numerics.resolved())
         with suppress(KdtuneError):
-            seconds |= _timed(bench, [fastest.model_copy(update={"compile": "on"})])
+            seconds |= _time_steps(bench, [fastest.model_copy(update={"compile": "on"})])
     return seconds
 
 
@@ -130,45 +135,58 @@ def _has_graphs(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def _timed_graphs(
+def _time_captured_steps(
     bench: Workbench, is_long: bool, eager: dict[Numerics, list[float]]
 ) -> tuple[dict[Numerics, list[float]], tuple[str, ...]]:
-    """Seconds of captured steps in each way whose losses equal the eager ones; and why none is used, if so."""
+    """Time captured steps with all numerics for which they compute the same as eager steps.
+
+    Args:
+        bench: The study's workbench.
+        is_long: Whether the trainings are long enough for compiling.
+        eager: Seconds of eager steps.
+
+    Returns:
+        Seconds of captured steps by numerics, without remarks, if the fastest numerics capture steps. Else nothing,
+        with a remark that says why.
+    """
     proven, problems = [], []
-    for way in _graph_ways(bench.study.numerics, is_long):
+    for numerics in _capturing_numerics(bench.study.numerics, is_long):
         try:
-            difference = loss_difference(bench, way)
+            difference = loss_difference(bench, numerics)
         except _FAILURES as error:
-            problems.append(f"{_label(way)}: {_first_line(error)}")
+            problems.append(f"{_label(numerics)}: {_first_line(error)}")
             continue
-        if difference <= TOLERANCE[way.precision]:
-            proven.append(way)
+        if difference <= TOLERANCE[numerics.precision]:
+            proven.append(numerics)
         else:
             problems.append(
-                f"{_label(way)}: within {STEPS} steps a loss or an answer differs from the eager one by a fraction of "
-                f"{difference:.2g} ({TOLERANCE[way.precision]:g} is allowed)"
+                f"{_label(numerics)}: within {STEPS} steps, a loss or a logit differs from the eager one by a fraction "
+                f"of {difference:.2g} ({TOLERANCE[numerics.precision]:g} is allowed)"
             )
     seconds: dict[Numerics, list[float]] = {}
     try:
-        seconds = _timed(bench, proven) if proven else {}
+        seconds = _time_steps(bench, proven) if proven else {}
     except KdtuneError as error:
         problems.append(str(error))
     if seconds and _fastest(eager | seconds, bench.study.numerics.resolved()).captures_steps:
         return seconds, ()
-    problems += [f"captured steps are not the fastest by a factor of {MARGIN:g}"] if seconds else []
-    return {}, (f"training steps are not captured as CUDA graphs but taken one by one: {'; '.join(problems)}",)
+    problems += [f"captured steps are not faster by a factor of {MARGIN:g}"] if seconds else []
+    return {}, (f"training steps are not captured as CUDA graphs: {'; '.join(problems)}",)
 
 
-def _graph_ways(wanted: Numerics, is_long: bool) -> list[Numerics]:
-    """Ways that capture steps: the plainest and the fastest arithmetic that a study allows, compiled where it pays."""
-    allowed = _ways(wanted)
+def _capturing_numerics(wanted: Numerics, is_long: bool) -> list[Numerics]:
+    """Return numerics that capture steps, for the plainest and the usually fastest arithmetic of a study.
+
+    Compiled variants are included if the trainings are long enough.
+    """
+    allowed = _allowed_numerics(wanted)
     arithmetics = [allowed[0], allowed[-1]] if len(allowed) > 1 else allowed
     kinds = ["graph", "compiled_graph"] if is_long else ["graph"]
-    return [way.model_copy(update={"compile": kind}) for way in arithmetics for kind in kinds]
+    return [numerics.model_copy(update={"compile": kind}) for numerics in arithmetics for kind in kinds]
 
 
-def _ways(wanted: Numerics) -> list[Numerics]:
-    """What a study allows; whether compiling is faster is tried with the fastest of it alone."""
+def _allowed_numerics(wanted: Numerics) -> list[Numerics]:
+    """Return all numerics that a study allows, without compilation, which is tried only with the fastest of them."""
     open_fields = {
         name: [value for value in get_args(Numerics.model_fields[name].annotation) if value != "auto"]
         for name in ("precision", "memory_layout")
@@ -180,33 +198,38 @@ def _ways(wanted: Numerics) -> list[Numerics]:
     ]
 
 
-def _timed(bench: Workbench, ways: list[Numerics]) -> dict[Numerics, list[float]]:
+def _time_steps(bench: Workbench, candidates: list[Numerics]) -> dict[Numerics, list[float]]:
+    """Time training steps and return the seconds of each by numerics; numerics that fail are left out.
+
+    Raises:
+        KdtuneError: All of them fail.
+    """
     steps, failures = {}, []
-    for way in ways:
+    for numerics in candidates:
         try:
-            steps[way] = _step_of(bench, way)
+            steps[numerics] = _step_of(bench, numerics)
         except _FAILURES as error:
-            failures.append(f"{_label(way)}: {_first_line(error)}")
+            failures.append(f"{_label(numerics)}: {_first_line(error)}")
     if not steps:
         raise KdtuneError(
-            f"no step of {bench.study.teacher} and {bench.study.student} in batches of "
-            f"{bench.study.training.batch_size} can be computed on this {bench.device.type}: {'; '.join(failures)}; "
-            "give less to it (--set training.batch_size=N), or say how to compute in [numerics]"
+            f"a training step of {bench.study.teacher} and {bench.study.student} with a batch size of "
+            f"{bench.study.training.batch_size} failed on this {bench.device.type}: {'; '.join(failures)}; "
+            "use a smaller batch (--set training.batch_size=N), or set precision and memory_layout in [numerics]"
         )
-    found: dict[Numerics, list[float]] = {way: [] for way in steps}
+    found: dict[Numerics, list[float]] = {numerics: [] for numerics in steps}
     clock = _clock(bench)
-    for turn in range(MOST_ROUNDS):
+    for turn in range(MAX_ROUNDS):
         if turn >= ROUNDS and all(map(_is_steady, found.values())):
             break
-        for way, step in steps.items():
+        for numerics, step in steps.items():
             began_s = clock()
             step()
-            found[way].append(clock() - began_s)
+            found[numerics].append(clock() - began_s)
     return found
 
 
 def _first_line(error: Exception) -> str:
-    """What an error says first; an assertion may say nothing."""
+    """Return the first line of an error's message, or its type if there is no message (as in most assertions)."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -216,48 +239,52 @@ def _is_steady(seconds: list[float]) -> bool:
 
 
 def _clock(bench: Workbench) -> Callable[[], float]:
-    """Tells seconds: of the CPU where one thread does all of it, for those do not depend on what runs beside it."""
+    """Return a function that returns the time in seconds once all work is done.
+
+    If a single thread does the work it is CPU time, which does not depend on other processes.
+    """
     if bench.device.type == "cuda":
 
-        def when_done() -> float:
+        def synchronised_time_s() -> float:
             torch.cuda.synchronize(bench.device)
             return time.perf_counter()
 
-        return when_done
+        return synchronised_time_s
     return time.process_time if bench.threads == 1 else time.perf_counter
 
 
-def _step_of(bench: Workbench, way: Numerics) -> Callable[[], object]:
-    """A step as the study's trainings will take it, of a training that has done what is slow the first time.
+def _step_of(bench: Workbench, numerics: Numerics) -> Callable[[], object]:
+    """Return a function that takes one step of a warmed-up training of the study.
 
     Raises:
-        RuntimeError: It cannot be computed so; NotImplementedError and TypeError too.
+        Exception: One of ``_FAILURES``: this machine cannot compute with these numerics.
     """
     study = bench.study
     size = study.training.batch_size if bench.device.type == "cuda" else min(CPU_BATCH, study.training.batch_size)
     training = study.training.model_copy(update={"batch_size": size})
-    own = bench.sharing(study.model_copy(update={"numerics": way, "training": training}))
+    own = bench.sharing(study.model_copy(update={"numerics": numerics, "training": training}))
     recipe = student_recipe(own.study, {"tau": study.search_space["tau"].bounds[0]})
     steps = _whole_steps(own.training(recipe, study.seed, own.stand_in()))
-    for _ in range(1 if way.compile == "off" and bench.device.type == "cpu" else WARM_UP_STEPS):
+    for _ in range(1 if numerics.compile == "off" and bench.device.type == "cpu" else WARM_UP_STEPS):
         next(steps)
     return lambda: next(steps)
 
 
 def _whole_steps(distiller: Distiller) -> Iterator[torch.Tensor]:
-    """Steps for ever, without the last one of an epoch where its batch has another size than the first."""
+    """Yield steps without end, skipping the last step of an epoch if its batch has another size than the first."""
     sizes = distiller.batch_sizes
     for _ in count():
         yield from islice(distiller.steps(), sizes.count(sizes[0]))
 
 
 def _fastest(seconds: dict[Numerics, list[float]], plain: Numerics) -> Numerics:
-    """The fastest way, if it is faster than the plain one by a margin."""
-    best = {way: min(found) for way, found in seconds.items()}
-    fastest = min(best, key=lambda way: best[way])
+    """Return the fastest numerics if they are faster than the plain ones by :data:`MARGIN`, else the plain ones."""
+    best = {numerics: min(found) for numerics, found in seconds.items()}
+    fastest = min(best, key=lambda numerics: best[numerics])
     return fastest if best[fastest] * MARGIN <= best.get(plain, math.inf) else plain
 
 
-def _label(way: Numerics) -> str:
-    how = (["compiled"] if way.uses_compiler else []) + (["captured"] if way.captures_steps else [])
-    return " ".join([way.precision, way.memory_layout, *how])
+def _label(numerics: Numerics) -> str:
+    """Return a short description of numerics for messages, such as ``bfloat16 channels_last captured``."""
+    how = (["compiled"] if numerics.uses_compiler else []) + (["captured"] if numerics.captures_steps else [])
+    return " ".join([numerics.precision, numerics.memory_layout, *how])

@@ -1,4 +1,7 @@
-"""Decides what a study leaves open, before anything of it is trained: how to compute, and whether to replay."""
+"""Resolution of the settings that a study leaves to kdtune: numerics, and whether the teacher's logits are replayed.
+
+They are resolved before anything is trained, and then frozen for all strategies of the study.
+"""
 
 from typing import Literal
 
@@ -10,67 +13,70 @@ from kdtune.forecast.numerics_probe import resolve_numerics
 
 
 def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workbench, tuple[str, ...]]:
-    """A bench for the same study with nothing left open, and what the user is to be told of it.
+    """Return a workbench for the same study with all settings resolved, and remarks for the user.
 
     Args:
-        bench: Of the study, on the device on which its trainings run.
-        trainings: That ask the teacher in one repeat, all of the study's strategies together: not only those that a
-            command runs, since results under both modes could not stand in one table.
-        workers: That train side by side.
+        bench: The study's workbench, on the device on which its trainings run.
+        trainings: Trainings that use the teacher in one repeat, over all strategies of the study. Strategies that the
+            current command does not run count too, since results of different modes cannot be compared.
+        workers: Number of workers that train at the same time.
 
     Raises:
-        KdtuneError: The study insists on replayed logits, and the disk cannot hold them; or nothing that it allows
-            can be computed here.
+        KdtuneError: The study requires replayed logits and the disk has no room for them, or this machine can compute
+            nothing that the study allows.
     """
-    wanted, each = bench.study.teacher_logits, trainings * bench.study.repeats / workers
-    # What a step consists of decides how it is computed fastest; and that, which logits there has to be room for.
-    mode = _sensible_mode(bench, trainings) if wanted == "auto" else wanted
-    chosen, of_numerics = _computed(bench, mode, each)
-    due_bytes = _due_bytes(chosen) if chosen.study.teacher_logits == "replay" else 0
-    size, remarks = f"{due_bytes / 1e9:.2g} GB", _lost_classes(bench)
+    wanted, trainings_per_worker = bench.study.teacher_logits, trainings * bench.study.repeats / workers
+    # The logit mode comes first: it decides which numerics are fastest, and these decide which logits are stored.
+    mode = _cheaper_mode(bench, trainings) if wanted == "auto" else wanted
+    chosen, numerics_remarks = _with_fastest_numerics(bench, mode, trainings_per_worker)
+    missing_bytes = _missing_bytes(chosen) if chosen.study.teacher_logits == "replay" else 0
+    size, remarks = f"{missing_bytes / 1e9:.2g} GB", _missing_class_remarks(bench)
     if wanted == "replay":
-        check_room(due_bytes)
-    if wanted == "auto" and 2 * due_bytes > room_bytes():
-        chosen, of_numerics = _computed(bench, "live", each)
+        check_room(missing_bytes)
+    if wanted == "auto" and 2 * missing_bytes > room_bytes():
+        chosen, numerics_remarks = _with_fastest_numerics(bench, "live", trainings_per_worker)
         remarks.append(
-            f"the teacher is asked in every step: to keep its logits takes {size}, more than half of what the cache's "
-            "disk has left"
+            f"the teacher runs in every training step (teacher_logits = live), because storing its logits takes "
+            f"{size}, more than half of the free space on the cache's disk"
         )
-    elif due_bytes >= 1e9:
+    elif missing_bytes >= 1e9:
         remarks.append(f"the teacher's logits will take {size} in the cache")
-    return chosen, (*remarks, *of_numerics)
+    return chosen, (*remarks, *numerics_remarks)
 
 
-def _computed(bench: Workbench, mode: Literal["live", "replay"], trainings: float) -> tuple[Workbench, tuple[str, ...]]:
-    """A bench for the study under one mode, with the numerics that are fastest under it; and remarks about them."""
+def _with_fastest_numerics(
+    bench: Workbench, mode: Literal["live", "replay"], trainings: float
+) -> tuple[Workbench, tuple[str, ...]]:
+    """Return a workbench for the study in one logit mode with the fastest numerics, and remarks about them."""
     bench = bench.sharing(bench.study.model_copy(update={"teacher_logits": mode}))
     numerics, remarks = resolve_numerics(bench, trainings)
     return bench.sharing(bench.study.model_copy(update={"numerics": numerics})), remarks
 
 
-def _sensible_mode(bench: Workbench, trainings: int) -> Literal["live", "replay"]:
-    """``replay`` where something would be asked twice."""
-    asked = trainings * bench.study.training.epochs
-    return "replay" if asked > bench.logit_store(bench.study.seed).shape.epochs else "live"
+def _cheaper_mode(bench: Workbench, trainings: int) -> Literal["live", "replay"]:
+    """Return ``replay`` if the teacher would otherwise compute the same logits more than once."""
+    needed_epochs = trainings * bench.study.training.epochs
+    return "replay" if needed_epochs > bench.logit_store(bench.study.seed).shape.epochs else "live"
 
 
-def _due_bytes(bench: Workbench) -> int:
-    """What the logits that are still to be kept take; twice as much where they turn out too large for float16.
+def _missing_bytes(bench: Workbench) -> int:
+    """Return the size of the logits that are not stored yet, in float16.
 
-    So ``auto``, which wants twice the room, has enough of it in either case.
+    If a logit exceeds the range of float16, they take twice as much. ``auto`` requires twice the space, which is enough
+    in either case.
     """
     stores = {store.folder: store for store in map(bench.logit_store, bench.study.seeds())}.values()
     return sum(store.bytes for store in stores if store.missing_epochs())
 
 
-def _lost_classes(bench: Workbench) -> list[str]:
-    """What is to be told of classes that the data set has, and the part for training or for validation has not."""
+def _missing_class_remarks(bench: Workbench) -> list[str]:
+    """Return remarks about classes of the data set that are missing from the training or the validation part."""
     known = np.union1d(bench.arrays.train_labels, bench.arrays.test_labels)
     remarks = []
-    for name, part, so in (
+    for name, part, consequence in (
         ("training", bench.splits.train, "no network learns them"),
-        ("validation", bench.splits.validation, "strategies choose without them"),
+        ("validation", bench.splits.validation, "they do not influence the choice between trials"),
     ):
-        if lost := len(np.setdiff1d(known, part.labels.cpu().numpy())):
-            remarks.append(f"of {len(known)} classes {lost} have no {name} image: {so}")
+        if missing := len(np.setdiff1d(known, part.labels.cpu().numpy())):
+            remarks.append(f"{missing} of {len(known)} classes have no {name} image: {consequence}")
     return remarks

@@ -1,6 +1,6 @@
-"""Times a few real steps of a study's networks, to tell beforehand what the study will take.
+"""Timing of a few real training steps and evaluations, from which a study's time and energy are estimated.
 
-The teacher is not trained: an untrained one takes as long. Nothing that is timed here is trained further.
+The teacher is an untrained one, since its weights do not influence the time. The networks are discarded afterwards.
 """
 
 import time
@@ -12,7 +12,7 @@ import torch
 
 from kdtune.artifacts.workbench import Workbench
 from kdtune.data.batches import ImageSet
-from kdtune.forecast.stopwatch import Stopwatch, Stretch
+from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, Usage, Work
 from kdtune.specs.search_space import Point
 from kdtune.specs.training_settings import student_recipe, teacher_recipe
@@ -21,36 +21,37 @@ from kdtune.training.evaluation import BATCH_SIZE, evaluate
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher
 
-#: Seconds for which each kind of work is timed, and an idle machine's counters are read.
+#: Time for which each kind of work is timed, in seconds.
 SLICE_S = 0.15
-#: The same where counters are read: a GPU's moves about ten times a second, so a shorter slice tells nothing.
+#: The same if energy counters are read, and the time for which the idle power is measured. A GPU's counter changes
+#: about ten times a second, so a shorter time is not enough.
 COUNTED_SLICE_S = 0.4
-#: Chunks of a slice, of which the middle one counts: a hiccup of the machine is in one of them.
+#: Number of parts into which a slice is divided. The median part counts, so that a short disturbance has no influence.
 _CHUNKS = 5
-#: Seconds that the two steps which are timed at least may take on a CPU; else they get fewer images.
+#: Time in seconds that two steps, the least number that is timed, may take on a CPU; else they get fewer images.
 LIMIT_S = 0.5
-#: Images of a first step on a CPU; normalisation layers need two.
-_FEW = 2
+#: Images of the first step on a CPU; normalisation layers need two.
+_FIRST_IMAGES = 2
 
-#: An endless repetition of a piece of work with so many images at a time; yields how many each time.
+#: Given a number of images per unit, repeats a unit of work without end and yields the number of images in each.
 _Units = Callable[[int], Iterator[int]]
 
 
 def time_work(
-    bench: Workbench, kinds: Collection[Work], watch: Stopwatch, gpus: Collection[str], setup: Stretch | None
+    bench: Workbench, kinds: Collection[Work], watch: Stopwatch, gpus: Collection[str], setup: Lap | None
 ) -> Timings:
-    """Time some kinds of a study's work: each about a sixth of a second, longer where energy counters are read.
+    """Time some kinds of a study's work, each for about a sixth of a second (longer if energy counters are read).
 
-    Draws from torch's global generator.
+    This draws from torch's global random generator.
 
     Args:
-        bench: The study's data and networks.
-        kinds: What to time.
-        watch: Measures on this node.
+        bench: The study's workbench.
+        kinds: Kinds of work to time.
+        watch: Stopwatch of this node.
         gpus: UUIDs of the GPUs that the work uses.
-        setup: When this process was prepared, if it was prepared for this.
+        setup: Time during which this process was set up as a worker, if it was set up for this call; else None.
     """
-    idle_uw = watch.rest(COUNTED_SLICE_S)
+    idle_uw = watch.measure_idle_uw(COUNTED_SLICE_S)
     timer = _Timer(bench.device, watch, gpus)
     timed = {kind: timer.per_image(*_work(bench, kind)) for kind in kinds}
     return Timings(
@@ -63,28 +64,31 @@ def time_work(
 
 @dataclass(frozen=True)
 class _Timer:
+    """Times units of work on a device."""
+
     device: torch.device
     watch: Stopwatch
     gpus: Collection[str]
 
     @property
     def slice_s(self) -> float:
-        return COUNTED_SLICE_S if self.watch.counts else SLICE_S
+        return COUNTED_SLICE_S if self.watch.has_counters else SLICE_S
 
-    def per_image(self, units: _Units, wanted: int) -> tuple[Usage, int]:
-        """What the work takes for one image, and how many images at a time it was timed with."""
-        size = wanted if self.device.type == "cuda" else min(wanted, _FEW)
+    def per_image(self, units: _Units, batch_size: int) -> tuple[Usage, int]:
+        """Return the usage of the work for one image, and the number of images per unit with which it was timed."""
+        size = batch_size if self.device.type == "cuda" else min(batch_size, _FIRST_IMAGES)
         while True:
             repeated = units(size)
             for _ in range(WARM_UP_STEPS if self.device.type == "cuda" else 1):
-                next(repeated)  # what is slow the first time
+                next(repeated)  # the first steps are slow
             step_s, _, _ = self._chunk(repeated, 1)
-            # With few images what a step takes anyhow weighs too much, so as many as two steps are affordable for.
+            # With few images, the fixed cost of a step weighs too much. So the size is doubled as long as two steps of
+            # the doubled size stay within the limit.
             if 2 * 2 * step_s > LIMIT_S:
-                step_s = min(step_s, self._chunk(repeated, 1)[0])  # it may have been a hiccup
-            if size == wanted or 2 * 2 * step_s > LIMIT_S:
+                step_s = min(step_s, self._chunk(repeated, 1)[0])  # the machine may have been disturbed
+            if size == batch_size or 2 * 2 * step_s > LIMIT_S:
                 break
-            size = min(wanted, 2 * size)
+            size = min(batch_size, 2 * size)
         count = max(1, int(self.slice_s / _CHUNKS / step_s))
         self.watch.lap()
         chunks: list[tuple[float, float, int]] = []
@@ -93,41 +97,41 @@ class _Timer:
             chunks.append(self._chunk(repeated, count))
         lap = self.watch.lap()
         usage = self.watch.usage(lap, self.gpus) * (1 / sum(images for _, _, images in chunks))
-        # Energy is that of the whole lap, since counters are; of times the middle counts, without hiccups.
+        # The energy is that of the whole lap, since counters cover it; for times, the median excludes disturbances.
         wall_s, cpu_s = (median(chunk[place] / chunk[2] for chunk in chunks) for place in (0, 1))
         return replace(usage, wall_s=wall_s, cpu_s=cpu_s), size
 
     def _chunk(self, units: Iterator[int], count: int) -> tuple[float, float, int]:
-        """Wall seconds, CPU seconds and images of some units of work."""
-        self._wait()
+        """Return wall seconds, CPU seconds and images of some units of work."""
+        self._synchronise()
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         images = sum(next(units) for _ in range(count))
-        self._wait()
+        self._synchronise()
         return time.perf_counter() - wall_s, time.process_time() - cpu_s, images
 
-    def _wait(self) -> None:
+    def _synchronise(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
 def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
-    """A kind of work, and with how many images at a time the study does it."""
+    """Return the units of a kind of work, and the number of images in each when the study runs."""
     if kind in ("evaluation", "teacher_evaluation"):
         model = bench.untrained_student() if kind == "evaluation" else bench.untrained_teacher()
         images = bench.splits.validation
         return lambda size: _evaluations(model, images, size, bench.arithmetic), min(BATCH_SIZE, len(images))
     if kind == "teacher_logits":
-        return lambda size: _asked(bench, size), min(BATCH_SIZE, len(bench.splits.train))
+        return lambda size: _teacher_passes(bench, size), min(BATCH_SIZE, len(bench.splits.train))
     study = bench.study
     points: dict[Work, Point] = {"labels": {"loss": "ce"}, "distilling": {"tau": study.search_space["tau"].bounds[0]}}
     recipe = student_recipe(study, points[kind]) if kind in points else teacher_recipe(study)
     distiller = bench.training(recipe, study.seed, bench.stand_in() if recipe.needs_teacher else None)
-    images_there = len(bench.splits.train)
-    return lambda size: _steps(distiller, size), min(recipe.training.batch_size, images_there)
+    train_images = len(bench.splits.train)
+    return lambda size: _steps(distiller, size), min(recipe.training.batch_size, train_images)
 
 
-def _asked(bench: Workbench, size: int) -> Iterator[int]:
-    """The teacher's answers to so many images at a time, for the store."""
+def _teacher_passes(bench: Workbench, size: int) -> Iterator[int]:
+    """Compute the teacher's logits for a number of images at a time, as for the logit store."""
     train, augment = bench.splits.train, bench.study.training.augment
     teacher = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
     index = torch.arange(size, device=bench.device)

@@ -1,6 +1,6 @@
-"""What a stretch of this process's own work takes, by the node's counters where it has any.
+"""Measurement of the time and energy of this process's own work, with the node's energy counters if it has any.
 
-For looking ahead only: what is charged is counted by the meter.
+It serves estimates only. What a study is charged is measured by :mod:`kdtune.energy.meter`.
 """
 
 import time
@@ -12,18 +12,18 @@ from kdtune.energy.ledger import Record
 from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.forecast.strategy_estimate import Usage, add, modelled_cpu_uj
 
-#: Stands for the CPU beside the UUIDs of GPUs.
+#: Key of the CPU among the UUIDs of GPUs.
 CPU = "cpu"
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Some time, as it was measured.
+class Lap:
+    """Measurements of a period of time.
 
     Attributes:
-        wall_s: Seconds that passed.
+        wall_s: Elapsed seconds.
         cpu_s: CPU seconds of this process.
-        counted_uj: Energy of each device that has a counter, whoever used it, in microjoules.
+        counted_uj: Energy of each device that has a counter, used by any process, in microjoules.
     """
 
     wall_s: float
@@ -32,45 +32,51 @@ class Stretch:
 
 
 class Stopwatch:
-    """Measures from one lap to the next, from its making on."""
+    """A stopwatch that measures consecutive laps. The first begins when it is created."""
 
     def __init__(self, hardware: Hardware, sensors: NodeSensors | None = None) -> None:
-        """Start.
+        """Start the first lap.
 
         Args:
-            hardware: Of this node.
-            sensors: Of this node; made here where the hardware has counters.
+            hardware: This node's hardware.
+            sensors: This node's sensors; by default they are created if the hardware has counters.
         """
         self.hardware = hardware
         self._devices = [*([CPU] if hardware.cpu_quality == "counter" else []), *hardware.gpus]
-        # All of the node's GPUs are read, as the meter reads them; Ray shows a worker only those that it may use.
+        # All GPUs of the node are read, as the meter does, although Ray shows a worker only the GPUs that it may use.
         self._sensors = (sensors or NodeSensors(hardware.gpus)) if self._devices else None
         self._idle_uw: dict[str, float] = {}
-        self._last = self._now()
+        self._last = self._reading()
 
     @property
-    def counts(self) -> bool:
-        """Whether there are any counters to read."""
+    def has_counters(self) -> bool:
+        """Whether the node has energy counters."""
         return bool(self._devices)
 
-    def lap(self) -> Stretch:
-        """What happened since the last lap."""
-        (since_s, since_cpu_s, before), self._last = self._last, self._now()
+    def lap(self) -> Lap:
+        """End the current lap, start the next one, and return the measurements."""
+        (since_s, since_cpu_s, before), self._last = self._last, self._reading()
         now_s, cpu_s, after = self._last
         counted = {device: self._used_uj(device, before, after) for device in self._devices}
-        return Stretch(now_s - since_s, cpu_s - since_cpu_s, counted)
+        return Lap(now_s - since_s, cpu_s - since_cpu_s, counted)
 
-    def _now(self) -> tuple[float, float, Record | None]:
+    def _reading(self) -> tuple[float, float, Record | None]:
+        """Return the wall and CPU clocks in seconds, and a record with the counters (None without counters)."""
         record = Record("sample", "", 0, self._sensors.read(), 0) if self._sensors else None
         return time.perf_counter(), time.process_time(), record
 
-    def rest(self, seconds: float) -> float | None:
-        """Do nothing for a while, to see what the counted devices draw without work.
+    def measure_idle_uw(self, seconds: float) -> float | None:
+        """Sleep, and measure the power of the devices that have counters meanwhile.
+
+        It is subtracted by :meth:`usage` from then on.
+
+        Args:
+            seconds: Time to sleep; without counters, this method returns at once.
 
         Returns:
-            Their power in microwatts, 0 where nothing is counted; None where a counter did not move.
+            Power of all counted devices in microwatts; 0 without counters, None if a counter did not move.
         """
-        if not self.counts:
+        if not self.has_counters:
             return 0.0
         self.lap()
         time.sleep(seconds)
@@ -78,27 +84,26 @@ class Stopwatch:
         self._idle_uw = {device: used / idle.wall_s for device, used in idle.counted_uj.items()}
         return sum(self._idle_uw.values()) if all(idle.counted_uj.values()) else None
 
-    def usage(self, stretch: Stretch, gpus: Collection[str] = ()) -> Usage:
-        """What one's own work took beyond what was drawn at rest.
+    def usage(self, lap: Lap, gpus: Collection[str] = ()) -> Usage:
+        """Return time and energy of this process's work in a lap, without the energy that idle devices use.
 
         Args:
-            stretch: When it was done.
-            gpus: UUIDs of the GPUs that it used.
+            lap: The lap.
+            gpus: UUIDs of the GPUs that the work used.
 
         Returns:
-            Its energy is None where a counter did not move: the stretch was too short to tell.
+            The usage; its energy is None if a counter did not move because the lap was too short.
         """
-        if CPU in self._devices:
-            parts = [self._active_uj(stretch, CPU)]
-        else:
-            parts = [modelled_cpu_uj(self.hardware, stretch.cpu_s)]
-        parts += [self._active_uj(stretch, uuid) for uuid in gpus]
-        return Usage(stretch.wall_s, stretch.cpu_s, add(*parts))
+        is_counted = CPU in self._devices
+        parts = [self._active_uj(lap, CPU) if is_counted else modelled_cpu_uj(self.hardware, lap.cpu_s)]
+        parts += [self._active_uj(lap, uuid) for uuid in gpus]
+        return Usage(lap.wall_s, lap.cpu_s, add(*parts))
 
-    def _active_uj(self, stretch: Stretch, device: str) -> float | None:
-        if not stretch.counted_uj.get(device):
+    def _active_uj(self, lap: Lap, device: str) -> float | None:
+        """Return the energy of a device above its idle energy, in microjoules; None if its counter did not move."""
+        if not lap.counted_uj.get(device):
             return None
-        return max(0.0, stretch.counted_uj[device] - self._idle_uw.get(device, 0.0) * stretch.wall_s)
+        return max(0.0, lap.counted_uj[device] - self._idle_uw.get(device, 0.0) * lap.wall_s)
 
     def _used_uj(self, device: str, before: Record | None, after: Record | None) -> int:
         assert before is not None and after is not None

@@ -1,8 +1,8 @@
-"""What a study is going to cost, worked out before it runs: arithmetic alone, from timings or an earlier ledger.
+"""Arithmetic of estimates: time and energy of a study before it runs, from timings or from an earlier ledger.
 
-The model is the one by which :mod:`kdtune.energy.attribution` charges afterwards: power that is there anyway
-(memory, and what counters show of an idle machine) times time, and on top of it what the work itself takes. What
-cannot be known is None and makes every sum that it is in None.
+The model is the one that :mod:`kdtune.energy.attribution` applies afterwards: static power (of the memory, and of an
+idle machine as shown by its counters) multiplied by time, plus the energy of the work itself. An unknown value is None,
+and so is each sum that contains one.
 """
 
 import math
@@ -13,22 +13,22 @@ from typing import Any, Literal
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
 
-#: Kinds of work that a study is made of: a student's step with its teacher and without one, an evaluation of the
-#: student, the teacher's answers where they are kept, and the teacher's own training.
+#: Kinds of work in a study: a student's step with a teacher and without one, an evaluation of the student, computing
+#: the teacher's logits for the logit store, and steps and evaluations of the teacher's own training.
 Work = Literal["distilling", "labels", "evaluation", "teacher_logits", "teacher", "teacher_evaluation"]
 
-#: The work of training a teacher.
+#: Kinds of work in training a teacher.
 TEACHER_WORK: tuple[Work, ...] = ("teacher", "teacher_evaluation")
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a piece of work takes on one worker.
+    """Time and energy of a piece of work on one worker.
 
     Attributes:
-        wall_s: Seconds that pass.
+        wall_s: Elapsed seconds.
         cpu_s: CPU seconds of the process.
-        active_uj: Energy that would not have been used without the work, in microjoules; None where it is unknown.
+        active_uj: Energy that an idle machine would not have used, in microjoules; None if unknown.
     """
 
     wall_s: float
@@ -44,26 +44,26 @@ class Usage:
 
 
 def add(*parts: float | None) -> float | None:
-    """A sum that is unknown where a part is."""
+    """Return the sum of some values, or None if one of them is None."""
     known = [part for part in parts if part is not None]
     return sum(known) if len(known) == len(parts) else None
 
 
 def modelled_cpu_uj(hardware: Hardware, cpu_s: float) -> float:
-    """Energy of CPU time under the model of design power times busy cores, in microjoules."""
+    """Return the energy of CPU time in microjoules, modelled as design power times the fraction of busy cores."""
     return cpu_s * hardware.tdp_uw / hardware.cores
 
 
 @dataclass(frozen=True)
 class Timings:
-    """A few steps of the real networks, timed on the machine.
+    """Results of timing a few steps of the real networks on this machine.
 
     Attributes:
-        per_image: What each kind of work takes for one image.
-        batches: Images in a timed step; fewer than the study's where a whole batch would have taken too long.
-        idle_uw: Power of counted CPUs and GPUs while nobody works, in microwatts, memory not included; 0 where the
-            CPU is modelled and there is no GPU, None where it could not be told.
-        setup: What preparing a worker took: imports, and the data; None where this process was prepared already.
+        per_image: Usage of each kind of work for one image.
+        batches: Images in a timed step of each kind; fewer than in the study if a whole batch would take too long.
+        idle_uw: Power of the CPUs and GPUs that have counters while they are idle, in microwatts, without the memory;
+            0 if the CPU is modelled and there is no GPU, None if it could not be measured.
+        setup: Usage of setting up a worker (imports and data); None if this process was set up already.
     """
 
     per_image: Mapping[Work, Usage]
@@ -72,29 +72,29 @@ class Timings:
     setup: Usage | None
 
     def student_epoch(self, workload: Workload, *, with_teacher: bool) -> Usage:
-        """One epoch of a student, its evaluation included."""
+        """Return the usage of one epoch of a student, with its evaluation."""
         step = self.per_image["distilling" if with_teacher else "labels"]
         return step * workload.train_images + self.per_image["evaluation"] * workload.val_images
 
     def teacher_training(self, workload: Workload, epochs: int) -> Usage:
-        """The teacher's whole training, with its one look at the test images."""
+        """Return the usage of the teacher's training, with one evaluation on the test images at the end."""
         step, evaluation = self.per_image["teacher"], self.per_image["teacher_evaluation"]
         epoch = step * workload.train_images + evaluation * workload.val_images
         return epoch * epochs + evaluation * workload.test_images
 
     def teacher_measuring(self, workload: Workload) -> Usage:
-        """One look at the validation and the test images, of a teacher that was given."""
+        """Return the usage of measuring a given teacher's accuracy on the validation and the test images."""
         return self.per_image["teacher_evaluation"] * (workload.val_images + workload.test_images)
 
 
 @dataclass(frozen=True)
 class Charge:
-    """Time, and energy that is charged, of something that is not training.
+    """Time and charged energy of work other than trainings.
 
     Attributes:
-        wall_s: Seconds.
-        charged_uj: What a study on a node of its own answers for, in microjoules; None where it is unknown.
-        idle_uj: The part of it that is static power, which ``attribution = "shared"`` leaves out.
+        wall_s: Elapsed seconds.
+        charged_uj: Energy that is charged to a study on a dedicated node, in microjoules; None if unknown.
+        idle_uj: The part of it that is idle energy, which ``attribution = "shared"`` does not charge; None if unknown.
     """
 
     wall_s: float
@@ -106,18 +106,18 @@ class Charge:
         return Charge(self.wall_s + other.wall_s, charged_uj, idle_uj)
 
     def energy_uj(self, *, dedicated: bool) -> float | None:
-        """What is charged, in microjoules."""
+        """Return the charged energy in microjoules, with idle energy only if the node is dedicated."""
         return self.charged_uj if dedicated else add(self.charged_uj, None if self.idle_uj is None else -self.idle_uj)
 
 
 @dataclass(frozen=True)
 class Overhead:
-    """What a strategy takes beside its trainings.
+    """Time and energy of a strategy outside its trainings.
 
     Attributes:
-        fixed: Before its first trial and after its last: starting workers, the final evaluation.
-        gap_s: Seconds from a trial's end to the next one's beginning in a worker.
-        gap_uj: Energy for each trial outside the trial, memory not included, in microjoules.
+        fixed: Charge before the first trial and after the last one: starting workers, the final evaluation.
+        gap_s: Seconds between two consecutive trials of a worker.
+        gap_uj: Energy between trials for each trial, in microjoules, without the memory.
     """
 
     fixed: Charge
@@ -126,7 +126,14 @@ class Overhead:
 
 
 def setup_overhead(setup: Usage, workers: int, idle_uw: float | None, ram_uw: int) -> Overhead:
-    """The overhead as far as it is known without a ledger: workers that start side by side."""
+    """Return the overhead that is known without an earlier ledger: setting up the workers, at the same time.
+
+    Args:
+        setup: Usage of setting up one worker.
+        workers: Number of workers.
+        idle_uw: Power of the idle node without its memory, in microwatts; None if unknown.
+        ram_uw: Power of the memory, in microwatts.
+    """
     power_uw = None if idle_uw is None else idle_uw + ram_uw
     idle_uj = None if power_uw is None else power_uw * setup.wall_s
     return Overhead(Charge(setup.wall_s, add((setup * workers).active_uj, idle_uj), idle_uj))
@@ -134,14 +141,14 @@ def setup_overhead(setup: Usage, workers: int, idle_uw: float | None, ram_uw: in
 
 @dataclass(frozen=True)
 class Conditions:
-    """How trials are going to run.
+    """Conditions under which trials will run.
 
     Attributes:
-        slots: How many run side by side.
-        cpus: Cores that each holds.
-        cores: Of the node.
+        slots: Number of trials that run at the same time.
+        cpus: Cores that each trial holds.
+        cores: Cores of the node.
         ram_uw: Power of the node's memory, in microwatts.
-        dedicated: Whether the node's static power is charged whole, or as the trials hold the node.
+        dedicated: Whether idle energy is charged; if not, the memory is charged only for the cores that trials hold.
     """
 
     slots: int
@@ -151,11 +158,11 @@ class Conditions:
     dedicated: bool = True
 
     def memory_uj(self, wall_s: float, trials_s: float) -> float:
-        """Charged energy of the memory, in microjoules.
+        """Return the charged energy of the memory in microjoules.
 
         Args:
-            wall_s: Seconds that pass.
-            trials_s: Seconds of all trials together.
+            wall_s: Elapsed seconds.
+            trials_s: Sum of the durations of all trials, in seconds.
         """
         return self.ram_uw * (wall_s if self.dedicated else trials_s * self.cpus / self.cores)
 
@@ -163,17 +170,17 @@ class Conditions:
 def strategy_charge(
     trials: int, trial: Usage, idle_uw: float | None, overhead: Overhead, conditions: Conditions
 ) -> tuple[float, float | None]:
-    """What a strategy takes by itself, without what it shares with others.
+    """Return the expected time and energy of a strategy, without what it shares with other strategies.
 
     Args:
-        trials: Over all repeats.
-        trial: What one training takes.
-        idle_uw: Static power that is not in ``trial``, memory not included.
-        overhead: What comes on top.
-        conditions: How they run.
+        trials: Number of trials over all repeats.
+        trial: Usage of one training.
+        idle_uw: Static power that ``trial`` does not include, in microwatts, without the memory; None if unknown.
+        overhead: Time and energy outside the trainings.
+        conditions: Conditions under which the trials run.
 
     Returns:
-        Seconds, and microjoules; None where they are unknown.
+        Seconds, and charged microjoules (None if unknown).
     """
     waves = math.ceil(trials / conditions.slots)
     training_s = waves * (trial.wall_s + overhead.gap_s)
@@ -189,17 +196,17 @@ def strategy_charge(
 
 @dataclass(frozen=True)
 class StrategyEstimate:
-    """What a strategy is expected to take, over all repeats.
+    """Expected cost of a strategy over all repeats.
 
     Attributes:
-        strategy: Its name.
-        trials: At most.
-        gflops_millions: The paper's column; forward passes, in 1e15 FLOPs.
-        training_flops: What its trainings execute.
-        wall_s: Seconds, without what it shares with others; None where that is unknown.
-        charged_uj: Energy that it will be charged, its session as if it ran alone, in microjoules; None where unknown.
-        complete: Whether starting up is in it; else the figures are the least that it will take.
-        basis: In words, where the figures come from.
+        strategy: Name of the strategy.
+        trials: Largest possible number of trials.
+        gflops_millions: The paper's column: nominal FLOPs of forward passes, in units of 1e15.
+        training_flops: FLOPs that the trainings execute.
+        wall_s: Seconds, without what it shares with other strategies; None if unknown.
+        charged_uj: Charged energy, with the session's as if the strategy ran alone, in microjoules; None if unknown.
+        complete: Whether starting Ray and the workers is included; if not, time and energy are lower bounds.
+        basis: Explanations of where the figures come from.
     """
 
     strategy: str
@@ -212,21 +219,21 @@ class StrategyEstimate:
     basis: tuple[str, ...]
 
     def as_record(self) -> dict[str, Any]:
-        """As it stands in files."""
+        """Return the JSON object that is written to files."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class TeacherEstimate:
-    """What the teacher of a study is expected to take.
+    """Expected cost of a study's teacher.
 
     Attributes:
-        model: Its name.
-        cached: Whether it is in the cache already, so that it takes nothing.
-        gflops_millions: Of its training, counted like the students'.
+        model: Name of the teacher's network.
+        cached: Whether the teacher is in the cache, so that nothing needs to be trained.
+        gflops_millions: FLOPs of its training, counted like those of the students, in units of 1e15.
         wall_s: Seconds.
-        charged_uj: In microjoules; None where unknown.
-        given: Whether the user brings its weights, so that it is measured alone.
+        charged_uj: Energy in microjoules; None if unknown.
+        given: Whether the user provides the weights, so that the teacher is only evaluated.
     """
 
     model: str
@@ -239,14 +246,14 @@ class TeacherEstimate:
 
 @dataclass(frozen=True)
 class LogitsEstimate:
-    """What asking the teacher once for all trainings is expected to take.
+    """Expected cost of computing the teacher's logits once for all trainings.
 
     Attributes:
-        bytes: On the disk, over all repeats.
-        passes: Of the teacher, an image each, over all repeats.
-        wall_s: Seconds, for what is not in the cache yet.
-        charged_uj: What every strategy that replays is charged for it, in microjoules; None where unknown.
-        due_uj: The part of it that is still to be spent.
+        bytes: Size on disk over all repeats.
+        passes: Forward passes of the teacher, one image each, over all repeats.
+        wall_s: Seconds, for the logits that are not in the cache yet.
+        charged_uj: Energy that each strategy which replays logits is charged, in microjoules; None if unknown.
+        due_uj: The part of it that must still be spent, in microjoules; None if unknown.
     """
 
     bytes: int

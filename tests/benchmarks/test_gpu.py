@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(90)
 
 @pytest.fixture
 def tried(monkeypatch, tmp_path):
-    """Runs a benchmark's smoke test; returns what it keeps."""
+    """Run a benchmark's smoke test and return the results that it saves."""
 
     def run(*arguments):
         monkeypatch.setattr(record, "RESULTS", tmp_path)
@@ -34,7 +34,7 @@ def test_every_way_of_taking_a_step_is_timed_that_needs_no_compiler(tried):
         assert len(way["turns"]) == gpu_step.SMOKE_TURNS
         assert 0 < way["median"]["host_ms"] <= way["median"]["wall_ms"]
         assert results["roofline"]["ways"][name]["fraction_reached"] > 0
-        if not torch.cuda.is_available():  # what was not measured is no number
+        if not torch.cuda.is_available():  # unmeasured values are null
             assert way["median"]["device_ms"] is None and way["kernels_a_step"] is None
 
 
@@ -67,4 +67,4 @@ def test_without_a_gpu_figures_are_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         gpu.run(["step"])
     assert ended.value.code == 2
-    assert "--smoke tries the code without one" in capsys.readouterr().err
+    assert "--smoke tests the code without one" in capsys.readouterr().err

@@ -197,7 +197,7 @@ def test_a_line_that_was_changed_is_reported_with_its_number(path, change):
     lines = path.read_text().splitlines(keepends=True)
     lines[1] = lines[1].replace(*change)
     path.write_text("".join(lines))
-    with pytest.raises(ResultsError, match="line 2: not a ledger record as it was written"):
+    with pytest.raises(ResultsError, match="line 2: the ledger record is damaged"):
         read(path)
 
 
@@ -221,7 +221,7 @@ def test_a_line_that_was_taken_out_is_reported_whoever_wrote_what_follows(tmp_pa
 def test_nothing_is_added_to_a_ledger_whose_last_line_is_damaged(path, records):
     path.write_bytes(path.read_bytes()[:-30] + b"\n")
     before = path.read_bytes()
-    with pytest.raises(ResultsError, match="its last line is damaged"):
+    with pytest.raises(ResultsError, match="the last line is damaged"):
         write(path, records[-1])
     assert path.read_bytes() == before
 
@@ -295,7 +295,7 @@ def test_somebody_elses_ledger_is_an_account_or_an_error(path, data):
 
 def test_a_copy_of_a_ledger_beside_it_is_refused_since_it_would_count_twice(path):
     path.with_name("node (copy).jsonl").write_bytes(path.read_bytes())
-    with pytest.raises(ResultsError, match=r"node\.jsonl: holds records of node \(copy\)\.jsonl too"):
+    with pytest.raises(ResultsError, match=r"node\.jsonl: contains records of node \(copy\)\.jsonl"):
         read_folder(path.parent)
 
 

@@ -126,14 +126,14 @@ class Study:
         """All of its processes have ended, and so have their locks."""
         self.meter, self.at_work, self.opened = None, False, []
         for one in self.joined:
-            if one._alive is not None:
-                os.close(one._alive)
+            if one._alive_lock is not None:
+                os.close(one._alive_lock)
         self.joined.clear()
         for pid in (self.driver, *self.workers):
             del self.machine.cpu_us[pid]
 
     def meter_dies(self) -> None:
-        os.close(self.joined[-1]._alive)
+        os.close(self.joined[-1]._alive_lock)
         self.joined.pop()
         self.meter = None
 

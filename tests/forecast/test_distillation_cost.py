@@ -35,8 +35,8 @@ TIMINGS = Timings(
 )
 
 
-def multiple(timings=TIMINGS, asked=(), epochs=3, trainings=2, conditions=CONDITIONS):
-    return energy_multiple(timings, WORKLOAD, epochs, trainings, asked, conditions)
+def multiple(timings=TIMINGS, stores=(), epochs=3, trainings=2, conditions=CONDITIONS):
+    return energy_multiple(timings, WORKLOAD, epochs, trainings, stores, conditions)
 
 
 def test_modelled_energy_is_time_whatever_the_power():
@@ -46,10 +46,10 @@ def test_modelled_energy_is_time_whatever_the_power():
 
 def test_what_the_teacher_took_for_all_trainings_is_charged_whole():
     # One epoch of its answers, 0.3 s, for two trainings of three epochs; then three epochs of them for each of two.
-    assert multiple(asked=[(1, 100)]) == pytest.approx((6 * 1.1 + 0.3) / (6 * 0.6))
-    assert multiple(asked=[(3, 100), (3, 100)]) == pytest.approx((6 * 1.1 + 6 * 0.3) / (6 * 0.6))
-    assert multiple(asked=[(3, 100), (3, 100)], conditions=replace(CONDITIONS, slots=2)) == multiple(
-        asked=[(3, 100), (3, 100)]
+    assert multiple(stores=[(1, 100)]) == pytest.approx((6 * 1.1 + 0.3) / (6 * 0.6))
+    assert multiple(stores=[(3, 100), (3, 100)]) == pytest.approx((6 * 1.1 + 6 * 0.3) / (6 * 0.6))
+    assert multiple(stores=[(3, 100), (3, 100)], conditions=replace(CONDITIONS, slots=2)) == multiple(
+        stores=[(3, 100), (3, 100)]
     )
 
 
@@ -72,4 +72,4 @@ def test_where_a_counter_did_not_move_time_stands_in_for_energy(unknown):
     counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}
     counted[unknown] = replace(counted[unknown], active_uj=None)
     timings = replace(TIMINGS, per_image=counted, idle_uw=5 * W)
-    assert multiple(timings, asked=[(1, 100)]) == pytest.approx((6 * 1.1 + 0.3) / (6 * 0.6))
+    assert multiple(timings, stores=[(1, 100)]) == pytest.approx((6 * 1.1 + 0.3) / (6 * 0.6))

@@ -98,7 +98,7 @@ def test_faulty_graphs_show_a_difference(graphs, kind, mode):
 def test_a_study_goes_on_eagerly_where_graphs_are_faulty_and_the_user_is_told_once(graphs, kind, monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     graphs(kind)
-    monkeypatch.setattr(numerics_probe, "_timed", lambda bench, ways: {way: [1.0, 1.0] for way in ways})
+    monkeypatch.setattr(numerics_probe, "_time_steps", lambda bench, ways: {way: [1.0, 1.0] for way in ways})
     why = {Forgetful: "differs from the eager one", Failing: "operation not permitted when stream is capturing"}
     for _ in range(2):  # found out, then looked up
         bench, remarks = settled(bench_of(), 39)
@@ -113,11 +113,11 @@ def test_sound_graphs_are_chosen_where_they_are_faster(graphs, captured_s, is_ch
     graphs(EagerGraph)
     seconds = {True: [captured_s] * 2, False: [1.0, 1.0]}
     monkeypatch.setattr(
-        numerics_probe, "_timed", lambda bench, ways: {way: seconds[way.captures_steps] for way in ways}
+        numerics_probe, "_time_steps", lambda bench, ways: {way: seconds[way.captures_steps] for way in ways}
     )
     bench, remarks = settled(bench_of(), 39)
     assert bench.study.numerics.captures_steps is is_chosen
-    assert [remark.endswith("captured steps are not the fastest by a factor of 1.1") for remark in remarks] == (
+    assert [remark.endswith("captured steps are not faster by a factor of 1.1") for remark in remarks] == (
         [] if is_chosen else [True]
     )
 

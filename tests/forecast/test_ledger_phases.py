@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdtune.forecast.ledger_phases import phases, whole
+from kdtune.forecast.ledger_phases import strategy_phases, whole
 from kdtune.forecast.strategy_estimate import Charge, Conditions, Overhead, Usage, strategy_charge
 from tests.energy.simulated import J, Node, trial, two_cores
 
@@ -20,7 +20,7 @@ def searched(node: Node) -> Node:
 
 
 def test_a_strategy_is_taken_apart():
-    found = phases(searched(Node(two_cores())).records, epochs=6)
+    found = strategy_phases(searched(Node(two_cores())).records, epochs=6)
     assert found.epoch == Usage(pytest.approx(6 / 6), pytest.approx(5.5 / 6), pytest.approx(5.5 * 4 * J / 6))
     assert found.overhead.fixed.wall_s == pytest.approx(8)
     assert found.overhead.fixed.charged_uj == pytest.approx((3 + 2.5) * 4 * J + 8 * 20 * J)
@@ -32,7 +32,7 @@ def test_a_strategy_is_taken_apart():
 @pytest.mark.parametrize("hardware", [two_cores(), two_cores(gpus=("GPU-a",))], ids=["modelled", "counted GPU"])
 def test_put_together_again_it_is_what_the_strategy_was_charged(hardware):
     node = searched(Node(hardware))
-    found = phases(node.records, epochs=6)
+    found = strategy_phases(node.records, epochs=6)
     wall_s, energy = strategy_charge(
         3, found.epoch * 2, 0.0, found.overhead, Conditions(slots=2, cpus=1, cores=2, ram_uw=hardware.ram_uw)
     )
@@ -43,18 +43,18 @@ def test_put_together_again_it_is_what_the_strategy_was_charged(hardware):
 def test_a_gpu_counts_as_the_trials_while_they_hold_it_and_as_idle_else():
     node = Node(two_cores(gpus=("GPU-a",))).start().work(1, gpu_j={"GPU-a": 50})
     node.open(trial("a/1", gpus={"GPU-a": 1.0})).work(2, {"a/1": 1}, gpu_j={"GPU-a": 300}).close("a/1")
-    found = phases(node.work(1, gpu_j={"GPU-a": 70}).stop().records, epochs=1)
+    found = strategy_phases(node.work(1, gpu_j={"GPU-a": 70}).stop().records, epochs=1)
     assert found.epoch.active_uj == (4 + 300) * J
     assert found.overhead == Overhead(Charge(2.0, (120 + 40) * J, (120 + 40) * J))
 
 
 def test_a_ledger_without_a_trial_that_ended_or_begun_twice_tells_nothing():
-    assert phases([], epochs=1) is None
-    assert phases(Node(two_cores()).start().work(1).stop().records, epochs=1) is None
+    assert strategy_phases([], epochs=1) is None
+    assert strategy_phases(Node(two_cores()).start().work(1).stop().records, epochs=1) is None
     cut_off = Node(two_cores()).start().open(trial("a/1")).work(1, {"a/1": 1}).sample()
-    assert phases(cut_off.records, epochs=1) is None
+    assert strategy_phases(cut_off.records, epochs=1) is None
     again = cut_off.start().open(trial("a/2")).work(1, {"a/2": 1}).close("a/2").stop()
-    assert phases(again.records, epochs=1) is None
+    assert strategy_phases(again.records, epochs=1) is None
 
 
 def test_a_session_is_all_of_its_parts_and_what_was_others_is_not_its():

@@ -34,7 +34,7 @@ def probed(monkeypatch, seconds):
     asked = []
 
     def probe(bench, is_long):
-        asked.append((bench.study.teacher_logits, numerics_probe._ways(bench.study.numerics)))
+        asked.append((bench.study.teacher_logits, numerics_probe._allowed_numerics(bench.study.numerics)))
         return seconds
 
     monkeypatch.setattr(numerics_probe, "_probe", probe)
@@ -62,7 +62,7 @@ def test_a_small_disk_means_live_and_the_user_is_told_the_size(monkeypatch):
     monkeypatch.setattr(open_settings, "room_bytes", lambda: 1000)
     bench, remarks = settled(bench_of(), 39)
     assert bench.study.teacher_logits == "live"
-    assert "more than half of what the cache's disk has left" in remarks[0]
+    assert "more than half of the free space on the cache's disk" in remarks[0]
 
 
 def test_replay_is_refused_where_the_disk_cannot_hold_it(monkeypatch):
@@ -80,8 +80,8 @@ def test_classes_without_a_training_or_validation_image_are_told():
     train, held = (len(part.labels.unique()) for part in (bench.splits.train, bench.splits.validation))
     assert train < 10 and held == 4
     assert remarks[:2] == (
-        f"of 10 classes {10 - train} have no training image: no network learns them",
-        "of 10 classes 6 have no validation image: strategies choose without them",
+        f"{10 - train} of 10 classes have no training image: no network learns them",
+        "6 of 10 classes have no validation image: they do not influence the choice between trials",
     )
 
 
@@ -181,7 +181,7 @@ def test_every_way_is_timed_on_the_real_networks(large, mode):
     seconds = numerics_probe._probe(bench, True)  # compiling is for GPUs
     assert len(seconds) == 4 and PLAIN in seconds
     for found in seconds.values():
-        assert numerics_probe.ROUNDS <= len(found) <= numerics_probe.MOST_ROUNDS and all(0 < one < 10 for one in found)
+        assert numerics_probe.ROUNDS <= len(found) <= numerics_probe.MAX_ROUNDS and all(0 < one < 10 for one in found)
     assert "teacher" not in vars(bench)  # an untrained one takes as long
 
 

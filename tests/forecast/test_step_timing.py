@@ -6,7 +6,7 @@ import torch
 from kdtune.artifacts.workbench import Workbench
 from kdtune.forecast import step_timing
 from kdtune.forecast.step_timing import time_work
-from kdtune.forecast.stopwatch import Stopwatch, Stretch
+from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.specs import load_study
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from tests.energy.simulated import two_cores
@@ -79,7 +79,7 @@ def test_on_a_gpu_steps_are_timed_once_their_kernels_are_recorded(monkeypatch):
 
 
 def test_preparing_a_worker_is_told_as_it_was_measured(bench):
-    timings = timed(bench, [], Stretch(wall_s=3.0, cpu_s=2.0))
+    timings = timed(bench, [], Lap(wall_s=3.0, cpu_s=2.0))
     assert (timings.setup.wall_s, timings.setup.cpu_s, timings.setup.active_uj) == (3.0, 2.0, 8e6)
 
 

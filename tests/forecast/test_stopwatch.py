@@ -3,7 +3,7 @@ import time
 import pytest
 
 from kdtune.forecast import stopwatch
-from kdtune.forecast.stopwatch import Stopwatch, Stretch
+from kdtune.forecast.stopwatch import Lap, Stopwatch
 from tests.energy.machine import FakeGpu
 from tests.energy.simulated import J, Node, W, two_cores
 
@@ -43,8 +43,8 @@ def clock(monkeypatch):
 
 def test_without_counters_energy_is_modelled_from_cpu_time(clock):
     watch = Stopwatch(two_cores())
-    assert not watch.counts
-    assert watch.rest(5.0) == 0.0
+    assert not watch.has_counters
+    assert watch.measure_idle_uw(5.0) == 0.0
     assert clock.wall_s == 100.0  # there is nothing to wait for
     clock.wall_s, clock.cpu_s = 103.0, 9.0
     usage = watch.usage(watch.lap())
@@ -54,9 +54,9 @@ def test_without_counters_energy_is_modelled_from_cpu_time(clock):
 def test_a_lap_begins_where_the_last_one_ended(clock):
     watch = Stopwatch(two_cores())
     clock.wall_s = 101.0
-    assert watch.lap() == Stretch(1.0, 0.0)
+    assert watch.lap() == Lap(1.0, 0.0)
     clock.wall_s, clock.cpu_s = 104.0, 8.0
-    assert watch.lap() == Stretch(3.0, 1.0)
+    assert watch.lap() == Lap(3.0, 1.0)
 
 
 def test_counted_energy_is_what_was_drawn_beyond_rest(clock):
@@ -66,23 +66,23 @@ def test_counted_energy_is_what_was_drawn_beyond_rest(clock):
     clock.at_rest = lambda seconds: node.work(
         seconds, gpu_j={"GPU-a": 50 * seconds, "GPU-b": 60 * seconds}, rapl_j={"package": 30 * seconds}
     )
-    assert watch.rest(2.0) == pytest.approx((50 + 60 + 30) * W)
+    assert watch.measure_idle_uw(2.0) == pytest.approx((50 + 60 + 30) * W)
     clock.wall_s, clock.cpu_s = clock.wall_s + 2, 9.0
     node.work(2, gpu_j={"GPU-a": 700, "GPU-b": 120}, rapl_j={"package": 100})
-    stretch = watch.lap()
-    assert watch.usage(stretch).active_uj == pytest.approx((100 - 60) * J)
-    assert watch.usage(stretch, ["GPU-a"]).active_uj == pytest.approx((100 - 60 + 700 - 100) * J)
+    lap = watch.lap()
+    assert watch.usage(lap).active_uj == pytest.approx((100 - 60) * J)
+    assert watch.usage(lap, ["GPU-a"]).active_uj == pytest.approx((100 - 60 + 700 - 100) * J)
 
 
 def test_a_counter_that_does_not_move_tells_nothing(clock):
     node = Node(two_cores(gpus=("GPU-a",)))
     watch = Stopwatch(node.hardware, Sensors(node))
-    assert watch.rest(1.0) is None
+    assert watch.measure_idle_uw(1.0) is None
     clock.wall_s, clock.cpu_s = 102.0, 8.0
-    stretch = watch.lap()
-    assert watch.usage(stretch, ["GPU-a"]).active_uj is None
-    assert watch.usage(stretch, ["MIG-b"]).active_uj is None
-    assert watch.usage(stretch).active_uj == 4 * W
+    lap = watch.lap()
+    assert watch.usage(lap, ["GPU-a"]).active_uj is None
+    assert watch.usage(lap, ["MIG-b"]).active_uj is None
+    assert watch.usage(lap).active_uj == 4 * W
 
 
 def test_in_a_worker_that_sees_one_gpu_the_power_at_rest_is_that_of_all_gpus_of_the_node(
@@ -97,7 +97,7 @@ def test_in_a_worker_that_sees_one_gpu_the_power_at_rest_is_that_of_all_gpus_of_
     clock.at_rest = draw
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as Ray sets it for a trial
     watch = Stopwatch(two_cores(gpus=("GPU-a", "GPU-b")))
-    assert watch.rest(2.0) == pytest.approx((50 + 60) * W)
+    assert watch.measure_idle_uw(2.0) == pytest.approx((50 + 60) * W)
     clock.wall_s, clock.cpu_s = clock.wall_s + 2, 9.0
     draw(10.0)
     assert watch.usage(watch.lap(), ["GPU-b"]).active_uj == pytest.approx((2 * 4 + 600 - 2 * 60) * J)
