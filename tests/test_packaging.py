@@ -29,7 +29,7 @@ PROBE = (
 def built(tmp_path_factory):
     """An sdist of a clean copy of the checkout, and the wheel built from that sdist."""
     copy = tmp_path_factory.mktemp("source") / "kdtune"
-    tracked = ["kdtune", "studies", "search_spaces", "tests", "benchmarks"]
+    tracked = ["kdtune", "studies", "search_spaces", "tests", "docs", "benchmarks"]
     tracked += ["pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "constraints.txt"]
     copy.mkdir()
     for name in tracked:

@@ -29,7 +29,7 @@ from tests.studies import small_study
 
 pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "command-line.md"
 
 
 def burn(config):
@@ -366,8 +366,8 @@ def test_without_a_ledger_energy_is_unknown_and_not_zero(tmp_path):
     assert tuner.fit()[0].metrics["energy_j"] is None
 
 
-def test_the_example_in_the_readme_runs(tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     example = next(block for block in blocks if "EnergyLedger" in block)
     assert len(example.strip().splitlines()) <= 15
     (tmp_path / "example.py").write_text(example)

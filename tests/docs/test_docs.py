@@ -1,0 +1,308 @@
+"""The documentation agrees with the program: links, commands, names, formats and examples."""
+
+import ast
+import json
+import re
+import tomllib
+from contextlib import chdir
+
+import pytest
+import typer.main
+
+import benchmarks.__main__ as benchmark_list
+import kdtune
+from kdtune.analysis.frames import load_results
+from kdtune.analysis.listing import LISTS
+from kdtune.artifacts.caches import KINDS
+from kdtune.cli.app import app
+from kdtune.data import DATASETS
+from kdtune.errors import SpecError
+from kdtune.methods import LOSSES
+from kdtune.report.csv_and_markdown import CSV_COLUMNS, GREEN_COLUMNS
+from kdtune.results.epoch_log import Epoch
+from kdtune.specs import available, load_study
+from kdtune.specs.search_space import SearchSpace
+from kdtune.specs.study import DEFAULT_ALPHA
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import NoOptions
+from kdtune.temperature import POLICIES
+from tests.docs.markdown import PAGES, ROOT, anchors, blocks, commands, first_column, links, prose
+from tests.results.finished import finished
+from tests.studies import here
+
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+COMMANDS = typer.main.get_command(app).commands
+STUDIES = sorted(available("studies"))
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def page(name):
+    return DOCS / f"{name}.md"
+
+
+def options_of(command):
+    """Every spelling of a command's options."""
+    names = {
+        option for parameter in COMMANDS[command].params for option in [*parameter.opts, *parameter.secondary_opts]
+    }
+    return {name for name in names if name.startswith("-")} | {"--help"}
+
+
+def section(text, heading):
+    return re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE).group(1)
+
+
+def test_the_readme_fits_on_a_page():
+    assert len(README.read_text().splitlines()) <= 150
+
+
+def test_every_page_is_reached_from_the_readme_and_from_the_index():
+    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+    assert pages <= {link.partition("#")[0] for link in links(DOCS / "index.md")}
+    assert pages <= {link.partition("#")[0].removeprefix("docs/") for link in links(README)}
+
+
+@every_page
+def test_every_relative_link_and_anchor_exists(page):
+    for link in links(page):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+# Commands
+
+
+@every_page
+def test_every_command_line_can_be_parsed(page):
+    for name, *arguments in commands(page):
+        if name != "--help" and "--help" not in arguments:
+            COMMANDS[name].make_context(name, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def folder_with_mine(tmp_path_factory):
+    """A folder with the study that a reader of 'getting started' writes."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "studies").mkdir()
+    [text] = [block for block in blocks(page("getting-started"), "toml") if "dataset" in block]
+    (folder / "studies" / "mine.toml").write_text(text)
+    return folder
+
+
+@every_page
+def test_every_study_command_names_a_study_its_strategies_and_valid_settings(page, folder_with_mine):
+    for name, *arguments in commands(page):
+        if name != "study" or "--help" in arguments:
+            continue
+        asked = COMMANDS[name].make_context(name, list(arguments)).params
+        with chdir(folder_with_mine):
+            study = load_study(asked["name"], overrides=asked["set_"], epochs=asked["epochs"], repeats=asked["repeats"])
+        assert set(asked["strategy"]) <= {"all", *study.strategies, *STRATEGIES}, arguments
+
+
+CHEAP = sorted(
+    {
+        tuple(arguments)
+        for path in PAGES
+        for arguments in commands(path)
+        if arguments[0] == "list" or {"--help", "--dry-run"} & set(arguments)
+    }
+)
+
+
+def test_cheap_commands_are_among_those_that_are_run():
+    assert {"list", "study", "--help"} <= {arguments[0] for arguments in CHEAP}
+
+
+@pytest.mark.parametrize("arguments", CHEAP, ids=" ".join)
+def test_cheap_commands_run(arguments, tmp_path):
+    done = here(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@every_page
+def test_every_make_target_and_benchmark_exists(page):
+    code = "\n".join([*blocks(page, ""), *re.findall(r"`([^`]+)`", prose(page))])
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make (?:PYTHON=\S+ )?(\w+)", code, re.MULTILINE)) <= targets
+    named = re.findall(r"^python -m benchmarks ([a-z_ ]+)", code, re.MULTILINE)
+    known = {*benchmark_list.ALL, "torture", "gpu", *benchmark_list.gpu.KINDS}
+    assert {name for names in named for name in names.split()} <= known
+
+
+@every_page
+def test_every_option_in_backticks_exists(page):
+    others = {"--version", "--smoke", "--synthetic"}  # of kdtune itself, and of the benchmarks
+    known = {option for name in COMMANDS for option in options_of(name)} | others
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", " ".join(re.findall(r"`[^`]+`", prose(page))))) <= known
+
+
+@pytest.mark.parametrize("command", ["study", "compare", "inference"])
+def test_the_table_of_a_command_has_all_of_its_options_and_no_other(command):
+    described = first_column(page("command-line"), "option", f"kdtune {command}")
+    described = {part.split()[0] for cell in described for part in cell.split(", ")}
+    shared = {"--country", "--region", "--intensity", "--pue", "--preset", "--json", "--data-dir", "--download"}
+    own = options_of(command) - {"--help", "-h"}
+    assert described <= own
+    assert own - described <= (shared | {"-q"} if command != "study" else {"-q"})
+
+
+def test_the_section_on_resume_names_all_of_its_options():
+    text = section(page("command-line").read_text(), "kdtune resume")
+    described = set(re.findall(r"`(--[a-z0-9-]+)`", text))
+    assert described == options_of("resume") - {"--help", "-h", "-q"}
+
+
+def test_every_command_list_and_cache_is_described():
+    text = prose(page("command-line"))
+    assert {name.split()[1] for name in first_column(page("command-line"), "command")} == set(COMMANDS)
+    named = set(re.findall(r"`([\w-]+)`", section(text, "kdtune list and kdtune clean")))
+    assert named == {*LISTS, *KINDS}
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "registry"),
+    [
+        ("strategies", "strategy", STRATEGIES),
+        ("strategies", "loss", LOSSES),
+        ("strategies", "policy", POLICIES),
+        ("strategies", "study", STUDIES),
+        ("getting-started", "name", DATASETS),
+        ("performance", "benchmark", [*benchmark_list.ALL, "torture", *(f"gpu {k}" for k in benchmark_list.gpu.KINDS)]),
+    ],
+)
+def test_a_table_names_all_that_there_is_and_nothing_else(name, title, registry):
+    described = first_column(page(name), title)
+    assert len(described) == len(set(described)) and set(described) == set(registry)
+
+
+def test_the_readme_lists_the_strategies():
+    # The first table with this title holds results.
+    assert set(first_column(README, "strategy", "A first study")) == set(STRATEGIES)
+
+
+def test_every_study_in_backticks_is_shipped():
+    prefixes = tuple({f"{name.partition('-')[0]}-" for name in STUDIES})
+    for path in PAGES:
+        for name in re.findall(r"`([a-z0-9-]+)`", prose(path)):
+            assert not name.startswith(prefixes) or name in STUDIES, (path.name, name)
+
+
+def test_every_control_is_a_label_of_the_studies_that_are_named():
+    labels = first_column(page("strategies"), "label")
+    for name in ("digits-controls", "fashion-controls", "cifar100-controls"):
+        assert set(labels) | {"stochastic", "grid"} == set(load_study(name).strategies)
+
+
+def test_every_option_of_a_strategy_is_described():
+    fields = {field for name in STRATEGIES for field in STRATEGIES.load(name).Options.model_fields}
+    assert set(first_column(page("strategies"), "option", "Options")) == fields
+
+
+def test_the_default_weights_of_the_losses_are_those_of_the_program():
+    text = section(page("strategies").read_text(), "Losses")
+    table = dict(re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+) \|$", text, re.MULTILINE))
+    assert {name: float(alpha) for name, alpha in table.items()} == DEFAULT_ALPHA
+
+
+def test_the_folders_of_the_package_are_described():
+    packages = {path.parent.name for path in (ROOT / "kdtune").glob("*/__init__.py")}
+    assert set(first_column(page("architecture"), "folder")) == packages
+
+
+def test_the_modules_that_contributing_names_exist():
+    paths = re.findall(r"`((?:kdtune|tests)/[a-z_/]+\.py)`", prose(page("contributing")))
+    new = {"kdtune/strategies/ends.py"}
+    assert paths and all((ROOT / path).is_file() for path in paths if path not in new)
+
+
+# Formats
+
+
+def documented_keys(heading, name="results-format"):
+    return set(first_column(page(name), "key", heading))
+
+
+@pytest.fixture(scope="module")
+def results_folder(tmp_path_factory):
+    """``results`` with a strategy that ran to its end."""
+    folder = tmp_path_factory.mktemp("reader") / "results"
+    finished(folder).study.run_toml.touch()
+    return folder
+
+
+def test_the_keys_of_a_result_are_described(results_folder):
+    result = json.loads(next(results_folder.glob("*/*/result.json")).read_text())
+    described = documented_keys("result.json")
+    parts = {*(f"repeats[].{key}" for key in result["repeats"][0]), *result["cost"]}
+    whole = {key for key in result if not any(part.startswith(f"{key}[") for part in parts)}
+    assert described == (parts | whole | {"failures[]"}) - {"failures", "schema_version", "crc32"}
+
+
+def test_the_columns_of_csv_and_of_data_frames_are_described(results_folder):
+    text = section(page("results-format").read_text(), "CSV and data frames")
+    csv = text.partition("The columns are")[2].partition("`kdtune.load_results")[0]
+    assert re.findall(r"`(\w+)`", csv) == [*CSV_COLUMNS, *GREEN_COLUMNS]
+    frames = load_results(results_folder)
+    columns = {name: set(getattr(frames, name).columns) for name in ("trials", "energy")}
+    columns["epochs"] = {*Epoch.model_fields, "energy_j"} - {"energy_uj"} | {"study", "strategy"}
+    for name, actual in columns.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        assert set(re.findall(r"`(\w+)`", row)) - {name} | {"study", "strategy"} == actual
+
+
+# Examples
+
+
+@every_page
+def test_python_and_toml_blocks_can_be_read(page):
+    for code in blocks(page, "python"):
+        ast.parse(code)
+    for text in blocks(page, "toml"):
+        tomllib.loads(text)
+
+
+@every_page
+def test_every_public_name_in_backticks_exists(page):
+    for name in re.findall(r"`kdtune\.([A-Za-z_]+)", page.read_text()):
+        assert name in kdtune.__all__
+
+
+def test_the_names_for_python_are_public():
+    names = first_column(page("command-line"), "function or class")
+    assert names and set(names) <= set(kdtune.__all__)
+
+
+def test_the_notebook_example_runs_on_results(results_folder, capsys):
+    [code] = [block for block in blocks(README, "python") if "load_results" in block]
+    with chdir(results_folder.parent):
+        exec(compile(code, "README.md", "exec"), {})
+    assert "grid" in capsys.readouterr().out
+
+
+def test_the_example_of_a_new_strategy_keeps_to_the_protocol():
+    [code] = blocks(page("contributing"), "python")
+    names = {}
+    exec(compile(code, "contributing.md", "exec"), names)
+    space = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
+    strategy = names["Ends"](space, NoOptions(), 0)
+    assert strategy.ask() == [{"tau": 2}, {"tau": 20}] and strategy.ask() == []
+    assert strategy.expected_trials() == 2
+
+
+def test_the_study_that_a_reader_writes_is_refused_where_it_has_a_fault(folder_with_mine):
+    """The example is loaded for real: a fault in it is found."""
+    with chdir(folder_with_mine):
+        assert load_study("mine").student == "convnet_4_8_16"
+        with pytest.raises(SpecError, match=r"training\.epochs"):
+            load_study("mine", overrides=["training.epochs=0"])
