@@ -22,11 +22,11 @@ pytestmark = pytest.mark.study
 
 
 @pytest.fixture(scope="module")
-def finished(running_ray, tmp_path_factory):
+def finished(tmp_path_factory):
     """A finished study: Optuna and stochastic, two repeats."""
     out = tmp_path_factory.mktemp("finished")
     strategies = {"optuna": {"trials": 4}, "stochastic": {}}
-    result = kdtune.run_study(small_study(strategies=strategies), out=out)
+    result = kdtune.run_study(small_study(strategies=strategies), out=out, inline=True)
     assert result.exit_code == 0
     return result.folder
 

@@ -1,4 +1,4 @@
-"""``--teacher FILE`` as a user types it: real Ray, real training, all of it in this process."""
+"""``--teacher FILE`` as a user types it: real training, all of it in this process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from kdtune.models import MODELS
 from kdtune.results.folder import StrategyFolder
 from tests.studies import SMALL, here, results_of
 
-STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "none", "--repeats", "1", *SMALL]
+STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "none", "--repeats", "1", *SMALL, "--inline"]
 
 
 def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
@@ -26,7 +26,7 @@ def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
 
 
 @pytest.fixture(scope="module")
-def given(running_ray, tmp_path_factory):
+def given(tmp_path_factory):
     """A study with a teacher that was given, untrained and accepted: its folder, and what the command printed."""
     place = tmp_path_factory.mktemp("given")
     write_teacher(place / "mine.pt")
@@ -187,7 +187,7 @@ def test_when_the_cache_was_cleaned_too_it_is_asked_for_and_may_be_given_again(c
 def test_results_of_another_teacher_are_not_mixed_in(given, tmp_path):
     folder, out = given[0], given[0].parent
     other = write_teacher(tmp_path / "other.pt", seed=1)
-    fixed = ["study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL]
+    fixed = ["study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL, "--inline"]
     for more in (["--teacher", str(other)], []):
         done = here(*fixed, *more, "--out", str(out), cwd=tmp_path)
         assert done.returncode == 2 and "differs in teacher_weights" in done.stderr
@@ -209,7 +209,7 @@ def teachers() -> set[str]:
 def test_without_a_teacher_none_is_needed_nor_kept(given, tmp_path):
     before = teachers()
     write_teacher(tmp_path / "mine.pt", seed=2)
-    none = ["study", "digits-hkd", "-s", "none", "--repeats", "1", *SMALL, "--teacher", "mine.pt", "--json"]
+    none = ["study", "digits-hkd", "-s", "none", "--repeats", "1", *SMALL, "--inline", "--teacher", "mine.pt", "--json"]
     done = here(*none, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert results_of(done)["none"]["cost"]["with_teacher_kwh"] > 0

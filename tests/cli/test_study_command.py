@@ -1,4 +1,4 @@
-"""The main job as a user runs it: processes of their own, real Ray, real training."""
+"""The main job as a user runs it: processes of their own, real training; one study runs through Ray."""
 
 import itertools
 import json
@@ -22,13 +22,14 @@ from tests.studies import SMALL, command, here, kdtune, outcome_of, results_of
 STRATEGIES = ["grid", "stochastic", "none"]
 ASKED = [argument for name in STRATEGIES for argument in ("--strategy", name)]
 STUDY = ["study", "digits-hkd", *ASKED, "--repeats", "2", *SMALL]
+INLINE = [*STUDY, "--inline"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """A study that nobody disturbed: its folder and the finished process."""
     place = tmp_path_factory.mktemp("undisturbed")
-    done = kdtune(*STUDY, "--json", cwd=place)
+    done = kdtune(*INLINE, "--json", cwd=place)
     assert done.returncode == 0, done.stderr
     return place / "results" / "digits-hkd", done
 
@@ -136,7 +137,7 @@ def test_what_was_expected_is_kept_beside_what_became_of_it(undisturbed):
         assert kept["gflops_millions"] == pytest.approx(result["cost"]["gflops_millions"])
         assert kept["training_flops"] == result["cost"]["training_flops"]
         assert expected["charged_kwh"] == pytest.approx(kept["charged_uj"] / 3.6e12)
-        # Of a study so short most is Ray's, the end of which nobody had seen yet.
+        # Of a study so short most is starting and ending, the end of which nobody had seen yet.
         assert 0.1 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
         assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
     assert "Estimated beforehand, all repeats: grid" in done.stderr
@@ -154,7 +155,7 @@ def test_epoch_energies_sum_to_the_trials_bucket(undisturbed):
 def test_an_existing_result_is_refused_with_its_remedies(undisturbed):
     folder = undisturbed[0]
     before = (folder / "grid" / "result.json").read_bytes()
-    done = kdtune(*STUDY, cwd=folder.parents[1])
+    done = here(*INLINE, cwd=folder.parents[1])
     assert done.returncode == 2
     for remedy in ("kdtune resume", "--out", "--fresh"):
         assert remedy in done.stderr
@@ -163,10 +164,10 @@ def test_an_existing_result_is_refused_with_its_remedies(undisturbed):
 
 
 def test_another_study_is_not_mixed_into_the_folder(undisturbed):
-    done = here(*STUDY, "--strategy", "fixed", "--set", "training.batch_size=16", cwd=undisturbed[0].parents[1])
+    done = here(*INLINE, "--strategy", "fixed", "--set", "training.batch_size=16", cwd=undisturbed[0].parents[1])
     assert done.returncode == 2
     only_new = here(
-        "study", "digits-hkd", "-s", "fixed", "--repeats", "2", *SMALL, "--set", "training.batch_size=16",
+        "study", "digits-hkd", "-s", "fixed", "--repeats", "2", *SMALL, "--set", "training.batch_size=16", "--inline",
         cwd=undisturbed[0].parents[1],
     )  # fmt: skip
     assert only_new.returncode == 2
@@ -230,7 +231,7 @@ def _interrupt(arguments, place, is_time, stop):
     return interrupted
 
 
-def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed, running_ray):
+def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_same_outcome(tmp_path, undisturbed):
     grid = tmp_path / "results" / "digits-hkd" / "grid"
     log, estimate = grid / "trials.jsonl", grid / "estimate.json"
     interrupted = _interrupt(
@@ -241,7 +242,7 @@ def test_an_interrupted_study_resumes_to_the_same_outcome(tmp_path, undisturbed,
         lambda process: os.killpg(process.pid, signal.SIGINT),
     )
     first_estimate = estimate.read_bytes()
-    done = here("resume", "results/digits-hkd", "--json", cwd=tmp_path)
+    done = here("resume", "results/digits-hkd", "--inline", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     resumed, expected = results_of(done), results_of(undisturbed[1])
     assert {name: outcome_of(result) for name, result in resumed.items()} == {
@@ -267,19 +268,19 @@ def _charged_so_far(paths):
 
 
 def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_look_and_a_few_epochs(
-    tmp_path, undisturbed, running_ray
+    tmp_path, undisturbed
 ):
     """The undisturbed study has made the teacher and its answers, which are in neither command's ledgers then."""
     folder = tmp_path / "results" / "digits-hkd"
     told = folder / "grid" / "epochs.jsonl"
-    endless = ["study", "digits-hkd", "-s", "grid", "--repeats", "1", *SMALL[:-1], "20000"]
+    endless = ["study", "digits-hkd", "-s", "grid", "--inline", "--repeats", "1", *SMALL[:-1], "20000"]
     interrupted = _interrupt(endless, tmp_path, lambda: told.exists() and told.read_text(), lambda one: one.terminate())
 
     def steps():
         return _charged_so_far([*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")])
 
     earlier, earlier_epochs = len(steps()), len(told.read_text().splitlines())
-    limit_kwh = 1.8 * interrupted["cost"]["charged_kwh"]  # enough to begin again, with a Ray that is there
+    limit_kwh = 1.8 * interrupted["cost"]["charged_kwh"]  # enough to begin again, in a process that is there
     stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
     assert "--max-kwh" in stopped.stdout and f"kdtune resume {folder} --max-kwh MORE" in stopped.stdout
@@ -308,7 +309,7 @@ def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_loo
 def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
     """Neither is the other's child, whose work would be its own."""
     places = [tmp_path / name for name in ("one", "two")]
-    study = command("study", "digits-hkd", "-s", "stochastic", "--repeats", "1", "--epochs", "30", "--json")
+    study = command("study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json")
     running = []
     for place in places:
         place.mkdir()

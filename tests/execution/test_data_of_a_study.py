@@ -44,6 +44,7 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
 ):
     out = tmp_path / "results"
     monkeypatch.chdir(tmp_path)
+    # Through Ray, whose workers know of no data folder but what they are told.
     done = kdtune.run_study(tiny_study(data={"train_limit": 40}), out=out, data_dir="data")
     assert done.exit_code == 0, done.errors
     resolved = tomllib.loads((done.folder / "fixed" / "study.toml").read_text())["resolved"]
@@ -60,10 +61,10 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     monkeypatch.chdir("/")
     shutil.rmtree(done.folder / "fixed")
     with pytest.raises(DataError) as refused:
-        kdtune.resume_study(done.folder)
+        kdtune.resume_study(done.folder, inline=True)
     said = str(refused.value)
     assert str(data) in said and "moved" in said and "data_dir=DIR" in said and "run.toml" in said
-    assert kdtune.resume_study(done.folder, data_dir=aside).exit_code == 0
+    assert kdtune.resume_study(done.folder, data_dir=aside, inline=True).exit_code == 0
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(aside)
 
     # Another torch trains another teacher: nothing is mixed, and what has no teacher may join.
@@ -71,8 +72,11 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     spec, resolved = begun.read_study(), begun.resolved()
     begun.write_study(spec, {**resolved, "teacher": "resnet18-of-old"})
     with pytest.raises(UsageError, match="small/fixed: was run under the teacher resnet18-of-old, and here"):
-        kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside)
-    assert kdtune.run_study(tiny_study("none", data={"train_limit": 40}), out=out, data_dir=aside).exit_code == 0
+        kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside, inline=True)
+    assert (
+        kdtune.run_study(tiny_study("none", data={"train_limit": 40}), out=out, data_dir=aside, inline=True).exit_code
+        == 0
+    )
     assert not (done.folder / "grid").exists()
     begun.write_study(spec, resolved)
 
@@ -81,21 +85,21 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
         next(aside.glob("*/train/n01/images/n01_1.JPEG")), aside / "tiny-imagenet-200/train/n01/images/new.JPEG"
     )
     with pytest.raises(UsageError, match="was run on other files of tiny_imagenet"):
-        kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside)
+        kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside, inline=True)
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(running_ray, data, tmp_path):
+def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(data, tmp_path):
     image = data / "tiny-imagenet-200" / "train" / "n01" / "images" / "n01_2.JPEG"
     image.write_bytes(image.read_bytes()[:300])
     with pytest.raises(DataError, match=f"{image} cannot be decoded") as refused:
-        kdtune.run_study(tiny_study(), out=tmp_path / "results", data_dir=data)
+        kdtune.run_study(tiny_study(), out=tmp_path / "results", data_dir=data, inline=True)
     assert refused.value.exit_code == 2
     # Nothing was begun; what it took to find out is on the books.
     assert [path.name for path in (tmp_path / "results" / "small").iterdir() if path.name[0] != "."] == ["sessions"]
 
 
-@pytest.mark.parametrize("more", [["--dry-run"], ["--json"]])
-def test_the_command_names_a_truncated_image_in_one_line(running_ray, data, tmp_path, more):
+@pytest.mark.parametrize("more", [["--dry-run"], ["--json", "--inline"]])
+def test_the_command_names_a_truncated_image_in_one_line(data, tmp_path, more):
     image = data / "tiny-imagenet-200" / "val" / "images" / "val_4.JPEG"
     image.write_bytes(image.read_bytes()[:-500])
     (tmp_path / "tiny.toml").write_text(tomli_w.dumps(tiny_study()))

@@ -42,18 +42,21 @@ def workplace(tmp_path):
 
 
 @pytest.mark.study
-def test_a_study_has_its_usual_outcome_in_all_environments_at_once(workplace, tmp_path, running_ray):
+@pytest.mark.parametrize("more", [[], ["--inline"]], ids=["ray", "inline"])
+def test_a_study_has_its_usual_outcome_in_all_environments_at_once(workplace, tmp_path, more):
     variables = {name: value for _, one in ENVIRONMENTS for name, value in one.items()}
     environment = {**os.environ, **variables, "TMPDIR": str(workplace / ("temporary" * 10))}
-    del environment["RAY_idle_worker_killing_time_threshold_ms"]  # of the tests' own Ray
+    environment.pop("RAY_idle_worker_killing_time_threshold_ms", None)  # of the tests' own Ray
     one_core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
     # As the installed command: the working folder is not searched for modules.
     kdtune = [*one_core, sys.executable, "-c", f"import sys; sys.path[0] = {str(Path(__file__).parents[2])!r}; "
               "from kdtune.__main__ import main; main()"]  # fmt: skip
-    done = subprocess.run([*kdtune, *STUDY, "--json"], cwd=workplace, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*kdtune, *STUDY, *more, "--json"], cwd=workplace, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     found = results_of(done)["fixed"]
-    expected = results_of(here(*STUDY, "--json", cwd=tmp_path))["fixed"]
+    expected = results_of(here(*STUDY, "--inline", "--json", cwd=tmp_path))["fixed"]
     assert outcome_of(found) == outcome_of(expected)
     assert found["cost"]["hardware"] == expected["cost"]["hardware"]
     assert not {"sensor_left_out", "unended"} & found["cost"]["flags"].keys()

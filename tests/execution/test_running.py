@@ -1,15 +1,12 @@
-"""Studies through Ray, in this process."""
+"""Studies in this process."""
 
 import json
 import shutil
 
 import pytest
-import ray
 
 import kdtune
 from kdtune.catalog.registry import Entry
-from kdtune.errors import RayError
-from kdtune.execution.ray.daemons import Daemons
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
@@ -20,35 +17,11 @@ from tests.studies import outcome_of, small_study
 pytestmark = pytest.mark.study
 
 
-def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
-    study = small_study(search_space={"tau": {"values": [2, 10]}}, strategies={"grid": {}}, repeats=1)
-    study["training"] = {**study["training"], "epochs": 80}  # longer than one worker's start is behind another's
-    alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
-    together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
-    assert ray.is_initialized()
-    assert [outcome_of(result) for result in alone.results] == [outcome_of(result) for result in together.results]
-    first, second = (kdtune_weights(tmp_path / run / "small" / "grid" / "student.pt") for run in ("alone", "together"))
-    assert first == second
-    logs = [(tmp_path / place / "small" / "grid" / "ledger") for place in ("alone", "together")]
-    assert [_most_at_once(folder) for folder in logs] == [1, 2]
-
-
-def kdtune_weights(path):
-    import torch
-
-    return {name: value.tolist() for name, value in torch.load(path, weights_only=True).items()}
-
-
-def _most_at_once(ledger):
-    lines = [json.loads(line) for path in ledger.glob("*.jsonl") for line in path.read_text().splitlines()]
-    return max(len(line.get("windows", {})) for line in lines if line["kind"] == "open")
-
-
-def test_trials_that_fail_are_recorded_and_charged_and_the_rest_goes_on(running_ray, tmp_path):
+def test_trials_that_fail_are_recorded_and_charged_and_the_rest_goes_on(tmp_path):
     space = {"tau": {"values": [4]}, "learning_rate": {"values": [0.05, 1e30]}}
     study = small_study(search_space=space, strategies={"fixed": {}, "grid": {}}, repeats=1)
     study["training"] = {**study["training"], "learning_rate": 1e30}
-    outcome = kdtune.run_study(study, out=tmp_path)
+    outcome = kdtune.run_study(study, out=tmp_path, inline=True)
     assert outcome.exit_code == 1
     fixed, grid = outcome.results
     # Every trial of this one failed; the other strategy has its turn all the same.
@@ -64,19 +37,6 @@ def test_trials_that_fail_are_recorded_and_charged_and_the_rest_goes_on(running_
     assert any(f'"{failed.window(1)}"' in path.read_text() for path in ledger)
 
 
-def test_of_a_study_that_was_through_when_ray_died_nothing_is_missing(running_ray, tmp_path, monkeypatch):
-    log = tmp_path / "small" / "fixed" / "trials.jsonl"
-
-    def dies_at_the_end(self):
-        if log.exists() and TrialLog.read(log).status == "completed":
-            raise RayError("Ray's gcs_server (process 7) died")
-
-    monkeypatch.setattr(Daemons, "check", dies_at_the_end)
-    outcome = kdtune.run_study(small_study(strategies={"fixed": {}}, repeats=1), out=tmp_path)
-    assert outcome.errors == ("fixed: Ray's gcs_server (process 7) died",)
-    assert (outcome.exit_code, outcome.results[0]["status"], TrialLog.read(log).status) == (0, "completed", "completed")
-
-
 class Pruner(Grid):
     """A grid that stops tau 6 after its first epoch."""
 
@@ -86,10 +46,9 @@ class Pruner(Grid):
         return point["tau"] != 6
 
 
-def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(running_ray, tmp_path, monkeypatch):
-    # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
+def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(tmp_path, monkeypatch):
     monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{__name__}:Pruner", "", {}))
-    result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path).results[0]
+    result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path, inline=True).results[0]
     assert result["status"] == "completed"
     assert result["cost"]["trials"] == {"completed": 2, "pruned": 1, "failed": 0, "interrupted": 0}
     trials = kdtune.load_results(tmp_path / "small").trials.set_index("tau")
@@ -119,10 +78,12 @@ def augmented_study():
 
 
 @pytest.fixture(scope="module")
-def watched(running_ray, tmp_path_factory):
+def watched(tmp_path_factory):
     """A finished study, and who listened to it."""
     watcher = _Listening()
-    return kdtune.run_study(augmented_study(), out=tmp_path_factory.mktemp("watched"), watcher=watcher), watcher
+    return kdtune.run_study(
+        augmented_study(), out=tmp_path_factory.mktemp("watched"), watcher=watcher, inline=True
+    ), watcher
 
 
 def test_a_watcher_hears_of_every_trial_and_of_energy(watched):
@@ -132,9 +93,9 @@ def test_a_watcher_hears_of_every_trial_and_of_energy(watched):
     assert watcher.energies and watcher.energies == sorted(watcher.energies)
 
 
-def test_more_than_the_cluster_has_is_refused_instead_of_waiting(running_ray, tmp_path):
+def test_more_than_the_machine_has_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(kdtune.KdtuneError, match="cpus_per_trial 4096"):
-        kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096)
+        kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096, inline=True)
     assert not (tmp_path / "small").exists()
 
 
@@ -147,7 +108,7 @@ def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_ch
     lines = filled.read_text().splitlines(keepends=True)
     assert len(lines) == 3
     filled.write_text("".join(lines[:2]))  # as after a kill: the last epoch's rows may be anything
-    second = kdtune.run_study(augmented_study(), out=tmp_path).results[0]
+    second = kdtune.run_study(augmented_study(), out=tmp_path, inline=True).results[0]
     assert capfd.readouterr().out == ""
     assert len(filled.read_text().splitlines()) == 3
     assert outcome_of(second) == outcome_of(first)
@@ -158,18 +119,18 @@ def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_ch
     # As after somebody else's pipeline, which filled it unmetered: others may be reading it while that is made up for.
     shutil.rmtree(filled.parent / "ledger")
     before = (filled.read_bytes(), (filled.parent / "logits.npy").stat().st_mtime_ns)
-    third = kdtune.run_study(augmented_study(), out=tmp_path / "third").results[0]
+    third = kdtune.run_study(augmented_study(), out=tmp_path / "third", inline=True).results[0]
     assert outcome_of(third) == outcome_of(first) and third["cost"]["shared_uj"]["teacher_logits"] > 0
     assert (filled.read_bytes(), (filled.parent / "logits.npy").stat().st_mtime_ns) == before
     assert not (filled.parent / "again").exists()
 
 
-def test_labels_have_folders_results_and_lengths_of_their_own(running_ray, tmp_path):
+def test_labels_have_folders_results_and_lengths_of_their_own(tmp_path):
     hot, cold = ({"strategy": "fixed", "tau": tau} for tau in (9, 2))
     longer, again = {"strategy": "none", "longer": "flops"}, {"strategy": "best-of", "of": "fixed", "trials": 2}
     equal = {"strategy": "none", "longer": "energy"}
     first = small_study(repeats=1, strategies={"hot": hot, "alone-longer": longer, "equal": equal})
-    outcome = kdtune.run_study(first, ["hot", "alone-longer"], out=tmp_path)
+    outcome = kdtune.run_study(first, ["hot", "alone-longer"], out=tmp_path, inline=True)
     assert outcome.exit_code == 0
     by_label = {result["strategy"]: result for result in outcome.results}
     assert list(by_label) == ["hot", "alone-longer"]
@@ -189,7 +150,7 @@ def test_labels_have_folders_results_and_lengths_of_their_own(running_ray, tmp_p
     multiple = StudyFolder(tmp_path / "small").strategy("hot").energy_multiple()
     assert multiple > 0 and frozen.labelled("equal") == ("none", {"longer": max(1.0, multiple)})
     second = small_study(repeats=1, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}, "equal": equal})
-    kdtune.run_study(second, ["cold", "again", "equal"], out=tmp_path)
+    kdtune.run_study(second, ["cold", "again", "equal"], out=tmp_path, inline=True)
     begun = StudyFolder(tmp_path / "small").strategy("equal")
     assert begun.energy_multiple() == multiple and begun.read_study().strategies["equal"] == frozen.strategies["equal"]
     resumed = kdtune.resume_study(tmp_path / "small")

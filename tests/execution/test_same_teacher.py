@@ -1,4 +1,4 @@
-"""Two commands that want the same teacher at once: real Ray, real training, and a real kill."""
+"""Two commands that want the same teacher at once: real training, and a real kill."""
 
 import json
 import os
@@ -20,7 +20,7 @@ EPOCHS = 200
 
 STUDY = [
     *("study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL, "--set", "teacher_logits=live"),
-    *("--set", f"teacher_training.epochs={EPOCHS}", "--json"),
+    *("--set", f"teacher_training.epochs={EPOCHS}", "--json", "--inline"),
 ]
 
 

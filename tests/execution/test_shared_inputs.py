@@ -20,9 +20,9 @@ STUDY = small_study(name="shares", strategies={"fixed": {}}, repeats=1, teacher_
 
 
 @pytest.fixture(scope="module")
-def first(running_ray, tmp_path_factory):
+def first(tmp_path_factory):
     """A study that trained its teacher: its folder and its result."""
-    outcome = kdtune.run_study(STUDY, out=tmp_path_factory.mktemp("first"))
+    outcome = kdtune.run_study(STUDY, out=tmp_path_factory.mktemp("first"), inline=True)
     return outcome.folder, outcome.results[0]
 
 
@@ -60,7 +60,7 @@ def test_a_budget_that_is_reached_while_waiting_stops_the_command_and_a_larger_o
 ):
     limit_kwh = 0.8 * first[1]["cost"]["charged_kwh"]  # enough to come as far as the teacher
     with another_command_trains(first, cache_folder, seconds=3600) as watcher:  # longer than any test may take
-        outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher, max_kwh=limit_kwh)
+        outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher, max_kwh=limit_kwh, inline=True)
     assert outcome.exit_code == 4 and "--max-kwh" in outcome.over_budget
     assert any("another command" in text for text in watcher.messages)
     # No strategy was begun.
@@ -90,7 +90,7 @@ def test_a_teacher_of_which_only_a_part_was_metered_has_no_known_energy(first, c
     whole = epochs.read_bytes()
     epochs.write_bytes(whole[: whole[:-1].rindex(b"\n") + 1])
     try:
-        cost = kdtune.run_study(STUDY, out=tmp_path).results[0]["cost"]
+        cost = kdtune.run_study(STUDY, out=tmp_path, inline=True).results[0]["cost"]
     finally:
         epochs.write_bytes(whole)
     assert first[1]["cost"]["teacher_kwh"] > 0 and "teacher_unmetered" not in first[1]["cost"]["flags"]

@@ -11,7 +11,7 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
 from tests.studies import small_study
 
-pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
+pytestmark = pytest.mark.study
 
 #: Its single trial goes on for longer than any test.
 LONG = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
@@ -35,8 +35,8 @@ class Broken(Watcher):
 
 
 def test_a_watcher_that_fails_fails_no_trial(tmp_path, caplog):
-    watcher = Broken()
-    result = kdtune.run_study(small_study(strategies={"none": {}}, repeats=1), out=tmp_path, watcher=watcher)
+    study, watcher = small_study(strategies={"none": {}}, repeats=1), Broken()
+    result = kdtune.run_study(study, out=tmp_path, watcher=watcher, inline=True)
     assert (result.exit_code, result.errors) == (0, ())
     assert result.results[0]["cost"]["trials"] == {"completed": 1, "pruned": 0, "failed": 0, "interrupted": 0}
     log = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl")
@@ -64,8 +64,11 @@ def raises(error):
     return stop
 
 
-@pytest.mark.parametrize("how", ["event", "StudyInterrupted", "KeyboardInterrupt"])
-def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, tmp_path):
+INLINE = [(how, True) for how in ("event", "StudyInterrupted", "KeyboardInterrupt")]
+
+
+@pytest.mark.parametrize(("how", "inline"), [*INLINE, ("event", False)])
+def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, inline, running_ray, tmp_path):
     cancel = threading.Event()
     # The event is set by a thread of its own, as by a service's handler of requests.
     stops = {
@@ -74,7 +77,7 @@ def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, tmp_path):
         "KeyboardInterrupt": raises(KeyboardInterrupt()),
     }
     study = small_study(strategies={"none": {}}, repeats=1, training=LONG)
-    result = kdtune.run_study(study, out=tmp_path, watcher=Stopping(stops[how]), cancel=cancel)
+    result = kdtune.run_study(study, out=tmp_path, watcher=Stopping(stops[how]), cancel=cancel, inline=inline)
     assert (result.exit_code, result.interrupted, result.is_settled) == (130, True, False)
     assert result.results[0]["status"] == "interrupted"
     trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
@@ -101,7 +104,7 @@ class Holder:
         return True
 
 
-def test_a_study_that_waits_for_cores_says_so(tmp_path, monkeypatch):
+def test_a_study_that_waits_for_cores_says_so(running_ray, tmp_path, monkeypatch):
     monkeypatch.setattr("kdtune.execution.ray.ray_executor.SAY_AFTER_S", 1.0)
     holder = ray.remote(num_cpus=2)(Holder).remote()
     ray.get(holder.is_ready.remote())

@@ -1,0 +1,75 @@
+"""Studies through Ray, in this process."""
+
+import json
+
+import pytest
+import ray
+import torch
+
+import kdtune
+from kdtune.catalog.registry import Entry
+from kdtune.errors import RayError
+from kdtune.execution.ray.daemons import Daemons
+from kdtune.results.trial_log import TrialLog
+from kdtune.strategies import STRATEGIES
+from tests.execution.test_running import Pruner
+from tests.studies import outcome_of, small_study
+
+pytestmark = pytest.mark.study
+
+
+def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
+    study = small_study(search_space={"tau": {"values": [2, 10]}}, strategies={"grid": {}}, repeats=1)
+    study["training"] = {**study["training"], "epochs": 80}  # longer than one worker's start is behind another's
+    alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
+    together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
+    assert ray.is_initialized()
+    assert [outcome_of(result) for result in alone.results] == [outcome_of(result) for result in together.results]
+    first, second = (kdtune_weights(tmp_path / run / "small" / "grid" / "student.pt") for run in ("alone", "together"))
+    assert first == second
+    logs = [(tmp_path / place / "small" / "grid" / "ledger") for place in ("alone", "together")]
+    assert [_most_at_once(folder) for folder in logs] == [1, 2]
+
+
+def kdtune_weights(path):
+    return {name: value.tolist() for name, value in torch.load(path, weights_only=True).items()}
+
+
+def _most_at_once(ledger):
+    lines = [json.loads(line) for path in ledger.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return max(len(line.get("windows", {})) for line in lines if line["kind"] == "open")
+
+
+def test_trials_that_fail_or_are_stopped_early_are_recorded_and_charged(running_ray, tmp_path, monkeypatch):
+    # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
+    monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{Pruner.__module__}:Pruner", "", {}))
+    space = {"tau": {"values": [4, 6]}, "learning_rate": {"values": [0.05, 1e30]}}
+    result = kdtune.run_study(
+        small_study(search_space=space, strategies={"grid": {}}, repeats=1), out=tmp_path
+    ).results[0]
+    assert result["status"] == "completed"
+    assert result["cost"]["trials"] == {"completed": 1, "pruned": 1, "failed": 2, "interrupted": 0}
+    assert result["repeats"][0]["chosen"] == {"tau": 4, "learning_rate": 0.05}
+    assert all("DivergedError" in one["error"] and "epoch 1" in one["error"] for one in result["failures"])
+    trials = kdtune.load_results(tmp_path / "small").trials
+    assert (trials.energy_j > 0).all() and len(trials) == 4
+    assert trials.energy_j.sum() * 1e6 == pytest.approx(result["cost"]["energy_uj"]["trials"])
+
+
+def test_of_a_study_that_was_through_when_ray_died_nothing_is_missing(running_ray, tmp_path, monkeypatch):
+    log = tmp_path / "small" / "fixed" / "trials.jsonl"
+
+    def dies_at_the_end(self):
+        if log.exists() and TrialLog.read(log).status == "completed":
+            raise RayError("Ray's gcs_server (process 7) died")
+
+    monkeypatch.setattr(Daemons, "check", dies_at_the_end)
+    outcome = kdtune.run_study(small_study(strategies={"fixed": {}}, repeats=1), out=tmp_path)
+    assert outcome.errors == ("fixed: Ray's gcs_server (process 7) died",)
+    assert (outcome.exit_code, outcome.results[0]["status"], TrialLog.read(log).status) == (0, "completed", "completed")
+
+
+def test_more_than_the_cluster_has_is_refused_instead_of_waiting(running_ray, tmp_path):
+    with pytest.raises(kdtune.KdtuneError, match="cpus_per_trial 4096"):
+        kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096)
+    assert not (tmp_path / "small").exists()
