@@ -29,16 +29,14 @@ from kdtune.energy.sensors.node import QUALITIES, Hardware, Quality
 #: Explanation of each flag, shown to users: what happened, and what it means for the figures.
 FLAGS = {
     "gpu_counter_reset": "a GPU's energy counter was reset; the energy since the reading before is not in the figures",
-    "gpu_unread": "a GPU's energy counter could not be read for some time; the next successful reading covers that "
-    "time, if there was one",
+    "gpu_unread": "a GPU's energy could not be read for some time; the next successful reading, if any, includes it",
     "gpu_unmetered": "a trial held a GPU that was not metered for it (a MIG slice, a GPU outside CUDA_VISIBLE_DEVICES, "
     "or one that Ray gave to a worker started by the trial); energy measured on such a GPU is counted as idle",
     "poll_late": "the power of a GPU without an energy counter was read late; its energy is computed as if the power "
     "had been constant since the reading before",
     "cpu_time_reset": "the node's busy CPU time was reset; the CPU energy since the reading before is not in the "
     "figures",
-    "rapl_unread": "the CPU's energy counter could not be read for some time; the next successful reading covers that "
-    "time, if there was one",
+    "rapl_unread": "the CPU's energy could not be read for some time; the next successful reading, if any, includes it",
     "rapl_reset": "the CPU's energy counter was reset; the energy since the reading before is not in the figures",
     "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings; the CPU energy "
     "may be too low",
