@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is made once and again only when what it depends on changes.
+# Everything runs in .venv, which is created once and updated when pyproject.toml or constraints.txt changes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +20,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
-# A hundred kills at random moments, half an hour; then a thousand trials under watch.
+# A hundred kills at random moments (half an hour), then a thousand trials whose memory is observed.
 torture: $(READY)
 	$(BIN)/python -m benchmarks torture
 	$(BIN)/python -m benchmarks soak
@@ -29,9 +29,9 @@ clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The marker is written last, so a set-up that was cut short is taken up again.
+# The marker is written last, so that an interrupted installation is continued by the next make.
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kdtune needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kdtune requires Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)

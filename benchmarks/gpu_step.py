@@ -74,16 +74,16 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
     for name, (arithmetic, compiling, graphs) in WAYS.items():
         if smoke and ("compiled" in name or compiling == "on"):
             continue
-        for mode, told in (("live", "live"), ("replay", "replayed")):
-            print_progress(f"preparing {name}, {told}")
+        for mode, mode_name in (("live", "live"), ("replay", "replayed")):
+            print_progress(f"preparing {name}, {mode_name}")
             numerics = Numerics(**arithmetic, compile=compiling)
             try:
                 bench = bench_of(study, numerics, mode, device, synthetic=synthetic)
                 if compiling == "on":
                     bench.compiler = Compiler(device, graphs=graphs)
-                ways[f"{name}, {told}"] = _prepared(bench, counts_skips=graphs)
+                ways[f"{name}, {mode_name}"] = _prepared(bench, counts_skips=graphs)
             except (RuntimeError, KdtuneError, AssertionError, ImportError) as error:
-                failures[f"{name}, {told}"] = str(error).strip()[:500]
+                failures[f"{name}, {mode_name}"] = str(error).strip()[:500]
     turns, steps = (SMOKE_TURNS, SMOKE_STEPS) if smoke else (TURNS, STEPS)
     for turn in range(turns):
         names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]  # each round has another order

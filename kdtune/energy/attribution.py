@@ -28,25 +28,22 @@ from kdtune.energy.sensors.node import QUALITIES, Hardware, Quality
 
 #: Explanation of each flag, shown to users: what happened, and what it means for the figures.
 FLAGS = {
-    "gpu_counter_reset": "a GPU's energy counter was reset; the energy since the reading before is not in the figures",
-    "gpu_unread": "a GPU's energy counter could not be read for some time; the next successful reading covers that "
-    "time, if there was one",
+    "gpu_counter_reset": "a GPU's energy counter was reset; the energy since the last reading is not in the figures",
+    "gpu_unread": "a GPU's energy could not be read for some time; the next successful reading, if any, includes it",
     "gpu_unmetered": "a trial held a GPU that was not metered for it (a MIG slice, a GPU outside CUDA_VISIBLE_DEVICES, "
     "or one that Ray gave to a worker started by the trial); energy measured on such a GPU is counted as idle",
     "poll_late": "the power of a GPU without an energy counter was read late; its energy is computed as if the power "
-    "had been constant since the reading before",
-    "cpu_time_reset": "the node's busy CPU time was reset; the CPU energy since the reading before is not in the "
-    "figures",
-    "rapl_unread": "the CPU's energy counter could not be read for some time; the next successful reading covers that "
-    "time, if there was one",
-    "rapl_reset": "the CPU's energy counter was reset; the energy since the reading before is not in the figures",
+    "had been constant since the last reading",
+    "cpu_time_reset": "the node's busy CPU time was reset; the CPU energy since the last reading is not in the figures",
+    "rapl_unread": "the CPU's energy could not be read for some time; the next successful reading, if any, includes it",
+    "rapl_reset": "the CPU's energy counter was reset; the energy since the last reading is not in the figures",
     "rapl_ambiguous": "the CPU's energy counter may have wrapped more than once between two readings; the CPU energy "
     "may be too low",
     "meter_restarted": "the meter ended unexpectedly and was restarted; the counters cover the time between",
     "gap": "no meter ran for some time, and it is not known whether the study was running; one second of it is "
     "charged, and the rest is reported as gap_uj",
-    "rebooted": "the machine was rebooted during a study; one second is charged, and other energy used between the "
-    "last record and the reboot is not in the figures",
+    "rebooted": "the machine was rebooted during a study; one second is charged, and the rest of the energy "
+    "between the last record and the reboot is not in the figures",
     "sensor_left_out": "codecarbon could not read a sensor, so that sensor is not used; 'kdtune doctor' shows which "
     "one and why",
     "unended": "a meter was killed and not restarted; energy used after its last record is not in the figures",

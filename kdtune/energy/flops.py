@@ -56,7 +56,7 @@ class Workload:
     test_images: int
 
     def nominal_flops(self, epochs: int, *, with_teacher: bool) -> int:
-        """The paper's column for one training: forward passes only, as its published figures fit.
+        """Return the nominal FLOPs of one training, as in the paper's column: forward passes only.
 
         2 x [teacher MACs x N_train + student MACs x (N_train + N_val)] x epochs
         """

@@ -1,7 +1,7 @@
 """The moment from which a meter counts, if that is before the meter exists.
 
-A command is charged from its first second, but its meter can start only once Ray runs. So the command takes a snapshot
-first and hands it to the meter.
+A command is charged from its beginning, but its meter starts later, for example after Ray. So the command takes a
+snapshot first and passes it to the meter.
 """
 
 from collections.abc import Iterable

@@ -19,7 +19,7 @@ from kdtune.specs.study import Study
 
 @dataclass
 class Earlier:
-    """A completed strategy of an earlier command that was never interrupted, and whose trials all succeeded at once.
+    """A completed strategy of an earlier, uninterrupted command, with all trials completed at the first attempt.
 
     Attributes:
         label: Folder below the results folder, with the session's id, which distinguishes it from a later run there.

@@ -117,7 +117,8 @@ class Overhead:
     Attributes:
         fixed: Charge before the first trial and after the last one: starting workers, the final evaluation.
         gap_s: Seconds between two consecutive trials of a worker.
-        gap_uj: Energy between trials for each trial, in microjoules, without the memory.
+        gap_uj: Energy per trial that is used outside the trials while the strategy trains, in microjoules, without the
+            memory.
     """
 
     fixed: Charge

@@ -25,7 +25,7 @@ def tried(monkeypatch, tmp_path):
     torch.set_num_threads(threads)
 
 
-def test_every_way_of_taking_a_step_is_timed_that_needs_no_compiler(tried):
+def test_all_ways_that_need_no_compiler_are_timed(tried):
     results = tried("step", "--synthetic")
     ways = [name for name, (_, compiling, _) in gpu_step.WAYS.items() if compiling in ("off", "graph")]
     assert list(results["ways"]) == [f"{name}, {told}" for name in ways for told in ("live", "replayed")]
@@ -38,7 +38,7 @@ def test_every_way_of_taking_a_step_is_timed_that_needs_no_compiler(tried):
             assert way["median"]["device_ms"] is None and way["kernels_a_step"] is None
 
 
-def test_at_least_a_hundred_steps_are_timed_of_each_way():
+def test_at_least_a_hundred_steps_of_each_way_are_timed():
     assert gpu_step.TURNS * gpu_step.STEPS >= 100
 
 
@@ -49,20 +49,20 @@ def test_the_counter_is_compared_with_integrated_power(tried):
         assert one["counter_interval_ms"] > 0
 
 
-def test_trainings_share_a_card(tried):
+def test_concurrent_trainings_are_timed(tried):
     found = tried("share")["steps_per_s"]
     assert found["processes"]["1"] > 0 and found["streams"]["1"] > 0
 
 
 @pytest.mark.study
-def test_a_study_is_run_and_its_cost_kept(tried):
+def test_a_study_is_run_and_its_cost_is_saved(tried):
     (strategy,) = tried("study")["strategies"].values()
     assert strategy["status"] == "completed" and strategy["computed"]["compile"] == "off"
     energy_uj = strategy["cost"]["energy_uj"]
     assert sum(energy_uj[bucket] for bucket in BUCKETS) == energy_uj["node_total"]
 
 
-def test_without_a_gpu_figures_are_refused(monkeypatch, capsys):
+def test_without_a_gpu_only_the_smoke_test_runs(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit) as ended:
         gpu.run(["step"])

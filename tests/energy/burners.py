@@ -1,4 +1,4 @@
-"""Real processes that use the CPU."""
+"""Helpers that start real processes which use the CPU."""
 
 import os
 import signal
@@ -11,14 +11,14 @@ from contextlib import contextmanager
 
 from kdtune.energy.processes import snapshot
 
-#: Busy for as long as a test may need it; ends by itself should the test be killed.
+#: Program that is busy for longer than any test needs; it ends by itself in case the test is killed.
 BURN_ON = """
 import time
 end = time.monotonic() + 30
 while time.monotonic() < end: pass
 """
 
-#: Busy until it has used so many seconds of CPU time.
+#: Program that is busy until it has used the given number of seconds of CPU time.
 BURN = """
 import sys, time
 while time.process_time() < float(sys.argv[1]): pass
@@ -31,7 +31,7 @@ def command(code: str, *args: str) -> list[str]:
 
 @contextmanager
 def python(code: str, *args: str, stdin: int | None = None) -> Iterator[subprocess.Popen]:
-    """A Python process that ends with the test at the latest."""
+    """Start a Python process that is killed at the end of the context."""
     process = subprocess.Popen(command(code, *args), stdin=stdin, stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -45,7 +45,7 @@ def python(code: str, *args: str, stdin: int | None = None) -> Iterator[subproce
 
 @contextmanager
 def foreign_burner() -> Iterator[int]:
-    """A busy process that has nothing to do with this one: its parent is gone already."""
+    """Start a busy process that is not a descendant of this one, since its parent has ended; yield its pid."""
     between = """
         import subprocess, sys
         nothing = subprocess.DEVNULL
@@ -62,11 +62,11 @@ def foreign_burner() -> Iterator[int]:
 def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
 def wait_for_cpu(pid: int, us: int) -> None:
-    """Until a process has used so much more CPU time."""
+    """Wait until a process has used an additional CPU time."""
     start_us = snapshot()[pid].cpu_us
     wait_for(lambda: snapshot()[pid].cpu_us - start_us >= us)

@@ -5,4 +5,4 @@ from tests.energy.machine import bare_machine, clock, gpus, known_cpu, zone  # n
 
 @pytest.fixture(scope="module", autouse=True)
 def alone(without_ray):
-    """What an earlier test started beside this process would be measured as well."""
+    """Make sure that no Ray of an earlier test runs, since these tests would measure it too."""

@@ -1,4 +1,4 @@
-"""A machine made of files and functions, as pytest fixtures: codecarbon's own code runs on top of it."""
+"""Fixtures that simulate a machine's sensors with files and functions, on which codecarbon's own code runs."""
 
 import functools
 import time
@@ -16,7 +16,7 @@ from kdtune.energy.sensors import busy_time
 
 @pytest.fixture
 def bare_machine(monkeypatch, tmp_path):
-    """Neither RAPL nor a GPU, whatever this machine has, until a test puts them in."""
+    """Hide this machine's RAPL and GPUs; the fixtures ``zone`` and ``gpus`` add simulated ones."""
     use_rapl(monkeypatch, tmp_path / "nothing here" / "intel-rapl")
     monkeypatch.setattr(codecarbon_gpu, "PYNVML_AVAILABLE", False)
     monkeypatch.setattr(codecarbon_gpu, "AMDSMI_AVAILABLE", False)
@@ -33,7 +33,7 @@ def use_rapl(monkeypatch, folder: Path) -> None:
 
 @pytest.fixture
 def zone(monkeypatch, tmp_path):
-    """Makes RAPL zones as Linux shows them."""
+    """Return a function that creates a RAPL zone with the files that Linux has; it returns the counter's path."""
     control = tmp_path / "powercap" / "intel-rapl"
 
     def make(number: str, name: str, energy: object, limit: object = 262_143_328_850) -> str:
@@ -50,7 +50,7 @@ def zone(monkeypatch, tmp_path):
 
 
 class FakeGpu:
-    """What NVML knows of one GPU; None is a value that it refuses to tell."""
+    """Values that NVML reports for a GPU; None is a value that it does not support."""
 
     def __init__(self, uuid: str, energy_mj: int | None, power_mw: int | None = 50_000) -> None:
         self.uuid = uuid
@@ -59,6 +59,7 @@ class FakeGpu:
 
 
 def told(value: int | None) -> int:
+    """Return a value as NVML does, or raise NVML's error if it is None."""
     if value is None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     return value
@@ -66,7 +67,7 @@ def told(value: int | None) -> int:
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Puts GPUs behind NVML."""
+    """Return a function that makes NVML report simulated GPUs."""
 
     def put_in(*devices: FakeGpu) -> tuple[FakeGpu, ...]:
         functions = {
@@ -91,7 +92,7 @@ def gpus(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Sets the time since boot, in nanoseconds."""
+    """Replace the sensors' monotonic clock; tests set its time ``ns``, in nanoseconds."""
     now = SimpleNamespace(ns=1_000_000_000_000)
     fake = SimpleNamespace(clock_gettime_ns=lambda which: now.ns, CLOCK_MONOTONIC=time.CLOCK_MONOTONIC)
     monkeypatch.setattr(busy_time, "time", fake)
@@ -100,7 +101,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def known_cpu(monkeypatch):
-    """Skips codecarbon's look-up of the CPU, which takes seconds."""
+    """Replace codecarbon's look-up of the CPU, which takes seconds."""
     monkeypatch.setattr(
         codecarbon_cpu,
         "TDP",

@@ -1,4 +1,4 @@
-"""A node whose counters are moved by hand, and the records that its meter would write."""
+"""A simulated node: tests advance its counters, and it makes the records that a meter would write."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,10 @@ def two_cores(
     rapl: Mapping[str, int] | None = None,
     gpus: tuple[str, ...] = (),
 ) -> Hardware:
-    """Two cores of 8 W together and 20 W of memory, unless told; with RAPL zones the TDP means nothing."""
+    """Return hardware with two cores of 8 W together and 20 W of memory by default.
+
+    With RAPL zones (their ranges by name), the design power is not used.
+    """
     return Hardware(
         node="node",
         cpu_model="a CPU",
@@ -33,7 +36,7 @@ def two_cores(
 
 
 class Node:
-    """Counters begin far from 0, as on a machine that has been up for a while."""
+    """A node with one ledger. Its counters start far from 0, as on a machine that has been running for some time."""
 
     def __init__(self, hardware: Hardware, boot: str = "boot-1") -> None:
         self.hardware = hardware
@@ -45,7 +48,7 @@ class Node:
         self.rapl_uj = {zone: limit // 2 for zone, limit in hardware.rapl_range_uj.items()}
         self.gpu_mj = dict.fromkeys(hardware.gpus, 123_456_789)
         self.windows: dict[str, tuple[Window, int]] = {}
-        self._told = [Neighbours(0, 0)]
+        self._neighbours = [Neighbours(0, 0)]
         self._lives = 0
         self._seq = 0
 
@@ -59,7 +62,16 @@ class Node:
         gpu_j: Mapping[str, float] | None = None,
         rapl_j: Mapping[str, float] | None = None,
     ) -> "Node":
-        """Let time pass in which windows, the rest of the study and others spend so many CPU seconds."""
+        """Advance the counters.
+
+        Args:
+            seconds: Time that passes.
+            windows: CPU seconds that each window uses, by id.
+            study: CPU seconds that the study's other processes use.
+            other: CPU seconds that foreign processes use.
+            gpu_j: Joules that each GPU uses, by UUID.
+            rapl_j: Joules that each RAPL zone uses, by name.
+        """
         in_windows = 0
         for name, cpu_s in (windows or {}).items():
             window, spent_us = self.windows[name]
@@ -75,21 +87,21 @@ class Node:
         return self
 
     def start(self, began: Counters | None = None) -> "Node":
-        """Another meter begins."""
+        """Start another meter."""
         self._lives += 1
         self._seq = 0
         self.windows = {}
         return self._append("start", hardware=self.hardware, began=began)
 
     def resume(self) -> "Node":
-        """The meter was killed, and another one goes on where it was."""
+        """Restart the meter after it was killed."""
         self._lives += 1
         self._seq = 0
         return self._append("resume", hardware=self.hardware)
 
     def others_have(self, state: Neighbours) -> "Node":
-        """What other studies have on the node from a moment after the last record on."""
-        self._told.append(state)
+        """Set what other studies hold on the node from a moment after the last record on."""
+        self._neighbours.append(state)
         return self
 
     def sample(self) -> "Node":
@@ -108,13 +120,13 @@ class Node:
         return self._append("stop")
 
     def reboot(self) -> "Node":
-        """The machine starts again: every counter begins anew, the energy counters too."""
+        """Reboot the machine, which resets all counters, including those of energy."""
         self.boot += "+"
         self.t_ns = 40_000_000_000
         self.busy_us = 3_000_000
         self.study_us = 0
         self.windows = {}
-        self._told = [Neighbours(0, 0)]
+        self._neighbours = [Neighbours(0, 0)]
         self.rapl_uj = dict.fromkeys(self.rapl_uj, 0)
         self.gpu_mj = dict.fromkeys(self.gpu_mj, 0)
         return self
@@ -123,12 +135,14 @@ class Node:
         return Counters(self.boot, self.t_ns, 1.5e9, self.busy_us, dict(self.rapl_uj), dict(self.gpu_mj))
 
     def _append(self, kind, window=None, reason=None, hardware=None, began=None) -> "Node":
-        told = tuple(self._told) if any(state.others for state in self._told) else ()
-        self._told = self._told[-1:]
+        states = tuple(self._neighbours) if any(state.others for state in self._neighbours) else ()
+        self._neighbours = self._neighbours[-1:]
         spent = {name: us for name, (_, us) in self.windows.items()}
         meter = f"meter-{self._lives}"
         self.records.append(
-            Record(kind, meter, self._seq, self.counters(), self.study_us, spent, window, reason, hardware, told, began)
+            Record(
+                kind, meter, self._seq, self.counters(), self.study_us, spent, window, reason, hardware, states, began
+            )
         )
         self._seq += 1
         return self

@@ -1,3 +1,5 @@
+"""Tests that the attribution conserves energy in all histories of a node, and charges what is computed by hand."""
+
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -18,7 +20,7 @@ from .simulated import J, Node, W, trial, two_cores
 
 NOTHING = dict.fromkeys(BUCKETS, 0)
 
-# --- the law ---------------------------------------------------------------------------------------------------
+# --- conservation of energy in random histories ----------------------------------------------------------------
 
 QUICK = settings(max_examples=150, deadline=None)
 
@@ -28,7 +30,7 @@ CPU_S = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.just(1e-6))
 
 @st.composite
 def hardwares(draw: st.DrawFn, rapl_uj: int | None = None) -> Hardware:
-    """Any node: RAPL of up to two zones or the TDP model, and up to three GPUs."""
+    """Draw a node's hardware: up to two RAPL zones or the model by design power, and up to three GPUs."""
     limits = st.integers(10, 500 * J) if rapl_uj is None else st.just(rapl_uj)
     zones = draw(st.dictionaries(st.sampled_from(["package-0", "package-1"]), limits, max_size=2))
     return two_cores(
@@ -41,12 +43,16 @@ def hardwares(draw: st.DrawFn, rapl_uj: int | None = None) -> Hardware:
 
 
 class Story:
-    """Lets hypothesis move a node at random."""
+    """A random history of a node, drawn by hypothesis.
+
+    A rough history also contains counters that are reset, wrap or cannot be read, study time that decreases, killed
+    meters, and other studies.
+    """
 
     def __init__(self, draw: st.DrawFn, hardware: Hardware, *, rough: bool) -> None:
         self.draw = draw
         self.node = Node(hardware)
-        self.rough = rough  # counters that reset, wrap or are not read; study time that falls; deaths; other studies
+        self.rough = rough
         self.opened = 0
         self.node.rapl_uj = {z: draw(st.integers(0, limit - 1)) for z, limit in hardware.rapl_range_uj.items()}
 
@@ -63,12 +69,12 @@ class Story:
         )
         if self.rough:
             self.others_come_and_go(since_ns)
-            # The processes' and the node's counters are not read at the same moment, nor in the same unit.
+            # The counters of the processes and of the node are not read at the same moment or in the same unit.
             node.study_us += draw(st.integers(-3_000_000, 3_000_000))
             node.busy_us += draw(st.integers(-20_000, 20_000))
 
     def others_come_and_go(self, since_ns: int) -> None:
-        """What other studies have on the node changes up to twice, whether or not it can be true."""
+        """Change what other studies hold up to two times, with values that need not be consistent."""
         for t_ns in sorted(self.draw(st.lists(st.integers(since_ns, self.node.t_ns), max_size=2))):
             others = self.draw(st.integers(0, 3))
             before = self.draw(st.integers(0, others))
@@ -78,7 +84,7 @@ class Story:
             self.node.others_have(Neighbours(t_ns, others, before, cpus_milli, gpus_milli))
 
     def kill_driver_and_meter(self) -> None:
-        """A later command goes on; its session's ledger has the time from when it began."""
+        """Kill driver and meter, and resume with a later command, whose session's ledger covers the time before."""
         self.pass_time()
         began = self.node.counters() if self.draw(st.booleans()) else None
         self.pass_time()
@@ -122,7 +128,7 @@ class Story:
 
 @st.composite
 def ledgers(draw: st.DrawFn, *, rough: bool) -> list[Record]:
-    # A smooth story is to stay below one wrap in all: its zones take at most 1 J a step.
+    # In a smooth history, counters must wrap at most once in total: the zones use at most 1 J per step.
     story = Story(draw, draw(hardwares() if rough else hardwares(rapl_uj=100 * J)), rough=rough)
     story.node.start()
     for _ in range(draw(st.integers(0, 12))):
@@ -151,7 +157,7 @@ def without_some_readings(draw: st.DrawFn, records: list[Record]) -> list[Record
     return kept
 
 
-def assert_the_law_holds(account: Account) -> None:
+def assert_energy_is_conserved(account: Account) -> None:
     assert set(account.buckets) == set(BUCKETS)
     figures = [*account.buckets.values(), *account.windows.values()]
     figures += [account.node_uj, account.gap_uj, account.duration_ns, account.gpu_ns]
@@ -169,21 +175,21 @@ def test_buckets_sum_to_the_node_and_windows_to_their_buckets_whatever_happens(d
         records = without_some_samples(data.draw, records)
     if data.draw(st.booleans()):
         records = without_some_readings(data.draw, records)
-    assert_the_law_holds(charge(records))
+    assert_energy_is_conserved(charge(records))
 
 
 @QUICK
 @given(st.data())
-def test_the_law_holds_after_every_single_record(data):
+def test_energy_is_conserved_after_every_record(data):
     ledger = OpenLedger()
     for record in data.draw(ledgers(rough=True)):
         ledger.add(record)
-        assert_the_law_holds(ledger.account)
+        assert_energy_is_conserved(ledger.account)
 
 
 @QUICK
 @given(st.data())
-def test_lines_that_are_there_twice_in_any_order_give_the_same_account(tmp_path_factory, data):
+def test_repeated_lines_in_any_order_give_the_same_account(tmp_path_factory, data):
     records = data.draw(ledgers(rough=True))
     path = tmp_path_factory.mktemp("ledger") / "node.jsonl"
     with pytest.MonkeyPatch.context() as patched:
@@ -202,7 +208,7 @@ def test_lines_that_are_there_twice_in_any_order_give_the_same_account(tmp_path_
 
 @QUICK
 @given(st.data())
-def test_every_interval_by_itself_sums_to_the_node(data):
+def test_the_buckets_of_every_single_interval_sum_to_the_node(data):
     ledger, used_uj = OpenLedger(), 0
     for record in data.draw(ledgers(rough=True)):
         buckets = dict(ledger.account.buckets)
@@ -215,7 +221,7 @@ def test_every_interval_by_itself_sums_to_the_node(data):
 
 @QUICK
 @given(st.data())
-def test_what_the_node_used_does_not_depend_on_how_often_it_was_sampled(data):
+def test_the_nodes_energy_does_not_depend_on_the_number_of_samples(data):
     records = data.draw(ledgers(rough=False))
     fewer = without_some_samples(data.draw, records)
     assert charge(fewer).node_uj == charge(records).node_uj
@@ -224,7 +230,7 @@ def test_what_the_node_used_does_not_depend_on_how_often_it_was_sampled(data):
 
 @QUICK
 @given(ledgers(rough=False))
-def test_what_the_node_used_is_the_counters_difference_from_each_start_to_its_stop(records):
+def test_the_nodes_energy_is_the_difference_of_its_counters_between_start_and_stop(records):
     used = 0
     for start in (r for r in records if r.kind == "start"):
         hardware, a = start.hardware, start.counters
@@ -241,11 +247,11 @@ def test_what_the_node_used_is_the_counters_difference_from_each_start_to_its_st
 
 @QUICK
 @given(ledgers(rough=True), ledgers(rough=True))
-def test_the_law_holds_for_several_nodes_together(first, second):
+def test_the_energy_of_several_nodes_together_is_conserved(first, second):
     second = [replace(r, window=r.window and replace(r.window, id="b" + r.window.id)) for r in second]
     second = [replace(r, windows={"b" + name: us for name, us in r.windows.items()}) for r in second]
     account = charge_all({"a": first, "b": second})
-    assert_the_law_holds(account)
+    assert_energy_is_conserved(account)
     assert account.node_uj == charge(first).node_uj + charge(second).node_uj
     assert account.gap_uj == charge(first).gap_uj + charge(second).gap_uj
 
@@ -256,7 +262,7 @@ WEIGHTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers
 
 
 @given(st.integers(0, 10**18), WEIGHTS.filter(lambda weights: any(weights.values())))
-def test_a_split_is_exact_and_nobody_is_more_than_one_from_their_share(total, weights):
+def test_a_split_is_exact_and_each_share_is_off_by_less_than_one(total, weights):
     shares = split_integer(total, weights)
     whole = sum(weights.values())
     assert sum(shares.values()) == total
@@ -266,52 +272,52 @@ def test_a_split_is_exact_and_nobody_is_more_than_one_from_their_share(total, we
 
 
 @given(st.integers(0, 10**18), WEIGHTS.filter(lambda weights: any(weights.values())))
-def test_who_has_no_weight_gets_nothing(total, weights):
+def test_a_weight_of_zero_gets_nothing(total, weights):
     shares = split_integer(total, weights)
     assert all(shares[key] == 0 for key, weight in weights.items() if weight == 0)
 
 
-def test_what_cannot_be_halved_goes_to_the_first():
+def test_an_indivisible_remainder_goes_to_the_first():
     assert split_integer(7, {"a": 1, "b": 1}) == {"a": 4, "b": 3}
 
 
-def test_nothing_is_split_among_no_weights():
+def test_zero_can_be_split_between_weights_of_zero():
     assert split_integer(0, {"a": 0, "b": 0}) == {"a": 0, "b": 0}
 
 
-def test_something_cannot_be_split_among_no_weights():
+def test_a_positive_total_cannot_be_split_between_weights_of_zero():
     with pytest.raises(ValueError, match="5"):
         split_integer(5, {"a": 0})
 
 
-# --- worked out by hand: two cores of 8 W together, 20 W of memory ---------------------------------------------
+# --- computed by hand: two cores of 8 W together, 20 W of memory -----------------------------------------------
 
 
-def side_by_side() -> Account:
+def concurrent() -> Account:
     node = Node(two_cores()).start().open(trial("a")).open(trial("b"))
     node.work(10, {"a": 10, "b": 10}).close("a").close("b").stop()
     return charge(node.records)
 
 
-def one_after_the_other() -> Account:
+def consecutive() -> Account:
     node = Node(two_cores()).start()
     node.open(trial("a")).work(10, {"a": 10}).close("a")
     node.open(trial("b")).work(10, {"b": 10}).close("b").stop()
     return charge(node.records)
 
 
-def test_two_trials_side_by_side_use_all_of_the_node():
-    account = side_by_side()
-    # 10 s x 8 W of CPU and 10 s x 20 W of memory, halved.
+def test_two_concurrent_trials_are_charged_the_whole_node():
+    account = concurrent()
+    # Each trial is charged half of 10 s x 8 W of CPU and 10 s x 20 W of memory.
     assert account.windows == {"a": 140 * J, "b": 140 * J}
     assert account.buckets["idle"] == 0
     assert account.node_uj == 280 * J
 
 
 def test_a_trial_costs_the_same_alone_as_beside_another_one():
-    account = one_after_the_other()
-    assert account.buckets["trials"] == side_by_side().buckets["trials"] == 280 * J
-    # The second core's memory, held by nobody for 20 s, is what running them one by one costs more.
+    account = consecutive()
+    assert account.buckets["trials"] == concurrent().buckets["trials"] == 280 * J
+    # Consecutive trials cost more by the second core's share of memory, which is idle for 20 s.
     assert account.buckets["idle"] == 200 * J
 
 
@@ -336,20 +342,20 @@ def test_a_gpu_that_a_worker_holds_while_it_is_prepared_is_orchestration():
     account = charge(node.records)
     assert account.sources["orchestration"]["gpu_counter"] == 90 * J
     assert account.sources["trials"]["gpu_counter"] == 300 * J
-    assert account.sources["other"]["gpu_counter"] == 120 * J  # it is nobody's all the time
-    assert account.sources["orchestration"].get("ram_modelled", 0) == 0  # by cores, of which it has none
-    assert account.windows == {"a": account.buckets["trials"]}  # what prepares a worker is no trial of any log
+    assert account.sources["other"]["gpu_counter"] == 120 * J  # no window ever holds GPU-b
+    assert account.sources["orchestration"].get("ram_modelled", 0) == 0  # memory is split by cores, and it has none
+    assert account.windows == {"a": account.buckets["trials"]}  # preparing a worker belongs to no trial of a trial log
     assert sum(account.buckets.values()) == account.node_uj
 
 
-def test_a_gpu_is_idle_while_nobody_holds_it():
+def test_a_gpu_that_no_window_holds_is_idle():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start().open(trial("a", gpus={"GPU-a": 1}))
     node.work(1, {"a": 1}, gpu_j={"GPU-a": 300}).close("a").work(1, gpu_j={"GPU-a": 60}).stop()
     account = charge(node.records)
     assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 60 * J}
 
 
-def test_a_gpu_that_the_study_never_holds_is_not_its_own():
+def test_a_gpu_that_the_study_never_holds_is_other():
     node = Node(two_cores(gpus=("GPU-a", "GPU-b", "GPU-c"), tdp_uw=0, ram_uw=0)).start()
     node.work(1, gpu_j={"GPU-a": 40, "GPU-b": 50, "GPU-c": 60})
     node.open(trial("a", gpus={"GPU-a": 1})).work(1, {"a": 1}, gpu_j={"GPU-a": 300, "GPU-b": 50, "GPU-c": 60})
@@ -357,7 +363,7 @@ def test_a_gpu_that_the_study_never_holds_is_not_its_own():
     account = charge(node.records)
     assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 80 * J, "other": 330 * J}
     assert account.sources["other"]["gpu_counter"] == 330 * J and account.sources["idle"]["gpu_counter"] == 80 * J
-    # Once it is held, what it drew before is idle: the study waited for it.
+    # Once a window holds GPU-b, its earlier energy is idle: the study could have used it.
     node.open(trial("b", gpus={"GPU-b": 0.5})).work(1, {"b": 1}, gpu_j={"GPU-a": 40, "GPU-b": 200}).stop()
     account = charge(node.records)
     assert account.buckets == {**NOTHING, "trials": 500 * J, "idle": 270 * J, "other": 180 * J}
@@ -370,7 +376,7 @@ def test_a_ledger_without_any_window_with_a_gpu_keeps_all_gpus():
     assert charge(node.records).buckets == {**NOTHING, "idle": 90 * J}
 
 
-def test_windows_on_one_gpu_share_it_as_ray_allotted_it():
+def test_windows_share_a_gpu_as_ray_allocated_it():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start()
     node.open(trial("a", gpus={"GPU-a": 0.5})).open(trial("b", gpus={"GPU-a": 0.25}))
     node.work(8, {"a": 1, "b": 1}, gpu_j={"GPU-a": 90}).stop()
@@ -379,21 +385,21 @@ def test_windows_on_one_gpu_share_it_as_ray_allotted_it():
     assert account.gpu_ns == 6_000_000_000
 
 
-def test_a_gpu_outside_the_pool_is_not_the_nodes():
+def test_a_gpu_that_the_hardware_does_not_list_is_not_counted():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0))
     node.gpu_mj["GPU-x"] = 5
     node.start().work(1, gpu_j={"GPU-x": 1000}).stop()
     assert charge(node.records).node_uj == 0
 
 
-def test_a_gpu_whose_counter_starts_anew_is_not_charged_backwards():
+def test_a_gpu_whose_counter_is_reset_adds_no_negative_energy():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start().work(1, gpu_j={"GPU-a": 10}).sample()
     node.gpu_mj["GPU-a"] = 0
     node.work(1).sample().work(1, gpu_j={"GPU-a": 7}).stop()
     assert charge(node.records).node_uj == 17 * J
 
 
-def test_a_busy_process_of_somebody_else_goes_to_other():
+def test_cpu_time_of_foreign_processes_is_other():
     node = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(10, {"a": 10}, other=5).stop()
     account = charge(node.records)
     assert account.windows == {"a": 40 * J}
@@ -412,14 +418,14 @@ def test_the_studys_own_processes_outside_windows_are_orchestration():
     }
 
 
-def test_memory_is_shared_by_the_cores_that_were_given():
+def test_memory_is_split_by_the_allocated_cores():
     node = Node(two_cores(cores=4)).start().open(trial("a", cpus=1)).open(trial("b", cpus=2)).work(10).stop()
     account = charge(node.records)
     assert account.windows == {"a": 50 * J, "b": 100 * J}
     assert account.buckets["idle"] == 50 * J
 
 
-def test_a_node_given_away_more_than_once_has_no_idle_memory():
+def test_an_overcommitted_node_has_no_idle_memory():
     node = Node(two_cores()).start().open(trial("a", cpus=2)).open(trial("b", cpus=2)).work(10).stop()
     account = charge(node.records)
     assert account.windows == {"a": 100 * J, "b": 100 * J}
@@ -447,7 +453,7 @@ def test_a_node_with_rapl_is_charged_what_rapl_counted():
     assert account.windows == {"a": 30 * J}
 
 
-def test_a_rapl_counter_that_wrapped_is_put_right():
+def test_a_rapl_counter_that_wrapped_is_corrected():
     node = Node(two_cores(ram_uw=0, rapl={"package-0": 100 * J})).start()
     before = node.rapl_uj["package-0"]
     node.work(10, study=1, rapl_j={"package-0": 70}).stop()
@@ -468,7 +474,7 @@ def test_a_cpu_that_did_nothing_is_idle():
     assert charge(node.records).buckets["idle"] == 20 * J
 
 
-def test_dedicated_charges_all_but_others_and_shared_leaves_out_idle_too():
+def test_dedicated_charges_all_but_other_and_shared_excludes_idle_too():
     node = Node(two_cores()).start().open(trial("a")).work(10, {"a": 5}, study=2, other=1).stop()
     account = charge(node.records)
     # CPU: 20 + 8 + 4 J; memory: 100 J with the trial, 100 J idle.
@@ -495,7 +501,7 @@ def test_cpu_time_that_steps_back_and_on_again_counts_once():
     assert (account.node_uj, account.flags) == (8 * J, {})
 
 
-def test_cpu_time_that_starts_anew_is_told():
+def test_a_reset_of_cpu_time_is_flagged():
     node = Node(two_cores(ram_uw=0)).start().work(4, other=1).sample()
     node.busy_us = 0
     account = charge(node.work(1).sample().work(1, other=1).stop().records)
@@ -506,28 +512,28 @@ def test_cpu_time_that_starts_anew_is_told():
 
 
 def busy_node() -> Node:
-    """At 8 W of CPU and 20 W of memory for 4 s: 28 J a second."""
+    """Return a node that has used 28 W (8 W of CPU, 20 W of memory) for 4 s."""
     return Node(two_cores()).start().open(trial("a", cpus=2)).work(4, {"a": 8}).sample()
 
 
-def test_after_a_killed_meter_one_second_is_charged_and_the_rest_is_told():
+def test_after_a_killed_meter_one_second_is_charged_and_the_rest_is_a_gap():
     node = busy_node()
     node.work(100, other=100).start().work(1).stop()
     account = charge(node.records)
-    # The gap: 100 s x 20 W and 100 busy seconds x 4 W = 2400 J, of which one second at 28 W.
+    # The gap: 100 s x 20 W and 100 busy seconds x 4 W = 2400 J, of which one second at 28 W is charged.
     assert account.buckets["orchestration"] == 28 * J
     assert account.gap_uj == (2400 - 28) * J
     assert account.node_uj == (112 + 28 + 20) * J
-    assert_the_law_holds(account)
+    assert_energy_is_conserved(account)
 
 
-def test_the_second_that_is_charged_is_the_studys_own_and_not_what_others_used_meanwhile():
+def test_the_charged_second_has_the_studys_own_power():
     node = Node(two_cores(tdp_uw=200_000_000)).start().work(2, study=0.1, other=3.9).sample()
     account = charge(node.work(100, other=100).start().work(1).stop().records)
-    # In the last second of the meter the study had 0.05 of the 2 busy cores' 200 W, and 20 W of memory.
+    # In the meter's last second, the study used 0.05 of the two busy cores' 200 W, and 20 W of memory.
     assert account.buckets["orchestration"] == (10 + 25) * J
     assert account.gap_uj == (100 * (20 + 100) - 25) * J
-    assert_the_law_holds(account)
+    assert_energy_is_conserved(account)
 
 
 def test_a_gap_shorter_than_a_sampling_period_is_charged_whole():
@@ -542,7 +548,7 @@ def test_windows_of_a_killed_meter_are_not_charged_by_the_next_one():
     assert charge(node.records).windows == {"a": 112 * J}
 
 
-def test_nothing_is_charged_or_told_between_a_stop_and_a_start():
+def test_nothing_is_charged_or_reported_between_a_stop_and_a_start():
     node = busy_node().stop().work(1000, study=900, other=900).start().work(1).stop()
     account = charge(node.records)
     assert account.node_uj == (112 + 20) * J
@@ -550,7 +556,7 @@ def test_nothing_is_charged_or_told_between_a_stop_and_a_start():
     assert account.duration_ns == 5_000_000_000
 
 
-def test_a_zone_unread_at_the_start_does_not_bring_in_what_came_before_it():
+def test_a_zone_that_is_unread_at_the_start_adds_no_earlier_energy():
     node = Node(two_cores(ram_uw=0, rapl={"package-0": 5000 * J})).start().work(1, study=1, rapl_j={"package-0": 5})
     node.stop().work(100, other=100, rapl_j={"package-0": 900}).start().work(1, study=1, rapl_j={"package-0": 5})
     node.sample().work(1, study=1, rapl_j={"package-0": 5}).stop()
@@ -558,7 +564,7 @@ def test_a_zone_unread_at_the_start_does_not_bring_in_what_came_before_it():
     assert charge([*node.records[:2], unread, *node.records[3:]]).node_uj <= 15 * J
 
 
-def test_after_a_reboot_one_second_is_charged_since_the_counters_tell_nothing():
+def test_after_a_reboot_only_one_second_is_charged():
     node = busy_node().reboot().start().work(2, study=1).stop()
     account = charge(node.records)
     assert account.node_uj == (112 + 28 + 40 + 4) * J
@@ -566,12 +572,12 @@ def test_after_a_reboot_one_second_is_charged_since_the_counters_tell_nothing():
     assert account.gap_uj == 0
 
 
-def test_after_a_stop_and_a_reboot_nothing_is_charged_for_the_time_off():
+def test_nothing_is_charged_between_a_stop_and_a_start_after_a_reboot():
     node = busy_node().stop().reboot().start().work(2).stop()
     assert charge(node.records).node_uj == (112 + 40) * J
 
 
-def test_the_next_meters_hardware_counts_from_its_start_on():
+def test_the_next_meters_hardware_applies_from_its_start():
     node = busy_node().stop()
     node.hardware = two_cores(ram_uw=50_000_000)
     node.start().work(2).stop()

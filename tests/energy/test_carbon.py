@@ -19,18 +19,18 @@ def test_carbon_is_energy_times_pue_times_intensity():
 
 def test_the_papers_preset_reproduces_the_papers_figures():
     paper = resolve(preset="paper")
-    # The paper's 0.2099 kWh contain its PUE of 1.67: the computers themselves drew 0.1257 kWh.
-    computers_uj = round(0.2099 / 1.67 * KWH_UJ)
-    assert paper.kwh(computers_uj) == pytest.approx(0.2099, abs=5e-5)
-    assert paper.co2_g(computers_uj) == pytest.approx(61.76, abs=0.02)
+    # The paper's 0.2099 kWh include its PUE of 1.67, so the IT equipment used 0.1257 kWh.
+    it_uj = round(0.2099 / 1.67 * KWH_UJ)
+    assert paper.kwh(it_uj) == pytest.approx(0.2099, abs=5e-5)
+    assert paper.co2_g(it_uj) == pytest.approx(61.76, abs=0.02)
 
 
-def test_the_papers_car_emits_120_4_grams_a_kilometre():
+def test_the_papers_car_emits_120_4_grams_per_kilometre():
     assert car_km(120.4) == pytest.approx(1.0)
     assert car_km(9235.0) == pytest.approx(76.70, abs=0.01)
 
 
-def test_without_anything_told_it_is_the_world_average_at_the_sockets():
+def test_the_default_is_the_world_average_with_a_pue_of_one():
     carbon = resolve()
     assert (carbon.pue, carbon.intensity_g_per_kwh, carbon.preset) == (1.0, 475.0, None)
     assert "world" in carbon.source
@@ -47,7 +47,7 @@ def test_a_country_has_its_own_intensity():
     assert resolve(country="FRA").intensity_g_per_kwh < 100 < resolve(country="DEU").intensity_g_per_kwh
 
 
-def test_a_country_may_be_written_in_small_letters():
+def test_a_country_code_may_be_in_lower_case():
     assert resolve(country="deu") == resolve(country="DEU")
 
 
@@ -65,13 +65,13 @@ def test_a_region_by_its_mix_and_a_bidding_zone_have_their_own_intensity():
     assert resolve(country="SWE", region="SE1") != resolve(country="SWE")
 
 
-def test_a_given_intensity_goes_before_the_rest():
+def test_a_given_intensity_overrides_country_and_preset():
     carbon = resolve(preset="paper", country="DEU", intensity=33.0)
     assert (carbon.intensity_g_per_kwh, carbon.pue) == (33.0, 1.67)
     assert "--intensity" in carbon.source
 
 
-def test_a_country_goes_before_the_preset_and_a_given_pue_too():
+def test_country_and_pue_override_the_preset():
     carbon = resolve(preset="paper", country="DEU", pue=1.2)
     assert carbon.pue == 1.2
     assert carbon.intensity_g_per_kwh == resolve(country="DEU").intensity_g_per_kwh
@@ -95,7 +95,7 @@ def test_a_country_goes_before_the_preset_and_a_given_pue_too():
         ({"intensity": float("inf")}, "--intensity"),
     ],
 )
-def test_what_is_unknown_or_out_of_range_is_refused_with_its_flag(given, flag):
+def test_unknown_and_out_of_range_values_are_refused_with_their_flag(given, flag):
     with pytest.raises(SpecError) as error:
         resolve(**given)
     assert [fault.where for fault in error.value.faults] == [flag]
@@ -107,7 +107,7 @@ def test_an_unknown_region_of_a_country_with_regions_is_refused(country, region)
         resolve(country=country, region=region)
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_reported_at_once():
     with pytest.raises(SpecError) as error:
         resolve(preset="x", pue=0.0, intensity=-1.0, region="r")
     assert {fault.where for fault in error.value.faults} == {"--preset", "--pue", "--intensity", "--region"}
@@ -124,7 +124,7 @@ def test_no_energy_is_no_carbon():
     assert resolve(preset="paper").co2_g(0) == 0
 
 
-def test_no_connection_is_made(monkeypatch):
+def test_no_network_connection_is_made(monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("tried to reach the network")
 
@@ -136,7 +136,7 @@ def test_no_connection_is_made(monkeypatch):
     assert resolve().intensity_g_per_kwh > 0
 
 
-def test_what_is_not_given_stays_as_a_study_was_reported():
+def test_factors_that_are_not_given_keep_their_values():
     french = resolve(country="FRA", pue=1.5)
     assert changed(french, pue=1.2) == replace(french, pue=1.2)
     american = changed(french, country="USA")
@@ -146,11 +146,11 @@ def test_what_is_not_given_stays_as_a_study_was_reported():
     assert changed(french) == french
 
 
-def test_a_preset_whose_pue_was_replaced_is_that_preset_no_more():
+def test_a_preset_whose_pue_is_replaced_loses_its_name():
     assert changed(resolve("paper"), pue=1.0).preset is None
 
 
-def test_what_is_to_change_is_checked_before_there_is_anything_to_change():
+def test_changes_are_validated_before_they_are_applied():
     french = resolve(country="FRA")
     assert changing(None, None, None, None, 1.2)(french) == changed(french, pue=1.2)
     assert changing("paper", None, None, None, None)(french) == resolve("paper")

@@ -13,7 +13,7 @@ from kdtune.specs import load_study
 SMALL = Workload(teacher_macs=100, student_macs=10, train_images=4, val_images=3, test_images=999)
 
 
-def test_the_nominal_count_is_two_flops_a_multiply_add_forward_only():
+def test_the_nominal_count_is_two_flops_per_multiply_add_of_forward_passes():
     # 2 * [100 * 4 + 10 * (4 + 3)] * 5 = 2 * 470 * 5
     assert SMALL.nominal_flops(5, with_teacher=True) == 4700
 
@@ -23,7 +23,7 @@ def test_the_nominal_count_without_a_teacher():
     assert SMALL.nominal_flops(5, with_teacher=False) == 700
 
 
-def test_the_executed_count_has_the_students_backward_pass_as_two_forward_ones():
+def test_the_executed_count_includes_the_backward_pass_as_two_forward_passes():
     # 2 * [100 * 4 + 10 * (3*4 + 3)] * 5 = 2 * 550 * 5
     assert SMALL.executed_flops(5, teacher_forward=True) == 5500
 
@@ -38,10 +38,10 @@ def test_the_teachers_own_training_is_counted_like_the_students():
     assert SMALL.teacher_flops(5) == 7000
 
 
-# The paper's column "GFLOPs (M)", from the shipped studies and the real networks, without any data. Its runs trained on
-# all training images and evaluated on the test images after every epoch.
+# The paper's column "GFLOPs (M)", computed from the shipped studies and the real networks, without any data. The
+# paper's runs trained on all training images and were evaluated on the test images after every epoch.
 
-#: Of one run, and of a tuned temperature.
+#: Printed values for one run, and for tuning the temperature.
 TABLES_4_AND_7 = {
     **dict.fromkeys(["cifar10-hkd", "cifar10-cmc", "cifar10-dml"], (6.42, 128.30)),
     **dict.fromkeys(["cifar100-hkd", "cifar100-cmc", "cifar100-dml"], (6.42, 128.40)),
@@ -76,20 +76,20 @@ def test_the_papers_column_for_a_run_and_for_a_tuned_temperature(name):
     assert study.training.epochs == 100
     run = as_in_the_paper(study).nominal_flops(study.training.epochs, with_teacher=True) / 1e15
     assert run == pytest.approx(printed, rel=0.04)
-    # The paper counts 20 runs for its temperatures from 2 to 20, which are 19.
+    # The paper counts 20 runs for its 19 temperatures from 2 to 20.
     points = make_strategies(study, "grid")[0].expected_trials()
     assert points == 19
     assert (points + 1) * run == pytest.approx(tuned, rel=0.04)
 
 
 def test_the_papers_row_without_distillation_counts_the_backward_passes_too():
-    """Table 8: 2.16 for MobileNetV2 alone. Its other rows have forward passes only, in which it would be 0.80."""
+    """Table 8 has 2.16 for MobileNetV2 alone; counted like its other rows, by forward passes, it would be 0.80."""
     workload = as_in_the_paper(load_study("cifar10-hkd"))
     assert workload.executed_flops(100, teacher_forward=False) / 1e15 == pytest.approx(2.16, rel=0.02)
     assert workload.nominal_flops(100, with_teacher=False) / 1e15 == pytest.approx(0.80, rel=0.01)
 
 
-# What a training executes, by hand, for two linear layers of 6x4 and 4x3 weights that imitate one of 6x3.
+# Executed FLOPs, computed by hand: the student has two linear layers of 6x4 and 4x3 weights, the teacher one of 6x3.
 
 LAYERS_MACS = (6 * 4, 4 * 3)
 TEACHER_MACS = 6 * 3
@@ -103,29 +103,30 @@ def networks():
 def test_the_executed_count_of_a_tiny_training_by_hand():
     teacher, student = networks()
     workload = Workload(macs(teacher, 1, 2, 3), macs(student, 1, 2, 3), train_images=5, val_images=2, test_images=99)
-    # An image of the training part passes through the student forward once and backward for two, and through the
-    # teacher forward; an image of the validation part through the student forward. Two FLOPs a multiply-add, 3 epochs.
+    # For each training image, the student makes a forward pass and a backward pass that counts as two, and the teacher
+    # a forward pass. For each validation image, the student makes a forward pass. A multiply-add is two FLOPs, and
+    # there are 3 epochs.
     by_hand = 3 * 2 * (5 * (3 * (24 + 12) + 18) + 2 * (24 + 12))
     assert workload.executed_flops(3, teacher_forward=True) == by_hand == 4212
     assert workload.executed_flops(3, teacher_forward=False) == by_hand - 3 * 2 * 5 * 18
 
 
-def test_what_pytorch_itself_counts_lacks_the_gradient_of_the_images_alone():
+def test_pytorchs_own_count_differs_only_by_the_gradient_of_the_images():
     teacher, student = networks()
     train, validation = torch.rand(5, 1, 2, 3), torch.rand(2, 1, 2, 3)
     with FlopCounterMode(display=False) as counter:
         with torch.no_grad():
-            wanted = teacher(train)
-        (student(train) - wanted).square().mean().backward()
+            targets = teacher(train)
+        (student(train) - targets).square().mean().backward()
         with torch.no_grad():
             student(validation)
     workload = Workload(TEACHER_MACS, sum(LAYERS_MACS), train_images=5, val_images=2, test_images=99)
     executed = workload.executed_flops(1, teacher_forward=True)
-    # Nobody asks how the loss depends on the images, so the first layer's backward pass is one instead of two.
+    # The gradient with respect to the images is not computed, so the first layer's backward pass counts as one pass.
     assert executed - counter.get_total_flops() == 2 * 5 * LAYERS_MACS[0]
 
 
-def test_a_linear_layer_has_a_multiply_add_a_weight():
+def test_a_linear_layer_has_one_multiply_add_per_weight():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2 * 3 * 5, 7))
     assert macs(model, channels=2, height=3, width=5) == 2 * 3 * 5 * 7
 

@@ -42,12 +42,12 @@ def test_idle_memory_is_split_among_studies_without_remainder(studies, start, le
     assert all(sum(charge.values()) == whole for charge in charges)
 
 
-def test_memory_that_another_study_holds_is_its_own():
+def test_memory_that_another_study_holds_is_other():
     piece = Piece(0, S, Neighbours(0, 1, 0, cpus_milli=1000))
     assert split_memory(two_cores(), [trial("a", cpus=1)], piece) == {"a": 10 * W, "idle": 0, "other": 10 * W}
 
 
-def test_two_studies_that_both_think_the_node_theirs_share_its_memory():
+def test_two_studies_that_both_hold_the_whole_node_share_its_memory():
     piece = Piece(0, S, Neighbours(0, 1, 0, cpus_milli=2000))
     assert split_memory(two_cores(), [trial("a", cpus=2)], piece) == {"a": 10 * W, "idle": 0, "other": 10 * W}
 
@@ -56,31 +56,31 @@ GPU = [trial("a", gpus={"GPU-a": 1.0})]
 
 
 def test_a_gpu_that_another_study_holds_is_not_idle_here():
-    there = Neighbours(0, 1, 0, 0, {"GPU-a": 1000})
-    assert split_gpu(100, "GPU-a", [], [Piece(0, S, there)]) == {"other": 100}
+    neighbours = Neighbours(0, 1, 0, 0, {"GPU-a": 1000})
+    assert split_gpu(100, "GPU-a", [], [Piece(0, S, neighbours)]) == {"other": 100}
 
 
-def test_a_gpu_that_nobody_holds_is_split():
+def test_a_gpu_that_no_study_holds_is_split():
     pieces = [Piece(0, S, Neighbours(0, 1, before)) for before in (0, 1)]
     assert [split_gpu(100, "GPU-a", [], [piece])["idle"] for piece in pieces] == [50, 50]
 
 
-def test_a_gpu_that_both_hold_for_a_while_is_shared_for_that_while():
-    there = Neighbours(0, 1, 0, 0, {"GPU-a": 1000})
-    alone = replace(there, others=0, gpus_milli={})
-    pieces = [Piece(0, S, there), Piece(S, 2 * S, alone)]
-    # Half of the first second's 150, and all of the second one's: the other study's ledger has the other half.
+def test_a_gpu_is_shared_while_both_studies_hold_it():
+    neighbours = Neighbours(0, 1, 0, 0, {"GPU-a": 1000})
+    alone = replace(neighbours, others=0, gpus_milli={})
+    pieces = [Piece(0, S, neighbours), Piece(S, 2 * S, alone)]
+    # Half of the first second's 150, and all of the second one's. The other study's ledger contains the other half.
     assert split_gpu(300, "GPU-a", GPU, pieces) == {"a": 225, "other": 75}
-    assert split_gpu(150, "GPU-a", [trial("b", gpus={"GPU-a": 1.0})], [Piece(0, S, there)])["b"] == 75
+    assert split_gpu(150, "GPU-a", [trial("b", gpus={"GPU-a": 1.0})], [Piece(0, S, neighbours)])["b"] == 75
 
 
 def test_a_gpu_that_was_free_before_another_study_took_it_is_idle_until_then():
-    there = Neighbours(S, 1, 0, 0, {"GPU-a": 1000})
-    pieces = [Piece(0, S, Neighbours(0, 1)), Piece(S, 4 * S, there)]
+    neighbours = Neighbours(S, 1, 0, 0, {"GPU-a": 1000})
+    pieces = [Piece(0, S, Neighbours(0, 1)), Piece(S, 4 * S, neighbours)]
     assert split_gpu(400, "GPU-a", [], pieces) == {"idle": 50, "other": 350}
 
 
-def test_a_cpu_on_which_nobody_worked_is_shared_with_the_other_study():
+def test_the_energy_of_an_idle_cpu_is_shared_with_the_other_study():
     counters = Counters("boot", 0, 0.0, 5)
     before = after = Record("sample", "m", 0, counters, 0)
     charges = [split_cpu(101, [], before, after, [Piece(0, S, Neighbours(0, 1, place))]) for place in (0, 1)]
@@ -88,7 +88,7 @@ def test_a_cpu_on_which_nobody_worked_is_shared_with_the_other_study():
     assert split_cpu(101, [], before, after, [Piece(0, S)])["idle"] == 101
 
 
-def test_a_gpu_in_no_time_goes_to_its_holder():
+def test_gpu_energy_of_an_interval_of_no_duration_goes_to_its_holder():
     assert split_gpu(7, "GPU-a", GPU, [Piece(5, 5)])["a"] == 7
     assert split_gpu(7, "GPU-a", [], [Piece(5, 5)])["idle"] == 7
 

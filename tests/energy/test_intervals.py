@@ -1,4 +1,4 @@
-"""Readings that fail, come late or cannot be: told, and nothing made up."""
+"""Tests of readings that fail, come late or are impossible: they are flagged, and no energy is invented."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def gpu_node(quality="counter"):
 
 
 def without(node, *, gpu=False, rapl=False):
-    """The last record as it is where a sensor could not be read."""
+    """Remove the readings of a sensor from the last record, as if it could not be read."""
     last = node.records[-1]
     counters = replace(
         last.counters, gpu_mj={} if gpu else last.counters.gpu_mj, rapl_uj={} if rapl else last.counters.rapl_uj
@@ -31,7 +31,7 @@ def without(node, *, gpu=False, rapl=False):
     return node
 
 
-def test_a_gpu_that_dies_after_its_first_reading_is_told():
+def test_a_gpu_that_fails_after_its_first_reading_is_flagged():
     node = gpu_node().work(1, gpu_j={GPU: 300}).sample()
     for _ in range(5):
         without(node.work(1, gpu_j={GPU: 300}).sample(), gpu=True)
@@ -40,7 +40,7 @@ def test_a_gpu_that_dies_after_its_first_reading_is_told():
     assert account.flags["gpu_unread"] == 6
 
 
-def test_a_gpu_that_is_read_again_has_lost_nothing_and_is_told():
+def test_a_gpu_that_is_read_again_loses_nothing_and_is_flagged():
     node = gpu_node().work(1, gpu_j={GPU: 300}).sample()
     without(node.work(1, gpu_j={GPU: 200}).sample(), gpu=True)
     account = charge(node.work(1, gpu_j={GPU: 100}).stop().records)
@@ -48,7 +48,7 @@ def test_a_gpu_that_is_read_again_has_lost_nothing_and_is_told():
     assert account.flags == {"gpu_unread": 1}
 
 
-def test_rapl_that_stops_being_readable_is_told():
+def test_rapl_that_becomes_unreadable_is_flagged():
     node = rapl_node().work(1, rapl_j={ZONE: 50}).sample()
     without(node.work(1, rapl_j={ZONE: 50}).sample(), rapl=True)
     account = charge(without(node.work(1).stop(), rapl=True).records)
@@ -56,11 +56,11 @@ def test_rapl_that_stops_being_readable_is_told():
     assert account.flags == {"rapl_unread": 2}
 
 
-def test_a_rapl_counter_that_starts_anew_is_told_and_is_no_wrap():
+def test_a_reset_of_a_rapl_counter_is_flagged_and_not_taken_for_a_wrap():
     node = rapl_node()
     node.rapl_uj[ZONE] = 200_000 * J
     node.work(1).sample()
-    node.rapl_uj[ZONE] = J  # after a wrap it would have used 62 kJ in a second
+    node.rapl_uj[ZONE] = J  # if this were a wrap, the zone would have used 62 kJ in a second
     account = charge(node.work(1).sample().work(1, rapl_j={ZONE: 40}).stop().records)
     assert account.flags["rapl_reset"] >= 1
     assert account.sources["idle"]["cpu_counter"] + account.sources["other"].get("cpu_counter", 0) == 40 * J
@@ -77,7 +77,7 @@ def test_a_wrap_after_readings_that_failed_is_still_a_wrap():
     assert "rapl_reset" not in account.flags
 
 
-def test_a_poll_is_late_by_the_time_since_the_last_one_that_worked():
+def test_a_poll_is_late_by_the_time_since_the_last_successful_one():
     node = gpu_node("polled").work(1, gpu_j={GPU: 100}).sample()
     for _ in range(9):
         without(node.work(1).sample(), gpu=True)
@@ -86,8 +86,8 @@ def test_a_poll_is_late_by_the_time_since_the_last_one_that_worked():
 
 
 @given(readable=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12))
-def test_whatever_fails_the_last_readings_difference_is_what_is_charged(readable):
-    """A reading that fails moves energy in time and never in amount."""
+def test_failed_readings_do_not_change_the_total_energy(readable):
+    """A failed reading moves energy to another time and does not change its amount."""
     node = Node(two_cores(rapl={ZONE: RANGE}, gpus=(GPU,))).start()
     for rapl, gpu in readable:
         without(node.work(1, rapl_j={ZONE: 30}, gpu_j={GPU: 70}).sample(), gpu=not gpu, rapl=not rapl)

@@ -17,7 +17,7 @@ from .simulated import Node, trial, two_cores
 
 @pytest.fixture
 def records() -> list[Record]:
-    """Every kind of line, with RAPL and a GPU."""
+    """Return records of every kind, on a node with RAPL and a GPU."""
     node = Node(two_cores(rapl={"/sys/package-0": 10**9}, gpus=("GPU-a",))).start().work(1, study=0.5).sample()
     node.open(trial("1a2b/1", cpus=0.5, gpus={"GPU-a": 0.5})).work(2, {"1a2b/1": 1.5}, gpu_j={"GPU-a": 3}).sample()
     node.open(trial("evaluation-0/1", bucket="evaluation")).work(1, {"1a2b/1": 1, "evaluation-0/1": 0.25})
@@ -33,18 +33,18 @@ def path(tmp_path, records):
 
 
 @pytest.mark.parametrize("kind", ["start", "sample", "open", "close", "stop"])
-def test_a_record_of_every_kind_comes_back_as_it_was_written(kind, tmp_path, records):
+def test_records_of_every_kind_are_read_as_they_were_written(kind, tmp_path, records):
     for record in (r for r in records if r.kind == kind):
         path = tmp_path / f"{record.seq}.jsonl"
         write(path, record)
         assert read(path) == [record]
 
 
-def test_a_ledger_comes_back_as_it_was_written(path, records):
+def test_a_ledger_is_read_as_it_was_written(path, records):
     assert read(path) == records
 
 
-def test_a_line_is_there_as_soon_as_it_is_written(tmp_path, records):
+def test_a_record_can_be_read_as_soon_as_it_is_written(tmp_path, records):
     path = tmp_path / "node.jsonl"
     for count, record in enumerate(records, start=1):
         write(path, record)
@@ -73,13 +73,13 @@ def test_lines_in_another_order_give_the_same_account(path, records):
 
 
 @pytest.mark.parametrize("torn", ["{", '{"v":1,"kind":"sample"', '{"v":1,"kind":"sample","meter":"m","seq":99}'])
-def test_a_last_line_without_its_end_is_left_out(path, records, torn):
+def test_an_incomplete_last_line_is_skipped(path, records, torn):
     with path.open("a") as file:
         file.write(torn)
     assert read(path) == records
 
 
-def test_a_last_line_torn_anywhere_is_left_out(path, records):
+def test_a_last_line_that_is_truncated_anywhere_is_skipped(path, records):
     whole = path.read_bytes()
     last = len(whole) - whole.rindex(b"\n", 0, -1) - 1
     for cut in range(1, last):
@@ -87,7 +87,7 @@ def test_a_last_line_torn_anywhere_is_left_out(path, records):
         assert read(path) == records[:-1]
 
 
-def test_what_is_written_after_a_torn_line_takes_its_place(path, records):
+def test_the_next_record_replaces_an_incomplete_last_line(path, records):
     path.write_bytes(path.read_bytes()[:-20])
     write(path, records[-1])
     assert read(path) == records
@@ -114,7 +114,7 @@ def test_a_damaged_line_is_an_error_with_file_and_number(path, damage):
     assert "line 3" in str(error.value)
 
 
-def test_bytes_that_are_no_text_are_an_error_with_file_and_number(path):
+def test_bytes_that_are_not_text_are_an_error_with_the_lines_number(path):
     lines = path.read_bytes().splitlines()
     lines[3] = b'{"v":1,\xff\xfe'
     path.write_bytes(b"\n".join(lines) + b"\n")
@@ -151,14 +151,14 @@ def test_records_of_two_meters_are_merged_in_the_order_of_time(tmp_path):
     assert [(r.meter, r.seq) for r in read(path)] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
 
 
-def test_records_of_one_moment_stay_in_the_order_in_which_they_were_written(tmp_path):
+def test_records_of_the_same_moment_keep_the_order_of_the_file(tmp_path):
     path = tmp_path / "node.jsonl"
     for record in [record_of("z", 5, 10), record_of("a", 0, 10), record_of("m", 1, 10)]:
         write(path, record)
     assert [r.meter for r in read(path)] == ["z", "a", "m"]
 
 
-def test_an_earlier_boot_comes_first_though_its_clock_had_run_further(tmp_path):
+def test_an_earlier_boot_comes_first_even_if_its_clock_is_later(tmp_path):
     path = tmp_path / "node.jsonl"
     for record in [record_of("a", 0, 9_000, "first"), record_of("b", 0, 5, "second"), record_of("b", 1, 6, "second")]:
         write(path, record)
@@ -201,8 +201,8 @@ def test_a_line_that_was_changed_is_reported_with_its_number(path, change):
         read(path)
 
 
-def test_a_line_that_was_taken_out_is_reported_whoever_wrote_what_follows(tmp_path):
-    """Of two commands' meters, one of them killed and started again, the other's end written by its driver."""
+def test_a_removed_line_is_reported_whichever_meter_wrote_the_next_one(tmp_path):
+    """The ledger has meters of two commands: the first was killed and restarted; the second ended by its driver."""
     node = Node(two_cores()).start().open(trial("a/1")).work(9, {"a/1": 9}).close("a/1").work(9, study=1).sample()
     node.resume().work(1).stop().work(5).start().work(1).sample()
     node._lives += 1
@@ -218,7 +218,7 @@ def test_a_line_that_was_taken_out_is_reported_whoever_wrote_what_follows(tmp_pa
             read(path)
 
 
-def test_nothing_is_added_to_a_ledger_whose_last_line_is_damaged(path, records):
+def test_nothing_is_appended_to_a_ledger_whose_last_line_is_damaged(path, records):
     path.write_bytes(path.read_bytes()[:-30] + b"\n")
     before = path.read_bytes()
     with pytest.raises(ResultsError, match="the last line is damaged"):
@@ -265,7 +265,7 @@ ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 @ANY
 @given(st.data())
-def test_whatever_becomes_of_a_ledger_its_charge_is_the_true_one_or_refused_or_flagged(path, records, data):
+def test_a_damaged_ledger_is_refused_or_flagged_or_gives_the_true_charge(path, records, data):
     raw = path.read_bytes()
     try:
         path.write_bytes(data.draw(damaged(raw)))
@@ -280,7 +280,7 @@ def test_whatever_becomes_of_a_ledger_its_charge_is_the_true_one_or_refused_or_f
 
 @ANY
 @given(st.data())
-def test_somebody_elses_ledger_is_an_account_or_an_error(path, data):
+def test_an_altered_ledger_with_valid_checksums_gives_a_consistent_account_or_an_error(path, data):
     raw = path.read_bytes()
     try:
         path.write_bytes(data.draw(altered(raw)))
@@ -293,13 +293,13 @@ def test_somebody_elses_ledger_is_an_account_or_an_error(path, data):
         path.write_bytes(raw)
 
 
-def test_a_copy_of_a_ledger_beside_it_is_refused_since_it_would_count_twice(path):
+def test_a_copy_of_a_ledger_in_the_same_folder_is_refused(path):
     path.with_name("node (copy).jsonl").write_bytes(path.read_bytes())
     with pytest.raises(ResultsError, match=r"node\.jsonl: contains records of node \(copy\)\.jsonl"):
         read_folder(path.parent)
 
 
-def test_two_different_records_under_one_number_are_refused(path, records):
+def test_two_different_records_with_the_same_number_are_refused(path, records):
     write(path, replace(records[2], study_us=records[2].study_us + 1))
     with pytest.raises(ResultsError, match=r"node\.jsonl: two different records of meter .* have number 2"):
         read(path)

@@ -20,24 +20,24 @@ def kept(path, *drivers) -> MeterState:
     return state
 
 
-def test_what_was_kept_is_found_while_its_study_runs(path):
+def test_the_state_can_be_loaded_while_its_study_runs(path):
     state = kept(path, identity_of(os.getpid()))
     assert state.load(snapshot())["mark"] == 7
     assert path.exists()
 
 
-def test_what_another_user_put_there_is_not_gone_on_with(path, monkeypatch):
+def test_a_state_that_belongs_to_another_user_is_ignored(path, monkeypatch):
     state = kept(path, identity_of(os.getpid()))
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
     assert state.load(snapshot()) is None and path.exists()
 
 
-def test_nothing_is_found_of_a_study_that_is_dead(path):
+def test_the_state_of_a_dead_study_is_removed(path):
     assert kept(path, DEAD).load(snapshot()) is None
     assert not path.exists()
 
 
-def test_where_there_is_no_room_nothing_stays_that_would_mislead_a_successor(path, monkeypatch):
+def test_an_outdated_state_is_removed_if_the_disk_is_full(path, monkeypatch):
     state = kept(path, identity_of(os.getpid()))
 
     def full(*_, **__):
@@ -49,7 +49,7 @@ def test_where_there_is_no_room_nothing_stays_that_would_mislead_a_successor(pat
     assert state.load(snapshot()) is None
 
 
-def test_only_what_dead_studies_left_is_removed(tmp_path):
+def test_only_states_of_dead_studies_are_removed(tmp_path):
     kept(tmp_path / "dead.state", DEAD)
     kept(tmp_path / "living.state", identity_of(os.getpid()))
     (tmp_path / "half.state").write_text("{")

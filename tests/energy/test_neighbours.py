@@ -40,27 +40,27 @@ def joined(name, folder, t_ns=1) -> Neighbourhood:
 
 
 def seen_by(one, since_ns=0) -> list[Neighbours]:
-    with one.settled(since_ns) as told:
-        return told
+    with one.settled(since_ns) as states:
+        return states
 
 
-def test_nobody_else_is_nothing(folder):
+def test_a_single_meter_has_no_neighbours(folder):
     assert seen_by(joined("one", folder)) == []
 
 
-def test_who_has_not_joined_counts_as_alone(folder):
+def test_a_meter_that_has_not_joined_has_no_neighbours(folder):
     joined("two", folder)
     assert seen_by(Neighbourhood("one", folder)) == []
 
 
-def test_a_folder_that_cannot_be_used_counts_as_alone(tmp_path):
+def test_a_meter_whose_folder_cannot_be_used_has_no_neighbours(tmp_path):
     (tmp_path / "file").write_text("no folder")
     one = Neighbourhood("one", tmp_path / "file" / "below")
     one.join()
     assert seen_by(one) == []
 
 
-def test_what_another_holds_is_seen_with_its_moment(folder):
+def test_changes_of_other_meters_are_seen_with_their_times(folder):
     one, two = joined("one", folder, 10), joined("two", folder, 20)
     with two.settled(0):
         two.hold(30, 1500, {"GPU-a": 1000})
@@ -74,7 +74,7 @@ def test_what_another_holds_is_seen_with_its_moment(folder):
     ]
 
 
-def test_only_what_was_since_a_moment_is_told(folder):
+def test_only_states_since_a_moment_are_returned(folder):
     one, two = joined("one", folder, 10), joined("two", folder, 20)
     assert seen_by(one, 15) == [Neighbours(0, 0), Neighbours(20, 1)]
     with two.settled(0):
@@ -87,7 +87,7 @@ def test_only_what_was_since_a_moment_is_told(folder):
     assert seen_by(one, 41) == []
 
 
-def test_several_others_add_up_and_have_an_order(folder):
+def test_what_several_others_hold_is_added_and_the_meters_have_an_order(folder):
     all_of_them = [joined(name, folder, t) for t, name in enumerate("bac", 1)]
     for one in all_of_them:
         with one.settled(0):
@@ -97,14 +97,14 @@ def test_several_others_add_up_and_have_an_order(folder):
     assert {(state.others, state.cpus_milli, state.gpus_milli["GPU-a"]) for state in last} == {(2, 1000, 200)}
 
 
-def test_who_only_looks_changes_nothing_for_the_others(folder):
+def test_a_meter_that_holds_nothing_is_not_seen_by_the_others(folder):
     one, two = joined("one", folder, 10), joined("two", folder, 20)
     with two.settled(0):
         two.hold(30, 1000, {})
     looking = Neighbourhood("doctor", folder)
     looking.join()
-    with looking.settled(0) as told:
-        assert told[-1].others == 2
+    with looking.settled(0) as states:
+        assert states[-1].others == 2
         looking.leave(0)
     assert seen_by(one, 25) == [Neighbours(20, 1), Neighbours(30, 1, 0, 1000)]
 
@@ -122,7 +122,7 @@ def test_a_meter_that_is_killed_is_noticed(folder):
     assert gone.t_ns >= before_ns
 
 
-def test_a_meter_is_there_while_any_process_of_its_name_is(folder):
+def test_a_meter_is_present_while_any_process_with_its_id_runs(folder):
     one, driver = joined("one", folder), joined("two", folder)
     meter = Neighbourhood("two", folder)
     meter.join()
@@ -131,7 +131,7 @@ def test_a_meter_is_there_while_any_process_of_its_name_is(folder):
     assert seen_by(one)[-1].others == 1
 
 
-def test_lines_of_nonsense_say_nothing(folder):
+def test_invalid_lines_are_ignored(folder):
     one, _ = joined("one", folder), joined("two", folder)
     lines = ["", "no json", "[]", "{}", json.dumps({"t_ns": "x", "meter": "three", "held": {}}), "\u0000"]
     with (folder / "meters.jsonl").open("a") as file:
@@ -140,7 +140,7 @@ def test_lines_of_nonsense_say_nothing(folder):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "invalid",
     [
         {"meter": "../precious"},
         {"meter": "x\0"},
@@ -151,17 +151,17 @@ def test_lines_of_nonsense_say_nothing(folder):
         {"held": {"cpus": 1, "gpus": {"GPU-a": -1}}},
     ],
 )
-def test_what_no_meter_tells_is_neither_believed_nor_a_way_to_other_files(folder, told):
+def test_invalid_values_are_ignored_and_give_no_access_to_other_files(folder, invalid):
     one, _ = joined("one", folder), joined("two", folder)
     precious = folder.parent / "precious.alive"
     precious.touch()
     with (folder / "meters.jsonl").open("a") as file:
-        file.write(json.dumps({"t_ns": 3, "meter": "three", "held": {"cpus": 1, "gpus": {}}} | told) + "\n")
+        file.write(json.dumps({"t_ns": 3, "meter": "three", "held": {"cpus": 1, "gpus": {}}} | invalid) + "\n")
     (state,) = seen_by(one)[-1:]
     assert (state.others, state.cpus_milli, precious.exists()) == (1, 0, True)
 
 
-def test_the_first_to_come_begins_the_file_anew(folder):
+def test_the_first_meter_empties_the_file(folder):
     one = joined("one", folder)
     with one.settled(0):
         one.leave(5)
@@ -171,7 +171,7 @@ def test_the_first_to_come_begins_the_file_anew(folder):
 
 
 @pytest.mark.parametrize("written", [0, 5])
-def test_what_cannot_be_told_for_want_of_room_spoils_nothing_and_may_be_told_again(written, folder, monkeypatch):
+def test_a_full_disk_damages_nothing_and_the_announcement_can_be_repeated(written, folder, monkeypatch):
     one, two = joined("one", folder), joined("two", folder)
     write = os.write
 
@@ -189,10 +189,10 @@ def test_what_cannot_be_told_for_want_of_room_spoils_nothing_and_may_be_told_aga
     assert seen_by(two, 60)[-1].cpus_milli == 2000
 
 
-def test_a_folder_that_goes_away_counts_as_alone_from_then_on(folder):
+def test_a_meter_whose_folder_becomes_unusable_has_no_neighbours_from_then_on(folder):
     one, two = joined("one", folder), joined("two", folder)
     (folder / "meters.jsonl").unlink()
-    (folder / "meters.jsonl").mkdir()  # not to be opened as a file, whoever asks
+    (folder / "meters.jsonl").mkdir()  # no user, root included, can open it as a file
     assert seen_by(one) == []
     with two.settled(0):
         assert not two.hold(50, 1000, {})
@@ -206,19 +206,19 @@ from pathlib import Path
 from kdtune.energy.neighbours import Neighbourhood
 one = Neighbourhood("mine", Path(sys.argv[1]))
 one.join()
-with one.settled(0) as told:
-    print(told[-1].others, flush=True)
+with one.settled(0) as states:
+    print(states[-1].others, flush=True)
 """
 
 
 def as_user(uid, code):
-    """The same program run by somebody else from where it begins to do something."""
+    """Return a program that changes to another user after its imports."""
     return code.replace("\none = ", f"\nimport os; os.setuid({uid})\none = ")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="to be two users takes root")
-def test_what_another_users_killed_meter_left_behind_is_in_nobodys_way():
-    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are closed to other users
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing the user requires root")
+def test_files_left_by_another_users_killed_meter_do_no_harm():
+    with tempfile.TemporaryDirectory() as place:  # other users cannot enter pytest's own folders
         Path(place).chmod(0o1777)
         arguments = [str(Path(place, "shared")), *sys.path]
         with python(as_user(1001, JOINS_AND_WAITS), *arguments) as process:

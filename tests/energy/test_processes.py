@@ -11,16 +11,17 @@ from kdtune.energy.processes import CpuScope, Process, identity_of, snapshot
 
 from .burners import BURN, BURN_ON, python, wait_for, wait_for_cpu
 
-#: /proc counts in hundredths of a second, of user and system time and for each process.
+#: Allowed error: /proc counts in hundredths of a second, separately for user and system time and for each process.
 TICKS_US = 80_000
 
 
-def me() -> CpuScope:
+def own_scope() -> CpuScope:
+    """Return a scope of this process that starts at 0 now."""
     return CpuScope([identity_of(os.getpid())], snapshot())
 
 
 def used_us() -> float:
-    """CPU time of this process and its reaped children, from another source than /proc."""
+    """Return the CPU time of this process and its reaped children in microseconds, from another source than /proc."""
     mine, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return (mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime) * 1e6
 
@@ -28,8 +29,8 @@ def used_us() -> float:
 # --- real processes --------------------------------------------------------------------------------------------
 
 
-def test_a_busy_process_is_measured_as_the_system_accounts_it():
-    scope, before = me(), time.process_time()
+def test_a_busy_process_is_measured_like_the_systems_own_accounting():
+    scope, before = own_scope(), time.process_time()
     while time.process_time() - before < 0.25:
         pass
     measured_us, spent_us = scope.update(snapshot()), (time.process_time() - before) * 1e6
@@ -45,15 +46,15 @@ def test_a_sleeping_process_spends_nothing():
 
 
 def test_a_child_that_ended_between_two_snapshots_still_counts():
-    scope, before_us = me(), used_us()
+    scope, before_us = own_scope(), used_us()
     with python(BURN, "0.25") as child:
         child.wait()
     assert scope.update(snapshot()) >= 250_000 - TICKS_US
     assert scope.update(snapshot()) == pytest.approx(used_us() - before_us, abs=TICKS_US)
 
 
-def test_a_child_counts_once_while_it_runs_and_after_it_was_reaped():
-    scope, before_us = me(), used_us()
+def test_a_child_is_counted_once_while_it_runs_and_after_it_was_reaped():
+    scope, before_us = own_scope(), used_us()
     with python(BURN + "print('done', flush=True); time.sleep(60)", "0.25") as child:
         child.stdout.readline()
         running_us = scope.update(snapshot())
@@ -68,7 +69,7 @@ def test_a_grandchild_counts_while_it_runs():
         import subprocess, sys
         subprocess.run([sys.executable, "-I", "-S", "-c", sys.argv[1]])
         """
-    scope = me()
+    scope = own_scope()
     with python(spawn, BURN_ON) as child:
         wait_for(lambda: grandchildren(child.pid))
         [grandchild] = grandchildren(child.pid)
@@ -81,7 +82,7 @@ def grandchildren(pid: int) -> list[int]:
     return [process.pid for process in snapshot().values() if process.parent == pid]
 
 
-def test_a_process_counts_on_after_the_parent_that_started_it_died():
+def test_a_process_is_still_counted_after_its_parent_died():
     spawn = """
         import subprocess, sys, time
         orphan = subprocess.Popen([sys.executable, "-I", "-S", "-c", sys.argv[1]])
@@ -101,7 +102,7 @@ def test_a_process_counts_on_after_the_parent_that_started_it_died():
             os.kill(orphan, signal.SIGKILL)
 
 
-def test_a_process_of_somebody_else_does_not_count():
+def test_a_process_outside_the_scope_does_not_count():
     with python("import time; time.sleep(60)") as mine, python(BURN_ON) as theirs:
         scope = CpuScope([identity_of(mine.pid)], snapshot())
         wait_for_cpu(theirs.pid, 200_000)
@@ -117,7 +118,7 @@ def test_a_process_is_alive_until_it_was_reaped_or_killed():
         assert not scope.alive(snapshot())
 
 
-def test_a_killed_process_that_nobody_has_reaped_is_not_alive():
+def test_a_killed_process_that_was_not_reaped_is_not_alive():
     with python("import time; time.sleep(60)") as child:
         scope = CpuScope([identity_of(child.pid)], snapshot())
         child.kill()
@@ -125,7 +126,7 @@ def test_a_killed_process_that_nobody_has_reaped_is_not_alive():
         assert not scope.alive(snapshot())
 
 
-def test_there_is_no_identity_of_a_process_that_ended():
+def test_the_identity_of_an_ended_process_is_an_error():
     with python("") as child:
         child.wait()
         with pytest.raises(ProcessLookupError, match=str(child.pid)):
@@ -139,7 +140,7 @@ def test_a_snapshot_knows_parents_and_identities():
         assert found.identity == identity_of(child.pid)
 
 
-def test_a_processs_name_cannot_confuse_its_figures():
+def test_an_unusual_process_name_does_not_confuse_the_parser():
     rename = """
         import time
         open("/proc/self/comm", "w").write(") R 1 (x y")
@@ -153,8 +154,8 @@ def test_a_processs_name_cannot_confuse_its_figures():
         assert snapshot()[child.pid].parent == os.getpid()
 
 
-def test_a_child_that_its_parent_does_not_wait_for_keeps_what_was_seen_of_it():
-    # As Ray's daemon treats its workers: the system reaps them, and nobody inherits their time.
+def test_the_time_of_a_child_that_is_not_waited_for_is_remembered():
+    # Ray's daemon does the same with its workers: the system reaps them, and no process inherits their time.
     spawn = """
         import signal, subprocess, sys, time
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -171,20 +172,20 @@ def test_a_child_that_its_parent_does_not_wait_for_keeps_what_was_seen_of_it():
         assert seen_us <= scope.update(snapshot()) <= seen_us + TICKS_US
 
 
-# --- worked out by hand ----------------------------------------------------------------------------------------
+# --- computed by hand ------------------------------------------------------------------------------------------
 
 
 def world(*processes: tuple[int, ...]) -> dict[int, Process]:
-    """A snapshot of (pid, parent, started, own CPU time, that of children it waited for)."""
+    """Return a snapshot from tuples of pid, parent, start, own CPU time, and inherited CPU time of children."""
     return {row[0]: Process(*row) for row in processes}
 
 
-def test_counting_begins_at_the_snapshot_given():
+def test_counting_starts_at_the_given_snapshot():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 700), (11, 10, 6, 300)))
     assert scope.update(world((10, 1, 5, 750), (11, 10, 6, 310))) == 60
 
 
-def test_a_root_that_joins_brings_its_time_from_birth():
+def test_a_root_that_is_added_brings_all_of_its_cpu_time():
     scope = CpuScope([], {})
     scope.add_root((10, 5), world((10, 1, 5, 700)))
     assert scope.total_us == 700
@@ -197,27 +198,27 @@ def test_a_root_that_is_a_descendant_already_is_not_counted_twice():
     assert scope.total_us == 300
 
 
-def test_a_later_process_with_the_same_number_is_another_one():
+def test_a_later_process_with_the_same_pid_is_another_one():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 100)))
     reused = world((10, 1, 900, 5_000))
     assert scope.update(reused) == 0
     assert not scope.alive(reused)
 
 
-def test_a_childs_number_that_was_used_again_is_another_one():
+def test_a_process_that_reuses_the_pid_of_a_child_is_another_one():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
     scope.update(world((10, 1, 5, 0), (11, 10, 6, 40)))
     assert scope.update(world((10, 1, 5, 0, 40), (11, 1, 900, 9_000))) == 40
 
 
-def test_what_was_seen_of_a_process_stays_when_nobody_inherits_it():
+def test_the_last_seen_time_of_a_process_is_kept_if_no_process_inherits_it():
     scope = CpuScope([(10, 5), (20, 5)], world((10, 1, 5, 0), (20, 1, 5, 0)))
     assert scope.update(world((10, 1, 5, 100), (20, 1, 5, 50))) == 150
     assert scope.update(world((20, 1, 5, 50))) == 150
     assert scope.update(world((20, 1, 5, 70))) == 170
 
 
-def test_what_others_spent_while_a_process_dropped_out_counts_too():
+def test_the_time_of_others_is_counted_while_a_process_ends():
     scope = CpuScope([(10, 5), (20, 5)], world((10, 1, 5, 0), (20, 1, 5, 0)))
     scope.update(world((10, 1, 5, 100), (20, 1, 5, 50)))
     assert scope.update(world((20, 1, 5, 80))) == 180
@@ -230,20 +231,20 @@ def test_any_living_root_keeps_a_scope_alive():
     assert not scope.alive(world((30, 1, 5, 0)))
 
 
-def test_time_that_a_parent_inherited_is_not_kept_as_well():
+def test_time_that_a_parent_inherited_is_not_counted_twice():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
     scope.update(world((10, 1, 5, 0), (11, 10, 6, 100)))
-    # It used 20 more before it ended, which only its parent knows.
+    # The child used 20 more before it ended, which is only seen in its parent's time.
     assert scope.update(world((10, 1, 5, 0, 120))) == 120
 
 
-def test_of_two_children_that_ended_only_the_one_that_was_waited_for_is_inherited():
+def test_only_the_time_of_a_child_that_was_waited_for_is_inherited():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
     scope.update(world((10, 1, 5, 0), (11, 10, 6, 100), (12, 10, 7, 30)))
     assert scope.update(world((10, 1, 5, 0, 30))) == 130
 
 
-def test_a_grandchilds_time_comes_through_a_parent_that_ended_too():
+def test_the_time_of_a_grandchild_is_inherited_through_a_parent_that_ended():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
     scope.update(world((10, 1, 5, 0), (11, 10, 6, 100), (12, 11, 7, 30)))
     assert scope.update(world((10, 1, 5, 0, 130))) == 130
@@ -254,7 +255,7 @@ def test_the_time_of_a_process_includes_that_of_its_living_descendants():
     assert CpuScope([(10, 5)], {}).update(processes) == 1127
 
 
-def test_a_process_that_is_adopted_counts_from_the_earlier_snapshot_on_with_its_children():
+def test_an_adopted_process_and_its_children_count_from_the_earlier_snapshot():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
     before = world((10, 1, 5, 0), (20, 1, 6, 100), (21, 20, 7, 50))
     scope.update(before)
@@ -264,15 +265,15 @@ def test_a_process_that_is_adopted_counts_from_the_earlier_snapshot_on_with_its_
     assert scope.total_us == 80
 
 
-def test_a_process_that_is_adopted_counts_from_its_birth_if_that_is_later():
+def test_an_adopted_process_counts_from_its_start_if_that_is_later():
     scope = CpuScope([(10, 5)], world((10, 1, 5, 0)))
-    scope.adopt((20, 9), world((10, 1, 5, 0), (20, 1, 6, 100)))  # the number was another process's
+    scope.adopt((20, 9), world((10, 1, 5, 0), (20, 1, 6, 100)))  # the pid belonged to another process
     assert scope.update(world((10, 1, 5, 0), (20, 1, 9, 40))) == 40
     assert scope.update(world((10, 1, 5, 0))) == 40
 
 
 class World:
-    """Processes that are born, work and end; what those of the study used is counted apart from /proc's way."""
+    """A simulated system whose processes start, work and end; it counts the study's CPU time independently of /proc."""
 
     def __init__(self) -> None:
         self.rows = {1: [0, 1, 0, 0], 10: [1, 5, 0, 0]}  # pid: parent, start, own time, inherited time
@@ -282,7 +283,7 @@ class World:
 
     def born(self, parent: int) -> None:
         self.births += 1
-        pid = next(pid for pid in range(11, 100) if pid not in self.rows)  # the lowest: numbers are used again
+        pid = next(pid for pid in range(11, 100) if pid not in self.rows)  # the lowest free one, so pids are reused
         self.rows[pid] = [parent, self.births, 0, 0]
         self.study |= {pid} if parent in self.study else set()
 
@@ -303,7 +304,7 @@ class World:
 
 
 @given(st.data())
-def test_the_counter_is_what_the_study_used_whoever_is_born_and_ends_and_is_waited_for(data):
+def test_the_counter_equals_the_studys_cpu_time_for_any_history_of_processes(data):
     system = World()
     scope = CpuScope([(10, 5)], system.snapshot())
     for _ in range(data.draw(st.integers(1, 8))):
@@ -318,7 +319,7 @@ def test_the_counter_is_what_the_study_used_whoever_is_born_and_ends_and_is_wait
 
 
 @given(st.data())
-def test_the_counter_never_falls_though_processes_end_unseen(data):
+def test_the_counter_never_decreases_even_if_processes_end_between_snapshots(data):
     system = World()
     scope, reached = CpuScope([(10, 5)], system.snapshot()), [0]
     for _ in range(data.draw(st.integers(1, 8))):

@@ -6,7 +6,7 @@ from kdtune.energy.sampler import Sampler
 
 
 class Meter:
-    """Counts its samples, and fails at the first."""
+    """A meter that counts its samples and fails at the first one."""
 
     def __init__(self):
         self.samples = 0
@@ -20,12 +20,12 @@ class Meter:
             self.thrice.set()
 
 
-def test_a_meter_is_sampled_again_and_again_until_it_is_stopped(monkeypatch, caplog):
+def test_a_meter_is_sampled_repeatedly_until_the_sampler_is_stopped(monkeypatch, caplog):
     monkeypatch.setattr(sampler, "INTERVAL_S", 0.001)
     meter = Meter()
     clock = Sampler(meter)
     assert meter.thrice.wait(10)
-    assert "an energy sample failed" in caplog.text  # and it went on
+    assert "an energy sample failed" in caplog.text  # a failed sample does not end the thread
     clock.stop()
     taken = meter.samples
     time.sleep(0.02)

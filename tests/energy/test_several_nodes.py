@@ -1,4 +1,4 @@
-"""What only the ledgers of several nodes together tell."""
+"""Tests of flags that can only be found by comparing the ledgers of several nodes."""
 
 from dataclasses import replace
 
@@ -10,26 +10,26 @@ from .simulated import J, Node, trial, two_cores
 
 
 def node(name, boot, nodes=()):
-    """A machine with one trial; ``nodes`` are what its meter was told of."""
+    """Return the records of a machine with one trial; ``nodes`` are the names of all machines that its study meters."""
     made = Node(two_cores(), boot).start().open(trial(f"{name}/1")).work(5, {f"{name}/1": 5}).close(f"{name}/1").stop()
     made.records[0] = replace(made.records[0], nodes=tuple(nodes))
     return made.records
 
 
-def test_a_machine_without_a_ledger_is_told():
+def test_a_machine_without_a_ledger_is_flagged():
     both = ["driver", "worker"]
-    here = node("driver", "boot-1", both)
-    assert charge_all({"driver": here}).flags == {"node_unread": 1}
-    assert charge_all({"driver": here, "worker": node("worker", "boot-2", both)}).flags == {}
+    driver = node("driver", "boot-1", both)
+    assert charge_all({"driver": driver}).flags == {"node_unread": 1}
+    assert charge_all({"driver": driver, "worker": node("worker", "boot-2", both)}).flags == {}
 
 
-def test_machines_that_another_command_did_not_meter_are_not_missed():
+def test_machines_that_only_an_earlier_command_metered_are_not_flagged():
     first, second = node("driver", "boot-1", ["driver", "worker"]), node("driver", "boot-2")
     assert charge_all({"driver": [*first, *second], "worker": node("worker", "boot-3")}).flags == {}
 
 
 @pytest.mark.parametrize(("boots", "flags"), [(("same", "same"), {"machine_counted_twice": 1}), (("one", "two"), {})])
-def test_a_machine_that_two_meters_counted_at_once_is_told(boots, flags):
+def test_a_machine_that_two_meters_counted_at_once_is_flagged(boots, flags):
     account = charge_all({name: node(name, boot) for name, boot in zip(("pod-1", "pod-2"), boots, strict=True)})
     assert account.flags == flags
     assert account.buckets["trials"] >= 2 * 5 * 4 * J

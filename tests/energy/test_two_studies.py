@@ -1,4 +1,8 @@
-"""Two studies on one node, in any history: real meters and ledgers on a machine whose counters are moved by hand."""
+"""Tests of two studies on one node in random histories, with real meters and ledgers on a simulated machine.
+
+The two studies together must be charged the node's energy without that of foreign processes, and each ledger must
+conserve energy at any time.
+"""
 
 import json
 import os
@@ -26,13 +30,13 @@ from kdtune.energy.sensors.node import Counters
 from kdtune.storage import checksums
 
 from .simulated import J, two_cores
-from .test_attribution import assert_the_law_holds
+from .test_attribution import assert_energy_is_conserved
 
 FOREIGN = 9
 
 
 class Machine:
-    """Counters and processes, as :class:`NodeSensors` and ``/proc`` tell of them."""
+    """Simulated counters and processes, with the interfaces of :class:`NodeSensors` and of ``/proc``."""
 
     polled: frozenset[str] = frozenset()
 
@@ -68,12 +72,12 @@ class Machine:
 
 
 class Killed(BaseException):
-    """The meter's process ends here."""
+    """Raised where the meter's process is killed."""
 
 
 @dataclass
 class Study:
-    """One study: its processes, its meter (None while there is none) and the ledgers that it wrote."""
+    """A study with its processes, its meter (None while it has none) and its ledgers."""
 
     name: str
     folder: Path
@@ -95,7 +99,7 @@ class Study:
         return self.folder / f"{self.session}.state"
 
     def join(self) -> Neighbourhood:
-        """As another process of the session does."""
+        """Join the neighbourhood as another process of the session."""
         one = Neighbourhood(self.session, self.folder / "shared")
         one.join()
         self.joined.append(one)
@@ -105,7 +109,7 @@ class Study:
         return Meter(self.machine, self.machine.hardware, self.join(), self.state)
 
     def begin(self) -> None:
-        """A command starts: its driver reads the counters, then its meter goes on from there."""
+        """Start a command: its driver reads the counters, and its meter counts from there."""
         self.lives += 1
         self.session = f"{self.name}-{self.lives}"
         self.driver = self.machine.begin_process(1)
@@ -123,7 +127,7 @@ class Study:
         self.gone()
 
     def gone(self) -> None:
-        """All of its processes have ended, and so have their locks."""
+        """End all of the study's processes and release their locks."""
         self.meter, self.at_work, self.opened = None, False, []
         for one in self.joined:
             if one._alive_lock is not None:
@@ -147,11 +151,11 @@ WHICH = st.integers(0, 1)
 
 
 class TwoStudies(RuleBasedStateMachine):
-    """Meters open and close windows, change files, die and go on; studies end, are killed and come again.
+    """Meters open and close windows, change files, are killed and restarted; studies end, are killed and are resumed.
 
-    What nobody could know is left out where the studies' sum is held against the node: between two readings power is
-    taken as constant, so it is, or both read at the same moments; a study that was killed with its meter is charged a
-    second at the last power.
+    The sum of the studies is compared with the node's energy only where it can be exact. Between two readings, power is
+    assumed to be constant; so the simulated power is constant, or both meters read at the same moments. Histories in
+    which a study is killed with its meter are not compared, since it is then charged an estimated second.
     """
 
     @initialize(data=st.data())
@@ -187,12 +191,12 @@ class TwoStudies(RuleBasedStateMachine):
                 self._as(which).begin()
 
     def _identity_of(self, pid: int) -> Identity:
-        """Both studies live in this process, so which of them asks decides who that is."""
+        """Return an identity; for this process, in which both studies run, that of the study that is acting."""
         return self.acting if pid == os.getpid() else (pid, pid)
 
     def _as(self, which: int) -> Study:
         study = self.studies[which]
-        pid = study.driver or max(self.machine.cpu_us) + 1  # a driver is about to begin
+        pid = study.driver or max(self.machine.cpu_us) + 1  # the pid that the next driver will get
         self.acting = (pid, pid)
         return study
 
@@ -271,7 +275,7 @@ class TwoStudies(RuleBasedStateMachine):
 
     @rule(data=st.data(), which=WHICH, what=st.sampled_from(["nothing", "sample", "open", "close"]), torn=st.booleans())
     def the_meter_is_killed(self, data, which, what, torn) -> None:
-        """While it writes a record, or while it does nothing; Ray starts it again and repeats the call."""
+        """Kill the meter, possibly while it writes a record; then restart it and repeat the call, as Ray does."""
         study = self._as(which)
         if not (study.meter and self.even):
             return
@@ -303,7 +307,7 @@ class TwoStudies(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def the_study_is_killed(self, which) -> None:
-        """Driver, workers and meter at once; a later command goes on in the same files."""
+        """Kill driver, workers and meter at once; a later command may continue in the same files."""
         if self.studies_die and (study := self._as(which)).meter:
             study.gone()
             self.somebody_killed = True
@@ -320,7 +324,7 @@ class TwoStudies(RuleBasedStateMachine):
     def _account_of(self, path: Path) -> Account:
         records = ledger.read(path)
         account = charge(records)
-        assert_the_law_holds(account)
+        assert_energy_is_conserved(account)
         assert charge(ledger.read(path)) == account
         return account
 
@@ -346,15 +350,15 @@ class TwoStudies(RuleBasedStateMachine):
     def _the_studies_and_the_rest_are_the_node(self) -> None:
         records = [ledger.read(path) for study in self.studies for path in study.ledgers()]
         charged = sum(_charged_with_unused_gpus_uj(one) for one in records)
-        # Each split of an integer may be off by one, and there is one for each source and piece of an interval.
+        # Each split of an integer may be off by one; there is a split for each source and each piece of an interval.
         splits = sum(1 + len(record.neighbours) for one in records for record in one) * (2 + len(self.gpu_w))
         assert abs(charged - self.due) <= 2 * splits
 
 
 def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
-    """What a ledger's study is charged if the node's unused GPUs are its own too, as ``due`` counts them.
+    """Return the charge of a ledger with the idle energy of GPUs that the study never used, as ``due`` includes it.
 
-    The idle energy of a GPU that the study never used is in ``other``, and nowhere else is anything changed by that.
+    This also checks that this idle energy was moved to ``other`` and that nothing else changed.
     """
     whole = OpenLedger()
     for record in records:

@@ -4,7 +4,7 @@ from kdtune.energy.sensors.node import QUALITIES
 from kdtune.energy.uncertainty import RELATIVE, quality_of, uncertainty_uj
 
 
-def test_every_quality_has_a_bound_and_a_better_one_a_smaller():
+def test_every_quality_has_a_bound_and_better_ones_have_smaller_bounds():
     assert list(RELATIVE) == list(QUALITIES)
     assert sorted(RELATIVE.values()) == list(RELATIVE.values())
 
@@ -19,5 +19,5 @@ def test_errors_of_all_sources_add_up():
     assert uncertainty_uj(buckets) == 50 + 40 + 35 + 4
 
 
-def test_nothing_is_known_exactly_of_nothing():
+def test_no_energy_has_no_uncertainty():
     assert uncertainty_uj([]) == 0

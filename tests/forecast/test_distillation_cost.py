@@ -1,4 +1,4 @@
-"""Every figure here is worked out by hand."""
+"""Tests of the energy multiple of a distillation; every expected figure is computed by hand."""
 
 from dataclasses import replace
 
@@ -9,19 +9,19 @@ from kdtune.forecast.distillation_cost import energy_multiple
 from kdtune.forecast.strategy_estimate import Conditions, Timings, Usage
 from tests.energy.simulated import J, W
 
-#: 100 images to learn from and 50 to evaluate.
+#: 100 images for training and 50 for validation.
 WORKLOAD = Workload(teacher_macs=10, student_macs=3, train_images=100, val_images=50, test_images=20)
 
-#: One core of two at a time, memory of 20 W.
+#: One trial at a time, on one of two cores, with memory of 20 W.
 CONDITIONS = Conditions(slots=1, cpus=1.0, cores=2, ram_uw=20 * W)
 
 
 def busy(seconds):
-    """A core of 4 W that works all the time."""
+    """Return the usage of a core of 4 W that is busy all the time."""
     return Usage(seconds, seconds, seconds * 4 * J)
 
 
-#: An epoch with the teacher takes 1.1 s, one without it 0.6 s.
+#: An epoch takes 1.1 s with the teacher and 0.6 s without it.
 TIMINGS = Timings(
     per_image={
         "distilling": busy(0.010),
@@ -39,13 +39,13 @@ def multiple(timings=TIMINGS, stores=(), epochs=3, trainings=2, conditions=CONDI
     return energy_multiple(timings, WORKLOAD, epochs, trainings, stores, conditions)
 
 
-def test_modelled_energy_is_time_whatever_the_power():
+def test_a_ratio_of_modelled_energies_is_one_of_times():
     assert multiple() == pytest.approx(1.1 / 0.6)
     assert multiple(conditions=replace(CONDITIONS, slots=2, ram_uw=0)) == pytest.approx(1.1 / 0.6)
 
 
-def test_what_the_teacher_took_for_all_trainings_is_charged_whole():
-    # One epoch of its answers, 0.3 s, for two trainings of three epochs; then three epochs of them for each of two.
+def test_the_whole_energy_of_the_teachers_logits_is_charged():
+    # First one epoch of logits (0.3 s) for two trainings of three epochs, then three epochs of logits for each of them.
     assert multiple(stores=[(1, 100)]) == pytest.approx((6 * 1.1 + 0.3) / (6 * 0.6))
     assert multiple(stores=[(3, 100), (3, 100)]) == pytest.approx((6 * 1.1 + 6 * 0.3) / (6 * 0.6))
     assert multiple(stores=[(3, 100), (3, 100)], conditions=replace(CONDITIONS, slots=2)) == multiple(
@@ -53,13 +53,14 @@ def test_what_the_teacher_took_for_all_trainings_is_charged_whole():
     )
 
 
-def test_counted_energy_is_the_works_own_what_is_drawn_anyway_and_the_memory_of_the_cores_that_are_held():
+def test_counted_energy_includes_idle_power_and_the_memory_of_held_cores():
     counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}
     timings = replace(TIMINGS, per_image=counted, idle_uw=5 * W)
-    # Beside the work's own: 5 W at rest, and 10 W of memory for one core of two; 0.1 s an epoch are evaluation.
+    # In addition to the work's own power: 5 W of idle power, and 10 W of memory for one of two cores. In each epoch,
+    # 0.1 s is evaluation.
     distilling, alone = 1.0 * (50 + 5 + 10) + 0.1 * (4 + 5 + 10), 0.6 * (4 + 5 + 10)
     assert multiple(timings) == pytest.approx(distilling / alone)
-    # Three trainings of which two run side by side: what is drawn anyway is drawn twice as long as one takes.
+    # Three trainings, of which two run at the same time, take twice as long as one; so long is idle power charged.
     shared = replace(CONDITIONS, slots=2)
     distilling = 3 * (1.0 * (50 + 10) + 0.1 * (4 + 10)) + 2 * 1.1 * 5
     assert multiple(timings, trainings=3, conditions=shared) == pytest.approx(
@@ -68,7 +69,7 @@ def test_counted_energy_is_the_works_own_what_is_drawn_anyway_and_the_memory_of_
 
 
 @pytest.mark.parametrize("unknown", ["distilling", "labels"])
-def test_where_a_counter_did_not_move_time_stands_in_for_energy(unknown):
+def test_times_are_compared_if_a_counter_did_not_move(unknown):
     counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}
     counted[unknown] = replace(counted[unknown], active_uj=None)
     timings = replace(TIMINGS, per_image=counted, idle_uw=5 * W)

@@ -10,7 +10,7 @@ from tests.energy.simulated import J, two_cores
 from tests.results.finished import finished
 
 
-def test_what_ran_on_this_machine_is_found_the_newest_first(tmp_path):
+def test_strategies_that_ran_on_this_machine_are_found_newest_first(tmp_path):
     finished(tmp_path, "grid", age_s=100)
     finished(tmp_path, "fixed", trials=1, session="s2", age_s=10)
     finished(tmp_path, "grid", name="other", session="s3", age_s=50)
@@ -24,7 +24,7 @@ def test_what_ran_on_this_machine_is_found_the_newest_first(tmp_path):
     assert (found[0].cpus, found[0].gpus) == (1.0, 0.0)
 
 
-def test_its_ledgers_tell_what_it_took(tmp_path):
+def test_time_and_energy_are_read_from_its_ledgers(tmp_path):
     finished(tmp_path)
     (one,) = find_earlier(tmp_path, two_cores())
     assert one.phases.epoch.wall_s == pytest.approx(6 / 9)
@@ -32,7 +32,7 @@ def test_its_ledgers_tell_what_it_took(tmp_path):
     assert one.session == Charge(10.0, (4 + 200) * J, 200 * J)
 
 
-def test_a_run_that_fresh_put_aside_is_one_too(tmp_path):
+def test_a_run_that_was_put_aside_by_fresh_is_found_too(tmp_path):
     finished(tmp_path)
     StudyFolder(tmp_path / "small").put_aside(["grid"])
     (one,) = find_earlier(tmp_path, two_cores())
@@ -44,12 +44,12 @@ def test_a_run_that_fresh_put_aside_is_one_too(tmp_path):
 @pytest.mark.parametrize(
     "other", [{"node": "elsewhere"}, {"cpu_model": "another CPU"}, {"cores": 64}, {"gpus": {"GPU-a": "a GPU"}}]
 )
-def test_another_machine_says_nothing_of_this_one(tmp_path, other):
+def test_results_of_another_machine_are_skipped(tmp_path, other):
     finished(tmp_path)
     assert find_earlier(tmp_path, replace(two_cores(), **other)) == []
 
 
-def test_what_was_interrupted_failed_or_went_on_later_is_passed_over(tmp_path):
+def test_interrupted_failed_and_resumed_strategies_are_skipped(tmp_path):
     finished(tmp_path, "grid", status="interrupted")
     failed = finished(tmp_path, "random")
     log = TrialLog.read(failed.trials)
@@ -62,13 +62,13 @@ def test_what_was_interrupted_failed_or_went_on_later_is_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("damaged", ["result.json", "trials.jsonl", "study.toml"])
-def test_damaged_results_are_passed_over(tmp_path, damaged):
+def test_damaged_results_are_skipped(tmp_path, damaged):
     folder = finished(tmp_path)
     (folder.path / damaged).write_text("{}\n")
     assert find_earlier(tmp_path, two_cores()) == []
 
 
-def test_a_damaged_ledger_tells_nothing(tmp_path):
+def test_a_damaged_ledger_gives_no_phases(tmp_path):
     folder = finished(tmp_path)
     for path in folder.ledger.iterdir():
         path.write_text("{}\n{}\n")
@@ -76,5 +76,5 @@ def test_a_damaged_ledger_tells_nothing(tmp_path):
     assert one.phases is None
 
 
-def test_without_results_there_is_nothing(tmp_path):
+def test_without_results_none_are_found(tmp_path):
     assert find_earlier(tmp_path / "nowhere", two_cores()) == []

@@ -14,11 +14,11 @@ from tests.studies import small_study
 CPU = torch.device("cpu")
 GRAPH = PLAIN.model_copy(update={"compile": "graph"})
 
-# Graphs of a GPU that computes something else than it was asked for.
+# The following classes simulate CUDA graphs with various faults.
 
 
 class Forgetful(EagerGraph):
-    """Drops every fifth replay."""
+    """A graph that skips every fifth replay."""
 
     count = 0
 
@@ -29,7 +29,7 @@ class Forgetful(EagerGraph):
 
 
 class Stale(EagerGraph):
-    """Reads what was there when it was recorded, and not what was written since, but for the counters."""
+    """A graph that reads the values at the time of its capture instead of current ones, except for counters."""
 
     def capture(self, work, state):
         super().capture(work, state)
@@ -44,7 +44,7 @@ class Stale(EagerGraph):
 
 
 class Exploding(Stale):
-    """Leaves a weight that is no number."""
+    """A graph that sets a weight to NaN."""
 
     def replay(self):
         EagerGraph.replay(self)
@@ -54,13 +54,15 @@ class Exploding(Stale):
 
 
 class Idle(EagerGraph):
-    """Does nothing in an evaluation or a filling, whose one state is a counter."""
+    """A graph that does nothing in evaluations and when logits are stored, whose only state is a counter."""
 
     def capture(self, work, state):
         super().capture(work if len(state) > 1 else lambda: None, state)
 
 
 class Failing(EagerGraph):
+    """A graph that cannot be captured."""
+
     def capture(self, work, state):
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
@@ -71,7 +73,7 @@ def bench_of(mode="replay", **changes):
 
 @pytest.fixture
 def graphs(monkeypatch):
-    """Lets this machine have a GPU's graphs, of a given kind."""
+    """Return a function that makes this machine use graphs of a given class, as if it had a GPU."""
 
     def use(kind):
         for module in (captured_steps, graph_check):
@@ -83,7 +85,7 @@ def graphs(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["live", "replay"])
-def test_sound_graphs_show_no_difference(mode):
+def test_correct_graphs_show_no_difference(mode):
     assert loss_difference(bench_of(mode), GRAPH) == 0.0
 
 
@@ -95,12 +97,12 @@ def test_faulty_graphs_show_a_difference(graphs, kind, mode):
 
 
 @pytest.mark.parametrize("kind", [Forgetful, Failing])
-def test_a_study_goes_on_eagerly_where_graphs_are_faulty_and_the_user_is_told_once(graphs, kind, monkeypatch, tmp_path):
+def test_a_study_with_faulty_graphs_runs_eagerly_with_one_remark(graphs, kind, monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     graphs(kind)
     monkeypatch.setattr(numerics_probe, "_time_steps", lambda bench, ways: {way: [1.0, 1.0] for way in ways})
     why = {Forgetful: "differs from the eager one", Failing: "operation not permitted when stream is capturing"}
-    for _ in range(2):  # found out, then looked up
+    for _ in range(2):  # the second time, the result comes from the cache
         bench, remarks = settled(bench_of(), 39)
         assert not bench.study.numerics.captures_steps
         (remark,) = remarks
@@ -108,7 +110,7 @@ def test_a_study_goes_on_eagerly_where_graphs_are_faulty_and_the_user_is_told_on
 
 
 @pytest.mark.parametrize(("captured_s", "is_chosen"), [(0.5, True), (0.95, False), (1.5, False)])
-def test_sound_graphs_are_chosen_where_they_are_faster(graphs, captured_s, is_chosen, monkeypatch, tmp_path):
+def test_correct_graphs_are_chosen_if_they_are_faster(graphs, captured_s, is_chosen, monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     graphs(EagerGraph)
     seconds = {True: [captured_s] * 2, False: [1.0, 1.0]}
@@ -122,13 +124,13 @@ def test_sound_graphs_are_chosen_where_they_are_faster(graphs, captured_s, is_ch
     )
 
 
-def test_what_a_study_says_of_its_graphs_is_not_tried(graphs):
+def test_no_graphs_are_tried_if_the_study_sets_its_numerics(graphs):
     graphs(Failing)
     numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
     assert settled(bench_of(numerics=numerics), 39)[1] == ()
 
 
-def test_the_filling_of_logits_is_compared_too(monkeypatch):
+def test_the_teachers_stored_logits_are_compared_too(monkeypatch):
     monkeypatch.setattr(graph_check, "graph_maker", lambda device: Idle)
     assert loss_difference(bench_of("live"), GRAPH) == 0.0
     assert loss_difference(bench_of("replay"), GRAPH) > max(TOLERANCE.values())

@@ -6,11 +6,11 @@ from kdtune.forecast.ledger_phases import strategy_phases, whole
 from kdtune.forecast.strategy_estimate import Charge, Conditions, Overhead, Usage, strategy_charge
 from tests.energy.simulated import J, Node, trial, two_cores
 
-#: Of :func:`two_cores`: a busy core second is 4 J, a second of memory 20 J.
+# With the hardware of two_cores(), a busy core second is 4 J, and a second of memory is 20 J.
 
 
 def searched(node: Node) -> Node:
-    """Three trials of two seconds, two at a time: 5 s of start, half a second between them, 3 s of evaluation."""
+    """Run a search: 5 s of start, three trials of 2 s (two, then one after a pause of 0.5 s), 3 s of evaluation."""
     node.start().work(5, study=3)
     node.open(trial("a/1")).open(trial("b/1")).work(2, {"a/1": 2, "b/1": 1.5}).close("a/1").close("b/1")
     node.work(0.5, study=0.25, other=1)
@@ -19,7 +19,7 @@ def searched(node: Node) -> Node:
     return node.work(0.5, {"evaluation-0/1": 0.5}).close("evaluation-0/1").stop()
 
 
-def test_a_strategy_is_taken_apart():
+def test_a_strategy_is_split_into_trainings_and_overhead():
     found = strategy_phases(searched(Node(two_cores())).records, epochs=6)
     assert found.epoch == Usage(pytest.approx(6 / 6), pytest.approx(5.5 / 6), pytest.approx(5.5 * 4 * J / 6))
     assert found.overhead.fixed.wall_s == pytest.approx(8)
@@ -30,7 +30,7 @@ def test_a_strategy_is_taken_apart():
 
 
 @pytest.mark.parametrize("hardware", [two_cores(), two_cores(gpus=("GPU-a",))], ids=["modelled", "counted GPU"])
-def test_put_together_again_it_is_what_the_strategy_was_charged(hardware):
+def test_the_phases_add_up_to_the_strategys_charge(hardware):
     node = searched(Node(hardware))
     found = strategy_phases(node.records, epochs=6)
     wall_s, energy = strategy_charge(
@@ -40,7 +40,7 @@ def test_put_together_again_it_is_what_the_strategy_was_charged(hardware):
     assert energy == pytest.approx((5.5 + 3 + 0.25 + 0.5 + 2 + 0.5) * 4 * J + 12.5 * 20 * J)
 
 
-def test_a_gpu_counts_as_the_trials_while_they_hold_it_and_as_idle_else():
+def test_a_gpu_counts_as_trials_while_they_hold_it_and_else_as_idle():
     node = Node(two_cores(gpus=("GPU-a",))).start().work(1, gpu_j={"GPU-a": 50})
     node.open(trial("a/1", gpus={"GPU-a": 1.0})).work(2, {"a/1": 1}, gpu_j={"GPU-a": 300}).close("a/1")
     found = strategy_phases(node.work(1, gpu_j={"GPU-a": 70}).stop().records, epochs=1)
@@ -48,7 +48,7 @@ def test_a_gpu_counts_as_the_trials_while_they_hold_it_and_as_idle_else():
     assert found.overhead == Overhead(Charge(2.0, (120 + 40) * J, (120 + 40) * J))
 
 
-def test_a_ledger_without_a_trial_that_ended_or_begun_twice_tells_nothing():
+def test_a_ledger_without_an_ended_trial_or_with_two_starts_gives_no_phases():
     assert strategy_phases([], epochs=1) is None
     assert strategy_phases(Node(two_cores()).start().work(1).stop().records, epochs=1) is None
     cut_off = Node(two_cores()).start().open(trial("a/1")).work(1, {"a/1": 1}).sample()
@@ -57,13 +57,13 @@ def test_a_ledger_without_a_trial_that_ended_or_begun_twice_tells_nothing():
     assert strategy_phases(again.records, epochs=1) is None
 
 
-def test_a_session_is_all_of_its_parts_and_what_was_others_is_not_its():
+def test_a_sessions_charge_is_the_sum_of_its_parts_without_other():
     node = Node(two_cores()).start().work(2, study=1, other=1).stop().work(100, other=50)
     assert whole(node.start().work(1, study=1).stop().records) == Charge(3.0, (2 * 4 + 3 * 20) * J, 3 * 20 * J)
 
 
-def test_a_ledger_with_a_gap_is_not_gone_by():
-    """Its meter was killed with all of its study, and nobody knows what happened until the next one."""
+def test_a_ledger_with_a_gap_is_not_used():
+    """The meter was killed with its study, so the energy until the next meter is not fully known."""
     node = Node(two_cores()).start().work(1, study=1).sample().work(60, study=1)
     assert whole(node.start().work(1).stop().records) is None
     assert whole([replace(record, hardware=None) for record in node.records]) is None

@@ -11,7 +11,7 @@ ZONE = {"package": 1_000 * J}
 
 
 class Sensors:
-    """Those of a simulated node."""
+    """Sensors of a simulated node."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -21,7 +21,10 @@ class Sensors:
 
 
 class Clock:
-    """Seconds of both clocks, moved by hand, in the place of the module ``time``; sleeping lets the node draw power."""
+    """A replacement of the module ``time`` whose clocks are set by tests.
+
+    ``sleep`` calls ``at_rest`` with the seconds, in which tests advance the counters of the node.
+    """
 
     def __init__(self) -> None:
         self.wall_s, self.cpu_s = 100.0, 7.0
@@ -45,13 +48,13 @@ def test_without_counters_energy_is_modelled_from_cpu_time(clock):
     watch = Stopwatch(two_cores())
     assert not watch.has_counters
     assert watch.measure_idle_uw(5.0) == 0.0
-    assert clock.wall_s == 100.0  # there is nothing to wait for
+    assert clock.wall_s == 100.0  # without counters, it does not sleep
     clock.wall_s, clock.cpu_s = 103.0, 9.0
     usage = watch.usage(watch.lap())
     assert (usage.wall_s, usage.cpu_s, usage.active_uj) == (3.0, 2.0, 2 * 4 * W)
 
 
-def test_a_lap_begins_where_the_last_one_ended(clock):
+def test_a_lap_starts_where_the_last_one_ended(clock):
     watch = Stopwatch(two_cores())
     clock.wall_s = 101.0
     assert watch.lap() == Lap(1.0, 0.0)
@@ -59,7 +62,7 @@ def test_a_lap_begins_where_the_last_one_ended(clock):
     assert watch.lap() == Lap(3.0, 1.0)
 
 
-def test_counted_energy_is_what_was_drawn_beyond_rest(clock):
+def test_counted_energy_excludes_idle_energy(clock):
     node = Node(two_cores(rapl=ZONE, gpus=("GPU-a", "GPU-b")))
     watch = Stopwatch(node.hardware, Sensors(node))
 
@@ -74,7 +77,7 @@ def test_counted_energy_is_what_was_drawn_beyond_rest(clock):
     assert watch.usage(lap, ["GPU-a"]).active_uj == pytest.approx((100 - 60 + 700 - 100) * J)
 
 
-def test_a_counter_that_does_not_move_tells_nothing(clock):
+def test_energy_is_unknown_if_a_counter_does_not_move(clock):
     node = Node(two_cores(gpus=("GPU-a",)))
     watch = Stopwatch(node.hardware, Sensors(node))
     assert watch.measure_idle_uw(1.0) is None
@@ -85,9 +88,7 @@ def test_a_counter_that_does_not_move_tells_nothing(clock):
     assert watch.usage(lap).active_uj == 4 * W
 
 
-def test_in_a_worker_that_sees_one_gpu_the_power_at_rest_is_that_of_all_gpus_of_the_node(
-    clock, bare_machine, gpus, monkeypatch
-):
+def test_idle_power_is_that_of_all_gpus_even_in_a_worker_that_sees_one(clock, bare_machine, gpus, monkeypatch):
     node = gpus(FakeGpu("GPU-a", 1_000), FakeGpu("GPU-b", 2_000))
 
     def draw(seconds):
