@@ -39,7 +39,8 @@ def clean(
         return
     for one in found:
         console.print(f"{size(one.bytes):>9}  {one.path}", soft_wrap=True)
-    total = f"{len(found)} entries, {size(sum(one.bytes for one in found))}"
+    entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    total = f"{entries}, {size(sum(one.bytes for one in found))}"
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"nothing was removed ({total}): pass --yes, since standard input is not a terminal")
