@@ -1,4 +1,4 @@
-"""The command's frame: its help, its exit codes, and how errors are told."""
+"""The ``kdtune`` command: its subcommands, exit codes and error messages."""
 
 import sys
 import warnings
@@ -17,8 +17,8 @@ from kdtune.storage.escaping import printable
 
 app = typer.Typer(
     name="kdtune",
-    help="Compare ways of choosing the distillation temperature, and charge every joule of the search to the "
-    "model that it produced.",
+    help="Compare strategies for choosing the temperature of knowledge distillation, and charge the energy of every "
+    "trial to the model that the strategy produces.",
     epilog="Start with: kdtune study digits-hkd --strategy all",
     no_args_is_help=True,
     add_completion=False,
@@ -54,7 +54,7 @@ app.command("doctor", help=doctor.HELP, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
 def _require_utf8(*texts: str) -> None:
-    """Refuse arguments and a working folder whose bytes are not UTF-8: results could not name them."""
+    """Refuse arguments and a working folder that are not UTF-8, since results could not store their names."""
     for text in texts:
         try:
             text.encode()
@@ -70,13 +70,13 @@ def _working_folder() -> str:
 
 
 def main() -> None:
-    """Run the command; what goes wrong becomes one message on standard error and an exit code."""
+    """Run the command. An error becomes one message on standard error and an exit code."""
     with guarded_streams() as stdout, warnings.catch_warnings():
-        warnings.simplefilter("default", Remark)  # whatever PYTHONWARNINGS says of others
+        warnings.simplefilter("default", Remark)  # independent of PYTHONWARNINGS
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         code = _exit_code()
         if error := unwritable(stdout):
-            _tell(f"error: standard output cannot be written ({error.strerror}); make room, or send it elsewhere")
+            _tell(f"error: standard output cannot be written ({error.strerror}); free space, or redirect it")
             code = code if code in (2, 130) else 1
     sys.exit(code)
 

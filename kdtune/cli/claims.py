@@ -1,4 +1,4 @@
-"""``kdtune claims``: what the paper says, and what the results at hand say of it."""
+"""``kdtune claims``: the paper's claims, tested with the available results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,10 @@ import typer
 from kdtune.cli.options import Json
 from kdtune.cli.output import make_console, print_json
 
-HELP = "List the paper's claims, each with the verdict of every study here that tests it. Runs nothing."
+HELP = (
+    "Test the paper's claims with your results. Each claim gets a verdict from every study that tests it. Nothing is "
+    "trained."
+)
 
 EXAMPLES = """Examples:
 \n\n    kdtune claims
@@ -19,7 +22,7 @@ EXAMPLES = """Examples:
 
 def claims(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR ...]", help="Results folders; all of ./results by default.")
+        list[Path] | None, typer.Argument(metavar="[DIR ...]", help="Results folders; by default all in ./results.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``kdtune clean``: remove caches, shown before they go."""
+"""``kdtune clean``: list caches and remove them."""
 
 import sys
 from typing import Annotated
@@ -8,8 +8,8 @@ import typer
 from kdtune.cli.output import make_console
 
 HELP = (
-    "Remove caches: decoded data, teachers, their logits, compiled networks. They are shown first, and can be made "
-    "again, for energy; a teacher that was given has to be given again."
+    "Remove caches after listing them. They hold decoded data, teachers, their logits, compiled networks and others. "
+    "All can be made again, which takes energy; a teacher from --teacher needs its file again."
 )
 
 EXAMPLES = """Examples:
@@ -19,8 +19,8 @@ EXAMPLES = """Examples:
 
 
 def clean(
-    kinds: Annotated[list[str] | None, typer.Argument(help="Which caches; all of them by default.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    kinds: Annotated[list[str] | None, typer.Argument(help="Kinds of cache; by default all.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
 ) -> None:
     """Remove caches."""
     from kdtune.artifacts.caches import KINDS, cached, remove
@@ -39,14 +39,15 @@ def clean(
         return
     for one in found:
         console.print(f"{size(one.bytes):>9}  {one.path}", soft_wrap=True)
-    total = f"{len(found)} of them, {size(sum(one.bytes for one in found))}"
+    entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    total = f"{entries}, {size(sum(one.bytes for one in found))}"
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"nothing was removed ({total}): give --yes, since there is nobody to ask")
-        if not typer.confirm(f"Remove all {total}?"):
+            raise UsageError(f"nothing was removed ({total}): pass --yes, since standard input is not a terminal")
+        if not typer.confirm(f"Remove {total}?"):
             console.print("Nothing was removed.")
             return
     busy = remove(found)
     for path in busy:
-        console.print(f"left alone, since another kdtune is at work on it: {path}", soft_wrap=True)
+        console.print(f"not removed, because another kdtune process uses it: {path}", soft_wrap=True)
     console.print(f"Removed {len(found) - len(busy)}.")

@@ -1,4 +1,4 @@
-"""``kdtune compare``: what has been run, in one cost table."""
+"""``kdtune compare``: the cost table of results folders."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from kdtune.analysis.comparison import Comparison, WantedCarbon
 
-HELP = "Put finished strategies side by side: one cost table from results folders, or the paper's tables. Runs nothing."
+HELP = (
+    "Compare strategies in a cost table. The table is made from results folders; --paper prints the paper's tables "
+    "instead. Nothing is trained."
+)
 
 EXAMPLES = """Examples:
 \n\n    kdtune compare
@@ -29,24 +32,30 @@ def compare(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[DIR ...]", help="Results folders, for one table; by default a table for each study in ./results."
+            metavar="[DIR ...]", help="Results folders for one table; by default one table for each study in ./results."
         ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="The strategy that energy is a multiple of, stochastic by default.")
+        str | None, typer.Option(help="The strategy whose energy counts as 1, by default stochastic.")
     ] = None,
     allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Compare also what differs in more than the strategy.")
+        bool, typer.Option("--allow-mismatch", help="Allow results that differ in more than the strategy.")
     ] = False,
-    green: Annotated[bool, typer.Option("--green", help="Add a green index: accuracy less a price of energy.")] = False,
+    green: Annotated[
+        bool, typer.Option("--green", help="Add a green index: accuracy minus a weight for energy.")
+    ] = False,
     green_weight: Annotated[
-        float | None, typer.Option(help="Its points of accuracy for each doubling of energy, 1 by default.")
+        float | None,
+        typer.Option(help="Points of accuracy that the index subtracts for each doubling of energy, by default 1."),
     ] = None,
     paper: Annotated[
-        bool, typer.Option("--paper", help="The paper's tables, its figures beside those of any studies here.")
+        bool, typer.Option("--paper", help="Print the paper's tables with the figures of your results beside them.")
     ] = False,
     csv: Annotated[
-        Path | None, typer.Option(help="Write totals over all repeats to a CSV file too; divide by its models.")
+        Path | None,
+        typer.Option(
+            help="Also write totals over all repeats to a CSV file; its column 'models' is the divisor for one model."
+        ),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     country: Country = None,
@@ -82,7 +91,7 @@ def compare(
             raise SpecError(faults)
         _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
         return
-    # Folders that are named are to stand in one table; all that there is has one for each study.
+    # Named folders share one table; without any, each study has a table of its own.
     tables = [folders] if folders else [[study] for study in studies_here()]
     comparisons = [comparison.compare(places, allow_mismatch=allow_mismatch, carbon=carbon) for places in tables]
     results = [result for found in comparisons for result in found.results]
@@ -131,7 +140,7 @@ def _beside_the_paper(folders: "list[Path] | None", carbon: "WantedCarbon", *, a
     if markdown:
         console.print(paper_markdown(found), soft_wrap=True)
     else:
-        # In a narrow terminal lines go on below, rather than lose figures.
+        # In a narrow terminal lines wrap, so that no figure is lost.
         console.width = max(console.width, PIPE_WIDTH)
         console.print(paper_tables(found))
     _warn(console, found.warnings)

@@ -1,4 +1,4 @@
-"""``kdtune doctor``: is this machine ready?"""
+"""``kdtune doctor``: check the machine."""
 
 from dataclasses import asdict
 
@@ -7,7 +7,7 @@ import typer
 from kdtune.cli.options import Json
 from kdtune.cli.output import make_console, print_json
 
-HELP = "Look at torch, CUDA, Ray, energy sensors, data and disk; exit code 3 where something will not work."
+HELP = "Check torch, CUDA, Ray, energy sensors, data and disk. The exit code is 3 if something will not work."
 
 EXAMPLES = """Examples:
 \n\n    kdtune doctor
@@ -16,7 +16,7 @@ EXAMPLES = """Examples:
 
 _MARKS = {"ok": ("\u2713", "green"), "warning": ("!", "yellow"), "fault": ("\u2717", "red")}
 
-#: What a shell sees where something will not work.
+#: Exit code if something will not work.
 EXIT_FAULT = 3
 
 

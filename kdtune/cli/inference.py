@@ -1,4 +1,4 @@
-"""``kdtune inference``: what the student takes in use, and when it has repaid its search."""
+"""``kdtune inference``: energy per prediction, and when the student has repaid its cost."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +9,8 @@ from kdtune.cli.options import Country, DataDir, Download, Intensity, Json, Pres
 from kdtune.cli.output import make_console, print_json
 
 HELP = (
-    "Measure what teacher and student take for the test images, and after how many predictions the student has repaid "
-    "what it was charged."
+    "Measure the energy of teacher and student per prediction. Both classify the test images in turns; the table says "
+    "after how many predictions the student has repaid what it was charged."
 )
 
 EXAMPLES = """Examples:
@@ -21,13 +21,17 @@ EXAMPLES = """Examples:
 
 
 def inference(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of finished strategies or of studies.")],
-    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 128,
-    seconds: Annotated[float, typer.Option(help="That each network runs at least, in whole passes.")] = 10.0,
-    cpus: Annotated[int | None, typer.Option(help="CPU threads; as many as the trainings had without it.")] = None,
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR", help="Results folders of studies or of finished strategies.")
+    ],
+    batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 128,
+    seconds: Annotated[
+        float, typer.Option(help="Least time per network, in whole passes over the test images.")
+    ] = 10.0,
+    cpus: Annotated[int | None, typer.Option(help="CPU threads; by default as many as in the trainings.")] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="'cpu' or 'cuda'; without it the study's, and only on such a machine as the study ran on."),
+        typer.Option(help="'cpu' or 'cuda'; by default the study's device, which requires the same type of machine."),
     ] = None,
     data_dir: DataDir = None,
     download: Download = False,

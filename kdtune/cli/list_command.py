@@ -1,4 +1,4 @@
-"""``kdtune list``: what there is."""
+"""``kdtune list``: available studies, components, runs and caches."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,8 @@ from kdtune.cli.options import Json
 from kdtune.cli.output import make_console, print_json
 
 HELP = (
-    "List studies, spaces, strategies, temperatures, datasets, models, runs or caches; without a word, the first five."
+    "List what is available, run or cached. The lists are studies, spaces, strategies, temperatures, datasets, models, "
+    "runs and caches; without an argument, the first five are printed."
 )
 
 EXAMPLES = """Examples:
@@ -18,19 +19,19 @@ EXAMPLES = """Examples:
 \n\n    kdtune list strategies --json
 """
 
-#: What is shown where nothing is named.
+#: Lists that are shown without an argument.
 _OVERVIEW = ("studies", "spaces", "strategies", "temperatures", "datasets")
 
-#: Columns that only the JSON has.
+#: Columns that appear only in the JSON.
 _HIDDEN = {"file", "folder", "shape", "files", "needs_teacher"}
 
 
 def list_command(
-    what: Annotated[str | None, typer.Argument(help="Which list.", show_default=False)] = None,
-    out: Annotated[Path, typer.Option(help="Folder for results, for 'runs'.")] = Path("results"),
+    what: Annotated[str | None, typer.Argument(help="The list to print.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="Results folder, for 'runs'.")] = Path("results"),
     json: Json = False,
 ) -> None:
-    """List something."""
+    """Print one list or several."""
     from kdtune.analysis.listing import LISTS
     from kdtune.catalog.registry import did_you_mean
     from kdtune.errors import UsageError
@@ -54,7 +55,7 @@ def list_command(
         table = Table(title=name, title_justify="left", box=None, pad_edge=False)
         widest = max(len(_cell(record["name"])) for record in records)
         for column in columns:
-            # What has to be typed is never folded or cut.
+            # Names are typed by users, so they are never folded or cut.
             table.add_column(column.replace("_", " "), min_width=widest if column == "name" else None)
         for record in records:
             table.add_row(*(Text(_cell(record[column])) for column in columns))

@@ -1,51 +1,51 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Country = Annotated[str | None, typer.Option(help="Whose electricity: a three-letter ISO code.")]
-Region = Annotated[str | None, typer.Option(help="State or province in it.")]
-Intensity = Annotated[float | None, typer.Option(help="Grams of CO2 a kWh, instead of a country.")]
-Pue = Annotated[float | None, typer.Option(help="Power usage effectiveness of the building.")]
-Preset = Annotated[str | None, typer.Option(help="'paper': PUE 1.67 and 294.2 g/kWh.")]
-Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster, such as 'auto'.")]
+Country = Annotated[str | None, typer.Option(help="Country whose electricity is used, as a three-letter ISO code.")]
+Region = Annotated[str | None, typer.Option(help="State or province in the country.")]
+Intensity = Annotated[
+    float | None, typer.Option(help="Carbon intensity in grams of CO2 per kWh, instead of a country.")
+]
+Pue = Annotated[float | None, typer.Option(help="Power usage effectiveness (PUE) of the building.")]
+Preset = Annotated[str | None, typer.Option(help="Named setting; 'paper' is PUE 1.67 and 294.2 g/kWh.")]
+Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster to join, such as 'auto'.")]
 Inline = Annotated[
     bool,
-    typer.Option(
-        "--inline",
-        help="Run in this process, without Ray: one trial at a time, metered the same; sooner over for small studies.",
-    ),
+    typer.Option("--inline", help="Run in this process without Ray, one trial at a time; metered the same."),
 ]
 InlineOrNot = Annotated[
     bool | None,
-    typer.Option(
-        "--inline/--no-inline", help="In this process without Ray, or through Ray; as it was begun, unless given."
-    ),
+    typer.Option("--inline/--no-inline", help="Run in this process, or through Ray; by default as the study began."),
 ]
 MaxKwh = Annotated[
-    float | None, typer.Option(help="Stop when so many kWh are charged, teacher, start-up and PUE included.")
+    float | None, typer.Option(help="Stop when this many kWh are charged, including teacher, start-up and PUE.")
 ]
-MaxCo2 = Annotated[float | None, typer.Option("--max-co2", help="Stop when so many grams of CO2 are charged.")]
+MaxCo2 = Annotated[float | None, typer.Option("--max-co2", help="Stop when this many grams of CO2 are charged.")]
 MaxConcurrent = Annotated[
     int | None,
-    typer.Option(min=1, help="Trials at a time at most; without it as many as the cores and GPUs hold."),
+    typer.Option(min=1, help="Greatest number of simultaneous trials; by default as many as cores and GPUs allow."),
 ]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder with the data sets, as torchvision keeps them; KDTUNE_DATA_DIR without it.")
+    Path | None,
+    typer.Option(help="Folder with the data sets in torchvision's layout; by default $KDTUNE_DATA_DIR."),
 ]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing or damaged.")]
+Download = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing or damaged.")]
 Teacher = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Weights of the study's teacher (a state dict, a checkpoint with one, or safetensors); it is not trained.",
+        help="Weights of the study's teacher, which is then not trained: a state dict, a checkpoint or safetensors.",
     ),
 ]
 AcceptTeacher = Annotated[
     bool,
-    typer.Option("--accept-teacher", help="Distil from a teacher that was given though its accuracy is at chance."),
+    typer.Option(
+        "--accept-teacher", help="Use the teacher of --teacher even if its accuracy is no better than chance."
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; the rest goes to stderr.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; everything else goes to standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]

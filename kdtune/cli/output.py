@@ -1,4 +1,4 @@
-"""Where a command's words go: the outcome to standard output, and with ``--json`` nothing else."""
+"""What commands print: the outcome on standard output, with ``--json`` as one document."""
 
 import shlex
 import sys
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from kdtune.planning.study_plan import StudyPlan
     from kdtune.results.study_result import StudyResult
 
-#: A table in a pipe is not folded to the width of a terminal that is not there.
+#: Width of tables that are not printed to a terminal.
 PIPE_WIDTH = 200
 
 
 def make_console(*, to_stderr: bool) -> "Console":
-    """A console that respects NO_COLOR, and pipes."""
+    """Return a console that respects NO_COLOR and pipes."""
     from kdtune.report.consoles import PlainConsole
 
     stream = sys.stderr if to_stderr else sys.stdout
@@ -27,12 +27,12 @@ def make_console(*, to_stderr: bool) -> "Console":
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     sys.stdout.write(to_json(document, "standard output", indent=2) + "\n")
 
 
 def show_plan(plan: "StudyPlan", console: "Console", *, as_json: bool) -> None:
-    """Print what a study would do, and what to type to run it."""
+    """Print the plan of a study and the command that runs it."""
     from kdtune.report.plan_table import plan_table
 
     console.print(plan_table(plan))
@@ -43,7 +43,7 @@ def show_plan(plan: "StudyPlan", console: "Console", *, as_json: bool) -> None:
 
 
 def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) -> None:
-    """Print what a study came to, and end with its exit code."""
+    """Print the outcome of a study, and exit with its exit code."""
     from kdtune.report.tables import cost_table
 
     folder = shlex.quote(str(result.folder))
@@ -54,7 +54,7 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
         if result.exit_code:
             console.print(f"Failed: {error}", style="red", soft_wrap=True)
         else:
-            console.print(f"All was done when it happened: {error}", soft_wrap=True)
+            console.print(f"Everything was finished when this happened: {error}", soft_wrap=True)
     if result.interrupted:
         console.print("Interrupted.")
     if result.over_budget:
@@ -62,10 +62,10 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     if not result.exit_code:
         console.print(f"Next: kdtune compare {folder} --markdown", soft_wrap=True, markup=False)
     elif result.is_settled:
-        console.print("Nothing is left to resume: a strategy has no finished trial; see why above.")
+        console.print("Nothing is left to resume: a strategy has no finished trial, for the reason above.")
     elif not result.can_resume:
         larger = f" with a larger {result.over_budget.split()[0]}" if result.over_budget else ""
-        console.print(f"No strategy was begun: to begin, give the same command{larger}.", soft_wrap=True)
+        console.print(f"No strategy was started. To start one, run the same command{larger}.", soft_wrap=True)
     else:
         limit = f" {result.over_budget.split()[0]} MORE" if result.over_budget else ""
         console.print(

@@ -1,4 +1,4 @@
-"""``kdtune resume``: go on with a study that was stopped."""
+"""``kdtune resume``: continue a study that was stopped."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ from kdtune.cli.options import (
 )
 from kdtune.cli.output import make_console, show_outcome
 
-HELP = "Go on with a study that was stopped: finished trials are not run again."
+HELP = "Continue a study that was stopped. Finished trials are not run again."
 
 EXAMPLES = """Examples:
 \n\n    kdtune resume results/digits-hkd
@@ -30,7 +30,9 @@ EXAMPLES = """Examples:
 
 
 def resume(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's folder, or one strategy's in it.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Results folder of the study, or of one of its strategies.")
+    ],
     max_concurrent: MaxConcurrent = None,
     address: Address = None,
     inline: InlineOrNot = None,

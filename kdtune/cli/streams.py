@@ -1,7 +1,7 @@
-"""Standard streams that never break a command: output that cannot be shown is dropped, and work goes on.
+"""Standard streams whose failures never stop a command: output that cannot be written is dropped.
 
-Whatever writes (rich, typer, a progress bar, the interpreter's last flush) writes through these, so that a full disk, a
-reader that has gone and a descriptor that the shell has closed are handled here and nowhere else.
+All output (from rich, typer, progress bars and the interpreter's last flush) passes through these streams. A full disk,
+a closed pipe and a descriptor that the shell has closed are therefore handled here only.
 """
 
 import io
@@ -15,38 +15,38 @@ from typing import Any, TextIO
 
 
 class _Descriptor(io.FileIO):
-    """A standard stream's descriptor. After a write that fails, everything that is written to it is dropped.
+    """The descriptor of a standard stream, which drops all output after the first failed write.
 
     Attributes:
-        error: Why the write failed; None where none did.
+        error: The error of the failed write, or None.
     """
 
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write what the system accepts, or pretend to."""
+        """Write ``data``, or drop it after a failed write, and return the number of bytes accepted."""
         try:
-            while (written := super().write(data)) is None:  # the other end of a pipe may have made it non-blocking
+            while (written := super().write(data)) is None:  # the reader of a pipe may have made it non-blocking
                 select.select([], [self], [])
             return written
         except OSError as error:
             self.error = error
-            # Child processes and whatever bypasses this object are to fail as little.
+            # Child processes and code that bypasses this object must not fail either.
             _put_null_in_place_of(self.fileno())
             return len(data)
 
 
 @contextmanager
 def guarded_streams() -> Iterator[TextIO]:
-    """Replace the interpreter's standard streams inside; streams that somebody else has put there stay.
+    """Replace the interpreter's standard streams within the context. Streams replaced by others are kept.
 
     Yields:
-        The stream to ask for :func:`unwritable` in the end: standard output.
+        Standard output, to be passed to :func:`unwritable` at the end.
     """
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # else the next file that is opened would get the number, and what is printed with it
+        except OSError:  # otherwise the next file to be opened would get this number, and with it the output
             _put_null_in_place_of(number)
     before = sys.stdin, sys.stdout, sys.stderr
     sys.stdin = before[0] or _null()
@@ -60,7 +60,7 @@ def guarded_streams() -> Iterator[TextIO]:
 
 
 def unwritable(stream: TextIO) -> OSError | None:
-    """Why not all of the output could be written; None if it was, or if its reader did not want the rest."""
+    """Return why output could not be written, or None if it was written or its reader closed the pipe."""
     stream.flush()
     descriptor = getattr(getattr(stream, "buffer", None), "raw", None)
     error = descriptor.error if isinstance(descriptor, _Descriptor) else None
@@ -76,7 +76,7 @@ def _guarded(stream: TextIO | None, own: TextIO | None) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(_Descriptor(stream.fileno(), "w", closefd=False)),
         encoding=stream.encoding,
-        # A character that the terminal's encoding lacks is no reason to lose the output either.
+        # Characters that the terminal's encoding lacks are escaped instead of failing.
         errors="backslashreplace" if stream.errors == "strict" else stream.errors,
         line_buffering=stream.line_buffering or stream.write_through,
     )

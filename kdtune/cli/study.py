@@ -1,4 +1,4 @@
-"""``kdtune study``: run competing strategies."""
+"""``kdtune study``: run strategies of a study."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +25,10 @@ from kdtune.cli.options import (
 )
 from kdtune.cli.output import make_console, show_outcome, show_plan
 
-HELP = "Run strategies of a study, a name from 'studies/' or a TOML file, and print what each found and cost."
+HELP = (
+    "Run strategies of a study and print what each found and cost. The study is a name from './studies/', an included "
+    "study, or a TOML file."
+)
 
 EXAMPLES = """Examples:
 \n\n    kdtune study digits-hkd --strategy all
@@ -37,28 +40,32 @@ EXAMPLES = """Examples:
 \n\n    kdtune study cifar100-hkd --teacher resnet18.pt
 """
 
-_COST = "Cost"
-
 
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Which study.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The study's name or file.", show_default=False)],
     strategy: Annotated[
         list[str],
         typer.Option(
             "--strategy",
             "-s",
-            help="A strategy, or a label that the study lists; may be repeated; 'all' runs all that it lists.",
+            help="A strategy or a label of the study; may be repeated. 'all' runs every strategy that the study lists.",
         ),
-    ] = ["all"],  # noqa: B006 - typer reads it, nobody changes it
-    repeats: Annotated[int | None, typer.Option(help="How often each strategy runs, with the next seed.")] = None,
+    ] = ["all"],  # noqa: B006 - typer only reads it
+    repeats: Annotated[
+        int | None, typer.Option(help="Number of repeats of each strategy, with consecutive seeds.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first repeat.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="The students' epochs; milestones and warm-up move along.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("results"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="Put earlier results of these strategies aside.")] = False,
-    cpus_per_trial: Annotated[float, typer.Option(help="Cores for each trial.")] = 1.0,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the students; milestones and warm-up are scaled in proportion.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move earlier results of these strategies to 'abandoned' and start again.")
+    ] = False,
+    cpus_per_trial: Annotated[float, typer.Option(help="CPU cores per trial.")] = 1.0,
     gpus_per_trial: Annotated[
         float | None,
-        typer.Option(help="GPU or share of one for each trial, at most 1; 1 where there is any, unless given."),
+        typer.Option(help="GPU or share of a GPU per trial, at most 1; by default 1 if there is a GPU."),
     ] = None,
     max_concurrent: MaxConcurrent = None,
     address: Address = None,
@@ -68,7 +75,7 @@ def study(
     teacher: Teacher = None,
     accept_teacher: AcceptTeacher = False,
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Any other key of the study; may be repeated.")
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated.")
     ] = [],  # noqa: B006
     max_kwh: MaxKwh = None,
     max_co2: MaxCo2 = None,
@@ -78,7 +85,7 @@ def study(
     pue: Pue = None,
     preset: Preset = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and what it is expected to take; run nothing.")
+        bool, typer.Option("--dry-run", help="Show the plan and its expected cost; train nothing.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,

@@ -23,7 +23,7 @@ def test_what_is_cached_is_listed_with_its_size(cache, tmp_path):
 
 def test_nothing_goes_without_a_yes(cache, tmp_path):
     done = kdtune("clean", cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
-    assert done.returncode == 2 and "give --yes" in done.stderr
+    assert done.returncode == 2 and "pass --yes" in done.stderr and "(1 entry, " in done.stderr
     assert str(cache / "teachers" / "digits-t-0") in done.stdout
     assert (cache / "teachers" / "digits-t-0").exists()
 

@@ -133,7 +133,7 @@ def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_as_it_was(given, t
     write_teacher(tmp_path / "mine.pt")
     again = [*STUDY, "--teacher", "mine.pt", "--accept-teacher", "--fresh", "--max-co2", "1e-9"]
     done = here(*again, cwd=tmp_path)
-    assert done.returncode == 4 and "No strategy was begun: to begin, give the same command" in done.stdout
+    assert done.returncode == 4 and "No strategy was started. To start one, run the same command" in done.stdout
     assert contents(folder) == before
     compared = here("compare", str(folder), "--json", cwd=tmp_path)
     assert set(results_of(compared)) == {"grid", "none"}

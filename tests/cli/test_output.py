@@ -20,9 +20,9 @@ def told(folder, **fields):
 def test_a_study_of_which_nothing_was_begun_is_told_how_to_begin(tmp_path):
     words, code = told(tmp_path, over_budget="--max-co2 0.02 is reached: 0.0212 g", can_resume=False)
     assert code == 4
-    assert "No strategy was begun: to begin, give the same command with a larger --max-co2." in words
+    assert "No strategy was started. To start one, run the same command with a larger --max-co2." in words
     words, code = told(tmp_path, interrupted=True, can_resume=False)
-    assert code == 130 and "to begin, give the same command." in words
+    assert code == 130 and "To start one, run the same command." in words
 
 
 def test_one_that_was_begun_is_told_how_to_go_on(tmp_path):
@@ -32,4 +32,4 @@ def test_one_that_was_begun_is_told_how_to_go_on(tmp_path):
 
 def test_what_happened_when_all_was_done_is_no_failure(tmp_path):
     words, code = told(tmp_path, is_settled=True, errors=("grid: Ray died",))
-    assert code == 0 and "All was done when it happened: grid: Ray died" in words and "Failed" not in words
+    assert code == 0 and "Everything was finished when this happened: grid: Ray died" in words and "Failed" not in words

@@ -11,7 +11,7 @@ import pytest
 from tests.results.several import ran
 from tests.studies import SMALL, command
 
-FULL = "error: standard output cannot be written (No space left on device); make room, or send it elsewhere\n"
+FULL = "error: standard output cannot be written (No space left on device); free space, or redirect it\n"
 
 
 @pytest.fixture(scope="module")
