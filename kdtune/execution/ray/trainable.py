@@ -96,12 +96,13 @@ class DistillTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         from kdtune.execution.ray.meter_actor import MeterHandle
-        from kdtune.training.checkpoints import CheckpointFolder
+        from kdtune.training.checkpoints import CheckpointFolder, CheckpointWriter
 
         run = config.get("run", {})
         self._distiller = self._bench.distiller(_point_of(config), self._seed_of(config))
-        self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
-        if self._checkpoints and (state := self._checkpoints.load_latest()):
+        folder = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
+        self._checkpoints = CheckpointWriter(folder) if folder else None
+        if folder and (state := folder.load_latest()):
             self._distiller.load_state_dict(state)
         self._meter = MeterHandle(run.get("session"))
         self._window = run.get("window")
@@ -162,11 +163,11 @@ class DistillTrainable(tune.Trainable):
     def _epoch(self) -> dict[str, Any]:
         try:
             metrics = self._distiller.train_epoch()
+            if self._checkpoints:
+                self._checkpoints.epoch_done(self._distiller)
         except Exception:
             self._close("failed")
             raise
-        if self._checkpoints:
-            self._checkpoints.save(self._distiller.state_dict())
         return self._report(metrics)
 
     def _report(self, metrics: Any) -> dict[str, Any]:
@@ -191,6 +192,8 @@ class DistillTrainable(tune.Trainable):
         return since
 
     def _close(self, reason: str) -> int | None:
+        if self._checkpoints:
+            self._checkpoints.close()  # before the window: what writing takes is the trial's
         if not (self._window and self._is_open):
             return None
         self._is_open = False
