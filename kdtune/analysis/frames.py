@@ -7,7 +7,7 @@ from kdtune.analysis.collection import Places, find_results
 from kdtune.energy.attribution import BUCKETS, charge
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
-from kdtune.results.epoch_log import read_epochs
+from kdtune.results.epoch_log import read_epochs, superseded
 from kdtune.results.trial_log import TrialLog
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Results:
         epochs: One row an epoch of an attempt. ``trial_id``, ``repeat``, ``seed``, ``attempt``, ``epoch`` (from 1),
             ``train_loss`` (the loss's own unit), ``val_loss`` (nats), ``val_accuracy`` (fraction), ``tau`` (mean
             of the epoch), ``learning_rate``, ``energy_j`` (joules since the last reading; NaN for an epoch too
-            short for one).
+            short for one), ``superseded`` (whether a later attempt trained the epoch again, from a checkpoint before
+            it: without these rows each epoch of a trial is there once; their energy was spent all the same).
         energy: One row a node and bucket. ``node``, ``bucket`` (``trials``, ``evaluation``, ``orchestration``,
             ``idle``, ``other``), ``energy_j`` (joules), ``quality`` (``counter``, ``polled``, ``modelled``). A
             node's buckets sum to its energy.
@@ -80,9 +81,11 @@ def load_results(place: Places = "results") -> Results:
                 }
             )
         if folder.epochs.exists():
-            for line in read_epochs(folder.epochs):
+            lines = read_epochs(folder.epochs)
+            for line, again in zip(lines, superseded(lines), strict=True):
                 energy_uj = line.pop("energy_uj")
-                epochs.append({**labels, **line, "energy_j": None if energy_uj is None else energy_uj / 1e6})
+                energy_j = None if energy_uj is None else energy_uj / 1e6
+                epochs.append({**labels, **line, "energy_j": energy_j, "superseded": again})
         for node, records in nodes.items():
             account = charge(records)
             energy += [

@@ -24,7 +24,7 @@ from kdtune.storage.checksums import sealed
 from kdtune.storage.files import replaced_atomically, write_json
 from kdtune.storage.paths import cache_dir
 from kdtune.training.captured_steps import CapturedSteps
-from kdtune.training.checkpoints import CheckpointFolder
+from kdtune.training.checkpoints import CheckpointFolder, CheckpointWriter
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.distiller import Distiller, EpochMetrics
 from kdtune.training.evaluation import Evaluation, Metrics, classification_metrics, confusion_matrix, evaluate
@@ -95,9 +95,10 @@ def train_teacher(
     checkpoints = CheckpointFolder(folder / "checkpoints")
     if state := checkpoints.load_latest():
         distiller.load_state_dict(state)
-    while not distiller.done:
-        on_epoch(distiller.train_epoch())
-        checkpoints.save(distiller.state_dict())
+    with CheckpointWriter(checkpoints) as writer:
+        while not distiller.done:
+            on_epoch(distiller.train_epoch())
+            writer.epoch_done(distiller)
     tested = evaluate(distiller.model, splits.test, arithmetic)
     with replaced_atomically(folder / WEIGHTS) as file:
         torch.save(distiller.model.state_dict(), file)

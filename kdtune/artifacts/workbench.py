@@ -315,11 +315,11 @@ class Workbench:
         return ReplayedTeacher(lambda epoch: rows, self.device)
 
     def _rows_of(self, store: LogitStore, epoch: int) -> torch.Tensor:
-        """An epoch's logits on the device; kept until another epoch's are asked for."""
-        key = store.folder, epoch % store.shape.epochs
-        if self._rows is None or self._rows[0] != key:
-            self._rows = key, moved(torch.from_numpy(np.array(store.rows(epoch))), self.device)
-        return self._rows[1]
+        """An epoch's logits on the device; kept until another epoch's are asked for, by whichever thread."""
+        key, kept = (store.folder, epoch % store.shape.epochs), self._rows
+        if kept is None or kept[0] != key:
+            self._rows = kept = key, moved(torch.from_numpy(np.array(store.rows(epoch))), self.device)
+        return kept[1]
 
     def untrained_student(self) -> torch.nn.Module:
         """The student as it is before any training."""

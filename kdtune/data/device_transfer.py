@@ -15,4 +15,5 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """
     if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    with torch.cuda.device(device):  # each thread has a present GPU of its own, for which memory is pinned
+        return tensor.pin_memory().to(device, non_blocking=True)

@@ -48,13 +48,14 @@ class TrialTraining:
             shares: The GPUs among that: UUID to share.
             meter: Of this machine.
         """
-        from kdtune.training.checkpoints import CheckpointFolder
+        from kdtune.training.checkpoints import CheckpointFolder, CheckpointWriter
 
         self.distiller = distiller
         self._resources = resources
         self._shares = shares
-        self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
-        if self._checkpoints and (state := self._checkpoints.load_latest()):
+        folder = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
+        self._checkpoints = CheckpointWriter(folder) if folder else None
+        if folder and (state := folder.load_latest()):
             distiller.load_state_dict(state)
         self._meter = meter
         self._window: str | None = run.get("window")
@@ -97,6 +98,8 @@ class TrialTraining:
 
     def close(self, reason: str) -> int | None:
         """Close the window if it is open; returns its energy in microjoules, None where nothing meters."""
+        if self._checkpoints:
+            self._checkpoints.close()  # before the window: writing a checkpoint is part of the trial
         if not (self._window and self._is_open):
             return None
         self._is_open = False
@@ -121,11 +124,11 @@ class TrialTraining:
     def _epoch(self) -> dict[str, Any]:
         try:
             metrics = self.distiller.train_epoch()
+            if self._checkpoints:
+                self._checkpoints.epoch_done(self.distiller)
         except Exception:
             self.close("failed")
             raise
-        if self._checkpoints:
-            self._checkpoints.save(self.distiller.state_dict())
         return self._report(metrics)
 
     def _report(self, metrics: Any) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """``epochs.jsonl``: one line for every epoch of every attempt."""
 
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,12 @@ def read_epochs(path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise ResultsError(str(error)) from None
     return lines
+
+
+def superseded(lines: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """For each line, whether a later attempt trained its epoch again, from a checkpoint before it.
+
+    Each epoch of a trial has exactly one line that is not superseded. The energy of the others was spent all the same.
+    """
+    last = {(line["trial_id"], line["epoch"]): line["attempt"] for line in sorted(lines, key=itemgetter("attempt"))}
+    return [line["attempt"] != last[line["trial_id"], line["epoch"]] for line in lines]

@@ -1,9 +1,14 @@
 """Checkpoints of a training: the last two are kept, and a damaged one is never gone on from."""
 
+import copy
 import hashlib
 import io
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import torch
 
@@ -11,6 +16,13 @@ from kdtune.storage.files import cannot_be_written, read_whole, replaced_atomica
 
 #: The last one and the one before, in case the last cannot be read.
 KEPT = 2
+
+#: Seconds after which a checkpoint is due at the end of an epoch. A kill loses the work since the last checkpoint: this
+#: at most, and one epoch, and the time that writing takes; so less than 10 s unless a single epoch takes longer.
+LONGEST_S = 4.0
+
+#: Writing may take this share of the time, so small networks, whose epochs are short, get checkpoints more often.
+SHARE = 0.02
 
 #: Begins every file; the hash of what follows it comes next. torch's own format does not notice flipped bits.
 _MAGIC = b"kdtune1\n"
@@ -24,9 +36,7 @@ class CheckpointFolder:
         self.folder = folder
 
     def save(self, state: dict[str, Any]) -> Path:
-        """Write a checkpoint, whole or not at all, and drop those before the last two.
-
-        It is not forced to the disk: after a power cut an older one is gone on from, which costs an epoch.
+        """Write a checkpoint to the disk, whole or not at all, and delete those before the last two.
 
         Raises:
             MachineError: The disk is full, or cannot be written.
@@ -36,7 +46,7 @@ class CheckpointFolder:
         torch.save(state, content)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with replaced_atomically(path, sync=False) as file:
+            with replaced_atomically(path) as file:
                 file.write(_MAGIC + hashlib.sha256(content.getbuffer()).digest())
                 file.write(content.getbuffer())
             for old in self.paths()[:-KEPT]:
@@ -70,3 +80,92 @@ class CheckpointFolder:
             if isinstance(state, dict) and type(state.get("epoch")) is int:
                 return dict(state)
         return None
+
+
+class ResumableTraining(Protocol):
+    """What :class:`CheckpointWriter` needs of a training."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch has been trained."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on; the next epoch may change its tensors."""
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one training on a thread, by elapsed time and after the last epoch.
+
+    As a context manager it closes itself.
+    """
+
+    def __init__(self, folder: CheckpointFolder, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; the thread starts with the first checkpoint.
+
+        Args:
+            folder: Where to write.
+            clock: Gives seconds since some moment.
+        """
+        self.folder = folder
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kdtune-checkpoints")
+        self._write: Future[None] | None = None
+        self._copied_at_s = clock()
+        self._took_s = 0.0
+
+    def epoch_done(self, training: ResumableTraining) -> None:
+        """Copy the training's state to the host and write it in the background, if a checkpoint is due.
+
+        The last epoch's checkpoint is on the disk when this returns. A write that is still going on when the next
+        checkpoint is due is waited for, so that a slow disk cannot increase what a kill loses.
+
+        Args:
+            training: Has just trained an epoch.
+
+        Raises:
+            MachineError: This checkpoint or an earlier one could not be written.
+        """
+        if self._write and self._write.done():
+            self._wait()
+        if training.done or self._clock() - self._copied_at_s >= min(LONGEST_S, self._took_s / SHARE):
+            self._wait()
+            self._copied_at_s = self._clock()
+            self._write = self._thread.submit(self._save, _on_the_host(training.state_dict()))
+        if training.done:
+            self._wait()
+
+    def close(self) -> None:
+        """Wait for the thread to end. A failure that no epoch has raised is dropped with the training."""
+        self._thread.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _save(self, state: dict[str, Any]) -> None:
+        began_s = self._clock()
+        self.folder.save(state)
+        self._took_s = self._clock() - began_s
+
+    def _wait(self) -> None:
+        write, self._write = self._write, None
+        if write:
+            write.result()
+
+
+def _on_the_host(value: Any) -> Any:
+    """A copy of nested mappings and sequences, with their tensors copied to the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        copied: Any = copy.copy(value)  # of the same type, with its attributes: torch keeps versions of layers there
+        for key in value:
+            copied[key] = _on_the_host(value[key])
+        return copied
+    if isinstance(value, (list, tuple)):
+        return type(value)(_on_the_host(one) for one in value)
+    return value

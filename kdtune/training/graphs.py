@@ -73,7 +73,9 @@ class CudaGraph:
                         tensor.copy_(before)
         torch.cuda.current_stream(self._device).wait_stream(side)
         torch.cuda.set_rng_state(draws, self._device)
-        with torch.cuda.graph(self._graph, pool=self._pool):  # recording runs no kernel, so no state changes
+        # Recording runs no kernel, so no state changes. Another thread may allocate memory and copy logits meanwhile,
+        # which would make a recording fail that watches all threads.
+        with torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"):
             work()
 
     def replay(self) -> None:

@@ -1,6 +1,7 @@
 """What a student is to imitate: the teacher's logits, computed in every step or looked up."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import torch
@@ -20,7 +21,7 @@ class TeacherLogits(Protocol):
         """Get ready for an epoch, counted from 0."""
 
     def fetch_ahead(self, epoch: int) -> None:
-        """Do beforehand what can be done for an epoch that will follow."""
+        """Begin in the background what can be done beforehand for an epoch that will follow."""
 
     def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The teacher's logits for a batch, float32, (n, classes), without a gradient.
@@ -80,25 +81,27 @@ class ReplayedTeacher:
 
         Args:
             rows_of: From an epoch, counted from 0, to the logits of all training images, float16 or float32,
-                (N, classes). It is asked for the epoch that follows while the present one's are in use.
+                (N, classes). It is called in another thread for the epoch that follows the present one.
             device: Of the training; an epoch's rows are moved there as a whole.
         """
         self._rows_of = rows_of
         self._device = device
         self.rows = torch.empty(0)
-        self._ahead: tuple[int, torch.Tensor] | None = None
+        self._ahead: tuple[int, Future[torch.Tensor]] | None = None
 
     def begin_epoch(self, epoch: int) -> None:
-        """Have the epoch's rows on the device."""
-        if self._ahead is None or self._ahead[0] != epoch:
-            self.fetch_ahead(epoch)
-        assert self._ahead is not None
-        self.rows = self._ahead[1]
-        self._ahead = None
+        """Have the epoch's rows on the device; whatever prevented fetching them ahead is raised here."""
+        ahead, self._ahead = self._ahead, None
+        self.rows = ahead[1].result() if ahead and ahead[0] == epoch else self._fetch(epoch)
 
     def fetch_ahead(self, epoch: int) -> None:
-        """Send an epoch's rows on their way to the device."""
-        self._ahead = epoch, moved(self._rows_of(epoch), self._device)
+        """Read an epoch's rows and send them to the device, in a thread that ends with that."""
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kdtune-logits")
+        self._ahead = epoch, thread.submit(self._fetch, epoch)
+        thread.shutdown(wait=False)
+
+    def _fetch(self, epoch: int) -> torch.Tensor:
+        return moved(self._rows_of(epoch), self._device)
 
     def __call__(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """The rows of these images."""

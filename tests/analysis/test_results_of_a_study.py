@@ -142,6 +142,7 @@ def test_frames_agree_with_the_result(finished):
     assert optuna.energy_j.sum() == pytest.approx(result["cost"]["energy_uj"]["trials"] / 1e6)
     assert list(optuna[optuna.chosen].groupby("repeat").tau.first()) == [r["chosen"]["tau"] for r in result["repeats"]]
     assert len(frames.epochs) == 3 * len(frames.trials)
+    assert not frames.epochs.superseded.any()  # no trial was interrupted
     energy = frames.energy[frames.energy.strategy == "optuna"]
     assert energy.energy_j.sum() == pytest.approx(result["cost"]["energy_uj"]["node_total"] / 1e6)
 

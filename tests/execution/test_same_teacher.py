@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,9 @@ def test_when_the_command_that_trains_the_teacher_is_killed_the_other_goes_on(bo
     result = other.result()
     assert result["status"] == "completed"
     trained = epochs(tmp_path)
-    # The killed command's worker ends a moment later; an epoch that it told and did not keep is trained again.
-    assert set(trained) == set(range(1, EPOCHS + 1)) and trained == sorted(trained) and len(trained) <= EPOCHS + 1
+    # The killed command's worker ends a moment later; epochs after its last checkpoint are trained again.
+    assert set(trained) == set(range(1, EPOCHS + 1)) and trained[-1] == EPOCHS
+    assert sum(later != earlier + 1 for earlier, later in pairwise(trained)) <= 1
     # Both commands' energy is the teacher's.
     account = charge_all(read_folder(teacher_folder(tmp_path) / "ledger"))
     assert other.teacher()["energy"]["charged_uj"] == account.charged_uj() > 0

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from kdtune.errors import ResultsError
-from kdtune.results.epoch_log import FIELDS, append_epochs, read_epochs
+from kdtune.results.epoch_log import FIELDS, append_epochs, read_epochs, superseded
 from kdtune.results.trial_log import Trial
 
 
@@ -53,3 +53,17 @@ def test_epochs_after_a_crash_that_tore_a_line_can_be_read(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     append_epochs(path, trial, [report(2), report(3)])
     assert [line["epoch"] for line in read_epochs(path)] == [1, 2, 3]
+
+
+def test_an_epoch_that_a_later_attempt_trained_again_counts_once(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    for attempt, epochs in [(1, [1, 2, 3]), (2, [2, 3, 4]), (3, [4, 5])]:
+        append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=attempt), [report(epoch) for epoch in epochs])
+        append_epochs(path, Trial("other", 0, 0, 1, {}, attempts=1), [report(attempt)])
+    lines = read_epochs(path)
+    counted = [line for line, again in zip(lines, superseded(lines), strict=True) if not again]
+    found = [(one["trial_id"], one["epoch"], one["attempt"]) for one in counted]
+    assert sorted(found) == [
+        *[("one", 1, 1), ("one", 2, 2), ("one", 3, 2), ("one", 4, 3), ("one", 5, 3)],
+        *[("other", 1, 1), ("other", 2, 1), ("other", 3, 1)],
+    ]

@@ -26,7 +26,8 @@ class OnCpu(CudaGraph):
 
 
 @contextmanager
-def recording(graph, pool):
+def recording(graph, pool, capture_error_mode):
+    assert capture_error_mode == "thread_local"  # a thread that fetches logits must not spoil it
     before = [tensor.detach().clone() for tensor in graph.state]
     with torch.random.fork_rng(devices=[]):
         yield

@@ -1,7 +1,12 @@
+import re
+import threading
+from contextlib import nullcontext
+
 import pytest
 import torch
 
 from kdtune.artifacts.workbench import Workbench
+from kdtune.errors import MachineError
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
 from kdtune.specs.training_settings import student_recipe
@@ -107,40 +112,96 @@ def test_a_training_that_replays_never_asks_the_teacher(bench_of, monkeypatch):
     assert "teacher" not in again.__dict__  # not even loaded
 
 
-def test_an_epochs_rows_are_fetched_once_and_those_of_the_next_one_ahead():
-    asked = []
+def fetching():
+    return [one for one in threading.enumerate() if one.name.startswith("kdtune-logits")]
+
+
+def test_an_epochs_rows_are_fetched_once_and_those_of_the_next_one_in_the_background():
+    asked, released = [], threading.Event()
 
     def rows(epoch):
-        asked.append(epoch)
+        asked.append((epoch, threading.current_thread() is threading.main_thread()))
+        assert epoch != 3 or released.wait(60)
         return torch.full((4, 2), float(epoch), dtype=torch.float16)
 
     teacher = ReplayedTeacher(rows, CPU)
     teacher.begin_epoch(2)
+    teacher.fetch_ahead(3)  # returns while the rows are still being read
     for _ in range(3):
         got = teacher(torch.empty(2, 1, 8, 8), torch.tensor([0, 3]))
         assert got.dtype == torch.float32
         assert got.tolist() == [[2.0, 2.0], [2.0, 2.0]]
-        teacher.fetch_ahead(3) if asked == [2] else None
-    assert asked == [2, 3]
+    released.set()
     teacher.begin_epoch(3)
+    assert asked == [(2, True), (3, False)]
     assert teacher(torch.empty(2, 1, 8, 8), torch.tensor([0, 3])).tolist() == [[3.0, 3.0], [3.0, 3.0]]
     teacher.begin_epoch(0)  # not the one that was expected
-    assert asked == [2, 3, 0]
+    assert asked == [(2, True), (3, False), (0, True)]
 
 
-def test_a_training_fetches_what_its_next_epoch_replays_while_it_trains_and_nothing_beyond_its_end(bench_of):
+def test_a_training_fetches_what_its_next_epoch_replays_and_nothing_beyond_its_end(bench_of):
     bench = bench_of()
     asked = []
 
     def rows(epoch):
-        asked.append((distiller.epoch, epoch))
+        asked.append(epoch)
         return torch.zeros(len(bench.splits.train), bench.num_classes, dtype=torch.float16)
 
     recipe = student_recipe(bench.study, {"tau": 4})
     distiller = bench.training(recipe, 0, ReplayedTeacher(rows, CPU))
     while not distiller.done:
         distiller.train_epoch()
-    assert asked == [(0, 0), (0, 1), (1, 2)]
+    assert asked == [0, 1, 2]
+
+
+def test_what_is_fetched_in_the_background_is_the_same_to_the_bit(bench_of, monkeypatch):
+    fetched = losses(bench_of(teacher_logits="replay"), {"tau": 4})
+    monkeypatch.setattr(ReplayedTeacher, "fetch_ahead", lambda self, epoch: None)
+    assert losses(bench_of(teacher_logits="replay"), {"tau": 4}) == fetched
+
+
+@pytest.mark.parametrize("ends", [nullcontext(), pytest.raises(MachineError)], ids=["ends", "fails"])
+def test_a_damaged_epoch_is_named_when_it_begins_and_no_thread_is_left(bench_of, ends):
+    bench = bench_of(teacher_logits="replay")
+    distiller = bench.distiller({"tau": 4}, 0)
+    store = bench.logit_store(0)
+    with ends as failure:
+        if failure is not None:
+            file = store.folder / "logits.npy"
+            content = bytearray(file.read_bytes())
+            content[-1] ^= 1  # in the last of three epochs
+            file.write_bytes(content)
+        while not distiller.done:
+            distiller.train_epoch()
+    for thread in fetching():
+        thread.join(60)
+    assert not fetching()
+    if failure is not None:
+        assert distiller.epoch == 2
+        told = f"{store.folder}: the teacher's logits of epoch 3 are missing or damaged; the next command makes them"
+        failure.match(re.escape(told))
+        assert store.missing_epochs() == [2]
+
+
+def test_trainings_that_fetch_side_by_side_get_each_their_own_epoch(bench_of):
+    bench = bench_of(teacher_logits="replay")
+    bench.distiller({"tau": 4}, 0)
+    store = bench.logit_store(0)
+    wanted = [torch.tensor(store.rows(epoch)) for epoch in range(3)]
+    wrong = []
+
+    def look(start):
+        for turn in range(100):
+            epoch = (start + turn) % 3
+            if not torch.equal(bench._rows_of(store, epoch), wanted[epoch]):
+                wrong.append(epoch)
+
+    threads = [threading.Thread(target=look, args=(start,)) for start in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 # Precision and memory layout

@@ -122,8 +122,8 @@ def test_after_a_kill_and_a_signal_the_study_goes_on_as_it_was_begun(tmp_path):
     trial = begun.trial()
     assert (trial.status, trial.attempts) == ("interrupted", 3)
     told = [line["epoch"] for line in read_lines(begun.folder / "fixed" / "epochs.jsonl")]
-    # It went on from checkpoints: at most the epoch under way is trained again each time.
-    assert len(told) - len({*told}) <= 3 and max(told) == len({*told})
+    # It went on from checkpoints: epochs since the last one are trained again, and none is missing.
+    assert max(told) == len({*told}) < len(told) + 1 < 3 * max(told)
 
 
 def test_a_job_that_needs_other_variables_runs_in_a_process_of_its_own(tmp_path):

@@ -1,8 +1,14 @@
 """A worker's trainable, without Ray around it."""
 
+import threading
+
+import pytest
 import torch
 
 import kdtune
+from kdtune.errors import DivergedError
+from kdtune.results.epoch_log import append_epochs, read_epochs, superseded
+from kdtune.results.trial_log import Trial
 from tests.studies import small_study
 
 
@@ -40,3 +46,75 @@ def test_what_a_scheduler_copies_from_another_trial_keeps_the_hyperparameters_th
     report = worker.step()
     assert (report["epoch"], report["learning_rate"]) == (2, 0.02)
     assert worker._training.distiller._optimizer.param_groups[0]["weight_decay"] == 0.0616
+
+
+def weights(worker):
+    return [value.clone() for value in worker._training.distiller.model.state_dict().values()]
+
+
+@pytest.mark.parametrize("killed_in", [2, 3, 4])
+def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts_twice(
+    tmp_path, monkeypatch, killed_in
+):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    study = small_study(training={"epochs": 4, "batch_size": 64, "learning_rate": 0.05})
+
+    def worker(attempt):
+        run = {"checkpoints": str(tmp_path / attempt)}
+        return kdtune.DistillTrainable({"study": study, "temperature": "stochastic", "run": run})
+
+    undisturbed = worker("undisturbed")
+    expected = [undisturbed.step() for _ in range(4)]
+    trial, log = Trial("one", 0, 0, 0, {}, attempts=1), tmp_path / "epochs.jsonl"
+
+    def take(step):
+        append_epochs(log, trial, [{**step, "energy_uj": None}])
+
+    killed = worker("killed")
+    for _ in range(killed_in - 1):
+        take(killed.step())
+    killed.step()  # its report is lost
+    killed._training.close("killed")  # the thread may have come so far, or not
+    checkpoints = sorted((tmp_path / "killed").iterdir())
+    assert checkpoints and len(checkpoints) <= 2
+    trial.attempts = 2
+    resumed = worker("killed")
+    done, last = resumed._training.distiller.epoch, {}
+    while not last.get("done"):
+        take(last := resumed.step())
+    assert done <= killed_in
+    assert all(torch.equal(*pair) for pair in zip(weights(resumed), weights(undisturbed), strict=True))
+    lines = read_epochs(log)
+    counted = [line for line, again in zip(lines, superseded(lines), strict=True) if not again]
+    assert len({line["epoch"] for line in counted}) == len(counted)
+    for line in lines:  # also those that were trained twice
+        wanted = expected[line["epoch"] - 1]
+        assert {key: line[key] for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")} == {
+            key: wanted[key] for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")
+        }
+    assert counted[-1]["epoch"] == 4
+
+
+def test_a_worker_that_takes_on_another_trial_or_fails_leaves_no_thread_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    study = small_study(training={"epochs": 3, "batch_size": 64, "learning_rate": 0.05})
+
+    def config(name, **changes):
+        return {"study": study, "loss": "ce", "run": {"checkpoints": str(tmp_path / name)}, **changes}
+
+    def threads():
+        return [one for one in threading.enumerate() if one.name.startswith("kdtune-")]
+
+    worker = kdtune.DistillTrainable(config("first"))
+    worker.step()
+    assert len(threads()) == 1
+    worker.reset_config(config("second", learning_rate=1e30))
+    assert not threads()
+    with pytest.raises(DivergedError):
+        worker.step()
+    assert not threads()
+    worker.reset_config(config("third"))
+    worker.step()
+    worker.cleanup()
+    assert not threads()
+    assert len(list((tmp_path / "third").iterdir())) == 1
