@@ -7,6 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdtune.artifacts.shared_code import SharedCode
+from kdtune.artifacts.shared_logits import SharedLogits
+from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.errors import KdtuneError
 from kdtune.storage.files import unused
 from kdtune.storage.paths import cache_dir
@@ -15,9 +18,7 @@ from kdtune.storage.paths import cache_dir
 #: A teacher that was given has to be given again once it is gone.
 KINDS = {
     "decoded": "data sets as arrays",
-    "teachers": "teachers, trained or given, with their energy records",
-    "teacher-logits": "what teachers said of every image, with energy records",
-    "compilations": "code of compiled networks, with energy records",
+    **{artifact.kind: artifact.contents for artifact in (SharedTeacher, SharedLogits, SharedCode)},
     "numerics": "which precision and memory layout is fastest here",
     "inspections": "what was found out about studies before they ran",
     "verified": "which data files were found sound",

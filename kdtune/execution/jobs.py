@@ -1,13 +1,15 @@
-"""What runs in a worker outside trials: looking at the data, training the teacher, the final evaluation."""
+"""What runs in a worker outside trials: looking at the data, making artifacts, the final evaluation."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from kdtune.artifacts.artifact import Artifact
 from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import Window, WindowBucket
@@ -74,7 +76,7 @@ def _bench(study: Study, resources: Resources, data: str, session_id: str | None
 
 
 @contextmanager
-def _charged(session_id: str, name: str, bucket: WindowBucket, resources: Resources) -> Iterator[None]:
+def _charged(session_id: str, resources: Resources, name: str, bucket: WindowBucket) -> Iterator[None]:
     """Charge what this process does inside to a window of its own."""
     meter = meter_of(session_id)
     meter.open(Window(name, bucket, os.getpid(), resources.cpus, gpu_shares(resources.gpus)))
@@ -180,46 +182,9 @@ def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:
     return list({store.folder: store for store in stores}.values())
 
 
-def fill_logits(
-    study: Study, resources: Resources, data: str, session_id: str, seed: int, epochs: list[int], folder: str
-) -> None:
-    """Ask the teacher for the logits of some epochs of a repeat, metered, and keep them in a folder."""
-    bench = _bench(study, resources, data, session_id)
-    _ = bench.teacher, bench.splits
-    with _charged(session_id, f"teacher-logits-{seed}-{epochs[0]}", "trials", resources):
-        bench.fill_logits(seed, epochs, Path(folder))
-
-
-def compile_networks(
-    study: Study, resources: Resources, data: str, session_id: str, folder: str, asks_teacher: bool
-) -> None:
-    """Generate the code for a study's trainings, with or without a teacher that is asked in every step.
-
-    Like all that a worker does before its first trial it is orchestration.
-    """
-    from kdtune.artifacts.compiled_code import Compilation
-
-    _bench(study, resources, data, session_id).compile_networks(Compilation(Path(folder)), asks_teacher=asks_teacher)
-
-
-def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
-    """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
-    from kdtune.storage.files import append_lines
-
-    bench = _bench(study, resources, data, session_id)
-    _ = bench.splits
-    with _charged(session_id, "teacher", "trials", resources):
-        bench.train_teacher(
-            Path(folder), on_epoch=lambda metrics: append_lines(Path(folder) / "epochs.jsonl", asdict(metrics))
-        )
-
-
-def measure_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
-    """Evaluate the teacher that was given, metered, and put what is found into its folder."""
-    bench = _bench(study, resources, data, session_id)
-    _ = bench.teacher, bench.splits
-    with _charged(session_id, "teacher", "evaluation", resources):
-        bench.measure_teacher(Path(folder))
+def make_part(study: Study, resources: Resources, data: str, session_id: str, artifact: Artifact, part: Any) -> None:
+    """Make one part of an artifact, metered."""
+    artifact.make(_bench(study, resources, data, session_id), part, partial(_charged, session_id, resources))
 
 
 @dataclass(frozen=True)
@@ -282,7 +247,7 @@ def evaluate_chosen(
     classification_metrics(labels, labels, bench.num_classes)
     results = []
     for candidate in candidates:
-        with _charged(session_id, candidate.window, "evaluation", resources):
+        with _charged(session_id, resources, candidate.window, "evaluation"):
             state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
             if state is None or state["epoch"] != candidate.epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last

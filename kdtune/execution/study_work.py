@@ -4,16 +4,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kdtune.artifacts.shared_code import SharedCode
+from kdtune.artifacts.shared_logits import SharedLogits
+from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.artifacts.teacher_chance import refuse_at_chance
 from kdtune.data.split_sizes import folds_last_image
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
+from kdtune.execution.artifact_store import ArtifactStore
 from kdtune.execution.executor import Executor
 from kdtune.execution.inspections import Known, inspected
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.jobs import Inspection
 from kdtune.execution.run_estimates import Forecast
-from kdtune.execution.shared_inputs import SharedInputs
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
 from kdtune.forecast.strategy_estimate import StrategyEstimate
@@ -71,7 +74,7 @@ class StudyWork:
         self._accepts_teacher = accepts_teacher
         self._note_run = note_run
         self._expect = expect
-        self._shared: SharedInputs | None = None  # as long as it lives, nobody removes what it looked up
+        self._artifacts: ArtifactStore | None = None  # as long as it exists, nobody removes what it looked up
 
     def run(self) -> None:
         """Run what is left to run.
@@ -91,7 +94,7 @@ class StudyWork:
             self._watcher.message(remark)
         state.study = inspection.settle(state.study)
         state.strategies = remade(asked, state.study, state.strategies)
-        self._make_shared_inputs(inspection)
+        self._make_artifacts(inspection)
         # Only now is it sure that the study can train: nothing is moved for one that cannot.
         if state.holds_earlier:
             self._go_on()
@@ -142,28 +145,48 @@ class StudyWork:
     def _folds(self, inspection: Inspection) -> bool:
         return folds_last_image(inspection.workload["train_images"], self._state.study.training.batch_size)
 
-    def _make_shared_inputs(self, inspection: Inspection) -> None:
+    def _make_artifacts(self, inspection: Inspection) -> None:
         """Look up the teacher, its logits and compiled code, or have them made."""
         state, workload = self._state, Workload(**inspection.workload)
-        folder, data = Path(inspection.teacher_folder), str(self._data.path)
-        shared = SharedInputs(state.study, self._executor, self._watcher, self._budget, data, self._max_concurrent)
-        self._shared = shared
+        data = str(self._data.path)
+        self._artifacts = ArtifactStore(
+            state.study, self._executor, self._watcher, self._budget, data, self._max_concurrent
+        )
+        teacher = SharedTeacher(Path(inspection.teacher_folder), state.study, workload)
         if state.needs_teacher and state.study.teacher_weights:
-            state.teacher = shared.teacher(folder, workload)
+            state.teacher = self._provide_teacher(teacher)
             if not self._accepts_teacher:
                 refuse_at_chance(state.study, state.teacher, workload)
         if not state.holds_earlier:
             self._note_run()
         if state.needs_teacher:
-            state.teacher = state.teacher or shared.teacher(folder, workload)
-            state.logits = shared.logits(inspection.logit_stores)
+            state.teacher = state.teacher or self._provide_teacher(teacher)
+            stores = zip(inspection.logit_stores, state.study.seeds(), strict=False)
+            state.logits = {
+                store.folder.name: self._artifacts.provide(SharedLogits(store, seed)) for store, seed in stores
+            }
         for name in state.strategies:
-            asks = uses_teacher(state.study, name) and inspection.teacher_logits == "live"
-            # One that has no training left keeps what it was charged: it compiles nothing any more.
-            trained = state.is_begun(name) and state.log(name).is_trained(state.study.repeats)
-            if asks in inspection.compilations and not trained:
-                place = Path(inspection.compilations[asks])
-                state.compilations[name] = shared.compilation(place, asks_teacher=asks)
+            self._provide_code(name, inspection)
+
+    def _provide_teacher(self, teacher: SharedTeacher) -> dict[str, Any]:
+        def show_progress() -> None:
+            if metrics := teacher.last_epoch():
+                self._watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
+
+        assert self._artifacts is not None
+        return self._artifacts.provide(teacher, show_progress)
+
+    def _provide_code(self, name: str, inspection: Inspection) -> None:
+        """Compile what a strategy needs, unless it has no training left: then it keeps what it was charged."""
+        state, study = self._state, self._state.study
+        asks = uses_teacher(study, name) and inspection.teacher_logits == "live"
+        is_trained = state.is_begun(name) and state.log(name).is_trained(study.repeats)
+        if asks not in inspection.compilations or is_trained:
+            return
+        folder = Path(inspection.compilations[asks])
+        networks = f"{study.teacher} and {study.student}" if asks else study.student
+        assert self._artifacts is not None
+        state.compilations[name] = {folder.name: self._artifacts.provide(SharedCode(folder, asks, networks))}
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:
         """What a strategy's ``study.toml`` says of how it is run."""

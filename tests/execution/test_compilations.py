@@ -7,10 +7,10 @@ import pytest
 
 from kdtune.artifacts.caches import cached, remove
 from kdtune.artifacts.compiled_code import Compilation
+from kdtune.artifacts.shared_code import SharedCode
 from kdtune.energy import ledger
 from kdtune.errors import BudgetReached
-from kdtune.execution import shared_inputs
-from kdtune.execution.shared_inputs import SharedInputs
+from kdtune.execution.artifact_store import ArtifactStore
 from kdtune.planning.resources import Resources
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
@@ -25,19 +25,22 @@ TOLD: list = []
 
 
 class _Executor:
-    """As far as what is shared sees one: each charge takes a second."""
+    """As far as the store of artifacts sees one: each charge takes a second."""
+
+    slots = 1
 
     def __init__(self, folder):
         self.folder, self.id, self.resources = folder, "s1", Resources(1.0, 0.0)
         self._node = Node(two_cores())
 
-    def run_job(self, function, study, resources, data, session_id, folder, asks_teacher, poll, environment):
-        """Puts code where a worker was told to put it; the worker itself is left out."""
-        code = Compilation(place := shared_inputs.Path(folder)).code
+    def run_jobs(self, function, calls, poll, environment):
+        """Puts code where a worker would put it; the worker itself is left out."""
+        [(_, _, _, _, artifact, _)] = calls
+        code = Compilation(artifact.folder).code
         assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(code)
         code.mkdir(parents=True, exist_ok=True)
         (code / f"{len(TOLD)}.so").touch()
-        TOLD.append(place)
+        TOLD.append(artifact.folder)
 
     @contextmanager
     def charging(self, folder):
@@ -64,13 +67,11 @@ def jobs():
 
 
 def of_a_command(tmp_path, name="s1"):
-    return SharedInputs(load_study(small_study()), _Executor(tmp_path / name), Watcher(), None, "nowhere")
+    return ArtifactStore(load_study(small_study()), _Executor(tmp_path / name), Watcher(), None, "nowhere")
 
 
 def charged(shared, place):
-    [(name, record)] = shared.compilation(place, asks_teacher=False).items()
-    assert name == place.name
-    return record["energy"]["charged_uj"]
+    return shared.provide(SharedCode(place, False, "a network"))["energy"]["charged_uj"]
 
 
 def test_it_is_made_once_and_all_strategies_and_commands_are_told_the_same(tmp_path, place, jobs):
@@ -97,7 +98,7 @@ def test_what_was_stopped_is_gone_on_with_and_both_lives_are_charged(tmp_path, p
         raise BudgetReached("no more")
 
     with monkeypatch.context() as patched:
-        patched.setattr(_Executor, "run_job", stopped)
+        patched.setattr(_Executor, "run_jobs", stopped)
         shared = of_a_command(tmp_path)
         with pytest.raises(BudgetReached):
             charged(shared, place)

@@ -1,11 +1,16 @@
 """While a worker is prepared, its GPU is charged to orchestration."""
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from kdtune.artifacts.logit_store import LogitStore, Shape
+from kdtune.artifacts.shared_code import SharedCode
+from kdtune.artifacts.shared_logits import SharedLogits
+from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.energy.ledger import Window, read_folder
 from kdtune.execution import jobs
 from kdtune.execution.gpu_hold import hold_gpu
@@ -69,11 +74,18 @@ def test_without_a_gpu_or_without_a_session_nothing_is_held(ledger):
     assert ledger() == []
 
 
+def _made(artifact_of, part=None):
+    def job(study, data):
+        jobs.make_part(study, ONE_GPU, data, SESSION, artifact_of(study, Path(data)), part)
+
+    return job
+
+
 PREPARED = {
     "inspection": lambda study, data: jobs.inspect_study(study, ONE_GPU, data, session_id=SESSION),
-    "compilation": lambda study, data: jobs.compile_networks(study, ONE_GPU, data, SESSION, data, False),
-    "teacher": lambda study, data: jobs.train_teacher(study, ONE_GPU, data, SESSION, data),
-    "teacher's logits": lambda study, data: jobs.fill_logits(study, ONE_GPU, data, SESSION, 0, [0], data),
+    "compilation": _made(lambda study, folder: SharedCode(folder, False, "")),
+    "teacher": _made(lambda study, folder: SharedTeacher(folder, study, None)),
+    "teacher's logits": _made(lambda study, folder: SharedLogits(LogitStore(folder, Shape(1, 1, 1)), 0), [0]),
 }
 
 

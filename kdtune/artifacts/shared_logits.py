@@ -1,0 +1,72 @@
+"""The teacher's logits of a repeat as an artifact: computed once for all trainings with the same images."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from kdtune.artifacts.artifact import Artifact, Charge
+from kdtune.artifacts.logit_store import FILLINGS, SINGLE, LogitStore
+
+if TYPE_CHECKING:
+    from kdtune.artifacts.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class SharedLogits(Artifact):
+    """The logits of all epochs of a repeat.
+
+    Attributes:
+        store: Where they are kept.
+        seed: Of the repeat.
+    """
+
+    kind: ClassVar[str] = "teacher-logits"
+    contents: ClassVar[str] = "logits of teachers for every image, with energy records"
+    description: ClassVar[str] = "the teacher's logits"
+    rounds: ClassVar[int] = FILLINGS
+
+    store: LogitStore
+    seed: int
+
+    @property
+    def folder(self) -> Path:  # type: ignore[override]
+        """The store's folder."""
+        return self.store.folder
+
+    def is_complete(self) -> bool:
+        """Whether the logits of every epoch are there."""
+        return not self.store.missing_epochs()
+
+    def announcement(self) -> str:
+        """The message for the user."""
+        return f"asking the teacher once for all trainings with seed {self.seed}"
+
+    def begin(self) -> None:
+        """Create the store."""
+        self.store.create()
+
+    def parts(self, slots: int) -> list[list[int]]:
+        """The epochs that are missing, shared out."""
+        missing = self.store.missing_epochs()
+        count = min(len(missing), slots)
+        return [missing[part::count] for part in range(count)]
+
+    def make(self, bench: "Workbench", part: list[int], charge: Charge) -> None:
+        """Compute the logits of some epochs."""
+        _ = bench.teacher, bench.splits
+        with charge(f"teacher-logits-{self.seed}-{part[0]}", "trials"):
+            bench.fill_logits(self.seed, part, self.folder)
+
+    def finish(self) -> str | None:
+        """Returns a message where float16 could not hold them."""
+        if self.store.dtype == SINGLE:
+            return "the teacher's logits exceed float16's range; they are kept in float32"
+        return None
+
+    def beside(self) -> Self:
+        """A store in a folder below: another process may be reading this one."""
+        return replace(self, store=replace(self.store, folder=self.folder / "again"))
+
+    def facts(self) -> dict[str, Any]:
+        """How many images the teacher was asked for."""
+        return {"passes": self.store.shape.epochs * self.store.shape.images}

@@ -1,0 +1,116 @@
+"""Looks up artifacts in the cache, or has them made: by one command at a time, metered into ledgers of their own."""
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+from kdtune.artifacts.artifact import Artifact
+from kdtune.execution.executor import Executor
+from kdtune.execution.jobs import make_part
+from kdtune.planning.budget import BudgetWatch
+from kdtune.results.energy_spent import note_made
+from kdtune.results.shared_costs import ledger_summary
+from kdtune.results.watcher import Watcher
+from kdtune.specs.study import Study
+from kdtune.storage.files import alone_in, in_use
+
+#: Seconds between two looks whether another command has made what is waited for.
+WAIT_S = 0.5
+
+
+class ArtifactStore:
+    """What a command's strategies share; as long as the store exists, no other process removes what it looked up."""
+
+    def __init__(
+        self,
+        study: Study,
+        executor: Executor,
+        watcher: Watcher,
+        budget: BudgetWatch,
+        data: str,
+        max_concurrent: int | None = None,
+    ) -> None:
+        """Prepare; nothing is looked up yet.
+
+        Args:
+            study: With nothing left open.
+            executor: Runs the jobs, and meters.
+            watcher: Receives messages.
+            budget: What may be used.
+            data: The folder with the data sets.
+            max_concurrent: Greatest number of simultaneous jobs; None leaves it to the cores and GPUs.
+        """
+        self._study = study
+        self._executor = executor
+        self._watcher = watcher
+        self._budget = budget
+        self._data = data
+        self._max_concurrent = max_concurrent
+        self._using = ExitStack()
+
+    def provide(self, artifact: Artifact, progress: Callable[[], object] = lambda: None) -> dict[str, Any]:
+        """Make an artifact unless it is complete, and return what a strategy notes of it.
+
+        One that was made without a meter, by a trainable in a pipeline of its user's, is made again beside it where
+        that is possible, so that its energy is known.
+
+        Args:
+            artifact: What is needed.
+            progress: Called about twice a second while it is made.
+
+        Returns:
+            Its facts, and as ``energy`` the summary of its ledger; None where its energy is not known.
+
+        Raises:
+            BudgetReached: What may be used is used up.
+            KdtuneError: It could not be made.
+        """
+        self._using.enter_context(in_use(artifact.folder))
+        with self._alone(artifact):
+            if not artifact.is_complete():
+                self._make(artifact, progress)
+            elif not artifact.is_metered() and (again := artifact.beside()):
+                self._make(again, progress, noted_as=artifact.folder)
+                shutil.rmtree(artifact.ledger, ignore_errors=True)
+                again.ledger.replace(artifact.ledger)
+                shutil.rmtree(again.folder)
+        energy = None
+        if artifact.is_metered_whole():
+            energy = ledger_summary(artifact.ledger, dedicated=self._study.is_dedicated)
+        return {**artifact.facts(), "energy": energy}
+
+    def _alone(self, artifact: Artifact) -> AbstractContextManager[None]:
+        """Hold the artifact's lock. No strategy is charged for waiting until another command releases it."""
+
+        def wait(is_acquired: Callable[[], bool]) -> None:
+            with self._executor.charging(self._executor.waiting):
+                self._watcher.message(f"another command is making {artifact.description}; waiting for it")
+                while not is_acquired():
+                    self._budget.check_now(self._executor)
+                    time.sleep(WAIT_S)
+
+        return alone_in(artifact.folder, wait=wait)
+
+    def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
+        executor = self._executor
+        note_made(executor.folder, noted_as or artifact.folder)
+        self._watcher.message(artifact.announcement())
+        artifact.begin()
+
+        def poll() -> None:
+            self._budget.check_now(executor)
+            progress()
+
+        given = self._study, executor.resources, self._data, executor.id
+        slots = min(executor.slots, self._max_concurrent or executor.slots)
+        with executor.charging(artifact.ledger):
+            for _ in range(artifact.rounds):
+                calls = [(*given, artifact, part) for part in artifact.parts(slots)]
+                if not calls:
+                    break
+                executor.run_jobs(make_part, calls, poll=poll, environment=artifact.environment)
+        if message := artifact.finish():
+            self._watcher.message(message)
