@@ -23,7 +23,7 @@ from kdtune.energy.started_workers import Started
 
 from .burners import BURN, BURN_ON, command, foreign_burner, python, wait_for_cpu
 
-#: The CPU's ticks, the time between two readings, and a machine that others use too.
+#: Allowed relative error, for the granularity of CPU time, the time between readings, and other load on the machine.
 ABOUT = 0.45
 
 TDP_UW = 8_000_000
@@ -36,7 +36,7 @@ def sensors() -> NodeSensors:
 
 
 def node(ram_uw: int = 20_000_000) -> Hardware:
-    """This machine, modelled, so that what is expected does not depend on its sensors."""
+    """Return hardware of this machine with modelled energy, so that expected values do not depend on its sensors."""
     return Hardware("here", "a CPU", CORES, "modelled", TDP_UW, ram_uw)
 
 
@@ -54,14 +54,14 @@ def meter(sensors, path) -> Meter:
 
 @pytest.fixture
 def cpu_meter(sensors, path) -> Meter:
-    """Counts CPU energy only."""
+    """Return a meter that counts CPU energy only."""
     meter = Meter(sensors, node(ram_uw=0))
     meter.begin(path, from_now(sensors))
     return meter
 
 
 def from_now(sensors: NodeSensors, *pids: int) -> Start:
-    """What a driver hands to its meter; of this process unless others are named."""
+    """Return the snapshot that a driver passes to its meter, with this process as root unless pids are given."""
     return Start.of(sensors.read(), [identity_of(pid) for pid in pids or (os.getpid(),)])
 
 
@@ -74,14 +74,14 @@ def cpu_uj(cpu_s: float) -> float:
 
 
 def used_uj(hardware: Hardware, first: Record, last: Record) -> int:
-    """What the node used between two records, from the counters, worked out in another way than kdtune does."""
+    """Return the node's energy between two records, computed from the counters in another way than kdtune does."""
     a, b = first.counters, last.counters
     per_us = Fraction(hardware.tdp_uw, hardware.cores * 10**6)
     ram = Fraction(hardware.ram_uw, 10**9)
     return int(b.busy_us * per_us) - int(a.busy_us * per_us) + int(b.t_ns * ram) - int(a.t_ns * ram)
 
 
-# --- who is charged --------------------------------------------------------------------------------------------
+# --- charges ---------------------------------------------------------------------------------------------------
 
 
 def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path):
@@ -102,7 +102,7 @@ def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path
         assert account.windows[name] == pytest.approx(cpu_uj(us / 1e6), rel=ABOUT)
 
 
-def test_the_ledger_holds_every_microjoule_that_the_sensors_counted(meter, path):
+def test_the_ledger_contains_every_microjoule_of_the_sensors(meter, path):
     with python(BURN_ON) as one, python(BURN_ON) as two:
         meter.open(trial("one", one.pid))
         meter.sample()
@@ -143,7 +143,7 @@ def test_the_studys_processes_outside_windows_go_to_orchestration(cpu_meter, pat
     assert account.buckets["orchestration"] == pytest.approx(cpu_uj(0.33), rel=ABOUT)
 
 
-def test_what_a_process_did_before_its_window_opened_is_not_the_windows(cpu_meter, path):
+def test_cpu_time_before_a_window_opened_is_not_charged_to_it(cpu_meter, path):
     with python(BURN_ON) as child:
         wait_for_cpu(child.pid, 200_000)
         cpu_meter.open(trial("a", child.pid))
@@ -166,7 +166,7 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
 
 
 @pytest.mark.parametrize("whose", ["a window's", "unknown"])
-def test_a_worker_that_a_trial_started_is_the_windows_or_is_told(whose, sensors, path):
+def test_a_worker_that_a_trial_started_is_charged_to_its_window_or_flagged(whose, sensors, path):
     with foreign_burner() as worker:
         identity = identity_of(worker)
         started = Started(by_window={identity: "a"}) if whose == "a window's" else Started(unknown=[identity])
@@ -188,12 +188,12 @@ def test_a_worker_that_a_trial_started_is_the_windows_or_is_told(whose, sensors,
     if whose == "unknown":
         assert account.flags["worker_unknown"] == 1 and records[-1].unknown_us >= (1 - ABOUT) * 300_000
         return
-    # Not what it used before it was the trial's.
+    # CPU time that the worker used before it belonged to the trial is not included.
     assert (1 - ABOUT) * 300_000 <= records[-1].windows["a"] <= spent_us + 150_000
     assert "worker_unknown" not in account.flags
 
 
-def test_a_process_that_counting_begins_with_is_the_studys(sensors, path):
+def test_the_roots_of_the_start_belong_to_the_study(sensors, path):
     with foreign_burner() as stranger:
         meter = Meter(sensors, node(ram_uw=0))
         meter.begin(path, from_now(sensors, stranger))
@@ -202,7 +202,7 @@ def test_a_process_that_counting_begins_with_is_the_studys(sensors, path):
     assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
 
 
-def test_the_process_of_a_window_stays_the_studys_after_the_window(sensors, path):
+def test_the_process_of_a_window_belongs_to_the_study_after_the_window(sensors, path):
     with foreign_burner() as stranger:
         meter = Meter(sensors, node(ram_uw=0))
         meter.begin(path, from_now(sensors))
@@ -250,7 +250,7 @@ def test_opening_a_window_again_changes_nothing(meter, path):
     assert [r.window for r in ledger.read(path) if r.kind == "open"] == [trial("a")]
 
 
-def test_whoever_closes_a_window_first_is_right(meter, path):
+def test_only_the_first_closing_of_a_window_counts(meter, path):
     meter.open(trial("a"))
     meter.close("a", "done")
     meter.close("a", "cleanup")
@@ -267,7 +267,7 @@ def test_a_window_cannot_open_for_a_process_that_ended(meter, path):
     assert [r.kind for r in ledger.read(path)] == ["start", "sample"]
 
 
-def test_a_worker_used_again_has_a_window_for_each_trial(cpu_meter, path):
+def test_a_reused_worker_has_a_window_for_each_trial(cpu_meter, path):
     with python(BURN_ON) as worker:
         for name in ("a/1", "b/1"):
             cpu_meter.open(trial(name, worker.pid))
@@ -278,7 +278,7 @@ def test_a_worker_used_again_has_a_window_for_each_trial(cpu_meter, path):
     assert 100_000 <= closed["b/1"]["b/1"] < 100_000 + closed["a/1"]["a/1"]
 
 
-def test_a_window_ends_when_its_process_is_given_to_another_one(meter, path):
+def test_a_window_closes_when_another_one_opens_for_its_process(meter, path):
     with python("import time; time.sleep(60)") as worker:
         meter.open(trial("paused/1", worker.pid))
         meter.open(trial("elsewhere/1"))
@@ -290,7 +290,7 @@ def test_a_window_ends_when_its_process_is_given_to_another_one(meter, path):
 # --- files -----------------------------------------------------------------------------------------------------
 
 
-def test_the_live_reading_is_what_the_file_says(meter, path):
+def test_the_live_reading_equals_the_account_of_the_file(meter, path):
     meter.open(trial("a"))
     meter.sample()
     reading = meter.reading()
@@ -303,7 +303,7 @@ def test_the_live_reading_is_what_the_file_says(meter, path):
     assert meter.reading().windows == {} and account.windows == {"a": meter.window_uj("a")}
 
 
-def test_what_was_spent_goes_on_over_files(meter, path, tmp_path):
+def test_the_spent_energy_is_summed_over_files(meter, path, tmp_path):
     second = tmp_path / "second" / "here.jsonl"
     time.sleep(0.05)
     meter.switch(second)
@@ -348,7 +348,7 @@ def test_switching_closes_the_windows_of_the_file_that_ends(meter, path, tmp_pat
     assert [r.kind for r in ledger.read(tmp_path / "next.jsonl")] == ["start", "open"]
 
 
-def test_nothing_is_written_before_the_beginning_and_after_the_end(sensors, tmp_path):
+def test_nothing_is_written_before_begin_and_after_the_end(sensors, tmp_path):
     path = tmp_path / "here.jsonl"
     meter = Meter(sensors, node())
     meter.sample()
@@ -363,7 +363,7 @@ def test_nothing_is_written_before_the_beginning_and_after_the_end(sensors, tmp_
     assert path.read_bytes() == ended
 
 
-def test_a_ledger_ended_after_its_meter_has_gone_loses_nothing(meter, sensors, path):
+def test_a_ledger_that_is_ended_by_another_process_loses_nothing(meter, sensors, path):
     meter.sample()
     last = ledger.read(path)[-1]
     with python(BURN, "0.2") as child:
@@ -376,7 +376,7 @@ def test_a_ledger_ended_after_its_meter_has_gone_loses_nothing(meter, sensors, p
     assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.2)
 
 
-def test_what_one_reader_polled_is_not_compared_with_what_another_one_polled(tmp_path):
+def test_polled_energy_of_different_readers_is_not_compared(tmp_path):
     path = tmp_path / "here.jsonl"
     counters = Counters("boot", 1, 0.0, 2, gpu_mj={"GPU-old": 7, "GPU-new": 8})
     sensors = SimpleNamespace(polled={"GPU-old"}, read=lambda: counters)
@@ -395,7 +395,7 @@ def burn_here(cpu_s: float) -> None:
         pass
 
 
-def test_counting_from_earlier_counters_includes_what_came_between(sensors, path):
+def test_counting_from_earlier_counters_includes_the_time_between(sensors, path):
     since = from_now(sensors)
     burn_here(0.25)
     meter = Meter(sensors, node(ram_uw=0))
@@ -407,11 +407,11 @@ def test_counting_from_earlier_counters_includes_what_came_between(sensors, path
     assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
 
 
-def test_children_that_end_before_the_meter_begins_take_nothing_from_the_study(sensors, path):
-    """As workers of an earlier experiment do on a Ray that is used again: nobody waits for how they end."""
+def test_children_that_end_before_the_meter_begins_do_not_reduce_the_studys_time(sensors, path):
+    """On a reused Ray, workers of an earlier experiment end like this, without a process that waits for them."""
     runs_a_child = """
         import signal, subprocess, sys, time
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that the child's time is not handed on, as Ray's daemon does
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as Ray's daemon does, so that the child's time is not inherited
         child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE)
         child.stdout.readline()
         print("here", flush=True)
@@ -439,7 +439,7 @@ def test_children_that_end_before_the_meter_begins_take_nothing_from_the_study(s
     assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.4)
 
 
-def test_counting_from_now_leaves_out_what_the_processes_spent_before(sensors, path):
+def test_counting_from_now_excludes_earlier_cpu_time(sensors, path):
     burn_here(max(0.0, 0.5 - time.process_time()))
     meter = Meter(sensors, node())
     before = time.process_time()
@@ -449,7 +449,7 @@ def test_counting_from_now_leaves_out_what_the_processes_spent_before(sensors, p
     assert second.study_us - first.study_us <= (time.process_time() - before) * 1e6 + 100_000
 
 
-def test_a_root_inside_another_root_is_not_left_out_twice(sensors, path):
+def test_a_root_that_descends_from_another_root_is_counted_once(sensors, path):
     with python(BURN_ON) as child:
         wait_for_cpu(child.pid, 300_000)
         meter = Meter(sensors, node())
@@ -489,7 +489,7 @@ def test_many_threads_keep_the_file_valid(meter, path):
     assert sum(account.windows.values()) == account.buckets["trials"]
 
 
-# --- a meter that is killed and started again --------------------------------------------------------------------
+# --- a meter that is killed and restarted ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -512,7 +512,7 @@ def successor(sensors, state) -> Meter:
 def test_a_meters_successor_bridges_the_time_without_one(sensors, path, state):
     with python(BURN_ON) as child:
         lasting_meter(sensors, path, state).open(trial("a", child.pid))
-        wait_for_cpu(child.pid, 300_000)  # nobody samples meanwhile, and the meter is gone
+        wait_for_cpu(child.pid, 300_000)  # no meter takes samples during this time
         meter = successor(sensors, state)
         meter.close("a", "done")
         spent_us = snapshot()[child.pid].cpu_us
@@ -527,7 +527,7 @@ def test_a_meters_successor_bridges_the_time_without_one(sensors, path, state):
     assert account.windows == {"a": meter.window_uj("a")}
 
 
-def test_a_child_that_ended_while_there_was_no_meter_is_still_its_windows(sensors, path, state):
+def test_a_child_that_ended_without_a_meter_is_still_charged_to_its_window(sensors, path, state):
     runs_a_child = "import subprocess, sys, time; subprocess.run(sys.argv[1:]); print(1, flush=True); time.sleep(30)"
     with python(runs_a_child, *command(BURN, "0.3")) as child:
         lasting_meter(sensors, path, state).open(trial("a", child.pid))
@@ -537,7 +537,7 @@ def test_a_child_that_ended_while_there_was_no_meter_is_still_its_windows(sensor
 
 
 @pytest.mark.parametrize("last", ["open", "close", "sample", "stop"])
-def test_a_record_that_was_on_its_way_when_the_meter_was_killed_is_not_lost(last, sensors, path, state, tmp_path):
+def test_a_record_that_was_being_written_when_the_meter_was_killed_is_not_lost(last, sensors, path, state, tmp_path):
     meter = lasting_meter(sensors, path, state)
     if last != "open":
         meter.open(trial("a"))
@@ -548,9 +548,9 @@ def test_a_record_that_was_on_its_way_when_the_meter_was_killed_is_not_lost(last
         "stop": lambda: meter._commit(meter._record("stop"), {}),
     }[last]()
     whole = path.read_bytes()
-    path.write_bytes(whole[: whole[:-1].rfind(b"\n") + 20])  # the last line is torn
+    path.write_bytes(whole[: whole[:-1].rfind(b"\n") + 20])  # only part of the last line was written
     meter = successor(sensors, state)
-    if last == "stop":  # on its way into another file
+    if last == "stop":  # the meter was switching to another file
         meter.switch(tmp_path / "next.jsonl")
         [begun] = ledger.read(tmp_path / "next.jsonl")
         assert begun.counters == ledger.read(path)[-1].counters
@@ -560,7 +560,7 @@ def test_a_record_that_was_on_its_way_when_the_meter_was_killed_is_not_lost(last
         assert charge(ledger.read(path)).node_uj == used_uj(node(), *[ledger.read(path)[i] for i in (0, -1)])
 
 
-def test_a_successor_knows_whose_time_to_count_from_the_first_record_on(sensors, path, state):
+def test_a_successor_knows_the_studys_processes_from_the_first_record(sensors, path, state):
     with foreign_burner() as stranger:
         began = Meter(sensors, node(ram_uw=0), state=state)
         began.begin(path, from_now(sensors, stranger))
@@ -569,7 +569,7 @@ def test_a_successor_knows_whose_time_to_count_from_the_first_record_on(sensors,
     assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
 
 
-def test_what_was_spent_counts_once_though_a_successor_comes_back_to_a_file(sensors, path, state, tmp_path):
+def test_the_spent_energy_counts_once_if_a_successor_returns_to_a_file(sensors, path, state, tmp_path):
     meter = lasting_meter(sensors, path, state)
     time.sleep(0.1)
     meter.switch(tmp_path / "strategy.jsonl")
@@ -579,10 +579,10 @@ def test_what_was_spent_counts_once_though_a_successor_comes_back_to_a_file(sens
     assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files)
 
 
-def test_what_was_spent_is_not_forgotten_by_a_meter_killed_between_two_files(sensors, path, state, tmp_path):
+def test_the_spent_energy_survives_a_kill_between_two_files(sensors, path, state, tmp_path):
     meter = lasting_meter(sensors, path, state)
     time.sleep(0.1)
-    meter._commit(meter._record("stop"), {})  # and killed before the next file was begun
+    meter._commit(meter._record("stop"), {})  # the meter is killed before it begins the next file
     after = successor(sensors, state)
     after.switch(tmp_path / "next.jsonl")
     in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "next.jsonl")]
@@ -605,7 +605,7 @@ time.sleep(60)
 """
 
 
-def test_nobody_goes_on_for_a_driver_that_is_dead(sensors, path, state):
+def test_a_meter_has_no_successor_if_its_driver_is_dead(sensors, path, state):
     with python(BEGINS_AND_WAITS, str(path), str(state), *sys.path) as driver:
         assert driver.stdout.readline() == "here\n"
         assert Meter(sensors, node(), state=state).go_on()
@@ -616,16 +616,16 @@ def test_nobody_goes_on_for_a_driver_that_is_dead(sensors, path, state):
     assert [record.kind for record in ledger.read(path)] == ["start", "resume"]
 
 
-def test_a_meter_that_ended_well_has_no_successor(sensors, path, state):
+def test_a_meter_that_ended_normally_has_no_successor(sensors, path, state):
     lasting_meter(sensors, path, state).switch(None)
     assert not state.exists()
     assert not Meter(sensors, node(), state=state).go_on()
 
 
-def test_beginning_again_changes_nothing(sensors, path, state):
+def test_a_repeated_begin_changes_nothing(sensors, path, state):
     lasting_meter(sensors, path, state)
     meter = successor(sensors, state)
-    meter.begin(path)  # Ray repeats a call that was under way
+    meter.begin(path)  # Ray repeats a call that did not return
     assert [record.kind for record in ledger.read(path)] == ["start", "resume"]
 
 
@@ -649,7 +649,7 @@ def test_a_record_that_cannot_be_written_changes_nothing(meter, path, monkeypatc
 def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
     first = Meter(sensors, node())
     first.begin(path)
-    first.sample()  # and is killed with its study
+    first.sample()  # then the meter is killed with its study
     time.sleep(0.3)
     second = Meter(sensors, node())
     second.begin(tmp_path / "session" / "here.jsonl")
@@ -668,8 +668,8 @@ def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
 # --- two studies on one node -------------------------------------------------------------------------------------
 
 
-def test_two_studies_share_what_neither_uses(sensors, tmp_path):
-    still = Hardware("here", "a CPU", CORES, "modelled", 0, 20_000_000)  # memory only: the same for both
+def test_two_studies_share_idle_energy(sensors, tmp_path):
+    still = Hardware("here", "a CPU", CORES, "modelled", 0, 20_000_000)  # memory only, which depends on time alone
     meters = [Meter(sensors, still, Neighbourhood(name, tmp_path / "shared")) for name in ("one", "two")]
     paths = [tmp_path / name / "here.jsonl" for name in ("one", "two")]
     for meter, path in zip(meters, paths, strict=True):
@@ -692,7 +692,7 @@ def test_two_studies_share_what_neither_uses(sensors, tmp_path):
     start, end = ledgers[0][0], ledgers[1][-1]
     whole = used_uj(still, start, end)
     missing = whole - sum(account.charged_uj() for account in accounts)
-    # The moments are the same in both, so nothing is lost or twice but for a microjoule a record in rounding.
+    # Both ledgers use the same moments, so each joule is charged once, except for a microjoule per record by rounding.
     assert abs(missing) <= sum(map(len, ledgers))
     a_second = still.ram_uw / 1e0
     both_idle = accounts[0].buckets["idle"] + accounts[1].buckets["idle"]
@@ -700,7 +700,7 @@ def test_two_studies_share_what_neither_uses(sensors, tmp_path):
     assert accounts[0].windows["a"] >= 0.2 * a_second / CORES * 0.99
 
 
-def test_a_window_that_could_not_be_recorded_does_not_stand_with_the_others(sensors, path, tmp_path, monkeypatch):
+def test_a_window_that_could_not_be_recorded_is_withdrawn_from_the_neighbours(sensors, path, tmp_path, monkeypatch):
     meter = Meter(sensors, node(), Neighbourhood("one", tmp_path / "shared"))
     other = Neighbourhood("two", tmp_path / "shared")
     for neighbourhood in (meter._neighbourhood, other):
@@ -714,8 +714,8 @@ def test_a_window_that_could_not_be_recorded_does_not_stand_with_the_others(sens
         patched.setattr("kdtune.energy.meter.write", full)
         meter.open(trial("a"))
     meter.sample()
-    with other.settled(0) as told:
-        assert [state.cpus_milli for state in told][-2:] == [1000, 0]
+    with other.settled(0) as states:
+        assert [state.cpus_milli for state in states][-2:] == [1000, 0]
 
 
 def test_a_machine_that_joins_is_named_in_the_ledger_that_is_being_written(sensors, tmp_path):
