@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -84,6 +85,12 @@ def test_the_wheel_carries_the_study_files(built):
     assert "kdtune/paper/printed_values.toml" in names
     assert "kdtune/py.typed" in names
     assert not any(name.startswith(("tests/", "studies/")) for name in names)
+
+
+def test_the_sdist_carries_the_documentation_and_what_it_links_to(built):
+    with tarfile.open(built[1]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"docs/index.md", "docs/images/accuracy-and-energy.svg", "benchmarks/results/fashion_hkd_live.json"} <= names
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["wheel", "sdist"])

@@ -1,10 +1,10 @@
-"""Data sets, their splits, and batching as tensor code on the training device."""
+"""Data sets, splits, and batches as tensor code on the training device."""
 
 from kdtune.catalog.registry import Registry
 
-#: Facts: ``classes``; ``shape`` of an image; ``train_images`` and ``test_images`` as published (a subset that
-#: somebody made has fewer); ``download_mb``; and ``files``, what has to lie in the data folder, each with its
-#: md5 where one is known. A class loads a data set: see :class:`kdtune.data.published.Published`.
+#: Facts: ``classes``; ``shape`` of an image; ``train_images`` and ``test_images`` as published (a subset made by the
+#: user has fewer); ``download_mb``; and ``files``, the files required in the data folder, with their MD5 if it is
+#: known. The target is a class that loads the data set: see :class:`kdtune.data.published.Published`.
 DATASETS = Registry("data set")
 DATASETS.add(
     "digits",
@@ -60,7 +60,7 @@ DATASETS.add(
     train_images=60_000,
     test_images=10_000,
     download_mb=31,
-    # Of the unpacked files; torchvision publishes those of the packed ones, from which these were unpacked.
+    # MD5 of the unpacked files. Torchvision publishes those of the archives from which these were unpacked.
     files={
         "FashionMNIST/raw/train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
         "FashionMNIST/raw/train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",

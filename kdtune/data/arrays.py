@@ -1,4 +1,4 @@
-"""Decoded images as arrays: what a data set is once it has been read."""
+"""Decoded data sets as arrays, and their copies in the cache."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,29 +16,29 @@ from kdtune.storage.files import alone_in, read_whole, replaced_atomically, writ
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 
-#: Raised when the way a data set is decoded changes, so that an older decoded copy is not used.
+#: Increased when decoding changes, so that older decoded copies are not used.
 FORMAT = 1
 
-#: What numpy stumbles over in a file that is none of its own, or no more.
+#: Errors that numpy raises for files that are not valid arrays.
 NOT_AN_ARRAY = (OSError, EOFError, ValueError, OverflowError, SyntaxError, MemoryError, TokenError)
 
 _FIELDS = ("train_images", "train_labels", "test_images", "test_labels")
 
-#: Says what the arrays beside it are. Written last: a decoding that was cut short is never taken for a whole one.
+#: Describes the arrays beside it. It is written last, so an interrupted decoding is never mistaken for a complete one.
 _MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """A data set with the test set that its authors (or we, where they gave none) set apart.
+    """A decoded data set with its test set, which kdtune defines if the authors did not.
 
     Attributes:
         train_images: uint8, (N, channels, height, width), values 0 to 255.
         train_labels: int64, (N,).
-        test_images: As ``train_images``.
-        test_labels: As ``train_labels``.
-        class_names: Of label 0, 1, ...; empty where they have none.
-        fingerprint: Of the source that was decoded; empty where its name says all.
+        test_images: Like ``train_images``.
+        test_labels: Like ``train_labels``.
+        class_names: Names of the labels 0, 1, ...; empty if there are none.
+        fingerprint: Identifies the decoded source; empty if its name is sufficient.
     """
 
     train_images: np.ndarray
@@ -50,21 +50,21 @@ class Arrays:
 
 
 def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> Arrays | None:
-    """The arrays from the cache, memory-mapped; None where there is no whole copy of this source.
+    """Return the memory-mapped arrays from the cache, or None if there is no complete copy of this source.
 
-    Memory-mapped files open in a millisecond and share their pages among all workers of a machine.
+    Memory-mapped files open in a millisecond, and all workers of a machine share their pages.
 
     Args:
-        name: Of the data set.
-        fingerprint: Of the source.
-        checked: Hold the files against their checksums too, which takes a second a gigabyte.
+        name: Name of the data set.
+        fingerprint: Identifies the source.
+        checked: Also compare the files with their checksums, which takes one second per gigabyte.
     """
     folder = _folder(name, fingerprint)
     try:
         manifest = unsealed(parse_json(read_whole(folder / _MANIFEST)))
         arrays = {field: np.lib.format.open_memmap(_file(folder, field), mode="r") for field in _FIELDS}
         noted = {field: dict(described) for field, described in manifest["arrays"].items()}
-        # Copies of kdtune before it noted checksums have none.
+        # Copies made by early versions have no checksums.
         checksums = {field: described.pop("crc32") for field, described in noted.items() if "crc32" in described}
         if noted != _described(folder, arrays):
             return None
@@ -75,16 +75,16 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
             return None
         return Arrays(**arrays, class_names=names, fingerprint=fingerprint)
     except (*NOT_AN_ARRAY, KeyError, TypeError, AttributeError):
-        return None  # absent, cut short or overwritten
+        return None  # absent, truncated or overwritten
 
 
 def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "", *, checked: bool = False) -> Arrays:
-    """The arrays from the cache; decoded and put there on the first use, by one process at a time.
+    """Return the arrays from the cache, decoding the source on first use, in one process at a time.
 
     Args:
-        name: Of the data set.
+        name: Name of the data set.
         decode: Reads the source.
-        fingerprint: Of the source: each has a decoded copy of its own.
+        fingerprint: Identifies the source; each source has its own decoded copy.
         checked: See :func:`decoded_copy`.
 
     Raises:
@@ -96,7 +96,7 @@ def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "",
     with ExitStack() as stack:
         with _kept(folder):
             stack.enter_context(alone_in(folder))
-        # Another process may have decoded it meanwhile.
+        # Another process may have decoded it in the meantime.
         found = decoded_copy(name, fingerprint, checked=checked)
         if found is None:
             arrays = decode()
@@ -109,26 +109,26 @@ def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "",
 
 
 def decoded_files(name: str, fingerprint: str) -> list[Path]:
-    """What a decoded copy consists of, or will."""
+    """Return the paths of the files of a decoded copy, whether or not they exist."""
     folder = _folder(name, fingerprint)
     return [*(_file(folder, field) for field in _FIELDS), folder / _MANIFEST]
 
 
 def forget_copy(name: str, fingerprint: str) -> None:
-    """See to it that a damaged copy is made again by whoever wants it next.
+    """Discard a damaged copy, so that it is decoded again on the next use.
 
     Raises:
-        KdtuneError: It cannot be written.
+        KdtuneError: The folder cannot be written.
     """
     folder = _folder(name, fingerprint)
     with _kept(folder), alone_in(folder):
-        if not decoded_copy(name, fingerprint, checked=True):  # else another process made it again meanwhile
+        if not decoded_copy(name, fingerprint, checked=True):  # otherwise another process has decoded it again
             (folder / _MANIFEST).unlink(missing_ok=True)
 
 
 def _write(folder: Path, arrays: Arrays) -> None:
     (folder / _MANIFEST).unlink(missing_ok=True)
-    for left_over in folder.glob(".*.tmp"):  # of a process that was killed
+    for left_over in folder.glob(".*.tmp"):  # left by a killed process
         left_over.unlink()
     for field in _FIELDS:
         with replaced_atomically(_file(folder, field)) as file:
@@ -141,10 +141,10 @@ def _write(folder: Path, arrays: Arrays) -> None:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[None]:
-    """Name the folder that could not be written, and the remedy.
+    """Convert an ``OSError`` to a message with the folder and the remedy.
 
     Raises:
-        KdtuneError: The body met an ``OSError``.
+        KdtuneError: The body raised an ``OSError``.
     """
     try:
         yield
@@ -164,7 +164,7 @@ def _file(folder: Path, field: str) -> Path:
 
 
 def _described(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What the manifest says of each array; to compare it costs a look at the file's size."""
+    """Return the manifest's entry for each array; only file sizes are read."""
     return {
         field: {"bytes": _file(folder, field).stat().st_size, "dtype": str(array.dtype), "shape": list(array.shape)}
         for field, array in arrays.items()
@@ -172,7 +172,7 @@ def _described(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]
 
 
 def _crc32(path: Path) -> int:
-    """Of a file's content, read piece by piece."""
+    """Compute the CRC-32 of a file, read in pieces."""
     checksum = 0
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

@@ -1,8 +1,8 @@
 """Crop, flip and rotation of whole batches on the training device.
 
-What happens to an image is a pure function of seed, epoch and the image's number: the same for every point of a
-repeat, any batch size, any point at which a training was resumed, on a CPU and on a GPU. All of it is one gathering of
-pixels, so an image is sampled once however many changes are asked for.
+The augmentation of an image is a pure function of the seed, the epoch and the image's number. It is the same for every
+point of a repeat, for every batch size, after a resume, and on CPU and GPU. All changes are applied by one gather of
+pixels, so an image is sampled only once.
 """
 
 import math
@@ -13,26 +13,26 @@ import torch
 
 from kdtune.specs.seeds import derive_seed
 
-#: Pixels of black around an image of which a crop of its own size is taken (PLOS ONE 2023, e0285668, and CRD alike).
+#: Black pixels added around an image before cropping to its own size (as in PLOS ONE 2023, e0285668, and CRD).
 PADDING = 4
 
-#: Degrees to either side of a rotation (PLOS ONE 2023, e0285668).
+#: Greatest rotation to either side in degrees (PLOS ONE 2023, e0285668).
 DEGREES = 15.0
 
-#: One stream of random numbers for each choice.
+#: Each random choice has its own stream of random numbers.
 _TOP, _LEFT, _FLIP, _ANGLE = range(4)
 
 
 def random_fractions(index: torch.Tensor, seed: int, epoch: int, stream: int) -> torch.Tensor:
-    """A uniform number in [0, 1) for each image, float64, (n,): a hash of everything that it depends on.
+    """Return a uniform number in [0, 1) for each image, float64, (n,), as a hash of the arguments.
 
-    A generator's numbers would depend on the order in which they are drawn, and differ between devices.
+    Numbers from a generator would depend on the order of the draws, and differ between devices.
 
     Args:
-        index: The images' numbers, int64, (n,).
-        seed: Of the training.
+        index: Numbers of the images, int64, (n,).
+        seed: Seed of the training.
         epoch: Counted from 0.
-        stream: Tells one choice from the next.
+        stream: Number of the random choice.
     """
     key = derive_seed(seed, "augment", epoch, stream)
     mask = 0xFFFFFFFF
@@ -49,14 +49,15 @@ def random_fractions(index: torch.Tensor, seed: int, epoch: int, stream: int) ->
 
 @dataclass(frozen=True)
 class Changes:
-    """What happens to some images in one epoch, as tables with a row for each of them.
+    """The augmentation of some images in one epoch, as tables with one row per image.
 
-    A whole epoch's are drawn at once, 24 bytes an image (40 with rotations), so that a step only looks its rows up.
+    The tables of a whole epoch are drawn at once (24 bytes per image, 40 with rotations), so that a step only looks up
+    its rows.
 
     Attributes:
-        offsets: From a pixel of the cropped and flipped image to where it comes from, int64, (n, 3): the row is the
-            first number and the pixel's own; the column the second number, and the third, 1 or -1, times its own.
-        turn: Cosine and sine of the rotation, float64, (n, 2); None without one.
+        offsets: Top, left and sign, int64, (n, 3). A pixel of the cropped and flipped image comes from row
+            ``top + row`` and column ``left + sign * column``, where sign is 1 or -1.
+        turn: Cosine and sine of the rotation, float64, (n, 2); None without rotation.
         leaves_gaps: Whether pixels may come from outside the image.
     """
 
@@ -68,14 +69,14 @@ class Changes:
     def drawn(
         cls, index: torch.Tensor, changes: Sequence[str], width: int, seed: int, epoch: int, padding: int = PADDING
     ) -> "Changes":
-        """Draw for some images.
+        """Draw the augmentation of some images.
 
         Args:
-            index: Their numbers, int64, (n,).
-            changes: Of ``crop`` (of the image's size, after padding), ``flip`` (left to right, every second one) and
-                ``rotate`` (nearest pixel), applied in this order.
-            width: Of the images.
-            seed: Of the training.
+            index: Numbers of the images, int64, (n,).
+            changes: Any of ``crop`` (to the image's size, after padding), ``flip`` (left to right, with probability
+                1/2) and ``rotate`` (nearest pixel), applied in this order.
+            width: Width of the images.
+            seed: Seed of the training.
             epoch: Counted from 0.
             padding: Pixels around the image for ``crop``.
         """
@@ -95,24 +96,24 @@ class Changes:
         return cls(torch.stack([top, left, sign], dim=1), turn, leaves_gaps)
 
     def of(self, index: torch.Tensor) -> "Changes":
-        """Those of some of the images, by their places in the tables, int64, (n,)."""
+        """Select rows of the tables by their positions, int64, (n,)."""
         return Changes(self.offsets[index], None if self.turn is None else self.turn[index], self.leaves_gaps)
 
 
 def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
-    """Images, each changed as it was drawn; new pixels are black.
+    """Apply augmentation to images; pixels from outside the image are black.
 
     Args:
         images: uint8, (n, channels, height, width).
-        changes: Of each.
+        changes: Augmentation of these images.
 
     Returns:
-        uint8, of the same shape.
+        Images of the same shape, uint8.
     """
     count, channels, height, width = images.shape
     device = images.device
-    # From the finished image back to where each of its pixels comes from: the last change first. Without a rotation
-    # a pixel's row does not depend on its column, nor the other way round.
+    # Each pixel of the finished image is traced back to its source, so the last change comes first. Without rotation,
+    # row and column of the source are independent of each other.
     rows = torch.arange(height, device=device).view(1, height, 1)
     columns = torch.arange(width, device=device).view(1, 1, width)
     inside = None
@@ -133,13 +134,13 @@ def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
 def augment(
     images: torch.Tensor, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int, padding: int = PADDING
 ) -> torch.Tensor:
-    """Some images, changed at random.
+    """Select images and augment them.
 
     Args:
         images: All images, uint8, (N, channels, height, width).
-        index: Which ones, int64, (n,).
-        changes: Kinds of change, as for :meth:`Changes.drawn`; none leaves the images as they are.
-        seed: Of the training.
+        index: Numbers of the selected images, int64, (n,).
+        changes: Kinds of change, as for :meth:`Changes.drawn`; if empty, the images are not changed.
+        seed: Seed of the training.
         epoch: Counted from 0.
         padding: Pixels around the image for ``crop``.
 
@@ -154,14 +155,14 @@ def augment(
 def _rotated(
     rows: torch.Tensor, columns: torch.Tensor, turn: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where pixels come from when images are turned about their centre, counter-clockwise, to the nearest pixel.
+    """Compute the source of each pixel for a counter-clockwise rotation about the centre, with the nearest pixel.
 
     Args:
         rows: int64, (1, height, 1).
         columns: int64, (1, 1, width).
         turn: Cosine and sine of each image's angle, float64, (n, 2).
-        height: Of the images.
-        width: Of the images.
+        height: Height of the images.
+        width: Width of the images.
 
     Returns:
         Rows and columns, int64, (n, height, width).

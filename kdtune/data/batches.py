@@ -1,4 +1,4 @@
-"""Images on the training device, and batches of them as tensor code: no loader processes."""
+"""Images on the training device, and batches as tensor code without loader processes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from kdtune.specs.seeds import derive_seed
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images and labels of one part of a data set, on one device.
+    """Images and labels of one part of a data set on one device.
 
     Attributes:
         images: uint8, (N, channels, height, width).
         labels: int64, (N,).
-        mean: float32, (channels, 1, 1), of the training part, in units of the pixel range.
-        std: As ``mean``.
+        mean: Mean of the training part in units of the pixel range, float32, (channels, 1, 1).
+        std: Standard deviation, like ``mean``.
     """
 
     images: torch.Tensor
@@ -35,22 +35,22 @@ class ImageSet:
         return len(self.labels)
 
     def normalised(self, index: torch.Tensor | slice) -> torch.Tensor:
-        """Some images as float32 with mean 0 and deviation 1 a channel, (n, channels, height, width)."""
+        """Return images normalised to mean 0 and deviation 1 per channel, float32, (n, channels, height, width)."""
         return self._scaled(self.images[index])
 
     @cached_property
     def _line(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Intercept and slope of the normalisation, from a byte to its value, float32, (channels, 1, 1)."""
+        """Intercept and slope that map a byte to its normalised value, float32, (channels, 1, 1)."""
         mean, std = self.mean.double(), self.std.double()
         return (-mean / std).float(), (1 / (255 * std)).float()
 
     def _scaled(self, images: torch.Tensor) -> torch.Tensor:
-        # One multiply-add a pixel. Beside (images / 255 - mean) / std in float32 it is off by its rounding, 3e-7.
+        # One multiply-add per pixel; it differs from (images / 255 - mean) / std in float32 by rounding, 3e-7.
         intercept, slope = self._line
         return torch.addcmul(intercept, images, slope)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches from the first image to the last: (images, labels)."""
+        """Yield batches (images, labels) in the order of the images."""
         for start in range(0, len(self), batch_size):
             batch = slice(start, start + batch_size)
             yield self.normalised(batch), self.labels[batch]
@@ -58,16 +58,16 @@ class ImageSet:
     def shuffled(
         self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = (), changes_seed: int | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Batches in an order that depends on the seed and the epoch alone: (images, labels, index of the images).
+        """Yield batches (images, labels, index of the images) in an order that depends only on seed and epoch.
 
-        So every point of a repeat sees the same stream, wherever and whenever it runs.
+        Every point of a repeat therefore sees the same batches.
 
         Args:
-            batch_size: Images in a batch; the last may have fewer, or one more: see :func:`batch_sizes`.
-            seed: Of the training.
+            batch_size: Images per batch; the last may have fewer or one more, see :func:`batch_sizes`.
+            seed: Seed of the training.
             epoch: Counted from 0.
-            changes: Random changes to the images; see :func:`kdtune.data.augment.augment`.
-            changes_seed: Of these changes; the training's own unless given.
+            changes: Augmentation; see :func:`kdtune.data.augment.augment`.
+            changes_seed: Seed of the augmentation; by default that of the training.
         """
         order = self.order(seed, epoch)
         drawn = self.epoch_changes(changes, seed if changes_seed is None else changes_seed, epoch)
@@ -75,35 +75,35 @@ class ImageSet:
             yield *self.batch(index, drawn), index
 
     def order(self, seed: int, epoch: int) -> torch.Tensor:
-        """The numbers of all images in the order of one epoch, int64, (N,), on the images' device."""
+        """Return the numbers of all images in the order of an epoch, int64, (N,), on the images' device."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
         return moved(torch.randperm(len(self), generator=generator), self.images.device)
 
     def epoch_changes(self, changes: Sequence[str], seed: int, epoch: int) -> Changes | None:
-        """The random changes to all images in one epoch; None where ``changes`` is empty."""
+        """Draw the augmentation of all images in an epoch; None if ``changes`` is empty."""
         if not changes:
             return None
         every = torch.arange(len(self), device=self.images.device)
         return Changes.drawn(every, changes, self.images.shape[3], seed, epoch)
 
     def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Some images, changed and normalised, and their labels.
+        """Return images, augmented and normalised, and their labels.
 
         Args:
-            index: The images' numbers, int64, (n,).
-            changes: Of all images in this epoch; None leaves them as they are.
+            index: Numbers of the images, int64, (n,).
+            changes: Augmentation of all images in this epoch, or None.
         """
-        images = self.images.index_select(0, index)  # copies whole images, which indexing does not
+        images = self.images.index_select(0, index)  # faster than indexing, because it copies whole images
         return self._scaled(changed(images, changes.of(index)) if changes else images), self.labels[index]
 
     def changed(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> torch.Tensor:
-        """Some images as a training sees them in an epoch: as :meth:`normalised`, changed at random before."""
+        """Return images as a training sees them in an epoch: augmented, then normalised."""
         return self._scaled(augment(self.images, index, changes, seed, epoch))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts of a data set: strategies see ``validation``, the chosen model meets ``test`` once."""
+    """The parts of a data set: strategies see ``validation``, and the chosen model is tested once on ``test``."""
 
     train: ImageSet
     validation: ImageSet
@@ -123,9 +123,9 @@ class Splits:
         Args:
             arrays: The decoded data set.
             validation: Number (int) or fraction (float) of training images to hold out.
-            split_seed: Seed of the split, and of the subset.
-            device: Where the images are to live.
-            train_limit: Split a stratified subset of so many training images; None takes all.
+            split_seed: Seed of the split and of the subset.
+            device: Device of the images.
+            train_limit: Size of a stratified subset of the training images to split; None uses all.
 
         Raises:
             UsageError: The split would leave a part empty, or there are fewer images than the limit.
@@ -140,7 +140,7 @@ class Splits:
         )
 
         def part(images: np.ndarray, labels: np.ndarray) -> ImageSet:
-            # On a CPU the tensors are the arrays that were copied out of the memory-mapped file, not another copy.
+            # On a CPU the tensors share memory with the arrays copied from the memory-mapped file.
             return ImageSet(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device), mean, std)
 
         return cls(
@@ -151,9 +151,9 @@ class Splits:
 
 
 def _mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of every channel in units of the pixel range, float64, (channels,).
+    """Return mean and standard deviation per channel in units of the pixel range, float64, (channels,).
 
-    From exact sums of integers, some images at a time: the order does not matter, and no copy of all is made.
+    They are computed from exact integer sums over blocks of images, so the order does not matter and memory is small.
 
     Args:
         images: uint8, (N, channels, height, width).
@@ -165,7 +165,7 @@ def _mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         total += some.sum((0, 2, 3), dtype=np.uint64)
         of_squares += (some * some).sum((0, 2, 3), dtype=np.uint64)
     count = images[:, 0].size
-    # As Python's integers, which do not overflow: the variance is a difference of two numbers that are nearly equal.
+    # Python integers do not overflow, and the variance is the difference of two nearly equal numbers.
     means = [int(one) / (255 * count) for one in total]
     variances = [
         (count * int(squares) - int(one) ** 2) / (255 * count) ** 2

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 60,000 photos of 32x32 pixels.
+"""CIFAR-10 and CIFAR-100: 60,000 photos of 32x32 pixels each.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
 """
@@ -13,7 +13,7 @@ from kdtune.data.published import Archive, Published
 
 
 class _Cifar(Published):
-    #: Of the class in torchvision.
+    #: Name of the class in torchvision.
     _torchvision: str
 
     def _class(self) -> Any:
@@ -22,18 +22,18 @@ class _Cifar(Published):
         return getattr(datasets, self._torchvision)
 
     def decode(self, root: Path) -> Arrays:
-        """Let torchvision unpickle the files; it compares their checksums once more just before."""
+        """Let torchvision unpickle the files; it compares their checksums again beforehand."""
         train, test = (self._class()(str(root), train=train) for train in (True, False))
         return Arrays(*_arrays(train), *_arrays(test), tuple(test.classes))
 
     def archives(self) -> list[Archive]:
-        """The one archive."""
+        """Return the single archive."""
         known = self._class()
         return [Archive((known.url,), known.tgz_md5)]
 
 
 def _arrays(part: Any) -> tuple[np.ndarray, np.ndarray]:
-    # torchvision turned (N, 3, 32, 32) into a view with the colours last; turned back, nothing is copied.
+    # Torchvision returns a view of (N, 3, 32, 32) with the channels last, so transposing back copies nothing.
     return np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.array(part.targets, np.int64)
 
 

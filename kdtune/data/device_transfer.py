@@ -1,17 +1,17 @@
-"""From the host's memory to the training device, without a wait."""
+"""Asynchronous transfer from host memory to the training device."""
 
 import torch
 
 
 def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A tensor on another device; to a GPU it is on its way there, and what is computed with it comes after it.
+    """Copy a tensor to a device. A copy to a GPU is asynchronous, and later operations on the GPU wait for it.
 
-    The GPU copies from pinned memory alone without the host: from any other the host waits for all that the GPU has
-    been given to do. What is pinned here stays until it is copied, for its allocator notes the copy.
+    Only copies from pinned memory are asynchronous; for other memory the host waits until the GPU has finished all
+    queued work. The allocator keeps the pinned memory until it has been copied.
 
     Args:
-        tensor: On the host, or there already.
-        device: Where it is to go.
+        tensor: A tensor on the host or on the device.
+        device: The target device.
     """
     if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor.to(device)

@@ -20,13 +20,13 @@ class FashionMnist(Published):
     name = "fashion_mnist"
 
     def decode(self, root: Path) -> Arrays:
-        """Read the four files with torchvision's readers, which unpickle nothing."""
+        """Read the four files with torchvision's readers, which do not unpickle."""
         from torchvision.datasets import FashionMNIST
 
         return Arrays(*_read(root, "train"), *_read(root, "t10k"), tuple(FashionMNIST.classes))
 
     def archives(self) -> list[Archive]:
-        """One archive a file."""
+        """Return one archive per file."""
         from torchvision.datasets import FashionMNIST
 
         return [

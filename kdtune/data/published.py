@@ -1,4 +1,4 @@
-"""Data sets that others publish: found in the data folder, downloaded when asked, verified, decoded once."""
+"""Published data sets: found in the data folder, downloaded on request, verified, and decoded once."""
 
 import contextlib
 import hashlib
@@ -24,9 +24,9 @@ class Archive:
     """A file to download and unpack.
 
     Attributes:
-        urls: Where it can be had, the first that answers counts.
-        md5: Its checksum.
-        folder: Where it goes and is unpacked, under the data folder.
+        urls: Download addresses; the first that works is used.
+        md5: MD5 checksum of the file.
+        folder: Folder under the data folder for the file and its content.
     """
 
     urls: tuple[str, ...]
@@ -35,14 +35,14 @@ class Archive:
 
 
 class Published(ABC):
-    """A data set under the data folder. A subclass knows its archives and how to decode it."""
+    """Base class of published data sets. A subclass defines the archives and the decoding."""
 
     #: The data set's name in the registry.
     name: str
 
     @abstractmethod
     def decode(self, root: Path) -> Arrays:
-        """Read the files, which were verified just before.
+        """Read the files, which have just been verified.
 
         Args:
             root: The data folder.
@@ -50,10 +50,10 @@ class Published(ABC):
 
     @abstractmethod
     def archives(self) -> list[Archive]:
-        """What to download."""
+        """Return the archives to download."""
 
     def load(self, place: DataDir) -> Arrays:
-        """The arrays: from the decoded copy, or from the files where there is none yet.
+        """Return the arrays from the decoded copy, or from the files if there is no copy yet.
 
         Raises:
             DataError: The data set is missing, incomplete or damaged.
@@ -67,13 +67,13 @@ class Published(ABC):
         return decoded_once(self.name, verified, self.fingerprint(place.path))
 
     def inspect(self, place: DataDir) -> int:
-        """Look whether :meth:`load` will succeed, in about a second; imports no torch.
+        """Check within about a second whether :meth:`load` will succeed, without importing torch.
 
-        What was verified once, files or decoded copy, is so again only where sizes or times have changed. A damaged
-        copy is put aside, so that it is decoded again.
+        Files and decoded copies are verified again only if their sizes or times have changed. A damaged copy is
+        discarded, so that it is decoded again.
 
         Returns:
-            How many training images there are.
+            The number of training images.
 
         Raises:
             DataError: The data set is missing, incomplete or damaged.
@@ -89,7 +89,7 @@ class Published(ABC):
         return len(copy.train_labels) if copy else self.train_images(place.path)
 
     def _sound_copy(self, fingerprint: str) -> Arrays | None:
-        """The decoded copy, whose checksums have been compared since its files last changed; None without one."""
+        """Return the decoded copy, verified since its files last changed, or None."""
         copy = decoded_copy(self.name, fingerprint)
         if copy is None:
             return None
@@ -103,11 +103,11 @@ class Published(ABC):
         return copy
 
     def train_images(self, root: Path) -> int:
-        """How many training images the files hold, which were verified just before."""
+        """Return the number of training images in the files, which have just been verified."""
         return int(DATASETS[self.name].facts["train_images"])
 
     def _stamp(self, files: Iterable[Path]) -> Path:
-        """A file in the cache that exists if some of the data set's files were found sound as they are now."""
+        """Return the path of the marker that exists if these files have been verified in their current state."""
         states = []
         for path in files:
             with reading(path):
@@ -116,20 +116,20 @@ class Published(ABC):
         return cache_dir() / "verified" / f"{self.name}-{digest(json.dumps(states).encode())}"
 
     def download(self, place: DataDir, *, tell: Callable[[str], None], show_bar: bool) -> None:
-        """Download and unpack the data set, unless it is there and whole.
+        """Download and unpack the data set, unless it is complete.
 
         Args:
-            place: Where to put it.
-            tell: Is told before a connection is made.
+            place: The data folder.
+            tell: Called with a message before a connection is opened.
             show_bar: Draw a progress bar on standard error.
 
         Raises:
-            KdtuneError: It cannot be had, or not be written.
+            KdtuneError: It cannot be downloaded or written.
         """
         if self._is_whole(place):
-            return  # also where nothing may be written
+            return  # also if the folder is read-only
         with _written_to(place), alone_in(place.path, remedy=f"name a folder on a local disk by {place.remedy}"):
-            if self._is_whole(place):  # another process may have fetched it meanwhile
+            if self._is_whole(place):  # another process may have downloaded it in the meantime
                 return
             tell(f"downloading {self.name} ({DATASETS[self.name].facts['download_mb']} MB) to {place.path}")
             for archive in self.archives():
@@ -147,7 +147,7 @@ class Published(ABC):
         return True
 
     def _fetch(self, archive: Archive, root: Path) -> None:
-        """Download and unpack; what was downloaded already is only unpacked."""
+        """Download and unpack an archive; an archive that is already present is only unpacked."""
         from torchvision.datasets.utils import download_and_extract_archive
 
         failures = []
@@ -160,17 +160,17 @@ class Published(ABC):
         raise KdtuneError(f"{self.name}: could not be downloaded: {'; '.join(failures)}")
 
     def fingerprint(self, root: Path) -> str:
-        """What tells the source from others of the same name, 12 hexadecimal digits.
+        """Return 12 hexadecimal digits that identify the source among others of the same name.
 
-        Here of the known checksums: whatever passes them decodes to the same arrays.
+        By default they are a hash of the known checksums: all files with these checksums decode to the same arrays.
         """
         return digest(json.dumps(files_of(self.name)).encode())
 
     def verify(self, root: Path) -> None:
-        """Compare every file with its known checksum. Nothing is unpickled before that.
+        """Compare every file with its published checksum. Nothing is unpickled before this check.
 
         Raises:
-            DataError: A file is not the published one.
+            DataError: A file differs from the published one.
         """
         for file, known in files_of(self.name).items():
             path = root / file
@@ -184,25 +184,25 @@ class Published(ABC):
 
 
 def files_of(name: str) -> dict[str, str | None]:
-    """What has to lie in the data folder, relative to it, each with its md5 where that is known."""
+    """Return the required files, relative to the data folder, with their MD5 if it is known."""
     return dict(DATASETS[name].facts["files"])
 
 
 def missing_files(name: str, root: Path) -> list[str]:
-    """Which of the data set's files are not in the data folder."""
+    """Return the files of the data set that are missing from the data folder."""
     return [file for file in files_of(name) if not (root / file).exists()]
 
 
 def download_hint(name: str) -> str:
-    """What to type to get a data set, and how large it is."""
+    """Return the option that downloads a data set, and its size."""
     return f"--download fetches it ({DATASETS[name].facts['download_mb']} MB)"
 
 
 def require(name: str, place: DataDir) -> None:
-    """Refuse to go on without a data set.
+    """Check that all files of a data set are present.
 
     Raises:
-        DataError: Files are missing; says where they were sought and what to type.
+        DataError: Files are missing; the message names the folder and the remedy.
     """
     missing = missing_files(name, place.path)
     if not missing:
@@ -222,17 +222,17 @@ def obtain(
     tell: Callable[[str], None] = lambda text: None,
     show_bar: bool = False,
 ) -> int:
-    """See to it that a data set can be loaded, before anything is spent on a study.
+    """Check, before a study uses energy, that a data set can be loaded; download it on request.
 
     Args:
-        name: Of the data set.
+        name: Name of the data set.
         place: The data folder.
-        download: Fetch what is missing or damaged; without it no connection is made.
-        tell: Is told of a download before it begins.
+        download: Download missing or damaged files; otherwise no connection is opened.
+        tell: Called with a message before a download.
         show_bar: Draw a progress bar while downloading.
 
     Returns:
-        How many training images there are: a subset that somebody made has fewer than were published.
+        The number of training images, which is smaller than published for a subset made by the user.
 
     Raises:
         UsageError: The cache cannot be written.
@@ -249,22 +249,22 @@ def obtain(
 
 
 def _touch(stamp: Path) -> None:
-    with contextlib.suppress(OSError):  # without a stamp it is looked at again next time
+    with contextlib.suppress(OSError):  # without a marker the files are verified again next time
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.touch()
 
 
 def digest(content: bytes) -> str:
-    """A short hash, 12 hexadecimal digits."""
+    """Return a hash of 12 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Name the file, or the folder, that could not be read.
+    """Convert an ``OSError`` to a message that names the file or folder.
 
     Raises:
-        DataError: The body met an ``OSError``.
+        DataError: The body raised an ``OSError``.
     """
     try:
         yield

@@ -1,28 +1,28 @@
-"""How many training images a study uses, holds out and takes a step: free of numpy, so known before any is read."""
+"""Sizes of splits and batches, computed without numpy before any image is read."""
 
 from kdtune.errors import UsageError
 
 
 def held_out_images(images: int, validation: float | int) -> int:
-    """How many of so many images are held out: a number (int) as it is, or a fraction (float) of all."""
+    """Return how many images are held out: ``validation`` itself (int), or this fraction (float) of all images."""
     return validation if isinstance(validation, int) else round(validation * images)
 
 
 def used_images(images: int, train_limit: int | None) -> int:
-    """How many training images are split; the limit None takes all."""
+    """Return how many training images are used; a limit of None uses all."""
     return images if train_limit is None else train_limit
 
 
 def batch_sizes(images: int, batch_size: int) -> list[int]:
-    """Images in each step of an epoch.
+    """Return the number of images in each step of an epoch.
 
-    The last batch holds what is left over. A single image that is left over joins the batch before it: batch
-    normalisation has no variance to compute from one value a channel, and a mean over one image would weigh that image
-    as much as a whole batch. So no batch has a single image unless ``batch_size`` or ``images`` is 1.
+    The last batch holds the remaining images. A single remaining image joins the batch before it: batch normalisation
+    cannot compute a variance from one value per channel, and a mean over one image would give this image the weight of
+    a whole batch. No batch therefore has a single image unless ``batch_size`` or ``images`` is 1.
 
     Args:
-        images: Images in the training part.
-        batch_size: Images in a full batch.
+        images: Number of images in the training part.
+        batch_size: Number of images in a full batch.
     """
     full, left = divmod(images, batch_size)
     sizes = [batch_size] * full
@@ -34,17 +34,17 @@ def batch_sizes(images: int, batch_size: int) -> list[int]:
 
 
 def folds_last_image(images: int, batch_size: int) -> bool:
-    """Whether the last batch of an epoch is one image larger than the others; see :func:`batch_sizes`."""
+    """Return whether the last batch of an epoch is one image larger than the others; see :func:`batch_sizes`."""
     return batch_sizes(images, batch_size)[-1] > batch_size
 
 
 def split_problems(images: int, validation: float | int, train_limit: int | None = None) -> dict[str, str]:
-    """Why a split cannot be, by the study's key that asks for it; empty where it can.
+    """Return what is wrong with a split, by key of the study; empty if the split is possible.
 
     Args:
-        images: Training images that there are.
-        validation: Number (int) or fraction (float) of them to hold out.
-        train_limit: Size of the subset that is split; None takes all.
+        images: Number of available training images.
+        validation: Number (int) or fraction (float) of images to hold out.
+        train_limit: Size of the subset to split; None uses all.
     """
     if train_limit is not None and train_limit > images:
         return {"data.train_limit": f"has to be at most {images}, all that there are, got {train_limit}"}
@@ -60,13 +60,13 @@ def split_problems(images: int, validation: float | int, train_limit: int | None
 
 
 def check_split(dataset: str, images: int, validation: float | int, train_limit: int | None = None) -> None:
-    """Refuse a split that the images which are there do not allow.
+    """Refuse a split that is impossible with the available images.
 
     Args:
-        dataset: For the message.
-        images: See :func:`split_problems`, and so are the others.
-        validation: See there.
-        train_limit: See there.
+        dataset: Name of the data set, for the message.
+        images: See :func:`split_problems`.
+        validation: See :func:`split_problems`.
+        train_limit: See :func:`split_problems`.
 
     Raises:
         UsageError: One of the parts would be empty, or there are fewer images than the limit.

@@ -1,4 +1,4 @@
-"""Seeded, stratified choices among the training images: what is held out for validation, and a smaller set."""
+"""Seeded, stratified selections of training images: the validation part, and subsets."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ from kdtune.specs.seeds import derive_seed
 
 
 def stratified_split(labels: np.ndarray, held_out: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split indices so that every class keeps its share, to one image.
+    """Split indices so that every class keeps its share, up to one image.
 
     Args:
         labels: Class of each image, int64, (N,).
-        held_out: How many images to hold out: a number (int) or a fraction of N (float).
-        seed: Decides which; nothing else does.
+        held_out: Number (int) of images to hold out, or fraction of N (float).
+        seed: The only source of randomness.
 
     Returns:
-        The indices that stay and those held out, both sorted ascending.
+        The remaining indices and those held out, both in ascending order.
 
     Raises:
         UsageError: One of the two parts would be empty.
@@ -30,18 +30,18 @@ def stratified_split(labels: np.ndarray, held_out: float | int, seed: int) -> tu
 
 
 def stratified_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of a subset in which every class has its share, to one image; a larger one holds all of it.
+    """Return the indices of a subset in which every class has its share, up to one image.
 
     Args:
         labels: Class of each image, int64, (N,).
         count: Size of the subset, 1 to N.
-        seed: Decides which; nothing else does.
+        seed: The only source of randomness.
 
     Returns:
-        The indices, sorted ascending.
+        The indices in ascending order.
 
     Raises:
-        UsageError: There are not so many images.
+        UsageError: There are fewer images than ``count``.
     """
     if count > len(labels):
         raise UsageError(f"data.train_limit: {count} asked for, but there are {len(labels)} training images")
@@ -49,11 +49,11 @@ def stratified_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """So many indices, sorted, drawn class by class; in how far a class's share is a fraction, largest first."""
+    """Draw ``count`` sorted indices class by class, rounding class sizes by the largest remainder."""
     classes, sizes = np.unique(labels, return_counts=True)
     exact = sizes * (count / len(labels))
     quota = np.floor(exact).astype(int)
-    # Largest remainder; a stable sort gives ties to the lower class.
+    # The stable sort resolves ties in favour of the lower class.
     for index in np.argsort(quota - exact, kind="stable")[: count - quota.sum()]:
         quota[index] += 1
     return np.sort(

@@ -1,6 +1,6 @@
 """Tiny ImageNet: 200 classes of ImageNet at 64x64 pixels.
 
-The labels of its test part are not public, so its validation part is the test set here.
+The labels of its test part are not public, so its validation part serves as the test set.
 Source: Y. Le and X. Yang, Tiny ImageNet Visual Recognition Challenge (Stanford CS231n, 2015).
 """
 
@@ -18,7 +18,7 @@ from kdtune.errors import DataError
 _FOLDER = "tiny-imagenet-200"
 _SIDE = 64
 
-#: Images that a message names after the first.
+#: Number of images that a message names after the first.
 _NAMED = 4
 
 _ARCHIVE = Archive(("http://cs231n.stanford.edu/tiny-imagenet-200.zip",), "90528d7ca1a48142e341f4ef8d21d0de")
@@ -28,12 +28,12 @@ Labelled = list[tuple[Path, int]]
 
 @dataclass(frozen=True)
 class _Listing:
-    """Which images there are.
+    """The images of a data folder.
 
     Attributes:
-        class_names: Of each label, from ``words.txt``.
+        class_names: Name of each label, from ``words.txt``.
         train: File and label of each training image, class by class in the order of ``wnids.txt``.
-        test: The same of each validation image, in the order of ``val_annotations.txt``.
+        test: File and label of each validation image, in the order of ``val_annotations.txt``.
     """
 
     class_names: tuple[str, ...]
@@ -42,16 +42,16 @@ class _Listing:
 
 
 class TinyImageNet(Published):
-    """Tiny ImageNet, whole or any subset of its images in the same layout."""
+    """Tiny ImageNet, or any subset of its images in the same layout."""
 
     name = "tiny_imagenet"
 
     def archives(self) -> list[Archive]:
-        """The one archive."""
+        """Return the single archive."""
         return [_ARCHIVE]
 
     def fingerprint(self, root: Path) -> str:
-        """Of the lists, and of the images' names and sizes: subsets of it are data sets of their own."""
+        """Hash the lists and the names and sizes of the images, so that every subset is a data set of its own."""
         top = root / _FOLDER
         parts = [_read(top / name) for name in ("wnids.txt", "words.txt", "val/val_annotations.txt")]
         for folder in [*(_train_folder(top, wnid) for wnid in _wnids(top)), top / "val" / "images"]:
@@ -60,22 +60,22 @@ class TinyImageNet(Published):
         return digest("\n".join(parts).encode())
 
     def verify(self, root: Path) -> None:
-        """Make sure that every image that the lists name is there, and the other way round.
+        """Check that every listed image exists, and that every image is listed.
 
         Raises:
-            DataError: A file is missing, or says what cannot be.
+            DataError: A file is missing or invalid.
         """
         _listing(root / _FOLDER)
 
     def train_images(self, root: Path) -> int:
-        """How many training images are listed."""
+        """Return the number of listed training images."""
         return len(_listing(root / _FOLDER).train)
 
     def decode(self, root: Path) -> Arrays:
-        """Read every image. Not before a study's energy is metered: it takes as long as some of its trainings.
+        """Read every image. This can take as long as a training, so it runs while energy is metered.
 
         Raises:
-            DataError: Images cannot be decoded or have another size; names them.
+            DataError: Images cannot be decoded or have a wrong size; the message names them.
         """
         found = _listing(root / _FOLDER)
         unusable: dict[Path, str] = {}
@@ -86,14 +86,14 @@ class TinyImageNet(Published):
 
 
 def _decode(images: Labelled, unusable: dict[Path, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and labels; images that cannot be used go into ``unusable``, with the reason."""
+    """Return pixels and labels. Unusable images are added to ``unusable`` with the reason."""
     from torchvision.datasets.folder import pil_loader
 
     pixels = np.empty((len(images), 3, _SIDE, _SIDE), np.uint8)
     for index, (path, _) in enumerate(images):
         try:
-            image = np.asarray(pil_loader(str(path)))  # in colour also where the file is grey
-        except Exception as error:  # broken bytes make Pillow raise whatever its decoders stumble over
+            image = np.asarray(pil_loader(str(path)))  # converts grey images to colour
+        except Exception as error:  # Pillow's decoders raise errors of many types for damaged files
             unusable[path] = f"cannot be decoded ({str(error) or type(error).__name__})"
             continue
         if image.shape != (_SIDE, _SIDE, 3):
@@ -104,7 +104,7 @@ def _decode(images: Labelled, unusable: dict[Path, str]) -> tuple[np.ndarray, np
 
 
 def _told(unusable: dict[Path, str]) -> str:
-    """All images that cannot be used in one line: a study that found one at a time would start Ray as often."""
+    """Describe all unusable images in one message, so that one attempt finds them all."""
     (first, reason), *others = unusable.items()
     names = ", ".join(str(path) for path, _ in others[:_NAMED])
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
@@ -120,14 +120,14 @@ def _listing(top: Path) -> _Listing:
         folder = _train_folder(top, wnid)
         there = _images_in(folder)
         boxes = top / "train" / wnid / f"{wnid}_boxes.txt"
-        if boxes.exists():  # a list of all images of the class, each with the box around the thing
+        if boxes.exists():  # lists all images of the class with their bounding boxes
             _require_all(folder, there, [line.split("\t")[0] for line in _lines(boxes)], boxes)
         train += [(folder / name, label) for name in there]
     return _Listing(tuple(words.get(wnid, wnid) for wnid in wnids), train, _annotated(top, wnids))
 
 
 def _annotated(top: Path, wnids: Sequence[str]) -> Labelled:
-    """The validation images with their labels."""
+    """Return the validation images with their labels."""
     annotations = top / "val" / "val_annotations.txt"
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     label_of = {}
@@ -135,20 +135,20 @@ def _annotated(top: Path, wnids: Sequence[str]) -> Labelled:
         name, _, rest = line.partition("\t")
         wnid = rest.split("\t")[0]
         if wnid not in labels:
-            raise DataError(f"tiny_imagenet: {annotations}, line {number}: {wnid!r} is no class of wnids.txt")
+            raise DataError(f"tiny_imagenet: {annotations}, line {number}: {wnid!r} is not a class of wnids.txt")
         label_of[name] = labels[wnid]
     folder = top / "val" / "images"
     there = _images_in(folder)
     _require_all(folder, there, list(label_of), annotations)
     if unlabelled := [name for name in there if name not in label_of]:
-        raise DataError(f"tiny_imagenet: {annotations} says nothing of {unlabelled[0]}; is it cut short?")
+        raise DataError(f"tiny_imagenet: {annotations} does not list {unlabelled[0]}; is it truncated?")
     return [(folder / name, label) for name, label in label_of.items()]
 
 
 def _wnids(top: Path) -> list[str]:
     wnids = _lines(top / "wnids.txt")
     if not wnids or len(set(wnids)) < len(wnids):
-        raise DataError(f"tiny_imagenet: {top / 'wnids.txt'} has to list every class once")
+        raise DataError(f"tiny_imagenet: {top / 'wnids.txt'} must list every class once")
     return wnids
 
 
@@ -157,7 +157,7 @@ def _train_folder(top: Path, wnid: str) -> Path:
 
 
 def _images_in(folder: Path) -> list[str]:
-    """The names of a folder's images, sorted."""
+    """Return the sorted names of the images in a folder."""
     with reading(folder):
         names = sorted(path.name for path in folder.iterdir() if path.suffix == ".JPEG")
     if not names:
@@ -181,4 +181,4 @@ def _read(path: Path) -> str:
         with reading(path):
             return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"tiny_imagenet: {path} is damaged: it is no text") from None
+        raise DataError(f"tiny_imagenet: {path} is damaged: it is not a text file") from None

@@ -1,4 +1,4 @@
-"""Distillation methods: what the loss is made of."""
+"""Distillation losses by name."""
 
 from kdtune.catalog.registry import Registry
 

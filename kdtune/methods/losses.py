@@ -1,26 +1,26 @@
-"""The paper's distillation losses (PLOS ONE 2023, e0285668, equations 1 and 2), and plain cross-entropy.
+"""The paper's distillation losses (PLOS ONE 2023, e0285668, equations 1 and 2), and cross-entropy.
 
 Every loss has the same arguments:
 
     student_logits: (batch, classes), with gradient.
-    teacher_logits: (batch, classes), without.
+    teacher_logits: (batch, classes), without gradient.
     labels: int64, (batch,).
-    temperature: Softness and weight of this step.
-    alpha: Weight of the distillation term; 1 - alpha is left for the labels.
+    temperature: Temperature of this step.
+    alpha: Weight of the distillation term; 1 - alpha is the weight of the cross-entropy with the labels.
 
-and returns a 0-d tensor, the mean over the batch.
+It returns a 0-d tensor, the mean over the batch.
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the customary name
+import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.temperature.base import Temperature
 
 
 def softened_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: Temperature) -> torch.Tensor:
-    """KL(teacher, student) of the softened outputs in nats, summed over classes: (batch,).
+    """Return KL(teacher, student) of the softened outputs in nats, summed over classes: (batch,).
 
-    The paper prints it with the sign flipped; this is the divergence, which is never negative.
+    The paper prints it with the opposite sign. This is the divergence, which is never negative.
     """
     student = F.log_softmax(student_logits / temperature.student, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature.teacher, dim=1)
@@ -30,7 +30,7 @@ def softened_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, temp
 def _with_labels(
     distillation: torch.Tensor, student_logits: torch.Tensor, labels: torch.Tensor, alpha: float
 ) -> torch.Tensor:
-    # Without a share for the labels their cross-entropy is not computed at all.
+    # If the labels have no weight, their cross-entropy is not computed.
     if alpha == 1.0:
         return distillation
     return alpha * distillation + (1.0 - alpha) * F.cross_entropy(student_logits, labels)
@@ -57,7 +57,7 @@ def cmc(
 ) -> torch.Tensor:
     """Mean over batch and classes of the squared difference of the logits, each divided by tau.
 
-    The paper's altered form; tau = 1 is the unaltered one. A fixed tau only scales this loss, by 1 / tau^2.
+    This is the paper's modified form; tau = 1 gives the original. A fixed tau only scales this loss, by 1 / tau^2.
     """
     difference = student_logits / temperature.student - teacher_logits / temperature.teacher
     return _with_labels(difference.square().mean(), student_logits, labels, alpha)
@@ -70,7 +70,7 @@ def dml(
     temperature: Temperature,
     alpha: float,
 ) -> torch.Tensor:
-    """KL(teacher, student) of the softened outputs, without the weight tau^2; tau = 1 is the unaltered form."""
+    """KL(teacher, student) of the softened outputs without the weight tau^2; tau = 1 gives the original form."""
     kl = softened_kl(student_logits, teacher_logits, temperature)
     return _with_labels(kl.mean(), student_logits, labels, alpha)
 
@@ -82,5 +82,5 @@ def ce(
     temperature: Temperature | None,
     alpha: float,
 ) -> torch.Tensor:
-    """Cross-entropy with the labels in nats: the student alone. Teacher, temperature and alpha are not used."""
+    """Cross-entropy with the labels in nats. Teacher, temperature and alpha are not used."""
     return F.cross_entropy(student_logits, labels)

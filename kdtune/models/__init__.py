@@ -1,4 +1,4 @@
-"""Teachers and students, one file a family of architectures."""
+"""Networks by name, one file per family of architectures."""
 
 from kdtune.catalog.registry import Registry
 

@@ -1,4 +1,4 @@
-"""Initial weights that several architectures share."""
+"""Weight initialisation shared by several architectures."""
 
 import math
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 def he_normal(model: nn.Sequential) -> nn.Sequential:
-    """Draw the convolutions' weights as He et al. (2015) do, in place, and set their biases to 0.
+    """Initialise the convolutions in place as in He et al. (2015), with biases of 0.
 
-    A weight is normal with variance 2 / (kernel height x kernel width x output channels). Batch normalisations
-    keep PyTorch's scale of 1 and shift of 0; linear layers are left as they are.
+    Weights are normal with variance 2 / (kernel height x kernel width x output channels). Batch normalisations keep
+    PyTorch's scale of 1 and shift of 0, and linear layers are not changed.
 
     Returns:
         The same model.

@@ -1,19 +1,19 @@
 """MobileNetV2 for small images: Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2" (2018).
 
-The form that the FLOPs of the paper on stochastic temperature (PLOS ONE 2023, doi 10.1371/journal.pone.0285668) fit:
-0.0667 GMACs for an image of 32x32, and 0.2219 for 64x64. That paper's Table 3 says 3.4 million parameters, about
-what the ImageNet form has; this one has 2.37 million for 100 classes.
+This variant matches the FLOPs of the paper on stochastic temperature (PLOS ONE 2023, doi 10.1371/journal.pone.0285668):
+0.0667 GMACs for an image of 32x32, and 0.2219 for 64x64. That paper's Table 3 states 3.4 million parameters, about
+the number of the ImageNet variant; this one has 2.37 million for 100 classes.
 
-It differs from the ImageNet form (and from torchvision's) in these:
+It differs from the ImageNet variant (and from torchvision's) as follows:
 
 - the stem is a 1x1 convolution of stride 1 with a padding of 1, so that 32x32 pixels become 34x34;
 - the stages' strides are 1, 2, 2, 2, 1, 1, 1, not 1, 2, 2, 2, 1, 2, 1;
-- the first block, which widens by 1, has its 1x1 expansion like the others;
+- the first block, whose expansion factor is 1, has a 1x1 expansion like the others;
 - convolutions have a bias although a batch normalisation follows;
 - the classifier is a 1x1 convolution after the global average, without dropout.
 
-It is the form of weiaicunzai/pytorch-cifar100, a collection of models for CIFAR-100. Weights start as PyTorch draws
-them, as there.
+It is the variant of weiaicunzai/pytorch-cifar100, a collection of models for CIFAR-100. As there, weights keep
+PyTorch's default initialisation.
 """
 
 import torch
@@ -27,7 +27,7 @@ LAST_WIDTH = 1280
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel by itself, narrow; added to the input where the shape stays."""
+    """Expansion, depthwise convolution and projection, with a residual connection if the shape stays the same."""
 
     def __init__(self, width_in: int, width_out: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -40,17 +40,17 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of shape (batch, width_out, height / stride, width / stride)."""
+        """Return features of shape (batch, width_out, height / stride, width / stride)."""
         narrowed = self.layers(features)
         return features + narrowed if self.adds_input else narrowed
 
 
 def mobilenet_v2(in_channels: int, num_classes: int) -> nn.Sequential:
-    """MobileNetV2 of width 1; the student of the paper on stochastic temperature.
+    """Build MobileNetV2 of width 1, the student of the paper on stochastic temperature.
 
     Args:
-        in_channels: Of the images.
-        num_classes: Logits of an image.
+        in_channels: Channels of the images.
+        num_classes: Number of logits per image.
 
     Returns:
         A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).

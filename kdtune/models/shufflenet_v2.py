@@ -1,15 +1,15 @@
 """ShuffleNetV2 for small images: Ma, Zhang, Zheng and Sun, "ShuffleNet V2" (2018), at width 1.
 
-The form that the FLOPs of the paper on stochastic temperature (PLOS ONE 2023, doi 10.1371/journal.pone.0285668) fit:
-0.1787 GMACs for an image of 64x64 and 200 classes. It has 1.46 million parameters for 200 classes, that paper's
-1.5. It differs from the ImageNet form (and from torchvision's, which counts 0.1847 with the same stem) in these:
+This variant matches the FLOPs of the paper on stochastic temperature (PLOS ONE 2023, doi 10.1371/journal.pone.0285668):
+0.1787 GMACs for an image of 64x64 and 200 classes. It has 1.46 million parameters for 200 classes; that paper states
+1.5. It differs from the ImageNet variant (and from torchvision's, with 0.1847 GMACs for the same stem) as follows:
 
 - the stem is a 3x3 convolution of stride 1 with batch normalisation but no ReLU, and no max-pooling follows;
-- in a unit that halves the image the second branch keeps its input's width up to its last convolution;
+- in a unit that halves the image, the second branch keeps the width of its input up to its last convolution;
 - convolutions have a bias although a batch normalisation follows.
 
-It is the form of weiaicunzai/pytorch-cifar100, a collection of models for CIFAR-100. Weights start as PyTorch draws
-them, as there.
+It is the variant of weiaicunzai/pytorch-cifar100, a collection of models for CIFAR-100. As there, weights keep
+PyTorch's default initialisation.
 """
 
 import torch
@@ -17,23 +17,23 @@ from torch import nn
 from torchvision.ops.misc import Conv2dNormActivation
 
 STEM_WIDTH = 24
-# Output channels of each stage, and its units after the one that halves the image.
+# Output channels of each stage, and the number of its units after the one that halves the image.
 STAGES = ((116, 3), (232, 7), (464, 3))
 LAST_WIDTH = 1024
 
 
 def _depthwise(width: int, stride: int) -> Conv2dNormActivation:
-    """A 3x3 convolution of each channel by itself, with batch normalisation."""
+    """Build a depthwise 3x3 convolution with batch normalisation."""
     return Conv2dNormActivation(width, width, 3, stride=stride, groups=width, activation_layer=None, bias=True)
 
 
 def _pointwise(width_in: int, width_out: int) -> Conv2dNormActivation:
-    """A 1x1 convolution with batch normalisation and ReLU."""
+    """Build a 1x1 convolution with batch normalisation and ReLU."""
     return Conv2dNormActivation(width_in, width_out, 1, bias=True)
 
 
 class HalvingUnit(nn.Module):
-    """Both branches see all channels and halve the image."""
+    """A unit whose two branches receive all channels and halve the image."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -43,12 +43,12 @@ class HalvingUnit(nn.Module):
         self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of shape (batch, width_out, height / 2, width / 2)."""
+        """Return features of shape (batch, width_out, height / 2, width / 2)."""
         return self.shuffle(torch.cat((self.first(features), self.second(features)), dim=1))
 
 
 class SplitUnit(nn.Module):
-    """One half of the channels passes, the other is convolved."""
+    """A unit that convolves one half of the channels and passes the other half on."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -57,17 +57,17 @@ class SplitUnit(nn.Module):
         self.shuffle = nn.ChannelShuffle(2)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of the same shape."""
+        """Return features of the same shape."""
         passed, rest = features.chunk(2, dim=1)
         return self.shuffle(torch.cat((passed, self.convolved(rest)), dim=1))
 
 
 def shufflenet_v2(in_channels: int, num_classes: int) -> nn.Sequential:
-    """ShuffleNetV2 of width 1; teacher and student of the paper on stochastic temperature, for Tiny ImageNet.
+    """Build ShuffleNetV2 of width 1, a teacher and student of the paper on stochastic temperature.
 
     Args:
-        in_channels: Of the images.
-        num_classes: Logits of an image.
+        in_channels: Channels of the images.
+        num_classes: Number of logits per image.
 
     Returns:
         A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).

@@ -1,12 +1,12 @@
 """VGG with batch normalisation for small images.
 
-Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015), in the form of
+Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015), in the variant of
 Tian, Krishnan and Isola, "Contrastive Representation Distillation" (2020): five stages of 3x3 convolutions with bias,
-of which the first three end in a max-pooling, then the global average and a single linear layer. The ImageNet form
-has a max-pooling after each stage and three linear layers, the first on 7x7 pixels. The code of Tian et al. pools a
-fourth time for images of 64x64; here the layers are the same for every size.
+the first three followed by max-pooling, then the global average and one linear layer. The ImageNet variant has
+max-pooling after each stage and three linear layers, the first on 7x7 pixels. The code of Tian et al. pools a fourth
+time for images of 64x64; here the layers are the same for every image size.
 
-The convolutions start as He et al. (2015) draw them, the linear layer normal with deviation 0.01 and bias 0.
+Convolutions are initialised as in He et al. (2015), the linear layer with standard deviation 0.01 and bias 0.
 """
 
 from torch import nn
@@ -19,12 +19,12 @@ POOLED_STAGES = 3
 
 
 def _vgg(convolutions: int, in_channels: int, num_classes: int) -> nn.Sequential:
-    """Five stages of equally many convolutions, global average, linear layer.
+    """Build five stages with the same number of convolutions, global average and linear layer.
 
     Args:
-        convolutions: In each stage.
-        in_channels: Of the images.
-        num_classes: Logits of an image.
+        convolutions: Number of convolutions per stage.
+        in_channels: Channels of the images.
+        num_classes: Number of logits per image.
 
     Returns:
         A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).
@@ -44,10 +44,10 @@ def _vgg(convolutions: int, in_channels: int, num_classes: int) -> nn.Sequential
 
 
 def vgg8(in_channels: int, num_classes: int) -> nn.Sequential:
-    """VGG-8: one convolution of 64, 128, 256, 512 and 512 channels each."""
+    """Build VGG-8: one convolution of 64, 128, 256, 512 and 512 channels each."""
     return _vgg(1, in_channels, num_classes)
 
 
 def vgg13(in_channels: int, num_classes: int) -> nn.Sequential:
-    """VGG-13: two convolutions of 64, 128, 256, 512 and 512 channels each."""
+    """Build VGG-13: two convolutions of 64, 128, 256, 512 and 512 channels each."""
     return _vgg(2, in_channels, num_classes)

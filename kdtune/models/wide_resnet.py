@@ -1,11 +1,11 @@
 """Wide residual networks: Zagoruyko and Komodakis, "Wide Residual Networks" (2016).
 
-Made for images of 32x32: WRN-d-k has three stages of (d - 4) / 6 blocks of two convolutions, with k times 16, 32 and
-64 channels, after a 3x3 stem of 16 channels and stride 1. The paper has no ImageNet form of them; what it runs there
-are widened ResNets, with their 7x7 stem and max-pooling. Batch normalisation and ReLU precede each convolution
-of a block, and the last stage. There is no dropout, which the paper tries in some networks.
+They are designed for images of 32x32. WRN-d-k has a 3x3 stem of 16 channels and stride 1, then three stages of
+(d - 4) / 6 blocks of two convolutions, with k times 16, 32 and 64 channels. Batch normalisation and ReLU precede each
+convolution of a block, and follow the last stage. There is no dropout, which the paper uses in some networks. For
+ImageNet the paper uses widened ResNets instead, with their 7x7 stem and max-pooling.
 
-The convolutions start as He et al. (2015) draw them, the linear layer's weights as PyTorch does and its bias at 0.
+Convolutions are initialised as in He et al. (2015); the linear layer has PyTorch's default weights and a bias of 0.
 """
 
 from itertools import pairwise
@@ -20,9 +20,9 @@ STAGE_WIDTHS = (16, 32, 64)
 
 
 class PreactivatedBlock(nn.Module):
-    """Two convolutions, each after batch normalisation and ReLU, added to the input.
+    """Two convolutions, each after batch normalisation and ReLU, with a residual connection.
 
-    Where the width changes, a 1x1 convolution of the normalised input takes the input's place.
+    If the width changes, the residual connection is a 1x1 convolution of the normalised input.
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
@@ -39,20 +39,20 @@ class PreactivatedBlock(nn.Module):
             self.projection = nn.Conv2d(width_in, width_out, 1, stride=stride, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of shape (batch, width_out, height / stride, width / stride)."""
+        """Return features of shape (batch, width_out, height / stride, width / stride)."""
         activated = self.activation(features)
         shortcut = features if self.projection is None else self.projection(activated)
         return shortcut + self.convolutions(activated)
 
 
 def _wide_resnet(depth: int, widening: int, in_channels: int, num_classes: int) -> nn.Sequential:
-    """WRN-depth-widening.
+    """Build WRN-depth-widening.
 
     Args:
-        depth: Of the network: 6 n + 4 where a stage has n blocks.
-        widening: Factor of the stages' channels.
-        in_channels: Of the images.
-        num_classes: Logits of an image.
+        depth: Depth of the network, 6 n + 4 for n blocks per stage.
+        widening: Factor of the channels of the stages.
+        in_channels: Channels of the images.
+        num_classes: Number of logits per image.
 
     Returns:
         A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).
@@ -70,15 +70,15 @@ def _wide_resnet(depth: int, widening: int, in_channels: int, num_classes: int) 
 
 
 def wrn_40_2(in_channels: int, num_classes: int) -> nn.Sequential:
-    """WRN-40-2: six blocks of 32, 64 and 128 channels each."""
+    """Build WRN-40-2: six blocks of 32, 64 and 128 channels each."""
     return _wide_resnet(40, 2, in_channels, num_classes)
 
 
 def wrn_16_1(in_channels: int, num_classes: int) -> nn.Sequential:
-    """WRN-16-1: two blocks of 16, 32 and 64 channels each."""
+    """Build WRN-16-1: two blocks of 16, 32 and 64 channels each."""
     return _wide_resnet(16, 1, in_channels, num_classes)
 
 
 def wrn_16_2(in_channels: int, num_classes: int) -> nn.Sequential:
-    """WRN-16-2: two blocks of 32, 64 and 128 channels each."""
+    """Build WRN-16-2: two blocks of 32, 64 and 128 channels each."""
     return _wide_resnet(16, 2, in_channels, num_classes)

@@ -1,4 +1,4 @@
-"""Temperature policies: what decides tau inside one training."""
+"""Temperature policies, which choose tau for each step of a training."""
 
 from kdtune.catalog.registry import Registry
 
@@ -7,5 +7,5 @@ POLICIES.add("fixed", "kdtune.temperature.fixed:Fixed", "one tau for the whole t
 POLICIES.add(
     "stochastic",
     "kdtune.temperature.stochastic:Stochastic",
-    "each batch draws its tau from the search space (PLOS ONE 2023, e0285668)",
+    "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
 )

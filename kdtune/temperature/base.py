@@ -1,4 +1,4 @@
-"""The protocol of temperature policies: what decides tau inside one training."""
+"""The protocol of temperature policies, which choose tau for each step of a training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import torch
 
 @dataclass(frozen=True)
 class Temperature:
-    """The softness of one step.
+    """The temperature of one step.
 
     Attributes:
-        student: Divides the student's logits: a 0-d tensor, or (batch, 1) for one tau an image.
-        teacher: Divides the teacher's logits, of the same form.
-        weight: Weighs the distillation term: 0-d, or (batch,). tau^2 in Hinton's form, which keeps the size of
-            the gradient independent of tau.
+        student: Divisor of the student's logits: a 0-d tensor, or (batch, 1) with one tau per image.
+        teacher: Divisor of the teacher's logits, of the same shape.
+        weight: Factor of the distillation term: 0-d, or (batch,). It is tau^2 in Hinton's form, which keeps the size
+            of the gradient independent of tau.
     """
 
     student: torch.Tensor
@@ -24,68 +24,68 @@ class Temperature:
 
     @classmethod
     def same(cls, tau: torch.Tensor) -> "Temperature":
-        """One tau for both networks, weighed by its square."""
+        """Return a temperature with one tau for both networks and the weight tau^2."""
         return cls(student=tau, teacher=tau, weight=(tau * tau).flatten() if tau.ndim else tau * tau)
 
     @classmethod
     def of_steps(cls, taus: torch.Tensor) -> "Temperature":
-        """The temperatures of many steps, each field with a first dimension for the steps.
+        """Return the temperatures of many steps; the first dimension of each field is the step.
 
         Args:
-            taus: (steps,), or (steps, images) where each image has its own.
+            taus: (steps,), or (steps, images) with one tau per image.
         """
         softness = taus if taus.ndim == 1 else taus.unsqueeze(-1)
         return cls(student=softness, teacher=softness, weight=taus * taus)
 
     def at(self, step: torch.Tensor, size: int) -> "Temperature":
-        """The temperature of one of many steps, chosen on the device.
+        """Select one of many steps on the device.
 
         Args:
-            step: Its number, int64, (1,).
-            size: Images in it.
+            step: Number of the step, int64, (1,).
+            size: Number of images in the step.
         """
         chosen = (field.index_select(0, step)[0] for field in (self.student, self.teacher, self.weight))
         return Temperature(*(field[:size] if field.ndim else field for field in chosen))
 
 
 class TemperaturePolicy:
-    """Decides tau for each step.
+    """Base class of temperature policies.
 
-    Tau is a tensor throughout: a Python number would make a compiled training step compile again for every
-    new value, and reading one back would stop the device.
+    Tau is always a tensor: a Python number would recompile a compiled training step for every new value, and reading
+    one back would synchronise with the device.
 
     Attributes:
-        depends_on_logits: Whether tau depends on what the networks answer. Where it does not, :meth:`scheduled` gives
-            the whole epoch's values, and a step can be captured as a graph.
+        depends_on_logits: Whether tau depends on the logits. If not, :meth:`scheduled` returns the values of a whole
+            epoch, and a step can be captured as a graph.
     """
 
     depends_on_logits: bool = True
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
-        """Prepare for an epoch (counted from 0) of so many steps."""
+        """Prepare for an epoch (counted from 0) with this number of steps."""
 
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
-        """Tau for one step of the epoch, counted from 0; both logits have the shape (batch, classes)."""
+        """Return the temperature of a step (counted from 0); both logits have the shape (batch, classes)."""
         raise NotImplementedError
 
     def scheduled(self, sizes: Sequence[int]) -> Temperature:
-        """The temperatures of all steps of the present epoch, equal to what a call gives for each of them.
+        """Return the temperatures of all steps of the current epoch, equal to those of a call for each step.
 
         Args:
-            sizes: Images in each step.
+            sizes: Number of images in each step.
 
         Returns:
-            Made by :meth:`Temperature.of_steps`.
+            A result of :meth:`Temperature.of_steps`.
         """
         raise NotImplementedError
 
     def epoch_tau(self) -> float | None:
-        """The mean tau of the epoch that has just ended, for the log; None where there is no such thing."""
+        """Return the mean tau of the epoch that has just ended, for the log; None if it is undefined."""
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs to go on exactly."""
+        """Return the state that a checkpoint needs for an exact continuation."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`."""
+        """Restore a result of :meth:`state_dict`."""

@@ -8,23 +8,23 @@ from kdtune.temperature.base import Temperature, TemperaturePolicy
 
 
 class Fixed(TemperaturePolicy):
-    """The same tau at every step."""
+    """Uses the same tau in every step."""
 
     depends_on_logits = False
 
     def __init__(self, tau: float, device: torch.device) -> None:
-        """Fix tau, a number greater than 0."""
+        """Create the policy for a tau greater than 0."""
         self._tau = float(tau)
         self._temperature = Temperature.same(torch.tensor(self._tau, device=device))
 
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
-        """The fixed tau."""
+        """Return the fixed tau."""
         return self._temperature
 
     def scheduled(self, sizes: Sequence[int]) -> Temperature:
-        """The fixed tau for every step."""
+        """Return the fixed tau for every step."""
         return Temperature.of_steps(self._temperature.student.expand(len(sizes)))
 
     def epoch_tau(self) -> float:
-        """The fixed tau."""
+        """Return the fixed tau."""
         return self._tau
