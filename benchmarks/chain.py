@@ -70,6 +70,7 @@ class Chain:
         place: Its folder.
         cache: With teacher and logits.
         warm: Whether they were there at first.
+        more: Arguments of the command that begins the study, such as ``--inline``.
         kills: In their order.
         killed: When which command was killed, on this process's clock.
         commands: How many it took.
@@ -82,6 +83,7 @@ class Chain:
     place: Path
     cache: Path
     warm: bool
+    more: tuple[str, ...] = ()
     kills: list[dict[str, Any]] = field(default_factory=list)
     killed: dict[int, float] = field(default_factory=dict)
     commands: int = 0
@@ -102,7 +104,8 @@ class Chain:
         """
         self.commands += 1
         self.began_s = time.time()
-        arguments = ["resume", f"results/{NAME}", "--quiet"] if self.folder.run_toml.exists() else STUDY
+        resume = ["resume", f"results/{NAME}", "--quiet"]
+        arguments = resume if self.folder.run_toml.exists() else [*STUDY, *self.more]
         return begin(arguments, self.place, **environment)
 
     def last_words(self) -> str:
@@ -122,16 +125,17 @@ def surroundings(cache: Path) -> Iterator[dict[str, str]]:
         yield {"KDTUNE_CACHE_DIR": str(cache), "TMPDIR": short, "RAY_TMPDIR": short}
 
 
-def once(place: Path, cache: Path) -> tuple[Outcome, float]:
+def once(place: Path, cache: Path, *more: str) -> tuple[Outcome, float]:
     """Run the study without a kill: what it came to, and seconds.
 
     Args:
         place: An empty folder.
         cache: For teacher and logits.
+        more: Arguments of the command.
     """
     began_s = time.perf_counter()
     with surroundings(cache) as environment:
-        code = begin(STUDY, place, **environment).wait(timeout=TIMEOUT_S)
+        code = begin([*STUDY, *more], place, **environment).wait(timeout=TIMEOUT_S)
     if code:
         sys.exit(f"the undisturbed study ended with {code}:\n{(place / 'said.txt').read_text()}")
     return outcome_of(StudyFolder(place / "results" / NAME)), time.perf_counter() - began_s
@@ -175,7 +179,14 @@ def _shown(line: str) -> str:
     return "driver" if "-m kdtune" in line else words[0] if words[0].startswith("ray::") else Path(words[0]).name
 
 
-def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed, kills: int = MOST_KILLS) -> Chain:
+def one_chain(
+    seed: int,
+    place: Path,
+    shared_cache: Path,
+    expected: Undisturbed,
+    kills: int = MOST_KILLS,
+    more: tuple[str, ...] = (),
+) -> Chain:
     """Kill a study as its seed has it until it has come to its end, and look for what is lost.
 
     Args:
@@ -184,10 +195,11 @@ def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed,
         shared_cache: Holds teacher and logits already; what a warm chain uses.
         expected: The study without a kill.
         kills: How many at most.
+        more: Arguments of the command that begins the study.
     """
     rng = Random(seed)
     warm = rng.random() < 0.5
-    chain = Chain(seed, place, shared_cache if warm else place / "cache", warm)
+    chain = Chain(seed, place, shared_cache if warm else place / "cache", warm, more)
     left = min(rng.randint(1, MOST_KILLS), kills)
     process, code = None, None
     try:
