@@ -65,17 +65,22 @@ def _of_one_node(ledger: Path) -> list[Record]:
     return nodes[0] if len(nodes) == 1 else []
 
 
-def find_earlier(results: Path, hardware: Hardware) -> list[Earlier]:
+def find_earlier(results: Path, hardware: Hardware, executor: str = "ray") -> list[Earlier]:
     """What ran before under a results folder, on the same node with the same CPU and GPUs, the newest first.
 
     Damaged or unfinished results are passed over.
+
+    Args:
+        results: The folder of all studies.
+        hardware: Of this node.
+        executor: ``ray`` or ``inline``: starting and ending take another time with each.
     """
     paths = [*results.glob("*/*/result.json"), *results.glob(f"*/{ABANDONED}/*/result.json")]
     paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [earlier for path in paths for earlier in _read(path, results, hardware)]
+    return [earlier for path in paths for earlier in _read(path, results, hardware, executor)]
 
 
-def _read(path: Path, results: Path, hardware: Hardware) -> Iterator[Earlier]:
+def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Iterator[Earlier]:
     folder = StrategyFolder(path.parent)
     try:
         result = read_document(path)
@@ -85,6 +90,7 @@ def _read(path: Path, results: Path, hardware: Hardware) -> Iterator[Earlier]:
         trials = log.trials.values()
         if (
             not trials
+            or resolved.get("executor", "ray") != executor
             or len(log.sessions) != 1
             or any(one.attempts != 1 or one.status != "completed" for one in trials)
         ):
