@@ -81,6 +81,7 @@ class Chain:
         place: Working folder of the study.
         cache: Cache folder with teacher and logits.
         warm: Whether teacher and logits were in the cache at the beginning.
+        more: Further arguments of the command that begins the study, such as ``--inline``.
         kills: A description of each kill, in order.
         killed: Time at which each command was killed, on this process's monotonic clock, by pid.
         commands: Number of commands so far.
@@ -93,6 +94,7 @@ class Chain:
     place: Path
     cache: Path
     warm: bool
+    more: tuple[str, ...] = ()
     kills: list[dict[str, Any]] = field(default_factory=list)
     killed: dict[int, float] = field(default_factory=dict)
     commands: int = 0
@@ -113,7 +115,8 @@ class Chain:
         """
         self.commands += 1
         self.began_s = time.time()
-        arguments = ["resume", f"results/{NAME}", "--quiet"] if self.folder.run_toml.exists() else STUDY
+        resume = ["resume", f"results/{NAME}", "--quiet"]
+        arguments = resume if self.folder.run_toml.exists() else [*STUDY, *self.more]
         return begin(arguments, self.place, **environment)
 
     def last_words(self) -> str:
@@ -133,16 +136,17 @@ def command_environment(cache: Path) -> Iterator[dict[str, str]]:
         yield {"KDTUNE_CACHE_DIR": str(cache), "TMPDIR": short, "RAY_TMPDIR": short}
 
 
-def once(place: Path, cache: Path) -> tuple[Outcome, float]:
+def once(place: Path, cache: Path, *more: str) -> tuple[Outcome, float]:
     """Run the study without a kill; return its outcome and the seconds that it took.
 
     Args:
         place: An empty folder.
         cache: Cache folder for teacher and logits.
+        more: Further arguments of the command.
     """
     began_s = time.perf_counter()
     with command_environment(cache) as environment:
-        code = begin(STUDY, place, **environment).wait(timeout=TIMEOUT_S)
+        code = begin([*STUDY, *more], place, **environment).wait(timeout=TIMEOUT_S)
     if code:
         sys.exit(f"the undisturbed study ended with exit code {code}:\n{(place / 'said.txt').read_text()}")
     return outcome_of(StudyFolder(place / "results" / NAME)), time.perf_counter() - began_s
@@ -189,7 +193,14 @@ def _role_name(line: str) -> str:
     return "driver" if "-m kdtune" in line else words[0] if words[0].startswith("ray::") else Path(words[0]).name
 
 
-def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed, kills: int = MAX_KILLS) -> Chain:
+def one_chain(
+    seed: int,
+    place: Path,
+    shared_cache: Path,
+    expected: Undisturbed,
+    kills: int = MAX_KILLS,
+    more: tuple[str, ...] = (),
+) -> Chain:
     """Kill and resume a study until it is complete, then check that nothing was lost.
 
     Args:
@@ -198,10 +209,11 @@ def one_chain(seed: int, place: Path, shared_cache: Path, expected: Undisturbed,
         shared_cache: Cache folder with teacher and logits, for chains with a warm cache.
         expected: The study without kills.
         kills: Largest number of kills.
+        more: Further arguments of the command that begins the study.
     """
     rng = Random(seed)
     warm = rng.random() < 0.5
-    chain = Chain(seed, place, shared_cache if warm else place / "cache", warm)
+    chain = Chain(seed, place, shared_cache if warm else place / "cache", warm, more)
     left = min(rng.randint(1, MAX_KILLS), kills)
     process, code = None, None
     try:

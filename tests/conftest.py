@@ -36,6 +36,13 @@ def cache_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def meters_of_this_worker(tmp_path_factory):
+    """Where the suite runs in several processes, studies of one are no neighbours of another's."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["KDTUNE_METERS_DIR"] = str(tmp_path_factory.mktemp("meters"))
+
+
+@pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Sums are taken in another order with another number of threads."""
     torch.set_num_threads(1)

@@ -48,8 +48,11 @@ _MAX_COUNT = 2**53
 def shared_folder() -> Path:
     """Return the folder through which the meters of a machine exchange what they hold.
 
-    It is in memory if possible, so that it is empty after each boot.
+    It is in memory if possible, so that it is empty after each boot. ``$KDTUNE_METERS_DIR`` names another folder, such
+    as one that several containers of a machine share.
     """
+    if chosen := os.environ.get("KDTUNE_METERS_DIR"):
+        return Path(chosen)
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     return (memory if usable else Path(tempfile.gettempdir())) / "kdtune"

@@ -24,11 +24,14 @@ class Executor(ABC):
     :class:`~kdtune.errors.KdtuneError` whatever fails below them.
 
     Attributes:
+        kind: ``ray`` or ``inline``, as it is noted with results.
         id: Names the session in ledgers and trial logs.
         folder: The session's own ledger.
         waiting: Ledger of the time spent waiting for other commands, which no strategy is charged for.
         resources: What each trial gets; GPUs that were left open are known once :meth:`start` returns.
     """
+
+    kind: str
 
     def __init__(self, folder: StudyFolder, resources: Resources) -> None:
         """Prepare a session; nothing is started yet.

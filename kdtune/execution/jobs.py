@@ -132,9 +132,7 @@ def inspect_study(
     gpus = list(gpu_shares(resources.gpus))
     workload, timings, multiple = bench.workload(), None, None
     if watch:
-        not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
-        not_due |= {"teacher"} if study.teacher_weights else set()
-        due = [kind for kind in kinds if kind not in not_due]
+        due = _due(kinds, study, cached=cached, replays=replays)
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
     if waits_for_energy(study):
         here = hardware or NodeSensors(None if resources.gpus else ()).hardware()
@@ -164,6 +162,20 @@ def inspect_study(
         timings=timings,
         energy_multiple=multiple,
     )
+
+
+def _due(kinds: Collection[Work], study: Study, *, cached: bool, replays: bool) -> list[Work]:
+    """What is still to be done of some kinds of work.
+
+    Args:
+        kinds: All that are wanted.
+        study: The study.
+        cached: Whether the teacher is known already.
+        replays: Whether its logits are kept.
+    """
+    not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
+    not_due |= {"teacher"} if study.teacher_weights else set()
+    return [kind for kind in kinds if kind not in not_due]
 
 
 def prepare(session_id: str) -> None:

@@ -43,7 +43,7 @@ class Forecast:
         inspection, hardware = known.inspection, known.hardware
         if hardware is None or inspection.timings is None:
             return {}
-        earlier = find_earlier(self._executor.folder.parents[2], hardware)
+        earlier = find_earlier(self._executor.folder.parents[2], hardware, self._executor.kind)
         estimator = Estimator(
             inspection.settle(self._study),
             Workload(**inspection.workload),

@@ -192,6 +192,7 @@ class StudyWork:
         """What a strategy's ``study.toml`` says of how it is run."""
         resources = self._executor.resources
         resolved = {
+            "executor": self._executor.kind,
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
             **inspection.numerics.model_dump(),

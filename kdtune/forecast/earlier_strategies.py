@@ -65,7 +65,7 @@ def _single_node_records(ledger: Path) -> list[Record]:
     return nodes[0] if len(nodes) == 1 else []
 
 
-def find_earlier(results: Path, hardware: Hardware) -> list[Earlier]:
+def find_earlier(results: Path, hardware: Hardware, executor: str = "ray") -> list[Earlier]:
     """Return the completed strategies in a results folder that ran on this machine, newest first.
 
     Damaged and unfinished results are skipped.
@@ -73,13 +73,14 @@ def find_earlier(results: Path, hardware: Hardware) -> list[Earlier]:
     Args:
         results: The results folder.
         hardware: This node's hardware; results from a node with another name, CPU or GPUs are skipped.
+        executor: ``ray`` or ``inline``; results of the other one are skipped, since starting takes another time.
     """
     paths = [*results.glob("*/*/result.json"), *results.glob(f"*/{ABANDONED}/*/result.json")]
     paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [earlier for path in paths for earlier in _read(path, results, hardware)]
+    return [earlier for path in paths for earlier in _read(path, results, hardware, executor)]
 
 
-def _read(path: Path, results: Path, hardware: Hardware) -> Iterator[Earlier]:
+def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Iterator[Earlier]:
     folder = StrategyFolder(path.parent)
     try:
         result = read_document(path)
@@ -89,6 +90,7 @@ def _read(path: Path, results: Path, hardware: Hardware) -> Iterator[Earlier]:
         trials = log.trials.values()
         if (
             not trials
+            or resolved.get("executor", "ray") != executor
             or len(log.sessions) != 1
             or any(one.attempts != 1 or one.status != "completed" for one in trials)
         ):

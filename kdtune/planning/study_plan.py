@@ -204,7 +204,7 @@ def make_plan(
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
         inspection = inspect_study(study, resources, str(data.path), hardware, work, None, workers)
     assert inspection.timings is not None
-    earlier = find_earlier(folder.path.parent, hardware)
+    earlier = find_earlier(folder.path.parent, hardware, "inline" if inline else "ray")
     session = session_of(earlier)
     study = inspection.settle(study)
     strategies = remade(asked, study, strategies)

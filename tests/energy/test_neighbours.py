@@ -228,3 +228,16 @@ def test_files_left_by_another_users_killed_meter_do_no_harm():
         with python(as_user(1002, LOOKS), *arguments) as other:
             assert other.stdout.readline() == "0\n"
         assert Path(place, "shared", "other.alive").exists()
+
+
+def test_another_place_to_meet_can_be_chosen(tmp_path, monkeypatch):
+    """As in containers, which have no memory in common."""
+    monkeypatch.setenv("KDTUNE_METERS_DIR", str(tmp_path))
+    first, second = Neighbourhood("first"), Neighbourhood("second")
+    for one in (first, second):
+        one.join()
+    with first.settled(0):
+        first.hold(1, 500, {})
+    with second.settled(1) as told:
+        assert [state.cpus_milli for state in told] == [500]
+    assert (tmp_path / "first.alive").exists()

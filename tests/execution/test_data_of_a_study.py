@@ -73,10 +73,8 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     begun.write_study(spec, {**resolved, "teacher": "resnet18-of-old"})
     with pytest.raises(UsageError, match="small/fixed: was run under the teacher resnet18-of-old, and here"):
         kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside, inline=True)
-    assert (
-        kdtune.run_study(tiny_study("none", data={"train_limit": 40}), out=out, data_dir=aside, inline=True).exit_code
-        == 0
-    )
+    alone = tiny_study("none", data={"train_limit": 40})
+    assert kdtune.run_study(alone, out=out, data_dir=aside, inline=True).exit_code == 0
     assert not (done.folder / "grid").exists()
     begun.write_study(spec, resolved)
 

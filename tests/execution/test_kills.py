@@ -9,17 +9,29 @@ from benchmarks import chain as chains
 
 pytestmark = pytest.mark.study
 
+#: Fewer epochs than the torture has: enough for kills in every phase.
+SHORT = ("--epochs", "12")
 
-def test_nothing_is_lost_whatever_is_killed_and_when(tmp_path, cache_folder):
-    """Other moments and other victims every day, the same all day long."""
-    (tmp_path / "undisturbed").mkdir()
-    outcome, cold_s = chains.once(tmp_path / "undisturbed", cache_folder)
+#: How much longer a study of so few trials takes where Ray has to start first.
+RAY_TAKES_LONGER = 2.0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache_folder):
+    """The study without a kill, and how long it takes inline."""
+    return chains.once(tmp_path_factory.mktemp("undisturbed"), cache_folder, *SHORT, "--inline")
+
+
+@pytest.mark.parametrize(("more", "longer"), [(("--inline",), 1.0), ((), RAY_TAKES_LONGER)])
+def test_nothing_is_lost_whatever_is_killed_and_when(undisturbed, tmp_path, cache_folder, more, longer):
+    """Other moments and other victims every day, the same all day long: the seed is the day's number."""
+    outcome, cold_s = undisturbed[0], longer * undisturbed[1]
     # The chain may begin with the cache that this filled; a resume has less to do in any case.
     expected = chains.Undisturbed(outcome, cold_s, warm_s=0.6 * cold_s)
     for seed in count(date.today().toordinal()):
         place = tmp_path / str(seed)
         place.mkdir()
-        chain = chains.one_chain(seed, place, cache_folder, expected, kills=2)
+        chain = chains.one_chain(seed, place, cache_folder, expected, 1, (*SHORT, *more))
         assert not chain.faults, f"{chains.told(chain)}\n{chain.last_words()}"
         if chain.kills:  # else the study had come to its end before
             break

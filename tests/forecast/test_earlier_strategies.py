@@ -78,3 +78,11 @@ def test_a_damaged_ledger_gives_no_phases(tmp_path):
 
 def test_without_results_none_are_found(tmp_path):
     assert find_earlier(tmp_path / "nowhere", two_cores()) == []
+
+
+def test_what_ran_on_another_executor_says_nothing(tmp_path):
+    folder = finished(tmp_path)
+    assert find_earlier(tmp_path, two_cores(), "inline") == []
+    folder.write_study(folder.read_study(), {**folder.resolved(), "executor": "inline"})
+    assert find_earlier(tmp_path, two_cores()) == []
+    assert len(find_earlier(tmp_path, two_cores(), "inline")) == 1

@@ -1,11 +1,13 @@
 """The executor that runs a study in the very process that asked for it: no Ray, one trial at a time."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kdtune.energy.logger_levels import level_of
 from kdtune.energy.meter import Reading
 from kdtune.energy.meter_state import drop_stale
 from kdtune.energy.neighbours import shared_folder
@@ -40,6 +42,8 @@ class InlineExecutor(Executor):
 
     Ctrl-C breaks off jobs and the steps of trainings, and nothing else: the ledger and the logs stay whole.
     """
+
+    kind = "inline"
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class InlineExecutor(Executor):
                 import kdtune.training.evaluation  # noqa: F401 - not within a job, where Ctrl-C would break it off
 
                 self._put_back.enter_context(left_as_found())  # torch too, which is imported only now
+                self._put_back.enter_context(level_of("torch", logging.ERROR))  # as of a worker, whose log nobody reads
         except BaseException:
             self.stop()
             raise

@@ -41,6 +41,8 @@ SAY_AFTER_S = 5.0
 class RayExecutor(Executor):
     """Ray, a meter on every node, and the ledger that the energy goes to at the moment."""
 
+    kind = "ray"
+
     def __init__(
         self,
         folder: StudyFolder,

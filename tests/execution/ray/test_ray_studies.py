@@ -21,7 +21,7 @@ pytestmark = pytest.mark.study
 def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
     study = small_study(search_space={"tau": {"values": [2, 10]}}, strategies={"grid": {}}, repeats=1)
     study["training"] = {**study["training"], "epochs": 80}  # longer than one worker's start is behind another's
-    alone = kdtune.run_study(study, out=tmp_path / "alone", max_concurrent=1)
+    alone = kdtune.run_study(study, out=tmp_path / "alone", inline=True)
     together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
     assert ray.is_initialized()
     assert [outcome_of(result) for result in alone.results] == [outcome_of(result) for result in together.results]
@@ -44,9 +44,9 @@ def test_trials_that_fail_or_are_stopped_early_are_recorded_and_charged(running_
     # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
     monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{Pruner.__module__}:Pruner", "", {}))
     space = {"tau": {"values": [4, 6]}, "learning_rate": {"values": [0.05, 1e30]}}
-    result = kdtune.run_study(
-        small_study(search_space=space, strategies={"grid": {}}, repeats=1), out=tmp_path
-    ).results[0]
+    study = small_study(search_space=space, strategies={"grid": {}}, repeats=1)
+    result = kdtune.run_study(study, out=tmp_path, max_concurrent=1).results[0]
+    assert _most_at_once(tmp_path / "small" / "grid" / "ledger") == 1
     assert result["status"] == "completed"
     assert result["cost"]["trials"] == {"completed": 1, "pruned": 1, "failed": 2, "interrupted": 0}
     assert result["repeats"][0]["chosen"] == {"tau": 4, "learning_rate": 0.05}
