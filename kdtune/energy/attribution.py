@@ -152,13 +152,18 @@ class Account:
             self.buckets[bucket] += energy
             _add_to(self.sources[bucket], {source: energy})
 
-    def without_unused_gpus(self) -> "Account":
-        """The account in which GPUs that the study never held are not its own: their idle energy is ``other``.
+    @property
+    def unused_gpus(self) -> set[str]:
+        """UUIDs of the GPUs that the study never held, whose idle energy is not its own.
 
-        A ledger without any window that held a GPU does not tell which GPUs the study uses, and keeps them.
+        A ledger without any window that held a GPU does not tell which GPUs the study uses: none is unused.
         """
-        unused = self.unheld_uj.keys() - self.held_gpus
-        if not unused or not self.held_gpus:
+        return self.unheld_uj.keys() - self.held_gpus if self.held_gpus else set()
+
+    def without_unused_gpus(self) -> "Account":
+        """The account in which the idle energy of :attr:`unused_gpus` is ``other``."""
+        unused = self.unused_gpus
+        if not unused:
             return self
         account = deepcopy(self)
         quality = {uuid: one for hardware in self.hardware.values() for uuid, one in hardware.gpu_quality.items()}

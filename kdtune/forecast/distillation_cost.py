@@ -42,7 +42,9 @@ def energy_multiple(
     held, nothing = replace(conditions, dedicated=False), Overhead(Charge(0.0, 0.0, 0.0))
 
     def charged(work: list[tuple[int, Usage]]) -> float | None:
-        return add(*(strategy_charge(count, one, timings.idle_uw, nothing, held)[1] for count, one in work))
+        return add(
+            *(strategy_charge(count, one, timings.idle_for(count, held), nothing, held)[1] for count, one in work)
+        )
 
     of_uj, to_uj = charged([taught, *asking]), charged([alone])
     if of_uj and to_uj:

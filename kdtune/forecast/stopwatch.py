@@ -78,6 +78,15 @@ class Stopwatch:
         self._idle_uw = {device: used / idle.wall_s for device, used in idle.counted_uj.items()}
         return sum(self._idle_uw.values()) if all(idle.counted_uj.values()) else None
 
+    def spare_gpu_uw(self, gpus: Collection[str]) -> float:
+        """What one of the other GPUs drew at rest, the mean of them, in microwatts; 0 where there are none.
+
+        Args:
+            gpus: UUIDs of the GPUs that the work uses.
+        """
+        others = [power for device, power in self._idle_uw.items() if device != CPU and device not in gpus]
+        return sum(others) / len(others) if others else 0.0
+
     def usage(self, stretch: Stretch, gpus: Collection[str] = ()) -> Usage:
         """What one's own work took beyond what was drawn at rest.
 

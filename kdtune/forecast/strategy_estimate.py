@@ -64,12 +64,22 @@ class Timings:
         idle_uw: Power of counted CPUs and GPUs while nobody works, in microwatts, memory not included; 0 where the
             CPU is modelled and there is no GPU, None where it could not be told.
         setup: What preparing a worker took: imports, and the data; None where this process was prepared already.
+        spare_gpu_uw: The part of ``idle_uw`` that one GPU draws which the work did not use, the mean of them, in
+            microwatts; 0 where it used all.
     """
 
     per_image: Mapping[Work, Usage]
     batches: Mapping[Work, int]
     idle_uw: float | None
     setup: Usage | None
+    spare_gpu_uw: float = 0.0
+
+    def idle_for(self, trials: int, conditions: "Conditions") -> float | None:
+        """Static power that is charged while some trials run, in microwatts, memory not included; None where unknown.
+
+        That of GPUs which the study does not use is not charged to it.
+        """
+        return add(self.idle_uw, -self.spare_gpu_uw * conditions.unused_gpus(trials))
 
     def student_epoch(self, workload: Workload, *, with_teacher: bool) -> Usage:
         """One epoch of a student, its evaluation included."""
@@ -142,6 +152,8 @@ class Conditions:
         cores: Of the node.
         ram_uw: Power of the node's memory, in microwatts.
         dedicated: Whether the node's static power is charged whole, or as the trials hold the node.
+        gpus: Of the node.
+        trials_per_gpu: How many trials share a GPU; 0 where they use none.
     """
 
     slots: int
@@ -149,6 +161,14 @@ class Conditions:
     cores: int
     ram_uw: int
     dedicated: bool = True
+    gpus: int = 0
+    trials_per_gpu: int = 0
+
+    def unused_gpus(self, trials: int) -> int:
+        """How many of the node's GPUs some trials leave unused; Ray fills one GPU before it takes the next."""
+        if not self.trials_per_gpu:
+            return 0
+        return max(0, self.gpus - math.ceil(min(trials, self.slots) / self.trials_per_gpu))
 
     def memory_uj(self, wall_s: float, trials_s: float) -> float:
         """Charged energy of the memory, in microjoules.
