@@ -37,7 +37,7 @@ FLAGS = {
     "meter_restarted": "the meter died and was started again; the counters bridged the time in between",
     "gap": "no meter ran and nobody is known to have worked; a second was charged and the rest is told as gap_uj",
     "rebooted": "the machine was started anew while a study was at work, so its counters tell nothing of that time",
-    "sensor_left_out": "codecarbon failed to probe a sensor, which is left out; 'kdtune doctor' names it and the cause",
+    "sensor_left_out": "a sensor could not be probed and is left out; 'kdtune doctor' names it and the cause",
     "unended": "a meter was killed and nothing followed; what was used after its last record is not known",
     "worker_unknown": "Ray workers were at work of which it is not known which trial started them (tasks, or actors on "
     "another machine than the trial's own process); what they used is in orchestration, or in other on a cluster that "
