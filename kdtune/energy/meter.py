@@ -8,7 +8,7 @@ import os
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from kdtune.energy.attribution import Account, OpenLedger
@@ -17,6 +17,7 @@ from kdtune.energy.meter_start import Start
 from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
+from kdtune.energy.reading import Reading
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.shared_counters import SharedCounters, without_polled
 from kdtune.energy.started_workers import FindStarted, StartedWorkers
@@ -27,23 +28,6 @@ INTERVAL_S = 1.0
 
 Windows = dict[str, tuple[Window, CpuScope]]
 """What is open, by id, each with the CPU time since it opened."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a meter has counted so far, in microjoules.
-
-    Attributes:
-        windows: Energy of each window that is open.
-        charged_uj: What the study is charged in the present file.
-        spent: By bucket, in all files since the meter began.
-        began_ns: When it began; a meter that goes on for one that was killed began with that one.
-    """
-
-    windows: dict[str, int]
-    charged_uj: int
-    spent: dict[str, int]
-    began_ns: int = 0
 
 
 class Meter:

@@ -11,9 +11,10 @@ from typing import Any
 import ray
 
 from kdtune.energy.ledger import Window
-from kdtune.energy.meter import Meter, Reading
+from kdtune.energy.meter import Meter
 from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import Neighbourhood, shared_folder
+from kdtune.energy.reading import Reading
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.errors import KdtuneError
