@@ -8,7 +8,8 @@ from kdtune.analysis.doctor_finding import Finding
 from kdtune.energy.intervals import cpu_uj
 from kdtune.energy.ledger import Record
 from kdtune.energy.neighbours import Neighbourhood, shared_folder
-from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors, power_in_words
+from kdtune.energy.sensors.cpu import power_in_words
+from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 
 #: Where Linux shows RAPL zones.
 POWERCAP = Path("/sys/class/powercap")
@@ -37,7 +38,7 @@ def examine_sensors() -> list[Finding]:
         Finding(
             f"energy: {part}",
             "warning",
-            f"codecarbon cannot probe it ({cause}), so studies leave it out, and their results say so",
+            f"it cannot be probed ({cause}), so studies leave it out, and their results say so",
             _REMEDY,
         )
         for part, cause in hardware.left_out.items()

@@ -1,22 +1,21 @@
 """What every training of a study shares in one process: the data on the device, and the teacher."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from kdtune.artifacts.compiled_code import Compilation, Networks
-from kdtune.artifacts.logit_store import FILLINGS, LogitStore, Shape, store_folder
+from kdtune.artifacts.logit_store import FILLINGS, LogitStore
+from kdtune.artifacts.repeat_logits import RepeatLogits
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.data import DATASETS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
-from kdtune.data.device_transfer import moved
 from kdtune.data.split_sizes import batch_sizes, folds_last_image
 from kdtune.energy.flops import Workload, macs
 from kdtune.errors import Fault, KdtuneError, SpecError
@@ -24,18 +23,14 @@ from kdtune.models import MODELS
 from kdtune.specs.search_space import Point
 from kdtune.specs.study import Study
 from kdtune.specs.temperature_range import tau_problem
-from kdtune.specs.training_settings import Recipe, logits_key, student_recipe
+from kdtune.specs.training_settings import Recipe, student_recipe
 from kdtune.storage.files import TRAINING, alone_in, in_use
 from kdtune.storage.paths import data_dir
-from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.distiller import Distiller, EpochMetrics
-from kdtune.training.evaluation import BATCH_SIZE
-from kdtune.training.graphs import graph_maker
 from kdtune.training.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.training.single_image_batches import check_step
-from kdtune.training.step_listener import step_taken
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
 
@@ -83,7 +78,6 @@ class Workbench:
         captures = numerics.captures_steps
         self.compiler = Compiler(device, graphs=not captures) if numerics.uses_compiler else None
         self.captures = CapturedSteps(device) if captures else None
-        self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
         #: Stores and code that are read as long as this lives: nobody is to remove them.
         self._used: dict[Path, ExitStack] = {}
         if device.type == "cuda":
@@ -180,15 +174,14 @@ class Workbench:
             captures=self.captures,
         )
 
+    @cached_property
+    def _repeat_logits(self) -> RepeatLogits:
+        captures = self.captures is not None
+        return RepeatLogits(self.study, self.splits.train, self.num_classes, self.arithmetic, captures=captures)
+
     def logit_store(self, seed: int) -> LogitStore:
         """Where the teacher's logits for a repeat are kept, or will be."""
-        study, teacher = self.study, self.teacher_folder.name
-        # Without random changes the images, and so the logits, are the same in every epoch and every repeat.
-        changing = bool(study.training.augment)
-        epochs = study.training.epochs if changing else 1
-        key = logits_key(study, teacher, epochs, seed if changing else None)
-        shape = Shape(epochs, len(self.splits.train), self.num_classes)
-        return LogitStore(store_folder(f"{study.dataset}-{study.teacher}", key), shape)
+        return self._repeat_logits.store(seed, self.teacher_folder.name)
 
     def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
         """Ask the teacher for the logits of some epochs of a repeat, and keep them.
@@ -203,28 +196,8 @@ class Workbench:
         """
         store = self.logit_store(seed)
         store = replace(store, folder=folder) if folder else store
-        store.create()
-        for epoch in epochs:
-            while not store.fill(epoch, self._asked(seed, epoch)):
-                pass  # once: what float16 cannot hold, float32 can
-
-    def _asked(self, seed: int, epoch: int) -> Iterator[np.ndarray]:
-        train, augment = self.splits.train, self.study.training.augment
-        if self.captures:
-            for logits in self._teacher_passes.of_all(train.epoch_changes(augment, seed, epoch)).split(BATCH_SIZE):
-                yield logits.cpu().numpy()
-                step_taken()
-            return
-        teacher = LiveTeacher(self.teacher, self.arithmetic)
-        for index in torch.arange(len(train), device=self.device).split(BATCH_SIZE):
-            yield teacher(train.changed(index, augment, seed, epoch), index).cpu().numpy()
-            step_taken()
-
-    @cached_property
-    def _teacher_passes(self) -> CapturedLogits:
-        """The teacher's passes over all training images, captured."""
-        new_graph = graph_maker(self.device)
-        return CapturedLogits(self.teacher, self.splits.train, BATCH_SIZE, self.arithmetic, new_graph)
+        store.create()  # before a teacher that is not there yet is trained: the disk may be too small
+        self._repeat_logits.fill(store, self.teacher, seed, epochs)
 
     @property
     def compiles(self) -> bool:
@@ -294,7 +267,7 @@ class Workbench:
             with alone_in(store.folder):
                 for _ in range(FILLINGS):
                     self.fill_logits(seed, store.missing_epochs())
-        return ReplayedTeacher(partial(self._rows_of, store), self.device)
+        return ReplayedTeacher(partial(self._repeat_logits.rows, store), self.device)
 
     @cached_property
     def _live_teacher(self) -> LiveTeacher:
@@ -313,13 +286,6 @@ class Workbench:
             return self._asking(self.untrained_teacher(), "untrained teacher")
         rows = torch.zeros(len(self.splits.train), self.num_classes, dtype=torch.float16, device=self.device)
         return ReplayedTeacher(lambda epoch: rows, self.device)
-
-    def _rows_of(self, store: LogitStore, epoch: int) -> torch.Tensor:
-        """An epoch's logits on the device; kept until another epoch's are asked for, by whichever thread."""
-        key, kept = (store.folder, epoch % store.shape.epochs), self._rows
-        if kept is None or kept[0] != key:
-            self._rows = kept = key, moved(torch.from_numpy(np.array(store.rows(epoch))), self.device)
-        return kept[1]
 
     def untrained_student(self) -> torch.nn.Module:
         """The student as it is before any training."""

@@ -44,8 +44,7 @@ FLAGS = {
     "charged, and the rest is reported as gap_uj",
     "rebooted": "the machine was rebooted during a study; one second is charged, and the rest of the energy "
     "between the last record and the reboot is not in the figures",
-    "sensor_left_out": "codecarbon could not read a sensor, so that sensor is not used; 'kdtune doctor' shows which "
-    "one and why",
+    "sensor_left_out": "a sensor could not be read and is not used; 'kdtune doctor' shows which one and why",
     "unended": "a meter was killed and not restarted; energy used after its last record is not in the figures",
     "worker_unknown": "some Ray workers could not be assigned to the trial that started them (tasks, or actors on a "
     "machine other than the trial's); their energy is counted as orchestration (as other on a cluster that was already "
@@ -164,13 +163,18 @@ class Account:
             self.buckets[bucket] += energy
             _add_to(self.sources[bucket], {source: energy})
 
-    def without_unused_gpus(self) -> "Account":
-        """Return an account in which the idle energy of GPUs that no window ever held is moved to ``other``.
+    @property
+    def unused_gpus(self) -> set[str]:
+        """UUIDs of the GPUs that no window ever held.
 
-        If no window held any GPU, the ledger does not show which GPUs the study uses, and nothing is moved.
+        If no window held any GPU, the ledger does not show which GPUs the study uses, and none counts as unused.
         """
-        unused = self.unheld_uj.keys() - self.held_gpus
-        if not unused or not self.held_gpus:
+        return self.unheld_uj.keys() - self.held_gpus if self.held_gpus else set()
+
+    def without_unused_gpus(self) -> "Account":
+        """Return an account in which the idle energy of :attr:`unused_gpus` is moved to ``other``."""
+        unused = self.unused_gpus
+        if not unused:
             return self
         account = deepcopy(self)
         quality = {uuid: one for hardware in self.hardware.values() for uuid, one in hardware.gpu_quality.items()}

@@ -8,17 +8,18 @@ import os
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from kdtune.energy.attribution import Account, OpenLedger
-from kdtune.energy.interval_shares import held_milli
 from kdtune.energy.ledger import Kind, Record, Window, read, write
 from kdtune.energy.meter_start import Start
 from kdtune.energy.meter_state import MeterState
-from kdtune.energy.neighbours import Neighbourhood, Neighbours
+from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
+from kdtune.energy.reading import Reading
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
+from kdtune.energy.shared_counters import SharedCounters, without_polled
 from kdtune.energy.started_workers import FindStarted, StartedWorkers
 
 #: Seconds between samples; every opening and closing of a window takes one more.
@@ -27,23 +28,6 @@ INTERVAL_S = 1.0
 
 Windows = dict[str, tuple[Window, CpuScope]]
 """What is open, by id, each with the CPU time since it opened."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a meter has counted so far, in microjoules.
-
-    Attributes:
-        windows: Energy of each window that is open.
-        charged_uj: What the study is charged in the present file.
-        spent: By bucket, in all files since the meter began.
-        began_ns: When it began; a meter that goes on for one that was killed began with that one.
-    """
-
-    windows: dict[str, int]
-    charged_uj: int
-    spent: dict[str, int]
-    began_ns: int = 0
 
 
 class Meter:
@@ -70,6 +54,7 @@ class Meter:
         self.hardware = hardware
         self._sensors = sensors
         self._neighbourhood = neighbourhood or Neighbourhood(self.id)
+        self._counters = SharedCounters(sensors, self._neighbourhood)
         self._state = MeterState(state) if state else None
         self._started = StartedWorkers(find_started)
         self._drivers: list[Identity] = []
@@ -84,7 +69,6 @@ class Meter:
         self._stopped: Record | None = None
         self._study = CpuScope([], {})
         self._windows: Windows = {}
-        self._told: tuple[int, dict[str, int]] | None = None
 
     def begin(self, path: Path, since: Start | None = None, nodes: Sequence[str] = ()) -> None:
         """Start counting into a file; a meter that counts already goes on as it is.
@@ -100,7 +84,7 @@ class Meter:
                 return
             self.nodes = tuple(nodes)
             me = identity_of(os.getpid())
-            now, _ = self._read_counters({})
+            now, _ = self._counters.read(None, ())
             self._began = without_polled(since.counters, self._sensors) if since else now
             # Before the first record: a meter that is killed right after it leaves its successor whose time to count.
             processes = snapshot()
@@ -254,26 +238,6 @@ class Meter:
             if self._path:
                 self._commit(replace(self._record("sample"), nodes=self.nodes), self._windows)
 
-    def _read_counters(self, windows: Windows, *, leaving: bool = False) -> tuple[Counters, tuple[Neighbours, ...]]:
-        """The counters, and what other studies had since the last record.
-
-        The others are told what is held whenever that is not what they were told last: so a window that could not be
-        recorded (a full disk) does not stand with them for long.
-
-        Args:
-            windows: What is open from now on.
-            leaving: This is the last time.
-        """
-        last = self._ledger.last
-        held = held_milli([window for window, _ in windows.values()])
-        with self._neighbourhood.settled(last.counters.t_ns if last else 0) as told:
-            counters = self._sensors.read()
-            if leaving:
-                self._neighbourhood.leave(counters.t_ns)
-            elif held != self._told:
-                self._told = held if self._neighbourhood.hold(counters.t_ns, *held) else None
-        return counters, tuple(told)
-
     def _record(
         self,
         kind: Kind,
@@ -303,7 +267,8 @@ class Meter:
         if kind == "open" and window:
             spent[window.id] = 0
         study_us = self._study.update(processes)
-        counters, neighbours = self._read_counters(self._windows if after is None else after, leaving=leaving)
+        held = (window for window, _ in (self._windows if after is None else after).values())
+        counters, neighbours = self._counters.read(self._ledger.last, held, leaving=leaving)
         return Record(
             kind=kind,
             meter=self.id,
@@ -350,27 +315,3 @@ class Meter:
             "nodes": self.nodes,
         }
         self._state.keep(state)
-
-
-def append_stop(
-    path: Path, sensors: NodeSensors, study_us_since_last: int, last: Record, neighbourhood: Neighbourhood
-) -> None:
-    """End a ledger after its meter has gone (Ray is shut down): the counters are absolute, so nothing is lost.
-
-    Args:
-        path: The ledger file.
-        sensors: Of the same node.
-        study_us_since_last: CPU time of the study's processes since ``last``, in microseconds.
-        last: The ledger's last record.
-        neighbourhood: The meter's, as this process joined it.
-    """
-    with neighbourhood.settled(last.counters.t_ns) as told:
-        counters = sensors.read()
-        neighbourhood.leave(counters.t_ns)
-    counters, study_us = without_polled(counters, sensors), last.study_us + study_us_since_last
-    write(path, Record("stop", uuid.uuid4().hex[:12], 0, counters, study_us, neighbours=tuple(told)))
-
-
-def without_polled(counters: Counters, sensors: NodeSensors) -> Counters:
-    """Leave out what is polled: such a counter is of its reader's own making and means nothing to another one."""
-    return replace(counters, gpu_mj={u: mj for u, mj in counters.gpu_mj.items() if u not in sensors.polled})

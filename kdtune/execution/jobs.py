@@ -136,7 +136,14 @@ def inspect_study(
         timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
     if waits_for_energy(study):
         here = hardware or NodeSensors(None if resources.gpus else ()).hardware()
-        conditions = Conditions(workers, resources.cpus, here.cores, here.ram_uw)
+        conditions = Conditions(
+            workers,
+            resources.cpus,
+            here.cores,
+            here.ram_uw,
+            gpus=len(here.gpus),
+            trials_per_gpu=resources.trials_per_gpu,
+        )
         multiple = round(timed_energy_multiple(bench, workload, watch or Stopwatch(here), gpus, conditions), 4)
     return Inspection(
         workload=asdict(workload),

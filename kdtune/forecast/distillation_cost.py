@@ -47,7 +47,9 @@ def energy_multiple(
     shared, nothing = replace(conditions, dedicated=False), Overhead(Charge(0.0, 0.0, 0.0))
 
     def charged(work: list[tuple[int, Usage]]) -> float | None:
-        return add(*(strategy_charge(count, one, timings.idle_uw, nothing, shared)[1] for count, one in work))
+        return add(
+            *(strategy_charge(count, one, timings.idle_for(count, shared), nothing, shared)[1] for count, one in work)
+        )
 
     distilling_uj, alone_uj = charged([distilling, *storing]), charged([alone])
     if distilling_uj and alone_uj:

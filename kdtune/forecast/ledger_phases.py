@@ -4,8 +4,8 @@ The overhead is what came before, between and after the trainings.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from kdtune.energy.attribution import Account, OpenLedger, charge
 from kdtune.energy.interval_shares import BUCKETS
@@ -43,11 +43,17 @@ class _Moment:
     t_ns: int
     used_uj: int
     idle_uj: int
+    unheld_uj: dict[str, int]
 
     @classmethod
     def of(cls, record: Record, account: Account) -> "_Moment":
         own = {bucket: without_memory_uj(account, bucket) for bucket in BUCKETS if bucket != "other"}
-        return cls(record.counters.t_ns, sum(own.values()), own["idle"])
+        return cls(record.counters.t_ns, sum(own.values()), own["idle"], dict(account.unheld_uj))
+
+    def without(self, unused_gpus: Collection[str]) -> "_Moment":
+        """The same moment without the idle energy of some GPUs."""
+        unused_uj = sum(self.unheld_uj.get(gpu, 0) for gpu in unused_gpus)
+        return replace(self, used_uj=self.used_uj - unused_uj, idle_uj=self.idle_uj - unused_uj)
 
     def charge_until(self, later: "_Moment", hardware: Hardware) -> Charge:
         """Return time and energy between this moment and a later one, with the node's whole memory."""
@@ -132,23 +138,27 @@ def strategy_phases(records: Sequence[Record], epochs: int) -> Phases | None:
         The phases; None if no trial ended, if metering started more than once, or if part of the energy is unknown.
     """
     ledger, trials = OpenLedger(), _Trials()
-    moments, trial_moments = [], []
+    moments: list[_Moment] = []
+    of_trials: list[int] = []
     for record in records:
         ledger.add(record)
         moments.append(_Moment.of(record, ledger.account))
         if record.window and record.window.bucket == "trials":
             trials.add(record, record.window)
-            trial_moments.append(moments[-1])
+            of_trials.append(len(moments) - 1)
     hardware = records[0].hardware if records else None
     starts = sum(record.kind == "start" for record in records)
     if hardware is None or starts != 1 or not trials.ended or _INCOMPLETE_FLAGS & ledger.account.flags.keys():
         return None
-    first, last = trial_moments[0], trial_moments[-1]
+    # Which GPUs the strategy left unused is known at the end of the ledger; the account leaves them out as well.
+    begin, first, last, end = (
+        moments[place].without(ledger.account.unused_gpus) for place in (0, of_trials[0], of_trials[-1], -1)
+    )
     in_trials_uj = without_memory_uj(ledger.account, "trials")
     training_s = (last.t_ns - first.t_ns) / 1e9
     waves = math.ceil(trials.ended / trials.max_concurrent)
     overhead = Overhead(
-        fixed=moments[0].charge_until(first, hardware) + last.charge_until(moments[-1], hardware),
+        fixed=begin.charge_until(first, hardware) + last.charge_until(end, hardware),
         gap_s=max(0.0, training_s / waves - trials.wall_s / trials.ended),
         gap_uj=(last.used_uj - first.used_uj - in_trials_uj) / trials.ended,
     )

@@ -59,6 +59,7 @@ def time_work(
         batches={kind: size for kind, (_, size) in timed.items()},
         idle_uw=idle_uw,
         setup=watch.usage(setup) if setup else None,
+        spare_gpu_uw=watch.spare_gpu_uw(gpus),
     )
 
 

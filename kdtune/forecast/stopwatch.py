@@ -84,6 +84,15 @@ class Stopwatch:
         self._idle_uw = {device: used / idle.wall_s for device, used in idle.counted_uj.items()}
         return sum(self._idle_uw.values()) if all(idle.counted_uj.values()) else None
 
+    def spare_gpu_uw(self, gpus: Collection[str]) -> float:
+        """Return the mean idle power of the GPUs that some work does not use, in microwatts; 0 if it uses all.
+
+        Args:
+            gpus: UUIDs of the GPUs that the work uses.
+        """
+        others = [power for device, power in self._idle_uw.items() if device != CPU and device not in gpus]
+        return sum(others) / len(others) if others else 0.0
+
     def usage(self, lap: Lap, gpus: Collection[str] = ()) -> Usage:
         """Return time and energy of this process's work in a lap, without the energy that idle devices use.
 

@@ -64,12 +64,22 @@ class Timings:
         idle_uw: Power of the CPUs and GPUs that have counters while they are idle, in microwatts, without the memory;
             0 if the CPU is modelled and there is no GPU, None if it could not be measured.
         setup: Usage of setting up a worker (imports and data); None if this process was set up already.
+        spare_gpu_uw: Mean idle power of one GPU that the work does not use, in microwatts, a part of ``idle_uw``; 0 if
+            it uses all.
     """
 
     per_image: Mapping[Work, Usage]
     batches: Mapping[Work, int]
     idle_uw: float | None
     setup: Usage | None
+    spare_gpu_uw: float = 0.0
+
+    def idle_for(self, trials: int, conditions: "Conditions") -> float | None:
+        """Static power that is charged while some trials run, in microwatts, memory not included; None where unknown.
+
+        That of GPUs which the study does not use is not charged to it.
+        """
+        return add(self.idle_uw, -self.spare_gpu_uw * conditions.unused_gpus(trials))
 
     def student_epoch(self, workload: Workload, *, with_teacher: bool) -> Usage:
         """Return the usage of one epoch of a student, with its evaluation."""
@@ -150,6 +160,8 @@ class Conditions:
         cores: Cores of the node.
         ram_uw: Power of the node's memory, in microwatts.
         dedicated: Whether idle energy is charged; if not, the memory is charged only for the cores that trials hold.
+        gpus: GPUs of the node.
+        trials_per_gpu: How many trials share a GPU; 0 if they use none.
     """
 
     slots: int
@@ -157,6 +169,14 @@ class Conditions:
     cores: int
     ram_uw: int
     dedicated: bool = True
+    gpus: int = 0
+    trials_per_gpu: int = 0
+
+    def unused_gpus(self, trials: int) -> int:
+        """How many of the node's GPUs some trials leave unused; Ray fills one GPU before it takes the next."""
+        if not self.trials_per_gpu:
+            return 0
+        return max(0, self.gpus - math.ceil(min(trials, self.slots) / self.trials_per_gpu))
 
     def memory_uj(self, wall_s: float, trials_s: float) -> float:
         """Return the charged energy of the memory in microjoules.

@@ -106,7 +106,15 @@ class Estimator:
         self._resources = resources
         self._earlier = earlier
         self._session = session
-        self._conditions = Conditions(slots, resources.cpus, hardware.cores, hardware.ram_uw, study.is_dedicated)
+        self._conditions = Conditions(
+            slots,
+            resources.cpus,
+            hardware.cores,
+            hardware.ram_uw,
+            study.is_dedicated,
+            len(hardware.gpus),
+            resources.trials_per_gpu,
+        )
 
     def strategy(self, name: str, trials: int) -> StrategyEstimate:
         """The estimate of a strategy.
@@ -177,7 +185,7 @@ class Estimator:
         parts = min(missing, self._conditions.slots)
         part = self._timings.per_image["teacher_logits"] * (missing * store.shape.images / parts)
         nothing = Overhead(Charge(0.0, 0.0, 0.0))
-        wall_s, due_uj = strategy_charge(parts, part, self._timings.idle_uw, nothing, self._conditions)
+        wall_s, due_uj = strategy_charge(parts, part, self._idle_uw(parts), nothing, self._conditions)
         return wall_s, add(spent["charged_uj"] if spent else 0, due_uj), due_uj
 
     def teacher(self, *, cached: bool) -> TeacherEstimate:
@@ -192,9 +200,12 @@ class Estimator:
             work = self._timings.teacher_training(self._workload, epochs)
             flops = self._workload.teacher_flops(epochs) / 1e15
         nothing = Overhead(Charge(0.0, 0.0, 0.0))
-        wall_s, energy_uj = strategy_charge(1, work, self._timings.idle_uw, nothing, self._conditions)
+        wall_s, energy_uj = strategy_charge(1, work, self._idle_uw(1), nothing, self._conditions)
         charged_uj = None if energy_uj is None else round(energy_uj)
         return TeacherEstimate(model, cached, flops, wall_s, charged_uj, given)
+
+    def _idle_uw(self, trials: int) -> float | None:
+        return self._timings.idle_for(trials, self._conditions)
 
     def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[Usage, float | None, str]:
         """What an epoch takes, the static power that is not in it, and whence."""
@@ -206,7 +217,7 @@ class Estimator:
         batch = min(self._study.training.batch_size, self._workload.train_images)
         fewer = "" if timed >= batch else f", {timed} of a batch's {batch} images at a time"
         epoch = self._timings.student_epoch(self._workload, with_teacher=with_teacher)
-        return epoch, self._timings.idle_uw, f"Trainings from timed steps of the real networks on this machine{fewer}."
+        return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[Overhead, bool, str]:
         """What comes on top of the trainings, whether that is all of it, and whence."""
@@ -217,7 +228,7 @@ class Estimator:
         if setup is None:
             return Overhead(Charge(0.0, 0.0, 0.0)), False, "Starting workers is not included."
         workers = min(self._conditions.slots, trials)
-        overhead = setup_overhead(setup, workers, self._timings.idle_uw, self._hardware.ram_uw)
+        overhead = setup_overhead(setup, workers, self._idle_uw(workers), self._hardware.ram_uw)
         return overhead, False, f"Starting a worker as it took here ({setup.wall_s:.1f} s), without Ray's part in it."
 
     def _trains_alike(self, one: Earlier, *, with_teacher: bool) -> bool:

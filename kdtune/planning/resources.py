@@ -43,7 +43,12 @@ class Resources:
         fits = _units(node.get("CPU", 0)) // _units(self.cpus)
         if not self.gpus:
             return fits
-        return min(fits, int(node.get("GPU", 0)) * (_UNITS // _units(self.gpus)))
+        return min(fits, int(node.get("GPU", 0)) * self.trials_per_gpu)
+
+    @property
+    def trials_per_gpu(self) -> int:
+        """How many trials share a GPU; 0 where they use none."""
+        return _UNITS // _units(self.gpus) if self.gpus else 0
 
     def check_fit(self, nodes: Collection[Mapping[str, float]]) -> None:
         """Refuse what no node of the cluster can give: Ray would wait for it without a word.

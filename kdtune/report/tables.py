@@ -9,7 +9,7 @@ from rich.text import Text
 from kdtune.analysis.green_index import energy_multiple, formula
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
-from kdtune.energy.sensors.node import power_in_words
+from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.report.table_width import FittingTable
 from kdtune.results.abandoned import abandoned_uj

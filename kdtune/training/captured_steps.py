@@ -66,46 +66,76 @@ class EpochInputs:
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
-class CapturedStep:
-    """The training step of one recipe, captured at its first use with each size of batch."""
+@dataclass(frozen=True)
+class TrainingParts:
+    """What a training is made of.
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        train: ImageSet,
-        model: torch.nn.Module,
-        compiled: torch.nn.Module | None,
-        arithmetic: Arithmetic,
-        teacher: TeacherLogits | None,
-        new_graph: Callable[[], Graph],
-    ) -> None:
-        """Allocate the buffers.
+    Attributes:
+        recipe: What is trained and how.
+        train: The images, which stay where they are.
+        model: On the training device. Its weights stay where they are.
+        compiled: The same network, compiled for the recipe's size of batch; None where nothing is compiled.
+        arithmetic: Precision and memory layout.
+        teacher: Gives the logits to imitate; None for no teacher.
+    """
+
+    recipe: Recipe
+    train: ImageSet
+    model: torch.nn.Module
+    compiled: torch.nn.Module | None
+    arithmetic: Arithmetic
+    teacher: TeacherLogits | None
+
+    @property
+    def computing_teacher(self) -> TeacherLogits | None:
+        """The teacher, if it computes the logits of each batch; None where they are looked up."""
+        return self.teacher if self.teacher is not None and self.teacher.rows is None else None
+
+    @property
+    def recorded(self) -> tuple[object, ...]:
+        """Everything that a recorded step cannot change: trainings that agree in it share their graphs."""
+        recipe, training = self.recipe, self.recipe.training
+        # Numbers that are no tensors are part of the recorded work.
+        numbers = (recipe.alpha, training.batch_size, training.momentum, training.weight_decay)
+        names = (recipe.model, recipe.loss, training.optimizer, training.augment)
+        return (*names, self.computing_teacher, *numbers)
+
+    def training_step(self, rate: torch.Tensor | None = None) -> TrainingStep:
+        """The step from a batch to changed weights, with an optimiser of its own.
 
         Args:
-            recipe: What is trained and how.
-            train: The images, which stay where they are.
-            model: On the training device. Its weights stay where they are.
-            compiled: The same network, compiled for the recipe's size of batch.
-            arithmetic: Precision and memory layout.
-            teacher: Computes the logits of each batch; None where they are looked up, or for no teacher.
-            new_graph: Makes an empty graph.
+            rate: The learning rate as a tensor; see :func:`make_optimizer`.
         """
-        self._train = train
-        self._teacher = teacher
-        self._new_graph = new_graph
-        device, images = train.images.device, len(train)
-        # torch's kernels read a rate that lies on a GPU as float32; on a CPU they take all digits of it.
-        dtype = torch.float32 if device.type == "cuda" else torch.float64
-        self._rate = torch.zeros((), dtype=dtype, device=device)
-        self.step = TrainingStep(
-            model=model,
-            compiled=compiled,
+        recipe = self.recipe
+        return TrainingStep(
+            model=self.model,
+            compiled=self.compiled,
             compiled_size=recipe.training.batch_size,
-            arithmetic=arithmetic,
-            optimizer=make_optimizer(recipe.training, model.parameters(), self._rate),
+            arithmetic=self.arithmetic,
+            optimizer=make_optimizer(recipe.training, self.model.parameters(), rate),
             loss=LOSSES.load(recipe.loss),
             alpha=recipe.alpha,
         )
+
+
+class CapturedStep:
+    """The training step of one recipe, captured at its first use with each size of batch."""
+
+    def __init__(self, parts: TrainingParts, new_graph: Callable[[], Graph]) -> None:
+        """Allocate the buffers.
+
+        Args:
+            parts: Of the training.
+            new_graph: Makes an empty graph.
+        """
+        self._train = parts.train
+        self._teacher = parts.computing_teacher
+        self._new_graph = new_graph
+        device, images = parts.train.images.device, len(parts.train)
+        # torch's kernels read a rate that lies on a GPU as float32; on a CPU they take all digits of it.
+        dtype = torch.float32 if device.type == "cuda" else torch.float64
+        self._rate = torch.zeros((), dtype=dtype, device=device)
+        self.step = parts.training_step(self._rate)
         allocate_state(self.step.optimizer)
         self._number, self._start = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
         self._places = torch.arange(images, device=device)
@@ -221,29 +251,17 @@ class CapturedSteps:
         self._new_graph = graph_maker(device)
         self._kept: dict[tuple[object, ...], CapturedStep] = {}
 
-    def step_for(
-        self,
-        recipe: Recipe,
-        train: ImageSet,
-        model: torch.nn.Module,
-        compiled: torch.nn.Module | None,
-        arithmetic: Arithmetic,
-        teacher: TeacherLogits | None,
-    ) -> CapturedStep:
-        """The step for a training that begins with the weights of ``model``; for the arguments see the class.
+    def step_for(self, parts: TrainingParts) -> CapturedStep:
+        """The step for a training that begins with the weights of its model.
 
         A training that had the step before is over: its weights are overwritten.
         """
-        computes = teacher if teacher is not None and teacher.rows is None else None
-        training = recipe.training
-        # Numbers that are no tensors are part of the recorded work.
-        numbers = (recipe.alpha, training.batch_size, training.momentum, training.weight_decay)
-        key = (recipe.model, recipe.loss, training.optimizer, training.augment, computes, *numbers)
+        key = parts.recorded
         kept = self._kept.pop(key, None)
         if kept is None:
             while len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]
-            kept = CapturedStep(recipe, train, model, compiled, arithmetic, computes, self._new_graph)
-        kept.reset(model.state_dict())
+            kept = CapturedStep(parts, self._new_graph)
+        kept.reset(parts.model.state_dict())
         self._kept[key] = kept  # as the one used last
         return kept

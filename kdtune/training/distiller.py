@@ -11,20 +11,18 @@ import torch
 from kdtune.data.batches import Splits
 from kdtune.data.split_sizes import batch_sizes
 from kdtune.errors import DivergedError
-from kdtune.methods import LOSSES
 from kdtune.models import MODELS
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.training_settings import Recipe
 from kdtune.temperature import POLICIES
 from kdtune.temperature.base import TemperaturePolicy
-from kdtune.training.captured_steps import CapturedSteps, EpochInputs
+from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.evaluation import Evaluation, evaluate
 from kdtune.training.numerics import Arithmetic
-from kdtune.training.optimisers import learning_rate, make_optimizer
+from kdtune.training.optimisers import learning_rate
 from kdtune.training.step_listener import step_taken
 from kdtune.training.teacher_logits import TeacherLogits
-from kdtune.training.training_step import TrainingStep
 
 #: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
 #: are recorded as a CUDA graph in the second.
@@ -106,20 +104,13 @@ class Distiller:
         compiled: torch.nn.Module | None = None
         if compiler:
             model, compiled = compiler.compiled(recipe.model, model)
+        parts = TrainingParts(recipe, splits.train, model, compiled, self._arithmetic, self._teacher)
         self._captured = None
         if captures and not (self._policy and self._policy.depends_on_logits):
-            self._captured = captures.step_for(recipe, splits.train, model, compiled, self._arithmetic, self._teacher)
+            self._captured = captures.step_for(parts)
             self._training_step = self._captured.step
         else:
-            self._training_step = TrainingStep(
-                model=model,
-                compiled=compiled,
-                compiled_size=recipe.training.batch_size,
-                arithmetic=self._arithmetic,
-                optimizer=make_optimizer(recipe.training, model.parameters()),
-                loss=LOSSES.load(recipe.loss),
-                alpha=recipe.alpha,
-            )
+            self._training_step = parts.training_step()
         self.model = self._training_step.model
         self._optimizer = self._training_step.optimizer
 

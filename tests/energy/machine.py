@@ -8,8 +8,6 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 from codecarbon.core import cpu as codecarbon_cpu
-from codecarbon.core import gpu as codecarbon_gpu
-from codecarbon.core import gpu_nvidia
 
 from kdtune.energy.sensors import busy_time
 
@@ -18,8 +16,7 @@ from kdtune.energy.sensors import busy_time
 def bare_machine(monkeypatch, tmp_path):
     """Hide this machine's RAPL and GPUs; the fixtures ``zone`` and ``gpus`` add simulated ones."""
     use_rapl(monkeypatch, tmp_path / "nothing here" / "intel-rapl")
-    monkeypatch.setattr(codecarbon_gpu, "PYNVML_AVAILABLE", False)
-    monkeypatch.setattr(codecarbon_gpu, "AMDSMI_AVAILABLE", False)
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: fails_with(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
@@ -58,6 +55,11 @@ class FakeGpu:
         self.power_mw = power_mw
 
 
+def fails_with(code: int) -> None:
+    """What NVML does where it fails."""
+    raise pynvml.NVMLError(code)
+
+
 def told(value: int | None) -> int:
     """Return a value as NVML does, or raise NVML's error if it is None."""
     if value is None:
@@ -76,15 +78,11 @@ def gpus(monkeypatch):
             "nvmlDeviceGetHandleByIndex": lambda index: devices[index],
             "nvmlDeviceGetName": lambda gpu: "NVIDIA Test GPU",
             "nvmlDeviceGetUUID": lambda gpu: gpu.uuid,
-            "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(total=1, free=1, used=0),
-            "nvmlDeviceGetEnforcedPowerLimit": lambda gpu: 300_000,
             "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: told(gpu.energy_mj),
             "nvmlDeviceGetPowerUsage": lambda gpu: told(gpu.power_mw),
         }
         for name, function in functions.items():
             monkeypatch.setattr(pynvml, name, function)
-        monkeypatch.setattr(gpu_nvidia, "pynvml", pynvml)
-        monkeypatch.setattr(codecarbon_gpu, "PYNVML_AVAILABLE", True)
         return devices
 
     return put_in

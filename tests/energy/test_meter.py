@@ -13,12 +13,13 @@ import pytest
 from kdtune.energy import ledger
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, Window, read_folder
-from kdtune.energy.meter import Meter, append_stop
+from kdtune.energy.meter import Meter
 from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import identity_of, snapshot
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.shared_counters import append_stop
 from kdtune.energy.started_workers import Started
 
 from .burners import BURN, BURN_ON, command, foreign_burner, python, wait_for_cpu

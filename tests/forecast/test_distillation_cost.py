@@ -68,6 +68,15 @@ def test_counted_energy_includes_idle_power_and_the_memory_of_held_cores():
     )
 
 
+def test_what_a_gpu_draws_that_no_training_uses_is_left_out():
+    counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}
+    one_gpu = replace(TIMINGS, per_image=counted, idle_uw=5 * W)
+    four = replace(one_gpu, idle_uw=(5 + 3 * 7) * W, spare_gpu_uw=7 * W)
+    assert multiple(four, trainings=1, conditions=replace(CONDITIONS, gpus=4, trials_per_gpu=1)) == pytest.approx(
+        multiple(one_gpu, trainings=1)
+    )
+
+
 @pytest.mark.parametrize("unknown", ["distilling", "labels"])
 def test_times_are_compared_if_a_counter_did_not_move(unknown):
     counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}

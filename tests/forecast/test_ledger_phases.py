@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from kdtune.energy.attribution import charge
 from kdtune.forecast.ledger_phases import strategy_phases, whole
 from kdtune.forecast.strategy_estimate import Charge, Conditions, Overhead, Usage, strategy_charge
 from tests.energy.simulated import J, Node, trial, two_cores
@@ -46,6 +47,16 @@ def test_a_gpu_counts_as_trials_while_they_hold_it_and_else_as_idle():
     found = strategy_phases(node.work(1, gpu_j={"GPU-a": 70}).stop().records, epochs=1)
     assert found.epoch.active_uj == (4 + 300) * J
     assert found.overhead == Overhead(Charge(2.0, (120 + 40) * J, (120 + 40) * J))
+
+
+def test_gpus_that_the_strategy_never_held_are_left_out_as_its_account_leaves_them_out():
+    node = Node(two_cores(gpus=("GPU-a", "GPU-b"))).start().work(1, gpu_j={"GPU-a": 50, "GPU-b": 51})
+    node.open(trial("a/1", gpus={"GPU-a": 1.0})).work(2, {"a/1": 1}, gpu_j={"GPU-a": 300, "GPU-b": 102}).close("a/1")
+    records = node.work(1, gpu_j={"GPU-a": 70, "GPU-b": 51}).stop().records
+    found = strategy_phases(records, epochs=1)
+    assert found.overhead == Overhead(Charge(2.0, (120 + 40) * J, (120 + 40) * J))
+    _, energy = strategy_charge(1, found.epoch, 0.0, found.overhead, Conditions(1, 1, 2, node.hardware.ram_uw))
+    assert energy == pytest.approx(charge(records).charged_uj())
 
 
 def test_a_ledger_without_an_ended_trial_or_with_two_starts_gives_no_phases():

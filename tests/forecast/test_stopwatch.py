@@ -70,6 +70,9 @@ def test_counted_energy_excludes_idle_energy(clock):
         seconds, gpu_j={"GPU-a": 50 * seconds, "GPU-b": 60 * seconds}, rapl_j={"package": 30 * seconds}
     )
     assert watch.measure_idle_uw(2.0) == pytest.approx((50 + 60 + 30) * W)
+    assert watch.spare_gpu_uw(["GPU-a"]) == pytest.approx(60 * W)
+    assert watch.spare_gpu_uw([]) == pytest.approx((50 + 60) / 2 * W)
+    assert watch.spare_gpu_uw(["GPU-a", "GPU-b"]) == 0.0
     clock.wall_s, clock.cpu_s = clock.wall_s + 2, 9.0
     node.work(2, gpu_j={"GPU-a": 700, "GPU-b": 120}, rapl_j={"package": 100})
     lap = watch.lap()

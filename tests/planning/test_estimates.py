@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
 from kdtune.planning.resources import Resources
 from kdtune.specs import load_study
-from tests.energy.simulated import J, Node, two_cores
+from tests.energy.simulated import J, Node, W, two_cores
 from tests.results.finished import WORKLOAD, finished, write_ledger
 from tests.studies import small_study
 
@@ -54,6 +56,26 @@ def test_from_timings_alone_the_start_is_the_part_that_could_be_seen():
     assert one.charged_uj == round(joules * J)
     assert not one.complete
     assert "timed steps" in one.basis[0] and "2.0 s" in one.basis[1] and one.basis[2] == "A session."
+
+
+def test_idle_power_is_that_of_the_gpus_that_a_strategy_will_use():
+    """Eight GPUs of 50 W at rest; those that no trial holds are not charged to the study."""
+    eight = two_cores(gpus=tuple(f"GPU-{number}" for number in range(8)))
+    timings = replace(TIMINGS, idle_uw=8 * 50 * W, spare_gpu_uw=50 * W)
+
+    def joules(gpus, trials, strategy="grid"):
+        study = load_study(small_study(teacher_logits="live"))
+        resources = Resources(1.0, gpus)
+        one = Estimator(study, Workload(**WORKLOAD), timings, eight, resources, 16, [], SESSION)
+        found = one.strategy(strategy, trials)
+        return found.charged_uj / J, found.wall_s, one.teacher(cached=False)
+
+    without = {trials: joules(0.0, trials)[0] for trials in (5, 20)}  # all eight GPUs, as nothing tells them apart
+    for gpus, trials, used in ((1.0, 5, 5), (0.25, 5, 2), (0.25, 20, 4), (0.5, 20, 8)):
+        found, wall_s, _ = joules(gpus, trials)
+        assert without[trials] - found == pytest.approx((8 - used) * 50 * wall_s)
+    teachers = [joules(gpus, 5)[2] for gpus in (0.0, 1.0)]
+    assert (teachers[0].charged_uj - teachers[1].charged_uj) / J == pytest.approx(7 * 50 * teachers[0].wall_s)
 
 
 def test_a_strategy_is_estimated_by_the_length_of_its_own_trainings():

@@ -193,7 +193,7 @@ def test_trainings_that_fetch_side_by_side_get_each_their_own_epoch(bench_of):
     def look(start):
         for turn in range(100):
             epoch = (start + turn) % 3
-            if not torch.equal(bench._rows_of(store, epoch), wanted[epoch]):
+            if not torch.equal(bench._repeat_logits.rows(store, epoch), wanted[epoch]):
                 wrong.append(epoch)
 
     threads = [threading.Thread(target=look, args=(start,)) for start in range(3)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import ray
 
-from kdtune.energy.meter import Reading
 from kdtune.energy.meter_start import Start
+from kdtune.energy.reading import Reading
 from kdtune.errors import MachineError
 from kdtune.execution.ray.dispatch import last_line
 from kdtune.execution.ray.meter_actor import begin_meters, end_meters, start_meters

@@ -12,12 +12,13 @@ import ray
 
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.logger_levels import level_of
-from kdtune.energy.meter import Reading, append_stop
 from kdtune.energy.meter_start import Start
 from kdtune.energy.meter_state import MeterState, drop_stale
 from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, identity_of, snapshot
+from kdtune.energy.reading import Reading
 from kdtune.energy.sensors.node import NodeSensors
+from kdtune.energy.shared_counters import append_stop
 from kdtune.errors import RayError
 from kdtune.execution import jobs, single_metering
 from kdtune.execution.executor import Executor

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 from codecarbon.core import cpu as codecarbon_cpu
-from codecarbon.core import gpu as codecarbon_gpu
 from codecarbon.external import ram as codecarbon_ram
 
 from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record
-from kdtune.energy.sensors.node import NodeSensors, power_in_words
-from tests.energy.machine import FakeGpu
+from kdtune.energy.sensors import nvidia
+from kdtune.energy.sensors.cpu import power_in_words
+from kdtune.energy.sensors.node import NodeSensors
+from tests.energy.machine import FakeGpu, fails_with
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
@@ -99,12 +100,6 @@ def test_a_gpu_without_a_counter_is_polled(gpus, known_cpu):
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
     hardware = NodeSensors().hardware()
     assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-old": "polled"}
-
-
-def test_codecarbon_tells_power_in_watts(gpus):
-    gpus(FakeGpu("GPU-old", None, power_mw=50_000))
-    [device] = codecarbon_gpu.AllGPUDevices().devices
-    assert device._get_power_usage() == 50
 
 
 def test_polled_power_adds_up_to_millijoules(gpus, clock):
@@ -213,23 +208,51 @@ def test_a_gpu_that_nvml_loses_does_not_end_the_study_of_another(gpus, monkeypat
     gpus(lost, well)
     sensors = NodeSensors()
 
-    def fail():
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+    def read(gpu):
+        return gpu.energy_mj if gpu is well else fails_with(pynvml.NVML_ERROR_GPU_IS_LOST)
 
-    monkeypatch.setattr(sensors._gpus["GPU-lost"], "_get_total_energy_consumption", fail)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", read)
     assert sensors.read().gpu_mj == {"GPU-well": 2}
+
+
+@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED])
+def test_a_machine_without_a_driver_has_no_gpu_and_nothing_is_left_out(monkeypatch, known_cpu, code):
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: fails_with(code))
+    hardware = NodeSensors().hardware()
+    assert (hardware.gpus, hardware.left_out) == ({}, {})
+
+
+def test_a_driver_that_fails_is_named_and_not_taken_for_a_machine_without_a_gpu(monkeypatch, known_cpu):
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: fails_with(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
+    hardware = NodeSensors().hardware()
+    assert hardware.gpus == {} and "Version Mismatch" in hardware.left_out["GPUs"].title()
+    assert NodeSensors(()).hardware().left_out == {}  # a study on CPUs does not ask
+
+
+def test_a_polled_counter_goes_on_in_a_later_process(gpus, clock):
+    [gpu] = gpus(FakeGpu("GPU-old", None, power_mw=50_000))
+    earlier = NodeSensors()
+    earlier.read()
+    clock.ns += 2_000_000_000
+    before = earlier.read().gpu_mj["GPU-old"]
+    later = NodeSensors()
+    later.go_on_from(json.loads(json.dumps(earlier.as_state())))
+    clock.ns += 1_000_000_000
+    assert later.read().gpu_mj["GPU-old"] - before == 50_000
 
 
 PROBES = [
     (codecarbon_cpu, "is_rapl_available", "RAPL"),
-    (codecarbon_gpu, "is_gpu_details_available", "GPUs"),
+    (nvidia, "NvidiaGpu", "GPUs"),
     (codecarbon_cpu, "TDP", "CPU power"),
     (codecarbon_ram, "RAM", "memory"),
 ]
 
 
 @pytest.mark.parametrize(("module", "probe", "part"), PROBES)
-def test_a_part_that_codecarbon_fails_to_probe_is_left_out_and_named(monkeypatch, known_cpu, module, probe, part):
+def test_a_part_that_cannot_be_probed_is_left_out_and_named(monkeypatch, known_cpu, gpus, module, probe, part):
+    gpus(FakeGpu("GPU-aaa", 1))
+
     def fails(*_, **__):
         raise FileNotFoundError(2, "No such file or directory", "scontrol")
 
@@ -261,17 +284,12 @@ print(json.dumps(NodeSensors().hardware().as_record()))
 # --- codecarbon ------------------------------------------------------------------------------------------------
 
 
-def test_what_is_used_of_codecarbon_is_there(gpus, zone):
+def test_what_is_used_of_codecarbon_is_there(zone):
     zone("0", "package-0", 1)
     [file] = codecarbon_cpu.IntelRAPL()._rapl_files
     assert Path(file.path).name == "energy_uj"
     assert Path(file.max_path).name == "max_energy_range_uj"
     assert codecarbon_cpu.is_rapl_available()
-    gpus(FakeGpu("GPU-aaa", 11))
-    [device] = codecarbon_gpu.AllGPUDevices().devices
-    assert (device._uuid, device._gpu_name) == ("GPU-aaa", "NVIDIA Test GPU")
-    assert device._get_total_energy_consumption() == 11
-    assert codecarbon_gpu.is_gpu_details_available()
 
 
 def test_codecarbon_finds_a_power_for_this_machines_cpu_and_memory():

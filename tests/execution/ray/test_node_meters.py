@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from kdtune.energy.meter import Reading
+from kdtune.energy.reading import Reading
 from kdtune.errors import MachineError
 from kdtune.execution.ray import node_meters
 from kdtune.execution.ray.node_meters import NodeMeters

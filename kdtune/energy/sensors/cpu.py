@@ -1,0 +1,41 @@
+"""The power of a CPU without energy counters, which is modelled from its design power."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CpuPower:
+    """What codecarbon's table says of this CPU.
+
+    Attributes:
+        model: As the CPU calls itself.
+        tdp_w: Its power in watts; 0 where codecarbon has none.
+        known: Whether that is the design power of this CPU; else it is codecarbon's default.
+    """
+
+    model: str
+    tdp_w: float
+    known: bool
+
+
+def look_up_cpu() -> CpuPower:
+    """Look this machine's CPU up, which takes a second."""
+    from codecarbon.core.cpu import TDP
+
+    tdp = TDP()
+    known = bool(tdp.model) and tdp._get_cpu_power_from_registry(tdp.model) is not None
+    return CpuPower(str(tdp.model), float(tdp.tdp or 0), known)
+
+
+def default_power_w(cores: int) -> float:
+    """What codecarbon takes for a CPU of which it knows nothing, in watts."""
+    from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
+
+    return float(DEFAULT_POWER_PER_CORE * cores)
+
+
+def power_in_words(tdp_w: float, *, known: bool) -> str:
+    """What the model of the CPU is based on."""
+    if known:
+        return f"design power of {tdp_w:g} W"
+    return f"{tdp_w:g} W, which is codecarbon's default for a CPU that it does not know"
