@@ -10,8 +10,9 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.data.arrays import Arrays
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
-from kdtune.specs.training_settings import student_recipe
+from kdtune.specs.suggestion import Suggestion
 from kdtune.training.distiller import Distiller
+from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import ReplayedTeacher, TeacherLogits
 
 #: Images of the synthetic data set, to train and to test; in a smoke test.
@@ -57,7 +58,8 @@ def random_images(counts: tuple[int, int]) -> Arrays:
 
 def training_of(bench: Workbench, seed: int = 0) -> Distiller:
     """A stochastic training whose teacher is not trained, which takes as long."""
-    return bench.training(student_recipe(bench.study, {"temperature": "stochastic"}), seed, _teacher(bench))
+    recipe = resolved_recipe(bench.study, Suggestion.from_point({"temperature": "stochastic"}))
+    return bench.training(recipe, seed, _teacher(bench))
 
 
 def _teacher(bench: Workbench) -> TeacherLogits:

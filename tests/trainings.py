@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from kdtune.specs.training_settings import student_recipe
 
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.distiller import Distiller
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher

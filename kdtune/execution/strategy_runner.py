@@ -24,7 +24,6 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import Trial, TrialLog, best
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
-from kdtune.specs.training_settings import trial_epochs
 from kdtune.strategies.base import Strategy
 
 #: A trial whose process died is taken up again so often in one command: what kills it may not be over soon.
@@ -181,9 +180,7 @@ class StrategyRun:
 
     def _config(self, trial: Trial) -> dict[str, Any]:
         return {
-            "study": str(self.folder.study_toml.absolute()),
-            "seed": trial.seed,
-            **trial.point,
+            "spec": trial.spec,
             "run": {
                 "trial_id": trial.id,
                 "session": self.session.id,
@@ -240,11 +237,11 @@ class StrategyRun:
         """A trial reported one or more epochs."""
         append_epochs(self.folder.epochs, trial, result.get("epochs") or [result])
         trial.epochs = result["epoch"]
-        self.watcher.epoch_done(trial, trial_epochs(self.study, trial.point), result)
+        self.watcher.epoch_done(trial, trial.planned_epochs, result)
 
     def ended(self, plan: Plan, trial: Trial, result: dict[str, Any]) -> None:
         """A trial trained its last epoch, or was stopped early by its strategy."""
-        completed = result["epoch"] >= trial_epochs(self.study, trial.point)
+        completed = result["epoch"] >= trial.planned_epochs
         if not completed:  # Tune tells a stopped trial nothing, so it has not closed its window
             self.session.close_window(trial.window(trial.attempts), "pruned")
         self.log.end(

@@ -10,11 +10,13 @@ import torch
 from kdtune.artifacts.workbench import Workbench
 from kdtune.data.split_sizes import batch_sizes
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
+from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.temperature import VARYING
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.distiller import Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
 from kdtune.training.graphs import graph_maker
+from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
 #: Steps that are compared, and in how many an epoch of them ends: both graphs are replayed, and tables are refilled.
@@ -80,7 +82,7 @@ def _trained(bench: Workbench, steps: int) -> _Trained:
     seed = bench.study.seed
     torch.manual_seed(seed)  # of the untrained teacher
     teacher = _teacher(bench)
-    recipe = student_recipe(bench.study, {"temperature": "stochastic"})
+    recipe = resolved_recipe(bench.study, Suggestion(temperature=Component(name=VARYING)))
     bench.training(recipe, seed + 1, teacher).warm_up()
     distiller = bench.training(recipe, seed, teacher)
 

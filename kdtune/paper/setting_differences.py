@@ -2,10 +2,11 @@
 
 from kdtune.analysis.comparability import in_words
 from kdtune.data import DATASETS
+from kdtune.methods import LOSSES
 from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.specs.named_recipes import with_recipe
-from kdtune.specs.study import DEFAULT_ALPHA, Study, Training
+from kdtune.specs.study import Study, Training
 from kdtune.strategies import STRATEGIES
 
 #: The temperatures of the paper's search.
@@ -76,8 +77,9 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
     if strategy != TEACHER:
         found.append(other_options(study, strategy))
     if strategy not in ("none", TEACHER):
-        if study.alpha != DEFAULT_ALPHA[study.loss]:
-            found.append(f"alpha {study.alpha:g} instead of {DEFAULT_ALPHA[study.loss]:g}")
+        usual = LOSSES[study.loss].facts["default_alpha"]
+        if study.alpha != usual:
+            found.append(f"alpha {study.alpha:g} instead of {usual:g}")
         found.append(other_space(study))
     if study.numerics.precision == "bfloat16":
         found.append("networks computed in bfloat16 instead of float32")

@@ -4,12 +4,12 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel
 
-from kdtune.specs.search_space import Point
-from kdtune.strategies.base import NoOptions, OneRound
+from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.strategies.base import NoOptions, OneTraining
 
 
 class Options(NoOptions):
-    """How tau is drawn; the paper's way unless told.
+    """How tau is drawn, as the ``stochastic`` temperature has it; as in the paper unless given.
 
     Attributes:
         draw: What has a tau of its own: each ``batch``, ``epoch`` or ``sample``.
@@ -20,17 +20,15 @@ class Options(NoOptions):
     scale: Literal["uniform", "log"] | None = None
 
 
-class Stochastic(OneRound):
-    """One trial under the ``stochastic`` temperature policy, which draws from the same space."""
+class Stochastic(OneTraining):
+    """One trial under the ``stochastic`` temperature, which draws from the same space."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
-    def points(self) -> list[Point]:
-        """A single point that names the policy instead of a tau, and what is not as the paper has it."""
+    def suggestion(self) -> Suggestion:
+        """The temperature, and of its options those that differ from the paper's."""
         assert isinstance(self.options, Options)
-        point: Point = {"temperature": "stochastic"}
-        if self.options.draw != "batch":
-            point["draw"] = self.options.draw
-        if self.options.scale is not None and self.space["tau"].log != (self.options.scale == "log"):
-            point["scale"] = self.options.scale
-        return [point]
+        options = self.options.model_dump(exclude_defaults=True)
+        if self.space["tau"].log == (self.options.scale == "log"):
+            options.pop("scale", None)
+        return Suggestion(temperature=Component(name="stochastic", options=options))

@@ -1,4 +1,7 @@
-"""Temperature policies: what decides tau inside one training."""
+"""Temperature policies: what decides tau inside one training.
+
+Facts about a policy: ``shown_as``, what tables have in the place of a single tau.
+"""
 
 from kdtune.catalog.registry import Registry
 
@@ -8,4 +11,11 @@ POLICIES.add(
     "stochastic",
     "kdtune.temperature.stochastic:Stochastic",
     "each batch draws its tau from the search space (PLOS ONE 2023, e0285668)",
+    shown_as="random",
 )
+
+#: The policy of a suggestion that names none: it takes the suggested tau.
+DEFAULT = "fixed"
+
+#: A policy under which tau differs from step to step, for checks that compare such steps.
+VARYING = "stochastic"

@@ -1,15 +1,38 @@
 """A tau drawn anew for every batch: the paper's proposal (PLOS ONE 2023, e0285668, "Our proposal"); and controls."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
+from pydantic import BaseModel, ConfigDict
 
-from kdtune.data.device_transfer import moved
-from kdtune.specs.search_space import Dimension
+from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.search_space import Dimension, SearchSpace
 from kdtune.specs.seeds import derive_seed
-from kdtune.temperature.base import Temperature, TemperaturePolicy
+from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(FrozenModel):
+    """How tau is drawn; as the paper does it unless given.
+
+    Attributes:
+        draw: What has a tau of its own: each ``batch``, ``epoch`` or ``sample``.
+        scale: ``uniform`` draws the values of the space evenly, ``log`` as 1/tau; None as the space says.
+        space: What is drawn from; the study's search space of tau unless given.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{}, {"draw": "epoch"}, {"draw": "sample", "scale": "log"}]}
+    )
+
+    draw: Literal["batch", "epoch", "sample"] = "batch"
+    scale: Literal["uniform", "log"] | None = None
+    space: Dimension | None = None
 
 
 class Stochastic(TemperaturePolicy):
@@ -21,31 +44,36 @@ class Stochastic(TemperaturePolicy):
     have.
     """
 
+    Options: ClassVar[type[BaseModel]] = Options
     depends_on_logits = False
 
-    def __init__(
-        self, space: Dimension, seed: int, device: torch.device, draw: str = "batch", batch_size: int = 1
-    ) -> None:
-        """Draw from one dimension of a search space with a seed of the repeat's own.
+    @classmethod
+    def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:
+        """With what is drawn from, and the scale as a part of that."""
+        assert isinstance(options, Options)
+        drawn_from = options.space or space["tau"]
+        if options.scale is not None:
+            drawn_from = drawn_from.model_copy(update={"log": options.scale == "log"})
+        return Options(draw=options.draw, space=drawn_from)
 
-        Args:
-            space: What is drawn from.
-            seed: Of the draws.
-            device: Of the training.
-            draw: What has a tau of its own: each ``batch``, ``epoch`` or ``sample``.
-            batch_size: Images in a step at most; only ``sample`` has to know.
-        """
-        self._space = space
-        self._device = device
-        self._draw = draw
-        self._batch_size = batch_size
-        self._generator = torch.Generator().manual_seed(derive_seed(seed, "tau"))
+    def __init__(self, options: BaseModel, context: PolicyContext) -> None:
+        """Draw with a seed of the training's own."""
+        import torch
+
+        assert isinstance(options, Options) and options.space is not None, "the options are not resolved"
+        self._space = options.space
+        self._device = context.device
+        self._draw = options.draw
+        self._batch_size = context.batch_size
+        self._generator = torch.Generator().manual_seed(derive_seed(context.seed, "tau"))
         self._taus = torch.empty(0)
         self._on_device = self._taus
         self._used: dict[int, int] = {}
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
         """Draw the epoch's taus at once, so that no step waits for a draw."""
+        from kdtune.data.device_transfer import moved
+
         shape = {"batch": (steps,), "epoch": (1,), "sample": (steps, self._batch_size)}[self._draw]
         self._taus = self._drawn(math.prod(shape)).view(shape)
         self._on_device = moved(self._taus, self._device)
@@ -53,6 +81,8 @@ class Stochastic(TemperaturePolicy):
 
     def _drawn(self, count: int) -> torch.Tensor:
         """So many draws, float32, (count,)."""
+        import torch
+
         if self._space.is_finite:
             weights = torch.tensor(self._space.weights(), dtype=torch.float64)
             index = torch.multinomial(weights, count, replacement=True, generator=self._generator)
@@ -79,6 +109,8 @@ class Stochastic(TemperaturePolicy):
 
     def epoch_tau(self) -> float:
         """The mean of the epoch's draws, as far as there were images for them."""
+        import torch
+
         if self._draw == "sample":
             return float(torch.cat([self._taus[step, :images] for step, images in self._used.items()]).mean())
         return float(self._taus.mean())

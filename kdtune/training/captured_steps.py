@@ -16,7 +16,7 @@ from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
 from kdtune.methods import LOSSES
-from kdtune.specs.training_settings import Recipe
+from kdtune.specs.trial_spec import Recipe
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import BATCH_SIZE
@@ -103,7 +103,7 @@ class CapturedStep:
             compiled_size=recipe.training.batch_size,
             arithmetic=arithmetic,
             optimizer=make_optimizer(recipe.training, model.parameters(), self._rate),
-            loss=LOSSES.load(recipe.loss),
+            loss=LOSSES.load(recipe.method.name),
             alpha=recipe.alpha,
         )
         allocate_state(self.step.optimizer)
@@ -237,8 +237,8 @@ class CapturedSteps:
         computes = teacher if teacher is not None and teacher.rows is None else None
         training = recipe.training
         # Numbers that are no tensors are part of the recorded work.
-        numbers = (recipe.alpha, training.batch_size, training.momentum, training.weight_decay)
-        key = (recipe.model, recipe.loss, training.optimizer, training.augment, computes, *numbers)
+        numbers = (training.batch_size, training.momentum, training.weight_decay)
+        key = (recipe.model, recipe.method.model_dump_json(), training.optimizer, training.augment, computes, *numbers)
         kept = self._kept.pop(key, None)
         if kept is None:
             while len(self._kept) >= KEPT:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kdtune.specs.training_settings import teacher_key, trial_id
 from safetensors.torch import save_file
 
 from kdtune.artifacts import given_teacher
@@ -20,7 +21,6 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.models import MODELS
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import teacher_key, trial_id
 from tests.studies import small_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize", "ignore:TypedStorage")

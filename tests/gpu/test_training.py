@@ -3,10 +3,10 @@ from itertools import islice
 
 import pytest
 import torch
+from kdtune.specs.training_settings import student_recipe
 
 from kdtune.forecast.graph_check import TOLERANCE, loss_difference
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.checkpoints import CheckpointFolder
 from tests.gpu.conftest import BFLOAT16, FLOAT32
 

@@ -2,6 +2,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from kdtune.specs.training_settings import trial_id
 
 from kdtune.errors import ResultsError
 from kdtune.planning.trial_plan import (
@@ -21,7 +22,6 @@ from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.trial_log import Trial, TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.search_space import Point
-from kdtune.specs.training_settings import trial_id
 from kdtune.strategies.base import DistillationCost, Outcome, Strategy
 from tests.studies import small_study
 

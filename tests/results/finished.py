@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from kdtune.specs.training_settings import trial_id
+
 from kdtune.energy import ledger
 from kdtune.energy.carbon import Carbon
 from kdtune.results.folder import StrategyFolder, StudyFolder
@@ -10,7 +12,6 @@ from kdtune.results.outcome import write_result
 from kdtune.results.shared_costs import write_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import trial_id
 from tests.energy.simulated import Node, trial, two_cores
 from tests.studies import small_study
 

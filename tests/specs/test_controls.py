@@ -1,10 +1,10 @@
 """The shipped controls: what a claim about the temperature has to stand against."""
 
 import pytest
+from kdtune.specs.training_settings import student_recipe, trial_id
 
 from kdtune.planning.trial_plan import make_strategies, settled_strategies
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import student_recipe, trial_id
 from kdtune.strategies.base import DistillationCost
 
 STUDIES = ["digits-controls", "fashion-controls", "cifar100-controls"]

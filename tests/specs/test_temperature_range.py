@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from kdtune.specs.training_settings import student_recipe
 
 import kdtune
 from kdtune.artifacts.workbench import Workbench
@@ -13,7 +14,6 @@ from kdtune.errors import DivergedError, SpecError
 from kdtune.methods import LOSSES
 from kdtune.specs import load_study
 from kdtune.specs.temperature_range import TAU_RANGE, tau_problem
-from kdtune.specs.training_settings import student_recipe
 from kdtune.temperature.base import Temperature
 from tests.studies import small_study
 

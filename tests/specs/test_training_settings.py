@@ -4,11 +4,11 @@ import sys
 
 import pytest
 import tomli_w
+from kdtune.specs.training_settings import student_recipe, teacher_key, teacher_recipe, trial_id
 
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.study import DataOptions
-from kdtune.specs.training_settings import student_recipe, teacher_key, teacher_recipe, trial_id
 
 
 def changed(study, **updates):

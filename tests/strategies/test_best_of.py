@@ -1,12 +1,12 @@
 """The best of many restarts."""
 
 import pytest
+from kdtune.specs.training_settings import trial_id
 from pydantic import ValidationError
 
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.search_space import SearchSpace
-from kdtune.specs.training_settings import trial_id
 from kdtune.strategies import STRATEGIES
 
 STUDY = load_study("digits-hkd")

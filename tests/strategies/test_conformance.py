@@ -5,11 +5,11 @@ import random
 
 import numpy as np
 import pytest
+from kdtune.specs.training_settings import student_recipe
 from pydantic import ValidationError
 
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
-from kdtune.specs.training_settings import student_recipe
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import DistillationCost, Outcome, Strategy
 

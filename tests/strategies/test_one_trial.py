@@ -3,11 +3,11 @@
 from typing import get_args
 
 import pytest
+from kdtune.specs.training_settings import DRAWS, SCALES, student_recipe, trial_epochs
 from pydantic import ValidationError
 
 from kdtune.energy.flops import Workload
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import DRAWS, SCALES, student_recipe, trial_epochs
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import DistillationCost
 

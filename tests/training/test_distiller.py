@@ -3,9 +3,9 @@ import math
 
 import pytest
 import torch
+from kdtune.specs.training_settings import student_recipe
 
 from kdtune.errors import DivergedError
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.checkpoints import CheckpointFolder
 from kdtune.training.distiller import Distiller
 from kdtune.training.numerics import Arithmetic

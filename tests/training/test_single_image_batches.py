@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from kdtune.specs.training_settings import student_recipe
 
 from kdtune.artifacts.workbench import Workbench
 from kdtune.data import DATASETS
@@ -11,7 +12,6 @@ from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.distiller import Distiller
 from kdtune.training.single_image_batches import check_batches, check_step
 from tests.energy.simulated import two_cores

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from kdtune.specs.training_settings import student_recipe
 
 from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
 

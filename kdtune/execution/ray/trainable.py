@@ -9,8 +9,10 @@ from typing import Any
 from ray import tune
 
 from kdtune.specs import load_study
-from kdtune.specs.search_space import Point
-from kdtune.specs.study import Study
+from kdtune.specs.study import Setting
+from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.trial_spec import TrialSpec
+from kdtune.training.resolution import resolved_trial
 
 #: Seconds between two readings of a running trial's energy: an epoch that is shorter has none of its own.
 READING_INTERVAL_S = 1.0
@@ -42,7 +44,8 @@ class DistillTrainable(tune.Trainable):
     trained earlier without one); ``done`` with the last epoch. A trial that goes on from another one's checkpoint, as
     under population-based training, reports its own attempts; what the other trial took stays with that trial.
 
-    kdtune's own runner passes ``run`` too; it gets ``energy_uj`` (microjoules since the last reading, None for an
+    kdtune's own runner passes ``spec``, the resolved :class:`~kdtune.specs.trial_spec.TrialSpec`, in the place of all
+    these, and ``run``; it gets ``energy_uj`` (microjoules since the last reading, None for an
     epoch too short for one) and, as ``epochs``, several short epochs in one report.
 
     The data and the teacher stay in the process, so a reused actor starts its next trial in milliseconds.
@@ -58,25 +61,24 @@ class DistillTrainable(tune.Trainable):
         given = self.trial_resources.required_resources if self.trial_resources else {}
         self._resources = Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0))
         self._gpu_shares = gpu_shares(self._resources.gpus)
-        self._study = _study_of(config)
+        spec = _spec_of(config)
         device = pick_device(self._resources.gpus, gpu_indices(self._resources.gpus))
         self._hold_gpu(config)
-        self._bench = Workbench(self._study, device, self._resources.threads, _data_of(config))
-        self._warm_up(config)
-        self._begin(config)
+        self._bench: Workbench[Setting] = Workbench(spec.setting, device, self._resources.threads, _data_of(config))
+        self._warm_up(spec)
+        self._begin(spec, config.get("run", {}))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial in the same process. Everything of the last one goes but data and teacher."""
         self._close("reset")
-        study = _study_of(new_config)
-        if study != self._study:
+        spec = _spec_of(new_config)
+        if spec.setting != self._bench.study:
             from kdtune.artifacts.workbench import Workbench
 
-            self._study = study
             self._hold_gpu(new_config)
-            self._bench = Workbench(study, self._bench.device, self._resources.threads, _data_of(new_config))
-            self._warm_up(new_config)
-        self._begin(new_config)
+            self._bench = Workbench(spec.setting, self._bench.device, self._resources.threads, _data_of(new_config))
+            self._warm_up(spec)
+        self._begin(spec, new_config.get("run", {}))
         return True
 
     def _hold_gpu(self, config: dict[str, Any]) -> None:
@@ -84,22 +86,17 @@ class DistillTrainable(tune.Trainable):
 
         hold_gpu(config.get("run", {}).get("session"), self._gpu_shares)
 
-    def _warm_up(self, config: dict[str, Any]) -> None:
+    def _warm_up(self, spec: TrialSpec) -> None:
         """Do what a worker does once for a study, before a trial's window opens: no single trial answers for it."""
-        point = _point_of(config)
-        self._bench.find_code(point)
+        self._bench.find_code(spec.recipe)
         # With the trial's own seed: the teacher's logits for another one may not be there.
-        self._bench.distiller(point, self._seed_of(config)).warm_up()
+        self._bench.distiller(spec.recipe, spec.seed).warm_up()
 
-    def _seed_of(self, config: dict[str, Any]) -> int:
-        return int(config.get("seed", self._study.seed))
-
-    def _begin(self, config: dict[str, Any]) -> None:
+    def _begin(self, spec: TrialSpec, run: dict[str, Any]) -> None:
         from kdtune.execution.ray.meter_actor import MeterHandle
         from kdtune.training.checkpoints import CheckpointFolder
 
-        run = config.get("run", {})
-        self._distiller = self._bench.distiller(_point_of(config), self._seed_of(config))
+        self._distiller = self._bench.distiller(spec.recipe, spec.seed)
         self._checkpoints = CheckpointFolder(Path(run["checkpoints"])) if "checkpoints" in run else None
         if self._checkpoints and (state := self._checkpoints.load_latest()):
             self._distiller.load_state_dict(state)
@@ -221,15 +218,17 @@ class DistillTrainable(tune.Trainable):
         self._close("cleanup")
 
 
-def _study_of(config: dict[str, Any]) -> Study:
-    return load_study(config["study"])
+def _spec_of(config: dict[str, Any]) -> TrialSpec:
+    """What a config asks for: resolved by kdtune's own plan, or here for another pipeline."""
+    if "spec" in config:
+        spec: TrialSpec = config["spec"]
+        return spec
+    study = load_study(config["study"])
+    point = {key: value for key, value in config.items() if key not in _NOT_POINT}
+    return resolved_trial(study, Suggestion.from_point(point), int(config.get("seed", study.seed)))
 
 
 def _data_of(config: dict[str, Any]) -> str | None:
     """The folder with the data sets; None where it is left to the worker's environment."""
     data: str | None = config.get("run", {}).get("data")
     return data
-
-
-def _point_of(config: dict[str, Any]) -> Point:
-    return {key: value for key, value in config.items() if key not in _NOT_POINT}
