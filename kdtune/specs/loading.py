@@ -244,9 +244,10 @@ def load_study(
         faults += faults_of(error, Study, where)
     if study and not faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
-    if study and not faults and not as_it_ran:
-        faults += _check_split(study, where)
-        faults += [*schedule_faults(study, where), *temperature_faults(study, where)]
+    if study and not as_it_ran:
+        if not faults:
+            faults += [*_check_split(study, where), *schedule_faults(study, where)]
+        faults += temperature_faults(study, where)
     if faults or study is None:
         set_keys |= {other for key in set_keys for other in _UNFIT_AFTER.get(key, ())}
         raise SpecError([_blame(fault, set_keys, flags) for fault in faults])

@@ -43,7 +43,10 @@ def _in_range(tau: float, info: ValidationInfo) -> float:
 
 
 #: A temperature among the options of a component.
-Tau = Annotated[int | float, Field(gt=0, le=GREATEST), AfterValidator(_in_range)]
+Tau = Annotated[float, Field(gt=0, le=GREATEST), AfterValidator(_in_range)]
+
+#: A temperature that is shown as the user wrote it: an integer stays one.
+TauAsWritten = Annotated[int | float, Field(gt=0, le=GREATEST), AfterValidator(_in_range)]
 
 
 def temperature_faults(study: Study, where: str) -> list[Fault]:

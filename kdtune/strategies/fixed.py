@@ -5,14 +5,14 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from kdtune.specs.suggestion import Suggestion
-from kdtune.specs.temperature_range import Tau
+from kdtune.specs.temperature_range import TauAsWritten
 from kdtune.strategies.base import NoOptions, OneTraining
 
 
 class Options(NoOptions):
     """The tau to use."""
 
-    tau: Tau = 4
+    tau: TauAsWritten = 4
 
 
 class Fixed(OneTraining):

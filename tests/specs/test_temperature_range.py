@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
-from kdtune.specs.training_settings import student_recipe
 
 import kdtune
 from kdtune.artifacts.workbench import Workbench
@@ -15,6 +14,7 @@ from kdtune.methods import LOSSES
 from kdtune.specs import load_study
 from kdtune.specs.temperature_range import TAU_RANGE, tau_problem
 from kdtune.temperature.base import Temperature
+from tests.recipes import recipe_of
 from tests.studies import small_study
 
 LOW, HIGH = TAU_RANGE
@@ -123,6 +123,6 @@ def test_a_trial_in_somebody_elses_pipeline_is_refused_before_the_teacher_is_tra
 def test_a_loss_that_diverges_at_a_tau_of_the_range_names_the_tau_too():
     training = {"epochs": 1, "batch_size": 32, "learning_rate": 10.0}
     bench = Workbench(load_study(small_study(loss="cmc", training=training)), torch.device("cpu"), threads=1)
-    training = bench.training(student_recipe(bench.study, {"tau": 1e-4}), 0, bench.stand_in())
+    training = bench.training(recipe_of(bench.study, {"tau": 1e-4}), 0, bench.stand_in())
     with pytest.raises(DivergedError, match="a lower learning rate or a tau nearer to 1 may help"):
         training.train_epoch()
