@@ -96,14 +96,14 @@ def check_unchanged(folder: StrategyFolder, study: Study) -> None:
             )
 
 
-def _identity(study: Study, trial: Trial) -> str | None:
-    """What a logged trial's id has to be; None where its suggestion cannot be resolved here."""
+def _identity(study: Study, trial: Trial) -> str:
+    """What a logged trial's id has to be."""
     if trial.spec is None:
         return flat_trial_id(study, trial.point, trial.seed)
     try:
         return resolved_trial(study, trial.suggestion, trial.seed).identity
-    except SpecError:
-        return None
+    except SpecError:  # its components are not installed here, which is reported for the study as a whole
+        return trial.spec.identity
 
 
 def uses_teacher(study: Study, label: str) -> bool:
