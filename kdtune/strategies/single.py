@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from kdtune.specs.suggestion import Component, Suggestion
 from kdtune.strategies.base import NoOptions, OneTraining
@@ -27,6 +27,12 @@ class Options(NoOptions):
         return name
 
 
+class _OfUnknown(Options):
+    """Options beside a temperature that is unknown: which of them it has is unknown too."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Single(OneTraining):
     """One trial, as ``stochastic`` and ``fixed`` are, under any temperature that there is."""
 
@@ -36,8 +42,10 @@ class Single(OneTraining):
     def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
         """The options of the temperature that is named, and its name."""
         name = given.get("temperature")
-        if not isinstance(name, str) or name not in POLICIES:
+        if not isinstance(name, str):
             return Options
+        if name not in POLICIES:
+            return _OfUnknown
         return create_model("Options", __base__=(Options, POLICIES.load(name).Options))
 
     def suggestion(self) -> Suggestion:

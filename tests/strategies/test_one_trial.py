@@ -94,7 +94,10 @@ def test_single_is_one_training_under_a_temperature_by_name():
     ("options", "told"),
     [
         ({}, "strategies.single.temperature: is missing"),
-        ({"temperature": "stochastik"}, "unknown temperature 'stochastik'; did you mean 'stochastic'?"),
+        (
+            {"temperature": "stochastik", "draw": "epoch"},
+            "unknown temperature 'stochastik'; did you mean 'stochastic'?",
+        ),
         ({"temperature": "fixed", "tau": 0}, "strategies.single.tau: should be greater than 0"),
         ({"temperature": "fixed", "tau": 1e9}, "strategies.single.tau: has to lie between"),
         ({"temperature": "stochastic", "drow": "epoch"}, "strategies.single.drow: unknown key; did you mean 'draw'?"),
@@ -105,6 +108,7 @@ def test_the_options_of_single_are_those_of_its_temperature(options, told):
     with pytest.raises(SpecError) as caught:
         load_study({**study, "strategies": {"single": options}})
     assert told in str(caught.value)
+    assert len(caught.value.faults) == 1
 
 
 def test_one_random_tau_is_drawn_from_the_space_once():
