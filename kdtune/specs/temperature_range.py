@@ -36,17 +36,18 @@ def tau_problem(tau: Any) -> str | None:
     return f"has to lie between {low:g} and {high:g}, beyond which float32 rounds the losses away"
 
 
-def _in_range(tau: float, info: ValidationInfo) -> float:
+def in_range(tau: float, info: ValidationInfo) -> float:
+    """Refuse a temperature out of the range, unless the context is that of a study that has run."""
     if info.context != HAS_RUN and (problem := tau_problem(tau)):
         raise ValueError(problem)
     return tau
 
 
 #: A temperature among the options of a component.
-Tau = Annotated[float, Field(gt=0, le=GREATEST), AfterValidator(_in_range)]
+Tau = Annotated[float, Field(gt=0, le=GREATEST), AfterValidator(in_range)]
 
 #: A temperature that is shown as the user wrote it: an integer stays one.
-TauAsWritten = Annotated[int | float, Field(gt=0, le=GREATEST), AfterValidator(_in_range)]
+TauAsWritten = Annotated[int | float, Field(gt=0, le=GREATEST), AfterValidator(in_range)]
 
 
 def temperature_faults(study: Study, where: str) -> list[Fault]:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.search_space import Dimension, SearchSpace
 from kdtune.specs.seeds import derive_seed
+from kdtune.specs.temperature_range import in_range
 from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ class Options(FrozenModel):
     scale: Literal["uniform", "log"] | None = None
     space: Dimension | None = None
 
+    @field_validator("space")
+    @classmethod
+    def _in_range(cls, space: Dimension | None, info: ValidationInfo) -> Dimension | None:
+        for bound in space.bounds if space else ():
+            in_range(bound, info)
+        return space
+
 
 class Stochastic(TemperaturePolicy):
     """Each batch draws one tau from the search space, for both softmaxes and for the weight tau^2.
@@ -54,7 +62,7 @@ class Stochastic(TemperaturePolicy):
         drawn_from = options.space or space["tau"]
         if options.scale is not None:
             drawn_from = drawn_from.model_copy(update={"log": options.scale == "log"})
-        return Options(draw=options.draw, space=drawn_from)
+        return options.model_copy(update={"scale": None, "space": drawn_from})
 
     def __init__(self, options: BaseModel, context: PolicyContext) -> None:
         """Draw with a seed of the training's own."""

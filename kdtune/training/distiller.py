@@ -14,6 +14,7 @@ from kdtune.errors import DivergedError
 from kdtune.methods import LOSSES
 from kdtune.models import MODELS
 from kdtune.specs.seeds import derive_seed
+from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
 from kdtune.temperature import POLICIES
 from kdtune.temperature.base import PolicyContext, TemperaturePolicy
@@ -274,5 +275,5 @@ def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: in
     if recipe.temperature is None:
         return None
     policy: type[TemperaturePolicy] = POLICIES.load(recipe.temperature.name)
-    options = policy.Options.model_validate(recipe.temperature.options)
+    options = policy.Options.model_validate(recipe.temperature.options, context=HAS_RUN)
     return policy(options, PolicyContext(seed, device, recipe.training.epochs, batch_size))

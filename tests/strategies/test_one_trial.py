@@ -8,7 +8,6 @@ from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.equal_cost import DistillationCost
-from kdtune.temperature import POLICIES
 from tests.recipes import recipe_of
 
 
@@ -60,9 +59,11 @@ def test_another_way_to_draw_is_named_and_is_the_trainings(draw):
     assert temperature_of(load_study("digits-hkd"), point)["draw"] == draw
 
 
-def test_the_options_are_those_of_the_temperature():
-    fields, known = (one.load("stochastic").Options.model_fields for one in (STRATEGIES, POLICIES))
-    assert all(known[name].annotation == field.annotation for name, field in fields.items())
+def test_a_space_of_its_own_is_named_and_drawn_from():
+    study, own = load_study("digits-hkd"), {"values": [2, 4]}
+    point = only_point("stochastic", space=own)
+    assert point == {"temperature": "stochastic", "space": own}
+    assert temperature_of(study, point) == {"draw": "batch", "space": {"values": [2, 4], "log": False}}
 
 
 def test_another_scale_than_the_spaces_is_named_and_is_the_trainings():

@@ -31,10 +31,11 @@ class DistillTrainable(tune.Trainable):
 
     ``study``  A study's name, the path of its file, or a table of the same form.
     ``seed``   Of this training; the study's first one unless given.
-    others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; ``temperature="stochastic"``
-               instead of a tau, with ``draw`` (``batch``, ``epoch`` or ``sample``) and ``scale`` (``uniform`` or
-               ``log``); or ``loss="ce"`` for no teacher, with ``longer``, a factor of the epochs; ``restart``, the
-               number of a repetition with other initial weights, order and draws. Anything else is refused.
+    others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; ``temperature`` instead of a tau,
+               the name of one, with its options, such as ``"stochastic"`` with ``draw`` (``batch``, ``epoch`` or
+               ``sample``) and ``scale`` (``uniform`` or ``log``); or ``loss="ce"`` for no teacher, with ``longer``, a
+               factor of the epochs; ``restart``, the number of a repetition with other initial weights, order and
+               draws. Anything else is refused.
 
     Data sets are looked for in the worker's ``$KDTUNE_DATA_DIR``, by default ``~/.cache/kdtune/data``.
 
