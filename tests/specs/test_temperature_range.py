@@ -87,7 +87,7 @@ def test_everything_else_is_refused_with_the_range(tau):
             {"values": [4]},
             {"stochastic": {"space": {"values": [4, 1e9]}}},
             [],
-            "study: strategies.stochastic.space: has",
+            "study: strategies.stochastic.space: h",
         ),
         ({"low": 2, "high": 9}, {"fixed": {}}, ["strategies.fixed.tau=1e30"], "--set: strategies.fixed.tau: has to"),
         ({"low": 2, "high": 9}, {"fixed": {}}, ["search_space.tau.high=1e30"], "with --set search_space.tau.high: sea"),

@@ -1,4 +1,5 @@
 import os
+import pickle
 import subprocess
 import sys
 
@@ -8,11 +9,11 @@ import tomli_w
 from kdtune.errors import SpecError
 from kdtune.results.flat_points import flat_trial_id
 from kdtune.specs import load_study
-from kdtune.specs.study import DataOptions
+from kdtune.specs.study import DataOptions, Setting
 from kdtune.specs.suggestion import Component
 from kdtune.specs.teacher_identity import teacher_key
 from kdtune.training.resolution import teacher_recipe
-from tests.recipes import identity_of, recipe_of
+from tests.recipes import identity_of, recipe_of, spec_of
 
 
 def changed(study, **updates):
@@ -73,6 +74,14 @@ def test_what_a_point_cannot_say_is_refused(study, point, words):
     with pytest.raises(SpecError) as caught:
         recipe_of(study, point)
     assert words in str(caught.value)
+
+
+def test_a_resolved_training_travels_to_a_worker_by_value_and_names_no_study(study):
+    spec = spec_of(study, {"temperature": "stochastic", "draw": "epoch"}, 3)
+    there = pickle.loads(pickle.dumps(spec))
+    assert there == spec and there.identity == spec.identity
+    assert type(there.setting) is Setting and there.setting == study.setting
+    assert "strategies" not in spec.model_dump_json() and study.name not in spec.model_dump_json()
 
 
 def test_a_loss_without_a_teacher_has_no_temperature(study):
