@@ -3,6 +3,8 @@
 Free of torch, since plans are made without it.
 """
 
+from dataclasses import replace
+
 from pydantic import BaseModel, ValidationError
 
 from kdtune.catalog.registry import Registry
@@ -75,7 +77,11 @@ def _temperature(study: Study, suggestion: Suggestion) -> Component:
     try:
         options = model.model_validate({**searched, **given.options})
     except ValidationError as error:
-        raise SpecError(faults_of(error, model, "point")) from None
+        faults = faults_of(error, model, "point")
+        if suggestion.temperature is None:  # a point with neither a tau nor a temperature
+            hint = f"is missing: give one, or name a temperature: {', '.join(POLICIES)}"
+            faults = [replace(fault, problem=hint) if fault.problem == "is missing" else fault for fault in faults]
+        raise SpecError(faults) from None
     resolved = policy.resolved(options, study.search_space)
     return Component(name=given.name, options=resolved.model_dump(mode="json", exclude_none=True))
 

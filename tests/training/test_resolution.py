@@ -67,7 +67,7 @@ def test_a_policy_by_name_draws_from_the_studys_space(study):
         ({"tau": 0}, "point: tau: should be greater than 0, got 0"),
         ({"temperature": 4}, "point: temperature: has to be a name, got 4"),
         ({"alpha": 0.5}, "point: tau: is missing"),
-        ({}, "point: tau: is missing"),
+        ({}, "point: tau: is missing: give one, or name a temperature: fixed, stochastic"),
     ],
 )
 def test_what_a_point_cannot_say_is_refused(study, point, words):
