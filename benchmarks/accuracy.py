@@ -20,8 +20,9 @@ from benchmarks.record import ResultsByRound, print_progress
 from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics, Study
-from kdtune.specs.training_settings import student_recipe
+from kdtune.specs.suggestion import Suggestion
 from kdtune.training.evaluation import BATCH_SIZE
+from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
 
 #: Trainings with each numerics, with the study's first seeds. Any change of numerics gives another training, so that
@@ -132,7 +133,7 @@ def _trainer(plain: Workbench, numerics: Numerics, teacher: dict[str, torch.Tens
     indices = torch.arange(len(train), device=bench.device).split(BATCH_SIZE)
     # Neither data set is augmented, so the logits are the same in all epochs and for all seeds.
     rows = torch.cat([live(train.normalised(index), index).half() for index in indices])
-    recipe = student_recipe(bench.study, {"tau": 4})
+    recipe = resolved_recipe(bench.study, Suggestion(values={"tau": 4}))
 
     def train_one(seed: int) -> float:
         distiller = bench.training(recipe, seed, ReplayedTeacher(lambda epoch: rows, bench.device))

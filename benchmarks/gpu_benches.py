@@ -10,8 +10,9 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.data.arrays import Arrays
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
-from kdtune.specs.training_settings import student_recipe
+from kdtune.specs.suggestion import Suggestion
 from kdtune.training.distiller import Distiller
+from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import ReplayedTeacher, TeacherLogits
 
 #: Training and test images of the synthetic data set, in general and in a smoke test.
@@ -63,7 +64,8 @@ def random_images(counts: tuple[int, int]) -> Arrays:
 
 def training_of(bench: Workbench, seed: int = 0) -> Distiller:
     """Return a training with a stochastic temperature and an untrained teacher, whose weights do not matter here."""
-    return bench.training(student_recipe(bench.study, {"temperature": "stochastic"}), seed, _teacher(bench))
+    recipe = resolved_recipe(bench.study, Suggestion.from_point({"temperature": "stochastic"}))
+    return bench.training(recipe, seed, _teacher(bench))
 
 
 def _teacher(bench: Workbench) -> TeacherLogits:

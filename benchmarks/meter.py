@@ -14,6 +14,8 @@ from kdtune.energy.ledger import Window
 from kdtune.energy.meter import INTERVAL_S, Meter
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.sensors.node import NodeSensors
+from kdtune.specs.suggestion import Suggestion
+from kdtune.training.resolution import resolved_recipe
 
 SAMPLES = 200
 
@@ -58,7 +60,9 @@ def _training_s() -> float:
     from kdtune.specs import load_study
 
     study = load_study("digits-hkd", epochs=60)
-    distiller = Workbench(study, torch.device("cpu"), 1).distiller({"tau": 4}, 0)
+    distiller = Workbench(study, torch.device("cpu"), 1).distiller(
+        resolved_recipe(study, Suggestion(values={"tau": 4})), 0
+    )
     began = time.monotonic()
     while not distiller.done:
         distiller.train_epoch()

@@ -24,10 +24,11 @@ from benchmarks.roofline import roofline
 from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics
-from kdtune.specs.training_settings import student_recipe
+from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import data_dir
 from kdtune.training.distiller import Distiller
 from kdtune.training.evaluation import evaluate
+from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher
 
 #: Rounds, and steps of each way that are timed in a round.
@@ -194,13 +195,13 @@ def _training(bench: Workbench, *, replays: bool) -> Distiller:
     point = {"temperature": "stochastic"}
     if not replays:
         live = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
-        return bench.training(student_recipe(bench.study, point), 0, live)
+        return bench.training(resolved_recipe(bench.study, Suggestion.from_point(point)), 0, live)
     store = bench.logit_store(0)
     if missing := store.missing_epochs():
         store.create()
         for epoch in missing:
             store.fill(epoch, iter([torch.randn(store.shape.images, store.shape.classes).numpy()]))
-    return bench.distiller(point, 0)
+    return bench.distiller(resolved_recipe(bench.study, Suggestion.from_point(point)), 0)
 
 
 def _begins_s(bench: Workbench, *, replays: bool) -> float:

@@ -9,6 +9,8 @@ import torch
 import kdtune
 from benchmarks.record import save
 from kdtune.artifacts.workbench import Workbench
+from kdtune.specs.suggestion import Suggestion
+from kdtune.training.resolution import resolved_recipe
 
 
 def run() -> None:
@@ -23,7 +25,7 @@ def run() -> None:
     _ = bench.teacher
     began = time.perf_counter()
     for point in study.search_space.points():
-        distiller = bench.distiller(point, study.seed)
+        distiller = bench.distiller(resolved_recipe(study, Suggestion(values=point)), study.seed)
         while not distiller.done:
             distiller.train_epoch()
     loop_s = time.perf_counter() - began

@@ -19,7 +19,7 @@ from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.study_result import StudyResult
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
-from kdtune.specs.loading import StudyLike
+from kdtune.specs.loading import StudyLike, not_installed
 from kdtune.specs.study import Study
 from kdtune.storage import paths
 from kdtune.strategies import STRATEGIES
@@ -321,7 +321,11 @@ def _as_begun(noted: dict[str, Any], folder: StudyFolder) -> Study:
         check_unchanged(strategy, study)
         if frozen.labelled(label) != study.labelled(label):
             listed[label] = frozen.strategies.get(label, {})
-    return study.model_copy(update={"strategies": listed})
+    begun = study.model_copy(update={"strategies": listed})
+    if faults := not_installed(begun, str(folder.run_toml)):
+        told = "; ".join(f"{fault.key}: {fault.problem}" for fault in faults)
+        raise ResultsError(f"{folder.path}: cannot be gone on with here ({told}); install what it names")
+    return begun
 
 
 def _file(given: str | Path | None) -> Path | None:

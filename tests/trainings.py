@@ -9,10 +9,10 @@ from kdtune.data.batches import Splits
 from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.distiller import Distiller
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
+from tests.recipes import recipe_of
 
 CPU = torch.device("cpu")
 CLASSES = 3
@@ -65,7 +65,7 @@ def distiller(study, splits, teacher):
     def make(point, seed=0, **training):
         changed = study.model_copy(update={"training": study.training.model_copy(update=training)})
         asked = LiveTeacher(teacher, Arithmetic(CPU))
-        return Distiller(student_recipe(changed, point), seed, splits, CLASSES, CPU, asked)
+        return Distiller(recipe_of(changed, point), seed, splits, CLASSES, CPU, asked)
 
     return make
 
@@ -78,9 +78,7 @@ def training(study, splits, teacher):
         changed = study.model_copy(update={"training": study.training.model_copy(update=changes)})
         arithmetic = Arithmetic(CPU, numerics)
         asked = live if rows is None else ReplayedTeacher(rows, CPU)
-        return Distiller(
-            student_recipe(changed, point), seed, splits, CLASSES, CPU, asked, arithmetic, captures=captures
-        )
+        return Distiller(recipe_of(changed, point), seed, splits, CLASSES, CPU, asked, arithmetic, captures=captures)
 
     live = LiveTeacher(teacher, Arithmetic(CPU))
     return make

@@ -69,7 +69,7 @@ def load_results(place: Places = "results") -> Results:
                     "index": trial.index,
                     "tau": trial.point.get("tau"),
                     **searched,
-                    "policy": "none" if "loss" in trial.point else trial.point.get("temperature", "fixed"),
+                    "policy": trial.temperature or "none",
                     "status": trial.status,
                     "attempts": trial.attempts,
                     "epochs": trial.epochs,

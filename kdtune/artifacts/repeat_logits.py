@@ -9,8 +9,8 @@ import torch
 from kdtune.artifacts.logit_store import LogitStore, Shape, store_folder
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
-from kdtune.specs.study import Study
-from kdtune.specs.training_settings import logits_key
+from kdtune.specs.study import Setting
+from kdtune.specs.teacher_identity import logits_key
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.graphs import graph_maker
@@ -23,7 +23,7 @@ class RepeatLogits:
     """Keeps one epoch's logits on the device, and the teacher's captured passes."""
 
     def __init__(
-        self, study: Study, train: ImageSet, num_classes: int, arithmetic: Arithmetic, *, captures: bool
+        self, study: Setting, train: ImageSet, num_classes: int, arithmetic: Arithmetic, *, captures: bool
     ) -> None:
         """Prepare for one study.
 

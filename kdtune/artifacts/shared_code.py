@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kdtune.artifacts.artifact import Artifact, Charge
 from kdtune.artifacts.compiled_code import KIND, Compilation
+from kdtune.training.resolution import representative_recipe
 
 if TYPE_CHECKING:
     from kdtune.artifacts.workbench import Workbench
@@ -50,7 +51,8 @@ class SharedCode(Artifact):
 
     def make(self, bench: "Workbench", part: None, charge: Charge) -> None:
         """Generate it; like all that a worker does before its first trial that is orchestration."""
-        bench.compile_networks(self._code, asks_teacher=self.asks_teacher)
+        recipe = representative_recipe(bench.study, with_teacher=self.asks_teacher)
+        bench.compile_networks(self._code, recipe)
 
     def finish(self) -> None:
         """Note that it is whole."""

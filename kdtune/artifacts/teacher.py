@@ -18,8 +18,8 @@ from kdtune.artifacts.teacher_record import RECORD, WEIGHTS, sha256_of, weights_
 from kdtune.artifacts.weight_checks import largest_weight
 from kdtune.data.batches import ImageSet, Splits
 from kdtune.errors import KdtuneError, UsageError
-from kdtune.specs.study import Study
-from kdtune.specs.training_settings import teacher_draws, teacher_key, teacher_recipe
+from kdtune.specs.study import Setting
+from kdtune.specs.teacher_identity import teacher_draws, teacher_key
 from kdtune.storage.checksums import sealed
 from kdtune.storage.files import replaced_atomically, write_json
 from kdtune.storage.paths import cache_dir
@@ -29,17 +29,18 @@ from kdtune.training.compiled_networks import Compiler
 from kdtune.training.distiller import Distiller, EpochMetrics
 from kdtune.training.evaluation import Evaluation, Metrics, classification_metrics, confusion_matrix, evaluate
 from kdtune.training.numerics import Arithmetic
+from kdtune.training.resolution import teacher_recipe
 
 
 def teacher_folder(
-    study: Study, threads: int, device: torch.device, fingerprint: str = "", *, folds: bool = False
+    study: Setting, threads: int, device: torch.device, fingerprint: str = "", *, folds: bool = False
 ) -> Path:
     """Where the study's teacher is kept, or will be; for the arguments see :func:`teacher_key`."""
     key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint, folds=folds)
     return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
 
 
-def load_teacher(model: torch.nn.Module, study: Study, folder: Path) -> None:
+def load_teacher(model: torch.nn.Module, study: Setting, folder: Path) -> None:
     """Load the cached weights into an untrained teacher.
 
     Args:
@@ -60,14 +61,14 @@ def load_teacher(model: torch.nn.Module, study: Study, folder: Path) -> None:
         model.load_state_dict(state)
     except FileNotFoundError:
         raise KdtuneError(
-            f"the teacher {study.teacher} of {study.name} has not been {made}: {path} is missing"
+            f"the teacher {study.teacher} for {study.dataset} has not been {made}: {path} is missing"
         ) from None
     except Exception as error:
         raise KdtuneError(f"{path}: not a readable teacher ({error}); delete its folder {again}") from None
 
 
 def train_teacher(
-    study: Study,
+    study: Setting,
     splits: Splits,
     num_classes: int,
     device: torch.device,
@@ -111,7 +112,7 @@ def train_teacher(
 
 def measure_teacher(
     model: torch.nn.Module,
-    study: Study,
+    study: Setting,
     splits: Splits,
     num_classes: int,
     folder: Path,
@@ -159,6 +160,6 @@ def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
     return {**test, "accuracy": tested.accuracy}
 
 
-def _write_record(folder: Path, study: Study, known: dict[str, Any], test: Metrics) -> None:
+def _write_record(folder: Path, study: Setting, known: dict[str, Any], test: Metrics) -> None:
     named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
     write_json(folder / RECORD, sealed({**named, **known, "test": test}))

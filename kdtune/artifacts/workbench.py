@@ -5,8 +5,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Generic
 
 import torch
+from typing_extensions import TypeVar
 
 from kdtune.artifacts.compiled_code import Compilation, Networks
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
@@ -18,12 +20,10 @@ from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.split_sizes import batch_sizes, folds_last_image
 from kdtune.energy.flops import Workload, macs
-from kdtune.errors import Fault, KdtuneError, SpecError
+from kdtune.errors import KdtuneError
 from kdtune.models import MODELS
-from kdtune.specs.search_space import Point
-from kdtune.specs.study import Study
-from kdtune.specs.temperature_range import tau_problem
-from kdtune.specs.training_settings import Recipe, student_recipe
+from kdtune.specs.study import Setting, Study
+from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, alone_in, in_use
 from kdtune.storage.paths import data_dir
 from kdtune.training.captured_steps import CapturedSteps
@@ -55,14 +55,18 @@ def pick_device(gpus: float, indices: Sequence[int] = (0,)) -> torch.device:
     return torch.device("cuda", indices[0])
 
 
-class Workbench:
+#: What a bench is for: the setting of trainings that are resolved, or a whole study.
+S = TypeVar("S", bound=Setting, default=Study)
+
+
+class Workbench(Generic[S]):
     """Loads each thing once and keeps it: a reused worker starts its next trial in milliseconds."""
 
-    def __init__(self, study: Study, device: torch.device, threads: int, data: str | None = None) -> None:
+    def __init__(self, study: S, device: torch.device, threads: int, data: str | None = None) -> None:
         """Prepare for one study.
 
         Args:
-            study: The study.
+            study: The study, or the setting that its trainings share.
             device: Where to train.
             threads: CPU threads for torch, as many as Ray gave cores: results on a CPU depend on the number.
             data: The folder with the data sets; None for ``$KDTUNE_DATA_DIR`` or the default.
@@ -84,7 +88,7 @@ class Workbench:
             torch.cuda.set_device(device)  # for what torch does on the present device: streams, graphs, pinned memory
             set_up_gpu()
 
-    def sharing(self, study: Study) -> "Workbench":
+    def sharing(self, study: S) -> "Workbench[S]":
         """A bench for another study of the same data and split, which are not loaded again."""
         other = Workbench(study, self.device, self.threads, self._data)
         other.arrays, other.splits = self.arrays, self.splits
@@ -143,15 +147,8 @@ class Workbench:
         """Measure the teacher that was given; see :func:`kdtune.artifacts.teacher.measure_teacher`."""
         measure_teacher(self.teacher, self.study, self.splits, self.num_classes, folder, self.arithmetic)
 
-    def distiller(self, point: Point, seed: int) -> Distiller:
-        """A training of the student at one point.
-
-        Raises:
-            SpecError: The point is none of the study's, or has a tau that float32 cannot hold.
-        """
-        if "tau" in point and (problem := tau_problem(point["tau"])):
-            raise SpecError([Fault("point", "tau", problem)])
-        recipe = student_recipe(self.study, point)
+    def distiller(self, recipe: Recipe, seed: int) -> Distiller:
+        """A training of the student, under the study's teacher where the recipe needs one."""
         return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
 
     def training(self, recipe: Recipe, seed: int, teacher: TeacherLogits | None) -> Distiller:
@@ -224,31 +221,29 @@ class Workbench:
             torch_version=str(torch.__version__),
         ).compilation
 
-    def compile_networks(self, compilation: Compilation, *, asks_teacher: bool) -> None:
-        """Generate the code for the study's trainings, by the first steps of one that nobody needs.
+    def compile_networks(self, compilation: Compilation, recipe: Recipe) -> None:
+        """Generate the code for the study's trainings, by the first steps of one whose outcome is not used.
 
         To be called in a process that has compiled nothing yet: what it has in memory it does not write again.
 
         Args:
             compilation: Where to keep it.
-            asks_teacher: See :meth:`compilation`.
+            recipe: Of the training; where it needs a teacher, that one is asked in every step.
 
         Raises:
             CompileError: There is no compiler, or it fails.
         """
         compilation.use()
-        point: Point = {"tau": self.study.search_space["tau"].bounds[0]} if asks_teacher else {"loss": "ce"}
-        teacher = self.stand_in() if asks_teacher else None  # code knows nothing of weights
-        self.training(student_recipe(self.study, point), self.study.seed, teacher).warm_up()
+        teacher = self.stand_in() if recipe.needs_teacher else None  # code knows nothing of weights
+        self.training(recipe, 0, teacher).warm_up()
 
-    def find_code(self, point: Point) -> None:
-        """Let the compiler find the code for a training at one point, where it is kept; else it generates it anew.
+    def find_code(self, recipe: Recipe) -> None:
+        """Let the compiler find the code for a training, where it is kept; else it generates it anew.
 
         It is used where it was generated by itself, metered: nobody else's trainings are to add to it.
         """
         if self.compiler:
-            needs_teacher = student_recipe(self.study, point).needs_teacher
-            compilation = self.compilation(asks_teacher=needs_teacher and self.study.teacher_logits != "replay")
+            compilation = self.compilation(asks_teacher=recipe.needs_teacher and self.study.teacher_logits != "replay")
             if compilation.is_made():
                 self._use(compilation.folder)
                 compilation.look_up()

@@ -63,6 +63,10 @@ class Registry:
             raise KeyError(self.unknown(name))
         return self._entries[name]
 
+    def facts_of(self, name: str) -> "dict[str, Any]":
+        """The facts about a name; none of a name that is not in the table, such as that of a component elsewhere."""
+        return self._entries[name].facts if name in self._entries else {}
+
     def load(self, name: str) -> Any:
         """Import what the name stands for."""
         return self[name].load()

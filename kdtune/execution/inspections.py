@@ -26,7 +26,7 @@ from kdtune.forecast.strategy_estimate import Charge, Work
 from kdtune.planning.resources import Resources
 from kdtune.results.documents import WorkloadRecord
 from kdtune.specs.study import Study
-from kdtune.specs.training_settings import teacher_key
+from kdtune.specs.teacher_identity import teacher_key
 from kdtune.storage.files import read_whole, replaced_atomically
 from kdtune.storage.paths import cache_dir
 

@@ -20,9 +20,8 @@ from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, Work
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.planning.trial_plan import settled_strategies, teacher_trainings, waits_for_energy
-from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
-from kdtune.strategies.base import DistillationCost
+from kdtune.strategies.equal_cost import DistillationCost
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ class Tested:
 
 
 def evaluate_chosen(
-    study_toml: str, candidates: list[Candidate], resources: Resources, data: str, session_id: str
+    study: Study, candidates: list[Candidate], resources: Resources, data: str, session_id: str
 ) -> list[Tested]:
     """Let the chosen models meet the test set, and keep their weights.
 
@@ -258,7 +257,7 @@ def evaluate_chosen(
     from kdtune.training.checkpoints import CheckpointFolder
     from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
 
-    bench = _bench(load_study(study_toml), resources, data, session_id)
+    bench = _bench(study, resources, data, session_id)
     test = bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
     evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)

@@ -9,7 +9,6 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
 from kdtune.results.trial_log import TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
-from kdtune.specs.training_settings import trial_epochs
 
 
 def evaluate(
@@ -38,7 +37,7 @@ def evaluate(
                     repeat,
                     evaluation_window(seed, attempt),
                     str(folder.checkpoints(chosen.id).absolute()),
-                    trial_epochs(study, chosen.point),
+                    chosen.planned_epochs,
                     str(folder.weights(seed, study.seed).absolute()),
                 )
             )
@@ -48,7 +47,7 @@ def evaluate(
     executor.settle_for_evaluation()
     tested: list[jobs.Tested] = executor.run_job(
         jobs.evaluate_chosen,
-        str(folder.study_toml.absolute()),
+        study,
         candidates,
         executor.resources,
         data,

@@ -14,7 +14,6 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import Trial, TrialLog, best
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
-from kdtune.specs.training_settings import trial_epochs
 
 if TYPE_CHECKING:
     from kdtune.execution.executor import Executor
@@ -99,9 +98,7 @@ class TrialEvents:
     def config(self, trial: Trial) -> dict[str, Any]:
         """The config of a trial's next attempt; see :class:`kdtune.DistillTrainable`."""
         return {
-            "study": str(self._folder.study_toml.absolute()),
-            "seed": trial.seed,
-            **trial.point,
+            "spec": trial.spec,
             "run": {
                 "trial_id": trial.id,
                 "session": self._executor.id,
@@ -159,11 +156,11 @@ class TrialEvents:
         """A trial reported one or more epochs."""
         append_epochs(self._folder.epochs, trial, report.get("epochs") or [report])
         trial.epochs = report["epoch"]
-        self._watcher.epoch_done(trial, trial_epochs(self._study, trial.point), report)
+        self._watcher.epoch_done(trial, trial.planned_epochs, report)
 
     def ended(self, trial: Trial, report: dict[str, Any]) -> None:
         """A trial trained its last epoch, or was stopped early by its strategy."""
-        completed = report["epoch"] >= trial_epochs(self._study, trial.point)
+        completed = report["epoch"] >= trial.planned_epochs
         if not completed:  # a trial that is stopped is not told, so it has not closed its window
             self._executor.close_window(trial.window(trial.attempts), "pruned")
         self._log.end(

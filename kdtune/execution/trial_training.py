@@ -10,8 +10,10 @@ from kdtune.execution.gpu_hold import hold_gpu
 from kdtune.execution.meter_handle import MeterHandle, meter_of
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.specs import load_study
-from kdtune.specs.search_space import Point
-from kdtune.specs.study import Study
+from kdtune.specs.study import Setting
+from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.trial_spec import TrialSpec
+from kdtune.training.resolution import resolved_trial
 
 if TYPE_CHECKING:
     from kdtune.training.distiller import Distiller
@@ -167,7 +169,7 @@ class TrialWorker:
         self._resources = resources
         self._shares = gpu_shares(resources.gpus)
         self._device = pick_device(resources.gpus, gpu_indices(resources.gpus))
-        self._study: Study | None = None
+        self._setting: Setting | None = None
         self._bench: Any = None
 
     def take_on(self, config: dict[str, Any]) -> TrialTraining:
@@ -178,29 +180,30 @@ class TrialWorker:
         """
         run = config.get("run", {})
         meter = meter_of(run.get("session"))
-        study = load_study(config["study"])
-        if study != self._study:
+        spec = _spec_of(config)
+        if spec.setting != self._setting:
             from kdtune.artifacts.workbench import Workbench
 
-            self._study = None  # unless all that follows succeeds
+            self._setting = None  # unless all that follows succeeds
             hold_gpu(meter, self._shares)
-            self._bench = Workbench(study, self._device, self._resources.threads, run.get("data"))
-            self._warm_up(config, study)
-            self._study = study
-        distiller = self._bench.distiller(_point_of(config), _seed_of(config, study))
+            self._bench = Workbench(spec.setting, self._device, self._resources.threads, run.get("data"))
+            self._warm_up(spec)
+            self._setting = spec.setting
+        distiller = self._bench.distiller(spec.recipe, spec.seed)
         return TrialTraining(distiller, run, self._resources, self._shares, meter)
 
-    def _warm_up(self, config: dict[str, Any], study: Study) -> None:
+    def _warm_up(self, spec: TrialSpec) -> None:
         """Do what is done once for a study, before a trial's window opens: no single trial answers for it."""
-        point = _point_of(config)
-        self._bench.find_code(point)
+        self._bench.find_code(spec.recipe)
         # With the trial's own seed: the teacher's logits for another one may not be there.
-        self._bench.distiller(point, _seed_of(config, study)).warm_up()
+        self._bench.distiller(spec.recipe, spec.seed).warm_up()
 
 
-def _seed_of(config: dict[str, Any], study: Study) -> int:
-    return int(config.get("seed", study.seed))
-
-
-def _point_of(config: dict[str, Any]) -> Point:
-    return {key: value for key, value in config.items() if key not in _NOT_POINT}
+def _spec_of(config: dict[str, Any]) -> TrialSpec:
+    """The trial of a config: resolved by kdtune's own plan, or here for another pipeline."""
+    if "spec" in config:
+        spec: TrialSpec = config["spec"]
+        return spec
+    study = load_study(config["study"])
+    point = {key: value for key, value in config.items() if key not in _NOT_POINT}
+    return resolved_trial(study, Suggestion.from_point(point), int(config.get("seed", study.seed)))

@@ -13,11 +13,13 @@ import torch
 from kdtune.artifacts.workbench import Workbench
 from kdtune.data.split_sizes import batch_sizes
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
+from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.temperature import VARYING
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.distiller import Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
 from kdtune.training.graphs import graph_maker
+from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
 #: Number of steps that are compared, and steps in an epoch. With two epochs, graphs are replayed and tables refilled;
@@ -88,7 +90,7 @@ def _train(bench: Workbench, steps: int) -> _Trained:
     seed = bench.study.seed
     torch.manual_seed(seed)  # for the weights of the untrained teacher
     teacher = _teacher(bench)
-    recipe = student_recipe(bench.study, {"temperature": "stochastic"})
+    recipe = resolved_recipe(bench.study, Suggestion(temperature=Component(name=VARYING)))
     bench.training(recipe, seed + 1, teacher).warm_up()
     distiller = bench.training(recipe, seed, teacher)
 

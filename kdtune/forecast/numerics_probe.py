@@ -20,13 +20,13 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
 from kdtune.storage.checksums import sealed, unsealed
 from kdtune.storage.files import alone_in, read_whole, write_json
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.numerics import ARITHMETIC, device_name
+from kdtune.training.resolution import representative_recipe
 
 #: Multiply-adds of both networks for one image below which nothing is timed, since there is too little to gain.
 SMALL_MACS = 20_000_000
@@ -263,7 +263,7 @@ def _step_of(bench: Workbench, numerics: Numerics) -> Callable[[], object]:
     size = study.training.batch_size if bench.device.type == "cuda" else min(CPU_BATCH, study.training.batch_size)
     training = study.training.model_copy(update={"batch_size": size})
     own = bench.sharing(study.model_copy(update={"numerics": numerics, "training": training}))
-    recipe = student_recipe(own.study, {"tau": study.search_space["tau"].bounds[0]})
+    recipe = representative_recipe(own.study, with_teacher=True)
     steps = _whole_steps(own.training(recipe, study.seed, own.stand_in()))
     for _ in range(1 if numerics.compile == "off" and bench.device.type == "cpu" else WARM_UP_STEPS):
         next(steps)

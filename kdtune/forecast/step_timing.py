@@ -14,11 +14,10 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, Usage, Work
-from kdtune.specs.search_space import Point
-from kdtune.specs.training_settings import student_recipe, teacher_recipe
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
 from kdtune.training.numerics import Arithmetic
+from kdtune.training.resolution import representative_recipe, teacher_recipe
 from kdtune.training.teacher_logits import LiveTeacher
 
 #: Time for which each kind of work is timed, in seconds.
@@ -124,8 +123,10 @@ def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
     if kind == "teacher_logits":
         return lambda size: _teacher_passes(bench, size), min(BATCH_SIZE, len(bench.splits.train))
     study = bench.study
-    points: dict[Work, Point] = {"labels": {"loss": "ce"}, "distilling": {"tau": study.search_space["tau"].bounds[0]}}
-    recipe = student_recipe(study, points[kind]) if kind in points else teacher_recipe(study)
+    if kind == "teacher":
+        recipe = teacher_recipe(study)
+    else:
+        recipe = representative_recipe(study, with_teacher=kind == "distilling")
     distiller = bench.training(recipe, study.seed, bench.stand_in() if recipe.needs_teacher else None)
     train_images = len(bench.splits.train)
     return lambda size: _steps(distiller, size), min(recipe.training.batch_size, train_images)
@@ -150,7 +151,7 @@ def _evaluations(model: torch.nn.Module, images: ImageSet, size: int, arithmetic
 
 def _steps(distiller: Distiller, size: int) -> Iterator[int]:
     training = distiller.recipe.training.model_copy(update={"batch_size": size})
-    distiller.recipe = replace(distiller.recipe, training=training)
+    distiller.recipe = distiller.recipe.model_copy(update={"training": training})
     while True:
         for images, _ in zip(distiller.batch_sizes, distiller.steps(), strict=True):
             yield images

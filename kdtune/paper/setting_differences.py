@@ -1,11 +1,18 @@
 """How a run differs from what the paper did: what a reader has to know before holding the two side by side."""
 
+from contextlib import suppress
+
+from pydantic import ValidationError
+
 from kdtune.analysis.comparability import in_words
 from kdtune.data import DATASETS
+from kdtune.methods import LOSSES
 from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
 from kdtune.paper.study_runs import StrategyRun
+from kdtune.planning.trial_plan import uses_teacher
 from kdtune.specs.named_recipes import with_recipe
-from kdtune.specs.study import DEFAULT_ALPHA, Study, Training
+from kdtune.specs.study import Study, Training
+from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.strategies import STRATEGIES
 
 #: The temperatures of the paper's search.
@@ -55,7 +62,7 @@ def cuts(run: StrategyRun, strategy: str) -> list[str]:
         parts.append(f"{own} of {epochs} epochs")
     if run.images < published:
         parts.append(f"{run.images:,} of {published:,} images")
-    if strategy != "none" and not run.study.teacher_weights and its < epochs:
+    if _depends_on_teacher(run.study, strategy) and not run.study.teacher_weights and its < epochs:
         parts.append(f"{its} of {epochs} epochs of the teacher")
     return parts
 
@@ -71,28 +78,41 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
     found: list[str | None] = []
     if strategy != TEACHER and study.training.epochs > epochs:
         found.append(f"{study.training.epochs} epochs instead of {epochs}")
-    if strategy != "none" and not study.teacher_weights and study.teacher_training.epochs > epochs:
+    if _depends_on_teacher(study, strategy) and not study.teacher_weights and study.teacher_training.epochs > epochs:
         found.append(f"{study.teacher_training.epochs} epochs of the teacher instead of {epochs}")
     if strategy != TEACHER:
         found.append(other_options(study, strategy))
-    if strategy not in ("none", TEACHER):
-        if study.alpha != DEFAULT_ALPHA[study.loss]:
-            found.append(f"alpha {study.alpha:g} instead of {DEFAULT_ALPHA[study.loss]:g}")
+    if strategy != TEACHER and uses_teacher(study, strategy):
+        usual = LOSSES[study.loss].facts["default_alpha"]
+        if study.alpha != usual:
+            found.append(f"alpha {study.alpha:g} instead of {usual:g}")
         found.append(other_space(study))
     if study.numerics.precision == "bfloat16":
         found.append("networks computed in bfloat16 instead of float32")
     return [text for text in found if text]
 
 
+def _depends_on_teacher(study: Study, strategy: str) -> bool:
+    """Whether a network is the teacher, or was trained under one."""
+    return strategy == TEACHER or uses_teacher(study, strategy)
+
+
 def other_options(study: Study, label: str) -> str | None:
     """Which options of the strategy behind a label are not the usual ones, in words; None where all are."""
     name, given = study.labelled(label)
-    model = STRATEGIES.load(name).Options
-    own, usual = model.model_validate(given).model_dump(), model().model_dump()
+    own, usual = given, {}
+    if name in STRATEGIES:
+        model = STRATEGIES.load(name).options_model(given)
+        with suppress(ValidationError):  # else they are those of a component that is not installed here
+            own = model.model_validate(given, context=HAS_RUN).model_dump()
+            usual = {key: None if field.is_required() else field.default for key, field in model.model_fields.items()}
     # A scale that is left out is the search space's own, of which other_space tells.
-    apart = {key: value for key, value in own.items() if value != usual[key] and (key, value) != ("scale", "uniform")}
+    apart = {
+        key: value for key, value in own.items() if value != usual.get(key) and (key, value) != ("scale", "uniform")
+    }
     told = (
-        f"{key} {value}" + ("" if usual[key] is None else f" instead of {usual[key]}") for key, value in apart.items()
+        f"{key} {value}" + ("" if usual.get(key) is None else f" instead of {usual[key]}")
+        for key, value in apart.items()
     )
     return f"{label} with {', '.join(told)}" if apart else None
 
@@ -121,9 +141,9 @@ def protocol(run: StrategyRun, strategy: str) -> list[str]:
     training = study.teacher_training if strategy == TEACHER else study.training
     if not (strategy == TEACHER and study.teacher_weights):
         found.append(_recipe(training))
-    if strategy != "none" and study.teacher_weights:
+    if _depends_on_teacher(study, strategy) and study.teacher_weights:
         found.append("the teacher's weights were given, so it was not trained here")
-    if strategy not in ("none", TEACHER) and study.teacher_logits == "replay":
+    if strategy != TEACHER and uses_teacher(study, strategy) and study.teacher_logits == "replay":
         found.append("the teacher was asked once a repeat and its answers were looked up; the paper asked in each step")
     held = run.images * study.validation if isinstance(study.validation, float) else study.validation
     found.append(

@@ -11,7 +11,7 @@ from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.specs import load_study
-from kdtune.specs.loading import StudyLike, strategy_labels
+from kdtune.specs.loading import StudyLike, not_installed, strategy_labels
 from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
@@ -48,6 +48,8 @@ def what_was_asked(
         raise SpecError([*error.faults, *unknown, *others]) from None
     if others := [*_unknown_strategies(asked, list(spec.strategies)), *others]:
         raise SpecError(others)
+    if faults := not_installed(spec, f"study {spec.name}"):  # of a study that is taken as it ran elsewhere
+        raise SpecError(faults)
     if teacher:
         from kdtune.artifacts.given_teacher import identified
 

@@ -26,8 +26,8 @@ from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, us
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import SCHEMA_VERSION
-from kdtune.specs.search_space import Point
 from kdtune.specs.study import Study
+from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import DataDir
 from kdtune.strategies.base import OneRound, Strategy
 from kdtune.training.single_image_batches import check_batches
@@ -40,7 +40,7 @@ class StudyPlan:
     Attributes:
         study: What would run.
         folder: Where its results would lie.
-        points: By strategy: the points of each repeat; None where they depend on outcomes.
+        suggestions: By strategy: those of each repeat; None where they depend on outcomes.
         estimates: Of each strategy, in the order asked for.
         teacher: Of the teacher; None where no strategy uses one.
         session: What the strategies share.
@@ -53,7 +53,7 @@ class StudyPlan:
 
     study: Study
     folder: Path
-    points: dict[str, list[list[Point]] | None]
+    suggestions: dict[str, list[list[Suggestion]] | None]
     estimates: list[StrategyEstimate]
     teacher: TeacherEstimate | None
     session: Session
@@ -105,7 +105,7 @@ class StudyPlan:
                 "epochs": self.study.training.epochs,
                 "trials_side_by_side": self.slots,
                 "strategies": [
-                    {**one.as_record(), **self._reported(one.charged_uj), "points": self.points[one.strategy]}
+                    {**one.as_record(), **self._reported(one.charged_uj), "points": self._points(one.strategy)}
                     for one in self.estimates
                 ],
                 "teacher": {**asdict(self.teacher), **self._reported(self.teacher.charged_uj)}
@@ -127,6 +127,10 @@ class StudyPlan:
                 "remarks": list(self.remarks),
             },
         }
+
+    def _points(self, strategy: str) -> list[list[dict[str, Any]]] | None:
+        repeats = self.suggestions[strategy]
+        return None if repeats is None else [[one.as_point() for one in repeat] for repeat in repeats]
 
     def _reported(self, energy_uj: int | None) -> dict[str, float | None]:
         return {
@@ -232,7 +236,7 @@ def make_plan(
     plan = StudyPlan(
         study=study,
         folder=folder.path,
-        points={name: _points(made) for name, made in strategies.items()},
+        suggestions={name: _suggestions(made) for name, made in strategies.items()},
         estimates=[
             estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
         ],
@@ -250,6 +254,6 @@ def make_plan(
     return plan
 
 
-def _points(made: list[Strategy]) -> list[list[Point]] | None:
-    static = [one.points() for one in made if isinstance(one, OneRound)]
+def _suggestions(made: list[Strategy]) -> list[list[Suggestion]] | None:
+    static = [one.suggestions() for one in made if isinstance(one, OneRound)]
     return static if len(static) == len(made) else None

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-from kdtune.errors import ResultsError
+from kdtune.errors import ResultsError, SpecError
 from kdtune.methods import LOSSES
 from kdtune.results.documents import REMEDY
+from kdtune.results.flat_points import flat_trial_id
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import Trial, TrialLog
 from kdtune.specs.study import Study
-from kdtune.specs.training_settings import trial_epochs, trial_id
+from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.trial_spec import TrialSpec
 from kdtune.strategies import STRATEGIES
-from kdtune.strategies.base import DistillationCost, OneRound, Outcome, Strategy
+from kdtune.strategies.base import OneRound, Outcome, Strategy
+from kdtune.strategies.equal_cost import DistillationCost, EqualCost
+from kdtune.training.resolution import resolved_recipe, resolved_trial
 
 
 class Next(Enum):
@@ -31,23 +35,27 @@ def make_strategies(study: Study, label: str) -> list[Strategy]:
     """
     name, given = study.labelled(label)
     kind = STRATEGIES.load(name)
-    options = kind.Options.model_validate(given)
-    return [kind(study.search_space, options, seed) for seed in study.seeds()]
+    return [kind.from_table(study.search_space, given, seed) for seed in study.seeds()]
 
 
 def settled_strategies(study: Study, cost: DistillationCost) -> Study:
     """The study, and what its strategies leave open until a distillation's cost is known settled as far as it is."""
-    settled = {}
-    for label, listed in study.strategies.items():
-        name, given = study.labelled(label)
-        settled[label] = {**listed, **STRATEGIES.load(name).settled(given, cost)}
-    return study.model_copy(update={"strategies": settled})
+    settled = {
+        label: {**study.strategies[label], **kind.settled(given, cost)} for label, kind, given in _equal_cost(study)
+    }
+    return study.model_copy(update={"strategies": {**study.strategies, **settled}})
 
 
 def waits_for_energy(study: Study) -> bool:
     """Whether a strategy that a study lists cannot be settled before the energy of a distillation is known."""
-    listed = map(study.labelled, study.strategies)
-    return any(STRATEGIES.load(name).waits_for_energy(given) for name, given in listed)
+    return any(kind.waits_for_energy(given) for _, kind, given in _equal_cost(study))
+
+
+def _equal_cost(study: Study) -> list[tuple[str, type[EqualCost], dict[str, Any]]]:
+    """The strategies that a study lists whose length depends on a cost: labels, classes and options."""
+    listed = [(label, *study.labelled(label)) for label in study.strategies]
+    loaded = [(label, STRATEGIES.load(name), given) for label, name, given in listed]
+    return [(label, kind, given) for label, kind, given in loaded if issubclass(kind, EqualCost)]
 
 
 def kept_cost(kept: Sequence[StrategyFolder]) -> DistillationCost:
@@ -81,23 +89,36 @@ def check_unchanged(folder: StrategyFolder, study: Study) -> None:
         )
     frozen, log = folder.read_study(), TrialLog.read(folder.trials)
     for trial in log.trials.values():
-        if trial.id != trial_id(frozen, trial.point, trial.seed):
+        if trial.id != _identity(frozen, trial):
             raise ResultsError(
                 f"{log.path}: trial {trial.id} is none of the study in {folder.study_toml}, so one of them was changed "
                 f"since, or another release of kdtune wrote them; {REMEDY}"
             )
 
 
+def _identity(study: Study, trial: Trial) -> str:
+    """What a logged trial's id has to be."""
+    if trial.spec is None:
+        return flat_trial_id(study, trial.point, trial.seed)
+    try:
+        return resolved_trial(study, trial.suggestion, trial.seed).identity
+    except SpecError:  # its components are not installed here, which is reported for the study as a whole
+        return trial.spec.identity
+
+
 def uses_teacher(study: Study, label: str) -> bool:
-    """Whether the trainings behind a label imitate the study's teacher."""
+    """Whether the trainings behind a label imitate the study's teacher; so they do if nothing is known of either."""
     name, _ = study.labelled(label)
-    return bool(STRATEGIES[name].facts.get("needs_teacher", LOSSES[study.loss].facts["needs_teacher"]))
+    of_loss = LOSSES.facts_of(study.loss).get("needs_teacher", True)
+    return bool(STRATEGIES.facts_of(name).get("needs_teacher", of_loss))
 
 
 def epochs_of(study: Study, label: str) -> int:
     """Epochs of each training behind a label, all of which are equally long."""
     first = make_strategies(study, label)[0]
-    return trial_epochs(study, first.points()[0]) if isinstance(first, OneRound) else study.training.epochs
+    if not isinstance(first, OneRound):
+        return study.training.epochs
+    return resolved_recipe(study, first.suggestions()[0]).training.epochs
 
 
 def teacher_trainings(study: Study) -> int:
@@ -131,7 +152,7 @@ class _Repeat:
 class Plan:
     """Hands out trials and takes their outcomes.
 
-    A strategy is told of a round when all of it has ended, in the order of its points, so that it proposes the
+    A strategy is told of a round when all of it has ended, in the order of its suggestions, so that it proposes the
     same whatever ran beside what. A trial that the log knows the end of is not handed out again.
     """
 
@@ -145,6 +166,7 @@ class Plan:
         """
         self._study = study
         self._log = log
+        log.resolve_earlier(self._resolved)
         self._repeats = [
             _Repeat(number, seed, strategy)
             for number, (seed, strategy) in enumerate(zip(study.seeds(), strategies, strict=True))
@@ -177,7 +199,7 @@ class Plan:
     def keep_going(self, trial: Trial, epoch: int, val_accuracy: float) -> bool:
         """Whether the trial's strategy wants it to go on after an epoch, counted from 1."""
         strategy = self._repeats[trial.repeat].strategy
-        return not strategy.judges_epochs or strategy.report(trial.point, epoch, val_accuracy)
+        return not strategy.judges_epochs or strategy.report(trial.suggestion, epoch, val_accuracy)
 
     def expected_trials(self) -> int:
         """How many trials there will be over all repeats: exact where a repeat's plan is complete."""
@@ -192,19 +214,23 @@ class Plan:
         while not repeat.exhausted and all(trial.is_final for trial in repeat.round):
             if repeat.round:
                 repeat.strategy.tell([_outcome(trial) for trial in repeat.round])
-            points = repeat.strategy.ask()
-            repeat.round = [self._suggest(repeat, point) for point in points]
+            suggestions = repeat.strategy.ask()
+            repeat.round = [self._suggest(repeat, suggestion) for suggestion in suggestions]
             repeat.hand_out()
-            if not points:
+            if not suggestions:
                 repeat.exhausted = True
                 self._log.plan_complete(repeat.number)
 
-    def _suggest(self, repeat: _Repeat, point: dict[str, Any]) -> Trial:
-        identity = trial_id(self._study, point, repeat.seed)
-        trial = self._log.suggestion(identity, repeat.number, repeat.seed, repeat.asked, point)
+    def _resolved(self, suggestion: Suggestion, seed: int) -> TrialSpec:
+        return resolved_trial(self._study, suggestion, seed)
+
+    def _suggest(self, repeat: _Repeat, suggestion: Suggestion) -> Trial:
+        spec = self._resolved(suggestion, repeat.seed)
+        point = suggestion.as_point()
+        trial = self._log.suggestion(spec.identity, repeat.number, repeat.seed, repeat.asked, point, spec)
         repeat.asked += 1
         return trial
 
 
 def _outcome(trial: Trial) -> Outcome:
-    return Outcome(trial.point, trial.val_accuracy, trial.val_loss)
+    return Outcome(trial.suggestion, trial.val_accuracy, trial.val_loss)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kdtune.temperature import POLICIES
+
 #: Stands for what was not measured or does not apply.
 NOTHING = "-"
 
@@ -66,8 +68,7 @@ def describe_point(point: dict[str, Any] | None) -> str:
     ]
     if "tau" in point:
         tau = f"{point['tau']:g}"
-    elif point.get("temperature") == "stochastic":
-        tau = "random"
     else:
-        tau = str(point.get("temperature", NOTHING))
+        name = str(point.get("temperature", NOTHING))
+        tau = str(POLICIES.facts_of(name).get("shown_as", name))
     return " ".join([tau, *others])

@@ -15,7 +15,6 @@ from kdtune.report.formats import NOTHING, describe_point, duration, percent, si
 from kdtune.results.trial_log import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
-from kdtune.specs.training_settings import trial_epochs
 
 
 @dataclass
@@ -95,11 +94,9 @@ class _Display(Watcher):
         self._strategy = ""
         self._running: dict[str, _Running] = {}
         self._spent_uj: dict[str, int] = {}
-        self._study: Study | None = None
 
     def started(self, study: Study, planned: dict[str, int]) -> None:
         self._progress.planned = dict(planned)
-        self._study = study
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         self._strategy = name
@@ -111,7 +108,7 @@ class _Display(Watcher):
     def trial_started(self, trial: Trial) -> None:
         now_s = time.monotonic()
         self._progress.trial_started(now_s)
-        epochs = trial_epochs(self._study, trial.point) if self._study else 0
+        epochs = trial.planned_epochs
         self._running[trial.id] = _Running(trial, epochs, now_s)
 
     def epoch_done(self, trial: Trial, epochs: int, metrics: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from kdtune.forecast.strategy_estimate import LogitsEstimate, StrategyEstimate, 
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.formats import NOTHING, describe_point, duration, significant
 from kdtune.report.table_width import PLAIN_HEAD
-from kdtune.specs.search_space import Point
+from kdtune.specs.suggestion import Suggestion
 
 COLUMNS = ("strategy", "points", "trials", "GFLOPs (M)", "time", "kWh", "g CO2")
 
@@ -42,7 +42,7 @@ def plan_table(plan: StudyPlan) -> RenderableType:
 
 
 def _strategy_row(plan: StudyPlan, one: StrategyEstimate) -> list[str]:
-    points = plan.points[one.strategy]
+    points = plan.suggestions[one.strategy]
     count = "adaptive" if points is None else f"{len({str(point) for repeat in points for point in repeat})}"
     trials = f"{'up to ' if points is None else ''}{one.trials}"
     figures = _figures(plan, one.wall_s, one.charged_uj, complete=one.complete)
@@ -82,7 +82,7 @@ def _figures(plan: StudyPlan, wall_s: float | None, energy_uj: int | None, *, co
 
 
 def _notes(plan: StudyPlan) -> list[str]:
-    lines = [f"{name}: {line}" for name, points in plan.points.items() for line in _points(plan, points)]
+    lines = [f"{name}: {line}" for name, points in plan.suggestions.items() for line in _points(plan, points)]
     sentences: dict[str, list[str]] = {}
     for one in plan.estimates:
         for sentence in one.basis:
@@ -102,20 +102,22 @@ def _notes(plan: StudyPlan) -> list[str]:
     return [*lines, *plan.remarks]
 
 
-def _points(plan: StudyPlan, repeats: list[list[Point]] | None) -> list[str]:
+def _points(plan: StudyPlan, repeats: list[list[Suggestion]] | None) -> list[str]:
     if repeats is None:
         return ["adaptive, each round depends on the outcomes of the last"]
-    texts = [_listed(points) for points in repeats]
+    texts = [_listed(suggestions) for suggestions in repeats]
     if len(set(texts)) == 1:
         return [] if texts[0] == NOTHING else [f"tau {texts[0]}"]
     return [f"seed {seed}: tau {text}" for seed, text in zip(plan.study.seeds(), texts, strict=True)]
 
 
-def _listed(points: list[Point]) -> str:
-    """Points in few characters: ``2..20`` for whole numbers without a gap, one point for all of its restarts."""
-    restarts = [{**points[0], "restart": restart} for restart in range(1, len(points))]
-    if restarts and points[1:] == restarts:
-        return f"{describe_point(points[0])} and {len(restarts)} restart{'s' if len(restarts) > 1 else ''} of it"
+def _listed(suggestions: list[Suggestion]) -> str:
+    """Suggestions in few characters: ``2..20`` for whole numbers without a gap, one for all of its restarts."""
+    first, *others = suggestions
+    restarts = [first.model_copy(update={"restart": restart}) for restart in range(1, len(suggestions))]
+    if others and others == restarts:
+        return f"{describe_point(first.as_point())} and {len(others)} restart{'s' if len(others) > 1 else ''} of it"
+    points = [one.as_point() for one in suggestions]
     taus: list[Any] = [point["tau"] for point in points if point.keys() == {"tau"}]
     if len(taus) == len(points) >= _RANGE and taus == list(range(taus[0], taus[0] + len(taus))):
         return f"{taus[0]}..{taus[-1]}"

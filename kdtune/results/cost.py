@@ -14,7 +14,6 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_costs import charged_inputs, charged_parts
 from kdtune.results.trial_log import EVALUATION, TrialLog
 from kdtune.specs.study import Study
-from kdtune.specs.training_settings import student_recipe
 
 
 def _or_none(of: Callable[[int], float]) -> Callable[[int | None], float | None]:
@@ -66,7 +65,7 @@ def cost_of(
     # A strategy without a teacher costs nothing for one; a teacher whose cost is unknown makes the sum unknown, and
     # the energy record of one that was given is that of measuring it, not of its training.
     teacher = shared["teacher"]
-    uses_teacher = any(student_recipe(study, trial.point).needs_teacher for trial in log.trials.values())
+    uses_teacher = any(trial.needs_teacher(study) for trial in log.trials.values())
     teacher_uj: int | None = None if uses_teacher else 0
     if uses_teacher and teacher and teacher["energy"] and not teacher.get("given"):
         teacher_uj = teacher["energy"]["charged_uj"]
@@ -120,7 +119,7 @@ def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: Mapping[
     executed = workload.teacher_passes_flops(sum(store["passes"] for store in shared["teacher_logits"].values()))
     live = study.teacher_logits != "replay"
     for trial in log.trials.values():
-        with_teacher = student_recipe(study, trial.point).needs_teacher
+        with_teacher = trial.needs_teacher(study)
         nominal += workload.nominal_flops(trial.epochs, with_teacher=with_teacher)
         executed += workload.executed_flops(trial.epochs, teacher_forward=with_teacher and live)
     return nominal, executed

@@ -3,7 +3,7 @@
 Typed lines in ``trials.jsonl``, appended and forced to the disk one by one:
 
 ``session``     A command set to work on the strategy.
-``suggestion``  The strategy proposed a point.
+``suggestion``  The strategy suggested a training; with everything that it depends on.
 ``attempt``     A run of a trial began; a retry or a resume makes another.
 ``end``         An attempt ended: ``completed``, ``pruned``, ``failed`` or ``interrupted``.
 ``planned``     A repeat's strategy has nothing more to propose.
@@ -14,15 +14,19 @@ Typed lines in ``trials.jsonl``, appended and forced to the disk one by one:
 Each names its checksum and that of the line before it: one that was changed, taken out or moved is noticed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kdtune.errors import ResultsError
 from kdtune.results.documents import REMEDY
+from kdtune.results.flat_points import flat_needs_teacher, flat_temperature
 from kdtune.results.trial_log_lines import EndStatus, StudyStatus, check_line
 from kdtune.specs.search_space import Point
+from kdtune.specs.study import Study
+from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.trial_spec import TrialSpec
 from kdtune.storage.checksums import TornChainError, append_sealed, chained
 from kdtune.storage.files import read_lines
 
@@ -32,20 +36,22 @@ FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
 
 @dataclass
 class Trial:
-    """One point of one repeat, and what became of it.
+    """One suggestion of one repeat, and what became of it.
 
     Attributes:
-        id: Hash of point, seed and recipe.
+        id: Hash of everything that the training depends on.
         repeat: Counted from 0.
         seed: The repeat's seed.
         index: Place among the repeat's suggestions.
-        point: What was proposed.
+        point: What was suggested, as a flat table.
         attempts: How often it was begun.
         status: How the last attempt ended; None while it runs or waits.
         epochs: Epochs done at the end of the last attempt that ended.
         val_accuracy: After the last epoch, a fraction; None unless completed or pruned.
         val_loss: As ``val_accuracy``, in nats.
         error: Why it failed.
+        spec: Everything that the training depends on; None where an earlier release, which did not log it, began the
+            trial and no plan has resolved it again.
     """
 
     id: str
@@ -59,6 +65,28 @@ class Trial:
     val_accuracy: float | None = None
     val_loss: float | None = None
     error: str | None = None
+    spec: TrialSpec | None = None
+
+    @property
+    def suggestion(self) -> Suggestion:
+        """What was suggested."""
+        return Suggestion.from_point(self.point)
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs of the whole training; 0 where it is not resolved."""
+        return self.spec.recipe.training.epochs if self.spec else 0
+
+    @property
+    def temperature(self) -> str | None:
+        """Name of what decides tau; None where there is no teacher."""
+        if self.spec is None:
+            return flat_temperature(self.point)
+        return self.spec.recipe.temperature.name if self.spec.recipe.temperature else None
+
+    def needs_teacher(self, study: Study) -> bool:
+        """Whether the training, of a trial of this study, compares with a teacher."""
+        return self.spec.recipe.needs_teacher if self.spec else flat_needs_teacher(study, self.point)
 
     @property
     def is_final(self) -> bool:
@@ -116,6 +144,8 @@ class TrialLog:
     evaluation_attempts: dict[int, int] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
     status: StudyStatus | None = None
+    #: By identity: the id under which an earlier release began the same training.
+    _earlier_ids: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> "TrialLog":
@@ -147,6 +177,7 @@ class TrialLog:
                 self.status = None
             case "suggestion":
                 trial = Trial(line["trial_id"], line["repeat"], line["seed"], line["index"], line["point"])
+                trial.spec = TrialSpec.model_validate(line["spec"]) if line.get("spec") else None
                 self.trials.setdefault(trial.id, trial)
             case "attempt":
                 trial = self.trials[line["trial_id"]]
@@ -176,20 +207,42 @@ class TrialLog:
         """A command sets to work."""
         self._append({"type": "session", "id": session_id})
 
-    def suggestion(self, trial_id: str, repeat: int, seed: int, index: int, point: Point) -> Trial:
-        """A strategy proposed a point; the same point again in a repeat is the trial there is."""
-        if trial_id not in self.trials:
-            self._append(
-                {
-                    "type": "suggestion",
-                    "trial_id": trial_id,
-                    "repeat": repeat,
-                    "seed": seed,
-                    "index": index,
-                    "point": point,
-                }
-            )
-        return self.trials[trial_id]
+    def suggestion(
+        self, trial_id: str, repeat: int, seed: int, index: int, point: Point, spec: TrialSpec | None = None
+    ) -> Trial:
+        """A strategy suggested a training; the same one again in a repeat is the trial that there is.
+
+        Args:
+            trial_id: Its identity.
+            repeat: Counted from 0.
+            seed: The repeat's seed.
+            index: Place among the repeat's suggestions.
+            point: The suggestion as a flat table.
+            spec: Everything that the training depends on; None as in the logs of earlier releases.
+        """
+        known = self._earlier_ids.get(trial_id, trial_id)
+        if known not in self.trials:
+            line = {
+                "type": "suggestion",
+                "trial_id": trial_id,
+                "repeat": repeat,
+                "seed": seed,
+                "index": index,
+                "point": point,
+            }
+            self._append({**line, "spec": spec.model_dump(mode="json")} if spec else line)
+        return self.trials[known]
+
+    def resolve_earlier(self, resolved: Callable[[Suggestion, int], TrialSpec]) -> None:
+        """Resolve the trials of a release that did not log what they depend on; they keep their ids.
+
+        Args:
+            resolved: Resolves a suggestion under a seed.
+        """
+        for trial in self.trials.values():
+            if trial.spec is None:
+                trial.spec = resolved(trial.suggestion, trial.seed)
+                self._earlier_ids[trial.spec.identity] = trial.id
 
     def attempt(self, trial: Trial) -> int:
         """An attempt begins; returns its number, counted from 1."""

@@ -1,15 +1,14 @@
 """What each line of a trial log has to hold."""
 
-from collections.abc import Container
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from kdtune.methods import LOSSES
+from kdtune.errors import SpecError
 from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested, reason
-from kdtune.specs.search_space import GREATEST, SEARCHABLE
-from kdtune.specs.training_settings import DRAWS, SCALES
-from kdtune.temperature import POLICIES
+from kdtune.specs.search_space import GREATEST
+from kdtune.specs.suggestion import Suggestion as Suggested
+from kdtune.specs.trial_spec import TrialSpec
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
 StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
@@ -26,25 +25,16 @@ TrialId = Annotated[Name, AfterValidator(_no_evaluation)]
 #: Repeats and attempts are counted one by one.
 Few = Annotated[int, Field(ge=0, le=1_000_000)]
 
-#: What a point may say beside values of the search space.
-_NAMES: dict[str, Container[str]] = {
-    "temperature": POLICIES,
-    "loss": LOSSES,
-    "draw": DRAWS,
-    "scale": SCALES,
-}
-_NUMBERS = (*SEARCHABLE, "longer", "restart")
 
-
-def _known_point(point: dict[str, Any]) -> dict[str, Any]:
-    for key, value in point.items():
-        if key in _NAMES:
-            known = isinstance(value, str) and value in _NAMES[key]
-        else:
-            known = key in _NUMBERS and type(value) in (int, float) and abs(value) <= GREATEST
-        if not known:
-            raise ValueError(f"{key!r} cannot be {value!r}")
-    if "loss" not in point and "tau" not in point and point.get("temperature", "fixed") == "fixed":
+def _readable(point: dict[str, Any]) -> dict[str, Any]:
+    """A flat point; the names of components and their options may be those of components that are not installed."""
+    try:
+        suggested = Suggested.from_point(point)
+    except SpecError as error:
+        raise ValueError("; ".join(f"{fault.key!r} {fault.problem}" for fault in error.faults)) from None
+    if any(abs(value) > GREATEST for value in suggested.values.values()):
+        raise ValueError(f"it has a number greater than {GREATEST:g}")
+    if not (suggested.values.keys() & {"tau"} or suggested.method or suggested.temperature):
         raise ValueError("it has no tau, nor what stands for one")
     return point
 
@@ -56,13 +46,14 @@ class Session(Shape):
 
 
 class Suggestion(Shape):
-    """A point was proposed."""
+    """A strategy suggested a training; lines of earlier releases have no ``spec``."""
 
     trial_id: TrialId
     repeat: Few
     seed: Count
     index: Count
-    point: Annotated[dict[str, Any], AfterValidator(_known_point)]
+    point: Annotated[dict[str, Any], AfterValidator(_readable)]
+    spec: TrialSpec | None = None
 
 
 class Attempt(Shape):

@@ -210,14 +210,15 @@ def load_study(
         epochs: Epochs of the student, the milestones and the warm-up moving in proportion.
         repeats: Replaces the study's number of repeats.
         seed: Replaces the seed of the first repeat.
-        has_run: It is what a results folder keeps, and is taken as it ran, though schedules or temperatures such as
-            its own may be refused by now. So is a loaded study, and a results folder's ``study.toml``.
+        has_run: It is what a results folder keeps, and is taken as it ran, though its components may not be installed
+            here (see :func:`not_installed`), and schedules or temperatures such as its own may be refused by now. So
+            is a loaded study, and a results folder's ``study.toml``.
 
     Raises:
         SpecError: Every fault that was found.
     """
     where, table, written_by_run = _table_of(source)
-    has_run |= written_by_run
+    as_it_ran = (has_run or written_by_run) and not overrides
     faults: list[Fault] = []
     if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
         faults.append(Fault("--epochs", "", f"has to lie in [1, {MAX_EPOCHS}], got {epochs}"))
@@ -227,8 +228,9 @@ def load_study(
     faults += wrong
 
     faults += _fill_recipes(table, where)
-    faults += _check_names(table, where)
-    faults += check_strategies(table.get("strategies"), where)
+    if not as_it_ran:
+        faults += _check_names(table, where)
+        faults += check_strategies(table.get("strategies"), where)
     if "search_space" in table:
         try:
             table["search_space"] = load_search_space(table["search_space"], where)
@@ -242,16 +244,27 @@ def load_study(
         faults += faults_of(error, Study, where)
     if study and not faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
-    if study and not faults:
-        faults += _check_split(study, where)
-        if overrides or not has_run:
-            faults += [*schedule_faults(study, where), *temperature_faults(study, where)]
+    if study and not as_it_ran:
+        if not faults:
+            faults += [*_check_split(study, where), *schedule_faults(study, where)]
+        faults += temperature_faults(study, where)
     if faults or study is None:
         set_keys |= {other for key in set_keys for other in _UNFIT_AFTER.get(key, ())}
         raise SpecError([_blame(fault, set_keys, flags) for fault in faults])
     if epochs is not None:
         study = study.model_copy(update={"training": study.training.scaled_to(epochs)})
     return study
+
+
+def not_installed(study: Study, where: str) -> list[Fault]:
+    """The components of a study as it ran that are not installed here, or do not have its options.
+
+    Args:
+        study: As a results folder keeps it.
+        where: The file that has it.
+    """
+    table = study.model_dump(mode="json", exclude_none=True)
+    return [*_check_names(table, where), *check_strategies(table["strategies"], where, has_run=True)]
 
 
 def _blame(fault: Fault, set_keys: set[str], flags: Mapping[str, Any]) -> Fault:

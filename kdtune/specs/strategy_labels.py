@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdtune.errors import Fault
+from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.validation_messages import faults_of
 
 #: What a strategy may be called in a study: the name of its folder, and a key that ``--set`` can reach.
@@ -16,12 +17,13 @@ LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 RESERVED_LABELS = frozenset({"all", "sessions", "abandoned"})
 
 
-def check_strategies(table: Any, where: str) -> list[Fault]:
+def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[Fault]:
     """What is wrong with the strategies that a study lists: their labels, names and options.
 
     Args:
         table: By label: the options, and the strategy's name as ``strategy`` where the label is another.
         where: The file or flag that has them.
+        has_run: They ran, so temperatures such as theirs are not refused.
     """
     from kdtune.strategies import STRATEGIES
 
@@ -41,9 +43,9 @@ def check_strategies(table: Any, where: str) -> list[Fault]:
             hint = "" if named else ' (a label of your own names the strategy behind it: strategy = "...")'
             faults.append(Fault(where, f"{key}.strategy" if named else key, STRATEGIES.unknown(str(name)) + hint))
         else:
-            model = STRATEGIES.load(name).Options
+            model = STRATEGIES.load(name).options_model(given)
             try:
-                model.model_validate(given)
+                model.model_validate(given, context=HAS_RUN if has_run else None)
             except ValidationError as error:
                 faults += faults_of(error, model, where, key)
     return faults

@@ -3,8 +3,6 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     field_serializer,
@@ -13,6 +11,7 @@ from pydantic import (
     model_validator,
 )
 
+from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.search_space import GREATEST, SearchSpace
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -21,16 +20,8 @@ Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 #: More would be a slip of the keyboard.
 MAX_EPOCHS = 100_000
 
-#: Weight of the distillation term where a study does not give one. The paper uses 0.95 for HKD and says that
-#: CMC and DML take no weights, which is a weight of 1 on distillation and none on the labels.
-DEFAULT_ALPHA = {"hkd": 0.95, "cmc": 1.0, "dml": 1.0, "ce": 0.0}
 
-
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Training(_Spec):
+class Training(FrozenModel):
     """How one network is trained.
 
     Attributes:
@@ -95,7 +86,7 @@ def _as_integer(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-class DataOptions(_Spec):
+class DataOptions(FrozenModel):
     """Which part of the data set is used.
 
     Attributes:
@@ -106,7 +97,7 @@ class DataOptions(_Spec):
     train_limit: Count | None = None
 
 
-class Numerics(_Spec):
+class Numerics(FrozenModel):
     """How a study's trainings are computed, the teacher's own included; ``auto`` is found out once and frozen.
 
     Attributes:
@@ -147,41 +138,29 @@ class Numerics(_Spec):
 PLAIN = Numerics(precision="float32", memory_layout="contiguous", compile="off")
 
 
-class Study(_Spec):
-    """A question: which strategy finds the temperature for this teacher, student and data set?
+class Setting(FrozenModel):
+    """What all trainings of a study have in common: data, networks, teacher, and how they are computed.
 
     Attributes:
-        name: The folder under ``results/``; the file's stem unless given.
         data: Which part of the data set is used; all of it unless it says so.
-        attribution: ``dedicated`` charges the idle power of the node too, ``shared`` leaves it out.
         validation: Share (a fraction) or number (an integer) of training images held out for the strategies.
-        repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
         split_seed: Seed of the train and validation split, the same for every repeat and strategy.
-        teacher_seed: Seed of the teacher's training; ``seed`` never moves the teacher.
+        training: Of the student, where a suggestion does not replace it.
+        teacher_seed: Seed of the teacher's training; the study's ``seed`` never moves the teacher.
         teacher_weights: Identity of weights that a user brought for the teacher (``--teacher FILE``), 16 hexadecimal
             digits; None for a teacher that is trained.
         numerics: Precision, memory layout and compilation.
         teacher_logits: ``live`` asks the teacher in every step; ``replay`` asks it once a repeat, for all points,
             and looks its answers up from then on; ``auto`` replays where that saves something and the disk can
             hold it.
-        strategies: What ``--strategy all`` runs: by label, a strategy's options, and its name as ``strategy`` where
-            the label is another; see :meth:`labelled`.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    description: str = ""
-    attribution: Literal["dedicated", "shared"] = "dedicated"
     task: Literal["classification"] = "classification"
     dataset: str
     data: DataOptions = DataOptions()
     teacher: str
     student: str
-    loss: str
-    alpha: float = Field(ge=0.0, le=1.0)
-    search_space: SearchSpace
     validation: Fraction | Count = 0.1
-    repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
-    seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     split_seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     teacher_seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     training: Training
@@ -189,15 +168,6 @@ class Study(_Spec):
     teacher_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     numerics: Numerics = Numerics()
     teacher_logits: Literal["auto", "live", "replay"] = "auto"
-    strategies: dict[str, dict[str, Any]]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_alpha(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "alpha" in values or not isinstance(values.get("loss"), str):
-            return values
-        default = DEFAULT_ALPHA.get(values["loss"])
-        return values if default is None else {**values, "alpha": default}
 
     @model_serializer(mode="wrap")
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -211,7 +181,46 @@ class Study(_Spec):
             table.pop("teacher_logits", None)
         if self.teacher_weights is None:
             table.pop("teacher_weights", None)
-        return table
+        return {**{key: table[key] for key in ("name", "description") if key in table}, **table}  # a study's come first
+
+    @property
+    def setting(self) -> "Setting":
+        """This setting alone, without what makes a study of it."""
+        return Setting.model_validate({name: getattr(self, name) for name in Setting.model_fields})
+
+
+class Study(Setting):
+    """A question: which strategy finds the temperature for this teacher, student and data set?
+
+    Attributes:
+        name: The folder under ``results/``; the file's stem unless given.
+        attribution: ``dedicated`` charges the idle power of the node too, ``shared`` leaves it out.
+        loss: Name of the loss.
+        alpha: Weight of the distillation term; the loss's own default unless given.
+        repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
+        strategies: What ``--strategy all`` runs: by label, a strategy's options, and its name as ``strategy`` where
+            the label is another; see :meth:`labelled`.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str = ""
+    attribution: Literal["dedicated", "shared"] = "dedicated"
+    loss: str
+    alpha: float = Field(ge=0.0, le=1.0)
+    search_space: SearchSpace
+    repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
+    seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
+    strategies: dict[str, dict[str, Any]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_alpha(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "alpha" in values or not isinstance(values.get("loss"), str):
+            return values
+        from kdtune.methods import LOSSES
+
+        default = LOSSES.facts_of(values["loss"]).get("default_alpha")
+        return values if default is None else {**values, "alpha": default}
 
     def settled_as(self, other: "Study") -> "Study":
         """The same study, and what it leaves open as another one that was run has it."""

@@ -1,9 +1,12 @@
 """The temperatures at which float32, in which losses are computed, still tells softened outputs apart."""
 
 from numbers import Real
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from kdtune.errors import Fault
+from kdtune.specs.search_space import GREATEST
 from kdtune.specs.study import Study
 
 #: The least and the greatest tau, both included. Every loss is computed in float32: it rounds to a relative error of
@@ -21,16 +24,34 @@ from kdtune.specs.study import Study
 TAU_RANGE = (1e-4, 1e4)
 
 
+#: The pydantic context in which a temperature outside of the range is still read: that of a study that has run.
+HAS_RUN = {"has_run": True}
+
+
 def tau_problem(tau: Any) -> str | None:
     """Why a training cannot have a temperature; None where it can."""
     low, high = TAU_RANGE
     if isinstance(tau, Real) and not isinstance(tau, bool) and low <= float(tau) <= high:
         return None
-    return f"has to lie between {low:g} and {high:g}, beyond which float32 rounds the losses away, got {tau!r}"
+    return f"has to lie between {low:g} and {high:g}, beyond which float32 rounds the losses away"
+
+
+def in_range(tau: float, info: ValidationInfo) -> float:
+    """Refuse a temperature out of the range, unless the context is that of a study that has run."""
+    if info.context != HAS_RUN and (problem := tau_problem(tau)):
+        raise ValueError(problem)
+    return tau
+
+
+#: A temperature among the options of a component.
+Tau = Annotated[float, Field(gt=0, le=GREATEST), AfterValidator(in_range)]
+
+#: A temperature that is shown as the user wrote it: an integer stays one.
+TauAsWritten = Annotated[int | float, Field(gt=0, le=GREATEST), AfterValidator(in_range)]
 
 
 def temperature_faults(study: Study, where: str) -> list[Fault]:
-    """The temperatures of a study's search space and strategies that float32 cannot hold.
+    """The temperatures of a study's search space that float32 cannot hold.
 
     Not part of the model: a study that ran with such a temperature is still read as it ran.
 
@@ -38,10 +59,6 @@ def temperature_faults(study: Study, where: str) -> list[Fault]:
         study: Valid in itself.
         where: The file or flag that has it.
     """
-    taus = {
-        f"strategies.{label}.tau": options["tau"] for label, options in study.strategies.items() if "tau" in options
-    }
-    problems = [(key, tau_problem(tau)) for key, tau in taus.items()]
     bounds = study.search_space["tau"].bounds if "tau" in study.search_space else ()
-    problems += [("search_space.tau", tau_problem(bound)) for bound in dict.fromkeys(bounds)]
-    return [Fault(where, key, problem) for key, problem in problems if problem]
+    problems = [(bound, tau_problem(bound)) for bound in dict.fromkeys(bounds)]
+    return [Fault(where, "search_space.tau", f"{problem}, got {bound!r}") for bound, problem in problems if problem]

@@ -51,7 +51,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix
             problem = "is missing"
         else:
             problem = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            if isinstance(given, str | int | float | bool | list | tuple):
+            named = isinstance(given, str) and repr(given) in problem
+            if isinstance(given, str | int | float | bool | list | tuple) and not named:
                 problem += f", got {given!r}"
         fault = Fault(where, key, problem)
         if fault not in faults:

@@ -1,27 +1,30 @@
 """The protocol that every strategy follows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from kdtune.errors import Fault, SpecError
-from kdtune.specs.search_space import Point, SearchSpace
+from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.search_space import SearchSpace
+from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.temperature_range import HAS_RUN
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one point.
+    """What became of one suggestion.
 
     Attributes:
-        point: The point that was tried.
+        suggestion: What was tried.
         val_accuracy: Fraction of validation images classified rightly after the last epoch; None if it failed.
         val_loss: Mean cross-entropy (nats) on the validation images after the last epoch; None if it failed.
     """
 
-    point: Point
+    suggestion: Suggestion
     val_accuracy: float | None
     val_loss: float | None
 
@@ -35,30 +38,15 @@ class Outcome:
 MAX_TRIALS = 100_000
 
 
-@dataclass(frozen=True)
-class DistillationCost:
-    """One distillation, as a multiple of a training of the student alone for as many epochs.
-
-    Attributes:
-        flops: Executed with a live teacher; None where the networks are not known.
-        energy: Charged for training, as the study runs it; None where nobody has looked.
-    """
-
-    flops: float | None = None
-    energy: float | None = None
-
-
-class NoOptions(BaseModel):
+class NoOptions(FrozenModel):
     """The options of a strategy that has none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Strategy:
-    """Decides the points of one repeat.
+    """Decides the trainings of one repeat.
 
-    The runner calls :meth:`ask` for a round of points, runs them all, and hands the outcomes to
-    :meth:`tell` in the order of the points, whatever order they finished in; then it asks again, until a
+    The runner calls :meth:`ask` for a round of suggestions, runs them all, and hands the outcomes to
+    :meth:`tell` in the order of the suggestions, whatever order they finished in; then it asks again, until a
     round comes back empty. So what a strategy proposes never depends on what ran beside what.
     """
 
@@ -80,30 +68,34 @@ class Strategy:
         self.seed = seed
 
     @classmethod
-    def settled(cls, options: dict[str, Any], cost: DistillationCost) -> dict[str, Any]:
-        """Options as a study has them, with nothing left open that depends on what a distillation costs."""
-        return options
+    def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
+        """The model that validates options which a study gives: ``Options``, unless it depends on one of them.
+
+        Args:
+            given: The options, not validated yet.
+        """
+        return cls.Options
 
     @classmethod
-    def waits_for_energy(cls, options: dict[str, Any]) -> bool:
-        """Whether options cannot be settled before the energy of a distillation is known."""
-        return False
+    def from_table(cls, space: SearchSpace, given: Mapping[str, Any], seed: int) -> Self:
+        """One repeat's strategy with options as a study has them, which were validated when it was loaded."""
+        return cls(space, cls.options_model(given).model_validate(given, context=HAS_RUN), seed)
 
     def expected_trials(self) -> int:
         """How many trials there will be, at most: for the time that is left, and for plans."""
         raise NotImplementedError
 
-    def ask(self) -> list[Point]:
-        """The next round of points; empty when the strategy is done."""
+    def ask(self) -> list[Suggestion]:
+        """The next round of suggestions; empty when the strategy is done."""
         raise NotImplementedError
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn what became of the round that was asked for last, in the order of its points."""
+        """Learn what became of the round that was asked for last, in the order of its suggestions."""
 
     def export(self, folder: Path) -> None:
         """Leave in the strategy's results folder what other tools can read; nothing by default."""
 
-    def report(self, point: Point, epoch: int, val_accuracy: float) -> bool:
+    def report(self, suggestion: Suggestion, epoch: int, val_accuracy: float) -> bool:
         """Judge a running trial after an epoch (counted from 1): go on (True) or stop it early (False).
 
         Asked only of strategies that set :attr:`judges_epochs`.
@@ -112,26 +104,42 @@ class Strategy:
 
 
 class OneRound(Strategy):
-    """A strategy whose points are known from the start."""
+    """A strategy whose suggestions are known from the start."""
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
         self._asked = False
 
-    def points(self) -> list[Point]:
-        """All points, in order."""
+    def suggestions(self) -> list[Suggestion]:
+        """All suggestions, in order."""
         raise NotImplementedError
 
     def expected_trials(self) -> int:
-        """As many as there are points."""
-        return len(self.points())
+        """As many as there are suggestions."""
+        return len(self.suggestions())
 
-    def ask(self) -> list[Point]:
-        """All points the first time, nothing afterwards."""
+    def ask(self) -> list[Suggestion]:
+        """All suggestions the first time, nothing afterwards."""
         if self._asked:
             return []
         self._asked = True
-        return self.points()
+        return self.suggestions()
+
+
+class OneTraining(OneRound):
+    """A strategy that searches nothing: one training."""
+
+    def suggestion(self) -> Suggestion:
+        """The training."""
+        raise NotImplementedError
+
+    def suggestions(self) -> list[Suggestion]:
+        """A single one."""
+        return [self.suggestion()]
+
+    def expected_trials(self) -> int:
+        """One."""
+        return 1
 
 
 def require_finite(space: SearchSpace, strategy: str) -> None:

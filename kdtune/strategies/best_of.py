@@ -1,34 +1,37 @@
 """Search or luck? The best of many restarts of one training, as many as a search has trials."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, create_model, field_validator
 
-from kdtune.specs.search_space import Point, SearchSpace
-from kdtune.strategies import fixed, stochastic
-from kdtune.strategies.base import MAX_TRIALS, OneRound, require_finite
-
-#: What can be started again.
-_KINDS: dict[str, type[OneRound]] = {"stochastic": stochastic.Stochastic, "fixed": fixed.Fixed}
+from kdtune.specs.search_space import SearchSpace
+from kdtune.specs.suggestion import Suggestion
+from kdtune.strategies import STRATEGIES
+from kdtune.strategies.base import MAX_TRIALS, NoOptions, OneRound, require_finite
 
 
-class Options(stochastic.Options, fixed.Options):
-    """What is started again and how often, and the options of that.
+class Options(NoOptions):
+    """What is started again and how often; the other options are those of what is started again.
 
     Attributes:
         of: The strategy of one training.
         trials: Restarts, the plain training among them; None for as many as a grid has points.
     """
 
-    of: Literal["stochastic", "fixed"] = "stochastic"
+    of: str = "stochastic"
     trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
 
-    @model_validator(mode="after")
-    def _belong(self) -> "Options":
-        known = _KINDS[self.of].Options.model_fields
-        if strange := sorted(self.model_fields_set - {"of", "trials", *known}):
-            raise ValueError(f"{strange[0]!r} is no option of {self.of!r}, which has: {', '.join(known)}")
-        return self
+    @field_validator("of")
+    @classmethod
+    def _can_restart(cls, name: str) -> str:
+        if not _restartable(name):
+            raise ValueError(f"has to be a strategy of one training: {', '.join(filter(_restartable, STRATEGIES))}")
+        return name
+
+
+def _restartable(name: Any) -> bool:
+    return isinstance(name, str) and bool(STRATEGIES.facts_of(name).get("restartable"))
 
 
 class BestOf(OneRound):
@@ -36,19 +39,26 @@ class BestOf(OneRound):
 
     Options: ClassVar[type[BaseModel]] = Options
 
+    @classmethod
+    def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
+        """The options of what is started again, and those of starting it again."""
+        of = given.get("of", Options.model_fields["of"].default)
+        if not _restartable(of):
+            return Options
+        return create_model("Options", __base__=(Options, STRATEGIES.load(of).options_model(given)))
+
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
         assert isinstance(options, Options)
         if options.trials is None:
             require_finite(space, "best-of without 'trials'")
 
-    def points(self) -> list[Point]:
-        """The plain point, then its restarts."""
+    def suggestions(self) -> list[Suggestion]:
+        """The plain training, then its restarts."""
         assert isinstance(self.options, Options)
-        kind = _KINDS[self.options.of]
-        options = kind.Options(**self.options.model_dump(include=set(kind.Options.model_fields)))
-        (point,) = kind(self.space, options, self.seed).points()
-        return [point, *({**point, "restart": restart} for restart in range(1, self._trials))]
+        given = self.options.model_dump(exclude={"of", "trials"}, exclude_unset=True)
+        plain = STRATEGIES.load(self.options.of).from_table(self.space, given, self.seed).suggestion()
+        return [plain.model_copy(update={"restart": restart}) for restart in range(self._trials)]
 
     @property
     def _trials(self) -> int:

@@ -2,24 +2,25 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from kdtune.specs.search_space import GREATEST, Point
-from kdtune.strategies.base import NoOptions, OneRound
+from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.temperature_range import TauAsWritten
+from kdtune.strategies.base import NoOptions, OneTraining
 
 
 class Options(NoOptions):
     """The tau to use."""
 
-    tau: float | int = Field(default=4, gt=0, le=GREATEST)
+    tau: TauAsWritten = 4
 
 
-class Fixed(OneRound):
+class Fixed(OneTraining):
     """One trial at a customary tau, which costs as little as the stochastic one."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
-    def points(self) -> list[Point]:
-        """A single point."""
+    def suggestion(self) -> Suggestion:
+        """The very suggestion of a grid that has this tau."""
         assert isinstance(self.options, Options)
-        return [{"tau": self.options.tau}]
+        return Suggestion(values={"tau": self.options.tau})

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel
 
-from kdtune.specs.search_space import Point, SearchSpace
+from kdtune.specs.search_space import SearchSpace
+from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import OneRound, require_finite
 
 
@@ -13,6 +14,6 @@ class Grid(OneRound):
         super().__init__(space, options, seed)
         require_finite(space, "grid")
 
-    def points(self) -> list[Point]:
+    def suggestions(self) -> list[Suggestion]:
         """The full grid, the last dimension varying fastest."""
-        return self.space.points()
+        return [Suggestion(values=point) for point in self.space.points()]

@@ -4,8 +4,10 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, field_validator
 
-from kdtune.specs.search_space import Point
-from kdtune.strategies.base import DistillationCost, NoOptions, OneRound
+from kdtune.methods import WITHOUT_TEACHER
+from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.strategies.base import NoOptions, OneTraining
+from kdtune.strategies.equal_cost import DistillationCost, EqualCost
 
 #: Stands for the factor at which something equals that of a distillation, until that is known.
 Equal = Literal["flops", "energy"]
@@ -36,7 +38,7 @@ class Options(NoOptions):
         return value
 
 
-class NoDistillation(OneRound):
+class NoDistillation(OneTraining, EqualCost):
     """One training of the student on the labels alone, with the same recipe and seed."""
 
     Options: ClassVar[type[BaseModel]] = Options
@@ -58,12 +60,8 @@ class NoDistillation(OneRound):
         """Whether it is to be as long as the energy of a distillation lasts."""
         return options.get("longer") == "energy"
 
-    def expected_trials(self) -> int:
-        """One, however long."""
-        return 1
-
-    def points(self) -> list[Point]:
-        """A single point that replaces the distillation loss by cross-entropy."""
+    def suggestion(self) -> Suggestion:
+        """A training under cross-entropy instead of the distillation loss."""
         assert isinstance(self.options, Options)
-        assert isinstance(self.options.longer, float), "nobody has settled it"
-        return [{"loss": "ce", **({} if self.options.longer == 1 else {"longer": self.options.longer})}]
+        assert isinstance(self.options.longer, float), "the factor is not settled"
+        return Suggestion(method=Component(name=WITHOUT_TEACHER), longer=self.options.longer)

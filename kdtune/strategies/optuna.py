@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from kdtune.specs.search_space import Dimension, Point, SearchSpace
+from kdtune.specs.search_space import Dimension, SearchSpace
+from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.files import read_whole, replaced_atomically
 from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
 
@@ -58,12 +59,15 @@ class Optuna(Strategy):
         assert isinstance(self.options, Options)
         return self.options.trials
 
-    def ask(self) -> list[Point]:
+    def ask(self) -> list[Suggestion]:
         """The next round; the same point may come again and is then answered from its record."""
         count = min(self._round_size, self._left)
         self._left -= count
         self._asked = deque(self._study.ask(self._distributions) for _ in range(count))
-        return [{name: self._snapped(name, value) for name, value in trial.params.items()} for trial in self._asked]
+        return [
+            Suggestion(values={name: self._snapped(name, value) for name, value in trial.params.items()})
+            for trial in self._asked
+        ]
 
     def _snapped(self, name: str, value: Any) -> Any:
         """The space's own point: Optuna's arithmetic makes 0.7000000000000001 of 0.7, which would be another trial."""

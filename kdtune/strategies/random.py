@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from kdtune.specs.search_space import Dimension, Point
+from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import MAX_TRIALS, NoOptions, OneRound
 
 
@@ -21,7 +22,11 @@ class Random(OneRound):
 
     Options: ClassVar[type[BaseModel]] = Options
 
-    def points(self) -> list[Point]:
+    def suggestions(self) -> list[Suggestion]:
+        """The drawn points, in the order of drawing."""
+        return [Suggestion(values=point) for point in self._points()]
+
+    def _points(self) -> list[Point]:
         """The drawn points, in the order of drawing; the whole space where it holds no more than was asked for."""
         assert isinstance(self.options, Options)
         generator = random.Random(f"random search {self.seed}")

@@ -1,10 +1,20 @@
-"""The protocol of temperature policies, which choose tau for each step of a training."""
+"""The protocol of temperature policies, which choose tau for each step of a training.
+
+Plans validate the options of policies, and plans are made without torch: a policy's file imports it where it is used.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
+from pydantic import BaseModel
+
+from kdtune.specs.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -23,12 +33,12 @@ class Temperature:
     weight: torch.Tensor
 
     @classmethod
-    def same(cls, tau: torch.Tensor) -> "Temperature":
+    def same(cls, tau: torch.Tensor) -> Temperature:
         """Return a temperature with one tau for both networks and the weight tau^2."""
         return cls(student=tau, teacher=tau, weight=(tau * tau).flatten() if tau.ndim else tau * tau)
 
     @classmethod
-    def of_steps(cls, taus: torch.Tensor) -> "Temperature":
+    def of_steps(cls, taus: torch.Tensor) -> Temperature:
         """Return the temperatures of many steps; the first dimension of each field is the step.
 
         Args:
@@ -37,7 +47,7 @@ class Temperature:
         softness = taus if taus.ndim == 1 else taus.unsqueeze(-1)
         return cls(student=softness, teacher=softness, weight=taus * taus)
 
-    def at(self, step: torch.Tensor, size: int) -> "Temperature":
+    def at(self, step: torch.Tensor, size: int) -> Temperature:
         """Select one of many steps on the device.
 
         Args:
@@ -48,18 +58,59 @@ class Temperature:
         return Temperature(*(field[:size] if field.ndim else field for field in chosen))
 
 
+@dataclass(frozen=True)
+class PolicyContext:
+    """What a policy may know of the training in which it decides tau.
+
+    Attributes:
+        seed: Of the training; a policy draws from a generator of its own.
+        device: On which the training runs.
+        epochs: Of the training.
+        batch_size: Images in its largest step.
+    """
+
+    seed: int
+    device: torch.device
+    epochs: int
+    batch_size: int
+
+
 class TemperaturePolicy:
     """Base class of temperature policies.
 
     Tau is always a tensor: a Python number would recompile a compiled training step for every new value, and reading
     one back would synchronise with the device.
 
+    A policy with other ``Options`` names some examples in their JSON schema
+    (``json_schema_extra={"examples": [...]}``), with which the tests of all policies run.
+
     Attributes:
+        Options: Model of the policy's options. An option with the name of a searched value takes that value.
         depends_on_logits: Whether tau depends on the logits. If not, :meth:`scheduled` returns the values of a whole
             epoch, and a step can be captured as a graph.
     """
 
+    Options: ClassVar[type[BaseModel]]
+
     depends_on_logits: bool = True
+
+    @classmethod
+    def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:
+        """Options in which nothing is left open that the study's search space decides.
+
+        Args:
+            options: An instance of ``Options``.
+            space: Of the study.
+        """
+        return options
+
+    def __init__(self, options: BaseModel, context: PolicyContext) -> None:
+        """Prepare for a training.
+
+        Args:
+            options: An instance of ``Options``, resolved.
+            context: Of the training.
+        """
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
         """Prepare for an epoch (counted from 0) with this number of steps."""

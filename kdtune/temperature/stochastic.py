@@ -1,15 +1,46 @@
 """A random tau for each batch, as the paper proposes (PLOS ONE 2023, e0285668, "Our proposal"), and controls."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from kdtune.data.device_transfer import moved
-from kdtune.specs.search_space import Dimension
+from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.search_space import Dimension, SearchSpace
 from kdtune.specs.seeds import derive_seed
-from kdtune.temperature.base import Temperature, TemperaturePolicy
+from kdtune.specs.temperature_range import in_range
+from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Options(FrozenModel):
+    """How tau is drawn; as the paper does it unless given.
+
+    Attributes:
+        draw: What has a tau of its own: each ``batch``, ``epoch`` or ``sample``.
+        scale: ``uniform`` draws the values of the space evenly, ``log`` as 1/tau; None as the space says.
+        space: What is drawn from; the study's search space of tau unless given.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{}, {"draw": "epoch"}, {"draw": "sample", "scale": "log"}]}
+    )
+
+    draw: Literal["batch", "epoch", "sample"] = "batch"
+    scale: Literal["uniform", "log"] | None = None
+    space: Dimension | None = None
+
+    @field_validator("space")
+    @classmethod
+    def _in_range(cls, space: Dimension | None, info: ValidationInfo) -> Dimension | None:
+        for bound in space.bounds if space else ():
+            in_range(bound, info)
+        return space
 
 
 class Stochastic(TemperaturePolicy):
@@ -21,31 +52,36 @@ class Stochastic(TemperaturePolicy):
     resumed training draws the same values as an uninterrupted one.
     """
 
+    Options: ClassVar[type[BaseModel]] = Options
     depends_on_logits = False
 
-    def __init__(
-        self, space: Dimension, seed: int, device: torch.device, draw: str = "batch", batch_size: int = 1
-    ) -> None:
-        """Create the policy for one dimension of a search space.
+    @classmethod
+    def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:
+        """With what is drawn from, and the scale as a part of that."""
+        assert isinstance(options, Options)
+        drawn_from = options.space or space["tau"]
+        if options.scale is not None:
+            drawn_from = drawn_from.model_copy(update={"log": options.scale == "log"})
+        return options.model_copy(update={"scale": None, "space": drawn_from})
 
-        Args:
-            space: Values to draw from.
-            seed: Seed of the draws.
-            device: Device of the training.
-            draw: What gets a tau of its own: each ``batch``, ``epoch`` or ``sample``.
-            batch_size: Greatest number of images in a step; used only by ``sample``.
-        """
-        self._space = space
-        self._device = device
-        self._draw = draw
-        self._batch_size = batch_size
-        self._generator = torch.Generator().manual_seed(derive_seed(seed, "tau"))
+    def __init__(self, options: BaseModel, context: PolicyContext) -> None:
+        """Draw with a seed of the training's own."""
+        import torch
+
+        assert isinstance(options, Options) and options.space is not None, "the options are not resolved"
+        self._space = options.space
+        self._device = context.device
+        self._draw = options.draw
+        self._batch_size = context.batch_size
+        self._generator = torch.Generator().manual_seed(derive_seed(context.seed, "tau"))
         self._taus = torch.empty(0)
         self._on_device = self._taus
         self._used: dict[int, int] = {}
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
         """Draw all values of the epoch, so that no step waits for a draw."""
+        from kdtune.data.device_transfer import moved
+
         shape = {"batch": (steps,), "epoch": (1,), "sample": (steps, self._batch_size)}[self._draw]
         self._taus = self._drawn(math.prod(shape)).view(shape)
         self._on_device = moved(self._taus, self._device)
@@ -53,6 +89,8 @@ class Stochastic(TemperaturePolicy):
 
     def _drawn(self, count: int) -> torch.Tensor:
         """Return ``count`` draws, float32, (count,)."""
+        import torch
+
         if self._space.is_finite:
             weights = torch.tensor(self._space.weights(), dtype=torch.float64)
             index = torch.multinomial(weights, count, replacement=True, generator=self._generator)
@@ -79,6 +117,8 @@ class Stochastic(TemperaturePolicy):
 
     def epoch_tau(self) -> float:
         """Return the mean of the draws that were used in the epoch."""
+        import torch
+
         if self._draw == "sample":
             return float(torch.cat([self._taus[step, :images] for step, images in self._used.items()]).mean())
         return float(self._taus.mean())

@@ -16,7 +16,7 @@ from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
 from kdtune.methods import LOSSES
-from kdtune.specs.training_settings import Recipe
+from kdtune.specs.trial_spec import Recipe
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import BATCH_SIZE
@@ -96,8 +96,8 @@ class TrainingParts:
         """Everything that a recorded step cannot change: trainings that agree in it share their graphs."""
         recipe, training = self.recipe, self.recipe.training
         # Numbers that are no tensors are part of the recorded work.
-        numbers = (recipe.alpha, training.batch_size, training.momentum, training.weight_decay)
-        names = (recipe.model, recipe.loss, training.optimizer, training.augment)
+        numbers = (training.batch_size, training.momentum, training.weight_decay)
+        names = (recipe.model, recipe.method.model_dump_json(), training.optimizer, training.augment)
         return (*names, self.computing_teacher, *numbers)
 
     def training_step(self, rate: torch.Tensor | None = None) -> TrainingStep:
@@ -113,7 +113,7 @@ class TrainingParts:
             compiled_size=recipe.training.batch_size,
             arithmetic=self.arithmetic,
             optimizer=make_optimizer(recipe.training, self.model.parameters(), rate),
-            loss=LOSSES.load(recipe.loss),
+            loss=LOSSES.load(recipe.method.name),
             alpha=recipe.alpha,
         )
 

@@ -13,9 +13,10 @@ from kdtune.data.split_sizes import batch_sizes
 from kdtune.errors import DivergedError
 from kdtune.models import MODELS
 from kdtune.specs.seeds import derive_seed
-from kdtune.specs.training_settings import Recipe
+from kdtune.specs.temperature_range import HAS_RUN
+from kdtune.specs.trial_spec import Recipe
 from kdtune.temperature import POLICIES
-from kdtune.temperature.base import TemperaturePolicy
+from kdtune.temperature.base import PolicyContext, TemperaturePolicy
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.evaluation import Evaluation, evaluate
@@ -85,7 +86,7 @@ class Distiller:
                 takes every step eagerly.
         """
         if recipe.needs_teacher and teacher is None:
-            raise ValueError(f"the loss {recipe.loss!r} needs a teacher")
+            raise ValueError(f"the loss {recipe.method.name!r} needs a teacher")
         self.recipe = recipe
         self.epoch = 0
         self._last: EpochMetrics | None = None
@@ -118,6 +119,11 @@ class Distiller:
     def done(self) -> bool:
         """Whether the recipe's last epoch has been trained."""
         return self.epoch >= self.recipe.training.epochs
+
+    @property
+    def _temperature(self) -> str | None:
+        """Name of what decides tau."""
+        return self.recipe.temperature.name if self.recipe.temperature else None
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -237,7 +243,7 @@ class Distiller:
             "metrics": asdict(self._last) if self._last else None,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "temperature": self.recipe.temperature,
+            "temperature": self._temperature,
             "policy": self._policy.state_dict() if self._policy else {},
         }
 
@@ -256,14 +262,13 @@ class Distiller:
             groups = self._optimizer.state_dict()["param_groups"]
             self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         # A checkpoint of an older version does not name its temperature; only the same training is resumed from it.
-        if self._policy and state.get("temperature", self.recipe.temperature) == self.recipe.temperature:
+        if self._policy and state.get("temperature", self._temperature) == self._temperature:
             self._policy.load_state_dict(state["policy"])
 
 
 def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
     if recipe.temperature is None:
         return None
-    policy = POLICIES.load(recipe.temperature)
-    if recipe.temperature == "stochastic":
-        return policy(recipe.tau_space, seed, device, recipe.draw, batch_size)
-    return policy(recipe.tau, device)
+    policy: type[TemperaturePolicy] = POLICIES.load(recipe.temperature.name)
+    options = policy.Options.model_validate(recipe.temperature.options, context=HAS_RUN)
+    return policy(options, PolicyContext(seed, device, recipe.training.epochs, batch_size))

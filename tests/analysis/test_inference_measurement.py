@@ -21,6 +21,7 @@ from kdtune.report.inference_table import payback_line
 from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
+from tests.recipes import recipe_of
 from tests.results.finished import WORKLOAD, finished
 from tests.studies import small_study
 
@@ -38,7 +39,7 @@ def made(tmp_path_factory):
     bench.train_teacher(bench.teacher_folder)
     for seed, name in enumerate(STRATEGIES):
         folder = finished(results, name, trials=1 + seed, **OWN)
-        student = bench.distiller({"loss": "ce"}, seed)
+        student = bench.distiller(recipe_of(bench.study, {"loss": "ce"}), seed)
         student.train_epoch()
         torch.save(student.model.state_dict(), folder.weights(0, 0))
         resolved = {**folder.resolved(), "teacher": bench.teacher_folder.name}

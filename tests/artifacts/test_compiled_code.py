@@ -166,7 +166,7 @@ if sys.argv[2] == "generate":
     compilation.note_made()
 else:
     bench.find_code({"loss": "ce"})
-    bench.distiller({"loss": "ce"}, 3).warm_up()
+    bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 3).warm_up()
 print(json.dumps(counters["inductor"]))
 """
 

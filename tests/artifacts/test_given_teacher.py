@@ -20,7 +20,8 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.models import MODELS
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import teacher_key, trial_id
+from kdtune.specs.teacher_identity import teacher_key
+from tests.recipes import identity_of, recipe_of
 from tests.studies import small_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize", "ignore:TypedStorage")
@@ -198,7 +199,7 @@ def test_reading_draws_nothing(study, file):
 def test_other_weights_are_another_teacher_and_make_other_trials(study, file, tmp_path):
     torch.save(weights_of(seed=1), tmp_path / "other.pt")
     studies = [study, identified(study, file), identified(study, tmp_path / "other.pt")]
-    assert len({trial_id(one, {"tau": 4}, 0) for one in studies}) == 3
+    assert len({identity_of(one, {"tau": 4}, 0) for one in studies}) == 3
     assert len({teacher_key(one, 1) for one in studies}) == 3
 
 
@@ -397,7 +398,7 @@ def test_a_teacher_whose_logits_exceed_float16_is_replayed_as_it_answers(tmp_pat
         study = identified(study, tmp_path / "mine.pt")
         read_given(tmp_path / "mine.pt", study, "x").keep()
         bench = Workbench(study, torch.device("cpu"), threads=1)
-        losses[mode] = [float(loss) for loss in bench.distiller({"tau": 1000}, 0).steps()]
+        losses[mode] = [float(loss) for loss in bench.distiller(recipe_of(bench.study, {"tau": 1000}), 0).steps()]
     assert losses["replay"] == pytest.approx(losses["live"], rel=1e-4)
     store = bench.logit_store(0)
     assert store.missing_epochs() == [] and store.dtype == SINGLE

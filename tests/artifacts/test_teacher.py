@@ -14,6 +14,7 @@ import torch
 
 from kdtune.artifacts.workbench import Workbench
 from kdtune.specs import load_study
+from tests.recipes import recipe_of
 from tests.studies import small_study
 
 #: Asks for the teacher of a study of twelve epochs, tells every epoch that it trains itself, and what came out.
@@ -148,8 +149,8 @@ def test_a_teacher_draws_nothing_that_a_repeat_with_its_seed_draws(tmp_path, mon
     bench = Workbench(study, torch.device("cpu"), 1)
     _ = bench.splits
     teacher = first_epoch(lambda: bench.train_teacher(bench.teacher_folder))
-    student = first_epoch(bench.distiller({"loss": "ce"}, study.seed).train_epoch)
-    again = first_epoch(bench.distiller({"loss": "ce"}, study.seed).train_epoch)
+    student = first_epoch(bench.distiller(recipe_of(bench.study, {"loss": "ce"}), study.seed).train_epoch)
+    again = first_epoch(bench.distiller(recipe_of(bench.study, {"loss": "ce"}), study.seed).train_epoch)
     assert torch.equal(student[0], again[0]) and torch.equal(student[1], again[1])
     assert not torch.equal(teacher[0], student[0])  # initialisation
     assert not torch.equal(teacher[1], student[1])  # order

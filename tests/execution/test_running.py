@@ -42,8 +42,8 @@ class Pruner(Grid):
 
     judges_epochs = True
 
-    def report(self, point, epoch, val_accuracy):
-        return point["tau"] != 6
+    def report(self, suggestion, epoch, val_accuracy):
+        return suggestion.values["tau"] != 6
 
 
 def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(tmp_path, monkeypatch):

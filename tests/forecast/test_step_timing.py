@@ -10,6 +10,7 @@ from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.specs import load_study
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from tests.energy.simulated import two_cores
+from tests.recipes import recipe_of
 from tests.studies import small_study
 
 ALL = ("distilling", "labels", "evaluation", "teacher", "teacher_evaluation")
@@ -85,7 +86,7 @@ def test_the_setup_of_a_worker_is_returned_as_it_was_measured(bench):
 
 def test_a_training_afterwards_is_the_same_bit_for_bit(bench):
     def trained():
-        distiller = bench.distiller({"loss": "ce"}, 0)
+        distiller = bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 0)
         return [distiller.train_epoch() for _ in range(2)]
 
     before = trained()

@@ -6,9 +6,9 @@ import torch
 
 from kdtune.forecast.graph_check import TOLERANCE, loss_difference
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.checkpoints import CheckpointFolder
 from tests.gpu.conftest import BFLOAT16, FLOAT32
+from tests.recipes import recipe_of
 
 pytestmark = pytest.mark.gpu
 
@@ -20,7 +20,7 @@ every_mode = pytest.mark.parametrize("mode", ["live", "replay"])
 
 
 def training(bench, point=STOCHASTIC, seed=0):
-    recipe = student_recipe(bench.study, point)
+    recipe = recipe_of(bench.study, point)
     torch.manual_seed(1)  # of the untrained teacher
     return bench.training(recipe, seed, bench.stand_in())
 

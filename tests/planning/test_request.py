@@ -5,6 +5,7 @@ import pytest
 from kdtune.errors import SpecError, UsageError
 from kdtune.planning.budget import Budget
 from kdtune.planning.request import check_resources, what_was_asked
+from tests.recipes import points_of
 from tests.studies import small_study
 
 STUDY = small_study(strategies={"hot": {"strategy": "fixed", "tau": 20}, "cold": {"strategy": "fixed", "tau": 1}})
@@ -13,7 +14,7 @@ STUDY = small_study(strategies={"hot": {"strategy": "fixed", "tau": 20}, "cold":
 def asked(*strategies, **changes):
     """The first repeat's points, by label."""
     _, made = what_was_asked(STUDY, strategies, Budget(), **changes)
-    return {label: one[0].ask() for label, one in made.items()}
+    return {label: points_of(one[0].ask()) for label, one in made.items()}
 
 
 def faults(*strategies, study=STUDY, **changes):

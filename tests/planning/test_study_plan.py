@@ -16,6 +16,7 @@ from kdtune.execution.jobs import inspect_study
 from kdtune.planning import study_plan
 from kdtune.results.folder import StudyFolder
 from tests.data.sets import write_tiny_imagenet
+from tests.recipes import points_of
 from tests.studies import small_study
 
 
@@ -40,9 +41,9 @@ def test_a_plan_writes_nothing_starts_no_ray_and_tells_every_strategy(tmp_path, 
     assert [(one.strategy, one.trials) for one in plan.estimates] == [
         ("grid", 6), ("random", 4), ("optuna", 8), ("none", 2)
     ]  # fmt: skip
-    assert plan.points["grid"] == [[{"tau": 2}, {"tau": 6}, {"tau": 10}]] * 2
-    assert [len(points) for points in plan.points["random"]] == [2, 2]
-    assert plan.points["optuna"] is None
+    assert [points_of(repeat) for repeat in plan.suggestions["grid"]] == [[{"tau": 2}, {"tau": 6}, {"tau": 10}]] * 2
+    assert [len(repeat) for repeat in plan.suggestions["random"]] == [2, 2]
+    assert plan.suggestions["optuna"] is None
     assert all(one.wall_s > 0 and not one.complete for one in plan.estimates)
     assert plan.teacher.model == "convnet_32" and plan.remarks == ()
 
@@ -137,10 +138,11 @@ def test_a_length_by_energy_is_timed_and_told_and_one_that_was_kept_holds(tmp_pa
     timed = kdtune.plan_study(study, "equal", out=tmp_path)
     (remark,) = timed.remarks
     (multiple,) = re.findall(r"takes ([0-9.]+) times the training energy of the student alone; a run", remark)
-    (first,), (second,) = timed.points["equal"]
-    assert first == second and first.get("longer", 1.0) == pytest.approx(max(1.0, float(multiple)), abs=0.006)
+    (first,), (second,) = timed.suggestions["equal"]
+    assert first == second and first.longer == pytest.approx(max(1.0, float(multiple)), abs=0.006)
     frozen = StudyFolder(tmp_path / "small").strategy("grid")
     frozen.path.mkdir(parents=True)
     frozen.write_study(timed.study, {"energy_multiple": 2.5})
     kept = kdtune.plan_study(study, "equal", out=tmp_path)
-    assert kept.points["equal"] == [[{"loss": "ce", "longer": 2.5}]] * 2 and kept.remarks == ()
+    assert [points_of(repeat) for repeat in kept.suggestions["equal"]] == [[{"loss": "ce", "longer": 2.5}]] * 2
+    assert kept.remarks == ()

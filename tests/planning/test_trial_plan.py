@@ -20,12 +20,17 @@ from kdtune.planning.trial_plan import (
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.trial_log import Trial, TrialLog
 from kdtune.specs import load_study
-from kdtune.specs.search_space import Point
-from kdtune.specs.training_settings import trial_id
-from kdtune.strategies.base import DistillationCost, Outcome, Strategy
+from kdtune.specs.suggestion import Suggestion
+from kdtune.strategies.base import Outcome, Strategy
+from kdtune.strategies.equal_cost import DistillationCost
+from tests.recipes import identity_of, points_of
 from tests.studies import small_study
 
 STUDY = load_study(small_study(repeats=1))
+
+
+def at(tau: int) -> Suggestion:
+    return Suggestion(values={"tau": tau})
 
 
 class Toy(Strategy):
@@ -38,16 +43,17 @@ class Toy(Strategy):
 
     def __init__(self) -> None:
         self.told: list[list[Outcome]] = []
-        self.asked: list[list[Point]] = []
+        self.asked: list[list[Suggestion]] = []
 
-    def ask(self) -> list[Point]:
+    def ask(self) -> list[Suggestion]:
         if len(self.asked) == self.rounds:
             points = []
         elif not self.told:
-            points = [{"tau": 2}, {"tau": 6}]
+            points = [at(2), at(6)]
         else:
             top = max((o for o in self.told[-1] if o.succeeded), key=lambda o: o.val_accuracy, default=self.told[-1][0])
-            points = [{"tau": top.point["tau"] + 1}, top.point, {"tau": top.point["tau"] + 1}]
+            next_one = at(top.suggestion.values["tau"] + 1)
+            points = [next_one, top.suggestion, next_one]
         if points:
             self.asked.append(points)
         return points
@@ -63,8 +69,8 @@ class Listed(Toy):
         super().__init__()
         self._rounds = list(rounds)
 
-    def ask(self) -> list[Point]:
-        return [{"tau": tau} for tau in self._rounds.pop(0)] if self._rounds else []
+    def ask(self) -> list[Suggestion]:
+        return [at(tau) for tau in self._rounds.pop(0)] if self._rounds else []
 
 
 @pytest.fixture
@@ -132,12 +138,8 @@ def test_a_strategy_is_told_in_the_order_of_its_points_whatever_order_they_end_i
     toy = Toy()
     plan, log = plan_of(path, toy)
     run_to_the_end(plan, log, random.Random(seed).shuffle)
-    assert [[outcome.point for outcome in told] for told in toy.told] == toy.asked
-    assert toy.asked == [
-        [{"tau": 2}, {"tau": 6}],
-        [{"tau": 7}, {"tau": 6}, {"tau": 7}],
-        [{"tau": 8}, {"tau": 7}, {"tau": 8}],
-    ]
+    assert [[outcome.suggestion for outcome in told] for told in toy.told] == toy.asked
+    assert toy.asked == [[at(2), at(6)], [at(7), at(6), at(7)], [at(8), at(7), at(8)]]
 
 
 def test_a_strategy_is_told_what_became_of_each_point(path):
@@ -148,7 +150,7 @@ def test_a_strategy_is_told_what_became_of_each_point(path):
     run(log, second, "failed")
     run(log, first)
     assert plan.next() is Next.DONE
-    assert toy.told == [[Outcome({"tau": 2}, 0.02, 1.0), Outcome({"tau": 6}, None, None)]]
+    assert toy.told == [[Outcome(at(2), 0.02, 1.0), Outcome(at(6), None, None)]]
 
 
 def test_the_same_point_twice_in_a_round_runs_once_and_is_told_twice(path):
@@ -159,7 +161,7 @@ def test_the_same_point_twice_in_a_round_runs_once_and_is_told_twice(path):
     for trial in trials:
         run(log, trial)
     assert plan.next() is Next.DONE
-    assert [outcome.point["tau"] for outcome in strategy.told[0]] == [4, 5, 4]
+    assert [outcome.suggestion.values["tau"] for outcome in strategy.told[0]] == [4, 5, 4]
 
 
 def test_a_point_of_an_earlier_round_is_answered_from_its_record(path):
@@ -167,7 +169,7 @@ def test_a_point_of_an_earlier_round_is_answered_from_its_record(path):
     plan, log = plan_of(path, strategy)
     assert taus(run_to_the_end(plan, log)) == [4, 5, 6]
     assert [len(told) for told in strategy.told] == [2, 2, 3]
-    assert strategy.told[2] == [Outcome({"tau": tau}, tau / 100, 1.0) for tau in (4, 5, 6)]
+    assert strategy.told[2] == [Outcome(at(tau), tau / 100, 1.0) for tau in (4, 5, 6)]
 
 
 def test_a_trial_keeps_the_place_of_its_first_suggestion(path):
@@ -302,7 +304,7 @@ def test_every_repeat_has_trials_of_its_own(path):
     plan, log = plan_of(path, Listed([4]), Listed([4]), study=TWO)
     trials = handed_out(plan)
     assert [(trial.repeat, trial.seed) for trial in trials] == [(0, 5), (1, 6)]
-    assert [trial.id for trial in trials] == [trial_id(TWO, {"tau": 4}, seed) for seed in (5, 6)]
+    assert [trial.id for trial in trials] == [identity_of(TWO, {"tau": 4}, seed) for seed in (5, 6)]
     assert len(log.trials) == 2
 
 
@@ -352,7 +354,7 @@ COST = DistillationCost(flops=1.9524, energy=1.4)
 
 def test_a_label_makes_the_strategy_behind_it_with_its_own_options():
     first, second = make_strategies(LABELLED, "hot")
-    assert first.ask() == second.ask() == [{"tau": 20}]
+    assert first.ask() == second.ask() == [at(20)]
 
 
 def test_whether_a_teacher_is_needed_is_asked_of_the_strategy_behind_a_label():
@@ -370,7 +372,7 @@ def test_what_a_strategy_leaves_open_is_settled_by_what_a_distillation_costs():
     done = {"alone-longer": None, "alone-equal": None}
     assert {**settled.strategies, **done} == {**LABELLED.strategies, **done}
     assert settled_strategies(settled, DistillationCost(flops=7.0, energy=7.0)) == settled
-    assert trial_id(settled, {"loss": "ce"}, 0) == trial_id(LABELLED, {"loss": "ce"}, 0)
+    assert identity_of(settled, {"loss": "ce"}, 0) == identity_of(LABELLED, {"loss": "ce"}, 0)
 
 
 def test_only_strategies_whose_options_were_settled_are_made_again():
@@ -378,7 +380,7 @@ def test_only_strategies_whose_options_were_settled_are_made_again():
     before = {label: make_strategies(LABELLED, label) for label in ("hot", "alone-longer")}
     after = remade(LABELLED, settled, before)
     assert after["hot"] is before["hot"]
-    assert [one.ask() for one in after["alone-longer"]] == [[{"loss": "ce", "longer": 1.9524}]] * 2
+    assert [points_of(one.ask()) for one in after["alone-longer"]] == [[{"loss": "ce", "longer": 1.9524}]] * 2
 
 
 def test_what_was_timed_once_holds_for_all_that_follows_in_a_folder(tmp_path):
@@ -408,7 +410,7 @@ def test_each_label_has_trainings_of_its_own_length():
 class Judge(Listed):
     judges_epochs = True
 
-    def report(self, point: Point, epoch: int, val_accuracy: float) -> bool:
+    def report(self, suggestion: Suggestion, epoch: int, val_accuracy: float) -> bool:
         return val_accuracy > epoch / 10
 
 

@@ -6,6 +6,7 @@ from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
 from kdtune.results.trial_log import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
+from tests.recipes import spec_of
 
 
 def console(terminal=False):
@@ -38,8 +39,12 @@ def test_two_readings_at_the_same_moment_are_no_fault(monkeypatch):
     drive(PlainLines(console()))
 
 
+def begun(point):
+    return Trial("abc", 0, 0, 0, point, attempts=1, spec=spec_of(load_study("digits-hkd"), point, 0))
+
+
 def drive(watcher):
-    trial = Trial("abc", 0, 0, 0, {"tau": 4}, attempts=1)
+    trial = begun({"tau": 4})
     watcher.started(load_study("digits-hkd"), {"grid": 2})
     watcher.message("starting")
     watcher.strategy_started("grid", 2)
@@ -58,7 +63,7 @@ def test_a_trial_that_just_began_shows_the_epochs_of_its_own_training():
     watcher = LiveTable(console(terminal=True))
     watcher.started(load_study("digits-hkd"), {"none": 1})
     watcher.strategy_started("none", 1)
-    watcher.trial_started(Trial("abc", 0, 0, 0, {"loss": "ce", "longer": 1.5}, attempts=1))
+    watcher.trial_started(begun({"loss": "ce", "longer": 1.5}))
     plain = Console(file=io.StringIO(), width=120)
     plain.print(watcher._render())
     watcher.ended()

@@ -10,6 +10,7 @@ from kdtune.planning.estimates import Session
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.plan_table import plan_table
 from kdtune.specs import load_study
+from kdtune.specs.suggestion import Suggestion
 from tests.energy.simulated import J
 from tests.studies import small_study
 
@@ -21,11 +22,16 @@ def estimate(strategy, trials=19, **changes):
     return replace(one, **changes)
 
 
+def suggested(points):
+    return [Suggestion.from_point(point) for point in points]
+
+
 def plan(*estimates, points=None, **changes):
     whole = StudyPlan(
         study=load_study(small_study()),
         folder=Path("results/small"),
-        points={one.strategy: [[{"tau": tau} for tau in range(2, 21)]] * 2 for one in estimates} | (points or {}),
+        suggestions={one.strategy: [[Suggestion(values={"tau": tau}) for tau in range(2, 21)]] * 2 for one in estimates}
+        | {name: repeats and [suggested(points) for points in repeats] for name, repeats in (points or {}).items()},
         estimates=list(estimates),
         teacher=TeacherEstimate("convnet_32", cached=False, gflops_millions=1.0, wall_s=60.0, charged_uj=KWH),
         session=Session(Charge(10.0, KWH, 0.0), "A session.", complete=True),

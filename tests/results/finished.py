@@ -10,8 +10,8 @@ from kdtune.results.outcome import write_result
 from kdtune.results.shared_costs import write_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import trial_id
 from tests.energy.simulated import Node, trial, two_cores
+from tests.recipes import identity_of, spec_of
 from tests.studies import small_study
 
 WORKLOAD = {"teacher_macs": 10, "student_macs": 3, "train_images": 100, "val_images": 50, "test_images": 20}
@@ -52,7 +52,7 @@ def finished(
     node = Node(hardware).start().work(5, study=3)
     for number in range(trials):
         point = {"tau": 2 + number}
-        one = log.suggestion(trial_id(spec, point, 0), 0, 0, number, point)
+        one = log.suggestion(identity_of(spec, point, 0), 0, 0, number, point, spec_of(spec, point, 0))
         window = one.window(log.attempt(one))
         node.open(trial(window)).work(trial_s, {window: trial_s}).close(window)
         log.end(one, "completed", epochs=3, val_accuracy=0.5, val_loss=1.0)

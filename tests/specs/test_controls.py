@@ -4,8 +4,8 @@ import pytest
 
 from kdtune.planning.trial_plan import make_strategies, settled_strategies
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import student_recipe, trial_id
-from kdtune.strategies.base import DistillationCost
+from kdtune.strategies.equal_cost import DistillationCost
+from tests.recipes import identity_of, points_of, recipe_of
 
 STUDIES = ["digits-controls", "fashion-controls", "cifar100-controls"]
 
@@ -30,7 +30,7 @@ COST = DistillationCost(flops=2.0, energy=1.25)
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_the_same_controls_and_these_propose_what_they_say(name):
     study = settled_strategies(load_study(name), COST)
-    asked = {label: make_strategies(study, label)[0].ask() for label in study.strategies}
+    asked = {label: points_of(make_strategies(study, label)[0].ask()) for label in study.strategies}
     assert list(asked) == [
         "stochastic", "fixed-4", "fixed-1", "one-random-tau", "none", "none-equal-energy", "none-equal-flops",
         "best-of-stochastic", "best-of-fixed", "grid", "stochastic-per-epoch", "stochastic-per-sample",
@@ -39,10 +39,10 @@ def test_every_study_has_the_same_controls_and_these_propose_what_they_say(name)
     assert {label: asked[label] for label in POINTS} == POINTS
     assert len(asked["one-random-tau"]) == 1 and asked["one-random-tau"][0]["tau"] in range(2, 21)
     assert len(asked["best-of-stochastic"]) == len(asked["grid"])
-    assert all(student_recipe(study, point) for points in asked.values() for point in points)
+    assert all(recipe_of(study, point) for points in asked.values() for point in points)
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_controls_train_what_the_study_of_the_same_data_does(name):
     controls, plain = load_study(name), load_study(name.replace("controls", "hkd"))
-    assert trial_id(controls, {"tau": 4}, 0) == trial_id(plain, {"tau": 4}, 0)
+    assert identity_of(controls, {"tau": 4}, 0) == identity_of(plain, {"tau": 4}, 0)

@@ -355,8 +355,8 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path):
 def test_loading_and_planning_import_neither_torch_nor_ray():
     # So that --help and a typo are answered at once.
     code = (
-        "import sys; from kdtune.specs import load_study; from kdtune.specs.training_settings import trial_id;"
-        "trial_id(load_study('digits-hkd'), {'tau': 4}, 0);"
+        "import sys; from kdtune.specs import load_study; from tests.recipes import identity_of;"
+        "identity_of(load_study('digits-hkd'), {'tau': 4}, 0);"
         "print(sorted({'torch', 'ray', 'sklearn', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ def test_nothing_is_told_of_the_same_study():
 def test_each_key_is_told_with_both_values():
     training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 5e-4}
     found = differences(study(), study(training=training, alpha=0.5))
-    assert found == ["alpha (0.95 there, 0.5 now)", "training.epochs (3 there, 4 now)"]
+    assert found == ["training.epochs (3 there, 4 now)", "alpha (0.95 there, 0.5 now)"]
 
 
 def test_what_only_one_has_is_told_and_what_is_left_out_is_not():

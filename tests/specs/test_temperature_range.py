@@ -13,8 +13,8 @@ from kdtune.errors import DivergedError, SpecError
 from kdtune.methods import LOSSES
 from kdtune.specs import load_study
 from kdtune.specs.temperature_range import TAU_RANGE, tau_problem
-from kdtune.specs.training_settings import student_recipe
 from kdtune.temperature.base import Temperature
+from tests.recipes import recipe_of
 from tests.studies import small_study
 
 LOW, HIGH = TAU_RANGE
@@ -83,6 +83,12 @@ def test_everything_else_is_refused_with_the_range(tau):
             [],
             "study: strategies.lucky.tau: has to lie",
         ),
+        (
+            {"values": [4]},
+            {"stochastic": {"space": {"values": [4, 1e9]}}},
+            [],
+            "study: strategies.stochastic.space: h",
+        ),
         ({"low": 2, "high": 9}, {"fixed": {}}, ["strategies.fixed.tau=1e30"], "--set: strategies.fixed.tau: has to"),
         ({"low": 2, "high": 9}, {"fixed": {}}, ["search_space.tau.high=1e30"], "with --set search_space.tau.high: sea"),
     ],
@@ -123,6 +129,6 @@ def test_a_trial_in_somebody_elses_pipeline_is_refused_before_the_teacher_is_tra
 def test_a_loss_that_diverges_at_a_tau_of_the_range_names_the_tau_too():
     training = {"epochs": 1, "batch_size": 32, "learning_rate": 10.0}
     bench = Workbench(load_study(small_study(loss="cmc", training=training)), torch.device("cpu"), threads=1)
-    training = bench.training(student_recipe(bench.study, {"tau": 1e-4}), 0, bench.stand_in())
+    training = bench.training(recipe_of(bench.study, {"tau": 1e-4}), 0, bench.stand_in())
     with pytest.raises(DivergedError, match="a lower learning rate or a tau nearer to 1 may help"):
         training.train_epoch()

@@ -1,20 +1,19 @@
 """The best of many restarts."""
 
 import pytest
-from pydantic import ValidationError
 
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.search_space import SearchSpace
-from kdtune.specs.training_settings import trial_id
 from kdtune.strategies import STRATEGIES
+from tests.recipes import identity_of
 
 STUDY = load_study("digits-hkd")
 
 
 def points(name="best-of", **options):
     kind = STRATEGIES.load(name)
-    return kind(STUDY.search_space, kind.Options(**options), seed=0).ask()
+    return [one.as_point() for one in kind.from_table(STUDY.search_space, options, seed=0).ask()]
 
 
 def test_the_plain_point_comes_first_and_its_restarts_after_it():
@@ -42,13 +41,24 @@ def test_it_has_as_many_trials_as_the_grid_unless_told():
 def test_its_first_trial_is_that_of_the_strategy_it_is_of(of, options):
     first, second = points(of=of, trials=2, **options)
     (plain,) = points(of, **options)
-    assert trial_id(STUDY, first, 0) == trial_id(STUDY, plain, 0) != trial_id(STUDY, second, 0)
+    assert identity_of(STUDY, first, 0) == identity_of(STUDY, plain, 0) != identity_of(STUDY, second, 0)
 
 
 @pytest.mark.parametrize(("of", "option"), [("fixed", {"draw": "epoch"}), ("stochastic", {"tau": 4})])
-def test_an_option_of_the_other_strategy_is_refused(of, option):
-    with pytest.raises(ValidationError, match=f"'{next(iter(option))}' is no option of '{of}'"):
-        STRATEGIES.load("best-of").Options(of=of, **option)
+def test_an_option_of_another_strategy_is_refused(of, option):
+    table = {**STUDY.model_dump(mode="json", exclude_none=True), "strategies": {"best-of": {"of": of, **option}}}
+    with pytest.raises(SpecError, match=rf"strategies\.best-of\.{next(iter(option))}: unknown key; "):
+        load_study(table)
+
+
+def test_any_strategy_of_one_training_can_be_started_again():
+    assert points(of="single", temperature="fixed", tau=7, trials=2) == [
+        {"temperature": "fixed", "tau": 7},
+        {"temperature": "fixed", "tau": 7, "restart": 1},
+    ]
+    table = {**STUDY.model_dump(mode="json", exclude_none=True), "strategies": {"best-of": {"of": "grid"}}}
+    with pytest.raises(SpecError, match="best-of.of: has to be a strategy of one training: stochastic, fixed, single"):
+        load_study(table)
 
 
 @pytest.mark.parametrize("wrong", [{"of": "grid"}, {"of": "fixed", "tau": 0}, {"draw": "bach"}, {"trials": 0}])

@@ -1,21 +1,25 @@
 """The strategies that search nothing: one training each."""
 
-from typing import get_args
-
 import pytest
 from pydantic import ValidationError
 
 from kdtune.energy.flops import Workload
+from kdtune.errors import SpecError
 from kdtune.specs import load_study
-from kdtune.specs.training_settings import DRAWS, SCALES, student_recipe, trial_epochs
 from kdtune.strategies import STRATEGIES
-from kdtune.strategies.base import DistillationCost
+from kdtune.strategies.equal_cost import DistillationCost
+from tests.recipes import recipe_of
 
 
 def only_point(name, **options):
     kind = STRATEGIES.load(name)
-    (point,) = kind(load_study("digits-hkd").search_space, kind.Options(**options), seed=0).ask()
-    return point
+    (suggestion,) = kind.from_table(load_study("digits-hkd").search_space, options, seed=0).ask()
+    return suggestion.as_point()
+
+
+def temperature_of(study, point):
+    """The options of the temperature at a point."""
+    return recipe_of(study, point).temperature.options
 
 
 def test_fixed_is_tau_4_unless_told():
@@ -37,9 +41,9 @@ def test_fixed_refuses_a_tau_that_cannot_be(tau):
 
 def test_stochastic_draws_tau_within_the_training_from_the_studys_space():
     study = load_study("digits-hkd")
-    recipe = student_recipe(study, only_point("stochastic"))
-    assert recipe.temperature == "stochastic"
-    assert recipe.tau_space == study.search_space["tau"]
+    recipe = recipe_of(study, only_point("stochastic"))
+    assert recipe.temperature.name == "stochastic"
+    assert recipe.temperature.options == {"draw": "batch", "space": {"low": 2, "high": 20, "step": 1, "log": False}}
 
 
 def test_how_the_paper_draws_is_not_named():
@@ -52,31 +56,60 @@ def test_how_the_paper_draws_is_not_named():
 def test_another_way_to_draw_is_named_and_is_the_trainings(draw):
     point = only_point("stochastic", draw=draw)
     assert point == {"temperature": "stochastic", "draw": draw}
-    assert student_recipe(load_study("digits-hkd"), point).draw == draw
+    assert temperature_of(load_study("digits-hkd"), point)["draw"] == draw
 
 
-def test_the_options_are_what_a_training_understands():
-    fields = STRATEGIES.load("stochastic").Options.model_fields
-    assert get_args(fields["draw"].annotation) == DRAWS
-    assert get_args(get_args(fields["scale"].annotation)[0]) == SCALES
+def test_a_space_of_its_own_is_named_and_drawn_from():
+    study, own = load_study("digits-hkd"), {"values": [2, 4]}
+    point = only_point("stochastic", space=own)
+    assert point == {"temperature": "stochastic", "space": own}
+    assert temperature_of(study, point) == {"draw": "batch", "space": {"values": [2, 4], "log": False}}
 
 
 def test_another_scale_than_the_spaces_is_named_and_is_the_trainings():
     study, point = load_study("digits-hkd"), only_point("stochastic", scale="log")
     assert point == {"temperature": "stochastic", "scale": "log"}
-    space = student_recipe(study, point).tau_space
-    assert space.log and space.points() == study.search_space["tau"].points()
+    space = temperature_of(study, point)["space"]
+    assert space == study.search_space["tau"].model_copy(update={"log": True}).model_dump(exclude_none=True)
     assert not study.search_space["tau"].log
 
 
 def test_a_logarithmic_space_may_be_drawn_from_evenly():
     kind = STRATEGIES.load("stochastic")
     study = load_study("digits-hkd", overrides=["search_space.tau.log=true"])
-    (point,) = kind(study.search_space, kind.Options(scale="uniform"), seed=0).ask()
-    assert point == {"temperature": "stochastic", "scale": "uniform"}
-    assert student_recipe(study, point).tau_space == load_study("digits-hkd").search_space["tau"]
-    (point,) = kind(study.search_space, kind.Options(scale="log"), seed=0).ask()
-    assert point == {"temperature": "stochastic"}
+    (suggestion,) = kind(study.search_space, kind.Options(scale="uniform"), seed=0).ask()
+    assert suggestion.as_point() == {"temperature": "stochastic", "scale": "uniform"}
+    assert temperature_of(study, suggestion.as_point())["space"]["log"] is False
+    (suggestion,) = kind(study.search_space, kind.Options(scale="log"), seed=0).ask()
+    assert suggestion.as_point() == {"temperature": "stochastic"}
+    assert temperature_of(study, suggestion.as_point())["space"]["log"] is True
+
+
+def test_single_is_one_training_under_a_temperature_by_name():
+    drawn = {"temperature": "stochastic", "draw": "epoch"}
+    assert only_point("single", **drawn) == drawn
+    assert only_point("single", temperature="fixed", tau=3) == {"temperature": "fixed", "tau": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "strategies.single.temperature: is missing"),
+        (
+            {"temperature": "stochastik", "draw": "epoch"},
+            "unknown temperature 'stochastik'; did you mean 'stochastic'?",
+        ),
+        ({"temperature": "fixed", "tau": 0}, "strategies.single.tau: should be greater than 0"),
+        ({"temperature": "fixed", "tau": 1e9}, "strategies.single.tau: has to lie between"),
+        ({"temperature": "stochastic", "drow": "epoch"}, "strategies.single.drow: unknown key; did you mean 'draw'?"),
+    ],
+)
+def test_the_options_of_single_are_those_of_its_temperature(options, told):
+    study = load_study("digits-hkd").model_dump(mode="json", exclude_none=True)
+    with pytest.raises(SpecError) as caught:
+        load_study({**study, "strategies": {"single": options}})
+    assert told in str(caught.value)
+    assert len(caught.value.faults) == 1
 
 
 def test_one_random_tau_is_drawn_from_the_space_once():
@@ -87,11 +120,11 @@ def test_one_random_tau_is_drawn_from_the_space_once():
 def test_none_may_train_longer_by_a_factor():
     study, point = load_study("digits-hkd"), only_point("none", longer=1.5)
     assert point == {"loss": "ce", "longer": 1.5}
-    training = student_recipe(study, point).training
+    training = recipe_of(study, point).training
     assert (training.epochs, training.milestones) == (45, (18, 27, 36))
     assert training == study.training.scaled_to(45)
-    assert trial_epochs(study, point) == 45
-    assert trial_epochs(study, only_point("none")) == 30
+    assert recipe_of(study, point).training.epochs == 45
+    assert recipe_of(study, only_point("none")).training.epochs == 30
 
 
 def test_a_factor_of_one_is_the_plain_training():
@@ -136,9 +169,9 @@ def test_a_factor_that_is_left_open_can_be_planned_with(longer):
 
 
 def test_none_trains_on_the_labels_alone():
-    recipe = student_recipe(load_study("digits-hkd"), only_point("none"))
+    recipe = recipe_of(load_study("digits-hkd"), only_point("none"))
     assert not recipe.needs_teacher
-    assert recipe.loss == "ce"
+    assert recipe.method.name == "ce"
 
 
 def test_the_table_knows_without_loading_that_none_needs_no_teacher():

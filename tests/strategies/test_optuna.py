@@ -6,6 +6,7 @@ import pytest
 from kdtune.specs import SearchSpace
 from kdtune.strategies.base import Outcome
 from kdtune.strategies.optuna import DATABASE, Options, Optuna
+from tests.recipes import points_of
 
 SPACE = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
 
@@ -14,12 +15,12 @@ def run(strategy, fail=()):
     """Ask and tell until the end; the rounds that were proposed. The best tau is 5."""
     rounds = []
     while points := strategy.ask():
-        rounds.append(points)
+        rounds.append(points_of(points))
         strategy.tell(
             [
                 Outcome(point, None, None)
-                if point["tau"] in fail
-                else Outcome(point, 1 - abs(point["tau"] - 5) / 20, 1.0)
+                if point.values["tau"] in fail
+                else Outcome(point, 1 - abs(point.values["tau"] - 5) / 20, 1.0)
                 for point in points
             ]
         )

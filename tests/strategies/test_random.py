@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from kdtune.specs import SearchSpace
 from kdtune.strategies.random import Random
+from tests.recipes import points_of
 
 TAU = {"low": 2, "high": 20, "step": 1}
 SEEDS = 3000
@@ -13,7 +14,7 @@ SEEDS = 3000
 
 def draw(trials, seed=0, **space):
     options = Random.Options(trials=trials)
-    return Random(SearchSpace.model_validate(space), options, seed).ask()
+    return points_of(Random(SearchSpace.model_validate(space), options, seed).ask())
 
 
 def firsts(**dimension):

@@ -1,35 +1,51 @@
 """What every temperature policy keeps to, whatever its name."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from kdtune.specs import Dimension
+from kdtune.specs import SearchSpace
 from kdtune.temperature import POLICIES
-from kdtune.temperature.base import TemperaturePolicy
+from kdtune.temperature.base import PolicyContext, TemperaturePolicy
 
 CPU = torch.device("cpu")
-STEPS = 12
+STEPS, EPOCHS = 12, 5
 LOGITS = torch.arange(20.0).reshape(4, 5), torch.arange(20.0).flip(0).reshape(4, 5)
 
-SPACE = Dimension(low=2, high=20, step=1)
+SPACE = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
 
-#: How each is made from a seed; a new policy is added here, and so held to all that follows.
-MAKE = {
-    "fixed": lambda kind, seed: kind(4.0, CPU),
-    "stochastic": lambda kind, seed: kind(SPACE, seed, CPU),
-    "stochastic, per epoch": lambda kind, seed: kind(SPACE, seed, CPU, "epoch", len(LOGITS[0])),
-    "stochastic, per sample": lambda kind, seed: kind(SPACE, seed, CPU, "sample", len(LOGITS[0])),
-}
+#: The examples that each policy names with its options.
+EXAMPLES = [
+    pytest.param((name, example), id=f"{name} {example}")
+    for name in POLICIES
+    for example in POLICIES.load(name).Options.model_json_schema()["examples"]
+]
 
-every_policy = pytest.mark.parametrize("name", list(MAKE))
-
-
-def make(name, seed=0):
-    return MAKE[name](POLICIES.load(name.partition(",")[0]), seed)
+every_policy = pytest.mark.parametrize("name", EXAMPLES)
 
 
-def test_every_policy_is_held_to_all_that_follows():
-    assert {name.partition(",")[0] for name in MAKE} == set(POLICIES)
+def make(example, seed=0):
+    name, options = example
+    kind = POLICIES.load(name)
+    resolved = kind.resolved(kind.Options.model_validate(options), SPACE)
+    again = kind.Options.model_validate(json.loads(resolved.model_dump_json(exclude_none=True)))
+    assert again == resolved == kind.resolved(again, SPACE)
+    return kind(resolved, PolicyContext(seed, CPU, EPOCHS, len(LOGITS[0])))
+
+
+def test_every_policy_names_examples():
+    assert {example.values[0][0] for example in EXAMPLES} == set(POLICIES)
+
+
+def test_options_are_validated_without_torch():
+    code = (
+        "import sys; from kdtune.temperature import POLICIES; [POLICIES.load(name).Options for name in POLICIES];"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def epoch_of(policy, epoch=0, steps=STEPS):

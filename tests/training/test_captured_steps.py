@@ -6,6 +6,7 @@ from kdtune.specs import load_study
 from kdtune.temperature.fixed import Fixed
 from kdtune.training import captured_steps
 from kdtune.training.captured_steps import CapturedSteps
+from tests.recipes import recipe_of
 from tests.studies import small_study
 from tests.trainings import CLASSES, CPU
 
@@ -146,7 +147,7 @@ def test_teachers_logits_and_students_of_a_study_are_equal_to_the_last_bit(bench
     torch.testing.assert_close(eager.teacher.state_dict(), ours.teacher.state_dict(), rtol=0, atol=0)
     students = []
     for bench in benches:
-        students.append(bench.distiller({"tau": 2}, 0))
+        students.append(bench.distiller(recipe_of(bench.study, {"tau": 2}), 0))
         trained(students[-1])
     assert_equal(*students)
     stores = [bench.logit_store(0) for bench in benches]

@@ -145,9 +145,12 @@ def test_a_training_does_not_import_torchs_compiler():
     """A second of every worker's start."""
     code = """
 import sys, torch
+from tests.recipes import recipe_of
 from kdtune.artifacts.workbench import Workbench
+from tests.recipes import recipe_of
 from kdtune.specs import load_study
-training = Workbench(load_study("digits-hkd"), torch.device("cpu"), 1).distiller({"loss": "ce"}, 0)
+study = load_study("digits-hkd")
+training = Workbench(study, torch.device("cpu"), 1).distiller(recipe_of(study, {"loss": "ce"}), 0)
 training.train_epoch()
 training.load_state_dict(training.state_dict())
 assert "torch._dynamo" not in sys.modules

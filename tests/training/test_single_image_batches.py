@@ -11,10 +11,10 @@ from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.distiller import Distiller
 from kdtune.training.single_image_batches import check_batches, check_step
 from tests.energy.simulated import two_cores
+from tests.recipes import recipe_of
 from tests.studies import small_study
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ def one_left_over(**changes):
 @pytest.mark.parametrize("name", SMALL_MAPS)
 def test_a_network_with_1x1_maps_trains_where_a_single_image_is_left_over(name):
     bench = Workbench(one_left_over(student=name), CPU, threads=1)
-    training = bench.training(student_recipe(bench.study, {"loss": "ce"}), 0, None)
+    training = bench.training(recipe_of(bench.study, {"loss": "ce"}), 0, None)
     assert training.batch_sizes == [40, 41]
     training.train_epoch()
 
@@ -55,7 +55,7 @@ def test_replayed_and_live_answers_agree_for_the_batch_that_is_one_larger(monkey
     losses = {}
     for mode in ("live", "replay"):
         bench = Workbench(one_left_over(teacher_logits=mode), CPU, threads=1)
-        losses[mode] = [float(loss) for loss in bench.distiller({"tau": 4}, 0).steps()]
+        losses[mode] = [float(loss) for loss in bench.distiller(recipe_of(bench.study, {"tau": 4}), 0).steps()]
     assert losses["live"] == pytest.approx(losses["replay"], abs=1e-2)
 
 
@@ -110,7 +110,7 @@ def test_a_study_is_refused_with_every_training_that_would_fail():
 def test_a_training_in_somebody_elses_pipeline_is_refused_too():
     bench = Workbench(one_left_over(student="vgg8", training={**small_study()["training"], "batch_size": 1}), CPU, 1)
     with pytest.raises(UsageError, match="vgg8 cannot be trained on one image"):
-        bench.distiller({"loss": "ce"}, 0)
+        bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 0)
 
 
 def test_largest_draw_has_a_tau_for_every_image(distiller):

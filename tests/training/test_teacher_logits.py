@@ -9,9 +9,9 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import MachineError
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
-from kdtune.specs.training_settings import student_recipe
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
+from tests.recipes import recipe_of
 
 CPU = torch.device("cpu")
 AUGMENTED = [
@@ -33,7 +33,7 @@ def bench_of(monkeypatch, tmp_path):
 
 
 def losses(bench, point, seed=0):
-    distiller = bench.distiller(point, seed)
+    distiller = bench.distiller(recipe_of(bench.study, point), seed)
     found = []
     while not distiller.done:
         found.append(distiller.train_epoch().train_loss)
@@ -59,7 +59,7 @@ def test_students_of_replayed_and_of_live_logits_agree_to_the_formats_rounding(b
 
 def test_replayed_logits_are_those_of_the_changed_images_of_each_epoch(bench_of):
     bench = bench_of(teacher_logits="replay")
-    bench.distiller({"tau": 4}, 0)
+    bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     train, store = bench.splits.train, bench.logit_store(0)
     live = LiveTeacher(bench.teacher, Arithmetic(CPU))
     some = torch.tensor([5, 390, 3])
@@ -97,7 +97,7 @@ def test_a_store_is_not_cleaned_away_while_trainings_read_it(bench_of):
     from kdtune.artifacts.caches import cached, remove
 
     bench = bench_of(teacher_logits="replay")
-    distiller = bench.distiller({"tau": 4}, 0)
+    distiller = bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     folder = bench.logit_store(0).folder
     assert remove(cached(["teacher-logits"])) == [folder]
     distiller.train_epoch()
@@ -106,9 +106,10 @@ def test_a_store_is_not_cleaned_away_while_trainings_read_it(bench_of):
 
 
 def test_a_training_that_replays_never_asks_the_teacher(bench_of, monkeypatch):
-    bench_of(teacher_logits="replay").distiller({"tau": 4}, 0)
+    bench = bench_of(teacher_logits="replay")
+    bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     again = bench_of(teacher_logits="replay")
-    again.distiller({"tau": 4}, 0).train_epoch()
+    again.distiller(recipe_of(again.study, {"tau": 4}), 0).train_epoch()
     assert "teacher" not in again.__dict__  # not even loaded
 
 
@@ -147,7 +148,7 @@ def test_a_training_fetches_what_its_next_epoch_replays_and_nothing_beyond_its_e
         asked.append(epoch)
         return torch.zeros(len(bench.splits.train), bench.num_classes, dtype=torch.float16)
 
-    recipe = student_recipe(bench.study, {"tau": 4})
+    recipe = recipe_of(bench.study, {"tau": 4})
     distiller = bench.training(recipe, 0, ReplayedTeacher(rows, CPU))
     while not distiller.done:
         distiller.train_epoch()
@@ -244,7 +245,7 @@ def test_a_frozen_network_says_the_same_bit_for_bit():
 def test_a_training_in_bfloat16_keeps_its_weights_in_float32_and_learns(bench_of):
     numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
     bench = bench_of("training.epochs=6", numerics=numerics, teacher_logits="live")
-    distiller = bench.distiller({"tau": 4}, 0)
+    distiller = bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     first = distiller.train_epoch()
     while not distiller.done:
         last = distiller.train_epoch()
@@ -255,11 +256,11 @@ def test_a_training_in_bfloat16_keeps_its_weights_in_float32_and_learns(bench_of
 def test_a_resumed_training_in_bfloat16_is_the_same_bit_for_bit(bench_of):
     numerics = Numerics(precision="bfloat16", memory_layout="channels_last", compile="off")
     bench = bench_of(numerics=numerics, teacher_logits="live")
-    whole, half = (bench.distiller({"temperature": "stochastic"}, 0) for _ in range(2))
+    whole, half = (bench.distiller(recipe_of(bench.study, {"temperature": "stochastic"}), 0) for _ in range(2))
     while not whole.done:
         whole.train_epoch()
     half.train_epoch()
-    resumed = bench.distiller({"temperature": "stochastic"}, 0)
+    resumed = bench.distiller(recipe_of(bench.study, {"temperature": "stochastic"}), 0)
     resumed.load_state_dict(half.state_dict())
     while not resumed.done:
         resumed.train_epoch()
@@ -297,7 +298,8 @@ class _Reads(torch.utils._python_dispatch.TorchDispatchMode):
 @pytest.mark.parametrize("mode", ["live", "replay"])
 @pytest.mark.parametrize("point", [{"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}], ids=str)
 def test_no_epoch_needs_a_value_from_the_device(bench_of, point, mode):
-    distiller = bench_of("training.augment=['crop', 'flip', 'rotate']", teacher_logits=mode).distiller(point, 0)
+    bench = bench_of("training.augment=['crop', 'flip', 'rotate']", teacher_logits=mode)
+    distiller = bench.distiller(recipe_of(bench.study, point), 0)
     list(distiller.steps())
     distiller.epoch += 1
     with _Reads() as reads:
@@ -320,9 +322,9 @@ def test_the_count_of_readings_can_fail(ask):
 @pytest.mark.parametrize("mode", ["live", "replay"])
 def test_no_epoch_makes_the_host_wait_for_a_gpu(bench_of, mode):
     cpu = bench_of(teacher_logits=mode)
-    cpu.distiller({"tau": 4}, 0)
+    cpu.distiller(recipe_of(cpu.study, {"tau": 4}), 0)
     bench = Workbench(cpu.study, torch.device("cuda", 0), 1)
-    distiller = bench.distiller({"temperature": "stochastic"}, 0)
+    distiller = bench.distiller(recipe_of(bench.study, {"temperature": "stochastic"}), 0)
     distiller.warm_up()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
@@ -355,16 +357,17 @@ def test_compiled_networks_compute_the_same_and_another_tau_or_training_compiles
 
     numerics = Numerics(precision="float32", memory_layout="contiguous", compile="on")
     overrides = ("training.epochs=1", "training.batch_size=360", "training.augment=[]")
-    plain = bench_of(*overrides, teacher_logits="replay").distiller({"tau": 4}, 0)
+    bench = bench_of(*overrides, teacher_logits="replay")
+    plain = bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     plain.train_epoch()
     bench = bench_of(*overrides, teacher_logits="replay", numerics=numerics)
     counters.clear()
-    first = bench.distiller({"tau": 4}, 0)
+    first = bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     assert first.train_epoch().train_loss == pytest.approx(plain.last_metrics().train_loss, rel=1e-5)
     compiled = counters["stats"]["unique_graphs"]
     assert compiled > 0
     for seed, point in enumerate([{"tau": 9}, {"temperature": "stochastic"}]):
-        bench.distiller(point, seed).train_epoch()
+        bench.distiller(recipe_of(bench.study, point), seed).train_epoch()
     assert counters["stats"]["unique_graphs"] == compiled
 
 
@@ -372,7 +375,7 @@ def test_a_compiled_network_begins_each_training_with_its_own_weights(bench_of):
     numerics = Numerics(precision="float32", memory_layout="contiguous", compile="on")
     bench = bench_of(teacher_logits="live", numerics=numerics)
     teacher = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
-    recipe = student_recipe(bench.study, {"tau": 4})
+    recipe = recipe_of(bench.study, {"tau": 4})
     fresh = bench_of(teacher_logits="live").training(recipe, 3, teacher).model.state_dict()
     bench.training(recipe, 0, teacher)
     again = bench.training(recipe, 3, teacher).model.state_dict()

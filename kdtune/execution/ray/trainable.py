@@ -18,10 +18,11 @@ class DistillTrainable(tune.Trainable):
 
     ``study``  A study's name, the path of its file, or a table of the same form.
     ``seed``   Of this training; the study's first one unless given.
-    others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; ``temperature="stochastic"``
-               instead of a tau, with ``draw`` (``batch``, ``epoch`` or ``sample``) and ``scale`` (``uniform`` or
-               ``log``); or ``loss="ce"`` for no teacher, with ``longer``, a factor of the epochs; ``restart``, the
-               number of a repetition with other initial weights, order and draws. Anything else is refused.
+    others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; ``temperature`` instead of a tau,
+               the name of one, with its options, such as ``"stochastic"`` with ``draw`` (``batch``, ``epoch`` or
+               ``sample``) and ``scale`` (``uniform`` or ``log``); or ``loss="ce"`` for no teacher, with ``longer``, a
+               factor of the epochs; ``restart``, the number of a repetition with other initial weights, order and
+               draws. Anything else is refused.
 
     Data sets are looked for in the worker's ``$KDTUNE_DATA_DIR``, by default ``~/.cache/kdtune/data``.
 
@@ -31,7 +32,8 @@ class DistillTrainable(tune.Trainable):
     trained earlier without one); ``done`` with the last epoch. A trial that goes on from another one's checkpoint, as
     under population-based training, reports its own attempts; what the other trial took stays with that trial.
 
-    kdtune's own runner passes ``run`` too; it gets ``energy_uj`` (microjoules since the last reading, None for an
+    kdtune's own runner passes ``spec``, the resolved :class:`~kdtune.specs.trial_spec.TrialSpec`, in the place of all
+    these, and ``run``; it gets ``energy_uj`` (microjoules since the last reading, None for an
     epoch too short for one) and, as ``epochs``, several short epochs in one report.
 
     The data and the teacher stay in the process, so a reused actor starts its next trial in milliseconds.

@@ -12,7 +12,7 @@ from kdtune.results.trial_log import Trial
 from tests.studies import small_study
 
 
-def test_a_worker_warms_up_once_for_every_study_that_it_takes_on_and_with_the_trials_own_seed(tmp_path, monkeypatch):
+def test_a_worker_warms_up_once_for_every_setting_that_it_takes_on_and_with_the_trials_own_seed(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     training = {"epochs": 2, "batch_size": 64, "learning_rate": 0.05, "augment": ["crop"]}
     study = small_study(seed=7, repeats=1, teacher_logits="replay", training=training)
@@ -28,7 +28,7 @@ def test_a_worker_warms_up_once_for_every_study_that_it_takes_on_and_with_the_tr
         trained.clear()
         worker.reset_config({"study": study, "tau": 6, "seed": 7})
         assert not trained
-        worker.reset_config({"study": {**study, "alpha": 0.5}, "tau": 6, "seed": 7})
+        worker.reset_config({"study": {**study, "training": {**training, "batch_size": 32}}, "tau": 6, "seed": 7})
         assert trained
     finally:
         hook.remove()

@@ -1,4 +1,5 @@
 import os
+import pickle
 import subprocess
 import sys
 
@@ -6,9 +7,13 @@ import pytest
 import tomli_w
 
 from kdtune.errors import SpecError
+from kdtune.results.flat_points import flat_trial_id
 from kdtune.specs import load_study
-from kdtune.specs.study import DataOptions
-from kdtune.specs.training_settings import student_recipe, teacher_key, teacher_recipe, trial_id
+from kdtune.specs.study import DataOptions, Setting
+from kdtune.specs.suggestion import Component
+from kdtune.specs.teacher_identity import teacher_key
+from kdtune.training.resolution import teacher_recipe
+from tests.recipes import identity_of, recipe_of, spec_of
 
 
 def changed(study, **updates):
@@ -27,47 +32,62 @@ def other_space(study):
 
 
 def test_a_tau_is_fixed_and_the_rest_is_the_studys(study):
-    recipe = student_recipe(study, {"tau": 6})
-    assert (recipe.temperature, recipe.tau, recipe.loss, recipe.alpha) == ("fixed", 6.0, "hkd", 0.95)
+    recipe = recipe_of(study, {"tau": 6})
+    assert recipe.temperature == Component(name="fixed", options={"tau": 6})
+    assert recipe.method == Component(name="hkd", options={"alpha": 0.95})
     assert recipe.training == study.training
     assert recipe.model == "convnet_2_4_4"
 
 
 def test_a_point_overrides_what_it_names(study):
-    recipe = student_recipe(study, {"tau": 6, "alpha": 0.5, "learning_rate": 1, "weight_decay": 0})
+    recipe = recipe_of(study, {"tau": 6, "alpha": 0.5, "learning_rate": 1, "weight_decay": 0})
     assert recipe.alpha == 0.5
     assert recipe.training == study.training.model_copy(update={"learning_rate": 1.0, "weight_decay": 0.0})
 
 
 def test_a_policy_by_name_draws_from_the_studys_space(study):
-    recipe = student_recipe(study, {"temperature": "stochastic"})
-    assert (recipe.temperature, recipe.tau, recipe.tau_space) == ("stochastic", None, study.search_space["tau"])
+    recipe = recipe_of(study, {"temperature": "stochastic"})
+    assert recipe.temperature.name == "stochastic"
+    assert recipe.temperature.options["space"] == study.search_space["tau"].model_dump(exclude_none=True)
 
 
 @pytest.mark.parametrize(
     ("point", "words"),
     [
-        ({"tau": 4, "draw": "epoch"}, "point: draw: goes with temperature = 'stochastic' alone"),
-        ({"tau": 4, "scale": "log"}, "point: scale: goes with temperature = 'stochastic' alone"),
-        ({"tau": 4, "longer": 2}, "point: longer: goes with loss = 'ce' alone"),
-        (
-            {"temperature": "stochastic", "draw": "bach"},
-            "point: draw: unknown value 'bach'; known: batch, epoch, sample",
-        ),
-        ({"temperature": "stochastic", "scale": "lin"}, "point: scale: unknown value 'lin'; known: uniform, log"),
+        ({"tau": 4, "draw": "epoch"}, "point: draw: cannot be searched; known: tau, alpha"),
+        ({"tau": 4, "longer": 2}, "point: longer: goes with a loss without a teacher alone"),
+        ({"temperature": "stochastic", "draw": "bach"}, "point: draw: should be 'batch', 'epoch' or 'sample'"),
+        ({"temperature": "stochastic", "scale": "lin"}, "point: scale: should be 'uniform' or 'log'"),
+        ({"temperature": "stochastic", "tau": 4}, "point: tau: unknown key; known: draw, scale, space"),
+        ({"temperature": "stochastik"}, "point: temperature: unknown temperature 'stochastik'; did you mean"),
+        ({"loss": "cee"}, "point: loss: unknown loss 'cee'; did you mean 'ce'?"),
         ({"tau": 4, "restrat": 1}, "point: restrat: cannot be searched; did you mean 'restart'?"),
+        ({"tau": "hot"}, "point: tau: has to be a number, got 'hot'"),
+        ({"tau": True}, "point: tau: has to be a number, got True"),
+        ({"tau": 0}, "point: tau: should be greater than 0, got 0"),
+        ({"temperature": 4}, "point: temperature: has to be a name, got 4"),
+        ({"alpha": 0.5}, "point: tau: is missing"),
+        ({}, "point: tau: is missing: give one, or name a temperature: fixed, stochastic"),
     ],
 )
 def test_what_a_point_cannot_say_is_refused(study, point, words):
     with pytest.raises(SpecError) as caught:
-        student_recipe(study, point)
+        recipe_of(study, point)
     assert words in str(caught.value)
 
 
+def test_a_resolved_training_travels_to_a_worker_by_value_and_names_no_study(study):
+    spec = spec_of(study, {"temperature": "stochastic", "draw": "epoch"}, 3)
+    there = pickle.loads(pickle.dumps(spec))
+    assert there == spec and there.identity == spec.identity
+    assert type(there.setting) is Setting and there.setting == study.setting
+    assert "strategies" not in spec.model_dump_json() and study.name not in spec.model_dump_json()
+
+
 def test_a_loss_without_a_teacher_has_no_temperature(study):
-    recipe = student_recipe(study, {"loss": "ce"})
+    recipe = recipe_of(study, {"loss": "ce"})
     assert not recipe.needs_teacher
-    assert (recipe.temperature, recipe.tau, recipe.alpha) == (None, None, 0.0)
+    assert (recipe.temperature, recipe.alpha) == (None, 0.0)
 
 
 def test_the_teacher_is_trained_on_the_labels_by_its_own_recipe(study):
@@ -80,13 +100,13 @@ def test_the_teacher_is_trained_on_the_labels_by_its_own_recipe(study):
 
 
 def test_a_trials_id_is_12_hexadecimal_digits(study):
-    identity = trial_id(study, {"tau": 4}, 0)
+    identity = identity_of(study, {"tau": 4}, 0)
     assert len(identity) == 12
     assert int(identity, 16) >= 0
 
 
 def test_the_order_of_a_points_keys_does_not_matter(study):
-    assert trial_id(study, {"tau": 4, "alpha": 0.5}, 0) == trial_id(study, {"alpha": 0.5, "tau": 4}, 0)
+    assert identity_of(study, {"tau": 4, "alpha": 0.5}, 0) == identity_of(study, {"alpha": 0.5, "tau": 4}, 0)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +115,7 @@ def test_the_order_of_a_points_keys_does_not_matter(study):
     ids=lambda updates: next(iter(updates)),
 )
 def test_how_a_study_is_run_or_told_does_not_matter_to_a_trial(study, updates):
-    assert trial_id(changed(study, **updates), {"tau": 4}, 0) == trial_id(study, {"tau": 4}, 0)
+    assert identity_of(changed(study, **updates), {"tau": 4}, 0) == identity_of(study, {"tau": 4}, 0)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +136,12 @@ def test_how_a_study_is_run_or_told_does_not_matter_to_a_trial(study, updates):
     ids=str,
 )
 def test_whatever_changes_a_training_changes_its_id(study, updates):
-    assert trial_id(changed(study, **updates), {"tau": 4}, 0) != trial_id(study, {"tau": 4}, 0)
+    assert identity_of(changed(study, **updates), {"tau": 4}, 0) != identity_of(study, {"tau": 4}, 0)
 
 
 def test_another_search_space_changes_the_id_of_what_draws_from_it(study):
     point = {"temperature": "stochastic"}
-    assert trial_id(changed(study, search_space=other_space(study)), point, 0) != trial_id(study, point, 0)
+    assert identity_of(changed(study, search_space=other_space(study)), point, 0) != identity_of(study, point, 0)
 
 
 def test_every_point_and_every_seed_has_an_id_of_its_own(study):
@@ -129,7 +149,7 @@ def test_every_point_and_every_seed_has_an_id_of_its_own(study):
     points = [*({"tau": tau} for tau in range(2, 21)), stochastic, alone]
     points += [{**stochastic, "draw": "epoch"}, {**stochastic, "scale": "log"}, {**stochastic, "restart": 1}]
     points += [{"tau": 4, "restart": 1}, {**alone, "longer": 2.0}]
-    assert len({trial_id(study, point, seed) for point in points for seed in range(3)}) == 26 * 3
+    assert len({identity_of(study, point, seed) for point in points for seed in range(3)}) == 26 * 3
 
 
 @pytest.mark.parametrize(
@@ -137,20 +157,31 @@ def test_every_point_and_every_seed_has_an_id_of_its_own(study):
     [({"tau": 4}, "e10211c2cfea"), ({"temperature": "stochastic"}, "89b7ee754fba"), ({"loss": "ce"}, "a17530d315ab")],
     ids=str,
 )
-def test_the_ids_of_results_that_exist_are_what_they_were(point, identity):
-    assert trial_id(load_study("digits-hkd"), point, 0) == identity
+def test_the_ids_of_earlier_results_are_what_they_were(point, identity):
+    assert flat_trial_id(load_study("digits-hkd"), point, 0) == identity
+
+
+def test_a_grid_and_a_fixed_temperature_share_a_training_however_the_number_is_written(study):
+    assert identity_of(study, {"tau": 4}, 0) == identity_of(study, {"tau": 4.0}, 0)
+
+
+def test_what_draws_on_a_scale_is_the_same_training_wherever_the_scale_comes_from(study):
+    stochastic = {"temperature": "stochastic"}
+    logarithmic = load_study(study, overrides=["search_space.tau.log=true"])
+    assert identity_of(study, {**stochastic, "scale": "log"}, 0) == identity_of(logarithmic, stochastic, 0)
 
 
 def test_a_study_read_back_from_its_frozen_file_has_the_same_trials(study, tmp_path):
     (tmp_path / "study.toml").write_text(tomli_w.dumps(study.model_dump(mode="json", exclude_none=True)))
     again = load_study(tmp_path / "study.toml")
-    assert trial_id(again, {"tau": 4}, 0) == trial_id(study, {"tau": 4}, 0)
+    assert identity_of(again, {"tau": 4}, 0) == identity_of(study, {"tau": 4}, 0)
 
 
 def test_another_process_gives_the_same_ids():
     code = (
-        "from kdtune.specs import load_study; from kdtune.specs.training_settings import teacher_key, trial_id;"
-        "s = load_study('digits-hkd'); print(trial_id(s, {'tau': 4}, 0), teacher_key(s, 1))"
+        "from kdtune.specs import load_study; from kdtune.specs.teacher_identity import teacher_key; "
+        "from tests.recipes import identity_of;"
+        "s = load_study('digits-hkd'); print(identity_of(s, {'tau': 4}, 0), teacher_key(s, 1))"
     )
     printed = {
         subprocess.run(
@@ -163,7 +194,7 @@ def test_another_process_gives_the_same_ids():
         for hash_seed in ("1", "2")
     }
     study = load_study("digits-hkd")
-    assert printed == {f"{trial_id(study, {'tau': 4}, 0)} {teacher_key(study, 1)}\n"}
+    assert printed == {f"{identity_of(study, {'tau': 4}, 0)} {teacher_key(study, 1)}\n"}
 
 
 # Which teachers are the same

@@ -1,0 +1,107 @@
+"""Resolves suggestions: from a study and what a strategy suggests to everything that one training depends on.
+
+Free of torch, since plans are made without it.
+"""
+
+from dataclasses import replace
+
+from pydantic import BaseModel, ValidationError
+
+from kdtune.catalog.registry import Registry
+from kdtune.errors import Fault, SpecError
+from kdtune.methods import LOSSES, WITHOUT_TEACHER
+from kdtune.specs.study import Setting, Study
+from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.specs.trial_spec import Recipe, TrialSpec
+from kdtune.specs.validation_messages import faults_of
+from kdtune.temperature import DEFAULT, POLICIES
+
+#: Searched values that belong to the student's training, whatever its method and temperature.
+_OF_TRAINING = ("learning_rate", "weight_decay")
+
+#: A temperature for trainings whose outcome does not matter.
+_ANY_TAU = 4.0
+
+
+def resolved_trial(study: Study, suggestion: Suggestion, seed: int) -> TrialSpec:
+    """Everything that the training of a suggestion depends on.
+
+    Args:
+        study: The study, settled.
+        suggestion: What a strategy suggests.
+        seed: The repeat's seed.
+
+    Raises:
+        SpecError: The suggestion names an unknown component, or options that it has not.
+    """
+    return TrialSpec(setting=study.setting, recipe=resolved_recipe(study, suggestion), seed=seed)
+
+
+def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
+    """How the student of a suggestion is trained: the study's own values, replaced where the suggestion names them.
+
+    Raises:
+        SpecError: As for :func:`resolved_trial`.
+    """
+    method = suggestion.method or Component(name=study.loss)
+    _require(LOSSES, method.name)
+    needs_teacher = bool(LOSSES[method.name].facts["needs_teacher"])
+    if needs_teacher and suggestion.longer != 1:
+        problem = "goes with a loss without a teacher alone, since the teacher is asked for the study's epochs"
+        raise SpecError([Fault("point", "longer", problem)])
+    training = study.training.longer_by(suggestion.longer).model_copy(
+        update={key: float(suggestion.values[key]) for key in _OF_TRAINING if key in suggestion.values}
+    )
+    return Recipe(
+        model=study.student,
+        training=training,
+        method=_method(study, suggestion, method) if needs_teacher else method,
+        temperature=_temperature(study, suggestion) if needs_teacher else None,
+        needs_teacher=needs_teacher,
+        restart=suggestion.restart,
+    )
+
+
+def _method(study: Study, suggestion: Suggestion, method: Component) -> Component:
+    alpha = float(suggestion.values.get("alpha", study.alpha))
+    return Component(name=method.name, options={"alpha": alpha, **method.options})
+
+
+def _temperature(study: Study, suggestion: Suggestion) -> Component:
+    """The suggested temperature; its options are validated by its own model and hold nothing that is left open."""
+    given = suggestion.temperature or Component(name=DEFAULT)
+    _require(POLICIES, given.name)
+    policy = POLICIES.load(given.name)
+    model: type[BaseModel] = policy.Options
+    searched = {key: value for key, value in suggestion.values.items() if key not in (*_OF_TRAINING, "alpha")}
+    try:
+        options = model.model_validate({**searched, **given.options})
+    except ValidationError as error:
+        faults = faults_of(error, model, "point")
+        if suggestion.temperature is None:  # a point with neither a tau nor a temperature
+            hint = f"is missing: give one, or name a temperature: {', '.join(POLICIES)}"
+            faults = [replace(fault, problem=hint) if fault.problem == "is missing" else fault for fault in faults]
+        raise SpecError(faults) from None
+    resolved = policy.resolved(options, study.search_space)
+    return Component(name=given.name, options=resolved.model_dump(mode="json", exclude_none=True))
+
+
+def _require(registry: Registry, name: str) -> None:
+    if name not in registry:
+        raise SpecError([Fault("point", registry.kind, registry.unknown(name))])
+
+
+def representative_recipe(study: Study, *, with_teacher: bool) -> Recipe:
+    """The recipe of some student of a study, for steps that are timed or compiled and whose outcome is not used.
+
+    Args:
+        study: The study.
+        with_teacher: Under the study's own loss at a fixed temperature, else on the labels alone.
+    """
+    alone = Suggestion(method=Component(name=WITHOUT_TEACHER))
+    return resolved_recipe(study, Suggestion(values={"tau": _ANY_TAU}) if with_teacher else alone)
+
+
+def teacher_recipe(setting: Setting) -> Recipe:
+    """The recipe of a study's teacher, which is trained on the labels."""
+    return Recipe(model=setting.teacher, training=setting.teacher_training, method=Component(name=WITHOUT_TEACHER))

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from kdtune.energy.flops import Workload
+from kdtune.paper.setting_differences import departures, other_options, protocol
+from kdtune.paper.study_runs import StrategyRun
+from kdtune.results.folder import StrategyFolder
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+STRATEGIES = {
+    "fixed": {},
+    "hot": {"strategy": "fixed", "tau": 20},
+    "lucky": {"strategy": "best-of", "of": "fixed", "tau": 7},
+    "epochs": {"strategy": "single", "temperature": "stochastic", "draw": "epoch"},
+    "alone": {"strategy": "none"},
+}
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("fixed", None),
+        ("hot", "hot with tau 20 instead of 4"),
+        ("lucky", "lucky with of fixed instead of stochastic, tau 7 instead of 4"),
+        ("epochs", "epochs with draw epoch instead of batch, temperature stochastic"),
+        ("alone", None),
+    ],
+)
+def test_options_that_are_not_the_usual_ones_are_told(label, told):
+    found = other_options(load_study(small_study(strategies=STRATEGIES)), label)
+    assert (found and sorted(found.replace(" with ", ", ").split(", "))) == (
+        told and sorted(told.replace(" with ", ", ").split(", "))
+    )
+
+
+def test_options_of_what_is_not_installed_are_told_as_they_are():
+    study = load_study(small_study())
+    strategies = {"far": {"strategy": "annealing", "steps": 9}, "cool": {"strategy": "single", "temperature": "x"}}
+    study = study.model_copy(update={"strategies": strategies})
+    assert other_options(study, "far") == "far with steps 9"
+    assert other_options(study, "cool") == "cool with temperature x"
+
+
+@pytest.mark.parametrize(("label", "has_teacher"), [("fixed", True), ("hot", True), ("alone", False)])
+def test_a_label_of_the_students_own_training_departs_in_nothing_of_the_teacher(label, has_teacher):
+    study = load_study(small_study(strategies=STRATEGIES, alpha=0.5, teacher_logits="replay"))
+    workload = Workload(10, 3, 100, 50, 20)
+    run = StrategyRun(StrategyFolder(Path(label)), study, {}, workload, None)
+    assert any("alpha" in text for text in departures(run, label)) == has_teacher
+    assert any("teacher" in text for text in protocol(run, label)) == has_teacher
