@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from kdtune.energy.attribution import Account, OpenLedger
+from kdtune.energy.attribution import Account, OpenLedger, charged_of
 from kdtune.energy.interval_shares import held_milli
 from kdtune.energy.ledger import Kind, Record, Window, read, write
 from kdtune.energy.meter_start import Start
@@ -35,15 +35,19 @@ class Reading:
 
     Attributes:
         windows: Energy of each window that is open.
-        charged_uj: What the study is charged in the present file.
+        buckets: By bucket, in the present file.
         spent: By bucket, in all files since the meter began.
         began_ns: When it began; a meter that goes on for one that was killed began with that one.
     """
 
     windows: dict[str, int]
-    charged_uj: int
+    buckets: dict[str, int]
     spent: dict[str, int]
     began_ns: int = 0
+
+    def charged_uj(self, *, dedicated: bool) -> int:
+        """What the study is charged in the present file, as :meth:`Account.charged_uj` computes it."""
+        return charged_of(self.buckets, dedicated=dedicated)
 
 
 class Meter:
@@ -235,7 +239,7 @@ class Meter:
             account = self._ledger.account.without_unused_gpus()
             spent = {bucket: uj + account.buckets[bucket] for bucket, uj in self._ended.buckets.items()}
             windows = {name: account.windows.get(name, 0) for name in self._windows}
-            return Reading(windows, account.charged_uj(), spent, self._began.t_ns if self._began else 0)
+            return Reading(windows, dict(account.buckets), spent, self._began.t_ns if self._began else 0)
 
     @property
     def path(self) -> Path | None:

@@ -227,7 +227,7 @@ class StrategyRun:
         self._budget.check_cancelled()
         reading = self.session.reading(fresh=self._budget.limited)
         self._budget.look(reading.spent)
-        self.watcher.energy(reading.windows, reading.charged_uj)
+        self.watcher.energy(reading.windows, reading.charged_uj(dedicated=self.study.is_dedicated))
 
     def started(self, trial: Trial) -> None:
         """A worker took a trial on, and is about to take its first step."""

@@ -119,6 +119,7 @@ class StudyRun:
             trains_teacher = self._needs_teacher and not self._study.teacher_weights
             check_batches(self._study, images, trains_teacher=trains_teacher)
         try:
+            self._watcher.carbon_settings(self._carbon)
             self._watcher.started(self._study, planned)
             if to_do:
                 with ray_environment(address), interrupts.watched():
