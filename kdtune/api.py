@@ -13,7 +13,6 @@ from kdtune.planning.process_state import left_as_found
 from kdtune.planning.request import ALL, check_resources, what_was_asked
 from kdtune.planning.study_plan import StudyPlan, make_plan
 from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
-from kdtune.results.carbon_settings import carbon_from
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.study_result import StudyResult
 from kdtune.results.watcher import Watcher
@@ -256,14 +255,12 @@ def resume_study(
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
         asked = folder.read_whole_run()
-        spec = _as_begun(asked["study"], folder)
+        spec = _as_begun(asked.study, folder)
         there = [found.path.name for found in folder.strategies()]
-        names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
-        run_options = asked["options"]
-        carbon = carbon_from(asked["carbon"], folder.run_toml, RUN_REMEDY)
+        names = [only] if only else list(dict.fromkeys([*asked.strategies, *there]))
         if limits == Budget():
-            limits = Budget(**asked.get("budget", {}))
-        place = paths.noted_data_dir(data_dir, run_options.get("data_dir"), folder.run_toml)
+            limits = Budget(asked.budget.max_kwh, asked.budget.max_co2_g)
+        place = paths.noted_data_dir(data_dir, asked.options.data_dir, folder.run_toml)
         weights = _file(teacher)
         if weights:
             _check_same(spec, weights)
@@ -271,7 +268,7 @@ def resume_study(
             spec,
             {name: make_strategies(spec, name) for name in names},
             folder,
-            carbon,
+            asked.carbon,
             watcher or Watcher(),
             place,
             max_concurrent=max_concurrent,
@@ -279,11 +276,11 @@ def resume_study(
             budget=limits,
             resumed=True,
             download=download,
-            teacher_file=weights.absolute() if weights else _file(run_options.get("teacher")),
+            teacher_file=weights.absolute() if weights else _file(asked.options.teacher),
             cancel=cancel,
             accept_teacher=accept_teacher,
         )
-        return run.execute(run_options["cpus_per_trial"], run_options["gpus_per_trial"], address)
+        return run.execute(asked.options.cpus_per_trial, asked.options.gpus_per_trial, address)
 
 
 def _as_begun(noted: dict[str, Any], folder: StudyFolder) -> Study:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from kdtune.errors import Fault, SpecError
+from kdtune.storage.records import exact
 
 #: Joules in a kilowatt-hour, exactly.
 J_PER_KWH = 3_600_000
@@ -13,11 +16,12 @@ J_PER_KWH = 3_600_000
 CAR_G_PER_KM = 120.4
 
 
-def raw_kwh(energy_uj: int) -> float:
+def raw_kwh(energy_uj: float) -> float:
     """Kilowatt-hours of the computers themselves, without what the building adds."""
     return energy_uj / 1e6 / J_PER_KWH
 
 
+@exact
 @dataclass(frozen=True)
 class Carbon:
     """How energy at the sockets becomes CO2.
@@ -29,16 +33,16 @@ class Carbon:
         preset: Name of the preset, None without one.
     """
 
-    pue: float
-    intensity_g_per_kwh: float
+    pue: Annotated[float, Field(gt=0, le=1e6)]
+    intensity_g_per_kwh: Annotated[float, Field(ge=0, le=1e9)]
     source: str
     preset: str | None = None
 
-    def kwh(self, energy_uj: int) -> float:
+    def kwh(self, energy_uj: float) -> float:
         """Kilowatt-hours drawn by the building for so many microjoules of the computers."""
         return raw_kwh(energy_uj) * self.pue
 
-    def co2_g(self, energy_uj: int) -> float:
+    def co2_g(self, energy_uj: float) -> float:
         """Grams of CO2 equivalent for so many microjoules of the computers."""
         return self.kwh(energy_uj) * self.intensity_g_per_kwh
 

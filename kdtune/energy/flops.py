@@ -6,8 +6,14 @@ fvcore counts a multiply-add as one; a FLOP here is half of one, so two FLOPs ar
 import logging
 import warnings
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from kdtune.energy.logger_levels import level_of
+from kdtune.storage.records import exact
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 #: A backward pass costs about two forward passes: gradients of the activations and of the weights. (Of the first
 #: layer only the latter are computed, since the images need none; that is left out of account.)
@@ -37,6 +43,7 @@ def macs(model: object, channels: int, height: int, width: int) -> int:
     return total
 
 
+@exact
 @dataclass(frozen=True)
 class Workload:
     """The size of a study's trainings.
@@ -49,11 +56,11 @@ class Workload:
         test_images: Images in the test set.
     """
 
-    teacher_macs: int
-    student_macs: int
-    train_images: int
-    val_images: int
-    test_images: int
+    teacher_macs: _Count
+    student_macs: _Count
+    train_images: _Count
+    val_images: _Count
+    test_images: _Count
 
     def nominal_flops(self, epochs: int, *, with_teacher: bool) -> int:
         """The paper's column for one training: forward passes only, as its published figures fit.

@@ -21,6 +21,7 @@ from kdtune.execution.ray.session import Session
 from kdtune.planning.budget import BudgetWatch
 from kdtune.results.energy_spent import note_made
 from kdtune.results.shared_costs import ledger_summary
+from kdtune.results.shared_document import LedgerSummary
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 from kdtune.storage.files import alone_in, in_use, read_lines
@@ -92,7 +93,7 @@ class SharedInputs:
             "energy": self._teacher_energy(folder, epochs),
         }
 
-    def _teacher_energy(self, folder: Path, epochs: int | None) -> dict[str, Any] | None:
+    def _teacher_energy(self, folder: Path, epochs: int | None) -> LedgerSummary | None:
         """What making the teacher took; None where somebody else's pipeline trained it, or a part of its epochs.
 
         Args:

@@ -26,8 +26,9 @@ from kdtune.results.estimate_document import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.session_notes import note_asked, unbegun
-from kdtune.results.shared_costs import read_shared, write_shared
+from kdtune.results.shared_costs import kept_shared, write_shared
 from kdtune.results.source_commit import commit
+from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import ContainedWatcher, Watcher
@@ -67,7 +68,7 @@ class StudyRun:
         self._data = data
         self._download = download
         self._teacher_file = teacher_file
-        given, accepted = study.teacher_weights, folder.asked_options().get("accepted_teacher")
+        given, accepted = study.teacher_weights, folder.asked_places().accepted_teacher
         self._accepted_teacher = given if accept_teacher or accepted == given else None
         self._max_concurrent = max_concurrent
         self._fresh = fresh
@@ -335,7 +336,7 @@ class StudyRun:
             folder for folder in self._folder.strategies() if not (self._fresh and folder.path.name in self._strategies)
         ]
 
-    def _account(self, name: str) -> dict[str, Any]:
+    def _account(self, name: str) -> StrategyResult:
         self._share(name)
         if self._is_settled(name):
             self._folder.strategy(name).drop_checkpoints()
@@ -344,7 +345,7 @@ class StudyRun:
     def _share(self, name: str) -> None:
         folder = self._folder.strategy(name)
         # Stopped before the teacher was looked up: what an earlier command noted of it stays.
-        kept, needed = read_shared(folder), uses_teacher(self._study, name)
+        kept, needed = kept_shared(folder), uses_teacher(self._study, name)
         teacher = (self._teacher or kept["teacher"]) if needed else None
         logits = (kept["teacher_logits"] if self._logits is None else self._logits) if needed else {}
         compilations = kept["compilations"] | self._compilations.get(name, {})

@@ -1,6 +1,6 @@
 """How figures are written, the same in every table."""
 
-from typing import Any
+from kdtune.specs.search_space import Point
 
 #: Stands for what was not measured or does not apply.
 NOTHING = "-"
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def describe_point(point: dict[str, Any] | None) -> str:
+def describe_point(point: Point | None) -> str:
     """A point in few characters: its tau, what stands for one, and whatever else was searched."""
     if point is None:
         return NOTHING

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kdtune.methods import LOSSES
-from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested, reason
+from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested
 from kdtune.specs.search_space import GREATEST, SEARCHABLE
 from kdtune.specs.training_settings import DRAWS, SCALES
+from kdtune.storage.records import faults
 from kdtune.temperature import POLICIES
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
@@ -139,4 +140,4 @@ def check_line(line: dict[str, Any]) -> None:
     try:
         SHAPES[kind].model_validate(line)
     except ValidationError as error:
-        raise ValueError(reason(error)) from None
+        raise ValueError(faults(error)) from None

@@ -133,7 +133,7 @@ def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(t
     folder = finished(tmp_path, attribution=attribution)
     account = charge_all(read_folder(folder.ledger))
     reading = Reading(account.windows, account.buckets, account.buckets)
-    cost = build_result(folder, CARBON)["cost"]
+    cost = build_result(folder, CARBON).as_json()["cost"]
     own_kwh = cost["charged_kwh"] - CARBON.kwh(cost["shared_uj"]["session"])
     out = console(terminal=True)
     watcher = LiveTable(out)
