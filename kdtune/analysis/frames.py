@@ -1,6 +1,6 @@
 """Results as tidy data frames, for notebooks and plots of one's own."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from kdtune.analysis.collection import Places, find_results
@@ -80,7 +80,7 @@ def load_results(place: Places = "results") -> Results:
                 }
             )
         if folder.epochs.exists():
-            for line in read_epochs(folder.epochs):
+            for line in map(asdict, read_epochs(folder.epochs)):
                 energy_uj = line.pop("energy_uj")
                 epochs.append({**labels, **line, "energy_j": None if energy_uj is None else energy_uj / 1e6})
         for node, records in nodes.items():

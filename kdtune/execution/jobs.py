@@ -207,14 +207,13 @@ def compile_networks(
 
 def train_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:
     """Train the study's teacher into its folder, metered, telling its epochs in ``epochs.jsonl``."""
-    from kdtune.storage.files import append_lines
+    from kdtune.artifacts.teacher_record import epoch_journal
 
     bench = _bench(study, resources, data, session_id)
     _ = bench.splits
     with _charged(session_id, "teacher", "trials", resources):
-        bench.train_teacher(
-            Path(folder), on_epoch=lambda metrics: append_lines(Path(folder) / "epochs.jsonl", asdict(metrics))
-        )
+        journal = epoch_journal(Path(folder))
+        bench.train_teacher(Path(folder), on_epoch=lambda metrics: journal.append(asdict(metrics)))
 
 
 def measure_teacher(study: Study, resources: Resources, data: str, session_id: str, folder: str) -> None:

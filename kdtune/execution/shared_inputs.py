@@ -13,7 +13,7 @@ from typing import Any
 
 from kdtune.artifacts.compiled_code import Compilation
 from kdtune.artifacts.logit_store import FILLINGS, SINGLE, LogitStore
-from kdtune.artifacts.teacher_record import read_record
+from kdtune.artifacts.teacher_record import epoch_journal, read_record
 from kdtune.energy.flops import Workload
 from kdtune.execution import jobs
 from kdtune.execution.ray.dispatch import run_job, run_jobs
@@ -24,7 +24,7 @@ from kdtune.results.shared_costs import ledger_summary
 from kdtune.results.shared_document import LedgerSummary
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
-from kdtune.storage.files import alone_in, in_use, read_lines
+from kdtune.storage.files import alone_in, in_use
 
 #: Seconds between two looks whether another command has made what is waited for.
 WAIT_S = 0.5
@@ -100,7 +100,8 @@ class SharedInputs:
             folder: The teacher's, in the cache.
             epochs: Of its training; None of one that was given.
         """
-        metered = {line.get("epoch") for line in read_lines(folder / "epochs.jsonl")}
+        journal = epoch_journal(folder)
+        metered = {metrics.get("epoch") for metrics in journal.read()}
         if epochs and metered and len(metered) < epochs:
             return None
         return ledger_summary(folder / "ledger", dedicated=self._study.is_dedicated)
@@ -118,15 +119,16 @@ class SharedInputs:
         return alone_in(folder, wait=wait)
 
     def _train(self, folder: Path) -> None:
+        journal = epoch_journal(folder)
         if not (folder / "checkpoints").exists():  # else an earlier training goes on
-            (folder / "epochs.jsonl").unlink(missing_ok=True)
+            journal.path.unlink(missing_ok=True)
         again = ", anew: what the cache has is not whole" if (folder / "teacher.pt").exists() else ""
         self._watcher.message(f"training the teacher, {self._study.teacher}{again}")
 
         def look() -> None:
             self._budget.check_now(self._session)
-            if lines := read_lines(folder / "epochs.jsonl"):
-                self._watcher.teacher_epoch(self._study.teacher_training.epochs, lines[-1])
+            if epochs := journal.read():
+                self._watcher.teacher_epoch(self._study.teacher_training.epochs, epochs[-1])
 
         run_job(self._session, jobs.train_teacher, *self._given, str(folder), poll=look)
 

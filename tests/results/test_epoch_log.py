@@ -32,7 +32,7 @@ def test_epochs_are_read_back_but_for_a_torn_last_line(tmp_path):
     path = tmp_path / "epochs.jsonl"
     append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), [report(1), report(2), report(3)])
     path.write_bytes(path.read_bytes()[:-4])
-    assert [line["epoch"] for line in read_epochs(path)] == [1, 2]
+    assert [epoch.epoch for epoch in read_epochs(path)] == [1, 2]
 
 
 def test_a_damaged_line_is_an_error_with_its_number(tmp_path):
@@ -52,4 +52,4 @@ def test_epochs_after_a_crash_that_tore_a_line_can_be_read(tmp_path):
     append_epochs(path, trial, [report(1), report(2)])
     path.write_bytes(path.read_bytes()[:-4])
     append_epochs(path, trial, [report(2), report(3)])
-    assert [line["epoch"] for line in read_epochs(path)] == [1, 2, 3]
+    assert [epoch.epoch for epoch in read_epochs(path)] == [1, 2, 3]
