@@ -99,5 +99,5 @@ def test_when_the_command_that_trains_the_teacher_is_killed_the_other_goes_on(bo
     assert set(trained) == set(range(1, EPOCHS + 1)) and trained == sorted(trained) and len(trained) <= EPOCHS + 1
     # Both commands' energy is the teacher's.
     account = charge_all(read_folder(teacher_folder(tmp_path) / "ledger"))
-    assert other.teacher().energy.charged_uj == account.charged_uj() > 0
+    assert other.teacher()["energy"]["charged_uj"] == account.charged_uj() > 0
     assert account.flags["gap"] == 1, account.flags
