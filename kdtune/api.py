@@ -14,7 +14,6 @@ from kdtune.planning.process_state import left_as_found
 from kdtune.planning.request import ALL, check_resources, what_was_asked
 from kdtune.planning.study_plan import StudyPlan, make_plan
 from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
-from kdtune.results.carbon_settings import carbon_from
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.study_result import StudyResult
 from kdtune.results.watcher import Watcher
@@ -266,20 +265,16 @@ def resume_study(
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
         asked = folder.read_whole_run()
-        spec = _as_begun(asked["study"], folder)
+        spec = _as_begun(asked.study, folder)
         there = [found.path.name for found in folder.strategies()]
-        names = [only] if only else list(dict.fromkeys([*asked["strategies"], *there]))
-        run_options = asked["options"]
+        names = [only] if only else list(dict.fromkeys([*asked.strategies, *there]))
+        options = asked.options
         choice = ExecutorChoice(
-            run_options["cpus_per_trial"],
-            run_options["gpus_per_trial"],
-            address,
-            run_options.get("inline", False) if inline is None else inline,
+            options.cpus_per_trial, options.gpus_per_trial, address, options.inline if inline is None else inline
         )
-        carbon = carbon_from(asked["carbon"], folder.run_toml, RUN_REMEDY)
         if limits == Budget():
-            limits = Budget(**asked.get("budget", {}))
-        place = paths.noted_data_dir(data_dir, run_options.get("data_dir"), folder.run_toml)
+            limits = Budget(asked.budget.max_kwh, asked.budget.max_co2_g)
+        place = paths.noted_data_dir(data_dir, asked.options.data_dir, folder.run_toml)
         weights = _file(teacher)
         if weights:
             _check_same(spec, weights)
@@ -287,7 +282,7 @@ def resume_study(
             spec,
             {name: make_strategies(spec, name) for name in names},
             folder,
-            carbon,
+            asked.carbon,
             watcher or Watcher(),
             place,
             max_concurrent=max_concurrent,
@@ -295,7 +290,7 @@ def resume_study(
             budget=limits,
             resumed=True,
             download=download,
-            teacher_file=weights.absolute() if weights else _file(run_options.get("teacher")),
+            teacher_file=weights.absolute() if weights else _file(asked.options.teacher),
             cancel=cancel,
             accept_teacher=accept_teacher,
         )

@@ -12,7 +12,9 @@ from kdtune.artifacts.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.frozen_study import Resolved
 from kdtune.results.outcome import build_result
+from kdtune.results.strategy_result import StrategyResult
 from kdtune.specs.study import Study
 from kdtune.storage.paths import cache_dir
 
@@ -32,8 +34,8 @@ class Finished:
 
     folder: StrategyFolder
     study: Study
-    resolved: dict[str, Any]
-    result: dict[str, Any]
+    resolved: Resolved
+    result: StrategyResult
     teacher_folder: Path
     teacher: dict[str, Any]
 
@@ -45,7 +47,7 @@ class Finished:
     @property
     def networks(self) -> tuple[Any, ...]:
         """Equal for strategies of a study whose networks differ in the student's weights alone."""
-        run = (self.resolved["cpus_per_trial"], self.resolved["gpus_per_trial"])
+        run = (self.resolved.cpus_per_trial, self.resolved.gpus_per_trial)
         return self.folder.path.parent, self.study.attribution, self.teacher_folder, *run
 
 
@@ -63,11 +65,11 @@ def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | 
     for folder in find_results(places):
         study, resolved = folder.read_study(), folder.run_again()
         result = build_result(folder, carbon_for(folder, carbon))
-        teacher_folder = cache_dir() / "teachers" / resolved["teacher"]
+        teacher_folder = cache_dir() / "teachers" / resolved.teacher
         teacher, student = read_record(teacher_folder), folder.weights(study.seed, study.seed)
-        if result["status"] != "completed":
+        if result.status != "completed":
             command = f"kdtune resume {shlex.quote(str(folder.path))}"
-            faults.append(f"{folder.path}: is {result['status']}; finish it with '{command}'")
+            faults.append(f"{folder.path}: is {result.status}; finish it with '{command}'")
         elif not student.is_file():
             faults.append(f"{student}: is missing; run the strategy again, with --fresh")
         elif teacher is None or not _has_weights(study):

@@ -1,6 +1,6 @@
 """Results as tidy data frames, for notebooks and plots of one's own."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from kdtune.analysis.collection import Places, find_results
@@ -82,7 +82,8 @@ def load_results(place: Places = "results") -> Results:
             )
         if folder.epochs.exists():
             lines = read_epochs(folder.epochs)
-            for line, again in zip(lines, superseded(lines), strict=True):
+            for epoch, again in zip(lines, superseded(lines), strict=True):
+                line = asdict(epoch)
                 energy_uj = line.pop("energy_uj")
                 energy_j = None if energy_uj is None else energy_uj / 1e6
                 epochs.append({**labels, **line, "energy_j": energy_j, "superseded": again})

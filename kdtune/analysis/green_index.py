@@ -2,10 +2,15 @@
 
 import math
 import statistics
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 from kdtune.errors import Fault, SpecError
-from kdtune.results.cost import of_one_model
+from kdtune.results.strategy_result import GreenIndex, StrategyResult
+
+#: Fields of a cost that a multiple can be of.
+EnergyKey = Literal["charged_kwh", "training_kwh"]
 
 #: Points of accuracy that a doubling of energy has to bring, unless the user says otherwise.
 DEFAULT_WEIGHT = 1.0
@@ -23,11 +28,11 @@ def check_weight(weight: float) -> float:
     return weight
 
 
-def energy_multiple(result: dict[str, Any], baseline: dict[str, Any] | None, key: str) -> float | None:
+def energy_multiple(result: StrategyResult, baseline: StrategyResult | None, key: EnergyKey) -> float | None:
     """How many times the baseline's energy a strategy used, for one model each.
 
     Args:
-        result: A ``result.json`` document.
+        result: The strategy's.
         baseline: The strategy that it is a multiple of.
         key: ``charged_kwh`` or ``training_kwh``.
 
@@ -36,16 +41,15 @@ def energy_multiple(result: dict[str, Any], baseline: dict[str, Any] | None, key
     """
     if baseline is None:
         return None
-    own, other = (of_one_model(one["cost"][key], one["cost"]["models"]) for one in (result, baseline))
+    own, other = (one.cost.of_one_model(getattr(one.cost, key)) for one in (result, baseline))
     if own is None or not other:
         return None
     # PUE belongs to the report, which may differ between the two; energy does not.
-    own_pue, other_pue = (one["cost"]["carbon"]["pue"] for one in (result, baseline))
-    return (own / own_pue) / (other / other_pue)
+    return (own / result.cost.carbon.pue) / (other / baseline.cost.carbon.pue)
 
 
 def green_index(
-    result: dict[str, Any], baseline: dict[str, Any] | None, weight: float = DEFAULT_WEIGHT
+    result: StrategyResult, baseline: StrategyResult | None, weight: float = DEFAULT_WEIGHT
 ) -> float | None:
     """Test accuracy less a price for energy: ``accuracy in points - weight x log2(energy / baseline's energy)``.
 
@@ -56,15 +60,14 @@ def green_index(
     measurement: it is printed with the index, and 0 leaves accuracy alone, whatever was measured.
 
     Args:
-        result: A ``result.json`` document.
+        result: The strategy's.
         baseline: The strategy whose index is its accuracy.
         weight: Points of accuracy that a doubling of energy has to bring to be worth it.
 
     Returns:
         The index in points; None where accuracy or energy was not measured, or nothing was used.
     """
-    accuracy = result["summary"]["test_accuracy_mean"]
-    return _points(accuracy, energy_multiple(result, baseline, "charged_kwh"), weight)
+    return _points(result.summary.test_accuracy_mean, energy_multiple(result, baseline, "charged_kwh"), weight)
 
 
 def _points(accuracy: float | None, multiple: float | None, weight: float) -> float | None:
@@ -73,36 +76,39 @@ def _points(accuracy: float | None, multiple: float | None, weight: float) -> fl
     return float(100 * accuracy - (weight * math.log2(multiple) if weight and multiple else 0.0))
 
 
-def green_index_std(result: dict[str, Any], baseline: dict[str, Any] | None, weight: float) -> float | None:
+def green_index_std(result: StrategyResult, baseline: StrategyResult | None, weight: float) -> float | None:
     """Sample standard deviation of the index over repeats that came to a model: of their accuracies and their energies.
 
     The baseline's energy is its mean: it moves all repeats alike, and so no deviation. None of fewer than two repeats,
     or where something was not measured. Arguments as of :func:`green_index`.
     """
-    models = [repeat for repeat in result["repeats"] if repeat["test"]]
-    charged_uj = [repeat["charged_uj"] for repeat in models]
+    models = [repeat for repeat in result.repeats if repeat.test]
+    charged_uj = [repeat.charged_uj for repeat in models if repeat.charged_uj is not None]
     mean = energy_multiple(result, baseline, "charged_kwh")
     multiples: list[float | None] = [None] * len(models)
-    if mean and None not in charged_uj and sum(charged_uj):
+    if mean and len(charged_uj) == len(models) and sum(charged_uj):
         # What was charged to repeats without a model makes all others dearer alike.
         multiples = [mean * uj * len(models) / sum(charged_uj) for uj in charged_uj]
-    points = [
-        _points(one["test"]["accuracy"], multiple, weight) for one, multiple in zip(models, multiples, strict=True)
-    ]
+    points = [_points(one.test_accuracy, multiple, weight) for one, multiple in zip(models, multiples, strict=True)]
     known = [one for one in points if one is not None]
     return statistics.stdev(known) if len(known) == len(models) > 1 else None
 
 
-def with_green_index(results: list[dict[str, Any]], baseline: str, weight: float) -> None:
-    """Put the index into result documents, as ``green_index`` beside what it is made of."""
-    base = next((result for result in results if result["strategy"] == baseline), None)
-    for result in results:
-        result["green_index"] = {
-            "points": green_index(result, base, weight),
-            "points_std": green_index_std(result, base, weight),
-            "points_per_doubling": weight,
-            "baseline": baseline,
-        }
+def with_green_index(results: Sequence[StrategyResult], baseline: str, weight: float) -> list[StrategyResult]:
+    """The results with their green index, beside what it is made of."""
+    base = next((result for result in results if result.strategy == baseline), None)
+    return [
+        replace(
+            result,
+            green_index=GreenIndex(
+                points=green_index(result, base, weight),
+                points_std=green_index_std(result, base, weight),
+                points_per_doubling=weight,
+                baseline=baseline,
+            ),
+        )
+        for result in results
+    ]
 
 
 def formula(weight: float, baseline: str) -> str:

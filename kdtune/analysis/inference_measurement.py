@@ -4,7 +4,7 @@ Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pa
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from kdtune.analysis.collection import Places
 from kdtune.analysis.finished_strategies import Finished, find_finished
 from kdtune.analysis.payback import paybacks
 from kdtune.data.published import obtain
+from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Meter
@@ -24,9 +25,18 @@ from kdtune.energy.window_account import account_of
 from kdtune.errors import ResultsError, UsageError
 from kdtune.planning.resources import Resources, gpu_shares
 from kdtune.planning.usable_cores import usable_cores
-from kdtune.results.cost import describe_hardware
+from kdtune.results.cost_document import Node
 from kdtune.results.folder import StudyFolder
-from kdtune.results.inference_document import SCHEMA_VERSION, MeteredTurn, saved_uj_per_image, usage_record
+from kdtune.results.inference_document import (
+    SCHEMA_VERSION,
+    ChargedOn,
+    InferenceDocument,
+    MeteredTurn,
+    Network,
+    network_in_use,
+    saved_uj_per_image,
+)
+from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
 from kdtune.storage.checksums import sealed
@@ -64,7 +74,7 @@ def measure_inference(
     download: bool = False,
     carbon: Carbon | Callable[[Carbon], Carbon] | None = None,
     tell: Callable[[str], None] = lambda text: None,
-) -> list[dict[str, Any]]:
+) -> list[InferenceDocument]:
     """Measure what teacher and student take in use, and when the student has repaid what it was charged.
 
     Both classify the study's test images again and again in this process, by turns, under the energy meter. The
@@ -84,7 +94,7 @@ def measure_inference(
         tell: Is told of each measurement before it begins.
 
     Returns:
-        The ``inference.json`` document of each strategy, those that were measured as one next to each other.
+        What ``inference.json`` of each strategy holds, those that were measured as one next to each other.
 
     Raises:
         ResultsError: No folder has results, or they are unfinished or damaged, or lack a network.
@@ -149,14 +159,14 @@ def _setting(
     """
     import torch
 
-    wanted = device or ("cuda" if one.resolved["gpus_per_trial"] else "cpu")
+    wanted = device or ("cuda" if one.resolved.gpus_per_trial else "cpu")
     if wanted == "cuda" and not torch.cuda.is_available():
         asked = f"--device {device}" if device else f"{one.folder.path}: ran on a GPU"
         raise UsageError(f"{asked}: this torch can use none; see 'kdtune doctor', or give --device cpu")
     if wanted == "cuda":
-        here, there = torch.cuda.get_device_name(0), {str(one.resolved["versions"]["device"])}
+        here, there = torch.cuda.get_device_name(0), {one.resolved.versions["device"]}
     else:
-        here, there = hardware.cpu_model, {str(node["cpu_model"]) for node in one.result["cost"]["hardware"]}
+        here, there = hardware.cpu_model, {node.cpu_model for node in one.result.cost.hardware}
     if device is None and there and here not in there:
         raise UsageError(
             f"{one.folder.path}: ran on {', '.join(sorted(there))}, and this is {here}; to measure here all the same "
@@ -167,7 +177,7 @@ def _setting(
         seconds=seconds,
         device=wanted,
         device_name=here,
-        resources=Resources(cpus or one.resolved["cpus_per_trial"], 1.0 if wanted == "cuda" else 0.0),
+        resources=Resources(cpus or one.resolved.cpus_per_trial, 1.0 if wanted == "cuda" else 0.0),
         gpus=gpu_shares(1.0 if wanted == "cuda" else 0.0),
         sensors=sensors,
         hardware=hardware,
@@ -184,10 +194,10 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, dow
     from kdtune.artifacts.workbench import Workbench, pick_device
 
     study_folder = StudyFolder(one.folder.path.parent)
-    place = noted_data_dir(data_dir, study_folder.asked_options().get("data_dir"), study_folder.run_toml)
+    place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)
     obtain(one.study.dataset, place, download=download)
     bench = Workbench(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
-    if bench.arrays.fingerprint != one.resolved.get("data", ""):
+    if bench.arrays.fingerprint != one.resolved.data:
         raise UsageError(
             f"{one.folder.path}: was run on other files of {one.study.dataset} than {place} holds; name the folder "
             "with those by --data-dir DIR"
@@ -195,7 +205,7 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, dow
     return bench
 
 
-def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> list[dict[str, Any]]:
+def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> list[InferenceDocument]:
     """Measure the networks that some strategies have in common, test each student, and write what was found."""
     import torch
 
@@ -220,38 +230,25 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
         name: [MeteredTurn(turn.passes * len(test), turn.wall_s, account_of(records, turn.window)) for turn in turns]
         for name, turns in taken.items()
     }
-    workload, documents = first.resolved["workload"], []
+    workload, documents = first.resolved.workload, []
+    sizes = {role: parameters(network) for role, network in networks.items()}
     for one, student_right in zip(group, right, strict=True):
-        teacher_usage, student_usage = (
-            usage_record(
-                metered[name],
-                len(test),
-                dedicated=one.study.is_dedicated,
-                carbon=Carbon(**one.result["cost"]["carbon"]),
-            )
-            for name in networks
-        )
+        recorded = one.result.repeats[0].test_accuracy
+        assert recorded is not None, "the strategy has finished"
         described = {
-            "teacher": {
-                "model": one.study.teacher,
-                "parameters": parameters(teacher),
-                "macs": workload["teacher_macs"],
-                "test_accuracy": teacher_right / len(test),
-                "recorded_test_accuracy": one.teacher["test"]["accuracy"],
-                **teacher_usage,
-            },
-            "student": {
-                "model": one.study.student,
-                "parameters": parameters(students[0]),
-                "macs": workload["student_macs"],
-                "test_accuracy": student_right / len(test),
-                "recorded_test_accuracy": one.result["repeats"][0]["test"]["accuracy"],
-                **student_usage,
-            },
+            "teacher": Network(
+                one.study.teacher,
+                sizes["teacher"],
+                workload.teacher_macs,
+                teacher_right / len(test),
+                one.teacher["test"]["accuracy"],
+            ),
+            "student": Network(
+                one.study.student, sizes["student"], workload.student_macs, student_right / len(test), recorded
+            ),
         }
-        saved_uj = saved_uj_per_image(metered["teacher"], metered["student"], dedicated=one.study.is_dedicated)
-        documents.append(_document(one, first, setting, described, saved_uj))
-        write_json(one.folder.inference, sealed(documents[-1]))
+        documents.append(_document(one, first, setting, described, metered, len(test)))
+        write_json(one.folder.inference, sealed(documents[-1].as_json()))
     return documents
 
 
@@ -274,28 +271,40 @@ def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
 
 
 def _document(
-    one: Finished, timed: Finished, setting: _Setting, networks: dict[str, dict[str, Any]], saved_uj: list[float]
-) -> dict[str, Any]:
-    """A strategy's ``inference.json``."""
-    cost = one.result["cost"]
-    measured = {**networks, "saved_uj_per_image": saved_uj}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "study": one.result["study"],
-        "strategy": one.result["strategy"],
-        "timed_student": timed.result["strategy"],
-        "test_images": networks["teacher"]["images"] // networks["teacher"]["passes"],
-        "batch_size": setting.batch_size,
-        "seconds": setting.seconds,
-        "device": setting.device,
-        "device_name": setting.device_name,
-        "threads": setting.resources.threads,
+    one: Finished,
+    timed: Finished,
+    setting: _Setting,
+    networks: Mapping[str, Network],
+    metered: Mapping[str, Sequence[MeteredTurn]],
+    test_images: int,
+) -> InferenceDocument:
+    """What a strategy's ``inference.json`` is to hold."""
+    cost, dedicated = one.result.cost, one.study.is_dedicated
+    teacher, student = (
+        network_in_use(networks[role], metered[role], test_images, dedicated=dedicated, carbon=cost.carbon)
+        for role in ("teacher", "student")
+    )
+    saved_uj = saved_uj_per_image(metered["teacher"], metered["student"], dedicated=dedicated)
+    shared = any(SHARED_NODE in network.flags for network in (teacher, student))
+    return InferenceDocument(
+        schema_version=SCHEMA_VERSION,
+        study=one.result.study,
+        strategy=one.result.strategy,
+        timed_student=timed.result.strategy,
+        test_images=test_images,
+        batch_size=setting.batch_size,
+        seconds=setting.seconds,
+        device=setting.device,
+        device_name=setting.device_name,
+        threads=setting.resources.threads,
         # Networks are compiled for training only.
-        "computed": {**one.study.numerics.resolved().model_dump(), "compile": "off"},
-        "attribution": one.study.attribution,
-        **measured,
-        "payback": paybacks(measured, cost),
-        "charged": {"quality": cost["quality"], "hardware": cost["hardware"]},
-        "hardware": [describe_hardware(setting.hardware)],
-        "carbon": cost["carbon"],
-    }
+        computed=Computed(**{**one.study.numerics.resolved().model_dump(), "compile": "off"}),
+        attribution=one.study.attribution,
+        teacher=teacher,
+        student=student,
+        saved_uj_per_image=tuple(saved_uj),
+        payback=paybacks(saved_uj, cost, shared=shared),
+        charged=ChargedOn(cost.quality, cost.hardware),
+        hardware=(Node.of(setting.hardware),),
+        carbon=cost.carbon,
+    )

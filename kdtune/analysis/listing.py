@@ -58,14 +58,14 @@ def runs(place: Path) -> list[Record]:
     records = []
     for folder in find_results(place):
         result = build_result(folder, carbon_of(folder))
-        done = sum(repeat["test"] is not None for repeat in result["repeats"])
+        done = sum(repeat.test is not None for repeat in result.repeats)
         records.append(
             {
-                "name": f"{result['study']}/{result['strategy']}",
-                "status": result["status"],
+                "name": f"{result.study}/{result.strategy}",
+                "status": result.status,
                 "repeats_done": done,
-                "repeats": len(result["repeats"]),
-                "charged_kwh": result["cost"]["charged_kwh"],
+                "repeats": len(result.repeats),
+                "charged_kwh": result.cost.charged_kwh,
                 "folder": str(folder.path),
             }
         )

@@ -5,38 +5,11 @@ Energy at the sockets: what the building adds and what a kilowatt-hour emits are
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
-from kdtune.analysis.verdicts import FEWEST, Interval, t_interval
-from kdtune.energy.attribution import SHARED_NODE
+from kdtune.analysis.verdicts import FEWEST, t_interval
 from kdtune.energy.carbon import J_PER_KWH
-
-
-@dataclass(frozen=True)
-class Payback:
-    """When a charge is repaid.
-
-    Attributes:
-        charged_uj: What is to be repaid, in microjoules; None where it is not known.
-        predictions: After how many predictions it is repaid at the mean saving; None where it never is, or the charge
-            is not known, or it is not settled.
-        fewest: The same at the most that the interval of the saving allows.
-        most: The same at the least.
-        never: Whether no number repays it: the whole interval of the saving is below 0.
-        unsettled: Why the measurement tells neither; empty where it does.
-    """
-
-    charged_uj: int | None
-    predictions: int | None = None
-    fewest: int | None = None
-    most: int | None = None
-    never: bool = False
-    unsettled: str = ""
-
-    def as_record(self) -> dict[str, Any]:
-        """As it stands in ``inference.json``."""
-        return asdict(self)
+from kdtune.results.cost_document import Cost
+from kdtune.results.inference_document import Payback, Paybacks
 
 
 def payback(charged_uj: int | None, saved_uj: Sequence[float], *, shared: bool = False) -> Payback:
@@ -62,37 +35,29 @@ def payback(charged_uj: int | None, saved_uj: Sequence[float], *, shared: bool =
     return Payback(charged_uj, mean, fewest, most)
 
 
-def saving_of(document: dict[str, Any]) -> Interval | None:
-    """The interval of what an ``inference.json`` says is saved for a prediction, in microjoules."""
-    return t_interval(document["saved_uj_per_image"])
-
-
-def paybacks(document: dict[str, Any], cost: dict[str, Any]) -> dict[str, Any]:
+def paybacks(saved_uj: Sequence[float], cost: Cost, *, shared: bool) -> Paybacks:
     """When what a strategy was charged by now is repaid, by what was measured then: without its teacher, and with it.
 
     Args:
-        document: Of an ``inference.json``: what each turn saved, and both networks' flags.
-        cost: Of a ``result.json``.
+        saved_uj: As of :func:`payback`.
+        cost: What the strategy was charged.
+        shared: As of :func:`payback`.
     """
-    shared = any(SHARED_NODE in document[role]["flags"] for role in ("teacher", "student"))
-    charged = zip(("one_model", "with_teacher"), charged_for_one_model(cost), strict=True)
-    return {name: payback(uj, document["saved_uj_per_image"], shared=shared).as_record() for name, uj in charged}
+    one_model, with_teacher = (payback(uj, saved_uj, shared=shared) for uj in charged_for_one_model(cost))
+    return Paybacks(one_model, with_teacher)
 
 
-def charged_for_one_model(cost: dict[str, Any]) -> tuple[int | None, int | None]:
+def charged_for_one_model(cost: Cost) -> tuple[int | None, int | None]:
     """What one model of a strategy was charged, in microjoules: without its teacher, and with it.
 
     The mean over the repeats that came to a model, as ``per_repeat_kwh``. Whoever wants one model needs all of the
     teacher, so with it is its whole training; None where that is not known, as of a teacher that was given.
-
-    Args:
-        cost: Of a ``result.json``.
     """
-    charged_kwh, teacher_kwh, pue = cost["per_repeat_kwh"], cost["teacher_kwh"], cost["carbon"]["pue"]
 
     def raw_uj(kwh: float) -> int:
-        return round(kwh / pue * J_PER_KWH * 1e6)
+        return round(kwh / cost.carbon.pue * J_PER_KWH * 1e6)
 
-    if charged_kwh is None:
+    if cost.per_repeat_kwh is None:
         return None, None
-    return raw_uj(charged_kwh), None if teacher_kwh is None else raw_uj(charged_kwh + teacher_kwh)
+    teacher_kwh = cost.teacher_kwh
+    return raw_uj(cost.per_repeat_kwh), None if teacher_kwh is None else raw_uj(cost.per_repeat_kwh + teacher_kwh)

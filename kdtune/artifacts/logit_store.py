@@ -18,7 +18,8 @@ import numpy as np
 
 from kdtune.data.arrays import NOT_AN_ARRAY
 from kdtune.errors import KdtuneError, MachineError
-from kdtune.storage.files import CACHE_REMEDY, append_lines, lock_file, open_no_link, read_whole, replaced_by
+from kdtune.storage.files import CACHE_REMEDY, lock_file, open_no_link, read_whole, replaced_by
+from kdtune.storage.journal import append_lines
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kdtune.artifacts.artifact import Artifact, Charge
-from kdtune.artifacts.teacher_record import read_record
+from kdtune.artifacts.teacher_record import epoch_journal, read_record
 from kdtune.energy.flops import Workload
 from kdtune.specs.study import Study
-from kdtune.storage.files import append_lines, read_lines
+from kdtune.storage.journal import Journal
 
 if TYPE_CHECKING:
     from kdtune.artifacts.workbench import Workbench
@@ -35,8 +35,8 @@ class SharedTeacher(Artifact):
     workload: Workload
 
     @property
-    def _epochs(self) -> Path:
-        return self.folder / "epochs.jsonl"
+    def _epochs(self) -> Journal[dict[str, Any]]:
+        return epoch_journal(self.folder)
 
     def is_complete(self) -> bool:
         """Whether its record is there, which is written last."""
@@ -52,7 +52,7 @@ class SharedTeacher(Artifact):
     def begin(self) -> None:
         """Drop the epochs of an earlier training that cannot be continued."""
         if not self.study.teacher_weights and not (self.folder / "checkpoints").exists():
-            self._epochs.unlink(missing_ok=True)
+            self._epochs.path.unlink(missing_ok=True)
 
     def make(self, bench: "Workbench", part: None, charge: Charge) -> None:
         """Train it, adding a line to ``epochs.jsonl`` after each epoch; or measure it where it was given."""
@@ -63,18 +63,18 @@ class SharedTeacher(Artifact):
                 bench.measure_teacher(self.folder)
             return
         with charge("teacher", "trials"):
-            bench.train_teacher(self.folder, on_epoch=lambda metrics: append_lines(self._epochs, asdict(metrics)))
+            bench.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(asdict(metrics)))
 
     def last_epoch(self) -> dict[str, Any] | None:
         """The metrics of the last epoch that was trained so far; None before the first."""
-        lines = read_lines(self._epochs)
-        return lines[-1] if lines else None
+        epochs = self._epochs.read()
+        return epochs[-1] if epochs else None
 
     def is_metered_whole(self) -> bool:
         """Whether all epochs that are known were trained by metered commands."""
         record = read_record(self.folder)
         epochs = record["epochs"] if record else None
-        metered = {line.get("epoch") for line in read_lines(self._epochs)}
+        metered = {metrics.get("epoch") for metrics in self._epochs.read()}
         return not (epochs and metered and len(metered) < epochs)
 
     def facts(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdtune.storage.checksums import unsealed
 from kdtune.storage.files import read_whole
+from kdtune.storage.journal import Journal
 from kdtune.storage.parsing import parse_json
 
 #: In a teacher's folder: its weights, unless a user gave them.
@@ -50,6 +51,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     if record is None or not (record.get("given") or weights_are_sound(folder)):
         return None
     return record
+
+
+def epoch_journal(folder: Path) -> Journal[dict[str, Any]]:
+    """The journal of a teacher's training: the metrics of each epoch."""
+    remedy = "put a copy of it in its place, or delete the folder to train the teacher again"
+    return Journal(folder / "epochs.jsonl", dict, "record of an epoch", remedy)
 
 
 def weights_are_sound(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """``kdtune compare``: the cost table of results folders."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,17 +95,16 @@ def compare(
     # Named folders share one table; without any, each study has a table of its own.
     tables = [folders] if folders else [[study] for study in studies_here()]
     comparisons = [comparison.compare(places, allow_mismatch=allow_mismatch, carbon=carbon) for places in tables]
-    results = [result for found in comparisons for result in found.results]
-    names = [result["strategy"] for result in results]
+    names = [outcome.strategy for found in comparisons for outcome in found.outcomes]
     if baseline is not None and baseline not in names:
         raise SpecError([Fault("--baseline", "", f"no results of {baseline!r}; {did_you_mean(baseline, names)}")])
     base = baseline or BASELINE
     if wants_green:
-        for found in comparisons:
-            with_green_index(found.results, base, weight)
+        comparisons = [replace(found, outcomes=with_green_index(found.outcomes, base, weight)) for found in comparisons]
+    outcomes = [outcome for found in comparisons for outcome in found.outcomes]
     if csv:
         try:
-            expanded(csv, "--csv").write_text(as_csv(results), encoding="utf-8")
+            expanded(csv, "--csv").write_text(as_csv(outcomes), encoding="utf-8")
         except OSError as error:
             raise ResultsError(f"--csv {csv}: cannot be written ({error.strerror})") from None
     console = make_console(to_stderr=json)
@@ -113,7 +113,7 @@ def compare(
             console.print()
         _show(console, found, base, markdown=markdown)
     if json:
-        print_json(comparison.as_json(results))
+        print_json(comparison.as_json(outcomes))
 
 
 def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: bool) -> None:
@@ -123,11 +123,11 @@ def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: b
 
     remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
-        lines = [*notes(found.results, found.teacher, baseline), *remarks]
-        text = as_markdown(found.results, found.teacher, baseline) + "\n\n" + markdown_list(lines)
+        lines = [*notes(found.outcomes, found.teacher, baseline), *remarks]
+        text = as_markdown(found.outcomes, found.teacher, baseline) + "\n\n" + markdown_list(lines)
         console.print(text, soft_wrap=True)
     else:
-        console.print(cost_table(found.results, found.teacher, baseline, remarks))
+        console.print(cost_table(found.outcomes, found.teacher, baseline, remarks))
     _warn(console, found.warnings)
 
 

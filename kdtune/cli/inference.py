@@ -61,4 +61,4 @@ def inference(
     )
     console.print(inference_tables(documents))
     if json:
-        print_json({"schema_version": 1, "inference": documents})
+        print_json({"schema_version": 1, "inference": [document.as_json() for document in documents]})

@@ -47,8 +47,8 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     from kdtune.report.tables import cost_table
 
     folder = shlex.quote(str(result.folder))
-    if result.results:
-        console.print(cost_table(result.results, result.teacher()))
+    if result.outcomes:
+        console.print(cost_table(result.outcomes, result.teacher()))
         console.print(f"Results: {result.folder}", soft_wrap=True)
     for error in result.errors:
         if result.exit_code:

@@ -5,9 +5,12 @@ It is applied only when results are reported, so the same results can be reporte
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from kdtune.errors import Fault, SpecError
+from kdtune.storage.records import exact
 
 #: Joules in a kilowatt-hour, exactly.
 J_PER_KWH = 3_600_000
@@ -16,11 +19,12 @@ J_PER_KWH = 3_600_000
 CAR_G_PER_KM = 120.4
 
 
-def raw_kwh(energy_uj: int) -> float:
+def raw_kwh(energy_uj: float) -> float:
     """Convert energy of the IT equipment from microjoules to kilowatt-hours, without applying a PUE."""
     return energy_uj / 1e6 / J_PER_KWH
 
 
+@exact
 @dataclass(frozen=True)
 class Carbon:
     """Factors that convert energy of the IT equipment to CO2.
@@ -32,16 +36,16 @@ class Carbon:
         preset: Name of the preset; None without one.
     """
 
-    pue: float
-    intensity_g_per_kwh: float
+    pue: Annotated[float, Field(gt=0, le=1e6)]
+    intensity_g_per_kwh: Annotated[float, Field(ge=0, le=1e9)]
     source: str
     preset: str | None = None
 
-    def kwh(self, energy_uj: int) -> float:
+    def kwh(self, energy_uj: float) -> float:
         """Return the kilowatt-hours that the building draws for an energy of the IT equipment in microjoules."""
         return raw_kwh(energy_uj) * self.pue
 
-    def co2_g(self, energy_uj: int) -> float:
+    def co2_g(self, energy_uj: float) -> float:
         """Return the grams of CO2 equivalent for an energy of the IT equipment in microjoules."""
         return self.kwh(energy_uj) * self.intensity_g_per_kwh
 

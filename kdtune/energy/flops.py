@@ -6,8 +6,14 @@ fvcore counts a multiply-add as one operation. Here it counts as two FLOPs.
 import logging
 import warnings
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from kdtune.energy.logger_levels import level_of
+from kdtune.storage.records import exact
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 #: Cost of a forward and a backward pass, in forward passes. The backward pass costs about two: the gradients of the
 #: activations and those of the weights. That the first layer needs only the latter is neglected.
@@ -37,6 +43,7 @@ def macs(model: object, channels: int, height: int, width: int) -> int:
     return total
 
 
+@exact
 @dataclass(frozen=True)
 class Workload:
     """Sizes of a study's networks and data set, from which the FLOPs of its trainings follow.
@@ -49,11 +56,11 @@ class Workload:
         test_images: Images in the test set.
     """
 
-    teacher_macs: int
-    student_macs: int
-    train_images: int
-    val_images: int
-    test_images: int
+    teacher_macs: _Count
+    student_macs: _Count
+    train_images: _Count
+    val_images: _Count
+    test_images: _Count
 
     def nominal_flops(self, epochs: int, *, with_teacher: bool) -> int:
         """Return the nominal FLOPs of one training, as in the paper's column: forward passes only.

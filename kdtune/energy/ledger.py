@@ -15,7 +15,7 @@ Kinds of lines:
 ``stop``    Metering ends in this file; energy used later belongs to other ledgers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +24,7 @@ from kdtune.energy.ledger_lines import check_line
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors.node import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.storage.checksums import BEFORE, SEAL, TornChainError, append_sealed, unsealed
-from kdtune.storage.files import read_lines
+from kdtune.storage.journal import Journal, JournalError, Seals
 
 VERSION = 3
 
@@ -158,29 +157,13 @@ def write(path: Path, record: Record) -> None:
         ResultsError: The line before it is damaged.
     """
     try:
-        append_sealed(path, record.as_line())
-    except TornChainError:
-        raise ResultsError(f"{path}: the last line is damaged, so nothing is appended; {_REMEDY}") from None
+        _journal(path).append(record.as_line())
+    except JournalError as error:
+        raise ResultsError(str(error)) from None
 
 
-def _records(path: Path) -> Iterator[Record]:
-    """Yield the records of a file in the order of its lines.
-
-    Raises:
-        ValueError: A line is damaged, or the line before it is missing; the message names the file and the line.
-    """
-    lines = read_lines(path)
-    checksums = {line.get(SEAL) for line in lines if isinstance(line.get(SEAL), int)}
-    for number, line in enumerate(lines, start=1):
-        try:
-            if SEAL not in line:
-                raise ValueError("it has no checksum")
-            record, before = Record.from_line(unsealed(line)), line.get(BEFORE)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: the ledger record is damaged ({error}); {_REMEDY}") from None
-        if before is not None and before not in checksums:
-            raise ValueError(f"{path}, line {number}: the line that was written before it is missing; {_REMEDY}")
-        yield record
+def _journal(path: Path) -> Journal[Record]:
+    return Journal(path, Record.from_line, "ledger record as it was written", _REMEDY, Seals.LINKED)
 
 
 def read(path: Path) -> list[Record]:
@@ -194,7 +177,7 @@ def read(path: Path) -> list[Record]:
     """
     records: dict[Key, Record] = {}
     try:
-        for record in _records(path):
+        for record in _journal(path).read():
             if records.setdefault(record.key, record) != record:
                 raise ValueError(f"{path}: two different records of meter {record.meter} have number {record.seq}")
     except ValueError as error:

@@ -219,7 +219,7 @@ class Meter:
             account = self._ledger.account.without_unused_gpus()
             spent = {bucket: uj + account.buckets[bucket] for bucket, uj in self._ended.buckets.items()}
             windows = {name: account.windows.get(name, 0) for name in self._windows}
-            return Reading(windows, account.charged_uj(), spent, self._began.t_ns if self._began else 0)
+            return Reading(windows, dict(account.buckets), spent, self._began.t_ns if self._began else 0)
 
     @property
     def path(self) -> Path | None:

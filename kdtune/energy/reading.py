@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kdtune.energy.attribution import charged_of
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -9,12 +11,16 @@ class Reading:
 
     Attributes:
         windows: Energy of each window that is open.
-        charged_uj: What the study is charged in the present file.
+        buckets: By bucket, in the present file.
         spent: By bucket, in all files since the meter began.
         began_ns: When it began; a meter that goes on for one that was killed began with that one.
     """
 
     windows: dict[str, int]
-    charged_uj: int
+    buckets: dict[str, int]
     spent: dict[str, int]
     began_ns: int = 0
+
+    def charged_uj(self, *, dedicated: bool) -> int:
+        """Return the energy charged to the study in the present file; see :meth:`Account.charged_uj`."""
+        return charged_of(self.buckets, dedicated=dedicated)

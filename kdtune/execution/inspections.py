@@ -16,6 +16,7 @@ from kdtune.artifacts.compiled_code import KIND as COMPILATIONS
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.data import DATASETS
 from kdtune.data.published import files_of
+from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
 from kdtune.execution import jobs
@@ -24,11 +25,11 @@ from kdtune.execution.jobs import Inspection
 from kdtune.forecast.ledger_phases import whole
 from kdtune.forecast.strategy_estimate import Charge, Work
 from kdtune.planning.resources import Resources
-from kdtune.results.documents import WorkloadRecord
 from kdtune.specs.study import Study
 from kdtune.specs.teacher_identity import teacher_key
 from kdtune.storage.files import read_whole, replaced_atomically
 from kdtune.storage.paths import cache_dir
+from kdtune.storage.records import parsed
 
 #: Fields of a study that nothing depends on which is looked for.
 _TOLD_ONLY = {"name", "description"}
@@ -98,7 +99,7 @@ class KeptInspection:
                 return None
             kept = _ADAPTER.validate_json(content)
             found = kept.inspection
-            WorkloadRecord.model_validate(found.workload)
+            parsed(found.workload, Workload)
             if not _lies_in_cache(found):
                 return None
             whole = not found.remarks and not any(store.missing_epochs() for store in found.logit_stores)

@@ -7,7 +7,8 @@ from kdtune.energy.carbon import Carbon
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import read_shared, write_shared
+from kdtune.results.shared_costs import kept_shared, write_shared
+from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
@@ -96,13 +97,13 @@ class StudyState:
         """Write down what a strategy is billed of what all share."""
         folder = self.folder.strategy(name)
         # Stopped before the teacher was looked up: what an earlier command noted of it stays.
-        kept, needed = read_shared(folder), uses_teacher(self.study, name)
+        kept, needed = kept_shared(folder), uses_teacher(self.study, name)
         teacher = (self.teacher or kept["teacher"]) if needed else None
         logits = (kept["teacher_logits"] if self.logits is None else self.logits) if needed else {}
         compilations = kept["compilations"] | self.compilations.get(name, {})
         write_shared(folder, teacher, logits, compilations)
 
-    def account(self, name: str) -> dict[str, Any]:
+    def account(self, name: str) -> StrategyResult:
         """Write a strategy's result and return it."""
         self.share(name)
         if self.is_settled(name):

@@ -141,7 +141,7 @@ class TrialEvents:
         self._budget.check_cancelled()
         reading = self._executor.reading(fresh=self._budget.limited)
         self._budget.look(reading.spent)
-        self._watcher.energy(reading.windows, reading.charged_uj)
+        self._watcher.energy(reading.windows, reading.charged_uj(dedicated=self._study.is_dedicated))
 
     def started(self, trial: Trial) -> None:
         """A trial is about to take its first step."""

@@ -1,20 +1,39 @@
 """Completed strategies of earlier runs on this machine, whose ledgers show what a similar strategy will take."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.sensors.node import Hardware
 from kdtune.errors import KdtuneError, ResultsError
 from kdtune.forecast.ledger_phases import Phases, strategy_phases, whole
 from kdtune.forecast.strategy_estimate import Charge
+from kdtune.results.cost_document import Node
 from kdtune.results.documents import read_document
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
+from kdtune.storage.records import strict
+
+
+@strict
+@dataclass(frozen=True)
+class EarlierCost:
+    """What is used here of the ``cost`` in a ``result.json``."""
+
+    hardware: tuple[Node, ...]
+
+
+@strict
+@dataclass(frozen=True)
+class EarlierResult:
+    """What is used here of a ``result.json``, which an earlier release may have written."""
+
+    status: str
+    strategy: str
+    cost: EarlierCost
 
 
 @dataclass
@@ -83,8 +102,8 @@ def find_earlier(results: Path, hardware: Hardware, executor: str = "ray") -> li
 def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Iterator[Earlier]:
     folder = StrategyFolder(path.parent)
     try:
-        result = read_document(path)
-        if result["status"] != "completed" or not _same_machine(result["cost"]["hardware"], hardware):
+        result = read_document(path, EarlierResult)
+        if result.status != "completed" or not _same_machine(result.cost.hardware, hardware):
             return
         study, log, resolved = folder.read_study(), TrialLog.read(folder.trials), folder.resolved()
         trials = log.trials.values()
@@ -97,7 +116,7 @@ def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Itera
             return
         yield Earlier(
             label=f"{path.parent.relative_to(results)} (session {log.sessions[0]})",
-            strategy=str(result["strategy"]),
+            strategy=result.strategy,
             study=study,
             cpus=float(resolved["cpus_per_trial"]),
             gpus=float(resolved["gpus_per_trial"]),
@@ -110,10 +129,8 @@ def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Itera
         return  # written by another release, or damaged; commands that need this result report the error
 
 
-def _same_machine(described: list[dict[str, Any]], hardware: Hardware) -> bool:
-    if len(described) != 1:
-        return False
-    names = sorted(gpu["name"] for gpu in described[0]["gpus"])
-    theirs = tuple(described[0][key] for key in ("node", "cpu_model", "cores", "cpu_quality"))
-    ours = (hardware.node, hardware.cpu_model, hardware.cores, hardware.cpu_quality)
-    return theirs == ours and names == sorted(hardware.gpus.values())
+def _same_machine(nodes: Sequence[Node], hardware: Hardware) -> bool:
+    def described(node: Node) -> tuple[object, ...]:
+        return node.node, node.cpu_model, node.cores, node.cpu_quality, sorted(gpu.name for gpu in node.gpus)
+
+    return [described(node) for node in nodes] == [described(Node.of(hardware))]

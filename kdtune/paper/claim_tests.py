@@ -68,9 +68,9 @@ def _of_accuracies(
     comparison: Comparison, runs: tuple[StrategyRun, StrategyRun], judge: Judge, names: tuple[str, str] | None = None
 ) -> Evidence:
     """What the difference of two runs' test accuracies says; sides are called as their strategies without names."""
-    names = names or (runs[0].result["strategy"], runs[1].result["strategy"])
-    sides = [run.by_seed("test") for run in runs]
-    return comparison.of_pairs(names, sides, judge, max(run.an_image("test") for run in runs))
+    names = names or (runs[0].result.strategy, runs[1].result.strategy)
+    sides = [run.by_seed("test_accuracy") for run in runs]
+    return comparison.of_pairs(names, sides, judge, max(run.an_image("test_accuracy") for run in runs))
 
 
 def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
@@ -160,7 +160,7 @@ def _higher_tau(interval: Interval) -> Verdict:
 
 
 def _chosen_tau(run: StrategyRun) -> dict[int, float]:
-    return {repeat["seed"]: repeat["chosen"]["tau"] for repeat in run.result["repeats"] if repeat["test"]}
+    return {repeat.seed: repeat.chosen["tau"] for repeat in run.result.repeats if repeat.test and repeat.chosen}
 
 
 def _step(run: StrategyRun) -> float:

@@ -10,8 +10,8 @@ from kdtune.paper.cost_claim import COST_HIGH, COST_LOW, LIVE_TEACHER, cost
 from kdtune.paper.evidence import Evidence
 from kdtune.paper.study_pairs import unpaired
 from kdtune.paper.study_runs import StudyRun, by_study, read_runs
-from kdtune.results.outcome import SCHEMA_VERSION
 from kdtune.results.source_commit import commit
+from kdtune.results.strategy_result import SCHEMA_VERSION
 
 _HKD = ("cifar10-hkd", "cifar100-hkd", "tinyimagenet-hkd")
 

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from kdtune.analysis.green_index import EnergyKey
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired, t_interval
 from kdtune.energy.attribution import FLAGS, SHARED_NODE
 from kdtune.energy.carbon import J_PER_KWH
@@ -29,15 +29,16 @@ LIVE_TEACHER = "teacher_logits=live"
 
 def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
     """How many times the energy of the random tau a grid takes: as run, and of training only."""
+    figures: tuple[tuple[str, EnergyKey], ...] = (("as run", "charged_kwh"), ("training only", "training_kwh"))
     return [
         _cost_ratio(pair, measure, key)
         for study in studies
         for pair in study.both("grid", "stochastic")
-        for measure, key in (("as run", "charged_kwh"), ("training only", "training_kwh"))
+        for measure, key in figures
     ]
 
 
-def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: str) -> Evidence:
+def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: EnergyKey) -> Evidence:
     comparison = Comparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
     if reason := _not_comparable(runs):
         return comparison.unsettled(reason)
@@ -67,40 +68,34 @@ def _not_comparable(runs: tuple[StrategyRun, StrategyRun]) -> str:
         return (
             f"the teacher was asked once for all points; the paper asked in each step: run it with --set {LIVE_TEACHER}"
         )
-    if any(run.result["status"] != "completed" for run in runs):
+    if any(run.result.status != "completed" for run in runs):
         return "not finished"
-    costs = [run.result["cost"] for run in runs]
-    qualities = {cost["quality"] for cost in costs}
-    if None in qualities:
+    costs = [run.result.cost for run in runs]
+    qualities = {cost.quality for cost in costs if cost.quality}
+    if not all(cost.quality for cost in costs):
         return "energy was not measured"
     if len(qualities) > 1:
         return f"energy was obtained in different ways: {', '.join(sorted(qualities))}"
-    if len({cost["attribution"] for cost in costs}) > 1:
+    if len({cost.attribution for cost in costs}) > 1:
         return "idle power is charged to one of them only (attribution)"
-    if len(machines := {machine for cost in costs for machine in _machines(cost)}) > 1:
+    if len(machines := {str(node) for cost in costs for node in cost.hardware}) > 1:
         return f"they ran on different machines: {'; '.join(sorted(machines))}"
-    if any(SHARED_NODE in cost["flags"] for cost in costs):
+    if any(SHARED_NODE in cost.flags for cost in costs):
         return FLAGS[SHARED_NODE]
     return ""
 
 
-def _machines(cost: dict[str, Any]) -> set[str]:
-    """The machines behind a cost, in words, several that are alike as one."""
-    return {
-        ", ".join([f"{node['cores']} cores of {node['cpu_model']}", *sorted(gpu["name"] for gpu in node["gpus"])])
-        for node in cost["hardware"]
-    }
-
-
-def _of_repeats(run: StrategyRun, key: str) -> tuple[dict[int, float], float]:
+def _of_repeats(run: StrategyRun, key: EnergyKey) -> tuple[dict[int, float], float]:
     """Microjoules of each repeat by its seed, and which share of all of them is common to the repeats, split evenly.
 
     Args:
         run: A completed strategy.
-        key: ``charged_kwh`` or ``training_kwh``.
+        key: The energy that is meant.
     """
-    cost = run.result["cost"]
+    cost = run.result.cost
+    charged_kwh: float | None = getattr(cost, key)
+    assert charged_kwh is not None, "its energy was measured"
     own = own_of_repeats(run.study, TrialLog.read(run.folder.trials), charge_all(read_folder(run.folder.ledger)))
-    total = cost[key] / cost["carbon"]["pue"] * J_PER_KWH * 1e6
+    total = charged_kwh / cost.carbon.pue * J_PER_KWH * 1e6
     common = max(0.0, total - sum(own))
     return {seed: uj + common / len(own) for seed, uj in zip(run.study.seeds(), own, strict=True)}, common / total

@@ -72,7 +72,7 @@ class Comparison:
         is_papers = all(paper_study_of(run.study) for run in runs)
         departs = dict.fromkeys(text for run in runs for text in _told(run, is_papers))
         # Both sides are cut short alike: one of them says it.
-        cuts = [text for run in runs if is_papers and (text := reduced(run, run.result["strategy"]))][:1]
+        cuts = [text for run in runs if is_papers and (text := reduced(run, run.result.strategy))][:1]
         self._common: dict[str, Any] = {
             "studies": tuple(dict.fromkeys(run.study.name for run in runs)),
             "places": tuple(dict.fromkeys(run.place for run in runs)),
@@ -129,7 +129,7 @@ class Comparison:
 
 def _told(run: StrategyRun, is_papers: bool) -> list[str]:
     """What was changed; of a study that is none of the paper's its strategy's options only."""
-    label = run.result["strategy"]
+    label = run.result.strategy
     if is_papers:
         return departures(run, label)
     options = other_options(run.study, label)
@@ -141,5 +141,5 @@ def _protocols(runs: Sequence[StrategyRun]) -> dict[str, tuple[str, ...]]:
     for run in runs:
         if paper_study_of(run.study):
             key = f"{run.study.name} ({run.place})"
-            found[key] = tuple(dict.fromkeys([*found.get(key, ()), *protocol(run, run.result["strategy"])]))
+            found[key] = tuple(dict.fromkeys([*found.get(key, ()), *protocol(run, run.result.strategy)]))
     return found

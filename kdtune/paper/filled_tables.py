@@ -1,7 +1,7 @@
 """The paper's tables filled with what was run here: which result stands in which row, and how its figures compare."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +13,11 @@ from kdtune.paper.printed_values import PERCENT, TEACHER, PaperRow, paper_values
 from kdtune.paper.row_choice import choose, unfinished, why_in_no_row
 from kdtune.paper.setting_differences import differences, misnamed
 from kdtune.paper.study_runs import StrategyRun, read_runs
-from kdtune.results.cost import of_one_model
-from kdtune.results.outcome import SCHEMA_VERSION
+from kdtune.results.shared_document import Teacher
+from kdtune.results.strategy_result import SCHEMA_VERSION, StrategyResult
+
+#: Metrics on the test images by name.
+Metrics = Mapping[str, float | None]
 
 #: A figure of ours, its deviation over repeats, and what of it is like the paper's.
 _Ours = tuple[float | None, float | None, float | None]
@@ -69,7 +72,7 @@ class FilledRow:
 
     row: PaperRow
     run: StrategyRun | None
-    tests: tuple[dict[str, Any], ...]
+    tests: tuple[Metrics, ...]
     figures: tuple[Figure, ...]
     differs: tuple[str, ...]
 
@@ -136,7 +139,7 @@ class PaperComparison:
             }
             for table in paper_values().tables
         ]
-        results = [run.result for run in self.used]
+        results = [run.result.as_json() for run in self.used]
         return {"schema_version": SCHEMA_VERSION, "tables": tables, "results": results, "warnings": self.warnings}
 
 
@@ -188,11 +191,11 @@ def _with_folders(block: list[FilledRow]) -> list[FilledRow]:
 
 def _fill(row: PaperRow, run: StrategyRun | None, columns: Sequence[str]) -> FilledRow:
     ours: dict[str, _Ours] = {}
-    tests: tuple[dict[str, Any], ...] = ()
+    tests: tuple[Metrics, ...] = ()
     if run:
         teacher = run.teacher if row.strategy == TEACHER else None
-        tests = (teacher["test"],) if teacher else tuple(r["test"] for r in run.result["repeats"] if r["test"])
-        costs = _costs_of_teacher(teacher, Carbon(**run.result["cost"]["carbon"])) if teacher else _costs(run)
+        tests = (teacher.test,) if teacher else tuple(one.test for one in run.result.repeats if one.test)
+        costs = _costs_of_teacher(teacher, run.result.cost.carbon) if teacher else _costs(run.result)
         ours = {column: costs[column] if column in costs else _of_tests(column, tests) for column in columns}
     figures = tuple(
         Figure(column, row.values[column], row.stds.get(column), *ours.get(column, ())) for column in columns
@@ -200,15 +203,15 @@ def _fill(row: PaperRow, run: StrategyRun | None, columns: Sequence[str]) -> Fil
     return FilledRow(row, run, tests, figures, tuple(differences(run, row.strategy)) if run else ())
 
 
-def _of_tests(column: str, tests: Sequence[dict[str, Any]]) -> _Ours:
+def _of_tests(column: str, tests: Sequence[Metrics]) -> _Ours:
     mean, std = _mean(column, tests)
     return mean, std, mean
 
 
-def _mean(column: str, tests: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
+def _mean(column: str, tests: Sequence[Metrics]) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation of a metric over the models that have it, in the paper's unit."""
     unit = 100 if column in PERCENT else 1
-    found = [test[column] * unit for test in tests if test.get(column) is not None]
+    found = [value * unit for test in tests if (value := test.get(column)) is not None]
     return (statistics.fmean(found), _std(found)) if found else (None, None)
 
 
@@ -216,25 +219,24 @@ def _std(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _costs(run: StrategyRun) -> dict[str, _Ours]:
+def _costs(result: StrategyResult) -> dict[str, _Ours]:
     """What one model cost: everything that is charged, the mean over repeats; compared is its training."""
-    cost, carbon = run.result["cost"], Carbon(**run.result["cost"]["carbon"])
-    gflops = of_one_model(cost["gflops_millions"], run.tested)
-    kwh, training_kwh = cost["per_repeat_kwh"], of_one_model(cost["training_kwh"], run.tested)
-    each_uj = [repeat["charged_uj"] for repeat in run.result["repeats"] if repeat["test"]]
-    each_kwh = [] if None in each_uj else [carbon.kwh(uj) for uj in each_uj]
+    cost, carbon = result.cost, result.cost.carbon
+    training_kwh = cost.of_one_model(cost.training_kwh)
+    each_uj = [repeat.charged_uj for repeat in result.repeats if repeat.test]
+    each_kwh = [carbon.kwh(uj) for uj in each_uj if uj is not None]
+    std_kwh = _std(each_kwh) if len(each_kwh) == len(each_uj) else None
     as_theirs = None if training_kwh is None else training_kwh / carbon.pue * PAPER.pue
-    return _columns(gflops, kwh, _std(each_kwh), as_theirs, carbon)
+    return _columns(cost.of_one_model(cost.gflops_millions), cost.per_repeat_kwh, std_kwh, as_theirs, carbon)
 
 
-def _costs_of_teacher(teacher: dict[str, Any], carbon: Carbon) -> dict[str, _Ours]:
+def _costs_of_teacher(teacher: Teacher, carbon: Carbon) -> dict[str, _Ours]:
     """What its training cost, once; unknown of one that was given."""
-    energy = None if teacher.get("given") else teacher["energy"]
-    buckets = energy.get("energy_uj") if energy else None
+    energy = teacher.training
+    buckets = energy.energy_uj if energy else None
     as_theirs = PAPER.kwh(buckets["trials"] + buckets["evaluation"]) if buckets else None
-    return _columns(
-        teacher["gflops_millions"], carbon.kwh(energy["charged_uj"]) if energy else None, None, as_theirs, carbon
-    )
+    kwh = carbon.kwh(energy.charged_uj) if energy else None
+    return _columns(teacher.gflops_millions, kwh, None, as_theirs, carbon)
 
 
 def _columns(

@@ -22,7 +22,7 @@ def choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
     if row.strategy == TEACHER:
         fitting = [run for run in fitting if run.teacher]
     else:
-        fitting = [run for run in fitting if run.result["strategy"] == row.strategy and run.tested]
+        fitting = [run for run in fitting if run.result.strategy == row.strategy and run.tested]
 
     def nearness(run: StrategyRun) -> tuple[bool, int, int, int, int]:
         as_usual = row.strategy == TEACHER or other_options(run.study, row.strategy) is None
@@ -76,7 +76,7 @@ def why_in_no_row(runs: Iterable[StrategyRun], shown: Shown) -> list[str]:
 
 
 def _key(run: StrategyRun) -> tuple[str | None, str]:
-    return run.study.name, run.result["strategy"]
+    return run.study.name, run.result.strategy
 
 
 def _rows() -> set[tuple[str | None, str]]:

@@ -125,8 +125,8 @@ def differences(run: StrategyRun, strategy: str) -> list[str]:
         strategy: The row that it fills: a strategy's name or :data:`TEACHER`.
     """
     found = [reduced(run, strategy), *departures(run, strategy)]
-    if strategy != TEACHER and run.result["status"] != "completed":
-        found.append(f"not finished ({run.result['status']})")
+    if strategy != TEACHER and run.result.status != "completed":
+        found.append(f"not finished ({run.result.status})")
     return [*(text for text in found if text), *protocol(run, strategy)]
 
 

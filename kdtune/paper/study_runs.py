@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from kdtune.analysis.collection import Places, find_results_if_any
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
@@ -12,7 +12,12 @@ from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result
 from kdtune.results.shared_costs import read_shared
+from kdtune.results.shared_document import Teacher
+from kdtune.results.strategy_result import StrategyResult
 from kdtune.specs.study import Study
+
+#: Accuracies of a repeat.
+AccuracyKey = Literal["val_accuracy", "test_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,14 @@ class StrategyRun:
         study: As it ran.
         result: Its ``result.json``, made again.
         workload: The size of its trainings.
-        teacher: The teacher's record; None where none was used.
+        teacher: None where none was used.
     """
 
     folder: StrategyFolder
     study: Study
-    result: dict[str, Any]
+    result: StrategyResult
     workload: Workload
-    teacher: dict[str, Any] | None
+    teacher: Teacher | None
 
     @property
     def images(self) -> int:
@@ -51,20 +56,17 @@ class StrategyRun:
     @property
     def tested(self) -> int:
         """Repeats whose chosen model met the test set."""
-        return sum(repeat["test"] is not None for repeat in self.result["repeats"])
+        return sum(repeat.test is not None for repeat in self.result.repeats)
 
-    def an_image(self, key: str) -> float:
-        """The step in which an accuracy is counted: one image of those that ``val_accuracy`` or ``test`` is of."""
-        return 1 / max(1, {"val_accuracy": self.workload.val_images, "test": self.workload.test_images}[key])
+    def an_image(self, key: AccuracyKey) -> float:
+        """The step in which an accuracy is counted: one image of those that it is of."""
+        images = self.workload.val_images if key == "val_accuracy" else self.workload.test_images
+        return 1 / max(1, images)
 
-    def by_seed(self, key: str) -> dict[int, float]:
-        """A figure of each repeat that has it, such as ``val_accuracy``, or ``test`` for the test accuracy."""
-        of = {repeat["seed"]: repeat[key] for repeat in self.result["repeats"]}
-        return {
-            seed: value["accuracy"] if isinstance(value, dict) else value
-            for seed, value in of.items()
-            if value is not None
-        }
+    def by_seed(self, key: AccuracyKey) -> dict[int, float]:
+        """An accuracy of each repeat that has it."""
+        of = {repeat.seed: getattr(repeat, key) for repeat in self.result.repeats}
+        return {seed: accuracy for seed, accuracy in of.items() if accuracy is not None}
 
 
 @dataclass(frozen=True)
@@ -109,4 +111,4 @@ def by_study(runs: Sequence[StrategyRun]) -> list[StudyRun]:
 
 def _read(folder: StrategyFolder, carbon: WantedCarbon) -> StrategyRun:
     result = build_result(folder, carbon_for(folder, carbon))
-    return StrategyRun(folder, folder.read_study(), result, folder.workload(), read_shared(folder)["teacher"])
+    return StrategyRun(folder, folder.read_study(), result, folder.workload(), read_shared(folder).teacher)

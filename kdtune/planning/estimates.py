@@ -161,7 +161,7 @@ class Estimator:
             return 0
         one = Compilation(Path(self._compilations[asks_teacher]))
         spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
-        return int(spent["charged_uj"]) if spent else None
+        return spent.charged_uj if spent else None
 
     @cached_property
     def logits(self) -> LogitsEstimate:
@@ -181,12 +181,12 @@ class Estimator:
         spent = ledger_summary(store.ledger, dedicated=self._study.is_dedicated)
         missing = len(store.missing_epochs())
         if not missing:
-            return 0.0, spent["charged_uj"] if spent else None, 0.0
+            return 0.0, spent.charged_uj if spent else None, 0.0
         parts = min(missing, self._conditions.slots)
         part = self._timings.per_image["teacher_logits"] * (missing * store.shape.images / parts)
         nothing = Overhead(Charge(0.0, 0.0, 0.0))
         wall_s, due_uj = strategy_charge(parts, part, self._idle_uw(parts), nothing, self._conditions)
-        return wall_s, add(spent["charged_uj"] if spent else 0, due_uj), due_uj
+        return wall_s, add(spent.charged_uj if spent else 0, due_uj), due_uj
 
     def teacher(self, *, cached: bool) -> TeacherEstimate:
         """The estimate of the teacher's own training, without a worker's start; of measuring one that was given."""

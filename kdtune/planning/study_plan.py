@@ -25,7 +25,7 @@ from kdtune.planning.resources import Resources, cluster_address, gpus_by_defaul
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
-from kdtune.results.outcome import SCHEMA_VERSION
+from kdtune.results.strategy_result import SCHEMA_VERSION
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import DataDir

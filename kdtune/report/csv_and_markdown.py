@@ -2,11 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from kdtune.report.tables import Row, columns, cost_rows, has_green_index, teacher_row
+from kdtune.results.shared_document import Teacher
+from kdtune.results.strategy_result import StrategyResult
 from kdtune.storage.escaping import for_markdown, for_spreadsheet
+from kdtune.storage.records import as_record
 
 #: Columns of the CSV: figures at full precision, units in the names.
 CSV_COLUMNS = (
@@ -38,7 +40,7 @@ CSV_COLUMNS = (
 GREEN_COLUMNS = ("green_index_points", "green_index_points_std")
 
 
-def as_csv(results: list[dict[str, Any]]) -> str:
+def as_csv(results: Sequence[StrategyResult]) -> str:
     """One line a strategy; empty where nothing was measured."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -46,18 +48,17 @@ def as_csv(results: list[dict[str, Any]]) -> str:
     writer.writerow(names)
     for result in results:
         known = {
-            **result["summary"],
-            **result["cost"],
-            **{key: result[key] for key in ("study", "strategy", "status")},
-            "repeats": len(result["repeats"]),
-            "trials": sum(repeat["trials"] for repeat in result["repeats"]),
-            **{f"green_index_{key}": value for key, value in result.get("green_index", {}).items()},
+            **as_record(result.summary),
+            **as_record(result.cost),
+            **{key: getattr(result, key) for key in ("study", "strategy", "status", "trials")},
+            "repeats": len(result.repeats),
+            **{f"green_index_{key}": value for key, value in as_record(result.green_index or {}).items()},
         }
         writer.writerow([for_spreadsheet(known[column]) for column in names])
     return text.getvalue()
 
 
-def as_markdown(results: list[dict[str, Any]], teacher: dict[str, Any] | None, baseline: str) -> str:
+def as_markdown(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: str) -> str:
     """The cost table as a Markdown table."""
     rows = cost_rows(results, baseline)
     if teacher and results:

@@ -1,7 +1,6 @@
 """How figures are written, the same in every table."""
 
-from typing import Any
-
+from kdtune.specs.search_space import Point
 from kdtune.temperature import POLICIES
 
 #: Stands for what was not measured or does not apply.
@@ -57,7 +56,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def describe_point(point: dict[str, Any] | None) -> str:
+def describe_point(point: Point | None) -> str:
     """A point in few characters: its tau, what stands for one, and whatever else was searched."""
     if point is None:
         return NOTHING

@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.analysis.payback import saving_of
-from kdtune.analysis.verdicts import CONFIDENCE
+from kdtune.analysis.verdicts import CONFIDENCE, t_interval
 from kdtune.energy.attribution import FLAGS
 from kdtune.paper.printed_values import paper_values
 from kdtune.report.formats import NOTHING, amount, percent, ratio, significant
 from kdtune.report.table_width import PLAIN_HEAD
 from kdtune.report.tables import Row, how_computed, how_emitted, how_far_off, how_measured
+from kdtune.results.inference_document import InferenceDocument, NetworkInUse, Payback
 
 NETWORK_COLUMNS = (
     "network",
@@ -41,15 +40,15 @@ NOT_SETTLED = "not settled"
 OTHERS_MATTER = 0.05
 
 
-def inference_tables(documents: Sequence[dict[str, Any]]) -> RenderableType:
+def inference_tables(documents: Sequence[InferenceDocument]) -> RenderableType:
     """The tables of ``inference.json`` documents; neighbours that were measured as one share them."""
     parts: list[RenderableType] = []
-    for _, group in groupby(documents, key=lambda document: document["teacher"]):
+    for _, group in groupby(documents, key=lambda document: document.teacher):
         together = list(group)
         first = together[0]
         title = (
-            f"{first['study']}: inference, {first['test_images']} test images a pass, {first['batch_size']} at a time, "
-            f"on {first['device_name']}"
+            f"{first.study}: inference, {first.test_images} test images a pass, {first.batch_size} at a time, "
+            f"on {first.device_name}"
         )
         parts += [
             *([Text("")] if parts else []),
@@ -69,116 +68,118 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
     return table
 
 
-def network_rows(document: dict[str, Any]) -> list[Row]:
+def network_rows(document: InferenceDocument) -> list[Row]:
     """A row for the teacher, one for the student, and how many times the student's figures the teacher's are."""
-    teacher, student = document["teacher"], document["student"]
-    multiples = [
-        ratio(teacher[key] / student[key])
-        for key in ("parameters", "macs", "ms_per_pass", "uj_per_image", "j_per_pass")
+    teacher, student = document.teacher, document.student
+    pairs = [
+        (teacher.parameters, student.parameters),
+        (teacher.macs, student.macs),
+        (teacher.ms_per_pass, student.ms_per_pass),
+        (teacher.uj_per_image, student.uj_per_image),
+        (teacher.j_per_pass, student.j_per_pass),
     ]
-    of_parameters, of_macs, of_time, of_energy, of_pass = multiples
+    of_parameters, of_macs, of_time, of_energy, of_pass = (ratio(more / less) for more, less in pairs)
     of_last = [NOTHING, of_energy, *[of_pass] * 2, of_energy]
     return [
-        *(_network_row(f"{role} ({document[role]['model']})", document, role) for role in ("teacher", "student")),
+        _network_row(f"teacher ({teacher.model})", document, teacher),
+        _network_row(f"student ({student.model})", document, student),
         ["teacher / student", of_parameters, of_macs, NOTHING, of_time, *of_last],
     ]
 
 
-def _network_row(name: str, document: dict[str, Any], role: str) -> Row:
-    one = document[role]
+def _network_row(name: str, document: InferenceDocument, network: NetworkInUse) -> Row:
     return [
         name,
-        f"{one['parameters']:,}",
-        amount(one["macs"]),
-        percent(one["test_accuracy"]),
-        significant(one["ms_per_pass"]),
-        _spread(one["images_per_s"], one["images_per_s_std"]),
-        _spread(one["uj_per_image"], one["uj_per_image_std"]),
-        significant(one["j_per_pass"]),
-        significant(_co2_g_per_pass(document, role)),
-        significant(one["co2_g_per_million"]),
+        f"{network.parameters:,}",
+        amount(network.macs),
+        percent(network.test_accuracy),
+        significant(network.ms_per_pass),
+        _spread(network.images_per_s, network.images_per_s_std),
+        _spread(network.uj_per_image, network.uj_per_image_std),
+        significant(network.j_per_pass),
+        significant(_co2_g_per_pass(document, network)),
+        significant(network.co2_g_per_million),
     ]
 
 
-def _co2_g_per_pass(document: dict[str, Any], role: str) -> float:
-    return float(document[role]["co2_g_per_million"] * document["test_images"] / 1e6)
+def _co2_g_per_pass(document: InferenceDocument, network: NetworkInUse) -> float:
+    return network.co2_g_per_million * document.test_images / 1e6
 
 
 def _spread(mean: float, std: float | None) -> str:
     return amount(mean) + ("" if std is None else f" +- {significant(std, 2)}")
 
 
-def payback_row(document: dict[str, Any]) -> Row:
+def payback_row(document: InferenceDocument) -> Row:
     """A strategy's row: what its student was charged and when that is repaid, without and with the teacher."""
-    alone, with_teacher = document["payback"]["one_model"], document["payback"]["with_teacher"]
+    alone, with_teacher = document.payback.one_model, document.payback.with_teacher
     return [
-        document["strategy"],
-        percent(document["student"]["test_accuracy"]),
+        document.strategy,
+        percent(document.student.test_accuracy),
         _joules(alone),
         repaid_after(alone),
         _joules(with_teacher),
-        repaid_after(with_teacher) if with_teacher["charged_uj"] is not None else NOTHING,
+        repaid_after(with_teacher) if with_teacher.charged_uj is not None else NOTHING,
     ]
 
 
-def _joules(payback: dict[str, Any]) -> str:
-    return NOTHING if payback["charged_uj"] is None else amount(payback["charged_uj"] / 1e6)
+def _joules(payback: Payback) -> str:
+    return NOTHING if payback.charged_uj is None else amount(payback.charged_uj / 1e6)
 
 
-def repaid_after(payback: dict[str, Any]) -> str:
+def repaid_after(payback: Payback) -> str:
     """A number of predictions and its range, ``never``, ``not settled``, or a dash where the charge is not known."""
-    if payback["never"]:
+    if payback.never:
         return NEVER
-    if payback["unsettled"]:
+    if payback.unsettled:
         return NOT_SETTLED
-    if payback["predictions"] is None:
+    if payback.predictions is None:
         return NOTHING
-    return f"{amount(payback['predictions'])} ({amount(payback['fewest'])} to {amount(payback['most'])})"
+    return f"{amount(payback.predictions)} ({amount(payback.fewest)} to {amount(payback.most)})"
 
 
-def payback_line(documents: Sequence[dict[str, Any]]) -> str:
+def payback_line(documents: Sequence[InferenceDocument]) -> str:
     """The same in one line, for under a cost table, of strategies that came to a model; empty where none did."""
     told: dict[str, list[str]] = {}
     for document in documents:
-        if document["payback"]["one_model"]["charged_uj"] is not None:
-            how = f"{document['batch_size']} at a time on {document['device_name']}"
-            repaid = f"{document['strategy']} {repaid_after(document['payback']['one_model'])}"
+        if document.payback.one_model.charged_uj is not None:
+            how = f"{document.batch_size} at a time on {document.device_name}"
+            repaid = f"{document.strategy} {repaid_after(document.payback.one_model)}"
             told.setdefault(how, []).append(repaid)
     if not told:
         return ""
     return f"{REPAID}: " + "; ".join(f"{', '.join(repaid)} ({how})" for how, repaid in told.items()) + "."
 
 
-def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
+def notes(documents: Sequence[InferenceDocument]) -> list[str]:
     """What a reader has to know to trust the figures of strategies that were measured as one."""
     first = documents[0]
-    networks = {"teacher": first["teacher"], "student": first["student"]}
-    lines = [how_measured({"hardware": first["hardware"], "quality": first["teacher"]["quality"]})]
+    networks = {"teacher": first.teacher, "student": first.student}
+    lines = [how_measured(first.teacher.quality, first.hardware)]
     lines.append(
-        how_far_off("Energy and CO2", [one["uncertainty_uj"] / one["charged_uj"] for one in networks.values()])
+        how_far_off("Energy and CO2", [one.uncertainty_uj / one.charged_uj for one in networks.values()])
         + " The networks took turns; +- is the deviation over these."
     )
-    shares = ", ".join(f"{one['static_uj'] / one['charged_uj']:.0%} of the {name}'s" for name, one in networks.items())
+    shares = ", ".join(f"{one.static_uj / one.charged_uj:.0%} of the {name}'s" for name, one in networks.items())
     lines.append(
         f"In the energy is what the machine draws while a network runs, work or not ({shares}): memory"
-        + (", and what is idle" if first["attribution"] == "dedicated" else " for the cores that are used")
+        + (", and what is idle" if first.attribution == "dedicated" else " for the cores that are used")
         + ". What a GPU or a counted CPU draws at rest is in the rest."
     )
     lines += [
-        f"To be told: {FLAGS[name]}."
-        for name in dict.fromkeys(flag for one in networks.values() for flag in one["flags"])
+        f"To be told: {FLAGS[name]}." for name in dict.fromkeys(flag for one in networks.values() for flag in one.flags)
     ]
-    others = max(one["energy_uj"]["other"] / one["energy_uj"]["node_total"] for one in networks.values())
+    others = max(one.energy_uj["other"] / one.energy_uj["node_total"] for one in networks.values())
     if others >= OTHERS_MATTER:
         lines.append(
             f"Other processes took up to {others:.0%} of the machine's energy meanwhile: on a quiet machine the "
             "networks may be faster, and another study that is metered holds a part of the memory."
         )
-    lines.append(how_emitted(first["carbon"]))
-    lines.append(how_computed(first["computed"]) + f" Threads: {first['threads']}.")
+    lines.append(how_emitted(first.carbon))
+    lines.append(how_computed(first.computed) + f" Threads: {first.threads}.")
     if len(documents) > 1:
         lines.append(
-            f"The student that was timed is that of {first['timed_student']}; the others are the same network with "
+            f"The student that was timed is that of {first.timed_student}; the others are the same network with "
             "other weights, and each was tested."
         )
     lines += _disagreements(documents)
@@ -189,9 +190,12 @@ def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
     return [*lines, *_repaid(documents), *_papers(first), *_elsewhere(first)]
 
 
-def _repaid(documents: Sequence[dict[str, Any]]) -> list[str]:
+def _repaid(documents: Sequence[InferenceDocument]) -> list[str]:
     """How well it is known when a charge is repaid."""
-    interval, paybacks = saving_of(documents[0]), [document["payback"]["one_model"] for document in documents]
+    interval, paybacks = (
+        t_interval(documents[0].saved_uj_per_image),
+        [document.payback.one_model for document in documents],
+    )
     lines = []
     if interval and interval.is_bounded:
         lines.append(
@@ -199,36 +203,37 @@ def _repaid(documents: Sequence[dict[str, Any]]) -> list[str]:
             f"{amount(interval.high)}: {CONFIDENCE:.0%}, Student's t over {interval.n} pairs of turns); ranges of "
             "predictions are of that."
         )
-    if any(payback["never"] for payback in paybacks):
+    if any(payback.never for payback in paybacks):
         lines.append(
             "Never: in use the student takes no less than the teacher here, so nothing repays what finding it took."
         )
-    if reasons := dict.fromkeys(payback["unsettled"] for payback in paybacks if payback["unsettled"]):
+    if reasons := dict.fromkeys(payback.unsettled for payback in paybacks if payback.unsettled):
         lines.append(f"Not settled: {'; '.join(reasons)}. Measure longer (--seconds), on a quiet machine.")
     return lines
 
 
-def _papers(document: dict[str, Any]) -> list[str]:
+def _papers(document: InferenceDocument) -> list[str]:
     """What the paper prints of a network that was measured here too."""
     printed = paper_values().inference
+    networks = {"teacher": document.teacher, "student": document.student}
     return [
         f"Figure 1 of the paper prints {printed.seconds} s and {printed.co2_g} g CO2 for a pass of its "
         f"{printed.model} over its evaluation set, on its GPU; the {role}'s here took "
-        f"{significant(document[role]['ms_per_pass'] / 1e3)} s and {significant(_co2_g_per_pass(document, role))} g "
-        f"for {document['test_images']} images on {document['device_name']}."
-        for role in ("teacher", "student")
-        if document[role]["model"] == printed.model
+        f"{significant(network.ms_per_pass / 1e3)} s and {significant(_co2_g_per_pass(document, network))} g "
+        f"for {document.test_images} images on {document.device_name}."
+        for role, network in networks.items()
+        if network.model == printed.model
     ]
 
 
-def _disagreements(documents: Sequence[dict[str, Any]]) -> list[str]:
+def _disagreements(documents: Sequence[InferenceDocument]) -> list[str]:
     """Accuracies that are not what the study recorded."""
-    images = documents[0]["test_images"]
-    tested = {"the teacher": documents[0]["teacher"]}
-    tested |= {f"the student of {document['strategy']}": document["student"] for document in documents}
+    images = documents[0].test_images
+    tested = {"the teacher": documents[0].teacher}
+    tested |= {f"the student of {document.strategy}": document.student for document in documents}
     lines = []
     for name, one in tested.items():
-        found, recorded = (round(one[key] * images) for key in ("test_accuracy", "recorded_test_accuracy"))
+        found, recorded = round(one.test_accuracy * images), round(one.recorded_test_accuracy * images)
         if found != recorded:
             lines.append(
                 f"Not as recorded: {name} classified {found} of {images} test images rightly here, and {recorded} when "
@@ -237,21 +242,15 @@ def _disagreements(documents: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _elsewhere(document: dict[str, Any]) -> list[str]:
+def _elsewhere(document: InferenceDocument) -> list[str]:
     """What of the charge does not compare with what was measured here."""
-    there, here = (
-        {_machine(node) for node in nodes} for nodes in (document["charged"]["hardware"], document["hardware"])
-    )
+    there, here = ({str(node) for node in nodes} for nodes in (document.charged.hardware, document.hardware))
     lines = []
     if there and there != here:
         lines.append(f"Charged on another machine than measured on: {'; '.join(sorted(there))}.")
-    if (charged := document["charged"]["quality"]) != document["teacher"]["quality"]:
+    if (charged := document.charged.quality) != document.teacher.quality:
         lines.append(
             f"What was charged was obtained otherwise ({charged or 'not measured'}) than what is saved, so when it is "
             "repaid is less sure."
         )
     return lines
-
-
-def _machine(node: dict[str, Any]) -> str:
-    return ", ".join([f"{node['cores']} cores of {node['cpu_model']}", *sorted(gpu["name"] for gpu in node["gpus"])])

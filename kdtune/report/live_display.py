@@ -1,6 +1,7 @@
 """What is seen while a study runs: a live table on a terminal, plain lines in a pipe."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -10,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.energy.carbon import raw_kwh
+from kdtune.energy.carbon import Carbon, raw_kwh
 from kdtune.report.formats import NOTHING, describe_point, duration, percent, significant
 from kdtune.results.trial_log import Trial
 from kdtune.results.watcher import Watcher
@@ -94,6 +95,10 @@ class _Display(Watcher):
         self._strategy = ""
         self._running: dict[str, _Running] = {}
         self._spent_uj: dict[str, int] = {}
+        self._kwh: Callable[[int], float] = raw_kwh
+
+    def carbon_settings(self, carbon: Carbon) -> None:
+        self._kwh = carbon.kwh
 
     def started(self, study: Study, planned: dict[str, int]) -> None:
         self._progress.planned = dict(planned)
@@ -126,7 +131,7 @@ class _Display(Watcher):
         self._spent_uj[self._strategy] = charged_uj
 
     def _spent_kwh(self) -> float:
-        return raw_kwh(sum(self._spent_uj.values()))
+        return self._kwh(sum(self._spent_uj.values()))
 
 
 class PlainLines(_Display):
@@ -186,7 +191,7 @@ class LiveTable(_Display):
         progress = self._progress
         self._console.print(
             f"{name}: {progress.ended.get(name, 0)} trial(s) ended, "
-            f"{significant(raw_kwh(self._spent_uj.get(name, 0)))} kWh so far",
+            f"{significant(self._kwh(self._spent_uj.get(name, 0)))} kWh so far",
             highlight=False,
         )
         self._running.clear()
@@ -219,7 +224,7 @@ class LiveTable(_Display):
                 f"{running.epoch}/{running.epochs}",
                 percent(running.val_accuracy),
                 significant(running.watts),
-                significant(raw_kwh(running.energy_uj)),
+                significant(self._kwh(running.energy_uj)),
             )
         return Group(head, table)
 

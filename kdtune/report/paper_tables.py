@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,6 +15,7 @@ from kdtune.report.csv_and_markdown import markdown_list, markdown_row
 from kdtune.report.formats import NOTHING, significant
 from kdtune.report.table_width import PLAIN_HEAD
 from kdtune.report.tables import Row, how_measured
+from kdtune.results.cost_document import Cost
 
 SOURCE = "PLOS ONE 2023, e0285668"
 
@@ -121,14 +121,14 @@ def notes(comparison: PaperComparison) -> list[str]:
         f"Printed figures: {SOURCE}. Ours: mean +- sample standard deviation of n models, and as a multiple of the "
         "paper's. KD and Tuned are grid, Ours stochastic, Student none. A dash: not run, or not measured."
     ]
-    used = [run.result["cost"] for run in comparison.used]
+    used = [run.result.cost for run in comparison.used]
     if used:
         lines.append(f"Ours are from {', '.join(dict.fromkeys(run.place for run in comparison.used))}.")
         lines += _of_energy(used)
         lines.append(
             "GFLOPs of ours count the training images that were not held out, and a grid of 19 temperatures is 19 runs."
         )
-        lines += dict.fromkeys(how_measured(cost) for cost in used)
+        lines += dict.fromkeys(how_measured(cost.quality, cost.hardware) for cost in used)
     elif not comparison.ran:
         lines.append("None of the paper's studies has been run.")
     if missing := comparison.missing():
@@ -140,10 +140,10 @@ def notes(comparison: PaperComparison) -> list[str]:
     return lines
 
 
-def _of_energy(costs: Sequence[dict[str, Any]]) -> list[str]:
+def _of_energy(costs: Sequence[Cost]) -> list[str]:
     """What is in ours, what in the paper's, and what the ratio is of."""
-    pues = sorted({cost["carbon"]["pue"] for cost in costs})
-    attributions = {cost["attribution"] for cost in costs}
+    pues = sorted({cost.carbon.pue for cost in costs})
+    attributions = {cost.attribution for cost in costs}
     idle = {
         frozenset({"dedicated"}): "start-up and idle power",
         frozenset({"shared"}): "start-up, but no idle power (attribution is shared)",

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.energy.carbon import Carbon, resolve
-from kdtune.results.documents import MADE_AGAIN, CarbonRecord, check, read_document
+from kdtune.results.documents import MADE_AGAIN, check_key, read_object
 from kdtune.results.folder import RUN_REMEDY, StrategyFolder
 
 
@@ -18,7 +18,7 @@ def carbon_of(folder: StrategyFolder) -> Carbon:
         ResultsError: The file that has them is damaged.
     """
     if folder.result.is_file():
-        cost = read_document(folder.result).get("cost")
+        cost = read_object(folder.result).get("cost")
         record = cost.get("carbon") if isinstance(cost, dict) else None
         return carbon_from(record, folder.result, MADE_AGAIN)
     run = folder.study
@@ -38,5 +38,4 @@ def carbon_from(record: Any, path: Path, remedy: str) -> Carbon:
     Raises:
         ResultsError: They are not such figures.
     """
-    check({"carbon": record}, dict[str, CarbonRecord], path, remedy)
-    return Carbon(**record)
+    return check_key("carbon", record, Carbon, path, remedy)

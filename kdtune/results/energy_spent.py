@@ -7,6 +7,7 @@ from kdtune.energy.several_nodes import charge_all
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_notes import abandoned_sessions, noted_lines
 from kdtune.results.shared_costs import read_shared
+from kdtune.results.shared_document import LedgerSummary, TeacherEnergy
 
 #: In a session's folder: where that lies in the cache which this session made, a path a line.
 MADE_NOTE = "made.txt"
@@ -48,9 +49,9 @@ def _gone_uj(folder: StudyFolder, names: set[str]) -> int:
     found: dict[str, int] = {}
     for strategy in folder.strategies():
         shared = read_shared(strategy)
-        made = shared["teacher_logits"] | shared["compilations"]
-        records = {name: one["energy"] for name, one in made.items()}
-        if teacher := shared["teacher"]:
-            records[teacher["key"]] = teacher["energy"]
-        found |= {name: energy["charged_uj"] for name, energy in records.items() if name in names and energy}
+        energies: dict[str, LedgerSummary | TeacherEnergy | None] = {}
+        energies |= {name: one.energy for name, one in (shared.teacher_logits | shared.compilations).items()}
+        if shared.teacher:
+            energies[shared.teacher.key] = shared.teacher.energy
+        found |= {name: energy.charged_uj for name, energy in energies.items() if name in names and energy}
     return sum(found.values())

@@ -1,21 +1,41 @@
 """``epochs.jsonl``: one line for every epoch of every attempt."""
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from kdtune.errors import ResultsError
-from kdtune.results.documents import Accuracy, Count, Shape, check
+from kdtune.results.documents import Accuracy, Count
 from kdtune.results.trial_log import Trial
-from kdtune.storage.files import append_lines, read_lines
+from kdtune.storage.journal import Journal, JournalError
+from kdtune.storage.records import faults, parsed, strict
 
 #: What a line takes from the trainable's report.
 FIELDS = ("epoch", "train_loss", "val_loss", "val_accuracy", "tau", "learning_rate", "energy_uj")
 
 
-class Epoch(Shape):
-    """What a line has to hold."""
+@strict
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of an attempt.
+
+    Attributes:
+        trial_id: Whose.
+        repeat: Counted from 0.
+        seed: The repeat's.
+        attempt: Counted from 1.
+        epoch: Counted from 1.
+        train_loss: In the loss's own unit.
+        val_loss: In nats.
+        val_accuracy: A fraction.
+        tau: Mean of the epoch.
+        learning_rate: Of the epoch.
+        energy_uj: Since the last reading; None for an epoch too short for one.
+    """
 
     trial_id: str
     repeat: Count
@@ -30,32 +50,40 @@ class Epoch(Shape):
     energy_uj: Count | None
 
 
-def append_epochs(path: Path, trial: Trial, reports: list[dict[str, Any]]) -> None:
+def append_epochs(path: Path, trial: Trial, reports: Sequence[Mapping[str, Any]]) -> None:
     """Append epochs of a trial's present attempt. Not forced to the disk: nothing is resumed from them."""
     attempt = {"trial_id": trial.id, "repeat": trial.repeat, "seed": trial.seed, "attempt": trial.attempts}
     lines = [{**attempt, **{field: report[field] for field in FIELDS}} for report in reports]
-    append_lines(path, *lines, sync=False)
+    _journal(path).append(*lines, sync=False)
 
 
-def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """Every line; one that a crash tore is left out.
+def read_epochs(path: Path) -> list[Epoch]:
+    """Every epoch; a line that a crash tore is left out.
 
     Raises:
         ResultsError: A line other than the last is damaged, or lacks something.
     """
     try:
-        lines = read_lines(path)
-        for number, line in enumerate(lines, start=1):
-            check(line, Epoch, path, f"line {number}; take it out, or delete the file: nothing is resumed from it")
-    except ValueError as error:
+        return _journal(path).read()
+    except JournalError as error:
         raise ResultsError(str(error)) from None
-    return lines
 
 
-def superseded(lines: Sequence[Mapping[str, Any]]) -> list[bool]:
+def superseded(epochs: Sequence[Epoch]) -> list[bool]:
     """For each line, whether a later attempt trained its epoch again, from a checkpoint before it.
 
     Each epoch of a trial has exactly one line that is not superseded. The energy of the others was spent all the same.
     """
-    last = {(line["trial_id"], line["epoch"]): line["attempt"] for line in sorted(lines, key=itemgetter("attempt"))}
-    return [line["attempt"] != last[line["trial_id"], line["epoch"]] for line in lines]
+    last = {(one.trial_id, one.epoch): one.attempt for one in sorted(epochs, key=attrgetter("attempt"))}
+    return [one.attempt != last[one.trial_id, one.epoch] for one in epochs]
+
+
+def _journal(path: Path) -> Journal[Epoch]:
+    return Journal(path, _epoch, "record of an epoch", "take it out, or delete the file: nothing is resumed from it")
+
+
+def _epoch(line: dict[str, Any]) -> Epoch:
+    try:
+        return parsed(line, Epoch)
+    except ValidationError as error:
+        raise ValueError(faults(error)) from None

@@ -1,13 +1,15 @@
 """``estimate.json``: what a strategy was expected to take, kept from before it ran."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from kdtune.energy.carbon import Carbon
 from kdtune.forecast.strategy_estimate import StrategyEstimate
-from kdtune.results.documents import Estimate, read_document
+from kdtune.results.documents import Amount, read_document
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.strategy_result import ExpectedCost
 from kdtune.storage.checksums import sealed
 from kdtune.storage.files import write_json
+from kdtune.storage.records import strict
 
 
 def keep_estimate(folder: StrategyFolder, estimate: StrategyEstimate) -> None:
@@ -15,7 +17,17 @@ def keep_estimate(folder: StrategyFolder, estimate: StrategyEstimate) -> None:
     write_json(folder.estimate, sealed(estimate.as_record()))
 
 
-def read_estimate(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any] | None:
+@strict
+@dataclass(frozen=True)
+class EstimateDocument:
+    """``estimate.json``, as far as it is relied on; see :class:`kdtune.forecast.strategy_estimate.StrategyEstimate`."""
+
+    charged_uj: Amount | None
+    wall_s: Amount | None
+    basis: tuple[str, ...]
+
+
+def read_estimate(folder: StrategyFolder, carbon: Carbon) -> ExpectedCost | None:
     """The estimate as it stands in a result; None where none was made.
 
     Raises:
@@ -23,10 +35,7 @@ def read_estimate(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any] | No
     """
     if not folder.estimate.exists():
         return None
-    record = read_document(folder.estimate, Estimate, "put a copy of it in its place, or delete it to do without")
-    charged_uj = record["charged_uj"]
-    return {
-        "charged_kwh": None if charged_uj is None else carbon.kwh(charged_uj),
-        "wall_s": record["wall_s"],
-        "basis": " ".join(record["basis"]),
-    }
+    remedy = "put a copy of it in its place, or delete it to do without"
+    kept = read_document(folder.estimate, EstimateDocument, remedy)
+    charged_kwh = None if kept.charged_uj is None else carbon.kwh(kept.charged_uj)
+    return ExpectedCost(charged_kwh, kept.wall_s, " ".join(kept.basis))

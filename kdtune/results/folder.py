@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import tomli_w
 
 from kdtune.errors import ResultsError, ResultsExistError
-from kdtune.results.documents import Run, RunPlaces, check, read_table
+from kdtune.results.documents import check, check_key, read_table
 from kdtune.results.frozen_study import FrozenStudy
+from kdtune.results.run_document import RunDocument, RunPlaces
 from kdtune.results.write_access import refuse_links, take_lock
 from kdtune.specs.study import Study
 from kdtune.storage.files import replaced_atomically
@@ -197,31 +198,32 @@ class StudyFolder:
         """
         return read_table(self.run_toml, RUN_REMEDY)
 
-    def read_whole_run(self) -> dict[str, Any]:
+    def read_whole_run(self) -> RunDocument:
         """What was asked, with all that a resume relies on.
 
         Raises:
             ResultsError: It is damaged, or names a strategy that there is not.
         """
-        run: dict[str, Any] = check(self.read_run(), Run, self.run_toml, RUN_REMEDY)
-        listed = run["study"].get("strategies")
+        run = check(self.read_run(), RunDocument, self.run_toml, RUN_REMEDY)
+        listed = run.study.get("strategies")
         known = {*(listed if isinstance(listed, dict) else ()), *STRATEGIES}
-        if unknown := [name for name in run["strategies"] if name not in known]:
+        if unknown := [name for name in run.strategies if name not in known]:
             raise ResultsError(f"{self.run_toml}: damaged (strategies: unknown {unknown[0]!r}); {RUN_REMEDY}")
         return run
 
     def asked_strategies(self) -> list[str]:
         """The strategies of earlier commands that noted them here, by label."""
-        return self._asked("strategies", list, list[str])
+        return self._asked("strategies", list[str]) or []
 
-    def asked_options(self) -> dict[str, Any]:
-        """How the last command that noted it here ran: cores, GPUs, and the folder with the data sets."""
-        return self._asked("options", dict, RunPlaces)
+    def asked_places(self) -> RunPlaces:
+        """Where the last command that noted it here had its files."""
+        return self._asked("options", RunPlaces) or RunPlaces()
 
-    def _asked(self, key: str, kind: Callable[..., T], shape: Any) -> T:
+    def _asked(self, key: str, kind: type[T]) -> T | None:
+        """A value of ``run.toml``; None where there is no such file."""
         if not self.run_toml.is_file():
-            return kind()
-        return kind(check({key: self.read_run().get(key)}, dict[str, shape], self.run_toml, RUN_REMEDY)[key])
+            return None
+        return check_key(key, self.read_run().get(key), kind, self.run_toml, RUN_REMEDY)
 
     def asked_labels(self) -> dict[str, dict[str, Any]]:
         """What earlier commands' studies list, by label: the options; nothing where that is not noted."""

@@ -3,19 +3,22 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import tomli_w
-from pydantic import StrictFloat
+from pydantic import Field
 
 from kdtune.energy.flops import Workload
 from kdtune.errors import ResultsError
-from kdtune.results.documents import REMEDY, Resolved, WorkloadRecord, check, read_table
+from kdtune.results.documents import REMEDY, Name, check, check_key, read_table
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.specs.study_differences import differences
 from kdtune.storage.checksums import SEAL, checksum
 from kdtune.storage.files import replaced_atomically
+from kdtune.storage.records import strict
+
+T = TypeVar("T")
 
 #: What of a study may differ between strategies that are compared in one folder.
 _NOT_COMPARED = {"description", "strategies", "attribution"}
@@ -24,6 +27,28 @@ _NOT_COMPARED = {"description", "strategies", "attribution"}
 def _checksum(table: dict[str, Any]) -> int:
     """Of a table, whatever the order of its keys: TOML has its own."""
     return checksum(json.loads(json.dumps(table, sort_keys=True, default=str)))
+
+
+@strict
+@dataclass(frozen=True)
+class Resolved:
+    """How a strategy was run, as far as it is relied on to run its networks again.
+
+    Attributes:
+        cpus_per_trial: Cores for each trial.
+        gpus_per_trial: Share of a GPU for each trial.
+        teacher: Name of the teacher's folder in the cache.
+        workload: The size of its trainings.
+        versions: Of Python, torch and the rest, and the device.
+        data: Identity of the data set's files; empty for one that is bundled.
+    """
+
+    cpus_per_trial: Annotated[float, Field(gt=0, le=1e6)]
+    gpus_per_trial: Annotated[float, Field(ge=0, le=1e6)]
+    teacher: Name
+    workload: Workload
+    versions: dict[str, str]
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,16 +108,15 @@ class FrozenStudy:
         Raises:
             ResultsError: It is not there, or damaged.
         """
-        table = {"resolved": self._frozen().get("resolved")}
-        return dict(check(table, dict[str, dict[str, Any]], self.study_toml, REMEDY)["resolved"])
+        return check_key("resolved", self._frozen().get("resolved"), dict[str, Any], self.study_toml, REMEDY)
 
-    def run_again(self) -> dict[str, Any]:
+    def run_again(self) -> Resolved:
         """How it was run, with all that it takes to run its networks again.
 
         Raises:
             ResultsError: It is not noted, or damaged.
         """
-        return dict(check(self.resolved(), Resolved, self.study_toml, REMEDY))
+        return check(self.resolved(), Resolved, self.study_toml, REMEDY)
 
     def workload(self) -> Workload:
         """The size of its trainings.
@@ -100,7 +124,7 @@ class FrozenStudy:
         Raises:
             ResultsError: It is not noted, or damaged.
         """
-        return Workload(**self._resolved("workload", WorkloadRecord))
+        return self._resolved("workload", Workload)
 
     def versions(self) -> dict[str, str]:
         """Of Python, torch and the rest, as it was run.
@@ -108,7 +132,7 @@ class FrozenStudy:
         Raises:
             ResultsError: They are not noted, or damaged.
         """
-        return dict(self._resolved("versions", dict[str, str]))
+        return self._resolved("versions", dict[str, str])
 
     def energy_multiple(self) -> float | None:
         """Energy of a distillation over that of the student alone, where a strategy's length was settled by it.
@@ -116,9 +140,8 @@ class FrozenStudy:
         Raises:
             ResultsError: It is damaged.
         """
-        multiple: float | None = self._resolved("energy_multiple", StrictFloat | None)
-        return multiple
+        multiple = self.resolved().get("energy_multiple")
+        return None if multiple is None else self._resolved("energy_multiple", float)
 
-    def _resolved(self, key: str, shape: Any) -> Any:
-        found = {f"resolved.{key}": self.resolved().get(key)}
-        return check(found, dict[str, shape], self.study_toml, REMEDY)[f"resolved.{key}"]
+    def _resolved(self, key: str, kind: type[T]) -> T:
+        return check_key(f"resolved.{key}", self.resolved().get(key), kind, self.study_toml, REMEDY)

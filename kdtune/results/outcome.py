@@ -1,7 +1,7 @@
 """``result.json``: a strategy's outcome, made from its files and from nothing else."""
 
 import statistics
-from typing import Any
+from collections.abc import Sequence
 
 from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
@@ -13,24 +13,26 @@ from kdtune.results.cost_card import write_cost_files
 from kdtune.results.estimate_document import read_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_costs import read_shared
+from kdtune.results.strategy_result import (
+    SCHEMA_VERSION,
+    Computed,
+    FailedTrial,
+    Repeat,
+    StrategyResult,
+    Summary,
+)
 from kdtune.results.trial_log import TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import sealed
 from kdtune.storage.files import write_json
 
-SCHEMA_VERSION = 1
 
-
-def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
+def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     """A strategy's outcome: what it chose, how good that is, and what it cost.
 
     Args:
         folder: The strategy's.
         carbon: How energy becomes CO2.
-
-    Returns:
-        The document of ``result.json``; units are in the keys, accuracies are fractions, and what was not
-        measured is None.
 
     Raises:
         ResultsError: A file is missing or damaged.
@@ -38,49 +40,48 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
     study = folder.read_study()
     log = TrialLog.read(folder.trials)
     account = charge_all(read_folder(folder.ledger))
-    shared = read_shared(folder)
-    cost = cost_of(folder, study, log, account, shared, carbon)
-    charged_by_repeat = _charge_repeats(study, log, account, sum(uj or 0 for uj in cost["shared_uj"].values()))
-    repeats: list[dict[str, Any]] = []
+    cost = cost_of(folder, study, log, account, read_shared(folder), carbon)
+    charged_by_repeat = _charge_repeats(study, log, account, cost.shared_uj.known_uj)
+    repeats = []
     for repeat, seed in enumerate(study.seeds()):
         evaluation = log.evaluations.get(repeat)
         chosen = log.trials[evaluation["trial_id"]] if evaluation else best(log.of_repeat(repeat))
         repeats.append(
-            {
-                "seed": seed,
-                "chosen": chosen.point if chosen else None,
-                "val_accuracy": chosen.val_accuracy if chosen else None,
-                "val_loss": chosen.val_loss if chosen else None,
-                "trials": sum(trial.attempts > 0 for trial in log.of_repeat(repeat)),
-                "charged_uj": charged_by_repeat[repeat] if account.quality else None,
-                "test": evaluation["test"] if evaluation else None,
-            }
+            Repeat(
+                seed=seed,
+                chosen=chosen.point if chosen else None,
+                val_accuracy=chosen.val_accuracy if chosen else None,
+                val_loss=chosen.val_loss if chosen else None,
+                trials=sum(trial.attempts > 0 for trial in log.of_repeat(repeat)),
+                charged_uj=charged_by_repeat[repeat] if account.quality else None,
+                test=evaluation["test"] if evaluation else None,
+            )
         )
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "study": study.name,
-        "strategy": folder.path.name,
-        "status": _status(study, log),
-        "computed": {**study.numerics.model_dump(), "teacher_logits": study.teacher_logits},
-        "repeats": repeats,
-        "summary": {
-            **_mean_and_std("test_accuracy", [r["test"]["accuracy"] for r in repeats if r["test"]]),
-            **_mean_and_std("val_accuracy", [r["val_accuracy"] for r in repeats if r["val_accuracy"] is not None]),
-        },
-        "cost": cost,
-        "estimate": read_estimate(folder, carbon),
-        "failures": [
-            {"trial_id": trial.id, "seed": trial.seed, "point": trial.point, "error": trial.error}
+    return StrategyResult(
+        schema_version=SCHEMA_VERSION,
+        study=study.name,
+        strategy=folder.path.name,
+        status=_status(study, log),
+        computed=Computed(**study.numerics.model_dump(), teacher_logits=study.teacher_logits),
+        repeats=tuple(repeats),
+        summary=Summary(
+            *_mean_and_std([one.test_accuracy for one in repeats]),
+            *_mean_and_std([one.val_accuracy for one in repeats]),
+        ),
+        cost=cost,
+        estimate=read_estimate(folder, carbon),
+        failures=tuple(
+            FailedTrial(trial.id, trial.seed, trial.point, trial.error)
             for trial in log.trials.values()
             if trial.status == "failed"
-        ],
-    }
+        ),
+    )
 
 
-def write_result(folder: StrategyFolder, carbon: Carbon) -> dict[str, Any]:
+def write_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     """Build the outcome, write ``result.json`` and what belongs to it, and return it."""
     result = build_result(folder, carbon)
-    write_json(folder.result, sealed(result))
+    write_json(folder.result, sealed(result.as_json()))
     write_cost_files(folder, result, read_shared(folder))
     return result
 
@@ -91,12 +92,10 @@ def _status(study: Study, log: TrialLog) -> str:
     return log.status if log.status in ("interrupted", "budget") else "incomplete"
 
 
-def _mean_and_std(name: str, values: list[float]) -> dict[str, float | None]:
-    """Mean, and sample standard deviation where there are at least two values."""
-    return {
-        f"{name}_mean": statistics.fmean(values) if values else None,
-        f"{name}_std": statistics.stdev(values) if len(values) > 1 else None,
-    }
+def _mean_and_std(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean of the known values, and sample standard deviation where there are at least two."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None, statistics.stdev(known) if len(known) > 1 else None
 
 
 def own_of_repeats(study: Study, log: TrialLog, account: Account) -> list[int]:

@@ -1,19 +1,19 @@
 """What a strategy shares with others, sessions and the teacher, copied so that its folder can stand alone."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
-from kdtune.results.documents import Shared, read_document
+from kdtune.results.documents import check, read_document, read_object
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.shared_document import LedgerSummary, Shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.storage.checksums import sealed
 from kdtune.storage.files import write_json
-
-#: What a strategy is charged of what it shares, in microjoules: by kind, and by the id of each.
-Inputs = dict[str, dict[str, int]]
+from kdtune.storage.records import as_record
 
 #: ``resume`` writes ``shared.json`` again, but knows of the teacher only where it has something left to run.
 _REMEDY = (
@@ -21,13 +21,8 @@ _REMEDY = (
     "and its logits took is not known"
 )
 
-_NOTHING: dict[str, Any] = {"sessions": {}, "teacher": None, "teacher_logits": {}, "compilations": {}}
 
-#: What a strategy is charged for and shares with others: sessions, stores of the teacher's answers, generated code.
-KINDS = ("session", "teacher_logits", "compilation")
-
-
-def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
+def ledger_summary(folder: Path, *, dedicated: bool) -> LedgerSummary | None:
     """What a ledger folder came to, for an input that strategies share; None where nothing was counted.
 
     Args:
@@ -37,15 +32,15 @@ def ledger_summary(folder: Path, *, dedicated: bool) -> dict[str, Any] | None:
     account = charge_all(read_folder(folder))
     if account.quality is None:
         return None
-    return {
-        "energy_uj": {**account.buckets, "node_total": account.node_uj},
-        "sources_uj": account.sources,
-        "charged_uj": account.charged_uj(dedicated=dedicated),
-        "gap_uj": account.gap_uj,
-        "flags": account.flags,
-        "wall_s": account.duration_ns / 1e9,
-        "quality": account.quality,
-    }
+    return LedgerSummary(
+        energy_uj={**account.buckets, "node_total": account.node_uj},
+        sources_uj=account.sources,
+        charged_uj=account.charged_uj(dedicated=dedicated),
+        gap_uj=account.gap_uj,
+        flags=account.flags,
+        wall_s=account.duration_ns / 1e9,
+        quality=account.quality,
+    )
 
 
 def write_shared(
@@ -65,10 +60,22 @@ def write_shared(
     """
     made = {"teacher": teacher, "teacher_logits": logits or {}, "compilations": compilations or {}}
     # A session whose ledgers have gone since it was noted is still charged.
-    write_json(folder.shared, sealed({"sessions": read_shared(folder)["sessions"], **made}))
+    sessions = kept_shared(folder)["sessions"] | _sessions(folder)
+    write_json(folder.shared, sealed(as_record({"sessions": sessions, **made})))
 
 
-def read_shared(folder: StrategyFolder) -> dict[str, Any]:
+def kept_shared(folder: StrategyFolder) -> dict[str, Any]:
+    """The content of ``shared.json`` with keys that are not relied on, so that it can be written again.
+
+    Raises:
+        ResultsError: The file is damaged.
+    """
+    kept = read_object(folder.shared, _REMEDY) if os.path.lexists(folder.shared) else {}
+    check(kept, Shared, folder.shared, _REMEDY)
+    return {"sessions": {}, "teacher": None, "teacher_logits": {}, "compilations": {}, **kept}
+
+
+def read_shared(folder: StrategyFolder) -> Shared:
     """What a strategy shares with others.
 
     Sessions from their own ledgers where these are there: what :func:`write_shared` wrote is behind them as long as a
@@ -77,11 +84,11 @@ def read_shared(folder: StrategyFolder) -> dict[str, Any]:
     Raises:
         ResultsError: A file is damaged.
     """
-    kept = {**_NOTHING, **(read_document(folder.shared, Shared, _REMEDY) if os.path.lexists(folder.shared) else {})}
-    return {**kept, "sessions": kept["sessions"] | _sessions(folder)}
+    kept = read_document(folder.shared, Shared, _REMEDY) if os.path.lexists(folder.shared) else Shared()
+    return replace(kept, sessions=kept.sessions | _sessions(folder))
 
 
-def _sessions(folder: StrategyFolder) -> dict[str, dict[str, Any]]:
+def _sessions(folder: StrategyFolder) -> dict[str, LedgerSummary]:
     """The sessions of a strategy whose ledgers lie beside it, by their ids."""
     dedicated = folder.read_study().is_dedicated
     summaries = {
@@ -89,23 +96,3 @@ def _sessions(folder: StrategyFolder) -> dict[str, dict[str, Any]]:
         for session in TrialLog.read(folder.trials).sessions
     }
     return {session: summary for session, summary in summaries.items() if summary}
-
-
-def charged_inputs(shared: dict[str, Any]) -> list[dict[str, Any]]:
-    """The summaries of what a strategy shares with others and is charged for, of all :data:`KINDS`."""
-    return [summary for by_name in _charged(shared).values() for summary in by_name.values()]
-
-
-def charged_parts(shared: dict[str, Any]) -> Inputs:
-    """What a strategy is charged of what it shares: of each kind of :data:`KINDS`, by the id of each input."""
-    return {
-        kind: {name: summary["charged_uj"] for name, summary in by_name.items()}
-        for kind, by_name in _charged(shared).items()
-    }
-
-
-def _charged(shared: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """By kind and id, the summaries of what was counted."""
-    made = (shared["teacher_logits"], shared["compilations"])
-    energies = [{name: one["energy"] for name, one in those.items() if one["energy"]} for those in made]
-    return dict(zip(KINDS, [shared["sessions"], *energies], strict=True))

@@ -1,12 +1,14 @@
 """What a whole study came to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.outcome import SCHEMA_VERSION
 from kdtune.results.shared_costs import read_shared
+from kdtune.results.shared_document import Teacher
+from kdtune.results.strategy_result import SCHEMA_VERSION, StrategyResult
 from kdtune.specs.study import Study
 
 
@@ -17,7 +19,7 @@ class StudyResult:
     Attributes:
         study: The study as it ran.
         folder: ``results/<study>``.
-        results: The ``result.json`` document of each strategy that was run, in the order asked for.
+        outcomes: Of each strategy that was run, in the order asked for.
         interrupted: Whether the user stopped it.
         is_settled: Whether nothing is left that resuming would run.
         over_budget: Which limit was reached, in words; None where none was.
@@ -28,7 +30,7 @@ class StudyResult:
 
     study: Study
     folder: Path
-    results: list[dict[str, Any]]
+    outcomes: Sequence[StrategyResult]
     interrupted: bool
     is_settled: bool
     over_budget: str | None = None
@@ -36,11 +38,16 @@ class StudyResult:
     can_resume: bool = True
 
     @property
+    def results(self) -> list[dict[str, Any]]:
+        """The ``result.json`` document of each strategy, as :attr:`outcomes`."""
+        return [outcome.as_json() for outcome in self.outcomes]
+
+    @property
     def exit_code(self) -> int:
         """What the command ends with: 130 interrupted, 1 incomplete, 4 over budget, 0 done."""
         if self.interrupted:
             return 130
-        stopped = {result["status"] for result in self.results} - {"completed"}
+        stopped = {outcome.status for outcome in self.outcomes} - {"completed"}
         if self.over_budget and stopped <= {"budget"}:
             return 4
         return 1 if stopped or (self.errors and not self.is_settled) else 0
@@ -49,10 +56,9 @@ class StudyResult:
         """The document that ``--json`` prints."""
         return {"schema_version": SCHEMA_VERSION, "results": self.results}
 
-    def teacher(self) -> dict[str, Any] | None:
-        """The teacher's record, with its energy; None where no strategy used one."""
-        for result in self.results:
-            folder = StrategyFolder(self.folder / result["strategy"])
-            if teacher := read_shared(folder)["teacher"]:
-                return dict(teacher)
+    def teacher(self) -> Teacher | None:
+        """The teacher with its energy; None where no strategy used one."""
+        for outcome in self.outcomes:
+            if teacher := read_shared(StrategyFolder(self.folder / outcome.strategy)).teacher:
+                return teacher
         return None

@@ -27,8 +27,7 @@ from kdtune.specs.search_space import Point
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
-from kdtune.storage.checksums import TornChainError, append_sealed, chained
-from kdtune.storage.files import read_lines
+from kdtune.storage.journal import Journal, JournalError, Seals
 
 #: An attempt that ended so is not run again.
 FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
@@ -156,18 +155,12 @@ class TrialLog:
         """
         log = cls(path)
         try:
-            lines = read_lines(path)
-            for number, line in enumerate(lines, start=1):
-                try:
-                    check_line(line)
-                except ValueError as error:
-                    raise ValueError(f"{path}, line {number}: not a trial record ({error})") from None
-            for line in _in_order(path, lines):
+            for line in _journal(path).read():
                 log._apply(line)
         except KeyError as error:
             raise ResultsError(f"{path}: damaged: trial {error} is begun and never suggested; {REMEDY}") from None
-        except ValueError as error:
-            raise ResultsError(f"{error}; {REMEDY}") from None
+        except JournalError as error:
+            raise ResultsError(str(error)) from None
         return log
 
     def _apply(self, line: dict[str, Any]) -> None:
@@ -198,9 +191,9 @@ class TrialLog:
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
-            append_sealed(self.path, line)
-        except TornChainError:
-            raise ResultsError(f"{self.path}: its last line is damaged, so nothing is added to it; {REMEDY}") from None
+            _journal(self.path).append(line)
+        except JournalError as error:
+            raise ResultsError(str(error)) from None
         self._apply(line)
 
     def session(self, session_id: str) -> None:
@@ -314,8 +307,9 @@ class TrialLog:
         return [trial for trial in self.trials.values() if trial.repeat == repeat]
 
 
-def _in_order(path: Path, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    try:
-        return chained(lines)
-    except ValueError as error:
-        raise ValueError(f"{path}, {error}") from None
+def _journal(path: Path) -> Journal[dict[str, Any]]:
+    def checked(line: dict[str, Any]) -> dict[str, Any]:
+        check_line(line)
+        return line
+
+    return Journal(path, checked, "trial record", REMEDY, Seals.CHAINED)

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kdtune.errors import SpecError
-from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested, reason
+from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested
 from kdtune.specs.search_space import GREATEST
 from kdtune.specs.suggestion import Suggestion as Suggested
 from kdtune.specs.trial_spec import TrialSpec
+from kdtune.storage.records import faults
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
 StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
@@ -130,4 +131,4 @@ def check_line(line: dict[str, Any]) -> None:
     try:
         SHAPES[kind].model_validate(line)
     except ValidationError as error:
-        raise ValueError(reason(error)) from None
+        raise ValueError(faults(error)) from None

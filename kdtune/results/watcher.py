@@ -6,6 +6,7 @@ from functools import wraps
 from inspect import isfunction
 from typing import Any
 
+from kdtune.energy.carbon import Carbon
 from kdtune.errors import StudyInterrupted
 from kdtune.results.trial_log import Trial
 from kdtune.specs.study import Study
@@ -21,6 +22,9 @@ class Watcher:
 
     #: Whether a download may draw a progress bar on standard error.
     draws_bars = False
+
+    def carbon_settings(self, carbon: Carbon) -> None:
+        """How the results of the study will report energy: its PUE and carbon intensity. Comes before ``started``."""
 
     def started(self, study: Study, planned: dict[str, int]) -> None:
         """The study begins; for each strategy the trials that are known of beforehand, over all repeats."""
@@ -47,7 +51,10 @@ class Watcher:
         """An attempt ended; the trial says how."""
 
     def energy(self, by_window: dict[str, int], charged_uj: int) -> None:
-        """Energy so far in microjoules: of each attempt that is running, and what the strategy is charged."""
+        """Energy so far in microjoules: of each attempt that is running, and what the strategy is charged.
+
+        The charge follows the study's ``attribution``. Both are energy of the computers, without PUE.
+        """
 
     def strategy_ended(self, name: str) -> None:
         """A strategy is done, or was stopped."""

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and lines that survive a power cut."""
+"""Files that are whole or absent, and locks."""
 
 import errno
 import fcntl
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kdtune.errors import MachineError, UsageError
-from kdtune.storage.parsing import parse_json, to_json
+from kdtune.storage.parsing import to_json
 
 
 def read_whole(path: Path) -> bytes:
@@ -212,78 +212,3 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON document, whole or not at all."""
     with replaced_atomically(path) as file:
         file.write(to_json(value, path, indent=2).encode() + b"\n")
-
-
-def append_lines(path: Path, *records: dict[str, Any], sync: bool = True) -> None:
-    """Append JSON lines and, with ``sync``, force them to the disk before returning.
-
-    A crash can tear the last line, never one before it. A torn line that an earlier
-    crash left is cut off first, since it would spoil the new one.
-    """
-    text = "".join(to_json(record, path, separators=(",", ":")) + "\n" for record in records)
-    descriptor = open_no_link(path, os.O_RDWR | os.O_APPEND)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
-        with os.fdopen(os.dup(descriptor), "ab") as file:  # a short write (a full disk) is an error here
-            file.write(text.encode())
-        if sync:
-            os.fsync(descriptor)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a write does not say to what
-        raise
-    finally:
-        os.close(descriptor)
-
-
-#: Bytes at the end of a file in which its last line is looked for first.
-_TAIL_BYTES = 1 << 14
-
-
-def last_line(path: Path) -> dict[str, Any] | None:
-    """The last whole record of a JSON-lines file, found from its end; None where there is none.
-
-    Raises:
-        ValueError: It is damaged.
-    """
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        size, tail = os.fstat(file.fileno()).st_size, _TAIL_BYTES
-        while True:
-            start = max(0, size - tail)
-            file.seek(start)
-            whole, newline, _ = file.read().rpartition(b"\n")
-            before, earlier, line = whole.rpartition(b"\n")
-            if newline and (earlier or not start):
-                return dict(parse_json(line))
-            if not start:
-                return None
-            tail *= 2
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All records of a JSON-lines file; an unfinished last line, torn by a crash, is left out.
-
-    Raises:
-        ValueError: A line other than the last is damaged, or the file cannot be read; the message has the file and
-            the line's number.
-    """
-    if not path.exists():
-        return []
-    try:
-        lines = read_whole(path).split(b"\n")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); move it away, or let it be read") from None
-    lines.pop()  # empty where the file ends with a newline, else what a crash left
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = parse_json(line)
-            if not isinstance(record, dict):
-                raise ValueError("not an object")
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: damaged record ({error})") from None
-        records.append(record)
-    return records

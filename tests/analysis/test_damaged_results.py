@@ -75,8 +75,8 @@ def all_of(place):
     """Everything that ``kdtune compare`` makes of results."""
     found = compare([place], allow_mismatch=True)
     json.dumps(found.as_json(), allow_nan=False)
-    cost_table(found.results, found.teacher)
-    return as_csv(found.results) + as_markdown(found.results, found.teacher, "stochastic")
+    cost_table(found.outcomes, found.teacher)
+    return as_csv(found.outcomes) + as_markdown(found.outcomes, found.teacher, "stochastic")
 
 
 def compared(study, monkeypatch, capsys):

@@ -4,15 +4,23 @@ import pytest
 
 from kdtune.analysis.green_index import check_weight, energy_multiple, green_index, green_index_std, with_green_index
 from kdtune.errors import SpecError
+from tests.results.typed import strategy_result
 
 
 def result(strategy, accuracy, kwh, pue=1.0, repeats=2):
-    return {
-        "strategy": strategy,
-        "repeats": [{"test": {"accuracy": accuracy}, "charged_uj": None}] * repeats,
-        "summary": {"test_accuracy_mean": accuracy},
-        "cost": {"charged_kwh": kwh, "training_kwh": None, "models": repeats, "carbon": {"pue": pue}},
-    }
+    return of_repeats(strategy, [(accuracy, None)] * repeats, accuracy, kwh, pue)
+
+
+def of_repeats(strategy, repeats, accuracy, kwh, pue=1.0):
+    """A strategy, of each repeat the test accuracy and the charge; without an accuracy it came to no model."""
+    return strategy_result(
+        {
+            "strategy": strategy,
+            "repeats": [{"test": acc and {"accuracy": acc}, "charged_uj": uj} for acc, uj in repeats],
+            "summary": {"test_accuracy_mean": accuracy},
+            "cost": {"charged_kwh": kwh, "models": len(repeats), "carbon": {"pue": pue}},
+        }
+    )
 
 
 BASE = result("stochastic", 0.70, 2.0)
@@ -40,9 +48,8 @@ def test_what_was_not_measured_has_no_index():
     assert green_index(result("grid", 0.7, None), BASE) is None
     assert green_index(result("grid", 0.7, 4.0), None) is None
     assert green_index(result("grid", 0.7, 4.0), result("stochastic", 0.7, None)) is None
-    results = [result("grid", 0.7, 4.0)]
-    with_green_index(results, "stochastic", 1.0)
-    assert results[0]["green_index"] == {
+    [grid] = with_green_index([result("grid", 0.7, 4.0)], "stochastic", 1.0)
+    assert grid.as_json()["green_index"] == {
         "points": None,
         "points_std": None,
         "points_per_doubling": 1.0,
@@ -56,9 +63,7 @@ def test_weight_0_takes_no_energy():
 
 
 def test_the_deviation_is_of_accuracy_and_energy_of_each_repeat():
-    grid = result("grid", 0.7, 5.0, repeats=3)
-    repeats = ((0.70, 100), (0.72, 400), (None, 500))  # of the last came no model
-    grid["repeats"] = [{"test": acc and {"accuracy": acc}, "charged_uj": uj} for acc, uj in repeats]
+    grid = of_repeats("grid", [(0.70, 100), (0.72, 400), (None, 500)], 0.7, 5.0)
     # Points 70 and 72, less the weight times the logarithm: 2 apart, a factor of 4 in energy.
     assert green_index_std(grid, BASE, 0.0) == pytest.approx(2**0.5)
     assert green_index_std(grid, BASE, 1.0) == pytest.approx(0.0)

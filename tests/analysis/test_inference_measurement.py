@@ -18,11 +18,13 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read
 from kdtune.errors import DataError, ResultsError, UsageError
 from kdtune.report.inference_table import payback_line
-from kdtune.results.documents import read_document
+from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
+from kdtune.storage.records import as_record
 from tests.recipes import recipe_of
 from tests.results.finished import WORKLOAD, finished
+from tests.results.typed import strategy_result
 from tests.studies import small_study
 
 STRATEGIES = ("fixed", "stochastic")
@@ -60,7 +62,7 @@ def measured(made, tmp_path_factory):
     threads = torch.get_num_threads()
     documents = kdtune.measure_inference(folder, seconds=0.3, device="cpu", cpus=1)
     assert torch.get_num_threads() == threads
-    return folder, documents
+    return folder, [document.as_json() for document in documents]
 
 
 def files_of(folder):
@@ -76,7 +78,7 @@ def test_each_strategy_has_a_document_and_one_student_is_timed(measured):
     folder, documents = measured
     assert [document["strategy"] for document in documents] == ["stochastic", "fixed"]
     for document in documents:
-        assert read_document(folder / document["strategy"] / "inference.json") == document
+        assert read_object(folder / document["strategy"] / "inference.json") == document
         assert document["timed_student"] == "stochastic"
         assert document["teacher"] == documents[0]["teacher"]
         assert (document["batch_size"], document["test_images"], document["threads"]) == (128, 997, 1)
@@ -125,14 +127,14 @@ def test_students_are_tested_each_and_held_against_what_was_recorded(measured):
 def test_each_strategy_repays_its_own_charge(measured):
     folder, documents = measured
     for document in documents:
-        result = read_document(folder / document["strategy"] / "result.json")
+        result = read_object(folder / document["strategy"] / "result.json")
         saved_uj = document["saved_uj_per_image"]
         assert len(saved_uj) >= 2
         one = document["payback"]["one_model"]
         assert one["charged_uj"] == result["repeats"][0]["charged_uj"]
         # A network with 60 times the multiply-adds takes more; on a busy machine that may not be settled.
         assert not one["never"] and statistics.fmean(saved_uj) > 0
-        assert document["payback"] == paybacks(document, result["cost"])
+        assert document["payback"] == as_record(paybacks(saved_uj, strategy_result(result).cost, shared=False))
         # These strategies tell of no teacher's energy, so what it took is not known.
         assert document["payback"]["with_teacher"]["charged_uj"] is None
     assert documents[0]["payback"] != documents[1]["payback"]
@@ -141,8 +143,8 @@ def test_each_strategy_repays_its_own_charge(measured):
 def test_compare_tells_the_payback_of_what_is_charged_by_now(measured, tmp_path):
     folder = shutil.copytree(measured[0], tmp_path / "small")
     (folder / "stochastic" / "trials.jsonl").write_text("")
-    [stochastic] = [one for one in kdtune.compare([folder]).inference if one["strategy"] == "stochastic"]
-    assert stochastic["payback"]["one_model"]["charged_uj"] is None
+    [stochastic] = [one for one in kdtune.compare([folder]).inference if one.strategy == "stochastic"]
+    assert stochastic.payback.one_model.charged_uj is None
     assert "stochastic" not in payback_line([stochastic])
 
 
@@ -151,8 +153,8 @@ def test_measuring_again_replaces_the_document_and_goes_on_in_the_ledger(study):
     first, second = (
         kdtune.measure_inference(one, seconds=0.05, device="cpu", carbon=Carbon(2.0, 100.0, "a test")) for _ in range(2)
     )
-    assert read_document(one / "inference.json") == second[0] != first[0]
-    assert second[0]["carbon"]["pue"] == 2.0 and second[0]["timed_student"] == "fixed"
+    assert read_object(one / "inference.json") == second[0].as_json() != first[0].as_json()
+    assert second[0].carbon.pue == 2.0 and second[0].timed_student == "fixed"
     [file] = (one / "inference" / "ledger").glob("*.jsonl")
     assert [record.kind for record in read(file)].count("start") == 2
     assert kdtune.compare([study]).inference == second

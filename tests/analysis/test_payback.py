@@ -1,6 +1,8 @@
 import pytest
 
 from kdtune.analysis.payback import charged_for_one_model, payback, paybacks
+from kdtune.storage.records import as_record
+from tests.results.typed import strategy_result
 
 #: 200 uJ a prediction, deviation 10: 95% of Student's t with 2 degrees, 4.303 x 10 / sqrt 3, are 24.84.
 SAVED_UJ = [190.0, 200.0, 210.0]
@@ -41,7 +43,7 @@ def test_what_the_measurement_does_not_tell_is_neither_a_number_nor_never(saved_
 
 
 def test_what_was_charged_may_not_be_known():
-    assert payback(None, SAVED_UJ).as_record() == {
+    assert as_record(payback(None, SAVED_UJ)) == {
         "charged_uj": None,
         "predictions": None,
         "fewest": None,
@@ -51,16 +53,16 @@ def test_what_was_charged_may_not_be_known():
     }
 
 
-@pytest.mark.parametrize(("flags", "settled"), [({}, True), ({"node_shared": 3}, False)])
-def test_a_document_repays_what_is_charged_by_now_unless_the_machine_was_shared(flags, settled):
-    document = {"saved_uj_per_image": SAVED_UJ, "teacher": {"flags": {}}, "student": {"flags": flags}}
-    found = paybacks(document, cost(3e-6, 1.5e-6))
-    assert found["one_model"]["charged_uj"] == 7_200_000
-    assert found["with_teacher"]["predictions"] == (54_000 if settled else None)
+@pytest.mark.parametrize("shared", [False, True])
+def test_paybacks_are_of_what_is_charged_by_now_unless_the_machine_was_shared(shared):
+    found = paybacks(SAVED_UJ, cost(3e-6, 1.5e-6), shared=shared)
+    assert found.one_model.charged_uj == 7_200_000
+    assert found.with_teacher.predictions == (None if shared else 54_000)
 
 
 def cost(charged_kwh, teacher_kwh):
-    return {"per_repeat_kwh": charged_kwh, "teacher_kwh": teacher_kwh, "carbon": {"pue": 1.5}}
+    document = {"per_repeat_kwh": charged_kwh, "teacher_kwh": teacher_kwh, "carbon": {"pue": 1.5}}
+    return strategy_result({"strategy": "grid", "cost": document}).cost
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import kdtune
 from kdtune.energy.ledger import read, write
 from kdtune.errors import ResultsError, UsageError
-from kdtune.results.documents import read_document
+from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.specs.study import DataOptions
 from kdtune.storage.checksums import sealed
@@ -41,9 +41,9 @@ def test_compare_makes_the_same_results_again_from_the_files(finished):
     found = kdtune.compare([finished])
     assert [result["strategy"] for result in found.results] == ["optuna", "stochastic"]
     for result in found.results:
-        assert result == read_document(finished / result["strategy"] / "result.json")
+        assert result == read_object(finished / result["strategy"] / "result.json")
     assert found.warnings == []
-    assert found.teacher["model"] == "convnet_32"
+    assert found.teacher.model == "convnet_32"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_compare_tells_that_energy_was_obtained_in_different_ways(copy):
             write(file, replace(record, hardware=told))
     shutil.rmtree(copy / "sessions")  # as of folders that were moved away: they have copies
     shared = copy / "stochastic" / "shared.json"
-    write_json(shared, sealed(json.loads(json.dumps(read_document(shared)).replace('"modelled"', '"counter"'))))
+    write_json(shared, sealed(json.loads(json.dumps(read_object(shared)).replace('"modelled"', '"counter"'))))
     if "modelled" not in (copy / "optuna" / "shared.json").read_text():
         pytest.skip("this machine has counters, so the two were obtained in the same way")
     warning = kdtune.compare([copy]).warnings[0]

@@ -23,7 +23,7 @@ import json, os, sys, time
 from pathlib import Path
 import torch
 from kdtune.artifacts import workbench
-from kdtune.storage.files import append_lines
+from kdtune.storage.journal import append_lines
 from kdtune.specs import load_study
 from tests.studies import small_study
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kdtune.artifacts import teacher_record
 from kdtune.artifacts.teacher import load_teacher
-from kdtune.artifacts.teacher_record import read_record, sha256_of
+from kdtune.artifacts.teacher_record import epoch_journal, read_record, sha256_of
 from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import KdtuneError
 from kdtune.specs import load_study
@@ -140,3 +140,12 @@ def test_damaged_weights_are_never_loaded(bench_of):
     flip_a_bit(folder / "teacher.pt")
     with pytest.raises(KdtuneError, match=r"teacher.pt: not a readable teacher \(.*\); delete its folder to train it"):
         load_teacher(bench.untrained_teacher(), bench.study, folder)
+
+
+def test_damaged_epochs_of_a_teacher_are_one_message_with_file_line_and_remedy(folder):
+    journal = epoch_journal(folder)
+    journal.append({"epoch": 1}, {"epoch": 2})
+    assert [metrics["epoch"] for metrics in journal.read()] == [1, 2]
+    journal.path.write_text('{"epoch": 1}\nnot json\n{"epoch": 3}\n')
+    with pytest.raises(KdtuneError, match=r"epochs\.jsonl, line 2: damaged record .*delete the folder to train"):
+        journal.read()

@@ -296,7 +296,9 @@ def test_the_live_reading_equals_the_account_of_the_file(meter, path):
     meter.sample()
     reading = meter.reading()
     account = charge(ledger.read(path))
-    assert (reading.windows, reading.charged_uj) == (account.windows, account.charged_uj())
+    assert (reading.windows, reading.buckets) == (account.windows, account.buckets)
+    for dedicated in (True, False):
+        assert reading.charged_uj(dedicated=dedicated) == account.charged_uj(dedicated=dedicated)
     assert reading.windows["a"] == meter.window_uj("a") > 0
     assert reading.spent == account.buckets
     meter.close("a", "done")

@@ -27,7 +27,6 @@ from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import Neighbourhood
 from kdtune.energy.processes import Identity, Process
 from kdtune.energy.sensors.node import Counters
-from kdtune.storage import checksums
 
 from .simulated import J, two_cores
 from .test_attribution import assert_energy_is_conserved
@@ -185,7 +184,7 @@ class TwoStudies(RuleBasedStateMachine):
         self.patch.setattr(meter, "snapshot", machine.snapshot)
         self.patch.setattr(meter_start, "snapshot", machine.snapshot)
         self.patch.setattr(meter, "identity_of", self._identity_of)
-        self.patch.setattr(checksums, "append_lines", _append_without_waiting_for_the_disk)
+        self.patch.setattr(os, "fsync", lambda descriptor: None)  # a test need not survive a power cut
         for which in (0, 1):
             if data.draw(st.booleans()):
                 self._as(which).begin()
@@ -367,12 +366,6 @@ def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
     unused = whole.account.unheld_uj.keys() - whole.account.held_gpus if whole.account.held_gpus else set()
     assert moved_uj == sum(whole.account.unheld_uj[uuid] for uuid in unused)
     return charge(records).charged_uj() + moved_uj
-
-
-def _append_without_waiting_for_the_disk(path: Path, *lines: dict) -> None:
-    from kdtune.storage.files import append_lines
-
-    append_lines(path, *lines, sync=False)
 
 
 TwoStudies.TestCase.settings = settings(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from kdtune.artifacts.teacher_record import epoch_journal
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
-from kdtune.storage.files import read_lines
 from tests.studies import SMALL, command
 
 pytestmark = pytest.mark.study
@@ -64,7 +64,7 @@ def teacher_folder(place: Path) -> Path | None:
 
 def epochs(place: Path) -> list[int]:
     folder = teacher_folder(place)
-    return [line["epoch"] for line in read_lines(folder / "epochs.jsonl")] if folder else []
+    return [metrics["epoch"] for metrics in epoch_journal(folder).read()] if folder else []
 
 
 def wait_for(condition, *commands):

@@ -42,6 +42,7 @@ def test_a_watcher_that_fails_fails_no_trial(tmp_path, caplog):
     log = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl")
     assert [trial.attempts for trial in log.trials.values()] == [1]
     assert {"started", "message", "trial_started", "epoch_done", "trial_ended", "ended"} <= {*watcher.calls}
+    assert watcher.calls.index("carbon_settings") < watcher.calls.index("started")
     told = [record for record in caplog.records if record.name == "kdtune.results.watcher"]
     assert len(told) == len(watcher.calls) == len({*watcher.calls})
     assert all(record.levelno == logging.ERROR and record.exc_info for record in told)

@@ -13,6 +13,8 @@ from kdtune.report.inference_table import (
     payback_line,
     payback_row,
 )
+from kdtune.results.inference_document import InferenceDocument
+from kdtune.storage.records import as_record, parsed
 
 NODE = {
     "node": "vm",
@@ -39,7 +41,14 @@ def network(model, times):
         "ms_per_pass": 100.0 * times,
         "images_per_s": 10_000.0 / times,
         "images_per_s_std": 120.0,
-        "energy_uj": {"evaluation": 600_000, "idle": 360_000, "other": 40_000, "node_total": 1_000_000},
+        "energy_uj": {
+            "trials": 0,
+            "orchestration": 0,
+            "evaluation": 600_000,
+            "idle": 360_000,
+            "other": 40_000,
+            "node_total": 1_000_000,
+        },
         "charged_uj": 960_000,
         "static_uj": 480_000,
         "uncertainty_uj": 384_000,
@@ -55,11 +64,14 @@ def network(model, times):
 @pytest.fixture
 def document():
     return {
+        "schema_version": 2,
         "study": "s",
         "strategy": "grid",
         "timed_student": "grid",
         "test_images": 1000,
         "batch_size": 128,
+        "seconds": 1.0,
+        "device": "cpu",
         "device_name": "a CPU",
         "threads": 1,
         "computed": {"precision": "float32", "memory_layout": "contiguous", "compile": "off"},
@@ -68,8 +80,8 @@ def document():
         "student": network("small", 1),
         "saved_uj_per_image": [290.0, 300.0, 310.0],
         "payback": {
-            "one_model": payback(1_200_000_000, [290.0, 300.0, 310.0]).as_record(),
-            "with_teacher": payback(4_000_000_000, [290.0, 300.0, 310.0]).as_record(),
+            "one_model": as_record(payback(1_200_000_000, [290.0, 300.0, 310.0])),
+            "with_teacher": as_record(payback(4_000_000_000, [290.0, 300.0, 310.0])),
         },
         "charged": {"quality": "modelled", "hardware": [NODE]},
         "hardware": [NODE],
@@ -77,14 +89,18 @@ def document():
     }
 
 
+def typed(*documents):
+    return [parsed(document, InferenceDocument) for document in documents]
+
+
 def shown(*documents):
     console = Console(width=200, file=io.StringIO(), no_color=True)
-    console.print(inference_tables(documents))
+    console.print(inference_tables(typed(*documents)))
     return console.file.getvalue()
 
 
 def test_teacher_and_student_stand_above_how_many_times_the_one_is_the_other(document):
-    teacher, student, times = (dict(zip(NETWORK_COLUMNS, row, strict=True)) for row in network_rows(document))
+    teacher, student, times = (dict(zip(NETWORK_COLUMNS, row, strict=True)) for row in network_rows(*typed(document)))
     assert teacher["network"] == "teacher (big)" and student["network"] == "student (small)"
     assert (teacher["parameters"], teacher["MACs"], teacher["ms a pass"]) == ("4,000", "8 million", "400")
     assert (student["images/s"], student["uJ an image"], student["test acc. %"]) == ("10,000 +- 120", "100", "90.0")
@@ -93,7 +109,7 @@ def test_teacher_and_student_stand_above_how_many_times_the_one_is_the_other(doc
 
 
 def test_a_strategy_is_repaid_after_a_number_of_predictions(document):
-    assert payback_row(document) == [
+    assert payback_row(*typed(document)) == [
         "grid",
         "90.0",
         "1,200",
@@ -101,51 +117,51 @@ def test_a_strategy_is_repaid_after_a_number_of_predictions(document):
         "4,000",
         "13.3 million (12.3 million to 14.5 million)",
     ]
-    [line] = [line for line in notes([document]) if line.startswith("A prediction saves")]
+    [line] = [line for line in notes(typed(document)) if line.startswith("A prediction saves")]
     assert "300 uJ (275 to 325: 95%, Student's t over 3 pairs of turns)" in line
 
 
 def test_a_student_that_is_not_cheaper_repays_never_and_that_is_said(document):
     for one in document["payback"].values():
         one |= {"predictions": None, "never": True}
-    assert payback_row(document)[3::2] == ["never", "never"]
-    assert any("no less than the teacher" in line for line in notes([document]))
+    assert payback_row(*typed(document))[3::2] == ["never", "never"]
+    assert any("no less than the teacher" in line for line in notes(typed(document)))
 
 
 def test_what_is_not_settled_is_no_number_and_says_why(document):
     for name in document["payback"]:
-        document["payback"][name] = payback(1000, [5.0, -5.0, 1.0]).as_record()
-    assert payback_row(document)[3::2] == ["not settled", "not settled"]
-    assert any("Not settled: what is saved is within its own deviation" in line for line in notes([document]))
+        document["payback"][name] = as_record(payback(1000, [5.0, -5.0, 1.0]))
+    assert payback_row(*typed(document))[3::2] == ["not settled", "not settled"]
+    assert any("Not settled: what is saved is within its own deviation" in line for line in notes(typed(document)))
 
 
 def test_the_papers_pass_stands_beside_that_of_the_same_network(document):
-    assert not any("Figure 1" in line for line in notes([document]))
+    assert not any("Figure 1" in line for line in notes(typed(document)))
     document["teacher"]["model"] = "resnet18"
-    [line] = [line for line in notes([document]) if "Figure 1" in line]
+    [line] = [line for line in notes(typed(document)) if "Figure 1" in line]
     # 0.08 g a million, a pass of 1,000.
     assert "prints 4.7 s and 0.087 g CO2" in line and "the teacher's here took 0.4 s and 8.00e-05 g for 1000" in line
 
 
 def test_a_teacher_of_unknown_cost_has_a_dash(document):
-    document["payback"]["with_teacher"] = payback(None, [290.0, 300.0, 310.0]).as_record()
-    assert payback_row(document)[4:] == ["-", "-"]
+    document["payback"]["with_teacher"] = as_record(payback(None, [290.0, 300.0, 310.0]))
+    assert payback_row(*typed(document))[4:] == ["-", "-"]
     document["payback"]["with_teacher"]["never"] = True
-    assert payback_row(document)[4:] == ["-", "-"]
+    assert payback_row(*typed(document))[4:] == ["-", "-"]
 
 
 def test_the_notes_say_what_share_is_drawn_in_any_case_and_how_it_was_measured(document):
-    text = " ".join(notes([document]))
+    text = " ".join(notes(typed(document)))
     assert "50% of the teacher's, 50% of the student's" in text and "what is idle" in text
     assert "Energy: modelled" in text and "off by 40%" in text and "475 g/kWh" in text
     for word in ("Not as recorded", "Never", "Other processes", "another machine", "obtained otherwise", "timed"):
         assert word not in text
-    assert "what is idle" not in " ".join(notes([document | {"attribution": "shared"}]))
+    assert "what is idle" not in " ".join(notes(typed(document | {"attribution": "shared"})))
 
 
 def test_an_accuracy_that_is_not_as_recorded_is_told_in_images(document):
     document["student"]["test_accuracy"] = 0.899
-    [line] = [line for line in notes([document]) if "Not as recorded" in line]
+    [line] = [line for line in notes(typed(document)) if "Not as recorded" in line]
     assert "the student of grid classified 899 of 1000 test images rightly here, and 900" in line
 
 
@@ -153,7 +169,7 @@ def test_a_busy_machine_and_another_one_are_told(document):
     document["teacher"]["energy_uj"]["other"] = 100_000
     document["charged"] = {"quality": "counter", "hardware": [NODE | {"cpu_model": "another CPU"}]}
     document["student"]["flags"] = {"node_shared": 1}
-    text = " ".join(notes([document]))
+    text = " ".join(notes(typed(document)))
     assert "up to 10% of the machine's energy" in text
     assert "another machine than measured on: 2 cores of another CPU" in text
     assert "obtained otherwise (counter)" in text
@@ -173,10 +189,10 @@ def test_strategies_that_were_measured_as_one_share_a_table_and_others_have_thei
 
 def test_one_line_for_under_a_cost_table(document):
     once = document | {"strategy": "fixed", "batch_size": 1}
-    assert payback_line([document, once]) == (
+    assert payback_line(typed(document, once)) == (
         "Predictions after which a student has repaid what it was charged: grid 4 million (3.69 million to 4.36 "
         "million) (128 at a time on a CPU); fixed 4 million (3.69 million to 4.36 million) (1 at a time on a CPU)."
     )
     for known in (document, once):
-        known["payback"] = {"one_model": payback(None, []).as_record()}
-    assert payback_line([document, once]) == ""
+        known["payback"] = dict.fromkeys(("one_model", "with_teacher"), as_record(payback(None, [])))
+    assert payback_line(typed(document, once)) == ""

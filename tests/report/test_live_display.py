@@ -1,12 +1,19 @@
 import io
 
+import pytest
 from rich.console import Console
 
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.meter import Reading
+from kdtune.energy.several_nodes import charge_all
+from kdtune.report.formats import significant
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
+from kdtune.results.outcome import build_result
 from kdtune.results.trial_log import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
 from tests.recipes import spec_of
+from tests.results.finished import CARBON, finished
 
 
 def console(terminal=False):
@@ -124,3 +131,27 @@ def test_a_strategy_that_goes_on_counts_what_was_done_before():
     progress.trial_started(now_s=1.0)
     progress.trial_ended("grid", now_s=3.0)
     assert progress.ended["grid"] == 5 and progress.eta_s() == 2.0
+
+
+@pytest.mark.parametrize("attribution", ["dedicated", "shared"])
+def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(tmp_path, attribution):
+    folder = finished(tmp_path, attribution=attribution)
+    account = charge_all(read_folder(folder.ledger))
+    reading = Reading(account.windows, account.buckets, account.buckets)
+    cost = build_result(folder, CARBON).as_json()["cost"]
+    own_kwh = cost["charged_kwh"] - CARBON.kwh(cost["shared_uj"]["session"])
+    out = console(terminal=True)
+    watcher = LiveTable(out)
+    watcher.carbon_settings(CARBON)
+    watcher.started(load_study("digits-hkd"), {"grid": 2})
+    watcher.strategy_started("grid", 2)
+    window = next(iter(account.windows))
+    watcher.trial_started(Trial(window.partition("/")[0], 0, 0, 0, {"tau": 4}, attempts=1))
+    watcher.energy(reading.windows, reading.charged_uj(dedicated=attribution == "dedicated"))
+    plain = Console(file=io.StringIO(), width=120)
+    plain.print(watcher._render())
+    watcher.strategy_ended("grid")
+    watcher.ended()
+    assert f"study {significant(own_kwh)} kWh" in plain.file.getvalue()
+    assert f" {significant(CARBON.kwh(account.windows[window]))}\n" in plain.file.getvalue()
+    assert f"{significant(own_kwh)} kWh so far" in out.file.getvalue()

@@ -6,6 +6,10 @@ from rich.console import Console
 
 from kdtune.report.csv_and_markdown import as_csv, as_markdown
 from kdtune.report.tables import COLUMNS, cost_rows, cost_table, how_computed
+from kdtune.results.shared_document import Teacher
+from kdtune.results.strategy_result import Computed
+from kdtune.storage.records import parsed
+from tests.results.typed import strategy_result
 
 
 def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
@@ -70,14 +74,18 @@ def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
     }
 
 
+def typed(*documents):
+    return [strategy_result(document) for document in documents]
+
+
 def shown(*results, teacher=None):
     console = Console(width=200, file=io.StringIO(), no_color=True)
-    console.print(cost_table(list(results), teacher))
+    console.print(cost_table(typed(*results), teacher and parsed({"key": "k1", **teacher}, Teacher)))
     return console.file.getvalue()
 
 
 def test_cost_is_that_of_one_model_and_energy_a_multiple_of_stochastic():
-    rows = cost_rows([result(), result("stochastic", charged_kwh=0.1, training_kwh=0.02)])
+    rows = cost_rows(typed(result(), result("stochastic", charged_kwh=0.1, training_kwh=0.02)))
     grid = dict(zip(COLUMNS, rows[0], strict=True))
     assert grid["trials"] == "19" and grid["tau"] == "4, 6"
     assert (grid["GFLOPs (M)"], grid["kWh"], grid["g CO2"]) == ("3", "0.2", "50")
@@ -88,7 +96,7 @@ def test_cost_is_that_of_one_model_and_energy_a_multiple_of_stochastic():
 def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none():
     lost = result(charged_kwh=0.4, training_kwh=0.38)
     lost["cost"]["models"] = 1
-    rows = cost_rows([lost, result("stochastic", charged_kwh=0.1, training_kwh=0.02)])
+    rows = cost_rows(typed(lost, result("stochastic", charged_kwh=0.1, training_kwh=0.02)))
     grid = dict(zip(COLUMNS, rows[0], strict=True))
     assert [grid[name] for name in ("trials", "GFLOPs (M)", "kWh", "g CO2")] == ["38", "6", "0.4", "100"]
     assert (grid["energy as run"], grid["training only"]) == ("8.00 x", "38.0 x")
@@ -100,14 +108,14 @@ def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none(
 def test_without_a_model_none_has_a_cost_and_what_was_spent_is_told():
     none = result(status="interrupted")
     none["cost"]["models"] = 0
-    row = dict(zip(COLUMNS, cost_rows([none, result("stochastic")])[0], strict=True))
+    row = dict(zip(COLUMNS, cost_rows(typed(none, result("stochastic")))[0], strict=True))
     names = ("trials", "GFLOPs (M)", "kWh", "g CO2", "energy as run", "training only")
     assert {row[name] for name in names} == {"-"}
     assert "grid: no repeat came to a model, so none has a cost: 0.4 kWh, 38 trials so far." in shown(none)
 
 
 def test_without_the_baseline_there_are_no_multiples():
-    row = dict(zip(COLUMNS, cost_rows([result()])[0], strict=True))
+    row = dict(zip(COLUMNS, cost_rows(typed(result()))[0], strict=True))
     assert (row["energy as run"], row["training only"]) == ("-", "-")
 
 
@@ -154,7 +162,7 @@ def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
 
 
 def test_csv_keeps_full_precision_and_defuses_formulas():
-    row = next(csv.DictReader(io.StringIO(as_csv([result("=HYPERLINK()", charged_kwh=0.123456789)]))))
+    row = next(csv.DictReader(io.StringIO(as_csv(typed(result("=HYPERLINK()", charged_kwh=0.123456789))))))
     assert row["charged_kwh"] == "0.123456789"
     assert row["strategy"] == "'=HYPERLINK()"
     assert (row["repeats"], row["models"]) == ("2", "2")
@@ -162,7 +170,7 @@ def test_csv_keeps_full_precision_and_defuses_formulas():
 
 
 def test_markdown_cannot_be_broken_out_of_by_a_name():
-    table = as_markdown([result("a|b<script>")], None, "stochastic")
+    table = as_markdown(typed(result("a|b<script>")), None, "stochastic")
     assert {line.replace("\\|", "").count("|") for line in table.splitlines()} == {len(COLUMNS) + 1}
     assert "<script>" not in table
 
@@ -203,7 +211,7 @@ def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_w
     second["cost"] = {**second["cost"], "shared_uj": apart}
     console = Console(width=200, no_color=True)
     with console.capture() as captured:
-        console.print(cost_table([first, second], None))
+        console.print(cost_table(typed(first, second), None))
     words = captured.get()
     assert "No multiples of energy: --baseline says of what, such as a/stochastic." in words
     assert "as if it had run alone: 1.00e-06 kWh to 2.00e-06 kWh in 2 repeat(s)." in words
@@ -219,5 +227,4 @@ def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_w
     ],
 )
 def test_the_notes_say_how_networks_were_computed(compile, how):
-    computed = {"precision": "float32", "memory_layout": "contiguous", "compile": compile}
-    assert how_computed(computed) == f"Computed in float32, {how}"
+    assert how_computed(Computed("float32", "contiguous", compile)) == f"Computed in float32, {how}"

@@ -36,7 +36,7 @@ def results(study, *strategies):
 
 
 def abandoned(*found):
-    return [result["cost"]["abandoned_uj"] for result in found]
+    return [result.cost.abandoned_uj for result in found]
 
 
 def told(found):
@@ -46,15 +46,15 @@ def told(found):
 
 def test_what_was_put_aside_is_what_its_rows_were_charged_and_the_table_counts_a_session_once(study):
     run(study, "grid", "stochastic", session="s1", logits="l1")
-    charged = [round(r["cost"]["charged_kwh"] / CARBON.pue * 3.6e12) for r in results(study, "grid", "stochastic")]
+    charged = [round(result.cost.charged_kwh / CARBON.pue * 3.6e12) for result in results(study, "grid", "stochastic")]
     assert charged == [OWN + SESSION + LOGITS] * 2
     study.put_aside(["grid", "stochastic"])
     run(study, "grid", "stochastic", session="s2")
     found = results(study, "grid", "stochastic")
     assert abandoned(*found) == charged
-    assert abandoned_uj(found) == 2 * OWN + SESSION + LOGITS
+    assert abandoned_uj([result.cost for result in found]) == 2 * OWN + SESSION + LOGITS
     assert told(found).endswith(f"{(560 + 204 + 2400) * 1.5 / 3.6e6:.5f} kWh.")
-    assert abandoned_uj(found[:1]) == OWN + SESSION + LOGITS
+    assert abandoned_uj([found[0].cost]) == OWN + SESSION + LOGITS
 
 
 def test_what_a_living_strategy_is_still_charged_is_not_abandoned(study):
@@ -63,7 +63,7 @@ def test_what_a_living_strategy_is_still_charged_is_not_abandoned(study):
     run(study, "grid", session="s2")
     found = results(study, "grid", "stochastic")
     assert abandoned(*found) == [OWN, 0]
-    assert abandoned_uj(found) == OWN
+    assert abandoned_uj([result.cost for result in found]) == OWN
 
 
 def test_answers_of_the_teacher_that_the_new_run_is_charged_are_not_abandoned(study):
@@ -99,7 +99,7 @@ def test_what_another_study_of_the_table_is_charged_is_not_abandoned_in_it(study
     study.strategy("stochastic").path.rename(other.strategy("stochastic").path)
     found = [*results(study, "grid"), *results(other, "stochastic")]
     assert abandoned(*found) == [OWN + SESSION + LOGITS, 0]
-    assert abandoned_uj(found) == OWN + SESSION
+    assert abandoned_uj([result.cost for result in found]) == OWN + SESSION
 
 
 def test_cost_json_has_what_was_shared_by_its_ids(study):

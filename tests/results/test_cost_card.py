@@ -170,8 +170,8 @@ def test_a_card_names_only_models_that_there_are_and_they_answer_for_repeats_tha
         "car_km": pytest.approx(kwh(CHARGED_J) * 400 / 120.4 / 2),
         "trials": 1.5,
     }
-    assert result["cost"]["models"] == 2
-    assert result["cost"]["per_repeat_kwh"] == card["one_model"]["charged_kwh"]
+    assert result.cost.models == 2
+    assert result.cost.per_repeat_kwh == card["one_model"]["charged_kwh"]
 
 
 def test_weights_of_a_model_that_never_met_the_test_set_have_no_cost_yet(folder):

@@ -32,7 +32,7 @@ def test_epochs_are_read_back_but_for_a_torn_last_line(tmp_path):
     path = tmp_path / "epochs.jsonl"
     append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), [report(1), report(2), report(3)])
     path.write_bytes(path.read_bytes()[:-4])
-    assert [line["epoch"] for line in read_epochs(path)] == [1, 2]
+    assert [epoch.epoch for epoch in read_epochs(path)] == [1, 2]
 
 
 def test_a_damaged_line_is_an_error_with_its_number(tmp_path):
@@ -52,7 +52,7 @@ def test_epochs_after_a_crash_that_tore_a_line_can_be_read(tmp_path):
     append_epochs(path, trial, [report(1), report(2)])
     path.write_bytes(path.read_bytes()[:-4])
     append_epochs(path, trial, [report(2), report(3)])
-    assert [line["epoch"] for line in read_epochs(path)] == [1, 2, 3]
+    assert [epoch.epoch for epoch in read_epochs(path)] == [1, 2, 3]
 
 
 def test_an_epoch_that_a_later_attempt_trained_again_counts_once(tmp_path):
@@ -62,7 +62,7 @@ def test_an_epoch_that_a_later_attempt_trained_again_counts_once(tmp_path):
         append_epochs(path, Trial("other", 0, 0, 1, {}, attempts=1), [report(attempt)])
     lines = read_epochs(path)
     counted = [line for line, again in zip(lines, superseded(lines), strict=True) if not again]
-    found = [(one["trial_id"], one["epoch"], one["attempt"]) for one in counted]
+    found = [(one.trial_id, one.epoch, one.attempt) for one in counted]
     assert sorted(found) == [
         *[("one", 1, 1), ("one", 2, 2), ("one", 3, 2), ("one", 4, 3), ("one", 5, 3)],
         *[("other", 1, 1), ("other", 2, 1), ("other", 3, 1)],

@@ -8,6 +8,7 @@ import pytest
 
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.results.folder import StrategyFolder, StudyFolder
+from kdtune.results.run_document import RunPlaces
 from kdtune.specs import load_study
 from kdtune.storage import files
 from tests.studies import small_study
@@ -84,17 +85,17 @@ def test_a_damaged_frozen_study_is_an_error_that_names_it(folder, damage):
 
 
 def test_the_strategies_that_were_asked_for_are_noted_and_how_they_ran(folder):
-    assert folder.asked_strategies() == [] and folder.asked_options() == {}
+    assert folder.asked_strategies() == [] and folder.asked_places() == RunPlaces()
     folder.path.mkdir()
     folder.write_run({"strategies": ["grid", "none"], "repeats": 2, "options": {"data_dir": "/data"}})
-    assert folder.asked_strategies() == ["grid", "none"] and folder.asked_options() == {"data_dir": "/data"}
+    assert folder.asked_strategies() == ["grid", "none"] and folder.asked_places() == RunPlaces(data_dir="/data")
 
 
 @pytest.mark.parametrize("damage", ["not toml", "repeats = 2", "strategies = 3"])
 def test_a_damaged_note_of_what_was_asked_is_an_error_that_names_it(folder, damage):
     folder.path.mkdir()
     folder.run_toml.write_text(damage)
-    for read in (folder.asked_strategies, folder.asked_options):
+    for read in (folder.asked_strategies, folder.asked_places):
         with pytest.raises(ResultsError, match=r"run\.toml"):
             read()
 

@@ -6,11 +6,26 @@ import pytest
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.window_account import account_of
 from kdtune.errors import ResultsError
+from kdtune.results import cost_document
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.inference_document import MeteredTurn, read_inference, saved_uj_per_image, usage_record
+from kdtune.results.inference_document import (
+    ChargedOn,
+    InferenceDocument,
+    MeteredTurn,
+    Network,
+    Payback,
+    Paybacks,
+    network_in_use,
+    read_inference,
+    saved_uj_per_image,
+)
+from kdtune.results.strategy_result import Computed
 from tests.energy.simulated import J, Node, trial, two_cores
 
 CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
+
+
+BIG = Network("big", parameters=10, macs=100, test_accuracy=0.5, recorded_test_accuracy=0.5)
 
 
 @pytest.fixture
@@ -24,25 +39,25 @@ def turns():
 
 
 def test_time_is_that_of_all_turns_and_the_spread_that_over_them(turns):
-    record = usage_record(turns, 100, dedicated=True, carbon=CARBON)
-    assert (record["passes"], record["images"], record["wall_s"]) == (3, 300, 5.0)
-    assert record["images_per_s"] == 60.0
-    assert record["ms_per_pass"] == pytest.approx(5000 / 3)
-    assert record["images_per_s_std"] == pytest.approx(((100 - 75) ** 2 + (50 - 75) ** 2) ** 0.5)  # 50 and 100 a second
+    record = network_in_use(BIG, turns, 100, dedicated=True, carbon=CARBON)
+    assert (record.passes, record.images, record.wall_s) == (3, 300, 5.0)
+    assert record.images_per_s == 60.0
+    assert record.ms_per_pass == pytest.approx(5000 / 3)
+    assert record.images_per_s_std == pytest.approx(((100 - 75) ** 2 + (50 - 75) ** 2) ** 0.5)  # 50 and 100 a second
 
 
 def test_energy_is_what_a_study_would_be_charged_idle_power_included(turns):
-    record = usage_record(turns, 100, dedicated=True, carbon=CARBON)
+    record = network_in_use(BIG, turns, 100, dedicated=True, carbon=CARBON)
     # 4 core seconds at 4 J, 5 s of 20 W memory; the core seconds of others are theirs.
-    assert record["charged_uj"] == (16 + 100) * J
-    assert record["static_uj"] == 100 * J
-    assert record["energy_uj"]["other"] == 4 * J and record["energy_uj"]["node_total"] == 120 * J
-    assert record["uj_per_image"] == pytest.approx(116 * J / 300)
-    assert record["j_per_pass"] == pytest.approx(116 / 3)
+    assert record.charged_uj == (16 + 100) * J
+    assert record.static_uj == 100 * J
+    assert record.energy_uj["other"] == 4 * J and record.energy_uj["node_total"] == 120 * J
+    assert record.uj_per_image == pytest.approx(116 * J / 300)
+    assert record.j_per_pass == pytest.approx(116 / 3)
     # (12 + 80) J for 200 images and (4 + 20) J for 100.
-    assert record["uj_per_image_std"] == pytest.approx(((0.46 - 0.35) ** 2 + (0.24 - 0.35) ** 2) ** 0.5 * J)
-    assert record["uncertainty_uj"] == round(0.4 * 116 * J)
-    assert record["quality"] == "modelled" and record["flags"] == {}
+    assert record.uj_per_image_std == pytest.approx(((0.46 - 0.35) ** 2 + (0.24 - 0.35) ** 2) ** 0.5 * J)
+    assert record.uncertainty_uj == round(0.4 * 116 * J)
+    assert record.quality == "modelled" and record.flags == {}
 
 
 def test_what_is_saved_is_paired_turn_by_turn_and_a_turn_without_another_is_left_out(turns):
@@ -52,21 +67,21 @@ def test_what_is_saved_is_paired_turn_by_turn_and_a_turn_without_another_is_left
 
 
 def test_a_study_on_a_shared_machine_leaves_idle_power_out(turns):
-    record = usage_record(turns, 100, dedicated=False, carbon=CARBON)
+    record = network_in_use(BIG, turns, 100, dedicated=False, carbon=CARBON)
     # One core of two was held, and so half of the memory.
-    assert record["charged_uj"] == (16 + 50) * J
-    assert record["static_uj"] == 50 * J
+    assert record.charged_uj == (16 + 50) * J
+    assert record.static_uj == 50 * J
 
 
 def test_carbon_is_applied_to_a_million_predictions(turns):
-    record = usage_record(turns, 100, dedicated=True, carbon=CARBON)
+    record = network_in_use(BIG, turns, 100, dedicated=True, carbon=CARBON)
     kwh_a_million = 116 / 300 * 1e6 / 3.6e6
-    assert record["co2_g_per_million"] == pytest.approx(kwh_a_million * 1.5 * 400)
+    assert record.co2_g_per_million == pytest.approx(kwh_a_million * 1.5 * 400)
 
 
 def test_one_turn_has_no_spread(turns):
-    record = usage_record(turns[:1], 100, dedicated=True, carbon=CARBON)
-    assert record["images_per_s_std"] is None and record["uj_per_image_std"] is None
+    record = network_in_use(BIG, turns[:1], 100, dedicated=True, carbon=CARBON)
+    assert record.images_per_s_std is None and record.uj_per_image_std is None
 
 
 def test_what_was_not_measured_is_none(tmp_path):
@@ -80,9 +95,32 @@ def test_a_damaged_file_is_told_with_its_remedy(tmp_path, content):
         read_inference(StrategyFolder(tmp_path))
 
 
-def test_what_was_measured_is_read_back_and_what_an_earlier_kdtune_measured_is_not(tmp_path):
-    networks = {role: {"flags": {}} for role in ("teacher", "student")}
-    known = {"schema_version": 2, "batch_size": 128, "device_name": "a CPU", "saved_uj_per_image": [1.0], **networks}
-    for document, expected in ((known, known), ({"schema_version": 1, "batch_size": 128}, None)):
-        (tmp_path / "inference.json").write_text(json.dumps(document))
+def test_what_was_measured_is_read_back_and_what_an_earlier_kdtune_measured_is_not(tmp_path, turns):
+    network = network_in_use(BIG, turns, 100, dedicated=True, carbon=CARBON)
+    document = InferenceDocument(
+        schema_version=2,
+        study="small",
+        strategy="grid",
+        timed_student="grid",
+        test_images=100,
+        batch_size=128,
+        seconds=1.0,
+        device="cpu",
+        device_name="a CPU",
+        threads=1,
+        computed=Computed("float32", "contiguous", "off"),
+        attribution="dedicated",
+        teacher=network,
+        student=network,
+        saved_uj_per_image=(1.0, 2.0),
+        payback=Paybacks(Payback(1000, unsettled="x"), Payback(None)),
+        charged=ChargedOn("modelled", ()),
+        hardware=(cost_document.Node.of(two_cores(gpus=("GPU-a",))),),
+        carbon=CARBON,
+    )
+    for content, expected in ((document.as_json(), document), ({"schema_version": 1, "batch_size": 128}, None)):
+        (tmp_path / "inference.json").write_text(json.dumps(content))
         assert read_inference(StrategyFolder(tmp_path)) == expected
+    (tmp_path / "inference.json").write_text(json.dumps({**document.as_json(), "batch_size": "many"}))
+    with pytest.raises(ResultsError, match="batch_size"):
+        read_inference(StrategyFolder(tmp_path))

@@ -11,8 +11,10 @@ from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result, write_result
 from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
+from kdtune.storage.checksums import sealed
 from tests.damage import resealed
 from tests.energy.simulated import J, Node, trial, two_cores
 from tests.studies import small_study
@@ -99,7 +101,7 @@ def grid(tmp_path) -> StrategyFolder:
 
 
 def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["energy_uj"] == {
         # CPU + memory + GPU of the four attempts: (8 + 20 + 100) + (4 + 10 + 30) + 2 x (4 + 10 + 50)
         "trials": 300 * J,
@@ -121,26 +123,26 @@ def without_evaluations(trials, of=lambda line: True) -> None:
 
 def test_a_model_costs_more_where_a_repeat_came_to_none(grid):
     without_evaluations(grid.trials, lambda line: line["repeat"] == 1)
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["per_repeat_kwh"] == cost["charged_kwh"]
 
 
 def test_where_there_is_no_model_none_has_a_cost(grid):
     without_evaluations(grid.trials)
-    assert build_result(grid, CARBON)["cost"]["per_repeat_kwh"] is None
+    assert build_result(grid, CARBON).as_json()["cost"]["per_repeat_kwh"] is None
 
 
 def test_the_shared_energy_is_that_of_the_strategys_own_sessions(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0, "compilation": 0}
 
 
 def test_a_compilation_is_charged_as_it_stands_and_is_no_training(grid):
-    without = build_result(grid, CARBON)["cost"]
+    without = build_result(grid, CARBON).as_json()["cost"]
     write_ledger(Node(two_cores()).start().work(10, study=10).stop(), grid.path.parent / "code")
     energy = ledger_summary(grid.path.parent / "code", dedicated=True)
     write_shared(grid, TEACHER, None, {"c1": {"energy": energy}})
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"]["compilation"] == 240 * J
     assert cost["shared_parts_uj"]["compilation"] == {"c1": 240 * J}
     assert cost["charged_kwh"] == pytest.approx(without["charged_kwh"] + CARBON.kwh(240 * J))
@@ -150,33 +152,33 @@ def test_a_compilation_is_charged_as_it_stands_and_is_no_training(grid):
 
 def test_of_a_compilation_that_was_not_metered_nothing_is_known(grid):
     write_shared(grid, TEACHER, None, {"c1": {"energy": None}})
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"]["compilation"] is None and cost["shared_parts_uj"]["compilation"] == {}
 
 
 def test_a_copy_from_before_compilations_had_records_is_read_as_one_without_any(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     shared = json.loads(grid.shared.read_text())
     grid.shared.write_text(json.dumps({key: shared[key] for key in ("sessions", "teacher", "teacher_logits")}))
-    assert build_result(grid, CARBON)["cost"] == cost
+    assert build_result(grid, CARBON).as_json()["cost"] == cost
 
 
 def test_each_repeat_is_charged_its_own_windows_and_half_of_the_rest(grid):
-    first, second = build_result(grid, CARBON)["repeats"]
+    first, second = build_result(grid, CARBON).as_json()["repeats"]
     # Common: 477 J less 4 J of others', less 352 J in windows, and the sessions.
     assert first["charged_uj"] == (128 + 44 + 24) * J + 65_500_002
     assert second["charged_uj"] == (64 + 64 + 28) * J + 65_500_001
 
 
 def test_what_the_repeats_are_charged_sums_to_the_node_less_others_and_the_shared(grid):
-    result = build_result(grid, CARBON)
+    result = build_result(grid, CARBON).as_json()
     energy = result["cost"]["energy_uj"]
     shared = sum(result["cost"]["shared_uj"].values())
     assert sum(r["charged_uj"] for r in result["repeats"]) == energy["node_total"] - energy["other"] + shared
 
 
 def test_the_charge_in_kilowatt_hours_has_the_buildings_share_in_it(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     charged_kwh = (477 - 4 + 10.000003) / 3.6e6 * 1.5
     assert cost["charged_kwh"] == pytest.approx(charged_kwh, rel=1e-12)
     assert cost["per_repeat_kwh"] == pytest.approx(charged_kwh / 2, rel=1e-12)
@@ -186,32 +188,32 @@ def test_the_charge_in_kilowatt_hours_has_the_buildings_share_in_it(grid):
 
 
 def test_the_teacher_is_a_line_of_its_own(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["teacher_kwh"] == pytest.approx(50 / 3.6e6 * 1.5, rel=1e-12)
     assert cost["with_teacher_kwh"] == pytest.approx(cost["charged_kwh"] + cost["teacher_kwh"], rel=1e-12)
     assert cost["with_teacher_co2_g"] == pytest.approx(cost["with_teacher_kwh"] * 400, rel=1e-12)
 
 
 def test_time_is_that_of_the_strategy_and_gpu_time_that_of_its_windows(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["wall_s"] == 10.0
     assert cost["gpu_hours"] == pytest.approx(5 / 3600, rel=1e-12)
 
 
 def test_flops_count_each_epoch_that_the_trials_reached(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     # 3 + 1 + 3 epochs of 100 training and 50 validation images; forward only, and with the backward passes.
     assert cost["gflops_millions"] == pytest.approx(7 * 2 * (10 * 100 + 3 * 150) / 1e15, rel=1e-12)
     assert cost["training_flops"] == 7 * 2 * (10 * 100 + 3 * (3 * 100 + 50))
 
 
 def test_trials_are_counted_by_how_they_ended(grid):
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["trials"] == {"completed": 2, "pruned": 0, "failed": 1, "interrupted": 0}
 
 
 def test_a_repeat_tells_what_was_chosen_and_how_good_it_is(grid):
-    first, second = build_result(grid, CARBON)["repeats"]
+    first, second = build_result(grid, CARBON).as_json()["repeats"]
     assert {key: first[key] for key in ("seed", "chosen", "val_accuracy", "val_loss", "trials", "test")} == {
         "seed": 0,
         "chosen": {"tau": 2},
@@ -224,7 +226,7 @@ def test_a_repeat_tells_what_was_chosen_and_how_good_it_is(grid):
 
 
 def test_accuracies_are_means_and_sample_deviations_over_repeats(grid):
-    summary = build_result(grid, CARBON)["summary"]
+    summary = build_result(grid, CARBON).as_json()["summary"]
     assert summary["test_accuracy_mean"] == pytest.approx(0.5)
     assert summary["test_accuracy_std"] == pytest.approx(math.sqrt(2 * 0.25**2))
     assert summary["val_accuracy_mean"] == pytest.approx(0.7)
@@ -232,7 +234,7 @@ def test_accuracies_are_means_and_sample_deviations_over_repeats(grid):
 
 
 def test_a_result_says_what_it_is_of_and_how_it_was_measured(grid):
-    result = build_result(grid, CARBON)
+    result = build_result(grid, CARBON).as_json()
     assert (result["schema_version"], result["study"], result["strategy"]) == (1, "small", "grid")
     assert result["status"] == "completed"
     assert result["cost"]["quality"] == "modelled"
@@ -246,19 +248,20 @@ def test_a_result_says_what_it_is_of_and_how_it_was_measured(grid):
 
 
 def test_a_failed_trial_is_named_with_its_reason(grid):
-    [failure] = build_result(grid, CARBON)["failures"]
+    [failure] = build_result(grid, CARBON).as_json()["failures"]
     assert failure == {"trial_id": "b", "seed": 0, "point": {"tau": 6}, "error": "RuntimeError: no"}
 
 
 def test_the_file_holds_the_result_and_can_be_made_again(grid):
     result = write_result(grid, CARBON)
-    assert read_document(grid.result) == result
+    assert read_document(grid.result, StrategyResult) == result
+    assert json.loads(grid.result.read_text()) == sealed(result.as_json())
     grid.result.unlink()
     assert write_result(grid, CARBON) == result
 
 
 def test_another_place_changes_the_carbon_and_not_the_energy(grid):
-    here, there = (build_result(grid, Carbon(1.0, grams, ""))["cost"] for grams in (400.0, 20.0))
+    here, there = (build_result(grid, Carbon(1.0, grams, "")).as_json()["cost"] for grams in (400.0, 20.0))
     assert there["charged_co2_g"] == pytest.approx(here["charged_co2_g"] / 20)
     assert there["charged_kwh"] == here["charged_kwh"]
 
@@ -272,7 +275,7 @@ def test_a_trial_that_came_to_nothing_is_charged_to_its_repeat(tmp_path, status)
     end(TrialLog.read(folder.trials), "b", 1, 0, status, epochs=1)
     node = Node(two_cores()).start().open(trial("b/1", cpus=2)).work(3, {"b/1": 3}).close("b/1").work(1).stop()
     write_ledger(node, folder.ledger)
-    first, second = build_result(folder, CARBON)["repeats"]
+    first, second = build_result(folder, CARBON).as_json()["repeats"]
     assert (first["charged_uj"], second["charged_uj"]) == (10 * J, 10 * J + 72 * J)
 
 
@@ -280,14 +283,14 @@ def test_what_a_killed_meter_left_uncounted_is_told_apart(tmp_path):
     folder = frozen(tmp_path)
     node = Node(two_cores()).start().work(4, study=4).sample().work(100).start().work(1).stop()
     write_ledger(node, folder.ledger)
-    cost = build_result(folder, CARBON)["cost"]
+    cost = build_result(folder, CARBON).as_json()["cost"]
     # The last power was 4 + 20 W: one second of it is charged, the rest of 100 s x 20 W is not.
     assert cost["gap_uj"] == (2000 - 24) * J
     assert cost["energy_uj"]["node_total"] == (4 * 24 + 24 + 20) * J
 
 
 def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
-    before = build_result(grid, CARBON)["cost"]
+    before = build_result(grid, CARBON).as_json()["cost"]
     study_folder = StudyFolder(grid.path.parent)
     grid.path.rename(study_folder.path / "now")
     for seconds in (1, 2):
@@ -295,7 +298,7 @@ def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
         write_ledger(Node(two_cores()).start().work(seconds, other=1).stop(), earlier.ledger)
         study_folder.put_aside(["grid"])
     (study_folder.path / "now").rename(grid.path)
-    after = build_result(grid, CARBON)["cost"]
+    after = build_result(grid, CARBON).as_json()["cost"]
     assert before["abandoned_uj"] == 0
     assert after["abandoned_uj"] == (20 + 40) * J
     assert after["charged_kwh"] == before["charged_kwh"]
@@ -304,7 +307,7 @@ def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
 @pytest.mark.parametrize("teacher", [{**TEACHER, "energy": None}, {**TEACHER, "given": "0123456789abcdef"}])
 def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
     write_shared(grid, teacher)
-    cost = build_result(grid, CARBON)["cost"]
+    cost = build_result(grid, CARBON).as_json()["cost"]
     assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None, None, None]
     assert cost["charged_kwh"] > 0
     # Of one that was given the reason is told by its name.
@@ -314,7 +317,7 @@ def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
 def test_a_teacher_that_was_never_looked_up_has_no_known_cost(tmp_path):
     folder = frozen(tmp_path)
     end(TrialLog.read(folder.trials), "a", 0, 0, "interrupted", epochs=1)
-    assert build_result(folder, CARBON)["cost"]["teacher_kwh"] is None
+    assert build_result(folder, CARBON).as_json()["cost"]["teacher_kwh"] is None
 
 
 def test_a_strategy_without_a_teacher_pays_for_none(tmp_path):
@@ -325,7 +328,7 @@ def test_a_strategy_without_a_teacher_pays_for_none(tmp_path):
     log.end(log.trials["n"], "completed", epochs=3, val_accuracy=0.5, val_loss=1.0)
     write_ledger(Node(two_cores()).start().work(1).stop(), folder.ledger)
     write_shared(folder, None)
-    cost = build_result(folder, CARBON)["cost"]
+    cost = build_result(folder, CARBON).as_json()["cost"]
     assert cost["teacher_kwh"] == 0
     assert cost["with_teacher_kwh"] == cost["charged_kwh"] > 0
     assert cost["training_flops"] == 3 * 2 * 3 * (3 * 100 + 50)
@@ -336,7 +339,7 @@ def test_one_repeat_has_no_deviation(tmp_path):
     log = TrialLog.read(folder.trials)
     end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.8, val_loss=0.5)
     log.evaluation(0, "a", TEST_METRICS)
-    assert build_result(folder, CARBON)["summary"] == {
+    assert build_result(folder, CARBON).as_json()["summary"] == {
         "test_accuracy_mean": 0.75,
         "test_accuracy_std": None,
         "val_accuracy_mean": 0.8,
@@ -347,7 +350,7 @@ def test_one_repeat_has_no_deviation(tmp_path):
 def test_what_was_not_found_is_null_and_not_0(tmp_path):
     folder = frozen(tmp_path)
     end(TrialLog.read(folder.trials), "a", 0, 0, "failed", epochs=0, error="no")
-    result = build_result(folder, CARBON)
+    result = build_result(folder, CARBON).as_json()
     for repeat in result["repeats"]:
         for key in ("chosen", "val_accuracy", "val_loss", "test"):
             assert repeat[key] is None
@@ -360,7 +363,7 @@ def test_a_repeat_without_a_test_is_left_out_of_the_test_accuracy(tmp_path):
     end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.8, val_loss=0.5)
     end(log, "c", 1, 0, "completed", epochs=3, val_accuracy=0.4, val_loss=0.5)
     log.evaluation(0, "a", TEST_METRICS)
-    result = build_result(folder, CARBON)
+    result = build_result(folder, CARBON).as_json()
     assert result["repeats"][1]["chosen"] == {"tau": 2}
     assert result["repeats"][1]["test"] is None
     assert result["summary"]["test_accuracy_mean"] == 0.75
@@ -372,15 +375,15 @@ def test_a_pruned_trial_is_not_chosen(tmp_path):
     log = TrialLog.read(folder.trials)
     end(log, "a", 0, 0, "pruned", epochs=1, val_accuracy=0.9, val_loss=0.1)
     end(log, "b", 0, 1, "completed", epochs=3, val_accuracy=0.5, val_loss=0.5)
-    assert build_result(folder, CARBON)["repeats"][0]["chosen"] == {"tau": 6}
+    assert build_result(folder, CARBON).as_json()["repeats"][0]["chosen"] == {"tau": 6}
 
 
 def test_nothing_measured_has_no_quality(tmp_path):
-    assert build_result(frozen(tmp_path), CARBON)["cost"]["quality"] is None
+    assert build_result(frozen(tmp_path), CARBON).as_json()["cost"]["quality"] is None
 
 
 def test_a_cost_that_was_not_measured_is_null_and_not_0(tmp_path):
-    cost = build_result(frozen(tmp_path), CARBON)["cost"]
+    cost = build_result(frozen(tmp_path), CARBON).as_json()["cost"]
     assert cost["charged_kwh"] is None
 
 
@@ -391,7 +394,7 @@ def test_the_worst_quality_of_strategy_and_sessions_counts(tmp_path):
     write_ledger(Node(two_cores(rapl={"package-0": 10**9})).start().work(1).stop(), folder.ledger)
     write_ledger(Node(two_cores()).start().work(1).stop(), study_folder.session("s1"))
     write_shared(folder, None)
-    assert build_result(folder, CARBON)["cost"]["quality"] == "modelled"
+    assert build_result(folder, CARBON).as_json()["cost"]["quality"] == "modelled"
 
 
 def test_a_session_in_which_nothing_was_counted_has_no_summary(tmp_path):
@@ -400,13 +403,13 @@ def test_a_session_in_which_nothing_was_counted_has_no_summary(tmp_path):
 
 def test_a_folder_that_holds_no_study_is_an_error(tmp_path):
     with pytest.raises(ResultsError, match="study.toml"):
-        build_result(StrategyFolder(tmp_path), CARBON)
+        build_result(StrategyFolder(tmp_path), CARBON).as_json()
 
 
 def test_a_damaged_record_of_what_is_shared_is_an_error_that_names_it(grid):
     grid.shared.write_text("{")
     with pytest.raises(ResultsError, match=r"shared\.json"):
-        build_result(grid, CARBON)
+        build_result(grid, CARBON).as_json()
 
 
 def test_a_point_that_was_never_begun_is_not_a_trial_yet(tmp_path):
@@ -414,7 +417,7 @@ def test_a_point_that_was_never_begun_is_not_a_trial_yet(tmp_path):
     log = TrialLog.read(folder.trials)
     end(log, "a", 0, 0, "interrupted", epochs=1)
     log.suggestion("b", 0, 0, 1, {"tau": 6})
-    assert build_result(folder, CARBON)["repeats"][0]["trials"] == 1
+    assert build_result(folder, CARBON).as_json()["repeats"][0]["trials"] == 1
 
 
 # --- attribution -----------------------------------------------------------------------------------------------
@@ -423,7 +426,7 @@ def test_a_point_that_was_never_begun_is_not_a_trial_yet(tmp_path):
 def test_on_a_shared_node_idle_power_is_not_charged(tmp_path):
     folder = frozen(tmp_path, attribution="shared")
     write_ledger(energy_of_the_grid(), folder.ledger)
-    result = build_result(folder, CARBON)
+    result = build_result(folder, CARBON).as_json()
     assert sum(r["charged_uj"] for r in result["repeats"]) == (300 + 52 + 4) * J
     assert result["cost"]["charged_kwh"] == pytest.approx(356 / 3.6e6 * 1.5, rel=1e-12)
     assert result["cost"]["energy_uj"]["idle"] == 117 * J
@@ -435,7 +438,7 @@ def test_on_a_shared_node_idle_power_of_a_session_is_not_charged(tmp_path):
     study_folder = StudyFolder(folder.path.parent)
     write_ledger(Node(two_cores()).start().work(1, study=1).stop(), study_folder.session("s1"))
     write_shared(folder, None)
-    assert build_result(folder, CARBON)["cost"]["shared_uj"]["session"] == 4 * J
+    assert build_result(folder, CARBON).as_json()["cost"]["shared_uj"]["session"] == 4 * J
 
 
 # --- the status ------------------------------------------------------------------------------------------------
@@ -451,7 +454,7 @@ def status_after(folder: StrategyFolder, *, planned: bool, tested: bool, last: s
         log.evaluation(0, "a", TEST_METRICS)
     if last:
         log.stopped(last)
-    return build_result(folder, CARBON)["status"]
+    return build_result(folder, CARBON).as_json()["status"]
 
 
 @pytest.mark.parametrize(
@@ -491,9 +494,9 @@ def with_a_session(folder: StrategyFolder, name: str = "s1") -> StudyFolder:
 def test_a_session_of_a_killed_command_counts_before_anybody_resumes(tmp_path):
     folder = frozen(tmp_path)
     write_ledger(energy_of_the_grid(), folder.ledger)
-    without = build_result(folder, CARBON)["cost"]
+    without = build_result(folder, CARBON).as_json()["cost"]
     with_a_session(folder)  # and no shared.json
-    cost = build_result(folder, CARBON)["cost"]
+    cost = build_result(folder, CARBON).as_json()["cost"]
     assert (without["shared_uj"]["session"], cost["shared_uj"]["session"]) == (None, 24 * J)
     assert cost["charged_kwh"] > without["charged_kwh"]
 
@@ -505,7 +508,7 @@ def test_a_copy_from_before_the_end_gives_way_to_the_sessions_own_ledger(tmp_pat
     write_shared(folder, None)
     (study_folder.session("s1") / "node.jsonl").unlink()
     write_ledger(Node(two_cores()).start().work(5, study=5).stop(), study_folder.session("s1"))
-    assert build_result(folder, CARBON)["cost"]["shared_uj"]["session"] > 24 * J
+    assert build_result(folder, CARBON).as_json()["cost"]["shared_uj"]["session"] > 24 * J
 
 
 def test_a_folder_that_was_moved_away_alone_has_its_copy(tmp_path):
@@ -516,7 +519,7 @@ def test_a_folder_that_was_moved_away_alone_has_its_copy(tmp_path):
     moved = tmp_path / "elsewhere" / "study" / "grid"
     moved.parent.mkdir(parents=True)
     folder.path.rename(moved)
-    assert build_result(StrategyFolder(moved), CARBON)["cost"]["shared_uj"]["session"] == 24 * J
+    assert build_result(StrategyFolder(moved), CARBON).as_json()["cost"]["shared_uj"]["session"] == 24 * J
 
 
 def test_a_killed_run_that_was_put_aside_is_abandoned_with_its_session(tmp_path):
@@ -526,5 +529,5 @@ def test_a_killed_run_that_was_put_aside_is_abandoned_with_its_session(tmp_path)
     study_folder.put_aside(["grid"])
     again = frozen(tmp_path)
     write_ledger(energy_of_the_grid(), again.ledger)
-    cost = build_result(again, CARBON)["cost"]
+    cost = build_result(again, CARBON).as_json()["cost"]
     assert cost["abandoned_uj"] == round(cost["charged_kwh"] * 3.6e12 / CARBON.pue) + 24 * J

@@ -7,17 +7,17 @@ from tests.results.finished import CARBON, finished
 
 def test_a_session_whose_ledgers_are_gone_is_charged_as_it_was_noted(tmp_path):
     folder = finished(tmp_path)
-    noted = read_shared(folder)["sessions"]
-    charged = build_result(folder, CARBON)["cost"]["charged_kwh"]
+    noted = read_shared(folder).sessions
+    charged = build_result(folder, CARBON).as_json()["cost"]["charged_kwh"]
     shutil.rmtree(folder.study.path / "sessions")
     write_shared(folder, None)  # as a resume does
-    assert read_shared(folder)["sessions"] == noted and noted["s1"]["charged_uj"] > 0
-    assert build_result(folder, CARBON)["cost"]["charged_kwh"] == charged
+    assert read_shared(folder).sessions == noted and noted["s1"].charged_uj > 0
+    assert build_result(folder, CARBON).as_json()["cost"]["charged_kwh"] == charged
 
 
 def test_trainings_that_the_trial_log_does_not_know_are_told(tmp_path):
     folder = finished(tmp_path)
-    assert "trial_unlogged" not in build_result(folder, CARBON)["cost"]["flags"]
+    assert "trial_unlogged" not in build_result(folder, CARBON).as_json()["cost"]["flags"]
     folder.trials.write_bytes(b"\x07junk")
-    cost = build_result(folder, CARBON)["cost"]
+    cost = build_result(folder, CARBON).as_json()["cost"]
     assert cost["flags"]["trial_unlogged"] == 3 and cost["trials"]["completed"] == 0

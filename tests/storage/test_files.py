@@ -5,96 +5,26 @@ import os
 import shutil
 import threading
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.results.folder import StudyFolder
 from kdtune.storage.files import (
     alone_in,
-    append_lines,
     in_use,
-    read_lines,
     read_whole,
     replaced_atomically,
     unused,
     write_json,
 )
+from kdtune.storage.journal import Journal, append_lines
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
 FEW = settings(max_examples=25)  # each line is forced to the disk
-
-
-def appended(path, records):
-    for record in records:
-        append_lines(path, record)
-    return path
-
-
-@FEW
-@given(st.lists(RECORDS, max_size=5))
-def test_what_was_appended_is_read_back_in_order(records):
-    with TemporaryDirectory() as folder:
-        assert read_lines(appended(Path(folder) / "log.jsonl", records)) == records
-
-
-def test_a_missing_file_has_no_lines(tmp_path):
-    assert read_lines(tmp_path / "absent.jsonl") == []
-
-
-def test_an_empty_file_has_no_lines(tmp_path):
-    (tmp_path / "log.jsonl").touch()
-    assert read_lines(tmp_path / "log.jsonl") == []
-
-
-@FEW
-@given(RECORDS, st.data())
-def test_a_torn_last_line_is_left_out(record, data):
-    with TemporaryDirectory() as folder:
-        path = appended(Path(folder) / "log.jsonl", [{"n": 1}])
-        whole = path.stat().st_size
-        content = appended(path, [record]).read_bytes()
-        path.write_bytes(content[: data.draw(st.integers(whole, len(content) - 1))])
-        assert read_lines(path) == [{"n": 1}]
-
-
-@FEW
-@given(RECORDS, st.data())
-def test_the_next_append_cuts_a_torn_last_line_off(record, data):
-    with TemporaryDirectory() as folder:
-        path = appended(Path(folder) / "log.jsonl", [{"n": 1}])
-        whole = path.stat().st_size
-        content = appended(path, [record]).read_bytes()
-        path.write_bytes(content[: data.draw(st.integers(whole, len(content) - 1))])
-        assert read_lines(appended(path, [{"n": 2}])) == [{"n": 1}, {"n": 2}]
-
-
-def test_a_torn_first_line_is_cut_off_too(tmp_path):
-    path = tmp_path / "log.jsonl"
-    path.write_bytes(b'{"n":')
-    assert read_lines(path) == []
-    assert read_lines(appended(path, [{"n": 1}])) == [{"n": 1}]
-
-
-@pytest.mark.parametrize("damage", [b'{"n":', b"", b"\x00\x00\x00", b"\xff\xfe", b"[2]", b"3"])
-def test_a_damaged_line_in_the_middle_is_named_by_file_and_number(tmp_path, damage):
-    path = tmp_path / "log.jsonl"
-    path.write_bytes(b'{"n":1}\n' + damage + b'\n{"n":3}\n')
-    with pytest.raises(ValueError, match=r"log\.jsonl, line 2: damaged"):
-        read_lines(path)
-
-
-@pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_what_json_cannot_say_is_refused_and_leaves_the_log_as_it_was(tmp_path, number):
-    path = appended(tmp_path / "log.jsonl", [{"n": 1}])
-    with pytest.raises(KdtuneError, match="n is (nan|inf), no finite number"):
-        append_lines(path, {"n": number})
-    assert read_lines(path) == [{"n": 1}]
 
 
 def test_a_replaced_file_has_the_new_content_and_nothing_is_left_beside_it(tmp_path):
@@ -165,7 +95,7 @@ def test_a_link_that_was_laid_where_a_file_is_made_is_not_written_through(link, 
 def test_what_has_no_end_is_not_read(tmp_path, make):
     make(tmp_path / "log.jsonl")
     with pytest.raises(ValueError, match=r"log\.jsonl: cannot be read"):
-        read_lines(tmp_path / "log.jsonl")
+        Journal(tmp_path / "log.jsonl", dict, "record", "delete it").read()
     with pytest.raises(OSError):
         read_whole(tmp_path / "log.jsonl")
 

@@ -3,7 +3,8 @@ from math import inf, nan
 import pytest
 
 from kdtune.errors import KdtuneError
-from kdtune.storage.files import append_lines, write_json
+from kdtune.storage.files import write_json
+from kdtune.storage.journal import append_lines
 from kdtune.storage.parsing import parse_json, parse_toml, to_json
 
 

@@ -164,7 +164,7 @@ def test_what_is_fetched_in_the_background_is_the_same_to_the_bit(bench_of, monk
 @pytest.mark.parametrize("ends", [nullcontext(), pytest.raises(MachineError)], ids=["ends", "fails"])
 def test_a_damaged_epoch_is_named_when_it_begins_and_no_thread_is_left(bench_of, ends):
     bench = bench_of(teacher_logits="replay")
-    distiller = bench.distiller({"tau": 4}, 0)
+    distiller = bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     store = bench.logit_store(0)
     with ends as failure:
         if failure is not None:
@@ -186,7 +186,7 @@ def test_a_damaged_epoch_is_named_when_it_begins_and_no_thread_is_left(bench_of,
 
 def test_trainings_that_fetch_side_by_side_get_each_their_own_epoch(bench_of):
     bench = bench_of(teacher_logits="replay")
-    bench.distiller({"tau": 4}, 0)
+    bench.distiller(recipe_of(bench.study, {"tau": 4}), 0)
     store = bench.logit_store(0)
     wanted = [torch.tensor(store.rows(epoch)) for epoch in range(3)]
     wrong = []

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -109,14 +110,16 @@ class NodeMeters:
 
     def reading(self) -> Reading:
         """Energy so far, of all nodes together; what a lost meter had counted stays in the sum."""
-        lost = {key: Reading({}, 0, one.spent) for key, one in self._readings.items()}
+        lost = {key: Reading({}, {}, one.spent) for key, one in self._readings.items()}
         live = self._answers(self._called("reading"))
         self._readings = lost | {(host, one.began_ns): one for host, one in live.items()}
-        total = Reading({}, 0, {})
+        windows: dict[str, int] = {}
+        buckets, spent = Counter[str](), Counter[str]()
         for one in self._readings.values():
-            spent = {bucket: uj + total.spent.get(bucket, 0) for bucket, uj in one.spent.items()}
-            total = Reading(total.windows | one.windows, total.charged_uj + one.charged_uj, spent)
-        return total
+            windows |= one.windows
+            buckets.update(one.buckets)
+            spent.update(one.spent)
+        return Reading(windows, dict(buckets), dict(spent))
 
     def leave(self) -> None:
         """End the ledgers of other machines, and take a sample here, where the counters outlive Ray."""

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import time
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ import torch
 import kdtune
 from kdtune.energy.ledger import read_folder
 from kdtune.errors import MachineError
+from kdtune.results.epoch_log import read_epochs
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
-from kdtune.storage.files import read_lines
 from tests.studies import command, outcome_of, small_study
 
 pytestmark = pytest.mark.study
@@ -29,7 +30,8 @@ def weights(folder):
 def epochs(folder):
     """What every epoch of every trial came to, but for its energy."""
     return [
-        {key: value for key, value in line.items() if key not in ENERGY} for line in read_lines(folder / "epochs.jsonl")
+        {key: value for key, value in asdict(line).items() if key not in ENERGY}
+        for line in read_epochs(folder / "epochs.jsonl")
     ]
 
 
@@ -85,7 +87,7 @@ class Began:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         deadline = time.monotonic() + 150
-        while len(read_lines(self.folder / "fixed" / "epochs.jsonl")) < 2:
+        while len(read_epochs(self.folder / "fixed" / "epochs.jsonl")) < 2:
             assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()[1]
             time.sleep(0.05)
 
@@ -111,8 +113,8 @@ def test_after_a_kill_and_a_signal_the_study_goes_on_as_it_was_begun(tmp_path):
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        known = len(read_lines(begun.folder / "fixed" / "epochs.jsonl"))
-        while len(read_lines(begun.folder / "fixed" / "epochs.jsonl")) <= known + 1:
+        known = len(read_epochs(begun.folder / "fixed" / "epochs.jsonl"))
+        while len(read_epochs(begun.folder / "fixed" / "epochs.jsonl")) <= known + 1:
             assert resumed.poll() is None, resumed.communicate()[1]
             time.sleep(0.05)
         resumed.send_signal(number)
@@ -122,7 +124,7 @@ def test_after_a_kill_and_a_signal_the_study_goes_on_as_it_was_begun(tmp_path):
         assert "starting Ray" not in err
     trial = begun.trial()
     assert (trial.status, trial.attempts) == ("interrupted", 3)
-    told = [line["epoch"] for line in read_lines(begun.folder / "fixed" / "epochs.jsonl")]
+    told = [line.epoch for line in read_epochs(begun.folder / "fixed" / "epochs.jsonl")]
     # It went on from checkpoints: epochs since the last one are trained again, and none is missing.
     assert max(told) == len({*told}) < len(told) + 1 < 3 * max(told)
 

@@ -30,7 +30,9 @@ class Machine:
         if self.fails:
             raise self.fails
         self.asked.append((method, *args))
-        return Reading({}, 0, {"trials": self.spent_uj}, self.began_ns) if method == "reading" else True
+        if method != "reading":
+            return True
+        return Reading({}, {"idle": self.spent_uj}, {"trials": self.spent_uj}, self.began_ns)
 
 
 @pytest.fixture
@@ -60,7 +62,9 @@ def lose(machines, name):
 
 
 def test_what_a_lost_machine_had_counted_stays_counted_also_when_it_is_back(machines, meters):
-    assert meters.reading().spent == {"trials": 1010}
+    reading = meters.reading()
+    assert reading.spent == {"trials": 1010}
+    assert [reading.charged_uj(dedicated=dedicated) for dedicated in (True, False)] == [1010, 0]
     lose(machines, "b")
     assert meters.reading().spent == {"trials": 1010}
     machines["b"] = Machine(1, began_ns=2)

@@ -1,0 +1,212 @@
+"""Files of JSON lines that are appended to: one reader and one appender, with one way of dealing with damage.
+
+A crash can tear the last line and no other. A torn line is left out by the reader and cut off by the next append.
+Every other line that is damaged is an error that names the file and the line.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from kdtune.errors import KdtuneError
+from kdtune.storage.checksums import BEFORE, SEAL, sealed, unsealed
+from kdtune.storage.files import open_no_link, read_whole
+from kdtune.storage.parsing import parse_json, to_json
+
+T = TypeVar("T")
+
+Line = dict[str, Any]
+"""A JSON object."""
+
+#: Bytes at the end of a file in which its last line is looked for first.
+_TAIL_BYTES = 1 << 14
+
+
+class JournalError(KdtuneError, ValueError):
+    """A journal is damaged; the message names the file, the line and the remedy."""
+
+
+class Seals(Enum):
+    """Which checksums the lines of a journal carry.
+
+    Attributes:
+        NONE: None.
+        LINKED: Each line has its own, and that of the line written before it, which has to be in the file too. Copies
+            of lines, and lines in another order, are left to whoever uses the records.
+        CHAINED: As linked, and the lines have to be in the order in which they were written. A line that is there
+            twice counts once; lines of before kdtune noted checksums are believed, up to the first that has one.
+    """
+
+    NONE = "none"
+    LINKED = "linked"
+    CHAINED = "chained"
+
+
+@dataclass(frozen=True)
+class Journal(Generic[T]):
+    """A file of JSON lines.
+
+    Attributes:
+        path: The file.
+        parse: Makes a record of a line, without its checksums; raises ``ValueError`` where it cannot.
+        name: Of a record, for messages.
+        remedy: What to do about a damaged file, for messages.
+        seals: Which checksums the lines carry.
+    """
+
+    path: Path
+    parse: Callable[[Line], T]
+    name: str
+    remedy: str
+    seals: Seals = Seals.NONE
+
+    def read(self) -> list[T]:
+        """All records; none where there is no file.
+
+        Raises:
+            JournalError: The file cannot be read, or a line was changed, or is missing before another one.
+        """
+        lines = _whole_lines(self.path, self.remedy)
+        is_next = _ORDERS[self.seals](lines)
+        records = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                bare = line if self.seals is Seals.NONE else unsealed(line)
+                record = self.parse({key: value for key, value in bare.items() if key != BEFORE})
+            except ValueError as error:
+                raise self._fault(number, f"not a {self.name} ({error})") from None
+            try:
+                if is_next(line):
+                    records.append(record)
+            except ValueError as error:
+                raise self._fault(number, str(error)) from None
+        return records
+
+    def append(self, *lines: Mapping[str, Any], sync: bool = True) -> None:
+        """Append lines and, with ``sync``, force them to the disk before returning.
+
+        Raises:
+            JournalError: A line names the checksum of the one before it, and that one is damaged.
+            KdtuneError: JSON cannot say it.
+        """
+        for line in lines if self.seals is not Seals.NONE else ():
+            try:
+                before = _last_line(self.path)
+            except (ValueError, TypeError):
+                message = f"{self.path}: its last line is damaged, so nothing is added to it; {self.remedy}"
+                raise JournalError(message) from None
+            append_lines(self.path, sealed({**line, BEFORE: before and before.get(SEAL)}), sync=sync)
+        if self.seals is Seals.NONE:
+            append_lines(self.path, *lines, sync=sync)
+
+    def _fault(self, number: int, fault: str) -> JournalError:
+        return JournalError(f"{self.path}, line {number}: {fault}; {self.remedy}")
+
+
+_IsNext = Callable[[Line], bool]
+"""Whether a line counts; raises ``ValueError`` where the one that was written before it is not before it."""
+
+
+def _in_any_order(lines: list[Line]) -> _IsNext:
+    return lambda line: True
+
+
+def _linked(lines: list[Line]) -> _IsNext:
+    there = {line[SEAL] for line in lines if isinstance(line.get(SEAL), int)}
+
+    def is_next(line: Line) -> bool:
+        if SEAL not in line:
+            raise ValueError("it has no checksum")
+        before = line.get(BEFORE)
+        if before is not None and not (isinstance(before, int) and before in there):
+            raise ValueError("the line that was written before it is missing")
+        return True
+
+    return is_next
+
+
+def _chained(lines: list[Line]) -> _IsNext:
+    seen: dict[object, None] = {}
+
+    def is_next(line: Line) -> bool:
+        seal = line.get(SEAL)
+        if seal is not None and seal in seen:
+            return False
+        if (seal is None and seen) or line.get(BEFORE) != next(reversed(seen), None):
+            raise ValueError("the line that was written before it is missing, or elsewhere")
+        if seal is not None:
+            seen[seal] = None
+        return True
+
+    return is_next
+
+
+_ORDERS = {Seals.NONE: _in_any_order, Seals.LINKED: _linked, Seals.CHAINED: _chained}
+
+
+def append_lines(path: Path, *lines: Mapping[str, Any], sync: bool = True) -> None:
+    """Append JSON lines without checksums; see :meth:`Journal.append`.
+
+    A torn line that an earlier crash left is cut off first, since it would spoil the new one.
+    """
+    text = "".join(to_json(line, path, separators=(",", ":")) + "\n" for line in lines)
+    descriptor = open_no_link(path, os.O_RDWR | os.O_APPEND)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
+        with os.fdopen(os.dup(descriptor), "ab") as file:  # a short write (a full disk) is an error here
+            file.write(text.encode())
+        if sync:
+            os.fsync(descriptor)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write does not say to what
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _last_line(path: Path) -> Line | None:
+    """The last whole line of a file, found from its end; None where there is none.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        size, tail = os.fstat(file.fileno()).st_size, _TAIL_BYTES
+        while True:
+            start = max(0, size - tail)
+            file.seek(start)
+            whole, newline, _ = file.read().rpartition(b"\n")
+            before, earlier, line = whole.rpartition(b"\n")
+            if newline and (earlier or not start):
+                return dict(parse_json(line))
+            if not start:
+                return None
+            tail *= 2
+
+
+def _whole_lines(path: Path, remedy: str) -> list[Line]:
+    """The JSON objects of a file, without a last line that a crash tore; none where there is no file."""
+    if not path.exists():
+        return []
+    try:
+        lines = read_whole(path).split(b"\n")
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read ({error.strerror}); move it away, or let it be read") from None
+    lines.pop()  # empty where the file ends with a newline, else what a crash left
+    objects = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = parse_json(line)
+            if not isinstance(value, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise JournalError(f"{path}, line {number}: damaged record ({error}); {remedy}") from None
+        objects.append(value)
+    return objects

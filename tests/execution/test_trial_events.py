@@ -1,0 +1,34 @@
+"""What a watcher is told of the meters while trials run."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from kdtune.energy.carbon import PAPER
+from kdtune.energy.reading import Reading
+from kdtune.execution.trial_events import TrialEvents
+from kdtune.planning.budget import Budget, BudgetWatch
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.watcher import Watcher
+from kdtune.specs import load_study
+from tests.studies import small_study
+
+
+class _Listening(Watcher):
+    def __init__(self):
+        self.charged_uj = []
+
+    def energy(self, by_window, charged_uj):
+        self.charged_uj.append(charged_uj)
+
+
+@pytest.mark.parametrize(("attribution", "charged_uj"), [("dedicated", 15), ("shared", 7)])
+def test_a_watcher_is_given_the_charge_of_the_studys_attribution(tmp_path, attribution, charged_uj):
+    buckets = {"trials": 1, "evaluation": 2, "orchestration": 4, "idle": 8, "other": 16}
+    executor = SimpleNamespace(reading=lambda **_: Reading({}, buckets, buckets))
+    study, watcher = load_study(small_study(attribution=attribution)), _Listening()
+    budget = BudgetWatch(Budget(), PAPER, dedicated=study.is_dedicated)
+    folder = StrategyFolder(tmp_path)
+    events = TrialEvents(study, folder, None, None, executor, watcher, budget, "", judges_epochs=False)
+    events.read_energy()
+    assert watcher.charged_uj == [charged_uj]
