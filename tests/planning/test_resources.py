@@ -12,6 +12,7 @@ from ray.cluster_utils import Cluster
 import kdtune
 from kdtune.errors import UsageError
 from kdtune.execution import jobs
+from kdtune.execution.ray import ray_executor
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.planning import resources as kdtune_resources
 from kdtune.planning.request import check_resources
@@ -237,10 +238,12 @@ def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_on
     job = ray.remote(num_gpus=1, max_retries=0)(lambda: os.getpid())
     assert len({ray.get(job.remote()) for _ in range(3)}) == 3
     monkeypatch.setattr(jobs, "prepare", lambda session_id: (tmp_path / session_id).touch())
+    # No meter was started here, for which a worker would wait.
+    monkeypatch.setattr(ray_executor, "in_worker", lambda session_id, function, *given: function(*given))
     prepared = []
     for gpus in (1.0, 0.0):
         session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, gpus)
         session.prepare_worker()
-        session.settle_worker()
+        session.settle_for_evaluation()
         prepared.append((tmp_path / session.id).exists())
     assert prepared == [False, True]
