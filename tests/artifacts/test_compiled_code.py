@@ -15,6 +15,7 @@ from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
 from kdtune.training.compiled_networks import told_plainly
 from kdtune.training.compiler_paths import is_plain
+from tests.recipes import recipe_of
 from tests.studies import small_study
 
 COMPILED = Numerics(precision="float32", memory_layout="contiguous", compile="on")
@@ -157,6 +158,7 @@ _PROCESS = """
 import json, sys, torch
 from torch._dynamo.utils import counters
 from kdtune.artifacts.workbench import Workbench
+from tests.recipes import recipe_of
 from kdtune.specs import load_study
 
 bench = Workbench(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
