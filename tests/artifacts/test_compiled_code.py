@@ -15,6 +15,7 @@ from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
 from kdtune.training.compiled_networks import told_plainly
 from kdtune.training.compiler_paths import is_plain
+from tests.recipes import recipe_of
 from tests.studies import small_study
 
 COMPILED = Numerics(precision="float32", memory_layout="contiguous", compile="on")
@@ -106,14 +107,14 @@ def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
 
 def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
     one = bench()
-    one.find_code({"tau": 2})
+    one.find_code(recipe_of(one.study, {"tau": 2}))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
     assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # what is not there is compiled in parallel
     for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
         compilation = one.compilation(asks_teacher=asks)
         compilation.code.mkdir(parents=True)
         compilation.note_made()
-        one.find_code(point)
+        one.find_code(recipe_of(one.study, point))
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
         assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
         assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
@@ -157,15 +158,16 @@ _PROCESS = """
 import json, sys, torch
 from torch._dynamo.utils import counters
 from kdtune.artifacts.workbench import Workbench
+from tests.recipes import recipe_of
 from kdtune.specs import load_study
 
 bench = Workbench(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
 if sys.argv[2] == "generate":
     compilation = bench.compilation(asks_teacher=False)
-    bench.compile_networks(compilation, asks_teacher=False)
+    bench.compile_networks(compilation, recipe_of(bench.study, {"loss": "ce"}))
     compilation.note_made()
 else:
-    bench.find_code({"loss": "ce"})
+    bench.find_code(recipe_of(bench.study, {"loss": "ce"}))
     bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 3).warm_up()
 print(json.dumps(counters["inductor"]))
 """
