@@ -22,7 +22,6 @@ from kdtune.report.csv_and_markdown import CSV_COLUMNS, GREEN_COLUMNS
 from kdtune.results.epoch_log import Epoch
 from kdtune.specs import available, load_study
 from kdtune.specs.search_space import SearchSpace
-from kdtune.specs.study import DEFAULT_ALPHA
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import NoOptions
 from kdtune.temperature import POLICIES
@@ -212,7 +211,9 @@ def test_every_option_of_a_strategy_is_described():
 def test_the_default_weights_of_the_losses_are_those_of_the_program():
     text = section(page("strategies").read_text(), "Losses")
     table = dict(re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+) \|$", text, re.MULTILINE))
-    assert {name: float(alpha) for name, alpha in table.items()} == DEFAULT_ALPHA
+    assert {name: float(alpha) for name, alpha in table.items()} == {
+        name: LOSSES[name].facts["default_alpha"] for name in LOSSES if LOSSES[name].facts["needs_teacher"]
+    }
 
 
 def test_the_folders_of_the_package_are_described():

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from random import Random
 
 import pytest
@@ -170,17 +170,24 @@ def test_whatever_becomes_of_the_newest_it_or_the_one_before_is_loaded_as_it_was
     assert found["model"]["weight"].unique().tolist() == [found["epoch"]]
 
 
-def test_a_checkpoint_that_cannot_be_written_is_not_the_trials_fault(two):
-    before = {path: path.read_bytes() for path in two.paths()}
+@contextmanager
+def little_room():
+    """A disk on which no file may grow beyond 1000 bytes; pytest's own output may be a file, so only briefly."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as a disk on which there is so much room left
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
     try:
-        with pytest.raises(MachineError, match=r"epoch-000003.pt: cannot be written \(File too large\); make room"):
-            two.save(state(3))
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_not_the_trials_fault(two):
+    before = {path: path.read_bytes() for path in two.paths()}
+    full = r"epoch-000003.pt: cannot be written \(File too large\); make room"
+    with little_room(), pytest.raises(MachineError, match=full):
+        two.save(state(3))
     assert {path: path.read_bytes() for path in two.folder.iterdir()} == before
 
 
@@ -301,36 +308,24 @@ def test_a_copied_state_is_loaded_like_the_original(folder):
         assert torch.equal(ours["model"][name], value) and ours["model"][name].stride() == value.stride()
 
 
-@pytest.fixture
-def little_room():
-    """A disk on which there is room for 1000 bytes more."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    signal.signal(signal.SIGXFSZ, ignored)
-
-
 FULL = r"cannot be written \(File too large\); make room"
 
 
 @pytest.mark.parametrize("epochs", [1, 5], ids=["at the last epoch itself", "at the next epoch"])
-def test_a_failed_write_is_raised(folder, little_room, epochs):
+def test_a_failed_write_is_raised(folder, epochs):
     training = Training(epochs)
-    with CheckpointWriter(folder, lambda: 0.0) as writer, pytest.raises(MachineError, match=FULL):
+    with little_room(), CheckpointWriter(folder, lambda: 0.0) as writer, pytest.raises(MachineError, match=FULL):
         for _ in range(2):
             training.train_epoch()
             writer.epoch_done(training)
     assert training.epoch <= 2
 
 
-def test_the_last_two_that_were_written_stay_when_a_later_write_fails(two, request):
+def test_the_last_two_that_were_written_stay_when_a_later_write_fails(two):
     before = two.paths()
-    request.getfixturevalue("little_room")
     training = Training(3)
     training.epoch = 3
-    with CheckpointWriter(two) as writer, pytest.raises(MachineError, match=FULL):
+    with little_room(), CheckpointWriter(two) as writer, pytest.raises(MachineError, match=FULL):
         writer.epoch_done(training)
     assert two.paths() == before
     assert two.load_latest()["epoch"] == 2
