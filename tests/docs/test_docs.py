@@ -1,12 +1,15 @@
 """The documentation agrees with the program: links, commands, names, formats and examples."""
 
 import ast
+import inspect
 import json
 import re
+import sys
 import tomllib
 from contextlib import chdir
 
 import pytest
+import torch
 import typer.main
 
 import benchmarks.__main__ as benchmark_list
@@ -19,15 +22,20 @@ from kdtune.data import DATASETS
 from kdtune.errors import SpecError
 from kdtune.methods import LOSSES
 from kdtune.report.csv_and_markdown import CSV_COLUMNS, GREEN_COLUMNS
-from kdtune.results.epoch_log import Epoch
+from kdtune.results.epoch_log import FIELDS, append_epochs
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import available, load_study
 from kdtune.specs.search_space import SearchSpace
+from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import NoOptions
 from kdtune.temperature import POLICIES
+from kdtune.temperature.base import PolicyContext
+from kdtune.training.resolution import resolved_trial
 from tests.docs.markdown import PAGES, ROOT, anchors, blocks, commands, first_column, links, prose
 from tests.results.finished import finished
-from tests.studies import here
+from tests.studies import here, small_study
+from tests.temperature import test_conformance as temperature_conformance
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -159,6 +167,12 @@ def test_the_section_on_resume_names_all_of_its_options():
     assert described == options_of("resume") - {"--help", "-h", "-q"}
 
 
+def test_every_environment_variable_of_kdtune_is_described():
+    code = "".join(path.read_text() for path in (ROOT / "kdtune").rglob("*.py"))
+    described = {name for name in first_column(page("command-line"), "variable") if name.startswith("KDTUNE_")}
+    assert described == set(re.findall(r"KDTUNE_[A-Z_]+", code))
+
+
 def test_every_command_list_and_cache_is_described():
     text = prose(page("command-line"))
     assert {name.split()[1] for name in first_column(page("command-line"), "command")} == set(COMMANDS)
@@ -212,7 +226,7 @@ def test_the_default_weights_of_the_losses_are_those_of_the_program():
     text = section(page("strategies").read_text(), "Losses")
     table = dict(re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+) \|$", text, re.MULTILINE))
     assert {name: float(alpha) for name, alpha in table.items()} == {
-        name: LOSSES[name].facts["default_alpha"] for name in LOSSES if LOSSES[name].facts["needs_teacher"]
+        name: LOSSES[name].facts["default_alpha"] for name in LOSSES
     }
 
 
@@ -221,10 +235,15 @@ def test_the_folders_of_the_package_are_described():
     assert set(first_column(page("architecture"), "folder")) == packages
 
 
-def test_the_modules_that_contributing_names_exist():
-    paths = re.findall(r"`((?:kdtune|tests)/[a-z_/]+\.py)`", prose(page("contributing")))
-    new = {"kdtune/strategies/ends.py"}
-    assert paths and all((ROOT / path).is_file() for path in paths if path not in new)
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [("architecture", set()), ("contributing", {"kdtune/strategies/ends.py", "kdtune/temperature/cosine.py"})],
+)
+def test_the_modules_that_a_page_names_exist(name, new):
+    """All but those that a reader of the page writes."""
+    paths = set(re.findall(r"`((?:kdtune|tests)/[a-z_/]+\.py)`", prose(page(name))))
+    assert paths > new
+    assert [path for path in sorted(paths - new) if not (ROOT / path).is_file()] == []
 
 
 # Formats
@@ -238,7 +257,10 @@ def documented_keys(heading, name="results-format"):
 def results_folder(tmp_path_factory):
     """``results`` with a strategy that ran to its end."""
     folder = tmp_path_factory.mktemp("reader") / "results"
-    finished(folder).study.run_toml.touch()
+    strategy = finished(folder)
+    strategy.study.run_toml.touch()
+    trial = next(iter(TrialLog.read(strategy.trials).trials.values()))
+    append_epochs(strategy.epochs, trial, [{**dict.fromkeys(FIELDS), "epoch": 1}])
     return folder
 
 
@@ -255,11 +277,9 @@ def test_the_columns_of_csv_and_of_data_frames_are_described(results_folder):
     csv = text.partition("The columns are")[2].partition("`kdtune.load_results")[0]
     assert re.findall(r"`(\w+)`", csv) == [*CSV_COLUMNS, *GREEN_COLUMNS]
     frames = load_results(results_folder)
-    columns = {name: set(getattr(frames, name).columns) for name in ("trials", "energy")}
-    columns["epochs"] = {*Epoch.model_fields, "energy_j"} - {"energy_uj"} | {"study", "strategy"}
-    for name, actual in columns.items():
+    for name in ("trials", "epochs", "energy"):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
-        assert set(re.findall(r"`(\w+)`", row)) - {name} | {"study", "strategy"} == actual
+        assert set(re.findall(r"`(\w+)`", row)) - {name} | {"study", "strategy"} == set(getattr(frames, name).columns)
 
 
 # Examples
@@ -291,14 +311,60 @@ def test_the_notebook_example_runs_on_results(results_folder, capsys):
     assert "grid" in capsys.readouterr().out
 
 
+def example_of(component):
+    """The code in 'contributing' whose class has a name."""
+    [code] = [block for block in blocks(page("contributing"), "python") if f"class {component}(" in block]
+    return code
+
+
 def test_the_example_of_a_new_strategy_keeps_to_the_protocol():
-    [code] = blocks(page("contributing"), "python")
     names = {}
-    exec(compile(code, "contributing.md", "exec"), names)
+    exec(compile(example_of("Ends"), "contributing.md", "exec"), names)
     space = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
     strategy = names["Ends"](space, NoOptions(), 0)
-    assert strategy.ask() == [{"tau": 2}, {"tau": 20}] and strategy.ask() == []
+    assert strategy.ask() == [Suggestion(values={"tau": 2}), Suggestion(values={"tau": 20})] and strategy.ask() == []
     assert strategy.expected_trials() == 2
+
+
+@pytest.fixture
+def cosine(monkeypatch, tmp_path):
+    """The temperature that a reader of 'contributing' writes, registered."""
+    (tmp_path / "reader_cosine.py").write_text(example_of("Cosine"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(POLICIES, "_entries", dict(POLICIES._entries))
+    POLICIES.add("cosine", "reader_cosine:Cosine", "an example")
+    yield POLICIES.load("cosine")
+    sys.modules.pop("reader_cosine")
+
+
+def test_the_example_of_a_new_temperature_keeps_to_the_protocol(cosine):
+    checks = [
+        check
+        for name, check in vars(temperature_conformance).items()
+        if name.startswith("test_") and list(inspect.signature(check).parameters) == ["name"]
+    ]
+    assert len(checks) > 5
+    for example in cosine.Options.model_json_schema()["examples"]:
+        for check in checks:
+            check(("cosine", example))
+
+
+def test_the_example_of_a_new_temperature_can_be_used_in_a_study(cosine):
+    [text] = [text for text in blocks(page("contributing"), "toml") if "cosine" in text]
+    study = load_study(small_study(strategies=tomllib.loads(text)["strategies"]))
+    [label] = study.strategies
+    given = {key: value for key, value in study.strategies[label].items() if key != "strategy"}
+    [suggestion] = STRATEGIES.load("single").from_table(study.search_space, given, 0).ask()
+    policy = cosine(
+        cosine.Options.model_validate(resolved_trial(study, suggestion, 0).recipe.temperature.options),
+        PolicyContext(0, torch.device("cpu"), epochs=3, batch_size=4),
+    )
+    taus = []
+    for epoch in range(3):
+        policy.begin_epoch(epoch, 2)
+        taus.append(policy.epoch_tau())
+    assert taus == pytest.approx([8, 4.5, 1])
+    assert policy.scheduled([4, 4]).student.tolist() == pytest.approx([1, 1])
 
 
 def test_the_study_that_a_reader_writes_is_refused_where_it_has_a_fault(folder_with_mine):
