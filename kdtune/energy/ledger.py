@@ -163,7 +163,7 @@ def write(path: Path, record: Record) -> None:
 
 
 def _journal(path: Path) -> Journal[Record]:
-    return Journal(path, Record.from_line, "ledger record as it was written", _REMEDY, Seals.LINKED)
+    return Journal(path, Record.from_line, "ledger record", _REMEDY, Seals.LINKED)
 
 
 def read(path: Path) -> list[Record]:

@@ -77,7 +77,7 @@ class Journal(Generic[T]):
                 bare = line if self.seals is Seals.NONE else unsealed(line)
                 record = self.parse({key: value for key, value in bare.items() if key != BEFORE})
             except ValueError as error:
-                raise self._fault(number, f"not a {self.name} ({error})") from None
+                raise self._fault(number, f"the {self.name} is damaged ({error})") from None
             try:
                 if is_next(line):
                     records.append(record)
@@ -96,7 +96,7 @@ class Journal(Generic[T]):
             try:
                 before = _last_line(self.path)
             except (ValueError, TypeError):
-                message = f"{self.path}: its last line is damaged, so nothing is added to it; {self.remedy}"
+                message = f"{self.path}: the last line is damaged, so nothing is appended; {self.remedy}"
                 raise JournalError(message) from None
             append_lines(self.path, sealed({**line, BEFORE: before and before.get(SEAL)}), sync=sync)
         if self.seals is Seals.NONE:
@@ -129,16 +129,20 @@ def _linked(lines: list[Line]) -> _IsNext:
 
 
 def _chained(lines: list[Line]) -> _IsNext:
-    seen: dict[object, None] = {}
+    # Different lines of a long journal may have the same checksum, so only an equal line is a repetition.
+    seen: dict[object, list[Line]] = {}
+    last: object = None
 
     def is_next(line: Line) -> bool:
+        nonlocal last
         seal = line.get(SEAL)
-        if seal is not None and seal in seen:
+        if seal is not None and line in seen.get(seal, ()):
             return False
-        if (seal is None and seen) or line.get(BEFORE) != next(reversed(seen), None):
+        if (seal is None and seen) or line.get(BEFORE) != last:
             raise ValueError("the line that was written before it is missing, or elsewhere")
         if seal is not None:
-            seen[seal] = None
+            seen.setdefault(seal, []).append(line)
+            last = seal
         return True
 
     return is_next

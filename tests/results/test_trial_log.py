@@ -347,7 +347,7 @@ def test_a_trial_that_would_name_another_place_is_refused(log, path, name):
     everything(log)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_bytes(resealed([line | {"trial_id": name} if line.get("trial_id") == "one" else line for line in lines]))
-    with pytest.raises(ResultsError, match=r"trials\.jsonl, line 2: not a trial record \(trial_id"):
+    with pytest.raises(ResultsError, match=r"trials\.jsonl, line 2: the trial record is damaged \(trial_id"):
         TrialLog.read(path)
 
 

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtune.errors import KdtuneError
+from kdtune.storage.checksums import BEFORE, SEAL, sealed
 from kdtune.storage.journal import Journal, JournalError, Seals
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -99,7 +101,7 @@ def test_a_line_that_is_no_record_is_named_with_what_to_do(tmp_path):
     plain(path).append({"n": 1}, {"n": 2})
     assert journal.read() == [1, 2]
     refusing = Journal(path, lambda line: int("x" * line["n"]), "count", "delete it")
-    with pytest.raises(JournalError, match=r"log\.jsonl, line 1: not a count \(.*\); delete it"):
+    with pytest.raises(JournalError, match=r"log\.jsonl, line 1: the count is damaged \(.*\); delete it"):
         refusing.read()
 
 
@@ -130,6 +132,17 @@ def read_from(journal, lines):
 
 def test_a_journal_is_read_back_as_it_was_written(journal):
     assert journal.read() == CHAIN
+
+
+def test_different_lines_with_the_same_checksum_are_both_read(tmp_path):
+    numbers, lines, before = range(216_000, 218_500), [], None
+    for number in numbers:
+        lines.append(sealed({"n": number, BEFORE: before}))
+        before = lines[-1][SEAL]
+    assert lines[1619][SEAL] == lines[2422][SEAL]
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert [record["n"] for record in chained(path).read()] == list(numbers)
 
 
 @given(st.lists(st.integers(0, 4), max_size=8))
@@ -172,6 +185,6 @@ def test_lines_of_before_there_were_checksums_are_believed_up_to_the_first_that_
 def test_nothing_is_added_to_a_damaged_line(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_bytes(b"no json\n")
-    with pytest.raises(JournalError, match="its last line is damaged, so nothing is added to it; delete it"):
+    with pytest.raises(JournalError, match="the last line is damaged, so nothing is appended; delete it"):
         chained(path).append({"n": 1})
     assert path.read_bytes() == b"no json\n"
