@@ -15,6 +15,7 @@ from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result
 from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.storage.records import as_record
 
 EARLIER = Path(__file__).parent / "data" / "flat-points"
 STRATEGIES = ["fixed", "random", "drawn", "again", "alone-longer"]
@@ -39,7 +40,7 @@ def stopped_before_its_last_trial_ended(folder: StrategyFolder) -> Trial:
 @every_strategy
 def test_the_outcome_is_what_that_release_made_of_it(study, name):
     folder = study.strategy(name)
-    assert build_result(folder, carbon_of(folder)).items() <= json.loads(folder.result.read_text()).items()
+    assert as_record(build_result(folder, carbon_of(folder))).items() <= json.loads(folder.result.read_text()).items()
 
 
 def test_they_are_listed_and_compared(study):

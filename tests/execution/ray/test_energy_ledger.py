@@ -312,7 +312,7 @@ def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
         wait_for(lambda: all(one.is_under_way() for one in both), 90)
     finally:
         dying = {process: name for one in both for process, name in one.kill().items()}
-    assert list(dying.values()).count("ray::NodeMeterA") == 2  # as Linux cuts it
+    assert sum(name.startswith("ray::NodeMeter") for name in dying.values()) == 2
     wait_for(lambda: all(map(has_ended, dying)), 60)
     before, gone_s = [one.ledger.account() for one in both], time.monotonic()
     time.sleep(2.0)
