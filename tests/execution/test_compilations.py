@@ -71,7 +71,7 @@ def of_a_command(tmp_path, name="s1"):
 
 
 def charged(shared, place):
-    return shared.provide(SharedCode(place, False, "a network"))["energy"]["charged_uj"]
+    return shared.provide(SharedCode(place, False, "a network"))["energy"].charged_uj
 
 
 def test_it_is_made_once_and_all_strategies_and_commands_are_told_the_same(tmp_path, place, jobs):

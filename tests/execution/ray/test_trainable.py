@@ -86,13 +86,13 @@ def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts
     assert all(torch.equal(*pair) for pair in zip(weights(resumed), weights(undisturbed), strict=True))
     lines = read_epochs(log)
     counted = [line for line, again in zip(lines, superseded(lines), strict=True) if not again]
-    assert len({line["epoch"] for line in counted}) == len(counted)
+    assert len({line.epoch for line in counted}) == len(counted)
     for line in lines:  # also those that were trained twice
-        wanted = expected[line["epoch"] - 1]
-        assert {key: line[key] for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")} == {
+        wanted = expected[line.epoch - 1]
+        assert {key: getattr(line, key) for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")} == {
             key: wanted[key] for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")
         }
-    assert counted[-1]["epoch"] == 4
+    assert counted[-1].epoch == 4
 
 
 def test_a_worker_that_takes_on_another_trial_or_fails_leaves_no_thread_behind(tmp_path, monkeypatch):
