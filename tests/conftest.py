@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 
 import pytest
@@ -33,6 +34,13 @@ def cache_folder(tmp_path_factory):
         del os.environ["KDTUNE_CACHE_DIR"]
     else:
         os.environ["KDTUNE_CACHE_DIR"] = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def artifacts_of_this_module(cache_folder):
+    """No test finds teachers of an earlier module, which may have been trained without a meter."""
+    for artifact in ("teachers", "teacher-logits", "compilations"):
+        shutil.rmtree(cache_folder / artifact, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -80,5 +80,5 @@ def test_a_signal_while_ray_starts_ends_the_study_with_130_and_what_to_type(tmp_
     started.send_signal(number)
     out, err = started.communicate(timeout=120)
     assert started.returncode == 130, err
-    assert "Interrupted." in err and "give the same command" in err and "Traceback" not in err
+    assert "Interrupted." in err and "run the same command" in err and "Traceback" not in err
     assert json.loads(out)["results"] == []

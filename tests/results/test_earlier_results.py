@@ -92,7 +92,7 @@ def test_one_that_was_killed_is_resumed(study, tmp_path, monkeypatch):
     folder = study.strategy("alone-longer")
     ids = list(TrialLog.read(folder.trials).trials)
     last = stopped_before_its_last_trial_ended(folder)
-    resumed = kdtune.resume_study(folder.path)
+    resumed = kdtune.resume_study(folder.path, inline=True)
     assert [result["status"] for result in resumed.results] == ["completed"]
     trials = TrialLog.read(folder.trials).trials
     assert list(trials) == ids
