@@ -42,7 +42,7 @@ class Known:
     Attributes:
         inspection: Of its data and networks.
         hardware: On which steps were timed; None where none were, or on several machines.
-        start: What starting Ray took in the command that looked; None where that is not known.
+        start: What starting the executor took in the command that looked; None where that is not known.
     """
 
     inspection: Inspection
@@ -61,6 +61,7 @@ class KeptInspection:
         gpus: Collection[str],
         kinds: Collection[Work],
         workers: int = 1,
+        executor: str = "ray",
     ) -> None:
         """Look for a place; nothing is read yet.
 
@@ -71,6 +72,7 @@ class KeptInspection:
             gpus: UUIDs of the GPUs that Ray may hand out here.
             kinds: What is to be timed; nothing where no estimate is wanted.
             workers: That can train side by side.
+            executor: Kind of the executor, whose start is a part of what is known.
         """
         source = DATASETS.load(study.dataset)().fingerprint(data) if files_of(study.dataset) else ""
         depends_on: dict[str, Any] = {
@@ -80,6 +82,7 @@ class KeptInspection:
             "gpus": sorted(gpus),
             "kinds": sorted(kinds),
             "workers": workers,
+            "executor": executor,
             "teacher": teacher_key(study, resources.threads),  # tells how a teacher is trained from how it was once
             "versions": [__version__, *map(version, ("torch", "torchvision", "ray", "scikit-learn"))],
             "boot": boot_id(),
@@ -151,7 +154,7 @@ def inspected(
     """
     resources, workers, kept = executor.resources, executor.slots, None
     if executor.is_on_one_machine:
-        kept = KeptInspection(study, resources, data, executor.gpus, kinds, workers)
+        kept = KeptInspection(study, resources, data, executor.gpus, kinds, workers, executor.kind)
     if kept and (found := kept.read()):
         return found
     tell("looking at the data and the networks")

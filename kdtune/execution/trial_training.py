@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdtune.errors import StudyInterrupted
 from kdtune.execution.gpu_hold import hold_gpu
 from kdtune.execution.meter_handle import MeterHandle, meter_of
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
@@ -128,8 +129,8 @@ class TrialTraining:
             metrics = self.distiller.train_epoch()
             if self._checkpoints:
                 self._checkpoints.epoch_done(self.distiller)
-        except Exception:
-            self.close("failed")
+        except Exception as error:
+            self.close("interrupted" if isinstance(error, StudyInterrupted) else "failed")
             raise
         return self._report(metrics)
 

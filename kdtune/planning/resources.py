@@ -50,18 +50,19 @@ class Resources:
         """How many trials share a GPU; 0 where they use none."""
         return _UNITS // _units(self.gpus) if self.gpus else 0
 
-    def check_fit(self, nodes: Collection[Mapping[str, float]]) -> None:
+    def check_fit(self, nodes: Collection[Mapping[str, float]], place: str = "the cluster") -> None:
         """Refuse what no node of the cluster can give: Ray would wait for it without a word.
 
         Args:
             nodes: What each node of the cluster has.
+            place: What has that, for messages.
 
         Raises:
             UsageError: A trial asks for more than there is; names the flags.
         """
         asked = (("--cpus-per-trial", "CPU", self.cpus), ("--gpus-per-trial", "GPU", self.gpus))
         most = {name: max((node.get(name, 0) for node in nodes), default=0) for _, name, _ in asked}
-        there = "the cluster has" if len(nodes) == 1 else "no node of the cluster has more than"
+        there = f"{place} has" if len(nodes) == 1 else "no node of the cluster has more than"
         faults = [
             f"{flag} {amount:g}: {there} {most[name]:g}; give at most that"
             for flag, name, amount in asked

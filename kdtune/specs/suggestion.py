@@ -3,12 +3,13 @@
 from numbers import Real
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from kdtune.catalog.registry import did_you_mean
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.search_space import SEARCHABLE, Point
+from kdtune.specs.validation_messages import faults_of
 
 
 class Component(FrozenModel):
@@ -59,7 +60,7 @@ class Suggestion(FrozenModel):
 
     @classmethod
     def from_point(cls, point: Point) -> "Suggestion":
-        """Read a flat table; the opposite of :meth:`as_point`.
+        """Read a flat table, as :meth:`as_point` makes it of a suggestion that names one component at most.
 
         What is neither a searched value nor a key of a suggestion is an option of the named temperature, or else of
         the named loss.
@@ -87,13 +88,16 @@ class Suggestion(FrozenModel):
             raise SpecError(faults)
         owner = next(iter(components), None)
         made = {key: Component(name=name, options=options if key == owner else {}) for key, name in components.items()}
-        return cls(
-            values={key: _plain(point[key]) for key in SEARCHABLE if key in point},
-            method=made.get("loss"),
-            temperature=made.get("temperature"),
-            longer=float(point.get("longer", 1)),
-            restart=int(point.get("restart", 0)),
-        )
+        try:
+            return cls(
+                values={key: _plain(point[key]) for key in SEARCHABLE if key in point},
+                method=made.get("loss"),
+                temperature=made.get("temperature"),
+                longer=float(point.get("longer", 1)),
+                restart=point.get("restart", 0),
+            )
+        except ValidationError as error:
+            raise SpecError(faults_of(error, cls, "point")) from None
 
 
 def _is_number(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -89,8 +90,8 @@ def lock_file(descriptor: int, how: int, path: Path, remedy: str) -> None:
 @contextmanager
 def replaced_by(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the body ends well, and goes away when not."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)  # of an earlier process with this number, or a link that somebody laid there
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
+    temporary.unlink(missing_ok=True)  # of an earlier thread with this number, or a link that somebody laid there
     try:
         yield temporary
         temporary.replace(path)

@@ -166,6 +166,6 @@ def _on_the_host(value: Any) -> Any:
         for key in value:
             copied[key] = _on_the_host(value[key])
         return copied
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         return type(value)(_on_the_host(one) for one in value)
-    return value
+    return copy.deepcopy(value)

@@ -46,6 +46,10 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     method = suggestion.method or Component(name=study.loss)
     _require(LOSSES, method.name)
     needs_teacher = bool(LOSSES[method.name].facts["needs_teacher"])
+    if unknown := [key for key in method.options if not (needs_teacher and key == "alpha")]:
+        known = "its only option is alpha" if needs_teacher else "it has none"
+        problem = f"is no option of loss {method.name!r}; {known}"
+        raise SpecError([Fault("point", key, problem) for key in unknown])
     if needs_teacher and suggestion.longer != 1:
         problem = "goes with a loss without a teacher alone, since the teacher is asked for the study's epochs"
         raise SpecError([Fault("point", "longer", problem)])

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,9 @@ def test_every_fault_of_a_point_is_told_at_once():
     with pytest.raises(SpecError) as caught:
         Suggestion.from_point({"tau": "hot", "longer": None, "restrat": 1})
     assert [fault.key for fault in caught.value.faults] == ["tau", "longer", "restrat"]
+
+
+@pytest.mark.parametrize("point", [{"tau": math.nan}, {"restart": -1}, {"restart": 1.7}, {"longer": 0}])
+def test_a_number_that_cannot_be_is_a_fault_of_the_point(point):
+    with pytest.raises(SpecError, match="point"):
+        Suggestion.from_point(point)

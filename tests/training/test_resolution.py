@@ -14,6 +14,7 @@ from kdtune.specs.suggestion import Component
 from kdtune.specs.teacher_identity import teacher_key
 from kdtune.training.resolution import teacher_recipe
 from tests.recipes import identity_of, recipe_of, spec_of
+from tests.studies import small_study
 
 
 def changed(study, **updates):
@@ -261,3 +262,9 @@ def test_another_number_of_threads_makes_another_teacher(study):
 
 def test_a_teacher_trained_on_a_gpu_does_not_depend_on_the_number_of_cpu_threads(study):
     assert teacher_key(study, 1, "cuda") == teacher_key(study, 2, "cuda") != teacher_key(study, 1)
+
+
+@pytest.mark.parametrize("point", [{"loss": "ce", "draw": "batch"}, {"tau": 4, "loss": "cmc", "beta": 3}])
+def test_an_option_that_a_loss_does_not_have_is_refused(point):
+    with pytest.raises(SpecError, match="is no option of loss"):
+        recipe_of(load_study(small_study()), point)

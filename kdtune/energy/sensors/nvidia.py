@@ -63,6 +63,25 @@ class PolledEnergy:
         return int(self.energy_mj)
 
 
+def _all_gpus() -> list[NvidiaGpu]:
+    """All GPUs that work. One that does not, such as one that has fallen off the bus, is no GPU for a trial either.
+
+    Raises:
+        NVMLError: There are GPUs, and none of them works.
+    """
+    import pynvml
+
+    found, failure = [], None
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        try:
+            found.append(NvidiaGpu(pynvml.nvmlDeviceGetHandleByIndex(index)))
+        except pynvml.NVMLError as error:
+            failure = error
+    if failure and not found:
+        raise failure
+    return found
+
+
 def find_gpus(wanted: Collection[str] | None) -> dict[str, NvidiaGpu]:
     """The machine's GPUs by UUID.
 
@@ -81,7 +100,7 @@ def find_gpus(wanted: Collection[str] | None) -> dict[str, NvidiaGpu]:
         pynvml.nvmlInit()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
         return {}  # no GPU of NVIDIA's
-    found = [NvidiaGpu(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
+    found = _all_gpus()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is not None:
         return {gpu.uuid: gpu for gpu in found if gpu.uuid in wanted}

@@ -101,13 +101,11 @@ class InlineExecutor(Executor):
         if self._pick_gpus:
             gpus = gpus_by_default(here, self._gpus, is_own=True, tell=self._tell, finder="its driver")
             self.resources = Resources(self.resources.cpus, gpus)
-        self.resources.check_fit(here)
+        self.resources.check_fit(here, "this machine")
 
     def stop(self) -> None:
         """End the ledger and put back what trainings changed of this process."""
         with suppress(StudyInterrupted), self._interrupts.held_back():
-            single_metering.ended(self.stop)
-            self._put_back.close()
             meter, self._meter = self._meter, None
             try:
                 if meter is not None:
@@ -115,6 +113,8 @@ class InlineExecutor(Executor):
                     meter.switch(None)
             finally:
                 self._neighbourhood.withdraw()
+                single_metering.ended(self.stop)
+                self._put_back.close()
 
     def check(self) -> None:
         """Nothing: what would have died is this process."""
@@ -166,8 +166,10 @@ class InlineExecutor(Executor):
         environment: Mapping[str, str] | None = None,
     ) -> list[Any]:
         """Run jobs one after the other, here or in a process of their own where they need other variables."""
-        results = []
+        results: list[Any] = []
         for args in calls:
+            if results:  # not after the last: its result would be lost
+                poll()
             try:
                 if environment is None:
                     with called_at_each_step(_Paced(poll, lambda: POLL_S)):
@@ -179,7 +181,6 @@ class InlineExecutor(Executor):
                 raise
             except Exception as error:
                 raise plainly(error) from None
-            poll()
         return results
 
     def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
@@ -203,20 +204,24 @@ class InlineExecutor(Executor):
         except Exception as error:
             return self._failed(events, trial, error)
         events.started(trial)
-        while True:
-            try:
-                with self._interrupts.let_through(), called_at_each_step(read_energy):
-                    report = training.step()
-            except Exception as error:
-                return self._failed(events, trial, error)
-            read_energy()
-            goes_on = events.keep_going(trial, report)
-            events.epoch_done(trial, report)
-            if report["done"] or not goes_on:
-                events.ended(trial, report)
-                return True
-            if events.must_stop:
-                return True
+        try:
+            while not events.must_stop:
+                try:
+                    with self._interrupts.let_through(), called_at_each_step(read_energy):
+                        report = training.step()
+                except Exception as error:
+                    return self._failed(events, trial, error)
+                read_energy()
+                goes_on = events.keep_going(trial, report)
+                events.epoch_done(trial, report)
+                if report["done"] or not goes_on:
+                    training.close("done" if report["done"] else "pruned")
+                    events.ended(trial, report)
+                    break
+            return True
+        finally:
+            # Nothing may still be writing checkpoints when the trial is over: they may be removed, or resumed from.
+            training.close("interrupted")
 
     def _failed(self, events: TrialEvents, trial: Trial, error: Exception) -> bool:
         """Take down why an attempt failed; returns False.
@@ -227,8 +232,8 @@ class InlineExecutor(Executor):
         if isinstance(error, StudyInterrupted):
             raise error
         first_line = (str(error).splitlines() or [""])[0]
-        if isinstance(error, MachineError):
-            events.failed(trial, Failure(first_line, "machine"))
+        if isinstance(error, (MachineError, OSError, MemoryError)):
+            events.failed(trial, Failure(str(plainly(error)), "machine"))
         else:
             events.failed(trial, Failure(f"{type(error).__name__}: {first_line}", "own"))
         return False

@@ -89,9 +89,9 @@ def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts
     assert len({line.epoch for line in counted}) == len(counted)
     for line in lines:  # also those that were trained twice
         wanted = expected[line.epoch - 1]
-        assert {key: getattr(line, key) for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")} == {
-            key: wanted[key] for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")
-        }
+        assert {
+            key: getattr(line, key) for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")
+        } == {key: wanted[key] for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")}
     assert counted[-1].epoch == 4
 
 
