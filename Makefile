@@ -10,7 +10,7 @@ study: $(READY)
 	$(BIN)/kdtune study digits-hkd --strategy all --fresh
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
