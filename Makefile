@@ -10,7 +10,7 @@ study: $(READY)
 	$(BIN)/kdtune study digits-hkd --strategy all --fresh
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
