@@ -194,7 +194,7 @@ def _of_shared_energy(results: Sequence[StrategyResult], carbon: Carbon) -> list
     sessions = {one.session for one in shared if one.session is not None}
     if all(one.session is not None for one in shared):
         lines.append(
-            f"Every strategy is charged what all share (starting and ending Ray) as if it had run alone: "
+            f"Every strategy is charged what all share (the session's start and end) as if it had run alone: "
             f"{_from_to(sessions, carbon)} in {len(results[0].repeats)} repeat(s)."
         )
     return lines
