@@ -22,7 +22,7 @@ WAIT_S = 0.5
 
 
 class ArtifactStore:
-    """What a command's strategies share; as long as the store exists, no other process removes what it looked up."""
+    """Provides what a command's strategies share; until :meth:`close`, no other process removes what it provided."""
 
     def __init__(
         self,
@@ -81,6 +81,10 @@ class ArtifactStore:
         if artifact.is_metered_whole():
             energy = ledger_summary(artifact.ledger, dedicated=self._study.is_dedicated)
         return {**artifact.facts(), "energy": energy}
+
+    def close(self) -> None:
+        """Allow other processes to remove what was provided."""
+        self._using.close()
 
     def _alone(self, artifact: Artifact) -> AbstractContextManager[None]:
         """Hold the artifact's lock. No strategy is charged for waiting until another command releases it."""

@@ -74,7 +74,7 @@ class StudyWork:
         self._accepts_teacher = accepts_teacher
         self._note_run = note_run
         self._expect = expect
-        self._artifacts: ArtifactStore | None = None  # as long as it exists, nobody removes what it looked up
+        self._artifacts: ArtifactStore | None = None
 
     def run(self) -> None:
         """Run what is left to run.
@@ -84,6 +84,13 @@ class StudyWork:
             BudgetReached: What may be used is used up.
             KdtuneError: The study cannot be run.
         """
+        try:
+            self._run()
+        finally:
+            if self._artifacts:
+                self._artifacts.close()
+
+    def _run(self) -> None:
         state = self._state
         asked = state.study
         self._take_over_what_is_kept()

@@ -87,7 +87,7 @@ def test_as_long_as_a_command_lives_it_is_not_removed(tmp_path, place, jobs):
     charged(shared, place)
     [found] = cached(["compilations"])
     assert remove([found]) == [place]
-    shared._using.close()
+    shared.close()
     assert remove([found]) == [] and not place.exists()
 
 
