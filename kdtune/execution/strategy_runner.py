@@ -5,8 +5,8 @@ from contextlib import nullcontext, suppress
 
 from kdtune.errors import BudgetReached, StudyInterrupted
 from kdtune.execution.executor import Executor
+from kdtune.execution.final_evaluation import evaluate
 from kdtune.execution.plain_errors import plainly
-from kdtune.execution.test_evaluation import evaluate
 from kdtune.execution.trial_events import TrialEvents
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.trial_plan import Plan

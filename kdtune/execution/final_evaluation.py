@@ -45,7 +45,7 @@ def evaluate(
         return
     read_predictions(folder.predictions)  # before anything is spent on more of them
     executor.settle_for_evaluation()
-    tested: list[jobs.Tested] = executor.run_job(
+    tested: list[jobs.EvaluatedModel] = executor.run_job(
         jobs.evaluate_chosen,
         study,
         candidates,
