@@ -225,7 +225,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Tested:
+class EvaluatedModel:
     """A chosen model's result on the test set.
 
     Attributes:
@@ -245,7 +245,7 @@ class Tested:
 
 def evaluate_chosen(
     study: Study, candidates: list[Candidate], resources: Resources, data: str, session_id: str
-) -> list[Tested]:
+) -> list[EvaluatedModel]:
     """Let the chosen models meet the test set, and keep their weights.
 
     Returns:
@@ -275,7 +275,7 @@ def evaluate_chosen(
             with replaced_atomically(Path(candidate.weights)) as file:
                 torch.save(dict(state["model"]), file)
         results.append(
-            Tested(
+            EvaluatedModel(
                 candidate.repeat,
                 {**metrics, "accuracy": found.accuracy},
                 found.predictions.numpy(),
