@@ -14,7 +14,7 @@ from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import Window, WindowBucket
 from kdtune.energy.sensors.node import Hardware, NodeSensors
-from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import meter_of
 from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, Work
@@ -69,7 +69,7 @@ def _bench(study: Study, resources: Resources, data: str, session_id: str | None
     """A bench of this worker's own; its GPU is orchestration's until a window opens."""
     from kdtune.artifacts.workbench import Workbench, pick_device
 
-    hold_gpu(meter_of(session_id), gpu_shares(resources.gpus))
+    open_preparation_window(meter_of(session_id), gpu_shares(resources.gpus))
     device = pick_device(resources.gpus, gpu_indices(resources.gpus))
     return Workbench(study, device, resources.threads, data)
 

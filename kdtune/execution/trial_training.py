@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdtune.errors import StudyInterrupted
-from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import MeterHandle, meter_of
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.specs import load_study
@@ -186,7 +186,7 @@ class TrialWorker:
             from kdtune.artifacts.workbench import Workbench
 
             self._setting = None  # unless all that follows succeeds
-            hold_gpu(meter, self._shares)
+            open_preparation_window(meter, self._shares)
             self._bench = Workbench(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
             self._setting = spec.setting

@@ -16,7 +16,7 @@ from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution import single_metering
 from kdtune.execution.executor import Executor
-from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.inline.separate_process import run_separately
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.meter_handle import MeterFailed, meter_of, reachable
@@ -175,7 +175,7 @@ class InlineExecutor(Executor):
                     with called_at_each_step(_Paced(poll, lambda: POLL_S)):
                         results.append(function(*args))
                 else:
-                    hold_gpu(meter_of(self.id), gpu_shares(self.resources.gpus))
+                    open_preparation_window(meter_of(self.id), gpu_shares(self.resources.gpus))
                     results.append(run_separately(function, args, environment, poll))
             except KdtuneError:
                 raise

@@ -13,7 +13,7 @@ from kdtune.artifacts.shared_logits import SharedLogits
 from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.energy.ledger import Window, read_folder
 from kdtune.execution import jobs
-from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import MeterHandle
 from kdtune.execution.ray.meter_link import find_meter, meter_reached
 from kdtune.execution.ray.node_meters import NodeMeters
@@ -54,7 +54,7 @@ def gpu(monkeypatch):
 
 def test_the_gpu_is_held_until_the_processs_own_work_begins(ledger):
     meter = MeterHandle(find_meter(SESSION))
-    hold_gpu(meter, {"GPU-a": 0.5})
+    open_preparation_window(meter, {"GPU-a": 0.5})
     meter.open(Window("trial/1", "trials", os.getpid(), 1.0, {"GPU-a": 0.5}))
     meter.close("trial/1", "done")
     kinds = [(kind, window.bucket, reason) for kind, window, reason in ledger()]
@@ -69,8 +69,8 @@ def test_the_gpu_is_held_until_the_processs_own_work_begins(ledger):
 
 
 def test_without_a_gpu_or_without_a_session_nothing_is_held(ledger):
-    hold_gpu(MeterHandle(find_meter(SESSION)), {})
-    hold_gpu(MeterHandle(None), {"GPU-a": 1.0})
+    open_preparation_window(MeterHandle(find_meter(SESSION)), {})
+    open_preparation_window(MeterHandle(None), {"GPU-a": 1.0})
     assert ledger() == []
 
 

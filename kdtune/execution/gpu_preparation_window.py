@@ -8,7 +8,7 @@ from kdtune.energy.ledger import Window
 from kdtune.execution.meter_handle import MeterHandle
 
 
-def hold_gpu(meter: MeterHandle, gpus: Mapping[str, float]) -> None:
+def open_preparation_window(meter: MeterHandle, gpus: Mapping[str, float]) -> None:
     """Charge this process's GPU to ``orchestration`` until its next window opens or the process ends.
 
     The CPU time that it takes is orchestration's without this, so a process without a GPU opens no window.
