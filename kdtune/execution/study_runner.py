@@ -9,7 +9,7 @@ from kdtune.data.published import obtain
 from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import BudgetReached, MachineError, StudyInterrupted
-from kdtune.execution import single_metering
+from kdtune.execution import metering_guard
 from kdtune.execution.executor import Executor
 from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.interrupts import Interrupts
@@ -108,7 +108,7 @@ class StudyRunner:
     def _check_inputs(self) -> None:
         """Refuse what cannot be run before an executor starts."""
         state = self._state
-        single_metering.refuse_another()  # before anything of the process is changed
+        metering_guard.refuse_another()  # before anything of the process is changed
         self._budget.check({})
         if state.study.teacher_weights and state.needs_teacher:
             from kdtune.artifacts.given_teacher import provide

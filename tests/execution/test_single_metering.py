@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from kdtune.errors import UsageError
-from kdtune.execution import single_metering
+from kdtune.execution import metering_guard
 
 
 class Work:
@@ -13,11 +13,11 @@ class Work:
 
     def __init__(self, within=None):
         self.ends = 0
-        single_metering.begin(self.end, within)
+        metering_guard.begin(self.end, within)
 
     def end(self):
         self.ends += 1
-        single_metering.ended(self.end)
+        metering_guard.ended(self.end)
 
 
 class Elsewhere:

@@ -14,7 +14,7 @@ from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import snapshot
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import KdtuneError, MachineError, StudyInterrupted
-from kdtune.execution import single_metering
+from kdtune.execution import metering_guard
 from kdtune.execution.executor import Executor
 from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.inline.separate_process import run_separately
@@ -77,7 +77,7 @@ class InlineExecutor(Executor):
         Raises:
             UsageError: A trial asks for more than this machine has, or this process already runs something metered.
         """
-        single_metering.begin(self.stop)
+        metering_guard.begin(self.stop)
         try:
             with self._interrupts.held_back():
                 drop_stale(shared_folder(), snapshot())
@@ -113,7 +113,7 @@ class InlineExecutor(Executor):
                     meter.switch(None)
             finally:
                 self._neighbourhood.withdraw()
-                single_metering.ended(self.stop)
+                metering_guard.ended(self.stop)
                 self._put_back.close()
 
     def check(self) -> None:

@@ -20,7 +20,7 @@ from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.energy.several_nodes import charge_all
 from kdtune.errors import KdtuneError, MachineError, ResultsError
-from kdtune.execution import single_metering
+from kdtune.execution import metering_guard
 from kdtune.execution.node_meter import neighbourhood_of
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.storage.paths import expanded
@@ -88,7 +88,7 @@ class EnergyLedger(tune.Callback):
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
         # A restored experiment comes with the callback of the dead one, whose meters and folder are not this one's.
-        single_metering.begin(self._end, within=TUNE)
+        metering_guard.begin(self._end, within=TUNE)
         self._session = f"ledger-{secrets.token_hex(4)}"
         self._path, self._attempts, self._used_uj = self._given, {}, {}
         self._neighbourhood = neighbourhood_of(self._session)
@@ -163,7 +163,7 @@ class EnergyLedger(tune.Callback):
         self._end()
 
     def _end(self) -> None:
-        single_metering.ended(self._end)
+        metering_guard.ended(self._end)
         self._open.clear()
         meters, self._meters = self._meters, None
         try:

@@ -20,7 +20,7 @@ from kdtune.energy.reading import Reading
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.energy.shared_counters import append_stop
 from kdtune.errors import RayError
-from kdtune.execution import jobs, single_metering
+from kdtune.execution import jobs, metering_guard
 from kdtune.execution.executor import Executor
 from kdtune.execution.node_meter import neighbourhood_of, state_of
 from kdtune.execution.ray.daemons import Daemons
@@ -85,7 +85,7 @@ class RayExecutor(Executor):
                 an experiment that is metered.
             RayError: Ray does not start or the address does not answer.
         """
-        single_metering.begin(self.stop)
+        metering_guard.begin(self.stop)
         drop_stale(shared_folder(), snapshot())
         try:
             self._sensors = NodeSensors()
@@ -235,7 +235,7 @@ class RayExecutor(Executor):
         try:
             self._stop_metering()
         finally:
-            single_metering.ended(self.stop)
+            metering_guard.ended(self.stop)
             self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._neighbourhood.withdraw()
