@@ -6,7 +6,7 @@ from typing import Any
 _KEPT_OF_REPORT = ("trial_id", "done", "training_iteration")
 
 
-def let_go(tune_trial: Any) -> None:
+def release_memory(tune_trial: Any) -> None:
     """Drop what makes one of Tune's trials heavy, so that a driver does not grow with the number of its trials.
 
     That is some 60 kB a trial (ray 2.60): several running means of every number that it reported, the last report with
