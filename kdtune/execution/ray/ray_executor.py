@@ -23,9 +23,9 @@ from kdtune.errors import RayError
 from kdtune.execution import jobs, metering_guard
 from kdtune.execution.executor import Executor
 from kdtune.execution.node_meter import neighbourhood_of, state_of
-from kdtune.execution.ray.daemons import Daemons
 from kdtune.execution.ray.dispatch import in_worker, raised_plainly, run_jobs
 from kdtune.execution.ray.node_meters import NodeMeters
+from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.execution.ray.ray_start import start_ray
 from kdtune.execution.ray.tune_trials import run_trials
 from kdtune.execution.trial_events import TrialEvents
@@ -73,7 +73,7 @@ class RayExecutor(Executor):
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
         self._neighbourhood = neighbourhood_of(self.id)
-        self._daemons = Daemons()
+        self._daemons = RayDaemons()
         self._put_back = ExitStack()
 
     @raised_plainly()
@@ -101,7 +101,7 @@ class RayExecutor(Executor):
                 self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
                 start_ray(address)
                 if is_local:
-                    self._daemons = Daemons.of_this_process()
+                    self._daemons = RayDaemons.of_this_process()
                     self._daemons.watch(self._study.remedy)
             nodes = cluster_nodes()
             if self._pick_gpus:

@@ -5,7 +5,7 @@ import pytest
 
 from kdtune.energy.processes import identity_of, is_alive
 from kdtune.errors import RayError
-from kdtune.execution.ray.daemons import Daemons
+from kdtune.execution.ray.ray_daemons import RayDaemons
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def child():
 
 
 def test_a_daemon_that_died_is_named_though_nobody_has_waited_for_it(child):
-    daemons = Daemons([("raylet", identity_of(child.pid))])
+    daemons = RayDaemons([("raylet", identity_of(child.pid))])
     daemons.check()
     child.kill()
     while is_alive(identity_of(child.pid)):
@@ -35,6 +35,6 @@ def test_another_process_with_the_same_number_is_not_the_daemon(child):
 
 
 def test_processes_that_are_no_daemons_of_ray_are_not_watched(child):
-    daemons = Daemons.of_this_process()
+    daemons = RayDaemons.of_this_process()
     child.kill()
     daemons.check()

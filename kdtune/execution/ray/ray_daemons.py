@@ -16,7 +16,7 @@ NAMES = ("gcs_server", "raylet")
 WATCH_S, GRACE_S = 1.0, 15.0
 
 
-class Daemons:
+class RayDaemons:
     """Ray's daemons where this process started them; none of a cluster that ran before."""
 
     def __init__(self, started: Iterable[tuple[str, Identity]] = ()) -> None:
@@ -29,7 +29,7 @@ class Daemons:
         self._over = threading.Event()
 
     @classmethod
-    def of_this_process(cls) -> "Daemons":
+    def of_this_process(cls) -> "RayDaemons":
         """Those among this process's children."""
         children = [process for process in snapshot().values() if process.parent == os.getpid() and process.alive]
         return cls((process.name, process.identity) for process in children if process.name in NAMES)
