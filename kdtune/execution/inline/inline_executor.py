@@ -15,13 +15,13 @@ from kdtune.energy.processes import snapshot
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution import metering_guard
+from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.executor import Executor
 from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.inline.separate_process import run_separately
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.meter_handle import MeterFailed, meter_of, reachable
 from kdtune.execution.node_meter import NodeMeter, neighbourhood_of
-from kdtune.execution.plain_errors import plainly
 from kdtune.execution.trial_events import Failure, TrialEvents
 from kdtune.execution.trial_training import TrialWorker
 from kdtune.planning.process_state import left_as_found
@@ -180,7 +180,7 @@ class InlineExecutor(Executor):
             except KdtuneError:
                 raise
             except Exception as error:
-                raise plainly(error) from None
+                raise as_kdtune_error(error) from None
         return results
 
     def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
@@ -233,7 +233,7 @@ class InlineExecutor(Executor):
             raise error
         first_line = (str(error).splitlines() or [""])[0]
         if isinstance(error, (MachineError, OSError, MemoryError)):
-            events.failed(trial, Failure(str(plainly(error)), "machine"))
+            events.failed(trial, Failure(str(as_kdtune_error(error)), "machine"))
         else:
             events.failed(trial, Failure(f"{type(error).__name__}: {first_line}", "own"))
         return False

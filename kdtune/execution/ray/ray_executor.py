@@ -23,7 +23,7 @@ from kdtune.errors import RayError
 from kdtune.execution import jobs, metering_guard
 from kdtune.execution.executor import Executor
 from kdtune.execution.node_meter import neighbourhood_of, state_of
-from kdtune.execution.ray.dispatch import in_worker, raised_plainly, run_jobs
+from kdtune.execution.ray.dispatch import in_worker, ray_errors_converted, run_jobs
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.execution.ray.ray_start import start_ray
@@ -76,7 +76,7 @@ class RayExecutor(Executor):
         self._daemons = RayDaemons()
         self._put_back = ExitStack()
 
-    @raised_plainly()
+    @ray_errors_converted()
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
 
@@ -138,7 +138,7 @@ class RayExecutor(Executor):
         """The GPUs that Ray may hand out on this machine, by UUID."""
         return self._sensors.gpus if self._sensors else []
 
-    @raised_plainly()
+    @ray_errors_converted()
     def settle(self) -> None:
         """Wait until every meter counts as it was told to: no window may open before."""
         self.check()
@@ -148,7 +148,7 @@ class RayExecutor(Executor):
         """Start a meter on nodes that have joined the cluster: their workers wait for it."""
         self._meters.meter_new_nodes()
 
-    @raised_plainly()
+    @ray_errors_converted()
     def wait_for_room(self, poll: Callable[[], object]) -> None:
         """Wait until a trial fits beside what others run in the cluster; say so if that takes long.
 
@@ -188,7 +188,7 @@ class RayExecutor(Executor):
         if self._preparing is None and not self.resources.gpus:
             self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, jobs.prepare, self.id)
 
-    @raised_plainly()
+    @ray_errors_converted()
     def settle_for_evaluation(self) -> None:
         """As :meth:`settle`, and wait until a worker has imported what evaluations need."""
         self.settle()
@@ -196,7 +196,7 @@ class RayExecutor(Executor):
         if self._preparing is not None:
             ray.wait([self._preparing])  # another worker would take longer
 
-    @raised_plainly()
+    @ray_errors_converted()
     def run_jobs(
         self,
         function: Callable[..., Any],
@@ -207,7 +207,7 @@ class RayExecutor(Executor):
         """Run jobs in workers with a trial's resources, side by side as far as the cluster allows."""
         return run_jobs(self, function, calls, poll, environment)
 
-    @raised_plainly()
+    @ray_errors_converted()
     def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
         """Run trials through Ray Tune."""
         run_trials(self, events, max_concurrent)
@@ -215,7 +215,7 @@ class RayExecutor(Executor):
     def _switch_meters(self, folder: Path) -> None:
         self._meters.switch(folder)
 
-    @raised_plainly()
+    @ray_errors_converted()
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
         self.check()
@@ -224,7 +224,7 @@ class RayExecutor(Executor):
             self._meters.ask("sample")
         return self._meters.reading()
 
-    @raised_plainly()
+    @ray_errors_converted()
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
         self.check()

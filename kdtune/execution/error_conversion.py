@@ -4,7 +4,7 @@ from kdtune.errors import KdtuneError
 from kdtune.storage.files import cannot_be_written
 
 
-def plainly(error: BaseException) -> KdtuneError:
+def as_kdtune_error(error: BaseException) -> KdtuneError:
     """Returns the error that describes an exception in one line; a :class:`KdtuneError` is returned as it is."""
     if isinstance(error, KdtuneError):
         return error
