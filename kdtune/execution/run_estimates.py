@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping
 
 from kdtune.energy.flops import Workload
+from kdtune.execution.cached_inspection import Known
 from kdtune.execution.executor import Executor
-from kdtune.execution.inspections import Known
 from kdtune.forecast.earlier_strategies import Earlier, find_earlier
 from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work

@@ -12,8 +12,8 @@ from kdtune.data.split_sizes import folds_last_image
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
+from kdtune.execution.cached_inspection import Known, inspected
 from kdtune.execution.executor import Executor
-from kdtune.execution.inspections import Known, inspected
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.jobs import Inspection
 from kdtune.execution.run_estimates import Forecast

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdtune.execution.inspections import KeptInspection, Known
+from kdtune.execution.cached_inspection import CachedInspection, Known
 from kdtune.execution.jobs import inspect_study
 from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
 from kdtune.planning.resources import Resources
@@ -20,7 +20,7 @@ TIMINGS = Timings({"distilling": Usage(1e-4, 1e-4, None)}, {"distilling": 32}, 0
 
 
 def place(tmp_path, kinds=("distilling",), **changes):
-    return KeptInspection(load_study(small_study(**changes)), RESOURCES, tmp_path, [], kinds)
+    return CachedInspection(load_study(small_study(**changes)), RESOURCES, tmp_path, [], kinds)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def test_what_a_study_is_called_changes_nothing_and_all_that_matters_does(known,
         place(tmp_path, student="convnet_4_8_16"),
         place(tmp_path, kinds=()),
         place(tmp_path / "elsewhere"),
-        KeptInspection(load_study(small_study()), Resources(2.0, 0.0), tmp_path, [], ("distilling",)),
-        KeptInspection(load_study(small_study()), RESOURCES, tmp_path, ["GPU-1"], ("distilling",)),
+        CachedInspection(load_study(small_study()), Resources(2.0, 0.0), tmp_path, [], ("distilling",)),
+        CachedInspection(load_study(small_study()), RESOURCES, tmp_path, ["GPU-1"], ("distilling",)),
     ):
         assert different.read() is None
 

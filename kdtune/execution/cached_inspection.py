@@ -50,7 +50,7 @@ class Known:
     start: Charge | None
 
 
-class KeptInspection:
+class CachedInspection:
     """The place in the cache of one study's inspection on this machine, since it was last started."""
 
     def __init__(
@@ -154,7 +154,7 @@ def inspected(
     """
     resources, workers, kept = executor.resources, executor.slots, None
     if executor.is_on_one_machine:
-        kept = KeptInspection(study, resources, data, executor.gpus, kinds, workers, executor.kind)
+        kept = CachedInspection(study, resources, data, executor.gpus, kinds, workers, executor.kind)
     if kept and (found := kept.read()):
         return found
     tell("looking at the data and the networks")
@@ -163,7 +163,7 @@ def inspected(
     given = study, resources, str(data), hardware, kinds, executor.id, workers
     inspection: Inspection = executor.run_job(jobs.inspect_study, *given, poll=poll)
     so_far = list(read_folder(executor.folder).values())
-    known = Known(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
+    known = StudyFacts(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
     if kept:
         kept.keep(known)
     return known
