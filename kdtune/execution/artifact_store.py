@@ -9,7 +9,7 @@ from typing import Any
 
 from kdtune.artifacts.artifact import Artifact
 from kdtune.execution.executor import Executor
-from kdtune.execution.jobs import make_part
+from kdtune.execution.worker_jobs import make_part
 from kdtune.planning.budget import BudgetWatch
 from kdtune.results.energy_spent import note_made
 from kdtune.results.shared_costs import ledger_summary

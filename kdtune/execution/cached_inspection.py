@@ -19,9 +19,8 @@ from kdtune.data.published import files_of
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
-from kdtune.execution import jobs
 from kdtune.execution.executor import Executor
-from kdtune.execution.jobs import Inspection
+from kdtune.execution.inspection_job import Inspection, inspect_study
 from kdtune.forecast.ledger_phases import whole
 from kdtune.forecast.strategy_estimate import Charge, Work
 from kdtune.planning.resources import Resources
@@ -36,7 +35,7 @@ _TOLD_ONLY = {"name", "description"}
 
 
 @dataclass(frozen=True)
-class Known:
+class StudyFacts:
     """What is known of a study on this machine before it runs.
 
     Attributes:
@@ -90,7 +89,7 @@ class CachedInspection:
         key = sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
         self._path = cache_dir() / "inspections" / f"{study.dataset}-{study.teacher}-{study.student}-{key}.json"
 
-    def read(self) -> Known | None:
+    def read(self) -> StudyFacts | None:
         """What was found out; None where something of it may be different now.
 
         So it is where there was something to tell, or where the teacher or its logits are still to be made: then a
@@ -110,7 +109,7 @@ class CachedInspection:
                 return replace(kept, inspection=replace(found, teacher_cached=True))
         return None
 
-    def keep(self, known: Known) -> None:
+    def keep(self, known: StudyFacts) -> None:
         """Note what was found out; a cache that cannot be written is no reason to stop."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +118,7 @@ class CachedInspection:
                 file.write(_seal(content) + b"\n" + content)
 
 
-_ADAPTER = TypeAdapter(Known)
+_ADAPTER = TypeAdapter(StudyFacts)
 
 
 def _seal(content: bytes) -> bytes:
@@ -141,7 +140,7 @@ def inspected(
     kinds: Collection[Work],
     tell: Callable[[str], None],
     poll: Callable[[], object],
-) -> Known:
+) -> StudyFacts:
     """What there is to know of a study, found out by a worker unless that of this machine is kept.
 
     Args:
@@ -161,7 +160,7 @@ def inspected(
     executor.settle()
     hardware = _hardware_of(executor.folder) if kinds else None
     given = study, resources, str(data), hardware, kinds, executor.id, workers
-    inspection: Inspection = executor.run_job(jobs.inspect_study, *given, poll=poll)
+    inspection: Inspection = executor.run_job(inspect_study, *given, poll=poll)
     so_far = list(read_folder(executor.folder).values())
     known = StudyFacts(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
     if kept:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from kdtune.execution import jobs
+from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_chosen
 from kdtune.execution.executor import Executor
 from kdtune.results.confusion import write_confusion
 from kdtune.results.folder import StrategyFolder
@@ -33,7 +33,7 @@ def evaluate(
         if chosen and repeat not in log.evaluations:
             attempt = log.evaluation_attempt(repeat)
             candidates.append(
-                jobs.Candidate(
+                Candidate(
                     repeat,
                     evaluation_window(seed, attempt),
                     str(folder.checkpoints(chosen.id).absolute()),
@@ -45,8 +45,8 @@ def evaluate(
         return
     read_predictions(folder.predictions)  # before anything is spent on more of them
     executor.settle_for_evaluation()
-    tested: list[jobs.EvaluatedModel] = executor.run_job(
-        jobs.evaluate_chosen,
+    tested: list[EvaluatedModel] = executor.run_job(
+        evaluate_chosen,
         study,
         candidates,
         executor.resources,

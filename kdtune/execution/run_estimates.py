@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from kdtune.energy.flops import Workload
-from kdtune.execution.cached_inspection import Known
+from kdtune.execution.cached_inspection import StudyFacts
 from kdtune.execution.executor import Executor
 from kdtune.forecast.earlier_strategies import Earlier, find_earlier
 from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate
@@ -34,7 +34,7 @@ class Forecast:
         self._executor = executor
         self._slots = min(executor.slots, max_concurrent or sys.maxsize)
 
-    def estimates(self, known: Known) -> dict[str, StrategyEstimate]:
+    def estimates(self, known: StudyFacts) -> dict[str, StrategyEstimate]:
         """The estimate of each strategy; none where nothing was timed.
 
         Args:

@@ -12,10 +12,10 @@ from kdtune.data.split_sizes import folds_last_image
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
-from kdtune.execution.cached_inspection import Known, inspected
+from kdtune.execution.cached_inspection import StudyFacts, inspected
 from kdtune.execution.executor import Executor
+from kdtune.execution.inspection_job import Inspection
 from kdtune.execution.interrupts import Interrupts
-from kdtune.execution.jobs import Inspection
 from kdtune.execution.run_estimates import Forecast
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
@@ -124,7 +124,7 @@ class StudyWork:
         self._cost = kept_cost(kept)
         state.study = settled_strategies(state.study, self._cost)
 
-    def _inspect(self) -> tuple[Known, dict[str, StrategyEstimate]]:
+    def _inspect(self) -> tuple[StudyFacts, dict[str, StrategyEstimate]]:
         """What there is to know of the study, and the estimate of each strategy that begins."""
         expected = Forecast(self._state.study, self._state.to_begin, self._executor, self._max_concurrent)
         known = inspected(

@@ -226,7 +226,7 @@ class Estimator:
                 return one.phases.overhead, True, f"Starting workers and the final evaluation as in {one.label}."
         setup = self._timings.setup
         if setup is None:
-            return Overhead(Charge(0.0, 0.0, 0.0)), False, "Starting workers is not included."
+            return Overhead(Charge(0.0, 0.0, 0.0)), False, "Starting up the processes that train is not included."
         workers = min(self._conditions.slots, trials)
         overhead = setup_overhead(setup, workers, self._idle_uw(workers), self._hardware.ram_uw)
         return overhead, False, f"Starting a worker as it took here ({setup.wall_s:.1f} s), without Ray's part in it."

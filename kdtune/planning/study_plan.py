@@ -15,7 +15,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import ResultsExistError
-from kdtune.execution.jobs import inspect_study
+from kdtune.execution.inspection_job import inspect_study
 from kdtune.forecast.earlier_strategies import find_earlier
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
 from kdtune.planning.budget import Budget, BudgetWatch

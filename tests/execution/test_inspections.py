@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdtune.execution.cached_inspection import CachedInspection, Known
-from kdtune.execution.jobs import inspect_study
+from kdtune.execution.cached_inspection import CachedInspection, StudyFacts
+from kdtune.execution.inspection_job import inspect_study
 from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
 from kdtune.planning.resources import Resources
 from kdtune.specs import load_study
@@ -40,7 +40,7 @@ def known(inspection, tmp_path, monkeypatch):
     found = dataclasses.replace(
         inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS, energy_multiple=1.2345
     )
-    return Known(found, two_cores(), Charge(3.0, 60e6, 60e6))
+    return StudyFacts(found, two_cores(), Charge(3.0, 60e6, 60e6))
 
 
 def test_what_was_found_out_is_read_back_as_it_was(known, tmp_path):

@@ -11,7 +11,6 @@ from ray.cluster_utils import Cluster
 
 import kdtune
 from kdtune.errors import UsageError
-from kdtune.execution import jobs
 from kdtune.execution.ray import ray_executor
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.planning import resources as kdtune_resources
@@ -237,7 +236,7 @@ def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_on
 ):
     job = ray.remote(num_gpus=1, max_retries=0)(lambda: os.getpid())
     assert len({ray.get(job.remote()) for _ in range(3)}) == 3
-    monkeypatch.setattr(jobs, "prepare", lambda session_id: (tmp_path / session_id).touch())
+    monkeypatch.setattr(ray_executor, "prepare_evaluation", lambda session_id: (tmp_path / session_id).touch())
     # No meter was started here, for which a worker would wait.
     monkeypatch.setattr(ray_executor, "in_worker", lambda session_id, function, *given: function(*given))
     prepared = []

@@ -12,7 +12,7 @@ import torch
 
 import kdtune
 from kdtune.errors import SpecError, UsageError
-from kdtune.execution.jobs import inspect_study
+from kdtune.execution.inspection_job import inspect_study
 from kdtune.planning import study_plan
 from kdtune.results.folder import StudyFolder
 from tests.data.sets import write_tiny_imagenet

@@ -20,7 +20,8 @@ from kdtune.energy.reading import Reading
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.energy.shared_counters import append_stop
 from kdtune.errors import RayError
-from kdtune.execution import jobs, metering_guard
+from kdtune.execution import metering_guard
+from kdtune.execution.evaluation_job import prepare_evaluation
 from kdtune.execution.executor import Executor
 from kdtune.execution.node_meter import neighbourhood_of, state_of
 from kdtune.execution.ray.dispatch import in_worker, ray_errors_converted, run_jobs
@@ -186,7 +187,7 @@ class RayExecutor(Executor):
         Not for evaluations on a GPU: Ray starts a new worker for each job with one, to give its memory back.
         """
         if self._preparing is None and not self.resources.gpus:
-            self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, jobs.prepare, self.id)
+            self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, prepare_evaluation, self.id)
 
     @ray_errors_converted()
     def settle_for_evaluation(self) -> None:

@@ -12,12 +12,13 @@ from kdtune.artifacts.shared_code import SharedCode
 from kdtune.artifacts.shared_logits import SharedLogits
 from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.energy.ledger import Window, read_folder
-from kdtune.execution import jobs
 from kdtune.execution.gpu_preparation_window import open_preparation_window
+from kdtune.execution.inspection_job import inspect_study
 from kdtune.execution.meter_handle import MeterHandle
 from kdtune.execution.ray.meter_link import find_meter, meter_reached
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.execution.ray.trainable import DistillTrainable
+from kdtune.execution.worker_jobs import make_part
 from kdtune.planning.resources import Resources
 from kdtune.specs import load_study
 from tests.studies import small_study
@@ -76,13 +77,13 @@ def test_without_a_gpu_or_without_a_session_nothing_is_held(ledger):
 
 def _made(artifact_of, part=None):
     def job(study, data):
-        jobs.make_part(study, ONE_GPU, data, SESSION, artifact_of(study, Path(data)), part)
+        make_part(study, ONE_GPU, data, SESSION, artifact_of(study, Path(data)), part)
 
     return job
 
 
 PREPARED = {
-    "inspection": lambda study, data: jobs.inspect_study(study, ONE_GPU, data, session_id=SESSION),
+    "inspection": lambda study, data: inspect_study(study, ONE_GPU, data, session_id=SESSION),
     "compilation": _made(lambda study, folder: SharedCode(folder, False, "")),
     "teacher": _made(lambda study, folder: SharedTeacher(folder, study, None)),
     "teacher's logits": _made(lambda study, folder: SharedLogits(LogitStore(folder, Shape(1, 1, 1)), 0), [0]),
