@@ -12,7 +12,7 @@ from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.report.table_width import FittingTable
-from kdtune.results.abandoned import abandoned_uj
+from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed, ExpectedCost, GreenIndex, StrategyResult

@@ -9,7 +9,7 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import QUALITIES, Quality
 from kdtune.energy.several_nodes import charge_all
 from kdtune.energy.uncertainty import uncertainty_uj
-from kdtune.results.abandoned import abandoned_parts
+from kdtune.results.abandoned_energy import abandoned_parts
 from kdtune.results.cost_document import Cost, Node, SharedEnergy, TrialCounts
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import LedgerSummary, Shared

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kdtune.report.tables import notes
-from kdtune.results.abandoned import abandoned_uj
+from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import build_result, write_result
 from kdtune.results.shared_costs import ledger_summary, write_shared
