@@ -43,7 +43,7 @@ class StudyWork:
         data: DataDir,
         *,
         max_concurrent: int | None,
-        unbegun: Mapping[str, list[str]],
+        unstarted_sessions: Mapping[str, list[str]],
         accepts_teacher: bool,
         note_run: Callable[[], None],
         expect: Callable[[Mapping[str, StrategyEstimate]], None],
@@ -58,7 +58,7 @@ class StudyWork:
             budget: What may be used.
             data: The folder with the data sets.
             max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-            unbegun: By strategy, earlier sessions that were to run it and did not come to it.
+            unstarted_sessions: By strategy, earlier sessions that were to run it and did not come to it.
             accepts_teacher: Whether a given teacher is used though its accuracy is at chance.
             note_run: Writes ``run.toml``: from then on a resume goes on with this study.
             expect: Is told the estimate of each strategy that begins.
@@ -70,7 +70,7 @@ class StudyWork:
         self._budget = budget
         self._data = data
         self._max_concurrent = max_concurrent
-        self._unbegun = unbegun
+        self._unbegun = unstarted_sessions
         self._accepts_teacher = accepts_teacher
         self._note_run = note_run
         self._expect = expect

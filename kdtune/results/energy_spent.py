@@ -5,7 +5,7 @@ from pathlib import Path
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
 from kdtune.results.folder import StudyFolder
-from kdtune.results.session_notes import abandoned_sessions, noted_lines
+from kdtune.results.session_strategies import abandoned_sessions, read_note
 from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import LedgerSummary, TeacherEnergy
 
@@ -21,7 +21,7 @@ def note_made(session: Path, made: Path) -> None:
 
 
 def _made(session: Path) -> list[Path]:
-    return [Path(line) for line in noted_lines(session / MADE_NOTE)]
+    return [Path(line) for line in read_note(session / MADE_NOTE)]
 
 
 def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:

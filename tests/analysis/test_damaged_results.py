@@ -20,7 +20,7 @@ from kdtune.results.epoch_log import FIELDS, append_epochs
 from kdtune.results.estimate_document import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.session_notes import note_asked
+from kdtune.results.session_strategies import record_session_strategies
 from kdtune.results.shared_costs import ledger_summary, write_shared
 from kdtune.results.trial_log import TrialLog
 from tests.damage import altered, damaged
@@ -47,7 +47,7 @@ def whole(tmp_path_factory):
         write_result(folder, CARBON)
         epochs = [dict.fromkeys(FIELDS, 0.5) | {"epoch": epoch, "energy_uj": 7} for epoch in (1, 2, 3)]
         append_epochs(folder.epochs, next(iter(TrialLog.read(folder.trials).trials.values())), epochs)
-    note_asked(study.session("s0"), ["grid"])
+    record_session_strategies(study.session("s0"), ["grid"])
     note_made(study.session("s1"), results / "logits")
     study.write_run(
         {

@@ -4,7 +4,7 @@ import pytest
 
 from kdtune.results.energy_spent import note_made, spent_uj
 from kdtune.results.folder import StudyFolder
-from kdtune.results.session_notes import note_asked
+from kdtune.results.session_strategies import record_session_strategies
 from kdtune.results.shared_costs import ledger_summary, write_shared
 from tests.energy.simulated import J, Node, two_cores
 from tests.results.finished import finished, write_ledger
@@ -57,7 +57,7 @@ def test_a_session_that_came_to_no_strategy_counts(study, tmp_path):
     finished(tmp_path, "grid", session="s1")
     study.put_aside(["grid"])
     write_ledger(Node(two_cores()).start().work(1, study=1).stop(), study.session("s2"))
-    note_asked(study.session("s2"), ["grid"])
+    record_session_strategies(study.session("s2"), ["grid"])
     assert spent(study) == 24 * J
 
 

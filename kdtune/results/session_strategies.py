@@ -9,20 +9,20 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.storage.files import read_whole
 
 #: In a session's folder: the strategies that it was to run, one a line.
-ASKED_NOTE = "asked.txt"
+STRATEGIES_NOTE = "asked.txt"
 
 
-def note_asked(session: Path, strategies: Iterable[str]) -> None:
+def record_session_strategies(session: Path, strategies: Iterable[str]) -> None:
     """Note what a session is to run, before it uses anything."""
     session.mkdir(parents=True, exist_ok=True)
-    (session / ASKED_NOTE).write_text("".join(f"{name}\n" for name in strategies))
+    (session / STRATEGIES_NOTE).write_text("".join(f"{name}\n" for name in strategies))
 
 
 #: Bytes in the name of a file or a folder.
 _LONGEST_NAME = 255
 
 
-def noted_lines(note: Path) -> list[str]:
+def read_note(note: Path) -> list[str]:
     """The lines of a note; none where there is none.
 
     Raises:
@@ -56,7 +56,7 @@ def _named_by(strategies: Iterable[StrategyFolder]) -> set[str]:
     return {session for strategy in strategies for session in TrialLog.read(strategy.trials).sessions}
 
 
-def unbegun(folder: StudyFolder, strategy: str) -> list[str]:
+def unstarted_sessions(folder: StudyFolder, strategy: str) -> list[str]:
     """Sessions that were to run a strategy and ended before they set to work on any, oldest first.
 
     Whatever they made (a teacher, half a teacher) or only tried, they did it for this strategy too; it takes them
@@ -68,6 +68,6 @@ def unbegun(folder: StudyFolder, strategy: str) -> list[str]:
     begun = _named_by([*folder.strategies(), *_aside(folder)])
     return [
         note.parent.name
-        for note in sorted(folder.session("").glob(f"*/{ASKED_NOTE}"))
-        if note.parent.name not in begun and strategy in noted_lines(note)
+        for note in sorted(folder.session("").glob(f"*/{STRATEGIES_NOTE}"))
+        if note.parent.name not in begun and strategy in read_note(note)
     ]
