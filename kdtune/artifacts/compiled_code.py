@@ -88,7 +88,7 @@ class Compilation:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def note_made(self) -> None:
+    def record_created_artifact(self) -> None:
         """Note that it is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._made, sealed({"format": FORMAT}))

@@ -11,7 +11,7 @@ from kdtune.artifacts.artifact import Artifact
 from kdtune.execution.executor import Executor
 from kdtune.execution.jobs import make_part
 from kdtune.planning.budget import BudgetWatch
-from kdtune.results.energy_spent import note_made
+from kdtune.results.energy_spent import record_created_artifact
 from kdtune.results.shared_costs import ledger_summary
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
@@ -100,7 +100,7 @@ class ArtifactStore:
 
     def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
         executor = self._executor
-        note_made(executor.folder, noted_as or artifact.folder)
+        record_created_artifact(executor.folder, noted_as or artifact.folder)
         self._watcher.message(artifact.announcement())
         artifact.begin()
 

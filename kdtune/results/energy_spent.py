@@ -10,18 +10,18 @@ from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import LedgerSummary, TeacherEnergy
 
 #: In a session's folder: where that lies in the cache which this session made, a path a line.
-MADE_NOTE = "made.txt"
+ARTIFACTS_NOTE = "made.txt"
 
 
-def note_made(session: Path, made: Path) -> None:
+def record_created_artifact(session: Path, made: Path) -> None:
     """Note that a session makes what others may use as well: its energy lies in the cache, but this study caused it."""
     session.mkdir(parents=True, exist_ok=True)
-    with (session / MADE_NOTE).open("a") as file:
+    with (session / ARTIFACTS_NOTE).open("a") as file:
         file.write(f"{made}\n")
 
 
 def _made(session: Path) -> list[Path]:
-    return [Path(line) for line in read_note(session / MADE_NOTE)]
+    return [Path(line) for line in read_note(session / ARTIFACTS_NOTE)]
 
 
 def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
@@ -39,12 +39,12 @@ def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
     made = {path for session in sessions for path in _made(session)}
     ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies())]
     ledgers += sorted(path / "ledger" for path in made)
-    return _gone_uj(folder, {path.name for path in made if not path.exists()}) + sum(
+    return _removed_energy_uj(folder, {path.name for path in made if not path.exists()}) + sum(
         charge_all(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers
     )
 
 
-def _gone_uj(folder: StudyFolder, names: set[str]) -> int:
+def _removed_energy_uj(folder: StudyFolder, names: set[str]) -> int:
     """Energy of what was made and has been cleaned out of the cache since, from the strategies' copies."""
     found: dict[str, int] = {}
     for strategy in folder.strategies():

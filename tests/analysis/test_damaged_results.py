@@ -15,7 +15,7 @@ from kdtune.energy.attribution import BUCKETS
 from kdtune.errors import KdtuneError
 from kdtune.report.csv_and_markdown import as_csv, as_markdown
 from kdtune.report.tables import cost_table
-from kdtune.results.energy_spent import note_made
+from kdtune.results.energy_spent import record_created_artifact
 from kdtune.results.epoch_log import FIELDS, append_epochs
 from kdtune.results.estimate_document import keep_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
@@ -48,7 +48,7 @@ def whole(tmp_path_factory):
         epochs = [dict.fromkeys(FIELDS, 0.5) | {"epoch": epoch, "energy_uj": 7} for epoch in (1, 2, 3)]
         append_epochs(folder.epochs, next(iter(TrialLog.read(folder.trials).trials.values())), epochs)
     record_session_strategies(study.session("s0"), ["grid"])
-    note_made(study.session("s1"), results / "logits")
+    record_created_artifact(study.session("s1"), results / "logits")
     study.write_run(
         {
             "strategies": ["grid", "stochastic"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdtune.results.energy_spent import note_made, spent_uj
+from kdtune.results.energy_spent import record_created_artifact, spent_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_strategies import record_session_strategies
 from kdtune.results.shared_costs import ledger_summary, write_shared
@@ -32,13 +32,13 @@ def test_strategies_their_sessions_and_what_these_made_count_once(study, teacher
     for name, session in (("grid", "s1"), ("stochastic", "s1"), ("none", "s2")):
         finished(tmp_path, name, session=session)
     for session in ("s1", "s2"):  # the second one went on with it
-        note_made(study.session(session), teacher)
+        record_created_artifact(study.session(session), teacher)
     assert spent(study) == 3 * OWN + 2 * SESSION + TEACHER
 
 
 def test_a_study_that_was_begun_afresh_has_its_whole_budget_again(study, teacher, tmp_path):
     finished(tmp_path, "grid", session="s1")
-    note_made(study.session("s1"), teacher)
+    record_created_artifact(study.session("s1"), teacher)
     study.put_aside(["grid"])
     assert spent(study) == 0
     finished(tmp_path, "grid", session="s2")
@@ -48,7 +48,7 @@ def test_a_study_that_was_begun_afresh_has_its_whole_budget_again(study, teacher
 def test_a_session_that_worked_on_a_strategy_that_was_kept_counts(study, teacher, tmp_path):
     for name in ("grid", "stochastic"):
         finished(tmp_path, name, session="s1")
-    note_made(study.session("s1"), teacher)
+    record_created_artifact(study.session("s1"), teacher)
     study.put_aside(["grid"])
     assert spent(study) == OWN + SESSION + TEACHER
 
@@ -63,7 +63,7 @@ def test_a_session_that_came_to_no_strategy_counts(study, tmp_path):
 
 def test_what_was_cleaned_out_of_the_cache_counts_by_the_strategies_copies(study, teacher, tmp_path):
     folder = finished(tmp_path, "grid", session="s1")
-    note_made(study.session("s1"), tmp_path / "cache" / "gone")
+    record_created_artifact(study.session("s1"), tmp_path / "cache" / "gone")
     summary = ledger_summary(teacher / "ledger", dedicated=True)
     write_shared(folder, None, {"gone": {"passes": 1, "energy": summary}})
     assert spent(study) == OWN + SESSION + TEACHER
@@ -71,7 +71,7 @@ def test_what_was_cleaned_out_of_the_cache_counts_by_the_strategies_copies(study
 
 def test_of_a_compilation_that_was_cleaned_away_the_copy_counts(study, teacher, tmp_path):
     folder = finished(tmp_path, "grid", session="s1")
-    note_made(study.session("s1"), tmp_path / "cache" / "gone")
+    record_created_artifact(study.session("s1"), tmp_path / "cache" / "gone")
     summary = ledger_summary(teacher / "ledger", dedicated=True)
     write_shared(folder, None, None, {"gone": {"energy": summary}})
     assert spent(study) == OWN + SESSION + TEACHER
