@@ -88,7 +88,7 @@ class Compilation:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def record_created_artifact(self) -> None:
+    def mark_complete(self) -> None:
         """Note that it is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._made, sealed({"format": FORMAT}))

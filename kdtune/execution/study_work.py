@@ -70,7 +70,7 @@ class StudyWork:
         self._budget = budget
         self._data = data
         self._max_concurrent = max_concurrent
-        self._unbegun = unstarted_sessions
+        self._unstarted_sessions = unstarted_sessions
         self._accepts_teacher = accepts_teacher
         self._note_run = note_run
         self._expect = expect
@@ -248,7 +248,7 @@ class StudyWork:
             if estimate:
                 keep_estimate(folder, estimate)
         log = state.log(name)
-        for earlier in self._unbegun[name] if not log.is_settled(state.study.repeats) else ():
+        for earlier in self._unstarted_sessions[name] if not log.is_settled(state.study.repeats) else ():
             log.session(earlier)
         return folder
 
