@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from kdtune.energy.carbon import Carbon, resolve
+from kdtune.energy.carbon import Carbon, resolve_carbon
 from kdtune.results.documents import MADE_AGAIN, check_key, read_object
 from kdtune.results.folder import RUN_REMEDY, StrategyFolder
 
@@ -24,7 +24,7 @@ def carbon_of(folder: StrategyFolder) -> Carbon:
     run = folder.study
     if run.run_toml.is_file():
         return carbon_from(run.read_run().get("carbon"), run.run_toml, RUN_REMEDY)
-    return resolve()
+    return resolve_carbon()
 
 
 def carbon_from(record: Any, path: Path, remedy: str) -> Carbon:

@@ -3,7 +3,7 @@
 import pytest
 
 from kdtune.analysis.comparison import compare
-from kdtune.energy.carbon import PAPER, resolve
+from kdtune.energy.carbon import PAPER, resolve_carbon
 from kdtune.errors import ResultsError
 from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.outcome import write_result
@@ -37,7 +37,7 @@ def test_a_run_that_was_put_aside_is_reported_as_its_study(folder):
 def test_of_a_folder_that_stands_alone_without_its_outcome_only_the_worlds_average_is_known(folder):
     folder.result.unlink()
     folder.study.run_toml.unlink()
-    assert carbon_of(folder) == resolve()
+    assert carbon_of(folder) == resolve_carbon()
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"cost": 3}', '{"cost": {"carbon": {"pue": "x"}}}'])
