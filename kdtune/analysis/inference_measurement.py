@@ -18,7 +18,7 @@ from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Meter
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.energy.window_account import account_of
@@ -255,9 +255,9 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
 @contextmanager
 def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
     """A meter of this process that writes into a ledger, and knows of other studies on the machine."""
-    neighbourhood = Neighbourhood(f"inference-{uuid.uuid4().hex[:12]}")
-    neighbourhood.join()
-    meter = Meter(setting.sensors, setting.hardware, neighbourhood)
+    registry = MeterRegistry(f"inference-{uuid.uuid4().hex[:12]}")
+    registry.register()
+    meter = Meter(setting.sensors, setting.hardware, registry)
     try:
         meter.begin(ledger)
         sampler = Sampler(meter)
@@ -267,7 +267,7 @@ def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
             sampler.stop()
             meter.switch(None)
     finally:
-        neighbourhood.withdraw()
+        registry.deregister_now()
 
 
 def _document(

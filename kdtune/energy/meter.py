@@ -15,7 +15,7 @@ from kdtune.energy.attribution import Account, OpenLedger
 from kdtune.energy.ledger import Kind, Record, Window, read, write
 from kdtune.energy.meter_start import Start
 from kdtune.energy.meter_state import MeterState
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
 from kdtune.energy.reading import Reading
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
@@ -37,7 +37,7 @@ class Meter:
         self,
         sensors: NodeSensors,
         hardware: Hardware,
-        neighbourhood: Neighbourhood | None = None,
+        registry: MeterRegistry | None = None,
         state: Path | None = None,
         find_started: FindStarted | None = None,
     ) -> None:
@@ -46,15 +46,15 @@ class Meter:
         Args:
             sensors: The node's sensors.
             hardware: What they mean.
-            neighbourhood: Tells of other studies' meters on the node, once it is joined; None counts as alone.
+            registry: Tells of other studies' meters on the node, once it is joined; None counts as alone.
             state: File in which the meter keeps what a successor needs if it is killed.
             find_started: Finds the workers that trials started; None where they start none.
         """
         self.id = uuid.uuid4().hex[:12]
         self.hardware = hardware
         self._sensors = sensors
-        self._neighbourhood = neighbourhood or Neighbourhood(self.id)
-        self._counters = SharedCounters(sensors, self._neighbourhood)
+        self._registry = registry or MeterRegistry(self.id)
+        self._counters = SharedCounters(sensors, self._registry)
         self._state = MeterState(state) if state else None
         self._started = StartedWorkers(find_started)
         self._drivers: list[Identity] = []

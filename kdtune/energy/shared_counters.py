@@ -7,22 +7,22 @@ from pathlib import Path
 
 from kdtune.energy.interval_shares import held_milli
 from kdtune.energy.ledger import Record, Window, write
-from kdtune.energy.neighbours import Neighbourhood, Neighbours
+from kdtune.energy.neighbours import MeterRegistry, Neighbours
 from kdtune.energy.sensors.node import Counters, NodeSensors
 
 
 class SharedCounters:
     """Reads one study's counters on a node, and announces what the study holds there."""
 
-    def __init__(self, sensors: NodeSensors, neighbourhood: Neighbourhood) -> None:
+    def __init__(self, sensors: NodeSensors, registry: MeterRegistry) -> None:
         """Prepare; nothing is read yet.
 
         Args:
             sensors: The node's.
-            neighbourhood: Of the other studies' meters, as this study joined it.
+            registry: Of the other studies' meters, as this study joined it.
         """
         self._sensors = sensors
-        self._neighbourhood = neighbourhood
+        self._registry = registry
         self._announced: tuple[int, dict[str, int]] | None = None
 
     def read(
@@ -39,17 +39,17 @@ class SharedCounters:
             leaving: This is the last reading.
         """
         held = held_milli(list(windows))
-        with self._neighbourhood.settled(last.counters.t_ns if last else 0) as told:
+        with self._registry.locked(last.counters.t_ns if last else 0) as told:
             counters = self._sensors.read()
             if leaving:
-                self._neighbourhood.leave(counters.t_ns)
+                self._registry.deregister(counters.t_ns)
             elif held != self._announced:
-                self._announced = held if self._neighbourhood.hold(counters.t_ns, *held) else None
+                self._announced = held if self._registry.announce(counters.t_ns, *held) else None
         return counters, tuple(told)
 
 
 def append_stop(
-    path: Path, sensors: NodeSensors, study_us_since_last: int, last: Record, neighbourhood: Neighbourhood
+    path: Path, sensors: NodeSensors, study_us_since_last: int, last: Record, registry: MeterRegistry
 ) -> None:
     """End a ledger after its meter has gone (Ray is shut down): the counters are absolute, so nothing is lost.
 
@@ -58,9 +58,9 @@ def append_stop(
         sensors: Of the same node.
         study_us_since_last: CPU time of the study's processes since ``last``, in microseconds.
         last: The ledger's last record.
-        neighbourhood: The meter's, as this process joined it.
+        registry: The meter's, as this process joined it.
     """
-    counters, neighbours = SharedCounters(sensors, neighbourhood).read(last, (), leaving=True)
+    counters, neighbours = SharedCounters(sensors, registry).read(last, (), leaving=True)
     counters, study_us = without_polled(counters, sensors), last.study_us + study_us_since_last
     write(path, Record("stop", uuid.uuid4().hex[:12], 0, counters, study_us, neighbours=neighbours))
 

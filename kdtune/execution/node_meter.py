@@ -8,7 +8,7 @@ from pathlib import Path
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter, Reading
 from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood, shared_folder
+from kdtune.energy.neighbours import MeterRegistry, shared_folder
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.energy.started_workers import FindStarted
@@ -35,7 +35,7 @@ class NodeMeter:
     def __init__(
         self,
         sensors: NodeSensors,
-        neighbourhood: Neighbourhood,
+        registry: MeterRegistry,
         state: Path | None = None,
         find_started: FindStarted | None = None,
     ) -> None:
@@ -43,11 +43,11 @@ class NodeMeter:
 
         Args:
             sensors: Of this node.
-            neighbourhood: The meter's place among those of the node; joined.
+            registry: The meter's place among those of the node; joined.
             state: File for what a successor needs if this process is killed; None where none can follow.
             find_started: Finds the workers that trials started; None where they start none.
         """
-        self._meter = Meter(sensors, sensors.hardware(), neighbourhood, state, find_started)
+        self._meter = Meter(sensors, sensors.hardware(), registry, state, find_started)
         self._meter.go_on()
         self._sampler = Sampler(self._meter)
 
@@ -130,6 +130,6 @@ def state_of(session_id: str, node: str) -> Path:
     return shared_folder() / f"{session_id}-{node}.state"
 
 
-def neighbourhood_of(session_id: str) -> Neighbourhood:
+def registry_of(session_id: str) -> MeterRegistry:
     """The place among the meters of this node of a session's; its driver and its meter share it."""
-    return Neighbourhood(f"{session_id}-{os.uname().nodename}")
+    return MeterRegistry(f"{session_id}-{os.uname().nodename}")

@@ -14,7 +14,7 @@ from kdtune.analysis import doctor_sensors
 from kdtune.analysis.doctor_finding import Finding
 from kdtune.analysis.doctor_sensors import examine_sensors
 from kdtune.energy import neighbours
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from tests.energy.machine import FakeGpu, told
 
 pytestmark = pytest.mark.usefixtures("bare_machine", "known_cpu", "powercap", "meeting_place")
@@ -205,13 +205,13 @@ def test_memory_is_modelled_everywhere(between_readings):
 
 def test_other_studies_meters_are_counted_and_none_is_left_behind(between_readings, meeting_place):
     assert finding("other studies").found == "no other meter on this machine"
-    meters = [Neighbourhood(name, meeting_place) for name in ("one", "two")]
+    meters = [MeterRegistry(name, meeting_place) for name in ("one", "two")]
     for meter in meters:
-        meter.join()
-        with meter.settled(0):
-            meter.hold(1, 0, {})
+        meter.register()
+        with meter.locked(0):
+            meter.announce(1, 0, {})
     assert finding("other studies").found == "2 other meter(s) on this machine"
-    with meters[0].settled(0) as told_to_one:
+    with meters[0].locked(0) as told_to_one:
         assert told_to_one[-1].others == 1
 
 

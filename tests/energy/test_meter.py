@@ -15,7 +15,7 @@ from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter import Meter
 from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import identity_of, snapshot
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.several_nodes import charge_all
@@ -371,7 +371,7 @@ def test_a_ledger_that_is_ended_by_another_process_loses_nothing(meter, sensors,
     last = ledger.read(path)[-1]
     with python(BURN, "0.2") as child:
         child.wait()
-    append_stop(path, sensors, 200_000, last, Neighbourhood("alone"))
+    append_stop(path, sensors, 200_000, last, MeterRegistry("alone"))
     records = ledger.read(path)
     assert records[-1].kind == "stop"
     assert records[-1].meter != last.meter
@@ -383,7 +383,7 @@ def test_polled_energy_of_different_readers_is_not_compared(tmp_path):
     path = tmp_path / "here.jsonl"
     counters = Counters("boot", 1, 0.0, 2, gpu_mj={"GPU-old": 7, "GPU-new": 8})
     sensors = SimpleNamespace(polled={"GPU-old"}, read=lambda: counters)
-    append_stop(path, sensors, 5, Record("sample", "meter", 3, counters, 10), Neighbourhood("alone"))
+    append_stop(path, sensors, 5, Record("sample", "meter", 3, counters, 10), MeterRegistry("alone"))
     [stop] = ledger.read(path)
     assert stop.counters.gpu_mj == {"GPU-new": 8}
     assert stop.study_us == 15
@@ -673,10 +673,10 @@ def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
 
 def test_two_studies_share_idle_energy(sensors, tmp_path):
     still = Hardware("here", "a CPU", CORES, "modelled", 0, 20_000_000)  # memory only, which depends on time alone
-    meters = [Meter(sensors, still, Neighbourhood(name, tmp_path / "shared")) for name in ("one", "two")]
+    meters = [Meter(sensors, still, MeterRegistry(name, tmp_path / "shared")) for name in ("one", "two")]
     paths = [tmp_path / name / "here.jsonl" for name in ("one", "two")]
     for meter, path in zip(meters, paths, strict=True):
-        meter._neighbourhood.join()
+        meter._registry.register()
         meter.begin(path)
         time.sleep(0.05)
     meters[0].open(trial("a"))
@@ -704,10 +704,10 @@ def test_two_studies_share_idle_energy(sensors, tmp_path):
 
 
 def test_a_window_that_could_not_be_recorded_is_withdrawn_from_the_neighbours(sensors, path, tmp_path, monkeypatch):
-    meter = Meter(sensors, node(), Neighbourhood("one", tmp_path / "shared"))
-    other = Neighbourhood("two", tmp_path / "shared")
-    for neighbourhood in (meter._neighbourhood, other):
-        neighbourhood.join()
+    meter = Meter(sensors, node(), MeterRegistry("one", tmp_path / "shared"))
+    other = MeterRegistry("two", tmp_path / "shared")
+    for registry in (meter._registry, other):
+        registry.register()
     meter.begin(path)
 
     def full(*_):
@@ -717,7 +717,7 @@ def test_a_window_that_could_not_be_recorded_is_withdrawn_from_the_neighbours(se
         patched.setattr("kdtune.energy.meter.write", full)
         meter.open(trial("a"))
     meter.sample()
-    with other.settled(0) as states:
+    with other.locked(0) as states:
         assert [state.cpus_milli for state in states][-2:] == [1000, 0]
 
 

@@ -24,7 +24,7 @@ from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import Identity, Process
 from kdtune.energy.sensors.node import Counters
 
@@ -87,7 +87,7 @@ class Study:
     meter: Meter | None = None
     at_work: bool = False
     opened: list[Window] = field(default_factory=list)
-    joined: list[Neighbourhood] = field(default_factory=list)
+    joined: list[MeterRegistry] = field(default_factory=list)
     lives: int = 0
 
     def path(self, name: str) -> Path:
@@ -97,10 +97,10 @@ class Study:
     def state(self) -> Path:
         return self.folder / f"{self.session}.state"
 
-    def join(self) -> Neighbourhood:
-        """Join the neighbourhood as another process of the session."""
-        one = Neighbourhood(self.session, self.folder / "shared")
-        one.join()
+    def join(self) -> MeterRegistry:
+        """Join the registry as another process of the session."""
+        one = MeterRegistry(self.session, self.folder / "shared")
+        one.register()
         self.joined.append(one)
         return one
 
@@ -114,9 +114,9 @@ class Study:
         self.driver = self.machine.begin_process(1)
         self.workers = [self.machine.begin_process(self.driver) for _ in range(2)]
         driver = self.join()
-        with driver.settled(0):
+        with driver.locked(0):
             since = Start.of(self.machine.read(), [(self.driver, self.driver)])
-            driver.hold(since.counters.t_ns, 0, {})
+            driver.announce(since.counters.t_ns, 0, {})
         self.meter = self.new_meter()
         self.meter.begin(self.path(f"session-{self.lives}"), since)
         self.at_work = True

@@ -20,7 +20,7 @@ from kdtune.execution.gpu_hold import hold_gpu
 from kdtune.execution.inline.separate_process import run_separately
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.meter_handle import MeterFailed, meter_of, reachable
-from kdtune.execution.node_meter import NodeMeter, neighbourhood_of
+from kdtune.execution.node_meter import NodeMeter, registry_of
 from kdtune.execution.plain_errors import plainly
 from kdtune.execution.trial_events import Failure, TrialEvents
 from kdtune.execution.trial_training import TrialWorker
@@ -67,7 +67,7 @@ class InlineExecutor(Executor):
         self._interrupts = interrupts
         self._tell = tell
         self._gpus: list[str] = []
-        self._neighbourhood = neighbourhood_of(self.id)
+        self._registry = registry_of(self.id)
         self._meter: NodeMeter | None = None
         self._put_back = ExitStack()
 
@@ -82,8 +82,8 @@ class InlineExecutor(Executor):
             with self._interrupts.held_back():
                 drop_stale(shared_folder(), snapshot())
                 self._pick_resources()
-                self._neighbourhood.join()
-                self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._neighbourhood)
+                self._registry.register()
+                self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._registry)
                 self._meter.begin(str(self.folder), None)
                 self._put_back.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
                 import kdtune.artifacts.workbench
@@ -112,7 +112,7 @@ class InlineExecutor(Executor):
                     meter.stop_sampling()
                     meter.switch(None)
             finally:
-                self._neighbourhood.withdraw()
+                self._registry.deregister_now()
                 single_metering.ended(self.stop)
                 self._put_back.close()
 

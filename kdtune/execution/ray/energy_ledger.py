@@ -15,13 +15,13 @@ from ray import tune
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors.node import NodeSensors, boot_id
 from kdtune.energy.several_nodes import charge_all
 from kdtune.errors import KdtuneError, MachineError, ResultsError
 from kdtune.execution import single_metering
-from kdtune.execution.node_meter import neighbourhood_of
+from kdtune.execution.node_meter import registry_of
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.storage.paths import expanded
 
@@ -77,7 +77,7 @@ class EnergyLedger(tune.Callback):
         #: Energy of each trial's attempts that have ended; None where one of them was not metered.
         self._used_uj: dict[str, int | None] = {}
         self._since: Start | None = None
-        self._neighbourhood: Neighbourhood | None = None
+        self._registry: MeterRegistry | None = None
 
     def setup(self, *_: Any, **info: Any) -> None:
         """Start a meter on every node; called by Tune before the first trial.
@@ -91,12 +91,12 @@ class EnergyLedger(tune.Callback):
         single_metering.begin(self._end, within=TUNE)
         self._session = f"ledger-{secrets.token_hex(4)}"
         self._path, self._attempts, self._used_uj = self._given, {}, {}
-        self._neighbourhood = neighbourhood_of(self._session)
-        self._neighbourhood.join()
-        with self._neighbourhood.settled(0):
+        self._registry = registry_of(self._session)
+        self._registry.register()
+        with self._registry.locked(0):
             counters = NodeSensors().read()
             self._since = Start.of(counters, [identity_of(os.getpid())])
-            self._neighbourhood.hold(counters.t_ns, 0, {})
+            self._registry.announce(counters.t_ns, 0, {})
         self._meters = NodeMeters(self._session, trials_start_workers=True)
         self._meters.start()
         if self._path:
@@ -170,8 +170,8 @@ class EnergyLedger(tune.Callback):
             if meters and ray.is_initialized():  # else asking would start another Ray
                 meters.end()
         finally:
-            if self._neighbourhood:
-                self._neighbourhood.withdraw()
+            if self._registry:
+                self._registry.deregister_now()
 
     def _close(self, trial: Any, reason: str) -> None:
         if self._meters and trial.trial_id in self._open:
@@ -251,7 +251,7 @@ class EnergyLedger(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
-        return {**self.__dict__, "_meters": None, "_open": {}, "_neighbourhood": None}
+        return {**self.__dict__, "_meters": None, "_open": {}, "_registry": None}
 
 
 def read_ledger(place: str | Path) -> EnergyLedger:

@@ -22,7 +22,7 @@ from kdtune.energy.shared_counters import append_stop
 from kdtune.errors import RayError
 from kdtune.execution import jobs, single_metering
 from kdtune.execution.executor import Executor
-from kdtune.execution.node_meter import neighbourhood_of, state_of
+from kdtune.execution.node_meter import registry_of, state_of
 from kdtune.execution.ray.daemons import Daemons
 from kdtune.execution.ray.dispatch import in_worker, raised_plainly, run_jobs
 from kdtune.execution.ray.node_meters import NodeMeters
@@ -72,7 +72,7 @@ class RayExecutor(Executor):
         self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
-        self._neighbourhood = neighbourhood_of(self.id)
+        self._registry = registry_of(self.id)
         self._daemons = Daemons()
         self._put_back = ExitStack()
 
@@ -89,11 +89,11 @@ class RayExecutor(Executor):
         drop_stale(shared_folder(), snapshot())
         try:
             self._sensors = NodeSensors()
-            self._neighbourhood.join()
-            with self._neighbourhood.settled(0):
+            self._registry.register()
+            with self._registry.locked(0):
                 counters = self._sensors.read()
                 self._since = Start.of(counters, [identity_of(os.getpid())])
-                self._neighbourhood.hold(counters.t_ns, 0, {})
+                self._registry.announce(counters.t_ns, 0, {})
             self._owns_ray, is_local = not ray.is_initialized(), False
             if self._owns_ray:
                 address = cluster_address(self._address)
@@ -238,7 +238,7 @@ class RayExecutor(Executor):
             single_metering.ended(self.stop)
             self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
-            self._neighbourhood.withdraw()
+            self._registry.deregister_now()
             MeterState(state_of(self.id, os.uname().nodename)).drop()
             self._put_back.close()
 
@@ -264,7 +264,7 @@ class RayExecutor(Executor):
                 path = folder / f"{os.uname().nodename}.jsonl"
                 records = read_folder(folder).get(path.stem)
                 if records and self._is_open(records[-1]):
-                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._neighbourhood)
+                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._registry)
 
     def _is_open(self, last: Record) -> bool:
         """Whether a ledger that ends so is one that this session's meter had not done with."""
