@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from kdtune.energy.attribution import Account, OpenLedger
+from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Kind, Record, Window, read, write
 from kdtune.energy.meter_start import Start
 from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
 from kdtune.energy.reading import Reading
+from kdtune.energy.running_account import RunningAccount
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.shared_counters import SharedCounters, without_polled
 from kdtune.energy.started_workers import FindStarted, StartedWorkers
@@ -63,7 +64,7 @@ class Meter:
         self._lock = threading.RLock()
         self._seq = 0
         self._path: Path | None = None
-        self._ledger = OpenLedger()
+        self._ledger = RunningAccount()
         self._ended = Account()
         self._began: Counters | None = None
         self._stopped: Record | None = None
@@ -155,7 +156,7 @@ class Meter:
         for bucket, energy in self._ledger.account.without_unused_gpus().buckets.items():
             self._ended.buckets[bucket] += energy
         self._path = None
-        self._ledger = OpenLedger()
+        self._ledger = RunningAccount()
 
     def _begin_file(self, path: Path, counters: Counters, study_us: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kdtune.energy.attribution import charged_of
+from kdtune.energy.attribution import charged_energy_uj
 
 
 @dataclass(frozen=True)
@@ -23,4 +23,4 @@ class Reading:
 
     def charged_uj(self, *, dedicated: bool) -> int:
         """Return the energy charged to the study in the present file; see :meth:`Account.charged_uj`."""
-        return charged_of(self.buckets, dedicated=dedicated)
+        return charged_energy_uj(self.buckets, dedicated=dedicated)

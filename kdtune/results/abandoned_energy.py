@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.cost_document import AbandonedParts, Cost, Inputs
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.shared_costs import read_shared
@@ -30,7 +30,7 @@ def abandoned_parts(folder: StrategyFolder) -> AbandonedParts:
     if aside := study.abandoned(folder.path.name):
         billed = [read_shared(strategy).charged_parts for strategy in study.strategies()]
         for run in aside:
-            own_uj += charge_all(read_folder(run.ledger)).charged_uj(dedicated=run.read_study().is_dedicated)
+            own_uj += account_of_nodes(read_folder(run.ledger)).charged_uj(dedicated=run.read_study().is_dedicated)
             _add(left, read_shared(run).charged_parts)
         left = _without(left, billed)
     return AbandonedParts(own_uj, **left)

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable
 
-from kdtune.energy.attribution import Account, charged_of
+from kdtune.energy.attribution import Account, charged_energy_uj
 from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import QUALITIES, Quality
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned_energy import abandoned_parts
 from kdtune.results.cost_document import Cost, Node, SharedEnergy, TrialCounts
@@ -144,7 +144,7 @@ def _uncertainty(account: Account, inputs: list[LedgerSummary], *, dedicated: bo
     """By bucket, and of all that is charged, the part of what is shared included."""
     by_bucket = {bucket: uncertainty_uj([sources]) for bucket, sources in account.sources.items()}
     of_inputs = [{bucket: uncertainty_uj([sources]) for bucket, sources in one.sources_uj.items()} for one in inputs]
-    charged = sum(charged_of(one, dedicated=dedicated) for one in [by_bucket, *of_inputs])
+    charged = sum(charged_energy_uj(one, dedicated=dedicated) for one in [by_bucket, *of_inputs])
     return {**by_bucket, "charged": charged}
 
 
@@ -156,7 +156,7 @@ def _at_odds(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[st
     """
     runs = [(log, account)]
     for run in folder.study.abandoned(folder.path.name):
-        runs.append((TrialLog.read(run.trials), charge_all(read_folder(run.ledger))))
+        runs.append((TrialLog.read(run.trials), account_of_nodes(read_folder(run.ledger))))
     unmetered = sum(
         trial.status == "completed" and trial.window(trial.attempts) not in known.windows
         for done, known in runs

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_strategies import abandoned_sessions, read_note
 from kdtune.results.shared_costs import read_shared
@@ -40,7 +40,7 @@ def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
     ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies())]
     ledgers += sorted(path / "ledger" for path in made)
     return _removed_energy_uj(folder, {path.name for path in made if not path.exists()}) + sum(
-        charge_all(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers
+        account_of_nodes(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers
     )
 
 

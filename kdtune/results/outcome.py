@@ -7,7 +7,7 @@ from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.interval_shares import split_integer
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.cost import cost_of
 from kdtune.results.cost_card import write_cost_files
 from kdtune.results.estimate_document import read_estimate
@@ -39,7 +39,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     """
     study = folder.read_study()
     log = TrialLog.read(folder.trials)
-    account = charge_all(read_folder(folder.ledger))
+    account = account_of_nodes(read_folder(folder.ledger))
     cost = cost_of(folder, study, log, account, read_shared(folder), carbon)
     charged_by_repeat = _charge_repeats(study, log, account, cost.shared_uj.known_uj)
     repeats = []

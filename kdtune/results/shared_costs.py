@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.documents import check, read_document, read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import LedgerSummary, Shared
@@ -29,7 +29,7 @@ def ledger_summary(folder: Path, *, dedicated: bool) -> LedgerSummary | None:
         folder: With one ledger a node.
         dedicated: Whether idle power is charged.
     """
-    account = charge_all(read_folder(folder))
+    account = account_of_nodes(read_folder(folder))
     if account.quality is None:
         return None
     return LedgerSummary(

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from kdtune.energy import ledger
-from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter import Meter
 from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import identity_of, snapshot
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.energy.shared_counters import append_stop
 from kdtune.energy.started_workers import Started
 
@@ -96,7 +96,7 @@ def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path
         cpu_meter.close("long", "done")
     records = ledger.read(path)
     spent_us = {r.window.id: r.windows[r.window.id] for r in records if r.kind == "close"}
-    account = charge(records)
+    account = account_of_ledger(records)
     assert spent_us["short"] >= 200_000
     assert spent_us["long"] > spent_us["short"]
     for name, us in spent_us.items():
@@ -114,7 +114,7 @@ def test_the_ledger_contains_every_microjoule_of_the_sensors(meter, path):
         meter.close("two", "done")
     meter.switch(None)
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert account.node_uj == used_uj(node(), records[0], records[-1]) > 0
     assert sum(account.buckets.values()) == account.node_uj
     assert sum(account.windows.values()) == account.buckets["trials"]
@@ -139,7 +139,7 @@ def test_the_studys_processes_outside_windows_go_to_orchestration(cpu_meter, pat
     with python(BURN, "0.3") as child:
         child.wait()
     cpu_meter.sample()
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert account.windows == {}
     assert account.buckets["orchestration"] == pytest.approx(cpu_uj(0.33), rel=ABOUT)
 
@@ -150,7 +150,7 @@ def test_cpu_time_before_a_window_opened_is_not_charged_to_it(cpu_meter, path):
         cpu_meter.open(trial("a", child.pid))
         child.kill()
         cpu_meter.close("a", "done")
-    assert charge(ledger.read(path)).windows.get("a", 0) < cpu_uj(0.1)
+    assert account_of_ledger(ledger.read(path)).windows.get("a", 0) < cpu_uj(0.1)
 
 
 def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
@@ -161,7 +161,7 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
         wait_for_cpu(stranger, 300_000)
         meter.sample()
         spent_s, mine_s = (snapshot()[stranger].cpu_us - start_us) / 1e6, time.process_time() - before
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert account.buckets["other"] >= (1 - ABOUT) * cpu_uj(spent_s)
     assert account.charged_uj() <= cpu_uj(mine_s + 0.15)
 
@@ -184,7 +184,7 @@ def test_a_worker_that_a_trial_started_is_charged_to_its_window_or_flagged(whose
         meter.close("a", "done")
         spent_us = snapshot()[worker].cpu_us - began_us
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert sum(account.buckets.values()) == account.node_uj
     if whose == "unknown":
         assert account.flags["worker_unknown"] == 1 and records[-1].unknown_us >= (1 - ABOUT) * 300_000
@@ -200,7 +200,7 @@ def test_the_roots_of_the_start_belong_to_the_study(sensors, path):
         meter.begin(path, from_now(sensors, stranger))
         wait_for_cpu(stranger, 300_000)
         meter.sample()
-    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
 
 
 def test_the_process_of_a_window_belongs_to_the_study_after_the_window(sensors, path):
@@ -209,10 +209,10 @@ def test_the_process_of_a_window_belongs_to_the_study_after_the_window(sensors, 
         meter.begin(path, from_now(sensors))
         meter.open(trial("a", stranger))
         meter.close("a", "done")
-        before = charge(ledger.read(path)).buckets["orchestration"]
+        before = account_of_ledger(ledger.read(path)).buckets["orchestration"]
         wait_for_cpu(stranger, 300_000)
         meter.sample()
-    assert charge(ledger.read(path)).buckets["orchestration"] - before >= (1 - ABOUT) * cpu_uj(0.3)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] - before >= (1 - ABOUT) * cpu_uj(0.3)
 
 
 # --- windows ---------------------------------------------------------------------------------------------------
@@ -229,11 +229,11 @@ def test_a_window_whose_process_was_killed_is_closed_with_the_reason_and_keeps_i
         meter.sample()
     closing = ledger.read(path)[-1]
     assert (closing.kind, closing.window.id, closing.reason) == ("close", "a", "its process died")
-    at_close_uj = charge(ledger.read(path)).windows["a"]
+    at_close_uj = account_of_ledger(ledger.read(path)).windows["a"]
     assert at_close_uj >= spent_uj > cpu_uj(0.1)
     time.sleep(0.05)
     meter.sample()
-    assert charge(ledger.read(path)).windows["a"] == at_close_uj
+    assert account_of_ledger(ledger.read(path)).windows["a"] == at_close_uj
 
 
 def test_a_window_is_not_closed_while_its_process_lives(meter, path):
@@ -295,14 +295,14 @@ def test_the_live_reading_equals_the_account_of_the_file(meter, path):
     meter.open(trial("a"))
     meter.sample()
     reading = meter.reading()
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert (reading.windows, reading.buckets) == (account.windows, account.buckets)
     for dedicated in (True, False):
         assert reading.charged_uj(dedicated=dedicated) == account.charged_uj(dedicated=dedicated)
     assert reading.windows["a"] == meter.window_uj("a") > 0
     assert reading.spent == account.buckets
     meter.close("a", "done")
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert meter.reading().windows == {} and account.windows == {"a": meter.window_uj("a")}
 
 
@@ -312,7 +312,7 @@ def test_the_spent_energy_is_summed_over_files(meter, path, tmp_path):
     meter.switch(second)
     time.sleep(0.05)
     meter.sample()
-    accounts = [charge(ledger.read(file)) for file in (path, second)]
+    accounts = [account_of_ledger(ledger.read(file)) for file in (path, second)]
     assert meter.reading().spent == {b: sum(account.buckets[b] for account in accounts) for b in accounts[0].buckets}
 
 
@@ -328,7 +328,7 @@ def test_switching_files_loses_nothing(meter, path, tmp_path):
     for before, after in zip(parts, parts[1:], strict=False):
         assert (before[-1].kind, after[0].kind) == ("stop", "start")
         assert before[-1].counters == after[0].counters
-    assert sum(charge(part).node_uj for part in parts) == used_uj(node(), parts[0][0], parts[-1][-1]) > 0
+    assert sum(account_of_ledger(part).node_uj for part in parts) == used_uj(node(), parts[0][0], parts[-1][-1]) > 0
 
 
 def test_switching_there_and_back_charges_each_moment_once(meter, path, tmp_path):
@@ -338,9 +338,9 @@ def test_switching_there_and_back_charges_each_moment_once(meter, path, tmp_path
         meter.switch(file)
     meter.sample()
     ours = ledger.read(path)
-    total = charge(ours).node_uj + charge(ledger.read(between)).node_uj
+    total = account_of_ledger(ours).node_uj + account_of_ledger(ledger.read(between)).node_uj
     assert total == used_uj(node(), ours[0], ours[-1])
-    assert charge(ours).gap_uj == 0
+    assert account_of_ledger(ours).gap_uj == 0
 
 
 def test_switching_closes_the_windows_of_the_file_that_ends(meter, path, tmp_path):
@@ -375,8 +375,8 @@ def test_a_ledger_that_is_ended_by_another_process_loses_nothing(meter, sensors,
     records = ledger.read(path)
     assert records[-1].kind == "stop"
     assert records[-1].meter != last.meter
-    assert charge(records).node_uj == used_uj(node(), records[0], records[-1])
-    assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.2)
+    assert account_of_ledger(records).node_uj == used_uj(node(), records[0], records[-1])
+    assert account_of_ledger(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.2)
 
 
 def test_polled_energy_of_different_readers_is_not_compared(tmp_path):
@@ -407,7 +407,7 @@ def test_counting_from_earlier_counters_includes_the_time_between(sensors, path)
     records = ledger.read(path)
     assert records[0].counters == since.counters
     assert records[1].study_us - records[0].study_us == pytest.approx(270_000, abs=90_000)
-    assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
+    assert account_of_ledger(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
 
 
 def test_children_that_end_before_the_meter_begins_do_not_reduce_the_studys_time(sensors, path):
@@ -439,7 +439,7 @@ def test_children_that_end_before_the_meter_begins_do_not_reduce_the_studys_time
         meter.sample()
     first, second = ledger.read(path)
     assert second.study_us - first.study_us >= (1 - ABOUT) * 400_000
-    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.4)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.4)
 
 
 def test_counting_from_now_excludes_earlier_cpu_time(sensors, path):
@@ -487,7 +487,7 @@ def test_many_threads_keep_the_file_valid(meter, path):
         line["window"]["id"] for line in lines if line["kind"] == "close"
     )
     assert sum(line["kind"] == "open" for line in lines) == 16
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert sum(account.buckets.values()) == account.node_uj
     assert sum(account.windows.values()) == account.buckets["trials"]
 
@@ -520,7 +520,7 @@ def test_a_meters_successor_bridges_the_time_without_one(sensors, path, state):
         meter.close("a", "done")
         spent_us = snapshot()[child.pid].cpu_us
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert [record.kind for record in records] == ["start", "open", "resume", "close"]
     assert account.flags == {"meter_restarted": 1, "unended": 1}
     assert account.gap_uj == 0
@@ -560,7 +560,7 @@ def test_a_record_that_was_being_written_when_the_meter_was_killed_is_not_lost(l
     else:
         assert [r.kind for r in ledger.read(path)][-2:] == [last, "resume"]
         meter.close("a", "done")
-        assert charge(ledger.read(path)).node_uj == used_uj(node(), *[ledger.read(path)[i] for i in (0, -1)])
+        assert account_of_ledger(ledger.read(path)).node_uj == used_uj(node(), *[ledger.read(path)[i] for i in (0, -1)])
 
 
 def test_a_successor_knows_the_studys_processes_from_the_first_record(sensors, path, state):
@@ -569,7 +569,7 @@ def test_a_successor_knows_the_studys_processes_from_the_first_record(sensors, p
         began.begin(path, from_now(sensors, stranger))
         wait_for_cpu(stranger, 300_000)
         successor(sensors, state).sample()
-    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
 
 
 def test_the_spent_energy_counts_once_if_a_successor_returns_to_a_file(sensors, path, state, tmp_path):
@@ -578,7 +578,7 @@ def test_the_spent_energy_counts_once_if_a_successor_returns_to_a_file(sensors, 
     meter.switch(tmp_path / "strategy.jsonl")
     meter.switch(path)
     after = successor(sensors, state)
-    in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "strategy.jsonl")]
+    in_files = [account_of_ledger(ledger.read(file)) for file in (path, tmp_path / "strategy.jsonl")]
     assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files)
 
 
@@ -588,7 +588,7 @@ def test_the_spent_energy_survives_a_kill_between_two_files(sensors, path, state
     meter._commit(meter._record("stop"), {})  # the meter is killed before it begins the next file
     after = successor(sensors, state)
     after.switch(tmp_path / "next.jsonl")
-    in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "next.jsonl")]
+    in_files = [account_of_ledger(ledger.read(file)) for file in (path, tmp_path / "next.jsonl")]
     assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files) > 0
 
 
@@ -644,7 +644,7 @@ def test_a_record_that_cannot_be_written_changes_nothing(meter, path, monkeypatc
             with pytest.raises(OSError, match="No space"):
                 act()
     meter.close("a", "done")
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert account.windows == {"a": meter.window_uj("a")}
     assert meter.reading().spent == account.buckets
 
@@ -660,7 +660,7 @@ def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
     second.switch(path)
     second.switch(None)
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     between = used_uj(node(), records[1], replace(records[2], counters=records[2].began))
     assert account.flags == {"gap": 1}
     lump = account.node_uj - used_uj(node(), records[0], records[1]) - used_uj(node(), records[2], records[3])
@@ -690,7 +690,7 @@ def test_two_studies_share_idle_energy(sensors, tmp_path):
     meters[1].switch(None)
 
     ledgers = [ledger.read(path) for path in paths]
-    accounts = [charge(records) for records in ledgers]
+    accounts = [account_of_ledger(records) for records in ledgers]
     assert all("node_shared" in account.flags for account in accounts)
     start, end = ledgers[0][0], ledgers[1][-1]
     whole = used_uj(still, start, end)
@@ -726,5 +726,5 @@ def test_a_machine_that_joins_is_named_in_the_ledger_that_is_being_written(senso
     meter.begin(tmp_path / "here.jsonl")
     meter.know(["here", "joined"])
     meter.switch(None)
-    assert "node_unread" in charge_all(read_folder(tmp_path)).flags
+    assert "node_unread" in account_of_nodes(read_folder(tmp_path)).flags
     assert meter.window_uj("never opened") is None

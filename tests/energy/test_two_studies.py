@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kdtune.energy import ledger, meter, meter_start, neighbours
-from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge
+from kdtune.energy.attribution import BUCKETS, Account
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import Identity, Process
+from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.energy.sensors.node import Counters
 
 from .simulated import J, two_cores
@@ -322,9 +323,9 @@ class TwoStudies(RuleBasedStateMachine):
 
     def _account_of(self, path: Path) -> Account:
         records = ledger.read(path)
-        account = charge(records)
+        account = account_of_ledger(records)
         assert_energy_is_conserved(account)
-        assert charge(ledger.read(path)) == account
+        assert account_of_ledger(ledger.read(path)) == account
         return account
 
     def teardown(self) -> None:
@@ -359,13 +360,13 @@ def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
 
     This also checks that this idle energy was moved to ``other`` and that nothing else changed.
     """
-    whole = OpenLedger()
+    whole = RunningAccount()
     for record in records:
         whole.add(record)
-    moved_uj = charge(records).buckets["other"] - whole.account.buckets["other"]
+    moved_uj = account_of_ledger(records).buckets["other"] - whole.account.buckets["other"]
     unused = whole.account.unheld_uj.keys() - whole.account.held_gpus if whole.account.held_gpus else set()
     assert moved_uj == sum(whole.account.unheld_uj[uuid] for uuid in unused)
-    return charge(records).charged_uj() + moved_uj
+    return account_of_ledger(records).charged_uj() + moved_uj
 
 
 TwoStudies.TestCase.settings = settings(

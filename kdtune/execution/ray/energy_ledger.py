@@ -18,7 +18,7 @@ from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors.node import NodeSensors, boot_id
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.errors import KdtuneError, MachineError, ResultsError
 from kdtune.execution import single_metering
 from kdtune.execution.node_meter import registry_of
@@ -106,7 +106,7 @@ class EnergyLedger(tune.Callback):
         """Let the meters begin, which is not waited for, in a ledger that may have earlier attempts of the trials."""
         self._path = path
         records_by_node = read_folder(path)
-        used_uj = charge_all(records_by_node).windows
+        used_uj = account_of_nodes(records_by_node).windows
         for trial_id, windows in self._windows(records_by_node).items():
             self._attempts[trial_id] = len(windows)
             self._used_uj[trial_id] = _sum_of(windows, used_uj)
@@ -193,7 +193,7 @@ class EnergyLedger(tune.Callback):
         if self._path is None:
             raise ValueError("nothing has been metered yet: no trial has started")
         nodes = read_folder(self._path)
-        account = charge_all(nodes)
+        account = account_of_nodes(nodes)
         for windows in self._windows(nodes).values():
             for is_metered in windows.values():
                 if not is_metered:
@@ -218,7 +218,7 @@ class EnergyLedger(tune.Callback):
         if self._path is None:
             raise ValueError("nothing has been metered yet: no trial has started")
         nodes = read_folder(self._path)
-        used_uj = charge_all(nodes).windows
+        used_uj = account_of_nodes(nodes).windows
         rows = []
         for trial_id, windows in self._windows(nodes).items():
             energy_uj = _sum_of(windows, used_uj)

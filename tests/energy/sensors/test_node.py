@@ -13,8 +13,8 @@ import pytest
 from codecarbon.core import cpu as codecarbon_cpu
 from codecarbon.external import ram as codecarbon_ram
 
-from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors import nvidia
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import NodeSensors
@@ -133,7 +133,7 @@ def charged_for(sensors: NodeSensors, gpu: FakeGpu, counters: list[int | None], 
     for seq, gpu.energy_mj in enumerate(counters):
         kind = "sample" if seq else "start"
         records.append(Record(kind, "meter", seq, sensors.read(), 0, hardware=None if seq else hardware))
-    return charge(records).node_uj // 1000
+    return account_of_ledger(records).node_uj // 1000
 
 
 def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
