@@ -16,12 +16,12 @@ from kdtune.energy.ledger import Kind, Record, Window, read, write
 from kdtune.energy.meter_start import Start
 from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import MeterRegistry
+from kdtune.energy.nested_workers import FindNestedWorkers, NestedWorkerScopes
 from kdtune.energy.processes import CpuScope, Identity, Process, identity_of, snapshot
 from kdtune.energy.reading import Reading
 from kdtune.energy.running_account import RunningAccount
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.shared_counters import SharedCounters, without_polled
-from kdtune.energy.started_workers import FindStarted, StartedWorkers
 
 #: Seconds between samples; every opening and closing of a window takes one more.
 INTERVAL_S = 1.0
@@ -40,7 +40,7 @@ class Meter:
         hardware: Hardware,
         registry: MeterRegistry | None = None,
         state: Path | None = None,
-        find_started: FindStarted | None = None,
+        find_nested: FindNestedWorkers | None = None,
     ) -> None:
         """Prepare; nothing is counted before :meth:`begin` or :meth:`go_on`.
 
@@ -49,7 +49,7 @@ class Meter:
             hardware: What they mean.
             registry: Tells of other studies' meters on the node, once it is joined; None counts as alone.
             state: File in which the meter keeps what a successor needs if it is killed.
-            find_started: Finds the workers that trials started; None where they start none.
+            find_nested: Finds the workers that trials started; None where they start none.
         """
         self.id = uuid.uuid4().hex[:12]
         self.hardware = hardware
@@ -57,7 +57,7 @@ class Meter:
         self._registry = registry or MeterRegistry(self.id)
         self._counters = SharedCounters(sensors, self._registry)
         self._state = MeterState(state) if state else None
-        self._started = StartedWorkers(find_started)
+        self._nested = NestedWorkerScopes(find_nested)
         self._drivers: list[Identity] = []
         #: Names of all machines that are metered, where there are several.
         self.nodes: tuple[str, ...] = ()
@@ -263,7 +263,7 @@ class Meter:
         """
         processes = snapshot() if processes is None else processes
         windows = [(name, window.pid, scope) for name, (window, scope) in self._windows.items()]
-        unknown_us = self._started.join(processes, self._study, windows)
+        unknown_us = self._nested.join(processes, self._study, windows)
         spent = {name: scope.update(processes) for name, (_, scope) in self._windows.items()}
         if kind == "open" and window:
             spent[window.id] = 0

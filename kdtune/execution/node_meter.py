@@ -9,9 +9,9 @@ from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter, Reading
 from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import MeterRegistry, shared_folder
+from kdtune.energy.nested_workers import FindNestedWorkers
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors, boot_id
-from kdtune.energy.started_workers import FindStarted
 from kdtune.errors import KdtuneError
 from kdtune.storage.files import cannot_be_written
 
@@ -37,7 +37,7 @@ class NodeMeter:
         sensors: NodeSensors,
         registry: MeterRegistry,
         state: Path | None = None,
-        find_started: FindStarted | None = None,
+        find_nested: FindNestedWorkers | None = None,
     ) -> None:
         """Prepare a meter, or let it go on for one that was killed.
 
@@ -45,9 +45,9 @@ class NodeMeter:
             sensors: Of this node.
             registry: The meter's place among those of the node; joined.
             state: File for what a successor needs if this process is killed; None where none can follow.
-            find_started: Finds the workers that trials started; None where they start none.
+            find_nested: Finds the workers that trials started; None where they start none.
         """
-        self._meter = Meter(sensors, sensors.hardware(), registry, state, find_started)
+        self._meter = Meter(sensors, sensors.hardware(), registry, state, find_nested)
         self._meter.go_on()
         self._sampler = Sampler(self._meter)
 

@@ -15,12 +15,12 @@ from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter import Meter
 from kdtune.energy.meter_start import Start
 from kdtune.energy.neighbours import MeterRegistry
+from kdtune.energy.nested_workers import NestedWorkers
 from kdtune.energy.processes import identity_of, snapshot
 from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.energy.shared_counters import append_stop
-from kdtune.energy.started_workers import Started
 
 from .burners import BURN, BURN_ON, command, foreign_burner, python, wait_for_cpu
 
@@ -170,11 +170,13 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
 def test_a_worker_that_a_trial_started_is_charged_to_its_window_or_flagged(whose, sensors, path):
     with foreign_burner() as worker:
         identity = identity_of(worker)
-        started = Started(by_window={identity: "a"}) if whose == "a window's" else Started(unknown=[identity])
+        started = (
+            NestedWorkers(by_window={identity: "a"}) if whose == "a window's" else NestedWorkers(unknown=[identity])
+        )
         meter = Meter(
             sensors,
             node(ram_uw=0),
-            find_started=lambda processes, windows: started if windows else Started(),
+            find_nested=lambda processes, windows: started if windows else NestedWorkers(),
         )
         meter.begin(path, from_now(sensors))
         wait_for_cpu(worker, 200_000)
