@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Kind, Record, Window, read, write
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.meter_state import MeterState
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.nested_workers import FindNestedWorkers, NestedWorkerScopes
@@ -42,7 +42,7 @@ class Meter:
         state: Path | None = None,
         find_nested: FindNestedWorkers | None = None,
     ) -> None:
-        """Prepare; nothing is counted before :meth:`begin` or :meth:`go_on`.
+        """Prepare; nothing is counted before :meth:`begin` or :meth:`resume`.
 
         Args:
             sensors: The node's sensors.
@@ -71,7 +71,7 @@ class Meter:
         self._study = CpuScope([], {})
         self._windows: Windows = {}
 
-    def begin(self, path: Path, since: Start | None = None, nodes: Sequence[str] = ()) -> None:
+    def begin(self, path: Path, since: MeterStart | None = None, nodes: Sequence[str] = ()) -> None:
         """Start counting into a file; a meter that counts already goes on as it is.
 
         Args:
@@ -97,7 +97,7 @@ class Meter:
                 self._study = CpuScope([me], processes)
             self._begin_file(path, self._began, study_us=0)
 
-    def go_on(self) -> bool:
+    def resume(self) -> bool:
         """Go on where a meter that was killed left off, if there was one and its study did not stop meanwhile.
 
         Returns:
@@ -110,7 +110,7 @@ class Meter:
             path, last = Path(state["path"]), Record.from_line(state["record"])
             # The last record may have been kept here and not in the ledger; twice there counts once.
             write(path, last)
-            self._sensors.go_on_from(state["sensors"])
+            self._sensors.restore(state["sensors"])
             self._study = CpuScope.from_state(state["study"])
             self._windows = {
                 one["window"]["id"]: (Window(**one["window"]), CpuScope.from_state(one["scope"]))
@@ -148,7 +148,7 @@ class Meter:
             if path and self._stopped:
                 self._begin_file(path, self._stopped.counters, self._stopped.study_us)
             elif self._state:
-                self._state.drop()
+                self._state.remove()
 
     def _end_file(self, stop: Record) -> None:
         """What the file came to joins what has ended."""
@@ -232,7 +232,7 @@ class Meter:
         with self._lock:
             return self._ledger.account.windows.get(window_id, 0 if window_id in self._windows else None)
 
-    def know(self, nodes: Sequence[str]) -> None:
+    def set_nodes(self, nodes: Sequence[str]) -> None:
         """Note that these machines are metered from now on, so that a missing ledger of one of them is noticed."""
         with self._lock:
             self.nodes = tuple(nodes)
@@ -292,7 +292,7 @@ class Meter:
         """Write a record; only once it is in the file does anything here change."""
         assert self._path is not None
         try:
-            self._keep_state(record, windows)
+            self._save_state(record, windows)
             write(self._path, record)
         except OSError:
             self._seq = record.seq  # it is not in the file, so the next one has its number
@@ -300,8 +300,8 @@ class Meter:
         self._ledger.add(record)
         self._windows = windows
 
-    def _keep_state(self, record: Record, windows: Windows) -> None:
-        """Before the record, so that a meter killed between the two loses nothing; see :meth:`go_on`."""
+    def _save_state(self, record: Record, windows: Windows) -> None:
+        """Before the record, so that a meter killed between the two loses nothing; see :meth:`resume`."""
         if self._state is None or self._began is None:
             return
         state = {
@@ -315,4 +315,4 @@ class Meter:
             "drivers": self._drivers,
             "nodes": self.nodes,
         }
-        self._state.keep(state)
+        self._state.save(state)

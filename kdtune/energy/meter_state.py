@@ -21,7 +21,7 @@ class MeterState:
         """
         self._path = path
 
-    def keep(self, state: dict[str, Any]) -> None:
+    def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state.
 
         Args:
@@ -34,7 +34,7 @@ class MeterState:
             # The disk is full. The running meter does not need the file, but an outdated state would mislead its
             # successor.
             with suppress(OSError):
-                self.drop()
+                self.remove()
 
     def load(self, processes: dict[int, Process]) -> dict[str, Any] | None:
         """Return the saved state, or None if there is none that can be used.
@@ -50,11 +50,11 @@ class MeterState:
         drivers = [(pid, started) for pid, started in state["drivers"]]
         # On nodes other than the driver's the list is empty; there, Ray ends the meter together with its driver.
         if drivers and not CpuScope(drivers, {}).alive(processes):
-            self.drop()
+            self.remove()
             return None
         return state
 
-    def drop(self) -> None:
+    def remove(self) -> None:
         """Remove the saved state, because the study has ended or has not begun."""
         self._path.unlink(missing_ok=True)
 

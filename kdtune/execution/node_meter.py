@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter, Reading
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.neighbours import MeterRegistry, shared_folder
 from kdtune.energy.nested_workers import FindNestedWorkers
 from kdtune.energy.sampler import Sampler
@@ -48,10 +48,10 @@ class NodeMeter:
             find_nested: Finds the workers that trials started; None where they start none.
         """
         self._meter = Meter(sensors, sensors.hardware(), registry, state, find_nested)
-        self._meter.go_on()
+        self._meter.resume()
         self._sampler = Sampler(self._meter)
 
-    def begin(self, folder: str, since: Start | None, nodes: Sequence[str] = ()) -> None:
+    def begin(self, folder: str, since: MeterStart | None, nodes: Sequence[str] = ()) -> None:
         """Start counting; see :meth:`Meter.begin`."""
         with _written():
             self._meter.begin(self._file(folder), since, nodes)
@@ -59,7 +59,7 @@ class NodeMeter:
     def know(self, nodes: Sequence[str]) -> None:
         """Note that these machines are metered from now on: one has joined."""
         with _written():
-            self._meter.know(nodes)
+            self._meter.set_nodes(nodes)
 
     def switch(self, folder: str | None, nodes: Sequence[str] = ()) -> None:
         """Go on in another folder, with these machines metered; None stops counting."""

@@ -13,7 +13,7 @@ import pytest
 from kdtune.energy import ledger
 from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter import Meter
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.nested_workers import NestedWorkers
 from kdtune.energy.processes import identity_of, snapshot
@@ -61,9 +61,9 @@ def cpu_meter(sensors, path) -> Meter:
     return meter
 
 
-def from_now(sensors: NodeSensors, *pids: int) -> Start:
+def from_now(sensors: NodeSensors, *pids: int) -> MeterStart:
     """Return the snapshot that a driver passes to its meter, with this process as root unless pids are given."""
-    return Start.of(sensors.read(), [identity_of(pid) for pid in pids or (os.getpid(),)])
+    return MeterStart.of(sensors.read(), [identity_of(pid) for pid in pids or (os.getpid(),)])
 
 
 def trial(name: str, pid: int | None = None, cpus: float = 1.0) -> Window:
@@ -176,7 +176,7 @@ def test_a_worker_that_a_trial_started_is_charged_to_its_window_or_flagged(whose
         meter = Meter(
             sensors,
             node(ram_uw=0),
-            find_nested=lambda processes, windows: started if windows else NestedWorkers(),
+            find_nested=lambda processes, windows: nested if windows else NestedWorkers(),
         )
         meter.begin(path, from_now(sensors))
         wait_for_cpu(worker, 200_000)
@@ -510,7 +510,7 @@ def lasting_meter(sensors, path, state) -> Meter:
 
 def successor(sensors, state) -> Meter:
     meter = Meter(sensors, node(), state=state)
-    assert meter.go_on()
+    assert meter.resume()
     return meter
 
 
@@ -601,10 +601,10 @@ from pathlib import Path
 from kdtune.energy.meter import Meter
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors.node import NodeSensors
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 sensors = NodeSensors()
 meter = Meter(sensors, sensors.hardware(), state=Path(sys.argv[2]))
-meter.begin(Path(sys.argv[1]), Start.of(sensors.read(), [identity_of(os.getpid())]))
+meter.begin(Path(sys.argv[1]), MeterStart.of(sensors.read(), [identity_of(os.getpid())]))
 print("here", flush=True)
 time.sleep(60)
 """
@@ -613,10 +613,10 @@ time.sleep(60)
 def test_a_meter_has_no_successor_if_its_driver_is_dead(sensors, path, state):
     with python(BEGINS_AND_WAITS, str(path), str(state), *sys.path) as driver:
         assert driver.stdout.readline() == "here\n"
-        assert Meter(sensors, node(), state=state).go_on()
+        assert Meter(sensors, node(), state=state).resume()
         driver.kill()
         driver.wait()
-        assert not Meter(sensors, node(), state=state).go_on()
+        assert not Meter(sensors, node(), state=state).resume()
     assert not state.exists()
     assert [record.kind for record in ledger.read(path)] == ["start", "resume"]
 
@@ -624,7 +624,7 @@ def test_a_meter_has_no_successor_if_its_driver_is_dead(sensors, path, state):
 def test_a_meter_that_ended_normally_has_no_successor(sensors, path, state):
     lasting_meter(sensors, path, state).switch(None)
     assert not state.exists()
-    assert not Meter(sensors, node(), state=state).go_on()
+    assert not Meter(sensors, node(), state=state).resume()
 
 
 def test_a_repeated_begin_changes_nothing(sensors, path, state):
@@ -726,7 +726,7 @@ def test_a_window_that_could_not_be_recorded_is_withdrawn_from_the_neighbours(se
 def test_a_machine_that_joins_is_named_in_the_ledger_that_is_being_written(sensors, tmp_path):
     meter = Meter(sensors, sensors.hardware())
     meter.begin(tmp_path / "here.jsonl")
-    meter.know(["here", "joined"])
+    meter.set_nodes(["here", "joined"])
     meter.switch(None)
     assert "node_unread" in account_of_nodes(read_folder(tmp_path)).flags
     assert meter.window_uj("never opened") is None

@@ -23,7 +23,7 @@ from kdtune.energy import ledger, meter, meter_start, neighbours
 from kdtune.energy.attribution import BUCKETS, Account
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import Identity, Process
 from kdtune.energy.running_account import RunningAccount, account_of_ledger
@@ -55,7 +55,7 @@ class Machine:
     def as_state(self) -> dict:
         return {}
 
-    def go_on_from(self, state: dict) -> None:
+    def restore(self, state: dict) -> None:
         pass
 
     def snapshot(self) -> dict[int, Process]:
@@ -116,7 +116,7 @@ class Study:
         self.workers = [self.machine.begin_process(self.driver) for _ in range(2)]
         driver = self.join()
         with driver.locked(0):
-            since = Start.of(self.machine.read(), [(self.driver, self.driver)])
+            since = MeterStart.of(self.machine.read(), [(self.driver, self.driver)])
             driver.announce(since.counters.t_ns, 0, {})
         self.meter = self.new_meter()
         self.meter.begin(self.path(f"session-{self.lives}"), since)
@@ -302,7 +302,7 @@ class TwoStudies(RuleBasedStateMachine):
             self.pass_time(data, data.draw(SECONDS))
             self.sample(1 - which)
         self._as(which).meter = study.new_meter()
-        assert study.meter.go_on()
+        assert study.meter.resume()
         act(study.meter)
 
     @rule(which=WHICH)

@@ -159,7 +159,7 @@ class NodeSensors:
             "stepped_us": self._busy.stepped_us,
         }
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`as_state` of an earlier process of this node gave."""
         for uuid, energy_mj in state["polled_mj"].items():
             if uuid in self._polled:

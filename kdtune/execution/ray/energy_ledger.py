@@ -14,7 +14,7 @@ from ray import tune
 
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, Window, read_folder
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors.node import NodeSensors, boot_id
@@ -76,7 +76,7 @@ class EnergyLedger(tune.Callback):
         self._attempts: dict[str, int] = {}
         #: Energy of each trial's attempts that have ended; None where one of them was not metered.
         self._used_uj: dict[str, int | None] = {}
-        self._since: Start | None = None
+        self._since: MeterStart | None = None
         self._registry: MeterRegistry | None = None
 
     def setup(self, *_: Any, **info: Any) -> None:
@@ -95,7 +95,7 @@ class EnergyLedger(tune.Callback):
         self._registry.register()
         with self._registry.locked(0):
             counters = NodeSensors().read()
-            self._since = Start.of(counters, [identity_of(os.getpid())])
+            self._since = MeterStart.of(counters, [identity_of(os.getpid())])
             self._registry.announce(counters.t_ns, 0, {})
         self._meters = NodeMeters(self._session, trials_start_workers=True)
         self._meters.start()

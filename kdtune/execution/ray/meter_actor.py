@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.execution.node_meter import NodeMeter, registry_of, state_of
 from kdtune.execution.ray.trial_actors import ActorsOfTrials
@@ -66,7 +66,7 @@ def start_meters(
     return {host: _start_meter(session_id, host, node_id, how) for host, node_id in left.items()}
 
 
-def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -> list[Any]:
+def begin_meters(meters: Mapping[str, Any], folder: Path, since: MeterStart | None) -> list[Any]:
     """Let meters begin to count into a ledger folder; returns what to wait for.
 
     Args:

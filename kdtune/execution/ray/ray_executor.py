@@ -12,7 +12,7 @@ import ray
 
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.logger_levels import level_of
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.meter_state import MeterState, drop_stale
 from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, identity_of, snapshot
@@ -68,7 +68,7 @@ class RayExecutor(Executor):
         self._pick_gpus = gpus_per_trial is None
         self._address = address
         self._meters = NodeMeters(self.id)
-        self._since: Start | None = None
+        self._since: MeterStart | None = None
         self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
@@ -92,7 +92,7 @@ class RayExecutor(Executor):
             self._registry.register()
             with self._registry.locked(0):
                 counters = self._sensors.read()
-                self._since = Start.of(counters, [identity_of(os.getpid())])
+                self._since = MeterStart.of(counters, [identity_of(os.getpid())])
                 self._registry.announce(counters.t_ns, 0, {})
             self._owns_ray, is_local = not ray.is_initialized(), False
             if self._owns_ray:
@@ -239,7 +239,7 @@ class RayExecutor(Executor):
             self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
             self._registry.deregister_now()
-            MeterState(state_of(self.id, os.uname().nodename)).drop()
+            MeterState(state_of(self.id, os.uname().nodename)).remove()
             self._put_back.close()
 
     def _stop_metering(self) -> None:

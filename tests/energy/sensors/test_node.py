@@ -236,7 +236,7 @@ def test_a_polled_counter_goes_on_in_a_later_process(gpus, clock):
     clock.ns += 2_000_000_000
     before = earlier.read().gpu_mj["GPU-old"]
     later = NodeSensors()
-    later.go_on_from(json.loads(json.dumps(earlier.as_state())))
+    later.restore(json.loads(json.dumps(earlier.as_state())))
     clock.ns += 1_000_000_000
     assert later.read().gpu_mj["GPU-old"] - before == 50_000
 
