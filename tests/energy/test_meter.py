@@ -170,9 +170,8 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
 def test_a_worker_that_a_trial_started_is_charged_to_its_window_or_flagged(whose, sensors, path):
     with foreign_burner() as worker:
         identity = identity_of(worker)
-        started = (
-            NestedWorkers(by_window={identity: "a"}) if whose == "a window's" else NestedWorkers(unknown=[identity])
-        )
+        in_window = whose == "a window's"
+        nested = NestedWorkers({identity: "a"}) if in_window else NestedWorkers(unknown=[identity])
         meter = Meter(
             sensors,
             node(ram_uw=0),
