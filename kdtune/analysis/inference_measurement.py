@@ -39,7 +39,7 @@ from kdtune.results.inference_document import (
 from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import alone_in, write_json
 from kdtune.storage.paths import noted_data_dir
 
@@ -248,7 +248,7 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
             ),
         }
         documents.append(_document(one, first, setting, described, metered, len(test)))
-        write_json(one.folder.inference, sealed(documents[-1].as_json()))
+        write_json(one.folder.inference, with_checksum(documents[-1].as_json()))
     return documents
 
 

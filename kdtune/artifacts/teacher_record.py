@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kdtune.storage.checksums import unsealed
+from kdtune.storage.checksums import verified
 from kdtune.storage.files import read_whole
 from kdtune.storage.journal import Journal
 from kdtune.storage.parsing import parse_json
@@ -89,6 +89,6 @@ def _noted(folder: Path) -> dict[str, Any] | None:
     try:
         record = parse_json(read_whole(folder / RECORD))
         _Record.model_validate(record)
-        return unsealed(record)
+        return verified(record)
     except (OSError, ValueError):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kdtune.errors import KdtuneError
-from kdtune.storage.checksums import sealed, unsealed
+from kdtune.storage.checksums import verified, with_checksum
 from kdtune.storage.files import alone_in, read_whole, replaced_atomically, write_json
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
@@ -61,7 +61,7 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
     """
     folder = _folder(name, fingerprint)
     try:
-        manifest = unsealed(parse_json(read_whole(folder / _MANIFEST)))
+        manifest = verified(parse_json(read_whole(folder / _MANIFEST)))
         arrays = {field: np.lib.format.open_memmap(_file(folder, field), mode="r") for field in _FIELDS}
         noted = {field: dict(described) for field, described in manifest["arrays"].items()}
         # Copies made by early versions have no checksums.
@@ -136,7 +136,7 @@ def _write(folder: Path, arrays: Arrays) -> None:
     described = _described(folder, {field: getattr(arrays, field) for field in _FIELDS})
     for field, one in described.items():
         one["crc32"] = _crc32(_file(folder, field))
-    write_json(folder / _MANIFEST, sealed({"arrays": described, "class_names": arrays.class_names}))
+    write_json(folder / _MANIFEST, with_checksum({"arrays": described, "class_names": arrays.class_names}))
 
 
 @contextmanager

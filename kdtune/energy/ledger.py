@@ -24,7 +24,7 @@ from kdtune.energy.ledger_lines import check_line
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors.node import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.storage.journal import Journal, JournalError, Seals
+from kdtune.storage.journal import Journal, JournalError, LineChecksums
 
 VERSION = 3
 
@@ -163,7 +163,7 @@ def write(path: Path, record: Record) -> None:
 
 
 def _journal(path: Path) -> Journal[Record]:
-    return Journal(path, Record.from_line, "ledger record", _REMEDY, Seals.LINKED)
+    return Journal(path, Record.from_line, "ledger record", _REMEDY, LineChecksums.LINKED)
 
 
 def read(path: Path) -> list[Record]:

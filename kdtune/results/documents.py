@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from kdtune.energy.attribution import BUCKETS, FLAGS
 from kdtune.energy.sensors.node import QUALITIES
 from kdtune.errors import ResultsError
-from kdtune.storage.checksums import unsealed
+from kdtune.storage.checksums import verified
 from kdtune.storage.files import read_whole
 from kdtune.storage.parsing import parse_json, parse_toml
 from kdtune.storage.records import faults, parsed
@@ -96,7 +96,7 @@ def read_object(path: Path, remedy: str = MADE_AGAIN) -> dict[str, Any]:
         document = parse_json(read_whole(path))
         if not isinstance(document, dict):
             raise ValueError("not an object")
-        return unsealed(document)
+        return verified(document)
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: damaged ({error}); {remedy}") from None
 

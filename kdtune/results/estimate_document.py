@@ -7,14 +7,14 @@ from kdtune.forecast.strategy_estimate import StrategyEstimate
 from kdtune.results.documents import Amount, read_document
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.strategy_result import ExpectedCost
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 from kdtune.storage.records import strict
 
 
 def keep_estimate(folder: StrategyFolder, estimate: StrategyEstimate) -> None:
     """Keep the estimate of a strategy that is about to begin."""
-    write_json(folder.estimate, sealed(estimate.as_record()))
+    write_json(folder.estimate, with_checksum(estimate.as_record()))
 
 
 @strict

@@ -14,7 +14,7 @@ from kdtune.results.documents import REMEDY, Name, check, check_key, read_table
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.specs.study_differences import differences
-from kdtune.storage.checksums import SEAL, checksum
+from kdtune.storage.checksums import CHECKSUM_KEY, checksum
 from kdtune.storage.files import replaced_atomically
 from kdtune.storage.records import strict
 
@@ -65,7 +65,7 @@ class FrozenStudy:
     def write_study(self, study: Study, resolved: dict[str, Any]) -> None:
         """Freeze what runs: the study, and under ``resolved`` how it was run."""
         table = study.model_dump(mode="json", exclude_none=True)
-        whole = {**table, "resolved": {**resolved, SEAL: _checksum({**table, "resolved": resolved})}}
+        whole = {**table, "resolved": {**resolved, CHECKSUM_KEY: _checksum({**table, "resolved": resolved})}}
         with replaced_atomically(self.study_toml) as file:
             tomli_w.dump(whole, file)
 
@@ -85,8 +85,8 @@ class FrozenStudy:
         """The whole table of ``study.toml``; one that was written before kdtune noted checksums is believed."""
         table = read_table(self.study_toml, REMEDY)
         resolved = table.get("resolved")
-        if isinstance(resolved, dict) and SEAL in resolved:
-            seal = resolved.pop(SEAL)
+        if isinstance(resolved, dict) and CHECKSUM_KEY in resolved:
+            seal = resolved.pop(CHECKSUM_KEY)
             if seal != _checksum(table):
                 raise ResultsError(f"{self.study_toml}: was changed after it was written; {REMEDY}")
         return table

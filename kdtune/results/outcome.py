@@ -23,7 +23,7 @@ from kdtune.results.strategy_result import (
 )
 from kdtune.results.trial_log import TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 
 
@@ -81,7 +81,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
 def write_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     """Build the outcome, write ``result.json`` and what belongs to it, and return it."""
     result = build_result(folder, carbon)
-    write_json(folder.result, sealed(result.as_json()))
+    write_json(folder.result, with_checksum(result.as_json()))
     write_cost_files(folder, result, read_shared(folder))
     return result
 

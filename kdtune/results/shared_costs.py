@@ -11,7 +11,7 @@ from kdtune.results.documents import check, read_document, read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import LedgerSummary, Shared
 from kdtune.results.trial_log import TrialLog
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 from kdtune.storage.records import as_record
 
@@ -61,7 +61,7 @@ def write_shared(
     made = {"teacher": teacher, "teacher_logits": logits or {}, "compilations": compilations or {}}
     # A session whose ledgers have gone since it was noted is still charged.
     sessions = kept_shared(folder)["sessions"] | _sessions(folder)
-    write_json(folder.shared, sealed(as_record({"sessions": sessions, **made})))
+    write_json(folder.shared, with_checksum(as_record({"sessions": sessions, **made})))
 
 
 def kept_shared(folder: StrategyFolder) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from kdtune.specs.search_space import Point
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
-from kdtune.storage.journal import Journal, JournalError, Seals
+from kdtune.storage.journal import Journal, JournalError, LineChecksums
 
 #: An attempt that ended so is not run again.
 FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
@@ -312,4 +312,4 @@ def _journal(path: Path) -> Journal[dict[str, Any]]:
         check_line(line)
         return line
 
-    return Journal(path, checked, "trial record", REMEDY, Seals.CHAINED)
+    return Journal(path, checked, "trial record", REMEDY, LineChecksums.CHAINED)

@@ -8,11 +8,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-#: In a sealed record: the checksum of all the rest.
-SEAL = "crc32"
+#: In a with_checksum record: the checksum of all the rest.
+CHECKSUM_KEY = "crc32"
 
-#: In a sealed line: the seal of the line before it; None in the first one, and after a line without a seal.
-BEFORE = "before"
+#: In a with_checksum line: the seal of the line before it; None in the first one, and after a line without a seal.
+PREVIOUS_CHECKSUM_KEY = "before"
 
 
 def checksum(record: Mapping[str, Any]) -> int:
@@ -20,18 +20,18 @@ def checksum(record: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(record, separators=(",", ":")).encode())
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record with its checksum."""
-    return {**record, SEAL: checksum(record)}
+    return {**record, CHECKSUM_KEY: checksum(record)}
 
 
-def unsealed(record: Mapping[str, Any]) -> dict[str, Any]:
+def verified(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record without its checksum; one that was written before kdtune noted checksums is believed.
 
     Raises:
         ValueError: The checksum does not fit.
     """
-    rest = {key: value for key, value in record.items() if key != SEAL}
-    if SEAL in record and record[SEAL] != checksum(rest):
+    rest = {key: value for key, value in record.items() if key != CHECKSUM_KEY}
+    if CHECKSUM_KEY in record and record[CHECKSUM_KEY] != checksum(rest):
         raise ValueError("its checksum does not fit: it was changed after it was written")
     return rest

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kdtune.errors import KdtuneError
-from kdtune.storage.checksums import BEFORE, SEAL, sealed, unsealed
+from kdtune.storage.checksums import CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY, verified, with_checksum
 from kdtune.storage.files import open_no_link, read_whole
 from kdtune.storage.parsing import parse_json, to_json
 
@@ -29,7 +29,7 @@ class JournalError(KdtuneError, ValueError):
     """A journal is damaged; the message names the file, the line and the remedy."""
 
 
-class Seals(Enum):
+class LineChecksums(Enum):
     """Which checksums the lines of a journal carry.
 
     Attributes:
@@ -54,14 +54,14 @@ class Journal(Generic[T]):
         parse: Makes a record of a line, without its checksums; raises ``ValueError`` where it cannot.
         name: Of a record, for messages.
         remedy: What to do about a damaged file, for messages.
-        seals: Which checksums the lines carry.
+        checksums: Which checksums the lines carry.
     """
 
     path: Path
     parse: Callable[[Line], T]
     name: str
     remedy: str
-    seals: Seals = Seals.NONE
+    checksums: LineChecksums = LineChecksums.NONE
 
     def read(self) -> list[T]:
         """All records; none where there is no file.
@@ -70,12 +70,12 @@ class Journal(Generic[T]):
             JournalError: The file cannot be read, or a line was changed, or is missing before another one.
         """
         lines = _whole_lines(self.path, self.remedy)
-        is_next = _ORDERS[self.seals](lines)
+        is_next = _ORDERS[self.checksums](lines)
         records = []
         for number, line in enumerate(lines, start=1):
             try:
-                bare = line if self.seals is Seals.NONE else unsealed(line)
-                record = self.parse({key: value for key, value in bare.items() if key != BEFORE})
+                bare = line if self.checksums is LineChecksums.NONE else verified(line)
+                record = self.parse({key: value for key, value in bare.items() if key != PREVIOUS_CHECKSUM_KEY})
             except ValueError as error:
                 raise self._fault(number, f"the {self.name} is damaged ({error})") from None
             try:
@@ -92,14 +92,18 @@ class Journal(Generic[T]):
             JournalError: A line names the checksum of the one before it, and that one is damaged.
             KdtuneError: JSON cannot say it.
         """
-        for line in lines if self.seals is not Seals.NONE else ():
+        for line in lines if self.checksums is not LineChecksums.NONE else ():
             try:
                 before = _last_line(self.path)
             except (ValueError, TypeError):
                 message = f"{self.path}: the last line is damaged, so nothing is appended; {self.remedy}"
                 raise JournalError(message) from None
-            append_lines(self.path, sealed({**line, BEFORE: before and before.get(SEAL)}), sync=sync)
-        if self.seals is Seals.NONE:
+            append_lines(
+                self.path,
+                with_checksum({**line, PREVIOUS_CHECKSUM_KEY: before and before.get(CHECKSUM_KEY)}),
+                sync=sync,
+            )
+        if self.checksums is LineChecksums.NONE:
             append_lines(self.path, *lines, sync=sync)
 
     def _fault(self, number: int, fault: str) -> JournalError:
@@ -115,12 +119,12 @@ def _in_any_order(lines: list[Line]) -> _IsNext:
 
 
 def _linked(lines: list[Line]) -> _IsNext:
-    there = {line[SEAL] for line in lines if isinstance(line.get(SEAL), int)}
+    there = {line[CHECKSUM_KEY] for line in lines if isinstance(line.get(CHECKSUM_KEY), int)}
 
     def is_next(line: Line) -> bool:
-        if SEAL not in line:
+        if CHECKSUM_KEY not in line:
             raise ValueError("it has no checksum")
-        before = line.get(BEFORE)
+        before = line.get(PREVIOUS_CHECKSUM_KEY)
         if before is not None and not (isinstance(before, int) and before in there):
             raise ValueError("the line that was written before it is missing")
         return True
@@ -135,10 +139,10 @@ def _chained(lines: list[Line]) -> _IsNext:
 
     def is_next(line: Line) -> bool:
         nonlocal last
-        seal = line.get(SEAL)
+        seal = line.get(CHECKSUM_KEY)
         if seal is not None and line in seen.get(seal, ()):
             return False
-        if (seal is None and seen) or line.get(BEFORE) != last:
+        if (seal is None and seen) or line.get(PREVIOUS_CHECKSUM_KEY) != last:
             raise ValueError("the line that was written before it is missing, or elsewhere")
         if seal is not None:
             seen.setdefault(seal, []).append(line)
@@ -148,7 +152,7 @@ def _chained(lines: list[Line]) -> _IsNext:
     return is_next
 
 
-_ORDERS = {Seals.NONE: _in_any_order, Seals.LINKED: _linked, Seals.CHAINED: _chained}
+_ORDERS = {LineChecksums.NONE: _in_any_order, LineChecksums.LINKED: _linked, LineChecksums.CHAINED: _chained}
 
 
 def append_lines(path: Path, *lines: Mapping[str, Any], sync: bool = True) -> None:

@@ -14,7 +14,7 @@ from kdtune.results.shared_costs import ledger_summary, write_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from tests.damage import resealed
 from tests.energy.simulated import J, Node, trial, two_cores
 from tests.studies import small_study
@@ -255,7 +255,7 @@ def test_a_failed_trial_is_named_with_its_reason(grid):
 def test_the_file_holds_the_result_and_can_be_made_again(grid):
     result = write_result(grid, CARBON)
     assert read_document(grid.result, StrategyResult) == result
-    assert json.loads(grid.result.read_text()) == sealed(result.as_json())
+    assert json.loads(grid.result.read_text()) == with_checksum(result.as_json())
     grid.result.unlink()
     assert write_result(grid, CARBON) == result
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtune.errors import KdtuneError
-from kdtune.storage.checksums import BEFORE, SEAL, sealed
-from kdtune.storage.journal import Journal, JournalError, Seals
+from kdtune.storage.checksums import CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY, with_checksum
+from kdtune.storage.journal import Journal, JournalError, LineChecksums
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
@@ -21,11 +21,11 @@ def plain(path):
 
 
 def chained(path):
-    return Journal(path, dict, "record", "delete it", Seals.CHAINED)
+    return Journal(path, dict, "record", "delete it", LineChecksums.CHAINED)
 
 
 def linked(path):
-    return Journal(path, dict, "record", "delete it", Seals.LINKED)
+    return Journal(path, dict, "record", "delete it", LineChecksums.LINKED)
 
 
 def appended(path, records):
@@ -127,7 +127,7 @@ def read_from(journal, lines):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
         path.write_text("".join(f"{line}\n" for line in lines))
-        return Journal(path, journal.parse, journal.name, journal.remedy, journal.seals).read()
+        return Journal(path, journal.parse, journal.name, journal.remedy, journal.checksums).read()
 
 
 def test_a_journal_is_read_back_as_it_was_written(journal):
@@ -137,9 +137,9 @@ def test_a_journal_is_read_back_as_it_was_written(journal):
 def test_different_lines_with_the_same_checksum_are_both_read(tmp_path):
     numbers, lines, before = range(216_000, 218_500), [], None
     for number in numbers:
-        lines.append(sealed({"n": number, BEFORE: before}))
-        before = lines[-1][SEAL]
-    assert lines[1619][SEAL] == lines[2422][SEAL]
+        lines.append(with_checksum({"n": number, PREVIOUS_CHECKSUM_KEY: before}))
+        before = lines[-1][CHECKSUM_KEY]
+    assert lines[1619][CHECKSUM_KEY] == lines[2422][CHECKSUM_KEY]
     path = tmp_path / "log.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert [record["n"] for record in chained(path).read()] == list(numbers)
@@ -152,7 +152,7 @@ def test_whatever_becomes_of_the_order_it_is_a_true_beginning_or_an_error(journa
     except JournalError as error:
         assert "line " in str(error)
     else:
-        if journal.seals is Seals.CHAINED:
+        if journal.checksums is LineChecksums.CHAINED:
             assert found == CHAIN[: len(found)]
         else:  # which line comes when is for the reader of the records
             assert {record["n"] for record in found} == set(range(len({record["n"] for record in found})))
