@@ -40,7 +40,7 @@ from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
 from kdtune.storage.checksums import with_checksum
-from kdtune.storage.files import alone_in, write_json
+from kdtune.storage.files import exclusive_lock, write_json
 from kdtune.storage.paths import noted_data_dir
 
 if TYPE_CHECKING:
@@ -223,7 +223,10 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
 
     networks = {"teacher": teacher, "student": students[0]}
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
-    with alone_in(ledger.parents[1], remedy="copy the results to a local disk"), _metering(setting, ledger) as meter:
+    with (
+        exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk"),
+        _metering(setting, ledger) as meter,
+    ):
         taken = take_turns(networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {

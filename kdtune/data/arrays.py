@@ -12,7 +12,7 @@ import numpy as np
 
 from kdtune.errors import KdtuneError
 from kdtune.storage.checksums import verified, with_checksum
-from kdtune.storage.files import alone_in, read_whole, replaced_atomically, write_json
+from kdtune.storage.files import exclusive_lock, read_whole, replaced_atomically, write_json
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 
@@ -95,7 +95,7 @@ def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "",
     folder = _folder(name, fingerprint)
     with ExitStack() as stack:
         with _kept(folder):
-            stack.enter_context(alone_in(folder))
+            stack.enter_context(exclusive_lock(folder))
         # Another process may have decoded it in the meantime.
         found = decoded_copy(name, fingerprint, checked=checked)
         if found is None:
@@ -121,7 +121,7 @@ def forget_copy(name: str, fingerprint: str) -> None:
         KdtuneError: The folder cannot be written.
     """
     folder = _folder(name, fingerprint)
-    with _kept(folder), alone_in(folder):
+    with _kept(folder), exclusive_lock(folder):
         if not decoded_copy(name, fingerprint, checked=True):  # otherwise another process has decoded it again
             (folder / _MANIFEST).unlink(missing_ok=True)
 

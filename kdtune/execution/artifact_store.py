@@ -15,7 +15,7 @@ from kdtune.results.energy_spent import record_created_artifact
 from kdtune.results.shared_costs import ledger_summary
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
-from kdtune.storage.files import alone_in, in_use
+from kdtune.storage.files import exclusive_lock, in_use
 
 #: Seconds between two looks whether another command has made what is waited for.
 WAIT_S = 0.5
@@ -96,7 +96,7 @@ class ArtifactStore:
                     self._budget.check_now(self._executor)
                     time.sleep(WAIT_S)
 
-        return alone_in(artifact.folder, wait=wait)
+        return exclusive_lock(artifact.folder, wait=wait)
 
     def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
         executor = self._executor

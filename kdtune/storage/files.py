@@ -118,7 +118,7 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
 
 
 @contextmanager
-def alone_in(
+def exclusive_lock(
     folder: Path,
     name: str = MAKING,
     wait: Callable[[Callable[[], bool]], None] | None = None,

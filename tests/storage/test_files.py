@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.results.folder import StudyFolder
 from kdtune.storage.files import (
-    alone_in,
+    exclusive_lock,
     in_use,
     read_whole,
     replaced_atomically,
@@ -65,7 +65,7 @@ def link(tmp_path):
 
 
 def locked(path):
-    with alone_in(path.parent, path.name):
+    with exclusive_lock(path.parent, path.name):
         pass
 
 
@@ -132,7 +132,7 @@ def test_two_that_waited_for_a_folder_which_was_removed_are_still_alone_one_afte
             time.sleep(0.01)
 
     def make():
-        with alone_in(folder, wait=wait if asks else None):
+        with exclusive_lock(folder, wait=wait if asks else None):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.2)
@@ -168,7 +168,7 @@ def test_a_file_system_without_locks_is_named_as_the_cause_with_a_remedy(tmp_pat
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    for lock in (alone_in(tmp_path), in_use(tmp_path)):
+    for lock in (exclusive_lock(tmp_path), in_use(tmp_path)):
         with pytest.raises(UsageError, match=r"no file locks .*set KDTUNE_CACHE_DIR"), lock:
             pass
     with pytest.raises(UsageError, match=r"no file locks .*--out DIR"), StudyFolder(tmp_path / "study").locked():
