@@ -19,9 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdtune.storage.field_types import Count
 from kdtune.storage.parsing import parse_json
+from kdtune.storage.records import exact
 
 
+@exact
 @dataclass(frozen=True)
 class Neighbours:
     """What the other studies on the node hold, from one moment until the next change.
@@ -34,11 +37,11 @@ class Neighbours:
         gpus_milli: Thousandths of each GPU that their trials hold, by UUID.
     """
 
-    t_ns: int
-    others: int
-    before: int = 0
-    cpus_milli: int = 0
-    gpus_milli: dict[str, int] = field(default_factory=dict)
+    t_ns: Count
+    others: Count
+    before: Count = 0
+    cpus_milli: Count = 0
+    gpus_milli: dict[str, Count] = field(default_factory=dict)
 
 
 #: Upper bound of the numbers in the shared file, low enough that sums of many of them are valid in a ledger.

@@ -12,7 +12,7 @@ from kdtune.execution.executor import Executor
 from kdtune.execution.jobs import make_part
 from kdtune.planning.budget import BudgetWatch
 from kdtune.results.energy_spent import record_created_artifact
-from kdtune.results.shared_costs import ledger_summary
+from kdtune.results.shared_inputs import ledger_summary
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 from kdtune.storage.files import exclusive_lock, in_use

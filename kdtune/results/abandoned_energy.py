@@ -6,8 +6,8 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.cost_document import AbandonedParts, Cost, Inputs
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import KINDS
+from kdtune.results.shared_inputs import read_shared
 
 
 def abandoned_parts(folder: StrategyFolder) -> AbandonedParts:

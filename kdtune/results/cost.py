@@ -12,7 +12,7 @@ from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.abandoned_energy import abandoned_parts
 from kdtune.results.cost_document import Cost, Node, SharedEnergy, TrialCounts
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import LedgerSummary, Shared
+from kdtune.results.shared_document import LedgerSummary, SharedInputs
 from kdtune.results.trial_log import EVALUATION, TrialLog
 from kdtune.specs.study import Study
 
@@ -22,7 +22,7 @@ def cost_of(
     study: Study,
     log: TrialLog,
     account: Account,
-    shared: Shared,
+    shared: SharedInputs,
     carbon: Carbon,
 ) -> Cost:
     """What a strategy cost. Where nothing was metered everything is None: a 0 would be a measurement.
@@ -90,7 +90,7 @@ def _energy_by_bucket(account: Account) -> dict[str, int | None]:
     return {**account.buckets, "node_total": account.node_uj}
 
 
-def _shared_energy(shared: Shared) -> SharedEnergy:
+def _shared_energy(shared: SharedInputs) -> SharedEnergy:
     """The charges for what is shared; None of a kind of which something was not metered."""
     charged = {kind: sum(by_id.values()) for kind, by_id in shared.charged_parts.items()}
     unmetered_logits = any(store.energy is None for store in shared.teacher_logits.values())
@@ -102,13 +102,13 @@ def _shared_energy(shared: Shared) -> SharedEnergy:
     )
 
 
-def _training_uj(account: Account, shared: Shared) -> int:
+def _training_uj(account: Account, shared: SharedInputs) -> int:
     """Trials and evaluation, and what replayed logits saved the trials: it was spent when the teacher was asked."""
     asking_uj = sum(store.energy.energy_uj["trials"] for store in shared.teacher_logits.values() if store.energy)
     return account.buckets["trials"] + account.buckets["evaluation"] + asking_uj
 
 
-def _teacher_energy(study: Study, log: TrialLog, shared: Shared) -> tuple[int | None, dict[str, int]]:
+def _teacher_energy(study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int | None, dict[str, int]]:
     """What the teacher's training took, and a flag where that should be known and is not.
 
     A strategy without a teacher costs nothing for one. A teacher whose cost is unknown makes the sum unknown, and the
@@ -127,7 +127,7 @@ def _worst_quality(account: Account, inputs: list[LedgerSummary]) -> Quality | N
     return max(known, key=QUALITIES.index, default=None)
 
 
-def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: Shared) -> tuple[int, int]:
+def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int, int]:
     """Nominal and executed FLOPs of all trials, the passes of the teacher that replayed logits took included."""
     workload = folder.workload()
     nominal = 0

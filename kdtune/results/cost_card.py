@@ -11,7 +11,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.interval_shares import split_integer
 from kdtune.results.cost_document import Cost
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import Shared, Teacher
+from kdtune.results.shared_document import SharedInputs, Teacher
 from kdtune.results.strategy_result import Repeat, StrategyResult
 from kdtune.storage.escaping import for_spreadsheet
 from kdtune.storage.files import replaced_atomically, write_json
@@ -28,7 +28,7 @@ METHOD = {
 }
 
 
-def write_cost_files(folder: StrategyFolder, result: StrategyResult, shared: Shared) -> None:
+def write_cost_files(folder: StrategyFolder, result: StrategyResult, shared: SharedInputs) -> None:
     """Write ``cost.json`` and ``emissions.csv`` beside a strategy's weights, once there are weights.
 
     Args:
@@ -43,7 +43,7 @@ def write_cost_files(folder: StrategyFolder, result: StrategyResult, shared: Sha
         file.write(emissions_csv(folder, result, shared).encode())
 
 
-def cost_card(folder: StrategyFolder, result: StrategyResult, shared: Shared) -> dict[str, Any]:
+def cost_card(folder: StrategyFolder, result: StrategyResult, shared: SharedInputs) -> dict[str, Any]:
     """What a strategy's model cost, on which hardware, by which method, and what was abandoned on the way.
 
     Energy is in kWh, PUE included; ``one_model`` is the mean over models, ``in_all`` everything that was charged. What
@@ -103,7 +103,7 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: Shared) ->
     }
 
 
-def _method(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict[str, Any]:
+def _method(folder: StrategyFolder, cost: Cost, shared: SharedInputs) -> dict[str, Any]:
     """How the energy is known."""
     kwh, sources = _kwh_of(cost.carbon), _charged_sources(folder, cost, shared)
     return {
@@ -143,7 +143,7 @@ def _teacher(teacher: Teacher, cost: Cost) -> dict[str, Any]:
     }
 
 
-def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: Shared) -> str:
+def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: SharedInputs) -> str:
     """One run in the columns of codecarbon's own ``emissions.csv``; empty where nothing is known.
 
     Everything that the strategy is charged; energy in kWh and emissions in kg, as codecarbon has them.
@@ -192,7 +192,7 @@ def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: Shared
     return text.getvalue()
 
 
-def _charged_parts(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict[str, int] | None:
+def _charged_parts(folder: StrategyFolder, cost: Cost, shared: SharedInputs) -> dict[str, int] | None:
     """What is charged in microjoules, by ``cpu``, ``gpu`` and ``ram``."""
     sources = _charged_sources(folder, cost, shared)
     if sources is None:
@@ -205,7 +205,7 @@ def _charged_parts(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict[s
     return parts
 
 
-def _charged_sources(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict[str, int] | None:
+def _charged_sources(folder: StrategyFolder, cost: Cost, shared: SharedInputs) -> dict[str, int] | None:
     """What is charged in microjoules, by what used it and how that is known, such as ``cpu_counter``."""
     if cost.sources_uj is None:
         return None

@@ -6,8 +6,8 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_strategies import abandoned_sessions, read_note
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import LedgerSummary, TeacherEnergy
+from kdtune.results.shared_inputs import read_shared
 
 #: In a session's folder: where that lies in the cache which this session made, a path a line.
 ARTIFACTS_NOTE = "made.txt"

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from kdtune.energy.carbon import Carbon
 from kdtune.forecast.strategy_estimate import StrategyEstimate
-from kdtune.results.documents import Amount, read_document
+from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.strategy_result import ExpectedCost
 from kdtune.storage.checksums import with_checksum
+from kdtune.storage.field_types import Amount
 from kdtune.storage.files import write_json
 from kdtune.storage.records import strict
 
@@ -35,7 +36,7 @@ def read_estimate(folder: StrategyFolder, carbon: Carbon) -> ExpectedCost | None
     """
     if not folder.estimate.exists():
         return None
-    remedy = "put a copy of it in its place, or delete it to do without"
+    remedy = "replace it with an intact copy, or delete it to do without"
     kept = read_document(folder.estimate, EstimateDocument, remedy)
     charged_kwh = None if kept.charged_uj is None else carbon.kwh(kept.charged_uj)
     return ExpectedCost(charged_kwh, kept.wall_s, " ".join(kept.basis))

@@ -27,7 +27,7 @@ ABANDONED = "abandoned"
 T = TypeVar("T")
 
 #: What to do about a damaged ``run.toml``.
-RUN_REMEDY = "put a copy of it in its place, or delete it; 'kdtune study' writes it"
+RUN_REMEDY = "replace it with an intact copy, or delete it; 'kdtune study' writes it"
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from kdtune.energy.flops import Workload
 from kdtune.errors import ResultsError
-from kdtune.results.documents import REMEDY, Name, check, check_key, read_table
+from kdtune.results.documents import REMEDY, check, check_key, read_table
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.specs.study_differences import differences
 from kdtune.storage.checksums import CHECKSUM_KEY, checksum
+from kdtune.storage.field_types import Name
 from kdtune.storage.files import replaced_atomically
 from kdtune.storage.records import strict
 

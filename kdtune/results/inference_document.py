@@ -10,9 +10,10 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.node import Quality
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.cost_document import Node
-from kdtune.results.documents import Count, Flag, check, read_object
+from kdtune.results.documents import Flag, check, read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.strategy_result import Computed
+from kdtune.storage.field_types import Count
 from kdtune.storage.records import as_record, strict
 
 SCHEMA_VERSION = 2

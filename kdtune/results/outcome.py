@@ -12,7 +12,7 @@ from kdtune.results.cost import cost_of
 from kdtune.results.cost_card import write_cost_files
 from kdtune.results.estimate_document import read_estimate
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_costs import read_shared
+from kdtune.results.shared_inputs import read_shared
 from kdtune.results.strategy_result import (
     SCHEMA_VERSION,
     Computed,

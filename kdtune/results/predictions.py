@@ -28,7 +28,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
             return dict(kept)
     except (*NOT_AN_ARRAY, *_NO_ARCHIVE) as error:
         raise ResultsError(
-            f"{path}: damaged ({str(error).partition(chr(10))[0]}); put a copy of it in its place, or delete it to do "
+            f"{path}: damaged ({str(error).partition(chr(10))[0]}); replace it with an intact copy, or delete it to do "
             "without the predictions of repeats that were tested before"
         ) from None
 

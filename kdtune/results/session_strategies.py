@@ -35,7 +35,7 @@ def read_note(note: Path) -> list[str]:
         if any("\x00" in line or max(map(len, line.encode().split(b"/"))) > _LONGEST_NAME for line in lines):
             raise ValueError("a line that names no file")
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{note}: damaged ({error}); put a copy of it in its place, or delete it") from None
+        raise ResultsError(f"{note}: damaged ({error}); replace it with an intact copy, or delete it") from None
     return [line for line in lines if line]
 
 

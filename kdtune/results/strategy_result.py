@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kdtune.results.cost_document import Cost
-from kdtune.results.documents import TestMetrics
 from kdtune.specs.search_space import Point
+from kdtune.storage.field_types import TestMetrics
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
 
 SCHEMA_VERSION = 1

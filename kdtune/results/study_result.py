@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import Teacher
+from kdtune.results.shared_inputs import read_shared
 from kdtune.results.strategy_result import SCHEMA_VERSION, StrategyResult
 from kdtune.specs.study import Study
 

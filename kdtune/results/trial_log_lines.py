@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdtune.errors import SpecError
-from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested
 from kdtune.specs.search_space import GREATEST
 from kdtune.specs.suggestion import Suggestion as Suggested
 from kdtune.specs.trial_spec import TrialSpec
+from kdtune.storage.field_types import Accuracy, Count, Loss, Name, TestMetrics
 from kdtune.storage.records import faults
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
@@ -40,13 +40,19 @@ def _readable(point: dict[str, Any]) -> dict[str, Any]:
     return point
 
 
-class Session(Shape):
+class TrialLogLine(BaseModel):
+    """A line of the trial log. Keys that are not fields are ignored."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class SessionLine(TrialLogLine):
     """A command set to work."""
 
     id: Name
 
 
-class Suggestion(Shape):
+class SuggestionLine(TrialLogLine):
     """A strategy suggested a training; lines of earlier releases have no ``spec``."""
 
     trial_id: TrialId
@@ -57,14 +63,14 @@ class Suggestion(Shape):
     spec: TrialSpec | None = None
 
 
-class Attempt(Shape):
+class AttemptLine(TrialLogLine):
     """A run of a trial began."""
 
     trial_id: str
     attempt: Few
 
 
-class End(Shape):
+class EndLine(TrialLogLine):
     """An attempt ended."""
 
     trial_id: str
@@ -75,60 +81,60 @@ class End(Shape):
     error: str | None
 
     @model_validator(mode="after")
-    def _judged(self) -> "End":
+    def _judged(self) -> "EndLine":
         if self.status == "completed" and (self.val_accuracy is None or self.val_loss is None):
             raise ValueError("completed, but without its accuracy and loss")
         return self
 
 
-class OfRepeat(Shape):
+class RepeatLine(TrialLogLine):
     """Something happened to a whole repeat."""
 
     repeat: Few
 
 
-class EvaluationAttempt(OfRepeat):
+class EvaluationAttemptLine(RepeatLine):
     """An evaluation began."""
 
     attempt: Few
 
 
-class Evaluation(OfRepeat):
+class EvaluationLine(RepeatLine):
     """A chosen model met the test set."""
 
     trial_id: str
-    test: Tested
+    test: TestMetrics
 
 
-class Status(Shape):
+class StatusLine(TrialLogLine):
     """The command stopped."""
 
     status: StudyStatus
 
 
-#: By the type of a line.
-SHAPES: dict[str, type[Shape]] = {
-    "session": Session,
-    "suggestion": Suggestion,
-    "attempt": Attempt,
-    "end": End,
-    "planned": OfRepeat,
-    "evaluation_attempt": EvaluationAttempt,
-    "evaluation": Evaluation,
-    "status": Status,
+#: The model of each type of line.
+LINE_TYPES: dict[str, type[TrialLogLine]] = {
+    "session": SessionLine,
+    "suggestion": SuggestionLine,
+    "attempt": AttemptLine,
+    "end": EndLine,
+    "planned": RepeatLine,
+    "evaluation_attempt": EvaluationAttemptLine,
+    "evaluation": EvaluationLine,
+    "status": StatusLine,
 }
 
 
 def check_line(line: dict[str, Any]) -> None:
-    """Make sure that a line holds what it has to.
+    """Check that a line has the fields of its type.
 
     Raises:
-        ValueError: It does not; says what is wrong.
+        ValueError: It does not; the message says what is wrong.
     """
     kind = line.get("type")
-    if not isinstance(kind, str) or kind not in SHAPES:
+    if not isinstance(kind, str) or kind not in LINE_TYPES:
         raise ValueError(f"unknown type {kind!r}")
     try:
-        SHAPES[kind].model_validate(line)
+        LINE_TYPES[kind].model_validate(line)
     except ValidationError as error:
         raise ValueError(faults(error)) from None

@@ -80,7 +80,9 @@ def typed(*documents):
 
 def shown(*results, teacher=None):
     console = Console(width=200, file=io.StringIO(), no_color=True)
-    console.print(cost_table(typed(*results), teacher and parsed({"key": "k1", **teacher}, Teacher)))
+    console.print(
+        cost_table(typed(*results), teacher and parsed({"key": "k1", "epochs": 3, "val_loss": 1.0, **teacher}, Teacher))
+    )
     return console.file.getvalue()
 
 

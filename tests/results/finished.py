@@ -7,7 +7,7 @@ from kdtune.energy import ledger
 from kdtune.energy.carbon import Carbon
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import write_shared
+from kdtune.results.shared_inputs import write_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores

@@ -7,9 +7,11 @@ from typing import Any
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors.node import Hardware
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared_costs import write_shared
+from kdtune.results.shared_document import Teacher
+from kdtune.results.shared_inputs import write_shared
 from kdtune.results.trial_log import TrialLog, best
 from kdtune.specs import load_study
+from kdtune.storage.records import parsed
 from tests.energy.simulated import Node, trial, two_cores
 from tests.results.finished import WORKLOAD, write_ledger
 from tests.studies import small_study
@@ -55,7 +57,7 @@ def ran(
         start_s: Seconds before the first, in which all but memory (20 W) is idle.
         images: Training and held-out images.
         teacher_macs: Size of the teacher.
-        record: The teacher's.
+        record: The teacher's entry in ``shared.json``.
         metrics: Of the tests, beside accuracy.
         resolved: How it was run, beside what all of these have.
         neighbours: Whether another study was metered on the machine.
@@ -95,5 +97,5 @@ def ran(
     log.stopped("incomplete" if None in accuracies else "completed")
     if trial_s:
         write_ledger(node.stop(), folder.ledger)
-    write_shared(folder, record)
+    write_shared(folder, record and parsed(record, Teacher))
     return folder

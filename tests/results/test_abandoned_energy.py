@@ -8,7 +8,8 @@ from kdtune.report.tables import notes
 from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import build_result, write_result
-from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.shared_document import TeacherLogitsInput
+from kdtune.results.shared_inputs import ledger_summary, write_shared
 from tests.energy.simulated import J, Node, two_cores
 from tests.results.finished import CARBON, finished, write_ledger
 
@@ -28,7 +29,7 @@ def run(study, *strategies, session, logits=None, **options):
             ledger = study.path.parent / "cache" / logits
             if not ledger.exists():
                 write_ledger(Node(two_cores()).start().work(100, study=100).stop(), ledger)
-            write_shared(folder, None, {logits: {"passes": 1, "energy": ledger_summary(ledger, dedicated=True)}})
+            write_shared(folder, None, {logits: TeacherLogitsInput(1, ledger_summary(ledger, dedicated=True))})
 
 
 def results(study, *strategies):

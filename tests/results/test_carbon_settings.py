@@ -51,5 +51,5 @@ def test_a_damaged_outcome_is_an_error_that_names_it(folder, damage):
 def test_a_damaged_note_of_what_was_asked_is_an_error_that_names_it(folder, damage):
     folder.result.unlink()
     folder.study.run_toml.write_text(damage)
-    with pytest.raises(ResultsError, match=r"run\.toml: damaged .*; put a copy of it in its place"):
+    with pytest.raises(ResultsError, match=r"run\.toml: damaged .*; replace it with an intact copy"):
         carbon_of(folder)

@@ -12,7 +12,7 @@ from kdtune.planning.trial_plan import Plan, make_strategies
 from kdtune.report.formats import describe_point
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import write_shared
+from kdtune.results.shared_inputs import write_shared
 from kdtune.results.trial_log import Trial, TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.frozen_model import FrozenModel

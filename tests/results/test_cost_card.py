@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from codecarbon.output_methods.emissions_data import EmissionsData
@@ -10,7 +11,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.results.cost_card import EMISSIONS_COLUMNS
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import write_shared
+from kdtune.results.shared_inputs import write_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores
@@ -91,7 +92,7 @@ def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
 
 
 def test_of_a_teacher_that_was_given_only_what_measuring_it_took_is_known(folder):
-    write_shared(folder, {**TEACHER, "given": "0123456789abcdef"})
+    write_shared(folder, replace(TEACHER, given="0123456789abcdef"))
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["teacher"]["kwh"] is None and card["in_all"]["with_teacher_kwh"] is None

@@ -5,7 +5,8 @@ import pytest
 from kdtune.results.energy_spent import record_created_artifact, spent_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_strategies import record_session_strategies
-from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.shared_document import CompilationInput, TeacherLogitsInput
+from kdtune.results.shared_inputs import ledger_summary, write_shared
 from tests.energy.simulated import J, Node, two_cores
 from tests.results.finished import finished, write_ledger
 
@@ -65,7 +66,7 @@ def test_what_was_cleaned_out_of_the_cache_counts_by_the_strategies_copies(study
     folder = finished(tmp_path, "grid", session="s1")
     record_created_artifact(study.session("s1"), tmp_path / "cache" / "gone")
     summary = ledger_summary(teacher / "ledger", dedicated=True)
-    write_shared(folder, None, {"gone": {"passes": 1, "energy": summary}})
+    write_shared(folder, None, {"gone": TeacherLogitsInput(1, summary)})
     assert spent(study) == OWN + SESSION + TEACHER
 
 
@@ -73,7 +74,7 @@ def test_of_a_compilation_that_was_cleaned_away_the_copy_counts(study, teacher, 
     folder = finished(tmp_path, "grid", session="s1")
     record_created_artifact(study.session("s1"), tmp_path / "cache" / "gone")
     summary = ledger_summary(teacher / "ledger", dedicated=True)
-    write_shared(folder, None, None, {"gone": {"energy": summary}})
+    write_shared(folder, None, None, {"gone": CompilationInput(summary)})
     assert spent(study) == OWN + SESSION + TEACHER
 
 

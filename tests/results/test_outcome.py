@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from kdtune.errors import ResultsError
 from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result, write_result
-from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.shared_document import CompilationInput, Teacher, TeacherEnergy
+from kdtune.results.shared_inputs import ledger_summary, write_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
@@ -23,14 +25,16 @@ CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
 
 WORKLOAD = {"teacher_macs": 10, "student_macs": 3, "train_images": 100, "val_images": 50, "test_images": 20}
 
-TEACHER = {
-    "model": "big",
-    "key": "k1",
-    "val_accuracy": 0.9,
-    "test": {"accuracy": 0.8},
-    "gflops_millions": 1.0,
-    "energy": {"charged_uj": 50 * J},
-}
+TEACHER = Teacher(
+    model="big",
+    key="k1",
+    epochs=3,
+    val_accuracy=0.9,
+    val_loss=0.4,
+    test={"accuracy": 0.8},
+    gflops_millions=1.0,
+    energy=TeacherEnergy(50 * J),
+)
 
 TEST_METRICS = {"accuracy": 0.75, "precision": 0.7, "recall": 0.65, "specificity": 0.9, "kappa": 0.6}
 
@@ -141,7 +145,7 @@ def test_a_compilation_is_charged_as_it_stands_and_is_no_training(grid):
     without = build_result(grid, CARBON).as_json()["cost"]
     write_ledger(Node(two_cores()).start().work(10, study=10).stop(), grid.path.parent / "code")
     energy = ledger_summary(grid.path.parent / "code", dedicated=True)
-    write_shared(grid, TEACHER, None, {"c1": {"energy": energy}})
+    write_shared(grid, TEACHER, None, {"c1": CompilationInput(energy)})
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"]["compilation"] == 240 * J
     assert cost["shared_parts_uj"]["compilation"] == {"c1": 240 * J}
@@ -151,7 +155,7 @@ def test_a_compilation_is_charged_as_it_stands_and_is_no_training(grid):
 
 
 def test_of_a_compilation_that_was_not_metered_nothing_is_known(grid):
-    write_shared(grid, TEACHER, None, {"c1": {"energy": None}})
+    write_shared(grid, TEACHER, None, {"c1": CompilationInput(None)})
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"]["compilation"] is None and cost["shared_parts_uj"]["compilation"] == {}
 
@@ -304,14 +308,14 @@ def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
     assert after["charged_kwh"] == before["charged_kwh"]
 
 
-@pytest.mark.parametrize("teacher", [{**TEACHER, "energy": None}, {**TEACHER, "given": "0123456789abcdef"}])
+@pytest.mark.parametrize("teacher", [replace(TEACHER, energy=None), replace(TEACHER, given="0123456789abcdef")])
 def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
     write_shared(grid, teacher)
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None, None, None]
     assert cost["charged_kwh"] > 0
-    # Of one that was given the reason is told by its name.
-    assert ("teacher_unmetered" in cost["flags"]) == ("given" not in teacher)
+    # The name of a teacher whose weights the user gave explains why its cost is unknown.
+    assert ("teacher_unmetered" in cost["flags"]) == (teacher.given is None)
 
 
 def test_a_teacher_that_was_never_looked_up_has_no_known_cost(tmp_path):

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import psutil
+from pydantic import Field
 
 from kdtune.energy.logger_levels import level_of
 from kdtune.energy.sensors.busy_time import BusyTime
@@ -22,6 +23,8 @@ from kdtune.energy.sensors.cpu import CpuPower, default_power_w, look_up_cpu
 from kdtune.energy.sensors.memory import memory_uw
 from kdtune.energy.sensors.nvidia import NvidiaGpu, PolledEnergy, find_gpus
 from kdtune.energy.sensors.rapl import Zone, find_zones
+from kdtune.storage.field_types import Count
+from kdtune.storage.records import exact
 
 T = TypeVar("T")
 
@@ -31,6 +34,7 @@ Quality = Literal["counter", "polled", "modelled"]
 QUALITIES: tuple[Quality, ...] = ("counter", "polled", "modelled")
 
 
+@exact
 @dataclass(frozen=True)
 class Counters:
     """All counters of a node at one moment.
@@ -46,13 +50,14 @@ class Counters:
     """
 
     boot_id: str
-    t_ns: int
+    t_ns: Count
     wall_s: float
-    busy_us: int
-    rapl_uj: dict[str, int] = field(default_factory=dict)
-    gpu_mj: dict[str, int] = field(default_factory=dict)
+    busy_us: Count
+    rapl_uj: dict[str, Count] = field(default_factory=dict)
+    gpu_mj: dict[str, Count] = field(default_factory=dict)
 
 
+@exact
 @dataclass(frozen=True)
 class Hardware:
     """What the counters of a node mean.
@@ -74,15 +79,19 @@ class Hardware:
 
     node: str
     cpu_model: str
-    cores: int
+    cores: Annotated[int, Field(ge=1, lt=2**31)]
     cpu_quality: Quality
-    tdp_uw: int
-    ram_uw: int
-    rapl_range_uj: dict[str, int] = field(default_factory=dict)
+    tdp_uw: Count
+    ram_uw: Count
+    rapl_range_uj: dict[str, Count] = field(default_factory=dict)
     gpus: dict[str, str] = field(default_factory=dict)
     gpu_quality: dict[str, Quality] = field(default_factory=dict)
     tdp_known: bool = True
     left_out: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.gpus.keys() != self.gpu_quality.keys():
+            raise ValueError("gpus and gpu_quality must list the same GPUs")
 
     @property
     def quality(self) -> Quality:

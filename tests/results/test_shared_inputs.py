@@ -1,7 +1,7 @@
 import shutil
 
 from kdtune.results.outcome import build_result
-from kdtune.results.shared_costs import read_shared, write_shared
+from kdtune.results.shared_inputs import read_shared, write_shared
 from tests.results.finished import CARBON, finished
 
 
