@@ -13,7 +13,8 @@ from kdtune.results.abandoned_energy import abandoned_parts
 from kdtune.results.cost_document import Cost, Node, SharedEnergy, TrialCounts
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import LedgerSummary, SharedInputs
-from kdtune.results.trial_log import EVALUATION, TrialLog
+from kdtune.results.trial import EVALUATION
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdtune.errors import ResultsError
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.storage.field_types import Accuracy, Count
 from kdtune.storage.journal import Journal, JournalError
 from kdtune.storage.records import faults, parsed, strict

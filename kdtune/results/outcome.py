@@ -21,7 +21,8 @@ from kdtune.results.strategy_result import (
     StrategyResult,
     Summary,
 )
-from kdtune.results.trial_log import TrialLog, best, evaluation_window
+from kdtune.results.trial import best, evaluation_window
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import StudyInterrupted
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.specs.study import Study
 
 

@@ -9,7 +9,7 @@ from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.report.formats import significant
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
 from kdtune.results.outcome import build_result
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
 from tests.recipes import spec_of

@@ -9,7 +9,8 @@ from kdtune.energy.sensors.node import Hardware
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.shared_document import Teacher
 from kdtune.results.shared_inputs import write_shared
-from kdtune.results.trial_log import TrialLog, best
+from kdtune.results.trial import best
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.storage.records import parsed
 from tests.energy.simulated import Node, trial, two_cores

@@ -13,7 +13,8 @@ from kdtune.report.formats import describe_point
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.shared_inputs import write_shared
-from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.results.trial import Trial
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.temperature import POLICIES

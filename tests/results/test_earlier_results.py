@@ -14,7 +14,8 @@ from kdtune.planning.trial_plan import Next, Plan, check_unchanged, make_strateg
 from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result
-from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.results.trial import Trial
+from kdtune.results.trial_log import TrialLog
 from kdtune.storage.records import as_record
 
 EARLIER = Path(__file__).parent / "data" / "flat-points"

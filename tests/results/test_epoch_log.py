@@ -4,7 +4,7 @@ import pytest
 
 from kdtune.errors import ResultsError
 from kdtune.results.epoch_log import FIELDS, append_epochs, read_epochs, superseded
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 
 
 def report(epoch: int) -> dict:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.errors import KdtuneError, ResultsError
-from kdtune.results.trial_log import Trial, TrialLog, best, evaluation_window
+from kdtune.results.trial import Trial, best, evaluation_window
+from kdtune.results.trial_log import TrialLog
 from tests.damage import altered, damaged, resealed
 
 

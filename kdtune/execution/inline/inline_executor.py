@@ -28,7 +28,7 @@ from kdtune.planning.process_state import left_as_found
 from kdtune.planning.resources import Resources, gpu_shares, gpus_by_default
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.training.step_listener import called_at_each_step
 
 #: Seconds between two calls of what is polled while a job runs.
