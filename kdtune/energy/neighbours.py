@@ -62,7 +62,7 @@ def shared_folder() -> Path:
 
 
 class MeterRegistry:
-    """A study's meter among the other meters of the node.
+    """Registry of the meters on a node, as one of these meters uses it.
 
     If the shared folder cannot be used, the meter behaves as if it were the only one.
     """
@@ -85,7 +85,7 @@ class MeterRegistry:
     def register(self) -> None:
         """Make this meter visible to the others.
 
-        It stays visible until :meth:`deregister`, or until every process that joined with this id has ended.
+        It stays visible until :meth:`deregister`, or until every process that registered with this id has ended.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ class MeterRegistry:
             self._alive_lock = None
 
     def deregister_now(self) -> None:
-        """Leave now, however the study ended. It is safe to call this after :meth:`deregister`."""
+        """Deregister with the lock, however the study ended. Calling it again has no effect."""
         with self.locked(0):
             self.deregister(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 

@@ -1,4 +1,4 @@
-"""What a meter has counted so far."""
+"""Energy that a meter has measured so far."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,14 @@ from kdtune.energy.attribution import charged_energy_uj
 
 @dataclass(frozen=True)
 class Reading:
-    """What a meter has counted so far, in microjoules.
+    """Energy that a meter has measured so far, in microjoules.
 
     Attributes:
-        windows: Energy of each window that is open.
-        buckets: By bucket, in the present file.
-        spent: By bucket, in all files since the meter began.
-        began_ns: When it began; a meter that goes on for one that was killed began with that one.
+        windows: Energy of each open window, by id.
+        buckets: Energy by bucket, in the current ledger file.
+        spent: Energy by bucket, in all files since the meter began.
+        began_ns: Time since boot when the meter began, in nanoseconds; for a meter that continues for a killed one,
+            the time when that one began.
     """
 
     windows: dict[str, int]

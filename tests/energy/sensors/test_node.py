@@ -326,7 +326,7 @@ def test_a_cpu_that_codecarbon_does_not_know_is_said_to_be_unknown(monkeypatch):
     monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: unknown)
     hardware = NodeSensors().hardware()
     assert (hardware.tdp_uw, hardware.tdp_known) == (8_000_000, False)
-    assert power_in_words(8.0, known=False) == "8 W, which is codecarbon's default for a CPU that it does not know"
+    assert power_in_words(8.0, known=False) == "8 W, which is codecarbon's default for an unknown CPU"
 
 
 def test_a_cpu_without_a_name_gets_the_default_and_not_nothing(monkeypatch):
