@@ -107,5 +107,5 @@ class StudyState:
         """Write a strategy's result and return it."""
         self.share(name)
         if self.is_settled(name):
-            self.folder.strategy(name).drop_checkpoints()
+            self.folder.strategy(name).remove_checkpoints()
         return write_result(self.folder.strategy(name), self.carbon)

@@ -24,7 +24,7 @@ from kdtune.forecast.strategy_estimate import StrategyEstimate
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.results.estimate_document import keep_estimate
+from kdtune.results.estimate_document import save_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
@@ -254,7 +254,7 @@ class StudyWork:
         if not folder.study_toml.exists():
             folder.write_study(state.study, dict(resolved))
             if estimate:
-                keep_estimate(folder, estimate)
+                save_estimate(folder, estimate)
         log = state.log(name)
         for earlier in self._unstarted_sessions[name] if not log.is_settled(state.study.repeats) else ():
             log.session(earlier)

@@ -1,4 +1,4 @@
-"""What ``--fresh`` put aside and no strategy is charged for any more: it stays on the books, each joule once."""
+"""Energy of runs that ``--fresh`` put aside. It is reported, but charged to no strategy; each joule is counted once."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,19 @@ from kdtune.results.shared_inputs import read_shared
 
 
 def abandoned_parts(folder: StrategyFolder) -> AbandonedParts:
-    """What earlier runs of a strategy took that were put aside, less what a strategy of its study is still charged.
+    """Return the energy of earlier runs of a strategy that were put aside.
 
-    Several runs may have used the same session, teacher logits and compilation, so these stand by their ids.
+    Inputs that a strategy of the study is still charged for are left out. The others are listed by their ids, since
+    several runs may have used the same session, teacher logits or compiled code.
 
     Args:
-        folder: The strategy's.
+        folder: The strategy's folder.
 
     Returns:
-        What the runs used by themselves, and the inputs of each kind by their ids; each as its own run was charged.
+        The energy that the runs used by themselves and that of each input, both as they were charged to the runs.
 
     Raises:
-        ResultsError: A file of one of them is damaged.
+        ResultsError: A file of one of the runs is damaged.
     """
     study = StudyFolder(folder.path.parent)
     own_uj = 0
@@ -37,10 +38,10 @@ def abandoned_parts(folder: StrategyFolder) -> AbandonedParts:
 
 
 def abandoned_uj(costs: Sequence[Cost]) -> int:
-    """What runs of some strategies took that were put aside and that none of them is charged, each joule once.
+    """Return the energy of put-aside runs that is charged to none of several strategies, in microjoules.
 
     Args:
-        costs: Of the strategies.
+        costs: Costs of the strategies.
     """
     left: Inputs = {kind: {} for kind in KINDS}
     for cost in costs:
@@ -51,7 +52,7 @@ def abandoned_uj(costs: Sequence[Cost]) -> int:
 
 def _add(total: Inputs, parts: Inputs) -> None:
     for kind, known in total.items():
-        for name, energy_uj in parts[kind].items():  # of two attributions, the one that has idle power in it
+        for name, energy_uj in parts[kind].items():  # the greater one includes idle energy
             known[name] = max(energy_uj, known.get(name, 0))
 
 

@@ -1,4 +1,4 @@
-"""Which strategies a session was for: what it used is on their bills, though it may have come to none of them."""
+"""The strategies that each session was to run. They are charged for the session even if it ended before they began."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,39 +8,39 @@ from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.storage.files import read_whole
 
-#: In a session's folder: the strategies that it was to run, one a line.
+#: File in a session's folder with the strategies that the session was to run, one a line.
 STRATEGIES_NOTE = "asked.txt"
 
 
 def record_session_strategies(session: Path, strategies: Iterable[str]) -> None:
-    """Note what a session is to run, before it uses anything."""
+    """Note the strategies that a session is to run, before it uses any energy."""
     session.mkdir(parents=True, exist_ok=True)
     (session / STRATEGIES_NOTE).write_text("".join(f"{name}\n" for name in strategies))
 
 
-#: Bytes in the name of a file or a folder.
+#: Maximum length of the name of a file or a folder, in bytes.
 _LONGEST_NAME = 255
 
 
 def read_note(note: Path) -> list[str]:
-    """The lines of a note; none where there is none.
+    """Return the lines of a note; empty if the file does not exist.
 
     Raises:
-        ResultsError: It is damaged.
+        ResultsError: The note is damaged.
     """
     if not note.exists():
         return []
     try:
         lines = read_whole(note).decode().split("\n")
         if any("\x00" in line or max(map(len, line.encode().split(b"/"))) > _LONGEST_NAME for line in lines):
-            raise ValueError("a line that names no file")
+            raise ValueError("a line is not a valid path")
     except (OSError, ValueError) as error:
         raise ResultsError(f"{note}: damaged ({error}); replace it with an intact copy, or delete it") from None
     return [line for line in lines if line]
 
 
 def abandoned_sessions(folder: StudyFolder) -> set[str]:
-    """Sessions that worked on nothing but runs which ``--fresh`` put aside since.
+    """Return the sessions that worked only on runs that ``--fresh`` has put aside.
 
     Raises:
         ResultsError: A trial log is damaged.
@@ -57,10 +57,10 @@ def _named_by(strategies: Iterable[StrategyFolder]) -> set[str]:
 
 
 def unstarted_sessions(folder: StudyFolder, strategy: str) -> list[str]:
-    """Sessions that were to run a strategy and ended before they set to work on any, oldest first.
+    """Return the sessions that were to run a strategy and ended before any strategy began, oldest first.
 
-    Whatever they made (a teacher, half a teacher) or only tried, they did it for this strategy too; it takes them
-    on its bill when it begins.
+    Such a session may have trained a teacher or a part of one, also for this strategy. The strategy is charged for it
+    when it begins.
 
     Raises:
         ResultsError: A trial log is damaged.

@@ -10,27 +10,27 @@ from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
 
-#: An attempt that ended so is not run again.
+#: Statuses of trials that are not run again.
 FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
 
 
 @dataclass
 class Trial:
-    """One suggestion of one repeat, and what became of it.
+    """One suggestion of one repeat, and the state of its training.
 
     Attributes:
         id: Hash of everything that the training depends on.
-        repeat: Counted from 0.
-        seed: The repeat's seed.
-        index: Place among the repeat's suggestions.
-        point: What was suggested, as a flat table.
-        attempts: How often it was begun.
-        status: How the last attempt ended; None while it runs or waits.
-        epochs: Epochs done at the end of the last attempt that ended.
-        val_accuracy: After the last epoch, a fraction; None unless completed or pruned.
-        val_loss: As ``val_accuracy``, in nats.
-        error: Why it failed.
-        spec: Everything that the training depends on; None where an earlier release, which did not log it, began the
+        repeat: Index of the repeat, from 0.
+        seed: Seed of the repeat.
+        index: Position among the suggestions of the repeat, from 0.
+        point: The suggestion as a flat table.
+        attempts: Number of attempts.
+        status: How the last attempt ended; None while it runs, and before the first one.
+        epochs: Number of epochs at the end of the last attempt that ended.
+        val_accuracy: Validation accuracy after the last epoch, as a fraction; None unless completed or pruned.
+        val_loss: Validation loss after the last epoch, in nats; None unless completed or pruned.
+        error: Why the trial failed.
+        spec: Everything that the training depends on; None if an earlier release, which did not log it, started the
             trial and no plan has resolved it again.
     """
 
@@ -49,51 +49,55 @@ class Trial:
 
     @property
     def suggestion(self) -> Suggestion:
-        """What was suggested."""
+        """The suggestion."""
         return Suggestion.from_point(self.point)
 
     @property
     def planned_epochs(self) -> int:
-        """Epochs of the whole training; 0 where it is not resolved."""
+        """Number of epochs of the whole training; 0 if it has not been resolved."""
         return self.spec.recipe.training.epochs if self.spec else 0
 
     @property
     def temperature(self) -> str | None:
-        """Name of what decides tau; None where there is no teacher."""
+        """Name of the temperature; None without a teacher."""
         if self.spec is None:
             return flat_temperature(self.point)
         return self.spec.recipe.temperature.name if self.spec.recipe.temperature else None
 
     def needs_teacher(self, study: Study) -> bool:
-        """Whether the training, of a trial of this study, compares with a teacher."""
+        """Return whether the training uses a teacher.
+
+        Args:
+            study: The study of the trial.
+        """
         return self.spec.recipe.needs_teacher if self.spec else flat_needs_teacher(study, self.point)
 
     @property
     def is_final(self) -> bool:
-        """Whether it is not to be run again."""
+        """Whether the trial will not be run again."""
         return self.status in FINAL
 
     def window(self, attempt: int) -> str:
-        """Name of an attempt's window in the energy ledger."""
+        """Return the id of an attempt's window in the energy ledger."""
         return f"{self.id}/{attempt}"
 
     @property
     def windows(self) -> list[str]:
-        """The windows of all attempts."""
+        """Ids of the windows of all attempts."""
         return [self.window(attempt) for attempt in range(1, self.attempts + 1)]
 
 
-#: How the windows of evaluations begin; no trial is called so.
+#: Prefix of the ids of evaluation windows; no trial id has it.
 EVALUATION = "evaluation-"
 
 
 def evaluation_window(seed: int, attempt: int) -> str:
-    """Name of the window in which a repeat's chosen model is evaluated."""
+    """Return the id of the window in which a repeat's chosen model is evaluated."""
     return f"{EVALUATION}{seed}/{attempt}"
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:
-    """The trial to choose: highest validation accuracy, then lowest loss, then the first suggested."""
+    """Return the trial to choose: highest validation accuracy, then lowest loss, then first suggested."""
     completed = [trial for trial in trials if trial.status == "completed"]
 
     def rank(trial: Trial) -> tuple[float, float, int]:

@@ -1,4 +1,4 @@
-"""What each line of a trial log has to hold."""
+"""Schemas of the lines of a trial log."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,26 +17,26 @@ StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
 
 def _no_evaluation(trial_id: str) -> str:
     if trial_id.startswith("evaluation-"):
-        raise ValueError("is how the window of an evaluation is called")
+        raise ValueError("a trial must not have the id of an evaluation window")
     return trial_id
 
 
 TrialId = Annotated[Name, AfterValidator(_no_evaluation)]
 
-#: Repeats and attempts are counted one by one.
+#: Number of a repeat or an attempt.
 Few = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 def _readable(point: dict[str, Any]) -> dict[str, Any]:
-    """A flat point; the names of components and their options may be those of components that are not installed."""
+    """Check a flat point. Components that are not installed and their options are accepted."""
     try:
         suggested = Suggested.from_point(point)
     except SpecError as error:
         raise ValueError("; ".join(f"{fault.key!r} {fault.problem}" for fault in error.faults)) from None
     if any(abs(value) > GREATEST for value in suggested.values.values()):
-        raise ValueError(f"it has a number greater than {GREATEST:g}")
+        raise ValueError(f"it has a value greater than {GREATEST:g}")
     if not (suggested.values.keys() & {"tau"} or suggested.method or suggested.temperature):
-        raise ValueError("it has no tau, nor what stands for one")
+        raise ValueError("it has no tau, method or temperature")
     return point
 
 
@@ -47,13 +47,13 @@ class TrialLogLine(BaseModel):
 
 
 class SessionLine(TrialLogLine):
-    """A command set to work."""
+    """A command starts to work."""
 
     id: Name
 
 
 class SuggestionLine(TrialLogLine):
-    """A strategy suggested a training; lines of earlier releases have no ``spec``."""
+    """A strategy suggests a training; lines of earlier releases have no ``spec``."""
 
     trial_id: TrialId
     repeat: Few
@@ -64,14 +64,14 @@ class SuggestionLine(TrialLogLine):
 
 
 class AttemptLine(TrialLogLine):
-    """A run of a trial began."""
+    """An attempt of a trial starts."""
 
     trial_id: str
     attempt: Few
 
 
 class EndLine(TrialLogLine):
-    """An attempt ended."""
+    """An attempt ends."""
 
     trial_id: str
     status: EndStatus
@@ -83,31 +83,31 @@ class EndLine(TrialLogLine):
     @model_validator(mode="after")
     def _judged(self) -> "EndLine":
         if self.status == "completed" and (self.val_accuracy is None or self.val_loss is None):
-            raise ValueError("completed, but without its accuracy and loss")
+            raise ValueError("a completed trial must have accuracy and loss")
         return self
 
 
 class RepeatLine(TrialLogLine):
-    """Something happened to a whole repeat."""
+    """An event of a whole repeat."""
 
     repeat: Few
 
 
 class EvaluationAttemptLine(RepeatLine):
-    """An evaluation began."""
+    """An evaluation starts."""
 
     attempt: Few
 
 
 class EvaluationLine(RepeatLine):
-    """A chosen model met the test set."""
+    """A chosen model has been evaluated on the test set."""
 
     trial_id: str
     test: TestMetrics
 
 
 class StatusLine(TrialLogLine):
-    """The command stopped."""
+    """The command stops."""
 
     status: StudyStatus
 

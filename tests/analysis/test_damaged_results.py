@@ -18,7 +18,7 @@ from kdtune.report.csv_and_markdown import as_csv, as_markdown
 from kdtune.report.tables import cost_table
 from kdtune.results.energy_spent import record_created_artifact
 from kdtune.results.epoch_log import FIELDS, append_epochs
-from kdtune.results.estimate_document import keep_estimate
+from kdtune.results.estimate_document import save_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.session_strategies import record_session_strategies
@@ -43,7 +43,7 @@ def whole(tmp_path_factory):
         study.put_aside([name])
         folder = finished(results, name, session=session)
         folder.write_study(folder.read_study(), {**folder.resolved(), "teacher": "k1", "versions": {"python": "3.11"}})
-        keep_estimate(folder, ESTIMATE)
+        save_estimate(folder, ESTIMATE)
         energy = ledger_summary(results / "logits", dedicated=True)
         write_shared(folder, replace(TEACHER, energy=energy), store)
         write_result(folder, CARBON)

@@ -43,7 +43,7 @@ def test_of_a_folder_that_stands_alone_without_its_outcome_only_the_worlds_avera
 @pytest.mark.parametrize("damage", ["{", "[]", '{"cost": 3}', '{"cost": {"carbon": {"pue": "x"}}}'])
 def test_a_damaged_outcome_is_an_error_that_names_it(folder, damage):
     folder.result.write_text(damage)
-    with pytest.raises(ResultsError, match=r"result\.json: damaged .*; delete it, it is made again"):
+    with pytest.raises(ResultsError, match=r"result\.json: damaged .*; delete it; it is built again"):
         carbon_of(folder)
 
 

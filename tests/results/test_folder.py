@@ -160,7 +160,7 @@ def test_where_results_exist_already_it_is_told_in_what_the_study_was_changed_si
         ResultsExistError, match=r"exist already .*differs from theirs in alpha \(0.5 there, 0.95 now\)"
     ):
         folder.check_free(load_study(small_study()), ["grid"], fresh=False)
-    with pytest.raises(ResultsExistError, match=r"never overwritten\. Go on with 'kdtune resume"):
+    with pytest.raises(ResultsExistError, match=r"never overwritten\. Continue with 'kdtune resume"):
         folder.check_free(load_study(small_study(alpha=0.5)), ["grid"], fresh=False)
 
 

@@ -262,7 +262,7 @@ def test_trials_of_a_repeat_come_in_the_order_of_suggestion(log):
 def test_what_is_no_number_is_refused_before_it_is_written(log, path):
     trial = suggest(log, "one")
     log.attempt(trial)
-    with pytest.raises(KdtuneError, match="val_loss is nan, no finite number"):
+    with pytest.raises(KdtuneError, match="val_loss is nan, which is not a finite number"):
         log.end(trial, "completed", epochs=3, val_accuracy=0.1, val_loss=float("nan"))
     assert TrialLog.read(path).trials["one"].status is None
 

@@ -126,9 +126,9 @@ def test_two_that_waited_for_a_folder_which_was_removed_are_still_alone_one_afte
     """A lock's file that was removed locks nobody out who comes later."""
     folder, inside, most, waiting = tmp_path / "made", [], [], []
 
-    def wait(is_had):
+    def wait(acquire):
         waiting.append(1)
-        while not is_had():
+        while not acquire():
             time.sleep(0.01)
 
     def make():

@@ -90,7 +90,7 @@ def test_a_damaged_line_in_the_middle_is_named_by_file_and_number(tmp_path, dama
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_what_json_cannot_say_is_refused_and_leaves_the_log_as_it_was(tmp_path, number):
     path = appended(tmp_path / "log.jsonl", [{"n": 1}])
-    with pytest.raises(KdtuneError, match="n is (nan|inf), no finite number"):
+    with pytest.raises(KdtuneError, match="n is (nan|inf), which is not a finite number"):
         plain(path).append({"n": number})
     assert plain(path).read() == [{"n": 1}]
 

@@ -49,7 +49,7 @@ def test_toml_that_cannot_be_is_one_kind_of_error(raw):
 )
 def test_a_number_that_is_not_finite_is_named_with_its_key_and_nothing_is_written(tmp_path, value, told):
     for write in (write_json, append_lines):
-        with pytest.raises(KdtuneError, match=f"^{tmp_path}/out.json: {told}, no finite number"):
+        with pytest.raises(KdtuneError, match=f"^{tmp_path}/out.json: {told}, which is not a finite number"):
             write(tmp_path / "out.json", value)
     assert not (tmp_path / "out.json").exists()
 

@@ -24,7 +24,7 @@ def test_each_says_who_named_it(tmp_path, monkeypatch):
     assert str(data_dir()) == f"{tmp_path} (KDTUNE_DATA_DIR)"
     assert str(data_dir("/x")) == "/x (--data-dir)"
     monkeypatch.delenv("KDTUNE_DATA_DIR")
-    assert str(data_dir()).endswith("(the default place)")
+    assert str(data_dir()).endswith("(the default folder)")
 
 
 def test_folders_are_absolute_and_know_the_home(tmp_path, monkeypatch):
@@ -116,7 +116,7 @@ def test_a_home_folder_that_there_is_not_is_named_with_its_option(home, argument
     done = here(*arguments, cwd=Path.cwd())
     assert done.returncode == 2
     option, _, path = arguments[-1].rpartition("=")
-    assert done.stderr == f"error: {option} {path}: there is no user of that name here\n".replace("  ", " ")
+    assert done.stderr == f"error: {option} {path}: there is no such user on this machine\n".replace("  ", " ")
 
 
 def test_a_trials_worker_finds_what_the_user_named_relative_to_the_users_folder(tmp_path, monkeypatch):
