@@ -160,7 +160,8 @@ class StudyFolder:
             changed = next((found for folder in existing if (found := folder.differences(study))), [])
             command = f"kdtune resume {shlex.quote(str(self.path))}"
             raise ResultsExistError(
-                f"{', '.join(str(folder.path) for folder in existing)}: these results exist already and are never overwritten"
+                f"{', '.join(str(folder.path) for folder in existing)}: these results exist already and are never "
+                "overwritten"
                 + (f"; this study differs from theirs in {', '.join(changed)}" if changed else "")
                 + f". Continue{' that study' if changed else ''} with '{command}', use another folder with --out DIR, "
                 "or put them aside with --fresh"

@@ -109,11 +109,11 @@ SUMMARY = {
         ("grid/estimate.json", "{}", "delete it"),
         ("grid/shared.json", json.dumps(SESSION), "replace it with an intact copy"),
         ("grid/shared.json", "[]", "replace it with an intact copy"),
-        ("grid/result.json", '{"cost": {"carbon": {"pue": "x"}}}', "delete it, it is made again"),
+        ("grid/result.json", '{"cost": {"carbon": {"pue": "x"}}}', "delete it; it is built again"),
         (
             "grid/result.json",
             '{"cost": {"carbon": {"pue": "x", "intensity_g_per_kwh": 1, "source": "a"}}}',
-            "delete it, it is made again",
+            "delete it; it is built again",
         ),
         ("grid/trials.jsonl", '{"type":"session","id":["s1"]}\n', "--fresh"),
         ("grid/shared.json", json.dumps({"sessions": {"s1": SUMMARY}}), "replace it with an intact copy"),

@@ -236,7 +236,7 @@ def test_wrong_arguments_are_told_all_at_once(study):
 
 
 def test_a_folder_that_cannot_be_written_is_told(study, monkeypatch):
-    monkeypatch.setattr("kdtune.energy.meter.write", _no_room)
+    monkeypatch.setattr("kdtune.energy.meter_ledger.write", _no_room)
     with pytest.raises(ResultsError, match=r"cannot be written \(No space left"):
         kdtune.measure_inference(study, seconds=0.01, device="cpu")
 

@@ -640,7 +640,7 @@ def test_a_record_that_cannot_be_written_changes_nothing(meter, path, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("kdtune.energy.meter.write", full)
+        patched.setattr("kdtune.energy.meter_ledger.write", full)
         for act in (meter.sample, lambda: meter.close("a", "done"), lambda: meter.open(trial("b"))):
             with pytest.raises(OSError, match="No space"):
                 act()
@@ -715,7 +715,7 @@ def test_a_window_that_could_not_be_recorded_is_withdrawn_from_the_neighbours(se
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
-        patched.setattr("kdtune.energy.meter.write", full)
+        patched.setattr("kdtune.energy.meter_ledger.write", full)
         meter.open(trial("a"))
     meter.sample()
     with other.locked(0) as states:

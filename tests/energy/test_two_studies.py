@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kdtune.energy import ledger, meter, meter_start, neighbours
+from kdtune.energy import ledger, meter, meter_ledger, meter_start, neighbours
 from kdtune.energy.attribution import BUCKETS, Account
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
@@ -295,7 +295,7 @@ class TwoStudies(RuleBasedStateMachine):
             raise Killed
 
         with self.patch.context() as patched, suppress(Killed):
-            patched.setattr(meter, "write", die)
+            patched.setattr(meter_ledger, "write", die)
             act(study.meter)
         study.meter_dies()
         for _ in range(data.draw(st.integers(0, 2))):

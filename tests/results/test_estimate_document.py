@@ -21,7 +21,7 @@ ESTIMATE = StrategyEstimate(
 )
 
 
-def test_an_estimate_is_kept_raw_and_stands_in_the_result_with_the_buildings_share(tmp_path):
+def test_an_estimate_is_saved_without_pue_and_reported_with_it(tmp_path):
     folder = finished(tmp_path)
     save_estimate(folder, ESTIMATE)
     assert json.loads(folder.estimate.read_text())["charged_uj"] == 7_200_000_000_000
@@ -30,14 +30,14 @@ def test_an_estimate_is_kept_raw_and_stands_in_the_result_with_the_buildings_sha
     assert build_result(folder, CARBON).as_json()["estimate"] == expected
 
 
-def test_where_none_was_made_or_energy_is_not_known_there_is_null(tmp_path):
+def test_without_an_estimate_or_with_unknown_energy_the_value_is_null(tmp_path):
     folder = finished(tmp_path)
     assert build_result(folder, CARBON).as_json()["estimate"] is None
     save_estimate(folder, StrategyEstimate(**{**ESTIMATE.as_record(), "charged_uj": None}))
     assert read_estimate(folder, CARBON).charged_kwh is None
 
 
-def test_a_damaged_estimate_says_which_file(tmp_path):
+def test_a_damaged_estimate_is_an_error_that_names_the_file(tmp_path):
     folder = finished(tmp_path)
     folder.estimate.write_text("no")
     with pytest.raises(ResultsError, match=r"estimate\.json"):

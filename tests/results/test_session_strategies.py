@@ -17,7 +17,7 @@ def begin(folder, strategy, session):
     TrialLog.read(folder.strategy(strategy).trials).session(session)
 
 
-def test_a_session_that_came_to_no_strategy_is_of_all_that_it_was_to_run(folder):
+def test_a_session_without_a_started_strategy_belongs_to_all_of_its_strategies(folder):
     record_session_strategies(folder.session("1"), ["grid", "stochastic"])
     record_session_strategies(folder.session("2"), ["grid"])
     assert unstarted_sessions(folder, "grid") == ["1", "2"]
@@ -25,19 +25,19 @@ def test_a_session_that_came_to_no_strategy_is_of_all_that_it_was_to_run(folder)
     assert unstarted_sessions(folder, "random") == []
 
 
-def test_a_session_that_began_one_strategy_is_not_of_the_others(folder):
+def test_a_session_that_started_one_strategy_does_not_belong_to_the_others(folder):
     record_session_strategies(folder.session("1"), ["grid", "stochastic"])
     begin(folder, "grid", "1")
     assert unstarted_sessions(folder, "stochastic") == []
 
 
-def test_what_a_strategy_that_was_put_aside_used_is_not_of_the_next(folder):
+def test_a_session_of_an_abandoned_run_does_not_belong_to_the_next_run(folder):
     record_session_strategies(folder.session("1"), ["grid"])
     begin(folder, "grid", "1")
     folder.put_aside(["grid"])
     assert unstarted_sessions(folder, "grid") == []
 
 
-def test_a_session_of_an_earlier_version_without_a_note_is_left_alone(folder):
+def test_a_session_of_an_earlier_version_without_a_note_is_ignored(folder):
     folder.session("1").mkdir(parents=True)
     assert unstarted_sessions(folder, "grid") == []

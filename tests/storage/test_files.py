@@ -24,10 +24,10 @@ from kdtune.storage.journal import Journal, append_lines
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
-FEW = settings(max_examples=25)  # each line is forced to the disk
+FEW = settings(max_examples=25)  # each line is synced to disk
 
 
-def test_a_replaced_file_has_the_new_content_and_nothing_is_left_beside_it(tmp_path):
+def test_a_replaced_file_has_the_new_content_and_no_temporary_file_remains(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with replaced_atomically(path) as file:
@@ -36,7 +36,7 @@ def test_a_replaced_file_has_the_new_content_and_nothing_is_left_beside_it(tmp_p
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with replaced_atomically(path) as file:
@@ -74,7 +74,7 @@ def replaced(path):
         file.write(b"new")
 
 
-def test_what_a_link_leads_to_is_neither_appended_to_nor_locked_nor_emptied(link, tmp_path):
+def test_the_target_of_a_link_is_not_changed(link, tmp_path):
     link.symlink_to(tmp_path / "victim")
     for write in (lambda path: append_lines(path, {"n": 1}), locked):
         with pytest.raises(OSError, match="symbolic link"):
@@ -84,7 +84,7 @@ def test_what_a_link_leads_to_is_neither_appended_to_nor_locked_nor_emptied(link
     assert (tmp_path / "victim").read_text() == "precious, without an end of line"
 
 
-def test_a_link_that_was_laid_where_a_file_is_made_is_not_written_through(link, tmp_path):
+def test_a_link_in_place_of_a_temporary_file_is_not_followed(link, tmp_path):
     link.with_name(f".link.{os.getpid()}.tmp").symlink_to(tmp_path / "victim")
     replaced(link)
     assert link.read_bytes() == b"new"
@@ -92,7 +92,7 @@ def test_a_link_that_was_laid_where_a_file_is_made_is_not_written_through(link, 
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
-def test_what_has_no_end_is_not_read(tmp_path, make):
+def test_devices_and_pipes_are_not_read(tmp_path, make):
     make(tmp_path / "log.jsonl")
     with pytest.raises(ValueError, match=r"log\.jsonl: cannot be read"):
         Journal(tmp_path / "log.jsonl", dict, "record", "delete it").read()
@@ -111,7 +111,7 @@ def test_a_json_document_is_read_back(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"é": [1, 2.5, None]}
 
 
-def test_a_document_that_json_cannot_say_leaves_the_old_one(tmp_path):
+def test_a_document_that_is_not_valid_json_leaves_the_old_one(tmp_path):
     write_json(tmp_path / "a.json", {"n": 1})
     with pytest.raises(KdtuneError):
         write_json(tmp_path / "a.json", {"n": math.nan})
@@ -122,7 +122,7 @@ def test_a_document_that_json_cannot_say_leaves_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize("asks", [False, True], ids=["just waits", "asks again and again"])
-def test_two_that_waited_for_a_folder_which_was_removed_are_still_alone_one_after_the_other(tmp_path, asks):
+def test_processes_that_wait_for_a_removed_folder_still_exclude_each_other(tmp_path, asks):
     """A lock's file that was removed locks nobody out who comes later."""
     folder, inside, most, waiting = tmp_path / "made", [], [], []
 
@@ -154,7 +154,7 @@ def test_two_that_waited_for_a_folder_which_was_removed_are_still_alone_one_afte
     assert most == [1, 1, 1] and {"1", "2", "3"} <= {path.name for path in folder.iterdir()}
 
 
-def test_a_folder_in_which_nothing_can_be_written_can_be_used(tmp_path):
+def test_a_read_only_folder_can_be_used(tmp_path):
     (tmp_path / "file").touch()
     with in_use(tmp_path / "file" / "store"):
         pass
