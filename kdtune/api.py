@@ -264,7 +264,7 @@ def resume_study(
     if not folder.run_toml.is_file():
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
-        asked = folder.read_whole_run()
+        asked = folder.read_run_document()
         spec = _as_begun(asked.study, folder)
         there = [found.path.name for found in folder.strategies()]
         names = [only] if only else list(dict.fromkeys([*asked.strategies, *there]))

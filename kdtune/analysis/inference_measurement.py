@@ -194,7 +194,7 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, dow
     from kdtune.artifacts.workbench import Workbench, pick_device
 
     study_folder = StudyFolder(one.folder.path.parent)
-    place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)
+    place = noted_data_dir(data_dir, study_folder.noted_paths().data_dir, study_folder.run_toml)
     obtain(one.study.dataset, place, download=download)
     bench = Workbench(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
     if bench.arrays.fingerprint != one.resolved.data:

@@ -57,7 +57,7 @@ class StudyRunner:
         self._data = data
         self._download = download
         self._teacher_file = teacher_file
-        given, accepted = study.teacher_weights, folder.asked_places().accepted_teacher
+        given, accepted = study.teacher_weights, folder.noted_paths().accepted_teacher
         self._accepted_teacher = given if accept_teacher or accepted == given else None
         self._max_concurrent = max_concurrent
         self._limits = budget

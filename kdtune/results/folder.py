@@ -16,7 +16,7 @@ import tomli_w
 from kdtune.errors import ResultsError, ResultsExistError
 from kdtune.results.documents import check, check_key, read_table
 from kdtune.results.frozen_study import FrozenStudy
-from kdtune.results.run_document import RunDocument, RunPlaces
+from kdtune.results.run_document import RunDocument, RunPaths
 from kdtune.results.write_access import refuse_links, take_lock
 from kdtune.specs.study import Study
 from kdtune.storage.files import replaced_atomically
@@ -134,7 +134,7 @@ class StudyFolder:
 
     def strategies(self) -> list[StrategyFolder]:
         """Return the strategies that have been run, in the order of the study and then of the registry."""
-        order = {label: place for place, label in enumerate(dict.fromkeys([*self.asked_labels(), *STRATEGIES]))}
+        order = {label: place for place, label in enumerate(dict.fromkeys([*self.noted_options(), *STRATEGIES]))}
         found = [StrategyFolder(path.parent) for path in self.path.glob("*/study.toml")]
         return sorted(found, key=lambda folder: (order.get(folder.path.name, len(order)), folder.path.name))
 
@@ -199,7 +199,7 @@ class StudyFolder:
         """
         return read_table(self.run_toml, RUN_REMEDY)
 
-    def read_whole_run(self) -> RunDocument:
+    def read_run_document(self) -> RunDocument:
         """Return ``run.toml`` with all fields that are needed to resume the study.
 
         Raises:
@@ -212,21 +212,21 @@ class StudyFolder:
             raise ResultsError(f"{self.run_toml}: damaged (strategies: unknown {unknown[0]!r}); {RUN_REMEDY}")
         return run
 
-    def asked_strategies(self) -> list[str]:
+    def noted_labels(self) -> list[str]:
         """Return the labels of the strategies that earlier commands ran."""
-        return self._asked("strategies", list[str]) or []
+        return self._noted("strategies", list[str]) or []
 
-    def asked_places(self) -> RunPlaces:
+    def noted_paths(self) -> RunPaths:
         """Return the paths that the last command used."""
-        return self._asked("options", RunPlaces) or RunPlaces()
+        return self._noted("options", RunPaths) or RunPaths()
 
-    def _asked(self, key: str, kind: type[T]) -> T | None:
+    def _noted(self, key: str, kind: type[T]) -> T | None:
         """Return the value of a key of ``run.toml``; None if the file does not exist."""
         if not self.run_toml.is_file():
             return None
         return check_key(key, self.read_run().get(key), kind, self.run_toml, RUN_REMEDY)
 
-    def asked_labels(self) -> dict[str, dict[str, Any]]:
+    def noted_options(self) -> dict[str, dict[str, Any]]:
         """Return the options of the strategies in the last command's study, by label; empty if they cannot be read."""
         try:
             return dict(self.read_run()["study"]["strategies"])

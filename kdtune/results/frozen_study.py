@@ -32,8 +32,8 @@ def _checksum(table: dict[str, Any]) -> int:
 
 @strict
 @dataclass(frozen=True)
-class Resolved:
-    """Resolved settings of a strategy, which are needed to run its networks again.
+class ResolvedSettings:
+    """ResolvedSettings settings of a strategy, which are needed to run its networks again.
 
     Attributes:
         cpus_per_trial: Cores for each trial.
@@ -116,13 +116,13 @@ class FrozenStudy:
         """
         return check_key("resolved", self._frozen().get("resolved"), dict[str, Any], self.study_toml, REMEDY)
 
-    def run_again(self) -> Resolved:
+    def rerun_settings(self) -> ResolvedSettings:
         """Return the resolved settings that are needed to run the networks again.
 
         Raises:
             ResultsError: They are missing or damaged.
         """
-        return check(self.resolved(), Resolved, self.study_toml, REMEDY)
+        return check(self.resolved(), ResolvedSettings, self.study_toml, REMEDY)
 
     def workload(self) -> Workload:
         """Return the size of the trainings.

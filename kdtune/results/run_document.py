@@ -13,7 +13,7 @@ _Limit = Annotated[float, Field(gt=0)]
 
 @strict
 @dataclass(frozen=True, kw_only=True)
-class RunPlaces:
+class RunPaths:
     """Paths that the last command used.
 
     Attributes:
@@ -29,7 +29,7 @@ class RunPlaces:
 
 @strict
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(RunPlaces):
+class RunSettings(RunPaths):
     """Paths of the last command, the resources of each trial, and whether the command ran without Ray."""
 
     cpus_per_trial: Annotated[float, Field(gt=0, le=1e6)]

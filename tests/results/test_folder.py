@@ -8,7 +8,7 @@ import pytest
 
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.run_document import RunPlaces
+from kdtune.results.run_document import RunPaths
 from kdtune.specs import load_study
 from kdtune.storage import files
 from tests.studies import small_study
@@ -60,10 +60,10 @@ def test_strategies_are_listed_in_the_order_of_run_toml(folder):
 
 @pytest.mark.parametrize("damage", ["not toml", "study = 3", "[study]\nstrategies = 3"])
 def test_without_a_readable_run_toml_there_are_no_labels(folder, damage):
-    assert folder.asked_labels() == {}
+    assert folder.noted_options() == {}
     folder.path.mkdir()
     folder.run_toml.write_text(damage)
-    assert folder.asked_labels() == {}
+    assert folder.noted_options() == {}
 
 
 def test_labels_with_the_same_ending_are_put_aside_separately(folder):
@@ -85,17 +85,17 @@ def test_a_damaged_frozen_study_is_an_error_that_names_it(folder, damage):
 
 
 def test_run_toml_contains_strategies_and_options(folder):
-    assert folder.asked_strategies() == [] and folder.asked_places() == RunPlaces()
+    assert folder.noted_labels() == [] and folder.noted_paths() == RunPaths()
     folder.path.mkdir()
     folder.write_run({"strategies": ["grid", "none"], "repeats": 2, "options": {"data_dir": "/data"}})
-    assert folder.asked_strategies() == ["grid", "none"] and folder.asked_places() == RunPlaces(data_dir="/data")
+    assert folder.noted_labels() == ["grid", "none"] and folder.noted_paths() == RunPaths(data_dir="/data")
 
 
 @pytest.mark.parametrize("damage", ["not toml", "repeats = 2", "strategies = 3"])
 def test_a_damaged_run_toml_is_an_error_that_names_the_file(folder, damage):
     folder.path.mkdir()
     folder.run_toml.write_text(damage)
-    for read in (folder.asked_strategies, folder.asked_places):
+    for read in (folder.noted_labels, folder.noted_paths):
         with pytest.raises(ResultsError, match=r"run\.toml"):
             read()
 
