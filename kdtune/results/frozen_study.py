@@ -33,7 +33,7 @@ def _checksum(table: dict[str, Any]) -> int:
 @strict
 @dataclass(frozen=True)
 class ResolvedSettings:
-    """ResolvedSettings settings of a strategy, which are needed to run its networks again.
+    """Resolved settings of a strategy, which are needed to run its networks again.
 
     Attributes:
         cpus_per_trial: Cores for each trial.
