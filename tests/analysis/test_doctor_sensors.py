@@ -15,7 +15,7 @@ from kdtune.analysis.doctor_finding import Finding
 from kdtune.analysis.doctor_sensors import examine_sensors
 from kdtune.energy import neighbours
 from kdtune.energy.neighbours import MeterRegistry
-from tests.energy.machine import FakeGpu, told
+from tests.energy.machine import FakeGpu, reported
 
 pytestmark = pytest.mark.usefixtures("bare_machine", "known_cpu", "powercap", "meeting_place")
 
@@ -190,7 +190,7 @@ def test_without_nvml_there_is_no_gpu_to_meter(between_readings):
 
 def test_sensors_that_fail_altogether_are_one_fault(gpus, monkeypatch):
     gpus(FakeGpu("GPU-aaa", 1))
-    monkeypatch.setattr(doctor_sensors.NodeSensors, "__init__", lambda self: told(None))
+    monkeypatch.setattr(doctor_sensors.NodeSensors, "__init__", lambda self: reported(None))
     [found] = examine_sensors()
     assert found.verdict == "fault" and "NotSupported" in found.found and found.remedy
 

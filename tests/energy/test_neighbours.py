@@ -238,6 +238,6 @@ def test_another_place_to_meet_can_be_chosen(tmp_path, monkeypatch):
         one.register()
     with first.locked(0):
         first.announce(1, 500, {})
-    with second.locked(1) as told:
-        assert [state.cpus_milli for state in told] == [500]
+    with second.locked(1) as states:
+        assert [state.cpus_milli for state in states] == [500]
     assert (tmp_path / "first.alive").exists()

@@ -22,7 +22,7 @@ def study(tmp_path):
 
 
 def run(study, *strategies, session, logits=None, **options):
-    """Let strategies run in one session; all of them replay one store of logits where that is named."""
+    """Write results of strategies that ran in one session and, if ``logits`` is given, replayed one store of logits."""
     for name in strategies:
         folder = finished(study.path.parent, name, session=session, **options)
         if logits:

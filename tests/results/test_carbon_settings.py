@@ -12,7 +12,7 @@ from tests.results.finished import finished
 
 @pytest.fixture
 def folder(tmp_path):
-    """A strategy that was run, and reported, with the paper's figures."""
+    """A strategy that was run and reported with the paper's carbon factors."""
     folder = finished(tmp_path)
     write_result(folder, PAPER)
     folder.study.write_run({"strategies": ["grid"], "carbon": PAPER.as_record()})

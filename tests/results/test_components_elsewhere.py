@@ -37,7 +37,7 @@ class Cooling(TemperaturePolicy):
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A study of which one strategy ran under a temperature that is gone by now."""
+    """A study in which one strategy used a temperature that is not installed any more."""
     monkeypatch.setitem(POLICIES._entries, "cooling", Entry(f"{__name__}:Cooling", "", {}))
     spec = load_study(small_study(repeats=1, strategies=STRATEGIES))
     folder = StudyFolder(tmp_path / spec.name).strategy("cooled")

@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 def a_strategy(tmp_path, repeats=1):
-    """One trial, that of the first repeat, and one session; the others came to nothing."""
+    """One session and one trial, that of the first repeat; the other repeats produced no model."""
     study_folder = StudyFolder(tmp_path / "small")
     folder = study_folder.strategy("grid")
     folder.path.mkdir(parents=True)

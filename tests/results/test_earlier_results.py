@@ -29,7 +29,7 @@ def study(tmp_path):
 
 
 def stopped_before_its_last_trial_ended(folder: StrategyFolder) -> Trial:
-    """Cut the log as a kill does: the end of the last trial and all that follows it are lost."""
+    """Remove the end of the last trial and all later lines from the log, as after a kill."""
     last = list(TrialLog.read(folder.trials).trials.values())[-1]
     lines = folder.trials.read_text().splitlines(keepends=True)
     kept = next(n for n, line in enumerate(lines) if '"end"' in line and json.loads(line)["trial_id"] == last.id)

@@ -20,7 +20,7 @@ def study(tmp_path):
 
 @pytest.fixture
 def teacher(tmp_path):
-    """A teacher in the cache, a second's work."""
+    """A teacher in the cache, which was trained for a second."""
     write_ledger(Node(two_cores()).start().work(1, study=1).stop(), tmp_path / "cache" / "t1" / "ledger")
     return tmp_path / "cache" / "t1"
 

@@ -22,7 +22,7 @@ def folder(tmp_path) -> StudyFolder:
 
 
 def run_before(folder: StudyFolder, name: str, **changes) -> StrategyFolder:
-    """A strategy that has been run, as far as its folder shows."""
+    """A folder of a strategy that has been run."""
     strategy = folder.strategy(name)
     strategy.path.mkdir(parents=True)
     strategy.write_study(load_study(small_study(**changes)), RESOLVED)
@@ -268,7 +268,7 @@ def test_a_lock_also_applies_inside_the_same_process(folder):
 
 
 def meanwhile(monkeypatch, happens) -> None:
-    """Lets something happen between the next locker's opening of the lock file and its locking."""
+    """Call a function between the next opening of the lock file and its locking."""
 
     def lock(descriptor: int, operation: int) -> None:
         monkeypatch.undo()

@@ -53,14 +53,14 @@ def write_ledger(node: Node, folder) -> None:
 
 
 def end(log: TrialLog, name: str, repeat: int, index: int, status: str, **what: Any) -> None:
-    """One attempt of a trial, from its suggestion to its end."""
+    """Write one attempt of a trial, from its suggestion to its end."""
     log.suggestion(name, repeat, repeat, index, {"tau": 2 + 4 * index})
     log.attempt(log.trials[name])
     log.end(log.trials[name], status, **what)
 
 
 def energy_of_the_grid() -> Node:
-    """Ten seconds on two cores of 8 W together (a busy core second is 4 J), 20 W of memory, and a GPU."""
+    """Ten seconds on a GPU, 20 W of memory, and two cores of 8 W together, so that a busy core second is 4 J."""
     gpu = {"GPU-a": 1.0}
     node = Node(two_cores(gpus=("GPU-a",))).start().work(1, study=1)
     node.open(trial("a/1", gpus=gpu)).work(2, {"a/1": 2}, gpu_j={"GPU-a": 100}).close("a/1")
@@ -75,7 +75,7 @@ def energy_of_the_grid() -> Node:
 
 @pytest.fixture
 def grid(tmp_path) -> StrategyFolder:
-    """Two repeats: the first has a trial that failed, the second one that was interrupted and went on."""
+    """Two repeats: the first has a failed trial, the second one that was interrupted and resumed."""
     folder = frozen(tmp_path)
     study_folder = StudyFolder(folder.path.parent)
     log = TrialLog.read(folder.trials)
@@ -120,7 +120,7 @@ def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
 
 
 def without_evaluations(trials, of=lambda line: True) -> None:
-    """A log as it would be if some repeats' models had not met the test set."""
+    """Remove the evaluations of some repeats from a log."""
     lines = [json.loads(line) for line in trials.read_text().splitlines()]
     trials.write_bytes(resealed([line for line in lines if line["type"] != "evaluation" or not of(line)]))
 

@@ -25,7 +25,7 @@ def suggest(log: TrialLog, name: str, index: int = 0, repeat: int = 0) -> Trial:
 
 
 def everything(log: TrialLog) -> None:
-    """One line of each type, and more than one attempt."""
+    """A log with one line of each type, and several attempts."""
     log.session("morning")
     one, two = suggest(log, "one"), suggest(log, "two", 1)
     log.attempt(one)
@@ -306,7 +306,7 @@ def test_without_a_completed_trial_nothing_is_chosen():
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """The file of a log, and what it was after each of its lines."""
+    """The file of a log, and the state of the log after each line."""
     path = tmp_path_factory.mktemp("log") / "trials.jsonl"
     everything(TrialLog.read(path))
     raw = path.read_bytes()

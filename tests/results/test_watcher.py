@@ -9,7 +9,7 @@ from kdtune.results.watcher import ContainedWatcher, Watcher, contained
 
 
 class Telling(Watcher):
-    """Takes down what it hears of, and raises what it is given."""
+    """Records its calls, and raises a given exception."""
 
     draws_bars = True
 

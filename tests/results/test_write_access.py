@@ -10,7 +10,7 @@ from kdtune.results.folder import StudyFolder
 
 @pytest.fixture
 def victim(tmp_path):
-    """Outside the results."""
+    """A folder outside the results."""
     file = tmp_path / "victim"
     file.write_text("precious, without an end of line")
     return file

@@ -58,7 +58,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path, sync):
 
 @pytest.fixture
 def link(tmp_path):
-    """Leads out of a folder that others may write to."""
+    """A symbolic link out of a folder that others can write to."""
     (tmp_path / "victim").write_text("precious, without an end of line")
     (tmp_path / "shared").mkdir()
     return tmp_path / "shared" / "link"
@@ -123,7 +123,7 @@ def test_a_document_that_is_not_valid_json_leaves_the_old_one(tmp_path):
 
 @pytest.mark.parametrize("asks", [False, True], ids=["just waits", "asks again and again"])
 def test_processes_that_wait_for_a_removed_folder_still_exclude_each_other(tmp_path, asks):
-    """A lock's file that was removed locks nobody out who comes later."""
+    """A lock on a removed lock file does not exclude processes that come later."""
     folder, inside, most, waiting = tmp_path / "made", [], [], []
 
     def wait(acquire):
@@ -162,7 +162,7 @@ def test_a_read_only_folder_can_be_used(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_named_as_the_cause_with_a_remedy(tmp_path, monkeypatch, number):
-    """As NFS without a lock service says it, and some file systems in user space."""
+    """NFS without a lock service and some file systems in user space raise these errors."""
 
     def refuse(*_):
         raise OSError(number, os.strerror(number))

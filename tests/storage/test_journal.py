@@ -112,7 +112,7 @@ CHAIN = [{"n": number, "what": "x" * number} for number in range(5)]
 
 @pytest.fixture(scope="module", params=[chained, linked])
 def journal(request, tmp_path_factory):
-    """One with :data:`CHAIN` in it, as somebody may find it."""
+    """A journal that contains :data:`CHAIN`."""
     journal = request.param(tmp_path_factory.mktemp("chain") / "log.jsonl")
     journal.append(*CHAIN)
     return journal

@@ -120,7 +120,7 @@ def test_an_unknown_home_folder_is_named_with_its_option(home, arguments):
 
 
 def test_a_worker_resolves_paths_relative_to_the_folder_of_the_user(tmp_path, monkeypatch):
-    """Ray Tune moves each trial's worker: with a relative cache each made the teacher's answers anew."""
+    """Ray Tune changes the folder of each worker, so a relative cache path would name another cache in each."""
     monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", "/users")
     monkeypatch.chdir(tmp_path)
     for variable in ("KDTUNE_CACHE_DIR", "KDTUNE_DATA_DIR"):

@@ -21,7 +21,7 @@ def test_busy_time_counts_only_work():
 
 
 def test_short_bursts_count_as_busy_time():
-    """Linux samples what a core does; who works for less than a tick at a time is seldom seen."""
+    """Linux samples the busy time of a core, which misses most work that is shorter than a tick."""
     if not sum(core.idle for core in psutil.cpu_times(percpu=True)):
         pytest.skip("this kernel tells no idle time")
     before, spent_s = busy_us()[1], time.process_time()
@@ -34,7 +34,7 @@ def test_short_bursts_count_as_busy_time():
 
 
 class Kernel:
-    """What Linux would tell."""
+    """The values that Linux would report."""
 
     def __init__(self, monkeypatch, cores):
         self.t_s, self.cores, self.sampled = 1000.0, cores, {}
@@ -71,7 +71,7 @@ def test_rounding_errors_do_not_decrease_the_counter(monkeypatch):
 
 
 def test_work_after_a_decrease_counts_immediately(monkeypatch):
-    """A core that goes offline takes its busy time along; nothing of what the others do then is lost."""
+    """The count decreases when a core goes offline, but later work of other cores is not lost."""
     kernel, busy = Kernel(monkeypatch, [(500.0, 0.0), (970.0, 0.0)]), BusyTime()
     assert busy.read()[1] == 530 * S
     kernel.cores, kernel.t_s = kernel.cores[:1], 1010.0

@@ -126,7 +126,7 @@ def test_a_polled_counter_never_decreases(gpus, clock):
 
 
 def charged_for(sensors: NodeSensors, gpu: FakeGpu, counters: list[int | None], power_mw: int | None) -> int:
-    """What a node is charged for readings of a GPU's counter, in millijoules."""
+    """Return the energy of a node for readings of a GPU's counter, in millijoules."""
     gpu.power_mw = power_mw
     records = []
     hardware = replace(sensors.hardware(), tdp_uw=0, ram_uw=0)
@@ -265,7 +265,7 @@ def test_a_sensor_that_cannot_be_read_is_left_out_and_named(monkeypatch, known_c
 
 
 def test_a_slurm_job_does_not_change_the_hardware_of_the_node():
-    """In a fresh process, since codecarbon looks for the job when it is imported."""
+    """Run in a new process, since codecarbon looks for the job when it is imported."""
     code = """
 import json
 from kdtune.energy.sensors.node import NodeSensors
