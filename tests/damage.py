@@ -74,12 +74,8 @@ def resealed(lines: list[dict[str, Any]]) -> bytes:
     """JSON lines as kdtune would have written them one after the other."""
     last, written = None, []
     for line in lines:
-        record = with_checksum(
-            {
-                **{k: v for k, v in line.items() if k not in (CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY)},
-                PREVIOUS_CHECKSUM_KEY: last,
-            }
-        )
+        bare = {k: v for k, v in line.items() if k not in (CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY)}
+        record = with_checksum({**bare, PREVIOUS_CHECKSUM_KEY: last})
         last = record[CHECKSUM_KEY]
         written.append(json.dumps(record, separators=(",", ":")) + "\n")
     return "".join(written).encode()

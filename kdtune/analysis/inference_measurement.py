@@ -223,10 +223,8 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
 
     networks = {"teacher": teacher, "student": students[0]}
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
-    with (
-        exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk"),
-        _metering(setting, ledger) as meter,
-    ):
+    lock = exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk")
+    with lock, _metering(setting, ledger) as meter:
         taken = take_turns(networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {

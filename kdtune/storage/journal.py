@@ -104,11 +104,8 @@ class Journal(Generic[T]):
             except (ValueError, TypeError):
                 message = f"{self.path}: the last line is damaged, so nothing is appended; {self.remedy}"
                 raise JournalError(message) from None
-            append_lines(
-                self.path,
-                with_checksum({**line, PREVIOUS_CHECKSUM_KEY: before and before.get(CHECKSUM_KEY)}),
-                sync=sync,
-            )
+            previous = before and before.get(CHECKSUM_KEY)
+            append_lines(self.path, with_checksum({**line, PREVIOUS_CHECKSUM_KEY: previous}), sync=sync)
         if self.checksums is LineChecksums.NONE:
             append_lines(self.path, *lines, sync=sync)
 
