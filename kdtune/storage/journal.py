@@ -142,14 +142,14 @@ def _chained(lines: list[Line]) -> _IsNext:
 
     def is_next(line: Line) -> bool:
         nonlocal last
-        seal = line.get(CHECKSUM_KEY)
-        if seal is not None and line in seen.get(seal, ()):
+        own = line.get(CHECKSUM_KEY)
+        if own is not None and line in seen.get(own, ()):
             return False
-        if (seal is None and seen) or line.get(PREVIOUS_CHECKSUM_KEY) != last:
+        if (own is None and seen) or line.get(PREVIOUS_CHECKSUM_KEY) != last:
             raise ValueError("the line that was written before it is missing or was moved")
-        if seal is not None:
-            seen.setdefault(seal, []).append(line)
-            last = seal
+        if own is not None:
+            seen.setdefault(own, []).append(line)
+            last = own
         return True
 
     return is_next
