@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdtune.energy.carbon import Carbon, resolve
+from kdtune.energy.carbon import Carbon, resolve_carbon
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.study_runner import StudyRunner
@@ -107,7 +107,7 @@ def run_study(
             spec,
             made,
             folder,
-            carbon or resolve(),
+            carbon or resolve_carbon(),
             watcher or Watcher(),
             paths.data_dir(data_dir),
             max_concurrent=max_concurrent,
@@ -190,7 +190,7 @@ def plan_study(
         spec,
         made,
         StudyFolder(paths.expanded(out, "--out").resolve() / spec.name),
-        carbon or resolve(),
+        carbon or resolve_carbon(),
         budget,
         paths.data_dir(data_dir),
         cpus=cpus_per_trial,
@@ -264,7 +264,7 @@ def resume_study(
     if not folder.run_toml.is_file():
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
-        asked = folder.read_whole_run()
+        asked = folder.read_run_document()
         spec = _as_begun(asked.study, folder)
         there = [found.path.name for found in folder.strategies()]
         names = [only] if only else list(dict.fromkeys([*asked.strategies, *there]))

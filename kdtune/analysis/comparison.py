@@ -15,8 +15,8 @@ from kdtune.results.cost_document import Cost
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.inference_document import InferenceDocument, read_inference
 from kdtune.results.outcome import build_result
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import Teacher
+from kdtune.results.shared_inputs import read_shared
 from kdtune.results.strategy_result import SCHEMA_VERSION, StrategyResult
 
 #: How energy becomes CO2, or what makes that of how a strategy was run; None for as it was run.

@@ -7,7 +7,7 @@ from pathlib import Path
 from kdtune.analysis.doctor_finding import Finding
 from kdtune.energy.intervals import cpu_uj
 from kdtune.energy.ledger import Record
-from kdtune.energy.neighbours import Neighbourhood, shared_folder
+from kdtune.energy.neighbours import MeterRegistry, shared_folder
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
 
@@ -95,12 +95,12 @@ def _no_gpu() -> Finding:
 
 def _meters() -> Finding:
     me = f"doctor-{os.getpid()}"
-    looking = Neighbourhood(me)
-    looking.join()
+    looking = MeterRegistry(me)
+    looking.register()
     joined = any(shared_folder().glob(f"{me}.*"))  # who has joined is present by a file of that name
-    with looking.settled(0) as told:
+    with looking.locked(0) as told:
         others = told[-1].others if told else 0
-        looking.leave(0)
+        looking.deregister(0)
     if not joined:
         found = f"{shared_folder()} cannot be used: studies that run at once would each count as alone"
         remedy = f"sudo chmod 1777 {shared_folder()}, or remove what is in its place, or run one study at a time"

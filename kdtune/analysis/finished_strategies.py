@@ -12,7 +12,7 @@ from kdtune.artifacts.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.frozen_study import Resolved
+from kdtune.results.frozen_study import ResolvedSettings
 from kdtune.results.outcome import build_result
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.specs.study import Study
@@ -34,7 +34,7 @@ class Finished:
 
     folder: StrategyFolder
     study: Study
-    resolved: Resolved
+    resolved: ResolvedSettings
     result: StrategyResult
     teacher_folder: Path
     teacher: dict[str, Any]
@@ -63,7 +63,7 @@ def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | 
     """
     found, faults = [], []
     for folder in find_results(places):
-        study, resolved = folder.read_study(), folder.run_again()
+        study, resolved = folder.read_study(), folder.rerun_settings()
         result = build_result(folder, carbon_for(folder, carbon))
         teacher_folder = cache_dir() / "teachers" / resolved.teacher
         teacher, student = read_record(teacher_folder), folder.weights(study.seed, study.seed)

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from kdtune.analysis.collection import Places, find_results
-from kdtune.energy.attribution import BUCKETS, charge
+from kdtune.energy.attribution import BUCKETS
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.running_account import account_of_ledger
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.epoch_log import read_epochs, superseded
 from kdtune.results.trial_log import TrialLog
 
@@ -56,7 +57,7 @@ def load_results(place: Places = "results") -> Results:
         labels = {"study": folder.path.parent.name, "strategy": folder.path.name}
         log = TrialLog.read(folder.trials)
         nodes = read_folder(folder.ledger)
-        windows = charge_all(nodes).windows
+        windows = account_of_nodes(nodes).windows
         chosen = {line["trial_id"] for line in log.evaluations.values()}
         for trial in log.trials.values():
             searched = {k: v for k, v in trial.point.items() if k not in ("tau", "temperature", "loss")}
@@ -88,7 +89,7 @@ def load_results(place: Places = "results") -> Results:
                 energy_j = None if energy_uj is None else energy_uj / 1e6
                 epochs.append({**labels, **line, "energy_j": energy_j, "superseded": again})
         for node, records in nodes.items():
-            account = charge(records)
+            account = account_of_ledger(records)
             energy += [
                 {**labels, "node": node, "bucket": b, "energy_j": account.buckets[b] / 1e6, "quality": account.quality}
                 for b in BUCKETS

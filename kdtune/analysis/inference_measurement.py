@@ -18,7 +18,7 @@ from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Meter
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.energy.window_account import account_of
@@ -39,8 +39,8 @@ from kdtune.results.inference_document import (
 from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
-from kdtune.storage.checksums import sealed
-from kdtune.storage.files import alone_in, write_json
+from kdtune.storage.checksums import with_checksum
+from kdtune.storage.files import exclusive_lock, write_json
 from kdtune.storage.paths import noted_data_dir
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, dow
     from kdtune.artifacts.workbench import Workbench, pick_device
 
     study_folder = StudyFolder(one.folder.path.parent)
-    place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)
+    place = noted_data_dir(data_dir, study_folder.noted_paths().data_dir, study_folder.run_toml)
     obtain(one.study.dataset, place, download=download)
     bench = Workbench(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
     if bench.arrays.fingerprint != one.resolved.data:
@@ -223,7 +223,8 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
 
     networks = {"teacher": teacher, "student": students[0]}
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
-    with alone_in(ledger.parents[1], remedy="copy the results to a local disk"), _metering(setting, ledger) as meter:
+    lock = exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk")
+    with lock, _metering(setting, ledger) as meter:
         taken = take_turns(networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {
@@ -248,16 +249,16 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
             ),
         }
         documents.append(_document(one, first, setting, described, metered, len(test)))
-        write_json(one.folder.inference, sealed(documents[-1].as_json()))
+        write_json(one.folder.inference, with_checksum(documents[-1].as_json()))
     return documents
 
 
 @contextmanager
 def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
     """A meter of this process that writes into a ledger, and knows of other studies on the machine."""
-    neighbourhood = Neighbourhood(f"inference-{uuid.uuid4().hex[:12]}")
-    neighbourhood.join()
-    meter = Meter(setting.sensors, setting.hardware, neighbourhood)
+    registry = MeterRegistry(f"inference-{uuid.uuid4().hex[:12]}")
+    registry.register()
+    meter = Meter(setting.sensors, setting.hardware, registry)
     try:
         meter.begin(ledger)
         sampler = Sampler(meter)
@@ -267,7 +268,7 @@ def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
             sampler.stop()
             meter.switch(None)
     finally:
-        neighbourhood.withdraw()
+        registry.deregister_now()
 
 
 def _document(

@@ -130,7 +130,7 @@ def ready_student(bench: Workbench, file: Path) -> torch.nn.Module:
     except Exception as error:  # whatever the unpickler and the network stumble over, over many lines
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         raise ResultsError(
-            f"{file}: not readable as weights of {bench.study.student} ({reason}); put a copy of it in its place"
+            f"{file}: not readable as weights of {bench.study.student} ({reason}); replace it with an intact copy"
         ) from None
     return bench.arithmetic.freeze(model)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kdtune.energy.ledger import WindowBucket, read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 
 if TYPE_CHECKING:
     from kdtune.artifacts.workbench import Workbench
@@ -92,7 +92,7 @@ class Artifact(ABC):
 
     def is_metered(self) -> bool:
         """Whether its ledger has counted any energy."""
-        return charge_all(read_folder(self.ledger)).quality is not None
+        return account_of_nodes(read_folder(self.ledger)).quality is not None
 
     def is_metered_whole(self) -> bool:
         """Whether its ledger covers all of its making, and not only a part."""

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from kdtune.specs.study import Numerics
-from kdtune.storage.checksums import SEAL, sealed, unsealed
+from kdtune.storage.checksums import CHECKSUM_KEY, verified, with_checksum
 from kdtune.storage.files import read_whole, write_json
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
@@ -84,14 +84,14 @@ class Compilation:
         """Whether all of it was generated, and its energy counted; a note that cannot be read is none."""
         try:
             note = parse_json(read_whole(self._made))
-            return SEAL in note and bool(unsealed(note)["format"] == FORMAT) and self.code.is_dir()
+            return CHECKSUM_KEY in note and bool(verified(note)["format"] == FORMAT) and self.code.is_dir()
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def note_made(self) -> None:
+    def mark_complete(self) -> None:
         """Note that it is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self._made, sealed({"format": FORMAT}))
+        write_json(self._made, with_checksum({"format": FORMAT}))
 
 
 def _written() -> str:

@@ -18,7 +18,7 @@ from kdtune.data import DATASETS
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.models import MODELS
 from kdtune.specs.study import Study
-from kdtune.storage.files import alone_in, replaced_atomically
+from kdtune.storage.files import exclusive_lock, replaced_atomically
 from kdtune.storage.paths import cache_dir
 
 #: How many differing names a message shows.
@@ -52,7 +52,7 @@ class GivenTeacher:
         """
         path = kept_weights(self.digest)
         try:
-            with alone_in(path.parent), replaced_atomically(path) as file:
+            with exclusive_lock(path.parent), replaced_atomically(path) as file:
                 torch.save(self.state, file)
         except OSError as error:
             raise KdtuneError(

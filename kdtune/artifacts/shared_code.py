@@ -56,7 +56,7 @@ class SharedCode(Artifact):
 
     def finish(self) -> None:
         """Note that it is whole."""
-        self._code.note_made()
+        self._code.mark_complete()
 
     @property
     def environment(self) -> Mapping[str, str]:

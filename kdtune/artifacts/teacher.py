@@ -20,7 +20,7 @@ from kdtune.data.batches import ImageSet, Splits
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import teacher_draws, teacher_key
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import replaced_atomically, write_json
 from kdtune.storage.paths import cache_dir
 from kdtune.training.captured_steps import CapturedSteps
@@ -162,4 +162,4 @@ def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
 
 def _write_record(folder: Path, study: Setting, known: dict[str, Any], test: Metrics) -> None:
     named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
-    write_json(folder / RECORD, sealed({**named, **known, "test": test}))
+    write_json(folder / RECORD, with_checksum({**named, **known, "test": test}))

@@ -24,7 +24,7 @@ from kdtune.errors import KdtuneError
 from kdtune.models import MODELS
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.trial_spec import Recipe
-from kdtune.storage.files import TRAINING, alone_in, in_use
+from kdtune.storage.files import TRAINING, exclusive_lock, in_use
 from kdtune.storage.paths import data_dir
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.compiled_networks import Compiler
@@ -119,7 +119,7 @@ class Workbench(Generic[S]):
         """The study's teacher, frozen: from the cache, or trained now where it has not been yet and none was given."""
         folder = self.teacher_folder
         if not self.study.teacher_weights and read_record(folder) is None:
-            with alone_in(folder):
+            with exclusive_lock(folder):
                 self.train_teacher(folder)
         model = self._untrained(self.study.teacher)
         load_teacher(model, self.study, folder)
@@ -129,7 +129,7 @@ class Workbench(Generic[S]):
         """Train the study's teacher into its folder; see :func:`kdtune.artifacts.teacher.train_teacher`."""
         # The folder's own lock is the command's. Where that is killed, its worker trains on until it notices: whoever
         # comes next waits for its end, and goes on from its last checkpoint.
-        with alone_in(folder, TRAINING):
+        with exclusive_lock(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
                     self.study,
@@ -259,7 +259,7 @@ class Workbench(Generic[S]):
         store = self.logit_store(seed)
         self._use(store.folder)
         if store.missing_epochs():  # deleted since the study began, or nobody has filled it: somebody else's pipeline
-            with alone_in(store.folder):
+            with exclusive_lock(store.folder):
                 for _ in range(FILLINGS):
                     self.fill_logits(seed, store.missing_epochs())
         return ReplayedTeacher(partial(self._repeat_logits.rows, store), self.device)

@@ -11,11 +11,11 @@ from kdtune.artifacts.artifact import Artifact
 from kdtune.execution.executor import Executor
 from kdtune.execution.worker_jobs import make_part
 from kdtune.planning.budget import BudgetWatch
-from kdtune.results.energy_spent import note_made
-from kdtune.results.shared_costs import ledger_summary
+from kdtune.results.energy_spent import record_created_artifact
+from kdtune.results.shared_inputs import ledger_summary
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
-from kdtune.storage.files import alone_in, in_use
+from kdtune.storage.files import exclusive_lock, in_use
 
 #: Seconds between two looks whether another command has made what is waited for.
 WAIT_S = 0.5
@@ -96,11 +96,11 @@ class ArtifactStore:
                     self._budget.check_now(self._executor)
                     time.sleep(WAIT_S)
 
-        return alone_in(artifact.folder, wait=wait)
+        return exclusive_lock(artifact.folder, wait=wait)
 
     def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
         executor = self._executor
-        note_made(executor.folder, noted_as or artifact.folder)
+        record_created_artifact(executor.folder, noted_as or artifact.folder)
         self._watcher.message(artifact.announcement())
         artifact.begin()
 

@@ -7,7 +7,8 @@ from kdtune.execution.executor import Executor
 from kdtune.results.confusion import write_confusion
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
-from kdtune.results.trial_log import TrialLog, best, evaluation_window
+from kdtune.results.trial import best, evaluation_window
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 
 

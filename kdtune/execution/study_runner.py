@@ -20,7 +20,7 @@ from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.run_toml import note_run
 from kdtune.results.energy_spent import spent_uj
 from kdtune.results.folder import StudyFolder
-from kdtune.results.session_notes import note_asked, unbegun
+from kdtune.results.session_strategies import record_session_strategies, unstarted_sessions
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import ContainedWatcher, Watcher
@@ -57,7 +57,7 @@ class StudyRunner:
         self._data = data
         self._download = download
         self._teacher_file = teacher_file
-        given, accepted = study.teacher_weights, folder.asked_places().accepted_teacher
+        given, accepted = study.teacher_weights, folder.noted_paths().accepted_teacher
         self._accepted_teacher = given if accept_teacher or accepted == given else None
         self._max_concurrent = max_concurrent
         self._limits = budget
@@ -126,9 +126,9 @@ class StudyRunner:
 
     def _run(self, choice: ExecutorChoice, interrupts: Interrupts) -> None:
         state = self._state
-        waiting = {name: unbegun(state.folder, name) for name in state.strategies}
+        waiting = {name: unstarted_sessions(state.folder, name) for name in state.strategies}
         with choice.opened(state.folder, interrupts, self._watcher.message) as executor:
-            note_asked(executor.folder, state.strategies)
+            record_session_strategies(executor.folder, state.strategies)
             interrupts.check()
             StudyWork(
                 state,
@@ -138,7 +138,7 @@ class StudyRunner:
                 self._budget,
                 self._data,
                 max_concurrent=self._max_concurrent,
-                unbegun=waiting,
+                unstarted_sessions=waiting,
                 accepts_teacher=self._accepted_teacher is not None,
                 note_run=lambda: self._note_run(choice, executor),
                 expect=self._warn_of_a_small_budget,

@@ -11,7 +11,8 @@ from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.trial_plan import Next, Plan
 from kdtune.results.epoch_log import append_epochs
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.trial_log import Trial, TrialLog, best
+from kdtune.results.trial import Trial, best
+from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 

@@ -7,9 +7,10 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from kdtune.energy.attribution import Account, OpenLedger, charge
+from kdtune.energy.attribution import Account
 from kdtune.energy.interval_shares import BUCKETS
 from kdtune.energy.ledger import Record, Window
+from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.energy.sensors.node import Hardware
 from kdtune.forecast.strategy_estimate import Charge, Overhead, Usage
 
@@ -76,7 +77,7 @@ def whole(records: Sequence[Record]) -> Charge | None:
     Returns:
         The charge; None if nothing was metered, or part of the energy is unknown.
     """
-    account = charge(records)
+    account = account_of_ledger(records)
     if account.quality is None or _INCOMPLETE_FLAGS & account.flags.keys():
         return None
     hardware = next(iter(account.hardware.values()))
@@ -137,7 +138,7 @@ def strategy_phases(records: Sequence[Record], epochs: int) -> Phases | None:
     Returns:
         The phases; None if no trial ended, if metering started more than once, or if part of the energy is unknown.
     """
-    ledger, trials = OpenLedger(), _Trials()
+    ledger, trials = RunningAccount(), _Trials()
     moments: list[_Moment] = []
     of_trials: list[int] = []
     for record in records:

@@ -20,8 +20,8 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
 from kdtune.specs.study import Numerics
-from kdtune.storage.checksums import sealed, unsealed
-from kdtune.storage.files import alone_in, read_whole, write_json
+from kdtune.storage.checksums import verified, with_checksum
+from kdtune.storage.files import exclusive_lock, read_whole, write_json
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
@@ -71,9 +71,9 @@ def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tupl
         return wanted.resolved(), ()
     is_long = trainings * bench.study.training.epochs * len(bench.splits.train) >= LONG_IMAGES
     path = _cache_path(bench, is_long)
-    with alone_in(path.parent):  # two probes at the same time would disturb each other
+    with exclusive_lock(path.parent):  # two probes at the same time would disturb each other
         with suppress(OSError, ValueError, KeyError, TypeError):  # the file is absent or damaged: probe again
-            cached = unsealed(parse_json(read_whole(path)))
+            cached = verified(parse_json(read_whole(path)))
             if cached["is_steady"]:
                 return Numerics(**cached["fastest"]), tuple(cached.get("remarks", ()))
         seconds = _probe(bench, is_long)
@@ -85,7 +85,8 @@ def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tupl
         step_s = {_label(numerics): found for numerics, found in seconds.items()}
         steady = all(map(_is_steady, seconds.values()))
         write_json(
-            path, sealed({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s, "remarks": remarks})
+            path,
+            with_checksum({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s, "remarks": remarks}),
         )
     return fastest, remarks
 

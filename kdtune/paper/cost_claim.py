@@ -8,10 +8,10 @@ from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired, t_i
 from kdtune.energy.attribution import FLAGS, SHARED_NODE
 from kdtune.energy.carbon import J_PER_KWH
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.paper.evidence import Comparison, Evidence
 from kdtune.paper.study_runs import StrategyRun, StudyRun
-from kdtune.results.outcome import own_of_repeats
+from kdtune.results.outcome import own_energy_of_repeats
 from kdtune.results.trial_log import TrialLog
 
 #: The paper's 19 and 20 times, with a tenth of room on either side.
@@ -95,7 +95,9 @@ def _of_repeats(run: StrategyRun, key: EnergyKey) -> tuple[dict[int, float], flo
     cost = run.result.cost
     charged_kwh: float | None = getattr(cost, key)
     assert charged_kwh is not None, "its energy was measured"
-    own = own_of_repeats(run.study, TrialLog.read(run.folder.trials), charge_all(read_folder(run.folder.ledger)))
+    own = own_energy_of_repeats(
+        run.study, TrialLog.read(run.folder.trials), account_of_nodes(read_folder(run.folder.ledger))
+    )
     total = charged_kwh / cost.carbon.pue * J_PER_KWH * 1e6
     common = max(0.0, total - sum(own))
     return {seed: uj + common / len(own) for seed, uj in zip(run.study.seeds(), own, strict=True)}, common / total

@@ -11,8 +11,8 @@ from kdtune.analysis.comparison import WantedCarbon, carbon_for
 from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import Teacher
+from kdtune.results.shared_inputs import read_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.specs.study import Study
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kdtune.energy.attribution import charged_of
+from kdtune.energy.attribution import charged_energy_uj
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import BudgetReached, Fault, StudyInterrupted
 
@@ -86,7 +86,7 @@ class BudgetWatch:
         Args:
             spent: Microjoules by bucket, of the whole command so far.
         """
-        energy = self._before_uj + charged_of(spent, dedicated=self._dedicated)
+        energy = self._before_uj + charged_energy_uj(spent, dedicated=self._dedicated)
         kwh, co2_g = self._carbon.kwh(energy), self._carbon.co2_g(energy)
         limits = self._budget
         if limits.max_kwh is not None and kwh >= limits.max_kwh:

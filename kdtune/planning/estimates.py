@@ -27,7 +27,7 @@ from kdtune.forecast.strategy_estimate import (
 )
 from kdtune.planning.resources import Resources
 from kdtune.planning.trial_plan import epochs_of, uses_teacher
-from kdtune.results.shared_costs import ledger_summary
+from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
 
 #: What an epoch costs depends on these fields of a study, and on these of its training.

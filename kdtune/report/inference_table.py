@@ -167,7 +167,8 @@ def notes(documents: Sequence[InferenceDocument]) -> list[str]:
         + ". What a GPU or a counted CPU draws at rest is in the rest."
     )
     lines += [
-        f"To be told: {FLAGS[name]}." for name in dict.fromkeys(flag for one in networks.values() for flag in one.flags)
+        f"Note on the measurement: {FLAGS[name]}."
+        for name in dict.fromkeys(flag for one in networks.values() for flag in one.flags)
     ]
     others = max(one.energy_uj["other"] / one.energy_uj["node_total"] for one in networks.values())
     if others >= OTHERS_MATTER:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kdtune.energy.carbon import Carbon, raw_kwh
 from kdtune.report.formats import NOTHING, describe_point, duration, percent, significant
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 

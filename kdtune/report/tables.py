@@ -12,7 +12,7 @@ from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
 from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.report.table_width import FittingTable
-from kdtune.results.abandoned import abandoned_uj
+from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed, ExpectedCost, GreenIndex, StrategyResult
@@ -139,9 +139,9 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         lines.append(f"Attribution of {', '.join(of)} is shared: power that no trial held (idle) is charged to no row.")
     for name in dict.fromkeys(name for result in results for name in result.cost.flags):
         told = [result.strategy for result in results if name in result.cost.flags]
-        lines.append(f"To be told of {', '.join(told)}: {FLAGS[name]}.")
+        lines.append(f"Note on {', '.join(told)}: {FLAGS[name]}.")
     if teacher and teacher.energy:
-        lines += [f"To be told of the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
+        lines += [f"Note on the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
     lines.append(how_emitted(carbon))
     lines.append(_multiples_of([result.strategy for result in results], baseline))
     if index := results[0].green_index:

@@ -14,8 +14,8 @@ from kdtune.analysis import doctor_sensors
 from kdtune.analysis.doctor_finding import Finding
 from kdtune.analysis.doctor_sensors import examine_sensors
 from kdtune.energy import neighbours
-from kdtune.energy.neighbours import Neighbourhood
-from tests.energy.machine import FakeGpu, told
+from kdtune.energy.neighbours import MeterRegistry
+from tests.energy.machine import FakeGpu, reported
 
 pytestmark = pytest.mark.usefixtures("bare_machine", "known_cpu", "powercap", "meeting_place")
 
@@ -190,7 +190,7 @@ def test_without_nvml_there_is_no_gpu_to_meter(between_readings):
 
 def test_sensors_that_fail_altogether_are_one_fault(gpus, monkeypatch):
     gpus(FakeGpu("GPU-aaa", 1))
-    monkeypatch.setattr(doctor_sensors.NodeSensors, "__init__", lambda self: told(None))
+    monkeypatch.setattr(doctor_sensors.NodeSensors, "__init__", lambda self: reported(None))
     [found] = examine_sensors()
     assert found.verdict == "fault" and "NotSupported" in found.found and found.remedy
 
@@ -205,13 +205,13 @@ def test_memory_is_modelled_everywhere(between_readings):
 
 def test_other_studies_meters_are_counted_and_none_is_left_behind(between_readings, meeting_place):
     assert finding("other studies").found == "no other meter on this machine"
-    meters = [Neighbourhood(name, meeting_place) for name in ("one", "two")]
+    meters = [MeterRegistry(name, meeting_place) for name in ("one", "two")]
     for meter in meters:
-        meter.join()
-        with meter.settled(0):
-            meter.hold(1, 0, {})
+        meter.register()
+        with meter.locked(0):
+            meter.announce(1, 0, {})
     assert finding("other studies").found == "2 other meter(s) on this machine"
-    with meters[0].settled(0) as told_to_one:
+    with meters[0].locked(0) as told_to_one:
         assert told_to_one[-1].others == 1
 
 

@@ -13,9 +13,9 @@ import torch
 import kdtune
 from kdtune.analysis.payback import paybacks
 from kdtune.artifacts.workbench import Workbench
-from kdtune.energy.attribution import charge
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.errors import DataError, ResultsError, UsageError
 from kdtune.report.inference_table import payback_line
 from kdtune.results.documents import read_object
@@ -100,7 +100,7 @@ def test_the_ledger_has_a_window_for_each_turn_and_an_end(measured):
     folder, documents = measured
     [file] = (folder / "stochastic" / "inference" / "ledger").glob("*.jsonl")
     records = read(file)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert records[-1].kind == "stop" and sum(account.buckets.values()) == account.node_uj
     for role in ("teacher", "student"):
         of_it = [uj for window, uj in account.windows.items() if window.startswith(f"{role}-")]
@@ -236,7 +236,7 @@ def test_wrong_arguments_are_told_all_at_once(study):
 
 
 def test_a_folder_that_cannot_be_written_is_told(study, monkeypatch):
-    monkeypatch.setattr("kdtune.energy.meter.write", _no_room)
+    monkeypatch.setattr("kdtune.energy.meter_ledger.write", _no_room)
     with pytest.raises(ResultsError, match=r"cannot be written \(No space left"):
         kdtune.measure_inference(study, seconds=0.01, device="cpu")
 

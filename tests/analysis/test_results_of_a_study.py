@@ -13,7 +13,7 @@ from kdtune.errors import ResultsError, UsageError
 from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.specs.study import DataOptions
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 from tests.studies import here, small_study
 from tests.studies import kdtune as run_command
@@ -94,7 +94,7 @@ def test_compare_tells_that_energy_was_obtained_in_different_ways(copy):
             write(file, replace(record, hardware=told))
     shutil.rmtree(copy / "sessions")  # as of folders that were moved away: they have copies
     shared = copy / "stochastic" / "shared.json"
-    write_json(shared, sealed(json.loads(json.dumps(read_object(shared)).replace('"modelled"', '"counter"'))))
+    write_json(shared, with_checksum(json.loads(json.dumps(read_object(shared)).replace('"modelled"', '"counter"'))))
     if "modelled" not in (copy / "optuna" / "shared.json").read_text():
         pytest.skip("this machine has counters, so the two were obtained in the same way")
     warning = kdtune.compare([copy]).warnings[0]

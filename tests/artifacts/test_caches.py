@@ -2,7 +2,7 @@ import pytest
 
 from kdtune.artifacts.caches import cached, remove
 from kdtune.errors import KdtuneError
-from kdtune.storage.files import TRAINING, alone_in, in_use
+from kdtune.storage.files import TRAINING, exclusive_lock, in_use
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_what_is_removed_is_gone_and_the_rest_stays(cache):
 
 @pytest.mark.parametrize(
     "at_work",
-    [alone_in, lambda folder: alone_in(folder, TRAINING), in_use],
+    [exclusive_lock, lambda folder: exclusive_lock(folder, TRAINING), in_use],
     ids=["makes it", "trains on without its command", "uses it"],
 )
 def test_what_somebody_is_at_work_on_is_left_alone_until_he_ends(cache, at_work):
@@ -55,7 +55,7 @@ def test_what_somebody_is_at_work_on_is_left_alone_until_he_ends(cache, at_work)
 def test_what_several_use_is_left_alone_until_the_last_one_ends(cache):
     folder = cache / "teacher-logits" / "l1"
     with in_use(folder):
-        with in_use(folder), alone_in(folder):  # who uses it keeps nobody from making what is missing
+        with in_use(folder), exclusive_lock(folder):  # who uses it keeps nobody from making what is missing
             pass
         assert remove(cached(["teacher-logits"])) == [folder]
     assert remove(cached(["teacher-logits"])) == []

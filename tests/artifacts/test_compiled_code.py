@@ -96,7 +96,7 @@ def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
     compilation = NETWORKS.compilation
     assert not compilation.is_made()
     compilation.code.mkdir(parents=True)
-    compilation.note_made()
+    compilation.mark_complete()
     assert compilation.is_made()
     if damage is None:
         compilation.code.rmdir()
@@ -113,7 +113,7 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
     for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
         compilation = one.compilation(asks_teacher=asks)
         compilation.code.mkdir(parents=True)
-        compilation.note_made()
+        compilation.mark_complete()
         one.find_code(recipe_of(one.study, point))
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
         assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
@@ -165,7 +165,7 @@ bench = Workbench(load_study(json.loads(sys.argv[1])), torch.device("cpu"), thre
 if sys.argv[2] == "generate":
     compilation = bench.compilation(asks_teacher=False)
     bench.compile_networks(compilation, recipe_of(bench.study, {"loss": "ce"}))
-    compilation.note_made()
+    compilation.mark_complete()
 else:
     bench.find_code(recipe_of(bench.study, {"loss": "ce"}))
     bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 3).warm_up()

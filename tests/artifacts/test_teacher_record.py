@@ -13,7 +13,7 @@ from kdtune.artifacts.teacher_record import epoch_journal, read_record, sha256_o
 from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import KdtuneError
 from kdtune.specs import load_study
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from tests.damage import damaged
 from tests.studies import small_study
 
@@ -63,7 +63,7 @@ def test_a_record_that_cannot_be_read_is_none(folder, content):
 @given(data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_becomes_of_a_teacher_its_record_is_as_it_was_or_none(folder, data):
-    note(folder, sealed({**RECORD, "weights_sha256": sha256_of(folder / "teacher.pt")}))
+    note(folder, with_checksum({**RECORD, "weights_sha256": sha256_of(folder / "teacher.pt")}))
     known = read_record(folder)
     path = folder / data.draw(st.sampled_from(["teacher.pt", "record.json"]))
     raw = path.read_bytes()

@@ -11,7 +11,7 @@ import torch
 
 from kdtune.artifacts.given_teacher import kept_weights
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.models import MODELS
 from kdtune.results.folder import StrategyFolder
 from tests.studies import SMALL, here, results_of
@@ -71,7 +71,7 @@ def test_it_is_measured_and_not_trained(given):
 
 def test_what_measuring_it_took_is_on_the_books_of_the_teacher_alone(given):
     teacher = teacher_of(given[0])
-    account = charge_all(read_folder(cached(teacher["key"]) / "ledger"))
+    account = account_of_nodes(read_folder(cached(teacher["key"]) / "ledger"))
     assert account.buckets["evaluation"] > 0 and account.buckets["trials"] == 0
     assert teacher["energy"]["charged_uj"] == account.charged_uj() > 0
     card = json.loads((given[0] / "grid" / "cost.json").read_text())["teacher"]

@@ -51,7 +51,7 @@ def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_
         faults.fill_disk(place, study)
         code, told = ended(place, study)
         assert code == 1 and told[-1] == go_on
-        assert "cannot be written (No space left on device); make room there" in told[-2]
+        assert "cannot be written (No space left on device); free space there" in told[-2]
         faults.empty_disk(place)
 
     faults.spoil_checkpoints(place)

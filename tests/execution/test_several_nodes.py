@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 import kdtune
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import NodeSensors, boot_id
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.errors import KdtuneError
 from kdtune.execution.node_meter import NodeMeter
 from kdtune.execution.ray.meter_actor import NodeMeterActor
@@ -45,7 +45,7 @@ def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
     assert set(result["cost"]["flags"]) <= {"node_shared"}
     ledgers = read_folder(tmp_path / "small" / "grid" / "ledger")
     assert len(ledgers) == 1
-    account = charge_all(ledgers)
+    account = account_of_nodes(ledgers)
     opened = [one.window for records in ledgers.values() for one in records if one.kind == "open"]
     assert {window.id for window in opened if window.bucket == "trials"} == {
         name for name in account.windows if not name.startswith("evaluation")
@@ -217,4 +217,4 @@ def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes
     for folder in (session.folder, tmp_path / "elsewhere"):
         [records] = read_folder(folder).values()
         assert records[-1].kind == "stop"
-        assert "unended" not in charge_all({"here": records}).flags
+        assert "unended" not in account_of_nodes({"here": records}).flags

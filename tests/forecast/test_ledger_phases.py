@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdtune.energy.attribution import charge
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.forecast.ledger_phases import strategy_phases, whole
 from kdtune.forecast.strategy_estimate import Charge, Conditions, Overhead, Usage, strategy_charge
 from tests.energy.simulated import J, Node, trial, two_cores
@@ -56,7 +56,7 @@ def test_gpus_that_the_strategy_never_held_are_left_out_as_its_account_leaves_th
     found = strategy_phases(records, epochs=1)
     assert found.overhead == Overhead(Charge(2.0, (120 + 40) * J, (120 + 40) * J))
     _, energy = strategy_charge(1, found.epoch, 0.0, found.overhead, Conditions(1, 1, 2, node.hardware.ram_uw))
-    assert energy == pytest.approx(charge(records).charged_uj())
+    assert energy == pytest.approx(account_of_ledger(records).charged_uj())
 
 
 def test_a_ledger_without_an_ended_trial_or_with_two_starts_gives_no_phases():

@@ -108,7 +108,7 @@ def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path
 
     assert added("none") == added("grid") == (0, True)
     alone.code.mkdir(parents=True)
-    alone.note_made()
+    alone.mark_complete()
     assert added("none") == (240 * J, False) and added("grid") == (0, True)
 
 

@@ -5,11 +5,11 @@ from rich.console import Console
 
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Reading
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.report.formats import significant
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
 from kdtune.results.outcome import build_result
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
 from tests.recipes import spec_of
@@ -136,7 +136,7 @@ def test_a_strategy_that_goes_on_counts_what_was_done_before():
 @pytest.mark.parametrize("attribution", ["dedicated", "shared"])
 def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(tmp_path, attribution):
     folder = finished(tmp_path, attribution=attribution)
-    account = charge_all(read_folder(folder.ledger))
+    account = account_of_nodes(read_folder(folder.ledger))
     reading = Reading(account.windows, account.buckets, account.buckets)
     cost = build_result(folder, CARBON).as_json()["cost"]
     own_kwh = cost["charged_kwh"] - CARBON.kwh(cost["shared_uj"]["session"])

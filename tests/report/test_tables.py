@@ -80,7 +80,9 @@ def typed(*documents):
 
 def shown(*results, teacher=None):
     console = Console(width=200, file=io.StringIO(), no_color=True)
-    console.print(cost_table(typed(*results), teacher and parsed({"key": "k1", **teacher}, Teacher)))
+    console.print(
+        cost_table(typed(*results), teacher and parsed({"key": "k1", "epochs": 3, "val_loss": 1.0, **teacher}, Teacher))
+    )
     return console.file.getvalue()
 
 
@@ -201,7 +203,7 @@ def test_the_notes_say_what_compiling_took_where_something_was_compiled():
 def test_what_could_not_be_known_of_the_teachers_energy_is_told():
     energy = {"charged_uj": 3_600_000, "flags": {"gpu_unread": 2}}
     teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 1.0, "energy": energy}
-    assert "To be told of the teacher: a GPU's energy could not be read" in shown(result(), teacher=teacher)
+    assert "Note on the teacher: a GPU's energy could not be read" in shown(result(), teacher=teacher)
 
 
 def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_where_it_differs():

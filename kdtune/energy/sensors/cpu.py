@@ -1,16 +1,16 @@
-"""The power of a CPU without energy counters, which is modelled from its design power."""
+"""Power of a CPU without energy counters, modelled from its thermal design power (TDP)."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class CpuPower:
-    """What codecarbon's table says of this CPU.
+    """Entry of a CPU in codecarbon's table.
 
     Attributes:
-        model: As the CPU calls itself.
-        tdp_w: Its power in watts; 0 where codecarbon has none.
-        known: Whether that is the design power of this CPU; else it is codecarbon's default.
+        model: Model name that the CPU reports.
+        tdp_w: Power in watts; 0 if codecarbon has none.
+        known: Whether ``tdp_w`` is the design power of this CPU; otherwise it is codecarbon's default.
     """
 
     model: str
@@ -19,7 +19,7 @@ class CpuPower:
 
 
 def look_up_cpu() -> CpuPower:
-    """Look this machine's CPU up, which takes a second."""
+    """Return the entry of this machine's CPU. The call takes about a second."""
     from codecarbon.core.cpu import TDP
 
     tdp = TDP()
@@ -28,14 +28,14 @@ def look_up_cpu() -> CpuPower:
 
 
 def default_power_w(cores: int) -> float:
-    """What codecarbon takes for a CPU of which it knows nothing, in watts."""
+    """Return the power in watts that codecarbon assumes for a CPU that is not in its table."""
     from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
 
     return float(DEFAULT_POWER_PER_CORE * cores)
 
 
 def power_in_words(tdp_w: float, *, known: bool) -> str:
-    """What the model of the CPU is based on."""
+    """Return a description of the power on which the model of a CPU is based."""
     if known:
         return f"design power of {tdp_w:g} W"
-    return f"{tdp_w:g} W, which is codecarbon's default for a CPU that it does not know"
+    return f"{tdp_w:g} W, which is codecarbon's default for an unknown CPU"

@@ -21,14 +21,14 @@ from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.inline.separate_process import run_separately
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.meter_handle import MeterFailed, meter_of, reachable
-from kdtune.execution.node_meter import NodeMeter, neighbourhood_of
+from kdtune.execution.node_meter import NodeMeter, registry_of
 from kdtune.execution.trial_events import Failure, TrialEvents
 from kdtune.execution.trial_training import TrialWorker
 from kdtune.planning.process_state import left_as_found
 from kdtune.planning.resources import Resources, gpu_shares, gpus_by_default
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.training.step_listener import called_at_each_step
 
 #: Seconds between two calls of what is polled while a job runs.
@@ -67,7 +67,7 @@ class InlineExecutor(Executor):
         self._interrupts = interrupts
         self._tell = tell
         self._gpus: list[str] = []
-        self._neighbourhood = neighbourhood_of(self.id)
+        self._registry = registry_of(self.id)
         self._meter: NodeMeter | None = None
         self._put_back = ExitStack()
 
@@ -82,8 +82,8 @@ class InlineExecutor(Executor):
             with self._interrupts.held_back():
                 drop_stale(shared_folder(), snapshot())
                 self._pick_resources()
-                self._neighbourhood.join()
-                self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._neighbourhood)
+                self._registry.register()
+                self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._registry)
                 self._meter.begin(str(self.folder), None)
                 self._put_back.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
                 import kdtune.artifacts.workbench
@@ -112,7 +112,7 @@ class InlineExecutor(Executor):
                     meter.stop_sampling()
                     meter.switch(None)
             finally:
-                self._neighbourhood.withdraw()
+                self._registry.deregister_now()
                 metering_guard.ended(self.stop)
                 self._put_back.close()
 

@@ -12,7 +12,7 @@ import ray
 
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.logger_levels import level_of
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.meter_state import MeterState, drop_stale
 from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, identity_of, snapshot
@@ -23,7 +23,7 @@ from kdtune.errors import RayError
 from kdtune.execution import metering_guard
 from kdtune.execution.evaluation_job import prepare_evaluation
 from kdtune.execution.executor import Executor
-from kdtune.execution.node_meter import neighbourhood_of, state_of
+from kdtune.execution.node_meter import registry_of, state_of
 from kdtune.execution.ray.dispatch import in_worker, ray_errors_converted, run_jobs
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.execution.ray.ray_daemons import RayDaemons
@@ -69,11 +69,11 @@ class RayExecutor(Executor):
         self._pick_gpus = gpus_per_trial is None
         self._address = address
         self._meters = NodeMeters(self.id)
-        self._since: Start | None = None
+        self._since: MeterStart | None = None
         self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
-        self._neighbourhood = neighbourhood_of(self.id)
+        self._registry = registry_of(self.id)
         self._daemons = RayDaemons()
         self._put_back = ExitStack()
 
@@ -90,11 +90,11 @@ class RayExecutor(Executor):
         drop_stale(shared_folder(), snapshot())
         try:
             self._sensors = NodeSensors()
-            self._neighbourhood.join()
-            with self._neighbourhood.settled(0):
+            self._registry.register()
+            with self._registry.locked(0):
                 counters = self._sensors.read()
-                self._since = Start.of(counters, [identity_of(os.getpid())])
-                self._neighbourhood.hold(counters.t_ns, 0, {})
+                self._since = MeterStart.of(counters, [identity_of(os.getpid())])
+                self._registry.announce(counters.t_ns, 0, {})
             self._owns_ray, is_local = not ray.is_initialized(), False
             if self._owns_ray:
                 address = cluster_address(self._address)
@@ -239,8 +239,8 @@ class RayExecutor(Executor):
             metering_guard.ended(self.stop)
             self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
-            self._neighbourhood.withdraw()
-            MeterState(state_of(self.id, os.uname().nodename)).drop()
+            self._registry.deregister_now()
+            MeterState(state_of(self.id, os.uname().nodename)).remove()
             self._put_back.close()
 
     def _stop_metering(self) -> None:
@@ -265,7 +265,7 @@ class RayExecutor(Executor):
                 path = folder / f"{os.uname().nodename}.jsonl"
                 records = read_folder(folder).get(path.stem)
                 if records and self._is_open(records[-1]):
-                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._neighbourhood)
+                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._registry)
 
     def _is_open(self, last: Record) -> bool:
         """Whether a ledger that ends so is one that this session's meter had not done with."""

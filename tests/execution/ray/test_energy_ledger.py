@@ -352,7 +352,7 @@ def test_an_experiment_that_failed_is_nobodys_neighbour_afterwards(end, tmp_path
         failed.on_experiment_end(trials=[])
     ledger = kdtune.EnergyLedger()
     fit(burn, tmp_path, ledger, param_space={"x": 1})
-    failed_id, own_id = failed._neighbourhood._id, ledger._neighbourhood._id
+    failed_id, own_id = failed._registry._id, ledger._registry._id
     lines = map(json.loads, (shared_folder() / "meters.jsonl").read_text().splitlines())
     held = {line["meter"]: line["held"] for line in lines}
     assert held.get(failed_id) is None and held.get(own_id) is None

@@ -8,7 +8,7 @@ import torch
 import kdtune
 from kdtune.errors import DivergedError
 from kdtune.results.epoch_log import append_epochs, read_epochs, superseded
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from tests.studies import small_study
 
 

@@ -1,14 +1,15 @@
-"""What ``--fresh`` put aside: by hand, a run is 280 J by itself, its session 204 J, its teacher's answers 2400 J."""
+"""Expected values: a run uses 280 J itself, its session 204 J, and its teacher logits 2400 J."""
 
 import json
 
 import pytest
 
 from kdtune.report.tables import notes
-from kdtune.results.abandoned import abandoned_uj
+from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import build_result, write_result
-from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.shared_document import TeacherLogitsInput
+from kdtune.results.shared_inputs import ledger_summary, write_shared
 from tests.energy.simulated import J, Node, two_cores
 from tests.results.finished import CARBON, finished, write_ledger
 
@@ -21,14 +22,14 @@ def study(tmp_path):
 
 
 def run(study, *strategies, session, logits=None, **options):
-    """Let strategies run in one session; all of them replay one store of logits where that is named."""
+    """Write results of strategies that ran in one session and, if ``logits`` is given, replayed one store of logits."""
     for name in strategies:
         folder = finished(study.path.parent, name, session=session, **options)
         if logits:
             ledger = study.path.parent / "cache" / logits
             if not ledger.exists():
                 write_ledger(Node(two_cores()).start().work(100, study=100).stop(), ledger)
-            write_shared(folder, None, {logits: {"passes": 1, "energy": ledger_summary(ledger, dedicated=True)}})
+            write_shared(folder, None, {logits: TeacherLogitsInput(1, ledger_summary(ledger, dedicated=True))})
 
 
 def results(study, *strategies):
@@ -44,7 +45,7 @@ def told(found):
     return line
 
 
-def test_what_was_put_aside_is_what_its_rows_were_charged_and_the_table_counts_a_session_once(study):
+def test_abandoned_energy_equals_the_earlier_charge_and_counts_a_session_once(study):
     run(study, "grid", "stochastic", session="s1", logits="l1")
     charged = [round(result.cost.charged_kwh / CARBON.pue * 3.6e12) for result in results(study, "grid", "stochastic")]
     assert charged == [OWN + SESSION + LOGITS] * 2
@@ -57,7 +58,7 @@ def test_what_was_put_aside_is_what_its_rows_were_charged_and_the_table_counts_a
     assert abandoned_uj([found[0].cost]) == OWN + SESSION + LOGITS
 
 
-def test_what_a_living_strategy_is_still_charged_is_not_abandoned(study):
+def test_energy_that_a_current_strategy_is_charged_is_not_abandoned(study):
     run(study, "grid", "stochastic", session="s1", logits="l1")
     study.put_aside(["grid"])
     run(study, "grid", session="s2")
@@ -66,14 +67,14 @@ def test_what_a_living_strategy_is_still_charged_is_not_abandoned(study):
     assert abandoned_uj([result.cost for result in found]) == OWN
 
 
-def test_answers_of_the_teacher_that_the_new_run_is_charged_are_not_abandoned(study):
+def test_teacher_logits_that_the_new_run_is_charged_are_not_abandoned(study):
     run(study, "grid", session="s1", logits="l1")
     study.put_aside(["grid"])
     run(study, "grid", session="s2", logits="l1")
     assert abandoned(*results(study, "grid")) == [OWN + SESSION]
 
 
-def test_several_runs_put_aside_add_up_and_what_they_shared_counts_once(study):
+def test_several_abandoned_runs_add_up_and_shared_inputs_count_once(study):
     for session in ("s1", "s2"):
         run(study, "grid", session=session, logits="l1")
         study.put_aside(["grid"])
@@ -81,7 +82,7 @@ def test_several_runs_put_aside_add_up_and_what_they_shared_counts_once(study):
     assert abandoned(*results(study, "grid")) == [2 * OWN + 2 * SESSION + LOGITS]
 
 
-def test_a_run_put_aside_is_taken_as_its_own_attribution_charged_it(study):
+def test_an_abandoned_run_counts_with_its_own_attribution(study):
     run(study, "grid", session="s1", attribution="shared")
     study.put_aside(["grid"])
     run(study, "grid", session="s2")
@@ -89,7 +90,7 @@ def test_a_run_put_aside_is_taken_as_its_own_attribution_charged_it(study):
     assert abandoned(*results(study, "grid")) == [(40 + 60 + 4) * J]
 
 
-def test_what_another_study_of_the_table_is_charged_is_not_abandoned_in_it(study, tmp_path):
+def test_energy_that_another_study_of_the_table_is_charged_is_not_abandoned(study, tmp_path):
     run(study, "grid", session="s1", logits="l1")
     study.put_aside(["grid"])
     run(study, "grid", session="s2")
@@ -102,7 +103,7 @@ def test_what_another_study_of_the_table_is_charged_is_not_abandoned_in_it(study
     assert abandoned_uj([result.cost for result in found]) == OWN + SESSION
 
 
-def test_cost_json_has_what_was_shared_by_its_ids(study):
+def test_cost_json_lists_abandoned_shared_inputs_by_id(study):
     run(study, "grid", session="s1", logits="l1")
     study.put_aside(["grid"])
     run(study, "grid", session="s2")

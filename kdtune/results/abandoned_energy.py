@@ -1,28 +1,29 @@
-"""What ``--fresh`` put aside and no strategy is charged for any more: it stays on the books, each joule once."""
+"""Energy of runs that ``--fresh`` put aside. It is reported, but charged to no strategy; each joule is counted once."""
 
 from collections.abc import Sequence
 
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.cost_document import AbandonedParts, Cost, Inputs
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import KINDS
+from kdtune.results.shared_inputs import read_shared
 
 
 def abandoned_parts(folder: StrategyFolder) -> AbandonedParts:
-    """What earlier runs of a strategy took that were put aside, less what a strategy of its study is still charged.
+    """Return the energy of earlier runs of a strategy that were put aside.
 
-    Several runs may have used the same session, teacher logits and compilation, so these stand by their ids.
+    Inputs that a strategy of the study is still charged for are left out. The others are listed by their ids, since
+    several runs may have used the same session, teacher logits or compiled code.
 
     Args:
-        folder: The strategy's.
+        folder: The strategy's folder.
 
     Returns:
-        What the runs used by themselves, and the inputs of each kind by their ids; each as its own run was charged.
+        The energy that the runs used by themselves and that of each input, both as they were charged to the runs.
 
     Raises:
-        ResultsError: A file of one of them is damaged.
+        ResultsError: A file of one of the runs is damaged.
     """
     study = StudyFolder(folder.path.parent)
     own_uj = 0
@@ -30,17 +31,17 @@ def abandoned_parts(folder: StrategyFolder) -> AbandonedParts:
     if aside := study.abandoned(folder.path.name):
         billed = [read_shared(strategy).charged_parts for strategy in study.strategies()]
         for run in aside:
-            own_uj += charge_all(read_folder(run.ledger)).charged_uj(dedicated=run.read_study().is_dedicated)
+            own_uj += account_of_nodes(read_folder(run.ledger)).charged_uj(dedicated=run.read_study().is_dedicated)
             _add(left, read_shared(run).charged_parts)
         left = _without(left, billed)
     return AbandonedParts(own_uj, **left)
 
 
 def abandoned_uj(costs: Sequence[Cost]) -> int:
-    """What runs of some strategies took that were put aside and that none of them is charged, each joule once.
+    """Return the energy of put-aside runs that is charged to none of several strategies, in microjoules.
 
     Args:
-        costs: Of the strategies.
+        costs: Costs of the strategies.
     """
     left: Inputs = {kind: {} for kind in KINDS}
     for cost in costs:
@@ -51,7 +52,7 @@ def abandoned_uj(costs: Sequence[Cost]) -> int:
 
 def _add(total: Inputs, parts: Inputs) -> None:
     for kind, known in total.items():
-        for name, energy_uj in parts[kind].items():  # of two attributions, the one that has idle power in it
+        for name, energy_uj in parts[kind].items():  # the greater one includes idle energy
             known[name] = max(energy_uj, known.get(name, 0))
 
 

@@ -1,11 +1,11 @@
 import shutil
 
 from kdtune.results.outcome import build_result
-from kdtune.results.shared_costs import read_shared, write_shared
+from kdtune.results.shared_inputs import read_shared, write_shared
 from tests.results.finished import CARBON, finished
 
 
-def test_a_session_whose_ledgers_are_gone_is_charged_as_it_was_noted(tmp_path):
+def test_a_session_with_deleted_ledgers_is_charged_from_shared_json(tmp_path):
     folder = finished(tmp_path)
     noted = read_shared(folder).sessions
     charged = build_result(folder, CARBON).as_json()["cost"]["charged_kwh"]
@@ -15,7 +15,7 @@ def test_a_session_whose_ledgers_are_gone_is_charged_as_it_was_noted(tmp_path):
     assert build_result(folder, CARBON).as_json()["cost"]["charged_kwh"] == charged
 
 
-def test_trainings_that_the_trial_log_does_not_know_are_told(tmp_path):
+def test_trials_that_are_missing_in_the_trial_log_are_flagged(tmp_path):
     folder = finished(tmp_path)
     assert "trial_unlogged" not in build_result(folder, CARBON).as_json()["cost"]["flags"]
     folder.trials.write_bytes(b"\x07junk")

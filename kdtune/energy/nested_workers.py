@@ -11,7 +11,7 @@ from kdtune.energy.processes import CpuScope, Identity, Process
 
 
 @dataclass(frozen=True)
-class Started:
+class NestedWorkers:
     """Workers on the node other than the processes for which windows are open.
 
     Attributes:
@@ -25,17 +25,17 @@ class Started:
     unknown: Collection[Identity] = ()
 
 
-FindStarted = Callable[[Mapping[int, Process], Mapping[int, str]], Started]
+FindNestedWorkers = Callable[[Mapping[int, Process], Mapping[int, str]], NestedWorkers]
 """Function that finds the workers among all processes (by pid), given the window id of each window's process by pid."""
 
 
-class StartedWorkers:
+class NestedWorkerScopes:
     """Adds workers that trials start to the CPU scopes of the study and of the trials' windows.
 
     Only CPU time since the last record is added, since earlier time is charged already.
     """
 
-    def __init__(self, find: FindStarted | None = None) -> None:
+    def __init__(self, find: FindNestedWorkers | None = None) -> None:
         """Set the function that finds the workers.
 
         Args:
@@ -59,12 +59,12 @@ class StartedWorkers:
             return 0
         before, self._before = processes if self._before is None else self._before, processes
         scopes = {name: scope for name, _, scope in windows}
-        started = self._find(processes, {pid: name for name, pid, _ in windows})
-        for worker, window in started.by_window.items():
+        nested = self._find(processes, {pid: name for name, pid, _ in windows})
+        for worker, window in nested.by_window.items():
             scopes[window].adopt(worker, before)
-        for worker in (*started.by_window, *started.by_study):
+        for worker in (*nested.by_window, *nested.by_study):
             study.adopt(worker, before)
-        return sum(_cpu_us_since(processes[pid], before) for pid, _ in started.unknown)
+        return sum(_cpu_us_since(processes[pid], before) for pid, _ in nested.unknown)
 
 
 def _cpu_us_since(process: Process, before: Mapping[int, Process]) -> int:
