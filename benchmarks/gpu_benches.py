@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.arrays import Arrays
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
@@ -29,8 +29,8 @@ def study_of(*, smoke: bool) -> Study:
     return load_study("cifar100-hkd", overrides=SMOKE if smoke else [f"training.batch_size={BATCH}"])
 
 
-def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, *, synthetic: bool) -> Workbench:
-    """Return a workbench with given numerics and logit mode.
+def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, *, synthetic: bool) -> TrainingContext:
+    """Return a training context with given numerics and logit mode.
 
     Args:
         study: The study.
@@ -40,7 +40,7 @@ def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, 
         synthetic: Whether to use random images instead of those on the disk.
     """
     chosen = study.model_copy(update={"numerics": numerics, "teacher_logits": mode})
-    bench = Workbench(chosen, device, torch.get_num_threads())
+    bench = TrainingContext(chosen, device, torch.get_num_threads())
     if synthetic:
         bench.arrays = random_images(IMAGES if study.student == "mobilenet_v2" else SMOKE_IMAGES)
     return bench
@@ -62,15 +62,15 @@ def random_images(counts: tuple[int, int]) -> Arrays:
     return Arrays(images[0], labels[0], images[1], labels[1])
 
 
-def training_of(bench: Workbench, seed: int = 0) -> Distiller:
+def training_of(bench: TrainingContext, seed: int = 0) -> Distiller:
     """Return a training with a stochastic temperature and an untrained teacher, whose weights do not matter here."""
     recipe = resolved_recipe(bench.study, Suggestion.from_point({"temperature": "stochastic"}))
     return bench.training(recipe, seed, _teacher(bench))
 
 
-def _teacher(bench: Workbench) -> TeacherLogits:
+def _teacher(bench: TrainingContext) -> TeacherLogits:
     if bench.study.teacher_logits == "live":
-        return bench.stand_in()
+        return bench.untrained_teacher_logits()
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(len(bench.splits.train), bench.num_classes, generator=generator).half().to(bench.device)
     return ReplayedTeacher(lambda epoch: rows, bench.device)

@@ -21,7 +21,7 @@ import torch
 from benchmarks.gpu_benches import bench_of, endless_steps, study_of, training_of
 from benchmarks.gpu_step import BFLOAT16
 from benchmarks.record import print_progress
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs.study import Numerics
 
 #: Numbers of concurrent trainings, and the steps of each; then for a smoke test.
@@ -63,7 +63,7 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
     }
 
 
-def _bench(device: torch.device, *, synthetic: bool, smoke: bool) -> Workbench:
+def _bench(device: torch.device, *, synthetic: bool, smoke: bool) -> TrainingContext:
     numerics = Numerics(**BFLOAT16, compile="graph")
     return bench_of(study_of(smoke=smoke), numerics, "replay", device, synthetic=synthetic)
 
@@ -104,13 +104,13 @@ def _process(barrier: Any, spans: Any, steps: int, synthetic: bool, smoke: bool)
     spans.put((began_s, time.monotonic()))
 
 
-def _in_streams(bench: Workbench, count: int, steps: int) -> float:
+def _in_streams(bench: TrainingContext, count: int, steps: int) -> float:
     """Return the steps per second of several trainings in one process, each with its own graphs and stream."""
     print_progress(f"{count} streams")
     is_gpu = bench.device.type == "cuda"
     taken = []
     for seed in range(count):
-        own = bench.sharing(bench.study)  # a workbench of its own captures its own steps
+        own = bench.with_study(bench.study)  # a training context of its own captures its own steps
         training_of(own, seed).warm_up()
         stream = torch.cuda.Stream(bench.device) if is_gpu else None
         _wait(bench.device)
@@ -128,7 +128,7 @@ def _in_streams(bench: Workbench, count: int, steps: int) -> float:
     return count * steps / (time.perf_counter() - began_s)
 
 
-def _memory(bench: Workbench, steps: int) -> list[int] | None:
+def _memory(bench: TrainingContext, steps: int) -> list[int] | None:
     """Return the bytes that torch has allocated on the GPU after each of several trainings; None without a GPU."""
     used = []
     for seed in range(TRIALS if bench.device.type == "cuda" else 2):

@@ -14,7 +14,7 @@ import torch
 from benchmarks.gpu_benches import BATCH, SMOKE_BATCH, bench_of, endless_steps, study_of, training_of
 from benchmarks.record import print_progress
 from benchmarks.roofline import roofline
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import KdtuneError
 from kdtune.specs.study import Numerics, Study
 from kdtune.training.compiled_networks import Compiler
@@ -95,7 +95,7 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
     return _results(plain, study, ways, failures, turns * steps, device, smoke=smoke)
 
 
-def _prepared(bench: Workbench, *, counts_skips: bool) -> Way:
+def _prepared(bench: TrainingContext, *, counts_skips: bool) -> Way:
     skips_before = _graph_skips() if counts_skips else 0
     began_s = time.perf_counter()
     training_of(bench).warm_up()
@@ -152,7 +152,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _results(
-    bench: Workbench,
+    bench: TrainingContext,
     study: Study,
     ways: dict[str, Way],
     failures: dict[str, str],

@@ -6,17 +6,17 @@ from typing import Any
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.flops import macs
 
 
 def roofline(
-    bench: Workbench, batch: int, step_s: dict[str, float], device: torch.device, *, small: bool = False
+    bench: TrainingContext, batch: int, step_s: dict[str, float], device: torch.device, *, small: bool = False
 ) -> dict[str, Any]:
     """Return the times that arithmetic and memory would take, and the fraction of that rate which each way reaches.
 
     Args:
-        bench: The study's workbench, for its networks.
+        bench: The study's training context, for its networks.
         batch: Images per step.
         step_s: Seconds per step of each way, by name. A way whose name contains ``replayed`` has no teacher in its
             steps; one with ``bfloat16`` in its name has that precision, all others float32.

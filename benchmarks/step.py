@@ -21,7 +21,7 @@ import torch
 from benchmarks.record import ResultsByRound, print_progress
 from benchmarks.reference import ReferenceLoop, cifar100, use_fastest
 from benchmarks.roofline import roofline
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics
 from kdtune.specs.suggestion import Suggestion
@@ -124,8 +124,8 @@ def _run(sheet: ResultsByRound, device: torch.device, turns: int, steps: int) ->
     study = load_study("cifar100-hkd", epochs=BEGINNINGS + 2, overrides=[f"training.batch_size={BATCH}"])
     threads = os.cpu_count() or 1
     ordinary = Settings.present()
-    plain = Workbench(study.model_copy(update={"numerics": PLAIN, "teacher_logits": "replay"}), device, threads)
-    fast = plain.sharing(plain.study.model_copy(update={"numerics": FAST}))
+    plain = TrainingContext(study.model_copy(update={"numerics": PLAIN, "teacher_logits": "replay"}), device, threads)
+    fast = plain.with_study(plain.study.model_copy(update={"numerics": FAST}))
     images = {"train": len(plain.splits.train), "validation": len(plain.splits.validation)}
     of_kdtune = Settings.present()
     ordinary.restore()
@@ -174,7 +174,7 @@ def _reference(loop: ReferenceLoop) -> Way:
     )
 
 
-def _kdtune(bench: Workbench, *, replays: bool, settings: Settings) -> Way:
+def _kdtune(bench: TrainingContext, *, replays: bool, settings: Settings) -> Way:
     distiller = _training(bench, replays=replays)
     steps = itertools.chain.from_iterable(distiller.steps() for _ in itertools.count())
     next(steps)  # the first step is slow
@@ -190,7 +190,7 @@ def _kdtune(bench: Workbench, *, replays: bool, settings: Settings) -> Way:
     )
 
 
-def _training(bench: Workbench, *, replays: bool) -> Distiller:
+def _training(bench: TrainingContext, *, replays: bool) -> Distiller:
     """Return a training with an untrained teacher, whose weights do not influence the time."""
     point = {"temperature": "stochastic"}
     if not replays:
@@ -204,13 +204,13 @@ def _training(bench: Workbench, *, replays: bool) -> Distiller:
     return bench.distiller(resolved_recipe(bench.study, Suggestion.from_point(point)), 0)
 
 
-def _begins_s(bench: Workbench, *, replays: bool) -> float:
+def _begins_s(bench: TrainingContext, *, replays: bool) -> float:
     """Return the seconds by which the first steps of an epoch take longer than later ones.
 
     They include drawing the order of the images, and reading the teacher's logits and checking their checksum.
     """
     short = bench.study.training.model_copy(update={"batch_size": FEW})
-    distiller = _training(bench.sharing(bench.study.model_copy(update={"training": short})), replays=replays)
+    distiller = _training(bench.with_study(bench.study.model_copy(update={"training": short})), replays=replays)
     longer = []
     for distiller.epoch in range(BEGINNINGS + 1):
         steps = distiller.steps()
@@ -219,7 +219,7 @@ def _begins_s(bench: Workbench, *, replays: bool) -> float:
     return median(longer[1:])
 
 
-def _teacher_pass(bench: Workbench) -> Callable[[], object]:
+def _teacher_pass(bench: TrainingContext) -> Callable[[], object]:
     """Return a function that computes the teacher's logits of some images, as for the logit store."""
     teacher, train = LiveTeacher(bench.untrained_teacher(), bench.arithmetic), bench.splits.train
     index = torch.arange(TEACHER_IMAGES, device=bench.device)

@@ -124,7 +124,7 @@ def _imported() -> list[str]:
     import torch
 
     from kdtune import __version__
-    from kdtune.artifacts import workbench  # noqa: F401 - whether it imports is the question
+    from kdtune.artifacts import training_context  # noqa: F401 - whether it imports is the question
 
     return [f"kdtune {__version__}", f"torch {torch.__version__}"]
 

@@ -44,7 +44,7 @@ from kdtune.storage.files import alone_in, write_json
 from kdtune.storage.paths import noted_data_dir
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 DEVICES = ("cpu", "cuda")
 
@@ -184,19 +184,19 @@ def _setting(
     )
 
 
-def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, download: bool) -> "Workbench":
+def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, download: bool) -> "TrainingContext":
     """The study's data and networks, where they are measured.
 
     Raises:
         DataError: The data set is missing, incomplete or damaged.
         UsageError: It is another one than the study ran on.
     """
-    from kdtune.artifacts.workbench import Workbench, pick_device
+    from kdtune.artifacts.training_context import TrainingContext, pick_device
 
     study_folder = StudyFolder(one.folder.path.parent)
     place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)
     obtain(one.study.dataset, place, download=download)
-    bench = Workbench(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
+    bench = TrainingContext(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
     if bench.arrays.fingerprint != one.resolved.data:
         raise UsageError(
             f"{one.folder.path}: was run on other files of {one.study.dataset} than {place} holds; name the folder "
@@ -205,7 +205,7 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, dow
     return bench
 
 
-def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> list[InferenceDocument]:
+def _measure(group: list[Finished], setting: _Setting, bench: "TrainingContext") -> list[InferenceDocument]:
     """Measure the networks that some strategies have in common, test each student, and write what was found."""
     import torch
 

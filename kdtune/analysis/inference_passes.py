@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from kdtune.artifacts.teacher import load_teacher
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
@@ -108,7 +108,7 @@ def threads_kept() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def ready_teacher(bench: Workbench, folder: Path) -> torch.nn.Module:
+def ready_teacher(bench: TrainingContext, folder: Path) -> torch.nn.Module:
     """The teacher in a folder of the cache, frozen.
 
     Raises:
@@ -119,7 +119,7 @@ def ready_teacher(bench: Workbench, folder: Path) -> torch.nn.Module:
     return model
 
 
-def ready_student(bench: Workbench, file: Path) -> torch.nn.Module:
+def ready_student(bench: TrainingContext, file: Path) -> torch.nn.Module:
     """A strategy's student, frozen.
 
     Raises:

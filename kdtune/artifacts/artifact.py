@@ -10,7 +10,7 @@ from kdtune.energy.ledger import WindowBucket, read_folder
 from kdtune.energy.several_nodes import charge_all
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 #: Charges what the calling process does inside the context to a window with a name, in a bucket.
 Charge = Callable[[str, WindowBucket], AbstractContextManager[None]]
@@ -64,7 +64,7 @@ class Artifact(ABC):
         return (None,)
 
     @abstractmethod
-    def make(self, bench: "Workbench", part: Any, charge: Charge) -> None:
+    def make(self, bench: "TrainingContext", part: Any, charge: Charge) -> None:
         """Make one part, in a worker.
 
         Args:

@@ -11,7 +11,7 @@ from kdtune.artifacts.compiled_code import KIND, Compilation
 from kdtune.training.resolution import representative_recipe
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SharedCode(Artifact):
         if not self.is_metered():
             shutil.rmtree(self._code.code, ignore_errors=True)
 
-    def make(self, bench: "Workbench", part: None, charge: Charge) -> None:
+    def make(self, bench: "TrainingContext", part: None, charge: Charge) -> None:
         """Generate it; like all that a worker does before its first trial that is orchestration."""
         recipe = representative_recipe(bench.study, with_teacher=self.asks_teacher)
         bench.compile_networks(self._code, recipe)

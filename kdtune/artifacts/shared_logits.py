@@ -8,7 +8,7 @@ from kdtune.artifacts.artifact import Artifact, Charge
 from kdtune.artifacts.logit_store import FILLINGS, SINGLE, LogitStore
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class SharedLogits(Artifact):
         count = min(len(missing), slots)
         return [missing[part::count] for part in range(count)]
 
-    def make(self, bench: "Workbench", part: list[int], charge: Charge) -> None:
+    def make(self, bench: "TrainingContext", part: list[int], charge: Charge) -> None:
         """Compute the logits of some epochs."""
         _ = bench.teacher, bench.splits
         with charge(f"teacher-logits-{self.seed}-{part[0]}", "trials"):

@@ -11,7 +11,7 @@ from kdtune.specs.study import Study
 from kdtune.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SharedTeacher(Artifact):
         if not self.study.teacher_weights and not (self.folder / "checkpoints").exists():
             self._epochs.path.unlink(missing_ok=True)
 
-    def make(self, bench: "Workbench", part: None, charge: Charge) -> None:
+    def make(self, bench: "TrainingContext", part: None, charge: Charge) -> None:
         """Train it, adding a line to ``epochs.jsonl`` after each epoch; or measure it where it was given."""
         _ = bench.splits
         if self.study.teacher_weights:

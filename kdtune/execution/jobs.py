@@ -67,11 +67,11 @@ class Inspection:
 
 def _bench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
     """A bench of this worker's own; its GPU is orchestration's until a window opens."""
-    from kdtune.artifacts.workbench import Workbench, pick_device
+    from kdtune.artifacts.training_context import TrainingContext, pick_device
 
     hold_gpu(meter_of(session_id), gpu_shares(resources.gpus))
     device = pick_device(resources.gpus, gpu_indices(resources.gpus))
-    return Workbench(study, device, resources.threads, data)
+    return TrainingContext(study, device, resources.threads, data)
 
 
 @contextmanager

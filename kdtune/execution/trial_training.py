@@ -165,7 +165,7 @@ class TrialWorker:
         Args:
             resources: What each trial gets.
         """
-        from kdtune.artifacts.workbench import pick_device
+        from kdtune.artifacts.training_context import pick_device
 
         self._resources = resources
         self._shares = gpu_shares(resources.gpus)
@@ -183,11 +183,11 @@ class TrialWorker:
         meter = meter_of(run.get("session"))
         spec = _spec_of(config)
         if spec.setting != self._setting:
-            from kdtune.artifacts.workbench import Workbench
+            from kdtune.artifacts.training_context import TrainingContext
 
             self._setting = None  # unless all that follows succeeds
             hold_gpu(meter, self._shares)
-            self._bench = Workbench(spec.setting, self._device, self._resources.threads, run.get("data"))
+            self._bench = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
             self._setting = spec.setting
         distiller = self._bench.distiller(spec.recipe, spec.seed)

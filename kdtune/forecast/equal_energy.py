@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from statistics import median
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.flops import Workload
 from kdtune.forecast.distillation_cost import energy_multiple
 from kdtune.forecast.step_timing import time_work
@@ -20,7 +20,7 @@ ROUNDS_S = 4.0
 
 
 def timed_energy_multiple(
-    bench: Workbench, workload: Workload, watch: Stopwatch, gpus: Collection[str], conditions: Conditions
+    bench: TrainingContext, workload: Workload, watch: Stopwatch, gpus: Collection[str], conditions: Conditions
 ) -> float:
     """Time steps and return the training energy of a distillation divided by that of the student alone.
 
@@ -28,7 +28,7 @@ def timed_energy_multiple(
     second. The median of the rounds is returned.
 
     Args:
-        bench: The study's workbench; numerics and logit mode must be resolved.
+        bench: The study's training context; numerics and logit mode must be resolved.
         workload: Sizes of the study's networks and data.
         watch: Stopwatch of this node.
         gpus: UUIDs of the GPUs that the work uses.

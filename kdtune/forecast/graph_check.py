@@ -10,7 +10,7 @@ from itertools import count, islice
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.split_sizes import batch_sizes
 from kdtune.specs.study import Numerics
 from kdtune.specs.suggestion import Component, Suggestion
@@ -31,7 +31,7 @@ STEPS, STEPS_PER_EPOCH = 20, 10
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.05}
 
 
-def loss_difference(bench: Workbench, numerics: Numerics, steps: int = STEPS) -> float:
+def loss_difference(bench: TrainingContext, numerics: Numerics, steps: int = STEPS) -> float:
     """Return the largest relative difference between captured and eager computation.
 
     Three things are compared: the losses of steps that start from the same weights; loss and predictions on the
@@ -40,7 +40,7 @@ def loss_difference(bench: Workbench, numerics: Numerics, steps: int = STEPS) ->
     runs several trials.
 
     Args:
-        bench: The study's workbench.
+        bench: The study's training context.
         numerics: Numerics that capture steps.
         steps: Number of steps to compare.
 
@@ -73,10 +73,10 @@ def _difference(captured: float, eager: float) -> float:
     return abs(captured - eager) / abs(eager) if eager else math.inf
 
 
-def _small_bench(bench: Workbench, numerics: Numerics) -> Workbench:
-    """Return a workbench with the training images of :data:`STEPS_PER_EPOCH` steps, among them the study's last one."""
+def _small_bench(bench: TrainingContext, numerics: Numerics) -> TrainingContext:
+    """Return a training context with the training images of :data:`STEPS_PER_EPOCH` steps, among them the study's last one."""
     study = bench.study
-    own = bench.sharing(study.model_copy(update={"numerics": numerics}))
+    own = bench.with_study(study.model_copy(update={"numerics": numerics}))
     train = own.splits.train
     sizes = batch_sizes(len(train), study.training.batch_size)
     images = sum([*sizes[: STEPS_PER_EPOCH - 1], sizes[-1]][: len(sizes)])
@@ -85,7 +85,7 @@ def _small_bench(bench: Workbench, numerics: Numerics) -> Workbench:
     return own
 
 
-def _train(bench: Workbench, steps: int) -> _Trained:
+def _train(bench: TrainingContext, steps: int) -> _Trained:
     """Warm up a training with another seed, then take steps of a training with the study's seed."""
     seed = bench.study.seed
     torch.manual_seed(seed)  # for the weights of the untrained teacher
@@ -101,7 +101,7 @@ def _train(bench: Workbench, steps: int) -> _Trained:
     return _Trained(distiller, [float(loss) for loss in islice(losses(), steps)])
 
 
-def _logits_difference(bench: Workbench) -> float:
+def _logits_difference(bench: TrainingContext) -> float:
     """Return the relative difference between the teacher's captured and eager logits, in the second epoch."""
     train, augment, seed = bench.splits.train, bench.study.training.augment, bench.study.seed
     teacher = bench.untrained_teacher()
@@ -114,10 +114,10 @@ def _logits_difference(bench: Workbench) -> float:
     return float((captured - eager).abs().max() / eager.abs().max())
 
 
-def _teacher(bench: Workbench) -> TeacherLogits:
+def _teacher(bench: TrainingContext) -> TeacherLogits:
     """Return an untrained teacher; if the study replays logits, one with random logits that differ in every epoch."""
     if bench.study.teacher_logits != "replay":
-        return bench.stand_in()
+        return bench.untrained_teacher_logits()
 
     def rows(epoch: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(epoch)

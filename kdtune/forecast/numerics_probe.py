@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
 from kdtune.specs.study import Numerics
@@ -54,11 +54,11 @@ LONG_IMAGES = 2_500_000
 _FAILURES = (RuntimeError, NotImplementedError, TypeError, AssertionError, ImportError, CompileError)
 
 
-def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tuple[str, ...]]:
+def resolve_numerics(bench: TrainingContext, trainings: float) -> tuple[Numerics, tuple[str, ...]]:
     """Return the resolved numerics of a study's trainings, and remarks for the user.
 
     Args:
-        bench: The study's workbench, on the device on which its trainings run; its logit mode must be resolved.
+        bench: The study's training context, on the device on which its trainings run; its logit mode must be resolved.
         trainings: Number of trainings that a worker runs one after the other, compiling once for all of them.
 
     Raises:
@@ -90,12 +90,12 @@ def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tupl
     return fastest, remarks
 
 
-def _is_large(bench: Workbench) -> bool:
+def _is_large(bench: TrainingContext) -> bool:
     sizes = bench.workload()
     return sizes.teacher_macs + sizes.student_macs >= SMALL_MACS
 
 
-def _cache_path(bench: Workbench, is_long: bool) -> Path:
+def _cache_path(bench: TrainingContext, is_long: bool) -> Path:
     """Return the file of the probe's result, named by a hash of everything that influences the result."""
     study = bench.study
     depends_on: list[Any] = [
@@ -117,7 +117,7 @@ def _cache_path(bench: Workbench, is_long: bool) -> Path:
     return cache_dir() / "numerics" / f"{study.teacher}-{study.student}-{key}.json"
 
 
-def _probe(bench: Workbench, is_long: bool) -> dict[Numerics, list[float]]:
+def _probe(bench: TrainingContext, is_long: bool) -> dict[Numerics, list[float]]:
     """Return the seconds of timed steps for all numerics that the study allows and this machine can compute.
 
     Raises:
@@ -136,12 +136,12 @@ def _has_graphs(device: torch.device) -> bool:
 
 
 def _time_captured_steps(
-    bench: Workbench, is_long: bool, eager: dict[Numerics, list[float]]
+    bench: TrainingContext, is_long: bool, eager: dict[Numerics, list[float]]
 ) -> tuple[dict[Numerics, list[float]], tuple[str, ...]]:
     """Time captured steps with all numerics for which they compute the same as eager steps.
 
     Args:
-        bench: The study's workbench.
+        bench: The study's training context.
         is_long: Whether the trainings are long enough for compiling.
         eager: Seconds of eager steps.
 
@@ -198,7 +198,7 @@ def _allowed_numerics(wanted: Numerics) -> list[Numerics]:
     ]
 
 
-def _time_steps(bench: Workbench, candidates: list[Numerics]) -> dict[Numerics, list[float]]:
+def _time_steps(bench: TrainingContext, candidates: list[Numerics]) -> dict[Numerics, list[float]]:
     """Time training steps and return the seconds of each by numerics; numerics that fail are left out.
 
     Raises:
@@ -238,7 +238,7 @@ def _is_steady(seconds: list[float]) -> bool:
     return second <= STEADY * best
 
 
-def _clock(bench: Workbench) -> Callable[[], float]:
+def _clock(bench: TrainingContext) -> Callable[[], float]:
     """Return a function that returns the time in seconds once all work is done.
 
     If a single thread does the work it is CPU time, which does not depend on other processes.
@@ -253,7 +253,7 @@ def _clock(bench: Workbench) -> Callable[[], float]:
     return time.process_time if bench.threads == 1 else time.perf_counter
 
 
-def _step_of(bench: Workbench, numerics: Numerics) -> Callable[[], object]:
+def _step_of(bench: TrainingContext, numerics: Numerics) -> Callable[[], object]:
     """Return a function that takes one step of a warmed-up training of the study.
 
     Raises:
@@ -262,9 +262,9 @@ def _step_of(bench: Workbench, numerics: Numerics) -> Callable[[], object]:
     study = bench.study
     size = study.training.batch_size if bench.device.type == "cuda" else min(CPU_BATCH, study.training.batch_size)
     training = study.training.model_copy(update={"batch_size": size})
-    own = bench.sharing(study.model_copy(update={"numerics": numerics, "training": training}))
+    own = bench.with_study(study.model_copy(update={"numerics": numerics, "training": training}))
     recipe = representative_recipe(own.study, with_teacher=True)
-    steps = _whole_steps(own.training(recipe, study.seed, own.stand_in()))
+    steps = _whole_steps(own.training(recipe, study.seed, own.untrained_teacher_logits()))
     for _ in range(1 if numerics.compile == "off" and bench.device.type == "cpu" else WARM_UP_STEPS):
         next(steps)
     return lambda: next(steps)

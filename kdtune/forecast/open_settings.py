@@ -8,15 +8,15 @@ from typing import Literal
 import numpy as np
 
 from kdtune.artifacts.logit_store import check_room, room_bytes
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast.numerics_probe import resolve_numerics
 
 
-def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workbench, tuple[str, ...]]:
-    """Return a workbench for the same study with all settings resolved, and remarks for the user.
+def settled(bench: TrainingContext, trainings: int, workers: int = 1) -> tuple[TrainingContext, tuple[str, ...]]:
+    """Return a training context for the same study with all settings resolved, and remarks for the user.
 
     Args:
-        bench: The study's workbench, on the device on which its trainings run.
+        bench: The study's training context, on the device on which its trainings run.
         trainings: Trainings that use the teacher in one repeat, over all strategies of the study. Strategies that the
             current command does not run count too, since results of different modes cannot be compared.
         workers: Number of workers that train at the same time.
@@ -45,21 +45,21 @@ def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workben
 
 
 def _with_fastest_numerics(
-    bench: Workbench, mode: Literal["live", "replay"], trainings: float
-) -> tuple[Workbench, tuple[str, ...]]:
-    """Return a workbench for the study in one logit mode with the fastest numerics, and remarks about them."""
-    bench = bench.sharing(bench.study.model_copy(update={"teacher_logits": mode}))
+    bench: TrainingContext, mode: Literal["live", "replay"], trainings: float
+) -> tuple[TrainingContext, tuple[str, ...]]:
+    """Return a training context for the study in one logit mode with the fastest numerics, and remarks about them."""
+    bench = bench.with_study(bench.study.model_copy(update={"teacher_logits": mode}))
     numerics, remarks = resolve_numerics(bench, trainings)
-    return bench.sharing(bench.study.model_copy(update={"numerics": numerics})), remarks
+    return bench.with_study(bench.study.model_copy(update={"numerics": numerics})), remarks
 
 
-def _cheaper_mode(bench: Workbench, trainings: int) -> Literal["live", "replay"]:
+def _cheaper_mode(bench: TrainingContext, trainings: int) -> Literal["live", "replay"]:
     """Return ``replay`` if the teacher would otherwise compute the same logits more than once."""
     needed_epochs = trainings * bench.study.training.epochs
     return "replay" if needed_epochs > bench.logit_store(bench.study.seed).shape.epochs else "live"
 
 
-def _missing_bytes(bench: Workbench) -> int:
+def _missing_bytes(bench: TrainingContext) -> int:
     """Return the size of the logits that are not stored yet, in float16.
 
     If a logit exceeds the range of float16, they take twice as much. ``auto`` requires twice the space, which is enough
@@ -69,7 +69,7 @@ def _missing_bytes(bench: Workbench) -> int:
     return sum(store.bytes for store in stores if store.missing_epochs())
 
 
-def _missing_class_remarks(bench: Workbench) -> list[str]:
+def _missing_class_remarks(bench: TrainingContext) -> list[str]:
     """Return remarks about classes of the data set that are missing from the training or the validation part."""
     known = np.union1d(bench.arrays.train_labels, bench.arrays.test_labels)
     remarks = []

@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, Usage, Work
@@ -37,14 +37,14 @@ _Units = Callable[[int], Iterator[int]]
 
 
 def time_work(
-    bench: Workbench, kinds: Collection[Work], watch: Stopwatch, gpus: Collection[str], setup: Lap | None
+    bench: TrainingContext, kinds: Collection[Work], watch: Stopwatch, gpus: Collection[str], setup: Lap | None
 ) -> Timings:
     """Time some kinds of a study's work, each for about a sixth of a second (longer if energy counters are read).
 
     This draws from torch's global random generator.
 
     Args:
-        bench: The study's workbench.
+        bench: The study's training context.
         kinds: Kinds of work to time.
         watch: Stopwatch of this node.
         gpus: UUIDs of the GPUs that the work uses.
@@ -114,7 +114,7 @@ class _Timer:
             torch.cuda.synchronize(self.device)
 
 
-def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
+def _work(bench: TrainingContext, kind: Work) -> tuple[_Units, int]:
     """Return the units of a kind of work, and the number of images in each when the study runs."""
     if kind in ("evaluation", "teacher_evaluation"):
         model = bench.untrained_student() if kind == "evaluation" else bench.untrained_teacher()
@@ -127,12 +127,12 @@ def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
         recipe = teacher_recipe(study)
     else:
         recipe = representative_recipe(study, with_teacher=kind == "distilling")
-    distiller = bench.training(recipe, study.seed, bench.stand_in() if recipe.needs_teacher else None)
+    distiller = bench.training(recipe, study.seed, bench.untrained_teacher_logits() if recipe.needs_teacher else None)
     train_images = len(bench.splits.train)
     return lambda size: _steps(distiller, size), min(recipe.training.batch_size, train_images)
 
 
-def _teacher_passes(bench: Workbench, size: int) -> Iterator[int]:
+def _teacher_passes(bench: TrainingContext, size: int) -> Iterator[int]:
     """Compute the teacher's logits for a number of images at a time, as for the logit store."""
     train, augment = bench.splits.train, bench.study.training.augment
     teacher = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)

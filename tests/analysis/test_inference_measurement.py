@@ -12,7 +12,7 @@ import torch
 
 import kdtune
 from kdtune.analysis.payback import paybacks
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.attribution import charge
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read
@@ -37,7 +37,7 @@ OWN = {"teacher_seed": 7}
 def made(tmp_path_factory):
     """Two strategies with students of their own and a teacher in the cache."""
     results = tmp_path_factory.mktemp("results")
-    bench = Workbench(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    bench = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
     bench.train_teacher(bench.teacher_folder)
     for seed, name in enumerate(STRATEGIES):
         folder = finished(results, name, trials=1 + seed, **OWN)
@@ -109,7 +109,7 @@ def test_the_ledger_has_a_window_for_each_turn_and_an_end(measured):
 
 def test_students_are_tested_each_and_held_against_what_was_recorded(measured):
     folder, documents = measured
-    bench = Workbench(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    bench = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
     test = bench.splits.test
     for document in documents:
         weights = torch.load(folder / document["strategy"] / "student.pt", weights_only=True)

@@ -11,7 +11,7 @@ from kdtune.analysis.inference_passes import (
     take_turns,
     threads_kept,
 )
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import ResultsError
 from kdtune.training.evaluation import evaluate
 from kdtune.training.numerics import Arithmetic
@@ -81,7 +81,7 @@ def test_a_network_that_has_run_long_enough_waits_for_the_other(splits):
 
 
 def test_a_student_is_read_frozen_and_another_file_is_refused(study, tmp_path):
-    bench = Workbench(study, CPU, 1)
+    bench = TrainingContext(study, CPU, 1)
     file = tmp_path / "student.pt"
     torch.save(bench.untrained_student().state_dict(), file)
     student = ready_student(bench, file)

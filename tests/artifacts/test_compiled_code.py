@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kdtune.artifacts.compiled_code import Networks
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
@@ -45,7 +45,7 @@ def cache(monkeypatch, tmp_path):
 
 def bench(**changes):
     study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live", **changes)
-    return Workbench(load_study(study), torch.device("cpu"), threads=1)
+    return TrainingContext(load_study(study), torch.device("cpu"), threads=1)
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_th
 _PROCESS = """
 import json, sys, torch
 from torch._dynamo.utils import counters
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
 from kdtune.specs import load_study
 
-bench = Workbench(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
+bench = TrainingContext(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
 if sys.argv[2] == "generate":
     compilation = bench.compilation(asks_teacher=False)
     bench.compile_networks(compilation, recipe_of(bench.study, {"loss": "ce"}))

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from kdtune.artifacts import given_teacher
 from kdtune.artifacts.given_teacher import identified, kept_weights, provide, read_given
 from kdtune.artifacts.logit_store import SINGLE
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.artifacts.weight_files import read_weight_file
-from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.models import MODELS
 from kdtune.specs import load_study
@@ -381,7 +381,7 @@ def test_a_teacher_whose_answers_overflow_is_refused_when_it_is_measured_with_it
     given = identified(study, tmp_path / "mine.pt")
     read_given(tmp_path / "mine.pt", study, "x").keep()
     with pytest.raises(UsageError, match=r"is no finite number in float32; the largest of its weights is .*, in [a-z]"):
-        Workbench(given, torch.device("cpu"), threads=1).measure_teacher(tmp_path)
+        TrainingContext(given, torch.device("cpu"), threads=1).measure_teacher(tmp_path)
     assert not (tmp_path / "record.json").exists()
 
 
@@ -397,7 +397,7 @@ def test_a_teacher_whose_logits_exceed_float16_is_replayed_as_it_answers(tmp_pat
         study = load_study(small_study(loss="cmc", teacher_logits=mode, training=training))
         study = identified(study, tmp_path / "mine.pt")
         read_given(tmp_path / "mine.pt", study, "x").keep()
-        bench = Workbench(study, torch.device("cpu"), threads=1)
+        bench = TrainingContext(study, torch.device("cpu"), threads=1)
         losses[mode] = [float(loss) for loss in bench.distiller(recipe_of(bench.study, {"tau": 1000}), 0).steps()]
     assert losses["replay"] == pytest.approx(losses["live"], rel=1e-4)
     store = bench.logit_store(0)
@@ -475,13 +475,13 @@ def test_a_full_disk_is_told(study, file, monkeypatch):
 
 
 def bench_of(study):
-    return Workbench(study, torch.device("cpu"), 1)
+    return TrainingContext(study, torch.device("cpu"), 1)
 
 
 def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, monkeypatch):
     given = identified(study, file)
     provide(given, file)
-    monkeypatch.setattr(Workbench, "train_teacher", lambda *_: pytest.fail("was trained"))
+    monkeypatch.setattr(TrainingContext, "train_teacher", lambda *_: pytest.fail("was trained"))
     teacher = bench_of(given).teacher
     assert all(torch.equal(value, weights_of()[name]) for name, value in teacher.state_dict().items())
     assert not teacher.training and not any(one.requires_grad for one in teacher.parameters())

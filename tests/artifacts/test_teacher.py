@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from tests.recipes import recipe_of
 from tests.studies import small_study
@@ -22,12 +22,12 @@ WANT = """
 import json, os, sys, time
 from pathlib import Path
 import torch
-from kdtune.artifacts import workbench
+from kdtune.artifacts import training_context
 from kdtune.storage.journal import append_lines
 from kdtune.specs import load_study
 from tests.studies import small_study
 
-train, told, start = workbench.train_teacher, Path(sys.argv[1]), Path(sys.argv[2])
+train, told, start = training_context.train_teacher, Path(sys.argv[1]), Path(sys.argv[2])
 
 def slowly(*given, **named):
     def tell(metrics):
@@ -35,10 +35,10 @@ def slowly(*given, **named):
         time.sleep(0.05)
     train(*given[:5], tell, **named)
 
-workbench.train_teacher = slowly
+training_context.train_teacher = slowly
 study = small_study()
 study["teacher_training"] = {**study["teacher_training"], "epochs": 12}
-bench = workbench.Workbench(load_study(study), torch.device("cpu"), 1)
+bench = training_context.TrainingContext(load_study(study), torch.device("cpu"), 1)
 _ = bench.splits
 start.with_suffix(f".{os.getpid()}").touch()
 while not start.exists():
@@ -146,7 +146,7 @@ def test_a_teacher_draws_nothing_that_a_repeat_with_its_seed_draws(tmp_path, mon
         small_study(student="convnet_32", training=training, teacher_training=training, teacher_logits="live")
     )
     assert study.teacher_seed == study.seed
-    bench = Workbench(study, torch.device("cpu"), 1)
+    bench = TrainingContext(study, torch.device("cpu"), 1)
     _ = bench.splits
     teacher = first_epoch(lambda: bench.train_teacher(bench.teacher_folder))
     student = first_epoch(bench.distiller(recipe_of(bench.study, {"loss": "ce"}), study.seed).train_epoch)

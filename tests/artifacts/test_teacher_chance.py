@@ -6,7 +6,7 @@ import torch
 from kdtune.artifacts.given_teacher import identified, read_given
 from kdtune.artifacts.teacher_chance import chance_problem, is_at_chance, refuse_at_chance
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import UsageError
 from kdtune.models import MODELS
 from kdtune.specs import load_study
@@ -38,7 +38,7 @@ def test_the_criterion_is_a_one_sided_binomial_test_at_a_thousandth(right, image
 def trained(tmp_path_factory):
     """Weights of a teacher that was trained on digits."""
     training = {"epochs": 6, "batch_size": 32, "learning_rate": 0.05}
-    bench = Workbench(load_study(small_study(teacher_training=training)), CPU, threads=1)
+    bench = TrainingContext(load_study(small_study(teacher_training=training)), CPU, threads=1)
     folder = tmp_path_factory.mktemp("teacher")
     bench.train_teacher(folder)
     return torch.load(folder / "teacher.pt", weights_only=True)
@@ -49,7 +49,7 @@ def measured(weights, file, **changes):
     torch.save(weights, file)
     study = identified(load_study(small_study(**changes)), file)
     read_given(file, study, "x").keep()
-    bench = Workbench(study, CPU, threads=1)
+    bench = TrainingContext(study, CPU, threads=1)
     (file.parent / "measured").mkdir(exist_ok=True)
     bench.measure_teacher(file.parent / "measured")
     return study, read_record(file.parent / "measured"), bench.workload()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kdtune.artifacts import teacher_record
 from kdtune.artifacts.teacher import load_teacher
 from kdtune.artifacts.teacher_record import epoch_journal, read_record, sha256_of
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import KdtuneError
 from kdtune.specs import load_study
 from kdtune.storage.checksums import sealed
@@ -110,7 +110,7 @@ def bench_of(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
     table = small_study()
     study = load_study({**table, "teacher_training": {**table["teacher_training"], "epochs": 1}})
-    return lambda: Workbench(study, torch.device("cpu"), 1)
+    return lambda: TrainingContext(study, torch.device("cpu"), 1)
 
 
 @pytest.mark.parametrize("file", ["teacher.pt", "record.json"])
@@ -130,7 +130,9 @@ def test_a_damaged_teacher_is_trained_again_to_the_same_weights(bench_of, file, 
 
 def test_a_whole_teacher_is_not_trained_again(bench_of, monkeypatch):
     _ = bench_of().teacher
-    monkeypatch.setattr("kdtune.artifacts.workbench.train_teacher", lambda *given, **named: pytest.fail("was trained"))
+    monkeypatch.setattr(
+        "kdtune.artifacts.training_context.train_teacher", lambda *given, **named: pytest.fail("was trained")
+    )
     _ = bench_of().teacher
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast import graph_check, numerics_probe
 from kdtune.forecast.graph_check import TOLERANCE, loss_difference
 from kdtune.forecast.open_settings import settled
@@ -68,7 +68,7 @@ class Failing(EagerGraph):
 
 
 def bench_of(mode="replay", **changes):
-    return Workbench(load_study(small_study(teacher_logits=mode, **changes)), CPU, 1)
+    return TrainingContext(load_study(small_study(teacher_logits=mode, **changes)), CPU, 1)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kdtune.artifacts import logit_store
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import KdtuneError
 from kdtune.forecast import numerics_probe, open_settings
 from kdtune.forecast.open_settings import settled
@@ -21,7 +21,7 @@ def cache(monkeypatch, tmp_path):
 
 
 def bench_of(*overrides):
-    return Workbench(load_study("digits-hkd", overrides=overrides), CPU, 1)
+    return TrainingContext(load_study("digits-hkd", overrides=overrides), CPU, 1)
 
 
 def resolved(*overrides, trainings=39):

@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast import step_timing
 from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Lap, Stopwatch
@@ -18,7 +18,7 @@ ALL = ("distilling", "labels", "evaluation", "teacher", "teacher_evaluation")
 
 @pytest.fixture(scope="module")
 def bench():
-    return Workbench(load_study(small_study()), torch.device("cpu"), threads=1)
+    return TrainingContext(load_study(small_study()), torch.device("cpu"), threads=1)
 
 
 def timed(bench, kinds=ALL, setup=None):

@@ -22,7 +22,7 @@ every_mode = pytest.mark.parametrize("mode", ["live", "replay"])
 def training(bench, point=STOCHASTIC, seed=0):
     recipe = recipe_of(bench.study, point)
     torch.manual_seed(1)  # of the untrained teacher
-    return bench.training(recipe, seed, bench.stand_in())
+    return bench.training(recipe, seed, bench.untrained_teacher_logits())
 
 
 @every_mode

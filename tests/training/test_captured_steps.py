@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from kdtune.temperature.fixed import Fixed
 from kdtune.training import captured_steps
@@ -136,7 +136,7 @@ def benches(cache_folder):
         training = {"epochs": 2, "batch_size": 32, "learning_rate": 0.05, "augment": ("crop", "rotate")}
         numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": compile}
         table = small_study(training=training, numerics=numerics, teacher_logits="replay")
-        return Workbench(load_study(table), CPU, 1)
+        return TrainingContext(load_study(table), CPU, 1)
 
     return make("off"), make("graph")
 

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import MachineError
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
@@ -27,7 +27,7 @@ def bench_of(monkeypatch, tmp_path):
 
     def make(*overrides, **fields):
         study = load_study("digits-hkd", overrides=[*AUGMENTED, *overrides])
-        return Workbench(study.model_copy(update=fields), CPU, 1)
+        return TrainingContext(study.model_copy(update=fields), CPU, 1)
 
     return make
 
@@ -323,7 +323,7 @@ def test_the_count_of_readings_can_fail(ask):
 def test_no_epoch_makes_the_host_wait_for_a_gpu(bench_of, mode):
     cpu = bench_of(teacher_logits=mode)
     cpu.distiller(recipe_of(cpu.study, {"tau": 4}), 0)
-    bench = Workbench(cpu.study, torch.device("cuda", 0), 1)
+    bench = TrainingContext(cpu.study, torch.device("cuda", 0), 1)
     distiller = bench.distiller(recipe_of(bench.study, {"temperature": "stochastic"}), 0)
     distiller.warm_up()
     torch.cuda.synchronize()
@@ -339,7 +339,7 @@ def test_no_epoch_makes_the_host_wait_for_a_gpu(bench_of, mode):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
 def test_float32_on_a_gpu_is_not_tf32(bench_of):
     device = torch.device("cuda", 0)
-    Workbench(bench_of().study, device, 1)
+    TrainingContext(bench_of().study, device, 1)
     torch.manual_seed(0)
     convolution, images = torch.nn.Conv2d(64, 64, 3).double(), torch.randn(8, 64, 16, 16).double()
     exact = convolution(images).detach()

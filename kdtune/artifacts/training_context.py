@@ -59,7 +59,7 @@ def pick_device(gpus: float, indices: Sequence[int] = (0,)) -> torch.device:
 S = TypeVar("S", bound=Setting, default=Study)
 
 
-class Workbench(Generic[S]):
+class TrainingContext(Generic[S]):
     """Loads each thing once and keeps it: a reused worker starts its next trial in milliseconds."""
 
     def __init__(self, study: S, device: torch.device, threads: int, data: str | None = None) -> None:
@@ -88,9 +88,9 @@ class Workbench(Generic[S]):
             torch.cuda.set_device(device)  # for what torch does on the present device: streams, graphs, pinned memory
             set_up_gpu()
 
-    def sharing(self, study: S) -> "Workbench[S]":
+    def with_study(self, study: S) -> "TrainingContext[S]":
         """A bench for another study of the same data and split, which are not loaded again."""
-        other = Workbench(study, self.device, self.threads, self._data)
+        other = TrainingContext(study, self.device, self.threads, self._data)
         other.arrays, other.splits = self.arrays, self.splits
         return other
 
@@ -234,7 +234,7 @@ class Workbench(Generic[S]):
             CompileError: There is no compiler, or it fails.
         """
         compilation.use()
-        teacher = self.stand_in() if recipe.needs_teacher else None  # code knows nothing of weights
+        teacher = self.untrained_teacher_logits() if recipe.needs_teacher else None  # code knows nothing of weights
         self.training(recipe, 0, teacher).warm_up()
 
     def find_code(self, recipe: Recipe) -> None:
@@ -275,7 +275,7 @@ class Workbench(Generic[S]):
         model, compiled = self.compiler.compiled(f"{kind} {self.study.teacher}", teacher)
         return LiveTeacher(model, self.arithmetic, compiled, self.study.training.batch_size)
 
-    def stand_in(self) -> TeacherLogits:
+    def untrained_teacher_logits(self) -> TeacherLogits:
         """What takes as long as the study's own teacher, live or replayed, and knows nothing."""
         if self.study.teacher_logits != "replay":
             return self._asking(self.untrained_teacher(), "untrained teacher")
