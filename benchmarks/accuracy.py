@@ -126,17 +126,17 @@ def _trainers(study: Study, ways: Sequence[str], device: torch.device) -> dict[s
 
 
 def _trainer(plain: TrainingContext, numerics: Numerics, teacher: dict[str, torch.Tensor]) -> Callable[[int], float]:
-    bench = plain.with_study(plain.study.model_copy(update={"numerics": numerics}))
-    model = bench.untrained_teacher()
+    context = plain.with_study(plain.study.model_copy(update={"numerics": numerics}))
+    model = context.untrained_teacher()
     model.load_state_dict(teacher)
-    live, train = LiveTeacher(model, bench.arithmetic), bench.splits.train
-    indices = torch.arange(len(train), device=bench.device).split(BATCH_SIZE)
+    live, train = LiveTeacher(model, context.arithmetic), context.splits.train
+    indices = torch.arange(len(train), device=context.device).split(BATCH_SIZE)
     # Neither data set is augmented, so the logits are the same in all epochs and for all seeds.
     rows = torch.cat([live(train.normalised(index), index).half() for index in indices])
-    recipe = resolved_recipe(bench.study, Suggestion(values={"tau": 4}))
+    recipe = resolved_recipe(context.study, Suggestion(values={"tau": 4}))
 
     def train_one(seed: int) -> float:
-        distiller = bench.training(recipe, seed, ReplayedTeacher(lambda epoch: rows, bench.device))
+        distiller = context.training(recipe, seed, ReplayedTeacher(lambda epoch: rows, context.device))
         while not distiller.done:
             distiller.train_epoch()
         return distiller.last_metrics().val_accuracy

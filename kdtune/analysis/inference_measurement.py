@@ -118,11 +118,11 @@ def measure_inference(
             ready.append((group, setting, _bench(group[0], setting, data_dir, download=download)))
             read_folder(group[0].folder.inference_ledger)  # of earlier measurements, refused if it is damaged
         documents = []
-        for group, setting, bench in ready:
+        for group, setting, context in ready:
             path = group[0].folder.path
             tell(f"measuring {path.parent.name}/{path.name} on {setting.device_name}, {2 * seconds:g} s or more")
             try:
-                documents += _measure(group, setting, bench)
+                documents += _measure(group, setting, context)
             except OSError as error:
                 raise ResultsError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
     return documents
@@ -196,28 +196,30 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, dow
     study_folder = StudyFolder(one.folder.path.parent)
     place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)
     obtain(one.study.dataset, place, download=download)
-    bench = TrainingContext(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
-    if bench.arrays.fingerprint != one.resolved.data:
+    context = TrainingContext(
+        one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path)
+    )
+    if context.arrays.fingerprint != one.resolved.data:
         raise UsageError(
             f"{one.folder.path}: was run on other files of {one.study.dataset} than {place} holds; name the folder "
             "with those by --data-dir DIR"
         )
-    return bench
+    return context
 
 
-def _measure(group: list[Finished], setting: _Setting, bench: "TrainingContext") -> list[InferenceDocument]:
+def _measure(group: list[Finished], setting: _Setting, context: "TrainingContext") -> list[InferenceDocument]:
     """Measure the networks that some strategies have in common, test each student, and write what was found."""
     import torch
 
     from kdtune.analysis.inference_passes import parameters, ready_student, ready_teacher, right_answers, take_turns
 
-    torch.set_num_threads(bench.threads)
-    first, test = group[0], bench.splits.test
+    torch.set_num_threads(context.threads)
+    first, test = group[0], context.splits.test
     refuse_links(first.folder.path.parent)
-    how = (test, bench.arithmetic, setting.batch_size)
+    how = (test, context.arithmetic, setting.batch_size)
     # All are read, and warmed up, before anything is written.
-    students = [ready_student(bench, one.student_file) for one in group]
-    teacher = ready_teacher(bench, first.teacher_folder)
+    students = [ready_student(context, one.student_file) for one in group]
+    teacher = ready_teacher(context, first.teacher_folder)
     right = [right_answers(student, *how) for student in students]
     teacher_right = right_answers(teacher, *how)
 

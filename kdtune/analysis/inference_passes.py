@@ -108,31 +108,31 @@ def threads_kept() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def ready_teacher(bench: TrainingContext, folder: Path) -> torch.nn.Module:
+def ready_teacher(context: TrainingContext, folder: Path) -> torch.nn.Module:
     """The teacher in a folder of the cache, frozen.
 
     Raises:
         KdtuneError: It cannot be read.
     """
-    model = bench.untrained_teacher()
-    load_teacher(model, bench.study, folder)
+    model = context.untrained_teacher()
+    load_teacher(model, context.study, folder)
     return model
 
 
-def ready_student(bench: TrainingContext, file: Path) -> torch.nn.Module:
+def ready_student(context: TrainingContext, file: Path) -> torch.nn.Module:
     """A strategy's student, frozen.
 
     Raises:
         ResultsError: The file cannot be read as its weights.
     """
     try:
-        model = bench.student(torch.load(file, map_location="cpu", weights_only=True))
+        model = context.student(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # whatever the unpickler and the network stumble over, over many lines
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         raise ResultsError(
-            f"{file}: not readable as weights of {bench.study.student} ({reason}); put a copy of it in its place"
+            f"{file}: not readable as weights of {context.study.student} ({reason}); put a copy of it in its place"
         ) from None
-    return bench.arithmetic.freeze(model)
+    return context.arithmetic.freeze(model)
 
 
 def parameters(model: torch.nn.Module) -> int:

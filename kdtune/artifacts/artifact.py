@@ -64,11 +64,11 @@ class Artifact(ABC):
         return (None,)
 
     @abstractmethod
-    def make(self, bench: "TrainingContext", part: Any, charge: Charge) -> None:
+    def make(self, context: "TrainingContext", part: Any, charge: Charge) -> None:
         """Make one part, in a worker.
 
         Args:
-            bench: The study's data and networks.
+            context: The study's data and networks.
             part: One of :meth:`parts`.
             charge: Charges a window; what happens outside one is orchestration.
         """

@@ -49,10 +49,10 @@ class SharedCode(Artifact):
         if not self.is_metered():
             shutil.rmtree(self._code.code, ignore_errors=True)
 
-    def make(self, bench: "TrainingContext", part: None, charge: Charge) -> None:
+    def make(self, context: "TrainingContext", part: None, charge: Charge) -> None:
         """Generate it; like all that a worker does before its first trial that is orchestration."""
-        recipe = representative_recipe(bench.study, with_teacher=self.asks_teacher)
-        bench.compile_networks(self._code, recipe)
+        recipe = representative_recipe(context.study, with_teacher=self.asks_teacher)
+        context.compile_networks(self._code, recipe)
 
     def finish(self) -> None:
         """Note that it is whole."""

@@ -51,11 +51,11 @@ class SharedLogits(Artifact):
         count = min(len(missing), slots)
         return [missing[part::count] for part in range(count)]
 
-    def make(self, bench: "TrainingContext", part: list[int], charge: Charge) -> None:
+    def make(self, context: "TrainingContext", part: list[int], charge: Charge) -> None:
         """Compute the logits of some epochs."""
-        _ = bench.teacher, bench.splits
+        _ = context.teacher, context.splits
         with charge(f"teacher-logits-{self.seed}-{part[0]}", "trials"):
-            bench.fill_logits(self.seed, part, self.folder)
+            context.fill_logits(self.seed, part, self.folder)
 
     def finish(self) -> str | None:
         """Returns a message where float16 could not hold them."""

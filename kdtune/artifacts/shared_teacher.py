@@ -54,16 +54,16 @@ class SharedTeacher(Artifact):
         if not self.study.teacher_weights and not (self.folder / "checkpoints").exists():
             self._epochs.path.unlink(missing_ok=True)
 
-    def make(self, bench: "TrainingContext", part: None, charge: Charge) -> None:
+    def make(self, context: "TrainingContext", part: None, charge: Charge) -> None:
         """Train it, adding a line to ``epochs.jsonl`` after each epoch; or measure it where it was given."""
-        _ = bench.splits
+        _ = context.splits
         if self.study.teacher_weights:
-            _ = bench.teacher
+            _ = context.teacher
             with charge("teacher", "evaluation"):
-                bench.measure_teacher(self.folder)
+                context.measure_teacher(self.folder)
             return
         with charge("teacher", "trials"):
-            bench.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(asdict(metrics)))
+            context.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(asdict(metrics)))
 
     def last_epoch(self) -> dict[str, Any] | None:
         """The metrics of the last epoch that was trained so far; None before the first."""

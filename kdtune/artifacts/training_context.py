@@ -55,7 +55,7 @@ def pick_device(gpus: float, indices: Sequence[int] = (0,)) -> torch.device:
     return torch.device("cuda", indices[0])
 
 
-#: What a bench is for: the setting of trainings that are resolved, or a whole study.
+#: What a training context is for: the setting of trainings that are resolved, or a whole study.
 S = TypeVar("S", bound=Setting, default=Study)
 
 
@@ -89,7 +89,7 @@ class TrainingContext(Generic[S]):
             set_up_gpu()
 
     def with_study(self, study: S) -> "TrainingContext[S]":
-        """A bench for another study of the same data and split, which are not loaded again."""
+        """A training context for another study of the same data and split, which are not loaded again."""
         other = TrainingContext(study, self.device, self.threads, self._data)
         other.arrays, other.splits = self.arrays, self.splits
         return other

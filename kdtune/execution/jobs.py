@@ -66,7 +66,7 @@ class Inspection:
 
 
 def _bench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
-    """A bench of this worker's own; its GPU is orchestration's until a window opens."""
+    """A training context of this worker's own; its GPU is orchestration's until a window opens."""
     from kdtune.artifacts.training_context import TrainingContext, pick_device
 
     hold_gpu(meter_of(session_id), gpu_shares(resources.gpus))
@@ -121,18 +121,18 @@ def inspect_study(
     from kdtune.training.numerics import device_name
 
     meter_of(session_id).join()
-    bench = _bench(study, resources, data, session_id)
-    _ = bench.splits
+    context = _bench(study, resources, data, session_id)
+    _ = context.splits
     setup = watch.lap() if watch else None
-    bench, remarks = settled(bench, teacher_trainings(study), workers)
-    study = bench.study
+    context, remarks = settled(context, teacher_trainings(study), workers)
+    study = context.study
     replays = study.teacher_logits == "replay"
-    cached = read_record(bench.teacher_folder) is not None
+    cached = read_record(context.teacher_folder) is not None
     gpus = list(gpu_shares(resources.gpus))
-    workload, timings, multiple = bench.workload(), None, None
+    workload, timings, multiple = context.workload(), None, None
     if watch:
         due = _due(kinds, study, cached=cached, replays=replays)
-        timings = time_work(bench, due, watch, gpus, setup if unprepared else None)
+        timings = time_work(context, due, watch, gpus, setup if unprepared else None)
     if waits_for_energy(study):
         here = hardware or NodeSensors(None if resources.gpus else ()).hardware()
         conditions = Conditions(
@@ -143,26 +143,26 @@ def inspect_study(
             gpus=len(here.gpus),
             trials_per_gpu=resources.trials_per_gpu,
         )
-        multiple = round(timed_energy_multiple(bench, workload, watch or Stopwatch(here), gpus, conditions), 4)
+        multiple = round(timed_energy_multiple(context, workload, watch or Stopwatch(here), gpus, conditions), 4)
     return Inspection(
         workload=asdict(workload),
-        teacher_folder=str(bench.teacher_folder),
-        fingerprint=bench.arrays.fingerprint,
+        teacher_folder=str(context.teacher_folder),
+        fingerprint=context.arrays.fingerprint,
         versions={
             "kdtune": __version__,
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "ray": version("ray"),
-            "device": device_name(bench.device) if bench.device.type == "cuda" else "cpu",
+            "device": device_name(context.device) if context.device.type == "cuda" else "cpu",
         },
         teacher_cached=cached,
         numerics=study.numerics,
         teacher_logits="replay" if replays else "live",
-        logit_stores=_distinct(bench.logit_store(seed) for seed in study.seeds()) if replays else [],
+        logit_stores=_distinct(context.logit_store(seed) for seed in study.seeds()) if replays else [],
         compilations={
-            asks: str(bench.compilation(asks_teacher=asks).folder)
+            asks: str(context.compilation(asks_teacher=asks).folder)
             for asks in ([False] if replays else [False, True])
-            if bench.compiles
+            if context.compiles
         },
         remarks=remarks,
         timings=timings,
@@ -257,20 +257,20 @@ def evaluate_chosen(
     from kdtune.training.checkpoints import CheckpointFolder
     from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
 
-    bench = _bench(study, resources, data, session_id)
-    test = bench.splits.test
+    context = _bench(study, resources, data, session_id)
+    test = context.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
-    evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)
-    labels = bench.splits.validation.labels.cpu()
-    classification_metrics(labels, labels, bench.num_classes)
+    evaluate(context.untrained_student(), context.splits.validation, context.arithmetic)
+    labels = context.splits.validation.labels.cpu()
+    classification_metrics(labels, labels, context.num_classes)
     results = []
     for candidate in candidates:
         with _charged(session_id, resources, candidate.window, "evaluation"):
             state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
             if state is None or state["epoch"] != candidate.epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
-            found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
-            both = found.predictions, test.labels.cpu(), bench.num_classes
+            found = evaluate(context.student(state["model"]), test, context.arithmetic)
+            both = found.predictions, test.labels.cpu(), context.num_classes
             metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
             with replaced_atomically(Path(candidate.weights)) as file:
                 torch.save(dict(state["model"]), file)
@@ -280,7 +280,7 @@ def evaluate_chosen(
                 {**metrics, "accuracy": found.accuracy},
                 found.predictions.numpy(),
                 confusion.numpy(),
-                bench.arrays.class_names,
+                context.arrays.class_names,
             )
         )
     return results

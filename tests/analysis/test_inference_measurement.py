@@ -37,14 +37,14 @@ OWN = {"teacher_seed": 7}
 def made(tmp_path_factory):
     """Two strategies with students of their own and a teacher in the cache."""
     results = tmp_path_factory.mktemp("results")
-    bench = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
-    bench.train_teacher(bench.teacher_folder)
+    context = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    context.train_teacher(context.teacher_folder)
     for seed, name in enumerate(STRATEGIES):
         folder = finished(results, name, trials=1 + seed, **OWN)
-        student = bench.distiller(recipe_of(bench.study, {"loss": "ce"}), seed)
+        student = context.distiller(recipe_of(context.study, {"loss": "ce"}), seed)
         student.train_epoch()
         torch.save(student.model.state_dict(), folder.weights(0, 0))
-        resolved = {**folder.resolved(), "teacher": bench.teacher_folder.name}
+        resolved = {**folder.resolved(), "teacher": context.teacher_folder.name}
         folder.write_study(folder.read_study(), {**resolved, "versions": {"device": "cpu"}})
     return results / "small"
 
@@ -109,11 +109,11 @@ def test_the_ledger_has_a_window_for_each_turn_and_an_end(measured):
 
 def test_students_are_tested_each_and_held_against_what_was_recorded(measured):
     folder, documents = measured
-    bench = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
-    test = bench.splits.test
+    context = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    test = context.splits.test
     for document in documents:
         weights = torch.load(folder / document["strategy"] / "student.pt", weights_only=True)
-        student = bench.student(weights).eval()
+        student = context.student(weights).eval()
         right = int((student(test.normalised(slice(None))).argmax(1) == test.labels).sum())
         assert document["student"]["test_accuracy"] == right / 997
         assert document["student"]["recorded_test_accuracy"] == 0.5

@@ -81,17 +81,17 @@ def test_a_network_that_has_run_long_enough_waits_for_the_other(splits):
 
 
 def test_a_student_is_read_frozen_and_another_file_is_refused(study, tmp_path):
-    bench = TrainingContext(study, CPU, 1)
+    context = TrainingContext(study, CPU, 1)
     file = tmp_path / "student.pt"
-    torch.save(bench.untrained_student().state_dict(), file)
-    student = ready_student(bench, file)
+    torch.save(context.untrained_student().state_dict(), file)
+    student = ready_student(context, file)
     assert not student.training and not any(one.requires_grad for one in student.parameters())
-    torch.save(bench.untrained_teacher().state_dict(), file)
+    torch.save(context.untrained_teacher().state_dict(), file)
     with pytest.raises(ResultsError, match=r"student\.pt: not readable as weights of convnet_2_4_4"):
-        ready_student(bench, file)
+        ready_student(context, file)
     file.write_bytes(b"no weights")
     with pytest.raises(ResultsError) as refused:
-        ready_student(bench, file)
+        ready_student(context, file)
     assert len(str(refused.value).splitlines()) == 1
 
 

@@ -43,7 +43,7 @@ def cache(monkeypatch, tmp_path):
     return tmp_path
 
 
-def bench(**changes):
+def context(**changes):
     study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live", **changes)
     return TrainingContext(load_study(study), torch.device("cpu"), threads=1)
 
@@ -74,7 +74,7 @@ def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeyp
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Test GPU")
 
     def folder(device, threads):
-        one = bench()
+        one = context()
         one.threads, _ = threads, one.splits
         one.device = torch.device(device)  # after the data are loaded: the name of a GPU is all that is needed of it
         return one.compilation(asks_teacher=False).folder
@@ -83,10 +83,10 @@ def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeyp
 
 
 def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
-    one = bench()
+    one = context()
     alone, asking = (one.compilation(asks_teacher=asks).folder for asks in (False, True))
     assert asking.name.startswith("convnet_32-convnet_2_4_4-") and alone.name.startswith("convnet_2_4_4-")
-    other = bench(name="other", alpha=0.5, seed=7, teacher="convnet_2_4_4")
+    other = context(name="other", alpha=0.5, seed=7, teacher="convnet_2_4_4")
     assert other.compilation(asks_teacher=False).folder == alone
     assert other.compilation(asks_teacher=True).folder != asking
 
@@ -106,7 +106,7 @@ def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
 
 
 def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
-    one = bench()
+    one = context()
     one.find_code(recipe_of(one.study, {"tau": 2}))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
     assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # what is not there is compiled in parallel
@@ -121,8 +121,8 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
 
 
 def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
-    assert bench().compiles
-    assert not bench(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
+    assert context().compiles
+    assert not context(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
 
 
 def test_of_the_c_compilers_words_the_error_is_told():
@@ -161,14 +161,14 @@ from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
 from kdtune.specs import load_study
 
-bench = TrainingContext(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
+context = TrainingContext(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
 if sys.argv[2] == "generate":
-    compilation = bench.compilation(asks_teacher=False)
-    bench.compile_networks(compilation, recipe_of(bench.study, {"loss": "ce"}))
+    compilation = context.compilation(asks_teacher=False)
+    context.compile_networks(compilation, recipe_of(context.study, {"loss": "ce"}))
     compilation.note_made()
 else:
-    bench.find_code(recipe_of(bench.study, {"loss": "ce"}))
-    bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 3).warm_up()
+    context.find_code(recipe_of(context.study, {"loss": "ce"}))
+    context.distiller(recipe_of(context.study, {"loss": "ce"}), 3).warm_up()
 print(json.dumps(counters["inductor"]))
 """
 
@@ -199,7 +199,7 @@ def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, c
         return json.loads(done.stdout)
 
     def generated():
-        return {path for path in bench().compilation(asks_teacher=False).code.rglob("*") if path.suffix == ".so"}
+        return {path for path in context().compilation(asks_teacher=False).code.rglob("*") if path.suffix == ".so"}
 
     assert counted("generate")["fxgraph_cache_miss"] == 2  # forwards and backwards
     before = generated()

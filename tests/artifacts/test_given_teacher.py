@@ -397,10 +397,10 @@ def test_a_teacher_whose_logits_exceed_float16_is_replayed_as_it_answers(tmp_pat
         study = load_study(small_study(loss="cmc", teacher_logits=mode, training=training))
         study = identified(study, tmp_path / "mine.pt")
         read_given(tmp_path / "mine.pt", study, "x").keep()
-        bench = TrainingContext(study, torch.device("cpu"), threads=1)
-        losses[mode] = [float(loss) for loss in bench.distiller(recipe_of(bench.study, {"tau": 1000}), 0).steps()]
+        context = TrainingContext(study, torch.device("cpu"), threads=1)
+        losses[mode] = [float(loss) for loss in context.distiller(recipe_of(context.study, {"tau": 1000}), 0).steps()]
     assert losses["replay"] == pytest.approx(losses["live"], rel=1e-4)
-    store = bench.logit_store(0)
+    store = context.logit_store(0)
     assert store.missing_epochs() == [] and store.dtype == SINGLE
     assert abs(store.rows(0)).max() > 65504
 
@@ -474,7 +474,7 @@ def test_a_full_disk_is_told(study, file, monkeypatch):
 # In a worker, of kdtune's own or of somebody else's pipeline
 
 
-def bench_of(study):
+def context_of(study):
     return TrainingContext(study, torch.device("cpu"), 1)
 
 
@@ -482,7 +482,7 @@ def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, 
     given = identified(study, file)
     provide(given, file)
     monkeypatch.setattr(TrainingContext, "train_teacher", lambda *_: pytest.fail("was trained"))
-    teacher = bench_of(given).teacher
+    teacher = context_of(given).teacher
     assert all(torch.equal(value, weights_of()[name]) for name, value in teacher.state_dict().items())
     assert not teacher.training and not any(one.requires_grad for one in teacher.parameters())
 
@@ -490,11 +490,11 @@ def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, 
 def test_a_worker_that_does_not_find_them_or_cannot_read_them_says_so(study, file):
     given = identified(study, file)
     with pytest.raises(KdtuneError, match="has not been given: .*teacher.pt is missing"):
-        _ = bench_of(given).teacher
+        _ = context_of(given).teacher
     provide(given, file)
     kept_weights(given.teacher_weights).write_bytes(b"x")
     with pytest.raises(KdtuneError, match="delete its folder and give it again with --teacher FILE"):
-        _ = bench_of(given).teacher
+        _ = context_of(given).teacher
 
 
 def test_a_worker_refuses_a_copy_whose_weights_have_changed(study, file):
@@ -503,7 +503,7 @@ def test_a_worker_refuses_a_copy_whose_weights_have_changed(study, file):
     kept = kept_weights(given.teacher_weights)
     torch.save({name: value + 1 for name, value in torch.load(kept).items()}, kept)
     with pytest.raises(KdtuneError, match="not a readable teacher .* and give it again with --teacher FILE"):
-        _ = bench_of(given).teacher
+        _ = context_of(given).teacher
 
 
 KEEP = """

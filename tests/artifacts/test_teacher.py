@@ -38,13 +38,13 @@ def slowly(*given, **named):
 training_context.train_teacher = slowly
 study = small_study()
 study["teacher_training"] = {**study["teacher_training"], "epochs": 12}
-bench = training_context.TrainingContext(load_study(study), torch.device("cpu"), 1)
-_ = bench.splits
+context = training_context.TrainingContext(load_study(study), torch.device("cpu"), 1)
+_ = context.splits
 start.with_suffix(f".{os.getpid()}").touch()
 while not start.exists():
     time.sleep(0.01)
-state = bench.teacher.state_dict()
-print(json.dumps({"folder": str(bench.teacher_folder), "sum": sum(float(v.double().sum()) for v in state.values())}))
+state = context.teacher.state_dict()
+print(json.dumps({"folder": str(context.teacher_folder), "sum": sum(float(v.double().sum()) for v in state.values())}))
 """
 
 
@@ -146,11 +146,11 @@ def test_a_teacher_draws_nothing_that_a_repeat_with_its_seed_draws(tmp_path, mon
         small_study(student="convnet_32", training=training, teacher_training=training, teacher_logits="live")
     )
     assert study.teacher_seed == study.seed
-    bench = TrainingContext(study, torch.device("cpu"), 1)
-    _ = bench.splits
-    teacher = first_epoch(lambda: bench.train_teacher(bench.teacher_folder))
-    student = first_epoch(bench.distiller(recipe_of(bench.study, {"loss": "ce"}), study.seed).train_epoch)
-    again = first_epoch(bench.distiller(recipe_of(bench.study, {"loss": "ce"}), study.seed).train_epoch)
+    context = TrainingContext(study, torch.device("cpu"), 1)
+    _ = context.splits
+    teacher = first_epoch(lambda: context.train_teacher(context.teacher_folder))
+    student = first_epoch(context.distiller(recipe_of(context.study, {"loss": "ce"}), study.seed).train_epoch)
+    again = first_epoch(context.distiller(recipe_of(context.study, {"loss": "ce"}), study.seed).train_epoch)
     assert torch.equal(student[0], again[0]) and torch.equal(student[1], again[1])
     assert not torch.equal(teacher[0], student[0])  # initialisation
     assert not torch.equal(teacher[1], student[1])  # order

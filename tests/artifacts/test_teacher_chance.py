@@ -38,9 +38,9 @@ def test_the_criterion_is_a_one_sided_binomial_test_at_a_thousandth(right, image
 def trained(tmp_path_factory):
     """Weights of a teacher that was trained on digits."""
     training = {"epochs": 6, "batch_size": 32, "learning_rate": 0.05}
-    bench = TrainingContext(load_study(small_study(teacher_training=training)), CPU, threads=1)
+    context = TrainingContext(load_study(small_study(teacher_training=training)), CPU, threads=1)
     folder = tmp_path_factory.mktemp("teacher")
-    bench.train_teacher(folder)
+    context.train_teacher(folder)
     return torch.load(folder / "teacher.pt", weights_only=True)
 
 
@@ -49,10 +49,10 @@ def measured(weights, file, **changes):
     torch.save(weights, file)
     study = identified(load_study(small_study(**changes)), file)
     read_given(file, study, "x").keep()
-    bench = TrainingContext(study, CPU, threads=1)
+    context = TrainingContext(study, CPU, threads=1)
     (file.parent / "measured").mkdir(exist_ok=True)
-    bench.measure_teacher(file.parent / "measured")
-    return study, read_record(file.parent / "measured"), bench.workload()
+    context.measure_teacher(file.parent / "measured")
+    return study, read_record(file.parent / "measured"), context.workload()
 
 
 @pytest.fixture(autouse=True)

@@ -105,8 +105,8 @@ def test_the_weights_are_read_once_until_they_change(folder, monkeypatch):
 
 
 @pytest.fixture
-def bench_of(monkeypatch, tmp_path):
-    """Makes a bench in a cache of the test's own, for a teacher that is trained for one epoch."""
+def context_of(monkeypatch, tmp_path):
+    """Makes a training context in a cache of the test's own, for a teacher that is trained for one epoch."""
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
     table = small_study()
     study = load_study({**table, "teacher_training": {**table["teacher_training"], "epochs": 1}})
@@ -115,33 +115,33 @@ def bench_of(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("file", ["teacher.pt", "record.json"])
 @pytest.mark.parametrize("harm", [flip_a_bit, cut_short])
-def test_a_damaged_teacher_is_trained_again_to_the_same_weights(bench_of, file, harm):
-    first = bench_of()
+def test_a_damaged_teacher_is_trained_again_to_the_same_weights(context_of, file, harm):
+    first = context_of()
     expected, folder = first.teacher.state_dict(), first.teacher_folder
     known = read_record(folder)
     if file == "record.json" and harm is flip_a_bit:
         (folder / file).write_bytes(b"\xff" + (folder / file).read_bytes()[1:])
     else:
         harm(folder / file)
-    again = bench_of()
+    again = context_of()
     assert all(torch.equal(value, expected[name]) for name, value in again.teacher.state_dict().items())
     assert read_record(folder) == known and known["weights_sha256"] == sha256_of(folder / "teacher.pt")
 
 
-def test_a_whole_teacher_is_not_trained_again(bench_of, monkeypatch):
-    _ = bench_of().teacher
+def test_a_whole_teacher_is_not_trained_again(context_of, monkeypatch):
+    _ = context_of().teacher
     monkeypatch.setattr(
         "kdtune.artifacts.training_context.train_teacher", lambda *given, **named: pytest.fail("was trained")
     )
-    _ = bench_of().teacher
+    _ = context_of().teacher
 
 
-def test_damaged_weights_are_never_loaded(bench_of):
-    bench = bench_of()
-    _, folder = bench.teacher, bench.teacher_folder
+def test_damaged_weights_are_never_loaded(context_of):
+    context = context_of()
+    _, folder = context.teacher, context.teacher_folder
     flip_a_bit(folder / "teacher.pt")
     with pytest.raises(KdtuneError, match=r"teacher.pt: not a readable teacher \(.*\); delete its folder to train it"):
-        load_teacher(bench.untrained_teacher(), bench.study, folder)
+        load_teacher(context.untrained_teacher(), context.study, folder)
 
 
 def test_damaged_epochs_of_a_teacher_are_one_message_with_file_line_and_remedy(folder):

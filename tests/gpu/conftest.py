@@ -21,8 +21,8 @@ def device():
 
 
 @pytest.fixture
-def bench(device):
-    """Makes a bench on the GPU for the digits study, whose last batch is smaller than the others."""
+def context(device):
+    """Makes a training context on the GPU for the digits study, whose last batch is smaller than the others."""
 
     def make(compile="off", arithmetic=FLOAT32, mode="live", **changes):
         numerics = {**arithmetic, "compile": compile}
