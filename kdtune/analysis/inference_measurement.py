@@ -115,7 +115,7 @@ def measure_inference(
         ready = []
         for group in groups.values():
             setting = _setting(group[0], batch_size, seconds, cpus, device, sensors, hardware)
-            ready.append((group, setting, _bench(group[0], setting, data_dir, download=download)))
+            ready.append((group, setting, _training_context(group[0], setting, data_dir, download=download)))
             read_folder(group[0].folder.inference_ledger)  # of earlier measurements, refused if it is damaged
         documents = []
         for group, setting, context in ready:
@@ -184,7 +184,9 @@ def _setting(
     )
 
 
-def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, download: bool) -> "TrainingContext":
+def _training_context(
+    one: Finished, setting: _Setting, data_dir: str | Path | None, *, download: bool
+) -> "TrainingContext":
     """The study's data and networks, where they are measured.
 
     Raises:

@@ -65,7 +65,7 @@ class Inspection:
         return settled_strategies(computed, cost)
 
 
-def _bench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
+def _training_context(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
     """A training context of this worker's own; its GPU is orchestration's until a window opens."""
     from kdtune.artifacts.training_context import TrainingContext, pick_device
 
@@ -121,7 +121,7 @@ def inspect_study(
     from kdtune.training.numerics import device_name
 
     meter_of(session_id).join()
-    context = _bench(study, resources, data, session_id)
+    context = _training_context(study, resources, data, session_id)
     _ = context.splits
     setup = watch.lap() if watch else None
     context, remarks = settled(context, teacher_trainings(study), workers)
@@ -202,7 +202,7 @@ def _distinct(stores: Iterable[LogitStore]) -> list[LogitStore]:
 
 def make_part(study: Study, resources: Resources, data: str, session_id: str, artifact: Artifact, part: Any) -> None:
     """Make one part of an artifact, metered."""
-    artifact.make(_bench(study, resources, data, session_id), part, partial(_charged, session_id, resources))
+    artifact.make(_training_context(study, resources, data, session_id), part, partial(_charged, session_id, resources))
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def evaluate_chosen(
     from kdtune.training.checkpoints import CheckpointFolder
     from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
 
-    context = _bench(study, resources, data, session_id)
+    context = _training_context(study, resources, data, session_id)
     test = context.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
     evaluate(context.untrained_student(), context.splits.validation, context.arithmetic)

@@ -171,7 +171,7 @@ class TrialWorker:
         self._shares = gpu_shares(resources.gpus)
         self._device = pick_device(resources.gpus, gpu_indices(resources.gpus))
         self._setting: Setting | None = None
-        self._bench: Any = None
+        self._context: Any = None
 
     def take_on(self, config: dict[str, Any]) -> TrialTraining:
         """Prepare a trial's attempt. Everything of the last trial is dropped but the data and the teacher.
@@ -187,17 +187,17 @@ class TrialWorker:
 
             self._setting = None  # unless all that follows succeeds
             hold_gpu(meter, self._shares)
-            self._bench = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
+            self._context = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
             self._setting = spec.setting
-        distiller = self._bench.distiller(spec.recipe, spec.seed)
+        distiller = self._context.distiller(spec.recipe, spec.seed)
         return TrialTraining(distiller, run, self._resources, self._shares, meter)
 
     def _warm_up(self, spec: TrialSpec) -> None:
         """Do what is done once for a study, before a trial's window opens: no single trial answers for it."""
-        self._bench.find_code(spec.recipe)
+        self._context.find_code(spec.recipe)
         # With the trial's own seed: the teacher's logits for another one may not be there.
-        self._bench.distiller(spec.recipe, spec.seed).warm_up()
+        self._context.distiller(spec.recipe, spec.seed).warm_up()
 
 
 def _spec_of(config: dict[str, Any]) -> TrialSpec:

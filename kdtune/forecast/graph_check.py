@@ -47,17 +47,17 @@ def loss_difference(context: TrainingContext, numerics: Numerics, steps: int = S
     Returns:
         The difference as a fraction of the eager value; NaN or infinite if a value is not finite.
     """
-    eager_bench = _small_context(context, numerics.model_copy(update={"compile": "off"}))
-    captured_bench = _small_context(context, numerics)
-    eager, captured = _train(eager_bench, steps), _train(captured_bench, steps)
+    eager_context = _small_context(context, numerics.model_copy(update={"compile": "off"}))
+    captured_context = _small_context(context, numerics)
+    eager, captured = _train(eager_context, steps), _train(captured_context, steps)
     differences = [_difference(*losses) for losses in zip(captured.losses, eager.losses, strict=True)]
     distiller = captured.distiller
-    known = evaluate(distiller.model, captured_bench.splits.validation, captured_bench.arithmetic)
+    known = evaluate(distiller.model, captured_context.splits.validation, captured_context.arithmetic)
     found = distiller.validate()
     differences.append(_difference(found.loss, known.loss))
     differences.append(float((found.predictions != known.predictions).double().mean()))
     if context.study.teacher_logits == "replay":
-        differences.append(_logits_difference(captured_bench))
+        differences.append(_logits_difference(captured_context))
     return max(differences, key=lambda one: math.inf if math.isnan(one) else one)
 
 

@@ -58,7 +58,7 @@ def resolve_numerics(context: TrainingContext, trainings: float) -> tuple[Numeri
     """Return the resolved numerics of a study's trainings, and remarks for the user.
 
     Args:
-        context: The study's training context, on the device on which its trainings run; its logit mode must be resolved.
+        context: The study's training context, on the device of its trainings; its logit mode must be resolved.
         trainings: Number of trainings that a worker runs one after the other, compiling once for all of them.
 
     Raises:
