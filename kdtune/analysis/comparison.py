@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kdtune.analysis.collection import Places, find_results
 from kdtune.analysis.comparability import differences
+from kdtune.analysis.find_results import Places, find_results
 from kdtune.analysis.payback import paybacks
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import UsageError

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdtune.analysis.collection import Places, find_results
 from kdtune.analysis.comparison import carbon_for
+from kdtune.analysis.find_results import Places, find_results
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
@@ -20,7 +20,7 @@ from kdtune.storage.paths import cache_dir
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedStrategy:
     """A strategy that has come to its models.
 
     Attributes:
@@ -51,7 +51,7 @@ class Finished:
         return self.folder.path.parent, self.study.attribution, self.teacher_folder, *run
 
 
-def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | None = None) -> list[Finished]:
+def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | None = None) -> list[FinishedStrategy]:
     """The strategies under some places, if all have finished and all of their networks are there.
 
     Args:
@@ -79,7 +79,7 @@ def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | 
                 + (" and --teacher FILE" if study.teacher_weights else "")
             )
         else:
-            found.append(Finished(folder, study, resolved, result, teacher_folder, teacher))
+            found.append(FinishedStrategy(folder, study, resolved, result, teacher_folder, teacher))
     if faults:
         raise ResultsError("\n".join(dict.fromkeys(faults)))
     return found

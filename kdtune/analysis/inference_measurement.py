@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdtune.analysis.collection import Places
-from kdtune.analysis.finished_strategies import Finished, find_finished
+from kdtune.analysis.find_results import Places
+from kdtune.analysis.finished_strategies import FinishedStrategy, find_finished
 from kdtune.analysis.payback import paybacks
 from kdtune.data.published import obtain
 from kdtune.energy.attribution import SHARED_NODE
@@ -105,7 +105,7 @@ def measure_inference(
 
     _check_arguments(batch_size, seconds, cpus, device)
     tell = contained(tell)
-    groups: dict[tuple[Any, ...], list[Finished]] = {}
+    groups: dict[tuple[Any, ...], list[FinishedStrategy]] = {}
     for one in find_finished(places, carbon):
         groups.setdefault(one.networks, []).append(one)
     with threads_kept():
@@ -144,7 +144,7 @@ def _check_arguments(batch_size: int, seconds: float, cpus: int | None, device: 
 
 
 def _setting(
-    one: Finished,
+    one: FinishedStrategy,
     batch_size: int,
     seconds: float,
     cpus: int | None,
@@ -185,7 +185,7 @@ def _setting(
 
 
 def _training_context(
-    one: Finished, setting: _Setting, data_dir: str | Path | None, *, download: bool
+    one: FinishedStrategy, setting: _Setting, data_dir: str | Path | None, *, download: bool
 ) -> "TrainingContext":
     """The study's data and networks, where they are measured.
 
@@ -209,7 +209,7 @@ def _training_context(
     return context
 
 
-def _measure(group: list[Finished], setting: _Setting, context: "TrainingContext") -> list[InferenceDocument]:
+def _measure(group: list[FinishedStrategy], setting: _Setting, context: "TrainingContext") -> list[InferenceDocument]:
     """Measure the networks that some strategies have in common, test each student, and write what was found."""
     import torch
 
@@ -275,8 +275,8 @@ def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
 
 
 def _document(
-    one: Finished,
-    timed: Finished,
+    one: FinishedStrategy,
+    timed: FinishedStrategy,
     setting: _Setting,
     networks: Mapping[str, Network],
     metered: Mapping[str, Sequence[MeteredTurn]],

@@ -47,7 +47,7 @@ def spaces(place: Path) -> list[Record]:
 
 def runs(place: Path) -> list[Record]:
     """What has been run under a results folder: status, repeats done, and energy so far."""
-    from kdtune.analysis.collection import find_results
+    from kdtune.analysis.find_results import find_results
     from kdtune.results.carbon_settings import carbon_of
     from kdtune.results.outcome import build_result
     from kdtune.storage.paths import expanded

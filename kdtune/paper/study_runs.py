@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kdtune.analysis.collection import Places, find_results_if_any
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
+from kdtune.analysis.find_results import Places, find_results_if_any
 from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.analysis.comparison import compare
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.cli.app import main
 from kdtune.energy.attribution import BUCKETS
 from kdtune.errors import KdtuneError

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ConfigDict
 
 import kdtune
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import runs
 from kdtune.catalog.registry import Entry
 from kdtune.errors import ResultsError, SpecError

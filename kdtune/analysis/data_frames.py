@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from kdtune.analysis.collection import Places, find_results
+from kdtune.analysis.find_results import Places, find_results
 from kdtune.energy.attribution import BUCKETS, charge
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all

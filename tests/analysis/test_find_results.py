@@ -5,7 +5,7 @@ import json
 import pytest
 
 import kdtune
-from kdtune.analysis.collection import find_results
+from kdtune.analysis.find_results import find_results
 from kdtune.errors import Remark, ResultsError
 from kdtune.results.folder import StudyFolder
 from tests.results.several import ran
