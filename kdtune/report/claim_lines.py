@@ -7,7 +7,7 @@ from rich.text import Text
 from kdtune.analysis.verdicts import CONFIDENCE, FEWEST, Interval
 from kdtune.paper.claims import JudgedClaim
 from kdtune.paper.evidence import Evidence
-from kdtune.report.formats import percent, significant
+from kdtune.report.number_formats import percent, significant
 
 _COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}
 

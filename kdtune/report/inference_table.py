@@ -10,8 +10,8 @@ from rich.text import Text
 from kdtune.analysis.verdicts import CONFIDENCE, t_interval
 from kdtune.energy.attribution import FLAGS
 from kdtune.paper.printed_values import paper_values
-from kdtune.report.formats import NOTHING, amount, percent, ratio, significant
-from kdtune.report.table_width import PLAIN_HEAD
+from kdtune.report.number_formats import NOTHING, amount, percent, ratio, significant
+from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.report.tables import Row, how_computed, how_emitted, how_far_off, how_measured
 from kdtune.results.inference_document import InferenceDocument, NetworkInUse, Payback
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdtune.energy.carbon import Carbon, raw_kwh
-from kdtune.report.formats import NOTHING, describe_point, duration, percent, significant
+from kdtune.report.number_formats import NOTHING, describe_point, duration, percent, significant
 from kdtune.results.trial_log import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from kdtune.forecast.strategy_estimate import LogitsEstimate, StrategyEstimate, TeacherEstimate
 from kdtune.planning.study_plan import StudyPlan
-from kdtune.report.formats import NOTHING, describe_point, duration, significant
-from kdtune.report.table_width import PLAIN_HEAD
+from kdtune.report.number_formats import NOTHING, describe_point, duration, significant
+from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.specs.suggestion import Suggestion
 
 COLUMNS = ("strategy", "points", "trials", "GFLOPs (M)", "time", "kWh", "g CO2")

@@ -10,8 +10,8 @@ from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
-from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
-from kdtune.report.table_width import FittingTable
+from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.report.split_table import SplitTable
 from kdtune.results.abandoned import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
@@ -115,7 +115,7 @@ def cost_table(
     title = f"{results[0].study}: cost of one model"
     title += f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""
     names = columns(results)
-    table = FittingTable(title, names, left=("strategy", "tau"), split=names.index("GFLOPs (M)"))
+    table = SplitTable(title, names, left=("strategy", "tau"), split=names.index("GFLOPs (M)"))
     for row in cost_rows(results, baseline):
         table.add_row(row)
     if teacher:

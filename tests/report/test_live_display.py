@@ -6,8 +6,8 @@ from rich.console import Console
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Reading
 from kdtune.energy.several_nodes import charge_all
-from kdtune.report.formats import significant
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
+from kdtune.report.number_formats import significant
 from kdtune.results.outcome import build_result
 from kdtune.results.trial_log import Trial
 from kdtune.results.watcher import Watcher

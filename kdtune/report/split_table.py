@@ -12,7 +12,7 @@ from rich.text import Text
 PLAIN_HEAD = Box("    \n    \n -- \n    \n -- \n    \n    \n    \n", ascii=True)
 
 
-class FittingTable:
+class SplitTable:
     """Rows of text under named columns, of which no figure is ever cut off."""
 
     def __init__(self, title: str, columns: Sequence[str], left: Sequence[str], split: int) -> None:

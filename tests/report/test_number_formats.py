@@ -1,6 +1,6 @@
 import pytest
 
-from kdtune.report.formats import amount, describe_point, duration, percent, ratio, significant
+from kdtune.report.number_formats import amount, describe_point, duration, percent, ratio, significant
 
 
 @pytest.mark.parametrize(
