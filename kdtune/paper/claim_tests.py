@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Callable, Collection, Sequence
 
 from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within
-from kdtune.paper.evidence import Comparison, Evidence, Judge
-from kdtune.paper.study_pairs import alike
+from kdtune.paper.evidence import Evidence, Judge, PairComparison
+from kdtune.paper.study_pairing import group_by_differences
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 from kdtune.results.trial_log import TrialLog
 from kdtune.strategies import STRATEGIES
@@ -56,7 +56,7 @@ def accuracy(
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            _of_accuracies(Comparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
+            _of_accuracies(PairComparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
             for study in _of_loss(studies, losses)
             for pair in study.both(first, second)
         ]
@@ -65,7 +65,10 @@ def accuracy(
 
 
 def _of_accuracies(
-    comparison: Comparison, runs: tuple[StrategyRun, StrategyRun], judge: Judge, names: tuple[str, str] | None = None
+    comparison: PairComparison,
+    runs: tuple[StrategyRun, StrategyRun],
+    judge: Judge,
+    names: tuple[str, str] | None = None,
 ) -> Evidence:
     """What the difference of two runs' test accuracies says; sides are called as their strategies without names."""
     names = names or (runs[0].result.strategy, runs[1].result.strategy)
@@ -81,7 +84,7 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
             whole = len(grid.study.search_space.points())
             trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
             measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test accuracy"
-            comparison = Comparison((grid, drawn), measure, "fraction")
+            comparison = PairComparison((grid, drawn), measure, "fraction")
             if trials == 1:
                 found.append(comparison.unsettled("one tau that is drawn is no search"))
             elif trials >= whole:
@@ -103,7 +106,7 @@ def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
         for random_tau, grid in study.both("stochastic", "grid"):
             seconds = _second_best(grid)
             measure = "stochastic - second-best tau, validation accuracy"
-            comparison = Comparison((random_tau, grid), measure, "fraction")
+            comparison = PairComparison((random_tau, grid), measure, "fraction")
             if seconds:
                 sides = [random_tau.by_seed("val_accuracy"), seconds]
                 step = random_tau.an_image("val_accuracy")
@@ -139,13 +142,13 @@ TEACHER_KEYS = ("teacher", "teacher_training", "teacher_weights")
 def stronger_teacher(studies: Sequence[StudyRun]) -> list[Evidence]:
     """The tau that a grid chooses under a larger teacher, less that under a smaller one, all else alike."""
     found = []
-    for group in alike([study for study in studies if "grid" in study.strategies], *TEACHER_KEYS):
+    for group in group_by_differences([study for study in studies if "grid" in study.strategies], *TEACHER_KEYS):
         by_size = sorted((study.strategies["grid"] for study in group), key=_size_of_teacher)
         for weak, strong in itertools.combinations(by_size, 2):
             if _size_of_teacher(strong) > _size_of_teacher(weak):
                 names = (f"under {strong.study.teacher}", f"under {weak.study.teacher}")
                 measure = f"{names[0]} - {names[1]}, tau chosen by grid"
-                comparison = Comparison((strong, weak), measure, "tau", ("teacher", "teacher's weights"))
+                comparison = PairComparison((strong, weak), measure, "tau", ("teacher", "teacher's weights"))
                 sides = [_chosen_tau(strong), _chosen_tau(weak)]
                 found.append(comparison.of_pairs(names, sides, _higher_tau, _step(strong)))
     return found
@@ -172,14 +175,16 @@ def _step(run: StrategyRun) -> float:
 def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Test accuracy of the random tau at other batch sizes, less that at the usual one, all else alike."""
     found = []
-    for group in alike([study for study in studies if "stochastic" in study.strategies], "training.batch_size"):
+    for group in group_by_differences(
+        [study for study in studies if "stochastic" in study.strategies], "training.batch_size"
+    ):
         runs = sorted((study.strategies["stochastic"] for study in group), key=_batch)
         usual = next((run for run in runs if _batch(run) == USUAL_BATCH), runs[0])
         for run in runs:
             if _batch(run) != _batch(usual):
                 names = (f"batches of {_batch(run)}", f"batches of {_batch(usual)}")
                 measure = f"{names[0]} - {names[1]}, test accuracy"
-                comparison = Comparison((run, usual), measure, "fraction", ("training",))
+                comparison = PairComparison((run, usual), measure, "fraction", ("training",))
                 found.append(_of_accuracies(comparison, (run, usual), matches, names))
     return found
 

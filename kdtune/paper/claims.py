@@ -8,7 +8,7 @@ from typing import Any
 from kdtune.paper import claim_tests as tests
 from kdtune.paper.cost_claim import COST_HIGH, COST_LOW, LIVE_TEACHER, cost
 from kdtune.paper.evidence import Evidence
-from kdtune.paper.study_pairs import unpaired
+from kdtune.paper.study_pairing import why_unpaired
 from kdtune.paper.study_runs import StudyRun, by_study, read_runs
 from kdtune.results.source_commit import commit
 from kdtune.results.strategy_result import SCHEMA_VERSION
@@ -53,7 +53,7 @@ class Claim:
         test: From what was run to evidence.
         remark: What else to know; empty without anything.
         settings: What a study has to be set to for it, as ``--set`` takes it.
-        unpaired: Why studies that were run are no pair, of a claim on pairs of studies.
+        why_unpaired: For a claim about pairs of studies, returns why the studies that were run form no pair.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Claim:
     test: Callable[[Sequence[StudyRun]], list[Evidence]]
     remark: str = ""
     settings: tuple[str, ...] = ()
-    unpaired: Callable[[Sequence[StudyRun]], str] | None = None
+    why_unpaired: Callable[[Sequence[StudyRun]], str] | None = None
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -132,7 +132,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("grid",),
         tests.stronger_teacher,
         "Studies are paired that differ in nothing but the teacher; more multiply-adds count as stronger.",
-        unpaired=unpaired("grid", *tests.TEACHER_KEYS),
+        why_unpaired=why_unpaired("grid", *tests.TEACHER_KEYS),
     ),
     Claim(
         "batch-size",
@@ -143,7 +143,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("stochastic",),
         tests.batch_size,
         "Studies are paired that differ in nothing but the batch size.",
-        unpaired=unpaired("stochastic", "training.batch_size"),
+        why_unpaired=why_unpaired("stochastic", "training.batch_size"),
     ),
     Claim(
         "second-best",
@@ -239,5 +239,5 @@ def _judge(claim: Claim, studies: Sequence[StudyRun]) -> JudgedClaim:
     evidence = sorted(found, key=lambda one: not one.is_papers)
     there = {name for one in evidence if one.is_papers for name in one.studies}
     there |= {one.study.name for one in studies if set(claim.strategies) <= one.strategies.keys()}
-    apart = claim.unpaired(studies) if claim.unpaired and not evidence else ""
+    apart = claim.why_unpaired(studies) if claim.why_unpaired and not evidence else ""
     return JudgedClaim(claim, tuple(evidence), tuple(name for name in claim.studies if name not in there), apart)

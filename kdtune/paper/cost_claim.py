@@ -9,7 +9,7 @@ from kdtune.energy.attribution import FLAGS, SHARED_NODE
 from kdtune.energy.carbon import J_PER_KWH
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import charge_all
-from kdtune.paper.evidence import Comparison, Evidence
+from kdtune.paper.evidence import Evidence, PairComparison
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 from kdtune.results.outcome import own_of_repeats
 from kdtune.results.trial_log import TrialLog
@@ -39,7 +39,7 @@ def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
 
 
 def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: EnergyKey) -> Evidence:
-    comparison = Comparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
+    comparison = PairComparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
     if reason := _not_comparable(runs):
         return comparison.unsettled(reason)
     energies = [_of_repeats(run, key) for run in runs]

@@ -53,7 +53,7 @@ class Evidence:
         return {**asdict(self), "interval": self.interval.as_json() if self.interval else None}
 
 
-class Comparison:
+class PairComparison:
     """Two runs that are held against each other: what can be said before and after a look at their figures."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Comparison:
         self._apart = differences([run.folder for run in runs], apart_from)
         study = runs[0].study
         is_papers = all(paper_study_of(run.study) for run in runs)
-        departs = dict.fromkeys(text for run in runs for text in _told(run, is_papers))
+        departs = dict.fromkeys(text for run in runs for text in _changed_settings(run, is_papers))
         # Both sides are cut short alike: one of them says it.
         cuts = [text for run in runs if is_papers and (text := reduced(run, run.result.strategy))][:1]
         self._common: dict[str, Any] = {
@@ -127,7 +127,7 @@ class Comparison:
         return self.judged(interval, judge, means)
 
 
-def _told(run: StrategyRun, is_papers: bool) -> list[str]:
+def _changed_settings(run: StrategyRun, is_papers: bool) -> list[str]:
     """What was changed; of a study that is none of the paper's its strategy's options only."""
     label = run.result.strategy
     if is_papers:

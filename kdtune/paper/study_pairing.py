@@ -15,7 +15,7 @@ FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "
 FILES = "data set's files"
 
 
-def alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]:
+def group_by_differences(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]:
     """Studies in groups that differ in nothing that matters, apart from some keys such as ``training.batch_size``."""
     groups: dict[str, list[StudyRun]] = {}
     for study in studies:
@@ -41,7 +41,7 @@ def _flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
             yield above + key, value
 
 
-def unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], str]:
+def why_unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], str]:
     """Of studies that could be held against each other but for something else: which, and what it is.
 
     Args:
