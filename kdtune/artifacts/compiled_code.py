@@ -28,7 +28,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Compilation:
+class CompiledCode:
     """One folder of generated code.
 
     Attributes:
@@ -103,7 +103,7 @@ def _written() -> str:
 
 
 @dataclass(frozen=True)
-class Networks:
+class CodeDependencies:
     """What code is generated for, and by what: all that it depends on.
 
     Attributes:
@@ -129,9 +129,9 @@ class Networks:
     torch_version: str
 
     @property
-    def compilation(self) -> Compilation:
+    def compilation(self) -> CompiledCode:
         """Where their code is kept, or will be."""
         fields = {**asdict(self), "numerics": self.numerics.model_dump(), "format": FORMAT, "written": _written()}
         key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
         named = f"{self.teacher}-{self.student}" if self.teacher else self.student
-        return Compilation(cache_dir() / KIND / f"{named}-{key}")
+        return CompiledCode(cache_dir() / KIND / f"{named}-{key}")

@@ -40,7 +40,7 @@ MARGIN_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Shape:
+class LogitShape:
     """The size of a store.
 
     Attributes:
@@ -68,7 +68,7 @@ class LogitStore:
     """
 
     folder: Path
-    shape: Shape
+    shape: LogitShape
 
     @property
     def ledger(self) -> Path:

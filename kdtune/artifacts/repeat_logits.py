@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kdtune.artifacts.logit_store import LogitStore, Shape, store_folder
+from kdtune.artifacts.logit_store import LogitShape, LogitStore, store_folder
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
 from kdtune.specs.study import Setting
@@ -55,7 +55,7 @@ class RepeatLogits:
         changing = bool(study.training.augment)
         epochs = study.training.epochs if changing else 1
         key = logits_key(study, teacher_key, epochs, seed if changing else None)
-        shape = Shape(epochs, len(self._train), self._num_classes)
+        shape = LogitShape(epochs, len(self._train), self._num_classes)
         return LogitStore(store_folder(f"{study.dataset}-{study.teacher}", key), shape)
 
     def fill(self, store: LogitStore, teacher: torch.nn.Module, seed: int, epochs: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kdtune.artifacts.artifact import Artifact, Charge
-from kdtune.artifacts.compiled_code import KIND, Compilation
+from kdtune.artifacts.compiled_code import KIND, CompiledCode
 from kdtune.training.resolution import representative_recipe
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class SharedCode(Artifact):
     networks: str
 
     @property
-    def _code(self) -> Compilation:
-        return Compilation(self.folder)
+    def _code(self) -> CompiledCode:
+        return CompiledCode(self.folder)
 
     def is_complete(self) -> bool:
         """Whether all of it was generated."""

@@ -10,7 +10,7 @@ from typing import Generic
 import torch
 from typing_extensions import TypeVar
 
-from kdtune.artifacts.compiled_code import Compilation, Networks
+from kdtune.artifacts.compiled_code import CodeDependencies, CompiledCode
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
@@ -202,14 +202,14 @@ class TrainingContext(Generic[S]):
         batch_size = self.study.training.batch_size
         return self.compiler is not None and batch_size in batch_sizes(len(self.splits.train), batch_size)
 
-    def compilation(self, *, asks_teacher: bool) -> Compilation:
+    def compilation(self, *, asks_teacher: bool) -> CompiledCode:
         """Where the code for the study's trainings is kept, or will be.
 
         Args:
             asks_teacher: Whether they have a teacher that is asked in every step: its code is there too.
         """
         study = self.study
-        return Networks(
+        return CodeDependencies(
             student=study.student,
             teacher=study.teacher if asks_teacher else None,
             image_shape=self.splits.train.images.shape[1:],
@@ -221,7 +221,7 @@ class TrainingContext(Generic[S]):
             torch_version=str(torch.__version__),
         ).compilation
 
-    def compile_networks(self, compilation: Compilation, recipe: Recipe) -> None:
+    def compile_networks(self, compilation: CompiledCode, recipe: Recipe) -> None:
         """Generate the code for the study's trainings, by the first steps of one whose outcome is not used.
 
         To be called in a process that has compiled nothing yet: what it has in memory it does not write again.

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from kdtune.artifacts.compiled_code import Networks
+from kdtune.artifacts.compiled_code import CodeDependencies
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError
 from kdtune.specs import load_study
@@ -20,7 +20,7 @@ from tests.studies import small_study
 
 COMPILED = Numerics(precision="float32", memory_layout="contiguous", compile="on")
 
-NETWORKS = Networks(
+NETWORKS = CodeDependencies(
     student="convnet_2_4_4",
     teacher=None,
     image_shape=(1, 8, 8),
@@ -65,9 +65,9 @@ def context(**changes):
 )
 def test_whatever_the_code_depends_on_gives_it_another_place(cache, change):
     kept = NETWORKS.compilation.folder
-    assert kept == Networks(**vars(NETWORKS)).compilation.folder
+    assert kept == CodeDependencies(**vars(NETWORKS)).compilation.folder
     assert kept.parent == cache / "compilations" and kept.name.startswith("convnet_2_4_4-")
-    assert Networks(**{**vars(NETWORKS), **change}).compilation.folder != kept
+    assert CodeDependencies(**{**vars(NETWORKS), **change}).compilation.folder != kept
 
 
 def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeypatch):

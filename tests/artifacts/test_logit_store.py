@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdtune.artifacts import logit_store
-from kdtune.artifacts.logit_store import HALF, SINGLE, LogitStore, Shape
+from kdtune.artifacts.logit_store import HALF, SINGLE, LogitShape, LogitStore
 from kdtune.errors import KdtuneError, MachineError
 from tests.damage import altered, damaged
 
-SHAPE = Shape(epochs=3, images=5, classes=4)
+SHAPE = LogitShape(epochs=3, images=5, classes=4)
 
 
 def logits(epoch=0):
@@ -53,7 +53,7 @@ def test_to_create_it_again_keeps_what_is_there(store):
 
 
 def test_a_store_of_one_epoch_serves_every_epoch(tmp_path):
-    store = LogitStore(tmp_path, Shape(1, SHAPE.images, SHAPE.classes))
+    store = LogitStore(tmp_path, LogitShape(1, SHAPE.images, SHAPE.classes))
     store.create()
     fill(store, 0)
     assert np.array_equal(store.rows(7), store.rows(0))
@@ -187,7 +187,7 @@ def test_a_disk_that_cannot_hold_them_in_float32_is_told_and_nothing_is_lost(sto
 
 def test_a_disk_without_room_is_told_with_both_sizes_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(logit_store, "room_bytes", lambda: 10**9)
-    store = LogitStore(tmp_path / "large", Shape(200, 45_000, 100))
+    store = LogitStore(tmp_path / "large", LogitShape(200, 45_000, 100))
     with pytest.raises(KdtuneError, match=r"take 1\.8 GB, and there is room for 1 GB; make room"):
         store.create()
     assert not (store.folder / "logits.npy").exists()
@@ -203,9 +203,9 @@ def test_a_filler_that_is_killed_leaves_whole_epochs_only(tmp_path):
         f"""
         import sys, time
         import numpy as np
-        from kdtune.artifacts.logit_store import LogitStore, Shape
+        from kdtune.artifacts.logit_store import LogitStore, LogitShape
         from pathlib import Path
-        store = LogitStore(Path({str(tmp_path)!r}), Shape(50, 2000, 10))
+        store = LogitStore(Path({str(tmp_path)!r}), LogitShape(50, 2000, 10))
         store.create()
         def batches(epoch):
             for _ in range(20):
@@ -220,6 +220,6 @@ def test_a_filler_that_is_killed_leaves_whole_epochs_only(tmp_path):
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "in the middle\n"
         os.kill(process.pid, signal.SIGKILL)
-    store = LogitStore(tmp_path, Shape(50, 2000, 10))
+    store = LogitStore(tmp_path, LogitShape(50, 2000, 10))
     assert store.missing_epochs() == list(range(3, 50))
     assert all((store.rows(epoch) == epoch).all() for epoch in range(3))
