@@ -82,7 +82,7 @@ class Artifact(ABC):
         """Variables of a process that is started for making it alone; None needs no such process."""
         return None
 
-    def beside(self) -> Self | None:
+    def copy_to_meter(self) -> Self | None:
         """The same artifact in another folder, where it can be made again only to meter what that takes.
 
         Returns:
@@ -94,7 +94,7 @@ class Artifact(ABC):
         """Whether its ledger has counted any energy."""
         return charge_all(read_folder(self.ledger)).quality is not None
 
-    def is_metered_whole(self) -> bool:
+    def is_metered_completely(self) -> bool:
         """Whether its ledger covers all of its making, and not only a part."""
         return True
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from kdtune.artifacts.weight_checks import impossible_weights
-from kdtune.artifacts.weight_files import HOW_TO_WRITE, Table, Weights, parts_of, read_weight_file, tables_in
+from kdtune.artifacts.weight_files import HOW_TO_WRITE, StateDict, Weights, parts_of, read_weight_file, state_dicts_in
 from kdtune.data import DATASETS
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.models import MODELS
@@ -61,7 +61,7 @@ class GivenTeacher:
             ) from None
 
 
-def identified(study: Study, file: Path) -> Study:
+def with_given_teacher(study: Study, file: Path) -> Study:
     """The study with the weights in a user's file for its teacher.
 
     What a user should know of the choice of weights is a :class:`~kdtune.errors.Remark`.
@@ -131,17 +131,17 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     content = read_weight_file(file, where)
     channels = int(DATASETS[study.dataset].facts["shape"][0])
     classes = int(DATASETS[study.dataset].facts["classes"])
-    tables = list(tables_in(content))
-    if not tables:
+    state_dicts = list(state_dicts_in(content))
+    if not state_dicts:
         keys = f"; its keys are {_some(map(repr, content))}" if isinstance(content, Mapping) and content else ""
         raise UsageError(f"{where}: holds no state dict{keys}; {HOW_TO_WRITE}")
-    fitting = _fitting(study.teacher, tables, channels)
+    fitting = _fitting(study.teacher, state_dicts, channels)
     if not fitting:
-        raise UsageError(f"{where}: {_what_else(study, tables, channels, classes)}")
+        raise UsageError(f"{where}: {_what_else(study, state_dicts, channels, classes)}")
     if classes not in fitting.values():
         raise UsageError(f"{where}: has {next(iter(fitting.values()))} classes, {study.dataset} has {classes}")
     network = _network(study.teacher, channels, classes)
-    states = {table: _state(table, network) for table, found in fitting.items() if found == classes}
+    states = {state_dict: _state(state_dict, network) for state_dict, found in fitting.items() if found == classes}
     taken = _the_one_meant(states, study, where)
     state = states[taken]
     for problem, names in impossible_weights(taken.weights, state).items():
@@ -149,31 +149,31 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 
 
-def _fitting(name: str, tables: Iterable[Table], channels: int) -> dict[Table, int]:
-    """The tables that are a network's weights, each with how many classes it tells apart."""
+def _fitting(name: str, state_dicts: Iterable[StateDict], channels: int) -> dict[StateDict, int]:
+    """The state_dicts that are a network's weights, each with how many classes it tells apart."""
     last = list(_network(name, channels, 1))[-1]
-    parts = (part for table in tables for part in parts_of(table, last))
+    parts = (part for state_dict in state_dicts for part in parts_of(state_dict, last))
     found = {part: _classes_if_it_is(name, part.weights, channels) for part in parts}
     return {part: classes for part, classes in found.items() if classes is not None}
 
 
-def _state(table: Table, network: Weights) -> Weights:
+def _state(state_dict: StateDict, network: Weights) -> Weights:
     """All of the network's tensors, in its order and its types."""
-    given = table.weights
+    given = state_dict.weights
     return {
         name: _plain(given[name], wanted.dtype) if name in given else torch.zeros(wanted.shape, dtype=wanted.dtype)
         for name, wanted in network.items()
     }
 
 
-def _the_one_meant(states: Mapping[Table, Weights], study: Study, where: str) -> Table:
+def _the_one_meant(states: Mapping[StateDict, Weights], study: Study, where: str) -> StateDict:
     """The weights to take where a file holds several that fit: those that are no average of others.
 
     Raises:
         UsageError: It cannot be known which are meant.
     """
-    plain = [table for table in states if not table.is_average] or list(states)
-    if len({identity_of(states[table]) for table in plain}) > 1:
+    plain = [state_dict for state_dict in states if not state_dict.is_average] or list(states)
+    if len({identity_of(states[state_dict]) for state_dict in plain}) > 1:
         raise UsageError(
             f"{where}: holds several weights of {study.teacher}, {_some(map(str, plain))}; save those that you mean "
             "in a file of their own"
@@ -181,14 +181,14 @@ def _the_one_meant(states: Mapping[Table, Weights], study: Study, where: str) ->
     return plain[0]
 
 
-def _remarks(taken: Table, states: Iterable[Table]) -> Iterator[str]:
+def _remarks(taken: StateDict, states: Iterable[StateDict]) -> Iterator[str]:
     """What a user should know of the choice that was made."""
-    if averages := [table for table in states if table.is_average and not taken.is_average]:
+    if averages := [state_dict for state_dict in states if state_dict.is_average and not taken.is_average]:
         yield (
             f"the weights {taken} were taken, not their moving average {_some(map(str, averages))}; to use that, save "
             "it in a file of its own"
         )
-    used = tuple(table.prefix for table in states if table.keys == taken.keys)
+    used = tuple(state_dict.prefix for state_dict in states if state_dict.keys == taken.keys)
     if ignored := [name for name in taken.beside if not name.startswith(used)]:
         yield f"the weights {taken} were taken; not used beside them: {_some(ignored)}"
 
@@ -227,18 +227,18 @@ def _described(value: torch.Tensor) -> str:
     return shape if plain else f"{shape} {value.dtype}"
 
 
-def _what_else(study: Study, tables: list[Table], channels: int, classes: int) -> str:
+def _what_else(study: Study, state_dicts: list[StateDict], channels: int, classes: int) -> str:
     """What weights are that are not those of the study's teacher."""
     for name in MODELS:
-        if _fitting(name, tables, channels):
+        if _fitting(name, state_dicts, channels):
             return f"is a {name}, the study's teacher is {study.teacher}; --set teacher={name} takes it"
     network = _network(study.teacher, channels, classes)
     last = list(network)[-1]
-    parts = [part for table in tables for part in parts_of(table, last)] or tables
+    parts = [part for state_dict in state_dicts for part in parts_of(state_dict, last)] or state_dicts
     closest = max(parts, key=lambda part: len(network.keys() & part.weights.keys()))
     lists = zip(("missing", "unexpected", "of another shape"), _differences(network, closest.weights), strict=True)
     told = "; ".join(f"{what}: {_some(names)}" for what, names in lists if names)
-    place = f" (tensors were found {_some(map(str, tables))})" if closest.keys else ""
+    place = f" (tensors were found {_some(map(str, state_dicts))})" if closest.keys else ""
     return f"is not kdtune's {study.teacher} for {study.dataset}: {told}{place}"
 
 

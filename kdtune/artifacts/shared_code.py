@@ -63,7 +63,7 @@ class SharedCode(Artifact):
         """A process of its own: what an earlier job has compiled in a process is not generated there again."""
         return self._code.environment
 
-    def beside(self) -> Self:
+    def copy_to_meter(self) -> Self:
         """A folder below: another process may be using this code."""
         return replace(self, folder=self.folder / "again")
 

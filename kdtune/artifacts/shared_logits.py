@@ -63,7 +63,7 @@ class SharedLogits(Artifact):
             return "the teacher's logits exceed float16's range; they are kept in float32"
         return None
 
-    def beside(self) -> Self:
+    def copy_to_meter(self) -> Self:
         """A store in a folder below: another process may be reading this one."""
         return replace(self, store=replace(self.store, folder=self.folder / "again"))
 

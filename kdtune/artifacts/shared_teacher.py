@@ -70,7 +70,7 @@ class SharedTeacher(Artifact):
         epochs = self._epochs.read()
         return epochs[-1] if epochs else None
 
-    def is_metered_whole(self) -> bool:
+    def is_metered_completely(self) -> bool:
         """Whether all epochs that are known were trained by metered commands."""
         record = read_record(self.folder)
         epochs = record["epochs"] if record else None

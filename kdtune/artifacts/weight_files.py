@@ -25,7 +25,7 @@ _AVERAGED = "n_averaged"
 #: Keys and prefixes of moving averages of weights.
 _AVERAGE = re.compile(r"(?i)(?<![a-z])(ema|swa|averaged?|shadow)(?![a-z])")
 
-#: How many tables inside one another are searched.
+#: How many state_dicts inside one another are searched.
 _DEPTH = 3
 
 
@@ -54,15 +54,15 @@ _HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class StateDict:
     """Tensors by name, found somewhere in a file.
 
     Attributes:
-        keys: The keys that lead to the table.
+        keys: The keys that lead to the state_dict.
         prefix: What every name began with there; the names here are without it.
         weights: The tensors.
-        beside: Names of the tensors in the same table that do not begin with the prefix.
-        has_count: Whether the table says how many networks these are the average of.
+        beside: Names of the tensors in the same state_dict that do not begin with the prefix.
+        has_count: Whether the state_dict says how many networks these are the average of.
     """
 
     keys: tuple[str, ...]
@@ -81,29 +81,29 @@ class Table:
         return f"{place} with the prefix {self.prefix!r}" if self.prefix else place
 
 
-def tables_in(content: Any, keys: tuple[str, ...] = ()) -> Iterator[Table]:
-    """Every table with tensors in what a file holds, the outermost first."""
+def state_dicts_in(content: Any, keys: tuple[str, ...] = ()) -> Iterator[StateDict]:
+    """Every state_dict with tensors in what a file holds, the outermost first."""
     if not isinstance(content, Mapping):
         return
     tensors = {name: one for name, one in content.items() if isinstance(name, str) and isinstance(one, torch.Tensor)}
     count = tensors.pop(_AVERAGED, None)
     if tensors:
-        yield Table(keys, "", _unwrapped(tensors), has_count=count is not None)
+        yield StateDict(keys, "", _unwrapped(tensors), has_count=count is not None)
     for key, inner in content.items():
         if isinstance(key, str) and len(keys) < _DEPTH:
-            yield from tables_in(inner, (*keys, key))
+            yield from state_dicts_in(inner, (*keys, key))
 
 
-def parts_of(table: Table, name: str) -> Iterator[Table]:
-    """The parts of a table that may be a network with a tensor of some name: one for each prefix of that name."""
-    prefixes = {found.removesuffix(name) for found in table.weights if f".{found}".endswith(f".{name}")}
+def parts_of(state_dict: StateDict, name: str) -> Iterator[StateDict]:
+    """The parts of a state_dict that may be a network with a tensor of some name: one for each prefix of that name."""
+    prefixes = {found.removesuffix(name) for found in state_dict.weights if f".{found}".endswith(f".{name}")}
     for prefix in sorted(prefixes):
         if not prefix:
-            yield table
+            yield state_dict
             continue
-        weights = {one.removeprefix(prefix): v for one, v in table.weights.items() if one.startswith(prefix)}
-        beside = tuple(one for one in table.weights if not one.startswith(prefix))
-        yield Table(table.keys, prefix, weights, beside, table.has_count)
+        weights = {one.removeprefix(prefix): v for one, v in state_dict.weights.items() if one.startswith(prefix)}
+        beside = tuple(one for one in state_dict.weights if not one.startswith(prefix))
+        yield StateDict(state_dict.keys, prefix, weights, beside, state_dict.has_count)
 
 
 def _unwrapped(tensors: Weights) -> Weights:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from kdtune.artifacts import given_teacher
-from kdtune.artifacts.given_teacher import identified, kept_weights, provide, read_given
+from kdtune.artifacts.given_teacher import kept_weights, provide, read_given, with_given_teacher
 from kdtune.artifacts.logit_store import SINGLE
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.artifacts.weight_files import read_weight_file
@@ -51,7 +51,7 @@ def file(tmp_path):
 
 def refusal(study, file):
     with pytest.raises(UsageError) as refused:
-        identified(study, file)
+        with_given_teacher(study, file)
     said = str(refused.value)
     assert refused.value.exit_code == 2
     assert said.startswith(f"--teacher {file}: ") and len(said.splitlines()) == 1
@@ -127,7 +127,7 @@ def test_a_safetensors_file_is_the_same_teacher(study, file, tmp_path, name):
     path = tmp_path / "other" / name
     path.parent.mkdir()
     save_file({n: v.contiguous() for n, v in weights_of().items()}, path)
-    assert identified(study, path) == identified(study, file)
+    assert with_given_teacher(study, path) == with_given_teacher(study, file)
 
 
 @pytest.mark.parametrize(
@@ -157,14 +157,14 @@ def test_a_safetensors_file_is_the_same_teacher(study, file, tmp_path, name):
 def test_which_weights_were_taken_is_said_where_there_are_others(study, file, tmp_path, content, told):
     torch.save(content(), tmp_path / "both.pt")
     with pytest.warns(Remark) as remarks:
-        given = identified(study, tmp_path / "both.pt")
+        given = with_given_teacher(study, tmp_path / "both.pt")
         provide(given, tmp_path / "both.pt")
     assert [str(one.message) for one in remarks] == [f"--teacher {tmp_path / 'both.pt'}: {told}"]  # said once
-    assert given == identified(study, file)
+    assert given == with_given_teacher(study, file)
 
 
 def test_weights_alone_are_taken_without_a_word(study, file, recwarn):
-    identified(study, file)
+    with_given_teacher(study, file)
     assert not recwarn.list
 
 
@@ -180,7 +180,7 @@ def test_a_part_of_a_larger_tensor_is_kept_without_the_rest(study, tmp_path):
 def test_every_network_can_be_given(name, tmp_path):
     study = load_study("cifar100-hkd", overrides=[f"teacher={name}"])
     torch.save(weights_of(name, 3, 100), tmp_path / "mine.pt")
-    assert identified(study, tmp_path / "mine.pt").teacher_weights
+    assert with_given_teacher(study, tmp_path / "mine.pt").teacher_weights
     torch.save(weights_of(name, 3, 10), tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt") == "has 10 classes, cifar100 has 100"
 
@@ -189,7 +189,7 @@ def test_reading_draws_nothing(study, file):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    identified(study, file)
+    with_given_teacher(study, file)
     assert torch.equal(torch.rand(2), expected)
 
 
@@ -198,13 +198,13 @@ def test_reading_draws_nothing(study, file):
 
 def test_other_weights_are_another_teacher_and_make_other_trials(study, file, tmp_path):
     torch.save(weights_of(seed=1), tmp_path / "other.pt")
-    studies = [study, identified(study, file), identified(study, tmp_path / "other.pt")]
+    studies = [study, with_given_teacher(study, file), with_given_teacher(study, tmp_path / "other.pt")]
     assert len({identity_of(one, {"tau": 4}, 0) for one in studies}) == 3
     assert len({teacher_key(one, 1) for one in studies}) == 3
 
 
 def test_of_a_teacher_that_was_given_the_training_does_not_count(study, file):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     other = given.model_copy(update={"teacher_seed": 9, "teacher_training": study.training})
     assert teacher_key(given, 1) == teacher_key(other, 1)
     assert teacher_key(given, 1) != teacher_key(given.model_copy(update={"split_seed": 9}), 1)
@@ -215,7 +215,7 @@ def test_a_study_with_a_teacher_that_is_trained_reads_as_if_none_could_be_given(
 
 
 def test_the_identity_is_read_back_from_a_table_and_a_wrong_one_is_refused(study, file):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     assert load_study(given.model_dump(mode="json", exclude_none=True)) == given
     with pytest.raises(UsageError, match="teacher_weights"):
         load_study(small_study(teacher_weights="../../etc/passwd"))
@@ -378,7 +378,7 @@ def test_a_teacher_whose_answers_overflow_is_refused_when_it_is_measured_with_it
     for name in ("features.3.weight", "classifier.weight"):
         weights[name] *= 1e30
     torch.save(weights, tmp_path / "mine.pt")
-    given = identified(study, tmp_path / "mine.pt")
+    given = with_given_teacher(study, tmp_path / "mine.pt")
     read_given(tmp_path / "mine.pt", study, "x").keep()
     with pytest.raises(UsageError, match=r"is no finite number in float32; the largest of its weights is .*, in [a-z]"):
         TrainingContext(given, torch.device("cpu"), threads=1).measure_teacher(tmp_path)
@@ -395,7 +395,7 @@ def test_a_teacher_whose_logits_exceed_float16_is_replayed_as_it_answers(tmp_pat
     losses = {}
     for mode in ("live", "replay"):
         study = load_study(small_study(loss="cmc", teacher_logits=mode, training=training))
-        study = identified(study, tmp_path / "mine.pt")
+        study = with_given_teacher(study, tmp_path / "mine.pt")
         read_given(tmp_path / "mine.pt", study, "x").keep()
         context = TrainingContext(study, torch.device("cpu"), threads=1)
         losses[mode] = [float(loss) for loss in context.distiller(recipe_of(context.study, {"tau": 1000}), 0).steps()]
@@ -418,7 +418,7 @@ def test_quantised_weights_are_refused(study, tmp_path):
 
 
 def test_they_are_kept_and_found_again_when_the_file_is_gone(study, file):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     assert not kept_weights(given.teacher_weights).exists()  # looking at them leaves nothing behind
     provide(given, file)
     file.unlink()
@@ -432,7 +432,7 @@ def test_a_teacher_that_is_trained_needs_nothing(study, tmp_path):
 
 
 def test_weights_that_are_gone_are_asked_for(study, file, tmp_path):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     with pytest.raises(UsageError, match=r"teacher.pt: there is no such file; name a file .* with --teacher FILE"):
         provide(given, None)
     file.rename(tmp_path / "moved.pt")
@@ -442,7 +442,7 @@ def test_weights_that_are_gone_are_asked_for(study, file, tmp_path):
 
 
 def test_a_file_that_has_changed_since_is_refused(study, file):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     torch.save(weights_of(seed=1), file)
     with pytest.raises(UsageError, match=r"holds other weights \(\w{16}\) than the study was begun with"):
         provide(given, file)
@@ -452,7 +452,7 @@ def test_a_file_that_has_changed_since_is_refused(study, file):
     "harm", [lambda path: path.write_bytes(b""), lambda path: torch.save(weights_of(seed=1), path)]
 )
 def test_a_damaged_copy_is_replaced_or_told(study, file, harm):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     provide(given, file)
     harm(kept_weights(given.teacher_weights))
     with pytest.raises(UsageError, match="name a file that holds the teacher's weights, with --teacher FILE"):
@@ -465,7 +465,7 @@ def test_a_full_disk_is_told(study, file, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     monkeypatch.setattr(given_teacher, "replaced_atomically", full)
     with pytest.raises(KdtuneError, match="cannot be kept .No space left on device.; make room"):
         provide(given, file)
@@ -479,7 +479,7 @@ def context_of(study):
 
 
 def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, monkeypatch):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     provide(given, file)
     monkeypatch.setattr(TrainingContext, "train_teacher", lambda *_: pytest.fail("was trained"))
     teacher = context_of(given).teacher
@@ -488,7 +488,7 @@ def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, 
 
 
 def test_a_worker_that_does_not_find_them_or_cannot_read_them_says_so(study, file):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     with pytest.raises(KdtuneError, match="has not been given: .*teacher.pt is missing"):
         _ = context_of(given).teacher
     provide(given, file)
@@ -498,7 +498,7 @@ def test_a_worker_that_does_not_find_them_or_cannot_read_them_says_so(study, fil
 
 
 def test_a_worker_refuses_a_copy_whose_weights_have_changed(study, file):
-    given = identified(study, file)
+    given = with_given_teacher(study, file)
     provide(given, file)
     kept = kept_weights(given.teacher_weights)
     torch.save({name: value + 1 for name, value in torch.load(kept).items()}, kept)
@@ -509,10 +509,10 @@ def test_a_worker_refuses_a_copy_whose_weights_have_changed(study, file):
 KEEP = """
 import sys
 from pathlib import Path
-from kdtune.artifacts.given_teacher import identified, provide
+from kdtune.artifacts.given_teacher import with_given_teacher, provide
 from kdtune.specs import load_study
 from tests.studies import small_study
-study = identified(load_study(small_study()), Path(sys.argv[1]))
+study = with_given_teacher(load_study(small_study()), Path(sys.argv[1]))
 sys.stdin.readline()
 for _ in range(20):
     provide(study, Path(sys.argv[1]))
@@ -531,4 +531,4 @@ def test_two_processes_may_keep_the_same_at_once(study, file):
     ended = [one.communicate(timeout=120) for one in both]
     assert [one.returncode for one in both] == [0, 0], ended
     assert len({out for out, _ in ended}) == 1
-    provide(identified(study, file), None)
+    provide(with_given_teacher(study, file), None)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdtune.artifacts.given_teacher import identified, read_given
+from kdtune.artifacts.given_teacher import read_given, with_given_teacher
 from kdtune.artifacts.teacher_chance import chance_problem, is_at_chance, refuse_at_chance
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.artifacts.training_context import TrainingContext
@@ -47,7 +47,7 @@ def trained(tmp_path_factory):
 def measured(weights, file, **changes):
     """The study with these weights for its teacher, the record of measuring it, and the sizes of the data."""
     torch.save(weights, file)
-    study = identified(load_study(small_study(**changes)), file)
+    study = with_given_teacher(load_study(small_study(**changes)), file)
     read_given(file, study, "x").keep()
     context = TrainingContext(study, CPU, threads=1)
     (file.parent / "measured").mkdir(exist_ok=True)
