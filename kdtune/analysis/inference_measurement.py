@@ -193,7 +193,8 @@ def _training_context(
         DataError: The data set is missing, incomplete or damaged.
         UsageError: It is another one than the study ran on.
     """
-    from kdtune.artifacts.training_context import TrainingContext, pick_device
+    from kdtune.artifacts.device_choice import pick_device
+    from kdtune.artifacts.training_context import TrainingContext
 
     study_folder = StudyFolder(one.folder.path.parent)
     place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)

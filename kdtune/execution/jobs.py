@@ -67,7 +67,8 @@ class Inspection:
 
 def _training_context(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
     """A training context of this worker's own; its GPU is orchestration's until a window opens."""
-    from kdtune.artifacts.training_context import TrainingContext, pick_device
+    from kdtune.artifacts.device_choice import pick_device
+    from kdtune.artifacts.training_context import TrainingContext
 
     hold_gpu(meter_of(session_id), gpu_shares(resources.gpus))
     device = pick_device(resources.gpus, gpu_indices(resources.gpus))

@@ -165,7 +165,7 @@ class TrialWorker:
         Args:
             resources: What each trial gets.
         """
-        from kdtune.artifacts.training_context import pick_device
+        from kdtune.artifacts.device_choice import pick_device
 
         self._resources = resources
         self._shares = gpu_shares(resources.gpus)

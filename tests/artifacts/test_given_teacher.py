@@ -135,22 +135,23 @@ def test_a_safetensors_file_is_the_same_teacher(study, file, tmp_path, name):
     [
         (
             lambda: {"model": weights_of(), "model_ema": wrapped("module.", seed=1)},
-            "the weights in 'model' were taken, not their moving average in 'model_ema'; to use that, save it in a "
-            "file of its own",
+            "the weights in 'model' were used, not their moving average in 'model_ema'; to use the average, save it in "
+            "a separate file",
         ),
         (
             lambda: {"state_dict": {**wrapped("model."), **wrapped("ema_model.", seed=1)}},
-            "the weights in 'state_dict' with the prefix 'model.' were taken, not their moving average in 'state_dict' "
-            "with the prefix 'ema_model.'; to use that, save it in a file of its own",
+            "the weights in 'state_dict' with the prefix 'model.' were used, not their moving average in 'state_dict' "
+            "with the prefix 'ema_model.'; to use the average, save it in a separate file",
         ),
         (
             lambda: {"model": weights_of(), "averages": {**wrapped("module.", seed=1), "n_averaged": torch.tensor(3)}},
-            "the weights in 'model' were taken, not their moving average in 'averages'; to use that, save it in a file "
-            "of its own",
+            "the weights in 'model' were used, not their moving average in 'averages'; to use the average, save it in "
+            "a separate file",
         ),
         (
             lightning,
-            "the weights in 'state_dict' with the prefix 'model.' were taken; not used beside them: criterion.weight",
+            "the weights in 'state_dict' with the prefix 'model.' were used; other tensors were ignored: "
+            "criterion.weight",
         ),
     ],
 )  # fmt: skip
@@ -233,7 +234,7 @@ NO_WEIGHTS = {
     "empty": (b"", "is empty; download or copy it again"),
     "a Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 46827520\n",
-        "is a Git LFS pointer, not the file that it stands for; fetch that with 'git lfs pull'",
+        "is a Git LFS pointer, not the file itself; fetch the file with 'git lfs pull'",
     ),
     "a web page": (b"\n<!DOCTYPE html><html><title>Sign in</title>", "is a web page, not weights"),
     "an answer of a store": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", "is a web page, not weights"),
@@ -241,7 +242,7 @@ NO_WEIGHTS = {
     "the beginning of an archive": (b"PK\x03\x04" + b"x" * 100, "is cut short: the end of its archive is missing"),
     "text": (b"not weights at all", "it is damaged, or torch.save did not write it"),
     "no pickle": (b"\x80\x04.", "it is damaged, or torch.save did not write it"),
-    "a header of safetensors": (b"\x40" + b"\0" * 7 + b'{"a": ', "is no whole safetensors file"),
+    "a header of safetensors": (b"\x40" + b"\0" * 7 + b'{"a": ', "is not a complete safetensors file"),
 }
 
 
@@ -254,7 +255,7 @@ def test_a_file_that_is_no_weights_is_called_what_it_is(study, tmp_path, kind):
 
 def test_a_pipe_is_not_waited_for(study, tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
-    assert refusal(study, tmp_path / "pipe.pt") == "is a pipe or a device; copy what it gives into a file"
+    assert refusal(study, tmp_path / "pipe.pt") == "is a pipe or a device; copy its content to a file"
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -277,8 +278,8 @@ class Harmful:
 def test_a_file_that_would_run_code_is_not_opened(study, tmp_path, save):
     save({"state_dict": weights_of(), "best": np.float64(0.9), "extra": Harmful()}, tmp_path / "mine.pt")
     said = refusal(study, tmp_path / "mine.pt")
-    assert "what holds more than these is not opened" in said
-    assert "it holds exec" in said or save is not torch.save
+    assert "only files with nothing but weights are opened" in said
+    assert "it contains exec" in said or save is not torch.save
 
 
 def test_values_beside_the_weights_are_not_made(study, tmp_path):
@@ -298,13 +299,13 @@ def test_a_whole_model_is_refused_with_what_to_type(study, tmp_path):
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [1, 2], torch.zeros(3), {"model": {}}, {0: torch.zeros(3)}])
 def test_a_file_without_weights(study, tmp_path, content):
     torch.save(content, tmp_path / "mine.pt")
-    assert "holds no state dict" in refusal(study, tmp_path / "mine.pt")
+    assert "contains no state dict" in refusal(study, tmp_path / "mine.pt")
 
 
 def test_where_nothing_fits_the_keys_that_were_found_are_named(study, tmp_path):
     torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "path": "x", "seed": 1}, tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt") == (
-        "holds no state dict; its keys are 'epoch', 'optimizer', 'path' and 1 more; write it with "
+        "contains no state dict; its keys are 'epoch', 'optimizer', 'path' and 1 more; write it with "
         "torch.save(model.state_dict(), FILE)"
     )
     torch.save({"net": {"conv.weight": torch.zeros(3)}, "head": {"weight": torch.zeros(3)}}, tmp_path / "mine.pt")
@@ -316,14 +317,15 @@ def test_where_nothing_fits_the_keys_that_were_found_are_named(study, tmp_path):
 def test_of_several_weights_that_fit_none_is_chosen_by_chance(study, tmp_path):
     torch.save({"best": weights_of(), "last": weights_of(seed=1)}, tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt") == (
-        "holds several weights of convnet_32, in 'best', in 'last'; save those that you mean in a file of their own"
+        "contains several sets of weights of convnet_32, in 'best', in 'last'; save the ones that you mean in a "
+        "separate file"
     )
 
 
 def test_weights_of_another_network_that_is_known_are_named(study, tmp_path):
     torch.save(weights_of("convnet_2_4_4"), tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt") == (
-        "is a convnet_2_4_4, the study's teacher is convnet_32; --set teacher=convnet_2_4_4 takes it"
+        "is a convnet_2_4_4, but the study's teacher is convnet_32; use it with --set teacher=convnet_2_4_4"
     )
 
 
@@ -356,21 +358,23 @@ def test_weights_that_are_no_numbers_are_refused(study, tmp_path, value):
     weights = weights_of()
     weights["classifier.bias"][3] = value
     torch.save(weights, tmp_path / "mine.pt")
-    assert refusal(study, tmp_path / "mine.pt").startswith("classifier.bias holds what is no finite number")
+    assert refusal(study, tmp_path / "mine.pt").startswith(
+        "classifier.bias contains values that are not finite numbers"
+    )
 
 
 def test_variances_below_zero_are_refused_with_their_tensor(study, tmp_path):
     weights = weights_of()
     weights["features.1.running_var"][5] = -0.25
     torch.save(weights, tmp_path / "mine.pt")
-    assert refusal(study, tmp_path / "mine.pt").startswith("features.1.running_var holds variances below 0")
+    assert refusal(study, tmp_path / "mine.pt").startswith("features.1.running_var contains negative variances")
 
 
 def test_weights_beyond_float32_are_refused_with_their_tensor(study, tmp_path):
     weights = {name: value.double() for name, value in weights_of().items()}
     weights["classifier.weight"][0, 0] = 1e300
     torch.save(weights, tmp_path / "mine.pt")
-    assert refusal(study, tmp_path / "mine.pt") == "classifier.weight holds numbers that float32 cannot hold"
+    assert refusal(study, tmp_path / "mine.pt") == "classifier.weight contains numbers that exceed float32's range"
 
 
 def test_a_teacher_whose_answers_overflow_is_refused_when_it_is_measured_with_its_largest_weight(study, tmp_path):
@@ -380,7 +384,7 @@ def test_a_teacher_whose_answers_overflow_is_refused_when_it_is_measured_with_it
     torch.save(weights, tmp_path / "mine.pt")
     given = with_given_teacher(study, tmp_path / "mine.pt")
     read_given(tmp_path / "mine.pt", study, "x").keep()
-    with pytest.raises(UsageError, match=r"is no finite number in float32; the largest of its weights is .*, in [a-z]"):
+    with pytest.raises(UsageError, match=r"not finite numbers in float32; the largest of its weights is .*, in [a-z]"):
         TrainingContext(given, torch.device("cpu"), threads=1).measure_teacher(tmp_path)
     assert not (tmp_path / "record.json").exists()
 
@@ -436,7 +440,7 @@ def test_weights_that_are_gone_are_asked_for(study, file, tmp_path):
     with pytest.raises(UsageError, match=r"teacher.pt: there is no such file; name a file .* with --teacher FILE"):
         provide(given, None)
     file.rename(tmp_path / "moved.pt")
-    with pytest.raises(UsageError, match=f"which were in {file} when the study began, with --teacher FILE"):
+    with pytest.raises(UsageError, match=f"which were in {file} when the study was started, with --teacher FILE"):
         provide(given, file)
     provide(given, tmp_path / "moved.pt")
 
@@ -444,7 +448,9 @@ def test_weights_that_are_gone_are_asked_for(study, file, tmp_path):
 def test_a_file_that_has_changed_since_is_refused(study, file):
     given = with_given_teacher(study, file)
     torch.save(weights_of(seed=1), file)
-    with pytest.raises(UsageError, match=r"holds other weights \(\w{16}\) than the study was begun with"):
+    with pytest.raises(
+        UsageError, match=r"contains other weights \(\w{16}\) than those with which the study was started"
+    ):
         provide(given, file)
 
 
@@ -455,7 +461,7 @@ def test_a_damaged_copy_is_replaced_or_told(study, file, harm):
     given = with_given_teacher(study, file)
     provide(given, file)
     harm(kept_weights(given.teacher_weights))
-    with pytest.raises(UsageError, match="name a file that holds the teacher's weights, with --teacher FILE"):
+    with pytest.raises(UsageError, match="name a file that contains the teacher's weights, with --teacher FILE"):
         provide(given, None)
     provide(given, file)
     provide(given, None)
@@ -467,7 +473,7 @@ def test_a_full_disk_is_told(study, file, monkeypatch):
 
     given = with_given_teacher(study, file)
     monkeypatch.setattr(given_teacher, "replaced_atomically", full)
-    with pytest.raises(KdtuneError, match="cannot be kept .No space left on device.; make room"):
+    with pytest.raises(KdtuneError, match="cannot be written .No space left on device.; make room"):
         provide(given, file)
 
 

@@ -60,7 +60,7 @@ def test_a_store_of_one_epoch_serves_every_epoch(tmp_path):
 
 
 def test_an_epoch_that_was_not_filled_cannot_be_read(store):
-    with pytest.raises(KdtuneError, match="epoch 2 are missing or damaged; the next command makes them again"):
+    with pytest.raises(KdtuneError, match="epoch 2 are missing or damaged; the next command computes them again"):
         store.rows(1)
 
 

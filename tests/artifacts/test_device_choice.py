@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdtune.artifacts.training_context import pick_device
+from kdtune.artifacts.device_choice import pick_device
 from kdtune.errors import KdtuneError
 
 
