@@ -12,5 +12,5 @@ def test_strategies_that_were_charged_idle_power_and_not_do_not_compare_as_they_
     finished(tmp_path, "grid", attribution=of_grid)
     found = compare([tmp_path / "small"])
     assert [result["cost"]["attribution"] for result in found.results] == [of_grid, "dedicated"]
-    expected = f"Energy was attributed in different ways and does not compare as it stands {words}."
+    expected = f"Energy was attributed in different ways and cannot be compared directly {words}."
     assert found.warnings == ([expected] if words else [])

@@ -66,7 +66,7 @@ def finding(name: str) -> Finding:
 
 
 def refuse(file: str) -> None:
-    """A counter that may not be read: whoever runs the tests, a folder cannot be read as a file."""
+    """A counter that cannot be read: opening a folder as a file fails for every user, including root."""
     Path(file).unlink()
     Path(file).mkdir()
 
@@ -107,7 +107,7 @@ def test_rapl_that_may_not_be_read_is_modelled_and_the_remedy_gives_it_free(zone
     cpu = finding("CPU")
     assert cpu.verdict == "warning"
     assert "modelled" in cpu.found and "65.5 W" in cpu.found and "Test CPU" in cpu.found
-    assert "RAPL is there but may not be read" in cpu.found
+    assert "RAPL exists, but this user is not allowed to read it" in cpu.found
     assert cpu.remedy.startswith("sudo chmod ")
 
 

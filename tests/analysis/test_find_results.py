@@ -39,7 +39,7 @@ def test_what_is_no_result_is_skipped_and_named(results):
         found = find_results(sorted((results / "small").glob("*")))
     assert named(found) == ["small/grid", "small/stochastic"]
     (remark,) = told
-    skipped = str(remark.message).removeprefix("skipped, since these are no results: ").split(", ")
+    skipped = str(remark.message).removeprefix("skipped because they contain no results: ").split(", ")
     others = ("abandoned", "report.html", "run.toml", "sessions")
     assert skipped == [str(results / "small" / name) for name in others]
 

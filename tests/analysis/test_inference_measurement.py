@@ -199,7 +199,7 @@ def test_an_unfinished_strategy_is_told_beside_all_else(study):
 
 
 def test_another_machine_than_the_studys_is_refused_unless_the_device_is_named(study):
-    refused(study, UsageError, "ran on a CPU, and this is", "device cpu")
+    refused(study, UsageError, "ran on a CPU, but this machine has", "device cpu")
 
 
 def test_a_gpu_that_is_not_there_is_told(study, monkeypatch):
@@ -231,7 +231,7 @@ def test_wrong_arguments_are_told_all_at_once(study):
     )
     assert len(told.splitlines()) == 3
     for seconds in (0.0, math.inf):
-        with pytest.raises(UsageError, match="seconds: has to be a finite number above 0"):
+        with pytest.raises(UsageError, match="seconds: must be a finite number above 0"):
             kdtune.measure_inference(study, seconds=seconds)
 
 

@@ -7,9 +7,9 @@ from kdtune.analysis.inference_passes import (
     classify,
     parameters,
     ready_student,
+    restored_threads,
     right_answers,
     take_turns,
-    threads_kept,
 )
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import ResultsError
@@ -87,7 +87,7 @@ def test_a_student_is_read_frozen_and_another_file_is_refused(study, tmp_path):
     student = ready_student(context, file)
     assert not student.training and not any(one.requires_grad for one in student.parameters())
     torch.save(context.untrained_teacher().state_dict(), file)
-    with pytest.raises(ResultsError, match=r"student\.pt: not readable as weights of convnet_2_4_4"):
+    with pytest.raises(ResultsError, match=r"student\.pt: cannot be read as weights of convnet_2_4_4"):
         ready_student(context, file)
     file.write_bytes(b"no weights")
     with pytest.raises(ResultsError) as refused:
@@ -101,7 +101,7 @@ def test_parameters_are_counted():
 
 def test_the_number_of_threads_is_as_before_whatever_happens():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), threads_kept():
+    with pytest.raises(RuntimeError), restored_threads():
         torch.set_num_threads(before + 1)
         raise RuntimeError
     assert torch.get_num_threads() == before

@@ -358,9 +358,7 @@ def test_weights_that_are_no_numbers_are_refused(study, tmp_path, value):
     weights = weights_of()
     weights["classifier.bias"][3] = value
     torch.save(weights, tmp_path / "mine.pt")
-    assert refusal(study, tmp_path / "mine.pt").startswith(
-        "classifier.bias contains values that are not finite numbers"
-    )
+    assert refusal(study, tmp_path / "mine.pt").startswith("classifier.bias contains values that are not finite")
 
 
 def test_variances_below_zero_are_refused_with_their_tensor(study, tmp_path):

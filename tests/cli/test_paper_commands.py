@@ -87,7 +87,7 @@ def test_the_green_index_is_a_column_more_everywhere(folder):
 
 def test_a_weight_below_0_is_refused(folder):
     done = here("compare", "--green-weight", "-1", cwd=folder)
-    assert done.returncode == 2 and "--green-weight: has to be 0 or more" in done.stderr
+    assert done.returncode == 2 and "--green-weight: must be 0 or more" in done.stderr
 
 
 def test_claims_name_the_study_that_tests_them(folder):

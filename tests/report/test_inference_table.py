@@ -132,7 +132,7 @@ def test_what_is_not_settled_is_no_number_and_says_why(document):
     for name in document["payback"]:
         document["payback"][name] = as_record(payback(1000, [5.0, -5.0, 1.0]))
     assert payback_row(*typed(document))[3::2] == ["not settled", "not settled"]
-    assert any("Not settled: what is saved is within its own deviation" in line for line in notes(typed(document)))
+    assert any("Not settled: the measured saving is not significantly" in line for line in notes(typed(document)))
 
 
 def test_the_papers_pass_stands_beside_that_of_the_same_network(document):
