@@ -73,7 +73,7 @@ def test_one_whose_classes_are_in_another_order_is_refused_and_the_order_that_fi
     study, record, workload = measured(permuted, tmp_path / "mine.pt")
     problem = chance_problem(study, record, workload)
     known = measured(trained, tmp_path / "as it was.pt")[1]["reordered_accuracy"]
-    assert f"(in the order that fits best {known:.1%} of its answers would be right)" in problem
+    assert f"(with the best-fitting order, {known:.1%} of its predictions would be right)" in problem
     assert "no better than chance" in problem and "never trained" in problem
     with pytest.raises(UsageError, match="--accept-teacher"):
         refuse_at_chance(study, record, workload)
@@ -101,4 +101,4 @@ def test_the_record_of_an_earlier_release_is_judged_by_equal_classes(trained, tm
     old = {key: value for key, value in record.items() if key not in ("chance_accuracy", "reordered_accuracy")}
     assert chance_problem(study, old, workload) is None
     problem = chance_problem(study, {**old, "val_accuracy": 0.1, "test": {"accuracy": 0.1}}, workload)
-    assert "the most frequent class 10.0%" in problem and "fits best" not in problem
+    assert "the most frequent class gives 10.0%" in problem and "best-fitting" not in problem

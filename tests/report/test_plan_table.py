@@ -81,16 +81,16 @@ def test_what_is_not_whole_is_marked_and_what_is_not_known_a_dash():
 def test_a_teacher_in_the_cache_takes_nothing():
     cached = TeacherEstimate("convnet_32", cached=True, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
     text = shown(plan(estimate("grid"), teacher=cached))
-    assert "in the cache already" in text and "Teacher: from timed steps" not in text
+    assert "already in the cache" in text and "Teacher: from timed steps" not in text
     assert "teacher" not in shown(plan(estimate("none"), teacher=None)).lower()
 
 
 def test_a_teacher_that_was_given_is_measured_once_and_never_trained():
     given = TeacherEstimate("t", cached=False, gflops_millions=0.0, wall_s=60.0, charged_uj=KWH, given=True)
-    row = line(shown(plan(estimate("grid"), teacher=given)), "teacher (t), given: to be measured")
+    row = line(shown(plan(estimate("grid"), teacher=given)), "teacher (t), given: to be evaluated")
     assert row[-9:] == ["-", "-", "-", ">", "1:00", ">", "1", ">", "475"]
     text = shown(plan(estimate("grid"), teacher=replace(given, cached=True)))
-    assert "teacher (t), given, and measured already" in text
+    assert "teacher (t), given and already evaluated" in text
 
 
 def test_points_are_listed_or_said_to_depend_on_outcomes():

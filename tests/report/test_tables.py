@@ -101,7 +101,7 @@ def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none(
     assert [grid[name] for name in ("trials", "GFLOPs (M)", "kWh", "g CO2")] == ["38", "6", "0.4", "100"]
     assert (grid["energy as run"], grid["training only"]) == ("8.00 x", "38.0 x")
     text = shown(lost, result("stochastic"))
-    assert "grid: 1 of 2 repeats came to a model; what the others took is in its cost." in text
+    assert "grid: 1 of 2 repeats have a model; their cost includes the other repeats." in text
     assert "mean of" not in text and "mean of 2 repeats" in shown(result())
 
 
@@ -111,7 +111,7 @@ def test_without_a_model_none_has_a_cost_and_what_was_spent_is_told():
     row = dict(zip(COLUMNS, cost_rows(typed(none, result("stochastic")))[0], strict=True))
     names = ("trials", "GFLOPs (M)", "kWh", "g CO2", "energy as run", "training only")
     assert {row[name] for name in names} == {"-"}
-    assert "grid: no repeat came to a model, so none has a cost: 0.4 kWh, 38 trials so far." in shown(none)
+    assert "grid: no repeat has a model, so there is no cost: 0.4 kWh, 38 trials so far." in shown(none)
 
 
 def test_without_the_baseline_there_are_no_multiples():
@@ -130,7 +130,7 @@ def test_the_notes_say_how_energy_was_obtained_and_what_failed():
 def test_attribution_is_stated_where_idle_power_is_not_charged():
     shared = result()
     shared["cost"]["attribution"] = "shared"
-    assert "Attribution of grid is shared: power that no trial held (idle) is charged to no row." in shown(shared)
+    assert "Attribution of grid is shared: idle power is charged to no row." in shown(shared)
     assert "Attribution" not in shown(result())
 
 
@@ -156,8 +156,8 @@ def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
     text = shown(result(), teacher=teacher)
     line = next(line for line in text.splitlines() if "teacher (t), given" in line)
     assert line.split()[3:] == ["-", "-", "90.0", "80.0", "-", "-", "-", "-", "-"]
-    assert "The teacher was given (weights 0123456789abcdef), so what its training took is not known" in text
-    assert "Measuring its accuracy took 2.00e-06 kWh." in text and "trained once" not in text
+    assert "The teacher was given (weights 0123456789abcdef), so the energy of its training is unknown" in text
+    assert "Its evaluation took 2.00e-06 kWh." in text and "trained once" not in text
     assert "Measuring" not in shown(result(), teacher={**teacher, "energy": None})  # nobody metered it
 
 
@@ -178,14 +178,14 @@ def test_markdown_cannot_be_broken_out_of_by_a_name():
 def test_the_notes_say_how_it_was_computed_and_what_the_teachers_answers_took():
     text = shown(result())
     assert "Computed in bfloat16, channels last." in text
-    assert "asked once for all trainings" in text
+    assert "computed once for all trainings" in text
     assert "as training: 2.00e-06 kWh." in text
 
 
 def test_a_teacher_that_was_asked_live_is_no_shared_cost():
     live = result()
     live["cost"]["shared_uj"]["teacher_logits"] = 0
-    assert "asked once" not in shown(live)
+    assert "computed once" not in shown(live)
 
 
 def test_the_notes_say_what_compiling_took_where_something_was_compiled():
@@ -213,7 +213,7 @@ def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_w
     with console.capture() as captured:
         console.print(cost_table(typed(first, second), None))
     words = captured.get()
-    assert "No multiples of energy: --baseline says of what, such as a/stochastic." in words
+    assert "No multiples of energy: name the baseline with --baseline, such as a/stochastic." in words
     assert "as if it had run alone: 1.00e-06 kWh to 2.00e-06 kWh in 2 repeat(s)." in words
 
 
