@@ -153,10 +153,10 @@ def _of_energy(costs: Sequence[Cost]) -> list[str]:
     return [
         f"Our kWh and CO2 are the charge of one model: every attempt, evaluation, {idle}, without its teacher, "
         f"times a PUE of {', '.join(f'{pue:g}' for pue in pues)}{hint}.",
-        f"The paper's kWh include PUE {PAPER.pue:g} and, it seems, training only. The ratio therefore uses our training "
-        "only (trials and evaluation), at the paper's PUE.",
-        f"The paper's CO2 is {low:.0f} to {high:.0f} g per kWh, depending on the row, although one intensity would give "
-        "one value. No ratio is therefore given for it.",
+        f"The paper's kWh include PUE {PAPER.pue:g} and, it seems, training only. The ratio therefore uses our "
+        "training only (trials and evaluation), at the paper's PUE.",
+        f"The paper's CO2 is {low:.0f} to {high:.0f} g per kWh, depending on the row, although one intensity would "
+        "give one value. No ratio is therefore given for it.",
     ]
 
 

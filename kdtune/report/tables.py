@@ -215,8 +215,8 @@ def _of_teacher(teacher: Teacher, carbon: Carbon) -> str:
     evaluation = teacher.energy
     spent = f" Its evaluation took {significant(carbon.kwh(evaluation.charged_uj))} kWh." if evaluation else ""
     return (
-        f"The teacher was given (weights {teacher.given}), so the energy of its training is unknown; it is not included "
-        f"in any strategy's figures.{spent}"
+        f"The teacher was given (weights {teacher.given}), so the energy of its training is unknown; it is not "
+        f"included in any strategy's figures.{spent}"
     )
 
 

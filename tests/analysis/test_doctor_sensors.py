@@ -185,7 +185,7 @@ def test_without_nvml_there_is_no_gpu_to_meter(between_readings):
     if Path("/proc/driver/nvidia").exists():  # hidden here, but its driver is not
         assert found.verdict == "warning" and "CUDA_VISIBLE_DEVICES" in found.remedy
     else:
-        assert found == Finding("energy: GPU", "ok", "no NVIDIA GPU here, so none to meter")
+        assert found == Finding("energy: GPU", "ok", "no NVIDIA GPU here, so none to measure")
 
 
 def test_sensors_that_fail_altogether_are_one_fault(gpus, monkeypatch):

@@ -31,8 +31,8 @@ def test_a_student_that_surely_takes_more_never_repays_whatever_was_charged():
         # As networks that are the same measured: their turns spread by more than they are apart.
         ([18.0, -150.0, 200.0, 60.0, -40.0], False, "not significantly different from 0"),
         ([-18.0, 150.0, -200.0, -60.0, 40.0], False, "not significantly different from 0"),
-        ([200.0, 201.0], False, "3 turns"),
-        ([], False, "3 turns"),
+        ([200.0, 201.0], False, "3 differing turns"),
+        ([], False, "3 differing turns"),
         (SAVED_UJ, True, "another study was metered"),
     ],
 )

@@ -36,7 +36,7 @@ def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder
     )
     assert row["figures"]["accuracy"]["ours"] == pytest.approx(0.11)
     assert {result["strategy"] for result in document["results"]} == {"grid", "stochastic"}
-    assert document["warnings"] == ["results/small: of no study of the paper's, so in no row."]
+    assert document["warnings"] == ["results/small: not a study of the paper, so it is in no row."]
 
 
 def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):

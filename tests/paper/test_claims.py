@@ -60,7 +60,7 @@ def test_one_repeat_settles_nothing(tmp_path):
 def test_two_repeats_that_agree_settle_nothing_and_three_do(tmp_path):
     both(tmp_path / "two", [0.700, 0.700], [0.6001, 0.600])
     found = evidence("hkd-matches", tmp_path / "two")
-    assert (found.verdict, found.reason) == ("not settled", "2 repeats may agree by chance: it takes 3")
+    assert (found.verdict, found.reason) == ("not settled", "2 repeats may agree by chance: 3 are needed")
     both(tmp_path / "three", [0.700] * 3, [0.600] * 3)  # without any spread: an image's is taken
     found = evidence("hkd-matches", tmp_path / "three")
     assert found.verdict == "contradicted"
@@ -87,7 +87,7 @@ def test_repeats_that_are_not_tested_yet_are_left_out(tmp_path):
     both(tmp_path, [0.7, None, None], [None, 0.7, None])
     found = evidence("hkd-matches", tmp_path)
     assert (found.verdict, found.interval) == ("not settled", None)
-    assert "no repeat of one seed" in found.reason
+    assert "no seed has a finished repeat" in found.reason
 
 
 def test_each_loss_has_its_claim(tmp_path):
@@ -180,7 +180,8 @@ def test_a_replayed_teacher_says_nothing_of_the_cost_and_how_to_ask_it(tmp_path)
     found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0], teacher_logits="replay")
     assert {one.verdict for one in found.values()} == {"not settled"}
     assert found["as run"].reason == (
-        "the teacher was asked once for all points; the paper asked in each step: run it with --set teacher_logits=live"
+        "the teacher's logits were computed once for all points, but the paper ran the teacher in each step: use "
+        "--set teacher_logits=live"
     )
     to_type = judged("cost", tmp_path).to_type
     assert to_type == "kdtune study cifar10-hkd -s grid -s stochastic --set teacher_logits=live"

@@ -85,7 +85,7 @@ def test_a_run_that_was_cut_short_is_marked(tmp_path):
     assert "not finished (incomplete)" in differs
     assert "alpha 0.5 instead of 0.95" in differs
     assert "3 temperatures from 2 to 10 instead of 19 from 2 to 20" in differs
-    assert any(text.startswith("trained otherwise") and "batch_size" not in text for text in differs)
+    assert any(text.startswith("trained differently") and "batch_size" not in text for text in differs)
 
 
 def test_the_teachers_row_is_of_its_record(tmp_path):
@@ -199,10 +199,10 @@ def test_results_that_stand_in_no_row_are_told_with_what_to_type(tmp_path, monke
     comparison = beside_the_paper(["cifar100-hkd", "cifar100-hkd-batch-64"])
     assert comparison.ran and not comparison.used
     assert comparison.warnings == [
-        "cifar100-hkd/stochastic: in no row, since it has no model yet; finish it: "
+        "cifar100-hkd/stochastic: in no row, since it has no model yet; to finish it: "
         "kdtune resume cifar100-hkd/stochastic",
-        "cifar100-hkd: in no row, since the paper's tables have none of fixed.",
-        "cifar100-hkd-batch-64: in no row, since the paper's tables have none of stochastic.",
+        "cifar100-hkd: in no row, since the paper's tables have no row for fixed.",
+        "cifar100-hkd-batch-64: in no row, since the paper's tables have no row for stochastic.",
     ]
 
 

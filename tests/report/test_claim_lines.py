@@ -43,7 +43,7 @@ def test_studies_of_the_papers_that_are_no_pair_are_told_and_nothing_is_asked_fo
         training = {**CIFAR100_HKD["training"], "batch_size": batch, "epochs": 2 + batch}
         ran(tmp_path, "stochastic", [0.7], **{**CIFAR100_HKD, "name": name, "training": training})
     found = lines(*(tmp_path / name for name in names.values()))
-    start = next(index for index, line in enumerate(found) if "the size of the batch does not matter" in line)
+    start = next(index for index, line in enumerate(found) if "the batch size does not matter" in line)
     told = found[start + 3]
     assert told.startswith("   not run  cifar100-hkd and cifar100-hkd-batch-32 are no pair: they differ in")
     assert told.endswith("training.epochs (130 and 34)") and not found[start + 4]
@@ -59,10 +59,10 @@ def test_how_one_of_the_papers_studies_departs_is_told_once_in_a_line_below(tmp_
     (told,) = (line for line in found if "other differences" in line)
     assert told.startswith("cifar100-hkd (")
     for words in (
-        "trained otherwise than the released code",
+        "trained differently from the released code",
         "hold-out: 400 of 150",
         "weights were given",
-        "looked up",
+        "computed once per repeat",
     ):
         assert told.count(words) == 1
 

@@ -152,16 +152,23 @@ def test_a_teacher_of_unknown_cost_has_a_dash(document):
 
 def test_the_notes_say_what_share_is_drawn_in_any_case_and_how_it_was_measured(document):
     text = " ".join(notes(typed(document)))
-    assert "50% of the teacher's, 50% of the student's" in text and "what is idle" in text
+    assert "50% of the teacher's, 50% of the student's" in text and "and idle devices" in text
     assert "Energy: modelled" in text and "off by 40%" in text and "475 g/kWh" in text
-    for word in ("Not as recorded", "Never", "Other processes", "another machine", "obtained otherwise", "timed"):
+    for word in (
+        "Different from the record",
+        "Never",
+        "Other processes",
+        "another machine",
+        "obtained otherwise",
+        "timed",
+    ):
         assert word not in text
-    assert "what is idle" not in " ".join(notes(typed(document | {"attribution": "shared"})))
+    assert "and idle devices" not in " ".join(notes(typed(document | {"attribution": "shared"})))
 
 
 def test_an_accuracy_that_is_not_as_recorded_is_told_in_images(document):
     document["student"]["test_accuracy"] = 0.899
-    [line] = [line for line in notes(typed(document)) if "Not as recorded" in line]
+    [line] = [line for line in notes(typed(document)) if "Different from the record" in line]
     assert "the student of grid classified 899 of 1000 test images correctly here, and 900" in line
 
 
@@ -172,7 +179,7 @@ def test_a_busy_machine_and_another_one_are_told(document):
     text = " ".join(notes(typed(document)))
     assert "up to 10% of the machine's energy" in text
     assert "another machine than this one: 2 cores of another CPU" in text
-    assert "obtained otherwise (counter)" in text
+    assert "obtained in another way (counter)" in text
     assert "another study was metered" in text
 
 

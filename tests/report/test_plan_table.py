@@ -75,7 +75,7 @@ def test_what_is_not_whole_is_marked_and_what_is_not_known_a_dash():
     assert line(text, "grid ")[-6:] == [">", "2:05", ">", "2", ">", "950"]
     assert line(text, "fixed ")[-3:] == ["2:05", "-", "-"]
     assert line(text, "the whole command")[-2:] == ["-", "-"]
-    assert "Marked >" in text and "Marked >" not in shown(plan(estimate("grid"), teacher=None))
+    assert "marked >" in text and "marked >" not in shown(plan(estimate("grid"), teacher=None))
 
 
 def test_a_teacher_in_the_cache_takes_nothing():

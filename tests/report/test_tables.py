@@ -179,7 +179,7 @@ def test_the_notes_say_how_it_was_computed_and_what_the_teachers_answers_took():
     text = shown(result())
     assert "Computed in bfloat16, channels last." in text
     assert "computed once for all trainings" in text
-    assert "as training: 2.00e-06 kWh." in text
+    assert "as training, as if it had run alone: 2.00e-06 kWh." in text
 
 
 def test_a_teacher_that_was_asked_live_is_no_shared_cost():
