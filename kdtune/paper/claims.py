@@ -155,8 +155,8 @@ CLAIMS: tuple[Claim, ...] = (
         ("grid", "stochastic"),
         tests.second_best,
         "The paper claims this for data-free distillation (Table 6), which kdtune does not have; here it is tested "
-        "with HKD. The second-best tau is determined from the other repeats, but on the same validation images, so their "
-        "peculiarities favour it. Only the best tau is evaluated on the test images.",
+        "with HKD. The second-best tau is determined from the other repeats, but on the same validation images, so "
+        "their peculiarities favour it. Only the best tau is evaluated on the test images.",
     ),
     Claim(
         "kd-beats-alone",

@@ -165,7 +165,7 @@ FILES = (
 
 
 @given(data=st.data())
-def test_whatever_becomes_of_a_file_comparing_works_or_says_what_is_wrong(whole, data):
+def test_with_any_damaged_file_compare_works_or_names_the_fault(whole, data):
     file = whole / data.draw(st.sampled_from(FILES))
     raw = file.read_bytes()
     try:

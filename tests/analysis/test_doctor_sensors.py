@@ -95,13 +95,13 @@ def test_rapl_that_can_be_read_is_a_counter_with_its_power_now(zone, powercap, t
     assert cpu.found == "RAPL counter of 2 zone(s), 50 W now"  # 80 J and 20 J in 2 s
 
 
-def test_a_rapl_counter_that_wraps_meanwhile_does_not_tell_a_negative_power(zone, between_readings):
+def test_a_rapl_counter_that_wraps_gives_no_negative_power(zone, between_readings):
     package = zone("0", "package-0", 95_000_000, limit=100_000_000)
     between_readings(lambda: Path(package).write_text("15000000\n"))
     assert finding("CPU").found == "RAPL counter of 1 zone(s), 10 W now"
 
 
-def test_rapl_that_may_not_be_read_is_modelled_and_the_remedy_gives_it_free(zone, powercap, tmp_path, between_readings):
+def test_unreadable_rapl_is_modelled_and_the_remedy_grants_access(zone, powercap, tmp_path, between_readings):
     refuse(zone("0", "package-0", 1))
     show(powercap, tmp_path)
     cpu = finding("CPU")
@@ -111,7 +111,7 @@ def test_rapl_that_may_not_be_read_is_modelled_and_the_remedy_gives_it_free(zone
     assert cpu.remedy.startswith("sudo chmod ")
 
 
-def test_the_remedy_for_rapl_lets_everybody_read_and_nobody_write(zone, powercap, tmp_path, between_readings):
+def test_the_remedy_for_rapl_grants_read_but_no_write_access(zone, powercap, tmp_path, between_readings):
     counter = Path(zone("0", "package-0", 1))
     refuse(str(counter))
     show(powercap, tmp_path)
@@ -168,13 +168,13 @@ def test_a_gpu_without_an_energy_counter_is_polled(gpus, between_readings):
     assert "Volta" in found.remedy
 
 
-def test_each_gpu_has_a_finding_of_its_own(gpus, between_readings):
+def test_each_gpu_has_a_separate_finding(gpus, between_readings):
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
     found = [one for one in examine_sensors() if one.name == "energy: NVIDIA Test GPU"]
     assert [(one.found.partition(":")[0], one.verdict) for one in found] == [("GPU-aaa", "ok"), ("GPU-old", "warning")]
 
 
-def test_a_gpu_that_tells_nothing_now_is_a_warning(gpus, between_readings):
+def test_a_gpu_without_readings_is_a_warning(gpus, between_readings):
     gpus(FakeGpu("GPU-odd", None, power_mw=None))
     found = finding("NVIDIA Test GPU")
     assert found.verdict == "warning" and "cannot be read now" in found.found and "nvidia-smi" in found.remedy
@@ -215,7 +215,7 @@ def test_other_studies_meters_are_counted_and_none_is_left_behind(between_readin
         assert told_to_one[-1].others == 1
 
 
-def test_a_meeting_place_that_cannot_be_used_is_a_warning(between_readings, meeting_place):
+def test_an_unusable_shared_folder_is_a_warning(between_readings, meeting_place):
     meeting_place.write_text("in the way")
     found = finding("other studies")
     assert found.verdict == "warning" and "cannot be used" in found.found and found.remedy
@@ -239,7 +239,7 @@ def nobody(*folders: Path) -> Iterator[None]:
             folder.chmod(mode)
 
 
-def test_a_meeting_place_that_may_not_be_written_is_a_warning_and_the_remedy_mends_it(between_readings, meeting_place):
+def test_an_unwritable_shared_folder_is_a_warning_and_the_remedy_works(between_readings, meeting_place):
     meeting_place.mkdir()
     meeting_place.chmod(0o555)
     above = [path for path in meeting_place.parents if path.is_relative_to(tempfile.gettempdir())][:-1]

@@ -34,7 +34,7 @@ def named(folders):
     return [f"{folder.path.parent.name}/{folder.path.name}" for folder in folders]
 
 
-def test_what_is_no_result_is_skipped_and_named(results):
+def test_places_without_results_are_skipped_and_named(results):
     with pytest.warns(Remark) as told:
         found = find_results(sorted((results / "small").glob("*")))
     assert named(found) == ["small/grid", "small/stochastic"]
@@ -45,19 +45,19 @@ def test_what_is_no_result_is_skipped_and_named(results):
 
 
 @pytest.mark.parametrize("place", ["small", "small/grid", "."])
-def test_folders_with_results_are_taken_without_a_word(results, recwarn, place):
+def test_folders_with_results_give_no_remark(results, recwarn, place):
     assert "small/grid" in named(find_results(str(results / place)))
     assert not recwarn.list
 
 
-def test_what_was_put_aside_is_read_where_it_is_meant(results):
+def test_runs_that_were_put_aside_are_read_only_if_named_alone(results):
     aside = results / "small" / "abandoned"
     assert named(find_results([aside])) == ["abandoned/grid-1"]
     assert named(find_results([results / "small" / "grid", aside / "grid-1"])) == ["small/grid", "abandoned/grid-1"]
 
 
 @pytest.mark.parametrize("places", [["small/run.toml"], ["small/run.toml", "plots"], ["small/sessions"], []])
-def test_where_nothing_is_left_it_is_refused_with_what_to_name(results, places):
+def test_without_any_results_the_message_says_what_to_name(results, places):
     with pytest.raises(ResultsError, match="no results here; name a folder that 'kdtune study' wrote") as refused:
         find_results([results / place for place in places])
     assert all(str(results / place) in str(refused.value) for place in places)
@@ -69,7 +69,7 @@ def test_a_folder_that_does_not_exist_is_refused_whatever_else_is_named(results)
 
 
 @pytest.mark.parametrize("pattern", ["results/small/*", "results/*"])
-def test_every_command_takes_what_a_shell_makes_of_a_star(results, pattern):
+def test_every_command_accepts_the_expansion_of_a_glob(results, pattern):
     cwd = results.parent
     places = sorted(str(path.relative_to(cwd)) for path in cwd.glob(pattern))
     for arguments in (["compare"], ["compare", "--paper"], ["claims"]):

@@ -77,6 +77,6 @@ def test_a_multiple_is_of_energy_for_one_model_without_pue():
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
-def test_a_weight_that_is_none_is_refused(weight):
+def test_an_invalid_weight_is_refused(weight):
     with pytest.raises(SpecError, match="--green-weight"):
         check_weight(weight)

@@ -62,7 +62,7 @@ def test_a_pass_classifies_every_image_as_evaluation_does(teacher, splits, batch
     assert right / len(splits.validation) == pytest.approx(found.accuracy)
 
 
-def test_networks_take_turns_in_windows_of_their_own(splits):
+def test_networks_take_turns_in_separate_windows(splits):
     meter, turns = turns_of(splits.test, 0.1, teacher=0.005, student=0.001)
     assert {name: len(taken) for name, taken in turns.items()} == {"teacher": 5, "student": 5}
     names = [window.id for window in meter.noted]
@@ -99,7 +99,7 @@ def test_parameters_are_counted():
     assert parameters(torch.nn.Linear(4, 3)) == 15
 
 
-def test_the_number_of_threads_is_as_before_whatever_happens():
+def test_the_number_of_threads_is_restored():
     before = torch.get_num_threads()
     with pytest.raises(RuntimeError), restored_threads():
         torch.set_num_threads(before + 1)

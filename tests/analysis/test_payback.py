@@ -36,7 +36,7 @@ def test_a_student_that_surely_takes_more_never_repays_whatever_was_charged():
         (SAVED_UJ, True, "another study was metered"),
     ],
 )
-def test_what_the_measurement_does_not_tell_is_neither_a_number_nor_never(saved_uj, shared, why):
+def test_an_unsettled_payback_is_neither_a_number_nor_never(saved_uj, shared, why):
     found = payback(1000, saved_uj, shared=shared)
     assert (found.predictions, found.fewest, found.most, found.never) == (None, None, None, False)
     assert why in found.unsettled

@@ -63,7 +63,7 @@ def context(**changes):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_the_code_depends_on_gives_it_another_place(cache, change):
+def test_every_dependency_of_the_code_changes_its_folder(cache, change):
     kept = NETWORKS.compilation.folder
     assert kept == CodeDependencies(**vars(NETWORKS)).compilation.folder
     assert kept.parent == cache / "compilations" and kept.name.startswith("convnet_2_4_4-")
@@ -82,7 +82,7 @@ def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeyp
     assert folder("cuda", 1) == folder("cuda", 2) != folder("cpu", 1) != folder("cpu", 2)
 
 
-def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
+def test_trainings_share_code_unless_they_run_a_live_teacher(cache):
     one = context()
     alone, asking = (one.compilation(asks_teacher=asks).folder for asks in (False, True))
     assert asking.name.startswith("convnet_32-convnet_2_4_4-") and alone.name.startswith("convnet_2_4_4-")
@@ -92,7 +92,7 @@ def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 1}', b'{"format": 2, "crc32": 1}', None])
-def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
+def test_without_a_valid_record_or_code_it_is_incomplete(cache, damage):
     compilation = NETWORKS.compilation
     assert not compilation.is_made()
     compilation.code.mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
     assert not compilation.is_made()
 
 
-def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
+def test_a_worker_uses_complete_code_only(cache):
     one = context()
     one.find_code(recipe_of(one.study, {"tau": 2}))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
@@ -125,7 +125,7 @@ def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
     assert not context(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
 
 
-def test_of_the_c_compilers_words_the_error_is_told():
+def test_only_the_error_of_the_c_compiler_is_shown():
     from torch._inductor.exc import CppCompileError, InductorError
 
     output = "In file included from a.h:\n/cache/main.cpp:7:1: error: expected ';'\ncompilation terminated."
@@ -134,7 +134,7 @@ def test_of_the_c_compilers_words_the_error_is_told():
     assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(told.value)
 
 
-def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_they_are():
+def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
     from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
@@ -173,7 +173,7 @@ print(json.dumps(counters["inductor"]))
 """
 
 
-def test_the_compilers_headers_lie_under_a_path_of_one_word_whatever_the_temporary_folder_is_called(tmp_path):
+def test_the_compilers_headers_have_a_path_without_spaces(tmp_path):
     name = "it's my tmp"
     (tmp_path / name).mkdir()
     code = (

@@ -114,7 +114,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_way_in_which_they_are_saved_makes_no_other_teacher(study, file, tmp_path, form):
+def test_the_identity_does_not_depend_on_the_way_of_saving(study, file, tmp_path, form):
     torch.save(FORMS[form](), tmp_path / "other name.pt")
     one, two = (read_given(path, study, "x") for path in (file, tmp_path / "other name.pt"))
     assert one.digest == two.digest and len(one.digest) == 16
@@ -155,7 +155,7 @@ def test_a_safetensors_file_is_the_same_teacher(study, file, tmp_path, name):
         ),
     ],
 )  # fmt: skip
-def test_which_weights_were_taken_is_said_where_there_are_others(study, file, tmp_path, content, told):
+def test_a_remark_names_the_weights_that_were_used(study, file, tmp_path, content, told):
     torch.save(content(), tmp_path / "both.pt")
     with pytest.warns(Remark) as remarks:
         given = with_given_teacher(study, tmp_path / "both.pt")
@@ -164,7 +164,7 @@ def test_which_weights_were_taken_is_said_where_there_are_others(study, file, tm
     assert given == with_given_teacher(study, file)
 
 
-def test_weights_alone_are_taken_without_a_word(study, file, recwarn):
+def test_plain_weights_give_no_remark(study, file, recwarn):
     with_given_teacher(study, file)
     assert not recwarn.list
 
@@ -186,7 +186,7 @@ def test_every_network_can_be_given(name, tmp_path):
     assert refusal(study, tmp_path / "mine.pt") == "has 10 classes, cifar100 has 100"
 
 
-def test_reading_draws_nothing(study, file):
+def test_reading_draws_no_random_numbers(study, file):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -204,14 +204,14 @@ def test_other_weights_are_another_teacher_and_make_other_trials(study, file, tm
     assert len({teacher_key(one, 1) for one in studies}) == 3
 
 
-def test_of_a_teacher_that_was_given_the_training_does_not_count(study, file):
+def test_the_training_settings_of_a_given_teacher_do_not_matter(study, file):
     given = with_given_teacher(study, file)
     other = given.model_copy(update={"teacher_seed": 9, "teacher_training": study.training})
     assert teacher_key(given, 1) == teacher_key(other, 1)
     assert teacher_key(given, 1) != teacher_key(given.model_copy(update={"split_seed": 9}), 1)
 
 
-def test_a_study_with_a_teacher_that_is_trained_reads_as_if_none_could_be_given(study):
+def test_a_study_with_a_trained_teacher_has_no_key_for_weights(study):
     assert "teacher_weights" not in study.model_dump(mode="json")
 
 
@@ -247,7 +247,7 @@ NO_WEIGHTS = {
 
 
 @pytest.mark.parametrize("kind", NO_WEIGHTS)
-def test_a_file_that_is_no_weights_is_called_what_it_is(study, tmp_path, kind):
+def test_the_kind_of_a_file_without_weights_is_named(study, tmp_path, kind):
     content, told = NO_WEIGHTS[kind]
     (tmp_path / "mine.pt").write_bytes(content)
     assert told in refusal(study, tmp_path / "mine.pt")
@@ -282,7 +282,7 @@ def test_a_file_that_would_run_code_is_not_opened(study, tmp_path, save):
     assert "it contains exec" in said or save is not torch.save
 
 
-def test_values_beside_the_weights_are_not_made(study, tmp_path):
+def test_other_saved_values_are_not_created(study, tmp_path):
     """What numpy and others would make of a file's bytes is never asked of them."""
     torch.save({"model": weights_of(), "best": np.float64(0.9), "args": argparse.Namespace(lr=0.1)}, tmp_path / "x.pt")
     before = set(torch.serialization.get_safe_globals())
@@ -302,7 +302,7 @@ def test_a_file_without_weights(study, tmp_path, content):
     assert "contains no state dict" in refusal(study, tmp_path / "mine.pt")
 
 
-def test_where_nothing_fits_the_keys_that_were_found_are_named(study, tmp_path):
+def test_without_fitting_weights_the_keys_are_named(study, tmp_path):
     torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "path": "x", "seed": 1}, tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt") == (
         "contains no state dict; its keys are 'epoch', 'optimizer', 'path' and 1 more; write it with "
@@ -314,7 +314,7 @@ def test_where_nothing_fits_the_keys_that_were_found_are_named(study, tmp_path):
     assert said.endswith("(tensors were found in 'net', in 'head')")
 
 
-def test_of_several_weights_that_fit_none_is_chosen_by_chance(study, tmp_path):
+def test_several_fitting_weights_are_refused(study, tmp_path):
     torch.save({"best": weights_of(), "last": weights_of(seed=1)}, tmp_path / "mine.pt")
     assert refusal(study, tmp_path / "mine.pt") == (
         "contains several sets of weights of convnet_32, in 'best', in 'last'; save the ones that you mean in a "
@@ -329,7 +329,7 @@ def test_weights_of_another_network_that_is_known_are_named(study, tmp_path):
     )
 
 
-def test_of_an_unknown_network_the_first_names_that_differ_are_shown(study, tmp_path):
+def test_the_first_differing_names_of_an_unknown_network_are_shown(study, tmp_path):
     from torchvision.models import resnet18
 
     cifar = load_study("cifar10-hkd")
@@ -354,7 +354,7 @@ def test_weights_for_other_images_are_refused(study, tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(study, tmp_path, value):
+def test_weights_that_are_not_finite_are_refused(study, tmp_path, value):
     weights = weights_of()
     weights["classifier.bias"][3] = value
     torch.save(weights, tmp_path / "mine.pt")
@@ -375,7 +375,7 @@ def test_weights_beyond_float32_are_refused_with_their_tensor(study, tmp_path):
     assert refusal(study, tmp_path / "mine.pt") == "classifier.weight contains numbers that exceed float32's range"
 
 
-def test_a_teacher_whose_answers_overflow_is_refused_when_it_is_measured_with_its_largest_weight(study, tmp_path):
+def test_a_teacher_with_overflowing_logits_is_refused_when_evaluated(study, tmp_path):
     weights = weights_of()
     for name in ("features.3.weight", "classifier.weight"):
         weights[name] *= 1e30
@@ -388,7 +388,7 @@ def test_a_teacher_whose_answers_overflow_is_refused_when_it_is_measured_with_it
 
 
 @pytest.mark.parametrize("augment", [[], ["crop"]])
-def test_a_teacher_whose_logits_exceed_float16_is_replayed_as_it_answers(tmp_path, augment):
+def test_logits_beyond_float16_are_replayed_unchanged(tmp_path, augment):
     training = {"epochs": 2, "batch_size": 64, "learning_rate": 0.05, "augment": augment}
     weights = weights_of()
     for name in ("classifier.weight", "classifier.bias"):
@@ -419,7 +419,7 @@ def test_quantised_weights_are_refused(study, tmp_path):
 # Kept by their content
 
 
-def test_they_are_kept_and_found_again_when_the_file_is_gone(study, file):
+def test_weights_are_found_in_the_cache_after_the_file_is_deleted(study, file):
     given = with_given_teacher(study, file)
     assert not kept_weights(given.teacher_weights).exists()  # looking at them leaves nothing behind
     provide(given, file)
@@ -433,7 +433,7 @@ def test_a_teacher_that_is_trained_needs_nothing(study, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_weights_that_are_gone_are_asked_for(study, file, tmp_path):
+def test_the_message_about_missing_weights_names_the_file(study, file, tmp_path):
     given = with_given_teacher(study, file)
     with pytest.raises(UsageError, match=r"teacher.pt: there is no such file; name a file .* with --teacher FILE"):
         provide(given, None)
@@ -455,7 +455,7 @@ def test_a_file_that_has_changed_since_is_refused(study, file):
 @pytest.mark.parametrize(
     "harm", [lambda path: path.write_bytes(b""), lambda path: torch.save(weights_of(seed=1), path)]
 )
-def test_a_damaged_copy_is_replaced_or_told(study, file, harm):
+def test_a_damaged_copy_is_replaced_or_reported(study, file, harm):
     given = with_given_teacher(study, file)
     provide(given, file)
     harm(kept_weights(given.teacher_weights))
@@ -465,7 +465,7 @@ def test_a_damaged_copy_is_replaced_or_told(study, file, harm):
     provide(given, None)
 
 
-def test_a_full_disk_is_told(study, file, monkeypatch):
+def test_a_full_disk_is_reported(study, file, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -482,7 +482,7 @@ def context_of(study):
     return TrainingContext(study, torch.device("cpu"), 1)
 
 
-def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, monkeypatch):
+def test_a_worker_uses_the_given_weights_and_trains_no_teacher(study, file, monkeypatch):
     given = with_given_teacher(study, file)
     provide(given, file)
     monkeypatch.setattr(TrainingContext, "train_teacher", lambda *_: pytest.fail("was trained"))
@@ -491,7 +491,7 @@ def test_a_worker_imitates_the_given_weights_and_trains_no_teacher(study, file, 
     assert not teacher.training and not any(one.requires_grad for one in teacher.parameters())
 
 
-def test_a_worker_that_does_not_find_them_or_cannot_read_them_says_so(study, file):
+def test_a_worker_reports_missing_or_unreadable_weights(study, file):
     given = with_given_teacher(study, file)
     with pytest.raises(KdtuneError, match="has not been given: .*teacher.pt is missing"):
         _ = context_of(given).teacher

@@ -103,7 +103,7 @@ def test_a_teacher_that_two_processes_want_at_once_is_trained_once(undisturbed, 
     assert [weights(outcome) for outcome in outcomes] == [undisturbed] * 2
 
 
-def test_when_the_one_that_trains_it_is_killed_the_other_goes_on_from_its_checkpoint(undisturbed, tmp_path):
+def test_after_a_kill_another_process_continues_from_the_checkpoint(undisturbed, tmp_path):
     both = Processes(tmp_path, 2)
     both.go()
     wait_for(lambda: len(both.epochs()) >= 5)
@@ -138,7 +138,7 @@ def first_epoch(train):
 
 
 @pytest.mark.parametrize("augment", [[], ["crop"]], ids=["as they are", "cropped"])
-def test_a_teacher_draws_nothing_that_a_repeat_with_its_seed_draws(tmp_path, monkeypatch, augment):
+def test_a_teacher_and_a_repeat_with_its_seed_draw_different_numbers(tmp_path, monkeypatch, augment):
     """Else it is fitted on the images that one repeat asks it about, and not on those of the others."""
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05, "augment": augment}

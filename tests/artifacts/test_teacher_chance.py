@@ -67,7 +67,7 @@ def test_a_trained_teacher_passes(trained, tmp_path):
     refuse_at_chance(study, record, workload)
 
 
-def test_one_whose_classes_are_in_another_order_is_refused_and_the_order_that_fits_is_found(trained, tmp_path):
+def test_a_teacher_with_permuted_classes_is_refused(trained, tmp_path):
     last = list(trained)[-2:]
     permuted = {name: value[ORDER] if name in last else value for name, value in trained.items()}
     study, record, workload = measured(permuted, tmp_path / "mine.pt")
@@ -80,14 +80,14 @@ def test_one_whose_classes_are_in_another_order_is_refused_and_the_order_that_fi
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_that_was_never_trained_is_refused(tmp_path, seed):
+def test_an_untrained_teacher_is_refused(tmp_path, seed):
     torch.manual_seed(seed)
     assert chance_problem(
         *measured(MODELS.load("resnet8x4")(1, 10).state_dict(), tmp_path / "m.pt", teacher="resnet8x4")
     )
 
 
-def test_one_that_always_names_the_most_frequent_class_is_refused(trained, tmp_path):
+def test_a_teacher_that_always_predicts_one_class_is_refused(trained, tmp_path):
     last = list(trained)[-2:]
     constant = {name: torch.zeros_like(value) if name in last else value for name, value in trained.items()}
     constant[last[-1]][3] = 1.0

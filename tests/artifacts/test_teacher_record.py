@@ -48,21 +48,21 @@ def test_a_whole_teacher_has_its_record(folder):
 
 
 @pytest.mark.parametrize("harm", [flip_a_bit, cut_short, lambda path: path.unlink()])
-def test_weights_that_are_not_those_of_the_record_are_no_teacher(folder, harm):
+def test_weights_that_do_not_match_the_record_are_rejected(folder, harm):
     assert read_record(folder)
     harm(folder / "teacher.pt")
     assert read_record(folder) is None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"epochs": 3, "val', b"[]", b"{}", b"3", b"\xff\xfe\x00"])
-def test_a_record_that_cannot_be_read_is_none(folder, content):
+def test_an_unreadable_record_counts_as_missing(folder, content):
     (folder / "record.json").write_bytes(content)
     assert read_record(folder) is None
 
 
 @given(data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_becomes_of_a_teacher_its_record_is_as_it_was_or_none(folder, data):
+def test_after_any_damage_a_record_is_unchanged_or_missing(folder, data):
     note(folder, sealed({**RECORD, "weights_sha256": sha256_of(folder / "teacher.pt")}))
     known = read_record(folder)
     path = folder / data.draw(st.sampled_from(["teacher.pt", "record.json"]))
@@ -82,7 +82,7 @@ def test_without_a_record_there_is_no_teacher(folder):
     assert read_record(folder) is None
 
 
-def test_an_older_record_has_no_checksum_and_is_believed(folder):
+def test_an_older_record_without_a_checksum_is_accepted(folder):
     note(folder, RECORD)
     assert read_record(folder) == RECORD
 

@@ -46,7 +46,7 @@ def test_a_row_has_the_printed_figure_ours_and_their_ratio(tmp_path):
 
 
 @pytest.mark.parametrize("pue", [1.0, 1.67])
-def test_energy_is_held_against_the_papers_by_its_training_at_the_papers_pue(tmp_path, pue):
+def test_the_ratio_of_energy_uses_training_at_the_papers_pue(tmp_path, pue):
     energy = {"charged_uj": 9_000_000, "energy_uj": {"trials": 3_000_000, "evaluation": 600_000, "idle": 5_400_000}}
     for bucket in ("orchestration", "other", "node_total"):
         energy["energy_uj"][bucket] = 0
@@ -110,7 +110,7 @@ def test_a_teacher_that_was_given_has_no_known_cost(tmp_path):
     assert any("given" in text for text in filled.differs)
 
 
-def test_of_several_runs_the_nearest_to_the_papers_is_shown_and_the_other_is_told(tmp_path):
+def test_the_run_most_similar_to_the_papers_is_shown(tmp_path):
     ran(tmp_path / "short", "grid", [0.1], **CIFAR100_HKD)
     ran(tmp_path / "long", "grid", [0.6], images=(45_000, 5_000), **PAPERS)
     comparison = beside_the_paper([tmp_path / "short" / "cifar100-hkd", tmp_path / "long" / "cifar100-hkd"])
@@ -131,7 +131,7 @@ def test_the_nearest_to_a_hundred_epochs_is_shown(tmp_path, far):
         assert row(comparison, 1, "CIFAR-100", method).figures[0].ours == pytest.approx(60.0)
 
 
-def test_more_epochs_are_told_and_the_teachers_too(tmp_path):
+def test_additional_epochs_are_shown_for_both_networks(tmp_path):
     longer = {**CIFAR100_HKD["training"], "epochs": 300}
     ran(tmp_path, "grid", [0.6], **{**CIFAR100_HKD, "training": longer, "teacher_training": longer})
     differs = row(beside_the_paper([tmp_path]), 1, "CIFAR-100", "KD").differs
@@ -142,7 +142,7 @@ def test_more_epochs_are_told_and_the_teachers_too(tmp_path):
     )
 
 
-def test_options_of_a_strategy_precision_and_a_logarithmic_space_are_told(tmp_path):
+def test_other_options_precision_and_search_space_are_shown(tmp_path):
     changes = {
         **PAPERS,
         "strategies": {"stochastic": {"draw": "sample", "scale": "uniform"}, "none": {"longer": 4}},
@@ -190,7 +190,7 @@ def test_the_run_with_fewer_departures_is_shown_whatever_its_repeats(tmp_path, f
     assert row(comparison, 1, "CIFAR-100", "KD").figures[0].ours == pytest.approx(60.0)
 
 
-def test_results_that_stand_in_no_row_are_told_with_what_to_type(tmp_path, monkeypatch):
+def test_results_without_a_row_are_reported_with_a_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ran(tmp_path, "stochastic", [None], **PAPERS)
     ran(tmp_path, "fixed", [0.6], **PAPERS)
@@ -221,7 +221,7 @@ def test_a_study_that_only_has_the_papers_name_fills_no_row(tmp_path):
     assert "student 'shufflenet_v2' instead of 'mobilenet_v2'" in comparison.warnings[0]
 
 
-def test_nothing_run_is_no_fault_unless_a_place_was_named(tmp_path, monkeypatch):
+def test_missing_results_are_an_error_only_if_a_place_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert beside_the_paper().used == []
     with pytest.raises(ResultsError, match="nowhere"):

@@ -67,10 +67,10 @@ def test_how_one_of_the_papers_studies_departs_is_told_once_in_a_line_below(tmp_
         assert told.count(words) == 1
 
 
-def test_every_claim_tells_where_it_stands_and_the_rule(tmp_path, monkeypatch):
+def test_every_claim_shows_its_source_and_rule(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = lines()
     assert sum(line.startswith("   Paper: ") for line in found) == 9
-    assert sum(line.startswith("   Rule: supported where the 95% interval") for line in found) == 9
+    assert sum(line.startswith("   Rule: supported if the 95% interval") for line in found) == 9
     assert sum(line.startswith("   not run  ") for line in found) == 9
     assert any("Student's t" in line for line in found)

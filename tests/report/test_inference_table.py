@@ -150,7 +150,7 @@ def test_a_teacher_of_unknown_cost_has_a_dash(document):
     assert payback_row(*typed(document))[4:] == ["-", "-"]
 
 
-def test_the_notes_say_what_share_is_drawn_in_any_case_and_how_it_was_measured(document):
+def test_the_notes_show_static_power_and_the_source_of_energy(document):
     text = " ".join(notes(typed(document)))
     assert "50% of the teacher's, 50% of the student's" in text and "and idle devices" in text
     assert "Energy: modelled" in text and "off by 40%" in text and "475 g/kWh" in text
@@ -166,13 +166,13 @@ def test_the_notes_say_what_share_is_drawn_in_any_case_and_how_it_was_measured(d
     assert "and idle devices" not in " ".join(notes(typed(document | {"attribution": "shared"})))
 
 
-def test_an_accuracy_that_is_not_as_recorded_is_told_in_images(document):
+def test_an_accuracy_that_differs_from_the_record_is_noted(document):
     document["student"]["test_accuracy"] = 0.899
     [line] = [line for line in notes(typed(document)) if "Different from the record" in line]
     assert "the student of grid classified 899 of 1000 test images correctly here, and 900" in line
 
 
-def test_a_busy_machine_and_another_one_are_told(document):
+def test_a_busy_machine_and_another_machine_are_noted(document):
     document["teacher"]["energy_uj"]["other"] = 100_000
     document["charged"] = {"quality": "counter", "hardware": [NODE | {"cpu_model": "another CPU"}]}
     document["student"]["flags"] = {"node_shared": 1}

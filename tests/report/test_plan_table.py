@@ -70,7 +70,7 @@ def test_the_whole_command_has_the_session_once_and_the_teacher_too():
     assert ">" not in line(shown(plan(estimate("grid"), teacher=cached)), "the whole command")
 
 
-def test_what_is_not_whole_is_marked_and_what_is_not_known_a_dash():
+def test_incomplete_figures_are_marked_and_unknown_ones_are_dashes():
     text = shown(plan(estimate("grid", complete=False), estimate("fixed", charged_uj=None)))
     assert line(text, "grid ")[-6:] == [">", "2:05", ">", "2", ">", "950"]
     assert line(text, "fixed ")[-3:] == ["2:05", "-", "-"]

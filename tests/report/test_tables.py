@@ -175,20 +175,20 @@ def test_markdown_cannot_be_broken_out_of_by_a_name():
     assert "<script>" not in table
 
 
-def test_the_notes_say_how_it_was_computed_and_what_the_teachers_answers_took():
+def test_the_notes_show_numerics_and_the_energy_of_the_logits():
     text = shown(result())
     assert "Computed in bfloat16, channels last." in text
     assert "computed once for all trainings" in text
     assert "as training, as if it had run alone: 2.00e-06 kWh." in text
 
 
-def test_a_teacher_that_was_asked_live_is_no_shared_cost():
+def test_a_live_teacher_is_not_a_shared_cost():
     live = result()
     live["cost"]["shared_uj"]["teacher_logits"] = 0
     assert "computed once" not in shown(live)
 
 
-def test_the_notes_say_what_compiling_took_where_something_was_compiled():
+def test_the_notes_show_the_energy_of_compiling():
     assert "compiled once" not in shown(result())
     first, second, alone = result(), result("stochastic"), result("none")
     for one, uj in ((first, 10_800_000), (second, 10_800_000), (alone, 3_600_000)):
@@ -198,13 +198,13 @@ def test_the_notes_say_what_compiling_took_where_something_was_compiled():
     assert "as if it had run alone: 1.00e-06 kWh to 3.00e-06 kWh." in shown(first, alone)
 
 
-def test_what_could_not_be_known_of_the_teachers_energy_is_told():
+def test_flags_of_the_teachers_energy_are_shown():
     energy = {"charged_uj": 3_600_000, "flags": {"gpu_unread": 2}}
     teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 1.0, "energy": energy}
     assert "To be told of the teacher: a GPU's energy could not be read" in shown(result(), teacher=teacher)
 
 
-def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_where_it_differs():
+def test_several_baselines_and_different_session_energies_are_noted():
     apart = {"session": 7_200_000, "teacher_logits": 0, "compilation": 0}
     first = result("a/stochastic")
     second = result("b/stochastic")
