@@ -1,4 +1,4 @@
-"""What may not stand beside each other, in words that can be read."""
+"""Readable descriptions of results that cannot be compared."""
 
 import pytest
 

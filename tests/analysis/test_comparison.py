@@ -1,4 +1,4 @@
-"""Comparing what was written by hand, without a run."""
+"""Comparison of hand-written results, without a run."""
 
 import pytest
 

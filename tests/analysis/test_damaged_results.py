@@ -1,4 +1,4 @@
-"""Whatever becomes of the files of a results folder: comparing works, or says in one message what is wrong."""
+"""With any damage to a results folder, compare works or reports the fault in one message."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ from tests.results.test_outcome import TEACHER
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A study with every file that comparing reads: a strategy that searches, one that does not, a run put aside."""
+    """Return a study with every file that compare reads: a searching strategy, another one, and a run put aside."""
     results = tmp_path_factory.mktemp("whole")
     write_ledger(Node(two_cores()).start().work(9, study=9).stop(), results / "logits")
     store = {"l1": {"passes": 1, "energy": ledger_summary(results / "logits", dedicated=True)}}
@@ -67,12 +67,12 @@ def noted(carbon):
 
 @pytest.fixture
 def study(whole, tmp_path):
-    """A copy that a test may damage."""
+    """Return a copy that a test may damage."""
     return shutil.copytree(whole, tmp_path / "small")
 
 
 def all_of(place):
-    """Everything that ``kdtune compare`` makes of results."""
+    """Return all output of ``kdtune compare`` for results."""
     found = compare([place], allow_mismatch=True)
     json.dumps(found.as_json(), allow_nan=False)
     cost_table(found.outcomes, found.teacher)
@@ -80,7 +80,7 @@ def all_of(place):
 
 
 def compared(study, monkeypatch, capsys):
-    """What the command says on standard error, and its exit code."""
+    """Return the command's standard error and its exit code."""
     monkeypatch.setattr(sys, "argv", ["kdtune", "compare", str(study)])
     with pytest.raises(SystemExit) as ended:
         main()

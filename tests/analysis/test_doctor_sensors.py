@@ -1,4 +1,4 @@
-"""What ``kdtune doctor`` says of each sensor, on machines that are made up."""
+"""Findings of ``kdtune doctor`` about each sensor, on simulated machines."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("bare_machine", "known_cpu", "powercap", "m
 
 @pytest.fixture
 def powercap(monkeypatch, tmp_path) -> Path:
-    """Where Linux shows RAPL zones: a folder of links, empty until a test shows zones."""
+    """Return a substitute for Linux's folder of links to RAPL zones, empty until a test adds zones."""
     folder = tmp_path / "class" / "powercap"
     folder.mkdir(parents=True)
     monkeypatch.setattr(doctor_sensors, "POWERCAP", folder)
@@ -30,7 +30,7 @@ def powercap(monkeypatch, tmp_path) -> Path:
 
 
 def show(powercap: Path, tmp_path: Path) -> None:
-    """Link the zones there are, as the kernel does."""
+    """Link the existing zones, as the kernel does."""
     control = tmp_path / "powercap" / "intel-rapl"
     for path in (control, *control.iterdir()):
         (powercap / path.name).symlink_to(path)
@@ -38,7 +38,7 @@ def show(powercap: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def meeting_place(monkeypatch, tmp_path) -> Path:
-    """The meters of this machine meet elsewhere, so that studies that run beside the tests are not seen."""
+    """Use a separate shared folder, so that studies that run at the same time are not seen."""
     folder = tmp_path / "meters"
     for module in (neighbours, doctor_sensors):
         monkeypatch.setattr(module, "shared_folder", lambda: folder)
@@ -47,7 +47,7 @@ def meeting_place(monkeypatch, tmp_path) -> Path:
 
 @pytest.fixture
 def between_readings(monkeypatch, clock):
-    """Lets two seconds pass between the doctor's two readings, and something happen in them."""
+    """Lets two seconds pass between the doctor's two readings and changes the machine meanwhile."""
 
     def let(happen=lambda: None) -> None:
         def sleep(seconds: float) -> None:
@@ -223,7 +223,7 @@ def test_an_unusable_shared_folder_is_a_warning(between_readings, meeting_place)
 
 @contextmanager
 def nobody(*folders: Path) -> Iterator[None]:
-    """Act as a user who may not do everything, where root runs the tests; who may enter some folders."""
+    """Act as an unprivileged user, if root runs the tests, who may enter the given folders."""
     modes = {folder: folder.stat().st_mode for folder in folders}
     root = os.geteuid() == 0
     try:

@@ -1,4 +1,4 @@
-"""Which folders hold results, when a shell's ``*`` names whatever lies beside them."""
+"""Search for results in places that a shell's ``*`` names."""
 
 import json
 
@@ -16,7 +16,7 @@ ACCURACIES = [0.5, 0.6, 0.7]
 
 @pytest.fixture
 def results(tmp_path):
-    """A study with two strategies, one of which ran before and was put aside, and other files beside both."""
+    """Return a study with two strategies, an earlier run of one that was put aside, and other files."""
     results = tmp_path / "results"
     ran(results, "grid", ACCURACIES, trial_s=[1, 1, 1])
     study = StudyFolder(results / "small")
@@ -63,7 +63,7 @@ def test_without_any_results_the_message_says_what_to_name(results, places):
     assert all(str(results / place) in str(refused.value) for place in places)
 
 
-def test_a_folder_that_does_not_exist_is_refused_whatever_else_is_named(results):
+def test_a_folder_that_does_not_exist_is_refused_even_among_others(results):
     with pytest.raises(ResultsError, match="smal: no results here"):
         find_results([results / "small", results / "smal"])
 

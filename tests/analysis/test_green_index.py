@@ -12,7 +12,7 @@ def result(strategy, accuracy, kwh, pue=1.0, repeats=2):
 
 
 def of_repeats(strategy, repeats, accuracy, kwh, pue=1.0):
-    """A strategy, of each repeat the test accuracy and the charge; without an accuracy it came to no model."""
+    """Return a strategy with the test accuracy and charge of each repeat. Repeats without accuracy have no model."""
     return strategy_result(
         {
             "strategy": strategy,

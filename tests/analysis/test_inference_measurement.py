@@ -1,4 +1,4 @@
-"""Measuring inference of a study that ran to its end: real networks, its trials written by hand."""
+"""Measurement of inference for a finished study with real networks and hand-written trials."""
 
 import json
 import math
@@ -29,13 +29,13 @@ from tests.studies import small_study
 
 STRATEGIES = ("fixed", "stochastic")
 
-#: A teacher of these tests' own: it is trained without a meter, which those of other tests must not be.
+#: A separate teacher, since it is trained without a meter, unlike those of other tests.
 OWN = {"teacher_seed": 7}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two strategies with students of their own and a teacher in the cache."""
+    """Return two strategies with different students and a teacher in the cache."""
     results = tmp_path_factory.mktemp("results")
     context = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
     context.train_teacher(context.teacher_folder)
@@ -51,13 +51,13 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def study(made, tmp_path):
-    """A copy that a test may change."""
+    """Return a copy that a test may change."""
     return shutil.copytree(made, tmp_path / "small")
 
 
 @pytest.fixture(scope="module")
 def measured(made, tmp_path_factory):
-    """The folder and the documents of one measurement of both strategies."""
+    """Return the folder and the documents of one measurement of both strategies."""
     folder = shutil.copytree(made, tmp_path_factory.mktemp("measured") / "small")
     threads = torch.get_num_threads()
     documents = kdtune.measure_inference(folder, seconds=0.3, device="cpu", cpus=1)
@@ -161,7 +161,7 @@ def test_measuring_again_replaces_the_document_and_continues_the_ledger(study):
 
 
 def refused(study, kind, *words, **given):
-    """Measuring is refused in these words, and nothing is written."""
+    """Check that the measurement is refused with these words and nothing is written."""
     before = files_of(study)
     with pytest.raises(kind) as error:
         kdtune.measure_inference(study, seconds=0.01, **given)

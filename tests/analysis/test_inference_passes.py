@@ -21,7 +21,7 @@ ARITHMETIC = Arithmetic(CPU)
 
 
 class Meter:
-    """Notes what is opened and closed."""
+    """Records the opened and closed windows."""
 
     id = "m"
 
@@ -36,7 +36,7 @@ class Meter:
 
 
 class Slow(torch.nn.Module):
-    """Takes so long for a batch."""
+    """A network that takes a given time for each batch."""
 
     def __init__(self, seconds):
         super().__init__()

@@ -19,7 +19,7 @@ def test_the_prediction_that_repays_the_rest_counts_whole(charged_uj, prediction
     assert payback(charged_uj, SAVED_UJ).predictions == predictions
 
 
-def test_a_student_that_surely_takes_more_never_repays_whatever_was_charged():
+def test_a_student_with_higher_energy_never_repays_any_charge():
     for charged_uj in (1000, None):
         found = payback(charged_uj, [-uj for uj in SAVED_UJ])
         assert (found.charged_uj, found.predictions, found.never, found.unsettled) == (charged_uj, None, True, "")

@@ -55,7 +55,7 @@ def test_items_in_use_are_kept_until_their_process_ends(cache, at_work):
 def test_shared_items_are_kept_until_the_last_process_ends(cache):
     folder = cache / "teacher-logits" / "l1"
     with in_use(folder):
-        with in_use(folder), alone_in(folder):  # who uses it keeps nobody from making what is missing
+        with in_use(folder), alone_in(folder):  # users do not prevent other processes from making missing parts
             pass
         assert remove(cached(["teacher-logits"])) == [folder]
     assert remove(cached(["teacher-logits"])) == []

@@ -1,4 +1,4 @@
-"""Code that is kept: where, when it counts as whole, and that another process finds it."""
+"""Cached code: its folder, its completeness, and its use by another process."""
 
 import json
 import os
@@ -36,7 +36,7 @@ NETWORKS = CodeDependencies(
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
-    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # as they are now they are again afterwards
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # restored afterwards
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "0")  # so that it is put back
     monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS")
@@ -76,7 +76,7 @@ def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeyp
     def folder(device, threads):
         one = context()
         one.threads, _ = threads, one.splits
-        one.device = torch.device(device)  # after the data are loaded: the name of a GPU is all that is needed of it
+        one.device = torch.device(device)  # after the data are loaded, so that only the GPU's name is needed
         return one.compilation(asks_teacher=False).folder
 
     assert folder("cuda", 1) == folder("cuda", 2) != folder("cpu", 1) != folder("cpu", 2)
@@ -109,7 +109,7 @@ def test_a_worker_uses_complete_code_only(cache):
     one = context()
     one.find_code(recipe_of(one.study, {"tau": 2}))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
-    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # what is not there is compiled in parallel
+    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # missing code is compiled in parallel
     for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
         compilation = one.compilation(asks_teacher=asks)
         compilation.code.mkdir(parents=True)
@@ -188,7 +188,7 @@ def test_the_compilers_headers_have_a_path_without_spaces(tmp_path):
 
 @pytest.mark.study
 def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, cache):
-    # In a cache whose name torch's compiler would take for two words.
+    # The cache's name contains a space, at which torch's compiler would split it.
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(cache / "my cäche"))
     study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live")
 

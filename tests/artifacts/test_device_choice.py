@@ -1,4 +1,4 @@
-"""What trainings of a study share in one process."""
+"""The device of a training."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from kdtune.errors import KdtuneError
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """torch believes that there is a GPU."""
+    """Make torch report a GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 

@@ -1,4 +1,4 @@
-"""Weights that a user brings: read, held against the study, kept by their content."""
+"""Weights that a user gives: reading, comparison with the study, and the cached copy."""
 
 import argparse
 import os
@@ -58,7 +58,7 @@ def refusal(study, file):
     return said.removeprefix(f"--teacher {file}: ")
 
 
-# Every way in which weights are saved is the same teacher
+# All ways of saving weights give the same teacher
 
 
 def wrapped(prefix, **weights):
@@ -66,7 +66,7 @@ def wrapped(prefix, **weights):
 
 
 def averaged():
-    """As ``torch.optim.swa_utils.AveragedModel`` keeps it."""
+    """A state dict as ``torch.optim.swa_utils.AveragedModel`` saves it."""
     return torch.optim.swa_utils.AveragedModel(network_of(weights_of())).state_dict()
 
 
@@ -194,7 +194,7 @@ def test_reading_draws_no_random_numbers(study, file):
     assert torch.equal(torch.rand(2), expected)
 
 
-# What depends on them
+# Values that depend on the weights
 
 
 def test_other_weights_are_another_teacher_and_make_other_trials(study, file, tmp_path):
@@ -222,7 +222,7 @@ def test_the_identity_is_read_back_from_a_table_and_a_wrong_one_is_refused(study
         load_study(small_study(teacher_weights="../../etc/passwd"))
 
 
-# What is refused
+# Refused files
 
 
 def test_a_file_that_is_not_there_or_cannot_be_read(study, tmp_path):
@@ -283,7 +283,7 @@ def test_a_file_that_would_run_code_is_not_opened(study, tmp_path, save):
 
 
 def test_other_saved_values_are_not_created(study, tmp_path):
-    """What numpy and others would make of a file's bytes is never asked of them."""
+    """numpy and other packages never interpret a file's bytes."""
     torch.save({"model": weights_of(), "best": np.float64(0.9), "args": argparse.Namespace(lr=0.1)}, tmp_path / "x.pt")
     before = set(torch.serialization.get_safe_globals())
     content = read_weight_file(tmp_path / "x.pt", "x")
@@ -416,12 +416,12 @@ def test_quantised_weights_are_refused(study, tmp_path):
     )
 
 
-# Kept by their content
+# The cached copy
 
 
 def test_weights_are_found_in_the_cache_after_the_file_is_deleted(study, file):
     given = with_given_teacher(study, file)
-    assert not kept_weights(given.teacher_weights).exists()  # looking at them leaves nothing behind
+    assert not kept_weights(given.teacher_weights).exists()  # reading writes nothing
     provide(given, file)
     file.unlink()
     provide(given, file)
@@ -475,7 +475,7 @@ def test_a_full_disk_is_reported(study, file, monkeypatch):
         provide(given, file)
 
 
-# In a worker, of kdtune's own or of somebody else's pipeline
+# In a worker, of kdtune or of a user's pipeline
 
 
 def context_of(study):

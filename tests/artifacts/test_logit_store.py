@@ -126,7 +126,7 @@ def test_after_any_damage_an_epoch_is_unchanged_missing_or_refused(store, data):
             with suppress(KdtuneError):
                 assert np.array_equal(store.rows(epoch), logits(epoch).astype(np.float16))
     finally:
-        for path, raw in both.items():  # what is found damaged is noted there
+        for path, raw in both.items():  # damaged epochs are recorded there
             path.write_bytes(raw)
 
 
@@ -140,7 +140,7 @@ def test_logits_that_are_not_finite_are_refused(store, value):
 
 
 def large(epoch=0):
-    """Logits of which one is too large for float16."""
+    """Return logits of which one is too large for float16."""
     values = logits(epoch)
     values[3, 2] = -7e4
     return values

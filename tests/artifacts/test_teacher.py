@@ -1,4 +1,4 @@
-"""The teacher's training: what it draws; and two processes that want it at once, of which one may be killed."""
+"""The teacher's training: its random numbers, and two processes that need it at once, of which one may be killed."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from kdtune.specs import load_study
 from tests.recipes import recipe_of
 from tests.studies import small_study
 
-#: Asks for the teacher of a study of twelve epochs, tells every epoch that it trains itself, and what came out.
+#: Gets the teacher of a study with twelve epochs and reports every epoch that it trains itself, and the result.
 WANT = """
 import json, os, sys, time
 from pathlib import Path
@@ -49,7 +49,7 @@ print(json.dumps({"folder": str(context.teacher_folder), "sum": sum(float(v.doub
 
 
 class Processes:
-    """Processes that wait for a sign and then ask for the same teacher, in a cache of their own."""
+    """Processes that wait for a signal and then need the same teacher, in a separate cache."""
 
     def __init__(self, place: Path, count: int) -> None:
         self.told, self._start = place / "epochs.jsonl", place / "start"
@@ -65,7 +65,7 @@ class Processes:
         self._start.touch()
 
     def epochs(self) -> list[tuple[int, int]]:
-        """Who trained which epoch, in order."""
+        """Return which process trained which epoch, in order."""
         lines = self.told.read_text().splitlines() if self.told.exists() else []
         return [(line["process"], line["epoch"]) for line in map(json.loads, lines)]
 
@@ -88,7 +88,7 @@ def weights(outcome):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What comes out where nobody else wants the teacher."""
+    """Return the result if no other process needs the teacher."""
     alone = Processes(tmp_path_factory.mktemp("alone"), 1)
     alone.go()
     return weights(alone.ended(alone.all[0]))
@@ -122,7 +122,7 @@ def test_after_a_kill_another_process_continues_from_the_checkpoint(undisturbed,
 
 
 def first_epoch(train):
-    """The weights with which a training begins, and the images of its first epoch: in their order, and sorted."""
+    """Return a training's initial weights, and the images of its first epoch in order and sorted."""
     batches, begun = [], []
 
     def note(model, given):
@@ -139,7 +139,7 @@ def first_epoch(train):
 
 @pytest.mark.parametrize("augment", [[], ["crop"]], ids=["as they are", "cropped"])
 def test_a_teacher_and_a_repeat_with_its_seed_draw_different_numbers(tmp_path, monkeypatch, augment):
-    """Else it is fitted on the images that one repeat asks it about, and not on those of the others."""
+    """Otherwise the teacher would be fitted to the images of one repeat and not to those of the others."""
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05, "augment": augment}
     study = load_study(

@@ -1,4 +1,4 @@
-"""Teachers that fit the network and know nothing of the data."""
+"""Teachers with fitting weights that are no better than chance."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ ORDER = torch.tensor([1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
         (135, 1000, 0.1, False),  # 0.0002
         (8, 20, 0.1, False),  # 0.0004
         (7, 20, 0.1, True),  # 0.0024
-        (1000, 1000, 1.0, True),  # a single class: nothing can be known better
+        (1000, 1000, 1.0, True),  # with a single class, no teacher can be better
         (70, 1000, 0.05, True),
     ],
 )
@@ -36,7 +36,7 @@ def test_the_criterion_is_a_one_sided_binomial_test_at_a_thousandth(right, image
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Weights of a teacher that was trained on digits."""
+    """Return the weights of a teacher that was trained on digits."""
     training = {"epochs": 6, "batch_size": 32, "learning_rate": 0.05}
     context = TrainingContext(load_study(small_study(teacher_training=training)), CPU, threads=1)
     folder = tmp_path_factory.mktemp("teacher")
@@ -45,7 +45,7 @@ def trained(tmp_path_factory):
 
 
 def measured(weights, file, **changes):
-    """The study with these weights for its teacher, the record of measuring it, and the sizes of the data."""
+    """Return the study with these weights as its teacher, the record of the evaluation, and the sizes of the data."""
     torch.save(weights, file)
     study = with_given_teacher(load_study(small_study(**changes)), file)
     read_given(file, study, "x").keep()

@@ -22,7 +22,7 @@ RECORD = {"model": "x", "given": None, "epochs": 3, "val_accuracy": 0.5, "val_lo
 
 @pytest.fixture
 def folder(tmp_path):
-    """A teacher's folder; what it holds for weights are bytes like any others to a record."""
+    """Return a teacher's folder with arbitrary bytes in place of weights."""
     (tmp_path / "teacher.pt").write_bytes(bytes(range(256)) * 10)
     note(tmp_path, {**RECORD, "weights_sha256": sha256_of(tmp_path / "teacher.pt")})
     return tmp_path
@@ -70,7 +70,7 @@ def test_after_any_damage_a_record_is_unchanged_or_missing(folder, data):
     try:
         path.write_bytes(data.draw(damaged(raw)))
         os.utime(path, ns=(1, time.time_ns()))
-        found = read_record(folder)  # a name that was changed into one that nobody asks for is beside the point
+        found = read_record(folder)  # a key that was changed to an unused name does not matter
         assert found is None or known.items() <= found.items()
     finally:
         path.write_bytes(raw)
@@ -106,7 +106,7 @@ def test_the_weights_are_read_once_until_they_change(folder, monkeypatch):
 
 @pytest.fixture
 def context_of(monkeypatch, tmp_path):
-    """Makes a training context in a cache of the test's own, for a teacher that is trained for one epoch."""
+    """Return a function that creates training contexts in a separate cache, with a teacher of one epoch."""
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
     table = small_study()
     study = load_study({**table, "teacher_training": {**table["teacher_training"], "epochs": 1}})

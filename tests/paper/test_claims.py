@@ -1,4 +1,4 @@
-"""Verdicts on results whose figures are known."""
+"""Verdicts on results with known figures."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_a_match_is_judged_by_paired_differences(tmp_path, stochastic, verdict):
     assert found.sides["grid"] == pytest.approx(0.7)
 
 
-def test_differences_are_of_the_same_seeds_whatever_their_spread(tmp_path):
+def test_differences_are_between_the_same_seeds(tmp_path):
     both(tmp_path, [0.5, 0.6, 0.7], [0.501, 0.599, 0.701])  # apart by 0.1 points, among each other by 20
     assert evidence("hkd-matches", tmp_path).verdict == "supported"
 

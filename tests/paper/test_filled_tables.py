@@ -14,7 +14,7 @@ PAPERS = {
     "teacher_training": RECIPES["paper-code"],
 }
 
-#: What every teacher's record has.
+#: Fields of every teacher's record.
 NAMED = {"model": "resnet18", "key": "k", "val_accuracy": 0.7}
 
 
@@ -183,7 +183,7 @@ def test_rows_of_a_block_that_are_from_several_folders_say_so(tmp_path, monkeypa
     "farther",
     [{"alpha": 0.5}, {"search_space": {"tau": {"values": [2, 6]}}}, {"numerics": {"precision": "bfloat16"}}],
 )
-def test_the_run_with_fewer_departures_is_shown_whatever_its_repeats(tmp_path, farther):
+def test_the_run_with_fewer_departures_is_shown_despite_fewer_repeats(tmp_path, farther):
     ran(tmp_path / "far", "grid", [0.7] * 3, **{**PAPERS, **farther})
     ran(tmp_path / "near", "grid", [0.6], **PAPERS)
     comparison = beside_the_paper([tmp_path / "far" / "cifar100-hkd", tmp_path / "near" / "cifar100-hkd"])
@@ -206,7 +206,7 @@ def test_results_without_a_row_are_reported_with_a_command(tmp_path, monkeypatch
     ]
 
 
-def test_another_strategy_fills_no_row_whatever_its_label(tmp_path):
+def test_another_strategy_fills_no_row_under_any_label(tmp_path):
     mine = {"strategy": "best-of", "trials": 3}
     ran(tmp_path, "stochastic-3", [0.6], **{**PAPERS, "strategies": {"stochastic-3": mine}})
     comparison = beside_the_paper([tmp_path])

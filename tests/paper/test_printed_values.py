@@ -113,7 +113,7 @@ METRICS = ["accuracy", "precision", "recall", "paper_specificity", "kappa", "pap
 
 
 def as_printed(row, columns):
-    """A row's figures in the order of the columns, the deviation behind its mean."""
+    """Return a row's figures in the order of the columns, each deviation after its mean."""
     parts = [(row.values[name], row.stds.get(name)) for name in columns]
     return [str(value) if std is None else f"{value} ± {std}" for value, std in parts]
 

@@ -21,7 +21,7 @@ def test_a_verdict_has_its_study_difference_interval_and_both_sides(tmp_path):
     assert "small (digits, convnet_32 to convnet_2_4_4, hkd, 3 epochs, 150 images;" in line
 
 
-def test_one_repeat_is_told_by_its_n(tmp_path):
+def test_one_repeat_is_shown_by_its_n(tmp_path):
     ran(tmp_path, "grid", [0.70])
     ran(tmp_path, "stochastic", [0.60])
     assert "-10.00 points (n = 1)" in of(lines(tmp_path / "small"), "not settled")
@@ -37,7 +37,7 @@ def test_the_papers_own_are_named_apart_and_what_is_missing_can_be_typed(tmp_pat
     assert missing.endswith("Try: kdtune study cifar10-hkd -s grid -s stochastic")
 
 
-def test_studies_of_the_papers_that_are_no_pair_are_told_and_nothing_is_asked_for(tmp_path):
+def test_studies_of_the_papers_that_form_no_pair_are_noted_without_a_command(tmp_path):
     names = {128: "cifar100-hkd", **{batch: f"cifar100-hkd-batch-{batch}" for batch in (32, 64, 256)}}
     for batch, name in names.items():
         training = {**CIFAR100_HKD["training"], "batch_size": batch, "epochs": 2 + batch}
@@ -49,7 +49,7 @@ def test_studies_of_the_papers_that_are_no_pair_are_told_and_nothing_is_asked_fo
     assert told.endswith("training.epochs (130 and 34)") and not found[start + 4]
 
 
-def test_how_one_of_the_papers_studies_departs_is_told_once_in_a_line_below(tmp_path):
+def test_differences_of_a_papers_study_are_shown_once_below(tmp_path):
     given = {**CIFAR100_HKD, "teacher_weights": "0123456789abcdef", "teacher_logits": "replay"}
     for strategy in ("none", "grid", "stochastic"):
         points = [{"loss": "ce"}] if strategy == "none" else [{"tau": 4}]

@@ -159,7 +159,7 @@ def test_the_notes_show_static_power_and_the_source_of_energy(document):
         "Never",
         "Other processes",
         "another machine",
-        "obtained otherwise",
+        "another way",
         "timed",
     ):
         assert word not in text

@@ -23,12 +23,12 @@ def shown(comparison):
 
 
 def of_table_4(text):
-    """The CIFAR-100 block of Table 4, up to its footnotes."""
+    """Return the CIFAR-100 block of Table 4, up to its footnotes."""
     return text.partition("Table 4:")[2].partition("CIFAR-100")[2].partition("Tiny ImageNet")[0]
 
 
 def footnotes(text, number):
-    """The footnotes of a table, by their signs."""
+    """Return the footnotes of a table by their marks."""
     part = text.partition(f"Table {number}:")[2].replace("### ", "").replace("\n- ", "\n").partition("\nTable ")[0]
     lines = [line for line in part.splitlines() if line.startswith("[")]
     return {line[1 : line.index("]")]: line.partition("] ")[2] for line in lines}

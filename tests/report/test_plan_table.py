@@ -113,7 +113,7 @@ def test_points_are_listed_or_said_to_depend_on_outcomes():
     assert "none: tau" not in text
 
 
-def test_restarts_of_a_point_are_told_in_one_word():
+def test_restarts_of_a_point_are_written_as_a_count():
     again = [{"temperature": "stochastic"}, *({"temperature": "stochastic", "restart": k} for k in (1, 2))]
     twice = [{"tau": 4}, {"tau": 4, "restart": 1}]
     found = shown(plan(estimate("best-of"), estimate("twice"), points={"best-of": [again] * 2, "twice": [twice] * 2}))
@@ -126,7 +126,7 @@ def test_what_compiling_took_already_is_in_the_rows_and_not_in_the_command():
     assert replace(spent, compiled_uj={"grid": 5, "none": 3}).total_uj == spent.total_uj - 8
 
 
-def test_a_basis_is_told_once_with_those_that_it_holds_for():
+def test_a_basis_is_shown_once_with_its_strategies():
     text = shown(plan(estimate("grid", basis=("Timed.", "Both.")), estimate("none", basis=("Guessed.", "Both."))))
     assert "grid: Timed." in text and "none: Guessed." in text
     assert text.count("Both.") == 1

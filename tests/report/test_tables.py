@@ -13,7 +13,7 @@ from tests.results.typed import strategy_result
 
 
 def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
-    """A result document as the outcome module makes it, two repeats."""
+    """Return a result document of two repeats, as the outcome module creates it."""
     repeat = {"seed": 0, "chosen": {"tau": 4}, "val_accuracy": 0.9, "trials": 19, "charged_uj": 1, "test": None}
     return {
         "study": "s",
@@ -105,7 +105,7 @@ def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none(
     assert "mean of" not in text and "mean of 2 repeats" in shown(result())
 
 
-def test_without_a_model_none_has_a_cost_and_what_was_spent_is_told():
+def test_without_a_model_there_is_no_cost_and_the_spent_energy_is_shown():
     none = result(status="interrupted")
     none["cost"]["models"] = 0
     row = dict(zip(COLUMNS, cost_rows(typed(none, result("stochastic")))[0], strict=True))
@@ -158,7 +158,7 @@ def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
     assert line.split()[3:] == ["-", "-", "90.0", "80.0", "-", "-", "-", "-", "-"]
     assert "The teacher was given (weights 0123456789abcdef), so the energy of its training is unknown" in text
     assert "Its evaluation took 2.00e-06 kWh." in text and "trained once" not in text
-    assert "Measuring" not in shown(result(), teacher={**teacher, "energy": None})  # nobody metered it
+    assert "Its evaluation" not in shown(result(), teacher={**teacher, "energy": None})  # it was not metered
 
 
 def test_csv_keeps_full_precision_and_defuses_formulas():
@@ -194,7 +194,7 @@ def test_the_notes_show_the_energy_of_compiling():
     for one, uj in ((first, 10_800_000), (second, 10_800_000), (alone, 3_600_000)):
         one["cost"]["shared_uj"]["compilation"] = uj
     assert "as if it had run alone: 3.00e-06 kWh." in shown(first, second)
-    # Those without a teacher that is asked in every step use less code.
+    # Strategies without a live teacher use less code.
     assert "as if it had run alone: 1.00e-06 kWh to 3.00e-06 kWh." in shown(first, alone)
 
 
