@@ -162,7 +162,7 @@ def test_inference_is_measured_and_shown_below_the_cost_table(copy, tmp_path):
         assert charged_uj == pytest.approx(sum(one["charged_uj"] for one in result["repeats"]) / 2, abs=1)
         teacher_uj = result["cost"]["teacher_kwh"] * 3.6e12
         assert document["payback"]["with_teacher"]["charged_uj"] == pytest.approx(charged_uj + teacher_uj, abs=2)
-    assert "teacher (convnet_32)" in done.stderr and "Not as recorded" not in done.stderr
+    assert "teacher (convnet_32)" in done.stderr and "Different from the record" not in done.stderr
     told = here("compare", str(copy), "--markdown", cwd=tmp_path).stdout.splitlines()[-1]
     assert told.startswith("- Predictions after which a student has repaid") and "stochastic" in told
 

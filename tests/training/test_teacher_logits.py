@@ -179,7 +179,7 @@ def test_a_damaged_epoch_is_named_when_it_begins_and_no_thread_is_left(context_o
     assert not fetching()
     if failure is not None:
         assert distiller.epoch == 2
-        told = f"{store.folder}: the teacher's logits of epoch 3 are missing or damaged; the next command makes them"
+        told = f"{store.folder}: the teacher's logits of epoch 3 are missing or damaged; the next command computes"
         failure.match(re.escape(told))
         assert store.missing_epochs() == [2]
 
