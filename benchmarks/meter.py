@@ -56,11 +56,11 @@ def _training_s() -> float:
     """Train the digits study's student for 60 epochs and return the seconds that it takes."""
     import torch
 
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
     from kdtune.specs import load_study
 
     study = load_study("digits-hkd", epochs=60)
-    distiller = Workbench(study, torch.device("cpu"), 1).distiller(
+    distiller = TrainingContext(study, torch.device("cpu"), 1).distiller(
         resolved_recipe(study, Suggestion(values={"tau": 4})), 0
     )
     began = time.monotonic()

@@ -68,7 +68,7 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
-    from kdtune.analysis.collection import studies_here
+    from kdtune.analysis.find_results import studies_here
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.catalog.registry import did_you_mean
     from kdtune.energy.carbon import carbon_changes

@@ -72,13 +72,13 @@ class ArtifactStore:
         with self._alone(artifact):
             if not artifact.is_complete():
                 self._make(artifact, progress)
-            elif not artifact.is_metered() and (again := artifact.beside()):
+            elif not artifact.is_metered() and (again := artifact.copy_to_meter()):
                 self._make(again, progress, noted_as=artifact.folder)
                 shutil.rmtree(artifact.ledger, ignore_errors=True)
                 again.ledger.replace(artifact.ledger)
                 shutil.rmtree(again.folder)
         energy = None
-        if artifact.is_metered_whole():
+        if artifact.is_metered_completely():
             energy = ledger_summary(artifact.ledger, dedicated=self._study.is_dedicated)
         return {**artifact.facts(), "energy": energy}
 

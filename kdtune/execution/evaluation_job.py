@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.execution.meter_handle import meter_of
-from kdtune.execution.worker_jobs import charged_window, open_workbench
+from kdtune.execution.worker_jobs import charged_window, open_training_context
 from kdtune.planning.resources import Resources
 from kdtune.specs.study import Study
 
@@ -67,27 +67,27 @@ def evaluate_chosen(
     Returns:
         One result for each candidate whose last epoch has a readable checkpoint.
     """
-    workbench = open_workbench(study, resources, data, session_id)
-    _warm_up(workbench)
+    context = open_training_context(study, resources, data, session_id)
+    _warm_up(context)
     results = []
     for candidate in candidates:
         with charged_window(session_id, resources, candidate.window, "evaluation"):
-            if result := _evaluated(workbench, candidate):
+            if result := _evaluated(context, candidate):
                 results.append(result)
     return results
 
 
-def _warm_up(workbench: Any) -> None:
+def _warm_up(context: Any) -> None:
     """Do what a process does once (imports, kernels) before any window opens, so that no model is charged for it."""
     from kdtune.training.evaluation import classification_metrics, evaluate
 
-    validation = workbench.splits.validation
-    evaluate(workbench.untrained_student(), validation, workbench.arithmetic)
+    validation = context.splits.validation
+    evaluate(context.untrained_student(), validation, context.arithmetic)
     labels = validation.labels.cpu()
-    classification_metrics(labels, labels, workbench.num_classes)
+    classification_metrics(labels, labels, context.num_classes)
 
 
-def _evaluated(workbench: Any, candidate: Candidate) -> EvaluatedModel | None:
+def _evaluated(context: Any, candidate: Candidate) -> EvaluatedModel | None:
     """Evaluate one model; return None if the checkpoint of its last epoch is missing or damaged."""
     import torch
 
@@ -98,9 +98,9 @@ def _evaluated(workbench: Any, candidate: Candidate) -> EvaluatedModel | None:
     state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
     if state is None or state["epoch"] != candidate.epochs:
         return None  # an earlier epoch must not replace the last one
-    test = workbench.splits.test
-    found = evaluate(workbench.student(state["model"]), test, workbench.arithmetic)
-    both = found.predictions, test.labels.cpu(), workbench.num_classes
+    test = context.splits.test
+    found = evaluate(context.student(state["model"]), test, context.arithmetic)
+    both = found.predictions, test.labels.cpu(), context.num_classes
     metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
     with replaced_atomically(Path(candidate.weights)) as file:
         torch.save(dict(state["model"]), file)
@@ -109,5 +109,5 @@ def _evaluated(workbench: Any, candidate: Candidate) -> EvaluatedModel | None:
         {**metrics, "accuracy": found.accuracy},
         found.predictions.numpy(),
         confusion.numpy(),
-        workbench.arrays.class_names,
+        context.arrays.class_names,
     )

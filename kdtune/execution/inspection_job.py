@@ -9,7 +9,7 @@ from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.execution.meter_handle import meter_of
-from kdtune.execution.worker_jobs import open_workbench
+from kdtune.execution.worker_jobs import open_training_context
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, Work
 from kdtune.planning.resources import Resources, gpu_shares
@@ -88,25 +88,25 @@ def inspect_study(
     from kdtune.forecast.open_settings import settled
 
     meter_of(session_id).join()
-    workbench = open_workbench(study, resources, data, session_id)
-    _ = workbench.splits  # loads the data
+    context = open_training_context(study, resources, data, session_id)
+    _ = context.splits  # loads the data
     setup = watch.lap() if watch else None
-    workbench, remarks = settled(workbench, teacher_trainings(study), workers)
-    workload, timings, multiple = workbench.workload(), None, None
+    context, remarks = settled(context, teacher_trainings(study), workers)
+    workload, timings, multiple = context.workload(), None, None
     if watch:
-        timings = _timings(workbench, kinds, watch, resources, setup if torch_is_new else None)
-    if waits_for_energy(workbench.study):
-        multiple = _energy_multiple(workbench, workload, resources, hardware, watch, workers)
-    return _inspection(workbench, workload, remarks, timings, multiple)
+        timings = _timings(context, kinds, watch, resources, setup if torch_is_new else None)
+    if waits_for_energy(context.study):
+        multiple = _energy_multiple(context, workload, resources, hardware, watch, workers)
+    return _inspection(context, workload, remarks, timings, multiple)
 
 
 def _timings(
-    workbench: Any, kinds: Collection[Work], watch: Stopwatch, resources: Resources, setup: Lap | None
+    context: Any, kinds: Collection[Work], watch: Stopwatch, resources: Resources, setup: Lap | None
 ) -> Timings:
     """Time a few steps of each kind of work that is still due.
 
     Args:
-        workbench: Workbench of the study.
+        context: TrainingContext of the study.
         kinds: Kinds of work to time.
         watch: Stopwatch of this process.
         resources: Resources of each trial.
@@ -114,9 +114,9 @@ def _timings(
     """
     from kdtune.forecast.step_timing import time_work
 
-    study = workbench.study
-    due = _due(kinds, study, cached=_teacher_is_cached(workbench), replays=study.teacher_logits == "replay")
-    return time_work(workbench, due, watch, list(gpu_shares(resources.gpus)), setup)
+    study = context.study
+    due = _due(kinds, study, cached=_teacher_is_cached(context), replays=study.teacher_logits == "replay")
+    return time_work(context, due, watch, list(gpu_shares(resources.gpus)), setup)
 
 
 def _due(kinds: Collection[Work], study: Study, *, cached: bool, replays: bool) -> list[Work]:
@@ -134,7 +134,7 @@ def _due(kinds: Collection[Work], study: Study, *, cached: bool, replays: bool) 
 
 
 def _energy_multiple(
-    workbench: Any,
+    context: Any,
     workload: Workload,
     resources: Resources,
     hardware: Hardware | None,
@@ -154,32 +154,32 @@ def _energy_multiple(
         trials_per_gpu=resources.trials_per_gpu,
     )
     gpus = list(gpu_shares(resources.gpus))
-    multiple = timed_energy_multiple(workbench, workload, watch or Stopwatch(here), gpus, conditions)
+    multiple = timed_energy_multiple(context, workload, watch or Stopwatch(here), gpus, conditions)
     return round(multiple, 4)
 
 
 def _inspection(
-    workbench: Any,
+    context: Any,
     workload: Workload,
     remarks: tuple[str, ...],
     timings: Timings | None,
     energy_multiple: float | None,
 ) -> Inspection:
     """Gather the facts about a study whose settings are all resolved."""
-    study = workbench.study
+    study = context.study
     replays = study.teacher_logits == "replay"
     teacher_in_step = [False] if replays else [False, True]
     return Inspection(
         workload=asdict(workload),
-        teacher_folder=str(workbench.teacher_folder),
-        fingerprint=workbench.arrays.fingerprint,
-        versions=_versions(workbench.device),
-        teacher_cached=_teacher_is_cached(workbench),
+        teacher_folder=str(context.teacher_folder),
+        fingerprint=context.arrays.fingerprint,
+        versions=_versions(context.device),
+        teacher_cached=_teacher_is_cached(context),
         numerics=study.numerics,
         teacher_logits="replay" if replays else "live",
-        logit_stores=_logit_stores(workbench) if replays else [],
+        logit_stores=_logit_stores(context) if replays else [],
         compilations={
-            asks: str(workbench.compilation(asks_teacher=asks).folder) for asks in teacher_in_step if workbench.compiles
+            asks: str(context.compilation(asks_teacher=asks).folder) for asks in teacher_in_step if context.compiles
         },
         remarks=remarks,
         timings=timings,
@@ -187,15 +187,15 @@ def _inspection(
     )
 
 
-def _teacher_is_cached(workbench: Any) -> bool:
+def _teacher_is_cached(context: Any) -> bool:
     from kdtune.artifacts.teacher_record import read_record
 
-    return read_record(workbench.teacher_folder) is not None
+    return read_record(context.teacher_folder) is not None
 
 
-def _logit_stores(workbench: Any) -> list[LogitStore]:
+def _logit_stores(context: Any) -> list[LogitStore]:
     """Return the stores of all repeats; repeats with the same images share one."""
-    stores = [workbench.logit_store(seed) for seed in workbench.study.seeds()]
+    stores = [context.logit_store(seed) for seed in context.study.seeds()]
     return list({store.folder: store for store in stores}.values())
 
 

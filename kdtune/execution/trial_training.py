@@ -165,13 +165,13 @@ class TrialWorker:
         Args:
             resources: What each trial gets.
         """
-        from kdtune.artifacts.workbench import pick_device
+        from kdtune.artifacts.device_choice import pick_device
 
         self._resources = resources
         self._shares = gpu_shares(resources.gpus)
         self._device = pick_device(resources.gpus, gpu_indices(resources.gpus))
         self._setting: Setting | None = None
-        self._bench: Any = None
+        self._context: Any = None
 
     def take_on(self, config: dict[str, Any]) -> TrialTraining:
         """Prepare a trial's attempt. Everything of the last trial is dropped but the data and the teacher.
@@ -183,21 +183,21 @@ class TrialWorker:
         meter = meter_of(run.get("session"))
         spec = _spec_of(config)
         if spec.setting != self._setting:
-            from kdtune.artifacts.workbench import Workbench
+            from kdtune.artifacts.training_context import TrainingContext
 
             self._setting = None  # unless all that follows succeeds
             open_preparation_window(meter, self._shares)
-            self._bench = Workbench(spec.setting, self._device, self._resources.threads, run.get("data"))
+            self._context = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
             self._setting = spec.setting
-        distiller = self._bench.distiller(spec.recipe, spec.seed)
+        distiller = self._context.distiller(spec.recipe, spec.seed)
         return TrialTraining(distiller, run, self._resources, self._shares, meter)
 
     def _warm_up(self, spec: TrialSpec) -> None:
         """Do what is done once for a study, before a trial's window opens: no single trial answers for it."""
-        self._bench.find_code(spec.recipe)
+        self._context.find_code(spec.recipe)
         # With the trial's own seed: the teacher's logits for another one may not be there.
-        self._bench.distiller(spec.recipe, spec.seed).warm_up()
+        self._context.distiller(spec.recipe, spec.seed).warm_up()
 
 
 def _spec_of(config: dict[str, Any]) -> TrialSpec:

@@ -14,13 +14,14 @@ from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.specs.study import Study
 
 
-def open_workbench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
-    """Return a workbench for this process. Its GPU is charged to ``orchestration`` until a window opens."""
-    from kdtune.artifacts.workbench import Workbench, pick_device
+def open_training_context(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:
+    """Return a context for this process. Its GPU is charged to ``orchestration`` until a window opens."""
+    from kdtune.artifacts.device_choice import pick_device
+    from kdtune.artifacts.training_context import TrainingContext
 
     open_preparation_window(meter_of(session_id), gpu_shares(resources.gpus))
     device = pick_device(resources.gpus, gpu_indices(resources.gpus))
-    return Workbench(study, device, resources.threads, data)
+    return TrainingContext(study, device, resources.threads, data)
 
 
 @contextmanager
@@ -36,5 +37,5 @@ def charged_window(session_id: str, resources: Resources, name: str, bucket: Win
 
 def make_part(study: Study, resources: Resources, data: str, session_id: str, artifact: Artifact, part: Any) -> None:
     """Make one part of an artifact and meter it."""
-    workbench = open_workbench(study, resources, data, session_id)
-    artifact.make(workbench, part, partial(charged_window, session_id, resources))
+    context = open_training_context(study, resources, data, session_id)
+    artifact.make(context, part, partial(charged_window, session_id, resources))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kdtune.artifacts.compiled_code import Compilation
+from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
@@ -159,7 +159,7 @@ class Estimator:
         asks_teacher = uses_teacher(self._study, name) and not self._stores
         if asks_teacher not in self._compilations:
             return 0
-        one = Compilation(Path(self._compilations[asks_teacher]))
+        one = CompiledCode(Path(self._compilations[asks_teacher]))
         spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
         return spent.charged_uj if spent else None
 

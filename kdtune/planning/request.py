@@ -51,9 +51,9 @@ def what_was_asked(
     if faults := not_installed(spec, f"study {spec.name}"):  # of a study that is taken as it ran elsewhere
         raise SpecError(faults)
     if teacher:
-        from kdtune.artifacts.given_teacher import identified
+        from kdtune.artifacts.given_teacher import with_given_teacher
 
-        spec = identified(spec, teacher)
+        spec = with_given_teacher(spec, teacher)
     # Each once; "all" stands for those that the study lists.
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
     return spec, {name: make_strategies(spec, name) for name in names}

@@ -1,4 +1,4 @@
-"""Whatever becomes of the files of a results folder: comparing works, or says in one message what is wrong."""
+"""With any damage to a results folder, compare works or reports the fault in one message."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.analysis.comparison import compare
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.cli.app import main
 from kdtune.energy.attribution import BUCKETS
 from kdtune.errors import KdtuneError
@@ -34,7 +34,7 @@ from tests.results.test_outcome import TEACHER
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A study with every file that comparing reads: a strategy that searches, one that does not, a run put aside."""
+    """Return a study with every file that compare reads: a searching strategy, another one, and a run put aside."""
     results = tmp_path_factory.mktemp("whole")
     write_ledger(Node(two_cores()).start().work(9, study=9).stop(), results / "logits")
     store = {"l1": TeacherLogitsInput(1, ledger_summary(results / "logits", dedicated=True))}
@@ -69,12 +69,12 @@ def noted(carbon):
 
 @pytest.fixture
 def study(whole, tmp_path):
-    """A copy that a test may damage."""
+    """Return a copy that a test may damage."""
     return shutil.copytree(whole, tmp_path / "small")
 
 
 def all_of(place):
-    """Everything that ``kdtune compare`` makes of results."""
+    """Return all output of ``kdtune compare`` for results."""
     found = compare([place], allow_mismatch=True)
     json.dumps(found.as_json(), allow_nan=False)
     cost_table(found.outcomes, found.teacher)
@@ -82,7 +82,7 @@ def all_of(place):
 
 
 def compared(study, monkeypatch, capsys):
-    """What the command says on standard error, and its exit code."""
+    """Return the command's standard error and its exit code."""
     monkeypatch.setattr(sys, "argv", ["kdtune", "compare", str(study)])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -167,7 +167,7 @@ FILES = (
 
 
 @given(data=st.data())
-def test_whatever_becomes_of_a_file_comparing_works_or_says_what_is_wrong(whole, data):
+def test_with_any_damaged_file_compare_works_or_names_the_fault(whole, data):
     file = whole / data.draw(st.sampled_from(FILES))
     raw = file.read_bytes()
     try:

@@ -140,7 +140,7 @@ def test_what_was_expected_is_kept_beside_what_became_of_it(undisturbed):
         # Of a study so short most is starting and ending, the end of which nobody had seen yet.
         assert 0.1 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
         assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
-    assert "Estimated beforehand, all repeats: grid" in done.stderr
+    assert "Estimated before the run, all repeats: grid" in done.stderr
 
 
 def test_epoch_energies_sum_to_the_trials_bucket(undisturbed):

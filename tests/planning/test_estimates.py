@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kdtune.artifacts.compiled_code import Compilation
-from kdtune.artifacts.logit_store import LogitStore, Shape
+from kdtune.artifacts.compiled_code import CompiledCode
+from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_earlier
 from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
@@ -96,7 +96,7 @@ def test_flops_are_those_of_the_cost_table():
 
 
 def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path):
-    alone, asking = (Compilation(tmp_path / name) for name in ("alone", "asking"))
+    alone, asking = (CompiledCode(tmp_path / name) for name in ("alone", "asking"))
     write_ledger(Node(two_cores()).start().work(10, study=10).stop(), alone.ledger)  # stopped on the way so far
     compiled = {False: str(alone.folder), True: str(asking.folder)}
 
@@ -113,7 +113,7 @@ def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path
 
 
 def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a_teacher(tmp_path):
-    stores = [LogitStore(tmp_path / name, Shape(epochs=3, images=100, classes=10)) for name in "ab"]
+    stores = [LogitStore(tmp_path / name, LogitShape(epochs=3, images=100, classes=10)) for name in "ab"]
     asked = estimator(stores=stores)
     passes_s = 2 * 3 * 100 * 0.002
     assert (asked.logits.passes, asked.logits.bytes) == (600, 600 * 10 * 2)
@@ -128,7 +128,7 @@ def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a
 
 
 def test_logits_that_are_in_the_cache_already_are_charged_and_not_spent_again(tmp_path):
-    store = LogitStore(tmp_path, Shape(epochs=1, images=4, classes=2))
+    store = LogitStore(tmp_path, LogitShape(epochs=1, images=4, classes=2))
     store.create()
     store.fill(0, iter([np.zeros((4, 2), np.float32)]))
     unknown = estimator(stores=[store]).logits

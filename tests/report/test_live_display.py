@@ -6,8 +6,8 @@ from rich.console import Console
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Reading
 from kdtune.energy.several_nodes import account_of_nodes
-from kdtune.report.formats import significant
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
+from kdtune.report.number_formats import significant
 from kdtune.results.outcome import build_result
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
@@ -41,7 +41,7 @@ def test_what_is_left_is_unknown_while_no_start_of_a_strategy_has_been_timed():
     assert progress.eta_s() == (1 + 1) * 0.5
 
 
-def test_two_readings_at_the_same_moment_are_no_fault(monkeypatch):
+def test_two_readings_at_the_same_time_are_accepted(monkeypatch):
     monkeypatch.setattr("kdtune.report.live_display.time.monotonic", lambda: 5.0)
     drive(PlainLines(console()))
 
@@ -97,7 +97,7 @@ def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_en
         assert words in text
 
 
-def test_a_download_is_told_before_the_table_is_there_and_only_a_terminal_gets_its_bar():
+def test_a_download_is_shown_before_the_table_with_a_bar_on_terminals_only():
     for terminal in (True, False):
         out = console(terminal)
         watcher = display(out)

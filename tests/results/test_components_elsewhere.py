@@ -4,12 +4,12 @@ import pytest
 from pydantic import ConfigDict
 
 import kdtune
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import runs
 from kdtune.catalog.registry import Entry
 from kdtune.errors import ResultsError, SpecError
 from kdtune.planning.trial_plan import Plan, make_strategies
-from kdtune.report.formats import describe_point
+from kdtune.report.number_formats import describe_point
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
 from kdtune.results.shared_inputs import write_shared

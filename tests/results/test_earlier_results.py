@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kdtune
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import runs
 from kdtune.errors import ResultsError
 from kdtune.planning.trial_plan import Next, Plan, check_unchanged, make_strategies

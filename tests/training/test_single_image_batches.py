@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data import DATASETS
 from kdtune.errors import SpecError, UsageError
 from kdtune.forecast.step_timing import time_work
@@ -31,8 +31,8 @@ def one_left_over(**changes):
 
 @pytest.mark.parametrize("name", SMALL_MAPS)
 def test_a_network_with_1x1_maps_trains_where_a_single_image_is_left_over(name):
-    bench = Workbench(one_left_over(student=name), CPU, threads=1)
-    training = bench.training(recipe_of(bench.study, {"loss": "ce"}), 0, None)
+    context = TrainingContext(one_left_over(student=name), CPU, threads=1)
+    training = context.training(recipe_of(context.study, {"loss": "ce"}), 0, None)
     assert training.batch_sizes == [40, 41]
     training.train_epoch()
 
@@ -54,14 +54,14 @@ def test_replayed_and_live_answers_agree_for_the_batch_that_is_one_larger(monkey
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     losses = {}
     for mode in ("live", "replay"):
-        bench = Workbench(one_left_over(teacher_logits=mode), CPU, threads=1)
-        losses[mode] = [float(loss) for loss in bench.distiller(recipe_of(bench.study, {"tau": 4}), 0).steps()]
+        context = TrainingContext(one_left_over(teacher_logits=mode), CPU, threads=1)
+        losses[mode] = [float(loss) for loss in context.distiller(recipe_of(context.study, {"tau": 4}), 0).steps()]
     assert losses["live"] == pytest.approx(losses["replay"], abs=1e-2)
 
 
 def test_timing_covers_every_network_and_batch_size():
-    bench = Workbench(one_left_over(student="shufflenet_v2", teacher="vgg8"), CPU, threads=1)
-    timings = time_work(bench, ["distilling", "labels", "teacher"], Stopwatch(two_cores()), [], None)
+    context = TrainingContext(one_left_over(student="shufflenet_v2", teacher="vgg8"), CPU, threads=1)
+    timings = time_work(context, ["distilling", "labels", "teacher"], Stopwatch(two_cores()), [], None)
     assert all(usage.wall_s > 0 for usage in timings.per_image.values())
 
 
@@ -69,11 +69,11 @@ def test_a_batch_that_is_one_larger_needs_no_code_of_its_own():
     compiled = Numerics(precision="float32", memory_layout="contiguous", compile="on")
     for validation, compiles in ((20, True), (60, False), (61, True)):  # 40 + 41, 41 and 40 images
         study = one_left_over(validation=validation, numerics=compiled.model_dump())
-        assert Workbench(study, CPU, threads=1).compiles is compiles
+        assert TrainingContext(study, CPU, threads=1).compiles is compiles
 
 
 def test_a_teacher_trained_with_the_last_image_by_itself_is_another_one():
-    folds, even = (Workbench(one_left_over(validation=held), CPU, threads=1) for held in (20, 21))
+    folds, even = (TrainingContext(one_left_over(validation=held), CPU, threads=1) for held in (20, 21))
     as_before = {"threads": 1, "device": CPU, "fingerprint": folds.arrays.fingerprint}
     from kdtune.artifacts.teacher import teacher_folder
 
@@ -108,9 +108,11 @@ def test_a_study_is_refused_with_every_training_that_would_fail():
 
 
 def test_a_training_in_somebody_elses_pipeline_is_refused_too():
-    bench = Workbench(one_left_over(student="vgg8", training={**small_study()["training"], "batch_size": 1}), CPU, 1)
+    context = TrainingContext(
+        one_left_over(student="vgg8", training={**small_study()["training"], "batch_size": 1}), CPU, 1
+    )
     with pytest.raises(UsageError, match="vgg8 cannot be trained on one image"):
-        bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 0)
+        context.distiller(recipe_of(context.study, {"loss": "ce"}), 0)
 
 
 def test_largest_draw_has_a_tau_for_every_image(distiller):

@@ -86,7 +86,7 @@ class InlineExecutor(Executor):
                 self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._registry)
                 self._meter.begin(str(self.folder), None)
                 self._put_back.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
-                import kdtune.artifacts.workbench
+                import kdtune.artifacts.training_context
                 import kdtune.training.evaluation  # noqa: F401 - not within a job, where Ctrl-C would break it off
 
                 self._put_back.enter_context(left_as_found())  # torch too, which is imported only now

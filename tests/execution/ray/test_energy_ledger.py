@@ -18,7 +18,7 @@ import torch
 from ray import tune
 
 import kdtune
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
 from kdtune.errors import UsageError
@@ -104,7 +104,7 @@ def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
 def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):
     training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
     study = small_study(strategies={"grid": {}}, training=training, teacher_training=training)
-    _ = Workbench(load_study(study), torch.device("cpu"), 1).teacher
+    _ = TrainingContext(load_study(study), torch.device("cpu"), 1).teacher
     ledger = kdtune.EnergyLedger()
     results = fit(
         kdtune.DistillTrainable,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kdtune.artifacts.logit_store import LogitStore, Shape
+from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.artifacts.shared_code import SharedCode
 from kdtune.artifacts.shared_logits import SharedLogits
 from kdtune.artifacts.shared_teacher import SharedTeacher
@@ -86,7 +86,7 @@ PREPARED = {
     "inspection": lambda study, data: inspect_study(study, ONE_GPU, data, session_id=SESSION),
     "compilation": _made(lambda study, folder: SharedCode(folder, False, "")),
     "teacher": _made(lambda study, folder: SharedTeacher(folder, study, None)),
-    "teacher's logits": _made(lambda study, folder: SharedLogits(LogitStore(folder, Shape(1, 1, 1)), 0), [0]),
+    "teacher's logits": _made(lambda study, folder: SharedLogits(LogitStore(folder, LogitShape(1, 1, 1)), 0), [0]),
 }
 
 

@@ -1,4 +1,4 @@
-"""Which studies differ in one thing only, so that they can be held against each other, and why others cannot."""
+"""Pairing of studies that differ in one setting only, so that they can be compared."""
 
 import itertools
 import json
@@ -8,15 +8,15 @@ from typing import Any
 from kdtune.analysis.comparability import in_words
 from kdtune.paper.study_runs import StudyRun
 
-#: What two studies may differ in that are held against each other, beside what the claim is about.
+#: Settings in which paired studies may differ, apart from those that the claim is about.
 FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "teacher_logits", "numerics"}
 
-#: What tells one copy of a data set from another.
+#: Key of the fingerprint of the data set's files.
 FILES = "data set's files"
 
 
-def alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]:
-    """Studies in groups that differ in nothing that matters, apart from some keys such as ``training.batch_size``."""
+def group_by_differences(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]:
+    """Group studies that may differ only in the given keys, such as ``training.batch_size``, and in :data:`FREE`."""
     groups: dict[str, list[StudyRun]] = {}
     for study in studies:
         groups.setdefault(json.dumps(_compared(study, apart_from), sort_keys=True), []).append(study)
@@ -24,7 +24,7 @@ def alike(studies: Sequence[StudyRun], *apart_from: str) -> list[list[StudyRun]]
 
 
 def _compared(study: StudyRun, apart_from: Collection[str]) -> dict[str, Any]:
-    """What has to be alike in studies that are paired, by dotted key."""
+    """Return the settings that must be equal in paired studies, by dotted key."""
     table = {**study.study.model_dump(mode="json", exclude=FREE), FILES: study.first.folder.resolved().get("data")}
     return {
         key: value
@@ -41,18 +41,19 @@ def _flat(table: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
             yield above + key, value
 
 
-def unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], str]:
-    """Of studies that could be held against each other but for something else: which, and what it is.
+def why_unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], str]:
+    """Return a function that describes why studies form no pair.
 
     Args:
-        strategy: That is compared.
-        apart_from: Keys in which studies of a pair may differ; they have to in the first.
+        strategy: The strategy that is compared.
+        apart_from: Keys in which the studies of a pair may differ. They must differ in the first one.
 
     Returns:
-        From studies to words on the two that differ in the fewest keys; empty where no two differ in the first one.
+        A function that describes, for given studies, the two that differ in the fewest keys. Its result is empty if no
+        two studies differ in the first key.
     """
 
-    def tell(studies: Sequence[StudyRun]) -> str:
+    def describe(studies: Sequence[StudyRun]) -> str:
         there = [study for study in studies if strategy in study.strategies]
         found = []
         for one, other in itertools.combinations(there, 2):
@@ -61,11 +62,11 @@ def unpaired(strategy: str, *apart_from: str) -> Callable[[Sequence[StudyRun]], 
                 continue
             first, second = (_compared(study, apart_from) for study in (one, other))
             keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
-            if "dataset" in keys:  # then its files are others in any case
+            if "dataset" in keys:  # then its files differ in any case
                 keys = [key for key in keys if key != FILES]
-            told = ((key, in_words(first.get(key)), in_words(second.get(key))) for key in keys)
-            apart = ", ".join(f"{key} ({value} and {another})" for key, value, another in told)
+            pairs = ((key, in_words(first.get(key)), in_words(second.get(key))) for key in keys)
+            apart = ", ".join(f"{key} ({value} and {another})" for key, value, another in pairs)
             found.append((len(keys), f"{one.study.name} and {other.study.name} are no pair: they differ in {apart}"))
         return min(found, key=lambda pair: pair[0])[1] if found else ""
 
-    return tell
+    return describe

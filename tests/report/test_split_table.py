@@ -3,7 +3,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from kdtune.report.table_width import FittingTable
+from kdtune.report.split_table import SplitTable
 
 COLUMNS = ["strategy", "tau", "accuracy", "kWh", "multiple"]
 ROWS = [
@@ -13,7 +13,7 @@ ROWS = [
 
 
 def shown(width: int) -> list[str]:
-    table = FittingTable("a study", COLUMNS, left=("strategy", "tau"), split=3)
+    table = SplitTable("a study", COLUMNS, left=("strategy", "tau"), split=3)
     for row in ROWS:
         table.add_row(row)
     console = Console(file=StringIO(), width=width)

@@ -1,15 +1,15 @@
-"""What trainings of a study share in one process."""
+"""The device of a training."""
 
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import pick_device
+from kdtune.artifacts.device_choice import pick_device
 from kdtune.errors import KdtuneError
 
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """torch believes that there is a GPU."""
+    """Make torch report a GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 

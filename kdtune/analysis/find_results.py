@@ -1,4 +1,4 @@
-"""Finding results on disk, whichever folder was named."""
+"""Search for folders with results below the folders that a user names."""
 
 import os
 import warnings
@@ -9,38 +9,38 @@ from kdtune.errors import Remark, ResultsError
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
 from kdtune.storage.paths import expanded
 
-#: Where results are where no place is named.
+#: Folder that is searched if the user names none.
 DEFAULT_PLACE = Path("results")
 
-#: A folder with results, or several, such as a shell's ``results/digits-hkd/*``.
+#: One folder with results, or several, such as those of a shell's ``results/digits-hkd/*``.
 Places = str | Path | Sequence[str | Path]
 
 
 def find_results_if_any(places: Places | None) -> list[StrategyFolder]:
-    """As :func:`find_results`; without places those of :data:`DEFAULT_PLACE`, where there may be none yet."""
+    """Like :func:`find_results`, but without places it searches :data:`DEFAULT_PLACE` and may return an empty list."""
     return find_results(places) if places else _under(DEFAULT_PLACE.absolute())
 
 
 def studies_here() -> list[Path]:
-    """The studies in :data:`DEFAULT_PLACE`, each of which has a table of its own.
+    """Return the folders of the studies in :data:`DEFAULT_PLACE`, each of which is shown in a separate table.
 
     Raises:
-        ResultsError: There are none.
+        ResultsError: No study has results there.
     """
     return list(dict.fromkeys(folder.path.parent for folder in find_results(DEFAULT_PLACE)))
 
 
 def find_results(places: Places) -> list[StrategyFolder]:
-    """The strategies' folders under some places, each once, in order.
+    """Return the folders of all strategies below the given places, in order and without duplicates.
 
-    Files and folders without results are skipped with a :class:`~kdtune.errors.Remark`, since a shell's ``*`` names
-    whatever lies beside results; so is the folder of runs that ``--fresh`` put aside, unless it is named alone.
+    Files and folders without results are skipped with a :class:`~kdtune.errors.Remark`, since a shell's ``*`` also
+    matches other files. The folder of runs that ``--fresh`` put aside is skipped too, unless it is the only place.
 
     Args:
-        places: A strategy's folder, a study's, or one that holds studies; or several of them.
+        places: The folder of a strategy, of a study, or of several studies; or a sequence of such folders.
 
     Raises:
-        ResultsError: A place does not exist, or no place holds results.
+        ResultsError: A place does not exist, or no place contains results.
     """
     named = [places] if isinstance(places, str | Path) else list(places)
     found: dict[Path, StrategyFolder] = {}
@@ -56,7 +56,7 @@ def find_results(places: Places) -> list[StrategyFolder]:
     if not found:
         raise _no_results(", ".join(skipped) or "no folder named")
     if skipped:
-        warnings.warn(Remark(f"skipped, since these are no results: {', '.join(skipped)}"), stacklevel=2)
+        warnings.warn(Remark(f"skipped because they contain no results: {', '.join(skipped)}"), stacklevel=2)
     return list(found.values())
 
 

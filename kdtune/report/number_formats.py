@@ -1,14 +1,14 @@
-"""How figures are written, the same in every table."""
+"""Formats of numbers and points, used by all tables."""
 
 from kdtune.specs.search_space import Point
 from kdtune.temperature import POLICIES
 
-#: Stands for what was not measured or does not apply.
+#: Shown for values that were not measured or do not apply.
 NOTHING = "-"
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """A figure to so many significant digits, without an exponent where it can be read without one."""
+    """Format a number with the given significant digits, with an exponent only if it is very large or small."""
     if value is None:
         return NOTHING
     if value == 0:
@@ -20,19 +20,19 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def percent(mean: float | None, std: float | None = None) -> str:
-    """A fraction as a percentage, with its deviation where there is one: ``87.6 +- 1.2``."""
+    """Format a fraction as a percentage, with its deviation if given: ``87.6 +- 1.2``."""
     if mean is None:
         return NOTHING
     return f"{mean * 100:.1f}" + ("" if std is None else f" +- {std * 100:.1f}")
 
 
 def ratio(value: float | None) -> str:
-    """A multiple: ``19.2 x``."""
+    """Format a ratio: ``19.2 x``."""
     return NOTHING if value is None else (f"{value:.2f} x" if value < 10 else f"{value:.1f} x")
 
 
 def size(count: int) -> str:
-    """Bytes in a unit that leaves few digits: ``8.1 MB``."""
+    """Format a number of bytes with a suitable unit: ``8.1 MB``."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= factor:
             return f"{count / factor:.3g} {unit}"
@@ -40,7 +40,7 @@ def size(count: int) -> str:
 
 
 def amount(count: float | None) -> str:
-    """A number of things to three digits: ``12,300``, ``4.56 million``."""
+    """Format a count with three digits: ``12,300``, ``4.56 million``."""
     if count is None:
         return NOTHING
     for word, factor in ((" trillion", 10**12), (" billion", 10**9), (" million", 10**6)):
@@ -50,14 +50,14 @@ def amount(count: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0:42``, ``12:05`` or ``3:07:00``."""
+    """Format a duration: ``0:42``, ``12:05`` or ``3:07:00``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def describe_point(point: Point | None) -> str:
-    """A point in few characters: its tau, what stands for one, and whatever else was searched."""
+    """Format a point briefly: its tau or temperature policy, and its other values."""
     if point is None:
         return NOTHING
     others = [

@@ -1,6 +1,6 @@
 import pytest
 
-from kdtune.report.formats import amount, describe_point, duration, percent, ratio, significant
+from kdtune.report.number_formats import amount, describe_point, duration, percent, ratio, significant
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_figures_keep_three_digits_and_avoid_exponents_where_they_can(value, tex
         (4.5e13, "45 trillion"),
     ],
 )
-def test_large_numbers_of_things_are_told_in_words(count, text):
+def test_large_counts_are_written_in_words(count, text):
     assert amount(count) == text
 
 
@@ -51,7 +51,7 @@ def test_ratios_keep_two_decimals_below_ten():
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (42.4, "0:42"), (725, "12:05"), (11220, "3:07:00")])
-def test_durations_are_told_like_a_clock(seconds, text):
+def test_durations_are_written_like_a_clock(seconds, text):
     assert duration(seconds) == text
 
 
@@ -65,7 +65,7 @@ def test_durations_are_told_like_a_clock(seconds, text):
         (None, "-"),
     ],
 )
-def test_a_point_is_told_in_few_characters(point, text):
+def test_a_point_is_written_briefly(point, text):
     assert describe_point(point) == text
 
 

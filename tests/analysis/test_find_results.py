@@ -1,11 +1,11 @@
-"""Which folders hold results, when a shell's ``*`` names whatever lies beside them."""
+"""Search for results in places that a shell's ``*`` names."""
 
 import json
 
 import pytest
 
 import kdtune
-from kdtune.analysis.collection import find_results
+from kdtune.analysis.find_results import find_results
 from kdtune.errors import Remark, ResultsError
 from kdtune.results.folder import StudyFolder
 from tests.results.several import ran
@@ -16,7 +16,7 @@ ACCURACIES = [0.5, 0.6, 0.7]
 
 @pytest.fixture
 def results(tmp_path):
-    """A study with two strategies, one of which ran before and was put aside, and other files beside both."""
+    """Return a study with two strategies, an earlier run of one that was put aside, and other files."""
     results = tmp_path / "results"
     ran(results, "grid", ACCURACIES, trial_s=[1, 1, 1])
     study = StudyFolder(results / "small")
@@ -34,42 +34,42 @@ def named(folders):
     return [f"{folder.path.parent.name}/{folder.path.name}" for folder in folders]
 
 
-def test_what_is_no_result_is_skipped_and_named(results):
+def test_places_without_results_are_skipped_and_named(results):
     with pytest.warns(Remark) as told:
         found = find_results(sorted((results / "small").glob("*")))
     assert named(found) == ["small/grid", "small/stochastic"]
     (remark,) = told
-    skipped = str(remark.message).removeprefix("skipped, since these are no results: ").split(", ")
+    skipped = str(remark.message).removeprefix("skipped because they contain no results: ").split(", ")
     others = ("abandoned", "report.html", "run.toml", "sessions")
     assert skipped == [str(results / "small" / name) for name in others]
 
 
 @pytest.mark.parametrize("place", ["small", "small/grid", "."])
-def test_folders_with_results_are_taken_without_a_word(results, recwarn, place):
+def test_folders_with_results_give_no_remark(results, recwarn, place):
     assert "small/grid" in named(find_results(str(results / place)))
     assert not recwarn.list
 
 
-def test_what_was_put_aside_is_read_where_it_is_meant(results):
+def test_runs_that_were_put_aside_are_read_only_if_named_alone(results):
     aside = results / "small" / "abandoned"
     assert named(find_results([aside])) == ["abandoned/grid-1"]
     assert named(find_results([results / "small" / "grid", aside / "grid-1"])) == ["small/grid", "abandoned/grid-1"]
 
 
 @pytest.mark.parametrize("places", [["small/run.toml"], ["small/run.toml", "plots"], ["small/sessions"], []])
-def test_where_nothing_is_left_it_is_refused_with_what_to_name(results, places):
+def test_without_any_results_the_message_says_what_to_name(results, places):
     with pytest.raises(ResultsError, match="no results here; name a folder that 'kdtune study' wrote") as refused:
         find_results([results / place for place in places])
     assert all(str(results / place) in str(refused.value) for place in places)
 
 
-def test_a_folder_that_does_not_exist_is_refused_whatever_else_is_named(results):
+def test_a_folder_that_does_not_exist_is_refused_even_among_others(results):
     with pytest.raises(ResultsError, match="smal: no results here"):
         find_results([results / "small", results / "smal"])
 
 
 @pytest.mark.parametrize("pattern", ["results/small/*", "results/*"])
-def test_every_command_takes_what_a_shell_makes_of_a_star(results, pattern):
+def test_every_command_accepts_the_expansion_of_a_glob(results, pattern):
     cwd = results.parent
     places = sorted(str(path.relative_to(cwd)) for path in cwd.glob(pattern))
     for arguments in (["compare"], ["compare", "--paper"], ["claims"]):

@@ -1,4 +1,4 @@
-"""The console that everything is shown on: what a text says is shown, and never done."""
+"""The console for all output, which shows texts literally."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,15 +10,15 @@ from kdtune.storage.escaping import printable
 
 
 class PlainConsole(Console):
-    """Takes no text for markup, an emoji or an order to the terminal: names and errors may hold anything.
+    """A console without markup, emoji codes and control characters in texts, since names and errors are arbitrary.
 
-    What rich itself sends to the terminal is no text, and stays.
+    Control sequences that rich itself generates are kept.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As rich does, without what would steer the terminal."""
+        """Render like rich, with control characters in texts made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)

@@ -1,4 +1,4 @@
-"""A table that fits its terminal: told in two parts, one below the other, where it is too wide to be told in one."""
+"""A table that is split into two parts, one below the other, if it is too wide for the terminal."""
 
 from collections.abc import Sequence
 
@@ -8,21 +8,21 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-#: Only a rule under the head and between sections: it pastes well into a README.
+#: Rules under the head and between sections only, so that a copied table looks well in a README.
 PLAIN_HEAD = Box("    \n    \n -- \n    \n -- \n    \n    \n    \n", ascii=True)
 
 
-class FittingTable:
-    """Rows of text under named columns, of which no figure is ever cut off."""
+class SplitTable:
+    """Rows of text under named columns, whose figures are never truncated."""
 
     def __init__(self, title: str, columns: Sequence[str], left: Sequence[str], split: int) -> None:
-        """Begin without rows.
+        """Create a table without rows.
 
         Args:
-            title: Stands above.
-            columns: Their names; the first one names the rows, and is told again in a second part.
-            left: Those that are set flush left.
-            split: Place of the column with which a second part begins.
+            title: Title above the table.
+            columns: Names of the columns. The first column names the rows and is repeated in the second part.
+            left: Left-aligned columns.
+            split: Index of the column with which a second part begins.
         """
         self._title = title
         self._columns = list(columns)
@@ -31,15 +31,15 @@ class FittingTable:
         self._sections: list[list[Sequence[str]]] = [[]]
 
     def add_row(self, row: Sequence[str]) -> None:
-        """A cell for each column."""
+        """Add a row with a cell for each column."""
         self._sections[-1].append(row)
 
     def add_section(self) -> None:
-        """A rule under what there is so far."""
+        """Add a rule below the last row."""
         self._sections.append([])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """In one part if it fits, else in two."""
+        """Render the table in one part if it fits, otherwise in two."""
         whole = self._part(range(len(self._columns)), self._title)
         if Measurement.get(console, options.update(max_width=10_000), whole).minimum <= options.max_width:
             yield whole
@@ -52,7 +52,7 @@ class FittingTable:
         table = Table(title=title or None, title_justify="left", box=PLAIN_HEAD, pad_edge=False)
         for place in places:
             name = self._columns[place]
-            # Only what may be long, and reads well on several lines, is folded.
+            # Only the column of temperatures may be long and remains readable on several lines.
             table.add_column(name, justify="left" if name in self._left else "right", no_wrap=name != "tau")
         for section in self._sections:
             for row in section:

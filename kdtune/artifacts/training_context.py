@@ -1,4 +1,4 @@
-"""What every training of a study shares in one process: the data on the device, and the teacher."""
+"""What the trainings of a study share in one process: the data on the device, the teacher, and compiled code."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from typing import Generic
 import torch
 from typing_extensions import TypeVar
 
-from kdtune.artifacts.compiled_code import Compilation, Networks
+from kdtune.artifacts.compiled_code import CodeDependencies, CompiledCode
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
@@ -20,7 +20,6 @@ from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.split_sizes import batch_sizes, folds_last_image
 from kdtune.energy.flops import Workload, macs
-from kdtune.errors import KdtuneError
 from kdtune.models import MODELS
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.trial_spec import Recipe
@@ -33,43 +32,21 @@ from kdtune.training.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.training.single_image_batches import check_step
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
-
-def pick_device(gpus: float, indices: Sequence[int] = (0,)) -> torch.device:
-    """The GPU that Ray assigned, or the CPU.
-
-    Args:
-        gpus: How many, or what share of one.
-        indices: Which, as torch counts them.
-
-    Raises:
-        KdtuneError: Several GPUs were assigned, or one that torch cannot use.
-    """
-    if gpus <= 0:
-        return torch.device("cpu")
-    if gpus > 1:  # the others would be held and charged for nothing
-        raise KdtuneError(f"a trial was given {gpus:g} GPUs, but a training uses only one; give each trial at most 1")
-    if not torch.cuda.is_available():
-        raise KdtuneError(
-            "a GPU was assigned, but this torch cannot use it; see 'kdtune doctor', or give --gpus-per-trial 0"
-        )
-    return torch.device("cuda", indices[0])
-
-
-#: What a bench is for: the setting of trainings that are resolved, or a whole study.
+#: A whole study, or the resolved setting that several trainings share.
 S = TypeVar("S", bound=Setting, default=Study)
 
 
-class Workbench(Generic[S]):
-    """Loads each thing once and keeps it: a reused worker starts its next trial in milliseconds."""
+class TrainingContext(Generic[S]):
+    """Loads data and networks once and keeps them, so that a reused worker starts its next trial in milliseconds."""
 
     def __init__(self, study: S, device: torch.device, threads: int, data: str | None = None) -> None:
         """Prepare for one study.
 
         Args:
             study: The study, or the setting that its trainings share.
-            device: Where to train.
-            threads: CPU threads for torch, as many as Ray gave cores: results on a CPU depend on the number.
-            data: The folder with the data sets; None for ``$KDTUNE_DATA_DIR`` or the default.
+            device: Device of the trainings.
+            threads: CPU threads for torch, equal to the assigned cores; results on a CPU depend on the number.
+            data: Folder of the data sets; None for ``$KDTUNE_DATA_DIR`` or the default.
         """
         torch.set_num_threads(threads)
         self.study = study
@@ -82,41 +59,41 @@ class Workbench(Generic[S]):
         captures = numerics.captures_steps
         self.compiler = Compiler(device, graphs=not captures) if numerics.uses_compiler else None
         self.captures = CapturedSteps(device) if captures else None
-        #: Stores and code that are read as long as this lives: nobody is to remove them.
+        #: Folders of the cache that are in use as long as this object exists and must not be removed.
         self._used: dict[Path, ExitStack] = {}
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # for what torch does on the present device: streams, graphs, pinned memory
+            torch.cuda.set_device(device)  # used by torch's streams, graphs and pinned memory
             set_up_gpu()
 
-    def sharing(self, study: S) -> "Workbench[S]":
-        """A bench for another study of the same data and split, which are not loaded again."""
-        other = Workbench(study, self.device, self.threads, self._data)
+    def with_study(self, study: S) -> "TrainingContext[S]":
+        """Return a training context for another study with the same data and split, which are not loaded again."""
+        other = TrainingContext(study, self.device, self.threads, self._data)
         other.arrays, other.splits = self.arrays, self.splits
         return other
 
     @cached_property
     def arrays(self) -> Arrays:
-        """The data as they are on the disk."""
+        """The data as stored on the disk."""
         place = data_dir(self._data, "the study's data folder")
         arrays: Arrays = DATASETS.load(self.study.dataset)().load(place)
         return arrays
 
     @cached_property
     def splits(self) -> Splits:
-        """The data, split and on the device."""
+        """The data, split and moved to the device."""
         study = self.study
         return Splits.of(self.arrays, study.validation, study.split_seed, self.device, study.data.train_limit)
 
     @property
     def teacher_folder(self) -> Path:
-        """Where the study's teacher is kept, or will be."""
+        """The folder of the study's teacher, which need not exist yet."""
         study, images = self.study, len(self.splits.train)
         folds = folds_last_image(images, study.teacher_training.batch_size)
         return teacher_folder(study, self.threads, self.device, self.arrays.fingerprint, folds=folds)
 
     @cached_property
     def teacher(self) -> torch.nn.Module:
-        """The study's teacher, frozen: from the cache, or trained now where it has not been yet and none was given."""
+        """The study's teacher, frozen. It is trained first if it is neither in the cache nor given."""
         folder = self.teacher_folder
         if not self.study.teacher_weights and read_record(folder) is None:
             with exclusive_lock(folder):
@@ -127,8 +104,8 @@ class Workbench(Generic[S]):
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
         """Train the study's teacher into its folder; see :func:`kdtune.artifacts.teacher.train_teacher`."""
-        # The folder's own lock is the command's. Where that is killed, its worker trains on until it notices: whoever
-        # comes next waits for its end, and goes on from its last checkpoint.
+        # The command holds the folder's other lock. If the command is killed, its worker continues until it notices.
+        # The next process waits until then and continues from the last checkpoint.
         with exclusive_lock(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
@@ -144,18 +121,18 @@ class Workbench(Generic[S]):
                 )
 
     def measure_teacher(self, folder: Path) -> None:
-        """Measure the teacher that was given; see :func:`kdtune.artifacts.teacher.measure_teacher`."""
+        """Evaluate the given teacher; see :func:`kdtune.artifacts.teacher.measure_teacher`."""
         measure_teacher(self.teacher, self.study, self.splits, self.num_classes, folder, self.arithmetic)
 
     def distiller(self, recipe: Recipe, seed: int) -> Distiller:
-        """A training of the student, under the study's teacher where the recipe needs one."""
+        """Return a training of the student, with the study's teacher if the recipe needs one."""
         return self.training(recipe, seed, self._teacher_logits(seed) if recipe.needs_teacher else None)
 
     def training(self, recipe: Recipe, seed: int, teacher: TeacherLogits | None) -> Distiller:
-        """A training of any network on the study's data.
+        """Return a training of any network on the study's data.
 
         Raises:
-            UsageError: The network needs more images a step than there are.
+            UsageError: The network needs more images per step than there are.
         """
         train = self.splits.train
         check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.num_classes)
@@ -177,39 +154,39 @@ class Workbench(Generic[S]):
         return RepeatLogits(self.study, self.splits.train, self.num_classes, self.arithmetic, captures=captures)
 
     def logit_store(self, seed: int) -> LogitStore:
-        """Where the teacher's logits for a repeat are kept, or will be."""
+        """Return the store of the teacher's logits for a repeat, which need not exist yet."""
         return self._repeat_logits.store(seed, self.teacher_folder.name)
 
     def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
-        """Ask the teacher for the logits of some epochs of a repeat, and keep them.
+        """Compute and store the teacher's logits for the given epochs of a repeat.
 
         Args:
-            seed: Of the repeat.
-            epochs: Of the store, counted from 0.
-            folder: Where to keep them; None for the repeat's own store.
+            seed: Seed of the repeat.
+            epochs: Epochs of the store, counted from 0.
+            folder: Folder of the store; None for the repeat's own store.
 
         Raises:
-            KdtuneError: The disk cannot hold them.
+            KdtuneError: The disk has too little space.
         """
         store = self.logit_store(seed)
         store = replace(store, folder=folder) if folder else store
-        store.create()  # before a teacher that is not there yet is trained: the disk may be too small
+        store.create()  # before the teacher is trained, since the disk may be too small
         self._repeat_logits.fill(store, self.teacher, seed, epochs)
 
     @property
     def compiles(self) -> bool:
-        """Whether there is something to compile: code is for whole batches alone."""
+        """Whether there is anything to compile: compiled code is used for full batches only."""
         batch_size = self.study.training.batch_size
         return self.compiler is not None and batch_size in batch_sizes(len(self.splits.train), batch_size)
 
-    def compilation(self, *, asks_teacher: bool) -> Compilation:
-        """Where the code for the study's trainings is kept, or will be.
+    def compilation(self, *, asks_teacher: bool) -> CompiledCode:
+        """Return the folder of the compiled code for the study's trainings, which need not exist yet.
 
         Args:
-            asks_teacher: Whether they have a teacher that is asked in every step: its code is there too.
+            asks_teacher: Whether a teacher runs in every step, so that the code includes it.
         """
         study = self.study
-        return Networks(
+        return CodeDependencies(
             student=study.student,
             teacher=study.teacher if asks_teacher else None,
             image_shape=self.splits.train.images.shape[1:],
@@ -221,26 +198,27 @@ class Workbench(Generic[S]):
             torch_version=str(torch.__version__),
         ).compilation
 
-    def compile_networks(self, compilation: Compilation, recipe: Recipe) -> None:
-        """Generate the code for the study's trainings, by the first steps of one whose outcome is not used.
+    def compile_networks(self, compilation: CompiledCode, recipe: Recipe) -> None:
+        """Generate the code for the study's trainings by taking the first steps of a training that is then discarded.
 
-        To be called in a process that has compiled nothing yet: what it has in memory it does not write again.
+        Call it in a process that has not compiled anything yet, since code that is in memory is not written again.
 
         Args:
-            compilation: Where to keep it.
-            recipe: Of the training; where it needs a teacher, that one is asked in every step.
+            compilation: Folder of the code.
+            recipe: Recipe of the training; a teacher that it needs runs in every step.
 
         Raises:
             CompileError: There is no compiler, or it fails.
         """
         compilation.use()
-        teacher = self.stand_in() if recipe.needs_teacher else None  # code knows nothing of weights
+        # The code does not depend on the teacher's weights.
+        teacher = self.untrained_teacher_logits() if recipe.needs_teacher else None
         self.training(recipe, 0, teacher).warm_up()
 
     def find_code(self, recipe: Recipe) -> None:
-        """Let the compiler find the code for a training, where it is kept; else it generates it anew.
+        """Make the compiler use the cached code for a training, if it is complete; otherwise it compiles again.
 
-        It is used where it was generated by itself, metered: nobody else's trainings are to add to it.
+        Incomplete folders are not used, so that code of other trainings is not added to them.
         """
         if self.compiler:
             compilation = self.compilation(asks_teacher=recipe.needs_teacher and self.study.teacher_logits != "replay")
@@ -258,7 +236,7 @@ class Workbench(Generic[S]):
             return self._live_teacher
         store = self.logit_store(seed)
         self._use(store.folder)
-        if store.missing_epochs():  # deleted since the study began, or nobody has filled it: somebody else's pipeline
+        if store.missing_epochs():  # deleted meanwhile, or a worker of a pipeline without kdtune
             with exclusive_lock(store.folder):
                 for _ in range(FILLINGS):
                     self.fill_logits(seed, store.missing_epochs())
@@ -271,33 +249,33 @@ class Workbench(Generic[S]):
     def _asking(self, teacher: torch.nn.Module, kind: str) -> LiveTeacher:
         if not self.compiler:
             return LiveTeacher(teacher, self.arithmetic)
-        # Under a name of its own: the network of the teacher's own training is not frozen.
+        # The name differs from that of the teacher's own training, in which the network is not frozen.
         model, compiled = self.compiler.compiled(f"{kind} {self.study.teacher}", teacher)
         return LiveTeacher(model, self.arithmetic, compiled, self.study.training.batch_size)
 
-    def stand_in(self) -> TeacherLogits:
-        """What takes as long as the study's own teacher, live or replayed, and knows nothing."""
+    def untrained_teacher_logits(self) -> TeacherLogits:
+        """Return logits of an untrained teacher, live or replayed, which take as long as those of the real teacher."""
         if self.study.teacher_logits != "replay":
             return self._asking(self.untrained_teacher(), "untrained teacher")
         rows = torch.zeros(len(self.splits.train), self.num_classes, dtype=torch.float16, device=self.device)
         return ReplayedTeacher(lambda epoch: rows, self.device)
 
     def untrained_student(self) -> torch.nn.Module:
-        """The student as it is before any training."""
+        """Return an untrained student."""
         return self._untrained(self.study.student)
 
     def untrained_teacher(self) -> torch.nn.Module:
-        """A network of the teacher's architecture, frozen, that knows nothing: it takes as long as the real one."""
+        """Return an untrained, frozen network of the teacher's architecture, which is as fast as the real teacher."""
         return self.arithmetic.freeze(self._untrained(self.study.teacher))
 
     def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
-        """The student with given weights."""
+        """Return the student with the given weights."""
         model = self.untrained_student()
         model.load_state_dict(weights)
         return model
 
     def workload(self) -> Workload:
-        """Sizes of the study's networks and data, for FLOPs."""
+        """Return the sizes of the study's networks and data, from which FLOPs are computed."""
         shape = tuple(self.splits.train.images.shape[1:])
         return Workload(
             teacher_macs=macs(self._untrained(self.study.teacher), *shape),

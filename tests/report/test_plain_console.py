@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.table import Table
 
-from kdtune.report.consoles import PlainConsole
 from kdtune.report.live_display import LiveTable
+from kdtune.report.plain_console import PlainConsole
 from tests.report.test_live_display import drive
 
 HOSTILE = "[red]x[/nothing] :smile: [link=http://h]y \x1b[2J\x9b1m\x07"

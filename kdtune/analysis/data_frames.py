@@ -1,9 +1,9 @@
-"""Results as tidy data frames, for notebooks and plots of one's own."""
+"""Results as tidy data frames, for notebooks and plots."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from kdtune.analysis.collection import Places, find_results
+from kdtune.analysis.find_results import Places, find_results
 from kdtune.energy.attribution import BUCKETS
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.running_account import account_of_ledger
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that was measured, one observation a row. ``study`` and ``strategy`` lead every frame.
+    """All measurements, with one observation per row. The first columns of every frame are ``study`` and ``strategy``.
 
     Attributes:
-        trials: One row a trial. ``trial_id``; ``repeat`` (from 0); ``seed``; ``index`` (place among the repeat's
-            suggestions); ``tau`` (NaN where the point has none) and whatever else the point says; ``policy``
+        trials: One row per trial. ``trial_id``; ``repeat`` (from 0); ``seed``; ``index`` (position among the repeat's
+            suggestions); ``tau`` (NaN if the point has none) and the point's other values; ``policy``
             (``fixed``, ``stochastic`` or ``none``); ``status``; ``attempts``; ``epochs``; ``val_accuracy``
-            (fraction); ``val_loss`` (nats); ``energy_j`` (joules of all attempts); ``chosen`` (whether it met the
-            test set); ``error``.
-        epochs: One row an epoch of an attempt. ``trial_id``, ``repeat``, ``seed``, ``attempt``, ``epoch`` (from 1),
-            ``train_loss`` (the loss's own unit), ``val_loss`` (nats), ``val_accuracy`` (fraction), ``tau`` (mean
+            (fraction); ``val_loss`` (nats); ``energy_j`` (joules of all attempts); ``chosen`` (whether its model was
+            tested); ``error``.
+        epochs: One row per epoch of an attempt. ``trial_id``, ``repeat``, ``seed``, ``attempt``, ``epoch`` (from 1),
+            ``train_loss`` (unit of the loss), ``val_loss`` (nats), ``val_accuracy`` (fraction), ``tau`` (mean
             of the epoch), ``learning_rate``, ``energy_j`` (joules since the last reading; NaN for an epoch too
-            short for one), ``superseded`` (whether a later attempt trained the epoch again, from a checkpoint before
-            it: without these rows each epoch of a trial is there once; their energy was spent all the same).
-        energy: One row a node and bucket. ``node``, ``bucket`` (``trials``, ``evaluation``, ``orchestration``,
+            short for one), ``superseded`` (whether a later attempt repeated the epoch from an earlier checkpoint;
+            without these rows every epoch of a trial occurs once, but their energy was spent nevertheless).
+        energy: One row per node and bucket. ``node``, ``bucket`` (``trials``, ``evaluation``, ``orchestration``,
             ``idle``, ``other``), ``energy_j`` (joules), ``quality`` (``counter``, ``polled``, ``modelled``). A
             node's buckets sum to its energy.
     """
@@ -44,11 +44,11 @@ def load_results(place: Places = "results") -> Results:
     """Read results into data frames.
 
     Args:
-        place: A strategy's folder, a study's, or one that holds studies; or several of them, of which those without
-            results are skipped with a warning.
+        place: The folder of a strategy, of a study, or of several studies; or a sequence of such folders, of which
+            those without results are skipped with a warning.
 
     Raises:
-        ResultsError: There are none, or they are damaged.
+        ResultsError: No results were found, or they are damaged.
     """
     import pandas as pd
 
