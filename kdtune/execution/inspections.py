@@ -22,8 +22,8 @@ from kdtune.energy.sensors.node import Hardware, boot_id
 from kdtune.execution import jobs
 from kdtune.execution.executor import Executor
 from kdtune.execution.jobs import Inspection
-from kdtune.forecast.ledger_phases import whole
-from kdtune.forecast.strategy_estimate import Charge, Work
+from kdtune.forecast.ledger_phases import session_charge
+from kdtune.forecast.strategy_estimate import TimeAndEnergy, WorkKind
 from kdtune.planning.resources import Resources
 from kdtune.specs.study import Study
 from kdtune.specs.teacher_identity import teacher_key
@@ -47,7 +47,7 @@ class Known:
 
     inspection: Inspection
     hardware: Hardware | None
-    start: Charge | None
+    start: TimeAndEnergy | None
 
 
 class KeptInspection:
@@ -59,7 +59,7 @@ class KeptInspection:
         resources: Resources,
         data: Path,
         gpus: Collection[str],
-        kinds: Collection[Work],
+        kinds: Collection[WorkKind],
         workers: int = 1,
         executor: str = "ray",
     ) -> None:
@@ -138,7 +138,7 @@ def inspected(
     study: Study,
     executor: Executor,
     data: Path,
-    kinds: Collection[Work],
+    kinds: Collection[WorkKind],
     tell: Callable[[str], None],
     poll: Callable[[], object],
 ) -> Known:
@@ -163,7 +163,7 @@ def inspected(
     given = study, resources, str(data), hardware, kinds, executor.id, workers
     inspection: Inspection = executor.run_job(jobs.inspect_study, *given, poll=poll)
     so_far = list(read_folder(executor.folder).values())
-    known = Known(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
+    known = Known(inspection, hardware, session_charge(so_far[0]) if hardware and so_far else None)
     if kept:
         kept.keep(known)
     return known

@@ -17,7 +17,7 @@ from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.execution.gpu_hold import hold_gpu
 from kdtune.execution.meter_handle import meter_of
 from kdtune.forecast.stopwatch import Stopwatch
-from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, Work
+from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, WorkKind
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.planning.trial_plan import settled_strategies, teacher_trainings, waits_for_energy
 from kdtune.specs.study import Numerics, Study
@@ -90,7 +90,7 @@ def inspect_study(
     resources: Resources,
     data: str,
     hardware: Hardware | None = None,
-    kinds: Collection[Work] = (),
+    kinds: Collection[WorkKind] = (),
     session_id: str | None = None,
     workers: int = 1,
 ) -> Inspection:
@@ -116,7 +116,7 @@ def inspect_study(
     from kdtune import __version__
     from kdtune.artifacts.teacher_record import read_record
     from kdtune.forecast.equal_energy import timed_energy_multiple
-    from kdtune.forecast.open_settings import settled
+    from kdtune.forecast.open_settings import resolve_open_settings
     from kdtune.forecast.step_timing import time_work
     from kdtune.training.numerics import device_name
 
@@ -124,7 +124,7 @@ def inspect_study(
     bench = _bench(study, resources, data, session_id)
     _ = bench.splits
     setup = watch.lap() if watch else None
-    bench, remarks = settled(bench, teacher_trainings(study), workers)
+    bench, remarks = resolve_open_settings(bench, teacher_trainings(study), workers)
     study = bench.study
     replays = study.teacher_logits == "replay"
     cached = read_record(bench.teacher_folder) is not None
@@ -170,7 +170,7 @@ def inspect_study(
     )
 
 
-def _due(kinds: Collection[Work], study: Study, *, cached: bool, replays: bool) -> list[Work]:
+def _due(kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bool) -> list[WorkKind]:
     """What is still to be done of some kinds of work.
 
     Args:

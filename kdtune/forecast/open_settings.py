@@ -12,7 +12,7 @@ from kdtune.artifacts.workbench import Workbench
 from kdtune.forecast.numerics_probe import resolve_numerics
 
 
-def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workbench, tuple[str, ...]]:
+def resolve_open_settings(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workbench, tuple[str, ...]]:
     """Return a workbench for the same study with all settings resolved, and remarks for the user.
 
     Args:

@@ -16,8 +16,14 @@ from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import ResultsExistError
 from kdtune.execution.jobs import inspect_study
-from kdtune.forecast.earlier_strategies import find_earlier
-from kdtune.forecast.strategy_estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
+from kdtune.forecast.earlier_strategies import find_completed
+from kdtune.forecast.strategy_estimate import (
+    TEACHER_WORK,
+    LogitsEstimate,
+    StrategyEstimate,
+    TeacherEstimate,
+    sum_or_none,
+)
 from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
 from kdtune.planning.process_state import left_as_found
@@ -68,7 +74,7 @@ class StudyPlan:
         """Seconds of the whole command: strategies run one after the other."""
         teacher_s = self.teacher.wall_s if self.teacher else 0.0
         logits_s = self.logits.wall_s if self.logits else 0.0
-        return add(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
+        return sum_or_none(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
 
     @property
     def total_uj(self) -> int | None:
@@ -78,7 +84,7 @@ class StudyPlan:
         teacher = self.teacher.charged_uj if self.teacher else 0
         due = self.logits.due_uj if self.logits else 0
         compiled = -sum(self.compiled_uj.values())
-        total = add(again, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
+        total = sum_or_none(again, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
         return None if total is None else round(total)
 
     def _without_logits(self, estimate: StrategyEstimate) -> int | None:
@@ -208,7 +214,7 @@ def make_plan(
         warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
         inspection = inspect_study(study, resources, str(data.path), hardware, work, None, workers)
     assert inspection.timings is not None
-    earlier = find_earlier(folder.path.parent, hardware, "inline" if inline else "ray")
+    earlier = find_completed(folder.path.parent, hardware, "inline" if inline else "ray")
     session = session_of(earlier)
     study = inspection.settle(study)
     strategies = remade(asked, study, strategies)
