@@ -8,6 +8,7 @@ from typing import Any
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.execution.executor_choice import ExecutorChoice
+from kdtune.execution.jobs import inspect_study
 from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
 from kdtune.planning.process_state import left_as_found
@@ -193,6 +194,7 @@ def plan_study(
         carbon or resolve(),
         budget,
         paths.data_dir(data_dir),
+        inspect_study,
         cpus=cpus_per_trial,
         gpus=gpus_per_trial,
         max_concurrent=max_concurrent,

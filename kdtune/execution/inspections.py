@@ -21,9 +21,9 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
 from kdtune.execution import jobs
 from kdtune.execution.executor import Executor
-from kdtune.execution.jobs import Inspection
 from kdtune.forecast.ledger_phases import session_charge
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, WorkKind
+from kdtune.planning.inspection import Inspection
 from kdtune.planning.resources import Resources
 from kdtune.specs.study import Study
 from kdtune.specs.teacher_identity import teacher_key

@@ -7,62 +7,20 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kdtune.artifacts.artifact import Artifact
 from kdtune.artifacts.logit_store import LogitStore
-from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import Window, WindowBucket
 from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.execution.gpu_hold import hold_gpu
 from kdtune.execution.meter_handle import meter_of
 from kdtune.forecast.stopwatch import Stopwatch
-from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, WorkKind
+from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, WorkKind
+from kdtune.planning.inspection import Inspection
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
-from kdtune.planning.trial_plan import settled_strategies, teacher_trainings, waits_for_energy
-from kdtune.specs.study import Numerics, Study
-from kdtune.strategies.equal_cost import DistillationCost
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What is known once the data and the networks have been looked at.
-
-    Attributes:
-        workload: Sizes, for FLOPs; the fields of :class:`kdtune.energy.flops.Workload`.
-        teacher_folder: Where the teacher is or will be.
-        fingerprint: Of the data.
-        versions: Of what decides the numbers.
-        teacher_cached: Whether it has been trained, or was given and has been measured, already.
-        numerics: How trainings are computed, nothing left open.
-        teacher_logits: ``live`` or ``replay``.
-        logit_stores: Where each repeat's logits are or will be kept, none where the teacher is asked live.
-        compilations: Where the code of trainings is or will be kept: with whether their teacher is asked in every step
-            the folder of each; none where networks are not compiled.
-        remarks: For the user.
-        timings: Of a few steps, where they were asked for.
-        energy_multiple: Training energy of a distillation over that of the student alone, four decimals; None where no
-            strategy waits for it.
-    """
-
-    workload: dict[str, int]
-    teacher_folder: str
-    fingerprint: str
-    versions: dict[str, str]
-    teacher_cached: bool
-    numerics: Numerics
-    teacher_logits: Literal["live", "replay"]
-    logit_stores: list[LogitStore]
-    compilations: dict[bool, str]
-    remarks: tuple[str, ...]
-    timings: Timings | None
-    energy_multiple: float | None
-
-    def settle(self, study: Study) -> Study:
-        """The study that was inspected, with nothing left open."""
-        computed = study.model_copy(update={"numerics": self.numerics, "teacher_logits": self.teacher_logits})
-        cost = DistillationCost(Workload(**self.workload).distillation_ratio, self.energy_multiple)
-        return settled_strategies(computed, cost)
+from kdtune.planning.trial_plan import teacher_trainings, waits_for_energy
+from kdtune.specs.study import Study
 
 
 def _bench(study: Study, resources: Resources, data: str, session_id: str | None) -> Any:

@@ -7,8 +7,9 @@ from kdtune.energy.flops import Workload
 from kdtune.execution.executor import Executor
 from kdtune.execution.inspections import Known
 from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
-from kdtune.forecast.strategy_estimate import StrategyEstimate, TimeAndEnergy
+from kdtune.forecast.strategy_estimate import TimeAndEnergy
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 
 

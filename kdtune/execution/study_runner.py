@@ -15,10 +15,10 @@ from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.study_state import StudyState
 from kdtune.execution.study_work import StudyWork
-from kdtune.forecast.strategy_estimate import StrategyEstimate
 from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.run_toml import note_run
 from kdtune.results.energy_spent import spent_uj
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_notes import note_asked, unbegun
 from kdtune.results.study_result import StudyResult

@@ -7,8 +7,8 @@ and so is each sum that contains one.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
@@ -217,35 +217,6 @@ def strategy_charge(
         overhead.fixed.energy_uj(dedicated=conditions.dedicated),
     )
     return overhead.fixed.wall_s + training_s, energy
-
-
-@dataclass(frozen=True)
-class StrategyEstimate:
-    """Expected cost of a strategy over all repeats.
-
-    Attributes:
-        strategy: Name of the strategy.
-        trials: Largest possible number of trials.
-        gflops_millions: The paper's column: nominal FLOPs of forward passes, in units of 1e15.
-        training_flops: FLOPs that the trainings execute.
-        wall_s: Seconds, without what it shares with other strategies; None if unknown.
-        charged_uj: Charged energy, with the session's as if the strategy ran alone, in microjoules; None if unknown.
-        complete: Whether starting Ray and the workers is included; if not, time and energy are lower bounds.
-        basis: Explanations of where the figures come from.
-    """
-
-    strategy: str
-    trials: int
-    gflops_millions: float
-    training_flops: int
-    wall_s: float | None
-    charged_uj: int | None
-    complete: bool
-    basis: tuple[str, ...]
-
-    def as_record(self) -> dict[str, Any]:
-        """Return the JSON object that is written to files."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

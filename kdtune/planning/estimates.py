@@ -14,7 +14,6 @@ from kdtune.forecast.earlier_strategies import CompletedStrategy
 from kdtune.forecast.strategy_estimate import (
     Conditions,
     LogitsEstimate,
-    StrategyEstimate,
     StrategyOverhead,
     TeacherEstimate,
     TimeAndEnergy,
@@ -27,6 +26,7 @@ from kdtune.forecast.strategy_estimate import (
 )
 from kdtune.planning.resources import Resources
 from kdtune.planning.trial_plan import epochs_of, uses_teacher
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_costs import ledger_summary
 from kdtune.specs.study import Study
 

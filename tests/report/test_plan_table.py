@@ -5,10 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from kdtune.energy.carbon import Carbon
-from kdtune.forecast.strategy_estimate import StrategyEstimate, TeacherEstimate, TimeAndEnergy
+from kdtune.forecast.strategy_estimate import TeacherEstimate, TimeAndEnergy
 from kdtune.planning.estimates import Session
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.plan_table import plan_table
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs import load_study
 from kdtune.specs.suggestion import Suggestion
 from tests.energy.simulated import J
