@@ -12,7 +12,7 @@ from kdtune.execution.jobs import inspect_study
 from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
 from kdtune.planning.process_state import left_as_found
-from kdtune.planning.request import ALL, check_resources, what_was_asked
+from kdtune.planning.run_arguments import ALL, check_resources, validate_run_arguments
 from kdtune.planning.study_plan import StudyPlan, make_plan
 from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
@@ -98,7 +98,7 @@ def run_study(
     choice = ExecutorChoice(cpus_per_trial, gpus_per_trial, address, inline)
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
-    spec, made = what_was_asked(
+    spec, made = validate_run_arguments(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     folder = StudyFolder(paths.expanded(out, "--out").resolve() / spec.name)
@@ -180,7 +180,7 @@ def plan_study(
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
-    spec, made = what_was_asked(
+    spec, made = validate_run_arguments(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     if weights is None and spec.teacher_weights and any(uses_teacher(spec, name) for name in made):

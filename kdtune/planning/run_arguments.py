@@ -20,7 +20,7 @@ from kdtune.strategies.base import Strategy
 ALL = "all"
 
 
-def what_was_asked(
+def validate_run_arguments(
     study: StudyLike, strategy: str | Sequence[str], budget: Budget, teacher: Path | None = None, **changes: Any
 ) -> tuple[Study, dict[str, list[Strategy]]]:
     """The study with what the arguments change, and the strategies, each once a repeat.
