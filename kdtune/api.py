@@ -11,7 +11,7 @@ from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.jobs import inspect_study
 from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
-from kdtune.planning.process_state import left_as_found
+from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.run_arguments import ALL, check_resources, validate_run_arguments
 from kdtune.planning.study_plan import StudyPlan, make_plan
 from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
@@ -25,7 +25,7 @@ from kdtune.storage import paths
 from kdtune.strategies import STRATEGIES
 
 
-@left_as_found()
+@restored_process_state()
 def run_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -122,7 +122,7 @@ def run_study(
         return run.execute(choice)
 
 
-@left_as_found()
+@restored_process_state()
 def plan_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -205,7 +205,7 @@ def plan_study(
     )
 
 
-@left_as_found()
+@restored_process_state()
 def resume_study(
     path: str | Path,
     *,

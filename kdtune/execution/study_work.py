@@ -19,8 +19,8 @@ from kdtune.execution.run_estimates import Forecast
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
 from kdtune.planning.budget import BudgetWatch
+from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.planning.inspection import Inspection
-from kdtune.planning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, keep_estimate
 from kdtune.results.folder import StrategyFolder

@@ -14,7 +14,7 @@ _OF_COMPILERS = ("TORCHINDUCTOR_", "TRITON_")
 
 
 @contextmanager
-def left_as_found() -> Iterator[None]:
+def restored_process_state() -> Iterator[None]:
     """Put back afterwards what Ray, Tune and trainings in this process change.
 
     That is SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch, torch's threads and
@@ -25,19 +25,19 @@ def left_as_found() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGUSR1)
     with ExitStack() as found:
         found.callback(random.setstate, python_state)
-        found.enter_context(_compiler_variables_left_as_found())
+        found.enter_context(_restored_compiler_variables())
         found.enter_context(warnings.catch_warnings())
         if threading.current_thread() is threading.main_thread() and handler is not None:
             found.callback(signal.signal, signal.SIGUSR1, handler)
         if numpy := sys.modules.get("numpy"):
             found.callback(numpy.random.set_state, numpy.random.get_state())
         if "torch" in sys.modules:
-            found.enter_context(_torch_left_as_found())
+            found.enter_context(_restored_torch_state())
         yield
 
 
 @contextmanager
-def _compiler_variables_left_as_found() -> Iterator[None]:
+def _restored_compiler_variables() -> Iterator[None]:
     before = {key: value for key, value in os.environ.items() if key.startswith(_OF_COMPILERS)}
     try:
         yield
@@ -48,7 +48,7 @@ def _compiler_variables_left_as_found() -> Iterator[None]:
 
 
 @contextmanager
-def _torch_left_as_found() -> Iterator[None]:
+def _restored_torch_state() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()

@@ -20,7 +20,7 @@ from kdtune.forecast.strategy_estimate import TEACHER_WORK, LogitsEstimate, Teac
 from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
 from kdtune.planning.inspection import Inspection
-from kdtune.planning.process_state import left_as_found
+from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.planning.usable_cores import usable_cores
@@ -188,7 +188,7 @@ def make_plan(
     kinds = [*student_work(planned, strategies), *(TEACHER_WORK if with_teacher else ())]
     import torch  # noqa: F401 - imported first, so that its state is restored as well
 
-    with left_as_found(), warnings.catch_warnings():
+    with restored_process_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of other libraries, which are not shown in a run either
         inspection = inspect(planned, machine.resources, str(data.path), machine.hardware, kinds, None, machine.workers)
     settled = inspection.settle(planned)
