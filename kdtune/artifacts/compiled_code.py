@@ -96,7 +96,7 @@ class Compilation:
 
 def _written() -> str:
     """A digest of the networks' source, whatever the version is called."""
-    specs = find_spec("kdtune.models"), find_spec("kdtune.training.lean_layers")
+    specs = find_spec("kdtune.models"), find_spec("kdtune.training.fast_bfloat16_layers")
     models, layers = (Path(spec.origin) for spec in specs if spec and spec.origin)
     files = [*sorted(models.parent.glob("*.py")), layers]
     return sha256(b"\0".join(read_whole(file) for file in files)).hexdigest()

@@ -28,7 +28,7 @@ from kdtune.specs.study import Study
 from kdtune.storage.files import cannot_be_written
 from kdtune.storage.paths import DataDir
 from kdtune.strategies.base import Strategy
-from kdtune.training.single_image_batches import check_batches
+from kdtune.training.batch_norm_checks import check_batches
 
 
 class StudyRunner:

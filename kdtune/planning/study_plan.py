@@ -31,7 +31,7 @@ from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import DataDir
 from kdtune.strategies.base import OneRound, Strategy
-from kdtune.training.single_image_batches import check_batches
+from kdtune.training.batch_norm_checks import check_batches
 
 
 @dataclass(frozen=True)

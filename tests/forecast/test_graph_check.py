@@ -8,7 +8,7 @@ from kdtune.forecast.open_settings import resolve_open_settings
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
 from kdtune.training import captured_steps
-from kdtune.training.graphs import EagerGraph
+from kdtune.training.cuda_graphs import EagerGraph
 from tests.studies import small_study
 
 CPU = torch.device("cpu")

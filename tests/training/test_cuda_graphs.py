@@ -6,7 +6,7 @@ import torch
 
 from kdtune.training import captured_steps, graphs
 from kdtune.training.captured_steps import CapturedSteps
-from kdtune.training.graphs import WARM_UP_RUNS, CudaGraph, EagerGraph, graph_maker
+from kdtune.training.cuda_graphs import WARM_UP_RUNS, CudaGraph, EagerGraph, graph_maker
 from tests.training.test_captured_steps import CHANGED, PER_SAMPLE, STOCHASTIC, assert_equal, trained
 from tests.trainings import CPU
 
