@@ -1,4 +1,4 @@
-"""A caller's process, left as it was found: kdtune is called from programs that have state of their own."""
+"""Restores process-wide state of the caller, since programs with state of their own call kdtune."""
 
 import os
 import random
@@ -9,17 +9,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-#: Prefixes of the variables by which torch's compilers find the code that they have generated.
+#: Prefixes of the environment variables that tell torch's compilers where generated code is.
 _OF_COMPILERS = ("TORCHINDUCTOR_", "TRITON_")
 
 
 @contextmanager
 def restored_process_state() -> Iterator[None]:
-    """Put back afterwards what Ray, Tune and trainings in this process change.
+    """Restore on exit the process-wide state that Ray, Tune and trainings in this process change.
 
-    That is SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch, torch's threads and
-    ways of computing on a GPU, and where compiled code is looked for. Of libraries that are not imported yet nothing is
-    known, and nothing is put back.
+    This state consists of SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch,
+    torch's number of threads and GPU flags, and the variables that locate compiled code. The state of libraries that
+    are not imported yet is not restored.
     """
     python_state = random.getstate()
     handler = signal.getsignal(signal.SIGUSR1)
@@ -59,7 +59,7 @@ def _restored_torch_state() -> Iterator[None]:
     ]
     before = []
     for place, name in flags:
-        with suppress(RuntimeError):  # set by halves in torch's newer way, which this one cannot tell
+        with suppress(RuntimeError):  # set through torch's newer interface, which this one cannot read
             before.append((place, name, getattr(place, name)))
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:

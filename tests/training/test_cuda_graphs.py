@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kdtune.training import captured_steps, graphs
+from kdtune.training import captured_steps, cuda_graphs
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.cuda_graphs import WARM_UP_RUNS, CudaGraph, EagerGraph, graph_maker
 from tests.training.test_captured_steps import CHANGED, PER_SAMPLE, STOCHASTIC, assert_equal, trained
