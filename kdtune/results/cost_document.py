@@ -134,7 +134,7 @@ class Cost:
         models: Repeats that came to a model.
         trials: By how they ended.
         gflops_millions: The paper's column: forward passes, in 1e15 FLOPs.
-        training_flops: Executed FLOPs of all trainings.
+        training_flops: Executed FLOPs of all trainings, without epochs that were repeated after a kill.
         energy_uj: The strategy's own energy by bucket, and their sum as ``node_total``.
         sources_uj: The same by bucket and source.
         uncertainty_uj: By bucket, and of all that is charged.

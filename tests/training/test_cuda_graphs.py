@@ -49,7 +49,7 @@ def cuda(monkeypatch):
         "graph": recording,
     }
     for name, fake in fakes.items():
-        monkeypatch.setattr(graphs.torch.cuda, name, fake)
+        monkeypatch.setattr(cuda_graphs.torch.cuda, name, fake)
 
 
 def test_recording_leaves_no_trace(cuda):
