@@ -137,7 +137,7 @@ def test_a_length_by_energy_is_timed_and_told_and_one_that_was_kept_holds(tmp_pa
     study = small_study(strategies={"equal": {"strategy": "none", "longer": "energy"}, "grid": {}})
     timed = kdtune.plan_study(study, "equal", out=tmp_path)
     (remark,) = timed.remarks
-    (multiple,) = re.findall(r"takes ([0-9.]+) times the training energy of the student alone; a run", remark)
+    (multiple,) = re.findall(r"takes ([0-9.]+) times the training energy of the student alone\. A run", remark)
     (first,), (second,) = timed.suggestions["equal"]
     assert first == second and first.longer == pytest.approx(max(1.0, float(multiple)), abs=0.006)
     frozen = StudyFolder(tmp_path / "small").strategy("grid")
