@@ -8,10 +8,11 @@ from typing import Any
 from kdtune.energy.carbon import Carbon, resolve_carbon
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.execution.executor_choice import ExecutorChoice
+from kdtune.execution.inspection_job import inspect_study
 from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
-from kdtune.planning.process_state import left_as_found
-from kdtune.planning.request import ALL, check_resources, what_was_asked
+from kdtune.planning.process_state import restored_process_state
+from kdtune.planning.run_arguments import ALL, check_resources, validate_run_arguments
 from kdtune.planning.study_plan import StudyPlan, make_plan
 from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
@@ -24,7 +25,7 @@ from kdtune.storage import paths
 from kdtune.strategies import STRATEGIES
 
 
-@left_as_found()
+@restored_process_state()
 def run_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -97,7 +98,7 @@ def run_study(
     choice = ExecutorChoice(cpus_per_trial, gpus_per_trial, address, inline)
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
-    spec, made = what_was_asked(
+    spec, made = validate_run_arguments(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     folder = StudyFolder(paths.expanded(out, "--out").resolve() / spec.name)
@@ -121,7 +122,7 @@ def run_study(
         return run.execute(choice)
 
 
-@left_as_found()
+@restored_process_state()
 def plan_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -179,7 +180,7 @@ def plan_study(
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
-    spec, made = what_was_asked(
+    spec, made = validate_run_arguments(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     if weights is None and spec.teacher_weights and any(uses_teacher(spec, name) for name in made):
@@ -193,6 +194,7 @@ def plan_study(
         carbon or resolve_carbon(),
         budget,
         paths.data_dir(data_dir),
+        inspect_study,
         cpus=cpus_per_trial,
         gpus=gpus_per_trial,
         max_concurrent=max_concurrent,
@@ -203,7 +205,7 @@ def plan_study(
     )
 
 
-@left_as_found()
+@restored_process_state()
 def resume_study(
     path: str | Path,
     *,

@@ -95,8 +95,8 @@ class CompiledCode:
 
 
 def _written() -> str:
-    """Return a digest of the networks' source code, which may change without a change of the version."""
-    specs = find_spec("kdtune.models"), find_spec("kdtune.training.lean_layers")
+    """A digest of the networks' source, whatever the version is called."""
+    specs = find_spec("kdtune.models"), find_spec("kdtune.training.fast_bfloat16_layers")
     models, layers = (Path(spec.origin) for spec in specs if spec and spec.origin)
     files = [*sorted(models.parent.glob("*.py")), layers]
     return sha256(b"\0".join(read_whole(file) for file in files)).hexdigest()

@@ -12,8 +12,8 @@ from kdtune.data.device_transfer import moved
 from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import logits_key
 from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.cuda_graphs import graph_maker
 from kdtune.training.evaluation import BATCH_SIZE
-from kdtune.training.graphs import graph_maker
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.step_listener import step_taken
 from kdtune.training.teacher_logits import LiveTeacher

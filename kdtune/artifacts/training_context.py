@@ -25,11 +25,11 @@ from kdtune.specs.study import Setting, Study
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, exclusive_lock, in_use
 from kdtune.storage.paths import data_dir
+from kdtune.training.batch_norm_checks import check_step
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.distiller import Distiller, EpochMetrics
 from kdtune.training.numerics import Arithmetic, device_name, set_up_gpu
-from kdtune.training.single_image_batches import check_step
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
 #: A whole study, or the resolved setting that several trainings share.

@@ -20,9 +20,10 @@ from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
 from kdtune.execution.executor import Executor
-from kdtune.execution.inspection_job import Inspection, inspect_study
-from kdtune.forecast.ledger_phases import whole
-from kdtune.forecast.strategy_estimate import Charge, Work
+from kdtune.execution.inspection_job import inspect_study
+from kdtune.forecast.ledger_phases import session_charge
+from kdtune.forecast.strategy_estimate import TimeAndEnergy, WorkKind
+from kdtune.planning.inspection import Inspection
 from kdtune.planning.resources import Resources
 from kdtune.specs.study import Study
 from kdtune.specs.teacher_identity import teacher_key
@@ -46,7 +47,7 @@ class StudyFacts:
 
     inspection: Inspection
     hardware: Hardware | None
-    start: Charge | None
+    start: TimeAndEnergy | None
 
 
 class CachedInspection:
@@ -58,7 +59,7 @@ class CachedInspection:
         resources: Resources,
         data: Path,
         gpus: Collection[str],
-        kinds: Collection[Work],
+        kinds: Collection[WorkKind],
         workers: int = 1,
         executor: str = "ray",
     ) -> None:
@@ -137,7 +138,7 @@ def inspected(
     study: Study,
     executor: Executor,
     data: Path,
-    kinds: Collection[Work],
+    kinds: Collection[WorkKind],
     tell: Callable[[str], None],
     poll: Callable[[], object],
 ) -> StudyFacts:
@@ -162,7 +163,7 @@ def inspected(
     given = study, resources, str(data), hardware, kinds, executor.id, workers
     inspection: Inspection = executor.run_job(inspect_study, *given, poll=poll)
     so_far = list(read_folder(executor.folder).values())
-    known = StudyFacts(inspection, hardware, whole(so_far[0]) if hardware and so_far else None)
+    known = StudyFacts(inspection, hardware, session_charge(so_far[0]) if hardware and so_far else None)
     if kept:
         kept.keep(known)
     return known

@@ -1,9 +1,9 @@
 """The job that inspects a study in a worker: loads its data, counts operations, looks for artifacts, times steps."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
@@ -11,51 +11,11 @@ from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.execution.meter_handle import meter_of
 from kdtune.execution.worker_jobs import open_training_context
 from kdtune.forecast.stopwatch import Lap, Stopwatch
-from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, Work
+from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, WorkKind
+from kdtune.planning.inspection import Inspection
 from kdtune.planning.resources import Resources, gpu_shares
-from kdtune.planning.trial_plan import settled_strategies, teacher_trainings, waits_for_energy
-from kdtune.specs.study import Numerics, Study
-from kdtune.strategies.equal_cost import DistillationCost
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """Facts about a study that are known once its data and networks have been inspected.
-
-    Attributes:
-        workload: Sizes that FLOPs depend on; the fields of :class:`kdtune.energy.flops.Workload`.
-        teacher_folder: Folder in which the teacher is or will be.
-        fingerprint: Fingerprint of the data.
-        versions: Versions of everything that decides the numbers.
-        teacher_cached: Whether the cache holds the trained teacher, or the given one with its measured accuracy.
-        numerics: Resolved numerics of all trainings.
-        teacher_logits: ``live`` or ``replay``.
-        logit_stores: The store of each repeat's logits; empty if the teacher runs in every step.
-        compilations: Folders of compiled code, by whether the teacher runs in every step; empty without compilation.
-        remarks: Remarks for the user.
-        timings: Timings of a few steps, if they were requested.
-        energy_multiple: Training energy of a distillation divided by that of the student alone, with four decimals;
-            None if no strategy depends on it.
-    """
-
-    workload: dict[str, int]
-    teacher_folder: str
-    fingerprint: str
-    versions: dict[str, str]
-    teacher_cached: bool
-    numerics: Numerics
-    teacher_logits: Literal["live", "replay"]
-    logit_stores: list[LogitStore]
-    compilations: dict[bool, str]
-    remarks: tuple[str, ...]
-    timings: Timings | None
-    energy_multiple: float | None
-
-    def settle(self, study: Study) -> Study:
-        """Return the inspected study with all open settings resolved."""
-        computed = study.model_copy(update={"numerics": self.numerics, "teacher_logits": self.teacher_logits})
-        cost = DistillationCost(Workload(**self.workload).distillation_ratio, self.energy_multiple)
-        return settled_strategies(computed, cost)
+from kdtune.planning.trial_plan import teacher_trainings, waits_for_energy
+from kdtune.specs.study import Study
 
 
 def inspect_study(
@@ -63,7 +23,7 @@ def inspect_study(
     resources: Resources,
     data: str,
     hardware: Hardware | None = None,
-    kinds: Collection[Work] = (),
+    kinds: Collection[WorkKind] = (),
     session_id: str | None = None,
     workers: int = 1,
 ) -> Inspection:
@@ -85,13 +45,13 @@ def inspect_study(
 
     import torch  # noqa: F401 - its import is part of the setup that is timed
 
-    from kdtune.forecast.open_settings import settled
+    from kdtune.forecast.open_settings import resolve_open_settings
 
     meter_of(session_id).join()
     context = open_training_context(study, resources, data, session_id)
     _ = context.splits  # loads the data
     setup = watch.lap() if watch else None
-    context, remarks = settled(context, teacher_trainings(study), workers)
+    context, remarks = resolve_open_settings(context, teacher_trainings(study), workers)
     workload, timings, multiple = context.workload(), None, None
     if watch:
         timings = _timings(context, kinds, watch, resources, setup if torch_is_new else None)
@@ -101,7 +61,7 @@ def inspect_study(
 
 
 def _timings(
-    context: Any, kinds: Collection[Work], watch: Stopwatch, resources: Resources, setup: Lap | None
+    context: Any, kinds: Collection[WorkKind], watch: Stopwatch, resources: Resources, setup: Lap | None
 ) -> Timings:
     """Time a few steps of each kind of work that is still due.
 
@@ -119,7 +79,7 @@ def _timings(
     return time_work(context, due, watch, list(gpu_shares(resources.gpus)), setup)
 
 
-def _due(kinds: Collection[Work], study: Study, *, cached: bool, replays: bool) -> list[Work]:
+def _due(kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bool) -> list[WorkKind]:
     """Return the kinds of work that are still to be done.
 
     Args:

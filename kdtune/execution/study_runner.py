@@ -15,10 +15,10 @@ from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.study_state import StudyState
 from kdtune.execution.study_work import StudyWork
-from kdtune.forecast.strategy_estimate import StrategyEstimate
 from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.run_toml import note_run
 from kdtune.results.energy_spent import spent_uj
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.folder import StudyFolder
 from kdtune.results.session_strategies import record_session_strategies, unstarted_sessions
 from kdtune.results.study_result import StudyResult
@@ -28,7 +28,7 @@ from kdtune.specs.study import Study
 from kdtune.storage.files import cannot_be_written
 from kdtune.storage.paths import DataDir
 from kdtune.strategies.base import Strategy
-from kdtune.training.single_image_batches import check_batches
+from kdtune.training.batch_norm_checks import check_batches
 
 
 class StudyRunner:

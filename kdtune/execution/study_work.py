@@ -15,16 +15,15 @@ from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterru
 from kdtune.execution.artifact_store import ArtifactStore
 from kdtune.execution.cached_inspection import StudyFacts, inspected
 from kdtune.execution.executor import Executor
-from kdtune.execution.inspection_job import Inspection
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.run_estimates import Forecast
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
-from kdtune.forecast.strategy_estimate import StrategyEstimate
 from kdtune.planning.budget import BudgetWatch
-from kdtune.planning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
+from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
+from kdtune.planning.inspection import Inspection
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.results.estimate_document import save_estimate
+from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit

@@ -13,7 +13,7 @@ from kdtune.energy.flops import Workload
 from kdtune.forecast.distillation_cost import energy_multiple
 from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Stopwatch
-from kdtune.forecast.strategy_estimate import Conditions, Usage, Work
+from kdtune.forecast.strategy_estimate import Conditions, WorkKind, WorkUsage
 
 #: Time in seconds after which no further round is started.
 ROUNDS_S = 4.0
@@ -35,7 +35,7 @@ def timed_energy_multiple(
         conditions: Conditions under which trials run.
     """
     study = context.study
-    kinds: list[Work] = ["distilling", "labels", "evaluation"]
+    kinds: list[WorkKind] = ["distilling", "labels", "evaluation"]
     stores: list[tuple[int, int]] = []
     if study.teacher_logits == "replay":
         kinds.append("teacher_logits")
@@ -51,6 +51,6 @@ def timed_energy_multiple(
     return median(multiples)
 
 
-def _undisturbed(usage: Usage) -> Usage:
+def _undisturbed(usage: WorkUsage) -> WorkUsage:
     """Return the usage of a single thread without the time in which other processes used its core."""
     return replace(usage, wall_s=min(usage.wall_s, usage.cpu_s))

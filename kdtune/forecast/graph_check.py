@@ -16,9 +16,9 @@ from kdtune.specs.study import Numerics
 from kdtune.specs.suggestion import Component, Suggestion
 from kdtune.temperature import VARYING
 from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.cuda_graphs import graph_maker
 from kdtune.training.distiller import Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
-from kdtune.training.graphs import graph_maker
 from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 

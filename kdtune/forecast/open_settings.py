@@ -12,7 +12,9 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast.numerics_probe import resolve_numerics
 
 
-def settled(context: TrainingContext, trainings: int, workers: int = 1) -> tuple[TrainingContext, tuple[str, ...]]:
+def resolve_open_settings(
+    context: TrainingContext, trainings: int, workers: int = 1
+) -> tuple[TrainingContext, tuple[str, ...]]:
     """Return a training context for the same study with all settings resolved, and remarks for the user.
 
     Args:

@@ -13,7 +13,7 @@ import torch
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
-from kdtune.forecast.strategy_estimate import Timings, Usage, Work
+from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
 from kdtune.training.numerics import Arithmetic
@@ -37,7 +37,7 @@ _Units = Callable[[int], Iterator[int]]
 
 
 def time_work(
-    context: TrainingContext, kinds: Collection[Work], watch: Stopwatch, gpus: Collection[str], setup: Lap | None
+    context: TrainingContext, kinds: Collection[WorkKind], watch: Stopwatch, gpus: Collection[str], setup: Lap | None
 ) -> Timings:
     """Time some kinds of a study's work, each for about a sixth of a second (longer if energy counters are read).
 
@@ -74,7 +74,7 @@ class _Timer:
     def slice_s(self) -> float:
         return COUNTED_SLICE_S if self.watch.has_counters else SLICE_S
 
-    def per_image(self, units: _Units, batch_size: int) -> tuple[Usage, int]:
+    def per_image(self, units: _Units, batch_size: int) -> tuple[WorkUsage, int]:
         """Return the usage of the work for one image, and the number of images per unit with which it was timed."""
         size = batch_size if self.device.type == "cuda" else min(batch_size, _FIRST_IMAGES)
         while True:
@@ -114,7 +114,7 @@ class _Timer:
             torch.cuda.synchronize(self.device)
 
 
-def _work(context: TrainingContext, kind: Work) -> tuple[_Units, int]:
+def _work(context: TrainingContext, kind: WorkKind) -> tuple[_Units, int]:
     """Return the units of a kind of work, and the number of images in each when the study runs."""
     if kind in ("evaluation", "teacher_evaluation"):
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()

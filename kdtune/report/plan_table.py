@@ -6,10 +6,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.forecast.strategy_estimate import LogitsEstimate, StrategyEstimate, TeacherEstimate
+from kdtune.forecast.strategy_estimate import LogitsEstimate, TeacherEstimate
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.number_formats import NOTHING, describe_point, duration, significant
 from kdtune.report.split_table import PLAIN_HEAD
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.suggestion import Suggestion
 
 COLUMNS = ("strategy", "points", "trials", "GFLOPs (M)", "time", "kWh", "g CO2")

@@ -134,7 +134,7 @@ class Cost:
         models: Number of repeats that produced a model.
         trials: Number of trials by how they ended.
         gflops_millions: The paper's column: FLOPs of forward passes, in 1e15.
-        training_flops: Executed FLOPs of all trials.
+        training_flops: Executed FLOPs of all trials, without epochs that were repeated after a kill.
         energy_uj: The strategy's own energy by bucket, and the sum of the buckets as ``node_total``.
         sources_uj: The strategy's own energy by bucket and source.
         uncertainty_uj: Uncertainty of each bucket, and of the whole charge.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kdtune.execution.cached_inspection import CachedInspection, StudyFacts
 from kdtune.execution.inspection_job import inspect_study
-from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
+from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
 from kdtune.planning.resources import Resources
 from kdtune.specs import load_study
 from tests.damage import damaged
@@ -16,7 +16,7 @@ from tests.energy.simulated import two_cores
 from tests.studies import small_study
 
 RESOURCES = Resources(1.0, 0.0)
-TIMINGS = Timings({"distilling": Usage(1e-4, 1e-4, None)}, {"distilling": 32}, 0.0, None)
+TIMINGS = Timings({"distilling": WorkUsage(1e-4, 1e-4, None)}, {"distilling": 32}, 0.0, None)
 
 
 def place(tmp_path, kinds=("distilling",), **changes):
@@ -40,7 +40,7 @@ def known(inspection, tmp_path, monkeypatch):
     found = dataclasses.replace(
         inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS, energy_multiple=1.2345
     )
-    return StudyFacts(found, two_cores(), Charge(3.0, 60e6, 60e6))
+    return StudyFacts(found, two_cores(), TimeAndEnergy(3.0, 60e6, 60e6))
 
 
 def test_what_was_found_out_is_read_back_as_it_was(known, tmp_path):

@@ -4,11 +4,11 @@ import torch
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast import graph_check, numerics_probe
 from kdtune.forecast.graph_check import TOLERANCE, loss_difference
-from kdtune.forecast.open_settings import settled
+from kdtune.forecast.open_settings import resolve_open_settings
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
 from kdtune.training import captured_steps
-from kdtune.training.graphs import EagerGraph
+from kdtune.training.cuda_graphs import EagerGraph
 from tests.studies import small_study
 
 CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ def test_a_study_with_faulty_graphs_runs_eagerly_with_one_remark(graphs, kind, m
     monkeypatch.setattr(numerics_probe, "_time_steps", lambda context, ways: {way: [1.0, 1.0] for way in ways})
     why = {Forgetful: "differs from the eager one", Failing: "operation not permitted when stream is capturing"}
     for _ in range(2):  # the second time, the result comes from the cache
-        context, remarks = settled(context_of(), 39)
+        context, remarks = resolve_open_settings(context_of(), 39)
         assert not context.study.numerics.captures_steps
         (remark,) = remarks
         assert remark.startswith("training steps are not captured") and why[kind] in remark and "and more" not in remark
@@ -117,7 +117,7 @@ def test_correct_graphs_are_chosen_if_they_are_faster(graphs, captured_s, is_cho
     monkeypatch.setattr(
         numerics_probe, "_time_steps", lambda context, ways: {way: seconds[way.captures_steps] for way in ways}
     )
-    context, remarks = settled(context_of(), 39)
+    context, remarks = resolve_open_settings(context_of(), 39)
     assert context.study.numerics.captures_steps is is_chosen
     assert [remark.endswith("captured steps are not faster by a factor of 1.1") for remark in remarks] == (
         [] if is_chosen else [True]
@@ -127,7 +127,7 @@ def test_correct_graphs_are_chosen_if_they_are_faster(graphs, captured_s, is_cho
 def test_no_graphs_are_tried_if_the_study_sets_its_numerics(graphs):
     graphs(Failing)
     numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
-    assert settled(context_of(numerics=numerics), 39)[1] == ()
+    assert resolve_open_settings(context_of(numerics=numerics), 39)[1] == ()
 
 
 def test_the_teachers_stored_logits_are_compared_too(monkeypatch):

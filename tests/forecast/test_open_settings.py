@@ -7,7 +7,7 @@ from kdtune.artifacts import logit_store
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import KdtuneError
 from kdtune.forecast import numerics_probe, open_settings
-from kdtune.forecast.open_settings import settled
+from kdtune.forecast.open_settings import resolve_open_settings
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics
 
@@ -25,7 +25,7 @@ def context_of(*overrides):
 
 
 def resolved(*overrides, trainings=39):
-    context, _ = settled(context_of(*overrides), trainings)
+    context, _ = resolve_open_settings(context_of(*overrides), trainings)
     return context.study
 
 
@@ -60,7 +60,7 @@ def test_a_logit_mode_that_the_study_sets_is_kept(mode):
 
 def test_with_too_little_disk_space_the_mode_is_live_with_a_remark(monkeypatch):
     monkeypatch.setattr(open_settings, "room_bytes", lambda: 1000)
-    context, remarks = settled(context_of(), 39)
+    context, remarks = resolve_open_settings(context_of(), 39)
     assert context.study.teacher_logits == "live"
     assert "more than half of the free space on the cache's disk" in remarks[0]
 
@@ -68,7 +68,7 @@ def test_with_too_little_disk_space_the_mode_is_live_with_a_remark(monkeypatch):
 def test_replay_is_refused_if_the_disk_has_no_room(monkeypatch):
     monkeypatch.setattr(logit_store, "room_bytes", lambda: 1000)
     with pytest.raises(KdtuneError, match="there is room for"):
-        settled(context_of("teacher_logits=replay"), 39)
+        resolve_open_settings(context_of("teacher_logits=replay"), 39)
 
 
 # Classes without images
@@ -76,7 +76,7 @@ def test_replay_is_refused_if_the_disk_has_no_room(monkeypatch):
 
 def test_there_is_a_remark_about_classes_without_training_or_validation_images():
     # There are twelve images of ten classes; four of the images are held out for validation.
-    context, remarks = settled(context_of("data.train_limit=12", "validation=4"), 39)
+    context, remarks = resolve_open_settings(context_of("data.train_limit=12", "validation=4"), 39)
     train, held = (len(part.labels.unique()) for part in (context.splits.train, context.splits.validation))
     assert train < 10 and held == 4
     assert remarks[:2] == (
@@ -86,14 +86,14 @@ def test_there_is_a_remark_about_classes_without_training_or_validation_images()
 
 
 def test_there_is_no_remark_if_every_class_is_in_both_parts():
-    assert settled(context_of(), 39)[1] == ()
-    assert settled(context_of("data.train_limit=40", "validation=20"), 39)[1] == ()
+    assert resolve_open_settings(context_of(), 39)[1] == ()
+    assert resolve_open_settings(context_of("data.train_limit=40", "validation=20"), 39)[1] == ()
 
 
 def test_there_is_no_remark_about_classes_that_the_data_set_lacks(monkeypatch):
     context = context_of()
     context.num_classes = 200  # as in a subset of Tiny ImageNet with three of its classes
-    assert settled(context, 39)[1] == ()
+    assert resolve_open_settings(context, 39)[1] == ()
 
 
 # Numerics
@@ -162,8 +162,10 @@ def test_compiling_is_tried_if_the_trainings_of_a_worker_are_long_enough(large, 
     images, epochs, trainings, repeats, workers = 360, 100, 39, 3, 4
     monkeypatch.setattr(numerics_probe, "LONG_IMAGES", images * epochs * trainings * repeats // workers)
     for workers in (4, 5):
-        settled(context_of("training.epochs=100"), 39, workers)
-    settled(context_of("training.epochs=100", "training.batch_size=64"), 39, 4)  # the batch size does not matter
+        resolve_open_settings(context_of("training.epochs=100"), 39, workers)
+    resolve_open_settings(
+        context_of("training.epochs=100", "training.batch_size=64"), 39, 4
+    )  # the batch size does not matter
     assert found == [True, False, True]
 
 

@@ -14,8 +14,8 @@ from kdtune.errors import UsageError
 from kdtune.execution.ray import ray_executor
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.planning import resources as kdtune_resources
-from kdtune.planning.request import check_resources
 from kdtune.planning.resources import Resources, cluster_address, gpu_indices, gpu_shares, gpus_by_default
+from kdtune.planning.run_arguments import check_resources
 from kdtune.results.folder import StudyFolder
 from tests.studies import small_study
 

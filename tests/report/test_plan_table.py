@@ -5,10 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from kdtune.energy.carbon import Carbon
-from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate, TeacherEstimate
+from kdtune.forecast.strategy_estimate import TeacherEstimate, TimeAndEnergy
 from kdtune.planning.estimates import Session
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.plan_table import plan_table
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs import load_study
 from kdtune.specs.suggestion import Suggestion
 from tests.energy.simulated import J
@@ -34,7 +35,7 @@ def plan(*estimates, points=None, **changes):
         | {name: repeats and [suggested(points) for points in repeats] for name, repeats in (points or {}).items()},
         estimates=list(estimates),
         teacher=TeacherEstimate("convnet_32", cached=False, gflops_millions=1.0, wall_s=60.0, charged_uj=KWH),
-        session=Session(Charge(10.0, KWH, 0.0), "A session.", complete=True),
+        session=Session(TimeAndEnergy(10.0, KWH, 0.0), "A session.", complete=True),
         slots=2,
         carbon=Carbon(pue=1.0, intensity_g_per_kwh=475.0, source="world average"),
         remarks=("A remark.",),

@@ -3,8 +3,7 @@ import json
 import pytest
 
 from kdtune.errors import ResultsError
-from kdtune.forecast.strategy_estimate import StrategyEstimate
-from kdtune.results.estimate_document import read_estimate, save_estimate
+from kdtune.results.estimate_document import StrategyEstimate, read_estimate, save_estimate
 from kdtune.results.outcome import build_result
 from kdtune.storage.records import as_record
 from tests.results.finished import CARBON, finished

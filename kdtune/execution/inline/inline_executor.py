@@ -24,7 +24,7 @@ from kdtune.execution.meter_handle import MeterFailed, meter_of, reachable
 from kdtune.execution.node_meter import NodeMeter, registry_of
 from kdtune.execution.trial_events import Failure, TrialEvents
 from kdtune.execution.trial_training import TrialWorker
-from kdtune.planning.process_state import left_as_found
+from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, gpu_shares, gpus_by_default
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
@@ -89,7 +89,7 @@ class InlineExecutor(Executor):
                 import kdtune.artifacts.training_context
                 import kdtune.training.evaluation  # noqa: F401 - not within a job, where Ctrl-C would break it off
 
-                self._put_back.enter_context(left_as_found())  # torch too, which is imported only now
+                self._put_back.enter_context(restored_process_state())  # torch too, which is imported only now
                 self._put_back.enter_context(level_of("torch", logging.ERROR))  # as of a worker, whose log nobody reads
         except BaseException:
             self.stop()

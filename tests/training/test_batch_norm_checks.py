@@ -11,8 +11,8 @@ from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
+from kdtune.training.batch_norm_checks import check_batches, check_step
 from kdtune.training.distiller import Distiller
-from kdtune.training.single_image_batches import check_batches, check_step
 from tests.energy.simulated import two_cores
 from tests.recipes import recipe_of
 from tests.studies import small_study

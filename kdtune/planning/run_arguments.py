@@ -1,4 +1,4 @@
-"""What a user asked for, checked as a whole before anything is spent on it."""
+"""Validation of the arguments of a run, before any energy is spent."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,25 +16,25 @@ from kdtune.specs.study import Study
 from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
 
-#: Stands for the strategies that a study lists.
+#: Name that stands for all strategies that a study lists.
 ALL = "all"
 
 
-def what_was_asked(
+def validate_run_arguments(
     study: StudyLike, strategy: str | Sequence[str], budget: Budget, teacher: Path | None = None, **changes: Any
 ) -> tuple[Study, dict[str, list[Strategy]]]:
-    """The study with what the arguments change, and the strategies, each once a repeat.
+    """Return the study with the changes of the arguments, and for each label the strategy of every repeat.
 
     Args:
         study: As for :func:`kdtune.run_study`.
-        strategy: See there.
-        budget: What may be used.
-        teacher: Weights that the user brings.
+        strategy: As for :func:`kdtune.run_study`.
+        budget: Limits of the study.
+        teacher: File with the weights of a given teacher.
         changes: Keyword arguments of :func:`kdtune.load_study`.
 
     Raises:
         SpecError: Every fault found.
-        UsageError: The weights are none of the study's teacher.
+        UsageError: The weights do not fit the study's teacher.
     """
     asked = [strategy] if isinstance(strategy, str) else list(strategy)
     others = budget.faults()
@@ -42,25 +42,25 @@ def what_was_asked(
         others.append(Fault(f"--teacher {teacher}", "", "there is no such file"))
     try:
         spec = load_study(study, **changes)
-    except SpecError as error:  # all faults at once, whichever flag brought them
+    except SpecError as error:  # reported together with the faults of other flags
         labels = strategy_labels(study)
         unknown = [] if labels is None else _unknown_strategies(asked, labels)
         raise SpecError([*error.faults, *unknown, *others]) from None
     if others := [*_unknown_strategies(asked, list(spec.strategies)), *others]:
         raise SpecError(others)
-    if faults := not_installed(spec, f"study {spec.name}"):  # of a study that is taken as it ran elsewhere
+    if faults := not_installed(spec, f"study {spec.name}"):  # a frozen study may name components of another machine
         raise SpecError(faults)
     if teacher:
         from kdtune.artifacts.given_teacher import with_given_teacher
 
         spec = with_given_teacher(spec, teacher)
-    # Each once; "all" stands for those that the study lists.
+    # Without duplicates, and with "all" replaced.
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
     return spec, {name: make_strategies(spec, name) for name in names}
 
 
 def _unknown_strategies(asked: Sequence[str], labels: list[str]) -> list[Fault]:
-    """What is neither a label of the study nor the name of a strategy."""
+    """Return a fault for each name that is neither a label of the study nor a strategy."""
     known = list(dict.fromkeys([*labels, *STRATEGIES]))
     return [
         Fault("--strategy", "", f"unknown strategy {name!r}; {did_you_mean(name, known)}")
@@ -77,17 +77,17 @@ def check_resources(
     *,
     inline: bool = False,
 ) -> None:
-    """Refuse what no machine, or not this one, can give each trial.
+    """Refuse resources of a trial that are invalid or that this machine does not have.
 
     Args:
         cpus: Cores for each trial.
-        gpus: GPUs for each trial; None leaves it open.
-        address: As given for a Ray cluster. Where a cluster is joined, its cores are checked once it is reached.
-        max_concurrent: Trials at a time at most; None leaves it open.
-        inline: Whether the study runs in this process, whatever cluster there is.
+        gpus: GPUs for each trial; None for the default.
+        address: Address of a Ray cluster. The cores of a cluster are checked after connecting to it.
+        max_concurrent: Largest number of trials at the same time; None for no limit.
+        inline: Whether the study runs in this process, even if there is a cluster.
 
     Raises:
-        UsageError: Every fault found.
+        UsageError: An argument is invalid; the message lists all faults.
     """
     given = {"--cpus-per-trial": cpus, "--gpus-per-trial": gpus, "--max-concurrent": max_concurrent}
     faults = [

@@ -1,4 +1,4 @@
-"""Refuses a training whose steps would have one image each where its network needs more of them.
+"""Refuses trainings with one image per step if the network's batch normalisation needs more.
 
 Batch normalisation computes a variance over the batch and the map. Where the map is 1x1 it needs two images.
 """
@@ -13,15 +13,15 @@ from kdtune.specs.study import Study
 
 
 def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
-    """Refuse a study with a training that would fail in its first step, before anything is spent.
+    """Refuse a study with a training that would fail in its first step, before energy is spent.
 
     Args:
-        study: What is to run.
-        images: Training images that there are, before some are held out.
-        trains_teacher: Whether the study's teacher is to be trained.
+        study: The study.
+        images: Number of training images before some are held out.
+        trains_teacher: Whether the study trains its teacher.
 
     Raises:
-        UsageError: Every training that would fail, by its key.
+        SpecError: A training would fail; one fault for each, with its key.
     """
     used = used_images(images, study.data.train_limit)
     train = used - held_out_images(used, study.validation)
@@ -39,17 +39,17 @@ def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
 
 
 def check_step(network: str, images: int, batch_size: int, shape: Sequence[int], classes: int) -> None:
-    """Refuse a training whose network cannot be trained on a single image, where that is what a step has.
+    """Refuse a training with single-image steps if the network cannot be trained on one image.
 
     Args:
-        network: Its name.
+        network: Name of the network.
         images: Images in the training part.
         batch_size: Images in a full batch.
-        shape: Of an image: channels, height, width.
-        classes: Logits of an image.
+        shape: Shape of an image: channels, height, width.
+        classes: Number of classes.
 
     Raises:
-        UsageError: The training would fail; says what works.
+        UsageError: The training would fail; the message names a remedy.
     """
     if batch_sizes(images, batch_size)[-1] > 1 or _trains_on_one(network, shape, classes):
         return
@@ -62,13 +62,13 @@ def check_step(network: str, images: int, batch_size: int, shape: Sequence[int],
 
 
 def _trains_on_one(network: str, shape: Sequence[int], classes: int) -> bool:
-    """Whether a training pass over one image is possible, found out without computing any of it."""
+    """Return whether a training pass over one image is possible, by a pass on the meta device."""
     import torch
 
     with torch.device("meta"):
         model = MODELS.load(network)(shape[0], classes).train()
         try:
             model(torch.zeros(1, *shape))
-        except ValueError:  # as torch's normalisation layers raise it
+        except ValueError:  # raised by torch's normalisation layers
             return False
     return True

@@ -1,4 +1,4 @@
-"""What strategies that were begun earlier demand of those that join them, or go on: the same data, the same teacher."""
+"""Checks that strategies started at different times use the same data, batches and teacher."""
 
 from collections.abc import Iterable
 
@@ -9,15 +9,15 @@ from kdtune.storage.paths import DataDir
 
 
 def refuse_other_data(kept: Iterable[StrategyFolder], fingerprint: str, data: DataDir) -> None:
-    """Make sure that trials on two different subsets of a data set are never mixed.
+    """Refuse to mix trials on different files of a data set.
 
     Args:
-        kept: The strategies that were begun.
-        fingerprint: Of the data that there are now.
-        data: The folder with them.
+        kept: Strategies that were started earlier.
+        fingerprint: Fingerprint of the present data.
+        data: Folder with the present data.
 
     Raises:
-        UsageError: A strategy was run on others.
+        UsageError: A strategy was run on other files.
     """
     for folder in kept:
         if folder.resolved().get("data", "") != fingerprint:
@@ -27,18 +27,18 @@ def refuse_other_data(kept: Iterable[StrategyFolder], fingerprint: str, data: Da
             )
 
 
-#: Noted of a strategy whose epochs end with a batch that is one image larger than the others.
+#: Recorded for a strategy whose epochs end with a batch that is one image larger than the others.
 FOLDED = {"last_batch": "folded"}
 
 
 def refuse_other_batches(kept: Iterable[StrategyFolder]) -> None:
-    """Make sure that trials which take the last image of an epoch differently are never mixed.
+    """Refuse to mix trials that treat the last image of an epoch differently.
 
     Args:
-        kept: The strategies that were begun, of a study in which a single image is left over.
+        kept: Strategies that were started earlier, of a study in which a single image is left over.
 
     Raises:
-        UsageError: A strategy was begun by a release that trained on that image by itself.
+        UsageError: A strategy was started by a release that trained on that image alone.
     """
     for folder in kept:
         if not FOLDED.items() <= folder.resolved().items():
@@ -50,15 +50,15 @@ def refuse_other_batches(kept: Iterable[StrategyFolder]) -> None:
 
 
 def refuse_another_teacher(kept: Iterable[StrategyFolder], key: str) -> None:
-    """Make sure that trials under two teachers are never mixed.
+    """Refuse to mix trials that use different teachers.
 
     Args:
-        kept: The strategies that were begun; those without a teacher do not matter.
-        key: Of the teacher that there would be now. Of one that was given it says where it was measured too, so those
-            are not for here.
+        kept: Strategies that were started earlier; those without a teacher are ignored.
+        key: Key of the present teacher. Do not call this function for a given teacher, whose key depends on the place
+            where it was evaluated.
 
     Raises:
-        UsageError: A strategy was run under another one.
+        UsageError: A strategy was run with another teacher.
     """
     for folder in kept:
         begun = folder.resolved().get("teacher", key)

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kdtune.training import captured_steps, graphs
+from kdtune.training import captured_steps, cuda_graphs
 from kdtune.training.captured_steps import CapturedSteps
-from kdtune.training.graphs import WARM_UP_RUNS, CudaGraph, EagerGraph, graph_maker
+from kdtune.training.cuda_graphs import WARM_UP_RUNS, CudaGraph, EagerGraph, graph_maker
 from tests.training.test_captured_steps import CHANGED, PER_SAMPLE, STOCHASTIC, assert_equal, trained
 from tests.trainings import CPU
 
@@ -49,7 +49,7 @@ def cuda(monkeypatch):
         "graph": recording,
     }
     for name, fake in fakes.items():
-        monkeypatch.setattr(graphs.torch.cuda, name, fake)
+        monkeypatch.setattr(cuda_graphs.torch.cuda, name, fake)
 
 
 def test_recording_leaves_no_trace(cuda):

@@ -3,7 +3,7 @@
 import pytest
 
 from kdtune.errors import UsageError
-from kdtune.planning.kept_strategies import FOLDED, refuse_other_batches
+from kdtune.planning.consistency_checks import FOLDED, refuse_other_batches
 from kdtune.results.folder import StudyFolder
 from kdtune.specs import load_study
 from tests.studies import small_study

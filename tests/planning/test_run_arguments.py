@@ -4,7 +4,7 @@ import pytest
 
 from kdtune.errors import SpecError, UsageError
 from kdtune.planning.budget import Budget
-from kdtune.planning.request import check_resources, what_was_asked
+from kdtune.planning.run_arguments import check_resources, validate_run_arguments
 from tests.recipes import points_of
 from tests.studies import small_study
 
@@ -13,13 +13,13 @@ STUDY = small_study(strategies={"hot": {"strategy": "fixed", "tau": 20}, "cold":
 
 def asked(*strategies, **changes):
     """The first repeat's points, by label."""
-    _, made = what_was_asked(STUDY, strategies, Budget(), **changes)
+    _, made = validate_run_arguments(STUDY, strategies, Budget(), **changes)
     return {label: points_of(one[0].ask()) for label, one in made.items()}
 
 
 def faults(*strategies, study=STUDY, **changes):
     with pytest.raises(SpecError) as caught:
-        what_was_asked(study, strategies, Budget(), **changes)
+        validate_run_arguments(study, strategies, Budget(), **changes)
     return [(fault.where, fault.key, fault.problem) for fault in caught.value.faults]
 
 

@@ -10,7 +10,7 @@ from kdtune.energy.flops import macs
 from kdtune.models import MODELS
 from kdtune.models.mobilenet_v2 import InvertedResidual
 from kdtune.specs.study import Numerics
-from kdtune.training.lean_layers import make_lean
+from kdtune.training.fast_bfloat16_layers import make_lean
 from kdtune.training.numerics import Arithmetic
 
 CPU = torch.device("cpu")
