@@ -42,7 +42,7 @@ def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, 
     chosen = study.model_copy(update={"numerics": numerics, "teacher_logits": mode})
     bench = Workbench(chosen, device, torch.get_num_threads())
     if synthetic:
-        bench.arrays = random_images(IMAGES if study.student == "mobilenet_v2" else SMOKE_IMAGES)
+        bench.arrays = random_images(IMAGES if study.student.name == "mobilenet_v2" else SMOKE_IMAGES)
     return bench
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.energy.carbon import Carbon, resolve
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.execution.executor_choice import ExecutorChoice
@@ -21,7 +22,6 @@ from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike, not_installed
 from kdtune.specs.study import Study
 from kdtune.storage import paths
-from kdtune.strategies import STRATEGIES
 
 
 @left_as_found()

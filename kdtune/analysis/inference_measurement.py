@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kdtune.analysis.collection import Places
 from kdtune.analysis.finished_strategies import Finished, find_finished
 from kdtune.analysis.payback import paybacks
-from kdtune.data.published import obtain
+from kdtune.data.sources import available_images
 from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
@@ -195,7 +195,7 @@ def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, dow
 
     study_folder = StudyFolder(one.folder.path.parent)
     place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)
-    obtain(one.study.dataset, place, download=download)
+    available_images(one.study, place, download=download)
     bench = Workbench(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
     if bench.arrays.fingerprint != one.resolved.data:
         raise UsageError(
@@ -237,14 +237,14 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
         assert recorded is not None, "the strategy has finished"
         described = {
             "teacher": Network(
-                one.study.teacher,
+                str(one.study.teacher),
                 sizes["teacher"],
                 workload.teacher_macs,
                 teacher_right / len(test),
                 one.teacher["test"]["accuracy"],
             ),
             "student": Network(
-                one.study.student, sizes["student"], workload.student_macs, student_right / len(test), recorded
+                str(one.study.student), sizes["student"], workload.student_macs, student_right / len(test), recorded
             ),
         }
         documents.append(_document(one, first, setting, described, metered, len(test)))

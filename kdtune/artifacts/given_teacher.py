@@ -14,9 +14,10 @@ import torch
 
 from kdtune.artifacts.weight_checks import impossible_weights
 from kdtune.artifacts.weight_files import HOW_TO_WRITE, Table, Weights, parts_of, read_weight_file, tables_in
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import MODELS
 from kdtune.errors import KdtuneError, Remark, UsageError
-from kdtune.models import MODELS
+from kdtune.models.building import build_network
+from kdtune.specs.component import Component
 from kdtune.specs.study import Study
 from kdtune.storage.files import alone_in, replaced_atomically
 from kdtune.storage.paths import cache_dir
@@ -129,8 +130,7 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
         UsageError: The file cannot be read, or holds no weights of this teacher for this data set, or several.
     """
     content = read_weight_file(file, where)
-    channels = int(DATASETS[study.dataset].facts["shape"][0])
-    classes = int(DATASETS[study.dataset].facts["classes"])
+    channels, classes = study.data_info.shape[0], study.data_info.classes
     tables = list(tables_in(content))
     if not tables:
         keys = f"; its keys are {_some(map(repr, content))}" if isinstance(content, Mapping) and content else ""
@@ -149,11 +149,11 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 
 
-def _fitting(name: str, tables: Iterable[Table], channels: int) -> dict[Table, int]:
+def _fitting(network: Component, tables: Iterable[Table], channels: int) -> dict[Table, int]:
     """The tables that are a network's weights, each with how many classes it tells apart."""
-    last = list(_network(name, channels, 1))[-1]
+    last = list(_network(network, channels, 1))[-1]
     parts = (part for table in tables for part in parts_of(table, last))
-    found = {part: _classes_if_it_is(name, part.weights, channels) for part in parts}
+    found = {part: _classes_if_it_is(network, part.weights, channels) for part in parts}
     return {part: classes for part, classes in found.items() if classes is not None}
 
 
@@ -193,20 +193,20 @@ def _remarks(taken: Table, states: Iterable[Table]) -> Iterator[str]:
         yield f"the weights {taken} were taken; not used beside them: {_some(ignored)}"
 
 
-def _network(name: str, channels: int, classes: int) -> Weights:
+def _network(network: Component, channels: int, classes: int) -> Weights:
     """A network's tensors without their values: nothing is drawn, and no memory is taken."""
     with torch.device("meta"):
-        state: Weights = MODELS.load(name)(channels, classes).state_dict()
+        state: Weights = build_network(network, channels, classes).state_dict()
     return state
 
 
-def _classes_if_it_is(name: str, given: Weights, channels: int) -> int | None:
+def _classes_if_it_is(network: Component, given: Weights, channels: int) -> int | None:
     """How many classes the weights tell apart if they are a network's; None if they are not."""
-    last = list(_network(name, channels, 1))[-1]
+    last = list(_network(network, channels, 1))[-1]
     if last not in given or given[last].ndim != 1 or not len(given[last]):
         return None
     classes = len(given[last])
-    return None if any(_differences(_network(name, channels, classes), given)) else classes
+    return None if any(_differences(_network(network, channels, classes), given)) else classes
 
 
 def _differences(wanted: Weights, given: Weights) -> tuple[list[str], list[str], list[str]]:
@@ -230,7 +230,7 @@ def _described(value: torch.Tensor) -> str:
 def _what_else(study: Study, tables: list[Table], channels: int, classes: int) -> str:
     """What weights are that are not those of the study's teacher."""
     for name in MODELS:
-        if _fitting(name, tables, channels):
+        if _fitting(Component(name=name), tables, channels):
             return f"is a {name}, the study's teacher is {study.teacher}; --set teacher={name} takes it"
     network = _network(study.teacher, channels, classes)
     last = list(network)[-1]

@@ -56,7 +56,7 @@ class RepeatLogits:
         epochs = study.training.epochs if changing else 1
         key = logits_key(study, teacher_key, epochs, seed if changing else None)
         shape = Shape(epochs, len(self._train), self._num_classes)
-        return LogitStore(store_folder(f"{study.dataset}-{study.teacher}", key), shape)
+        return LogitStore(store_folder(f"{study.dataset.slug}-{study.teacher.slug}", key), shape)
 
     def fill(self, store: LogitStore, teacher: torch.nn.Module, seed: int, epochs: Sequence[int]) -> None:
         """Compute the logits of some epochs of a repeat, and keep them.

@@ -191,7 +191,7 @@ class StudyWork:
         if asks not in inspection.compilations or is_trained:
             return
         folder = Path(inspection.compilations[asks])
-        networks = f"{study.teacher} and {study.student}" if asks else study.student
+        networks = f"{study.teacher} and {study.student}" if asks else str(study.student)
         assert self._artifacts is not None
         state.compilations[name] = {folder.name: self._artifacts.provide(SharedCode(folder, asks, networks))}
 

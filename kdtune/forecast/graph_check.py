@@ -11,10 +11,11 @@ from itertools import count, islice
 import torch
 
 from kdtune.artifacts.workbench import Workbench
+from kdtune.catalog.builtin import VARYING_TEMPERATURE
 from kdtune.data.split_sizes import batch_sizes
+from kdtune.specs.component import Component
 from kdtune.specs.study import Numerics
-from kdtune.specs.suggestion import Component, Suggestion
-from kdtune.temperature import VARYING
+from kdtune.specs.suggestion import Suggestion
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.distiller import Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
@@ -90,7 +91,7 @@ def _train(bench: Workbench, steps: int) -> _Trained:
     seed = bench.study.seed
     torch.manual_seed(seed)  # for the weights of the untrained teacher
     teacher = _teacher(bench)
-    recipe = resolved_recipe(bench.study, Suggestion(temperature=Component(name=VARYING)))
+    recipe = resolved_recipe(bench.study, Suggestion(temperature=Component(name=VARYING_TEMPERATURE)))
     bench.training(recipe, seed + 1, teacher).warm_up()
     distiller = bench.training(recipe, seed, teacher)
 

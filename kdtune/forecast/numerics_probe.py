@@ -19,6 +19,7 @@ import torch
 from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
+from kdtune.specs.component import as_written
 from kdtune.specs.study import Numerics
 from kdtune.storage.checksums import sealed, unsealed
 from kdtune.storage.files import alone_in, read_whole, write_json
@@ -100,8 +101,8 @@ def _cache_path(bench: Workbench, is_long: bool) -> Path:
     study = bench.study
     depends_on: list[Any] = [
         ARITHMETIC,
-        study.teacher,
-        study.student,
+        as_written(study.teacher),
+        as_written(study.student),
         list(bench.splits.train.images.shape[1:]),
         bench.num_classes,
         study.training.batch_size,
@@ -114,7 +115,7 @@ def _cache_path(bench: Workbench, is_long: bool) -> Path:
         *(["graphs"] if _has_graphs(bench.device) else []),
     ]
     key = sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-    return cache_dir() / "numerics" / f"{study.teacher}-{study.student}-{key}.json"
+    return cache_dir() / "numerics" / f"{study.teacher.slug}-{study.student.slug}-{key}.json"
 
 
 def _probe(bench: Workbench, is_long: bool) -> dict[Numerics, list[float]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdtune.artifacts.teacher_chance import chance_problem
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.data.published import obtain
+from kdtune.data.sources import available_images
 from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
@@ -195,8 +195,8 @@ def make_plan(
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
         remarks.append(str(error))
-    images = obtain(study.dataset, data, download=download)
-    check_split(study.dataset, images, study.validation, study.data.train_limit)
+    images = available_images(study, data, download=download)
+    check_split(str(study.dataset), images, study.validation, study.data.train_limit)
     workers = 1 if inline else resources.slots([here])
     slots = min(workers, max_concurrent or sys.maxsize)
     with_teacher = any(uses_teacher(study, name) for name in strategies)

@@ -1,7 +1,7 @@
 """How figures are written, the same in every table."""
 
+from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.specs.search_space import Point
-from kdtune.temperature import POLICIES
 
 #: Stands for what was not measured or does not apply.
 NOTHING = "-"
@@ -69,5 +69,5 @@ def describe_point(point: Point | None) -> str:
         tau = f"{point['tau']:g}"
     else:
         name = str(point.get("temperature", NOTHING))
-        tau = str(POLICIES.facts_of(name).get("shown_as", name))
+        tau = str(TEMPERATURES.facts_of(name).get("shown_as", name))
     return " ".join([tau, *others])

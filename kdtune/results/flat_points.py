@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from kdtune.methods import LOSSES
+from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, LOSSES
 from kdtune.specs.identity import digest
 from kdtune.specs.study import Study
-from kdtune.temperature import DEFAULT
 
 #: Fields of a study that say how it is run or described, not what one of its trainings is.
 _NOT_TRAINING = {"name", "description", "repeats", "seed", "strategies", "attribution"}
@@ -18,9 +17,9 @@ def flat_trial_id(study: Study, point: dict[str, Any], seed: int) -> str:
 
 def flat_needs_teacher(study: Study, point: dict[str, Any]) -> bool:
     """Whether the training at a point compared with a teacher; so it did if its loss is not known here."""
-    return bool(LOSSES.facts_of(str(point.get("loss", study.loss))).get("needs_teacher", True))
+    return bool(LOSSES.facts_of(str(point.get("loss", study.loss.name))).get("needs_teacher", True))
 
 
 def flat_temperature(point: dict[str, Any]) -> str | None:
     """Name of the temperature at a point; None where its loss had no teacher."""
-    return None if "loss" in point else str(point.get("temperature", DEFAULT))
+    return None if "loss" in point else str(point.get("temperature", DEFAULT_TEMPERATURE))

@@ -17,8 +17,8 @@ from kdtune.artifacts.given_teacher import identified, kept_weights, provide, re
 from kdtune.artifacts.logit_store import SINGLE
 from kdtune.artifacts.weight_files import read_weight_file
 from kdtune.artifacts.workbench import Workbench
+from kdtune.catalog.builtin import MODELS
 from kdtune.errors import KdtuneError, Remark, UsageError
-from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.teacher_identity import teacher_key
 from tests.recipes import identity_of, recipe_of

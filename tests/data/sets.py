@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS
 
 #: Of the invented Tiny ImageNet.
 WNIDS = ("n02", "n01", "n03")

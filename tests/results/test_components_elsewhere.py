@@ -1,12 +1,13 @@
 """Results that name components which are not installed here: readers take the names as they are."""
 
 import pytest
+from kdtune.catalog.registry import Entry
 from pydantic import ConfigDict
 
 import kdtune
 from kdtune.analysis.frames import load_results
 from kdtune.analysis.listing import runs
-from kdtune.catalog.registry import Entry
+from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.errors import ResultsError, SpecError
 from kdtune.planning.trial_plan import Plan, make_strategies
 from kdtune.report.formats import describe_point
@@ -16,7 +17,6 @@ from kdtune.results.shared_costs import write_shared
 from kdtune.results.trial_log import Trial, TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.frozen_model import FrozenModel
-from kdtune.temperature import POLICIES
 from kdtune.temperature.base import TemperaturePolicy
 from tests.results.finished import CARBON, WORKLOAD, finished
 from tests.studies import small_study
@@ -37,7 +37,7 @@ class Cooling(TemperaturePolicy):
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A study of which one strategy ran under a temperature that is gone by now."""
-    monkeypatch.setitem(POLICIES._entries, "cooling", Entry(f"{__name__}:Cooling", "", {}))
+    monkeypatch.setitem(TEMPERATURES._entries, "cooling", Entry(f"{__name__}:Cooling", "", {}))
     spec = load_study(small_study(repeats=1, strategies=STRATEGIES))
     folder = StudyFolder(tmp_path / spec.name).strategy("cooled")
     folder.path.mkdir(parents=True)
@@ -55,7 +55,7 @@ def study(tmp_path, monkeypatch):
     write_shared(folder, None)
     write_result(folder, CARBON)
     monkeypatch.undo()
-    assert "cooling" not in POLICIES
+    assert "cooling" not in TEMPERATURES
     finished(tmp_path, "grid", strategies={"grid": {}})
     study = StudyFolder(tmp_path / spec.name)
     study.write_run(
