@@ -2,17 +2,22 @@
 
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kdtune.data.arrays import Arrays
 from kdtune.data.decoding import IMAGE_SUFFIXES, Decoded, Decoding, Labelled, Resize, decode_all, is_grey
-from kdtune.errors import DataError
+from kdtune.data.sources import DataSource
+from kdtune.errors import DataError, Remark
+from kdtune.specs.data_info import DataInfo
 from kdtune.specs.seeds import derive_seed
 
 #: Share of the images of each class that is set apart for the test where the folder has no test part.
@@ -37,7 +42,7 @@ class Listing:
     test: Labelled
 
 
-class ImageFolder:
+class ImageFolder(DataSource):
     """Pictures of any size, decoded to squares of one size.
 
     The folder holds ``train/CLASS/*`` and ``test/CLASS/*`` or ``val/CLASS/*``; or ``CLASS/*`` alone, of which a share
@@ -93,6 +98,32 @@ class ImageFolder:
         self._check(class_names, train, test)
         return Listing(class_names, train, test)
 
+    def describe(self) -> DataInfo:
+        """Return sizes, class names and a fingerprint, from the files' headers and content.
+
+        Raises:
+            DataError: See :meth:`listing`.
+        """
+        listing = self.listing()
+        return DataInfo(
+            classes=len(listing.class_names),
+            shape=(self._channels(listing), self.image_size, self.image_size),
+            train_images=len(listing.train),
+            test_images=len(listing.test),
+            class_names=listing.class_names,
+            fingerprint=self.fingerprint(listing),
+        )
+
+    def decode(self) -> Arrays:
+        """Decode all images; see :meth:`decoded`."""
+        arrays, remarks = self.decoded(self.listing())
+        for remark in remarks:
+            warnings.warn(Remark(remark), stacklevel=2)
+        return arrays
+
+    def _channels(self, listing: Listing) -> int:
+        return self.channels or (1 if is_grey([path for path, _ in listing.train + listing.test]) else 3)
+
     def fingerprint(self, listing: Listing) -> str:
         """A digest of all files' content and places, and of how they are decoded; 12 hexadecimal digits."""
         digest = sha256(json.dumps([self.image_size, self.resize, self.channels, self.test_share]).encode())
@@ -107,7 +138,7 @@ class ImageFolder:
             digest.update(b"\0")
         return digest.hexdigest()[:12]
 
-    def decode(self, listing: Listing) -> "tuple[Arrays, tuple[str, ...]]":
+    def decoded(self, listing: Listing) -> "tuple[Arrays, tuple[str, ...]]":
         """Decode all images.
 
         Files that cannot be decoded are left out. A training image that is also in the test part, to the last pixel, is
@@ -119,8 +150,7 @@ class ImageFolder:
         Raises:
             DataError: A class has no images left.
         """
-        channels = self.channels or (1 if is_grey([path for path, _ in listing.train + listing.test]) else 3)
-        decoding = Decoding(self.image_size, self.resize, channels)
+        decoding = Decoding(self.image_size, self.resize, self._channels(listing))
         train, test = decode_all(listing.train, decoding), decode_all(listing.test, decoding)
         kept, copies = _not_in(test, train)
         unusable = train.unusable | test.unusable
@@ -203,3 +233,24 @@ def _enumerated(unusable: "dict[Path, str]") -> str:
     more = f" and {len(others) - NAMED + 1} more" if len(others) >= NAMED else ""
     also = f"; {names}{more} likewise" if others else ""
     return f"{first} {reason}{also};"
+
+
+class _Folders:
+    """The scheme ``folder:PATH``; a folder is identified by its content, see :meth:`ImageFolder.describe`."""
+
+    def identify(self, name: str) -> str:
+        """Return nothing: the content is digested before a run, not whenever a study is read.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if not Path(name).is_dir():
+            raise ValueError(f"{name}: there is no such folder")
+        return ""
+
+    def load(self, name: str) -> Any:
+        """Return a function from options to the folder's data set."""
+        return partial(ImageFolder, Path(name))
+
+
+FOLDERS = _Folders()

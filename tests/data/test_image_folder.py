@@ -26,7 +26,7 @@ def photos(tmp_path):
 
 def arrays_of(folder, **options):
     source = ImageFolder(folder, image_size=8, **options)
-    return source.decode(source.listing())
+    return source.decoded(source.listing())
 
 
 def test_parts_and_classes_are_those_of_the_folders(photos):
@@ -66,7 +66,7 @@ def test_other_shapes_are_cropped_stretched_or_padded(photos, resize, first_row)
     wide = np.repeat([[0, 50, 50, 100]], 4, 0).repeat(4, 1).repeat(2, 0).astype(np.uint8)  # 8 rows, 16 columns
     Image.fromarray(np.stack([wide] * 3, 2)).save(photos / "train" / "cats" / "0.png")
     source = ImageFolder(photos, image_size=4, resize=resize)
-    image = source.decode(source.listing())[0].train_images[0, 0]
+    image = source.decoded(source.listing())[0].train_images[0, 0]
     assert image[0].tolist() == pytest.approx(first_row, abs=13)
     if resize == "pad":
         assert image[1].tolist() == pytest.approx([0, 50, 50, 100], abs=13)
