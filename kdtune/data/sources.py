@@ -12,7 +12,7 @@ from kdtune.data.published import obtain
 from kdtune.data.user_arrays import arrays_of
 from kdtune.errors import DataError, KdtuneError, UsageError
 from kdtune.specs.component import Component
-from kdtune.specs.data_info import DataInfo
+from kdtune.specs.data_info import DataInfo, built_in_info
 from kdtune.specs.study import Setting
 from kdtune.storage.paths import DataDir
 
@@ -60,6 +60,23 @@ def describe(component: Component) -> DataInfo:
         class_names=arrays.class_names,
         fingerprint=fingerprint,
     )
+
+
+def described(component: Component, place: DataDir) -> DataInfo:
+    """Return what is known of a data set, built in or not, after checking that it can be read.
+
+    Args:
+        component: The data set.
+        place: Folder with the published data sets.
+
+    Raises:
+        DataError: The data set is missing, incomplete or damaged.
+        UsageError: See :func:`describe`.
+    """
+    if component.name not in DATASETS:
+        return describe(component)
+    info = built_in_info(component)
+    return info.model_copy(update={"train_images": obtain(component.name, place)})
 
 
 def available_images(

@@ -2,6 +2,8 @@
 
 from pydantic import Field
 
+from kdtune.catalog.builtin import DATASETS
+from kdtune.specs.component import Component
 from kdtune.specs.frozen_model import FrozenModel
 
 
@@ -23,3 +25,13 @@ class DataInfo(FrozenModel):
     test_images: int = Field(ge=1)
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
+
+
+def built_in_info(dataset: Component) -> DataInfo:
+    """Return what is known of a built-in data set, as published.
+
+    Raises:
+        KeyError: The data set is not built in.
+    """
+    facts = DATASETS[dataset.name].facts
+    return DataInfo(**{key: facts[key] for key in ("classes", "shape", "train_images", "test_images")})

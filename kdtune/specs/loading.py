@@ -158,6 +158,35 @@ def _find_components(table: dict[str, Any], where: str, base: Path, set_keys: Co
     return faults
 
 
+def find_components(references: Mapping[str, str]) -> dict[str, str]:
+    """Return references by a study's keys with absolute paths, relative ones referring to the working folder.
+
+    Raises:
+        SpecError: Every reference that cannot be resolved.
+    """
+    found, faults = {}, []
+    for key, text in references.items():
+        try:
+            found[key] = _COMPONENTS[key].resolve(text).reference
+        except ValueError as error:
+            faults.append(Fault(f"--{key}", "", str(error)))
+    if faults:
+        raise SpecError(faults)
+    return found
+
+
+def loadable_components(source: StudyLike, overrides: Sequence[str] = ()) -> dict[str, Component]:
+    """Return the components of a study that can be found, by its keys, though the study may have faults."""
+    try:
+        where, table, _ = _table_of(source)
+    except SpecError:
+        return {}
+    set_keys, _ = _apply(table, overrides, where)
+    faults = _find_components(table, where, Path(where).parent if Path(where).is_file() else here(), set_keys)
+    faulty = {fault.key for fault in faults}
+    return {key: table[key] for key in _COMPONENTS if isinstance(table.get(key), Component) and key not in faulty}
+
+
 def _find_files(strategies: Any, base: Path) -> None:
     """Make the paths of Python files that strategies and their options name absolute, in place."""
     if not isinstance(strategies, dict):
@@ -218,6 +247,14 @@ def _table_of(source: StudyLike) -> tuple[str, dict[str, Any], bool]:
     table = {"name": path.stem, **read_toml(path)}
     # A frozen study tells beside its question how it was run.
     return str(path), table, table.pop("resolved", None) is not None
+
+
+def place_of(source: StudyLike) -> str:
+    """Return the file of a study, or what stands for it in messages."""
+    try:
+        return _table_of(source)[0]
+    except SpecError:
+        return str(source)
 
 
 def strategy_labels(source: StudyLike) -> list[str] | None:

@@ -1,7 +1,7 @@
 """What a study is: the data-only model behind ``studies/*.toml``."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -14,7 +14,7 @@ from pydantic import (
 
 from kdtune.catalog.builtin import DATASETS, LOSSES
 from kdtune.specs.component import Component, StudyComponent
-from kdtune.specs.data_info import DataInfo
+from kdtune.specs.data_info import DataInfo, built_in_info
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.search_space import GREATEST, SearchSpace
 
@@ -205,8 +205,11 @@ class Setting(FrozenModel):
         """
         if self.dataset_info:
             return self.dataset_info
-        facts = DATASETS[self.dataset.name].facts
-        return DataInfo(**{key: facts[key] for key in ("classes", "shape", "train_images", "test_images")})
+        return built_in_info(self.dataset)
+
+    def with_data_info(self, info: DataInfo) -> Self:
+        """Return the same setting with what is known of its data set; that of a built-in data set is known anyway."""
+        return self if self.dataset.name in DATASETS else self.model_copy(update={"dataset_info": info})
 
     @property
     def setting(self) -> "Setting":
