@@ -44,7 +44,7 @@ def context_of(
     chosen = study.model_copy(update={"numerics": numerics, "teacher_logits": mode})
     context = TrainingContext(chosen, device, torch.get_num_threads())
     if synthetic:
-        context.arrays = random_images(IMAGES if study.student == "mobilenet_v2" else SMOKE_IMAGES)
+        context.arrays = random_images(IMAGES if study.student.name == "mobilenet_v2" else SMOKE_IMAGES)
     return context
 
 

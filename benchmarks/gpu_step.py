@@ -164,8 +164,8 @@ def _results(
     batch = SMOKE_BATCH if smoke else BATCH
     wall_s = {name: median(turn["wall_ms"] or 0.0 for turn in way.turns) / 1e3 for name, way in ways.items()}
     return {
-        "teacher": study.teacher,
-        "student": study.student,
+        "teacher": study.teacher.name,
+        "student": study.student.name,
         "batch": batch,
         "steps_each": steps,
         "ways": {

@@ -21,7 +21,7 @@ def train(config: dict[str, Any]) -> None:
     from sklearn.datasets import load_digits
     from torch.utils.data import DataLoader, TensorDataset
 
-    from kdtune.models import MODELS
+    from kdtune.catalog.builtin import MODELS
 
     tracker = OfflineEmissionsTracker(country_iso_code="USA", save_to_file=False, log_level="critical")
     tracker.start()

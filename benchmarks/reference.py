@@ -24,8 +24,8 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
+from kdtune.catalog.builtin import MODELS
 from kdtune.energy.sensors.busy_time import busy_us
-from kdtune.models import MODELS
 from kdtune.storage.paths import data_dir
 
 #: Batches that each worker prepares in advance, the DataLoader's default.

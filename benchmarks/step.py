@@ -131,8 +131,8 @@ def _run(sheet: ResultsByRound, device: torch.device, turns: int, steps: int) ->
     ordinary.restore()
     loop = ReferenceLoop(
         *cifar100(data_dir().path, images["train"], EVALUATED),
-        teacher=study.teacher,
-        student=study.student,
+        teacher=study.teacher.name,
+        student=study.student.name,
         classes=plain.num_classes,
         device=device,
     )

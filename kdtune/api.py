@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.energy.carbon import Carbon, resolve_carbon
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.execution.executor_choice import ExecutorChoice
@@ -22,7 +23,9 @@ from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike, not_installed
 from kdtune.specs.study import Study
 from kdtune.storage import paths
-from kdtune.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from kdtune.planning.study_check import StudyCheck
 
 
 @restored_process_state()
@@ -203,6 +206,40 @@ def plan_study(
         fresh=fresh,
         download=download,
     )
+
+
+@restored_process_state()
+def check_study(
+    study: StudyLike,
+    *,
+    overrides: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+    teacher: str | Path | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float | None = None,
+) -> "StudyCheck":
+    """Check a study before energy is spent on it: load everything and take single steps whose results are not used.
+
+    Args:
+        study: As for :func:`run_study`, and so are the others.
+        overrides: See there.
+        data_dir: See there.
+        teacher: See there.
+        cpus_per_trial: See there.
+        gpus_per_trial: See there.
+
+    Returns:
+        What was found; ``faults`` lists everything that would prevent the study from running.
+    """
+    import torch
+
+    from kdtune.artifacts.device_choice import pick_device
+    from kdtune.planning.resources import Resources
+    from kdtune.planning.study_check import check_study as check
+
+    gpus = float(torch.cuda.is_available()) if gpus_per_trial is None else gpus_per_trial
+    threads = Resources(cpus_per_trial, gpus).threads
+    return check(study, overrides, paths.data_dir(data_dir), _file(teacher), pick_device(gpus), threads)
 
 
 @restored_process_state()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from kdtune.catalog.builtin import MODELS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
-from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
 from kdtune.training.distiller import Distiller

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kdtune.analysis.doctor_finding import Finding
 from kdtune.analysis.doctor_sensors import examine_sensors
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS
 from kdtune.data.published import files_of, missing_files
 from kdtune.errors import KdtuneError
 from kdtune.execution.ray.ray_environment import ray_environment, temporary_folder

@@ -13,7 +13,7 @@ from kdtune.analysis.find_results import Places
 from kdtune.analysis.finished_strategies import FinishedStrategy, find_finished
 from kdtune.analysis.inference_setting import InferenceSetting, check_arguments, setting_of
 from kdtune.analysis.payback import paybacks
-from kdtune.data.published import obtain
+from kdtune.data.sources import available_images
 from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
@@ -125,7 +125,7 @@ def _training_context(
 
     study_folder = StudyFolder(one.folder.path.parent)
     place = noted_data_dir(data_dir, study_folder.noted_paths().data_dir, study_folder.run_toml)
-    obtain(one.study.dataset, place, download=download)
+    available_images(one.study, place, download=download)
     context = TrainingContext(
         one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path)
     )
@@ -172,14 +172,14 @@ def _measure(
         assert recorded is not None, "the strategy has finished"
         described = {
             "teacher": Network(
-                one.study.teacher,
+                str(one.study.teacher),
                 sizes["teacher"],
                 workload.teacher_macs,
                 teacher_right / len(test),
                 one.teacher["test"]["accuracy"],
             ),
             "student": Network(
-                one.study.student, sizes["student"], workload.student_macs, student_right / len(test), recorded
+                str(one.study.student), sizes["student"], workload.student_macs, student_right / len(test), recorded
             ),
         }
         documents.append(_document(one, first, setting, described, metered, len(test)))

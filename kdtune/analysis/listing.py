@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kdtune.catalog.registry import Registry
+from kdtune.catalog.catalog import Catalog
 
 Record = dict[str, Any]
 
 
-def _registry(registry: Registry) -> list[Record]:
-    return [{"name": name, "summary": registry[name].summary, **registry[name].facts} for name in registry]
+def _built_in(catalog: Catalog) -> list[Record]:
+    return [{"name": name, "summary": catalog[name].summary, **catalog[name].facts} for name in catalog]
 
 
 def studies(place: Path) -> list[Record]:
@@ -89,27 +89,27 @@ def caches(place: Path) -> list[Record]:
 
 
 def _strategies(place: Path) -> list[Record]:
-    from kdtune.strategies import STRATEGIES
+    from kdtune.catalog.builtin import STRATEGIES
 
-    return _registry(STRATEGIES)
+    return _built_in(STRATEGIES)
 
 
 def _temperatures(place: Path) -> list[Record]:
-    from kdtune.temperature import POLICIES
+    from kdtune.catalog.builtin import TEMPERATURES
 
-    return _registry(POLICIES)
+    return _built_in(TEMPERATURES)
 
 
 def _datasets(place: Path) -> list[Record]:
-    from kdtune.data import DATASETS
+    from kdtune.catalog.builtin import DATASETS
 
-    return _registry(DATASETS)
+    return _built_in(DATASETS)
 
 
 def _models(place: Path) -> list[Record]:
-    from kdtune.models import MODELS
+    from kdtune.catalog.builtin import MODELS
 
-    return _registry(MODELS)
+    return _built_in(MODELS)
 
 
 #: Functions by the name of their list; each takes the results folder and returns records with a ``name``.

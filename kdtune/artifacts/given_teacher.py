@@ -14,9 +14,10 @@ import torch
 
 from kdtune.artifacts.weight_checks import impossible_weights
 from kdtune.artifacts.weight_files import HOW_TO_WRITE, StateDict, Weights, parts_of, read_weight_file, state_dicts_in
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import MODELS
 from kdtune.errors import KdtuneError, Remark, UsageError
-from kdtune.models import MODELS
+from kdtune.models.building import build_network
+from kdtune.specs.component import Component
 from kdtune.specs.study import Study
 from kdtune.storage.files import exclusive_lock, replaced_atomically
 from kdtune.storage.paths import cache_dir
@@ -130,8 +131,7 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
         UsageError: The file cannot be read, or contains no weights of this teacher for this data set, or several.
     """
     content = read_weight_file(file, where)
-    channels = int(DATASETS[study.dataset].facts["shape"][0])
-    classes = int(DATASETS[study.dataset].facts["classes"])
+    channels, classes = study.data_info.shape[0], study.data_info.classes
     state_dicts = list(state_dicts_in(content))
     if not state_dicts:
         keys = f"; its keys are {_some(map(repr, content))}" if isinstance(content, Mapping) and content else ""
@@ -150,11 +150,11 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 
 
-def _fitting(name: str, state_dicts: Iterable[StateDict], channels: int) -> dict[StateDict, int]:
+def _fitting(network: Component, state_dicts: Iterable[StateDict], channels: int) -> dict[StateDict, int]:
     """Return the state dicts that fit a network, each with its number of classes."""
-    last = list(_network(name, channels, 1))[-1]
+    last = list(_network(network, channels, 1))[-1]
     parts = (part for state_dict in state_dicts for part in parts_of(state_dict, last))
-    found = {part: _classes_if_it_is(name, part.weights, channels) for part in parts}
+    found = {part: _classes_if_it_is(network, part.weights, channels) for part in parts}
     return {part: classes for part, classes in found.items() if classes is not None}
 
 
@@ -194,20 +194,20 @@ def _remarks(taken: StateDict, states: Iterable[StateDict]) -> Iterator[str]:
         yield f"the weights {taken} were used; other tensors were ignored: {_some(ignored)}"
 
 
-def _network(name: str, channels: int, classes: int) -> Weights:
+def _network(network: Component, channels: int, classes: int) -> Weights:
     """Return a network's tensors without values, which draws no random numbers and needs no memory."""
     with torch.device("meta"):
-        state: Weights = MODELS.load(name)(channels, classes).state_dict()
+        state: Weights = build_network(network, channels, classes).state_dict()
     return state
 
 
-def _classes_if_it_is(name: str, given: Weights, channels: int) -> int | None:
+def _classes_if_it_is(network: Component, given: Weights, channels: int) -> int | None:
     """Return the number of classes of weights that fit a network; None if they do not fit."""
-    last = list(_network(name, channels, 1))[-1]
+    last = list(_network(network, channels, 1))[-1]
     if last not in given or given[last].ndim != 1 or not len(given[last]):
         return None
     classes = len(given[last])
-    return None if any(_differences(_network(name, channels, classes), given)) else classes
+    return None if any(_differences(_network(network, channels, classes), given)) else classes
 
 
 def _differences(wanted: Weights, given: Weights) -> tuple[list[str], list[str], list[str]]:
@@ -231,7 +231,7 @@ def _described(value: torch.Tensor) -> str:
 def _what_else(study: Study, state_dicts: list[StateDict], channels: int, classes: int) -> str:
     """Describe weights that do not fit the study's teacher."""
     for name in MODELS:
-        if _fitting(name, state_dicts, channels):
+        if _fitting(Component(name=name), state_dicts, channels):
             return f"is a {name}, but the study's teacher is {study.teacher}; use it with --set teacher={name}"
     network = _network(study.teacher, channels, classes)
     last = list(network)[-1]

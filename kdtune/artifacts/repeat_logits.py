@@ -56,7 +56,7 @@ class RepeatLogits:
         epochs = study.training.epochs if changing else 1
         key = logits_key(study, teacher_key, epochs, seed if changing else None)
         shape = LogitShape(epochs, len(self._train), self._num_classes)
-        return LogitStore(store_folder(f"{study.dataset}-{study.teacher}", key), shape)
+        return LogitStore(store_folder(f"{study.dataset.slug}-{study.teacher.slug}", key), shape)
 
     def fill(self, store: LogitStore, teacher: torch.nn.Module, seed: int, epochs: Sequence[int]) -> None:
         """Compute and store the logits of the given epochs of a repeat.

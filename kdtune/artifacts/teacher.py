@@ -37,7 +37,7 @@ def teacher_folder(
 ) -> Path:
     """Return the folder of the study's teacher, which need not exist yet; see :func:`teacher_key` for the arguments."""
     key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint, folds=folds)
-    return cache_dir() / "teachers" / f"{study.dataset}-{study.teacher}-{key}"
+    return cache_dir() / "teachers" / f"{study.dataset.slug}-{study.teacher.slug}-{key}"
 
 
 def load_teacher(model: torch.nn.Module, study: Setting, folder: Path) -> None:
@@ -161,5 +161,5 @@ def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
 
 
 def _write_record(folder: Path, study: Setting, known: dict[str, Any], test: Metrics) -> None:
-    named = {"model": study.teacher, "dataset": study.dataset, "given": study.teacher_weights}
+    named = {"model": study.teacher.name, "dataset": study.dataset.name, "given": study.teacher_weights}
     write_json(folder / RECORD, with_checksum({**named, **known, "test": test}))

@@ -7,7 +7,6 @@ the right shapes. Only its predictions show the mistake.
 from collections.abc import Mapping
 from typing import Any
 
-from kdtune.data import DATASETS
 from kdtune.energy.flops import Workload
 from kdtune.errors import UsageError
 from kdtune.specs.study import Study
@@ -43,7 +42,7 @@ def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) 
     """
     images = workload.val_images + workload.test_images
     right = round(record["val_accuracy"] * workload.val_images + record["test"]["accuracy"] * workload.test_images)
-    chance = record.get("chance_accuracy") or 1 / DATASETS[study.dataset].facts["classes"]
+    chance = record.get("chance_accuracy") or 1 / study.data_info.classes
     if not is_at_chance(right, images, chance):
         return None
     reordered = record.get("reordered_accuracy")

@@ -15,12 +15,13 @@ from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.data import DATASETS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
+from kdtune.data.sources import load_arrays
 from kdtune.data.split_sizes import batch_sizes, folds_last_image
 from kdtune.energy.flops import Workload, macs
-from kdtune.models import MODELS
+from kdtune.models.building import build_network
+from kdtune.specs.component import Component, as_written
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, exclusive_lock, in_use
@@ -53,7 +54,7 @@ class TrainingContext(Generic[S]):
         self.device = device
         self.threads = threads
         self._data = data
-        self.num_classes = int(DATASETS[study.dataset].facts["classes"])
+        self.num_classes = study.data_info.classes
         numerics = study.numerics.resolved()
         self.arithmetic = Arithmetic(device, numerics)
         captures = numerics.captures_steps
@@ -75,8 +76,7 @@ class TrainingContext(Generic[S]):
     def arrays(self) -> Arrays:
         """The data as stored on the disk."""
         place = data_dir(self._data, "the study's data folder")
-        arrays: Arrays = DATASETS.load(self.study.dataset)().load(place)
-        return arrays
+        return load_arrays(self.study, place)
 
     @cached_property
     def splits(self) -> Splits:
@@ -187,8 +187,8 @@ class TrainingContext(Generic[S]):
         """
         study = self.study
         return CodeDependencies(
-            student=study.student,
-            teacher=study.teacher if asks_teacher else None,
+            student=str(as_written(study.student)),
+            teacher=str(as_written(study.teacher)) if asks_teacher else None,
             image_shape=self.splits.train.images.shape[1:],
             classes=self.num_classes,
             batch_size=study.training.batch_size,
@@ -285,6 +285,6 @@ class TrainingContext(Generic[S]):
             test_images=len(self.splits.test),
         )
 
-    def _untrained(self, name: str) -> torch.nn.Module:
+    def _untrained(self, network: Component) -> torch.nn.Module:
         channels = self.splits.train.images.shape[1]
-        return self.arithmetic.place(MODELS.load(name)(channels, self.num_classes))
+        return self.arithmetic.place(build_network(network, channels, self.num_classes))

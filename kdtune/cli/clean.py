@@ -24,7 +24,7 @@ def clean(
 ) -> None:
     """Remove caches."""
     from kdtune.artifacts.caches import KINDS, cached, remove
-    from kdtune.catalog.registry import did_you_mean
+    from kdtune.catalog.spelling import did_you_mean
     from kdtune.errors import UsageError
     from kdtune.report.number_formats import size
     from kdtune.storage.paths import cache_dir

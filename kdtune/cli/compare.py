@@ -70,7 +70,7 @@ def compare(
     from kdtune.analysis import comparison
     from kdtune.analysis.find_results import studies_here
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
-    from kdtune.catalog.registry import did_you_mean
+    from kdtune.catalog.spelling import did_you_mean
     from kdtune.energy.carbon import carbon_changes
     from kdtune.errors import Fault, ResultsError, SpecError
     from kdtune.report.csv_and_markdown import as_csv

@@ -33,7 +33,7 @@ def list_command(
 ) -> None:
     """Print one list or several."""
     from kdtune.analysis.listing import LISTS
-    from kdtune.catalog.registry import did_you_mean
+    from kdtune.catalog.spelling import did_you_mean
     from kdtune.errors import UsageError
 
     if what is not None and what not in LISTS:

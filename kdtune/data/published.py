@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_files, decoded_once, forget_copy
 from kdtune.errors import DataError, KdtuneError
 from kdtune.storage.files import exclusive_lock
@@ -212,6 +212,11 @@ def require(name: str, place: DataDir) -> None:
         f"{name}: {state} in {place}: {missing[0]} is missing; {download_hint(name)}, or name the folder that holds "
         f"it with {place.remedy}"
     )
+
+
+def published_fingerprint(name: str, root: Path) -> str:
+    """Return what identifies the files of a published data set; empty for any other data set."""
+    return str(DATASETS.load(name)().fingerprint(root)) if name in DATASETS and files_of(name) else ""
 
 
 def obtain(

@@ -14,8 +14,7 @@ from pydantic import TypeAdapter
 from kdtune import __version__
 from kdtune.artifacts.compiled_code import KIND as COMPILATIONS
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.data import DATASETS
-from kdtune.data.published import files_of
+from kdtune.data.published import published_fingerprint
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
@@ -74,7 +73,7 @@ class CachedInspection:
             workers: That can train side by side.
             executor: Kind of the executor, whose start is a part of what is known.
         """
-        source = DATASETS.load(study.dataset)().fingerprint(data) if files_of(study.dataset) else ""
+        source = published_fingerprint(study.dataset.name, data)
         depends_on: dict[str, Any] = {
             "study": study.model_dump(mode="json", exclude=_TOLD_ONLY),
             "resources": asdict(resources),
@@ -88,7 +87,8 @@ class CachedInspection:
             "boot": boot_id(),
         }
         key = sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
-        self._path = cache_dir() / "inspections" / f"{study.dataset}-{study.teacher}-{study.student}-{key}.json"
+        names = "-".join(one.slug for one in (study.dataset, study.teacher, study.student))
+        self._path = cache_dir() / "inspections" / f"{names}-{key}.json"
 
     def read(self) -> StudyFacts | None:
         """What was found out; None where something of it may be different now.

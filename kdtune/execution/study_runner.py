@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from kdtune.data.published import obtain
+from kdtune.data.sources import available_images
 from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import BudgetReached, MachineError, StudyInterrupted
@@ -114,14 +114,14 @@ class StudyRunner:
             from kdtune.artifacts.given_teacher import provide
 
             provide(state.study, self._teacher_file)
-        images = obtain(
-            state.study.dataset,
+        images = available_images(
+            state.study,
             self._data,
             download=self._download,
             tell=self._watcher.message,
             show_bar=self._watcher.draws_bars,
         )
-        check_split(state.study.dataset, images, state.study.validation, state.study.data.train_limit)
+        check_split(str(state.study.dataset), images, state.study.validation, state.study.data.train_limit)
         check_batches(state.study, images, trains_teacher=state.trains_teacher)
 
     def _run(self, choice: ExecutorChoice, interrupts: Interrupts) -> None:

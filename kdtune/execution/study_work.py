@@ -199,7 +199,7 @@ class StudyWork:
         if asks not in inspection.compilations or is_trained:
             return
         folder = Path(inspection.compilations[asks])
-        networks = f"{study.teacher} and {study.student}" if asks else study.student
+        networks = f"{study.teacher} and {study.student}" if asks else str(study.student)
         state.compilations[name] = {folder.name: self._provide(SharedCode(folder, asks, networks), CompilationInput)}
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:

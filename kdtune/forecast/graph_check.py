@@ -11,10 +11,11 @@ from itertools import count, islice
 import torch
 
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.catalog.builtin import VARYING_TEMPERATURE
 from kdtune.data.split_sizes import batch_sizes
+from kdtune.specs.component import Component
 from kdtune.specs.study import Numerics
-from kdtune.specs.suggestion import Component, Suggestion
-from kdtune.temperature import VARYING
+from kdtune.specs.suggestion import Suggestion
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import graph_maker
 from kdtune.training.distiller import Distiller
@@ -90,7 +91,7 @@ def _train(context: TrainingContext, steps: int) -> _Trained:
     seed = context.study.seed
     torch.manual_seed(seed)  # for the weights of the untrained teacher
     teacher = _teacher(context)
-    recipe = resolved_recipe(context.study, Suggestion(temperature=Component(name=VARYING)))
+    recipe = resolved_recipe(context.study, Suggestion(temperature=Component(name=VARYING_TEMPERATURE)))
     context.training(recipe, seed + 1, teacher).warm_up()
     distiller = context.training(recipe, seed, teacher)
 

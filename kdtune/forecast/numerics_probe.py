@@ -19,6 +19,7 @@ import torch
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
+from kdtune.specs.component import as_written
 from kdtune.specs.study import Numerics
 from kdtune.storage.checksums import verified, with_checksum
 from kdtune.storage.files import exclusive_lock, read_whole, write_json
@@ -101,8 +102,8 @@ def _cache_path(context: TrainingContext, is_long: bool) -> Path:
     study = context.study
     depends_on: list[Any] = [
         ARITHMETIC,
-        study.teacher,
-        study.student,
+        as_written(study.teacher),
+        as_written(study.student),
         list(context.splits.train.images.shape[1:]),
         context.num_classes,
         study.training.batch_size,
@@ -115,7 +116,7 @@ def _cache_path(context: TrainingContext, is_long: bool) -> Path:
         *(["graphs"] if _has_graphs(context.device) else []),
     ]
     key = sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-    return cache_dir() / "numerics" / f"{study.teacher}-{study.student}-{key}.json"
+    return cache_dir() / "numerics" / f"{study.teacher.slug}-{study.student.slug}-{key}.json"
 
 
 def _probe(context: TrainingContext, is_long: bool) -> dict[Numerics, list[float]]:

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Callable, Collection, Sequence
 
 from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.paper.evidence import Evidence, Judge, PairComparison
 from kdtune.paper.study_pairing import group_by_differences
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 from kdtune.results.trial_log import TrialLog
-from kdtune.strategies import STRATEGIES
 
 #: Largest difference of accuracy that does not matter: half a point.
 MARGIN = 0.005
@@ -195,4 +195,4 @@ def _batch(run: StrategyRun) -> int:
 
 
 def _of_loss(studies: Sequence[StudyRun], losses: Collection[str] | None) -> list[StudyRun]:
-    return [study for study in studies if losses is None or study.study.loss in losses]
+    return [study for study in studies if losses is None or study.study.loss.name in losses]

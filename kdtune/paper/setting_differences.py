@@ -5,15 +5,13 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from kdtune.analysis.comparability import in_words
-from kdtune.data import DATASETS
-from kdtune.methods import LOSSES
+from kdtune.catalog.builtin import LOSSES, STRATEGIES
 from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.specs.named_recipes import with_recipe
-from kdtune.specs.study import Study, Training
+from kdtune.specs.study import DEFAULT_ALPHA, Study, Training
 from kdtune.specs.temperature_range import HAS_RUN
-from kdtune.strategies import STRATEGIES
 
 #: The temperatures of the paper's search.
 PAPER_TAUS = tuple(range(2, 21))
@@ -33,10 +31,10 @@ def misnamed(study: Study) -> str | None:
 
 def _other(study: Study, known: PaperStudy) -> str | None:
     pairs = {
-        "dataset": (study.dataset, known.dataset),
-        "teacher": (study.teacher, known.teacher),
-        "student": (study.student, known.student),
-        "loss": (study.loss, known.loss),
+        "dataset": (str(study.dataset), known.dataset),
+        "teacher": (str(study.teacher), known.teacher),
+        "student": (str(study.student), known.student),
+        "loss": (str(study.loss), known.loss),
         "batch_size": (study.training.batch_size, known.batch_size),
     }
     return ", ".join(f"{key} {own!r} instead of {its!r}" for key, (own, its) in pairs.items() if own != its) or None
@@ -56,7 +54,7 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
 def cuts(run: StrategyRun, strategy: str) -> list[str]:
     """Return a description of each reduction of a run; see :func:`reduced` for the arguments."""
     parts = []
-    epochs, published = paper_values().epochs, DATASETS[run.study.dataset].facts["train_images"]
+    epochs, published = paper_values().epochs, run.study.data_info.train_images
     own, its = run.study.training.epochs, run.study.teacher_training.epochs
     if strategy != TEACHER and own < epochs:
         parts.append(f"{own} of {epochs} epochs")
@@ -83,7 +81,7 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
     if strategy != TEACHER:
         found.append(other_options(study, strategy))
     if strategy != TEACHER and uses_teacher(study, strategy):
-        usual = LOSSES[study.loss].facts["default_alpha"]
+        usual = LOSSES.facts_of(study.loss.name).get("default_alpha", DEFAULT_ALPHA)
         if study.alpha != usual:
             found.append(f"alpha {study.alpha:g} instead of {usual:g}")
         found.append(other_space(study))

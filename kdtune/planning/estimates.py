@@ -190,7 +190,7 @@ class Estimator:
 
     def teacher(self, *, cached: bool) -> TeacherEstimate:
         """The estimate of the teacher's own training, without a worker's start; of measuring one that was given."""
-        model, epochs = self._study.teacher, self._study.teacher_training.epochs
+        model, epochs = str(self._study.teacher), self._study.teacher_training.epochs
         given = self._study.teacher_weights is not None
         if cached:
             return TeacherEstimate(model, cached, gflops_millions=0.0, wall_s=0.0, charged_uj=0, given=given)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdtune.catalog.registry import did_you_mean
+from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.planning.budget import Budget
 from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
@@ -13,7 +14,6 @@ from kdtune.planning.usable_cores import usable_cores
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike, not_installed, strategy_labels
 from kdtune.specs.study import Study
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Strategy
 
 #: Name that stands for all strategies that a study lists.

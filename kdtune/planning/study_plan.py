@@ -9,7 +9,7 @@ from typing import Any
 
 from kdtune.artifacts.teacher_chance import chance_problem
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.data.published import obtain
+from kdtune.data.sources import available_images
 from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
@@ -181,8 +181,8 @@ def make_plan(
     """
     machine = _machine(cpus, gpus, address, inline=inline)
     planned, free_remarks = _with_known_costs(study, strategies, folder, fresh=fresh)
-    images = obtain(planned.dataset, data, download=download)
-    check_split(planned.dataset, images, planned.validation, planned.data.train_limit)
+    images = available_images(planned, data, download=download)
+    check_split(str(planned.dataset), images, planned.validation, planned.data.train_limit)
     with_teacher = any(uses_teacher(planned, name) for name in strategies)
     check_batches(planned, images, trains_teacher=with_teacher and not planned.teacher_weights)
     kinds = [*student_work(planned, strategies), *(TEACHER_WORK if with_teacher else ())]

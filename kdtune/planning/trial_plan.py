@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
+from kdtune.catalog.builtin import LOSSES, STRATEGIES
 from kdtune.errors import ResultsError, SpecError
-from kdtune.methods import LOSSES
 from kdtune.results.documents import REMEDY
 from kdtune.results.flat_points import flat_trial_id
 from kdtune.results.folder import StrategyFolder
@@ -15,7 +15,6 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import OneRound, Outcome, Strategy
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
 from kdtune.training.resolution import resolved_recipe, resolved_trial
@@ -110,7 +109,7 @@ def _identity(study: Study, trial: Trial) -> str:
 def uses_teacher(study: Study, label: str) -> bool:
     """Whether the trainings behind a label imitate the study's teacher; so they do if nothing is known of either."""
     name, _ = study.labelled(label)
-    of_loss = LOSSES.facts_of(study.loss).get("needs_teacher", True)
+    of_loss = LOSSES.facts_of(study.loss.name).get("needs_teacher", True)
     return bool(STRATEGIES.facts_of(name).get("needs_teacher", of_loss))
 
 

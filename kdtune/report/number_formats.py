@@ -1,7 +1,7 @@
 """Formats of numbers and points, used by all tables."""
 
+from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.specs.search_space import Point
-from kdtune.temperature import POLICIES
 
 #: Shown for values that were not measured or do not apply.
 NOTHING = "-"
@@ -69,5 +69,5 @@ def describe_point(point: Point | None) -> str:
         tau = f"{point['tau']:g}"
     else:
         name = str(point.get("temperature", NOTHING))
-        tau = str(POLICIES.facts_of(name).get("shown_as", name))
+        tau = str(TEMPERATURES.facts_of(name).get("shown_as", name))
     return " ".join([tau, *others])

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import tomli_w
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import ResultsError, ResultsExistError
 from kdtune.results.documents import check, check_key, read_table
 from kdtune.results.frozen_study import FrozenStudy
@@ -20,7 +21,6 @@ from kdtune.results.run_document import RunDocument, RunPaths
 from kdtune.results.write_access import refuse_links, take_lock
 from kdtune.specs.study import Study
 from kdtune.storage.files import replaced_atomically
-from kdtune.strategies import STRATEGIES
 
 ABANDONED = "abandoned"
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from kdtune.catalog.registry import did_you_mean
+from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.storage.paths import expanded, here
 

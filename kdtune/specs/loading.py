@@ -1,13 +1,16 @@
 """From TOML to validated specs: every fault at once, each with its file, its key and a remedy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from kdtune.catalog.registry import Registry, did_you_mean
+from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS
+from kdtune.catalog.references import with_absolute_path
+from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
+from kdtune.specs.component import Component, component_of
 from kdtune.specs.file_search import SEARCH_SPACES, STUDIES, find
 from kdtune.specs.named_recipes import RECIPES, with_recipe
 from kdtune.specs.schedule_checks import schedule_faults
@@ -18,6 +21,7 @@ from kdtune.specs.temperature_range import temperature_faults
 from kdtune.specs.validation_messages import faults_of
 from kdtune.storage.files import read_whole
 from kdtune.storage.parsing import parse_toml
+from kdtune.storage.paths import here
 
 #: The tables of a study that may name a recipe.
 _TRAININGS = ("training", "teacher_training")
@@ -128,21 +132,82 @@ def load_search_space(source: Any, where: str = "", key: str = "search_space") -
     return space
 
 
-def _names() -> dict[str, Registry]:
-    """The keys of a study whose values are names in a registry."""
-    from kdtune.data import DATASETS
-    from kdtune.methods import LOSSES
-    from kdtune.models import MODELS
-
-    return {"dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
+#: The keys of a study whose values are components.
+_COMPONENTS = {"dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
 
 
-def _check_names(table: Mapping[str, Any], where: str) -> list[Fault]:
-    return [
-        Fault(where, key, registry.unknown(table[key]))
-        for key, registry in _names().items()
-        if isinstance(table.get(key), str) and table[key] not in registry
-    ]
+def _find_components(table: dict[str, Any], where: str, base: Path, set_keys: Collection[str]) -> list[Fault]:
+    """Put the components that a study names into its table, in place, with absolute paths and digests.
+
+    Args:
+        table: The study.
+        where: The file that has it.
+        base: Folder to which the study's relative paths refer.
+        set_keys: Keys that ``--set`` gave; their relative paths refer to the working folder.
+    """
+    faults = []
+    for key, catalog in _COMPONENTS.items():
+        try:
+            component = component_of(table.get(key))
+            if isinstance(component, Component):
+                found = catalog.resolve(component.name, here() if key in set_keys else base)
+                table[key] = component.model_copy(update={"name": found.reference, "digest": found.digest})
+        except ValueError as error:
+            faults.append(Fault(where, key, str(error)))
+            table[key] = Component(name=next(iter(catalog)))  # reported already
+    return faults
+
+
+def find_components(references: Mapping[str, str]) -> dict[str, str]:
+    """Return references by a study's keys with absolute paths, relative ones referring to the working folder.
+
+    Raises:
+        SpecError: Every reference that cannot be resolved.
+    """
+    found, faults = {}, []
+    for key, text in references.items():
+        try:
+            found[key] = _COMPONENTS[key].resolve(text).reference
+        except ValueError as error:
+            faults.append(Fault(f"--{key}", "", str(error)))
+    if faults:
+        raise SpecError(faults)
+    return found
+
+
+def loadable_components(source: StudyLike, overrides: Sequence[str] = ()) -> dict[str, Component]:
+    """Return the components of a study that can be found, by its keys, though the study may have faults."""
+    try:
+        where, table, _ = _table_of(source)
+    except SpecError:
+        return {}
+    set_keys, _ = _apply(table, overrides, where)
+    faults = _find_components(table, where, Path(where).parent if Path(where).is_file() else here(), set_keys)
+    faulty = {fault.key for fault in faults}
+    return {key: table[key] for key in _COMPONENTS if isinstance(table.get(key), Component) and key not in faulty}
+
+
+def _find_files(strategies: Any, base: Path) -> None:
+    """Make the paths of Python files that strategies and their options name absolute, in place."""
+    if not isinstance(strategies, dict):
+        return
+    for label, options in strategies.items():
+        if isinstance(options, Mapping):
+            strategies[label] = {key: with_absolute_path(value, base) for key, value in options.items()}
+
+
+def _check_components(study: Study, where: str) -> list[Fault]:
+    """Return the components of a study as it ran that are not found here, or were edited since."""
+    faults = []
+    for key, catalog in _COMPONENTS.items():
+        component: Component = getattr(study, key)
+        try:
+            if catalog.resolve(component.name).digest != component.digest:
+                remedy = "restore the earlier source, or begin the study anew with --fresh"
+                faults.append(Fault(where, key, f"{component} has been edited since the study began; {remedy}"))
+        except ValueError as error:
+            faults.append(Fault(where, key, str(error)))
+    return faults
 
 
 def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
@@ -164,10 +229,11 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
 
 def _check_split(study: Study, where: str) -> list[Fault]:
     """Hold the split against the published data set; a subset that somebody made is looked at when it is found."""
-    from kdtune.data import DATASETS
     from kdtune.data.split_sizes import split_problems
 
-    problems = split_problems(DATASETS[study.dataset].facts["train_images"], study.validation, study.data.train_limit)
+    if study.dataset.name not in DATASETS:
+        return []
+    problems = split_problems(study.data_info.train_images, study.validation, study.data.train_limit)
     return [Fault(where, key, problem) for key, problem in problems.items()]
 
 
@@ -181,6 +247,14 @@ def _table_of(source: StudyLike) -> tuple[str, dict[str, Any], bool]:
     table = {"name": path.stem, **read_toml(path)}
     # A frozen study tells beside its question how it was run.
     return str(path), table, table.pop("resolved", None) is not None
+
+
+def place_of(source: StudyLike) -> str:
+    """Return the file of a study, or what stands for it in messages."""
+    try:
+        return _table_of(source)[0]
+    except SpecError:
+        return str(source)
 
 
 def strategy_labels(source: StudyLike) -> list[str] | None:
@@ -229,7 +303,9 @@ def load_study(
 
     faults += _fill_recipes(table, where)
     if not as_it_ran:
-        faults += _check_names(table, where)
+        base = Path(where).parent if Path(where).is_file() else here()
+        faults += _find_components(table, where, base, set_keys)
+        _find_files(table.get("strategies"), base)
         faults += check_strategies(table.get("strategies"), where)
     if "search_space" in table:
         try:
@@ -263,8 +339,7 @@ def not_installed(study: Study, where: str) -> list[Fault]:
         study: As a results folder keeps it.
         where: The file that has it.
     """
-    table = study.model_dump(mode="json", exclude_none=True)
-    return [*_check_names(table, where), *check_strategies(table["strategies"], where, has_run=True)]
+    return [*_check_components(study, where), *check_strategies(study.strategies, where, has_run=True)]
 
 
 def _blame(fault: Fault, set_keys: set[str], flags: Mapping[str, Any]) -> Fault:

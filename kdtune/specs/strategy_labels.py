@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdtune.errors import Fault
+from kdtune.catalog.builtin import STRATEGIES
+from kdtune.errors import Fault, UsageError
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.validation_messages import faults_of
 
@@ -25,8 +26,6 @@ def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[F
         where: The file or flag that has them.
         has_run: They ran, so temperatures such as theirs are not refused.
     """
-    from kdtune.strategies import STRATEGIES
-
     faults: list[Fault] = []
     if not isinstance(table, Mapping):
         return faults
@@ -39,11 +38,15 @@ def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[F
         name = given.pop("strategy", label)
         if problem := _misnamed(label, name):
             faults.append(Fault(where, key, problem))
-        elif not isinstance(name, str) or name not in STRATEGIES:
+        elif problem := STRATEGIES.problem(str(name)):
             hint = "" if named else ' (a label of your own names the strategy behind it: strategy = "...")'
-            faults.append(Fault(where, f"{key}.strategy" if named else key, STRATEGIES.unknown(str(name)) + hint))
+            faults.append(Fault(where, f"{key}.strategy" if named else key, problem + hint))
         else:
-            model = STRATEGIES.load(name).options_model(given)
+            try:
+                model = STRATEGIES.load(name).options_model(given)
+            except UsageError as error:
+                faults.append(Fault(where, f"{key}.strategy", str(error)))
+                continue
             try:
                 model.model_validate(given, context=HAS_RUN if has_run else None)
             except ValidationError as error:
@@ -53,8 +56,6 @@ def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[F
 
 def _misnamed(label: str, name: Any) -> str | None:
     """Why a label cannot stand for a strategy; None where it can."""
-    from kdtune.strategies import STRATEGIES
-
     if not LABEL.fullmatch(label):
         return "a label consists of letters, digits, '-' and '_', 64 at most: it names a folder"
     if label in RESERVED_LABELS:

@@ -1,6 +1,7 @@
 """What a study is: the data-only model behind ``studies/*.toml``."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -11,11 +12,17 @@ from pydantic import (
     model_validator,
 )
 
+from kdtune.catalog.builtin import DATASETS, LOSSES
+from kdtune.specs.component import Component, StudyComponent
+from kdtune.specs.data_info import DataInfo, built_in_info
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.search_space import GREATEST, SearchSpace
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
+
+#: Weight of the distillation term under a loss that is not built in, if the study gives none.
+DEFAULT_ALPHA = 1.0
 
 #: More would be a slip of the keyboard.
 MAX_EPOCHS = 100_000
@@ -142,6 +149,9 @@ class Setting(FrozenModel):
     """What all trainings of a study have in common: data, networks, teacher, and how they are computed.
 
     Attributes:
+        dataset: The data set, by name or reference.
+        dataset_info: Sizes and class names of a data set that is not built in, and what identifies its content; found
+            before a run. None for a built-in data set.
         data: Which part of the data set is used; all of it unless it says so.
         validation: Share (a fraction) or number (an integer) of training images held out for the strategies.
         split_seed: Seed of the train and validation split, the same for every repeat and strategy.
@@ -156,10 +166,11 @@ class Setting(FrozenModel):
     """
 
     task: Literal["classification"] = "classification"
-    dataset: str
+    dataset: StudyComponent
+    dataset_info: DataInfo | None = None
     data: DataOptions = DataOptions()
-    teacher: str
-    student: str
+    teacher: StudyComponent
+    student: StudyComponent
     validation: Fraction | Count = 0.1
     split_seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     teacher_seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
@@ -181,7 +192,24 @@ class Setting(FrozenModel):
             table.pop("teacher_logits", None)
         if self.teacher_weights is None:
             table.pop("teacher_weights", None)
+        if self.dataset_info is None:
+            table.pop("dataset_info", None)
         return {**{key: table[key] for key in ("name", "description") if key in table}, **table}  # a study's come first
+
+    @property
+    def data_info(self) -> DataInfo:
+        """Sizes and class names of the data set.
+
+        Raises:
+            KeyError: The data set is not built in, and nothing is known of it yet.
+        """
+        if self.dataset_info:
+            return self.dataset_info
+        return built_in_info(self.dataset)
+
+    def with_data_info(self, info: DataInfo) -> Self:
+        """Return the same setting with what is known of its data set; that of a built-in data set is known anyway."""
+        return self if self.dataset.name in DATASETS else self.model_copy(update={"dataset_info": info})
 
     @property
     def setting(self) -> "Setting":
@@ -205,7 +233,7 @@ class Study(Setting):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     description: str = ""
     attribution: Literal["dedicated", "shared"] = "dedicated"
-    loss: str
+    loss: StudyComponent
     alpha: float = Field(ge=0.0, le=1.0)
     search_space: SearchSpace
     repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
@@ -215,12 +243,11 @@ class Study(Setting):
     @model_validator(mode="before")
     @classmethod
     def _default_alpha(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "alpha" in values or not isinstance(values.get("loss"), str):
+        if not isinstance(values, dict) or "alpha" in values or "loss" not in values:
             return values
-        from kdtune.methods import LOSSES
-
-        default = LOSSES.facts_of(values["loss"]).get("default_alpha")
-        return values if default is None else {**values, "alpha": default}
+        loss = values["loss"]
+        name = loss.name if isinstance(loss, Component) else loss.get("ref") if isinstance(loss, Mapping) else loss
+        return {**values, "alpha": LOSSES.facts_of(str(name)).get("default_alpha", DEFAULT_ALPHA)}
 
     def settled_as(self, other: "Study") -> "Study":
         """The same study, and what it leaves open as another one that was run has it."""

@@ -5,23 +5,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from kdtune.catalog.registry import did_you_mean
+from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
+from kdtune.specs.component import Component
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.search_space import SEARCHABLE, Point
 from kdtune.specs.validation_messages import faults_of
-
-
-class Component(FrozenModel):
-    """A component by name, with its options.
-
-    Attributes:
-        name: In its registry.
-        options: Validated by the component's own ``Options``; JSON values only.
-    """
-
-    name: str
-    options: dict[str, Any] = {}
 
 
 class Suggestion(FrozenModel):

@@ -2,17 +2,17 @@
 
 from functools import cached_property
 
+from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.identity import digest
 from kdtune.specs.study import Setting, Training
-from kdtune.specs.suggestion import Component
 
 
 class Recipe(FrozenModel):
     """How one network is trained, apart from its seed and its data.
 
     Attributes:
-        model: Name of the network to train.
+        model: The network to train.
         training: Epochs, optimiser and the rest.
         method: The loss, with its options.
         temperature: What decides tau, with its options; None where the loss has no teacher.
@@ -20,7 +20,7 @@ class Recipe(FrozenModel):
         restart: Counted from 0, the repeat's own training; others begin with other weights and another order.
     """
 
-    model: str
+    model: StudyComponent
     training: Training
     method: Component
     temperature: Component | None = None

@@ -6,7 +6,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from kdtune.catalog.registry import did_you_mean
+from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault
 from kdtune.specs.search_space import Dimension, SearchSpace
 

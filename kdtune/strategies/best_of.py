@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, create_model, field_validator
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import MAX_TRIALS, NoOptions, OneRound, require_finite
 
 

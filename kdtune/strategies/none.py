@@ -4,8 +4,9 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, field_validator
 
-from kdtune.methods import WITHOUT_TEACHER
-from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.catalog.builtin import WITHOUT_TEACHER
+from kdtune.specs.component import Component
+from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import NoOptions, OneTraining
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
 

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
-from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.specs.component import Component
+from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import NoOptions, OneTraining
-from kdtune.temperature import POLICIES
 
 
 class Options(NoOptions):
@@ -22,8 +23,8 @@ class Options(NoOptions):
     @field_validator("temperature")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in POLICIES:
-            raise ValueError(POLICIES.unknown(name))
+        if problem := TEMPERATURES.problem(name):
+            raise ValueError(problem)
         return name
 
 
@@ -44,9 +45,9 @@ class Single(OneTraining):
         name = given.get("temperature")
         if not isinstance(name, str):
             return Options
-        if name not in POLICIES:
+        if TEMPERATURES.problem(name):
             return _OfUnknown
-        return create_model("Options", __base__=(Options, POLICIES.load(name).Options))
+        return create_model("Options", __base__=(Options, TEMPERATURES.load(name).Options))
 
     def suggestion(self) -> Suggestion:
         """The temperature, and the options that were given."""

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.specs.component import Component
+from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import OneTraining
 from kdtune.temperature.stochastic import Options
 

@@ -5,10 +5,10 @@ Batch normalisation computes a variance over the batch and the map. Where the ma
 
 from collections.abc import Sequence
 
-from kdtune.data import DATASETS
 from kdtune.data.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.errors import Fault, SpecError, UsageError
-from kdtune.models import MODELS
+from kdtune.models.building import build_network
+from kdtune.specs.component import Component
 from kdtune.specs.study import Study
 
 
@@ -25,24 +25,24 @@ def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
     """
     used = used_images(images, study.data.train_limit)
     train = used - held_out_images(used, study.validation)
-    facts = DATASETS[study.dataset].facts
+    info = study.data_info
     trainings = [("training", study.student, study.training)]
     trainings += [("teacher_training", study.teacher, study.teacher_training)] if trains_teacher else []
     faults = []
     for key, network, training in trainings:
         try:
-            check_step(network, train, training.batch_size, facts["shape"], facts["classes"])
+            check_step(network, train, training.batch_size, info.shape, info.classes)
         except UsageError as error:
             faults.append(Fault(f"study {study.name}", f"{key}.batch_size", str(error)))
     if faults:
         raise SpecError(faults)
 
 
-def check_step(network: str, images: int, batch_size: int, shape: Sequence[int], classes: int) -> None:
+def check_step(network: Component, images: int, batch_size: int, shape: Sequence[int], classes: int) -> None:
     """Refuse a training with single-image steps if the network cannot be trained on one image.
 
     Args:
-        network: Name of the network.
+        network: The network.
         images: Images in the training part.
         batch_size: Images in a full batch.
         shape: Shape of an image: channels, height, width.
@@ -61,12 +61,12 @@ def check_step(network: str, images: int, batch_size: int, shape: Sequence[int],
     )
 
 
-def _trains_on_one(network: str, shape: Sequence[int], classes: int) -> bool:
+def _trains_on_one(network: Component, shape: Sequence[int], classes: int) -> bool:
     """Return whether a training pass over one image is possible, by a pass on the meta device."""
     import torch
 
     with torch.device("meta"):
-        model = MODELS.load(network)(shape[0], classes).train()
+        model = build_network(network, shape[0], classes).train()
         try:
             model(torch.zeros(1, *shape))
         except ValueError:  # raised by torch's normalisation layers

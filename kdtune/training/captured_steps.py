@@ -15,7 +15,7 @@ import torch
 from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
-from kdtune.methods import LOSSES
+from kdtune.methods.loading import loss_of
 from kdtune.specs.trial_spec import Recipe
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
@@ -97,7 +97,7 @@ class TrainingParts:
         recipe, training = self.recipe, self.recipe.training
         # Numbers that are no tensors are part of the recorded work.
         numbers = (training.batch_size, training.momentum, training.weight_decay)
-        names = (recipe.model, recipe.method.model_dump_json(), training.optimizer, training.augment)
+        names = (recipe.model.model_dump_json(), recipe.method.model_dump_json(), training.optimizer, training.augment)
         return (*names, self.computing_teacher, *numbers)
 
     def training_step(self, rate: torch.Tensor | None = None) -> TrainingStep:
@@ -113,7 +113,7 @@ class TrainingParts:
             compiled_size=recipe.training.batch_size,
             arithmetic=self.arithmetic,
             optimizer=make_optimizer(recipe.training, self.model.parameters(), rate),
-            loss=LOSSES.load(recipe.method.name),
+            loss=loss_of(recipe.method),
             alpha=recipe.alpha,
         )
 

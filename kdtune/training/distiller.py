@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
+from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.data.batches import Splits
 from kdtune.data.split_sizes import batch_sizes
 from kdtune.errors import DivergedError
-from kdtune.models import MODELS
+from kdtune.models.building import build_network
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
-from kdtune.temperature import POLICIES
 from kdtune.temperature.base import PolicyContext, TemperaturePolicy
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
 from kdtune.training.compiled_networks import Compiler
@@ -101,10 +101,10 @@ class Distiller:
         self._policy = _make_policy(recipe, self._seed, device, largest)
         torch.manual_seed(derive_seed(self._seed, "init"))
         channels = splits.train.images.shape[1]
-        model: torch.nn.Module = self._arithmetic.place(MODELS.load(recipe.model)(channels, num_classes))
+        model: torch.nn.Module = self._arithmetic.place(build_network(recipe.model, channels, num_classes))
         compiled: torch.nn.Module | None = None
         if compiler:
-            model, compiled = compiler.compiled(recipe.model, model)
+            model, compiled = compiler.compiled(recipe.model.model_dump_json(), model)
         parts = TrainingParts(recipe, splits.train, model, compiled, self._arithmetic, self._teacher)
         self._captured = None
         if captures and not (self._policy and self._policy.depends_on_logits):
@@ -269,6 +269,6 @@ class Distiller:
 def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
     if recipe.temperature is None:
         return None
-    policy: type[TemperaturePolicy] = POLICIES.load(recipe.temperature.name)
+    policy: type[TemperaturePolicy] = TEMPERATURES.load(recipe.temperature.name, recipe.temperature.digest)
     options = policy.Options.model_validate(recipe.temperature.options, context=HAS_RUN)
     return policy(options, PolicyContext(seed, device, recipe.training.epochs, batch_size))

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ValidationError
 
-from kdtune.catalog.registry import Registry
+from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, LOSSES, TEMPERATURES, WITHOUT_TEACHER
+from kdtune.catalog.catalog import Catalog
 from kdtune.errors import Fault, SpecError
-from kdtune.methods import LOSSES, WITHOUT_TEACHER
+from kdtune.specs.component import Component
 from kdtune.specs.study import Setting, Study
-from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe, TrialSpec
 from kdtune.specs.validation_messages import faults_of
-from kdtune.temperature import DEFAULT, POLICIES
 
 #: Searched values that belong to the student's training, whatever its method and temperature.
 _OF_TRAINING = ("learning_rate", "weight_decay")
@@ -43,13 +43,9 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     Raises:
         SpecError: As for :func:`resolved_trial`.
     """
-    method = suggestion.method or Component(name=study.loss)
-    _require(LOSSES, method.name)
-    needs_teacher = bool(LOSSES[method.name].facts["needs_teacher"])
-    if unknown := [key for key in method.options if not (needs_teacher and key == "alpha")]:
-        known = "its only option is alpha" if needs_teacher else "it has none"
-        problem = f"is no option of loss {method.name!r}; {known}"
-        raise SpecError([Fault("point", key, problem) for key in unknown])
+    method = _found(LOSSES, suggestion.method) if suggestion.method else study.loss
+    needs_teacher = bool(LOSSES.facts_of(method.name).get("needs_teacher", True))
+    _check_options(method, needs_teacher=needs_teacher)
     if needs_teacher and suggestion.longer != 1:
         problem = "goes with a loss without a teacher alone, since the teacher is asked for the study's epochs"
         raise SpecError([Fault("point", "longer", problem)])
@@ -68,14 +64,23 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
 
 def _method(study: Study, suggestion: Suggestion, method: Component) -> Component:
     alpha = float(suggestion.values.get("alpha", study.alpha))
-    return Component(name=method.name, options={"alpha": alpha, **method.options})
+    return method.model_copy(update={"options": {"alpha": alpha, **method.options}})
+
+
+def _check_options(method: Component, *, needs_teacher: bool) -> None:
+    """Refuse options that a loss does not have; those of a loss that is not built in are checked when it is loaded."""
+    if method.name not in LOSSES:
+        return
+    if unknown := [key for key in method.options if not (needs_teacher and key == "alpha")]:
+        known = "its only option is alpha" if needs_teacher else "it has none"
+        problem = f"is no option of loss {method.name!r}; {known}"
+        raise SpecError([Fault("point", key, problem) for key in unknown])
 
 
 def _temperature(study: Study, suggestion: Suggestion) -> Component:
     """The suggested temperature; its options are validated by its own model and hold nothing that is left open."""
-    given = suggestion.temperature or Component(name=DEFAULT)
-    _require(POLICIES, given.name)
-    policy = POLICIES.load(given.name)
+    given = _found(TEMPERATURES, suggestion.temperature or Component(name=DEFAULT_TEMPERATURE))
+    policy = TEMPERATURES.load(given.name, given.digest)
     model: type[BaseModel] = policy.Options
     searched = {key: value for key, value in suggestion.values.items() if key not in (*_OF_TRAINING, "alpha")}
     try:
@@ -83,16 +88,23 @@ def _temperature(study: Study, suggestion: Suggestion) -> Component:
     except ValidationError as error:
         faults = faults_of(error, model, "point")
         if suggestion.temperature is None:  # a point with neither a tau nor a temperature
-            hint = f"is missing: give one, or name a temperature: {', '.join(POLICIES)}"
+            hint = f"is missing: give one, or name a temperature: {', '.join(TEMPERATURES)}"
             faults = [replace(fault, problem=hint) if fault.problem == "is missing" else fault for fault in faults]
         raise SpecError(faults) from None
     resolved = policy.resolved(options, study.search_space)
-    return Component(name=given.name, options=resolved.model_dump(mode="json", exclude_none=True))
+    return given.model_copy(update={"options": resolved.model_dump(mode="json", exclude_none=True)})
 
 
-def _require(registry: Registry, name: str) -> None:
-    if name not in registry:
-        raise SpecError([Fault("point", registry.kind, registry.unknown(name))])
+def _found(catalog: Catalog, component: Component) -> Component:
+    """Return a suggested component with its digest.
+
+    Raises:
+        SpecError: There is no such component.
+    """
+    try:
+        return component.model_copy(update={"digest": catalog.resolve(component.name).digest})
+    except ValueError as error:
+        raise SpecError([Fault("point", catalog.kind, str(error))]) from None
 
 
 def representative_recipe(study: Study, *, with_teacher: bool) -> Recipe:

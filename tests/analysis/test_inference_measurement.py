@@ -21,6 +21,7 @@ from kdtune.report.inference_table import payback_line
 from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
+from kdtune.specs.component import Component
 from kdtune.storage.records import as_record
 from tests.recipes import recipe_of
 from tests.results.finished import WORKLOAD, finished
@@ -213,7 +214,7 @@ def test_missing_or_different_data_are_reported(study, tmp_path):
     change(study / "fixed", data="0123456789ab")
     refused(study / "fixed", UsageError, "other files of digits", "data_dir=DIR", device="cpu")
     folder = StrategyFolder(study / "stochastic")
-    spec = folder.read_study().model_copy(update={"dataset": "fashion_mnist"})
+    spec = folder.read_study().model_copy(update={"dataset": Component(name="fashion_mnist")})
     folder.write_study(spec, folder.resolved())
     refused(study / "stochastic", DataError, str(tmp_path), "data_dir", device="cpu", data_dir=tmp_path)
 

@@ -37,7 +37,7 @@ NETWORKS = CodeDependencies(
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # restored afterwards
-        monkeypatch.setenv(name, "elsewhere")
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "0")  # so that it is put back
     monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS")
     return tmp_path

@@ -17,8 +17,8 @@ from kdtune.artifacts.given_teacher import kept_weights, provide, read_given, wi
 from kdtune.artifacts.logit_store import SINGLE
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.artifacts.weight_files import read_weight_file
+from kdtune.catalog.builtin import MODELS
 from kdtune.errors import KdtuneError, Remark, UsageError
-from kdtune.models import MODELS
 from kdtune.specs import load_study
 from kdtune.specs.teacher_identity import teacher_key
 from tests.recipes import identity_of, recipe_of

@@ -7,8 +7,8 @@ from kdtune.artifacts.given_teacher import read_given, with_given_teacher
 from kdtune.artifacts.teacher_chance import chance_problem, is_at_chance, refuse_at_chance
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.catalog.builtin import MODELS
 from kdtune.errors import UsageError
-from kdtune.models import MODELS
 from kdtune.specs import load_study
 from tests.studies import small_study
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from kdtune.artifacts.given_teacher import kept_weights
+from kdtune.catalog.builtin import MODELS
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import account_of_nodes
-from kdtune.models import MODELS
 from kdtune.results.folder import StrategyFolder
 from tests.studies import SMALL, here, results_of
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from kdtune.analysis import doctor as examined
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.cli.app import app
-from kdtune.strategies import STRATEGIES
 from tests.data.sets import write_tiny_imagenet
 from tests.studies import command, here, kdtune
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS
 
 #: Of the invented Tiny ImageNet.
 WNIDS = ("n02", "n01", "n03")
@@ -22,7 +22,7 @@ def md5_of(path: Path) -> str:
 def patch_files(monkeypatch, name: str, files: dict[str, str]) -> None:
     """Let other files than the published ones count as a data set."""
     entry = DATASETS[name]
-    monkeypatch.setitem(DATASETS._entries, name, replace(entry, facts={**entry.facts, "files": files}))
+    monkeypatch.setitem(DATASETS._built_in, name, replace(entry, facts={**entry.facts, "files": files}))
 
 
 def write_cifar10(root: Path, monkeypatch) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS
 from kdtune.data.batches import Splits
 from kdtune.specs import load_study
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdtune.data import DATASETS, arrays
+from kdtune.catalog.builtin import DATASETS
+from kdtune.data import arrays
 from kdtune.data.published import obtain
 from kdtune.errors import DataError, KdtuneError, UsageError
 from kdtune.storage.paths import data_dir

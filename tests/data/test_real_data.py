@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS
 from kdtune.data.published import missing_files, obtain
 from kdtune.errors import DataError
 from kdtune.storage.paths import data_dir
@@ -18,7 +18,7 @@ from kdtune.storage.paths import data_dir
 #: Loads a data set in a new process and tells the seconds it took, imports of kdtune not included.
 TIMED = """
 import json, sys, time
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS
 from kdtune.data.published import obtain
 from kdtune.storage.paths import data_dir
 begun = time.perf_counter()

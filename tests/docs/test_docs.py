@@ -17,19 +17,16 @@ import kdtune
 from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import LISTS
 from kdtune.artifacts.caches import KINDS
+from kdtune.catalog.builtin import DATASETS, LOSSES, STRATEGIES, TEMPERATURES
 from kdtune.cli.app import app
-from kdtune.data import DATASETS
 from kdtune.errors import SpecError
-from kdtune.methods import LOSSES
 from kdtune.report.csv_and_markdown import CSV_COLUMNS, GREEN_COLUMNS
 from kdtune.results.epoch_log import FIELDS, append_epochs
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import available, load_study
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import NoOptions
-from kdtune.temperature import POLICIES
 from kdtune.temperature.base import PolicyContext
 from kdtune.training.resolution import resolved_trial
 from tests.docs.markdown import PAGES, ROOT, anchors, blocks, commands, first_column, links, prose
@@ -188,7 +185,7 @@ def test_every_command_list_and_cache_is_described():
     [
         ("strategies", "strategy", STRATEGIES),
         ("strategies", "loss", LOSSES),
-        ("strategies", "policy", POLICIES),
+        ("strategies", "policy", TEMPERATURES),
         ("strategies", "study", STUDIES),
         ("getting-started", "name", DATASETS),
         ("performance", "benchmark", [*benchmark_list.ALL, "torture", *(f"gpu {k}" for k in benchmark_list.gpu.KINDS)]),
@@ -331,9 +328,9 @@ def cosine(monkeypatch, tmp_path):
     """The temperature that a reader of 'contributing' writes, registered."""
     (tmp_path / "reader_cosine.py").write_text(example_of("Cosine"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(POLICIES, "_entries", dict(POLICIES._entries))
-    POLICIES.add("cosine", "reader_cosine:Cosine", "an example")
-    yield POLICIES.load("cosine")
+    monkeypatch.setattr(TEMPERATURES, "_entries", dict(TEMPERATURES._entries))
+    TEMPERATURES.add("cosine", "reader_cosine:Cosine", "an example")
+    yield TEMPERATURES.load("cosine")
     sys.modules.pop("reader_cosine")
 
 
@@ -370,6 +367,6 @@ def test_the_example_of_a_new_temperature_can_be_used_in_a_study(cosine):
 def test_the_study_that_a_reader_writes_is_refused_where_it_has_a_fault(folder_with_mine):
     """The example is loaded for real: a fault in it is found."""
     with chdir(folder_with_mine):
-        assert load_study("mine").student == "convnet_4_8_16"
+        assert load_study("mine").student.name == "convnet_4_8_16"
         with pytest.raises(SpecError, match=r"training\.epochs"):
             load_study("mine", overrides=["training.epochs=0"])

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdtune.data import DATASETS
+from kdtune.catalog.builtin import DATASETS, MODELS
 from kdtune.energy.flops import Workload, macs
-from kdtune.models import MODELS
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.specs import load_study
 
@@ -59,10 +58,10 @@ def macs_of(model, dataset):
 
 
 def as_in_the_paper(study):
-    facts = DATASETS[study.dataset].facts
+    facts = DATASETS[study.dataset.name].facts
     return Workload(
-        teacher_macs=macs_of(study.teacher, study.dataset),
-        student_macs=macs_of(study.student, study.dataset),
+        teacher_macs=macs_of(study.teacher.name, study.dataset.name),
+        student_macs=macs_of(study.student.name, study.dataset.name),
         train_images=facts["train_images"],
         val_images=facts["test_images"],
         test_images=facts["test_images"],

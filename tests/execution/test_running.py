@@ -4,13 +4,13 @@ import json
 import shutil
 
 import pytest
+from kdtune.catalog.registry import Entry
 
 import kdtune
-from kdtune.catalog.registry import Entry
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.grid import Grid
 from tests.studies import outcome_of, small_study
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from kdtune.catalog.builtin import MODELS
 from kdtune.energy.flops import macs
-from kdtune.models import MODELS
 
 # Parameters, layer by layer (no bias before a batch normalisation, which has a scale and a shift a channel):
 #   convnet_2_4_4: 9*1*2 + 2*2 + 9*2*4 + 2*4 + 9*4*4 + 2*4 + (4*10 + 10) = 18 + 4 + 72 + 8 + 144 + 8 + 50

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from kdtune.catalog.builtin import MODELS
 from kdtune.energy.flops import macs
-from kdtune.models import MODELS
 
 # For 3 channels and 100 classes: parameters, and fvcore's multiply-adds at 32x32 and at 64x64.
 COUNTS = {

@@ -6,7 +6,8 @@ from pydantic import ConfigDict
 import kdtune
 from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import runs
-from kdtune.catalog.registry import Entry
+from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.catalog.catalog import Entry
 from kdtune.errors import ResultsError, SpecError
 from kdtune.planning.trial_plan import Plan, make_strategies
 from kdtune.report.number_formats import describe_point
@@ -17,7 +18,6 @@ from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.frozen_model import FrozenModel
-from kdtune.temperature import POLICIES
 from kdtune.temperature.base import TemperaturePolicy
 from tests.results.finished import CARBON, WORKLOAD, finished
 from tests.studies import small_study
@@ -38,7 +38,7 @@ class Cooling(TemperaturePolicy):
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A study in which one strategy used a temperature that is not installed any more."""
-    monkeypatch.setitem(POLICIES._entries, "cooling", Entry(f"{__name__}:Cooling", "", {}))
+    monkeypatch.setitem(TEMPERATURES._built_in, "cooling", Entry("temperature", "cooling", "", lambda: Cooling))
     spec = load_study(small_study(repeats=1, strategies=STRATEGIES))
     folder = StudyFolder(tmp_path / spec.name).strategy("cooled")
     folder.path.mkdir(parents=True)
@@ -56,7 +56,7 @@ def study(tmp_path, monkeypatch):
     write_shared(folder, None)
     write_result(folder, CARBON)
     monkeypatch.undo()
-    assert "cooling" not in POLICIES
+    assert "cooling" not in TEMPERATURES
     finished(tmp_path, "grid", strategies={"grid": {}})
     study = StudyFolder(tmp_path / spec.name)
     study.write_run(

@@ -7,10 +7,10 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import SpecError
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.specs import STUDIES, available, load_search_space, load_study
-from kdtune.strategies import STRATEGIES
 from tests.damage import altered, damaged
 from tests.studies import small_study
 

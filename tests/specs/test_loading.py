@@ -105,7 +105,7 @@ def test_an_override_without_key_or_value_is_refused(text):
 
 def test_overrides_replace_what_the_file_says():
     study = load_study("digits-hkd", overrides=["alpha=0.5", "training.batch_size=64", "loss=dml"])
-    assert (study.alpha, study.training.batch_size, study.loss) == (0.5, 64, "dml")
+    assert (study.alpha, study.training.batch_size, study.loss.name) == (0.5, 64, "dml")
 
 
 def test_the_last_override_wins():

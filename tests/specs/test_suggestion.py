@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kdtune.errors import SpecError
-from kdtune.specs.suggestion import Component, Suggestion
+from kdtune.specs.component import Component
+from kdtune.specs.suggestion import Suggestion
 
 POINTS = [
     {"tau": 4},

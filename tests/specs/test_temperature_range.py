@@ -9,8 +9,8 @@ import torch
 
 import kdtune
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.catalog.builtin import LOSSES
 from kdtune.errors import DivergedError, SpecError
-from kdtune.methods import LOSSES
 from kdtune.specs import load_study
 from kdtune.specs.temperature_range import TAU_RANGE, tau_problem
 from kdtune.temperature.base import Temperature

@@ -2,10 +2,10 @@
 
 import pytest
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.search_space import SearchSpace
-from kdtune.strategies import STRATEGIES
 from tests.recipes import identity_of
 
 STUDY = load_study("digits-hkd")

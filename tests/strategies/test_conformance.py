@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.base import Outcome, Strategy
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
 from kdtune.training.resolution import resolved_trial

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.energy.flops import Workload
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
-from kdtune.strategies import STRATEGIES
 from kdtune.strategies.equal_cost import DistillationCost
 from tests.recipes import recipe_of
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
+from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.specs import SearchSpace
-from kdtune.temperature import POLICIES
 from kdtune.temperature.base import PolicyContext, TemperaturePolicy
 
 CPU = torch.device("cpu")
@@ -20,8 +20,8 @@ SPACE = SearchSpace.model_validate({"tau": {"low": 2, "high": 20, "step": 1}})
 #: The examples that each policy names with its options.
 EXAMPLES = [
     pytest.param((name, example), id=f"{name} {example}")
-    for name in POLICIES
-    for example in POLICIES.load(name).Options.model_json_schema()["examples"]
+    for name in TEMPERATURES
+    for example in TEMPERATURES.load(name).Options.model_json_schema()["examples"]
 ]
 
 every_policy = pytest.mark.parametrize("name", EXAMPLES)
@@ -29,7 +29,7 @@ every_policy = pytest.mark.parametrize("name", EXAMPLES)
 
 def make(example, seed=0):
     name, options = example
-    kind = POLICIES.load(name)
+    kind = TEMPERATURES.load(name)
     resolved = kind.resolved(kind.Options.model_validate(options), SPACE)
     again = kind.Options.model_validate(json.loads(resolved.model_dump_json(exclude_none=True)))
     assert again == resolved == kind.resolved(again, SPACE)
@@ -37,12 +37,13 @@ def make(example, seed=0):
 
 
 def test_every_policy_names_examples():
-    assert {example.values[0][0] for example in EXAMPLES} == set(POLICIES)
+    assert {example.values[0][0] for example in EXAMPLES} == set(TEMPERATURES)
 
 
 def test_options_are_validated_without_torch():
     code = (
-        "import sys; from kdtune.temperature import POLICIES; [POLICIES.load(name).Options for name in POLICIES];"
+        "import sys; from kdtune.catalog.builtin import TEMPERATURES as table;"
+        "[table.load(name).Options for name in table];"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

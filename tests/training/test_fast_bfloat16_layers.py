@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from kdtune.catalog.builtin import MODELS
 from kdtune.energy.flops import macs
-from kdtune.models import MODELS
 from kdtune.models.mobilenet_v2 import InvertedResidual
 from kdtune.specs.study import Numerics
 from kdtune.training.fast_bfloat16_layers import make_lean

@@ -9,8 +9,8 @@ import tomli_w
 from kdtune.errors import SpecError
 from kdtune.results.flat_points import flat_trial_id
 from kdtune.specs import load_study
+from kdtune.specs.component import Component
 from kdtune.specs.study import DataOptions, Setting
-from kdtune.specs.suggestion import Component
 from kdtune.specs.teacher_identity import teacher_key
 from kdtune.training.resolution import teacher_recipe
 from tests.recipes import identity_of, recipe_of, spec_of
@@ -22,6 +22,8 @@ def changed(study, **updates):
     for name in ("training", "teacher_training"):
         if name in updates:
             updates[name] = getattr(study, name).model_copy(update=updates[name])
+    for name in {"dataset", "teacher", "student", "loss"} & updates.keys():
+        updates[name] = Component(name=updates[name])
     return study.model_copy(update=updates)
 
 
@@ -94,7 +96,7 @@ def test_a_loss_without_a_teacher_has_no_temperature(study):
 def test_the_teacher_is_trained_on_the_labels_by_its_own_recipe(study):
     recipe = teacher_recipe(changed(study, teacher_training={"epochs": 77}))
     assert not recipe.needs_teacher
-    assert (recipe.model, recipe.training.epochs) == ("convnet_32", 77)
+    assert (recipe.model.name, recipe.training.epochs) == ("convnet_32", 77)
 
 
 # Which trainings are the same

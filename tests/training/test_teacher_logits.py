@@ -218,7 +218,7 @@ def test_float32_contiguous_is_what_a_plain_call_computes(teacher, splits):
 def test_every_way_computes_the_same_to_its_rounding(precision, tolerance, layout, study):
     arithmetic = Arithmetic(CPU, Numerics(precision=precision, memory_layout=layout, compile="off"))
     torch.manual_seed(0)
-    from kdtune.models import MODELS
+    from kdtune.catalog.builtin import MODELS
 
     plain = MODELS.load("resnet20")(3, 10).eval()
     images = torch.randn(16, 3, 32, 32)
@@ -230,7 +230,7 @@ def test_every_way_computes_the_same_to_its_rounding(precision, tolerance, layou
 
 
 def test_a_frozen_network_says_the_same_bit_for_bit():
-    from kdtune.models import MODELS
+    from kdtune.catalog.builtin import MODELS
 
     images = torch.randn(8, 3, 32, 32)
     for layout in ("contiguous", "channels_last"):

@@ -5,13 +5,13 @@ import json
 import pytest
 import ray
 import torch
+from kdtune.catalog.registry import Entry
 
 import kdtune
-from kdtune.catalog.registry import Entry
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import RayError
 from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.results.trial_log import TrialLog
-from kdtune.strategies import STRATEGIES
 from tests.execution.test_running import Pruner
 from tests.studies import outcome_of, small_study
 

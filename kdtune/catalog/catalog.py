@@ -1,0 +1,254 @@
+"""Catalogs: what a name or a reference in a study stands for, and what identifies it."""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
+from pathlib import Path
+from typing import Any, Protocol
+
+from kdtune.catalog.local_modules import attribute_of_file, attribute_of_module
+from kdtune.catalog.python_objects import PICKLE
+from kdtune.catalog.references import Reference, parse_reference
+from kdtune.catalog.source_digest import digest_of_file, digest_of_module
+from kdtune.catalog.spelling import did_you_mean
+from kdtune.errors import KdtuneError, UsageError
+from kdtune.storage.paths import here
+
+#: Digits of a component's digest.
+DIGITS = 16
+
+
+class Scheme(Protocol):
+    """Components of another library or of a kind of folder, by their own names, such as ``torchvision:resnet50``."""
+
+    def identify(self, name: str) -> str:
+        """Return what identifies the source of a component, such as ``torchvision==0.26.0``.
+
+        Raises:
+            ValueError: There is no such component; the message names what is known.
+        """
+
+    def load(self, name: str) -> Any:
+        """Import and return a component."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component that was found; nothing of it is imported before :meth:`load`.
+
+    Attributes:
+        kind: Such as ``model`` or ``loss``.
+        reference: Name or reference of the component; files and folders have absolute paths.
+        digest: Identifies the component's source and that of the local modules that it imports; empty for a built-in
+            component, whose source belongs to kdtune's version.
+        import_it: Imports and returns it.
+        summary: One line for people, of a built-in component.
+        facts: Properties of a built-in component that are known without importing it.
+    """
+
+    kind: str
+    reference: str
+    digest: str
+    import_it: Callable[[], Any] = field(repr=False, compare=False)
+    summary: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def load(self) -> Any:
+        """Import and return the component.
+
+        Raises:
+            UsageError: The component's own code fails when it is imported, or does not define the attribute.
+        """
+        if not self.digest:  # kdtune's own code
+            return self.import_it()
+        try:
+            return self.import_it()
+        except KdtuneError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{self.kind} {self.reference}: cannot be imported: {_cause(error)}") from error
+
+
+class Catalog:
+    """The components of one kind: built-in ones, those of other packages, and those in users' files."""
+
+    def __init__(self, kind: str, group: str) -> None:
+        """Create an empty catalog.
+
+        Args:
+            kind: What its components are called in messages.
+            group: Entry-point group in which other packages register theirs, such as ``kdtune.models``.
+        """
+        self.kind = kind
+        self.group = group
+        self._built_in: dict[str, Entry] = {}
+        self._targets: dict[str, str] = {}
+        self._schemes = {PICKLE: "kdtune.catalog.python_objects:PICKLES"}
+        self._schemes_of_paths = {PICKLE}
+
+    def add(self, name: str, target: str, summary: str, **facts: Any) -> None:
+        """Register a built-in component.
+
+        Args:
+            name: Its name in study files.
+            target: Where it is defined, as ``package.module:attribute``.
+            summary: One line for people.
+            facts: Properties that are known without importing it, such as a data set's number of classes.
+
+        Raises:
+            ValueError: The name is taken.
+        """
+        if name in self._built_in:
+            raise ValueError(f"{self.kind} {name!r} is registered already, as {self._targets[name]}")
+        self._targets[name] = target
+        self._built_in[name] = Entry(self.kind, name, "", partial(_import, target), summary, facts)
+
+    def add_scheme(self, prefix: str, target: str, *, of_paths: bool = False) -> None:
+        """Register a scheme.
+
+        Args:
+            prefix: What references begin with, before the colon.
+            target: Where a :class:`Scheme` is defined, as ``package.module:attribute``.
+            of_paths: Whether the names are paths of files or folders.
+        """
+        self._schemes[prefix] = target
+        if of_paths:
+            self._schemes_of_paths.add(prefix)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._built_in
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built_in)
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._built_in[name]
+
+    def facts_of(self, name: str) -> Mapping[str, Any]:
+        """Return the facts about a built-in component; nothing for any other, whose code is not imported here."""
+        return self._built_in[name].facts if name in self._built_in else {}
+
+    def resolve(self, text: str, base: Path | None = None) -> Entry:
+        """Find a component without importing it.
+
+        Args:
+            text: A built-in name, an entry point, ``package.module:NAME``, ``./file.py:NAME`` or ``scheme:NAME``.
+            base: Folder to which relative paths refer; the working folder by default.
+
+        Raises:
+            ValueError: There is no such component; the message names the cause and what is known.
+        """
+        if text in self._built_in:
+            return self._built_in[text]
+        reference = parse_reference(text, tuple(self._schemes))
+        match reference.form:
+            case "name":
+                return self._registered_elsewhere(reference)
+            case "module":
+                return self._of_module(reference)
+            case "file":
+                return self._of_file(reference, base or here())
+            case "scheme":
+                return self._of_scheme(reference, base or here())
+
+    def problem(self, text: str) -> str | None:
+        """Return why a reference cannot be resolved; None if it can."""
+        try:
+            self.resolve(text)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def load(self, text: str, digest: str = "") -> Any:
+        """Import and return a component.
+
+        Args:
+            text: See :meth:`resolve`.
+            digest: The digest that the component is expected to have; empty accepts any.
+
+        Raises:
+            UsageError: There is no such component, its code fails when it is imported, or its source has another
+                digest.
+        """
+        try:
+            entry = self.resolve(text)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        if digest and entry.digest != digest:
+            raise UsageError(
+                f"{self.kind} {text}: has been edited since the study began; restore the earlier source, or begin the "
+                "study anew with --fresh"
+            )
+        return entry.load()
+
+    def entry_points(self) -> dict[str, EntryPoint]:
+        """Return the components that other packages have registered, by name; built-in names take precedence."""
+        return {one.name: one for one in entry_points(group=self.group) if one.name not in self._built_in}
+
+    def _registered_elsewhere(self, reference: Reference) -> Entry:
+        others = self.entry_points()
+        if point := others.get(reference.place):
+            digest = _digest_of_module(point.value.partition(":")[0], reference)
+            return Entry(self.kind, reference.place, digest, point.load)
+        hint = did_you_mean(reference.place, [*self._built_in, *others])
+        raise ValueError(f"unknown {self.kind} {reference.place!r}; {hint}")
+
+    def _of_module(self, reference: Reference) -> Entry:
+        if str(here()) not in sys.path and "" not in sys.path:
+            sys.path.append(str(here()))  # a command's own path begins with the folder of the command
+        load = partial(attribute_of_module, reference.place, reference.attribute)
+        return Entry(self.kind, reference.text, _digest_of_module(reference.place, reference), load)
+
+    def _of_file(self, reference: Reference, base: Path) -> Entry:
+        file = reference.path(base)
+        try:
+            digest = digest_of_file(file)[:DIGITS]
+        except OSError as error:
+            raise ValueError(f"{reference.text!r}: {file} cannot be read ({error.strerror})") from None
+        except SyntaxError as error:
+            raise ValueError(f"{reference.text!r}: {error.filename}, line {error.lineno}: {error.msg}") from None
+        load = partial(attribute_of_file, file, reference.attribute)
+        return Entry(self.kind, f"{file}:{reference.attribute}", digest, load)
+
+    def _of_scheme(self, reference: Reference, base: Path) -> Entry:
+        prefix, name = reference.attribute, reference.place
+        if prefix in self._schemes_of_paths:
+            name = str(reference.path(base))
+        scheme: Scheme = _import(self._schemes[prefix])
+        return Entry(self.kind, f"{prefix}:{name}", scheme.identify(name), partial(scheme.load, name))
+
+
+def version_of(package: str) -> str:
+    """Return an installed package's distribution and version, as ``name==version``."""
+    names = packages_distributions().get(package, [package])
+    return f"{names[0]}=={version(names[0])}"
+
+
+def _import(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _digest_of_module(module: str, reference: Reference) -> str:
+    try:
+        return digest_of_module(module)[:DIGITS]
+    except ModuleNotFoundError:
+        pass
+    except SyntaxError as error:
+        raise ValueError(f"{reference.text!r}: {error.filename}, line {error.lineno}: {error.msg}") from None
+    top = module.partition(".")[0]
+    if top in packages_distributions():  # a compiled module has no source to digest
+        return version_of(top)
+    raise ValueError(f"{reference.text!r}: there is no module {module!r}; install its package, or start in its folder")
+
+
+def _cause(error: Exception) -> str:
+    """Return an exception in one line, with the place in the user's code that raised it."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if "kdtune/catalog" not in one.filename]
+    frames = [one for one in frames if not one.filename.startswith("<frozen")]
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text

@@ -1,0 +1,77 @@
+"""References to components: names, ``package.module:attribute``, ``./file.py:attribute`` and ``scheme:name``."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Form = Literal["name", "module", "file", "scheme"]
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_ATTRIBUTE = _MODULE
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A parsed reference.
+
+    Attributes:
+        text: As the user wrote it.
+        form: ``name`` of a built-in or an entry point; ``module`` for ``package.module:attribute``; ``file`` for
+            ``path/to/file.py:attribute``; ``scheme`` for one of the catalog's schemes, such as ``torchvision:...``.
+        place: The name, the module, the path as written, or what follows the scheme.
+        attribute: The attribute of a module or file, dots included; for a scheme the scheme's name.
+    """
+
+    text: str
+    form: Form
+    place: str
+    attribute: str = ""
+
+    def path(self, base: Path) -> Path:
+        """Return the absolute path that a reference names; a relative one refers to the folder ``base``."""
+        return Path(os.path.abspath(base / Path(self.place).expanduser()))  # noqa: PTH100 - links are not followed
+
+
+def parse_reference(text: str, schemes: "tuple[str, ...]" = ()) -> Reference:
+    """Parse a reference.
+
+    Args:
+        text: What the user wrote.
+        schemes: Prefixes that this catalog understands, such as ``torchvision``.
+
+    Raises:
+        ValueError: It has none of the forms; the message says what is missing.
+    """
+    place, colon, attribute = text.rpartition(":")
+    if not colon:
+        if text.endswith(".py") or "/" in text:
+            raise ValueError(f"{text!r} names a file without what is in it; write {text}:NAME")
+        return Reference(text, "name", text)
+    scheme, _, rest = text.partition(":")
+    if scheme in schemes:
+        if not rest:
+            raise ValueError(f"{text!r} names nothing after {scheme}:")
+        return Reference(text, "scheme", rest, scheme)
+    if not _ATTRIBUTE.fullmatch(attribute):
+        raise ValueError(f"{text!r} has no valid Python name after the colon")
+    if place.endswith(".py"):
+        return Reference(text, "file", place, attribute)
+    if _MODULE.fullmatch(place):
+        return Reference(text, "module", place, attribute)
+    known = "".join(f", {one}:NAME" for one in schemes)
+    raise ValueError(f"{text!r} is no reference; write a name, package.module:NAME, ./file.py:NAME{known}")
+
+
+def with_absolute_path(value: Any, base: Path) -> Any:
+    """Return a reference to a Python file with the absolute path of the file; any other value is returned unchanged.
+
+    Args:
+        value: A value of a study.
+        base: Folder to which relative paths refer.
+    """
+    place, colon, attribute = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not (colon and place.endswith(".py") and _ATTRIBUTE.fullmatch(attribute)):
+        return value
+    return f"{Reference(value, 'file', place).path(base)}:{attribute}"

@@ -1,0 +1,112 @@
+"""Digests of Python source: of a module and of the local modules that it imports, found without running any of them."""
+
+import ast
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+_INSTALLED = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def digest_of_file(file: Path) -> str:
+    """Digest a Python file and all local modules that it imports, directly or through others.
+
+    Installed packages and the standard library are left out: their versions identify them.
+
+    Args:
+        file: The Python file; modules that it imports are looked for in its folder, then on ``sys.path``.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+        SyntaxError: It, or a module that it imports, is not Python.
+    """
+    return _digest(file, file.stem, [str(file.parent), *sys.path])
+
+
+def digest_of_module(name: str, path: Sequence[str] | None = None) -> str:
+    """Digest an importable module, what it imports of its own package, and the local modules that it imports.
+
+    Args:
+        name: Dotted name of the module.
+        path: Where to look for it; ``sys.path`` unless given.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        ModuleNotFoundError: There is no source of such a module.
+        SyntaxError: It, or a module that it imports, is not Python.
+    """
+    path = list(sys.path if path is None else path)
+    file = find_module(name, path)
+    if file is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return _digest(file, name, path)
+
+
+def find_module(name: str, path: Sequence[str]) -> Path | None:
+    """Find the source file of a module without importing it or its packages; None where there is none."""
+    places: Sequence[str] = path
+    file: Path | None = None
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), places)
+        if spec is None:
+            return None
+        file = Path(spec.origin) if spec.origin else None
+        places = list(spec.submodule_search_locations or ())
+    return file if file is not None and file.suffix == ".py" else None
+
+
+def _digest(file: Path, name: str, path: Sequence[str]) -> str:
+    sources: dict[str, bytes] = {}
+    left = [(name, file)]
+    while left:
+        module, one = left.pop()
+        if module in sources:
+            continue
+        sources[module] = one.read_bytes()
+        for imported in {*_imports(sources[module], one, module), *_packages(module)}:
+            found = find_module(imported, path) if imported not in sources else None
+            if found and _is_part(imported, found, name):
+                left.append((imported, found))
+    digest = sha256()
+    for module, source in sorted(sources.items()):
+        digest.update(f"{module}\0{len(source)}\0".encode() + source)
+    return digest.hexdigest()
+
+
+def _is_part(imported: str, file: Path, name: str) -> bool:
+    """Whether a module's source belongs to the identity of the component whose module is called ``name``."""
+    own, top = name.partition(".")[0], imported.partition(".")[0]
+    if top == "kdtune":  # of kdtune's own components what lies in the same folder; for others its version counts
+        return own == top and imported.rpartition(".")[0] == name.rpartition(".")[0]
+    return top == own or not any(file.is_relative_to(place) for place in _INSTALLED)
+
+
+def _packages(module: str) -> Iterator[str]:
+    """The packages around a module, whose ``__init__`` runs before it."""
+    parts = module.split(".")
+    yield from (".".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def _imports(source: bytes, file: Path, module: str) -> Iterator[str]:
+    """Dotted names of all modules that a source may import, inside functions too."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source, str(file))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".") if package else []
+                base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
+            if base:
+                yield base
+            yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)

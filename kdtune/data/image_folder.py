@@ -1,0 +1,256 @@
+"""A folder of pictures as a data set: a folder for each class, in the layout of torchvision's ``ImageFolder``."""
+
+import json
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdtune.data.arrays import Arrays
+from kdtune.data.decoding import IMAGE_SUFFIXES, Decoded, Decoding, Labelled, Resize, decode_all, is_grey
+from kdtune.data.sources import DataSource
+from kdtune.errors import DataError, Remark
+from kdtune.specs.data_info import DataInfo
+from kdtune.specs.seeds import derive_seed
+
+#: Share of the images of each class that is set apart for the test where the folder has no test part.
+TEST_SHARE = 0.2
+
+#: Files that a message names; the others are counted.
+NAMED = 4
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of a folder.
+
+    Attributes:
+        class_names: Of label 0, 1, ...: the folders' names, sorted.
+        train: File and label of each training image, sorted by class and name.
+        test: The same of the test images.
+    """
+
+    class_names: tuple[str, ...]
+    train: Labelled
+    test: Labelled
+
+
+class ImageFolder(DataSource):
+    """Pictures of any size, decoded to squares of one size.
+
+    The folder holds ``train/CLASS/*`` and ``test/CLASS/*`` or ``val/CLASS/*``; or ``CLASS/*`` alone, of which a share
+    of each class is set apart for the test, by the files' names. Where there are both ``val`` and ``test``, the images
+    of ``val`` join those of ``train``, of which kdtune holds out a validation part of its own.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        image_size: int = 64,
+        resize: Resize = "crop",
+        channels: int | None = None,
+        test_share: float = TEST_SHARE,
+    ) -> None:
+        """Describe a folder; nothing is read yet.
+
+        Args:
+            folder: Absolute path.
+            image_size: Height and width of the decoded images, in pixels.
+            resize: How images of other shapes get there; see :class:`~kdtune.data.decoding.Decoding`.
+            channels: 3 or 1; None takes 1 where all files are grey.
+            test_share: Share of each class for the test, where the folder has no test part.
+        """
+        self.folder = folder
+        self.image_size = image_size
+        self.resize: Resize = resize
+        self.channels = channels
+        self.test_share = test_share
+
+    def listing(self) -> Listing:
+        """List the image files.
+
+        Raises:
+            DataError: The folder is missing, cannot be read, or has no two classes with images in both parts.
+        """
+        parts = {name: self.folder / name for name in ("train", "val", "test") if (self.folder / name).is_dir()}
+        if parts and "train" not in parts:
+            raise DataError(f"{self.folder}: has a folder {next(iter(parts))!r} but none called 'train'")
+        if not parts:
+            class_names = self._classes(self.folder)
+            train, test = self._set_apart(_files(self.folder, class_names))
+        else:
+            class_names = self._classes(parts["train"])
+            train = _files(parts["train"], class_names)
+            if "val" in parts and "test" in parts:
+                train += self._part(parts["val"], class_names)
+            test_part = parts.get("test") or parts.get("val")
+            if test_part:
+                test = self._part(test_part, class_names)
+            else:
+                train, test = self._set_apart(train)
+        self._check(class_names, train, test)
+        return Listing(class_names, train, test)
+
+    def describe(self) -> DataInfo:
+        """Return sizes, class names and a fingerprint, from the files' headers and content.
+
+        Raises:
+            DataError: See :meth:`listing`.
+        """
+        listing = self.listing()
+        return DataInfo(
+            classes=len(listing.class_names),
+            shape=(self._channels(listing), self.image_size, self.image_size),
+            train_images=len(listing.train),
+            test_images=len(listing.test),
+            class_names=listing.class_names,
+            fingerprint=self.fingerprint(listing),
+        )
+
+    def decode(self) -> Arrays:
+        """Decode all images; see :meth:`decoded`."""
+        arrays, remarks = self.decoded(self.listing())
+        for remark in remarks:
+            warnings.warn(Remark(remark), stacklevel=2)
+        return arrays
+
+    def _channels(self, listing: Listing) -> int:
+        return self.channels or (1 if is_grey([path for path, _ in listing.train + listing.test]) else 3)
+
+    def fingerprint(self, listing: Listing) -> str:
+        """A digest of all files' content and places, and of how they are decoded; 12 hexadecimal digits."""
+        digest = sha256(json.dumps([self.image_size, self.resize, self.channels, self.test_share]).encode())
+        for part in (listing.train, listing.test):
+            for path, label in part:
+                try:
+                    with path.open("rb") as file:
+                        content = file_digest(file, "sha256").hexdigest()
+                except OSError as error:
+                    raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+                digest.update(f"{path.relative_to(self.folder)}\0{label}\0{content}\n".encode())
+            digest.update(b"\0")
+        return digest.hexdigest()[:12]
+
+    def decoded(self, listing: Listing) -> "tuple[Arrays, tuple[str, ...]]":
+        """Decode all images.
+
+        Files that cannot be decoded are left out. A training image that is also in the test part, to the last pixel, is
+        left out of the training part: a model that has seen it would be tested on what it knows.
+
+        Returns:
+            The arrays, and remarks for the user about what was left out.
+
+        Raises:
+            DataError: A class has no images left.
+        """
+        decoding = Decoding(self.image_size, self.resize, self._channels(listing))
+        train, test = decode_all(listing.train, decoding), decode_all(listing.test, decoding)
+        kept, copies = _not_in(test, train)
+        unusable = train.unusable | test.unusable
+        remarks = [f"{self.folder}: {_enumerated(unusable)} left out"] if unusable else []
+        if copies:
+            named = ", ".join(str(train.paths[index].relative_to(self.folder)) for index in copies[:NAMED])
+            more = f" and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
+            remarks.append(f"{self.folder}: training images that are test images too were left out: {named}{more}")
+        train_labels = train.labels[kept]
+        for part, labels in (("training", train_labels), ("test", test.labels)):
+            if missing := sorted({*range(len(listing.class_names))} - {*labels.tolist()}):
+                name = listing.class_names[missing[0]]
+                raise DataError(f"{self.folder}: the {part} part has no usable images of class {name!r}; add some")
+        arrays = Arrays(train.images[kept], train_labels, test.images, test.labels, class_names=listing.class_names)
+        return arrays, tuple(remarks)
+
+    def _classes(self, part: Path) -> tuple[str, ...]:
+        try:
+            with os.scandir(part) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        except OSError as error:
+            raise DataError(f"{part}: cannot be read ({error.strerror or error})") from None
+        names = [name for name in names if any(_images(part / name))]
+        if len(names) < 2:
+            raise DataError(
+                f"{part}: holds {len(names)} folders with images, and at least two classes are needed; put the images "
+                f"of each class into a folder of its own, such as {part / 'cats' / '1.jpg'}"
+            )
+        return tuple(names)
+
+    def _part(self, part: Path, class_names: Sequence[str]) -> Labelled:
+        if extra := sorted({*self._classes(part)} - {*class_names}):
+            raise DataError(f"{part / extra[0]}: is a class that {part.parent / 'train'} does not have")
+        return _files(part, class_names)
+
+    def _set_apart(self, files: Labelled) -> tuple[Labelled, Labelled]:
+        """Split files into a training and a test part, class by class, by their order alone."""
+        is_test = np.zeros(len(files), bool)
+        labels = np.array([label for _, label in files])
+        for label in np.unique(labels):
+            places = np.flatnonzero(labels == label)
+            count = min(max(1, round(self.test_share * len(places))), len(places) - 1)
+            order = np.random.default_rng(derive_seed(0, "test", int(label))).permutation(len(places))
+            is_test[places[order[:count]]] = True
+        return [one for one, held in zip(files, is_test, strict=True) if not held], [
+            one for one, held in zip(files, is_test, strict=True) if held
+        ]
+
+    def _check(self, class_names: Sequence[str], train: Labelled, test: Labelled) -> None:
+        for part, files in (("training", train), ("test", test)):
+            counts = Counter(label for _, label in files)
+            for label, name in enumerate(class_names):
+                if not counts[label]:
+                    raise DataError(f"{self.folder}: the {part} part has no images of class {name!r}; add some")
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """Image files in a folder and its subfolders, in no particular order; hidden files are skipped."""
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield Path(root, name)
+
+
+def _files(part: Path, class_names: Sequence[str]) -> Labelled:
+    return [(path, label) for label, name in enumerate(class_names) for path in sorted(_images(part / name))]
+
+
+def _not_in(test: Decoded, train: Decoded) -> tuple[np.ndarray, list[int]]:
+    """Places of training images that are not test images, and of those that are."""
+    known = {sha256(image.tobytes()).digest() for image in test.images}
+    is_copy = np.array([sha256(image.tobytes()).digest() in known for image in train.images], bool)
+    return np.flatnonzero(~is_copy), np.flatnonzero(is_copy).tolist()
+
+
+def _enumerated(unusable: "dict[Path, str]") -> str:
+    (first, reason), *others = unusable.items()
+    names = ", ".join(str(path) for path, _ in others[: NAMED - 1])
+    more = f" and {len(others) - NAMED + 1} more" if len(others) >= NAMED else ""
+    also = f"; {names}{more} likewise" if others else ""
+    return f"{first} {reason}{also};"
+
+
+class _Folders:
+    """The scheme ``folder:PATH``; a folder is identified by its content, see :meth:`ImageFolder.describe`."""
+
+    def identify(self, name: str) -> str:
+        """Return nothing: the content is digested before a run, not whenever a study is read.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if not Path(name).is_dir():
+            raise ValueError(f"{name}: there is no such folder")
+        return ""
+
+    def load(self, name: str) -> Any:
+        """Return a function from options to the folder's data set."""
+        return partial(ImageFolder, Path(name))
+
+
+FOLDERS = _Folders()

@@ -1,0 +1,169 @@
+"""Data sets that are not built in: described before a run, decoded once, and loaded from the decoded copy."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from kdtune.catalog.builtin import DATASETS
+from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
+from kdtune.data.published import obtain
+from kdtune.data.user_arrays import arrays_of
+from kdtune.errors import DataError, KdtuneError, UsageError
+from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo, built_in_info
+from kdtune.specs.study import Setting
+from kdtune.storage.paths import DataDir
+
+
+class DataSource(ABC):
+    """A data set that can be described without decoding its images."""
+
+    @abstractmethod
+    def describe(self) -> DataInfo:
+        """Return sizes, class names and a fingerprint of the content.
+
+        Raises:
+            DataError: The data set is missing, incomplete or damaged.
+        """
+
+    @abstractmethod
+    def decode(self) -> Arrays:
+        """Read all images.
+
+        Raises:
+            DataError: The data set is missing, incomplete or damaged.
+        """
+
+
+def describe(component: Component) -> DataInfo:
+    """Return what is known of a data set that is not built in, before energy is spent on a study.
+
+    A function that returns the images is called; its images are put into the cache.
+
+    Raises:
+        DataError: The data set is missing, incomplete or damaged.
+        UsageError: The component's function fails or returns no data set.
+    """
+    made = _made(component)
+    if isinstance(made, DataSource):
+        return made.describe()
+    arrays = arrays_of(made, str(component))
+    fingerprint = _content_digest(arrays)
+    decoded_once(component.slug, lambda: arrays, fingerprint)
+    return DataInfo(
+        classes=max(len(arrays.class_names), 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))),
+        shape=tuple(arrays.train_images.shape[1:]),
+        train_images=len(arrays.train_labels),
+        test_images=len(arrays.test_labels),
+        class_names=arrays.class_names,
+        fingerprint=fingerprint,
+    )
+
+
+def described(component: Component, place: DataDir) -> DataInfo:
+    """Return what is known of a data set, built in or not, after checking that it can be read.
+
+    Args:
+        component: The data set.
+        place: Folder with the published data sets.
+
+    Raises:
+        DataError: The data set is missing, incomplete or damaged.
+        UsageError: See :func:`describe`.
+    """
+    if component.name not in DATASETS:
+        return describe(component)
+    info = built_in_info(component)
+    return info.model_copy(update={"train_images": obtain(component.name, place)})
+
+
+def available_images(
+    setting: Setting,
+    place: DataDir,
+    *,
+    download: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+    show_bar: bool = False,
+) -> int:
+    """Return the number of training images of a study's data set, after checking that it can be loaded.
+
+    For the arguments and errors see :func:`kdtune.data.published.obtain`; nothing is downloaded for a data set that
+    is not built in.
+    """
+    if setting.dataset.name in DATASETS:
+        return obtain(setting.dataset.name, place, download=download, tell=tell, show_bar=show_bar)
+    return setting.data_info.train_images
+
+
+def load_arrays(setting: Setting, place: DataDir) -> Arrays:
+    """Return the images and labels of a study's data set, from the decoded copy if there is one.
+
+    Args:
+        setting: Of the study.
+        place: Folder with the published data sets.
+
+    Raises:
+        DataError: The data set is missing, incomplete or damaged, or has changed since it was described.
+    """
+    component = setting.dataset
+    if component.name in DATASETS:
+        arrays: Arrays = DATASETS.load(component.name)().load(place)
+        return arrays
+    fingerprint = setting.data_info.fingerprint
+    if found := decoded_copy(component.slug, fingerprint):
+        return found
+
+    def decode() -> Arrays:
+        made = _made(component)
+        if isinstance(made, DataSource):
+            check_unchanged(component, made.describe().fingerprint, fingerprint)
+            return made.decode()
+        arrays = arrays_of(made, str(component))
+        check_unchanged(component, _content_digest(arrays), fingerprint)
+        return arrays
+
+    return decoded_once(component.slug, decode, fingerprint)
+
+
+def check_unchanged(component: Component, found: str, expected: str) -> None:
+    """Refuse a data set whose content has changed since a study began.
+
+    Raises:
+        DataError: The fingerprints differ.
+    """
+    if found != expected:
+        raise DataError(
+            f"data set {component}: its images have changed since the study began; restore them, or begin the study "
+            "anew with --fresh"
+        )
+
+
+def _made(component: Component) -> Any:
+    """Call what a data set's reference stands for with the component's options."""
+    make = DATASETS.load(component.name, component.digest)
+    if not callable(make):
+        raise UsageError(f"data set {component}: {component.name} is not a function that returns (train, test)")
+    try:
+        inspect.signature(make).bind(**component.options)
+    except TypeError as error:
+        raise UsageError(f"data set {component}: {error}; correct its options in the study") from None
+    except ValueError:
+        pass  # of a compiled function nothing is known
+    try:
+        return make(**component.options)
+    except KdtuneError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"data set {component}: {component.name} failed: {reason}") from error
+
+
+def _content_digest(arrays: Arrays) -> str:
+    digest = sha256()
+    for part in (arrays.train_images, arrays.train_labels, arrays.test_images, arrays.test_labels):
+        digest.update(f"{part.shape}\0".encode())
+        digest.update(part.data if part.flags.c_contiguous else part.tobytes())
+    digest.update("\0".join(arrays.class_names).encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,79 @@
+"""Builds networks, built-in ones and users' own."""
+
+import inspect
+from typing import Any
+
+import torch
+
+from kdtune.catalog.builtin import MODELS
+from kdtune.errors import UsageError
+from kdtune.specs.component import Component
+
+#: Arguments that every network is built with, as far as it accepts them.
+_SIZES = ("num_classes", "in_channels")
+
+
+def build_network(component: Component, in_channels: int, num_classes: int) -> torch.nn.Module:
+    """Build a network with untrained weights.
+
+    Args:
+        component: The network: a function or class that accepts ``num_classes``, and ``in_channels`` unless it is for
+            colour images only, and the component's options.
+        in_channels: Channels of the images.
+        num_classes: Number of logits per image.
+
+    Returns:
+        A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).
+
+    Raises:
+        UsageError: The network's function does not accept the arguments, fails, or returns no ``torch.nn.Module``.
+    """
+    build = MODELS.load(component.name, component.digest)
+    if component.name in MODELS and not component.options:
+        network: torch.nn.Module = build(in_channels=in_channels, num_classes=num_classes)
+        return network
+    arguments = _accepted(component, build, {"num_classes": num_classes, "in_channels": in_channels})
+    try:
+        made = build(**arguments)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"model {component}: cannot be built with {_written(arguments)}: {reason}") from error
+    if not isinstance(made, torch.nn.Module):
+        raise UsageError(
+            f"model {component}: has to return a torch.nn.Module, but {component.name} returned a "
+            f"{type(made).__name__}; name the function or class that builds the network"
+        )
+    return made
+
+
+def _accepted(component: Component, build: Any, sizes: dict[str, int]) -> dict[str, Any]:
+    """Return the arguments for a network's function.
+
+    Raises:
+        UsageError: It does not accept the number of classes, or an option.
+    """
+    if not callable(build):
+        raise UsageError(f"model {component}: {component.name} is not a function or class that builds a network")
+    try:
+        parameters = inspect.signature(build).parameters
+    except ValueError:  # of a compiled function nothing is known
+        return {**sizes, **component.options}
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    if taken := [key for key in _SIZES if key in component.options]:
+        raise UsageError(f"model {component}: {taken[0]} is no option: it follows from the data set; remove it")
+    unknown = [key for key in component.options if key not in parameters and not takes_any]
+    if unknown:
+        known = [name for name in parameters if name not in _SIZES]
+        has = f"its options are {', '.join(known)}" if known else "it has no options"
+        raise UsageError(f"model {component}: {unknown[0]} is no option of {component.name}; {has}")
+    if "num_classes" not in parameters and not takes_any:
+        raise UsageError(
+            f"model {component}: {component.name} does not accept num_classes; define it as "
+            "fn(num_classes, in_channels, **options)"
+        )
+    given = {key: value for key, value in sizes.items() if takes_any or key in parameters}
+    return {**given, **component.options}
+
+
+def _written(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in arguments.items())

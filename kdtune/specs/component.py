@@ -1,0 +1,95 @@
+"""Components by reference, as a study names them."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from kdtune.catalog.python_objects import reference_to
+from kdtune.specs.frozen_model import FrozenModel
+
+#: Keys of a component's table that are not options of the component.
+_REFERENCE, _DIGEST = "ref", "digest"
+
+
+class Component(FrozenModel):
+    """A component by name or reference, with its options.
+
+    Attributes:
+        name: A name in its catalog, or a reference; see :class:`kdtune.catalog.catalog.Catalog`.
+        options: Validated by the component itself; JSON values only.
+        digest: Identifies the source of a component that is not built in, once it has been found; otherwise empty.
+    """
+
+    name: str
+    options: dict[str, Any] = {}
+    digest: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_digest(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table: dict[str, Any] = handler(self)
+        if not self.digest:
+            table.pop("digest", None)
+        return table
+
+    @property
+    def short_name(self) -> str:
+        """The name for people: files and folders without the folders that hold them, and without options."""
+        scheme, colon, path = self.name.partition(":")
+        if colon and "/" in path:  # a scheme of paths
+            return f"{scheme}:{Path(path).name}" if scheme != "pickle" else Path(path).stem.rpartition("-")[0]
+        return self.name.rpartition("/")[2]
+
+    @property
+    def slug(self) -> str:
+        """A name for files and folders: letters, digits, ``-`` and ``_``."""
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", self.short_name.replace(".py:", "-")).strip("-")
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.short_name}({options})" if options else self.short_name
+
+
+def component_of(value: Any) -> Any:
+    """Return the component that a study's value stands for; any other value is returned for validation to refuse.
+
+    Args:
+        value: A name or reference; a table with the key ``ref``, the other keys being options; a function or class; or
+            a component.
+    """
+    if isinstance(value, Component):
+        return value
+    if isinstance(value, str):
+        return Component(name=value)
+    if callable(value):
+        return Component(name=reference_to(value))
+    if isinstance(value, Mapping):
+        if _REFERENCE not in value:
+            raise ValueError('has no ref; write a name, or a table such as { ref = "./file.py:NAME", width = 2 }')
+        made = component_of(value[_REFERENCE])
+        if not isinstance(made, Component):
+            raise ValueError("ref has to be a name or a reference")
+        options = {key: one for key, one in value.items() if key not in (_REFERENCE, _DIGEST)}
+        return made.model_copy(update={"options": options, "digest": str(value.get(_DIGEST, ""))})
+    return value
+
+
+def as_written(component: Component) -> str | dict[str, Any]:
+    """Return a component as a study file has it: a name, or a table if there is more to say."""
+    if not component.options and not component.digest:
+        return component.name
+    digest = {_DIGEST: component.digest} if component.digest else {}
+    return {_REFERENCE: component.name, **digest, **component.options}
+
+
+#: A component in a study: written as a name, or as a table with ``ref`` and options.
+StudyComponent = Annotated[Component, BeforeValidator(component_of), PlainSerializer(as_written)]
+
+ComponentLike = str | Mapping[str, Any] | Callable[..., Any] | Component

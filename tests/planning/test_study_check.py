@@ -1,0 +1,151 @@
+import pytest
+import torch
+
+from kdtune.planning.study_check import check_study
+from kdtune.storage.paths import data_dir
+from tests.studies import small_study
+
+NETS = """
+import torch
+from torch import nn
+
+
+class Tiny(nn.Sequential):
+    def __init__(self, num_classes, in_channels, width=2):
+        super().__init__(
+            nn.Conv2d(in_channels, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes)
+        )
+
+
+def seven_classes(num_classes, in_channels):
+    return Tiny(7, in_channels)
+
+
+def pair(num_classes, in_channels):
+    class Pair(Tiny):
+        def forward(self, images):
+            return super().forward(images), None
+
+    return Pair(num_classes, in_channels)
+
+
+def failing(num_classes, in_channels):
+    return nn.Linear(5, num_classes)
+
+
+def partly_trained(num_classes, in_channels):
+    net = Tiny(num_classes, in_channels)
+    net.head = nn.Linear(3, 4)
+    net.forward = lambda images: nn.Sequential(*list(net)[:4])(images)
+    return net
+
+
+def normalised(num_classes, in_channels):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(4), nn.BatchNorm1d(4), nn.Linear(4, num_classes))
+"""
+
+LOSSES = """
+import torch
+
+
+def exploding(student, teacher, labels, temperature, alpha):
+    return student.sum() * torch.exp(100 * temperature.student)
+
+
+def detached(student, teacher, labels, temperature, alpha):
+    return torch.zeros(())
+"""
+
+DATA = """
+import numpy as np
+
+
+def gappy():
+    images, labels = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 3 + 1
+    return (images, labels), (images, labels)
+"""
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, source in (("nets.py", NETS), ("losses.py", LOSSES), ("data.py", DATA)):
+        (tmp_path / name).write_text(source)
+
+    def check(**changes):
+        return check_study(small_study(**changes), [], data_dir(None), None, torch.device("cpu"), 1)
+
+    return check
+
+
+def told(found):
+    return "\n".join(map(str, found.faults))
+
+
+def test_a_sound_study_has_no_fault_and_its_sizes_are_reported(check):
+    found = check(student={"ref": "./nets.py:Tiny", "width": 3})
+    assert found.faults == []
+    assert (found.data.classes, found.data.shape) == (10, (1, 8, 8))
+    student = found.networks["student"]
+    assert (student.network, student.parameters) == ("nets.py:Tiny(width=3)", 3 * 9 + 3 + 3 * 10 + 10)
+    assert student.macs == 3 * 9 * 36 + 3 * 36 + 3 * 10  # convolution, pooling, linear layer
+    assert {(step.tau, step.precision) for step in found.steps} == {
+        (tau, precision) for tau in (2, 10) for precision in ("float32", "bfloat16")
+    }
+    assert all(step.memory_bytes is None and step.loss > 0 for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    ("network", "problem"),
+    [
+        ("seven_classes", r"returns shape \(2, 7\) for 2 images, but has to return logits of shape \(2, 10\)"),
+        ("pair", "returns a tuple, but has to return a tensor of logits"),
+        ("failing", "fails on images of shape \\(2, 1, 8, 8\\): RuntimeError"),
+    ],
+)
+def test_a_network_whose_output_does_not_fit_is_a_fault(check, network, problem):
+    found = check(student=f"./nets.py:{network}")
+    assert len(found.faults) == 1
+    assert found.faults[0].key == "student"
+    with pytest.raises(AssertionError, match=problem):
+        raise AssertionError(told(found))
+
+
+def test_a_loss_that_is_no_number_at_an_extreme_temperature_is_a_fault(check):
+    found = check(loss="./losses.py:exploding")
+    assert "loss: losses.py:exploding is" in told(found)
+    assert "at tau 10 in float32; narrow the search space, or set numerics.precision" in told(found)
+
+
+def test_a_loss_without_a_gradient_is_a_fault(check):
+    assert "a training step at tau 2 in float32 fails: RuntimeError" in told(check(loss="./losses.py:detached"))
+
+
+def test_a_last_batch_of_one_is_a_fault_for_a_network_that_needs_two_images(check):
+    training = {**small_study()["training"], "batch_size": 1}
+    assert "batch_size" in told(check(student="./nets.py:normalised", training=training))
+
+
+def test_parameters_that_no_gradient_reaches_are_a_remark(check):
+    found = check(student="./nets.py:partly_trained")
+    assert found.faults == []
+    assert found.remarks == [
+        "student nets.py:partly_trained: no gradient reaches head.weight, head.bias: they are not trained"
+    ]
+
+
+def test_labels_with_a_gap_are_a_fault(check):
+    assert "data set data.py:gappy: labels have to be 0, 1, ... without gaps" in told(check(dataset="./data.py:gappy"))
+
+
+def test_all_faults_are_reported_at_once(check):
+    found = check(
+        student="./nets.py:seven_classes",
+        teacher="./nets.py:failing",
+        loss="hkdd",
+        repeats=0,
+        training={**small_study()["training"], "epoch": 3},
+        strategies={"gird": {}},
+    )
+    keys = {fault.key for fault in found.faults}
+    assert keys == {"student", "teacher", "loss", "repeats", "training.epoch", "strategies.gird"}

@@ -1,0 +1,128 @@
+import pytest
+
+from kdtune.errors import SpecError
+from kdtune.specs import load_study
+from kdtune.specs.component import Component, as_written, component_of
+from tests.studies import small_study
+
+
+@pytest.fixture
+def nets(tmp_path):
+    file = tmp_path / "nets.py"
+    file.write_text("def tiny(num_classes, in_channels, width=2):\n    return None\n")
+    return file
+
+
+def study_file(folder, **changes):
+    import tomli_w
+
+    path = folder / "mine.toml"
+    path.write_text(tomli_w.dumps({**small_study(), **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "short", "slug"),
+    [
+        ("resnet18", "resnet18", "resnet18"),
+        ("/home/me/nets.py:tiny", "nets.py:tiny", "nets-tiny"),
+        ("my_package.nets:Tiny", "my_package.nets:Tiny", "my_package-nets-Tiny"),
+        ("torchvision:resnet50", "torchvision:resnet50", "torchvision-resnet50"),
+        ("folder:/data/my photos", "folder:my photos", "folder-my-photos"),
+        ("pickle:/cache/tiny-0123456789abcdef.pkl", "tiny", "tiny"),
+    ],
+)
+def test_names_for_people_and_for_files(name, short, slug):
+    component = Component(name=name)
+    assert (str(component), component.slug) == (short, slug)
+
+
+def test_options_are_shown():
+    assert (
+        str(Component(name="a/nets.py:tiny", options={"width": 2, "norm": "batch"}))
+        == "nets.py:tiny(width=2, norm=batch)"
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["resnet18", {"ref": "x.y:z", "width": 2}, {"ref": "x.y:z", "digest": "abc", "width": 2}]
+)
+def test_a_component_is_written_as_it_was_read(value):
+    assert as_written(component_of(value)) == value
+
+
+def test_a_built_in_component_without_options_is_written_as_its_name():
+    study = load_study(small_study(teacher={"ref": "convnet_32"}))
+    assert study.model_dump(mode="json")["teacher"] == "convnet_32"
+
+
+def test_a_file_is_found_relative_to_the_study_file_and_identified_by_its_source(nets, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    path = study_file(tmp_path, student={"ref": "./nets.py:tiny", "width": 3})
+    student = load_study(path).student
+    assert (student.name, student.options) == (f"{nets}:tiny", {"width": 3})
+    assert len(student.digest) == 16
+    nets.write_text(nets.read_text() + "# edited\n")
+    assert load_study(path).student.digest != student.digest
+
+
+def test_a_relative_path_of_set_refers_to_the_working_folder(nets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    path = study_file(tmp_path / "studies")
+    assert load_study(path, overrides=["student=./nets.py:tiny"]).student.name == f"{nets}:tiny"
+
+
+def test_a_file_that_a_strategy_names_is_found_relative_to_the_study_file(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    (tmp_path / "mine.py").write_text("from kdtune.strategies.fixed import Fixed\n\n\nclass Hot(Fixed):\n    pass\n")
+    path = study_file(tmp_path, strategies={"hot": {"strategy": "./mine.py:Hot", "tau": 9}})
+    assert load_study(path).labelled("hot") == (f"{tmp_path}/mine.py:Hot", {"tau": 9})
+
+
+def test_a_frozen_study_is_read_without_the_file(nets, tmp_path):
+    study = load_study(study_file(tmp_path, student="./nets.py:tiny"))
+    table = study.model_dump(mode="json", exclude_none=True)
+    nets.unlink()
+    assert load_study(table, has_run=True) == study
+
+
+def test_all_unknown_components_are_reported_at_once(tmp_path):
+    path = study_file(tmp_path, student="./nets.py:tiny", teacher="convnet_33", loss="hkdd", dataset="folder:./photos")
+    with pytest.raises(SpecError) as caught:
+        load_study(path)
+    said = str(caught.value)
+    for part in (
+        f"{path}: student: './nets.py:tiny': {tmp_path}/nets.py cannot be read (No such file or directory)",
+        f"{path}: teacher: unknown model 'convnet_33'; did you mean 'convnet_32'?",
+        f"{path}: loss: unknown loss 'hkdd'; did you mean 'hkd'?",
+        f"{path}: dataset: {tmp_path}/photos: there is no such folder",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [({"width": 2}, "has no ref"), ({"ref": 3}, "ref has to be a name or a reference"), (3, "Component")],
+)
+def test_a_value_that_names_no_component_is_refused(value, problem):
+    with pytest.raises(SpecError, match=problem):
+        load_study(small_study(student=value))
+
+
+def _net(num_classes, in_channels):
+    return None
+
+
+def test_functions_are_accepted_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+    study = load_study(small_study(student=_net, teacher=lambda num_classes, in_channels: None))
+    assert study.student.name == "tests.specs.test_component:_net"
+    assert study.teacher.name.startswith(f"pickle:{tmp_path}/components/")
+    assert load_study(study.model_dump(mode="json", exclude_none=True), has_run=True) == study
+
+
+def test_a_loss_of_ones_own_has_the_weight_one_unless_the_study_gives_another(tmp_path):
+    (tmp_path / "losses.py").write_text("def gap(student, teacher, labels, temperature, alpha):\n    return None\n")
+    assert load_study(study_file(tmp_path, loss="./losses.py:gap")).alpha == 1.0
+    assert load_study(study_file(tmp_path, loss="./losses.py:gap", alpha=0.3)).alpha == 0.3
