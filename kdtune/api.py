@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdtune.catalog.builtin import STRATEGIES
+from kdtune.data.sources import with_described_data
 from kdtune.energy.carbon import Carbon, resolve_carbon
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.execution.executor_choice import ExecutorChoice
@@ -314,6 +315,7 @@ def resume_study(
         if limits == Budget():
             limits = Budget(asked.budget.max_kwh, asked.budget.max_co2_g)
         place = paths.noted_data_dir(data_dir, asked.options.data_dir, folder.run_toml)
+        spec = with_described_data(spec)
         weights = _file(teacher)
         if weights:
             _check_same(spec, weights)

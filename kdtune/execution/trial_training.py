@@ -3,14 +3,19 @@
 import os
 import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdtune.catalog.builtin import DATASETS
+from kdtune.data.sources import describe
 from kdtune.errors import StudyInterrupted
 from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import MeterHandle, meter_of
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.specs import load_study
+from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
 from kdtune.specs.study import Setting
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
@@ -200,11 +205,19 @@ class TrialWorker:
         self._context.distiller(spec.recipe, spec.seed).warm_up()
 
 
+@cache
+def _described_once(dataset: str) -> DataInfo:
+    """Describe a data set, given as JSON, once per worker: that reads all of its files."""
+    return describe(Component.model_validate_json(dataset))
+
+
 def _spec_of(config: dict[str, Any]) -> TrialSpec:
     """The trial of a config: resolved by kdtune's own plan, or here for another pipeline."""
     if "spec" in config:
         spec: TrialSpec = config["spec"]
         return spec
     study = load_study(config["study"])
+    if study.dataset.name not in DATASETS and study.dataset_info is None:
+        study = study.with_data_info(_described_once(study.dataset.model_dump_json()))
     point = {key: value for key, value in config.items() if key not in _NOT_POINT}
     return resolved_trial(study, Suggestion.from_point(point), int(config.get("seed", study.seed)))

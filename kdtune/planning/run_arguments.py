@@ -6,6 +6,7 @@ from typing import Any
 
 from kdtune.catalog.builtin import STRATEGIES
 from kdtune.catalog.spelling import did_you_mean
+from kdtune.data.sources import with_described_data
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.planning.budget import Budget
 from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
@@ -21,7 +22,11 @@ ALL = "all"
 
 
 def validate_run_arguments(
-    study: StudyLike, strategy: str | Sequence[str], budget: Budget, teacher: Path | None = None, **changes: Any
+    study: StudyLike,
+    strategy: str | Sequence[str],
+    budget: Budget,
+    teacher: Path | None = None,
+    **changes: Any,
 ) -> tuple[Study, dict[str, list[Strategy]]]:
     """Return the study with the changes of the arguments, and for each label the strategy of every repeat.
 
@@ -34,6 +39,7 @@ def validate_run_arguments(
 
     Raises:
         SpecError: Every fault found.
+        DataError: A data set that is not built in is missing, incomplete or damaged.
         UsageError: The weights do not fit the study's teacher.
     """
     asked = [strategy] if isinstance(strategy, str) else list(strategy)
@@ -50,6 +56,7 @@ def validate_run_arguments(
         raise SpecError(others)
     if faults := not_installed(spec, f"study {spec.name}"):  # a frozen study may name components of another machine
         raise SpecError(faults)
+    spec = with_described_data(spec)
     if teacher:
         from kdtune.artifacts.given_teacher import with_given_teacher
 
