@@ -186,12 +186,9 @@ def _due(kinds: Collection[Work], study: Study, *, cached: bool, replays: bool) 
 
 def prepare(session_id: str) -> None:
     """Do once what :func:`evaluate_chosen` is slow at the first time, so that the next job in this worker is not."""
-    import torch
+    import kdtune.artifacts.workbench
+    import kdtune.training.evaluation  # noqa: F401
 
-    from kdtune.training.evaluation import classification_metrics
-
-    labels = torch.tensor([0, 1])
-    classification_metrics(labels, labels, 2)
     meter_of(session_id).join()  # last: the meter is starting as well
 
 
@@ -261,8 +258,6 @@ def evaluate_chosen(
     test = bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
     evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)
-    labels = bench.splits.validation.labels.cpu()
-    classification_metrics(labels, labels, bench.num_classes)
     results = []
     for candidate in candidates:
         with _charged(session_id, resources, candidate.window, "evaluation"):

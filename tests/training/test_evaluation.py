@@ -3,6 +3,7 @@ from math import log
 
 import pytest
 import torch
+from sklearn import metrics
 
 from kdtune.data.batches import ImageSet
 from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
@@ -45,6 +46,21 @@ def test_a_metric_is_what_its_definition_gives(metric, value):
 
 def test_these_metrics_and_no_others():
     assert classification_metrics(PREDICTIONS, LABELS, 3).keys() == BY_HAND.keys()
+
+
+def test_the_standard_metrics_are_those_of_scikit_learn():
+    labels, predictions = torch.randint(0, 7, (2, 500), generator=torch.Generator().manual_seed(0))
+    ours = classification_metrics(predictions, labels, 7)
+    macro = {"average": "macro"}
+    expected = {
+        "accuracy": metrics.accuracy_score(labels, predictions),
+        "precision": metrics.precision_score(labels, predictions, **macro),
+        "recall": metrics.recall_score(labels, predictions, **macro),
+        "specificity": sum(metrics.recall_score(labels != c, predictions != c) for c in range(7)) / 7,
+        "kappa": metrics.cohen_kappa_score(labels, predictions),
+        "f1": metrics.f1_score(labels, predictions, **macro),
+    }
+    assert {name: ours[name] for name in expected} == pytest.approx(expected)
 
 
 def test_a_perfect_classifier_has_1_throughout():
