@@ -3,7 +3,6 @@ from math import log
 
 import pytest
 import torch
-from sklearn import metrics
 
 from kdtune.data.batches import ImageSet
 from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
@@ -49,6 +48,8 @@ def test_these_metrics_and_no_others():
 
 
 def test_the_standard_metrics_are_those_of_scikit_learn():
+    from sklearn import metrics
+
     labels, predictions = torch.randint(0, 7, (2, 500), generator=torch.Generator().manual_seed(0))
     ours = classification_metrics(predictions, labels, 7)
     macro = {"average": "macro"}
