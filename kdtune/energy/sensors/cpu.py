@@ -28,7 +28,8 @@ def look_up_cpu() -> CpuPower:
 
     detect = cpu.detect_cpu_model
     if name := _model_name():
-        cpu.detect_cpu_model = lambda: name  # codecarbon starts other programs for it, which takes a second
+        # codecarbon's own function starts other programs, which takes a second.
+        cpu.detect_cpu_model = lambda: name  # type: ignore[assignment]
     try:
         tdp = cpu.TDP()
     finally:
