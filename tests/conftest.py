@@ -1,6 +1,7 @@
 import os
 import shutil
 import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -12,6 +13,22 @@ os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "3600000")
 # There is no deadline, since the machine may be busy. Derandomised runs of the suite are as reproducible as studies.
 settings.register_profile("kdtune", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("kdtune")
+
+
+def pytest_configure(config):
+    """Let processes that share the suite (``-n 2 --dist loadfile``) take files in the order of the collection."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Put files first that share a Ray, one after the other, then those with the most studies, which take longest.
+
+    So Ray starts once in each process, and processes that share the suite end at about the same time.
+    """
+    studies = Counter(item.path for item in items if item.get_closest_marker("study"))
+    shares_ray = {item.path for item in items if "running_ray" in item.fixturenames}
+    items.sort(key=lambda item: (item.path not in shares_ray, -studies[item.path]))
 
 
 def pytest_collection_finish(session):

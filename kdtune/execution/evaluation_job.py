@@ -49,13 +49,10 @@ class EvaluatedModel:
 
 
 def prepare_evaluation(session_id: str) -> None:
-    """Import what :func:`evaluate_chosen` uses and compute metrics once, so that the next job here starts faster."""
-    import torch
+    """Import what :func:`evaluate_chosen` uses, so that the next job in this worker starts faster."""
+    import kdtune.artifacts.training_context
+    import kdtune.training.evaluation  # noqa: F401
 
-    from kdtune.training.evaluation import classification_metrics
-
-    labels = torch.tensor([0, 1])
-    classification_metrics(labels, labels, 2)
     meter_of(session_id).join()  # last, because the meter is starting at the same time
 
 
@@ -79,12 +76,9 @@ def evaluate_chosen(
 
 def _warm_up(context: Any) -> None:
     """Do what a process does once (imports, kernels) before any window opens, so that no model is charged for it."""
-    from kdtune.training.evaluation import classification_metrics, evaluate
+    from kdtune.training.evaluation import evaluate
 
-    validation = context.splits.validation
-    evaluate(context.untrained_student(), validation, context.arithmetic)
-    labels = validation.labels.cpu()
-    classification_metrics(labels, labels, context.num_classes)
+    evaluate(context.untrained_student(), context.splits.validation, context.arithmetic)
 
 
 def _evaluated(context: Any, candidate: Candidate) -> EvaluatedModel | None:

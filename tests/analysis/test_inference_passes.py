@@ -1,8 +1,9 @@
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from kdtune.analysis import inference_passes
 from kdtune.analysis.inference_passes import (
     classify,
     parameters,
@@ -36,18 +37,26 @@ class Meter:
 
 
 class Slow(torch.nn.Module):
-    """A network that takes a given time for each batch."""
+    """A network that takes a given time for each batch, on a clock that otherwise stands still."""
+
+    now_s = 0.0
 
     def __init__(self, seconds):
         super().__init__()
         self.seconds = seconds
 
     def forward(self, images):
-        time.sleep(self.seconds)
+        Slow.now_s += self.seconds
         return torch.zeros(len(images), 3)
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(inference_passes, "time", SimpleNamespace(perf_counter=lambda: Slow.now_s))
+
+
 def turns_of(images, seconds, **batch_s):
+    """Seconds are multiples of a power of two, so that their sums are exact."""
     meter = Meter()
     networks = {name: Slow(one) for name, one in batch_s.items()}
     return meter, take_turns(networks, images, ARITHMETIC, len(images), seconds, meter, 1.0, {"GPU-a": 1.0})
@@ -62,22 +71,21 @@ def test_a_pass_classifies_every_image_as_evaluation_does(teacher, splits, batch
     assert right / len(splits.validation) == pytest.approx(found.accuracy)
 
 
-def test_networks_take_turns_in_separate_windows(splits):
-    meter, turns = turns_of(splits.test, 0.1, teacher=0.005, student=0.001)
+def test_networks_take_turns_in_separate_windows(splits, clock):
+    meter, turns = turns_of(splits.test, 0.625, teacher=1 / 32, student=1 / 128)
     assert {name: len(taken) for name, taken in turns.items()} == {"teacher": 5, "student": 5}
     names = [window.id for window in meter.noted]
     assert names[:4] == ["teacher-m/1", "student-m/1", "teacher-m/2", "student-m/2"]
     assert len(set(names)) == len(names)
     assert all(window.bucket == "evaluation" and window.gpus == {"GPU-a": 1.0} for window in meter.noted)
-    for taken in turns.values():
-        assert sum(turn.wall_s for turn in taken) >= 0.1
-    assert all(turn.passes * 0.005 <= turn.wall_s for turn in turns["teacher"])
+    for name, passes in (("teacher", 4), ("student", 16)):
+        assert [(turn.passes, turn.wall_s) for turn in turns[name]] == [(passes, 0.125)] * 5
 
 
-def test_a_network_that_has_run_long_enough_waits_for_the_other(splits):
-    _, turns = turns_of(splits.test, 0.02, teacher=0.03, student=0.001)
+def test_a_network_that_has_run_long_enough_waits_for_the_other(splits, clock):
+    _, turns = turns_of(splits.test, 0.625, teacher=1, student=1 / 128)
     assert [turn.passes for turn in turns["teacher"]] == [1]  # one pass is longer than all that was asked for
-    assert len(turns["student"]) >= 2
+    assert [turn.passes for turn in turns["student"]] == [16] * 5
 
 
 def test_a_student_is_read_frozen_and_another_file_is_refused(study, tmp_path):

@@ -21,7 +21,7 @@ NOTHING = dict.fromkeys(BUCKETS, 0)
 
 # --- conservation of energy in random histories ----------------------------------------------------------------
 
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=100, deadline=None)
 
 SECONDS = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.sampled_from([1e-6, 1.0, 3600.0]))
 CPU_S = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.just(1e-6))

@@ -316,7 +316,9 @@ class TwoStudies(RuleBasedStateMachine):
     @invariant()
     def every_ledger_is_true(self) -> None:
         for study in self.studies:
-            charged = [self._account_of(path) for path in study.ledgers()]
+            charged = [account_of_ledger(ledger.read(path)) for path in study.ledgers()]
+            for account in charged:
+                assert_energy_is_conserved(account)
             if study.meter and study.lives == 1:
                 spent = {bucket: sum(one.buckets[bucket] for one in charged) for bucket in BUCKETS}
                 assert study.meter.reading().spent == spent
@@ -370,6 +372,6 @@ def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
 
 
 TwoStudies.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=30, deadline=None, report_multiple_bugs=False
+    max_examples=100, stateful_step_count=30, deadline=None, report_multiple_bugs=False
 )
 TestTwoStudies = TwoStudies.TestCase

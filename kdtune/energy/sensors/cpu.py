@@ -1,6 +1,10 @@
 """Power of a CPU without energy counters, modelled from its thermal design power (TDP)."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+#: Linux's description of the processors.
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,29 @@ class CpuPower:
 
 
 def look_up_cpu() -> CpuPower:
-    """Return the entry of this machine's CPU. The call takes about a second."""
-    from codecarbon.core.cpu import TDP
+    """Return the entry of this machine's CPU in codecarbon's table."""
+    from codecarbon.core import cpu
 
-    tdp = TDP()
+    detect = cpu.detect_cpu_model
+    if name := _model_name():
+        # codecarbon's own function starts other programs, which takes a second.
+        cpu.detect_cpu_model = lambda: name  # type: ignore[assignment]
+    try:
+        tdp = cpu.TDP()
+    finally:
+        cpu.detect_cpu_model = detect
     known = bool(tdp.model) and tdp._get_cpu_power_from_registry(tdp.model) is not None
     return CpuPower(str(tdp.model), float(tdp.tdp or 0), known)
+
+
+def _model_name() -> str | None:
+    """The CPU's name as Linux gives it; None where it gives none, as on ARM."""
+    try:
+        lines = CPU_INFO.read_text().splitlines()
+    except OSError:
+        return None
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, None)
 
 
 def default_power_w(cores: int) -> float:

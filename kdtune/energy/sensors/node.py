@@ -177,7 +177,7 @@ class NodeSensors:
 
     @_silent_codecarbon()
     def hardware(self) -> Hardware:
-        """Return the node's hardware. The call takes about a second, since it uses codecarbon's table of CPUs."""
+        """Return the node's hardware. The call looks the CPU up in codecarbon's table."""
         cpu = self._probed("CPU power", look_up_cpu, CpuPower("", 0.0, known=False))
         ranges = {name: limit for name, zone in self._zones.items() if (limit := zone.range_uj()) is not None}
         cores = psutil.cpu_count(logical=True) or 1

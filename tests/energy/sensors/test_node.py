@@ -15,7 +15,7 @@ from codecarbon.external import ram as codecarbon_ram
 
 from kdtune.energy.ledger import Record
 from kdtune.energy.running_account import account_of_ledger
-from kdtune.energy.sensors import nvidia
+from kdtune.energy.sensors import cpu, nvidia
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import NodeSensors
 from tests.energy.machine import FakeGpu, fails_with
@@ -298,6 +298,13 @@ def test_codecarbon_finds_power_for_cpu_and_memory_of_this_machine():
     assert hardware.cores == os.cpu_count()
     assert hardware.tdp_uw >= 1_000_000
     assert 1_000_000 <= hardware.ram_uw <= 1_000_000_000
+
+
+@pytest.mark.parametrize("cpu_info", ["/proc/cpuinfo", "/proc/nowhere", "/proc/version"])
+def test_the_cpu_is_the_one_that_codecarbon_detects(monkeypatch, cpu_info):
+    monkeypatch.setattr(cpu, "CPU_INFO", Path(cpu_info))
+    expected = codecarbon_cpu.TDP()
+    assert (cpu.look_up_cpu().model, cpu.look_up_cpu().tdp_w) == (expected.model, expected.tdp)
 
 
 def test_codecarbon_is_silent_during_probes_and_keeps_its_log_level(monkeypatch):

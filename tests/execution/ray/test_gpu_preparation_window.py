@@ -29,20 +29,30 @@ SESSION = "gpu-hold"
 ONE_GPU = Resources(1.0, 1.0)
 
 
-@pytest.fixture
-def ledger(tmp_path):
-    """Of a session that meters; gives what opened and closed in it."""
+@pytest.fixture(scope="module")
+def meters(running_ray, tmp_path_factory):
+    """Of a session that meters."""
     meters = NodeMeters(SESSION)
     meters.start()
-    meters.begin(tmp_path / "ledger", None)
+    meters.begin(tmp_path_factory.mktemp("meters") / "ledger", None)
     meters.settle()
+    yield meters
+    meters.end()
+
+
+@pytest.fixture
+def ledger(meters, tmp_path):
+    """Gives what opened and closed in a ledger of the test's own."""
 
     def windows():
         (records,) = read_folder(tmp_path / "ledger").values()
         return [(one.kind, one.window, one.reason) for one in records if one.window]
 
+    meters.switch(tmp_path / "ledger")
+    meters.settle()
     yield windows
-    meters.end()
+    for window in {window.id for _, window, _ in windows()}:
+        meters.ask("close", window, "the test ended")
 
 
 @pytest.fixture

@@ -48,6 +48,12 @@ def test_what_a_scheduler_copies_from_another_trial_keeps_the_hyperparameters_th
     assert worker._training.distiller._optimizer.param_groups[0]["weight_decay"] == 0.0616
 
 
+def test_without_a_ledger_energy_is_unknown_and_not_zero():
+    worker = kdtune.DistillTrainable({"study": small_study(), "loss": "ce"})
+    assert worker.train()["energy_j"] is None
+    worker.stop()
+
+
 def weights(worker):
     return [value.clone() for value in worker._training.distiller.model.state_dict().values()]
 
