@@ -328,7 +328,7 @@ def cosine(monkeypatch, tmp_path):
     """The temperature that a reader of 'contributing' writes, registered."""
     (tmp_path / "reader_cosine.py").write_text(example_of("Cosine"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(TEMPERATURES, "_entries", dict(TEMPERATURES._entries))
+    monkeypatch.setattr(TEMPERATURES, "_built_in", dict(TEMPERATURES._built_in))
     TEMPERATURES.add("cosine", "reader_cosine:Cosine", "an example")
     yield TEMPERATURES.load("cosine")
     sys.modules.pop("reader_cosine")

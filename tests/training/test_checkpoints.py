@@ -185,7 +185,7 @@ def little_room():
 
 def test_a_checkpoint_that_cannot_be_written_is_not_the_trials_fault(two):
     before = {path: path.read_bytes() for path in two.paths()}
-    full = r"epoch-000003.pt: cannot be written \(File too large\); make room"
+    full = r"epoch-000003.pt: cannot be written \(File too large\); free space there"
     with little_room(), pytest.raises(MachineError, match=full):
         two.save(state(3))
     assert {path: path.read_bytes() for path in two.folder.iterdir()} == before
@@ -308,7 +308,7 @@ def test_a_copied_state_is_loaded_like_the_original(folder):
         assert torch.equal(ours["model"][name], value) and ours["model"][name].stride() == value.stride()
 
 
-FULL = r"cannot be written \(File too large\); make room"
+FULL = r"cannot be written \(File too large\); free space there"
 
 
 @pytest.mark.parametrize("epochs", [1, 5], ids=["at the last epoch itself", "at the next epoch"])

@@ -39,7 +39,7 @@ def test_a_tau_is_fixed_and_the_rest_is_the_studys(study):
     assert recipe.temperature == Component(name="fixed", options={"tau": 6})
     assert recipe.method == Component(name="hkd", options={"alpha": 0.95})
     assert recipe.training == study.training
-    assert recipe.model == "convnet_2_4_4"
+    assert recipe.model == Component(name="convnet_2_4_4")
 
 
 def test_a_point_overrides_what_it_names(study):
