@@ -46,11 +46,13 @@ def inspect_study(
     import torch  # noqa: F401 - its import is part of the setup that is timed
 
     from kdtune.forecast.open_settings import resolve_open_settings
+    from kdtune.planning.study_check import check_own_components
 
     meter_of(session_id).join()
     context = open_training_context(study, resources, data, session_id)
     _ = context.splits  # loads the data
     setup = watch.lap() if watch else None
+    check_own_components(context)
     context, remarks = resolve_open_settings(context, teacher_trainings(study), workers)
     workload, timings, multiple = context.workload(), None, None
     if watch:

@@ -196,6 +196,23 @@ def check_output(component: Component, network: torch.nn.Module, images: torch.T
         )
 
 
+def check_own_components(context: TrainingContext) -> None:
+    """Check the networks and the loss of a study by single steps, if some of them are not built in.
+
+    Raises:
+        UsageError: A network cannot be built or does not fit the data set.
+        SpecError: A training step fails or its loss is not a finite number.
+    """
+    study = context.study
+    if not any(one.digest for one in (study.teacher, study.student, study.loss)):
+        return
+    for network in (study.teacher, study.student):
+        check_network(network, study.data_info)
+    _, faults, _ = check_steps(context, f"study {study.name}")
+    if faults:
+        raise SpecError(faults)
+
+
 def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep], list[Fault], list[str]]:
     """Take a training step at each extreme temperature, in each precision that the study may use.
 

@@ -132,3 +132,21 @@ def test_functions_of_a_program_are_components(place):
     found = run(student=build, strategies={"fixed": {}})
     assert found.exit_code == 0, found.errors
     assert found.results[0]["repeats"][0]["test"]["accuracy"] > 0
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("nn.Linear(64, 7)", r"returns shape \(2, 7\) for 2 images, but has to return logits of shape \(2, 10\)"),
+        ("nn.Linear(63, num_classes)", "fails on images of shape"),
+        ("nn.Sequential(nn.Linear(64, num_classes), nn.LogSigmoid(), Root())", "hkd is nan at tau 2 in float32"),
+    ],
+)
+def test_a_network_that_does_not_fit_ends_the_command_before_anything_is_trained(place, source, problem):
+    root = "class Root(nn.Module):\n    def forward(self, x):\n        return x.sqrt()\n\n\n"
+    net = f"def net(num_classes, in_channels):\n    return nn.Sequential(nn.Flatten(), {source})\n"
+    (place / "wrong.py").write_text(f"from torch import nn\n\n\n{root}{net}")
+    with pytest.raises(KdtuneError, match=problem):
+        kdtune.run_study(small_study(student="./wrong.py:net"), inline=True)
+    assert not list(place.glob("results/*/*/study.toml"))
+    assert not (place / "cache" / "teachers").exists()
