@@ -61,11 +61,15 @@ class Teacher(TeacherRecord):
     """A teacher and the energy of its training.
 
     Attributes:
+        epochs: As in :class:`TeacherRecord`; None also in folders of earlier releases that did not record it.
+        val_loss: As in :class:`TeacherRecord`; None in such folders.
         key: Name of the teacher's folder in the cache.
         gflops_millions: FLOPs of the training, in 1e15; None for a teacher whose weights the user gave.
         energy: Energy of the training, or of the evaluation if the user gave the weights; None if it was not metered.
     """
 
+    epochs: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    val_loss: float | None = None  # type: ignore[assignment]
     key: str
     gflops_millions: Amount | None
     energy: LedgerSummary | TeacherEnergy | None
