@@ -12,6 +12,7 @@ from kdtune.energy.ledger import read, write
 from kdtune.errors import ResultsError, UsageError
 from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
+from kdtune.specs.component import Component
 from kdtune.specs.study import DataOptions
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
@@ -49,7 +50,7 @@ def test_compare_makes_the_same_results_again_from_the_files(finished):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"loss": "dml"}, ["loss", "dml", "hkd"]),
+        ({"loss": Component(name="dml")}, ["loss", "dml", "hkd"]),
         ({"split_seed": 5}, ["split", "5"]),
         ({"data": DataOptions(train_limit=700)}, ["data set", "train_limit 700", "train_limit none"]),
         ({"resolved": {"data": "0123456789ab"}}, ["data set's files", "0123456789ab"]),

@@ -42,7 +42,13 @@ def test_a_run_that_was_put_aside_by_fresh_is_found_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"node": "elsewhere"}, {"cpu_model": "another CPU"}, {"cores": 64}, {"gpus": {"GPU-a": "a GPU"}}]
+    "other",
+    [
+        {"node": "elsewhere"},
+        {"cpu_model": "another CPU"},
+        {"cores": 64},
+        {"gpus": {"GPU-a": "a GPU"}, "gpu_quality": {"GPU-a": "counter"}},
+    ],
 )
 def test_results_of_another_machine_are_skipped(tmp_path, other):
     finished(tmp_path)
