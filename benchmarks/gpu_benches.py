@@ -72,7 +72,7 @@ def _teacher(bench: Workbench) -> TeacherLogits:
     if bench.study.teacher_logits == "live":
         return bench.stand_in()
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(len(bench.splits.train), bench.num_classes, generator=generator).half().to(bench.device)
+    rows = torch.randn(len(bench.splits.train), bench.task.output_size, generator=generator).half().to(bench.device)
     return ReplayedTeacher(lambda epoch: rows, bench.device)
 
 

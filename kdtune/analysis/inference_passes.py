@@ -18,6 +18,7 @@ from kdtune.data.batches import ImageSet
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.errors import ResultsError
+from kdtune.tasks.task import Task
 from kdtune.training.numerics import Arithmetic
 
 #: Turns that each network gets at least, unless a pass takes longer than a turn: their spread says how well a figure
@@ -41,28 +42,34 @@ class Turn:
 
 
 @torch.inference_mode()
-def classify(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int) -> torch.Tensor:
+def predict(
+    task: Task, model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int
+) -> torch.Tensor:
     """One pass over all images, their normalisation included: what a user of the network would run.
 
     Args:
-        model: From images to logits, in inference mode.
-        images: To be classified.
+        task: What the network was trained for.
+        model: From images to outputs, in inference mode.
+        images: Of which something is predicted.
         arithmetic: Precision and memory layout.
         batch_size: Images at a time; the last batch may have fewer.
 
     Returns:
-        Predicted classes, int64, (N,), on the CPU: an answer that is still on its way is none.
+        Predictions on the CPU: an answer that is still on its way is none.
     """
     batches = images.in_order(batch_size)
-    return torch.cat([arithmetic.logits(model, batch).argmax(dim=1) for batch, _ in batches]).cpu()
+    return torch.cat([task.predict(arithmetic.logits(model, batch)) for batch, _ in batches]).cpu()
 
 
-def right_answers(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int) -> int:
-    """How many images a network classifies rightly; also warms it up."""
-    return int((classify(model, images, arithmetic, batch_size) == images.labels.cpu()).sum())
+def accuracy(
+    task: Task, model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int
+) -> float | None:
+    """The accuracy of a network, a fraction; None where the task has none. Also warms the network up."""
+    return task.metrics(predict(task, model, images, arithmetic, batch_size), images).get("accuracy")
 
 
 def take_turns(
+    task: Task,
     networks: Mapping[str, torch.nn.Module],
     images: ImageSet,
     arithmetic: Arithmetic,
@@ -72,11 +79,12 @@ def take_turns(
     cpus: float,
     gpus: Mapping[str, float],
 ) -> dict[str, list[Turn]]:
-    """Let warmed-up networks classify all images again and again, each turn in a window of its own.
+    """Let warmed-up networks predict for all images again and again, each turn in a window of its own.
 
     Args:
+        task: What the networks were trained for.
         networks: By name, in inference mode.
-        images: To be classified.
+        images: Of which something is predicted.
         arithmetic: Precision and memory layout.
         batch_size: Images at a time.
         seconds: That each network has to run in all; it may take longer by a pass.
@@ -91,7 +99,7 @@ def take_turns(
             meter.open(Window(window, "evaluation", os.getpid(), cpus, dict(gpus)))
             passes, began_s = 0, time.perf_counter()
             while not passes or time.perf_counter() - began_s < seconds / TURNS:
-                classify(networks[name], images, arithmetic, batch_size)
+                predict(task, networks[name], images, arithmetic, batch_size)
                 passes += 1
             turns[name].append(Turn(window, passes, time.perf_counter() - began_s))
             meter.close(window, "done")

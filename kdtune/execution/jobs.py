@@ -22,6 +22,8 @@ from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.planning.trial_plan import settled_strategies, teacher_trainings, waits_for_energy
 from kdtune.specs.study import Numerics, Study
 from kdtune.strategies.equal_cost import DistillationCost
+from kdtune.tasks.loading import load_all_tasks
+from kdtune.tasks.task import Metrics
 
 
 @dataclass(frozen=True)
@@ -186,12 +188,8 @@ def _due(kinds: Collection[Work], study: Study, *, cached: bool, replays: bool) 
 
 def prepare(session_id: str) -> None:
     """Do once what :func:`evaluate_chosen` is slow at the first time, so that the next job in this worker is not."""
-    import torch
-
-    from kdtune.training.evaluation import classification_metrics
-
-    labels = torch.tensor([0, 1])
-    classification_metrics(labels, labels, 2)
+    for task in load_all_tasks():
+        task.prepare()
     meter_of(session_id).join()  # last: the meter is starting as well
 
 
@@ -230,17 +228,15 @@ class Tested:
 
     Attributes:
         repeat: Counted from 0.
-        metrics: Fractions; see :func:`kdtune.training.evaluation.classification_metrics`.
-        predictions: Predicted class of each test image.
-        confusion: How many test images of a class (row) were taken for which (column), int64, (classes, classes).
-        class_names: Of the first classes, or of none.
+        metrics: By name; see :meth:`kdtune.tasks.task.Task.test_metrics`.
+        predictions: An array with a row for each test image; of a classifier the predicted classes.
+        documents: Text of CSV files by name; see :meth:`kdtune.tasks.task.Task.documents`.
     """
 
     repeat: int
-    metrics: dict[str, float | None]
+    metrics: Metrics
     predictions: Any
-    confusion: Any
-    class_names: tuple[str, ...]
+    documents: dict[str, str]
 
 
 def evaluate_chosen(
@@ -255,32 +251,22 @@ def evaluate_chosen(
 
     from kdtune.storage.files import replaced_atomically
     from kdtune.training.checkpoints import CheckpointFolder
-    from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
 
     bench = _bench(study, resources, data, session_id)
-    test = bench.splits.test
+    task, test = bench.task, bench.splits.test
     # What a worker does once (imports, kernels) is no single model's evaluation.
-    evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)
-    labels = bench.splits.validation.labels.cpu()
-    classification_metrics(labels, labels, bench.num_classes)
+    task.evaluate(bench.untrained_student(), bench.splits.validation, bench.arithmetic)
+    task.prepare()
     results = []
     for candidate in candidates:
         with _charged(session_id, resources, candidate.window, "evaluation"):
             state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
             if state is None or state["epoch"] != candidate.epochs:
                 continue  # gone or damaged: an earlier epoch does not stand in for the last
-            found = evaluate(bench.student(state["model"]), test, bench.arithmetic)
-            both = found.predictions, test.labels.cpu(), bench.num_classes
-            metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
+            predictions = task.evaluate(bench.student(state["model"]), test, bench.arithmetic).predictions
+            metrics = task.test_metrics(predictions, test)
+            documents = task.documents(predictions, test, bench.arrays.class_names)
             with replaced_atomically(Path(candidate.weights)) as file:
                 torch.save(dict(state["model"]), file)
-        results.append(
-            Tested(
-                candidate.repeat,
-                {**metrics, "accuracy": found.accuracy},
-                found.predictions.numpy(),
-                confusion.numpy(),
-                bench.arrays.class_names,
-            )
-        )
+        results.append(Tested(candidate.repeat, metrics, predictions.numpy(), documents))
     return results

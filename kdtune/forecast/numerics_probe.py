@@ -104,7 +104,7 @@ def _cache_path(bench: Workbench, is_long: bool) -> Path:
         as_written(study.teacher),
         as_written(study.student),
         list(bench.splits.train.images.shape[1:]),
-        bench.num_classes,
+        bench.task.output_size,
         study.training.batch_size,
         study.teacher_logits,
         study.numerics.model_dump(),

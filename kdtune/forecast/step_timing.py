@@ -15,8 +15,7 @@ from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, Usage, Work
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
-from kdtune.training.evaluation import BATCH_SIZE, evaluate
-from kdtune.training.numerics import Arithmetic
+from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import representative_recipe, teacher_recipe
 from kdtune.training.teacher_logits import LiveTeacher
 
@@ -119,7 +118,7 @@ def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
     if kind in ("evaluation", "teacher_evaluation"):
         model = bench.untrained_student() if kind == "evaluation" else bench.untrained_teacher()
         images = bench.splits.validation
-        return lambda size: _evaluations(model, images, size, bench.arithmetic), min(BATCH_SIZE, len(images))
+        return lambda size: _evaluations(bench, model, images, size), min(BATCH_SIZE, len(images))
     if kind == "teacher_logits":
         return lambda size: _teacher_passes(bench, size), min(BATCH_SIZE, len(bench.splits.train))
     study = bench.study
@@ -142,10 +141,10 @@ def _teacher_passes(bench: Workbench, size: int) -> Iterator[int]:
         yield size
 
 
-def _evaluations(model: torch.nn.Module, images: ImageSet, size: int, arithmetic: Arithmetic) -> Iterator[int]:
-    part = replace(images, images=images.images[:size], labels=images.labels[:size])
+def _evaluations(bench: Workbench, model: torch.nn.Module, images: ImageSet, size: int) -> Iterator[int]:
+    part = images.first(size)
     while True:
-        evaluate(model, part, arithmetic)
+        bench.task.evaluate(model, part, bench.arithmetic)
         yield size
 
 

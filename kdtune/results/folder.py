@@ -100,9 +100,9 @@ class StrategyFolder(FrozenStudy):
         """The chosen model of a repeat: ``student.pt`` for the first."""
         return self._of_repeat("student", ".pt", seed, first_seed)
 
-    def confusion(self, seed: int, first_seed: int) -> Path:
-        """How a repeat's chosen model confused the test images: ``confusion.csv`` for the first."""
-        return self._of_repeat("confusion", ".csv", seed, first_seed)
+    def document(self, name: str, seed: int, first_seed: int) -> Path:
+        """A task's CSV file about a repeat's chosen model, such as ``confusion``: ``confusion.csv`` for the first."""
+        return self._of_repeat(name, ".csv", seed, first_seed)
 
     def _of_repeat(self, stem: str, suffix: str, seed: int, first_seed: int) -> Path:
         return self.path / (f"{stem}{suffix}" if seed == first_seed else f"{stem}-{seed}{suffix}")

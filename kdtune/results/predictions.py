@@ -1,4 +1,4 @@
-"""``predictions.npz``: the class that the chosen models gave each test image, an array a repeat."""
+"""``predictions.npz``: what the chosen models predict for each test image, an array a repeat."""
 
 import zlib
 from collections.abc import Mapping

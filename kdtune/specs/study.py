@@ -149,6 +149,7 @@ class Setting(FrozenModel):
     """What all trainings of a study have in common: data, networks, teacher, and how they are computed.
 
     Attributes:
+        task: What the networks are trained for.
         dataset: The data set, by name or reference.
         dataset_info: Sizes and class names of a data set that is not built in, and what identifies its content; found
             before a run. None for a built-in data set.
@@ -165,7 +166,7 @@ class Setting(FrozenModel):
             hold it.
     """
 
-    task: Literal["classification"] = "classification"
+    task: str = "classification"
     dataset: StudyComponent
     dataset_info: DataInfo | None = None
     data: DataOptions = DataOptions()

@@ -4,17 +4,17 @@ import pytest
 import torch
 
 from kdtune.analysis.inference_passes import (
-    classify,
+    accuracy,
     parameters,
+    predict,
     ready_student,
-    right_answers,
     take_turns,
     threads_kept,
 )
 from kdtune.artifacts.workbench import Workbench
 from kdtune.errors import ResultsError
-from kdtune.training.evaluation import evaluate
 from kdtune.training.numerics import Arithmetic
+from tests.trainings import TASK
 
 CPU = torch.device("cpu")
 ARITHMETIC = Arithmetic(CPU)
@@ -50,16 +50,16 @@ class Slow(torch.nn.Module):
 def turns_of(images, seconds, **batch_s):
     meter = Meter()
     networks = {name: Slow(one) for name, one in batch_s.items()}
-    return meter, take_turns(networks, images, ARITHMETIC, len(images), seconds, meter, 1.0, {"GPU-a": 1.0})
+    return meter, take_turns(TASK, networks, images, ARITHMETIC, len(images), seconds, meter, 1.0, {"GPU-a": 1.0})
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_a_pass_classifies_every_image_as_evaluation_does(teacher, splits, batch_size):
-    found = evaluate(teacher, splits.validation)
-    predicted = classify(teacher, splits.validation, ARITHMETIC, batch_size)
+    found = TASK.evaluate(teacher, splits.validation)
+    predicted = predict(TASK, teacher, splits.validation, ARITHMETIC, batch_size)
     assert predicted.equal(found.predictions)
-    right = right_answers(teacher, splits.validation, ARITHMETIC, batch_size)
-    assert right / len(splits.validation) == pytest.approx(found.accuracy)
+    measured = accuracy(TASK, teacher, splits.validation, ARITHMETIC, batch_size)
+    assert measured == pytest.approx(found.metrics["accuracy"])
 
 
 def test_networks_take_turns_in_windows_of_their_own(splits):

@@ -423,3 +423,8 @@ def test_a_file_in_another_encoding_is_named_with_the_remedy(tmp_path, encoding,
     with pytest.raises(SpecError) as refused:
         load_search_space(str(tmp_path / "space.toml"))
     assert str(refused.value) == f"{tmp_path / 'space.toml'}: not valid TOML: {told}"
+
+
+def test_an_unknown_task_is_told_what_was_meant(table):
+    problem = "unknown task 'classificaton'; did you mean 'classification'?"
+    assert faults({**table, "task": "classificaton"}) == [("study", "task", problem)]

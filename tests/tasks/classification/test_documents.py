@@ -1,0 +1,31 @@
+from io import StringIO
+
+import pandas
+
+from kdtune.tasks.classification.documents import confusion_csv
+
+COUNTS = [[3, 1, 0], [1, 2, 0], [2, 0, 1]]
+
+
+def read(text):
+    return pandas.read_csv(StringIO(text), index_col=0, dtype={0: str})
+
+
+def test_rows_are_true_classes_and_columns_predicted_ones():
+    text = confusion_csv(COUNTS, ["cat", "dog, hound", "owl"])
+    assert text.splitlines()[:2] == ['true class \\ predicted,cat,"dog, hound",owl', "cat,3,1,0"]
+    table = read(text)
+    assert table.to_numpy().tolist() == COUNTS
+    assert table.loc["owl", "cat"] == 2 and list(table.columns) == list(table.index)
+
+
+def test_classes_without_a_name_have_their_number_and_names_are_told_apart():
+    assert list(read(confusion_csv(COUNTS, ["cat"])).columns) == ["cat", "1", "2"]
+    assert list(read(confusion_csv(COUNTS, ["crane", "crane", "owl"])).index) == ["0 crane", "1 crane", "2 owl"]
+
+
+def test_a_class_that_is_called_as_a_formula_is_none():
+    assert confusion_csv(COUNTS, ["=1+1", "@x", "owl"]).splitlines()[:2] == [
+        "true class \\ predicted,'=1+1,'@x,owl",
+        "'=1+1,3,1,0",
+    ]
