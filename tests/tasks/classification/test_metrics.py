@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from kdtune.tasks.classification.metrics import classification_metrics, count_confusions
+from kdtune.tasks.classification.metrics import classification_metrics, count_confusions, macro_f1
 
 # True class by row, prediction by column:
 #        0  1  2
@@ -101,3 +101,50 @@ def test_what_the_papers_table_5_prints(model):
     assert ours["kappa"] == pytest.approx((right / 10_000 - 0.1) / 0.9, abs=1e-6)
     # Of all that is printed only this cannot be had.
     assert rounded["kappa"] == (0.91 if model == "KD" else kappa)
+
+
+#: Classes of 60, 25, 10, 4 and 1 images in 100: nearly always right about the first, nearly never about the last.
+IMBALANCED = torch.tensor([60, 25, 10, 4, 1])
+
+
+def imbalanced(seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.repeat_interleave(torch.arange(5), IMBALANCED)
+    guesses = torch.multinomial(IMBALANCED.double(), 100, replacement=True, generator=generator)
+    return torch.where(torch.rand(100, generator=generator) < 0.5, labels, guesses), labels
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_metrics_of_imbalanced_classes_are_those_of_scikit_learn(seed):
+    from sklearn import metrics as theirs
+
+    predictions, labels = imbalanced(seed)
+    ours = classification_metrics(predictions, labels, 5)
+    precision, recall, f1, _ = theirs.precision_recall_fscore_support(
+        labels, predictions, average="macro", zero_division=0
+    )
+    assert ours["accuracy"] == pytest.approx(theirs.accuracy_score(labels, predictions))
+    assert ours["balanced_accuracy"] == pytest.approx(theirs.balanced_accuracy_score(labels, predictions), rel=1e-12)
+    assert (ours["precision"], ours["recall"], ours["f1"]) == pytest.approx((precision, recall, f1))
+    assert ours["kappa"] == pytest.approx(theirs.cohen_kappa_score(labels, predictions), abs=1e-6)
+    confusion = count_confusions(predictions, labels, 5)
+    assert confusion.tolist() == theirs.confusion_matrix(labels, predictions).tolist()
+    assert macro_f1(confusion) == pytest.approx(f1, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_a_class_without_images_does_not_count_in_balanced_accuracy_though_it_is_predicted():
+    from sklearn.metrics import balanced_accuracy_score
+
+    labels, predictions = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 2, 1])
+    some = classification_metrics(predictions, labels, 4)
+    assert some["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2, rel=1e-12)
+    assert some["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predictions), rel=1e-12)
+    assert some["recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)  # as torchmetrics and scikit-learn average recall
+    assert some["f1"] == pytest.approx((2 * 2 / (3 + 2) + 1 + 0) / 3)
+
+
+def test_always_naming_the_majority_class_has_a_high_accuracy_and_a_balanced_one_at_chance():
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    constant = classification_metrics(torch.zeros_like(labels), labels, 2)
+    assert constant["accuracy"] == pytest.approx(0.9) and constant["balanced_accuracy"] == 0.5
