@@ -1,6 +1,6 @@
 """The teacher as an artifact: trained once, or measured where its weights were given."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -63,7 +63,7 @@ class SharedTeacher(Artifact):
                 bench.measure_teacher(self.folder)
             return
         with charge("teacher", "trials"):
-            bench.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(asdict(metrics)))
+            bench.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(metrics.as_report()))
 
     def last_epoch(self) -> dict[str, Any] | None:
         """The metrics of the last epoch that was trained so far; None before the first."""

@@ -32,7 +32,8 @@ Flag = Annotated[str, Field(pattern=f"^({'|'.join(FLAGS)})$")]
 Source = Annotated[str, Field(pattern=f"_({'|'.join(QUALITIES)})$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Accuracy = Annotated[float, Field(ge=0, le=1)]
-Loss = Annotated[float, Field(ge=-1e308, le=1e308)]
+Value = Annotated[float, Field(ge=-1e308, le=1e308)]
+Loss = Value
 Amount = Annotated[float, Field(ge=0, le=1e30)]
 
 #: What names a file or a folder: nothing that leads out of where it lies.

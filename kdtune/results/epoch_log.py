@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdtune.errors import ResultsError
-from kdtune.results.documents import Accuracy, Count
+from kdtune.results.documents import Accuracy, Count, Value
 from kdtune.results.trial_log import Trial
 from kdtune.storage.journal import Journal, JournalError
 from kdtune.storage.records import faults, parsed, strict
@@ -35,6 +35,7 @@ class Epoch:
         tau: Mean of the epoch.
         learning_rate: Of the epoch.
         energy_uj: Since the last reading; None for an epoch too short for one.
+        val_objective: The metric that decides the study; None, and not in the file, where that is the accuracy.
     """
 
     trial_id: str
@@ -48,13 +49,19 @@ class Epoch:
     tau: float | None
     learning_rate: float | None
     energy_uj: Count | None
+    val_objective: Value | None = None
 
 
 def append_epochs(path: Path, trial: Trial, reports: Sequence[Mapping[str, Any]]) -> None:
     """Append epochs of a trial's present attempt. Not forced to the disk: nothing is resumed from them."""
     attempt = {"trial_id": trial.id, "repeat": trial.repeat, "seed": trial.seed, "attempt": trial.attempts}
-    lines = [{**attempt, **{field: report[field] for field in FIELDS}} for report in reports]
+    lines = [{**attempt, **{field: report[field] for field in FIELDS}, **_objective(report)} for report in reports]
     _journal(path).append(*lines, sync=False)
+
+
+def _objective(report: Mapping[str, Any]) -> dict[str, float]:
+    value = report.get("val_objective")
+    return {} if value is None else {"val_objective": value}
 
 
 def read_epochs(path: Path) -> list[Epoch]:

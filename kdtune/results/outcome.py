@@ -25,6 +25,7 @@ from kdtune.results.trial_log import TrialLog, best, evaluation_window
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import sealed
 from kdtune.storage.files import write_json
+from kdtune.tasks.metric import ACCURACY
 
 
 def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
@@ -42,6 +43,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     account = charge_all(read_folder(folder.ledger))
     cost = cost_of(folder, study, log, account, read_shared(folder), carbon)
     charged_by_repeat = _charge_repeats(study, log, account, cost.shared_uj.known_uj)
+    objective = None if study.objective == ACCURACY else study.objective
     repeats = []
     for repeat, seed in enumerate(study.seeds()):
         evaluation = log.evaluations.get(repeat)
@@ -55,6 +57,8 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
                 trials=sum(trial.attempts > 0 for trial in log.of_repeat(repeat)),
                 charged_uj=charged_by_repeat[repeat] if account.quality else None,
                 test=evaluation["test"] if evaluation else None,
+                val_objective=chosen.val_objective if chosen else None,
+                test_objective=evaluation["test"].get(objective) if evaluation and objective else None,
             )
         )
     return StrategyResult(
@@ -67,6 +71,8 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
         summary=Summary(
             *_mean_and_std([one.test_accuracy for one in repeats]),
             *_mean_and_std([one.val_accuracy for one in repeats]),
+            *_mean_and_std([one.test_objective for one in repeats]),
+            *_mean_and_std([one.val_objective for one in repeats]),
         ),
         cost=cost,
         estimate=read_estimate(folder, carbon),
@@ -75,6 +81,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
             for trial in log.trials.values()
             if trial.status == "failed"
         ),
+        objective=objective,
     )
 
 

@@ -4,12 +4,13 @@ The order of the fields is that of the keys in the file.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kdtune.results.cost_document import Cost
 from kdtune.results.documents import TestMetrics
 from kdtune.specs.search_space import Point
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
+from kdtune.tasks.metric import ACCURACY, Metric
 
 SCHEMA_VERSION = 1
 
@@ -38,6 +39,8 @@ class Repeat:
         trials: That were begun.
         charged_uj: In microjoules: its own trials and evaluation, and an equal part of what all repeats have in common.
         test: Metrics of the chosen model on the test images; None where it has not met them.
+        val_objective: Of the chosen model, the metric that decides the study; None where that is the accuracy.
+        test_objective: As ``val_objective``, on the test images.
     """
 
     seed: int
@@ -47,6 +50,13 @@ class Repeat:
     trials: int
     charged_uj: int | None
     test: TestMetrics | None
+    val_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    test_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def test_deciding(self) -> float | None:
+        """The metric on the test images that decides the study."""
+        return self.test_accuracy if self.test_objective is None else self.test_objective
 
     @property
     def test_accuracy(self) -> float | None:
@@ -57,12 +67,19 @@ class Repeat:
 @strict
 @dataclass(frozen=True)
 class Summary:
-    """Means and sample standard deviations of accuracies over the repeats that have them."""
+    """Means and sample standard deviations over the repeats that have a value.
+
+    Those of the objective are None where it is the accuracy.
+    """
 
     test_accuracy_mean: float | None
     test_accuracy_std: float | None
     val_accuracy_mean: float | None
     val_accuracy_std: float | None
+    test_objective_mean: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    test_objective_std: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    val_objective_mean: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    val_objective_std: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 @strict
@@ -127,6 +144,7 @@ class StrategyResult:
         estimate: None where none was made.
         failures: Failed trials.
         green_index: Where it was asked for.
+        objective: Name of the metric that decided the study; None where that is the accuracy.
     """
 
     schema_version: int
@@ -140,6 +158,18 @@ class StrategyResult:
     estimate: ExpectedCost | None
     failures: tuple[FailedTrial, ...]
     green_index: GreenIndex | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def deciding(self) -> Metric:
+        """The metric that decided the study."""
+        return Metric(self.objective or ACCURACY)
+
+    def mean_and_std(self, metric: Metric, part: Literal["val", "test"]) -> tuple[float | None, float | None]:
+        """Mean and standard deviation over repeats of the accuracy or of :attr:`deciding`."""
+        what = "accuracy" if metric.name == ACCURACY else "objective"
+        mean, std = (getattr(self.summary, f"{part}_{what}_{one}") for one in ("mean", "std"))
+        return mean, std
 
     @property
     def trials(self) -> int:

@@ -28,6 +28,7 @@ from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
 from kdtune.storage.journal import Journal, JournalError, Seals
+from kdtune.tasks.loading import objective_of
 
 #: An attempt that ended so is not run again.
 FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
@@ -48,6 +49,7 @@ class Trial:
         epochs: Epochs done at the end of the last attempt that ended.
         val_accuracy: After the last epoch, a fraction; None unless completed or pruned.
         val_loss: As ``val_accuracy``, in nats.
+        val_objective: As ``val_accuracy``, the metric that decides the study; None where that is the accuracy.
         error: Why it failed.
         spec: Everything that the training depends on; None where an earlier release, which did not log it, began the
             trial and no plan has resolved it again.
@@ -63,6 +65,7 @@ class Trial:
     epochs: int = 0
     val_accuracy: float | None = None
     val_loss: float | None = None
+    val_objective: float | None = None
     error: str | None = None
     spec: TrialSpec | None = None
 
@@ -86,6 +89,19 @@ class Trial:
     def needs_teacher(self, study: Study) -> bool:
         """Whether the training, of a trial of this study, compares with a teacher."""
         return self.spec.recipe.needs_teacher if self.spec else flat_needs_teacher(study, self.point)
+
+    @property
+    def val_deciding(self) -> float | None:
+        """The metric on the validation images that decides the study."""
+        return self.val_accuracy if self.val_objective is None else self.val_objective
+
+    @property
+    def score(self) -> float | None:
+        """What strategies are told, the higher the better; None where :attr:`val_deciding` is."""
+        value = self.val_deciding
+        if value is None or self.spec is None:  # the trials of earlier releases were decided by their accuracy
+            return value
+        return objective_of(self.spec.setting).score(value)
 
     @property
     def is_final(self) -> bool:
@@ -112,12 +128,12 @@ def evaluation_window(seed: int, attempt: int) -> str:
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:
-    """The trial to choose: highest validation accuracy, then lowest loss, then the first suggested."""
+    """The trial to choose: best by the study's objective, then lowest loss, then the first suggested."""
     completed = [trial for trial in trials if trial.status == "completed"]
 
     def rank(trial: Trial) -> tuple[float, float, int]:
-        assert trial.val_accuracy is not None and trial.val_loss is not None
-        return -trial.val_accuracy, trial.val_loss, trial.index
+        assert trial.score is not None and trial.val_loss is not None
+        return -trial.score, trial.val_loss, trial.index
 
     return min(completed, key=rank, default=None)
 
@@ -179,6 +195,7 @@ class TrialLog:
                 trial = self.trials[line["trial_id"]]
                 trial.status, trial.epochs, trial.error = line["status"], line["epochs"], line["error"]
                 trial.val_accuracy, trial.val_loss = line["val_accuracy"], line["val_loss"]
+                trial.val_objective = line.get("val_objective")
             case "planned":
                 self.planned.add(line["repeat"])
             case "evaluation_attempt":
@@ -251,23 +268,23 @@ class TrialLog:
         epochs: int,
         val_accuracy: float | None = None,
         val_loss: float | None = None,
+        val_objective: float | None = None,
         error: str | None = None,
     ) -> None:
         """An attempt ended; one that has ended stays as it is."""
         if trial.status is None:
-            self._append(
-                {
-                    "type": "end",
-                    "trial_id": trial.id,
-                    "repeat": trial.repeat,
-                    "attempt": trial.attempts,
-                    "status": status,
-                    "epochs": epochs,
-                    "val_accuracy": val_accuracy,
-                    "val_loss": val_loss,
-                    "error": error,
-                }
-            )
+            line = {
+                "type": "end",
+                "trial_id": trial.id,
+                "repeat": trial.repeat,
+                "attempt": trial.attempts,
+                "status": status,
+                "epochs": epochs,
+                "val_accuracy": val_accuracy,
+                "val_loss": val_loss,
+                "error": error,
+            }
+            self._append(line if val_objective is None else {**line, "val_objective": val_objective})
 
     def reopen(self, trial: Trial) -> None:
         """A completed trial's weights are lost: a resumed study trains it again."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kdtune.errors import SpecError
-from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested
+from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested, Value
 from kdtune.specs.search_space import GREATEST
 from kdtune.specs.suggestion import Suggestion as Suggested
 from kdtune.specs.trial_spec import TrialSpec
@@ -72,11 +72,13 @@ class End(Shape):
     epochs: Count
     val_accuracy: Accuracy | None
     val_loss: Loss | None
+    val_objective: Value | None = None
     error: str | None
 
     @model_validator(mode="after")
     def _judged(self) -> "End":
-        if self.status == "completed" and (self.val_accuracy is None or self.val_loss is None):
+        decided = self.val_accuracy if self.val_objective is None else self.val_objective
+        if self.status == "completed" and (decided is None or self.val_loss is None):
             raise ValueError("completed, but without its accuracy and loss")
         return self
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS
+from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS, objectives_of
 from kdtune.catalog.references import with_absolute_path
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
@@ -199,9 +199,13 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
 
 
 def _check_task(study: Study, where: str) -> list[Fault]:
-    if study.task in TASKS:
+    if study.task not in TASKS:
+        return [Fault(where, "task", f"unknown task {study.task!r}; {did_you_mean(study.task, list(TASKS))}")]
+    names = [metric.name for metric in objectives_of(study.task)]
+    if study.objective in names:
         return []
-    return [Fault(where, "task", f"unknown task {study.task!r}; {did_you_mean(study.task, list(TASKS))}")]
+    hint = did_you_mean(study.objective, names)
+    return [Fault(where, "objective", f"{study.objective!r} cannot decide a study; {hint}")]
 
 
 def _check_split(study: Study, where: str) -> list[Fault]:

@@ -1,6 +1,11 @@
 """Metrics that can decide a study, free of torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+#: The metric that results name by itself. Any other one that decides a study stands beside it as the objective.
+ACCURACY = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -27,3 +32,9 @@ class Metric:
     def score(self, value: float) -> float:
         """Return what search strategies maximise."""
         return value if self.higher_is_better else -value
+
+
+def deciding_value(report: Mapping[str, Any]) -> float | None:
+    """Return the validation metric that decides, from an epoch's report: the objective where it is not the accuracy."""
+    value: float | None = report.get("val_objective")
+    return report["val_accuracy"] if value is None else value

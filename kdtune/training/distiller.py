@@ -15,6 +15,7 @@ from kdtune.errors import DivergedError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
+from kdtune.tasks.metric import ACCURACY
 from kdtune.tasks.task import Evaluation, Task
 from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
@@ -40,6 +41,7 @@ class EpochMetrics:
         val_accuracy: Fraction of validation images classified rightly; None where the task has no accuracy.
         tau: Mean temperature of the epoch; None without a teacher.
         learning_rate: Of the epoch's last step.
+        val_objective: On the validation images, the metric that decides the study; None where that is the accuracy.
     """
 
     epoch: int
@@ -48,6 +50,14 @@ class EpochMetrics:
     val_accuracy: float | None
     tau: float | None
     learning_rate: float
+    val_objective: float | None = None
+
+    def as_report(self) -> dict[str, Any]:
+        """The fields by name, without ``val_objective`` where the accuracy decides."""
+        report = asdict(self)
+        if self.val_objective is None:
+            del report["val_objective"]
+        return report
 
 
 class Distiller:
@@ -92,6 +102,7 @@ class Distiller:
         self._seed = derive_seed(seed, "restart", recipe.restart) if recipe.restart else seed
         self._changes_seed = seed  # a restart sees the same images: the teacher's kept answers are to them
         self._task = task
+        self._objective = task.objective.name
         self._splits = splits
         self._teacher = teacher if recipe.needs_teacher else None
         self._device = device
@@ -207,6 +218,7 @@ class Distiller:
             val_accuracy=validation.metrics.get("accuracy"),
             tau=self._policy.epoch_tau() if self._policy else None,
             learning_rate=rate,
+            val_objective=None if self._objective == ACCURACY else validation.metrics[self._objective],
         )
         return self._last
 
@@ -253,7 +265,7 @@ class Distiller:
         """Everything that the next epoch depends on, loadable with ``weights_only=True``."""
         return {
             "epoch": self.epoch,
-            "metrics": asdict(self._last) if self._last else None,
+            "metrics": self._last.as_report() if self._last else None,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "temperature": self._temperature,

@@ -5,6 +5,7 @@ import torch
 
 from kdtune.data.batches import ImageSet
 from kdtune.tasks.classification.task import Classification
+from kdtune.tasks.metric import Metric
 
 
 class Echo(torch.nn.Module):
@@ -63,3 +64,26 @@ def test_no_graph_is_kept():
     model = torch.nn.Sequential(Echo(), torch.nn.Linear(2, 2))
     assert not evaluate(model, image_set([(1, 3)], [1])).predictions.requires_grad
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+#: Shares of the true class above 1/2 are right: 3 of 4 images of class 0 are, and none of class 1.
+SKEWED = [(3, 1), (3, 1), (3, 1), (1, 3), (3, 1)], [0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    # F1 of class 0 is 2*3 / (4 images + 4 predictions); class 1 is predicted once, wrongly.
+    [("balanced_accuracy", (3 / 4 + 0) / 2), ("f1", (6 / 8 + 0) / 2)],
+)
+def test_an_evaluation_has_the_objective_beside_the_accuracy(name, value):
+    found = Classification(2, Metric(name)).evaluate(Echo(), image_set(*SKEWED))
+    assert found.metrics == {"accuracy": 3 / 5, name: pytest.approx(value, rel=1e-12)}
+    assert evaluate(Echo(), image_set(*SKEWED)).metrics == {"accuracy": 3 / 5}
+
+
+def test_all_metrics_have_the_values_of_those_that_decide():
+    part = image_set(*SKEWED)
+    for name in ("accuracy", "balanced_accuracy", "f1"):
+        task = Classification(2, Metric(name))
+        found = task.evaluate(Echo(), part)
+        assert found.metrics.items() <= task.test_metrics(found.predictions, part).items()
