@@ -74,7 +74,9 @@ def _teacher(context: TrainingContext) -> TeacherLogits:
     if context.study.teacher_logits == "live":
         return context.untrained_teacher_logits()
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(len(context.splits.train), context.num_classes, generator=generator).half().to(context.device)
+    rows = (
+        torch.randn(len(context.splits.train), context.task.output_size, generator=generator).half().to(context.device)
+    )
     return ReplayedTeacher(lambda epoch: rows, context.device)
 
 

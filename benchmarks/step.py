@@ -27,7 +27,6 @@ from kdtune.specs.study import PLAIN, Numerics
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import data_dir
 from kdtune.training.distiller import Distiller
-from kdtune.training.evaluation import evaluate
 from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher
 
@@ -133,7 +132,7 @@ def _run(sheet: ResultsByRound, device: torch.device, turns: int, steps: int) ->
         *cifar100(data_dir().path, images["train"], EVALUATED),
         teacher=study.teacher.name,
         student=study.student.name,
-        classes=plain.num_classes,
+        classes=plain.task.output_size,
         device=device,
     )
     print_progress("trying the reference loop's threads and workers")
@@ -183,7 +182,7 @@ def _kdtune(context: TrainingContext, *, replays: bool, settings: Settings) -> W
     return Way(
         settle=lambda: next(steps),
         step=lambda: next(steps),
-        evaluate=lambda: evaluate(distiller.model, part, context.arithmetic),
+        evaluate=lambda: context.task.evaluate(distiller.model, part, context.arithmetic),
         begins_s=_begins_s(context, replays=replays),
         ask=_teacher_pass(context) if replays else None,
         settings=settings,

@@ -9,6 +9,7 @@ from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
+from kdtune.tasks.classification.task import Classification
 from kdtune.training.distiller import Distiller
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
@@ -16,6 +17,7 @@ from tests.recipes import recipe_of
 
 CPU = torch.device("cpu")
 CLASSES = 3
+TASK = Classification(CLASSES)
 
 TRAINING = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05, "weight_decay": 5e-4, "milestones": [2]}
 
@@ -65,7 +67,7 @@ def distiller(study, splits, teacher):
     def make(point, seed=0, **training):
         changed = study.model_copy(update={"training": study.training.model_copy(update=training)})
         asked = LiveTeacher(teacher, Arithmetic(CPU))
-        return Distiller(recipe_of(changed, point), seed, splits, CLASSES, CPU, asked)
+        return Distiller(recipe_of(changed, point), seed, TASK, splits, CPU, asked)
 
     return make
 
@@ -78,7 +80,7 @@ def training(study, splits, teacher):
         changed = study.model_copy(update={"training": study.training.model_copy(update=changes)})
         arithmetic = Arithmetic(CPU, numerics)
         asked = live if rows is None else ReplayedTeacher(rows, CPU)
-        return Distiller(recipe_of(changed, point), seed, splits, CLASSES, CPU, asked, arithmetic, captures=captures)
+        return Distiller(recipe_of(changed, point), seed, TASK, splits, CPU, asked, arithmetic, captures=captures)
 
     live = LiveTeacher(teacher, Arithmetic(CPU))
     return make

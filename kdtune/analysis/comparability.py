@@ -26,6 +26,7 @@ MUST_AGREE: dict[str, tuple[str, ...]] = {
     "search space": ("search_space",),
     "cores for each trial": ("resolved.cpus_per_trial",),
     "task": ("task",),
+    "objective": ("objective",),
 }
 
 
@@ -70,6 +71,7 @@ def _described(folder: StrategyFolder) -> dict[str, Any]:
     # The name of a teacher's folder depends on the machine, but given weights are the same everywhere.
     resolved["teacher"] = study.teacher_weights or resolved.get("teacher")
     limit = {"data.train_limit": study.data.train_limit}
+    table["objective"] = study.objective
     return {**table, **limit, **{f"resolved.{key}": value for key, value in resolved.items()}}
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Results:
     """All measurements, with one observation per row. The first columns of every frame are ``study`` and ``strategy``.
 
+    Where a study is decided by another metric than the accuracy, trials and epochs have it as ``val_objective``.
+
     Attributes:
         trials: One row per trial. ``trial_id``; ``repeat`` (from 0); ``seed``; ``index`` (position among the repeat's
             suggestions); ``tau`` (NaN if the point has none) and the point's other values; ``policy``
@@ -38,6 +40,10 @@ class Results:
     trials: "pandas.DataFrame"
     epochs: "pandas.DataFrame"
     energy: "pandas.DataFrame"
+
+
+def _objective(value: float | None) -> dict[str, float]:
+    return {} if value is None else {"val_objective": value}
 
 
 def load_results(place: Places = "results") -> Results:
@@ -79,15 +85,16 @@ def load_results(place: Places = "results") -> Results:
                     "energy_j": sum(windows.get(window, 0) for window in trial.windows) / 1e6,
                     "chosen": trial.id in chosen,
                     "error": trial.error,
+                    **_objective(trial.val_objective),
                 }
             )
         if folder.epochs.exists():
             lines = read_epochs(folder.epochs)
             for epoch, again in zip(lines, superseded(lines), strict=True):
                 line = asdict(epoch)
-                energy_uj = line.pop("energy_uj")
+                energy_uj, objective = line.pop("energy_uj"), line.pop("val_objective")
                 energy_j = None if energy_uj is None else energy_uj / 1e6
-                epochs.append({**labels, **line, "energy_j": energy_j, "superseded": again})
+                epochs.append({**labels, **line, "energy_j": energy_j, "superseded": again} | _objective(objective))
         for node, records in nodes.items():
             account = account_of_ledger(records)
             energy += [

@@ -67,7 +67,9 @@ def green_index(
     Returns:
         The index in points; None if accuracy or energy was not measured, or the energy is 0.
     """
-    return _points(result.summary.test_accuracy_mean, energy_multiple(result, baseline, "charged_kwh"), weight)
+    return _points(
+        result.mean_and_std(result.deciding, "test")[0], energy_multiple(result, baseline, "charged_kwh"), weight
+    )
 
 
 def _points(accuracy: float | None, multiple: float | None, weight: float) -> float | None:
@@ -90,7 +92,7 @@ def green_index_std(result: StrategyResult, baseline: StrategyResult | None, wei
     if mean and len(charged_uj) == len(models) and sum(charged_uj):
         # The energy of repeats without a model is distributed over the other repeats in proportion.
         multiples = [mean * uj * len(models) / sum(charged_uj) for uj in charged_uj]
-    points = [_points(one.test_accuracy, multiple, weight) for one, multiple in zip(models, multiples, strict=True)]
+    points = [_points(one.test_deciding, multiple, weight) for one, multiple in zip(models, multiples, strict=True)]
     known = [one for one in points if one is not None]
     return statistics.stdev(known) if len(known) == len(models) > 1 else None
 

@@ -143,7 +143,7 @@ def _measure(
     """Time the networks that a group of strategies shares, test each student, and write the results."""
     import torch
 
-    from kdtune.analysis.inference_passes import parameters, ready_student, ready_teacher, right_answers, take_turns
+    from kdtune.analysis.inference_passes import accuracy, parameters, ready_student, ready_teacher, take_turns
 
     torch.set_num_threads(context.threads)
     first, test = group[0], context.splits.test
@@ -152,14 +152,15 @@ def _measure(
     # All networks are read and warmed up before anything is written.
     students = [ready_student(context, one.student_file) for one in group]
     teacher = ready_teacher(context, first.teacher_folder)
-    right = [right_answers(student, *how) for student in students]
-    teacher_right = right_answers(teacher, *how)
+    accuracies = [accuracy(context.task, student, *how) for student in students]
+    of_teacher = accuracy(context.task, teacher, *how)
+    assert of_teacher is not None
 
     networks = {"teacher": teacher, "student": students[0]}
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
     lock = exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk")
     with lock, _metering(setting, ledger) as meter:
-        taken = take_turns(networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
+        taken = take_turns(context.task, networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {
         name: [MeteredTurn(turn.passes * len(test), turn.wall_s, account_of(records, turn.window)) for turn in turns]
@@ -167,20 +168,18 @@ def _measure(
     }
     workload, documents = first.resolved.workload, []
     sizes = {role: parameters(network) for role, network in networks.items()}
-    for one, student_right in zip(group, right, strict=True):
+    for one, of_student in zip(group, accuracies, strict=True):
         recorded = one.result.repeats[0].test_accuracy
-        assert recorded is not None, "the strategy has finished"
+        assert recorded is not None and of_student is not None, "the strategy has finished"
         described = {
             "teacher": Network(
                 str(one.study.teacher),
                 sizes["teacher"],
                 workload.teacher_macs,
-                teacher_right / len(test),
+                of_teacher,
                 one.teacher["test"]["accuracy"],
             ),
-            "student": Network(
-                str(one.study.student), sizes["student"], workload.student_macs, student_right / len(test), recorded
-            ),
+            "student": Network(str(one.study.student), sizes["student"], workload.student_macs, of_student, recorded),
         }
         documents.append(_document(one, first, setting, described, metered, len(test)))
         write_json(one.folder.inference, with_checksum(documents[-1].as_json()))

@@ -18,6 +18,7 @@ from kdtune.data.batches import ImageSet
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.errors import ResultsError
+from kdtune.tasks.task import Task
 from kdtune.training.numerics import Arithmetic
 
 #: Minimum number of turns of each network, unless a pass takes longer than a turn. Their spread shows the precision of
@@ -41,28 +42,34 @@ class Turn:
 
 
 @torch.inference_mode()
-def classify(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int) -> torch.Tensor:
-    """Classify all images, including their normalisation, as a user of the network would.
+def predict(
+    task: Task, model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int
+) -> torch.Tensor:
+    """Predict for all images, including their normalisation, as a user of the network would.
 
     Args:
-        model: Network that maps images to logits, in inference mode.
-        images: Images to classify.
+        task: Task for which the network was trained.
+        model: Network that maps images to outputs, in inference mode.
+        images: Images to predict for.
         arithmetic: Precision and memory layout.
         batch_size: Images per batch; the last batch may have fewer.
 
     Returns:
-        Predicted classes, int64, (N,), on the CPU, so that the computation has finished.
+        Predictions on the CPU, so that the computation has finished.
     """
     batches = images.in_order(batch_size)
-    return torch.cat([arithmetic.logits(model, batch).argmax(dim=1) for batch, _ in batches]).cpu()
+    return torch.cat([task.predict(arithmetic.logits(model, batch)) for batch, _ in batches]).cpu()
 
 
-def right_answers(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int) -> int:
-    """Return the number of correctly classified images. The pass also warms up the network."""
-    return int((classify(model, images, arithmetic, batch_size) == images.labels.cpu()).sum())
+def accuracy(
+    task: Task, model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int
+) -> float | None:
+    """Return the accuracy of a network as a fraction; None if the task has none. The pass also warms up the network."""
+    return task.metrics(predict(task, model, images, arithmetic, batch_size), images).get("accuracy")
 
 
 def take_turns(
+    task: Task,
     networks: Mapping[str, torch.nn.Module],
     images: ImageSet,
     arithmetic: Arithmetic,
@@ -72,11 +79,12 @@ def take_turns(
     cpus: float,
     gpus: Mapping[str, float],
 ) -> dict[str, list[Turn]]:
-    """Classify all images repeatedly with networks that take turns, and meter each turn in a separate window.
+    """Predict for all images repeatedly with networks that take turns, and meter each turn in a separate window.
 
     Args:
+        task: Task for which the networks were trained.
         networks: Warmed-up networks by name, in inference mode.
-        images: Images to classify.
+        images: Images to predict for.
         arithmetic: Precision and memory layout.
         batch_size: Images per batch.
         seconds: Minimum total time of each network; the last pass may exceed it.
@@ -91,7 +99,7 @@ def take_turns(
             meter.open(Window(window, "evaluation", os.getpid(), cpus, dict(gpus)))
             passes, began_s = 0, time.perf_counter()
             while not passes or time.perf_counter() - began_s < seconds / TURNS:
-                classify(networks[name], images, arithmetic, batch_size)
+                predict(task, networks[name], images, arithmetic, batch_size)
                 passes += 1
             turns[name].append(Turn(window, passes, time.perf_counter() - began_s))
             meter.close(window, "done")

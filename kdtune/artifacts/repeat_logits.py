@@ -23,20 +23,20 @@ class RepeatLogits:
     """Computes, stores and reads logits. Keeps one epoch's logits and the captured passes of the teacher in memory."""
 
     def __init__(
-        self, study: Setting, train: ImageSet, num_classes: int, arithmetic: Arithmetic, *, captures: bool
+        self, study: Setting, train: ImageSet, output_size: int, arithmetic: Arithmetic, *, captures: bool
     ) -> None:
         """Prepare for one study.
 
         Args:
             study: The study.
             train: Its training images, on the device.
-            num_classes: Number of logits of an image.
+            output_size: Number of outputs of the teacher for an image.
             arithmetic: Precision and memory layout of the teacher's passes.
             captures: Whether the passes are captured as CUDA graphs.
         """
         self._study = study
         self._train = train
-        self._num_classes = num_classes
+        self._output_size = output_size
         self._arithmetic = arithmetic
         self._captures = captures
         self._device = train.images.device
@@ -55,7 +55,7 @@ class RepeatLogits:
         changing = bool(study.training.augment)
         epochs = study.training.epochs if changing else 1
         key = logits_key(study, teacher_key, epochs, seed if changing else None)
-        shape = LogitShape(epochs, len(self._train), self._num_classes)
+        shape = LogitShape(epochs, len(self._train), self._output_size)
         return LogitStore(store_folder(f"{study.dataset.slug}-{study.teacher.slug}", key), shape)
 
     def fill(self, store: LogitStore, teacher: torch.nn.Module, seed: int, epochs: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """Artifact for the teacher, which is trained once, or evaluated once if a user gave its weights."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -64,7 +64,7 @@ class SharedTeacher(Artifact):
                 context.measure_teacher(self.folder)
             return
         with charge("teacher", "trials"):
-            context.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(asdict(metrics)))
+            context.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(metrics.as_report()))
 
     def last_epoch(self) -> dict[str, Any] | None:
         """Return the metrics of the last completed epoch; None before the first."""

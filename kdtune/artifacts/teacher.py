@@ -7,7 +7,7 @@ the record and the ledger of its evaluation; see :mod:`kdtune.artifacts.given_te
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,18 @@ import torch
 from kdtune.artifacts.given_teacher import identity_of, kept_weights
 from kdtune.artifacts.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
 from kdtune.artifacts.weight_checks import largest_weight
-from kdtune.data.batches import ImageSet, Splits
+from kdtune.data.batches import Splits
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import teacher_draws, teacher_key
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import replaced_atomically, write_json
 from kdtune.storage.paths import cache_dir
+from kdtune.tasks.task import Metrics, Task
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.checkpoints import CheckpointFolder, CheckpointWriter
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.distiller import Distiller, EpochMetrics
-from kdtune.training.evaluation import Evaluation, Metrics, classification_metrics, confusion_matrix, evaluate
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.resolution import teacher_recipe
 
@@ -69,8 +69,8 @@ def load_teacher(model: torch.nn.Module, study: Setting, folder: Path) -> None:
 
 def train_teacher(
     study: Setting,
+    task: Task,
     splits: Splits,
-    num_classes: int,
     device: torch.device,
     folder: Path,
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
@@ -86,8 +86,8 @@ def train_teacher(
     distiller = Distiller(
         teacher_recipe(study),
         teacher_draws(study),
+        task,
         splits,
-        num_classes,
         device,
         arithmetic=arithmetic,
         compiler=compiler,
@@ -100,21 +100,21 @@ def train_teacher(
         while not distiller.done:
             on_epoch(distiller.train_epoch())
             writer.epoch_done(distiller)
-    tested = evaluate(distiller.model, splits.test, arithmetic)
+    tested = task.evaluate(distiller.model, splits.test, arithmetic)
     with replaced_atomically(folder / WEIGHTS) as file:
         torch.save(distiller.model.state_dict(), file)
     last = distiller.last_metrics()
     known: dict[str, Any] = {"epochs": distiller.epoch, "val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
     known["weights_sha256"] = sha256_of(folder / WEIGHTS)
-    _write_record(folder, study, known, _tested(tested, splits, num_classes))
+    _write_record(folder, study, known, task.test_metrics(tested.predictions, splits.test))
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
 
 
 def measure_teacher(
     model: torch.nn.Module,
     study: Setting,
+    task: Task,
     splits: Splits,
-    num_classes: int,
     folder: Path,
     arithmetic: Arithmetic | None = None,
 ) -> None:
@@ -123,41 +123,16 @@ def measure_teacher(
     Raises:
         UsageError: Its loss is not a finite number.
     """
-    validation, tested = (evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
+    validation, tested = (task.evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
     if not (math.isfinite(validation.loss) and math.isfinite(tested.loss)):
         name, size = largest_weight(model.state_dict())
         raise UsageError(
             "--teacher: the teacher's logits, or its loss, are not finite numbers in float32; the largest of its "
             f"weights is {size:.3g}, in {name}. Give a file with correct weights"
         )
-    known = {"epochs": None, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
-    known |= _beside_chance([(validation, splits.validation), (tested, splits.test)], num_classes)
-    _write_record(folder, study, known, _tested(tested, splits, num_classes))
-
-
-def _beside_chance(found: Sequence[tuple[Evaluation, ImageSet]], num_classes: int) -> dict[str, float]:
-    """Return accuracies, over all evaluated images, that show whether a teacher knows the classes of the data set.
-
-    Returns:
-        ``chance_accuracy`` of always predicting the most frequent class, and ``reordered_accuracy`` of the teacher's
-        predictions under the order of the classes that fits them best.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    predictions = torch.cat([evaluation.predictions for evaluation, _ in found])
-    labels = torch.cat([images.labels.cpu() for _, images in found])
-    confusion = confusion_matrix(predictions, labels, num_classes).numpy()
-    matched = confusion[linear_sum_assignment(confusion, maximize=True)]
-    images = len(labels)
-    return {
-        "chance_accuracy": float(confusion.sum(axis=1).max()) / images,
-        "reordered_accuracy": float(matched.sum()) / images,
-    }
-
-
-def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
-    test = classification_metrics(tested.predictions, splits.test.labels.cpu(), num_classes)
-    return {**test, "accuracy": tested.accuracy}
+    known = {"epochs": None, "val_accuracy": validation.metrics["accuracy"], "val_loss": validation.loss}
+    known |= task.teacher_facts([(validation, splits.validation), (tested, splits.test)])
+    _write_record(folder, study, known, task.test_metrics(tested.predictions, splits.test))
 
 
 def _write_record(folder: Path, study: Setting, known: dict[str, Any], test: Metrics) -> None:

@@ -20,12 +20,12 @@ from kdtune.data.batches import Splits
 from kdtune.data.sources import load_arrays
 from kdtune.data.split_sizes import batch_sizes, folds_last_image
 from kdtune.energy.flops import Workload, macs
-from kdtune.models.building import build_network
 from kdtune.specs.component import Component, as_written
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, exclusive_lock, in_use
 from kdtune.storage.paths import data_dir
+from kdtune.tasks.loading import task_of
 from kdtune.training.batch_norm_checks import check_step
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.compiled_networks import Compiler
@@ -54,7 +54,7 @@ class TrainingContext(Generic[S]):
         self.device = device
         self.threads = threads
         self._data = data
-        self.num_classes = study.data_info.classes
+        self.task = task_of(study)
         numerics = study.numerics.resolved()
         self.arithmetic = Arithmetic(device, numerics)
         captures = numerics.captures_steps
@@ -81,8 +81,7 @@ class TrainingContext(Generic[S]):
     @cached_property
     def splits(self) -> Splits:
         """The data, split and moved to the device."""
-        study = self.study
-        return Splits.of(self.arrays, study.validation, study.split_seed, self.device, study.data.train_limit)
+        return self.task.splits(self.arrays, self.study, self.device)
 
     @property
     def teacher_folder(self) -> Path:
@@ -110,8 +109,8 @@ class TrainingContext(Generic[S]):
             if read_record(folder) is None:
                 train_teacher(
                     self.study,
+                    self.task,
                     self.splits,
-                    self.num_classes,
                     self.device,
                     folder,
                     on_epoch,
@@ -122,7 +121,7 @@ class TrainingContext(Generic[S]):
 
     def measure_teacher(self, folder: Path) -> None:
         """Evaluate the given teacher; see :func:`kdtune.artifacts.teacher.measure_teacher`."""
-        measure_teacher(self.teacher, self.study, self.splits, self.num_classes, folder, self.arithmetic)
+        measure_teacher(self.teacher, self.study, self.task, self.splits, folder, self.arithmetic)
 
     def distiller(self, recipe: Recipe, seed: int) -> Distiller:
         """Return a training of the student, with the study's teacher if the recipe needs one."""
@@ -135,12 +134,12 @@ class TrainingContext(Generic[S]):
             UsageError: The network needs more images per step than there are.
         """
         train = self.splits.train
-        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.num_classes)
+        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.task)
         return Distiller(
             recipe,
             seed,
+            self.task,
             self.splits,
-            self.num_classes,
             self.device,
             teacher,
             arithmetic=self.arithmetic,
@@ -151,7 +150,7 @@ class TrainingContext(Generic[S]):
     @cached_property
     def _repeat_logits(self) -> RepeatLogits:
         captures = self.captures is not None
-        return RepeatLogits(self.study, self.splits.train, self.num_classes, self.arithmetic, captures=captures)
+        return RepeatLogits(self.study, self.splits.train, self.task.output_size, self.arithmetic, captures=captures)
 
     def logit_store(self, seed: int) -> LogitStore:
         """Return the store of the teacher's logits for a repeat, which need not exist yet."""
@@ -190,7 +189,7 @@ class TrainingContext(Generic[S]):
             student=str(as_written(study.student)),
             teacher=str(as_written(study.teacher)) if asks_teacher else None,
             image_shape=self.splits.train.images.shape[1:],
-            classes=self.num_classes,
+            classes=self.task.output_size,
             batch_size=study.training.batch_size,
             numerics=study.numerics.resolved(),
             threads=self.threads if self.device.type == "cpu" else None,
@@ -257,7 +256,7 @@ class TrainingContext(Generic[S]):
         """Return logits of an untrained teacher, live or replayed, which take as long as those of the real teacher."""
         if self.study.teacher_logits != "replay":
             return self._asking(self.untrained_teacher(), "untrained teacher")
-        rows = torch.zeros(len(self.splits.train), self.num_classes, dtype=torch.float16, device=self.device)
+        rows = torch.zeros(len(self.splits.train), self.task.output_size, dtype=torch.float16, device=self.device)
         return ReplayedTeacher(lambda epoch: rows, self.device)
 
     def untrained_student(self) -> torch.nn.Module:
@@ -286,5 +285,4 @@ class TrainingContext(Generic[S]):
         )
 
     def _untrained(self, network: Component) -> torch.nn.Module:
-        channels = self.splits.train.images.shape[1]
-        return self.arithmetic.place(build_network(network, channels, self.num_classes))
+        return self.arithmetic.place(self.task.network(network, self.splits.train.images.shape[1:]))

@@ -1,6 +1,23 @@
 """The built-in components, one line each; nothing of them is imported before it is used."""
 
 from kdtune.catalog.catalog import Catalog
+from kdtune.tasks.metric import ACCURACY, Metric
+
+#: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another.
+TASKS = Catalog("task", "kdtune.tasks")
+TASKS.add(
+    "classification",
+    "kdtune.tasks.classification.task:Classification",
+    "one class for each image",
+    objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
+)
+
+
+def objectives_of(task: str) -> tuple[Metric, ...]:
+    """Return the metrics that can decide a study, the default first; of a task that is not known here, the accuracy."""
+    found: tuple[Metric, ...] = TASKS.facts_of(task).get("objectives", (Metric(ACCURACY),))
+    return found
+
 
 #: Facts: ``classes``; ``shape`` of an image; ``train_images`` and ``test_images`` as published (a subset made by the
 #: user has fewer); ``download_mb``; and ``files``, the files required in the data folder, with their MD5 if it is

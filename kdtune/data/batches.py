@@ -1,7 +1,7 @@
 """Images on the training device, and batches as tensor code without loader processes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> "ImageSet":
+        """Return a part with the first images alone."""
+        return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     def normalised(self, index: torch.Tensor | slice) -> torch.Tensor:
         """Return images normalised to mean 0 and deviation 1 per channel, float32, (n, channels, height, width)."""

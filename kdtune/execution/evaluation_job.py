@@ -8,6 +8,7 @@ from kdtune.execution.meter_handle import meter_of
 from kdtune.execution.worker_jobs import charged_window, open_training_context
 from kdtune.planning.resources import Resources
 from kdtune.specs.study import Study
+from kdtune.tasks.task import Metrics
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,20 @@ class EvaluatedModel:
 
     Attributes:
         repeat: Number of the repeat, counted from 0.
-        metrics: Fractions; see :func:`kdtune.training.evaluation.classification_metrics`.
-        predictions: Predicted class of each test image, int64, (images,).
-        confusion: Number of test images by true class (row) and predicted class (column), int64, (classes, classes).
-        class_names: Names of the first classes; may be empty.
+        metrics: Metrics by name; see :meth:`kdtune.tasks.task.Task.test_metrics`.
+        predictions: Array with a row for each test image; of a classifier the predicted classes.
+        documents: Text of CSV files by name; see :meth:`kdtune.tasks.task.Task.documents`.
     """
 
     repeat: int
-    metrics: dict[str, float | None]
+    metrics: Metrics
     predictions: Any
-    confusion: Any
-    class_names: tuple[str, ...]
+    documents: dict[str, str]
 
 
 def prepare_evaluation(session_id: str) -> None:
     """Import what :func:`evaluate_chosen` uses, so that the next job in this worker starts faster."""
-    import kdtune.artifacts.training_context
-    import kdtune.training.evaluation  # noqa: F401
+    import kdtune.artifacts.training_context  # noqa: F401
 
     meter_of(session_id).join()  # last, because the meter is starting at the same time
 
@@ -76,9 +74,7 @@ def evaluate_chosen(
 
 def _warm_up(context: Any) -> None:
     """Do what a process does once (imports, kernels) before any window opens, so that no model is charged for it."""
-    from kdtune.training.evaluation import evaluate
-
-    evaluate(context.untrained_student(), context.splits.validation, context.arithmetic)
+    context.task.evaluate(context.untrained_student(), context.splits.validation, context.arithmetic)
 
 
 def _evaluated(context: Any, candidate: Candidate) -> EvaluatedModel | None:
@@ -87,21 +83,14 @@ def _evaluated(context: Any, candidate: Candidate) -> EvaluatedModel | None:
 
     from kdtune.storage.files import replaced_atomically
     from kdtune.training.checkpoints import CheckpointFolder
-    from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
 
     state = CheckpointFolder(Path(candidate.checkpoints)).load_latest()
     if state is None or state["epoch"] != candidate.epochs:
         return None  # an earlier epoch must not replace the last one
-    test = context.splits.test
-    found = evaluate(context.student(state["model"]), test, context.arithmetic)
-    both = found.predictions, test.labels.cpu(), context.num_classes
-    metrics, confusion = classification_metrics(*both), confusion_matrix(*both)
+    task, test = context.task, context.splits.test
+    predictions = task.evaluate(context.student(state["model"]), test, context.arithmetic).predictions
+    metrics = task.test_metrics(predictions, test)
+    documents = task.documents(predictions, test, context.arrays.class_names)
     with replaced_atomically(Path(candidate.weights)) as file:
         torch.save(dict(state["model"]), file)
-    return EvaluatedModel(
-        candidate.repeat,
-        {**metrics, "accuracy": found.accuracy},
-        found.predictions.numpy(),
-        confusion.numpy(),
-        context.arrays.class_names,
-    )
+    return EvaluatedModel(candidate.repeat, metrics, predictions.numpy(), documents)

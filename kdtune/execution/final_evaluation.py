@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_chosen
 from kdtune.execution.executor import Executor
-from kdtune.results.confusion import write_confusion
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
 from kdtune.results.trial import best, evaluation_window
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
+from kdtune.storage.files import replaced_atomically
 
 
 def evaluate(
@@ -58,8 +58,9 @@ def evaluate(
     seeds = study.seeds()
     add_predictions(folder.predictions, {seeds[one.repeat]: one.predictions for one in tested})
     for model in tested:
-        path = folder.confusion(seeds[model.repeat], study.seed)
-        write_confusion(path, model.confusion.tolist(), model.class_names)
+        for name, text in model.documents.items():
+            with replaced_atomically(folder.document(name, seeds[model.repeat], study.seed)) as file:
+                file.write(text.encode())
     found = {one.repeat: one for one in tested}
     for candidate in candidates:
         chosen = best(log.of_repeat(candidate.repeat))

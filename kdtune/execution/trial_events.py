@@ -15,6 +15,7 @@ from kdtune.results.trial import Trial, best
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
+from kdtune.tasks.metric import deciding_value
 
 if TYPE_CHECKING:
     from kdtune.execution.executor import Executor
@@ -151,7 +152,9 @@ class TrialEvents:
 
     def keep_going(self, trial: Trial, report: dict[str, Any]) -> bool:
         """Whether the strategy wants a trial to go on after a report."""
-        return self._plan.keep_going(trial, report["epoch"], report["val_accuracy"])
+        value = deciding_value(report)
+        assert value is not None, "every task has an objective"
+        return self._plan.keep_going(trial, report["epoch"], value)
 
     def epoch_done(self, trial: Trial, report: dict[str, Any]) -> None:
         """A trial reported one or more epochs."""
@@ -170,6 +173,7 @@ class TrialEvents:
             epochs=report["epoch"],
             val_accuracy=report["val_accuracy"],
             val_loss=report["val_loss"],
+            val_objective=report.get("val_objective"),
         )
         self._ended(trial)
 

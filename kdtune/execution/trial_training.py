@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +139,7 @@ class TrialTraining:
         return self._report(metrics)
 
     def _report(self, metrics: Any) -> dict[str, Any]:
-        report = asdict(metrics)
+        report: dict[str, Any] = metrics.as_report()
         if self._window and not self._attached:  # kdtune's own runs keep the energy of epochs
             report["energy_uj"] = self._energy_since_last_reading()
         return report

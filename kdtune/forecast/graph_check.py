@@ -19,7 +19,7 @@ from kdtune.specs.suggestion import Suggestion
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import graph_maker
 from kdtune.training.distiller import Distiller
-from kdtune.training.evaluation import BATCH_SIZE, evaluate
+from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
@@ -53,10 +53,10 @@ def loss_difference(context: TrainingContext, numerics: Numerics, steps: int = S
     eager, captured = _train(eager_context, steps), _train(captured_context, steps)
     differences = [_difference(*losses) for losses in zip(captured.losses, eager.losses, strict=True)]
     distiller = captured.distiller
-    known = evaluate(distiller.model, captured_context.splits.validation, captured_context.arithmetic)
+    known = context.task.evaluate(distiller.model, captured_context.splits.validation, captured_context.arithmetic)
     found = distiller.validate()
     differences.append(_difference(found.loss, known.loss))
-    differences.append(float((found.predictions != known.predictions).double().mean()))
+    differences.append(context.task.disagreement(found.predictions, known.predictions))
     if context.study.teacher_logits == "replay":
         differences.append(_logits_difference(captured_context))
     return max(differences, key=lambda one: math.inf if math.isnan(one) else one)
@@ -81,8 +81,7 @@ def _small_context(context: TrainingContext, numerics: Numerics) -> TrainingCont
     train = own.splits.train
     sizes = batch_sizes(len(train), study.training.batch_size)
     images = sum([*sizes[: STEPS_PER_EPOCH - 1], sizes[-1]][: len(sizes)])
-    part = replace(train, images=train.images[:images], labels=train.labels[:images])
-    own.splits = replace(own.splits, train=part)
+    own.splits = replace(own.splits, train=train.first(images))
     return own
 
 
@@ -122,6 +121,6 @@ def _teacher(context: TrainingContext) -> TeacherLogits:
 
     def rows(epoch: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(epoch)
-        return torch.randn(len(context.splits.train), context.num_classes, generator=generator)
+        return torch.randn(len(context.splits.train), context.task.output_size, generator=generator)
 
     return ReplayedTeacher(rows, context.device)

@@ -105,7 +105,7 @@ def _cache_path(context: TrainingContext, is_long: bool) -> Path:
         as_written(study.teacher),
         as_written(study.student),
         list(context.splits.train.images.shape[1:]),
-        context.num_classes,
+        context.task.output_size,
         study.training.batch_size,
         study.teacher_logits,
         study.numerics.model_dump(),

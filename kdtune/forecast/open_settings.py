@@ -5,8 +5,6 @@ They are resolved before anything is trained, and then frozen for all strategies
 
 from typing import Literal
 
-import numpy as np
-
 from kdtune.artifacts.logit_store import check_room, room_bytes
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast.numerics_probe import resolve_numerics
@@ -32,7 +30,7 @@ def resolve_open_settings(
     mode = _cheaper_mode(context, trainings) if wanted == "auto" else wanted
     chosen, numerics_remarks = _with_fastest_numerics(context, mode, trainings_per_worker)
     missing_bytes = _missing_bytes(chosen) if chosen.study.teacher_logits == "replay" else 0
-    size, remarks = f"{missing_bytes / 1e9:.2g} GB", _missing_class_remarks(context)
+    size, remarks = f"{missing_bytes / 1e9:.2g} GB", [*context.task.remarks(context.arrays, context.splits)]
     if wanted == "replay":
         check_room(missing_bytes)
     if wanted == "auto" and 2 * missing_bytes > room_bytes():
@@ -69,16 +67,3 @@ def _missing_bytes(context: TrainingContext) -> int:
     """
     stores = {store.folder: store for store in map(context.logit_store, context.study.seeds())}.values()
     return sum(store.bytes for store in stores if store.missing_epochs())
-
-
-def _missing_class_remarks(context: TrainingContext) -> list[str]:
-    """Return remarks about classes of the data set that are missing from the training or the validation part."""
-    known = np.union1d(context.arrays.train_labels, context.arrays.test_labels)
-    remarks = []
-    for name, part, consequence in (
-        ("training", context.splits.train, "no network learns them"),
-        ("validation", context.splits.validation, "they do not influence the choice between trials"),
-    ):
-        if missing := len(np.setdiff1d(known, part.labels.cpu().numpy())):
-            remarks.append(f"{missing} of {len(known)} classes have no {name} image: {consequence}")
-    return remarks

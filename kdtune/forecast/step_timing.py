@@ -15,8 +15,7 @@ from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
-from kdtune.training.evaluation import BATCH_SIZE, evaluate
-from kdtune.training.numerics import Arithmetic
+from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import representative_recipe, teacher_recipe
 from kdtune.training.teacher_logits import LiveTeacher
 
@@ -119,7 +118,7 @@ def _work(context: TrainingContext, kind: WorkKind) -> tuple[_Units, int]:
     if kind in ("evaluation", "teacher_evaluation"):
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
         images = context.splits.validation
-        return lambda size: _evaluations(model, images, size, context.arithmetic), min(BATCH_SIZE, len(images))
+        return lambda size: _evaluations(context, model, images, size), min(BATCH_SIZE, len(images))
     if kind == "teacher_logits":
         return lambda size: _teacher_passes(context, size), min(BATCH_SIZE, len(context.splits.train))
     study = context.study
@@ -144,10 +143,10 @@ def _teacher_passes(context: TrainingContext, size: int) -> Iterator[int]:
         yield size
 
 
-def _evaluations(model: torch.nn.Module, images: ImageSet, size: int, arithmetic: Arithmetic) -> Iterator[int]:
-    part = replace(images, images=images.images[:size], labels=images.labels[:size])
+def _evaluations(context: TrainingContext, model: torch.nn.Module, images: ImageSet, size: int) -> Iterator[int]:
+    part = images.first(size)
     while True:
-        evaluate(model, part, arithmetic)
+        context.task.evaluate(model, part, context.arithmetic)
         yield size
 
 

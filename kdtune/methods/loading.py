@@ -3,32 +3,94 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kdtune.catalog.builtin import LOSSES
 from kdtune.errors import UsageError
 from kdtune.specs.component import Component
+from kdtune.tasks.task import SoftPairs
+
+if TYPE_CHECKING:
+    import torch
+
+    from kdtune.temperature.base import Temperature
 
 #: Arguments of every loss, by position; see :mod:`kdtune.methods.losses`.
 _POSITIONAL = ("student_logits", "teacher_logits", "labels", "temperature", "alpha")
 
+#: Keyword arguments that a loss accepts if it can serve more than unweighted classification.
+_LABEL_LOSS, _PAIR_WEIGHTS = "label_loss", "pair_weights"
 
-def loss_of(method: Component) -> Callable[..., Any]:
-    """Return a loss with its options, to be called as (student_logits, teacher_logits, labels, temperature, alpha).
+
+class DistillationLoss(Protocol):
+    """A loss with its options, as a training step calls it."""
+
+    def __call__(
+        self,
+        pairs: SoftPairs,
+        label_loss: "Callable[[], torch.Tensor]",
+        temperature: "Temperature | None",
+        alpha: float,
+    ) -> "torch.Tensor":
+        """Return the loss of a batch, 0-d.
+
+        Args:
+            pairs: The logits of student and teacher.
+            label_loss: Computes the task's loss with the labels.
+            temperature: Of this step; None without a teacher.
+            alpha: Weight of the distillation term.
+        """
+
+
+def loss_of(method: Component, *, needs_label_loss: bool = False) -> DistillationLoss:
+    """Return a loss with its options.
+
+    Args:
+        method: The loss.
+        needs_label_loss: Whether the loss with the labels is the task's or weighted, so that the loss has to take it
+            from the argument ``label_loss`` and cannot compute the mean cross-entropy by itself.
 
     Raises:
         UsageError: There is no such loss, it cannot be called so, or it does not have an option.
     """
     loss: Callable[..., Any] = LOSSES.load(method.name, method.digest)
     options = {key: value for key, value in method.options.items() if key != "alpha"}
-    if method.name in LOSSES and not options:
-        return loss
     if not callable(loss):
         raise UsageError(f"loss {method}: {method.name} is not a function")
     try:
-        inspect.signature(loss).bind(*_POSITIONAL, **options)
+        signature = inspect.signature(loss)
+        signature.bind(*_POSITIONAL, **options)
     except TypeError as error:
         raise UsageError(
             f"loss {method}: {error}; a loss is defined as fn({', '.join(_POSITIONAL)}, **options)"
         ) from None
-    return partial(loss, **options) if options else loss
+    accepted = frozenset({_LABEL_LOSS, _PAIR_WEIGHTS} & signature.parameters.keys())
+    if needs_label_loss:
+        _require(_LABEL_LOSS, accepted, method, "the loss with the labels is not the plain mean cross-entropy")
+    return partial(_call, partial(loss, **options), accepted, method)
+
+
+def _call(
+    loss: Callable[..., Any],
+    accepted: frozenset[str],
+    method: Component,
+    pairs: SoftPairs,
+    label_loss: "Callable[[], torch.Tensor]",
+    temperature: "Temperature | None",
+    alpha: float,
+) -> "torch.Tensor":
+    if pairs.weights is not None:
+        _require(_PAIR_WEIGHTS, accepted, method, "the task weighs its pairs of logits")
+    keywords = {_LABEL_LOSS: label_loss, _PAIR_WEIGHTS: pairs.weights}
+    found: torch.Tensor = loss(
+        pairs.student, pairs.teacher, pairs.labels, temperature, alpha, **{key: keywords[key] for key in accepted}
+    )
+    return found
+
+
+def _require(keyword: str, accepted: frozenset[str], method: Component, why: str) -> None:
+    if keyword not in accepted:
+        raise UsageError(
+            f"loss {method}: {why}, so the loss has to accept it as the keyword argument {keyword}; define it as "
+            f"fn({', '.join(_POSITIONAL)}, {keyword}=None, **options)"
+        )

@@ -17,6 +17,7 @@ from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
 from kdtune.strategies.base import OneRound, Outcome, Strategy
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
+from kdtune.tasks.loading import objective_of
 from kdtune.training.resolution import resolved_recipe, resolved_trial
 
 
@@ -196,10 +197,17 @@ class Plan:
         for repeat in self._repeats:
             repeat.hand_out()
 
-    def keep_going(self, trial: Trial, epoch: int, val_accuracy: float) -> bool:
-        """Whether the trial's strategy wants it to go on after an epoch, counted from 1."""
+    def keep_going(self, trial: Trial, epoch: int, value: float) -> bool:
+        """Whether the trial's strategy wants it to go on after an epoch, counted from 1.
+
+        Args:
+            trial: That runs.
+            epoch: That has ended.
+            value: The metric on the validation images that decides the study.
+        """
         strategy = self._repeats[trial.repeat].strategy
-        return not strategy.judges_epochs or strategy.report(trial.suggestion, epoch, val_accuracy)
+        score = objective_of(self._study).score(value)
+        return not strategy.judges_epochs or strategy.report(trial.suggestion, epoch, score)
 
     def expected_trials(self) -> int:
         """How many trials there will be over all repeats: exact where a repeat's plan is complete."""
@@ -233,4 +241,4 @@ class Plan:
 
 
 def _outcome(trial: Trial) -> Outcome:
-    return Outcome(trial.suggestion, trial.val_accuracy, trial.val_loss)
+    return Outcome(trial.suggestion, trial.val_accuracy, trial.val_loss, trial.score)

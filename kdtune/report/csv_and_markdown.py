@@ -40,17 +40,29 @@ CSV_COLUMNS = (
 GREEN_COLUMNS = ("green_index_points", "green_index_points_std")
 
 
+#: Further ones where another metric than the accuracy decided.
+OBJECTIVE_COLUMNS = (
+    "objective",
+    "val_objective_mean",
+    "val_objective_std",
+    "test_objective_mean",
+    "test_objective_std",
+)
+
+
 def as_csv(results: Sequence[StrategyResult]) -> str:
     """Return the CSV with one line per strategy. Cells of unmeasured values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = (*CSV_COLUMNS, *GREEN_COLUMNS) if has_green_index(results) else CSV_COLUMNS
+    names = (*names, *OBJECTIVE_COLUMNS) if any(result.objective for result in results) else names
     writer.writerow(names)
     for result in results:
         known = {
+            **dict.fromkeys(OBJECTIVE_COLUMNS),
             **as_record(result.summary),
             **as_record(result.cost),
-            **{key: getattr(result, key) for key in ("study", "strategy", "status", "trials")},
+            **{key: getattr(result, key) for key in ("study", "strategy", "status", "trials", "objective")},
             "repeats": len(result.repeats),
             **{f"green_index_{key}": value for key, value in as_record(result.green_index or {}).items()},
         }

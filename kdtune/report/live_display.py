@@ -16,6 +16,8 @@ from kdtune.report.number_formats import NOTHING, describe_point, duration, perc
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
+from kdtune.tasks.loading import objective_of
+from kdtune.tasks.metric import ACCURACY, Metric, deciding_value
 
 
 @dataclass
@@ -24,7 +26,7 @@ class _Running:
     epochs: int
     read_at_s: float
     epoch: int = 0
-    val_accuracy: float | None = None
+    value: float | None = None
     energy_uj: int = 0
     watts: float | None = None
 
@@ -96,12 +98,14 @@ class _Display(Watcher):
         self._running: dict[str, _Running] = {}
         self._spent_uj: dict[str, int] = {}
         self._kwh: Callable[[int], float] = raw_kwh
+        self._objective = Metric(ACCURACY)
 
     def carbon_settings(self, carbon: Carbon) -> None:
         self._kwh = carbon.kwh
 
     def started(self, study: Study, planned: dict[str, int]) -> None:
         self._progress.planned = dict(planned)
+        self._objective = objective_of(study)
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         self._strategy = name
@@ -118,7 +122,7 @@ class _Display(Watcher):
 
     def epoch_done(self, trial: Trial, epochs: int, metrics: dict[str, Any]) -> None:
         if running := self._running.get(trial.id):
-            running.epoch, running.val_accuracy = metrics["epoch"], metrics["val_accuracy"]
+            running.epoch, running.value = metrics["epoch"], deciding_value(metrics)
 
     def trial_ended(self, trial: Trial) -> None:
         self._running.pop(trial.id, None)
@@ -150,7 +154,7 @@ class PlainLines(_Display):
     def trial_ended(self, trial: Trial) -> None:
         super().trial_ended(trial)
         progress = self._progress
-        outcome = f"validation {percent(trial.val_accuracy)} %" if trial.val_accuracy is not None else f"{trial.error}"
+        outcome = f"validation {percent(trial.val_deciding)} %" if trial.val_deciding is not None else f"{trial.error}"
         self._print(
             f"{self._strategy} {progress.ended[self._strategy]}/{progress.planned[self._strategy]}: "
             f"tau {describe_point(trial.point)}, seed {trial.seed}, {trial.epochs} epochs, {trial.status}, {outcome}; "
@@ -214,7 +218,7 @@ class LiveTable(_Display):
         if not self._running:
             return Group(head, Text("testing the chosen models" if done >= planned else "starting workers"))
         table = Table(box=None, pad_edge=False)
-        for name in ("trial", "tau", "seed", "epoch", "val. acc. %", "W", "kWh"):
+        for name in ("trial", "tau", "seed", "epoch", f"val. {self._objective.title} %", "W", "kWh"):
             table.add_column(name, justify="left" if name in ("trial", "tau") else "right")
         for running in list(self._running.values()):
             table.add_row(
@@ -222,7 +226,7 @@ class LiveTable(_Display):
                 Text(describe_point(running.trial.point)),
                 str(running.trial.seed),
                 f"{running.epoch}/{running.epochs}",
-                percent(running.val_accuracy),
+                percent(running.value),
                 significant(running.watts),
                 significant(self._kwh(running.energy_uj)),
             )

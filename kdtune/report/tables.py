@@ -16,6 +16,7 @@ from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed, ExpectedCost, GreenIndex, StrategyResult
+from kdtune.tasks.metric import ACCURACY, Metric
 
 #: Cells of a row, in the order of :data:`COLUMNS`.
 Row = list[str]
@@ -40,8 +41,15 @@ GREEN = "green index"
 
 
 def columns(results: Sequence[StrategyResult]) -> tuple[str, ...]:
-    """Return the table's columns: :data:`COLUMNS`, and the green index if results have one."""
-    return (*COLUMNS, GREEN) if has_green_index(results) else COLUMNS
+    """Return the columns: :data:`COLUMNS` with the name of the objective, and the green index if results have one."""
+    named = tuple(name.replace("acc.", _shown(results).title) for name in COLUMNS)
+    return (*named, GREEN) if has_green_index(results) else named
+
+
+def _shown(results: Sequence[StrategyResult]) -> Metric:
+    """Return the metric that decided all results, or the accuracy, which all have, if they had different ones."""
+    deciding = {result.deciding for result in results}
+    return deciding.pop() if len(deciding) == 1 else Metric(ACCURACY)
 
 
 def has_green_index(results: Sequence[StrategyResult]) -> bool:
@@ -58,17 +66,18 @@ def _chosen(result: StrategyResult) -> str:
 def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> list[Row]:
     """Return one row per strategy. Costs are those of one model, the mean over all models."""
     base = next((result for result in results if result.strategy == baseline), None)
+    shown = _shown(results)
     rows = []
     for result in results:
-        cost, summary = result.cost, result.summary
+        cost = result.cost
         trials = cost.of_one_model(result.trials)
         rows.append(
             [
                 result.strategy + ("" if result.status == "completed" else f" ({result.status})"),
                 NOTHING if trials is None else f"{round(trials, 2):g}",
                 _chosen(result),
-                percent(summary.val_accuracy_mean, summary.val_accuracy_std),
-                percent(summary.test_accuracy_mean, summary.test_accuracy_std),
+                percent(*result.mean_and_std(shown, "val")),
+                percent(*result.mean_and_std(shown, "test")),
                 significant(cost.of_one_model(cost.gflops_millions)),
                 significant(cost.of_one_model(cost.charged_kwh)),
                 significant(cost.of_one_model(cost.charged_co2_g)),
@@ -93,8 +102,8 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
         f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
         NOTHING if teacher.given else "1",
         NOTHING,
-        percent(teacher.val_accuracy),
-        percent(teacher.test["accuracy"]),
+        percent(teacher.val_accuracy if _shown(results).name == ACCURACY else None),
+        percent(teacher.test.get(_shown(results).name)),
         significant(teacher.gflops_millions),
         significant(carbon.kwh(energy.charged_uj) if energy else None),
         significant(carbon.co2_g(energy.charged_uj) if energy else None),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from kdtune.errors import ResultsError
 from kdtune.results.trial import Trial
-from kdtune.storage.field_types import Accuracy, Count
+from kdtune.storage.field_types import Accuracy, Count, Value
 from kdtune.storage.journal import Journal, JournalError
 from kdtune.storage.records import faults, parsed, strict
 
@@ -36,6 +36,8 @@ class Epoch:
         learning_rate: Learning rate of the epoch.
         energy_uj: Energy since the last reading of the meter, in microjoules; None if there was no reading in the
             epoch.
+        val_objective: Value of the study's objective on the validation images; None, and absent from the file, if the
+            objective is the accuracy.
     """
 
     trial_id: str
@@ -49,13 +51,19 @@ class Epoch:
     tau: float | None
     learning_rate: float | None
     energy_uj: Count | None
+    val_objective: Value | None = None
 
 
 def append_epochs(path: Path, trial: Trial, reports: Sequence[Mapping[str, Any]]) -> None:
     """Append epochs of a trial's current attempt. The file is not synced to disk, since nothing is resumed from it."""
     attempt = {"trial_id": trial.id, "repeat": trial.repeat, "seed": trial.seed, "attempt": trial.attempts}
-    lines = [{**attempt, **{field: report[field] for field in FIELDS}} for report in reports]
+    lines = [{**attempt, **{field: report[field] for field in FIELDS}, **_objective(report)} for report in reports]
     _journal(path).append(*lines, sync=False)
+
+
+def _objective(report: Mapping[str, Any]) -> dict[str, float]:
+    value = report.get("val_objective")
+    return {} if value is None else {"val_objective": value}
 
 
 def read_epochs(path: Path) -> list[Epoch]:

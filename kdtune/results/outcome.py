@@ -26,6 +26,7 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
+from kdtune.tasks.metric import ACCURACY
 
 
 def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
@@ -43,6 +44,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     account = account_of_nodes(read_folder(folder.ledger))
     cost = cost_of(folder, study, log, account, read_shared(folder), carbon)
     charged_by_repeat = _charge_repeats(study, log, account, cost.shared_uj.known_uj)
+    objective = None if study.objective == ACCURACY else study.objective
     repeats = []
     for repeat, seed in enumerate(study.seeds()):
         evaluation = log.evaluations.get(repeat)
@@ -56,6 +58,8 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
                 trials=sum(trial.attempts > 0 for trial in log.of_repeat(repeat)),
                 charged_uj=charged_by_repeat[repeat] if account.quality else None,
                 test=evaluation["test"] if evaluation else None,
+                val_objective=chosen.val_objective if chosen else None,
+                test_objective=evaluation["test"].get(objective) if evaluation and objective else None,
             )
         )
     return StrategyResult(
@@ -68,6 +72,8 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
         summary=Summary(
             *_mean_and_std([one.test_accuracy for one in repeats]),
             *_mean_and_std([one.val_accuracy for one in repeats]),
+            *_mean_and_std([one.test_objective for one in repeats]),
+            *_mean_and_std([one.val_objective for one in repeats]),
         ),
         cost=cost,
         estimate=read_estimate(folder, carbon),
@@ -76,6 +82,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
             for trial in log.trials.values()
             if trial.status == "failed"
         ),
+        objective=objective,
     )
 
 

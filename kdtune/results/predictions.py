@@ -1,4 +1,4 @@
-"""``predictions.npz``: the classes that the chosen models predict for the test images, one array for each repeat."""
+"""``predictions.npz``: predictions of the chosen models for the test images, one array for each repeat."""
 
 import zlib
 from collections.abc import Mapping

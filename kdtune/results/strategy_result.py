@@ -4,12 +4,13 @@ The order of the fields is that of the keys in the file.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kdtune.results.cost_document import Cost
 from kdtune.specs.search_space import Point
 from kdtune.storage.field_types import TestMetrics
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
+from kdtune.tasks.metric import ACCURACY, Metric
 
 SCHEMA_VERSION = 1
 
@@ -39,6 +40,8 @@ class Repeat:
         charged_uj: Charge in microjoules: the repeat's own trials and evaluation, and an equal part of the energy that
             all repeats have in common.
         test: Metrics of the chosen model on the test images; None before the evaluation.
+        val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
+        test_objective: Like ``val_objective``, on the test images.
     """
 
     seed: int
@@ -48,6 +51,13 @@ class Repeat:
     trials: int
     charged_uj: int | None
     test: TestMetrics | None
+    val_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    test_objective: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def test_deciding(self) -> float | None:
+        """The metric on the test images that decides the study."""
+        return self.test_accuracy if self.test_objective is None else self.test_objective
 
     @property
     def test_accuracy(self) -> float | None:
@@ -58,12 +68,19 @@ class Repeat:
 @strict
 @dataclass(frozen=True)
 class Summary:
-    """Means and sample standard deviations of accuracies over the repeats that have them."""
+    """Means and sample standard deviations over the repeats that have a value.
+
+    Those of the objective are None where it is the accuracy.
+    """
 
     test_accuracy_mean: float | None
     test_accuracy_std: float | None
     val_accuracy_mean: float | None
     val_accuracy_std: float | None
+    test_objective_mean: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    test_objective_std: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    val_objective_mean: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    val_objective_std: float | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 @strict
@@ -128,6 +145,7 @@ class StrategyResult:
         estimate: Estimate from before the run; None if there was none.
         failures: Failed trials.
         green_index: Green index, if the user asked for it.
+        objective: Name of the study's objective; None if that is the accuracy.
     """
 
     schema_version: int
@@ -141,6 +159,18 @@ class StrategyResult:
     estimate: ExpectedCost | None
     failures: tuple[FailedTrial, ...]
     green_index: GreenIndex | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def deciding(self) -> Metric:
+        """The metric that decided the study."""
+        return Metric(self.objective or ACCURACY)
+
+    def mean_and_std(self, metric: Metric, part: Literal["val", "test"]) -> tuple[float | None, float | None]:
+        """Mean and standard deviation over repeats of the accuracy or of :attr:`deciding`."""
+        what = "accuracy" if metric.name == ACCURACY else "objective"
+        mean, std = (getattr(self.summary, f"{part}_{what}_{one}") for one in ("mean", "std"))
+        return mean, std
 
     @property
     def trials(self) -> int:

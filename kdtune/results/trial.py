@@ -9,6 +9,7 @@ from kdtune.specs.search_space import Point
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
+from kdtune.tasks.loading import objective_of
 
 #: Statuses of trials that are not run again.
 FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
@@ -29,6 +30,7 @@ class Trial:
         epochs: Number of epochs at the end of the last attempt that ended.
         val_accuracy: Validation accuracy after the last epoch, as a fraction; None unless completed or pruned.
         val_loss: Validation loss after the last epoch, in nats; None unless completed or pruned.
+        val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
         error: Why the trial failed.
         spec: Everything that the training depends on; None if an earlier release, which did not log it, started the
             trial and no plan has resolved it again.
@@ -44,6 +46,7 @@ class Trial:
     epochs: int = 0
     val_accuracy: float | None = None
     val_loss: float | None = None
+    val_objective: float | None = None
     error: str | None = None
     spec: TrialSpec | None = None
 
@@ -73,6 +76,19 @@ class Trial:
         return self.spec.recipe.needs_teacher if self.spec else flat_needs_teacher(study, self.point)
 
     @property
+    def val_deciding(self) -> float | None:
+        """The metric on the validation images that decides the study."""
+        return self.val_accuracy if self.val_objective is None else self.val_objective
+
+    @property
+    def score(self) -> float | None:
+        """The value that strategies maximise; None if :attr:`val_deciding` is None."""
+        value = self.val_deciding
+        if value is None or self.spec is None:  # accuracy decided the trials of earlier releases
+            return value
+        return objective_of(self.spec.setting).score(value)
+
+    @property
     def is_final(self) -> bool:
         """Whether the trial will not be run again."""
         return self.status in FINAL
@@ -97,11 +113,11 @@ def evaluation_window(seed: int, attempt: int) -> str:
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:
-    """Return the trial to choose: highest validation accuracy, then lowest loss, then first suggested."""
+    """Return the trial to choose: best by the objective, then lowest loss, then first suggested."""
     completed = [trial for trial in trials if trial.status == "completed"]
 
     def rank(trial: Trial) -> tuple[float, float, int]:
-        assert trial.val_accuracy is not None and trial.val_loss is not None
-        return -trial.val_accuracy, trial.val_loss, trial.index
+        assert trial.score is not None and trial.val_loss is not None
+        return -trial.score, trial.val_loss, trial.index
 
     return min(completed, key=rank, default=None)

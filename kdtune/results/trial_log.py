@@ -86,6 +86,7 @@ class TrialLog:
                 trial = self.trials[line["trial_id"]]
                 trial.status, trial.epochs, trial.error = line["status"], line["epochs"], line["error"]
                 trial.val_accuracy, trial.val_loss = line["val_accuracy"], line["val_loss"]
+                trial.val_objective = line.get("val_objective")
             case "planned":
                 self.planned.add(line["repeat"])
             case "evaluation_attempt":
@@ -158,23 +159,23 @@ class TrialLog:
         epochs: int,
         val_accuracy: float | None = None,
         val_loss: float | None = None,
+        val_objective: float | None = None,
         error: str | None = None,
     ) -> None:
         """Log that an attempt has ended. Nothing changes if it has ended already."""
         if trial.status is None:
-            self._append(
-                {
-                    "type": "end",
-                    "trial_id": trial.id,
-                    "repeat": trial.repeat,
-                    "attempt": trial.attempts,
-                    "status": status,
-                    "epochs": epochs,
-                    "val_accuracy": val_accuracy,
-                    "val_loss": val_loss,
-                    "error": error,
-                }
-            )
+            line = {
+                "type": "end",
+                "trial_id": trial.id,
+                "repeat": trial.repeat,
+                "attempt": trial.attempts,
+                "status": status,
+                "epochs": epochs,
+                "val_accuracy": val_accuracy,
+                "val_loss": val_loss,
+                "error": error,
+            }
+            self._append(line if val_objective is None else {**line, "val_objective": val_objective})
 
     def reopen(self, trial: Trial) -> None:
         """Log that a completed trial has lost its weights, so that resuming the study trains it again."""

@@ -8,7 +8,7 @@ from kdtune.errors import SpecError
 from kdtune.specs.search_space import GREATEST
 from kdtune.specs.suggestion import Suggestion as Suggested
 from kdtune.specs.trial_spec import TrialSpec
-from kdtune.storage.field_types import Accuracy, Count, Loss, Name, TestMetrics
+from kdtune.storage.field_types import Accuracy, Count, Loss, Name, TestMetrics, Value
 from kdtune.storage.records import faults
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
@@ -78,11 +78,13 @@ class EndLine(TrialLogLine):
     epochs: Count
     val_accuracy: Accuracy | None
     val_loss: Loss | None
+    val_objective: Value | None = None
     error: str | None
 
     @model_validator(mode="after")
     def _judged(self) -> "EndLine":
-        if self.status == "completed" and (self.val_accuracy is None or self.val_loss is None):
+        decided = self.val_accuracy if self.val_objective is None else self.val_objective
+        if self.status == "completed" and (decided is None or self.val_loss is None):
             raise ValueError("a completed trial must have accuracy and loss")
         return self
 

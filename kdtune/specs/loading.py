@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS
+from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS, objectives_of
 from kdtune.catalog.references import with_absolute_path
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
@@ -227,6 +227,16 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     return faults
 
 
+def _check_task(study: Study, where: str) -> list[Fault]:
+    if study.task not in TASKS:
+        return [Fault(where, "task", f"unknown task {study.task!r}; {did_you_mean(study.task, list(TASKS))}")]
+    names = [metric.name for metric in objectives_of(study.task)]
+    if study.objective in names:
+        return []
+    hint = did_you_mean(study.objective, names)
+    return [Fault(where, "objective", f"{study.objective!r} cannot decide a study; {hint}")]
+
+
 def _check_split(study: Study, where: str) -> list[Fault]:
     """Hold the split against the published data set; a subset that somebody made is looked at when it is found."""
     from kdtune.data.split_sizes import split_problems
@@ -321,6 +331,7 @@ def load_study(
     if study and not faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau], which is what kdtune compares the search for"))
     if study and not as_it_ran:
+        faults += _check_task(study, where)
         if not faults:
             faults += [*_check_split(study, where), *schedule_faults(study, where)]
         faults += temperature_faults(study, where)

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from kdtune.catalog.builtin import DATASETS, LOSSES
+from kdtune.catalog.builtin import DATASETS, LOSSES, objectives_of
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.data_info import DataInfo, built_in_info
 from kdtune.specs.frozen_model import FrozenModel
@@ -149,6 +149,9 @@ class Setting(FrozenModel):
     """What all trainings of a study have in common: data, networks, teacher, and how they are computed.
 
     Attributes:
+        task: What the networks are trained for.
+        objective: Name of the metric on the validation images that strategies are told, that chooses the trial and
+            that early stopping judges; the task's first one unless given.
         dataset: The data set, by name or reference.
         dataset_info: Sizes and class names of a data set that is not built in, and what identifies its content; found
             before a run. None for a built-in data set.
@@ -165,7 +168,8 @@ class Setting(FrozenModel):
             hold it.
     """
 
-    task: Literal["classification"] = "classification"
+    task: str = "classification"
+    objective: str
     dataset: StudyComponent
     dataset_info: DataInfo | None = None
     data: DataOptions = DataOptions()
@@ -179,6 +183,13 @@ class Setting(FrozenModel):
     teacher_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     numerics: Numerics = Numerics()
     teacher_logits: Literal["auto", "live", "replay"] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_objective(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "objective" in values:
+            return values
+        return {**values, "objective": objectives_of(str(values.get("task", "classification")))[0].name}
 
     @model_serializer(mode="wrap")
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -194,6 +205,8 @@ class Setting(FrozenModel):
             table.pop("teacher_weights", None)
         if self.dataset_info is None:
             table.pop("dataset_info", None)
+        if self.objective == objectives_of(self.task)[0].name:
+            table.pop("objective", None)
         return {**{key: table[key] for key in ("name", "description") if key in table}, **table}  # a study's come first
 
     @property

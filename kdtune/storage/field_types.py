@@ -11,7 +11,8 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 SignedCount = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 
 Accuracy = Annotated[float, Field(ge=0, le=1)]
-Loss = Annotated[float, Field(ge=-1e308, le=1e308)]
+Value = Annotated[float, Field(ge=-1e308, le=1e308)]
+Loss = Value
 
 #: A physical quantity, such as seconds or kilowatt-hours.
 Amount = Annotated[float, Field(ge=0, le=1e30)]

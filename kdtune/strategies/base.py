@@ -20,18 +20,27 @@ class Outcome:
 
     Attributes:
         suggestion: What was tried.
-        val_accuracy: Fraction of validation images classified rightly after the last epoch; None if it failed.
+        val_accuracy: Fraction of validation images classified rightly after the last epoch; None if it failed
+            or its task has no accuracy.
         val_loss: Mean cross-entropy (nats) on the validation images after the last epoch; None if it failed.
+        score: What the strategy is to maximise: the study's objective on the validation images, with the opposite sign
+            where lower values are better; the accuracy unless given. None if the training failed.
     """
 
     suggestion: Suggestion
     val_accuracy: float | None
     val_loss: float | None
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        """Take the accuracy for the score where none is given."""
+        if self.score is None:
+            object.__setattr__(self, "score", self.val_accuracy)
 
     @property
     def succeeded(self) -> bool:
         """Whether the training reached its last epoch."""
-        return self.val_accuracy is not None
+        return self.score is not None
 
 
 #: More trials of one strategy would be a slip of the keyboard.
@@ -95,10 +104,10 @@ class Strategy:
     def export(self, folder: Path) -> None:
         """Leave in the strategy's results folder what other tools can read; nothing by default."""
 
-    def report(self, suggestion: Suggestion, epoch: int, val_accuracy: float) -> bool:
+    def report(self, suggestion: Suggestion, epoch: int, score: float) -> bool:
         """Judge a running trial after an epoch (counted from 1): go on (True) or stop it early (False).
 
-        Asked only of strategies that set :attr:`judges_epochs`.
+        Asked only of strategies that set :attr:`judges_epochs`. The score is that of :class:`Outcome` at this epoch.
         """
         return True
 

@@ -75,13 +75,13 @@ class Optuna(Strategy):
         return min(dimension.points(), key=lambda point: abs(point - value)) if dimension.is_finite else value
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Pass the round's validation accuracies on to the sampler."""
+        """Pass the round's scores on to the sampler."""
         from optuna.trial import TrialState
 
         for outcome in outcomes:
             trial = self._asked.popleft()
             if outcome.succeeded:
-                self._study.tell(trial, outcome.val_accuracy)
+                self._study.tell(trial, outcome.score)
             else:
                 self._study.tell(trial, state=TrialState.FAIL)
 

@@ -47,6 +47,17 @@ class Temperature:
         softness = taus if taus.ndim == 1 else taus.unsqueeze(-1)
         return cls(student=softness, teacher=softness, weight=taus * taus)
 
+    def of_pairs(self, pairs: int) -> Temperature:
+        """Return the temperature of each pair of logits, where it was given for images that have several pairs each.
+
+        Args:
+            pairs: Number of pairs in the batch, in the order of their images.
+        """
+        if not self.student.ndim or len(self.student) == pairs:
+            return self
+        several = pairs // len(self.student)
+        return Temperature(*(one.repeat_interleave(several, 0) for one in (self.student, self.teacher, self.weight)))
+
     def at(self, step: torch.Tensor, size: int) -> Temperature:
         """Select one of many steps on the device.
 

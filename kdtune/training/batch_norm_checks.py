@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from kdtune.data.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.errors import Fault, SpecError, UsageError
-from kdtune.models.building import build_network
 from kdtune.specs.component import Component
 from kdtune.specs.study import Study
+from kdtune.tasks.loading import task_of
+from kdtune.tasks.task import Task
 
 
 def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
@@ -25,20 +26,20 @@ def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
     """
     used = used_images(images, study.data.train_limit)
     train = used - held_out_images(used, study.validation)
-    info = study.data_info
+    info, task = study.data_info, task_of(study)
     trainings = [("training", study.student, study.training)]
     trainings += [("teacher_training", study.teacher, study.teacher_training)] if trains_teacher else []
     faults = []
     for key, network, training in trainings:
         try:
-            check_step(network, train, training.batch_size, info.shape, info.classes)
+            check_step(network, train, training.batch_size, info.shape, task)
         except UsageError as error:
             faults.append(Fault(f"study {study.name}", f"{key}.batch_size", str(error)))
     if faults:
         raise SpecError(faults)
 
 
-def check_step(network: Component, images: int, batch_size: int, shape: Sequence[int], classes: int) -> None:
+def check_step(network: Component, images: int, batch_size: int, shape: Sequence[int], task: Task) -> None:
     """Refuse a training with single-image steps if the network cannot be trained on one image.
 
     Args:
@@ -46,12 +47,12 @@ def check_step(network: Component, images: int, batch_size: int, shape: Sequence
         images: Images in the training part.
         batch_size: Images in a full batch.
         shape: Shape of an image: channels, height, width.
-        classes: Number of classes.
+        task: Task for which the network is trained.
 
     Raises:
         UsageError: The training would fail; the message names a remedy.
     """
-    if batch_sizes(images, batch_size)[-1] > 1 or _trains_on_one(network, shape, classes):
+    if batch_sizes(images, batch_size)[-1] > 1 or _trains_on_one(network, shape, task):
         return
     size = "x".join(map(str, shape))
     remedy = "hold out fewer, or use more" if images == 1 else "give 2 or more"
@@ -61,12 +62,12 @@ def check_step(network: Component, images: int, batch_size: int, shape: Sequence
     )
 
 
-def _trains_on_one(network: Component, shape: Sequence[int], classes: int) -> bool:
+def _trains_on_one(network: Component, shape: Sequence[int], task: Task) -> bool:
     """Return whether a training pass over one image is possible, by a pass on the meta device."""
     import torch
 
     with torch.device("meta"):
-        model = build_network(network, shape[0], classes).train()
+        model = task.network(network, shape).train()
         try:
             model(torch.zeros(1, *shape))
         except ValueError:  # raised by torch's normalisation layers

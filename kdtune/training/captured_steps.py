@@ -11,12 +11,14 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
 from kdtune.methods.loading import loss_of
 from kdtune.specs.trial_spec import Recipe
+from kdtune.tasks.task import Task
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import Graph, graph_maker
@@ -72,6 +74,7 @@ class TrainingParts:
 
     Attributes:
         recipe: What is trained and how.
+        task: What outputs and labels mean.
         train: The images, which stay where they are.
         model: On the training device. Its weights stay where they are.
         compiled: The same network, compiled for the recipe's size of batch; None where nothing is compiled.
@@ -80,6 +83,7 @@ class TrainingParts:
     """
 
     recipe: Recipe
+    task: Task
     train: ImageSet
     model: torch.nn.Module
     compiled: torch.nn.Module | None
@@ -107,13 +111,16 @@ class TrainingParts:
             rate: The learning rate as a tensor; see :func:`make_optimizer`.
         """
         recipe = self.recipe
+        label_loss = self.task.label_loss(recipe.training, self.train)
         return TrainingStep(
             model=self.model,
             compiled=self.compiled,
             compiled_size=recipe.training.batch_size,
             arithmetic=self.arithmetic,
             optimizer=make_optimizer(recipe.training, self.model.parameters(), rate),
-            loss=loss_of(recipe.method),
+            task=self.task,
+            loss=loss_of(recipe.method, needs_label_loss=label_loss is not F.cross_entropy),
+            label_loss=label_loss,
             alpha=recipe.alpha,
         )
 
@@ -217,9 +224,11 @@ class CapturedStep:
 
     def _work(self, buffers: dict[str, torch.Tensor], size: int) -> None:
         index = self._order.index_select(0, self._start + self._places[:size])
-        images, labels = self._train.batch(index, self._changes_from(buffers))
+        images, targets = self._train.batch(index, self._changes_from(buffers))
         self._rate.copy_(self._rates.index_select(0, self._number)[0])
-        loss = self.step.take(images, labels, index, self._teacher_from(buffers), self._temperature_from(buffers, size))
+        loss = self.step.take(
+            images, targets, index, self._teacher_from(buffers), self._temperature_from(buffers, size)
+        )
         self._losses.index_copy_(0, self._number, loss.view(1))
         self._number.add_(1)
         self._start.add_(size)

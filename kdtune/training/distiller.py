@@ -1,7 +1,7 @@
 """The epoch loop: trains one network under one recipe, with or without a teacher."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -12,14 +12,14 @@ from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.data.batches import Splits
 from kdtune.data.split_sizes import batch_sizes
 from kdtune.errors import DivergedError
-from kdtune.models.building import build_network
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
-from kdtune.temperature.base import PolicyContext, TemperaturePolicy
+from kdtune.tasks.metric import ACCURACY
+from kdtune.tasks.task import Evaluation, Task
+from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
 from kdtune.training.compiled_networks import Compiler
-from kdtune.training.evaluation import Evaluation, evaluate
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import learning_rate
 from kdtune.training.step_listener import step_taken
@@ -37,18 +37,27 @@ class EpochMetrics:
     Attributes:
         epoch: Epochs done, this one included.
         train_loss: Mean of the steps' losses, in the loss's own unit.
-        val_loss: Mean cross-entropy on the validation images, in nats.
-        val_accuracy: Fraction of validation images classified rightly.
+        val_loss: Mean loss with the labels on the validation images; of classifiers in nats.
+        val_accuracy: Fraction of validation images classified rightly; None where the task has no accuracy.
         tau: Mean temperature of the epoch; None without a teacher.
         learning_rate: Of the epoch's last step.
+        val_objective: On the validation images, the metric that decides the study; None where that is the accuracy.
     """
 
     epoch: int
     train_loss: float
     val_loss: float
-    val_accuracy: float
+    val_accuracy: float | None
     tau: float | None
     learning_rate: float
+    val_objective: float | None = None
+
+    def as_report(self) -> dict[str, Any]:
+        """The fields by name, without ``val_objective`` where the accuracy decides."""
+        report = asdict(self)
+        if self.val_objective is None:
+            del report["val_objective"]
+        return report
 
 
 class Distiller:
@@ -63,8 +72,8 @@ class Distiller:
         self,
         recipe: Recipe,
         seed: int,
+        task: Task,
         splits: Splits,
-        num_classes: int,
         device: torch.device,
         teacher: TeacherLogits | None = None,
         arithmetic: Arithmetic | None = None,
@@ -76,8 +85,8 @@ class Distiller:
         Args:
             recipe: What to train and how.
             seed: The repeat's seed; a restart derives its own from it, but for the changes to the images.
+            task: What the network is trained for.
             splits: The data, on ``device``; the test part is not touched.
-            num_classes: How many classes there are.
             device: Where to train.
             teacher: Gives the logits to imitate. None where the loss needs none.
             arithmetic: Precision and memory layout; None for float32, contiguous.
@@ -92,6 +101,8 @@ class Distiller:
         self._last: EpochMetrics | None = None
         self._seed = derive_seed(seed, "restart", recipe.restart) if recipe.restart else seed
         self._changes_seed = seed  # a restart sees the same images: the teacher's kept answers are to them
+        self._task = task
+        self._objective = task.objective.name
         self._splits = splits
         self._teacher = teacher if recipe.needs_teacher else None
         self._device = device
@@ -99,13 +110,14 @@ class Distiller:
         # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
         largest = max(recipe.training.batch_size, self.batch_sizes[-1])
         self._policy = _make_policy(recipe, self._seed, device, largest)
+        #: Where tau does not depend on logits: from a step and its number of images to the temperature.
+        self._scheduled: Callable[[int, int], Temperature] | None = None
         torch.manual_seed(derive_seed(self._seed, "init"))
-        channels = splits.train.images.shape[1]
-        model: torch.nn.Module = self._arithmetic.place(build_network(recipe.model, channels, num_classes))
+        model = self._arithmetic.place(task.network(recipe.model, splits.train.images.shape[1:]))
         compiled: torch.nn.Module | None = None
         if compiler:
             model, compiled = compiler.compiled(recipe.model.model_dump_json(), model)
-        parts = TrainingParts(recipe, splits.train, model, compiled, self._arithmetic, self._teacher)
+        parts = TrainingParts(recipe, task, splits.train, model, compiled, self._arithmetic, self._teacher)
         self._captured = None
         if captures and not (self._policy and self._policy.depends_on_logits):
             self._captured = captures.step_for(parts)
@@ -166,13 +178,17 @@ class Distiller:
 
     def _eager_steps(self) -> Iterator[torch.Tensor]:
         training, rates = self.recipe.training, self._rates()
+        if self._policy and not self._policy.depends_on_logits:
+            of_steps = self._policy.scheduled(self.batch_sizes)
+            numbers = torch.arange(len(self.batch_sizes), device=self._device)
+            self._scheduled = lambda step, images: of_steps.at(numbers[step : step + 1], images)
         batches = self._splits.train.shuffled(
             training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
         )
-        for step, (images, labels, index) in enumerate(batches):
+        for step, (images, targets, index) in enumerate(batches):
             for group in self._optimizer.param_groups:
                 group["lr"] = rates[step]
-            yield self._step(images, labels, index, step)
+            yield self._step(images, targets, index, step)
 
     def _captured_steps(self) -> Iterator[torch.Tensor]:
         assert self._captured is not None
@@ -199,9 +215,10 @@ class Distiller:
             epoch=self.epoch,
             train_loss=train_loss,
             val_loss=validation.loss,
-            val_accuracy=validation.accuracy,
+            val_accuracy=validation.metrics.get("accuracy"),
             tau=self._policy.epoch_tau() if self._policy else None,
             learning_rate=rate,
+            val_objective=None if self._objective == ACCURACY else validation.metrics[self._objective],
         )
         return self._last
 
@@ -209,12 +226,20 @@ class Distiller:
         """Evaluate the network as it is on the validation images."""
         images = self._splits.validation
         captured = self._captured.logits_of(images) if self._captured else None
-        return evaluate(self.model, images, self._arithmetic, captured)
+        return self._task.evaluate(self.model, images, self._arithmetic, captured)
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor, step: int) -> torch.Tensor:
-        policy = self._policy
-        temperature = None if policy is None else lambda student, teacher: policy(student, teacher, step)
-        return self._training_step.take(images, labels, index, self._teacher, temperature)
+    def _step(self, images: torch.Tensor, targets: Any, index: torch.Tensor, step: int) -> torch.Tensor:
+        return self._training_step.take(images, targets, index, self._teacher, self._temperature_at(step, len(index)))
+
+    def _temperature_at(self, step: int, images: int) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
+        """Return what gives the temperature of a step from the logits of student and teacher."""
+        policy, scheduled = self._policy, self._scheduled
+        if policy is None:
+            return None
+        if scheduled is None:
+            return lambda student, teacher: policy(student, teacher, step)
+        # An image may have several pairs of logits, so their number is not that of the images.
+        return lambda student, teacher: scheduled(step, images)
 
     def warm_up(self) -> None:
         """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
@@ -227,7 +252,7 @@ class Distiller:
             self._captured.prepare(last)
         elif self._device.type == "cuda" and last != self.batch_sizes[0]:
             index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
-            self._step(self._splits.train.normalised(index), self._splits.train.labels[index], index, 0)
+            self._step(*self._splits.train.batch(index, None), index, 0)
         self.validate()
 
     def last_metrics(self) -> EpochMetrics:
@@ -240,7 +265,7 @@ class Distiller:
         """Everything that the next epoch depends on, loadable with ``weights_only=True``."""
         return {
             "epoch": self.epoch,
-            "metrics": asdict(self._last) if self._last else None,
+            "metrics": self._last.as_report() if self._last else None,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "temperature": self._temperature,

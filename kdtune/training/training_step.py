@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from kdtune.methods.loading import DistillationLoss
+from kdtune.tasks.task import LabelLoss, Task
 from kdtune.temperature.base import Temperature
 from kdtune.training.compiled_networks import told_plainly
 from kdtune.training.numerics import Arithmetic
@@ -24,7 +26,9 @@ class TrainingStep:
         compiled_size: That size.
         arithmetic: Precision and memory layout.
         optimizer: Of the network's parameters.
-        loss: One of :mod:`kdtune.methods.losses`.
+        task: Turns outputs into pairs of logits.
+        loss: See :mod:`kdtune.methods.losses`.
+        label_loss: Of the task.
         alpha: Weight of the distillation term.
     """
 
@@ -33,13 +37,15 @@ class TrainingStep:
     compiled_size: int
     arithmetic: Arithmetic
     optimizer: torch.optim.Optimizer
-    loss: Callable[..., Any]
+    task: Task
+    loss: DistillationLoss
+    label_loss: LabelLoss
     alpha: float
 
     def take(
         self,
         images: torch.Tensor,
-        labels: torch.Tensor,
+        targets: Any,
         index: torch.Tensor,
         teacher: Teacher | None,
         temperature: Callable[[torch.Tensor, torch.Tensor], Temperature] | None,
@@ -48,10 +54,10 @@ class TrainingStep:
 
         Args:
             images: float32, (n, channels, height, width), changed and normalised.
-            labels: int64, (n,).
+            targets: Of these images, as the training part gives them.
             index: The images' numbers, int64, (n,).
             teacher: Gives the logits to imitate; None where the loss needs none.
-            temperature: From the student's and the teacher's logits; None without a teacher.
+            temperature: From the student's and the teacher's logits of all pairs; None without a teacher.
         """
         # Code is compiled for one size of batch; the last batch of an epoch may have another.
         is_whole = len(images) == self.compiled_size
@@ -60,13 +66,13 @@ class TrainingStep:
         # student's backward pass needs.
         self.optimizer.zero_grad(set_to_none=True)
         with told_plainly():
-            teacher_logits = teacher(images, index) if teacher is not None else None
-            student_logits = self.arithmetic.logits(model, images)
-            if teacher_logits is not None and temperature is not None:
-                softness = temperature(student_logits, teacher_logits)
-                loss = self.loss(student_logits, teacher_logits, labels, softness, self.alpha)
-            else:
-                loss = self.loss(student_logits, None, labels, None, self.alpha)
+            teacher_outputs = teacher(images, index) if teacher is not None else None
+            outputs = self.arithmetic.logits(model, images)
+            pairs = self.task.soft_pairs(outputs, teacher_outputs, targets)
+            softness = None
+            if pairs.teacher is not None and temperature is not None:
+                softness = temperature(pairs.student, pairs.teacher).of_pairs(len(pairs.student))
+            loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), softness, self.alpha)
             loss.backward()
         self.optimizer.step()
         detached: torch.Tensor = loss.detach()

@@ -5,17 +5,17 @@ import torch
 
 from kdtune.analysis import inference_passes
 from kdtune.analysis.inference_passes import (
-    classify,
+    accuracy,
     parameters,
+    predict,
     ready_student,
     restored_threads,
-    right_answers,
     take_turns,
 )
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import ResultsError
-from kdtune.training.evaluation import evaluate
 from kdtune.training.numerics import Arithmetic
+from tests.trainings import TASK
 
 CPU = torch.device("cpu")
 ARITHMETIC = Arithmetic(CPU)
@@ -59,16 +59,16 @@ def turns_of(images, seconds, **batch_s):
     """Seconds are multiples of a power of two, so that their sums are exact."""
     meter = Meter()
     networks = {name: Slow(one) for name, one in batch_s.items()}
-    return meter, take_turns(networks, images, ARITHMETIC, len(images), seconds, meter, 1.0, {"GPU-a": 1.0})
+    return meter, take_turns(TASK, networks, images, ARITHMETIC, len(images), seconds, meter, 1.0, {"GPU-a": 1.0})
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_a_pass_classifies_every_image_as_evaluation_does(teacher, splits, batch_size):
-    found = evaluate(teacher, splits.validation)
-    predicted = classify(teacher, splits.validation, ARITHMETIC, batch_size)
+    found = TASK.evaluate(teacher, splits.validation)
+    predicted = predict(TASK, teacher, splits.validation, ARITHMETIC, batch_size)
     assert predicted.equal(found.predictions)
-    right = right_answers(teacher, splits.validation, ARITHMETIC, batch_size)
-    assert right / len(splits.validation) == pytest.approx(found.accuracy)
+    measured = accuracy(TASK, teacher, splits.validation, ARITHMETIC, batch_size)
+    assert measured == pytest.approx(found.metrics["accuracy"])
 
 
 def test_networks_take_turns_in_separate_windows(splits, clock):

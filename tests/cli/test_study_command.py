@@ -116,7 +116,7 @@ def test_the_folder_holds_what_the_design_promises(undisturbed):
     for name in STRATEGIES:
         files = {path.name for path in (folder / name).iterdir()}
         expected = {"study.toml", "ledger", "trials.jsonl", "epochs.jsonl", "result.json", "predictions.npz"}
-        assert expected | {"student.pt", "student-1.pt", "confusion.csv", "confusion-1.csv"} <= files
+        assert expected | {"student.pt", "student-1.pt", "confusion.csv", "confusion-1.csv", "per-class.csv"} <= files
         assert "checkpoints" not in files
     with np.load(folder / "grid" / "predictions.npz") as predictions:
         assert {key: value.shape for key, value in predictions.items()} == {"seed_0": (997,), "seed_1": (997,)}

@@ -42,7 +42,7 @@ class Pruner(Grid):
 
     judges_epochs = True
 
-    def report(self, suggestion, epoch, val_accuracy):
+    def report(self, suggestion, epoch, score):
         return suggestion.values["tau"] != 6
 
 

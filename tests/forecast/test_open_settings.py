@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ def test_there_is_no_remark_if_every_class_is_in_both_parts():
 
 def test_there_is_no_remark_about_classes_that_the_data_set_lacks(monkeypatch):
     context = context_of()
-    context.num_classes = 200  # as in a subset of Tiny ImageNet with three of its classes
+    context.task = replace(context.task, classes=200)  # as in a subset of Tiny ImageNet with three of its classes
     assert resolve_open_settings(context, 39)[1] == ()
 
 

@@ -411,8 +411,8 @@ def test_each_label_has_trainings_of_its_own_length():
 class Judge(Listed):
     judges_epochs = True
 
-    def report(self, suggestion: Suggestion, epoch: int, val_accuracy: float) -> bool:
-        return val_accuracy > epoch / 10
+    def report(self, suggestion: Suggestion, epoch: int, score: float) -> bool:
+        return score > epoch / 10
 
 
 def test_a_strategy_that_judges_may_stop_a_trial(path):
@@ -427,3 +427,23 @@ def test_a_strategy_that_does_not_judge_is_not_asked(path):
     strategy.report = lambda *_: pytest.fail("was asked")
     plan, _ = plan_of(path, strategy)
     assert plan.keep_going(handed_out(plan)[0], 1, 0.0)
+
+
+# --- the objective ---------------------------------------------------------------------------------------------
+
+
+def test_a_strategy_is_told_the_objective_and_judges_by_it(path):
+    by_f1 = STUDY.model_copy(update={"objective": "f1"})
+    judge = Judge([4])
+    plan, log = plan_of(path, judge, study=by_f1)
+    [trial] = handed_out(plan)
+    assert trial.spec.setting.objective == "f1"
+    log.attempt(trial)
+    log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=1.0, val_objective=0.2)
+    assert plan.next() is Next.DONE
+    assert judge.told == [[Outcome(at(4), 0.9, 1.0, 0.2)]] and judge.told[0][0].score == 0.2
+
+
+def test_without_an_objective_of_its_own_the_accuracy_is_the_score():
+    assert Outcome(at(4), 0.9, 1.0).score == 0.9
+    assert not Outcome(at(4), None, None).succeeded

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from kdtune.report.csv_and_markdown import as_csv, as_markdown
-from kdtune.report.tables import COLUMNS, cost_rows, cost_table, how_computed
+from kdtune.report.tables import COLUMNS, columns, cost_rows, cost_table, how_computed
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed
 from kdtune.storage.records import parsed
@@ -230,3 +230,29 @@ def test_several_baselines_and_different_session_energies_are_noted():
 )
 def test_the_notes_say_how_networks_were_computed(compile, how):
     assert how_computed(Computed("float32", "contiguous", compile)) == f"Computed in float32, {how}"
+
+
+def by_objective(name, **changes):
+    """A result of a study that another metric than the accuracy decided."""
+    made = result(name, objective="balanced_accuracy", **changes)
+    made["summary"] |= {"val_objective_mean": 0.62, "val_objective_std": 0.02, "test_objective_mean": 0.6}
+    return made
+
+
+def test_the_head_of_the_table_names_the_objective_and_its_values_are_shown():
+    results = typed(by_objective("grid"), by_objective("stochastic"))
+    grid = dict(zip(columns(results), cost_rows(results)[0], strict=True))
+    assert grid["val. balanced acc. %"] == "62.0 +- 2.0" and grid["test balanced acc. %"] == "60.0"
+    [row, _] = csv.DictReader(io.StringIO(as_csv(results)))
+    assert (row["objective"], row["val_objective_mean"], row["val_accuracy_mean"]) == (
+        "balanced_accuracy",
+        "0.62",
+        "0.9",
+    )
+
+
+def test_where_results_were_decided_by_different_metrics_the_table_shows_the_accuracy():
+    results = typed(by_objective("grid"), result("stochastic"))
+    assert columns(results) == COLUMNS
+    assert [row[3] for row in cost_rows(results)] == ["90.0 +- 1.0", "90.0 +- 1.0"]
+    assert "objective" in as_csv(results).splitlines()[0]

@@ -67,3 +67,11 @@ def test_an_epoch_that_a_later_attempt_trained_again_counts_once(tmp_path):
         *[("one", 1, 1), ("one", 2, 2), ("one", 3, 2), ("one", 4, 3), ("one", 5, 3)],
         *[("other", 1, 1), ("other", 2, 1), ("other", 3, 1)],
     ]
+
+
+def test_an_epoch_has_the_objective_where_it_is_not_the_accuracy(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    reports = [{**report(1), "val_objective": None}, {**report(2), "val_objective": 0.25}]
+    append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), reports)
+    assert ["val_objective" in line for line in path.read_text().splitlines()] == [False, True]
+    assert [epoch.val_objective for epoch in read_epochs(path)] == [None, 0.25]

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from kdtune.errors import KdtuneError, ResultsError
 from kdtune.results.trial import Trial, best, evaluation_window
 from kdtune.results.trial_log import TrialLog
+from kdtune.specs import load_study
 from tests.damage import altered, damaged, resealed
+from tests.recipes import spec_of
 
 
 @pytest.fixture
@@ -359,3 +361,38 @@ def test_implausible_numbers_of_attempts_are_refused(log, path, attempts):
     path.write_bytes(resealed([line | {"attempt": attempts} if "attempt" in line else line for line in lines]))
     with pytest.raises(ResultsError, match="attempt"):
         TrialLog.read(path)
+
+
+# --- an objective other than the accuracy ----------------------------------------------------------------------
+
+
+def decided(name: str, index: int, accuracy: float, loss: float, objective: float) -> Trial:
+    return Trial(name, 0, 0, index, {"tau": index}, 1, "completed", 3, accuracy, loss, objective)
+
+
+def test_the_objective_chooses_and_not_the_accuracy_and_ties_go_by_the_lower_loss():
+    trials = [decided("a", 0, 0.9, 0.1, 0.4), decided("b", 1, 0.5, 0.8, 0.6), decided("c", 2, 0.6, 0.7, 0.6)]
+    assert best(trials).id == "c"
+
+
+def test_where_lower_values_are_better_the_lowest_is_chosen(monkeypatch):
+    from kdtune.results import trial_log
+    from kdtune.tasks.metric import Metric
+
+    monkeypatch.setattr(trial_log, "objective_of", lambda setting: Metric("error", higher_is_better=False))
+    trials = [decided("a", 0, 0.9, 0.1, 0.4), decided("b", 1, 0.5, 0.8, 0.2)]
+    for trial in trials:
+        trial.spec = spec_of(load_study("digits-hkd"), {"tau": 4}, 0)
+    assert best(trials).id == "b" and trials[1].score == -0.2
+
+
+def test_the_objective_is_in_the_log_only_where_it_is_not_the_accuracy(log, path):
+    for name, objective in (("one", None), ("two", 0.25)):
+        trial = suggest(log, name)
+        log.attempt(trial)
+        log.end(trial, "completed", epochs=3, val_accuracy=0.5, val_loss=1.0, val_objective=objective)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert ["val_objective" in line for line in lines if line["type"] == "end"] == [False, True]
+    read = TrialLog.read(path).trials
+    assert (read["one"].score, read["two"].score) == (0.5, 0.25)
+    assert (read["two"].val_accuracy, read["two"].val_objective) == (0.5, 0.25)

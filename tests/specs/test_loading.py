@@ -423,3 +423,23 @@ def test_a_file_in_another_encoding_is_named_with_the_remedy(tmp_path, encoding,
     with pytest.raises(SpecError) as refused:
         load_search_space(str(tmp_path / "space.toml"))
     assert str(refused.value) == f"{tmp_path / 'space.toml'}: not valid TOML: {told}"
+
+
+def test_an_unknown_task_is_told_what_was_meant(table):
+    problem = "unknown task 'classificaton'; did you mean 'classification'?"
+    assert faults({**table, "task": "classificaton"}) == [("study", "task", problem)]
+
+
+def test_the_objective_is_the_accuracy_unless_the_study_names_another_and_is_then_left_out(table):
+    from tests.recipes import identity_of
+
+    plain, named, other = (load_study({**table, **one}) for one in ({}, {"objective": "accuracy"}, {"objective": "f1"}))
+    assert plain == named and plain.objective == "accuracy" and "objective" not in plain.model_dump()
+    assert identity_of(plain, {"tau": 4}, 0) == identity_of(named, {"tau": 4}, 0)
+    assert other.model_dump()["objective"] == "f1" and load_study(other) == other
+    assert load_study(table, overrides=["objective=balanced_accuracy"]).objective == "balanced_accuracy"
+
+
+def test_an_unknown_objective_is_told_what_was_meant(table):
+    problem = "'balanced_acuracy' cannot decide a study; did you mean 'balanced_accuracy'?"
+    assert faults({**table, "objective": "balanced_acuracy"}) == [("study", "objective", problem)]

@@ -70,7 +70,6 @@ def test_a_name_that_is_no_folder_name_is_refused(name):
         {"seed": -1},
         {"seed": 2**31},
         {"split_seed": -1},
-        {"task": "detection"},
         {"surprise": 1},
     ],
 )

@@ -91,3 +91,13 @@ def test_every_kind_of_dimension_is_searched_inside_its_points(dimension, valid)
     strategy = Optuna(SearchSpace.model_validate({"tau": dimension}), Options(trials=12), 3)
     taus = [point["tau"] for round_ in run(strategy) for point in round_]
     assert len(taus) == 12 and all(valid(tau) for tau in taus)
+
+
+def test_it_maximises_the_score_and_not_the_accuracy():
+    strategy = make(trials=4, startup_trials=4)
+    while points := strategy.ask():
+        strategy.tell([Outcome(p, 1 / p.values["tau"], 1.0, score=p.values["tau"] / 100) for p in points])
+    assert strategy._study.best_value == max(trial.value for trial in strategy._study.trials)
+    assert [trial.value for trial in strategy._study.trials] == [
+        trial.params["tau"] / 100 for trial in strategy._study.trials
+    ]

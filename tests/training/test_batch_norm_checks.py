@@ -11,6 +11,7 @@ from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
 from kdtune.specs.study import Numerics
+from kdtune.tasks.classification.task import Classification
 from kdtune.training.batch_norm_checks import check_batches, check_step
 from kdtune.training.distiller import Distiller
 from tests.energy.simulated import two_cores
@@ -85,14 +86,14 @@ def test_a_teacher_trained_with_the_last_image_by_itself_is_another_one():
 def test_exactly_the_networks_that_fail_on_one_image_are_refused(name):
     for dataset in ("digits", "cifar10"):
         shape, classes = DATASETS[dataset].facts["shape"], DATASETS[dataset].facts["classes"]
-        check_step(Component(name=name), 80, 2, shape, classes)
+        check_step(Component(name=name), 80, 2, shape, Classification(classes))
         if dataset == "digits" and name in SMALL_MAPS:
             with pytest.raises(UsageError, match=f"^{name} cannot .* images of 1x8x8 .* give 2 or more$"):
-                check_step(Component(name=name), 80, 1, shape, classes)
+                check_step(Component(name=name), 80, 1, shape, Classification(classes))
             with pytest.raises(UsageError, match="hold out fewer, or use more$"):
-                check_step(Component(name=name), 1, 32, shape, classes)
+                check_step(Component(name=name), 1, 32, shape, Classification(classes))
         else:
-            check_step(Component(name=name), 80, 1, shape, classes)
+            check_step(Component(name=name), 80, 1, shape, Classification(classes))
 
 
 def test_a_study_is_refused_with_every_training_that_would_fail():

@@ -10,6 +10,7 @@ from kdtune.training.distiller import Distiller
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher
 from tests.recipes import recipe_of
+from tests.trainings import TASK
 
 CPU = torch.device("cpu")
 FIXED, STOCHASTIC, ALONE = {"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}
@@ -133,7 +134,7 @@ def test_on_another_device_than_the_cpu_a_training_is_resumed_with_its_generator
     CheckpointFolder(tmp_path).save(interrupted.state_dict())
     meta = torch.device("meta")
     asked = LiveTeacher(teacher, Arithmetic(CPU))
-    resumed = Distiller(recipe_of(changed, STOCHASTIC), 0, splits, 3, meta, asked)
+    resumed = Distiller(recipe_of(changed, STOCHASTIC), 0, TASK, splits, meta, asked)
     resumed.load_state_dict(CheckpointFolder(tmp_path).load_latest())
     state = resumed.state_dict()
     assert torch.equal(state["policy"]["generator"], interrupted.state_dict()["policy"]["generator"])
@@ -316,15 +317,15 @@ def test_a_student_learns_what_there_is_to_learn(distiller):
 @pytest.mark.parametrize("point", [FIXED, STOCHASTIC])
 def test_a_loss_that_compares_with_a_teacher_is_refused_without_one(study, splits, point):
     with pytest.raises(ValueError, match="'hkd' needs a teacher"):
-        Distiller(recipe_of(study, point), 0, splits, 3, CPU, teacher=None)
+        Distiller(recipe_of(study, point), 0, TASK, splits, CPU, teacher=None)
 
 
 def test_a_student_alone_needs_no_teacher(study, splits):
-    trained(Distiller(recipe_of(study, ALONE), 0, splits, 3, CPU, teacher=None))
+    trained(Distiller(recipe_of(study, ALONE), 0, TASK, splits, CPU, teacher=None))
 
 
 def test_a_student_alone_is_the_same_with_a_teacher_at_hand(study, splits, distiller):
-    with_teacher, without = distiller(ALONE), Distiller(recipe_of(study, ALONE), 0, splits, 3, CPU)
+    with_teacher, without = distiller(ALONE), Distiller(recipe_of(study, ALONE), 0, TASK, splits, CPU)
     trained(with_teacher)
     trained(without)
     assert are_identical(weights(with_teacher), weights(without))
@@ -333,7 +334,7 @@ def test_a_student_alone_is_the_same_with_a_teacher_at_hand(study, splits, disti
 def test_the_gradient_flows_to_the_student_only(study, splits, teacher):
     loose = copy.deepcopy(teacher).requires_grad_(True)
     asked = LiveTeacher(loose, Arithmetic(CPU))
-    distilling = Distiller(recipe_of(study, FIXED), 0, splits, 3, CPU, asked)
+    distilling = Distiller(recipe_of(study, FIXED), 0, TASK, splits, CPU, asked)
     distilling.train_epoch()
     assert all(parameter.grad is None for parameter in loose.parameters())
     assert all(parameter.grad is not None for parameter in distilling.model.parameters())

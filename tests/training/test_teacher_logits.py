@@ -146,7 +146,7 @@ def test_a_training_fetches_what_its_next_epoch_replays_and_nothing_beyond_its_e
 
     def rows(epoch):
         asked.append(epoch)
-        return torch.zeros(len(context.splits.train), context.num_classes, dtype=torch.float16)
+        return torch.zeros(len(context.splits.train), context.task.output_size, dtype=torch.float16)
 
     recipe = recipe_of(context.study, {"tau": 4})
     distiller = context.training(recipe, 0, ReplayedTeacher(rows, CPU))

@@ -29,6 +29,7 @@ from kdtune.planning.resources import Resources, gpu_shares, gpus_by_default
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial import Trial
+from kdtune.tasks.loading import load_all_tasks
 from kdtune.training.step_listener import called_at_each_step
 
 #: Seconds between two calls of what is polled while a job runs.
@@ -86,8 +87,9 @@ class InlineExecutor(Executor):
                 self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._registry)
                 self._meter.begin(str(self.folder), None)
                 self._put_back.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
-                import kdtune.artifacts.training_context
-                import kdtune.training.evaluation  # noqa: F401 - not within a job, where Ctrl-C would break it off
+                import kdtune.artifacts.training_context  # noqa: F401 - not within a job, where Ctrl-C would break it off
+
+                load_all_tasks()
 
                 self._put_back.enter_context(restored_process_state())  # torch too, which is imported only now
                 self._put_back.enter_context(level_of("torch", logging.ERROR))  # as of a worker, whose log nobody reads

@@ -27,6 +27,7 @@ class DistillTrainable(tune.Trainable):
     Data sets are looked for in the worker's ``$KDTUNE_DATA_DIR``, by default ``~/.cache/kdtune/data``.
 
     Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
+    ``val_objective`` (the metric that decides the study, where that is not the accuracy),
     ``tau`` (the epoch's mean) and ``energy_j`` (joules of this trial so far, all of its attempts together, which is
     what a :class:`~kdtune.EnergyLedger` charges to it; None where none meters the experiment, or where the trial
     trained earlier without one); ``done`` with the last epoch. A trial that goes on from another one's checkpoint, as

@@ -1,11 +1,9 @@
 import json
-from math import log
 
 import pytest
 import torch
 
-from kdtune.data.batches import ImageSet
-from kdtune.training.evaluation import classification_metrics, confusion_matrix, evaluate
+from kdtune.tasks.classification.metrics import classification_metrics, count_confusions, macro_f1
 
 # True class by row, prediction by column:
 #        0  1  2
@@ -31,11 +29,12 @@ BY_HAND = {
     "paper_specificity": (3 / 6 + 4 / 7 + 5 / 7) / 3,
     # Of all 10 images: 3 are right in class 0, 2 in class 1, 1 in class 2.
     "paper_prevalence": (3 / 10 + 2 / 10 + 1 / 10) / 3,
+    "balanced_accuracy": (3 / 4 + 2 / 3 + 1 / 3) / 3,
 }
 
 
 def test_the_confusion_matrix_has_a_row_for_each_true_class():
-    assert confusion_matrix(PREDICTIONS, LABELS, 3).tolist() == [[3, 1, 0], [1, 2, 0], [2, 0, 1]]
+    assert count_confusions(PREDICTIONS, LABELS, 3).tolist() == [[3, 1, 0], [1, 2, 0], [2, 0, 1]]
 
 
 @pytest.mark.parametrize(("metric", "value"), BY_HAND.items())
@@ -121,55 +120,48 @@ def test_what_the_papers_table_5_prints(model):
     assert rounded["kappa"] == (0.91 if model == "KD" else kappa)
 
 
-class Echo(torch.nn.Module):
-    """Gives the images back as logits, a pixel a class."""
-
-    def forward(self, images):
-        return images.flatten(1)
+#: Classes of 60, 25, 10, 4 and 1 images in 100: nearly always right about the first, nearly never about the last.
+IMBALANCED = torch.tensor([60, 25, 10, 4, 1])
 
 
-def image_set(probabilities, labels):
-    """Images whose pixels are the logarithms of probabilities in percent, so that Echo predicts these."""
-    logits = torch.tensor([[log(share) for share in row] for row in probabilities]) * 255
-    images = logits.reshape(len(labels), -1, 1, 1)
-    channels = images.shape[1]
-    return ImageSet(images, torch.tensor(labels), torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1))
+def imbalanced(seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.repeat_interleave(torch.arange(5), IMBALANCED)
+    guesses = torch.multinomial(IMBALANCED.double(), 100, replacement=True, generator=generator)
+    return torch.where(torch.rand(100, generator=generator) < 0.5, labels, guesses), labels
 
 
-def test_accuracy_loss_and_predictions_of_three_images():
-    result = evaluate(Echo(), image_set([(1, 3), (3, 1), (4, 1)], [1, 0, 1]))
-    assert result.predictions.tolist() == [1, 0, 0]
-    assert result.accuracy == pytest.approx(2 / 3)
-    # Shares of the true classes: 3/4, 3/4 and 1/5.
-    assert result.loss == pytest.approx((2 * log(4 / 3) + log(5)) / 3, rel=1e-6)
+@pytest.mark.parametrize("seed", range(5))
+def test_metrics_of_imbalanced_classes_are_those_of_scikit_learn(seed):
+    from sklearn import metrics as theirs
+
+    predictions, labels = imbalanced(seed)
+    ours = classification_metrics(predictions, labels, 5)
+    precision, recall, f1, _ = theirs.precision_recall_fscore_support(
+        labels, predictions, average="macro", zero_division=0
+    )
+    assert ours["accuracy"] == pytest.approx(theirs.accuracy_score(labels, predictions))
+    assert ours["balanced_accuracy"] == pytest.approx(theirs.balanced_accuracy_score(labels, predictions), rel=1e-12)
+    assert (ours["precision"], ours["recall"], ours["f1"]) == pytest.approx((precision, recall, f1))
+    assert ours["kappa"] == pytest.approx(theirs.cohen_kappa_score(labels, predictions), abs=1e-6)
+    confusion = count_confusions(predictions, labels, 5)
+    assert confusion.tolist() == theirs.confusion_matrix(labels, predictions).tolist()
+    assert macro_f1(confusion) == pytest.approx(f1, rel=1e-12)
 
 
-def test_predictions_keep_the_order_over_many_batches():
-    labels = [(7 * number) % 3 for number in range(1300)]
-    result = evaluate(Echo(), image_set([[9 if c == label else 1 for c in range(3)] for label in labels], labels))
-    assert result.predictions.tolist() == labels
-    assert result.accuracy == 1
-    # Every image has 9 parts of 11 on its class, those of the smaller last batch too.
-    assert result.loss == pytest.approx(log(11 / 9), rel=1e-5)
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_a_class_without_images_does_not_count_in_balanced_accuracy_though_it_is_predicted():
+    from sklearn.metrics import balanced_accuracy_score
+
+    labels, predictions = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 2, 1])
+    some = classification_metrics(predictions, labels, 4)
+    assert some["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2, rel=1e-12)
+    assert some["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predictions), rel=1e-12)
+    assert some["recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)  # as torchmetrics and scikit-learn average recall
+    assert some["f1"] == pytest.approx((2 * 2 / (3 + 2) + 1 + 0) / 3)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_evaluating_leaves_the_model_as_it_was(training):
-    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), Echo()).train(training)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    evaluate(model, image_set([(1, 3), (3, 1)], [0, 1]))
-    assert model.training is training
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_normalisation_layers_are_in_inference_mode():
-    # Fresh running statistics are mean 0 and variance 1, so the layer changes next to nothing.
-    images = image_set([(1, 9), (1, 4)], [1, 1])
-    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2), Echo()).train()
-    assert evaluate(model, images).loss == pytest.approx(evaluate(Echo(), images).loss, rel=1e-3)
-
-
-def test_no_graph_is_kept():
-    model = torch.nn.Sequential(Echo(), torch.nn.Linear(2, 2))
-    assert not evaluate(model, image_set([(1, 3)], [1])).predictions.requires_grad
-    assert all(parameter.grad is None for parameter in model.parameters())
+def test_always_naming_the_majority_class_has_a_high_accuracy_and_a_balanced_one_at_chance():
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    constant = classification_metrics(torch.zeros_like(labels), labels, 2)
+    assert constant["accuracy"] == pytest.approx(0.9) and constant["balanced_accuracy"] == 0.5

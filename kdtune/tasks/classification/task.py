@@ -1,0 +1,151 @@
+"""The task of classification: outputs are logits, targets are classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+
+from kdtune.data.arrays import Arrays
+from kdtune.data.batches import ImageSet, Splits
+from kdtune.models.building import build_network
+from kdtune.specs.component import Component
+from kdtune.specs.study import Setting, Training
+from kdtune.tasks.classification.documents import confusion_csv, per_class_csv
+from kdtune.tasks.classification.metrics import (
+    balanced_accuracy,
+    classification_metrics,
+    count_confusions,
+    macro_f1,
+)
+from kdtune.tasks.loading import objective_of
+from kdtune.tasks.metric import Metric
+from kdtune.tasks.task import Evaluation, LabelLoss, Metrics, SoftPairs
+from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.evaluation import outputs_of
+from kdtune.training.numerics import Arithmetic
+
+#: Metrics other than accuracy that are needed after every epoch if they decide the study.
+_FROM_CONFUSION = {"balanced_accuracy": balanced_accuracy, "f1": macro_f1}
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Classification of whole images.
+
+    Attributes:
+        classes: Number of classes.
+        objective: The metric that decides the study.
+    """
+
+    classes: int
+    objective: Metric = Metric("accuracy")
+
+    @classmethod
+    def of(cls, setting: Setting) -> Self:
+        """Make the task of a study."""
+        return cls(setting.data_info.classes, objective_of(setting))
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import the library of metrics and let it compute some."""
+        labels = torch.tensor([0, 1])
+        classification_metrics(labels, labels, 2)
+
+    @property
+    def output_size(self) -> int:
+        """One logit for each class."""
+        return self.classes
+
+    def splits(self, arrays: Arrays, setting: Setting, device: torch.device) -> Splits:
+        """See :meth:`kdtune.data.batches.Splits.of`."""
+        return Splits.of(arrays, setting.validation, setting.split_seed, device, setting.data.train_limit)
+
+    def remarks(self, arrays: Arrays, splits: Splits) -> list[str]:
+        """Name classes of the data set that are missing from the training or the validation part."""
+        known = np.union1d(arrays.train_labels, arrays.test_labels)
+        remarks = []
+        for name, part, consequence in (
+            ("training", splits.train, "no network learns them"),
+            ("validation", splits.validation, "they do not influence the choice between trials"),
+        ):
+            if missing := len(np.setdiff1d(known, part.labels.cpu().numpy())):
+                remarks.append(f"{missing} of {len(known)} classes have no {name} image: {consequence}")
+        return remarks
+
+    def network(self, component: Component, image_shape: Sequence[int]) -> torch.nn.Module:
+        """See :func:`kdtune.models.building.build_network`."""
+        return build_network(component, image_shape[0], self.classes)
+
+    def label_loss(self, training: Training, train: ImageSet) -> LabelLoss:
+        """Cross-entropy in nats."""
+        return F.cross_entropy
+
+    def soft_pairs(self, student: torch.Tensor, teacher: torch.Tensor | None, targets: torch.Tensor) -> SoftPairs:
+        """One pair for each image."""
+        return SoftPairs(student, teacher, targets)
+
+    def predict(self, outputs: torch.Tensor) -> torch.Tensor:
+        """The class of each image, int64, (n,)."""
+        return outputs.argmax(dim=1)
+
+    def evaluate(
+        self,
+        model: torch.nn.Module,
+        part: ImageSet,
+        arithmetic: Arithmetic | None = None,
+        captured: CapturedLogits | None = None,
+    ) -> Evaluation:
+        """Evaluate a classifier; its loss is the mean cross-entropy in nats."""
+        predictions, losses = [], []
+        for logits, labels in outputs_of(model, part, arithmetic, captured):
+            predictions.append(self.predict(logits))
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+        predicted = torch.cat(predictions)
+        loss = float(torch.stack(losses).double().sum() / len(part))
+        return Evaluation(self.metrics(predicted, part), loss, predicted.cpu())
+
+    def metrics(self, predictions: torch.Tensor, part: ImageSet) -> Metrics:
+        """Accuracy and the objective."""
+        labels = part.labels.to(predictions.device)
+        found: Metrics = {"accuracy": float((predictions == labels).double().mean())}
+        if of_confusion := _FROM_CONFUSION.get(self.objective.name):
+            found[self.objective.name] = of_confusion(self._confusion(predictions, part))
+        return found
+
+    def test_metrics(self, predictions: torch.Tensor, part: ImageSet) -> Metrics:
+        """See :func:`kdtune.tasks.classification.metrics.classification_metrics`."""
+        every = classification_metrics(predictions.cpu(), part.labels.cpu(), self.classes)
+        return {**every, **self.metrics(predictions, part)}
+
+    def disagreement(self, found: torch.Tensor, known: torch.Tensor) -> float:
+        """The share of images that are given another class."""
+        return float((found != known).double().mean())
+
+    def documents(self, predictions: torch.Tensor, part: ImageSet, class_names: Sequence[str]) -> dict[str, str]:
+        """The confusion matrix, and the metrics of each class."""
+        counts = self._confusion(predictions, part).tolist()
+        return {"confusion": confusion_csv(counts, class_names), "per-class": per_class_csv(counts, class_names)}
+
+    def teacher_facts(self, found: Sequence[tuple[Evaluation, ImageSet]]) -> dict[str, float]:
+        """Return what tells whether a teacher knows its classes, over all images that it was evaluated on together.
+
+        Returns:
+            ``chance_accuracy``, that of naming always the most frequent class, and ``reordered_accuracy``, that of its
+            predictions under the order of the classes that fits them best.
+        """
+        from scipy.optimize import linear_sum_assignment
+
+        confusions = [self._confusion(evaluation.predictions, part) for evaluation, part in found]
+        confusion = torch.stack(confusions).sum(dim=0).numpy()
+        matched = confusion[linear_sum_assignment(confusion, maximize=True)]
+        images = int(confusion.sum())
+        return {
+            "chance_accuracy": float(confusion.sum(axis=1).max()) / images,
+            "reordered_accuracy": float(matched.sum()) / images,
+        }
+
+    def _confusion(self, predictions: torch.Tensor, part: ImageSet) -> torch.Tensor:
+        return count_confusions(predictions.cpu(), part.labels.cpu(), self.classes)

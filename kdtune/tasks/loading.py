@@ -1,0 +1,27 @@
+"""Finds the task of a study; free of torch until a task is made."""
+
+from kdtune.catalog.builtin import TASKS, objectives_of
+from kdtune.specs.study import Setting
+from kdtune.tasks.metric import Metric
+from kdtune.tasks.task import Task
+
+
+def task_of(setting: Setting) -> Task:
+    """Make the task of a study.
+
+    Raises:
+        UsageError: The task cannot work on the study's data set, or with its options.
+    """
+    task: Task = TASKS.load(setting.task).of(setting)
+    return task
+
+
+def load_all_tasks() -> list[type[Task]]:
+    """Import the built-in tasks, and torch with them."""
+    return [TASKS.load(name) for name in TASKS]
+
+
+def objective_of(setting: Setting) -> Metric:
+    """Return the metric that decides a study, without importing its task."""
+    known = (one for one in objectives_of(setting.task) if one.name == setting.objective)
+    return next(known, Metric(setting.objective))  # results may be of a task that is not installed here

@@ -1,0 +1,40 @@
+"""Metrics that can decide a study, free of torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: The metric that results name by itself. Any other one that decides a study stands beside it as the objective.
+ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of how good a network is.
+
+    Attributes:
+        name: Its key in results, such as ``accuracy``.
+        higher_is_better: Whether larger values are better.
+        unit: ``fraction`` for values in [0, 1], which tables show as percentages.
+        resolution: Smallest difference that tables show, in the unit.
+    """
+
+    name: str
+    higher_is_better: bool = True
+    unit: str = "fraction"
+    resolution: float = 0.001
+
+    @property
+    def title(self) -> str:
+        """Its name in the head of a table, such as ``balanced acc.``."""
+        return self.name.replace("_", " ").replace("accuracy", "acc.")
+
+    def score(self, value: float) -> float:
+        """Return what search strategies maximise."""
+        return value if self.higher_is_better else -value
+
+
+def deciding_value(report: Mapping[str, Any]) -> float | None:
+    """Return the validation metric that decides, from an epoch's report: the objective where it is not the accuracy."""
+    value: float | None = report.get("val_objective")
+    return report["val_accuracy"] if value is None else value
