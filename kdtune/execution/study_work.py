@@ -9,7 +9,6 @@ from kdtune.artifacts.shared_code import SharedCode
 from kdtune.artifacts.shared_logits import SharedLogits
 from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.artifacts.teacher_chance import refuse_at_chance
-from kdtune.data.split_sizes import folds_last_image
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
@@ -28,6 +27,7 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
 from kdtune.results.watcher import Watcher
+from kdtune.specs.split_sizes import folds_last_image
 from kdtune.storage.paths import DataDir
 from kdtune.storage.records import as_record, parsed
 

@@ -10,7 +10,6 @@ from typing import Any
 from kdtune.artifacts.teacher_chance import chance_problem
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.data.sources import available_images
-from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware, NodeSensors
@@ -27,6 +26,7 @@ from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.folder import StudyFolder
 from kdtune.results.strategy_result import SCHEMA_VERSION
+from kdtune.specs.split_sizes import check_split
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import DataDir

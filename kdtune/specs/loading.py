@@ -15,6 +15,7 @@ from kdtune.specs.file_search import SEARCH_SPACES, STUDIES, find
 from kdtune.specs.named_recipes import RECIPES, with_recipe
 from kdtune.specs.schedule_checks import schedule_faults
 from kdtune.specs.search_space import SEARCHABLE, SearchSpace
+from kdtune.specs.split_sizes import split_problems
 from kdtune.specs.strategy_labels import check_strategies
 from kdtune.specs.study import MAX_EPOCHS, Study
 from kdtune.specs.temperature_range import temperature_faults
@@ -229,8 +230,6 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
 
 def _check_split(study: Study, where: str) -> list[Fault]:
     """Hold the split against the published data set; a subset that somebody made is looked at when it is found."""
-    from kdtune.data.split_sizes import split_problems
-
     if study.dataset.name not in DATASETS:
         return []
     problems = split_problems(study.data_info.train_images, study.validation, study.data.train_limit)

@@ -5,10 +5,10 @@ Batch normalisation computes a variance over the batch and the map. Where the ma
 
 from collections.abc import Sequence
 
-from kdtune.data.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.models.building import build_network
 from kdtune.specs.component import Component
+from kdtune.specs.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.specs.study import Study
 
 
