@@ -21,7 +21,7 @@ from kdtune.execution.study_state import StudyState
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.planning.inspection import Inspection
-from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
+from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
@@ -125,7 +125,7 @@ class StudyWork:
         kept = state.kept
         if kept:
             state.study = state.study.settled_as(kept[0].read_study())
-        self._cost = kept_cost(kept)
+        self._cost = frozen_cost(kept)
         state.study = settled_strategies(state.study, self._cost)
 
     def _inspect(self) -> tuple[StudyFacts, dict[str, StrategyEstimate]]:
