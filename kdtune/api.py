@@ -13,9 +13,10 @@ from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.inspection_job import inspect_study
 from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
+from kdtune.planning.dry_run import make_plan
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.run_arguments import ALL, check_resources, validate_run_arguments
-from kdtune.planning.study_plan import StudyPlan, make_plan
+from kdtune.planning.study_plan import StudyPlan
 from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.study_result import StudyResult

@@ -4,7 +4,7 @@ Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pa
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,15 +88,13 @@ def measure_inference(
 
     check_arguments(batch_size, seconds, cpus, device)
     tell = contained(tell)
-    groups: dict[tuple[Any, ...], list[FinishedStrategy]] = {}
-    for one in find_finished(places, carbon):
-        groups.setdefault(one.networks, []).append(one)
+    groups = _by_networks(find_finished(places, carbon))
     with restored_threads():
         sensors = NodeSensors()
         hardware = sensors.hardware()
         # Everything is checked before anything is written.
         ready = []
-        for group in groups.values():
+        for group in groups:
             setting = setting_of(group[0], batch_size, seconds, cpus, device, sensors, hardware)
             ready.append((group, setting, _training_context(group[0], setting, data_dir, download=download)))
             read_folder(group[0].folder.inference_ledger)  # raises an error if an earlier ledger is damaged
@@ -104,11 +102,26 @@ def measure_inference(
         for group, setting, context in ready:
             path = group[0].folder.path
             tell(f"measuring {path.parent.name}/{path.name} on {setting.device_name}, {2 * seconds:g} s or more")
-            try:
+            with _reported_write_errors(path):
                 documents += _measure(group, setting, context)
-            except OSError as error:
-                raise ResultsError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
     return documents
+
+
+def _by_networks(finished: Iterable[FinishedStrategy]) -> list[list[FinishedStrategy]]:
+    """Group strategies that are measured together because they share their networks."""
+    groups: dict[tuple[Any, ...], list[FinishedStrategy]] = {}
+    for one in finished:
+        groups.setdefault(one.networks, []).append(one)
+    return list(groups.values())
+
+
+@contextmanager
+def _reported_write_errors(path: Path) -> Iterator[None]:
+    """Raise a ResultsError that names the file if results below ``path`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
 
 
 def _training_context(

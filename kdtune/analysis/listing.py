@@ -16,8 +16,8 @@ def _built_in(catalog: Catalog) -> list[Record]:
 def studies(place: Path) -> list[Record]:
     """Return every study that can be run by its name. A user's study replaces a shipped one of the same name."""
     from kdtune.errors import SpecError
-    from kdtune.specs.file_search import STUDIES, available
-    from kdtune.specs.loading import read_toml, strategy_labels
+    from kdtune.specs.file_search import STUDIES, available, read_toml
+    from kdtune.specs.loading import strategy_labels
 
     records = []
     for name, path in available(STUDIES).items():

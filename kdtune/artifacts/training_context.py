@@ -18,9 +18,9 @@ from kdtune.artifacts.teacher_record import read_record
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.sources import load_arrays
-from kdtune.data.split_sizes import batch_sizes, folds_last_image
 from kdtune.energy.flops import Workload, macs
 from kdtune.specs.component import Component, as_written
+from kdtune.specs.split_sizes import batch_sizes, folds_last_image
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, exclusive_lock, in_use

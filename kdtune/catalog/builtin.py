@@ -161,10 +161,10 @@ WITHOUT_TEACHER = "ce"
 
 #: Facts: ``shown_as``, what tables show in place of a single tau.
 TEMPERATURES = Catalog("temperature", "kdtune.temperatures")
-TEMPERATURES.add("fixed", "kdtune.temperature.fixed:Fixed", "one tau for the whole training")
+TEMPERATURES.add("fixed", "kdtune.temperature.fixed:FixedTemperature", "one tau for the whole training")
 TEMPERATURES.add(
     "stochastic",
-    "kdtune.temperature.stochastic:Stochastic",
+    "kdtune.temperature.stochastic:StochasticTemperature",
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
     shown_as="random",
 )

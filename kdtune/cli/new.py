@@ -27,8 +27,8 @@ def new(
     ] = None,
 ) -> None:
     """Write a study file."""
-    from kdtune.specs.loading import find_components
     from kdtune.specs.new_study import write_study
+    from kdtune.specs.study_components import find_components
 
     named = {"dataset": dataset, "teacher": teacher, "student": student, "loss": loss}
     references = find_components(named)

@@ -10,9 +10,9 @@ import torch
 from kdtune.data.arrays import Arrays
 from kdtune.data.augment import Changes, augment, changed
 from kdtune.data.device_transfer import moved
-from kdtune.data.split_sizes import batch_sizes
 from kdtune.data.splits import stratified_split, stratified_subset
 from kdtune.specs.seeds import derive_seed
+from kdtune.specs.split_sizes import batch_sizes
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kdtune.data.split_sizes import held_out_images, split_problems
 from kdtune.errors import UsageError
 from kdtune.specs.seeds import derive_seed
+from kdtune.specs.split_sizes import held_out_images, split_problems
 
 
 def stratified_split(labels: np.ndarray, held_out: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from kdtune.execution.cached_inspection import StudyFacts
 from kdtune.execution.executor import Executor
 from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy
-from kdtune.planning.estimates import Estimator, Session, session_of, student_work
+from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 
@@ -60,11 +60,11 @@ class Forecast:
         return {name: estimator.strategy(name, count) for name, count in self._trials.items()}
 
 
-def _session(earlier: list[CompletedStrategy], start: TimeAndEnergy | None) -> Session:
-    """What the strategies will share: as in an earlier command, or else as far as it is known."""
-    session = session_of(earlier)
+def _session(earlier: list[CompletedStrategy], start: TimeAndEnergy | None) -> SessionEstimate:
+    """Return the estimate of what the strategies share: as in an earlier command, or else as far as it is known."""
+    session = session_estimate(earlier)
     if session.complete or start is None:
         return session
-    return Session(
-        start, "The session's start as it was when the study was looked at; its end is not included.", complete=False
+    return SessionEstimate(
+        start, "The session's start as measured when the study was inspected; its end is not included.", complete=False
     )

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdtune.data.sources import available_images
-from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import BudgetReached, MachineError, StudyInterrupted
 from kdtune.execution import metering_guard
@@ -24,6 +23,7 @@ from kdtune.results.session_strategies import record_session_strategies, unstart
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import ContainedWatcher, Watcher
+from kdtune.specs.split_sizes import check_split
 from kdtune.specs.study import Study
 from kdtune.storage.files import cannot_be_written
 from kdtune.storage.paths import DataDir

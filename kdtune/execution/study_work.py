@@ -9,7 +9,6 @@ from kdtune.artifacts.shared_code import SharedCode
 from kdtune.artifacts.shared_logits import SharedLogits
 from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.artifacts.teacher_chance import refuse_at_chance
-from kdtune.data.split_sizes import folds_last_image
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
@@ -22,12 +21,13 @@ from kdtune.execution.study_state import StudyState
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.planning.inspection import Inspection
-from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
+from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
 from kdtune.results.watcher import Watcher
+from kdtune.specs.split_sizes import folds_last_image
 from kdtune.storage.paths import DataDir
 from kdtune.storage.records import as_record, parsed
 
@@ -125,7 +125,7 @@ class StudyWork:
         kept = state.kept
         if kept:
             state.study = state.study.settled_as(kept[0].read_study())
-        self._cost = kept_cost(kept)
+        self._cost = frozen_cost(kept)
         state.study = settled_strategies(state.study, self._cost)
 
     def _inspect(self) -> tuple[StudyFacts, dict[str, StrategyEstimate]]:

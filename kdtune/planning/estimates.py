@@ -1,4 +1,4 @@
-"""Brings together what is known beforehand: timings, earlier ledgers and the number of trials."""
+"""Estimates of time and energy before a run, from timed steps, ledgers of earlier runs and numbers of trials."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,19 +30,19 @@ from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
 
-#: What an epoch costs depends on these fields of a study, and on these of its training.
+#: Fields of a study, and fields of its training, on which the cost of an epoch depends.
 _COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation", "numerics", "teacher_logits"}
 _COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
 
 
 @dataclass(frozen=True)
-class Session:
-    """What all strategies of a command share, as far as it is known.
+class SessionEstimate:
+    """Estimate of the costs that all strategies of a command share.
 
     Attributes:
-        charge: Starting and ending the session, and looking at the data.
-        basis: In words, where that comes from.
-        complete: Whether it is all there is to it.
+        charge: Time and energy of the start and end of the session, and of the inspection of the data.
+        basis: Source of the estimate, in words.
+        complete: Whether the estimate includes all of these costs.
     """
 
     charge: TimeAndEnergy
@@ -50,20 +50,22 @@ class Session:
     complete: bool
 
 
-def session_of(earlier: list[CompletedStrategy]) -> Session:
-    """The newest command's session; nothing where there is none."""
+def session_estimate(earlier: list[CompletedStrategy]) -> SessionEstimate:
+    """Return the session of the newest earlier command; an incomplete estimate of 0 if there is none."""
     for one in earlier:
         if one.session:
-            return Session(one.session, f"The session's start and end as in {one.label}.", complete=True)
-    return Session(TimeAndEnergy(0.0, 0.0, 0.0), "The session's own start and end are not included.", complete=False)
+            return SessionEstimate(one.session, f"The session's start and end as in {one.label}.", complete=True)
+    return SessionEstimate(
+        TimeAndEnergy(0.0, 0.0, 0.0), "The session's start and end are not included.", complete=False
+    )
 
 
 def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
-    """The kinds of work that the students of some strategies do."""
+    """Return the kinds of work that the trainings of the given strategies consist of."""
     steps: dict[bool, WorkKind] = {True: "distilling", False: "labels"}
     kinds = {uses_teacher(study, name) for name in strategies}
-    asked: list[WorkKind] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
-    return [*(steps[with_teacher] for with_teacher in kinds), *asked, "evaluation"]
+    logits: list[WorkKind] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
+    return [*(steps[with_teacher] for with_teacher in kinds), *logits, "evaluation"]
 
 
 class Estimator:
@@ -78,24 +80,24 @@ class Estimator:
         resources: Resources,
         slots: int,
         earlier: list[CompletedStrategy],
-        session: Session,
+        session: SessionEstimate,
         stores: Sequence[LogitStore] = (),
         compilations: Mapping[bool, str] | None = None,
     ) -> None:
-        """Take in what is known.
+        """Prepare the estimates of a study.
 
         Args:
-            study: What is to run.
+            study: The study.
             workload: Sizes of its networks and data.
-            timings: Of a few steps.
-            hardware: Of the machine.
-            resources: What each trial gets.
-            slots: How many trials run side by side.
-            earlier: What ran on this machine before, the newest first.
-            session: What the strategies share.
-            stores: Where the teacher's logits are or will be kept; none where it is asked in every step.
-            compilations: Where the code of trainings is or will be kept, with whether their teacher is asked in every
-                step; none where networks are not compiled.
+            timings: Timings of a few steps.
+            hardware: Hardware of the machine.
+            resources: Resources of each trial.
+            slots: Number of trials that run at the same time.
+            earlier: Strategies that ran on this machine before, newest first.
+            session: Estimate of what the strategies share.
+            stores: Logit stores, filled or not; empty if the teacher's logits are computed in every step.
+            compilations: Folders of compiled code, filled or not. The keys say whether a training computes the
+                teacher's logits in every step. Empty if networks are not compiled.
         """
         self._study = study
         self._stores = stores
@@ -117,11 +119,11 @@ class Estimator:
         )
 
     def strategy(self, name: str, trials: int) -> StrategyEstimate:
-        """The estimate of a strategy.
+        """Return the estimate of a strategy.
 
         Args:
             name: The strategy's label.
-            trials: That it is expected to run, over all repeats.
+            trials: Expected number of its trials, over all repeats.
         """
         with_teacher, epochs = uses_teacher(self._study, name), epochs_of(self._study, name)
         epoch, idle_uw, of_trainings = self._epoch(name, trials, with_teacher=with_teacher)
@@ -151,21 +153,24 @@ class Estimator:
         )
 
     def compiled_uj(self, name: str) -> int | None:
-        """What compiling took once that a strategy will be charged, in microjoules; None where it is still to be done.
+        """Return the energy of earlier compilation that a strategy will be charged, in microjoules.
 
         Args:
             name: The strategy's label.
+
+        Returns:
+            0 if nothing is compiled for the strategy; None if the code has not been compiled yet.
         """
-        asks_teacher = uses_teacher(self._study, name) and not self._stores
-        if asks_teacher not in self._compilations:
+        live_teacher = uses_teacher(self._study, name) and not self._stores
+        if live_teacher not in self._compilations:
             return 0
-        one = CompiledCode(Path(self._compilations[asks_teacher]))
+        one = CompiledCode(Path(self._compilations[live_teacher]))
         spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
         return spent.charged_uj if spent else None
 
     @cached_property
     def logits(self) -> LogitsEstimate:
-        """The estimate of asking the teacher once for all trainings."""
+        """Estimate of computing the teacher's logits once for all trainings."""
         fills = [self._fill(store) for store in self._stores]
         charged_uj, due_uj = (sum_or_none(*(fill[place] for fill in fills)) for place in (1, 2))
         return LogitsEstimate(
@@ -177,7 +182,7 @@ class Estimator:
         )
 
     def _fill(self, store: LogitStore) -> tuple[float, float | None, float | None]:
-        """Of one store: seconds that are due, its energy altogether, and what is due of it."""
+        """Return, for one store, the remaining time in s, its total energy and its remaining energy in microjoules."""
         spent = ledger_summary(store.ledger, dedicated=self._study.is_dedicated)
         missing = len(store.missing_epochs())
         if not missing:
@@ -189,7 +194,11 @@ class Estimator:
         return wall_s, sum_or_none(spent.charged_uj if spent else 0, due_uj), due_uj
 
     def teacher(self, *, cached: bool) -> TeacherEstimate:
-        """The estimate of the teacher's own training, without a worker's start; of measuring one that was given."""
+        """Return the estimate of the training of the teacher, or of the evaluation of a given one, without start-up.
+
+        Args:
+            cached: Whether the teacher is in the cache already.
+        """
         model, epochs = str(self._study.teacher), self._study.teacher_training.epochs
         given = self._study.teacher_weights is not None
         if cached:
@@ -205,22 +214,23 @@ class Estimator:
         return TeacherEstimate(model, cached, flops, wall_s, charged_uj, given)
 
     def _idle_uw(self, trials: int) -> float | None:
+        """Return the idle power that is charged while ``trials`` trials run, in microwatts."""
         return self._timings.idle_for(trials, self._conditions)
 
     def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[WorkUsage, float | None, str]:
-        """What an epoch takes, the static power that is not in it, and whence."""
-        alike = [one for one in self._earlier if self._trains_alike(one, with_teacher=with_teacher)]
-        for one in self._nearest(alike, name, trials):
+        """Return the usage of one epoch, the idle power outside of it (microwatts), and the source in words."""
+        comparable = [one for one in self._earlier if self._has_same_epochs(one, with_teacher=with_teacher)]
+        for one in self._nearest(comparable, name, trials):
             if one.phases:
                 return one.phases.epoch, 0.0, f"Trainings as in {one.label}."
         timed = self._timings.batches["distilling" if with_teacher else "labels"]
         batch = min(self._study.training.batch_size, self._workload.train_images)
-        fewer = "" if timed >= batch else f", {timed} of a batch's {batch} images at a time"
+        fewer = "" if timed >= batch else f", timed with {timed} of the {batch} images of a batch"
         epoch = self._timings.student_epoch(self._workload, with_teacher=with_teacher)
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
     def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:
-        """What comes on top of the trainings, whether that is all of it, and whence."""
+        """Return the cost besides the trainings, whether it is complete, and its source in words."""
         for one in self._nearest(self._earlier, name, trials):
             if one.phases:
                 return one.phases.overhead, True, f"Starting workers and the final evaluation as in {one.label}."
@@ -229,13 +239,18 @@ class Estimator:
             return (
                 StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0)),
                 False,
-                "Starting up the processes that train is not included.",
+                "The start of the training processes is not included.",
             )
         workers = min(self._conditions.slots, trials)
         overhead = setup_overhead(setup, workers, self._idle_uw(workers), self._hardware.ram_uw)
-        return overhead, False, f"Starting a worker as it took here ({setup.wall_s:.1f} s), without Ray's part in it."
+        return (
+            overhead,
+            False,
+            f"Start of a worker as timed here ({setup.wall_s:.1f} s), without Ray's share.",
+        )
 
-    def _trains_alike(self, one: CompletedStrategy, *, with_teacher: bool) -> bool:
+    def _has_same_epochs(self, one: CompletedStrategy, *, with_teacher: bool) -> bool:
+        """Return whether an epoch of an earlier strategy should cost as much as one of this study."""
         ours, theirs = (
             (study.model_dump(include=_COST_FIELDS), study.training.model_dump(include=_COST_OF_TRAINING))
             for study in (self._study, one.study)
@@ -246,6 +261,6 @@ class Estimator:
             and (one.cpus, one.gpus) == (self._resources.cpus, self._resources.gpus)
         )
 
-    def _nearest(self, those: Iterable[CompletedStrategy], name: str, trials: int) -> list[CompletedStrategy]:
-        """The same strategy first, then by the number of trials, then the newest."""
-        return sorted(those, key=lambda one: (one.strategy != name, abs(math.log(one.trials / trials))))
+    def _nearest(self, earlier: Iterable[CompletedStrategy], name: str, trials: int) -> list[CompletedStrategy]:
+        """Sort earlier strategies: the same strategy first, then by similar number of trials, then the newest."""
+        return sorted(earlier, key=lambda one: (one.strategy != name, abs(math.log(one.trials / trials))))

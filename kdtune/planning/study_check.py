@@ -12,13 +12,13 @@ import torch
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.sources import available_images, described
-from kdtune.data.split_sizes import split_problems
 from kdtune.energy.flops import macs
 from kdtune.errors import Fault, KdtuneError, SpecError, UsageError
 from kdtune.models.building import build_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.loading import StudyLike, load_study, loadable_components, place_of
+from kdtune.specs.split_sizes import split_problems
 from kdtune.specs.study import Numerics, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe

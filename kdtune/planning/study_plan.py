@@ -1,55 +1,37 @@
-"""The plan of a study that is not run: its points, its trials, and what they are expected to take."""
+"""The plan of a study: its suggestions, and the time and energy that it is expected to take."""
 
-import sys
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdtune.artifacts.teacher_chance import chance_problem
-from kdtune.artifacts.teacher_record import read_record
-from kdtune.data.sources import available_images
-from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
-from kdtune.energy.flops import Workload
-from kdtune.energy.sensors.node import Hardware, NodeSensors
-from kdtune.errors import ResultsExistError
-from kdtune.forecast.earlier_strategies import find_completed
-from kdtune.forecast.strategy_estimate import TEACHER_WORK, LogitsEstimate, TeacherEstimate, sum_or_none
-from kdtune.planning.budget import Budget, BudgetWatch
-from kdtune.planning.estimates import Estimator, Session, session_of, student_work
-from kdtune.planning.inspection import Inspection
-from kdtune.planning.process_state import restored_process_state
-from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
-from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.planning.usable_cores import usable_cores
+from kdtune.forecast.strategy_estimate import LogitsEstimate, TeacherEstimate, sum_or_none
+from kdtune.planning.estimates import SessionEstimate
+from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
-from kdtune.results.folder import StudyFolder
 from kdtune.results.strategy_result import SCHEMA_VERSION
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
-from kdtune.storage.paths import DataDir
-from kdtune.strategies.base import OneRound, Strategy
-from kdtune.training.batch_norm_checks import check_batches
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study would do, and what that is expected to take.
+    """The plan of a study that has not been run.
 
     Attributes:
-        study: What would run.
-        folder: Where its results would lie.
-        suggestions: By strategy: those of each repeat; None where they depend on outcomes.
-        estimates: Of each strategy, in the order asked for.
-        teacher: Of the teacher; None where no strategy uses one.
-        session: What the strategies share.
-        slots: How many trials run side by side.
-        carbon: How energy becomes CO2.
-        remarks: What a reader has to know besides.
-        logits: Of asking the teacher once for all trainings; None where it is asked in every step.
-        compiled_uj: By strategy, what of its energy compiling took already, in microjoules.
+        study: The study.
+        folder: Folder in which its results would be written.
+        suggestions: Suggestions of each repeat, by strategy; None for a strategy whose suggestions depend on outcomes.
+        estimates: Estimate of each strategy, in the order in which they would run.
+        teacher: Estimate of the teacher; None if no strategy uses one.
+        session: Estimate of what all strategies share.
+        slots: Number of trials that run at the same time.
+        carbon: Conversion of energy to CO2.
+        remarks: Remarks for the user.
+        logits: Estimate of computing the teacher's logits once for all trainings; None if they are computed in every
+            step.
+        compiled_uj: Energy of compilation, by strategy, that is charged to it but already used; in microjoules.
     """
 
     study: Study
@@ -57,7 +39,7 @@ class StudyPlan:
     suggestions: dict[str, list[list[Suggestion]] | None]
     estimates: list[StrategyEstimate]
     teacher: TeacherEstimate | None
-    session: Session
+    session: SessionEstimate
     slots: int
     carbon: Carbon
     remarks: tuple[str, ...]
@@ -66,23 +48,24 @@ class StudyPlan:
 
     @property
     def total_wall_s(self) -> float | None:
-        """Seconds of the whole command: strategies run one after the other."""
+        """Duration of the whole command in seconds; strategies run one after the other."""
         teacher_s = self.teacher.wall_s if self.teacher else 0.0
         logits_s = self.logits.wall_s if self.logits else 0.0
         return sum_or_none(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
 
     @property
     def total_uj(self) -> int | None:
-        """Energy of the whole command in microjoules: what the strategies share is in it once."""
+        """Energy of the whole command in microjoules. What the strategies share is counted once."""
         shared = self.session.charge.energy_uj(dedicated=self.study.is_dedicated)
-        again = None if shared is None else -shared * (len(self.estimates) - 1)
+        repeated = None if shared is None else -shared * (len(self.estimates) - 1)
         teacher = self.teacher.charged_uj if self.teacher else 0
         due = self.logits.due_uj if self.logits else 0
         compiled = -sum(self.compiled_uj.values())
-        total = sum_or_none(again, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
+        total = sum_or_none(repeated, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
         return None if total is None else round(total)
 
     def _without_logits(self, estimate: StrategyEstimate) -> int | None:
+        """Return the energy of a strategy without its charge for shared logits, in microjoules."""
         if self.logits is None or not uses_teacher(self.study, estimate.strategy):
             return estimate.charged_uj
         if estimate.charged_uj is None or self.logits.charged_uj is None:
@@ -91,12 +74,12 @@ class StudyPlan:
 
     @property
     def complete(self) -> bool:
-        """Whether starting up is in every figure; else they are the least that it will take."""
+        """Whether all figures include start-up; otherwise they are lower bounds."""
         made = (self.teacher is None or self.teacher.cached) and (self.logits is None or not self.logits.due_uj)
         return made and all(one.complete for one in self.estimates)
 
     def as_json(self) -> dict[str, Any]:
-        """The document that ``--json`` prints."""
+        """Return the document that ``--json`` prints."""
         return {
             "schema_version": SCHEMA_VERSION,
             "plan": {
@@ -138,187 +121,3 @@ class StudyPlan:
             "charged_kwh": None if energy_uj is None else self.carbon.kwh(energy_uj),
             "charged_co2_g": None if energy_uj is None else self.carbon.co2_g(energy_uj),
         }
-
-
-def make_plan(
-    study: Study,
-    strategies: dict[str, list[Strategy]],
-    folder: StudyFolder,
-    carbon: Carbon,
-    budget: Budget,
-    data: DataDir,
-    inspect: Callable[..., Inspection],
-    *,
-    cpus: float,
-    gpus: float | None,
-    max_concurrent: int | None,
-    address: str | None,
-    inline: bool,
-    fresh: bool,
-    download: bool,
-) -> StudyPlan:
-    """Plan a study without running it: time a few steps in this process, write no results, and do not start Ray.
-
-    Args:
-        study: The study.
-        strategies: For each label, the strategy of every repeat, before its first round.
-        folder: Folder for the results.
-        carbon: Conversion of energy to CO2.
-        budget: Limits of the study.
-        data: Folder with the data sets.
-        inspect: Inspects the study in this process; called like :func:`kdtune.execution.inspection_job.inspect_study`.
-        cpus: Cores for each trial.
-        gpus: Share of a GPU for each trial, at most 1; None for one GPU if there are any.
-        max_concurrent: Largest number of trials at the same time.
-        address: Address of the cluster on which the study would run.
-        inline: Whether the study would run in the process of its command, one trial at a time.
-        fresh: Whether earlier results would be put aside.
-        download: Whether to download the data set if it is missing.
-
-    Raises:
-        DataError: The data set is missing, incomplete or damaged.
-        UsageError: A trial needs more cores or GPUs than there are.
-    """
-    machine = _machine(cpus, gpus, address, inline=inline)
-    planned, free_remarks = _with_known_costs(study, strategies, folder, fresh=fresh)
-    images = available_images(planned, data, download=download)
-    check_split(str(planned.dataset), images, planned.validation, planned.data.train_limit)
-    with_teacher = any(uses_teacher(planned, name) for name in strategies)
-    check_batches(planned, images, trains_teacher=with_teacher and not planned.teacher_weights)
-    kinds = [*student_work(planned, strategies), *(TEACHER_WORK if with_teacher else ())]
-    import torch  # noqa: F401 - imported first, so that its state is restored as well
-
-    with restored_process_state(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # warnings of other libraries, which are not shown in a run either
-        inspection = inspect(planned, machine.resources, str(data.path), machine.hardware, kinds, None, machine.workers)
-    settled = inspection.settle(planned)
-    plan = _estimated_plan(
-        settled,
-        remade(study, settled, strategies),
-        folder,
-        carbon,
-        inspection,
-        machine,
-        slots=min(machine.workers, max_concurrent or sys.maxsize),
-        executor="inline" if inline else "ray",
-    )
-    remarks = (*machine.remarks, *free_remarks, *_inspection_remarks(settled, inspection, with_teacher=with_teacher))
-    return _with_budget_remark(replace(plan, remarks=(*remarks, *plan.remarks)), budget)
-
-
-@dataclass(frozen=True)
-class _Machine:
-    """This machine as a study would use it.
-
-    Attributes:
-        hardware: Its hardware, without GPUs if trials use none.
-        resources: Resources of each trial.
-        workers: Number of trials that fit at the same time.
-        remarks: Remarks for the user.
-    """
-
-    hardware: Hardware
-    resources: Resources
-    workers: int
-    remarks: tuple[str, ...]
-
-
-def _machine(cpus: float, gpus: float | None, address: str | None, *, inline: bool) -> _Machine:
-    """Determine the resources of each trial; raise UsageError if this machine does not have them."""
-    hardware = NodeSensors().hardware()
-    here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
-    remarks: list[str] = []
-    cluster = None if inline else cluster_address(address)
-    if gpus is None:
-        gpus = gpus_by_default([here], hardware.gpus, is_own=cluster is None, tell=remarks.append)
-    resources = Resources(cpus, gpus)
-    if not resources.gpus:  # a run on CPUs ignores GPUs as well
-        hardware = replace(hardware, gpus={}, gpu_quality={})
-    if cluster is None:
-        resources.check_fit([here])
-    else:
-        remarks.append(f"The cluster at {cluster} was not queried: the figures are for this machine alone.")
-    return _Machine(hardware, resources, 1 if inline else resources.slots([here]), tuple(remarks))
-
-
-def _with_known_costs(
-    study: Study, strategies: Collection[str], folder: StudyFolder, *, fresh: bool
-) -> tuple[Study, list[str]]:
-    """Return the study with the costs that earlier strategies have frozen, and a remark if results are in the way."""
-    kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
-    study = settled_strategies(study, kept_cost(kept))
-    try:
-        folder.check_free(study, list(strategies), fresh=fresh)
-    except ResultsExistError as error:
-        return study, [str(error)]
-    return study, []
-
-
-def _estimated_plan(
-    study: Study,
-    strategies: dict[str, list[Strategy]],
-    folder: StudyFolder,
-    carbon: Carbon,
-    inspection: Inspection,
-    machine: _Machine,
-    *,
-    slots: int,
-    executor: str,
-) -> StudyPlan:
-    """Estimate the cost of all strategies, the teacher and its logits."""
-    assert inspection.timings is not None
-    earlier = find_completed(folder.path.parent, machine.hardware, executor)
-    session = session_of(earlier)
-    estimator = Estimator(
-        study,
-        Workload(**inspection.workload),
-        inspection.timings,
-        machine.hardware,
-        machine.resources,
-        slots,
-        earlier,
-        session,
-        inspection.logit_stores,
-        inspection.compilations,
-    )
-    with_teacher = any(uses_teacher(study, name) for name in strategies)
-    return StudyPlan(
-        study=study,
-        folder=folder.path,
-        suggestions={name: _suggestions(made) for name, made in strategies.items()},
-        estimates=[
-            estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
-        ],
-        teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
-        logits=estimator.logits if with_teacher and inspection.logit_stores else None,
-        compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
-        session=session,
-        slots=slots,
-        carbon=carbon,
-        remarks=inspection.remarks,
-    )
-
-
-def _inspection_remarks(study: Study, inspection: Inspection, *, with_teacher: bool) -> Iterator[str]:
-    """Yield remarks about the energy of a distillation, and about a given teacher at chance level."""
-    if (multiple := inspection.energy_multiple) is not None:
-        yield (
-            f"According to steps timed just now, a distillation takes {multiple:.2f} times the training energy of the "
-            "student alone. A run times its own steps and keeps the factor that it measures."
-        )
-    measured = read_record(Path(inspection.teacher_folder)) if with_teacher and study.teacher_weights else None
-    if measured and (problem := chance_problem(study, measured, Workload(**inspection.workload))):
-        yield f"A run will stop before it trains unless it has --accept-teacher: {problem}."
-
-
-def _with_budget_remark(plan: StudyPlan, budget: Budget) -> StudyPlan:
-    """Return the plan, with a remark if the study would exceed its budget."""
-    watch = BudgetWatch(budget, plan.carbon, dedicated=plan.study.is_dedicated)
-    if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):
-        return replace(plan, remarks=(*plan.remarks, f"The study would be stopped before its end: {watch.reached}."))
-    return plan
-
-
-def _suggestions(made: list[Strategy]) -> list[list[Suggestion]] | None:
-    static = [one.suggestions() for one in made if isinstance(one, OneRound)]
-    return static if len(static) == len(made) else None

@@ -59,7 +59,7 @@ def _equal_cost(study: Study) -> list[tuple[str, type[EqualCost], dict[str, Any]
     return [(label, kind, given) for label, kind, given in loaded if issubclass(kind, EqualCost)]
 
 
-def kept_cost(kept: Sequence[StrategyFolder]) -> DistillationCost:
+def frozen_cost(kept: Sequence[StrategyFolder]) -> DistillationCost:
     """A distillation's cost as strategies have frozen it that were run before: timed again it would be another one."""
     found = (folder.energy_multiple() for folder in kept)
     return DistillationCost(energy=next((multiple for multiple in found if multiple is not None), None))

@@ -1,10 +1,13 @@
-"""Where study and search-space files are found: the user's folder first, then what kdtune ships."""
+"""Search for study and search-space files, first in the user's folder and then among those that kdtune ships."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError, UsageError
+from kdtune.storage.files import read_whole
+from kdtune.storage.parsing import parse_toml
 from kdtune.storage.paths import expanded, here
 
 STUDIES = "studies"
@@ -14,19 +17,19 @@ _NOUN = {STUDIES: "study", SEARCH_SPACES: "search space"}
 
 
 def _shipped(folder: str) -> Path:
-    """The folder that travels with the package: inside it in a wheel, beside it in a checkout."""
+    """Return a folder that is shipped with the package: inside it in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     in_wheel = package / "shipped" / folder
     return in_wheel if in_wheel.is_dir() else package.parent / folder
 
 
 def search_path(folder: str) -> list[Path]:
-    """The folders that are searched for names, the first match winning."""
+    """Return the folders that are searched for a name; the first match is used."""
     return [here() / folder, _shipped(folder)]
 
 
 def available(folder: str) -> dict[str, Path]:
-    """Every file that can be named, by name, the user's own hiding the shipped ones."""
+    """Return all files that can be used by name; a user's file hides a shipped one of the same name."""
     found: dict[str, Path] = {}
     for place in reversed(search_path(folder)):
         found.update({file.stem: file for file in sorted(place.glob("*.toml"))})
@@ -36,18 +39,18 @@ def available(folder: str) -> dict[str, Path]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # no name that a file can have
+    except OSError:  # not a valid file name
         return False
 
 
 def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
-    """The file that a name or a path stands for.
+    """Return the file that a name or a path refers to.
 
     Args:
         folder: :data:`STUDIES` or :data:`SEARCH_SPACES`.
         name: A bare name such as ``digits-hkd``, or a path to a TOML file.
         where: The file or flag that used the name, for the message.
-        key: The key that used it.
+        key: The key that used the name.
 
     Raises:
         SpecError: There is no such file.
@@ -68,4 +71,18 @@ def find(folder: str, name: str, where: str = "", key: str = "") -> Path:
             return path
     hint = did_you_mean(name, list(available(folder)))
     listing = "kdtune list " + ("studies" if folder == STUDIES else "spaces")
-    raise SpecError([Fault(where, key, f"unknown {noun} {name!r}; {hint} ('{listing}' shows them all)")])
+    raise SpecError([Fault(where, key, f"unknown {noun} {name!r}; {hint} ('{listing}' lists all of them)")])
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        SpecError: The file cannot be read or is not TOML; the message has the line and column.
+    """
+    try:
+        return parse_toml(read_whole(path))
+    except OSError as error:
+        raise SpecError([Fault(str(path), "", f"cannot be read: {error}")]) from None
+    except ValueError as error:
+        raise SpecError([Fault(str(path), "", f"not valid TOML: {error}")]) from None

@@ -23,7 +23,7 @@ class Options(FrozenModel):
     tau: Tau
 
 
-class Fixed(TemperaturePolicy):
+class FixedTemperature(TemperaturePolicy):
     """Uses the same tau in every step."""
 
     Options: ClassVar[type[BaseModel]] = Options

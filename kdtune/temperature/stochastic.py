@@ -43,7 +43,7 @@ class Options(FrozenModel):
         return space
 
 
-class Stochastic(TemperaturePolicy):
+class StochasticTemperature(TemperaturePolicy):
     """Draws one tau per batch from the search space, for both softmaxes and for the weight tau^2.
 
     As controls, it can draw one tau per epoch or per image. The points of the space have equal probability, or a

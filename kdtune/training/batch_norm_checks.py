@@ -5,9 +5,9 @@ Batch normalisation computes a variance over the batch and the map. Where the ma
 
 from collections.abc import Sequence
 
-from kdtune.data.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.specs.component import Component
+from kdtune.specs.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.specs.study import Study
 from kdtune.tasks.loading import task_of
 from kdtune.tasks.task import Task

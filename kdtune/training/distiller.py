@@ -10,9 +10,9 @@ import torch
 
 from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.data.batches import Splits
-from kdtune.data.split_sizes import batch_sizes
 from kdtune.errors import DivergedError
 from kdtune.specs.seeds import derive_seed
+from kdtune.specs.split_sizes import batch_sizes
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.metric import ACCURACY

@@ -16,7 +16,7 @@ def test_a_dry_run_shows_the_plan_leaves_no_files_and_says_what_to_type(tmp_path
         "g CO2",
         "grid: tau 2, 6, 10",
         "adaptive",
-        "The session's own start",
+        "The session's start",
         "teacher (convnet_32)",
     ):
         assert words in done.stdout

@@ -8,7 +8,7 @@ from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
-from kdtune.planning.estimates import Estimator, Session, session_of, student_work
+from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
 from kdtune.planning.resources import Resources
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, W, two_cores
@@ -30,7 +30,7 @@ TIMINGS = Timings(
     setup=WorkUsage(2.0, 1.5, 1.5 * 4 * J),
 )
 
-SESSION = Session(TimeAndEnergy(10.0, 204 * J, 200 * J), "A session.", complete=True)
+SESSION = SessionEstimate(TimeAndEnergy(10.0, 204 * J, 200 * J), "A session.", complete=True)
 
 
 def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), compilations=None, **study):
@@ -135,9 +135,9 @@ def test_logits_that_are_in_the_cache_already_are_charged_and_not_spent_again(tm
     assert (unknown.charged_uj, unknown.due_uj, unknown.wall_s) == (None, 0, 0.0)  # nobody metered it
 
 
-def test_fewer_images_at_a_time_are_told():
-    assert "8 of a batch's 32 images" in estimator().strategy("none", 2).basis[0]
-    assert "images at a time" not in estimator().strategy("grid", 6).basis[0]
+def test_timings_with_fewer_images_than_a_batch_are_mentioned():
+    assert "timed with 8 of the 32 images of a batch" in estimator().strategy("none", 2).basis[0]
+    assert "timed with" not in estimator().strategy("grid", 6).basis[0]
 
 
 def test_an_earlier_run_of_the_same_goes_before_timings(tmp_path):
@@ -192,7 +192,7 @@ def test_the_same_strategy_counts_first_then_the_nearest_number_of_trials(tmp_pa
 
 def test_where_nothing_is_known_of_the_start_it_is_left_out_and_told():
     timings = Timings(TIMINGS.per_image, TIMINGS.batches, 0.0, None)
-    one = estimator(session=session_of([]), timings=timings).strategy("grid", 6)
+    one = estimator(session=session_estimate([]), timings=timings).strategy("grid", 6)
     assert one.wall_s == pytest.approx(18 * 1.1)
     assert one.charged_uj == round(18 * 1.1 * 24 * J)
     assert not one.complete
@@ -208,11 +208,11 @@ def test_on_a_shared_node_the_sessions_idle_power_is_left_out():
 def test_the_newest_session_that_can_be_read_counts(tmp_path):
     finished(tmp_path, "grid", session="s1", age_s=100)
     newest = finished(tmp_path, "fixed", session="s2", trials=1)
-    assert "small/fixed" in session_of(find_completed(tmp_path, two_cores())).basis
+    assert "small/fixed" in session_estimate(find_completed(tmp_path, two_cores())).basis
     for path in (newest.path.parent / "sessions" / "s2").iterdir():
         path.unlink()
-    assert "small/grid" in session_of(find_completed(tmp_path, two_cores())).basis
-    assert not session_of([]).complete
+    assert "small/grid" in session_estimate(find_completed(tmp_path, two_cores())).basis
+    assert not session_estimate([]).complete
 
 
 def test_a_teacher_that_is_there_takes_nothing():

@@ -9,7 +9,7 @@ from kdtune.planning.trial_plan import (
     Plan,
     check_unchanged,
     epochs_of,
-    kept_cost,
+    frozen_cost,
     make_strategies,
     remade,
     settled_strategies,
@@ -390,11 +390,11 @@ def test_what_was_timed_once_holds_for_all_that_follows_in_a_folder(tmp_path):
     for folder, multiple in zip(folders, ({}, {"energy_multiple": 1.4}, {"energy_multiple": 2.5}), strict=True):
         folder.path.mkdir()
         folder.write_study(LABELLED, multiple)
-    assert kept_cost(folders[:1]) == kept_cost([]) == DistillationCost()
-    assert kept_cost(folders) == DistillationCost(energy=1.4)
+    assert frozen_cost(folders[:1]) == frozen_cost([]) == DistillationCost()
+    assert frozen_cost(folders) == DistillationCost(energy=1.4)
     folders[1].write_study(LABELLED, {"energy_multiple": "half"})
     with pytest.raises(ResultsError, match="energy_multiple"):
-        kept_cost(folders)
+        frozen_cost(folders)
 
 
 def test_each_label_has_trainings_of_its_own_length():

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from kdtune.energy.carbon import Carbon
 from kdtune.forecast.strategy_estimate import TeacherEstimate, TimeAndEnergy
-from kdtune.planning.estimates import Session
+from kdtune.planning.estimates import SessionEstimate
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.plan_table import plan_table
 from kdtune.results.estimate_document import StrategyEstimate
@@ -35,7 +35,7 @@ def plan(*estimates, points=None, **changes):
         | {name: repeats and [suggested(points) for points in repeats] for name, repeats in (points or {}).items()},
         estimates=list(estimates),
         teacher=TeacherEstimate("convnet_32", cached=False, gflops_millions=1.0, wall_s=60.0, charged_uj=KWH),
-        session=Session(TimeAndEnergy(10.0, KWH, 0.0), "A session.", complete=True),
+        session=SessionEstimate(TimeAndEnergy(10.0, KWH, 0.0), "A session.", complete=True),
         slots=2,
         carbon=Carbon(pue=1.0, intensity_g_per_kwh=475.0, source="world average"),
         remarks=("A remark.",),

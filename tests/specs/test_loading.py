@@ -7,7 +7,8 @@ import tomli_w
 
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, available, load_search_space, load_study
-from kdtune.specs.loading import parse_override, read_toml
+from kdtune.specs.file_search import read_toml
+from kdtune.specs.overrides import parse_override
 
 
 @pytest.fixture

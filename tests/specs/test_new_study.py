@@ -2,8 +2,8 @@ import pytest
 
 from kdtune.errors import UsageError
 from kdtune.specs import load_study
-from kdtune.specs.loading import find_components
 from kdtune.specs.new_study import write_study
+from kdtune.specs.study_components import find_components
 
 
 def test_the_file_that_is_written_is_a_valid_study_with_paths_relative_to_itself(tmp_path, monkeypatch):

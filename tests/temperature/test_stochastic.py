@@ -6,7 +6,7 @@ import torch
 from kdtune.specs import Dimension
 from kdtune.specs.seeds import derive_seed
 from kdtune.temperature.base import PolicyContext
-from kdtune.temperature.stochastic import Options, Stochastic
+from kdtune.temperature.stochastic import Options, StochasticTemperature
 
 STEPS = 20_000
 LOGITS = torch.zeros(2, 3)
@@ -14,7 +14,7 @@ LOGITS = torch.zeros(2, 3)
 
 def drawing(dimension, seed=0, draw="batch", batch_size=1):
     options = Options(draw=draw, space=Dimension(**dimension))
-    return Stochastic(options, PolicyContext(seed, torch.device("cpu"), 1, batch_size))
+    return StochasticTemperature(options, PolicyContext(seed, torch.device("cpu"), 1, batch_size))
 
 
 def drawn(seed=0, steps=STEPS, **dimension):

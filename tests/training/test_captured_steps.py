@@ -3,7 +3,7 @@ import torch
 
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
-from kdtune.temperature.fixed import Fixed
+from kdtune.temperature.fixed import FixedTemperature
 from kdtune.training import captured_steps
 from kdtune.training.captured_steps import CapturedSteps
 from tests.recipes import recipe_of
@@ -122,7 +122,7 @@ def test_what_is_recorded_as_a_number_has_a_step_of_its_own_and_few_are_kept(tra
 
 
 def test_a_temperature_that_depends_on_logits_is_trained_eagerly(training, monkeypatch):
-    monkeypatch.setattr(Fixed, "depends_on_logits", True)
+    monkeypatch.setattr(FixedTemperature, "depends_on_logits", True)
     eager, ours = training(FIXED), training(FIXED, CapturedSteps(CPU))
     assert ours._captured is None
     assert trained(eager) == trained(ours)

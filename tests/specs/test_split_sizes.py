@@ -1,7 +1,7 @@
 import pytest
 
-from kdtune.data.split_sizes import batch_sizes, check_split, folds_last_image, held_out_images, split_problems
 from kdtune.errors import UsageError
+from kdtune.specs.split_sizes import batch_sizes, check_split, folds_last_image, held_out_images, split_problems
 
 
 def test_a_number_is_held_out_as_it_is_and_a_fraction_of_what_there_is():

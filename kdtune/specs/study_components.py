@@ -1,0 +1,93 @@
+"""Resolution of the components that a study names: data set, teacher, student and loss."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS
+from kdtune.catalog.references import with_absolute_path
+from kdtune.errors import Fault, SpecError
+from kdtune.specs.component import Component, component_of
+from kdtune.specs.study import Study
+from kdtune.storage.paths import here
+
+#: The keys of a study whose values are components, and the catalog of each.
+COMPONENT_CATALOGS = {"dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
+
+
+def find_components(references: Mapping[str, str]) -> dict[str, str]:
+    """Return references with absolute paths, by key of the study. Relative paths refer to the working folder.
+
+    Raises:
+        SpecError: Some references cannot be resolved; lists all of them.
+    """
+    found, faults = {}, []
+    for key, text in references.items():
+        try:
+            found[key] = COMPONENT_CATALOGS[key].resolve(text).reference
+        except ValueError as error:
+            faults.append(Fault(f"--{key}", "", str(error)))
+    if faults:
+        raise SpecError(faults)
+    return found
+
+
+def resolve_components(table: dict[str, Any], where: str, set_keys: Collection[str]) -> list[Fault]:
+    """Replace the references in the table of a study by components with absolute paths and digests, in place.
+
+    Args:
+        table: The study, not validated yet. A reference that cannot be resolved is replaced by a built-in component,
+            so that the rest of the study can be validated.
+        where: The file of the study, to whose folder its relative paths refer.
+        set_keys: Keys that ``--set`` gave; their relative paths refer to the working folder.
+    """
+    faults = []
+    for key, catalog in COMPONENT_CATALOGS.items():
+        try:
+            component = component_of(table.get(key))
+            if isinstance(component, Component):
+                found = catalog.resolve(component.name, here() if key in set_keys else _folder_of(where))
+                table[key] = component.model_copy(update={"name": found.reference, "digest": found.digest})
+        except ValueError as error:
+            faults.append(Fault(where, key, str(error)))
+            table[key] = Component(name=next(iter(catalog)))
+    return faults
+
+
+def resolve_strategy_files(strategies: Any, where: str) -> None:
+    """Make the paths of Python files in strategies and their options absolute, in place.
+
+    Args:
+        strategies: The strategies of a study, not validated yet.
+        where: The file of the study, to whose folder relative paths refer.
+    """
+    if not isinstance(strategies, dict):
+        return
+    base = _folder_of(where)
+    for label, options in strategies.items():
+        if isinstance(options, Mapping):
+            strategies[label] = {key: with_absolute_path(value, base) for key, value in options.items()}
+
+
+def changed_components(study: Study, where: str) -> list[Fault]:
+    """Return a fault for each component of a study that is missing here or was edited after the study began.
+
+    Args:
+        study: A study that was run.
+        where: The file that holds it.
+    """
+    faults = []
+    for key, catalog in COMPONENT_CATALOGS.items():
+        component: Component = getattr(study, key)
+        try:
+            if catalog.resolve(component.name).digest != component.digest:
+                remedy = "restore the earlier source, or begin the study anew with --fresh"
+                faults.append(Fault(where, key, f"{component} has been edited since the study began; {remedy}"))
+        except ValueError as error:
+            faults.append(Fault(where, key, str(error)))
+    return faults
+
+
+def _folder_of(where: str) -> Path:
+    """Return the folder of a study's file; the working folder if the study comes from no file."""
+    return Path(where).parent if Path(where).is_file() else here()
