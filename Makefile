@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 study: $(READY)
 	$(BIN)/kdtune study digits-hkd --strategy all --fresh
 
+# Bytecode is written, for tests start a hundred processes that would each compile the package again.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.record import ResultsByRound, print_progress
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics, Study
 from kdtune.specs.suggestion import Suggestion
@@ -120,23 +120,23 @@ def run(pairs: dict[str, Pair] = PAIRS, seeds: int = SEEDS) -> None:
 
 def _trainers(study: Study, ways: Sequence[str], device: torch.device) -> dict[str, Callable[[int], float]]:
     """Return, for each numerics, a function that trains a student with a seed and returns its validation accuracy."""
-    plain = Workbench(study.model_copy(update={"numerics": PLAIN}), device, os.cpu_count() or 1)
+    plain = TrainingContext(study.model_copy(update={"numerics": PLAIN}), device, os.cpu_count() or 1)
     teacher = plain.teacher.state_dict()
     return {way: _trainer(plain, WAYS[way], teacher) for way in ways}
 
 
-def _trainer(plain: Workbench, numerics: Numerics, teacher: dict[str, torch.Tensor]) -> Callable[[int], float]:
-    bench = plain.sharing(plain.study.model_copy(update={"numerics": numerics}))
-    model = bench.untrained_teacher()
+def _trainer(plain: TrainingContext, numerics: Numerics, teacher: dict[str, torch.Tensor]) -> Callable[[int], float]:
+    context = plain.with_study(plain.study.model_copy(update={"numerics": numerics}))
+    model = context.untrained_teacher()
     model.load_state_dict(teacher)
-    live, train = LiveTeacher(model, bench.arithmetic), bench.splits.train
-    indices = torch.arange(len(train), device=bench.device).split(BATCH_SIZE)
+    live, train = LiveTeacher(model, context.arithmetic), context.splits.train
+    indices = torch.arange(len(train), device=context.device).split(BATCH_SIZE)
     # Neither data set is augmented, so the logits are the same in all epochs and for all seeds.
     rows = torch.cat([live(train.normalised(index), index).half() for index in indices])
-    recipe = resolved_recipe(bench.study, Suggestion(values={"tau": 4}))
+    recipe = resolved_recipe(context.study, Suggestion(values={"tau": 4}))
 
     def train_one(seed: int) -> float:
-        distiller = bench.training(recipe, seed, ReplayedTeacher(lambda epoch: rows, bench.device))
+        distiller = context.training(recipe, seed, ReplayedTeacher(lambda epoch: rows, context.device))
         while not distiller.done:
             distiller.train_epoch()
         return distiller.last_metrics().val_accuracy

@@ -26,7 +26,7 @@ from benchmarks import kills
 from benchmarks.driving import command, open_windows, wait_for
 from benchmarks.record import save
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 
 #: Beginnings of the output lines that say what happened and what the user can do.
 MESSAGE_PREFIXES = ("error: ", "Failed: ", "Interrupted", "Not finished", "Ray Tune failed", "trial ")
@@ -329,7 +329,7 @@ def _one_case(place: Path, fault: Fault) -> dict[str, Any]:
     row["traceback"] = "Traceback" in (place / "said.txt").read_text(errors="replace")
     fault.mend(place)
     row["resume_exit_code"] = resume(place)
-    account = charge_all(read_folder(strategy_folder(place) / "ledger"))
+    account = account_of_nodes(read_folder(strategy_folder(place) / "ledger"))
     row |= {
         "finished_trials_run_again": sum(_completed(place).count(trial) > 1 for trial in finished),
         "gap_uj": account.gap_uj,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.arrays import Arrays
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics, Study
@@ -29,8 +29,10 @@ def study_of(*, smoke: bool) -> Study:
     return load_study("cifar100-hkd", overrides=SMOKE if smoke else [f"training.batch_size={BATCH}"])
 
 
-def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, *, synthetic: bool) -> Workbench:
-    """Return a workbench with given numerics and logit mode.
+def context_of(
+    study: Study, numerics: Numerics, mode: str, device: torch.device, *, synthetic: bool
+) -> TrainingContext:
+    """Return a training context with given numerics and logit mode.
 
     Args:
         study: The study.
@@ -40,10 +42,10 @@ def bench_of(study: Study, numerics: Numerics, mode: str, device: torch.device, 
         synthetic: Whether to use random images instead of those on the disk.
     """
     chosen = study.model_copy(update={"numerics": numerics, "teacher_logits": mode})
-    bench = Workbench(chosen, device, torch.get_num_threads())
+    context = TrainingContext(chosen, device, torch.get_num_threads())
     if synthetic:
-        bench.arrays = random_images(IMAGES if study.student.name == "mobilenet_v2" else SMOKE_IMAGES)
-    return bench
+        context.arrays = random_images(IMAGES if study.student.name == "mobilenet_v2" else SMOKE_IMAGES)
+    return context
 
 
 def random_images(counts: tuple[int, int]) -> Arrays:
@@ -62,18 +64,18 @@ def random_images(counts: tuple[int, int]) -> Arrays:
     return Arrays(images[0], labels[0], images[1], labels[1])
 
 
-def training_of(bench: Workbench, seed: int = 0) -> Distiller:
+def training_of(context: TrainingContext, seed: int = 0) -> Distiller:
     """Return a training with a stochastic temperature and an untrained teacher, whose weights do not matter here."""
-    recipe = resolved_recipe(bench.study, Suggestion.from_point({"temperature": "stochastic"}))
-    return bench.training(recipe, seed, _teacher(bench))
+    recipe = resolved_recipe(context.study, Suggestion.from_point({"temperature": "stochastic"}))
+    return context.training(recipe, seed, _teacher(context))
 
 
-def _teacher(bench: Workbench) -> TeacherLogits:
-    if bench.study.teacher_logits == "live":
-        return bench.stand_in()
+def _teacher(context: TrainingContext) -> TeacherLogits:
+    if context.study.teacher_logits == "live":
+        return context.untrained_teacher_logits()
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(len(bench.splits.train), bench.num_classes, generator=generator).half().to(bench.device)
-    return ReplayedTeacher(lambda epoch: rows, bench.device)
+    rows = torch.randn(len(context.splits.train), context.num_classes, generator=generator).half().to(context.device)
+    return ReplayedTeacher(lambda epoch: rows, context.device)
 
 
 def endless_steps(distiller: Distiller) -> Iterator[torch.Tensor]:

@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_benches import bench_of, endless_steps, study_of, training_of
+from benchmarks.gpu_benches import context_of, endless_steps, study_of, training_of
 from benchmarks.gpu_step import BFLOAT16
 from benchmarks.record import print_progress
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs.study import Numerics
 
 #: Numbers of concurrent trainings, and the steps of each; then for a smoke test.
@@ -51,30 +51,30 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
     if device.type == "cuda" and shutil.which(MPS):
         with _mps():
             under_mps = {str(count): _in_processes(count, steps, synthetic=synthetic, smoke=smoke) for count in counts}
-    bench = _bench(device, synthetic=synthetic, smoke=smoke)
+    context = _bench(device, synthetic=synthetic, smoke=smoke)
     return {
         "steps_each": steps,
         "steps_per_s": {
             "processes": alone,
             "processes_under_mps": under_mps,
-            "streams": {str(count): _in_streams(bench, count, steps) for count in counts},
+            "streams": {str(count): _in_streams(context, count, steps) for count in counts},
         },
-        "memory_bytes_after_each_trial": _memory(bench, SMOKE_STEPS if smoke else TRIAL_STEPS),
+        "memory_bytes_after_each_trial": _memory(context, SMOKE_STEPS if smoke else TRIAL_STEPS),
     }
 
 
-def _bench(device: torch.device, *, synthetic: bool, smoke: bool) -> Workbench:
+def _bench(device: torch.device, *, synthetic: bool, smoke: bool) -> TrainingContext:
     numerics = Numerics(**BFLOAT16, compile="graph")
-    return bench_of(study_of(smoke=smoke), numerics, "replay", device, synthetic=synthetic)
+    return context_of(study_of(smoke=smoke), numerics, "replay", device, synthetic=synthetic)
 
 
 def _in_processes(count: int, steps: int, *, synthetic: bool, smoke: bool) -> float | None:
     """Return the steps per second of all processes together; None if one of them failed."""
     print_progress(f"{count} processes")
-    context = multiprocessing.get_context("spawn")
-    barrier, spans = context.Barrier(count), context.Queue()
+    mp_context = multiprocessing.get_context("spawn")
+    barrier, spans = mp_context.Barrier(count), mp_context.Queue()
     processes = [
-        context.Process(target=_process, args=(barrier, spans, steps, synthetic, smoke), daemon=True)
+        mp_context.Process(target=_process, args=(barrier, spans, steps, synthetic, smoke), daemon=True)
         for _ in range(count)
     ]
     for process in processes:
@@ -91,9 +91,9 @@ def _in_processes(count: int, steps: int, *, synthetic: bool, smoke: bool) -> fl
 def _process(barrier: Any, spans: Any, steps: int, synthetic: bool, smoke: bool) -> None:
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     torch.set_num_threads(1)
-    bench = _bench(device, synthetic=synthetic, smoke=smoke)
-    training_of(bench).warm_up()
-    taken = endless_steps(training_of(bench))
+    context = _bench(device, synthetic=synthetic, smoke=smoke)
+    training_of(context).warm_up()
+    taken = endless_steps(training_of(context))
     next(taken)
     _wait(device)
     barrier.wait(PATIENCE_S)
@@ -104,40 +104,40 @@ def _process(barrier: Any, spans: Any, steps: int, synthetic: bool, smoke: bool)
     spans.put((began_s, time.monotonic()))
 
 
-def _in_streams(bench: Workbench, count: int, steps: int) -> float:
+def _in_streams(context: TrainingContext, count: int, steps: int) -> float:
     """Return the steps per second of several trainings in one process, each with its own graphs and stream."""
     print_progress(f"{count} streams")
-    is_gpu = bench.device.type == "cuda"
+    is_gpu = context.device.type == "cuda"
     taken = []
     for seed in range(count):
-        own = bench.sharing(bench.study)  # a workbench of its own captures its own steps
+        own = context.with_study(context.study)  # a training context of its own captures its own steps
         training_of(own, seed).warm_up()
-        stream = torch.cuda.Stream(bench.device) if is_gpu else None
-        _wait(bench.device)
+        stream = torch.cuda.Stream(context.device) if is_gpu else None
+        _wait(context.device)
         taken.append((stream, endless_steps(training_of(own, seed))))
     for stream, steps_of in taken:
         with torch.cuda.stream(stream) if stream else nullcontext():
             next(steps_of)
-    _wait(bench.device)
+    _wait(context.device)
     began_s = time.perf_counter()
     for _ in range(steps):
         for stream, steps_of in taken:
             with torch.cuda.stream(stream) if stream else nullcontext():
                 next(steps_of)
-    _wait(bench.device)
+    _wait(context.device)
     return count * steps / (time.perf_counter() - began_s)
 
 
-def _memory(bench: Workbench, steps: int) -> list[int] | None:
+def _memory(context: TrainingContext, steps: int) -> list[int] | None:
     """Return the bytes that torch has allocated on the GPU after each of several trainings; None without a GPU."""
     used = []
-    for seed in range(TRIALS if bench.device.type == "cuda" else 2):
-        taken = endless_steps(training_of(bench, seed))
+    for seed in range(TRIALS if context.device.type == "cuda" else 2):
+        taken = endless_steps(training_of(context, seed))
         for _ in range(steps):
             next(taken)
-        _wait(bench.device)
-        if bench.device.type == "cuda":
-            used.append(torch.cuda.memory_allocated(bench.device))
+        _wait(context.device)
+        if context.device.type == "cuda":
+            used.append(torch.cuda.memory_allocated(context.device))
     return used or None
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_benches import BATCH, SMOKE_BATCH, bench_of, endless_steps, study_of, training_of
+from benchmarks.gpu_benches import BATCH, SMOKE_BATCH, context_of, endless_steps, study_of, training_of
 from benchmarks.record import print_progress
 from benchmarks.roofline import roofline
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import KdtuneError
 from kdtune.specs.study import Numerics, Study
 from kdtune.training.compiled_networks import Compiler
@@ -78,10 +78,10 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
             print_progress(f"preparing {name}, {mode_name}")
             numerics = Numerics(**arithmetic, compile=compiling)
             try:
-                bench = bench_of(study, numerics, mode, device, synthetic=synthetic)
+                context = context_of(study, numerics, mode, device, synthetic=synthetic)
                 if compiling == "on":
-                    bench.compiler = Compiler(device, graphs=graphs)
-                ways[f"{name}, {mode_name}"] = _prepared(bench, counts_skips=graphs)
+                    context.compiler = Compiler(device, graphs=graphs)
+                ways[f"{name}, {mode_name}"] = _prepared(context, counts_skips=graphs)
             except (RuntimeError, KdtuneError, AssertionError, ImportError) as error:
                 failures[f"{name}, {mode_name}"] = str(error).strip()[:500]
     turns, steps = (SMOKE_TURNS, SMOKE_STEPS) if smoke else (TURNS, STEPS)
@@ -91,18 +91,18 @@ def run(device: torch.device, *, synthetic: bool, smoke: bool) -> dict[str, Any]
             ways[name].turns.append(_turn(ways[name], steps, device))
     for way in ways.values():
         way.kernels = _kernels(way, device)
-    plain = bench_of(study, Numerics(**FLOAT32, compile="off"), "live", device, synthetic=synthetic)
+    plain = context_of(study, Numerics(**FLOAT32, compile="off"), "live", device, synthetic=synthetic)
     return _results(plain, study, ways, failures, turns * steps, device, smoke=smoke)
 
 
-def _prepared(bench: Workbench, *, counts_skips: bool) -> Way:
+def _prepared(context: TrainingContext, *, counts_skips: bool) -> Way:
     skips_before = _graph_skips() if counts_skips else 0
     began_s = time.perf_counter()
-    training_of(bench).warm_up()
-    _wait(bench.device)
-    steps = endless_steps(training_of(bench, seed=1))
+    training_of(context).warm_up()
+    _wait(context.device)
+    steps = endless_steps(training_of(context, seed=1))
     next(steps)
-    _wait(bench.device)
+    _wait(context.device)
     skips = _graph_skips() - skips_before if counts_skips else None
     return Way(steps, time.perf_counter() - began_s, skips)
 
@@ -152,7 +152,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _results(
-    bench: Workbench,
+    context: TrainingContext,
     study: Study,
     ways: dict[str, Way],
     failures: dict[str, str],
@@ -179,7 +179,7 @@ def _results(
             for name, way in ways.items()
         },
         "failed": failures,
-        "roofline": roofline(bench, batch, wall_s, device, small=smoke),
+        "roofline": roofline(context, batch, wall_s, device, small=smoke),
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
     }
 

@@ -20,7 +20,7 @@ EVERY_S = 0.05
 LARGE = ["cifar100-hkd", "-s", "grid", "-s", "stochastic", "-s", "none", "--epochs", "2"]
 LARGE += ["--set", "teacher_training.epochs=5", "--repeats", "1"]
 SMALL = ["digits-hkd", "-s", "grid", "-s", "stochastic", "-s", "none", "--repeats", "1"]
-SMOKE = ["digits-hkd", "-s", "none", "--epochs", "1", "--repeats", "1"]
+SMOKE = ["digits-hkd", "-s", "none", "--epochs", "1", "--repeats", "1", "--inline"]
 
 TIMEOUT_S = 540.0
 

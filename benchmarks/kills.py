@@ -24,9 +24,9 @@ from benchmarks.driving import (
     wait_until_gone,
 )
 from benchmarks.record import save
-from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, read, read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.running_account import account_of_ledger
+from kdtune.energy.several_nodes import account_of_nodes
 
 STRATEGY = "grid"
 STUDY = ["study", "digits-hkd", "-s", STRATEGY, "--repeats", "1", "--epochs", "120", "--set", "search_space.tau.step=6"]
@@ -80,14 +80,14 @@ def one_case(place: Path, roles: tuple[str, ...]) -> dict[str, Any]:
     records = ledger(place)
     victims = pids_by_role(process, records)
     kill([pid for role in roles for pid in victims[role]])
-    row: dict[str, Any] = {"before_uj": charge(records).charged_uj(), "killed": "+".join(roles)}
+    row: dict[str, Any] = {"before_uj": account_of_ledger(records).charged_uj(), "killed": "+".join(roles)}
     row["exit_code"] = process.wait(timeout=TIMEOUT_S)
     if "driver" in roles:
         wait_until_gone(process.pid, TIMEOUT_S)  # Ray's other processes end when they notice that their head is gone
         folder = place / "results" / "digits-hkd"
         resumed = subprocess.run(command("resume", str(folder)), cwd=place, capture_output=True, timeout=TIMEOUT_S)
         row["resume_exit_code"] = resumed.returncode
-    account = charge_all(read_folder(place / "results" / "digits-hkd" / STRATEGY / "ledger"))
+    account = account_of_nodes(read_folder(place / "results" / "digits-hkd" / STRATEGY / "ledger"))
     trials = [json.loads(line) for line in trial_log(place).read_text().splitlines()]
     row |= {
         "after_uj": account.charged_uj(),

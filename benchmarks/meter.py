@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.record import save
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import INTERVAL_S, Meter
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.specs.suggestion import Suggestion
 from kdtune.training.resolution import resolved_recipe
@@ -24,11 +24,11 @@ PAIRS = 9
 
 
 def _meter(folder: Path) -> Meter:
-    """Return a meter as in a study, with a neighbourhood and with saved state for a successor."""
+    """Return a meter as in a study, with a registry and with saved state for a successor."""
     sensors = NodeSensors()
-    neighbourhood = Neighbourhood("benchmark", folder / "shared")
-    neighbourhood.join()
-    meter = Meter(sensors, sensors.hardware(), neighbourhood, folder / "meter.state")
+    registry = MeterRegistry("benchmark", folder / "shared")
+    registry.register()
+    meter = Meter(sensors, sensors.hardware(), registry, folder / "meter.state")
     meter.begin(folder / "node.jsonl")
     for name in ("a", "b"):
         meter.open(Window(name, "trials", os.getpid(), 1.0))
@@ -56,11 +56,11 @@ def _training_s() -> float:
     """Train the digits study's student for 60 epochs and return the seconds that it takes."""
     import torch
 
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
     from kdtune.specs import load_study
 
     study = load_study("digits-hkd", epochs=60)
-    distiller = Workbench(study, torch.device("cpu"), 1).distiller(
+    distiller = TrainingContext(study, torch.device("cpu"), 1).distiller(
         resolved_recipe(study, Suggestion(values={"tau": 4})), 0
     )
     began = time.monotonic()

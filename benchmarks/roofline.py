@@ -6,24 +6,24 @@ from typing import Any
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.flops import macs
 
 
 def roofline(
-    bench: Workbench, batch: int, step_s: dict[str, float], device: torch.device, *, small: bool = False
+    context: TrainingContext, batch: int, step_s: dict[str, float], device: torch.device, *, small: bool = False
 ) -> dict[str, Any]:
     """Return the times that arithmetic and memory would take, and the fraction of that rate which each way reaches.
 
     Args:
-        bench: The study's workbench, for its networks.
+        context: The study's training context, for its networks.
         batch: Images per step.
         step_s: Seconds per step of each way, by name. A way whose name contains ``replayed`` has no teacher in its
             steps; one with ``bfloat16`` in its name has that precision, all others float32.
         device: Device of the steps.
         small: Whether to measure the ceilings with little data, as a smoke test does; they mean nothing then.
     """
-    student, teacher = bench.untrained_student(), bench.untrained_teacher()
+    student, teacher = context.untrained_student(), context.untrained_teacher()
     flops = {
         False: 2 * batch * (3 * macs(student, 3, 32, 32) + macs(teacher, 3, 32, 32)),
         True: 2 * batch * 3 * macs(student, 3, 32, 32),

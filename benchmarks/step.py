@@ -21,7 +21,7 @@ import torch
 from benchmarks.record import ResultsByRound, print_progress
 from benchmarks.reference import ReferenceLoop, cifar100, use_fastest
 from benchmarks.roofline import roofline
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics
 from kdtune.specs.suggestion import Suggestion
@@ -124,8 +124,8 @@ def _run(sheet: ResultsByRound, device: torch.device, turns: int, steps: int) ->
     study = load_study("cifar100-hkd", epochs=BEGINNINGS + 2, overrides=[f"training.batch_size={BATCH}"])
     threads = os.cpu_count() or 1
     ordinary = Settings.present()
-    plain = Workbench(study.model_copy(update={"numerics": PLAIN, "teacher_logits": "replay"}), device, threads)
-    fast = plain.sharing(plain.study.model_copy(update={"numerics": FAST}))
+    plain = TrainingContext(study.model_copy(update={"numerics": PLAIN, "teacher_logits": "replay"}), device, threads)
+    fast = plain.with_study(plain.study.model_copy(update={"numerics": FAST}))
     images = {"train": len(plain.splits.train), "validation": len(plain.splits.validation)}
     of_kdtune = Settings.present()
     ordinary.restore()
@@ -140,10 +140,10 @@ def _run(sheet: ResultsByRound, device: torch.device, turns: int, steps: int) ->
     found = use_fastest(loop)
     ways = {"reference": _reference(loop)}
     of_kdtune.restore()
-    for name, bench in (("plain", plain), ("bfloat16 channels-last", fast)):
+    for name, context in (("plain", plain), ("bfloat16 channels-last", fast)):
         for replays in (False, True):
             print_progress(f"preparing {name}, {'replayed' if replays else 'live'}")
-            ways[f"{name}, {'replayed' if replays else 'live'}"] = _kdtune(bench, replays=replays, settings=of_kdtune)
+            ways[f"{name}, {'replayed' if replays else 'live'}"] = _kdtune(context, replays=replays, settings=of_kdtune)
     for turn in range(turns):
         # The order changes in each round, so that no way always follows the same one.
         names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]
@@ -174,56 +174,56 @@ def _reference(loop: ReferenceLoop) -> Way:
     )
 
 
-def _kdtune(bench: Workbench, *, replays: bool, settings: Settings) -> Way:
-    distiller = _training(bench, replays=replays)
+def _kdtune(context: TrainingContext, *, replays: bool, settings: Settings) -> Way:
+    distiller = _training(context, replays=replays)
     steps = itertools.chain.from_iterable(distiller.steps() for _ in itertools.count())
     next(steps)  # the first step is slow
-    validation = bench.splits.validation
+    validation = context.splits.validation
     part = replace(validation, images=validation.images[:EVALUATED], labels=validation.labels[:EVALUATED])
     return Way(
         settle=lambda: next(steps),
         step=lambda: next(steps),
-        evaluate=lambda: evaluate(distiller.model, part, bench.arithmetic),
-        begins_s=_begins_s(bench, replays=replays),
-        ask=_teacher_pass(bench) if replays else None,
+        evaluate=lambda: evaluate(distiller.model, part, context.arithmetic),
+        begins_s=_begins_s(context, replays=replays),
+        ask=_teacher_pass(context) if replays else None,
         settings=settings,
     )
 
 
-def _training(bench: Workbench, *, replays: bool) -> Distiller:
+def _training(context: TrainingContext, *, replays: bool) -> Distiller:
     """Return a training with an untrained teacher, whose weights do not influence the time."""
     point = {"temperature": "stochastic"}
     if not replays:
-        live = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
-        return bench.training(resolved_recipe(bench.study, Suggestion.from_point(point)), 0, live)
-    store = bench.logit_store(0)
+        live = LiveTeacher(context.untrained_teacher(), context.arithmetic)
+        return context.training(resolved_recipe(context.study, Suggestion.from_point(point)), 0, live)
+    store = context.logit_store(0)
     if missing := store.missing_epochs():
         store.create()
         for epoch in missing:
             store.fill(epoch, iter([torch.randn(store.shape.images, store.shape.classes).numpy()]))
-    return bench.distiller(resolved_recipe(bench.study, Suggestion.from_point(point)), 0)
+    return context.distiller(resolved_recipe(context.study, Suggestion.from_point(point)), 0)
 
 
-def _begins_s(bench: Workbench, *, replays: bool) -> float:
+def _begins_s(context: TrainingContext, *, replays: bool) -> float:
     """Return the seconds by which the first steps of an epoch take longer than later ones.
 
     They include drawing the order of the images, and reading the teacher's logits and checking their checksum.
     """
-    short = bench.study.training.model_copy(update={"batch_size": FEW})
-    distiller = _training(bench.sharing(bench.study.model_copy(update={"training": short})), replays=replays)
+    short = context.study.training.model_copy(update={"batch_size": FEW})
+    distiller = _training(context.with_study(context.study.model_copy(update={"training": short})), replays=replays)
     longer = []
     for distiller.epoch in range(BEGINNINGS + 1):
         steps = distiller.steps()
-        first_s, later_s = (_seconds(lambda: next(steps), FEW, bench.device) for _ in range(2))  # noqa: B023
+        first_s, later_s = (_seconds(lambda: next(steps), FEW, context.device) for _ in range(2))  # noqa: B023
         longer.append(FEW * (first_s - later_s))
     return median(longer[1:])
 
 
-def _teacher_pass(bench: Workbench) -> Callable[[], object]:
+def _teacher_pass(context: TrainingContext) -> Callable[[], object]:
     """Return a function that computes the teacher's logits of some images, as for the logit store."""
-    teacher, train = LiveTeacher(bench.untrained_teacher(), bench.arithmetic), bench.splits.train
-    index = torch.arange(TEACHER_IMAGES, device=bench.device)
-    augment = bench.study.training.augment
+    teacher, train = LiveTeacher(context.untrained_teacher(), context.arithmetic), context.splits.train
+    index = torch.arange(TEACHER_IMAGES, device=context.device)
+    augment = context.study.training.augment
     return lambda: teacher(train.changed(index, augment, 0, 0), index).cpu().half()
 
 

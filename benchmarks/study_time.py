@@ -8,7 +8,7 @@ import torch
 
 import kdtune
 from benchmarks.record import save
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs.suggestion import Suggestion
 from kdtune.training.resolution import resolved_recipe
 
@@ -21,11 +21,11 @@ def run() -> None:
         began = time.perf_counter()
         result = kdtune.run_study(study, "grid", out=folder).results[0]
         study_s = time.perf_counter() - began
-    bench = Workbench(study, torch.device("cpu"), 1)
-    _ = bench.teacher
+    context = TrainingContext(study, torch.device("cpu"), 1)
+    _ = context.teacher
     began = time.perf_counter()
     for point in study.search_space.points():
-        distiller = bench.distiller(resolved_recipe(study, Suggestion(values=point)), study.seed)
+        distiller = context.distiller(resolved_recipe(study, Suggestion(values=point)), study.seed)
         while not distiller.done:
             distiller.train_epoch()
     loop_s = time.perf_counter() - began

@@ -15,7 +15,7 @@ import torch
 from benchmarks.driving import reproducible_result
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.energy_spent import spent_uj
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
@@ -88,7 +88,7 @@ def ledgers_of(folder: StudyFolder, cache: Path) -> dict[Path, Account]:
     folders += [path for path in folder.session("").glob("*") if path.is_dir()]
     kinds = ("teachers", "teacher-logits", "compilations")
     folders += [path for kind in kinds for path in cache.glob(f"{kind}/*/ledger")]
-    return {path: charge_all(records) for path in folders if (records := read_folder(path))}
+    return {path: account_of_nodes(records) for path in folders if (records := read_folder(path))}
 
 
 @dataclass(frozen=True)

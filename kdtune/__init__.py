@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not see what __getattr__ returns
     from kdtune.analysis.comparison import compare
-    from kdtune.analysis.frames import load_results
+    from kdtune.analysis.data_frames import load_results
     from kdtune.analysis.inference_measurement import measure_inference
     from kdtune.api import plan_study, resume_study, run_study
     from kdtune.energy.attribution import Account
@@ -62,7 +62,7 @@ _MODULE_OF = {
     "UsageError": "kdtune.errors",
     "Watcher": "kdtune.results.watcher",
     "compare": "kdtune.analysis.comparison",
-    "load_results": "kdtune.analysis.frames",
+    "load_results": "kdtune.analysis.data_frames",
     "load_study": "kdtune.specs",
     "measure_inference": "kdtune.analysis.inference_measurement",
     "plan_study": "kdtune.api",

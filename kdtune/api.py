@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdtune.catalog.builtin import STRATEGIES
-from kdtune.energy.carbon import Carbon, resolve
+from kdtune.data.sources import with_described_data
+from kdtune.energy.carbon import Carbon, resolve_carbon
 from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.execution.executor_choice import ExecutorChoice
+from kdtune.execution.inspection_job import inspect_study
 from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
-from kdtune.planning.process_state import left_as_found
-from kdtune.planning.request import ALL, check_resources, what_was_asked
+from kdtune.planning.process_state import restored_process_state
+from kdtune.planning.run_arguments import ALL, check_resources, validate_run_arguments
 from kdtune.planning.study_plan import StudyPlan, make_plan
 from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from kdtune.planning.study_check import StudyCheck
 
 
-@left_as_found()
+@restored_process_state()
 def run_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -100,7 +102,7 @@ def run_study(
     choice = ExecutorChoice(cpus_per_trial, gpus_per_trial, address, inline)
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
-    spec, made = what_was_asked(
+    spec, made = validate_run_arguments(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     folder = StudyFolder(paths.expanded(out, "--out").resolve() / spec.name)
@@ -110,7 +112,7 @@ def run_study(
             spec,
             made,
             folder,
-            carbon or resolve(),
+            carbon or resolve_carbon(),
             watcher or Watcher(),
             paths.data_dir(data_dir),
             max_concurrent=max_concurrent,
@@ -124,7 +126,7 @@ def run_study(
         return run.execute(choice)
 
 
-@left_as_found()
+@restored_process_state()
 def plan_study(
     study: StudyLike,
     strategy: str | Sequence[str] = ALL,
@@ -182,7 +184,7 @@ def plan_study(
     """
     budget, weights = Budget(max_kwh, max_co2_g), _file(teacher)
     check_resources(cpus_per_trial, gpus_per_trial, address, max_concurrent, inline=inline)
-    spec, made = what_was_asked(
+    spec, made = validate_run_arguments(
         study, strategy, budget, weights, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed
     )
     if weights is None and spec.teacher_weights and any(uses_teacher(spec, name) for name in made):
@@ -193,9 +195,10 @@ def plan_study(
         spec,
         made,
         StudyFolder(paths.expanded(out, "--out").resolve() / spec.name),
-        carbon or resolve(),
+        carbon or resolve_carbon(),
         budget,
         paths.data_dir(data_dir),
+        inspect_study,
         cpus=cpus_per_trial,
         gpus=gpus_per_trial,
         max_concurrent=max_concurrent,
@@ -206,7 +209,7 @@ def plan_study(
     )
 
 
-@left_as_found()
+@restored_process_state()
 def check_study(
     study: StudyLike,
     *,
@@ -231,7 +234,7 @@ def check_study(
     """
     import torch
 
-    from kdtune.artifacts.workbench import pick_device
+    from kdtune.artifacts.device_choice import pick_device
     from kdtune.planning.resources import Resources
     from kdtune.planning.study_check import check_study as check
 
@@ -240,7 +243,7 @@ def check_study(
     return check(study, overrides, paths.data_dir(data_dir), _file(teacher), pick_device(gpus), threads)
 
 
-@left_as_found()
+@restored_process_state()
 def resume_study(
     path: str | Path,
     *,
@@ -301,7 +304,7 @@ def resume_study(
     if not folder.run_toml.is_file():
         raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
     with folder.locked():
-        asked = folder.read_whole_run()
+        asked = folder.read_run_document()
         spec = _as_begun(asked.study, folder)
         there = [found.path.name for found in folder.strategies()]
         names = [only] if only else list(dict.fromkeys([*asked.strategies, *there]))
@@ -312,6 +315,7 @@ def resume_study(
         if limits == Budget():
             limits = Budget(asked.budget.max_kwh, asked.budget.max_co2_g)
         place = paths.noted_data_dir(data_dir, asked.options.data_dir, folder.run_toml)
+        spec = with_described_data(spec)
         weights = _file(teacher)
         if weights:
             _check_same(spec, weights)

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 from hypothesis import strategies as st
 
-from kdtune.storage.checksums import BEFORE, SEAL, sealed
+from kdtune.storage.checksums import CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY, with_checksum
 
 #: What may stand where something else is expected; huge numbers, and what is a number only to some.
 VALUES = st.sampled_from(
@@ -52,7 +52,7 @@ def altered(draw: st.DrawFn, raw: bytes) -> bytes:
     """
     documents, write = _parsed(raw)
     for document in documents:
-        document.pop(SEAL, None)
+        document.pop(CHECKSUM_KEY, None)
     places = [one for document in documents for one in _tables_in(document)]
     if not places:
         return raw
@@ -74,8 +74,9 @@ def resealed(lines: list[dict[str, Any]]) -> bytes:
     """JSON lines as kdtune would have written them one after the other."""
     last, written = None, []
     for line in lines:
-        record = sealed({**{k: v for k, v in line.items() if k not in (SEAL, BEFORE)}, BEFORE: last})
-        last = record[SEAL]
+        bare = {k: v for k, v in line.items() if k not in (CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY)}
+        record = with_checksum({**bare, PREVIOUS_CHECKSUM_KEY: last})
+        last = record[CHECKSUM_KEY]
         written.append(json.dumps(record, separators=(",", ":")) + "\n")
     return "".join(written).encode()
 
@@ -148,7 +149,7 @@ def _other(raw: bytes) -> st.SearchStrategy[bytes]:
 def _parsed(raw: bytes) -> tuple[list[dict[str, Any]], Callable[[list[dict[str, Any]]], bytes]]:
     """The documents of a file, and what writes them again; none of a text."""
     with suppress(ValueError):
-        return [json.loads(raw)], lambda documents: json.dumps(sealed(documents[0])).encode()
+        return [json.loads(raw)], lambda documents: json.dumps(with_checksum(documents[0])).encode()
     with suppress(ValueError):
         return [json.loads(line) for line in raw.splitlines()], resealed
     with suppress(ValueError):
@@ -158,7 +159,7 @@ def _parsed(raw: bytes) -> tuple[list[dict[str, Any]], Callable[[list[dict[str, 
 
 def _without_seal(table: dict[str, Any]) -> dict[str, Any]:
     if isinstance(table.get("resolved"), dict):
-        table["resolved"].pop(SEAL, None)
+        table["resolved"].pop(CHECKSUM_KEY, None)
     return table
 
 

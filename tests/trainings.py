@@ -1,4 +1,4 @@
-"""Fixtures: a small data set of noise, networks on it, and trainings of them."""
+"""Fixtures: a small data set of noise, networks for it, and their trainings."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ TRAINING = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05, "weight_decay"
 
 @pytest.fixture(scope="session")
 def splits():
-    """56 images to train and 24 to validate: noise in which the class shows as a bright row."""
+    """Return 56 training and 24 validation images of noise, in which a bright row marks the class."""
     random = np.random.default_rng(0)
     labels = np.arange(80) % CLASSES
     images = random.integers(0, 100, (80, 1, 8, 8))
@@ -34,7 +34,7 @@ def splits():
 
 @pytest.fixture(scope="session")
 def teacher():
-    """Untrained, but confident enough that tau matters."""
+    """Return an untrained teacher whose logits are large enough for tau to have an effect."""
     torch.manual_seed(1)
     model = MODELS.load("convnet_32")(1, CLASSES)
     with torch.no_grad():
@@ -60,7 +60,7 @@ def study():
 
 @pytest.fixture
 def distiller(study, splits, teacher):
-    """Makes a training at one point; keywords replace values of the study's training."""
+    """Return a function that creates a training at one point; keywords replace values of the study's training."""
 
     def make(point, seed=0, **training):
         changed = study.model_copy(update={"training": study.training.model_copy(update=training)})
@@ -72,7 +72,7 @@ def distiller(study, splits, teacher):
 
 @pytest.fixture
 def training(study, splits, teacher):
-    """Makes a training, captured where ``captures`` is given; ``rows`` are replayed logits."""
+    """Return a function that creates a training, captured if ``captures`` is given; ``rows`` are replayed logits."""
 
     def make(point, captures=None, seed=0, rows=None, numerics=PLAIN, **changes):
         changed = study.model_copy(update={"training": study.training.model_copy(update=changes)})

@@ -1,1 +1,1 @@
-"""What results say when they are put side by side."""
+"""Comparisons and statistics of results, measurements of inference, and the doctor's checks."""

@@ -1,4 +1,4 @@
-"""What has to be alike before strategies may be held against each other, and in what some are not."""
+"""Check of the settings that must agree before results of strategies may be compared."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 from kdtune.results.folder import StrategyFolder
 
-#: What has to agree, in the words of a message, and where it stands: keys of the study, or of ``resolved``.
+#: Settings that must agree, by their name in messages, with the keys of the study or of ``resolved`` that hold them.
 MUST_AGREE: dict[str, tuple[str, ...]] = {
     "data set": ("dataset", "data.train_limit"),
     "data set's files": ("resolved.data",),
@@ -30,13 +30,13 @@ MUST_AGREE: dict[str, tuple[str, ...]] = {
 
 
 def differences(folders: Sequence[StrategyFolder], apart_from: Collection[str] = ()) -> list[str]:
-    """In words, everything that differs and must not; values of each group of folders.
+    """Describe every setting that differs but must agree, with the folders that have each value.
 
-    A study all of whose strategies have a value stands for them.
+    If all strategies of a study have the same value, the study is named instead of them.
 
     Args:
-        folders: Of strategies.
-        apart_from: What may differ all the same, as :data:`MUST_AGREE` names it.
+        folders: Folders of strategies.
+        apart_from: Keys of :data:`MUST_AGREE` that may differ.
     """
     described = [_described(folder) for folder in folders]
     names = _names([folder.path.parent for folder in folders])
@@ -52,29 +52,29 @@ def differences(folders: Sequence[StrategyFolder], apart_from: Collection[str] =
                 groups.setdefault(text, {}).setdefault(folder.path.parent, []).append(folder.path.name)
             if len(groups) > 1:
                 whose = [_whose(group, of_study, names) for group in groups.values()]
-                told = zip(_shown(key, [json.loads(text) for text in groups]), whose, strict=True)
-                lines.append(f"{what}: " + "; ".join(f"{text} ({folders})" for text, folders in told))
+                values = zip(_shown(key, [json.loads(text) for text in groups]), whose, strict=True)
+                lines.append(f"{what}: " + "; ".join(f"{text} ({folders})" for text, folders in values))
     return lines
 
 
 def _names(studies: Sequence[Path]) -> dict[Path, str]:
-    """What each study's folder is called: its name, or where it lies if another one is called so too."""
+    """Return the name of each study's folder, or its path if several folders have the same name."""
     count = Counter(study.name for study in set(studies))
     return {study: study.name if count[study.name] == 1 else os.path.relpath(study) for study in studies}
 
 
 def _described(folder: StrategyFolder) -> dict[str, Any]:
-    """All that :data:`MUST_AGREE` looks at."""
+    """Return the values of all keys of :data:`MUST_AGREE`."""
     study, resolved = folder.read_study(), folder.resolved()
     table = study.model_dump(mode="json", exclude_none=True)
-    # The name of a teacher's record has in it where it was measured; weights that were given are the same anywhere.
+    # The name of a teacher's folder depends on the machine, but given weights are the same everywhere.
     resolved["teacher"] = study.teacher_weights or resolved.get("teacher")
     limit = {"data.train_limit": study.data.train_limit}
     return {**table, **limit, **{f"resolved.{key}": value for key, value in resolved.items()}}
 
 
 def _shown(key: str, values: list[Any]) -> list[str]:
-    """Values of a key in words; of tables only what differs."""
+    """Format the values of a key. For tables, only the entries that differ are shown."""
     if all(isinstance(value, dict) for value in values):
         keys = sorted({k for value in values for k in value if len({json.dumps(v.get(k)) for v in values}) > 1})
         return [", ".join(f"{k} {in_words(value.get(k))}" for k in keys) for value in values]
@@ -82,7 +82,7 @@ def _shown(key: str, values: list[Any]) -> list[str]:
 
 
 def _whose(group: dict[Path, list[str]], of_study: dict[Path, list[str]], names: dict[Path, str]) -> str:
-    """The strategies that have a value; a study for all of its own."""
+    """Return the names of the strategies with a value, or the study's name if all of its strategies have it."""
     return ", ".join(
         names[study]
         if strategies == of_study[study] and len(strategies) > 1
@@ -92,7 +92,7 @@ def _whose(group: dict[Path, list[str]], of_study: dict[Path, list[str]], names:
 
 
 def in_words(value: object) -> str:
-    """A setting as a reader would write it."""
+    """Format a setting for readers."""
     if isinstance(value, list | tuple):
         return " ".join(map(str, value)) or "none"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What an examination of the machine finds."""
+"""Findings of the doctor's checks."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +8,13 @@ Verdict = Literal["ok", "warning", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What.
-        verdict: ``ok``, ``warning`` (it works, less well) or ``fault`` (it will not work).
-        found: What was seen.
-        remedy: What to do about it; empty where nothing is to be done.
+        name: Name of the check.
+        verdict: ``ok``, ``warning`` (studies work with limitations) or ``fault`` (studies do not work).
+        found: Description of what was found.
+        remedy: What the user can do about it; empty if nothing is needed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Strategies that have come to their models, with all that it takes to run these again."""
+"""Finished strategies, with everything that is needed to run their models."""
 
 import shlex
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdtune.analysis.collection import Places, find_results
 from kdtune.analysis.comparison import carbon_for
+from kdtune.analysis.find_results import Places, find_results
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import ResultsError
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.frozen_study import Resolved
+from kdtune.results.frozen_study import ResolvedSettings
 from kdtune.results.outcome import build_result
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.specs.study import Study
@@ -20,50 +20,50 @@ from kdtune.storage.paths import cache_dir
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A strategy that has come to its models.
+class FinishedStrategy:
+    """A finished strategy.
 
     Attributes:
-        folder: Its own.
-        study: As it ran.
-        resolved: How it was run.
-        result: Its outcome.
-        teacher_folder: In the cache.
-        teacher: What is known of the teacher.
+        folder: Folder of its results.
+        study: The study as it ran.
+        resolved: Resolved settings of the run.
+        result: Its results.
+        teacher_folder: Folder of the teacher in the cache.
+        teacher: Record of the teacher.
     """
 
     folder: StrategyFolder
     study: Study
-    resolved: Resolved
+    resolved: ResolvedSettings
     result: StrategyResult
     teacher_folder: Path
     teacher: dict[str, Any]
 
     @property
     def student_file(self) -> Path:
-        """The first repeat's chosen model."""
+        """File with the weights of the first repeat's chosen model."""
         return self.folder.weights(self.study.seed, self.study.seed)
 
     @property
     def networks(self) -> tuple[Any, ...]:
-        """Equal for strategies of a study whose networks differ in the student's weights alone."""
+        """Key that is equal for strategies of a study whose networks differ in the student's weights only."""
         run = (self.resolved.cpus_per_trial, self.resolved.gpus_per_trial)
         return self.folder.path.parent, self.study.attribution, self.teacher_folder, *run
 
 
-def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | None = None) -> list[Finished]:
-    """The strategies under some places, if all have finished and all of their networks are there.
+def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | None = None) -> list[FinishedStrategy]:
+    """Return the strategies below the given places, all of which must be finished and have their networks.
 
     Args:
-        places: A strategy's folder, a study's, or one that holds studies.
-        carbon: How energy becomes CO2; see :func:`kdtune.compare`.
+        places: The folder of a strategy, of a study, or of several studies.
+        carbon: Settings for CO2; see :func:`kdtune.compare`.
 
     Raises:
-        ResultsError: Something is missing or damaged; all that is missing, at once.
+        ResultsError: Something is missing or damaged. The message names everything that is missing.
     """
     found, faults = [], []
     for folder in find_results(places):
-        study, resolved = folder.read_study(), folder.run_again()
+        study, resolved = folder.read_study(), folder.rerun_settings()
         result = build_result(folder, carbon_for(folder, carbon))
         teacher_folder = cache_dir() / "teachers" / resolved.teacher
         teacher, student = read_record(teacher_folder), folder.weights(study.seed, study.seed)
@@ -71,22 +71,22 @@ def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | 
             command = f"kdtune resume {shlex.quote(str(folder.path))}"
             faults.append(f"{folder.path}: is {result.status}; finish it with '{command}'")
         elif not student.is_file():
-            faults.append(f"{student}: is missing; run the strategy again, with --fresh")
+            faults.append(f"{student}: is missing; run the strategy again with --fresh")
         elif teacher is None or not _has_weights(study):
             faults.append(
-                f"{teacher_folder}: the teacher of {study.name} is not in the cache; set KDTUNE_CACHE_DIR to the one "
-                "that has it, or run a strategy that has a teacher on the study's machine again, with --out DIR"
+                f"{teacher_folder}: the teacher of {study.name} is not in the cache; set KDTUNE_CACHE_DIR to the cache "
+                "that contains it, or run a strategy with a teacher again on the study's machine, with --out DIR"
                 + (" and --teacher FILE" if study.teacher_weights else "")
             )
         else:
-            found.append(Finished(folder, study, resolved, result, teacher_folder, teacher))
+            found.append(FinishedStrategy(folder, study, resolved, result, teacher_folder, teacher))
     if faults:
         raise ResultsError("\n".join(dict.fromkeys(faults)))
     return found
 
 
 def _has_weights(study: Study) -> bool:
-    """Whether weights that were given are still there; those of a teacher that was trained lie beside its record."""
+    """Return whether given weights still exist. Weights of a trained teacher are checked with its record."""
     if study.teacher_weights is None:
         return True
     from kdtune.artifacts.given_teacher import kept_weights

@@ -1,4 +1,4 @@
-"""A green index: accuracy and energy in one number, as the paper's recommendation 2 asks for."""
+"""The green index, which combines accuracy and energy in one number, as the paper's recommendation 2 suggests."""
 
 import math
 import statistics
@@ -9,63 +9,63 @@ from typing import Literal
 from kdtune.errors import Fault, SpecError
 from kdtune.results.strategy_result import GreenIndex, StrategyResult
 
-#: Fields of a cost that a multiple can be of.
+#: Fields of a cost from which a multiple can be computed.
 EnergyKey = Literal["charged_kwh", "training_kwh"]
 
-#: Points of accuracy that a doubling of energy has to bring, unless the user says otherwise.
+#: Default weight: the points of accuracy that justify a doubling of energy.
 DEFAULT_WEIGHT = 1.0
 
 
 def check_weight(weight: float) -> float:
-    """The weight, where it is one.
+    """Return a valid weight unchanged.
 
     Raises:
-        SpecError: It is negative or no number.
+        SpecError: The weight is negative or not a finite number.
     """
     if not (math.isfinite(weight) and weight >= 0):
-        problem = f"has to be 0 or more points of accuracy for each doubling of energy, got {weight:g}"
+        problem = f"must be 0 or more points of accuracy per doubling of energy, got {weight:g}"
         raise SpecError([Fault("--green-weight", "", problem)])
     return weight
 
 
 def energy_multiple(result: StrategyResult, baseline: StrategyResult | None, key: EnergyKey) -> float | None:
-    """How many times the baseline's energy a strategy used, for one model each.
+    """Return a strategy's energy as a multiple of the baseline's energy, for one model each.
 
     Args:
-        result: The strategy's.
-        baseline: The strategy that it is a multiple of.
+        result: Result of the strategy.
+        baseline: Result of the baseline.
         key: ``charged_kwh`` or ``training_kwh``.
 
     Returns:
-        The ratio; None where either was not measured.
+        The ratio; None if either energy was not measured.
     """
     if baseline is None:
         return None
     own, other = (one.cost.of_one_model(getattr(one.cost, key)) for one in (result, baseline))
     if own is None or not other:
         return None
-    # PUE belongs to the report, which may differ between the two; energy does not.
+    # The two results may be reported with different PUEs, on which the ratio must not depend.
     return (own / result.cost.carbon.pue) / (other / baseline.cost.carbon.pue)
 
 
 def green_index(
     result: StrategyResult, baseline: StrategyResult | None, weight: float = DEFAULT_WEIGHT
 ) -> float | None:
-    """Test accuracy less a price for energy: ``accuracy in points - weight x log2(energy / baseline's energy)``.
+    """Return test accuracy less a penalty for energy: ``points - weight x log2(energy / baseline's energy)``.
 
-    A doubling of the energy costs ``weight`` points, wherever on the scale it happens: savings are told in factors (the
-    paper's is 19) and accuracies in points. Differences between strategies, and so their order, do not depend on the
-    baseline, which only fixes whose index is its accuracy. A plain quotient of the two would rank by energy almost
-    alone, since energies differ twentyfold and accuracies by a few percent. The weight is a judgement and no
-    measurement: it is printed with the index, and 0 leaves accuracy alone, whatever was measured.
+    Every doubling of the energy costs ``weight`` points, since savings of energy are stated as factors (the paper's is
+    19) and accuracies in points. The baseline's index equals its accuracy; differences between strategies, and
+    therefore their order, do not depend on the baseline. A quotient of accuracy and energy would rank almost by energy
+    alone, since energies differ twentyfold and accuracies by a few percent. The weight is a judgement, not a
+    measurement, so it is printed with the index. A weight of 0 gives the accuracy, even if energy was not measured.
 
     Args:
-        result: The strategy's.
-        baseline: The strategy whose index is its accuracy.
-        weight: Points of accuracy that a doubling of energy has to bring to be worth it.
+        result: Result of the strategy.
+        baseline: Result of the baseline.
+        weight: Points of accuracy that justify a doubling of energy.
 
     Returns:
-        The index in points; None where accuracy or energy was not measured, or nothing was used.
+        The index in points; None if accuracy or energy was not measured, or the energy is 0.
     """
     return _points(result.summary.test_accuracy_mean, energy_multiple(result, baseline, "charged_kwh"), weight)
 
@@ -77,17 +77,18 @@ def _points(accuracy: float | None, multiple: float | None, weight: float) -> fl
 
 
 def green_index_std(result: StrategyResult, baseline: StrategyResult | None, weight: float) -> float | None:
-    """Sample standard deviation of the index over repeats that came to a model: of their accuracies and their energies.
+    """Return the sample standard deviation of the index over the repeats that have a model.
 
-    The baseline's energy is its mean: it moves all repeats alike, and so no deviation. None of fewer than two repeats,
-    or where something was not measured. Arguments as of :func:`green_index`.
+    The index of each repeat is computed from its own accuracy and energy and from the baseline's mean energy, which
+    does not affect the deviation. The result is None for fewer than two repeats or if a value was not measured. See
+    :func:`green_index` for the arguments.
     """
     models = [repeat for repeat in result.repeats if repeat.test]
     charged_uj = [repeat.charged_uj for repeat in models if repeat.charged_uj is not None]
     mean = energy_multiple(result, baseline, "charged_kwh")
     multiples: list[float | None] = [None] * len(models)
     if mean and len(charged_uj) == len(models) and sum(charged_uj):
-        # What was charged to repeats without a model makes all others dearer alike.
+        # The energy of repeats without a model is distributed over the other repeats in proportion.
         multiples = [mean * uj * len(models) / sum(charged_uj) for uj in charged_uj]
     points = [_points(one.test_accuracy, multiple, weight) for one, multiple in zip(models, multiples, strict=True)]
     known = [one for one in points if one is not None]
@@ -95,7 +96,7 @@ def green_index_std(result: StrategyResult, baseline: StrategyResult | None, wei
 
 
 def with_green_index(results: Sequence[StrategyResult], baseline: str, weight: float) -> list[StrategyResult]:
-    """The results with their green index, beside what it is made of."""
+    """Return the results with their green index and its parameters."""
     base = next((result for result in results if result.strategy == baseline), None)
     return [
         replace(
@@ -112,9 +113,9 @@ def with_green_index(results: Sequence[StrategyResult], baseline: str, weight: f
 
 
 def formula(weight: float, baseline: str) -> str:
-    """The index in words, for wherever it is printed."""
+    """Return a description of the index for readers."""
     return (
         f"Green index: test accuracy in points - {weight:g} x log2(energy as run / that of {baseline}), so each "
-        f"doubling of energy takes {weight:g} from it; +- is the deviation over repeats. The weight is a judgement "
+        f"doubling of energy subtracts {weight:g}; +- is the deviation over repeats. The weight is a judgement "
         "(--green-weight); rows are not ranked by it."
     )

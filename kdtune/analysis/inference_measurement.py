@@ -1,4 +1,4 @@
-"""What a study's student takes in use, beside its teacher: measured here and now, and held against what it was charged.
+"""Measurement of the energy and time of inference with a study's student and teacher, compared with the charges.
 
 Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pass over the test images.
 """
@@ -6,25 +6,23 @@ Corresponds to PLOS ONE 2023, e0285668, Figure 1 b and c: time and CO2 of one pa
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdtune.analysis.collection import Places
-from kdtune.analysis.finished_strategies import Finished, find_finished
+from kdtune.analysis.find_results import Places
+from kdtune.analysis.finished_strategies import FinishedStrategy, find_finished
+from kdtune.analysis.inference_setting import InferenceSetting, check_arguments, setting_of
 from kdtune.analysis.payback import paybacks
 from kdtune.data.sources import available_images
 from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Meter
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.sampler import Sampler
-from kdtune.energy.sensors.node import Hardware, NodeSensors
+from kdtune.energy.sensors.node import NodeSensors
 from kdtune.energy.window_account import account_of
 from kdtune.errors import ResultsError, UsageError
-from kdtune.planning.resources import Resources, gpu_shares
-from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.cost_document import Node
 from kdtune.results.folder import StudyFolder
 from kdtune.results.inference_document import (
@@ -39,28 +37,12 @@ from kdtune.results.inference_document import (
 from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
-from kdtune.storage.checksums import sealed
-from kdtune.storage.files import alone_in, write_json
+from kdtune.storage.checksums import with_checksum
+from kdtune.storage.files import exclusive_lock, write_json
 from kdtune.storage.paths import noted_data_dir
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
-
-DEVICES = ("cpu", "cuda")
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """How it is measured."""
-
-    batch_size: int
-    seconds: float
-    device: str
-    device_name: str
-    resources: Resources
-    gpus: dict[str, float]
-    sensors: NodeSensors
-    hardware: Hardware
+    from kdtune.artifacts.training_context import TrainingContext
 
 
 def measure_inference(
@@ -75,155 +57,108 @@ def measure_inference(
     carbon: Carbon | Callable[[Carbon], Carbon] | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[InferenceDocument]:
-    """Measure what teacher and student take in use, and when the student has repaid what it was charged.
+    """Measure the energy and time of inference, and when the student has repaid its charge.
 
-    Both classify the study's test images again and again in this process, by turns, under the energy meter. The
-    students of a study's strategies are one network with other weights, so one of them is timed; each is tested. The
-    figures are written into each strategy's ``inference.json``, the ledger beside that of the strategy whose student
-    was timed. What measuring takes is charged to no strategy.
+    Teacher and student classify the study's test images repeatedly in this process, in turns, under the energy meter.
+    The students of a study's strategies differ in their weights only, so one of them is timed, and all are tested. The
+    results are written to the ``inference.json`` of each strategy; the ledger is stored with the strategy whose student
+    was timed. The energy of the measurement is charged to no strategy.
 
     Args:
-        places: Folders of finished strategies or of studies; what is neither is skipped with a warning.
-        batch_size: Images at a time.
-        seconds: That each network runs at least, in whole passes.
-        cpus: CPU threads; as many as the study's trainings had without it.
-        device: ``cpu`` or ``cuda``. Without it that of the study, and only on such a machine as the study ran on.
-        data_dir: Folder with the data sets; where they were when the study began without it.
-        download: Fetch the data set where it is missing or damaged; without it no connection is made.
-        carbon: How energy becomes CO2, or what makes that of how a strategy was run; as each was run without it.
-        tell: Is told of each measurement before it begins.
+        places: Folders of finished strategies or of studies. Other places are skipped with a warning.
+        batch_size: Images per batch.
+        seconds: Minimum total time of each network, in whole passes.
+        cpus: CPU threads; by default as many as in the study's trainings.
+        device: ``cpu`` or ``cuda``. By default the study's device, which must be of the same model as this machine's.
+        data_dir: Folder of the data sets; by default the one that the study used.
+        download: Download the data set if it is missing or damaged. Otherwise no connection is made.
+        carbon: Settings for CO2, or a function that changes those with which a strategy ran; by default the settings
+            with which each strategy ran.
+        tell: Receives a message before each measurement.
 
     Returns:
-        What ``inference.json`` of each strategy holds, those that were measured as one next to each other.
+        The content of each strategy's ``inference.json``. Strategies that were measured together are adjacent.
 
     Raises:
-        ResultsError: No folder has results, or they are unfinished or damaged, or lack a network.
-        UsageError: An argument is wrong, or the machine is another one than wanted.
+        ResultsError: No folder has results, or they are unfinished or damaged, or a network is missing.
+        UsageError: An argument is invalid, or the study ran on another machine or other data.
         DataError: The data set is missing, incomplete or damaged.
     """
-    from kdtune.analysis.inference_passes import threads_kept
+    from kdtune.analysis.inference_passes import restored_threads
 
-    _check_arguments(batch_size, seconds, cpus, device)
+    check_arguments(batch_size, seconds, cpus, device)
     tell = contained(tell)
-    groups: dict[tuple[Any, ...], list[Finished]] = {}
+    groups: dict[tuple[Any, ...], list[FinishedStrategy]] = {}
     for one in find_finished(places, carbon):
         groups.setdefault(one.networks, []).append(one)
-    with threads_kept():
+    with restored_threads():
         sensors = NodeSensors()
         hardware = sensors.hardware()
-        # Everything is looked at before anything is written.
+        # Everything is checked before anything is written.
         ready = []
         for group in groups.values():
-            setting = _setting(group[0], batch_size, seconds, cpus, device, sensors, hardware)
-            ready.append((group, setting, _bench(group[0], setting, data_dir, download=download)))
-            read_folder(group[0].folder.inference_ledger)  # of earlier measurements, refused if it is damaged
+            setting = setting_of(group[0], batch_size, seconds, cpus, device, sensors, hardware)
+            ready.append((group, setting, _training_context(group[0], setting, data_dir, download=download)))
+            read_folder(group[0].folder.inference_ledger)  # raises an error if an earlier ledger is damaged
         documents = []
-        for group, setting, bench in ready:
+        for group, setting, context in ready:
             path = group[0].folder.path
             tell(f"measuring {path.parent.name}/{path.name} on {setting.device_name}, {2 * seconds:g} s or more")
             try:
-                documents += _measure(group, setting, bench)
+                documents += _measure(group, setting, context)
             except OSError as error:
                 raise ResultsError(f"{error.filename or path}: cannot be written ({error.strerror})") from None
     return documents
 
 
-def _check_arguments(batch_size: int, seconds: float, cpus: int | None, device: str | None) -> None:
-    cores = usable_cores()
-    faults = []
-    if batch_size < 1:
-        faults.append(f"--batch-size: has to be at least 1, got {batch_size}")
-    if not 0 < seconds < float("inf"):
-        faults.append(f"--seconds: has to be a finite number above 0, got {seconds:g}")
-    if cpus is not None and not 1 <= cpus <= cores:
-        faults.append(f"--cpus: has to lie in [1, {cores}], which this machine has, got {cpus}")
-    if device is not None and device not in DEVICES:
-        faults.append(f"--device: unknown device {device!r}; known: {', '.join(DEVICES)}")
-    if faults:
-        raise UsageError("\n".join(faults))
-
-
-def _setting(
-    one: Finished,
-    batch_size: int,
-    seconds: float,
-    cpus: int | None,
-    device: str | None,
-    sensors: NodeSensors,
-    hardware: Hardware,
-) -> _Setting:
-    """What measures a strategy.
-
-    Raises:
-        UsageError: Not what was wanted: there is no GPU, or without ``device`` another machine than the study's.
-    """
-    import torch
-
-    wanted = device or ("cuda" if one.resolved.gpus_per_trial else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        asked = f"--device {device}" if device else f"{one.folder.path}: ran on a GPU"
-        raise UsageError(f"{asked}: this torch can use none; see 'kdtune doctor', or give --device cpu")
-    if wanted == "cuda":
-        here, there = torch.cuda.get_device_name(0), {one.resolved.versions["device"]}
-    else:
-        here, there = hardware.cpu_model, {node.cpu_model for node in one.result.cost.hardware}
-    if device is None and there and here not in there:
-        raise UsageError(
-            f"{one.folder.path}: ran on {', '.join(sorted(there))}, and this is {here}; to measure here all the same "
-            f"give --device {wanted}"
-        )
-    return _Setting(
-        batch_size=batch_size,
-        seconds=seconds,
-        device=wanted,
-        device_name=here,
-        resources=Resources(cpus or one.resolved.cpus_per_trial, 1.0 if wanted == "cuda" else 0.0),
-        gpus=gpu_shares(1.0 if wanted == "cuda" else 0.0),
-        sensors=sensors,
-        hardware=hardware,
-    )
-
-
-def _bench(one: Finished, setting: _Setting, data_dir: str | Path | None, *, download: bool) -> "Workbench":
-    """The study's data and networks, where they are measured.
+def _training_context(
+    one: FinishedStrategy, setting: InferenceSetting, data_dir: str | Path | None, *, download: bool
+) -> "TrainingContext":
+    """Return the study's data and networks on the device of the measurement.
 
     Raises:
         DataError: The data set is missing, incomplete or damaged.
-        UsageError: It is another one than the study ran on.
+        UsageError: The study ran on other data.
     """
-    from kdtune.artifacts.workbench import Workbench, pick_device
+    from kdtune.artifacts.device_choice import pick_device
+    from kdtune.artifacts.training_context import TrainingContext
 
     study_folder = StudyFolder(one.folder.path.parent)
-    place = noted_data_dir(data_dir, study_folder.asked_places().data_dir, study_folder.run_toml)
+    place = noted_data_dir(data_dir, study_folder.noted_paths().data_dir, study_folder.run_toml)
     available_images(one.study, place, download=download)
-    bench = Workbench(one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path))
-    if bench.arrays.fingerprint != one.resolved.data:
+    context = TrainingContext(
+        one.study, pick_device(setting.resources.gpus), setting.resources.threads, str(place.path)
+    )
+    if context.arrays.fingerprint != one.resolved.data:
         raise UsageError(
-            f"{one.folder.path}: was run on other files of {one.study.dataset} than {place} holds; name the folder "
-            "with those by --data-dir DIR"
+            f"{one.folder.path}: the study ran on other files of {one.study.dataset} than those in {place}; name the "
+            "folder of the original files with --data-dir DIR"
         )
-    return bench
+    return context
 
 
-def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> list[InferenceDocument]:
-    """Measure the networks that some strategies have in common, test each student, and write what was found."""
+def _measure(
+    group: list[FinishedStrategy], setting: InferenceSetting, context: "TrainingContext"
+) -> list[InferenceDocument]:
+    """Time the networks that a group of strategies shares, test each student, and write the results."""
     import torch
 
     from kdtune.analysis.inference_passes import parameters, ready_student, ready_teacher, right_answers, take_turns
 
-    torch.set_num_threads(bench.threads)
-    first, test = group[0], bench.splits.test
+    torch.set_num_threads(context.threads)
+    first, test = group[0], context.splits.test
     refuse_links(first.folder.path.parent)
-    how = (test, bench.arithmetic, setting.batch_size)
-    # All are read, and warmed up, before anything is written.
-    students = [ready_student(bench, one.student_file) for one in group]
-    teacher = ready_teacher(bench, first.teacher_folder)
+    how = (test, context.arithmetic, setting.batch_size)
+    # All networks are read and warmed up before anything is written.
+    students = [ready_student(context, one.student_file) for one in group]
+    teacher = ready_teacher(context, first.teacher_folder)
     right = [right_answers(student, *how) for student in students]
     teacher_right = right_answers(teacher, *how)
 
     networks = {"teacher": teacher, "student": students[0]}
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
-    with alone_in(ledger.parents[1], remedy="copy the results to a local disk"), _metering(setting, ledger) as meter:
+    lock = exclusive_lock(ledger.parents[1], remedy="copy the results to a local disk")
+    with lock, _metering(setting, ledger) as meter:
         taken = take_turns(networks, *how, setting.seconds, meter, setting.resources.cpus, setting.gpus)
     records = read_folder(ledger.parent)[ledger.stem]
     metered = {
@@ -248,16 +183,16 @@ def _measure(group: list[Finished], setting: _Setting, bench: "Workbench") -> li
             ),
         }
         documents.append(_document(one, first, setting, described, metered, len(test)))
-        write_json(one.folder.inference, sealed(documents[-1].as_json()))
+        write_json(one.folder.inference, with_checksum(documents[-1].as_json()))
     return documents
 
 
 @contextmanager
-def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
-    """A meter of this process that writes into a ledger, and knows of other studies on the machine."""
-    neighbourhood = Neighbourhood(f"inference-{uuid.uuid4().hex[:12]}")
-    neighbourhood.join()
-    meter = Meter(setting.sensors, setting.hardware, neighbourhood)
+def _metering(setting: InferenceSetting, ledger: Path) -> Iterator[Meter]:
+    """Meter this process into a ledger, taking into account other studies on the machine."""
+    registry = MeterRegistry(f"inference-{uuid.uuid4().hex[:12]}")
+    registry.register()
+    meter = Meter(setting.sensors, setting.hardware, registry)
     try:
         meter.begin(ledger)
         sampler = Sampler(meter)
@@ -267,18 +202,18 @@ def _metering(setting: _Setting, ledger: Path) -> Iterator[Meter]:
             sampler.stop()
             meter.switch(None)
     finally:
-        neighbourhood.withdraw()
+        registry.deregister_now()
 
 
 def _document(
-    one: Finished,
-    timed: Finished,
-    setting: _Setting,
+    one: FinishedStrategy,
+    timed: FinishedStrategy,
+    setting: InferenceSetting,
     networks: Mapping[str, Network],
     metered: Mapping[str, Sequence[MeteredTurn]],
     test_images: int,
 ) -> InferenceDocument:
-    """What a strategy's ``inference.json`` is to hold."""
+    """Return the content of a strategy's ``inference.json``."""
     cost, dedicated = one.result.cost, one.study.is_dedicated
     teacher, student = (
         network_in_use(networks[role], metered[role], test_images, dedicated=dedicated, carbon=cost.carbon)

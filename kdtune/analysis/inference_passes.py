@@ -1,6 +1,6 @@
-"""What networks take in use: whole passes over the test images under the meter, the networks taking turns.
+"""Metered passes of networks over the test images.
 
-By turns, so that a machine that slows down or is disturbed for a while does so to all of them alike.
+The networks take turns, so that a temporary disturbance or slowdown of the machine affects all of them alike.
 """
 
 import os
@@ -13,26 +13,26 @@ from pathlib import Path
 import torch
 
 from kdtune.artifacts.teacher import load_teacher
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.errors import ResultsError
 from kdtune.training.numerics import Arithmetic
 
-#: Turns that each network gets at least, unless a pass takes longer than a turn: their spread says how well a figure
-#: is known.
+#: Minimum number of turns of each network, unless a pass takes longer than a turn. Their spread shows the precision of
+#: a measurement.
 TURNS = 5
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Some passes of a network in one go.
+    """Consecutive passes of one network.
 
     Attributes:
-        window: Its id in the ledger.
-        passes: How many.
-        wall_s: How long they took.
+        window: Id of the window in the ledger.
+        passes: Number of passes.
+        wall_s: Duration of the passes, in seconds.
     """
 
     window: str
@@ -42,23 +42,23 @@ class Turn:
 
 @torch.inference_mode()
 def classify(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int) -> torch.Tensor:
-    """One pass over all images, their normalisation included: what a user of the network would run.
+    """Classify all images, including their normalisation, as a user of the network would.
 
     Args:
-        model: From images to logits, in inference mode.
-        images: To be classified.
+        model: Network that maps images to logits, in inference mode.
+        images: Images to classify.
         arithmetic: Precision and memory layout.
-        batch_size: Images at a time; the last batch may have fewer.
+        batch_size: Images per batch; the last batch may have fewer.
 
     Returns:
-        Predicted classes, int64, (N,), on the CPU: an answer that is still on its way is none.
+        Predicted classes, int64, (N,), on the CPU, so that the computation has finished.
     """
     batches = images.in_order(batch_size)
     return torch.cat([arithmetic.logits(model, batch).argmax(dim=1) for batch, _ in batches]).cpu()
 
 
 def right_answers(model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int) -> int:
-    """How many images a network classifies rightly; also warms it up."""
+    """Return the number of correctly classified images. The pass also warms up the network."""
     return int((classify(model, images, arithmetic, batch_size) == images.labels.cpu()).sum())
 
 
@@ -72,17 +72,17 @@ def take_turns(
     cpus: float,
     gpus: Mapping[str, float],
 ) -> dict[str, list[Turn]]:
-    """Let warmed-up networks classify all images again and again, each turn in a window of its own.
+    """Classify all images repeatedly with networks that take turns, and meter each turn in a separate window.
 
     Args:
-        networks: By name, in inference mode.
-        images: To be classified.
+        networks: Warmed-up networks by name, in inference mode.
+        images: Images to classify.
         arithmetic: Precision and memory layout.
-        batch_size: Images at a time.
-        seconds: That each network has to run in all; it may take longer by a pass.
-        meter: That counts already.
-        cpus: Cores that are used, for the windows.
-        gpus: GPUs that are used: UUID to share.
+        batch_size: Images per batch.
+        seconds: Minimum total time of each network; the last pass may exceed it.
+        meter: A running meter.
+        cpus: Number of cores in use, for the windows.
+        gpus: GPUs in use: UUID to share.
     """
     turns: dict[str, list[Turn]] = {name: [] for name in networks}
     while due := [name for name, taken in turns.items() if sum(turn.wall_s for turn in taken) < seconds]:
@@ -99,8 +99,8 @@ def take_turns(
 
 
 @contextmanager
-def threads_kept() -> Iterator[None]:
-    """Afterwards torch has as many CPU threads as before."""
+def restored_threads() -> Iterator[None]:
+    """Restore torch's number of CPU threads at the end."""
     before = torch.get_num_threads()
     try:
         yield
@@ -108,33 +108,33 @@ def threads_kept() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def ready_teacher(bench: Workbench, folder: Path) -> torch.nn.Module:
-    """The teacher in a folder of the cache, frozen.
+def ready_teacher(context: TrainingContext, folder: Path) -> torch.nn.Module:
+    """Return the teacher from a folder of the cache, frozen.
 
     Raises:
-        KdtuneError: It cannot be read.
+        KdtuneError: The teacher cannot be read.
     """
-    model = bench.untrained_teacher()
-    load_teacher(model, bench.study, folder)
+    model = context.untrained_teacher()
+    load_teacher(model, context.study, folder)
     return model
 
 
-def ready_student(bench: Workbench, file: Path) -> torch.nn.Module:
-    """A strategy's student, frozen.
+def ready_student(context: TrainingContext, file: Path) -> torch.nn.Module:
+    """Return a strategy's student, frozen.
 
     Raises:
-        ResultsError: The file cannot be read as its weights.
+        ResultsError: The file cannot be read as the student's weights.
     """
     try:
-        model = bench.student(torch.load(file, map_location="cpu", weights_only=True))
-    except Exception as error:  # whatever the unpickler and the network stumble over, over many lines
+        model = context.student(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # the unpickler and the network raise all kinds of errors, some with long messages
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         raise ResultsError(
-            f"{file}: not readable as weights of {bench.study.student} ({reason}); put a copy of it in its place"
+            f"{file}: cannot be read as weights of {context.study.student} ({reason}); replace it with an intact copy"
         ) from None
-    return bench.arithmetic.freeze(model)
+    return context.arithmetic.freeze(model)
 
 
 def parameters(model: torch.nn.Module) -> int:
-    """How many numbers a network has learnt."""
+    """Return the number of a network's trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""What there is: studies, spaces, strategies and the rest, as plain records."""
+"""Lists of studies, search spaces, strategies and so on, as plain records."""
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -26,7 +26,7 @@ def _summary(point: EntryPoint) -> str:
 
 
 def studies(place: Path) -> list[Record]:
-    """Every study that can be named, the user's own first where names clash."""
+    """Return every study that can be run by its name. A user's study replaces a shipped one of the same name."""
     from kdtune.errors import SpecError
     from kdtune.specs.file_search import STUDIES, available
     from kdtune.specs.loading import read_toml, strategy_labels
@@ -35,7 +35,7 @@ def studies(place: Path) -> list[Record]:
     for name, path in available(STUDIES).items():
         try:
             table = read_toml(path)
-        except SpecError as error:  # one broken file does not hide the others
+        except SpecError as error:  # a broken file must not hide the others
             table = {"description": str(error)}
         keys = ("description", "dataset", "teacher", "student", "loss", "repeats")
         labels = strategy_labels(str(path)) or []
@@ -44,7 +44,7 @@ def studies(place: Path) -> list[Record]:
 
 
 def spaces(place: Path) -> list[Record]:
-    """Every search space that can be named."""
+    """Return every search space that can be used by its name."""
     from kdtune.specs.file_search import SEARCH_SPACES, available
     from kdtune.specs.loading import load_search_space
 
@@ -58,8 +58,8 @@ def spaces(place: Path) -> list[Record]:
 
 
 def runs(place: Path) -> list[Record]:
-    """What has been run under a results folder: status, repeats done, and energy so far."""
-    from kdtune.analysis.collection import find_results
+    """Return the runs in a results folder, with their status, finished repeats, and energy so far."""
+    from kdtune.analysis.find_results import find_results
     from kdtune.results.carbon_settings import carbon_of
     from kdtune.results.outcome import build_result
     from kdtune.storage.paths import expanded
@@ -85,7 +85,7 @@ def runs(place: Path) -> list[Record]:
 
 
 def caches(place: Path) -> list[Record]:
-    """What is kept between studies, the largest first."""
+    """Return the items of the cache, the largest first."""
     from kdtune.artifacts.caches import cached
 
     return [
@@ -130,7 +130,7 @@ def _losses(place: Path) -> list[Record]:
     return _components(LOSSES)
 
 
-#: What can be listed; each takes the results folder and returns records with a ``name``.
+#: Functions by the name of their list; each takes the results folder and returns records with a ``name``.
 LISTS: dict[str, Callable[[Path], list[Record]]] = {
     "studies": studies,
     "spaces": spaces,

@@ -1,6 +1,6 @@
-"""After how many predictions a student has saved, against its teacher, what finding it was charged.
+"""Payback: the number of predictions after which a student has saved the energy that finding it was charged.
 
-Energy at the sockets: what the building adds and what a kilowatt-hour emits are the same on both sides.
+Savings are relative to the teacher. Energy is IT energy, since PUE and carbon intensity are the same on both sides.
 """
 
 import math
@@ -13,20 +13,20 @@ from kdtune.results.inference_document import Payback, Paybacks
 
 
 def payback(charged_uj: int | None, saved_uj: Sequence[float], *, shared: bool = False) -> Payback:
-    """When a charge is repaid, or that it never is, where the measurements differ by less than what they find.
+    """Return when a charge is repaid, that it never is, or why the measurements do not settle it.
 
     Args:
-        charged_uj: What is to be repaid, in microjoules; None where it is not known.
-        saved_uj: What the student takes less than the teacher for a prediction, in microjoules: a measurement each.
-        shared: Whether idle power was split with another study's meanwhile, so that the machine alone shows more.
+        charged_uj: Energy to repay, in microjoules; None if unknown.
+        saved_uj: Measurements of the energy that the student saves per prediction, in microjoules.
+        shared: Whether idle power was shared with another study during the measurement, which distorts the savings.
     """
     interval = t_interval(saved_uj)
     if shared:
         return Payback(charged_uj, unsettled="another study was metered on the machine meanwhile")
     if interval is None or interval.n < FEWEST or not interval.is_bounded:
-        return Payback(charged_uj, unsettled=f"it takes {FEWEST} turns of each network that differ")
+        return Payback(charged_uj, unsettled=f"it needs {FEWEST} differing turns of each network")
     if interval.low <= 0 <= interval.high:
-        return Payback(charged_uj, unsettled="what is saved is within its own deviation from nothing")
+        return Payback(charged_uj, unsettled="the measured saving is not significantly different from 0")
     if interval.high < 0:
         return Payback(charged_uj, never=True)
     if charged_uj is None:
@@ -36,22 +36,22 @@ def payback(charged_uj: int | None, saved_uj: Sequence[float], *, shared: bool =
 
 
 def paybacks(saved_uj: Sequence[float], cost: Cost, *, shared: bool) -> Paybacks:
-    """When what a strategy was charged by now is repaid, by what was measured then: without its teacher, and with it.
+    """Return when a strategy's current charge is repaid, without its teacher and with it.
 
     Args:
-        saved_uj: As of :func:`payback`.
-        cost: What the strategy was charged.
-        shared: As of :func:`payback`.
+        saved_uj: See :func:`payback`.
+        cost: Cost of the strategy.
+        shared: See :func:`payback`.
     """
     one_model, with_teacher = (payback(uj, saved_uj, shared=shared) for uj in charged_for_one_model(cost))
     return Paybacks(one_model, with_teacher)
 
 
 def charged_for_one_model(cost: Cost) -> tuple[int | None, int | None]:
-    """What one model of a strategy was charged, in microjoules: without its teacher, and with it.
+    """Return the energy charged to one model of a strategy, in microjoules, without its teacher and with it.
 
-    The mean over the repeats that came to a model, as ``per_repeat_kwh``. Whoever wants one model needs all of the
-    teacher, so with it is its whole training; None where that is not known, as of a teacher that was given.
+    The charge is the mean over the repeats that have a model, like ``per_repeat_kwh``. One model needs the whole
+    teacher, so the second value includes all of its training; it is None if that is unknown, as for given teachers.
     """
 
     def raw_uj(kwh: float) -> int:

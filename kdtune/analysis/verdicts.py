@@ -1,4 +1,4 @@
-"""What paired differences over repeats say of a claim, by Student's t and a margin that is declared beforehand."""
+"""Verdicts on claims from paired differences over repeats, by Student's t and a margin that is fixed in advance."""
 
 import math
 import statistics
@@ -10,7 +10,7 @@ Verdict = Literal["supported", "contradicted", "not settled", "not run"]
 
 CONFIDENCE = 0.95
 
-#: Repeats from which on an interval settles anything: two may agree by chance, and so seem sure.
+#: Minimum number of repeats for a verdict, since two repeats may agree by chance.
 FEWEST = 3
 
 
@@ -19,10 +19,10 @@ class Interval:
     """A mean and its confidence interval.
 
     Attributes:
-        mean: Of the observations.
-        low: Lower end; minus infinity where there are too few observations for one.
-        high: Upper end; infinity likewise.
-        n: Observations.
+        mean: Mean of the observations.
+        low: Lower end; minus infinity if there are too few observations.
+        high: Upper end; infinity if there are too few observations.
+        n: Number of observations.
     """
 
     mean: float
@@ -31,7 +31,7 @@ class Interval:
     n: int
 
     def as_json(self) -> dict[str, Any]:
-        """As a record; an end that there is none of is null."""
+        """Return the interval as a record, in which infinite ends are null."""
         low, high = (self.low, self.high) if self.is_bounded else (None, None)
         return {"mean": self.mean, "low": low, "high": high, "n": self.n, "confidence": CONFIDENCE}
 
@@ -42,36 +42,36 @@ class Interval:
 
     @classmethod
     def unbounded(cls, mean: float, n: int) -> "Interval":
-        """A mean of observations that are not enough for an interval."""
+        """Return an interval without ends, for too few observations."""
         return cls(mean, -math.inf, math.inf, n)
 
     def exponential(self) -> "Interval":
-        """The interval of a ratio, from that of its logarithm."""
+        """Return the interval of a ratio from the interval of its logarithm."""
         ends = (math.exp(self.low), math.exp(self.high)) if self.is_bounded else (self.low, self.high)
         return Interval(math.exp(self.mean), *ends, self.n)
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
-    """First less second, of every seed that both have, in the order of seeds."""
+    """Return the differences ``first - second`` of all seeds that both have, in the order of seeds."""
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
 def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval | None:
-    """Mean and Student's t interval at :data:`CONFIDENCE`; None of nothing.
+    """Return the mean and Student's t interval at :data:`CONFIDENCE`; None without observations.
 
-    One observation bounds nothing. Several that agree to the last digit tell that the measure is coarse, not that it is
-    exact: a deviation below the measure's resolution is taken for that.
+    A single observation gives no bounds. Observations that agree to the last digit show that the measure is coarse, not
+    that it is exact, so a deviation below the resolution of the measure is replaced by the resolution.
 
     Args:
         values: Observations.
-        resolution: The least that two of them can be apart without being equal; 0 where they are not in steps. Then
-            several without any spread bound nothing.
+        resolution: Smallest possible difference between two unequal observations; 0 for continuous measures. With 0,
+            equal observations give no bounds.
     """
     if not values:
         return None
     mean, n = statistics.fmean(values), len(values)
     deviation = max(statistics.stdev(values), resolution) if n > 1 else 0.0
-    # What rounding leaves of equal numbers is no spread.
+    # Rounding errors of equal numbers do not count as a deviation.
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return Interval.unbounded(mean, n)
     from scipy.stats import t
@@ -81,19 +81,19 @@ def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval | N
 
 
 def lies_within(interval: Interval, low: float, high: float) -> Verdict:
-    """Of a claim that something lies in a range: supported all inside, contradicted all outside, else not settled."""
+    """Judge a claim that a value lies in a range: supported if the interval is inside, contradicted if outside."""
     if low <= interval.low and interval.high <= high:
         return "supported"
     return "contradicted" if interval.low > high or interval.high < low else "not settled"
 
 
 def exceeds(interval: Interval, above: float, below: float) -> Verdict:
-    """Of a claim that something is large.
+    """Judge a claim that a value is large.
 
     Args:
-        interval: Of it.
-        above: Supported where the whole interval is larger than this.
-        below: Contradicted where the whole interval is smaller than this, and it is not supported.
+        interval: Interval of the value.
+        above: The claim is supported if the whole interval is larger than this.
+        below: An unsupported claim is contradicted if the whole interval is smaller than this.
     """
     if interval.low > above:
         return "supported"

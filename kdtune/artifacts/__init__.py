@@ -1,1 +1,1 @@
-"""What is made once, kept in the cache and billed to every strategy that uses it: teachers, logits, compiled code."""
+"""Artifacts: teachers, logits and compiled code, made once, cached, and billed to every strategy that uses them."""

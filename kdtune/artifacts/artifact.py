@@ -1,4 +1,4 @@
-"""What is made once, kept in the cache, and billed to every strategy that uses it."""
+"""Base class of artifacts, which are made once, cached, and billed to every strategy that uses them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -7,27 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kdtune.energy.ledger import WindowBucket, read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
-#: Charges what the calling process does inside the context to a window with a name, in a bucket.
+#: Returns a context manager that charges the calling process's energy to a bucket, in a window with the given name.
 Charge = Callable[[str, WindowBucket], AbstractContextManager[None]]
 
 
 class Artifact(ABC):
-    """One thing that strategies share, in a folder of its own in the cache.
+    """An item that strategies share, stored in its own folder of the cache.
 
-    A new kind of artifact is a subclass, and a line in :data:`kdtune.artifacts.caches.KINDS`. The executor's side (one
-    command at a time makes it, others wait; its energy goes to its own ledger) is the same for all kinds.
+    To add a kind of artifact, write a subclass and add it to :data:`kdtune.artifacts.caches.KINDS`. The executor treats
+    all kinds alike: one command at a time makes an artifact while others wait, and each artifact has its own ledger.
 
     Attributes:
-        kind: The folder in the cache in which artifacts of this kind are kept, each in a folder of its own.
-        contents: What is kept there, for lists of caches.
-        description: What it is, for messages, such as "the teacher".
-        rounds: How often parts that are missing are made before the artifact is given up.
-        folder: Its folder; named by a hash of everything that it depends on, and need not exist yet.
+        kind: Name of the cache's folder that holds the folders of all artifacts of this kind.
+        contents: Description of that folder, for lists of caches.
+        description: Name of the artifact in messages, such as "the teacher".
+        rounds: Maximum number of attempts to make the missing parts.
+        folder: Folder of the artifact, named by a hash of everything that it depends on. It need not exist yet.
     """
 
     kind: ClassVar[str]
@@ -38,66 +38,66 @@ class Artifact(ABC):
 
     @property
     def ledger(self) -> Path:
-        """The folder with the energy ledgers of its making."""
+        """The folder of the ledgers that record the energy of making the artifact."""
         return self.folder / "ledger"
 
     @abstractmethod
     def is_complete(self) -> bool:
-        """Whether all of it has been made."""
+        """Return whether all parts have been made."""
 
     @abstractmethod
     def announcement(self) -> str:
-        """The message for the user when it is about to be made."""
+        """Return the message that tells the user that the artifact is being made."""
 
     def begin(self) -> None:  # noqa: B027 - most kinds need no preparation
-        """Prepare the folder before anything is made; called by the process that holds the folder's lock."""
+        """Prepare the folder before any part is made. The caller holds the folder's lock."""
 
     def parts(self, slots: int) -> Sequence[Any]:
-        """The parts that are still to be made.
+        """Return the parts that are still missing.
 
         Args:
-            slots: How many parts can be made side by side.
+            slots: Number of parts that can be made in parallel.
 
         Returns:
-            Picklable arguments for :meth:`make`; none where nothing is left to be made.
+            Picklable arguments for :meth:`make`; empty if nothing is missing.
         """
         return (None,)
 
     @abstractmethod
-    def make(self, bench: "Workbench", part: Any, charge: Charge) -> None:
+    def make(self, context: "TrainingContext", part: Any, charge: Charge) -> None:
         """Make one part, in a worker.
 
         Args:
-            bench: The study's data and networks.
+            context: The study's data and networks.
             part: One of :meth:`parts`.
-            charge: Charges a window; what happens outside one is orchestration.
+            charge: Charges energy to a window. Energy used outside of windows counts as orchestration.
         """
 
     def finish(self) -> str | None:
-        """Complete the artifact after all parts have been made; returns a message for the user, if there is one."""
+        """Complete the artifact after all parts have been made, and return a message for the user or None."""
         return None
 
     @property
     def environment(self) -> Mapping[str, str] | None:
-        """Variables of a process that is started for making it alone; None needs no such process."""
+        """Environment variables of a separate process that makes the artifact; None if none is needed."""
         return None
 
-    def beside(self) -> Self | None:
-        """The same artifact in another folder, where it can be made again only to meter what that takes.
+    def copy_to_meter(self) -> Self | None:
+        """Return the same artifact in another folder, where it can be made again to measure the energy of making it.
 
         Returns:
-            None where it is not made again: its energy then stays unknown.
+            None for artifacts that are not made again. Their energy then stays unknown.
         """
         return None
 
     def is_metered(self) -> bool:
-        """Whether its ledger has counted any energy."""
-        return charge_all(read_folder(self.ledger)).quality is not None
+        """Return whether the artifact's ledger contains measured energy."""
+        return account_of_nodes(read_folder(self.ledger)).quality is not None
 
-    def is_metered_whole(self) -> bool:
-        """Whether its ledger covers all of its making, and not only a part."""
+    def is_metered_completely(self) -> bool:
+        """Return whether the ledger covers the making of the whole artifact and not only of a part."""
         return True
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What a strategy that uses it notes of it, without its energy."""
+        """Return what a strategy that uses the artifact records about it, without its energy."""

@@ -1,4 +1,4 @@
-"""What is kept between studies, and how to be rid of it: everything here can be made again, for energy."""
+"""Listing and removing cached items. All of them can be made again, which takes energy."""
 
 import shutil
 import time
@@ -14,26 +14,26 @@ from kdtune.errors import KdtuneError
 from kdtune.storage.files import unused
 from kdtune.storage.paths import cache_dir
 
-#: Kinds of cache, each a folder in the cache: what it holds, in words. Results have copies of all energy records.
-#: A teacher that was given has to be given again once it is gone.
+#: Folders of the cache, one for each kind of item, with descriptions. Removing them loses no energy record, since
+#: results contain copies. A teacher that a user gave has to be given again after it was removed.
 KINDS = {
     "decoded": "data sets as arrays",
     **{artifact.kind: artifact.contents for artifact in (SharedTeacher, SharedLogits, SharedCode)},
     "numerics": "which precision and memory layout is fastest here",
-    "inspections": "what was found out about studies before they ran",
-    "verified": "which data files were found sound",
+    "inspections": "sizes and measurements of studies from before they ran",
+    "verified": "which data files passed their checks",
 }
 
 
 @dataclass(frozen=True)
 class Cached:
-    """One thing that is kept.
+    """An item of the cache.
 
     Attributes:
-        kind: Of :data:`KINDS`.
-        path: A folder or a file.
-        bytes: On the disk.
-        age_days: Since it was last changed.
+        kind: A key of :data:`KINDS`.
+        path: Its folder or file.
+        bytes: Space that it takes on the disk.
+        age_days: Days since its last change.
     """
 
     kind: str
@@ -43,10 +43,10 @@ class Cached:
 
 
 def cached(kinds: Sequence[str] = ()) -> list[Cached]:
-    """What is kept, the largest first.
+    """Return the items of the cache, the largest first.
 
     Args:
-        kinds: Of :data:`KINDS`; all of them where none is named.
+        kinds: Keys of :data:`KINDS`; all kinds if empty.
     """
     found = [
         _look(kind, path)
@@ -60,26 +60,26 @@ def cached(kinds: Sequence[str] = ()) -> list[Cached]:
 def _look(kind: str, path: Path) -> Cached:
     states = []
     for file in [path, *(() if path.is_symlink() else path.rglob("*"))]:
-        with suppress(OSError):  # another process removed it just now, or it is somebody else's
-            states.append(file.lstat())  # of a link itself: what it leads to is not the cache's
+        with suppress(OSError):  # another process has just removed it, or another user owns it
+            states.append(file.lstat())  # of a link itself, since its target is not part of the cache
     newest_s = max((state.st_mtime for state in states), default=0.0)
     return Cached(kind, path, sum(state.st_blocks * 512 for state in states), max(0.0, time.time() - newest_s) / 86400)
 
 
 def remove(those: Sequence[Cached]) -> list[Path]:
-    """Remove what nobody is making or using at the moment.
+    """Remove items of the cache, except those that a process is making or using.
 
     Returns:
-        What was left alone, since another process is at work on it.
+        The items that were not removed because they are in use.
 
     Raises:
-        KdtuneError: Something cannot be removed, or lies behind a link that leads out of the cache.
+        KdtuneError: An item cannot be removed, or a folder of the cache is a symbolic link.
     """
     for kind in {one.path.parent for one in those}:
         if kind.is_symlink():
             raise KdtuneError(
-                f"{kind}: is a symbolic link, and what it leads to may not be kdtune's; nothing was removed. "
-                "Remove the link, or set KDTUNE_CACHE_DIR to a folder that holds none"
+                f"{kind}: is a symbolic link, and its target may not belong to kdtune; nothing was removed. "
+                "Remove the link, or set KDTUNE_CACHE_DIR to a folder without links"
             )
     busy = []
     for one in those:

@@ -1,8 +1,9 @@
 """The teacher's logits of whole epochs in one memory-mapped file, filled an epoch at a time.
 
-A folder in the cache holds ``logits.npy`` (float16, epochs x images x classes; float32 where a logit is too large for
-float16), ``filled.jsonl`` (an epoch a line, written once its rows are on the disk) and the energy ledger of the
-filling. It is named by a hash of everything that the logits depend on, so what is in it never changes.
+A folder in the cache holds ``logits.npy`` (float16, epochs x images x classes; float32 if a logit is too large for
+float16), ``filled.jsonl`` (one line per epoch, written after its rows have reached the disk) and the ledger with the
+energy of computing the logits. The folder is named by a hash of everything that the logits depend on, so its content
+never changes.
 """
 
 import fcntl
@@ -23,30 +24,31 @@ from kdtune.storage.journal import append_lines
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 
-#: Half the size of float32. Of a logit of 10 it keeps steps of 0.008, finer than bfloat16, in which teachers may run.
+#: Half the size of float32. For a logit of 10 its steps are 0.008, finer than those of bfloat16, in which teachers may
+#: run.
 HALF = np.dtype("<f2")
 
-#: For a store with a logit beyond 65,504, the greatest number that float16 holds.
+#: Used if a logit exceeds 65,504, the largest number of float16.
 SINGLE = np.dtype("<f4")
 
-#: How often a store is filled at most: in float16, and where that is too small in float32.
+#: Maximum number of times that a store is filled: in float16, and then in float32 if float16 is too small.
 FILLINGS = 2
 
-#: Raised when the file's form or the way it is filled changes.
+#: Number that is increased when the file's format or the way of filling it changes.
 FORMAT = 1
 
-#: Left free for everything else that a study writes.
+#: Disk space that is left free for everything else that a study writes.
 MARGIN_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Shape:
+class LogitShape:
     """The size of a store.
 
     Attributes:
-        epochs: Epochs with logits of their own; 1 where images are not changed at random.
-        images: Images in the training part.
-        classes: Logits of an image.
+        epochs: Number of epochs with different logits; 1 without random augmentation.
+        images: Number of training images.
+        classes: Number of logits of an image.
     """
 
     epochs: int
@@ -54,35 +56,35 @@ class Shape:
     classes: int
 
     def bytes_as(self, dtype: np.dtype) -> int:
-        """Of the logits on the disk."""
+        """Return the size of the logits on the disk."""
         return self.epochs * self.images * self.classes * dtype.itemsize
 
 
 @dataclass(frozen=True)
 class LogitStore:
-    """One repeat's logits. Several processes may fill it side by side, each its own epochs.
+    """The logits of one repeat. Several processes may fill different epochs at the same time.
 
     Attributes:
-        folder: Need not exist yet.
+        folder: Its folder, which need not exist yet.
         shape: Its size.
     """
 
     folder: Path
-    shape: Shape
+    shape: LogitShape
 
     @property
     def ledger(self) -> Path:
-        """Where the energy of the filling is kept."""
+        """The folder of the ledgers that record the energy of computing the logits."""
         return self.folder / "ledger"
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the logits that are kept; that of float16, which is tried first, where there are none yet."""
+        """Type of the stored logits; float16 before the store exists."""
         return self._kept_dtype() or HALF
 
     @property
     def bytes(self) -> int:
-        """Of the logits on the disk, as far as it is known: it doubles where float16 turns out to be too small."""
+        """Size of the logits on the disk; it doubles if float16 turns out to be too small."""
         return self.shape.bytes_as(self.dtype)
 
     @property
@@ -94,24 +96,24 @@ class LogitStore:
         return self.folder / "filled.jsonl"
 
     def missing_epochs(self) -> list[int]:
-        """The epochs that are still to be filled; all of them where the file of logits is not there or not whole."""
+        """Return the epochs that have not been filled; all epochs if the file of logits is missing or incomplete."""
         if self._kept_dtype() is None:
             return list(range(self.shape.epochs))
         filled = {epoch for epoch, checksum in self._noted().items() if checksum is not None}
         return [epoch for epoch in range(self.shape.epochs) if epoch not in filled]
 
     def create(self) -> None:
-        """Set the whole file's room aside, so that a disk that fills up later cannot cut it short.
+        """Allocate the whole file, so that a disk that becomes full later cannot truncate it.
 
         Raises:
-            KdtuneError: The disk cannot hold it.
+            KdtuneError: The disk has too little space.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             if self._kept_dtype():
                 return
             self._filled.unlink(missing_ok=True)
-            for left_over in self.folder.glob(".*.tmp"):  # of a process that was killed
+            for left_over in self.folder.glob(".*.tmp"):  # from a process that was killed
                 left_over.unlink()
             check_room(self.shape.bytes_as(HALF))
             self._allocate(HALF)
@@ -127,7 +129,7 @@ class LogitStore:
             raise KdtuneError(f"{self.folder}: cannot be written ({error.strerror}); {_REMEDY}") from None
 
     def _widen(self) -> None:
-        """Make it a float32 store, unless another process has done so. All epochs are to be filled again, alike."""
+        """Convert the store to float32, unless another process has done so. All epochs must then be filled again."""
         with self._alone():
             if self.dtype == SINGLE:
                 return
@@ -137,27 +139,25 @@ class LogitStore:
             self._allocate(SINGLE)
 
     def fill(self, epoch: int, batches: Iterator[np.ndarray]) -> bool:
-        """Write one epoch's logits, then note that they are there.
+        """Write the logits of one epoch, then record that the epoch is complete.
 
         Args:
-            epoch: Counted from 0.
-            batches: float32, (n, classes) each, of the images in their order.
+            epoch: Epoch, counted from 0.
+            batches: Arrays of shape (n, classes), float32, for the images in order.
 
         Returns:
-            Whether they are kept. If not, float16 could not hold them: the store is a float32 one now, and all of its
-            epochs are missing.
+            True if the logits were stored. False if they exceed float16's range: the store has then been converted to
+            float32, and all of its epochs are missing.
 
         Raises:
-            KdtuneError: A logit is no finite number, or the disk cannot hold them in float32.
+            KdtuneError: A logit is not a finite number, or the disk has too little space for float32.
         """
         with self._alone():
             store = np.lib.format.open_memmap(self._logits, mode="r+")
         rows, at = store[epoch], 0
         for batch in batches:
             if not np.isfinite(batch).all():
-                raise KdtuneError(
-                    "the teacher's logits are not finite numbers: its weights are too large, or not sound"
-                )
+                raise KdtuneError("the teacher's logits are not finite numbers: its weights are too large or damaged")
             part = rows[at : at + len(batch)]
             with np.errstate(over="ignore"):
                 part[:] = batch
@@ -169,16 +169,16 @@ class LogitStore:
             raise ValueError(f"{at} images instead of {self.shape.images}")
         store.flush()
         with self._alone():
-            if store.dtype != self.dtype:  # another process found float16 to be too small meanwhile
+            if store.dtype != self.dtype:  # another process has converted the store to float32 meanwhile
                 return False
             append_lines(self._filled, {"epoch": epoch, "crc32": _checksum(rows)})
         return True
 
     def rows(self, epoch: int) -> np.ndarray:
-        """The logits of an epoch, read-only, in the store's type, (images, classes), compared with their checksum.
+        """Return the logits of an epoch after checking them: read-only, (images, classes), in the store's type.
 
         Raises:
-            MachineError: They are not there, or damaged; it is noted, so that they are made again.
+            MachineError: The logits are missing or damaged. The epoch is marked as missing, so it is computed again.
         """
         try:
             store = np.lib.format.open_memmap(self._logits, mode="r")
@@ -187,11 +187,11 @@ class LogitStore:
         except (*NOT_AN_ARRAY, KeyError, IndexError):
             sound = False
         if not sound:
-            with suppress(OSError), self._alone():  # what is gone as a whole is missed without a note
+            with suppress(OSError), self._alone():  # a store that was deleted needs no mark
                 append_lines(self._filled, {"epoch": epoch % self.shape.epochs, "crc32": None})
             raise MachineError(
                 f"{self.folder}: the teacher's logits of epoch {epoch + 1} are missing or damaged; the next command "
-                "makes them again"
+                "computes them again"
             )
         return rows
 
@@ -200,7 +200,7 @@ class LogitStore:
         return self.shape.epochs, self.shape.images, self.shape.classes
 
     def _kept_dtype(self) -> np.dtype | None:
-        """Of the file of logits; None where it is not there, or not whole."""
+        """Return the type of the file of logits; None if the file is missing or incomplete."""
         try:
             store = np.lib.format.open_memmap(self._logits, mode="r")
         except NOT_AN_ARRAY:
@@ -208,7 +208,7 @@ class LogitStore:
         return store.dtype if store.shape == self._array_shape and store.dtype in (HALF, SINGLE) else None
 
     def _noted(self) -> dict[int, int | None]:
-        """The checksum of each epoch that was filled, None of one found damaged; lines without sense left out."""
+        """Return the checksum of each filled epoch, and None for damaged ones. Unreadable lines are skipped."""
         noted: dict[int, int | None] = {}
         try:
             lines = read_whole(self._filled).split(b"\n")
@@ -222,7 +222,7 @@ class LogitStore:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """For moments; whoever fills holds the folder's own lock for as long as that takes."""
+        """Hold a lock for a short time. The lock of the folder itself is held by the process that fills the store."""
         with os.fdopen(open_no_link(self.folder / ".writing", os.O_RDWR), "r+") as lock:
             lock_file(lock.fileno(), fcntl.LOCK_EX, self.folder / ".writing", CACHE_REMEDY)
             yield
@@ -236,17 +236,17 @@ def _checksum(rows: np.ndarray) -> int:
 
 
 def store_folder(name: str, key: str) -> Path:
-    """Where a store is kept, or will be.
+    """Return the folder of a store, which need not exist yet.
 
     Args:
-        name: Begins the folder's name, for people.
+        name: Readable beginning of the folder's name.
         key: Hash of everything that the logits depend on.
     """
     return cache_dir() / "teacher-logits" / f"{name}-{FORMAT}-{key}"
 
 
 def room_bytes() -> int:
-    """What the disk of the cache can take, a margin left free."""
+    """Return the free space on the cache's disk, less :data:`MARGIN_BYTES`."""
     place = cache_dir()
     while not place.exists():
         place = place.parent
@@ -254,10 +254,10 @@ def room_bytes() -> int:
 
 
 def check_room(wanted_bytes: int) -> None:
-    """Make sure that the disk can hold so much more.
+    """Check that the cache's disk has the given space.
 
     Raises:
-        KdtuneError: It cannot; the message has both sizes.
+        KdtuneError: It has less; the message contains both sizes.
     """
     there = room_bytes()
     if wanted_bytes > there:

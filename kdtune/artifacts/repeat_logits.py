@@ -1,4 +1,4 @@
-"""The teacher's logits of a study's repeats: which store keeps them, how they are computed, and how they are read."""
+"""Computing, storing and reading the teacher's logits for the repeats of a study."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kdtune.artifacts.logit_store import LogitStore, Shape, store_folder
+from kdtune.artifacts.logit_store import LogitShape, LogitStore, store_folder
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
 from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import logits_key
 from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.cuda_graphs import graph_maker
 from kdtune.training.evaluation import BATCH_SIZE
-from kdtune.training.graphs import graph_maker
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.step_listener import step_taken
 from kdtune.training.teacher_logits import LiveTeacher
 
 
 class RepeatLogits:
-    """Keeps one epoch's logits on the device, and the teacher's captured passes."""
+    """Computes, stores and reads logits. Keeps one epoch's logits and the captured passes of the teacher in memory."""
 
     def __init__(
         self, study: Setting, train: ImageSet, num_classes: int, arithmetic: Arithmetic, *, captures: bool
@@ -30,9 +30,9 @@ class RepeatLogits:
         Args:
             study: The study.
             train: Its training images, on the device.
-            num_classes: Logits of an image.
+            num_classes: Number of logits of an image.
             arithmetic: Precision and memory layout of the teacher's passes.
-            captures: Whether the passes are captured as graphs.
+            captures: Whether the passes are captured as CUDA graphs.
         """
         self._study = study
         self._train = train
@@ -44,35 +44,35 @@ class RepeatLogits:
         self._rows: tuple[tuple[Path, int], torch.Tensor] | None = None
 
     def store(self, seed: int, teacher_key: str) -> LogitStore:
-        """Where the logits for a repeat are kept, or will be.
+        """Return the store of a repeat, which need not exist yet.
 
         Args:
-            seed: Of the repeat.
+            seed: Seed of the repeat.
             teacher_key: Name of the teacher's folder.
         """
         study = self._study
-        # Without random changes the images, and so the logits, are the same in every epoch and every repeat.
+        # Without augmentation the images, and so the logits, are the same in every epoch and every repeat.
         changing = bool(study.training.augment)
         epochs = study.training.epochs if changing else 1
         key = logits_key(study, teacher_key, epochs, seed if changing else None)
-        shape = Shape(epochs, len(self._train), self._num_classes)
+        shape = LogitShape(epochs, len(self._train), self._num_classes)
         return LogitStore(store_folder(f"{study.dataset.slug}-{study.teacher.slug}", key), shape)
 
     def fill(self, store: LogitStore, teacher: torch.nn.Module, seed: int, epochs: Sequence[int]) -> None:
-        """Compute the logits of some epochs of a repeat, and keep them.
+        """Compute and store the logits of the given epochs of a repeat.
 
         Args:
-            store: Where to keep them; has been created.
-            teacher: Frozen, on the device; the same in every call.
-            seed: Of the repeat.
-            epochs: Of the store, counted from 0.
+            store: Store of the repeat, already created.
+            teacher: Frozen teacher on the device; the same in every call.
+            seed: Seed of the repeat.
+            epochs: Epochs of the store, counted from 0.
 
         Raises:
-            KdtuneError: The disk cannot hold them.
+            KdtuneError: The disk has too little space.
         """
         for epoch in epochs:
             while not store.fill(epoch, self._computed(teacher, seed, epoch)):
-                pass  # once: what float16 cannot hold, float32 can
+                pass  # at most once more, in float32
 
     def _computed(self, teacher: torch.nn.Module, seed: int, epoch: int) -> Iterator[np.ndarray]:
         train, augment = self._train, self._study.training.augment
@@ -90,12 +90,12 @@ class RepeatLogits:
             step_taken()
 
     def rows(self, store: LogitStore, epoch: int) -> torch.Tensor:
-        """An epoch's logits on the device, (images, classes); may be called by several threads at once.
+        """Return an epoch's logits on the device, (images, classes); several threads may call it at the same time.
 
-        They are kept until another epoch's are asked for: without random changes all epochs are the same.
+        The logits stay in memory until another epoch is read: without augmentation all epochs are the same.
 
         Raises:
-            MachineError: They are not there, or damaged.
+            MachineError: The logits are missing or damaged.
         """
         key, kept = (store.folder, epoch % store.shape.epochs), self._rows
         if kept is None or kept[0] != key:

@@ -1,4 +1,4 @@
-"""Code of compiled networks as an artifact: generated once for all trainings."""
+"""Artifact for the code of compiled networks, which is generated once for all trainings."""
 
 import shutil
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kdtune.artifacts.artifact import Artifact, Charge
-from kdtune.artifacts.compiled_code import KIND, Compilation
+from kdtune.artifacts.compiled_code import KIND, CompiledCode
 from kdtune.training.resolution import representative_recipe
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class SharedCode(Artifact):
     """The code of a study's networks.
 
     Attributes:
-        folder: In the cache.
-        asks_teacher: Whether a teacher that is asked in every step is compiled too.
-        networks: Their names, for messages.
+        folder: Folder in the cache.
+        asks_teacher: Whether the code includes a teacher that runs in every step.
+        networks: Names of the networks, for messages.
     """
 
     kind: ClassVar[str] = KIND
@@ -33,40 +33,40 @@ class SharedCode(Artifact):
     networks: str
 
     @property
-    def _code(self) -> Compilation:
-        return Compilation(self.folder)
+    def _code(self) -> CompiledCode:
+        return CompiledCode(self.folder)
 
     def is_complete(self) -> bool:
-        """Whether all of it was generated."""
+        """Return whether all code was generated."""
         return self._code.is_made()
 
     def announcement(self) -> str:
-        """The message for the user."""
+        """Return the message for the user."""
         return f"compiling {self.networks} once for all trainings"
 
     def begin(self) -> None:
-        """Delete code whose making no ledger covers: it would make the rest seem cheap."""
+        """Delete code without energy records: reusing it would make the measured energy too low."""
         if not self.is_metered():
             shutil.rmtree(self._code.code, ignore_errors=True)
 
-    def make(self, bench: "Workbench", part: None, charge: Charge) -> None:
-        """Generate it; like all that a worker does before its first trial that is orchestration."""
-        recipe = representative_recipe(bench.study, with_teacher=self.asks_teacher)
-        bench.compile_networks(self._code, recipe)
+    def make(self, context: "TrainingContext", part: None, charge: Charge) -> None:
+        """Generate the code. Its energy is orchestration, like everything that a worker does before its first trial."""
+        recipe = representative_recipe(context.study, with_teacher=self.asks_teacher)
+        context.compile_networks(self._code, recipe)
 
     def finish(self) -> None:
-        """Note that it is whole."""
-        self._code.note_made()
+        """Mark the code as complete."""
+        self._code.mark_complete()
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """A process of its own: what an earlier job has compiled in a process is not generated there again."""
+        """Variables of a separate process, since a process does not generate again what it has compiled before."""
         return self._code.environment
 
-    def beside(self) -> Self:
-        """A folder below: another process may be using this code."""
+    def copy_to_meter(self) -> Self:
+        """Return an artifact in a subfolder, since another process may be using this code."""
         return replace(self, folder=self.folder / "again")
 
     def facts(self) -> dict[str, Any]:
-        """Nothing but its energy."""
+        """Return no facts: only the energy is recorded."""
         return {}

@@ -1,4 +1,4 @@
-"""The teacher's logits of a repeat as an artifact: computed once for all trainings with the same images."""
+"""Artifact for the teacher's logits of a repeat, which are computed once for all trainings with the same images."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from kdtune.artifacts.artifact import Artifact, Charge
 from kdtune.artifacts.logit_store import FILLINGS, SINGLE, LogitStore
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class SharedLogits(Artifact):
     """The logits of all epochs of a repeat.
 
     Attributes:
-        store: Where they are kept.
-        seed: Of the repeat.
+        store: File of the logits.
+        seed: Seed of the repeat.
     """
 
     kind: ClassVar[str] = "teacher-logits"
@@ -34,39 +34,39 @@ class SharedLogits(Artifact):
         return self.store.folder
 
     def is_complete(self) -> bool:
-        """Whether the logits of every epoch are there."""
+        """Return whether the store has the logits of every epoch."""
         return not self.store.missing_epochs()
 
     def announcement(self) -> str:
-        """The message for the user."""
-        return f"asking the teacher once for all trainings with seed {self.seed}"
+        """Return the message for the user."""
+        return f"computing the teacher's logits once for all trainings with seed {self.seed}"
 
     def begin(self) -> None:
         """Create the store."""
         self.store.create()
 
     def parts(self, slots: int) -> list[list[int]]:
-        """The epochs that are missing, shared out."""
+        """Return the missing epochs, distributed over the slots."""
         missing = self.store.missing_epochs()
         count = min(len(missing), slots)
         return [missing[part::count] for part in range(count)]
 
-    def make(self, bench: "Workbench", part: list[int], charge: Charge) -> None:
-        """Compute the logits of some epochs."""
-        _ = bench.teacher, bench.splits
+    def make(self, context: "TrainingContext", part: list[int], charge: Charge) -> None:
+        """Compute the logits of the given epochs."""
+        _ = context.teacher, context.splits
         with charge(f"teacher-logits-{self.seed}-{part[0]}", "trials"):
-            bench.fill_logits(self.seed, part, self.folder)
+            context.fill_logits(self.seed, part, self.folder)
 
     def finish(self) -> str | None:
-        """Returns a message where float16 could not hold them."""
+        """Return a message if the logits exceed float16's range."""
         if self.store.dtype == SINGLE:
             return "the teacher's logits exceed float16's range; they are kept in float32"
         return None
 
-    def beside(self) -> Self:
-        """A store in a folder below: another process may be reading this one."""
+    def copy_to_meter(self) -> Self:
+        """Return an artifact in a subfolder, since another process may be reading this store."""
         return replace(self, store=replace(self.store, folder=self.folder / "again"))
 
     def facts(self) -> dict[str, Any]:
-        """How many images the teacher was asked for."""
+        """Return the number of images that the teacher classified."""
         return {"passes": self.store.shape.epochs * self.store.shape.images}

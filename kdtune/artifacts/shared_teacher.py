@@ -1,4 +1,4 @@
-"""The teacher as an artifact: trained once, or measured where its weights were given."""
+"""Artifact for the teacher, which is trained once, or evaluated once if a user gave its weights."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,19 +11,20 @@ from kdtune.specs.study import Study
 from kdtune.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from kdtune.artifacts.workbench import Workbench
+    from kdtune.artifacts.training_context import TrainingContext
 
 
 @dataclass(frozen=True)
 class SharedTeacher(Artifact):
     """A study's teacher.
 
-    Of a teacher that was given the training's energy is unknown: its energy is that of measuring its accuracy.
+    For weights that a user gave, the energy of the training is unknown, and the artifact's energy is that of the
+    evaluation.
 
     Attributes:
-        folder: In the cache.
-        study: Whose teacher it is.
-        workload: Sizes, for FLOPs.
+        folder: Folder in the cache.
+        study: Study that uses the teacher.
+        workload: Sizes of networks and data, from which FLOPs are computed.
     """
 
     kind: ClassVar[str] = "teachers"
@@ -39,46 +40,46 @@ class SharedTeacher(Artifact):
         return epoch_journal(self.folder)
 
     def is_complete(self) -> bool:
-        """Whether its record is there, which is written last."""
+        """Return whether the record exists, which is written last."""
         return read_record(self.folder) is not None
 
     def announcement(self) -> str:
-        """The message for the user."""
+        """Return the message for the user."""
         if self.study.teacher_weights:
-            return f"measuring the teacher that was given, {self.study.teacher}"
-        again = ", anew: what the cache has is not whole" if (self.folder / "teacher.pt").exists() else ""
+            return f"evaluating the given teacher, {self.study.teacher}"
+        again = " again, since the cached one is incomplete or damaged" if (self.folder / "teacher.pt").exists() else ""
         return f"training the teacher, {self.study.teacher}{again}"
 
     def begin(self) -> None:
-        """Drop the epochs of an earlier training that cannot be continued."""
+        """Delete the record of epochs of an earlier training that cannot be continued."""
         if not self.study.teacher_weights and not (self.folder / "checkpoints").exists():
             self._epochs.path.unlink(missing_ok=True)
 
-    def make(self, bench: "Workbench", part: None, charge: Charge) -> None:
-        """Train it, adding a line to ``epochs.jsonl`` after each epoch; or measure it where it was given."""
-        _ = bench.splits
+    def make(self, context: "TrainingContext", part: None, charge: Charge) -> None:
+        """Train the teacher and append each epoch to ``epochs.jsonl``, or evaluate it if its weights were given."""
+        _ = context.splits
         if self.study.teacher_weights:
-            _ = bench.teacher
+            _ = context.teacher
             with charge("teacher", "evaluation"):
-                bench.measure_teacher(self.folder)
+                context.measure_teacher(self.folder)
             return
         with charge("teacher", "trials"):
-            bench.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(asdict(metrics)))
+            context.train_teacher(self.folder, on_epoch=lambda metrics: self._epochs.append(asdict(metrics)))
 
     def last_epoch(self) -> dict[str, Any] | None:
-        """The metrics of the last epoch that was trained so far; None before the first."""
+        """Return the metrics of the last completed epoch; None before the first."""
         epochs = self._epochs.read()
         return epochs[-1] if epochs else None
 
-    def is_metered_whole(self) -> bool:
-        """Whether all epochs that are known were trained by metered commands."""
+    def is_metered_completely(self) -> bool:
+        """Return whether all recorded epochs were trained by metered commands."""
         record = read_record(self.folder)
         epochs = record["epochs"] if record else None
         metered = {metrics.get("epoch") for metrics in self._epochs.read()}
         return not (epochs and metered and len(metered) < epochs)
 
     def facts(self) -> dict[str, Any]:
-        """Its record, its key and its training FLOPs."""
+        """Return the teacher's record, its key and its training FLOPs."""
         record = read_record(self.folder)
         assert record is not None
         epochs = record["epochs"]

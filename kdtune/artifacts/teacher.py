@@ -1,8 +1,8 @@
-"""Teachers: trained once, kept in the cache under a hash of everything that they depend on.
+"""Training, evaluating and loading teachers, which are kept in the cache under a hash of everything they depend on.
 
-A teacher's folder holds ``teacher.pt``, ``record.json`` (written last: what is there is whole),
-``epochs.jsonl`` and the energy ledger of its training. That of a teacher which a user gave holds the record and the
-ledger of measuring it; its weights lie elsewhere, see :mod:`kdtune.artifacts.given_teacher`.
+A teacher's folder holds ``teacher.pt``, ``epochs.jsonl``, the ledger with the energy of its training, and
+``record.json``, which is written last: a folder with it is complete. For a teacher that a user gave, the folder holds
+the record and the ledger of its evaluation; see :mod:`kdtune.artifacts.given_teacher` for the location of its weights.
 """
 
 import math
@@ -20,7 +20,7 @@ from kdtune.data.batches import ImageSet, Splits
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import teacher_draws, teacher_key
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import replaced_atomically, write_json
 from kdtune.storage.paths import cache_dir
 from kdtune.training.captured_steps import CapturedSteps
@@ -35,7 +35,7 @@ from kdtune.training.resolution import teacher_recipe
 def teacher_folder(
     study: Setting, threads: int, device: torch.device, fingerprint: str = "", *, folds: bool = False
 ) -> Path:
-    """Where the study's teacher is kept, or will be; for the arguments see :func:`teacher_key`."""
+    """Return the folder of the study's teacher, which need not exist yet; see :func:`teacher_key` for the arguments."""
     key = teacher_key(study, threads, device.type, str(torch.__version__), fingerprint, folds=folds)
     return cache_dir() / "teachers" / f"{study.dataset.slug}-{study.teacher.slug}-{key}"
 
@@ -44,9 +44,9 @@ def load_teacher(model: torch.nn.Module, study: Setting, folder: Path) -> None:
     """Load the cached weights into an untrained teacher.
 
     Args:
-        model: The untrained teacher, on the device on which it is to compute.
-        study: Whose teacher.
-        folder: The teacher's.
+        model: Untrained teacher, on the device on which it will run.
+        study: Study of the teacher.
+        folder: Folder of the teacher.
 
     Raises:
         KdtuneError: The teacher is not in the cache, or its file cannot be read or is damaged.
@@ -57,7 +57,7 @@ def load_teacher(model: torch.nn.Module, study: Setting, folder: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not (identity_of(state) == given if given else weights_are_sound(folder)):
-            raise ValueError("its weights are not those that it was kept with")
+            raise ValueError("its weights have changed since they were saved")
         model.load_state_dict(state)
     except FileNotFoundError:
         raise KdtuneError(
@@ -78,10 +78,10 @@ def train_teacher(
     compiler: Compiler | None = None,
     captures: CapturedSteps | None = None,
 ) -> None:
-    """Train the study's teacher on the labels and put it into its folder.
+    """Train the study's teacher on the labels and save it in its folder.
 
-    It sees only the training part. Its last epoch counts, and its accuracy on the test images is measured once.
-    A training that was stopped goes on from its last checkpoint.
+    The teacher is trained on the training part only. The last epoch counts, and the accuracy on the test images is
+    measured once. A training that was stopped continues from its last checkpoint.
     """
     distiller = Distiller(
         teacher_recipe(study),
@@ -118,17 +118,17 @@ def measure_teacher(
     folder: Path,
     arithmetic: Arithmetic | None = None,
 ) -> None:
-    """Evaluate a teacher that was given on validation and test images, once, and put the record into its folder.
+    """Evaluate a given teacher on validation and test images, and save the record in its folder.
 
     Raises:
-        UsageError: What it answers are no finite numbers.
+        UsageError: Its loss is not a finite number.
     """
     validation, tested = (evaluate(model, images, arithmetic) for images in (splits.validation, splits.test))
     if not (math.isfinite(validation.loss) and math.isfinite(tested.loss)):
         name, size = largest_weight(model.state_dict())
         raise UsageError(
-            f"--teacher: what the teacher answers, or its loss, is no finite number in float32; the largest of its "
-            f"weights is {size:.3g}, in {name}. Give weights that are sound"
+            "--teacher: the teacher's logits, or its loss, are not finite numbers in float32; the largest of its "
+            f"weights is {size:.3g}, in {name}. Give a file with correct weights"
         )
     known = {"epochs": None, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
     known |= _beside_chance([(validation, splits.validation), (tested, splits.test)], num_classes)
@@ -136,11 +136,11 @@ def measure_teacher(
 
 
 def _beside_chance(found: Sequence[tuple[Evaluation, ImageSet]], num_classes: int) -> dict[str, float]:
-    """What tells whether a teacher knows its classes, over all images that it was measured on together.
+    """Return accuracies, over all evaluated images, that show whether a teacher knows the classes of the data set.
 
     Returns:
-        ``chance_accuracy``, that of naming always the most frequent class, and ``reordered_accuracy``, that of its
-        answers under the order of the classes that fits them best.
+        ``chance_accuracy`` of always predicting the most frequent class, and ``reordered_accuracy`` of the teacher's
+        predictions under the order of the classes that fits them best.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -162,4 +162,4 @@ def _tested(tested: Evaluation, splits: Splits, num_classes: int) -> Metrics:
 
 def _write_record(folder: Path, study: Setting, known: dict[str, Any], test: Metrics) -> None:
     named = {"model": study.teacher.name, "dataset": study.dataset.name, "given": study.teacher_weights}
-    write_json(folder / RECORD, sealed({**named, **known, "test": test}))
+    write_json(folder / RECORD, with_checksum({**named, **known, "test": test}))

@@ -1,7 +1,7 @@
-"""Whether a teacher that a user gave knows more of the data than chance; imports no torch, as its record does not.
+"""Check that a given teacher is better than chance. Like the teacher's record, this module does not import torch.
 
-A teacher whose classes are in another order, that was trained on other images, or that was never trained fits the
-network and the data set all the same. Only its answers show it.
+A teacher whose classes are in another order, that was trained on other images, or that was never trained has weights of
+the right shapes. Only its predictions show the mistake.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from kdtune.energy.flops import Workload
 from kdtune.errors import UsageError
 from kdtune.specs.study import Study
 
-#: How likely a teacher that answers at chance may be to pass for one that does not.
+#: Significance level: probability with which a teacher at chance passes the test.
 SIGNIFICANCE = 1e-3
 
 
 def is_at_chance(right: int, images: int, chance: float) -> bool:
-    """Whether so many right answers are no evidence of more than chance: a one-sided binomial test.
+    """Return whether an accuracy is not significantly above chance, by a one-sided binomial test.
 
     Args:
-        right: Images that were classified rightly.
-        images: Images in all.
-        chance: Share that is right without knowing the images, such as that of the most frequent class.
+        right: Number of correctly classified images.
+        images: Number of images.
+        chance: Accuracy that needs no knowledge of the images, such as the share of the most frequent class.
     """
     from scipy.stats import binom
 
@@ -29,15 +29,15 @@ def is_at_chance(right: int, images: int, chance: float) -> bool:
 
 
 def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) -> str | None:
-    """What to say of a given teacher whose accuracy is at chance; None where it is better.
+    """Return the message about a given teacher whose accuracy is at chance; None if the teacher is better.
 
-    Validation and test images count together: the more there are, the weaker a teacher may be and still be
-    recognised. Nothing is chosen by it.
+    Validation and test images are used together, since more images recognise weaker teachers. No choice depends on the
+    result.
 
     Args:
-        study: Whose teacher.
-        record: As :func:`kdtune.artifacts.teacher.measure_teacher` wrote it; earlier releases did not note the share of
-            the most frequent class, for which that of a class among equals stands in.
+        study: Study of the teacher.
+        record: Record written by :func:`kdtune.artifacts.teacher.measure_teacher`. Records of earlier releases lack the
+            share of the most frequent class, so classes of equal size are assumed for them.
         workload: Sizes of the validation and test parts.
     """
     images = workload.val_images + workload.test_images
@@ -48,22 +48,22 @@ def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) 
     reordered = record.get("reordered_accuracy")
     order = "its classes are in another order"
     if reordered is not None:
-        order += f" (in the order that fits best {reordered:.1%} of its answers would be right)"
+        order += f" (with the best-fitting order, {reordered:.1%} of its predictions would be right)"
     return (
-        f"the teacher that was given is no better than chance: it classifies {right / images:.1%} of {images:,} "
-        f"validation and test images rightly, and naming always the most frequent class {chance:.1%}. Perhaps {order}, "
+        f"the given teacher is no better than chance: it classifies {right / images:.1%} of {images:,} validation and "
+        f"test images correctly, and always predicting the most frequent class gives {chance:.1%}. Perhaps {order}, "
         "it was trained on another data set or on images normalised in another way, or it was never trained"
     )
 
 
 def refuse_at_chance(study: Study, record: Mapping[str, Any], workload: Workload) -> None:
-    """Stop a study whose given teacher knows nothing; see :func:`chance_problem` for the arguments.
+    """Refuse a study whose given teacher is at chance; see :func:`chance_problem` for the arguments.
 
     Raises:
-        UsageError: Its accuracy is at chance.
+        UsageError: The teacher's accuracy is at chance.
     """
     if problem := chance_problem(study, record, workload):
         raise UsageError(
             f"--teacher: {problem}. Nothing was trained; give another file, or --accept-teacher to distil from it "
-            "all the same"
+            "anyway"
         )

@@ -1,51 +1,62 @@
-"""What is known of a teacher in the cache; imports no torch, of which a driver has no other need."""
+"""Records of the teachers in the cache. This module does not import torch, which the driver does not need otherwise."""
 
 import hashlib
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from kdtune.storage.checksums import unsealed
+from kdtune.storage.checksums import verified
+from kdtune.storage.field_types import Accuracy, TestMetrics
 from kdtune.storage.files import read_whole
 from kdtune.storage.journal import Journal
 from kdtune.storage.parsing import parse_json
+from kdtune.storage.records import LEFT_OUT_IF_NONE, parsed, strict
 
-#: In a teacher's folder: its weights, unless a user gave them.
+#: File of the weights in a teacher's folder, unless a user gave them.
 WEIGHTS = "teacher.pt"
 
-#: In a teacher's folder, written last.
+#: File of the record in a teacher's folder, written last.
 RECORD = "record.json"
 
-_Fraction = Annotated[float, Field(ge=0, le=1)]
 
+@strict
+@dataclass(frozen=True)
+class TeacherRecord:
+    """Metrics of a teacher, as its record contains them.
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _Test(_Part):
-    accuracy: _Fraction
-
-
-class _Record(_Part):
-    """Without this a record tells nothing."""
+    Attributes:
+        model: Name of the model.
+        epochs: Epochs of the training; None for a teacher whose weights the user gave.
+        val_accuracy: Validation accuracy, as a fraction.
+        val_loss: Validation loss, in nats.
+        test: Metrics on the test images.
+        given: Identity of the weights that the user gave; None for a teacher that kdtune trained.
+        dataset: Name of the data set.
+        weights_sha256: Checksum of the weights' file.
+        chance_accuracy: Accuracy of always predicting the most frequent class.
+        reordered_accuracy: Accuracy under the best permutation of the classes.
+    """
 
     model: str
     epochs: Annotated[int, Field(ge=1, lt=2**31)] | None
-    val_accuracy: _Fraction
+    val_accuracy: Accuracy
     val_loss: float
-    test: _Test
+    test: TestMetrics
     given: str | None = None
-    weights_sha256: str | None = None
+    dataset: str | None = None
+    weights_sha256: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    chance_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    reordered_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What is known of a teacher: its metrics on validation and test images; None if there is no whole one yet.
+    """Return a teacher's record with its metrics on validation and test images; None if there is no complete teacher.
 
-    A record that cannot be read is none, and weights that are not those of the record are no teacher: it is trained
-    again. Of one that was given, ``given`` is the identity of its weights, which lie elsewhere; else it is None.
+    None is also returned if the record cannot be read or the weights do not match it; the teacher is then trained
+    again. For a given teacher, ``given`` is the hash of its weights; otherwise it is None.
     """
     record = _noted(folder)
     if record is None or not (record.get("given") or weights_are_sound(folder)):
@@ -54,16 +65,16 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def epoch_journal(folder: Path) -> Journal[dict[str, Any]]:
-    """The journal of a teacher's training: the metrics of each epoch."""
-    remedy = "put a copy of it in its place, or delete the folder to train the teacher again"
+    """Return the journal with the metrics of each epoch of a teacher's training."""
+    remedy = "replace it with an intact copy, or delete the folder to train the teacher again"
     return Journal(folder / "epochs.jsonl", dict, "record of an epoch", remedy)
 
 
 def weights_are_sound(folder: Path) -> bool:
-    """Whether a trained teacher's weights are there, with the checksum that its record has.
+    """Return whether a trained teacher's weights exist and have the checksum of its record.
 
-    Records of kdtune before it noted checksums have none, and are believed. The file is read once in a process, until
-    it changes.
+    Records of older releases have no checksum, and their weights are accepted. A process reads the file again only
+    after it has changed.
     """
     weights = folder / WEIGHTS
     known = (_noted(folder) or {}).get("weights_sha256")
@@ -75,7 +86,7 @@ def weights_are_sound(folder: Path) -> bool:
 
 
 def sha256_of(file: Path) -> str:
-    """The checksum of a file's content, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -88,7 +99,7 @@ def _sha256(file: Path, size: int, mtime_ns: int) -> str:
 def _noted(folder: Path) -> dict[str, Any] | None:
     try:
         record = parse_json(read_whole(folder / RECORD))
-        _Record.model_validate(record)
-        return unsealed(record)
+        parsed(record, TeacherRecord)
+        return verified(record)
     except (OSError, ValueError):
         return None

@@ -1,19 +1,19 @@
-"""Weights that no network can have, named by their tensors before anything is spent on them."""
+"""Checks for invalid weights, which name the affected tensors before energy is spent."""
 
 from collections.abc import Callable, Mapping
 
 import torch
 
-#: What batch normalisation calls the variance that it keeps.
+#: Name of the variance in batch normalisation layers.
 _VARIANCE = "running_var"
 
 
 def impossible_weights(given: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
-    """By what is wrong, in words that follow the tensors' names: the tensors.
+    """Return the names of invalid tensors by problem. Messages consist of the names followed by the problem.
 
     Args:
-        given: As they were read.
-        state: The same, and what else the network has, in the network's own types.
+        given: Tensors as they were read.
+        state: All tensors of the network, converted to the network's types.
     """
 
     def where(is_wrong: Callable[[str, torch.Tensor], object]) -> list[str]:
@@ -23,15 +23,15 @@ def impossible_weights(given: Mapping[str, torch.Tensor], state: Mapping[str, to
     too_large = where(lambda name, value: name not in broken and not torch.isfinite(value).all())
     negative = where(lambda name, value: name.endswith(_VARIANCE) and (value < 0).any())
     found = {
-        "holds what is no finite number; its training has diverged": broken,
-        "holds numbers that float32 cannot hold": too_large,
-        "holds variances below 0, which are none; the weights were changed or averaged wrongly": negative,
+        "contains values that are not finite numbers; its training has diverged": broken,
+        "contains numbers that exceed float32's range": too_large,
+        "contains negative variances; the weights were changed or averaged incorrectly": negative,
     }
     return {problem: names for problem, names in found.items() if names}
 
 
 def largest_weight(state: Mapping[str, torch.Tensor]) -> tuple[str, float]:
-    """The tensor with the greatest absolute value, and that value."""
+    """Return the name of the tensor with the largest absolute value, and that value."""
     sizes = {name: float(value.abs().max()) for name, value in state.items() if value.numel()}
     name = max(sizes, key=lambda one: sizes[one])
     return name, sizes[name]

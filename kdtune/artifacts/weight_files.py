@@ -1,4 +1,4 @@
-"""Files with weights that other programs wrote: opened without running anything that they hold, and searched."""
+"""Reading weights from files of other programs, without running any code that the files contain."""
 
 import re
 import warnings
@@ -16,21 +16,21 @@ Weights = dict[str, torch.Tensor]
 
 HOW_TO_WRITE = "write it with torch.save(model.state_dict(), FILE)"
 
-#: Components of names that ``DataParallel``, ``AveragedModel`` and ``torch.compile`` put in.
+#: Components of names that ``DataParallel``, ``AveragedModel`` and ``torch.compile`` insert.
 _WRAPPERS = {"module", "_orig_mod"}
 
-#: What ``AveragedModel`` keeps beside the weights that it averages.
+#: Name of the counter that ``AveragedModel`` stores with the averaged weights.
 _AVERAGED = "n_averaged"
 
-#: Keys and prefixes of moving averages of weights.
+#: Matches the keys and prefixes of moving averages of weights.
 _AVERAGE = re.compile(r"(?i)(?<![a-z])(ema|swa|averaged?|shadow)(?![a-z])")
 
-#: How many tables inside one another are searched.
+#: Maximum depth of nested state dicts that are searched.
 _DEPTH = 3
 
 
 class _Beside:
-    """Stands for a value beside the weights: nobody needs it, so nothing of the original is imported or called."""
+    """Placeholder for an unneeded value that was saved with the weights: its class is not imported or called."""
 
     def __init__(self, *arguments: Any) -> None:
         pass
@@ -39,7 +39,7 @@ class _Beside:
         pass
 
 
-#: What training scripts save beside weights, and ``torch.load`` does not open by itself.
+#: Types that training scripts save with the weights and that ``torch.load`` refuses by default.
 _HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_Beside, name)
     for name in (
@@ -54,15 +54,15 @@ _HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """Tensors by name, found somewhere in a file.
+class StateDict:
+    """Tensors by name, found in a file.
 
     Attributes:
-        keys: The keys that lead to the table.
-        prefix: What every name began with there; the names here are without it.
+        keys: Keys that lead to the state dict.
+        prefix: Prefix of all names in the file, which is removed from the names here.
         weights: The tensors.
-        beside: Names of the tensors in the same table that do not begin with the prefix.
-        has_count: Whether the table says how many networks these are the average of.
+        beside: Names of the tensors in the same state dict that do not begin with the prefix.
+        has_count: Whether the state dict contains the counter of an average of networks.
     """
 
     keys: tuple[str, ...]
@@ -73,7 +73,7 @@ class Table:
 
     @property
     def is_average(self) -> bool:
-        """Whether these are said to be a moving average of weights."""
+        """Whether the names show that these are a moving average of weights."""
         return self.has_count or any(_AVERAGE.search(name) for name in (*self.keys, self.prefix))
 
     def __str__(self) -> str:
@@ -81,50 +81,50 @@ class Table:
         return f"{place} with the prefix {self.prefix!r}" if self.prefix else place
 
 
-def tables_in(content: Any, keys: tuple[str, ...] = ()) -> Iterator[Table]:
-    """Every table with tensors in what a file holds, the outermost first."""
+def state_dicts_in(content: Any, keys: tuple[str, ...] = ()) -> Iterator[StateDict]:
+    """Yield every state dict with tensors in a file's content, the outermost first."""
     if not isinstance(content, Mapping):
         return
     tensors = {name: one for name, one in content.items() if isinstance(name, str) and isinstance(one, torch.Tensor)}
     count = tensors.pop(_AVERAGED, None)
     if tensors:
-        yield Table(keys, "", _unwrapped(tensors), has_count=count is not None)
+        yield StateDict(keys, "", _unwrapped(tensors), has_count=count is not None)
     for key, inner in content.items():
         if isinstance(key, str) and len(keys) < _DEPTH:
-            yield from tables_in(inner, (*keys, key))
+            yield from state_dicts_in(inner, (*keys, key))
 
 
-def parts_of(table: Table, name: str) -> Iterator[Table]:
-    """The parts of a table that may be a network with a tensor of some name: one for each prefix of that name."""
-    prefixes = {found.removesuffix(name) for found in table.weights if f".{found}".endswith(f".{name}")}
+def parts_of(state_dict: StateDict, name: str) -> Iterator[StateDict]:
+    """Yield the parts of a state dict that contain a tensor of the given name, one part for each prefix."""
+    prefixes = {found.removesuffix(name) for found in state_dict.weights if f".{found}".endswith(f".{name}")}
     for prefix in sorted(prefixes):
         if not prefix:
-            yield table
+            yield state_dict
             continue
-        weights = {one.removeprefix(prefix): v for one, v in table.weights.items() if one.startswith(prefix)}
-        beside = tuple(one for one in table.weights if not one.startswith(prefix))
-        yield Table(table.keys, prefix, weights, beside, table.has_count)
+        weights = {one.removeprefix(prefix): v for one, v in state_dict.weights.items() if one.startswith(prefix)}
+        beside = tuple(one for one in state_dict.weights if not one.startswith(prefix))
+        yield StateDict(state_dict.keys, prefix, weights, beside, state_dict.has_count)
 
 
 def _unwrapped(tensors: Weights) -> Weights:
-    """The tensors under the names that they had before the network was wrapped."""
+    """Return the tensors with the names that they had before the network was wrapped."""
     plain = {".".join(p for p in name.split(".") if p not in _WRAPPERS): one for name, one in tensors.items()}
     return plain if len(plain) == len(tensors) else tensors
 
 
 def read_weight_file(file: Path, where: str) -> Any:
-    """What a file holds, with placeholders for what is neither a tensor nor a plain value.
+    """Return a file's content, with placeholders for objects that are neither tensors nor plain values.
 
     Args:
-        file: As ``torch.save`` wrote it, or a safetensors file.
-        where: Begins the message.
+        file: File written by ``torch.save``, or a safetensors file.
+        where: Beginning of error messages.
 
     Raises:
-        UsageError: The file cannot be read, is of another kind, or holds what might run code.
+        UsageError: The file cannot be read, has another format, or contains objects that could run code.
     """
     try:
         if file.exists() and not (file.is_file() or file.is_dir()):
-            raise UsageError(f"{where}: is a pipe or a device; copy what it gives into a file")
+            raise UsageError(f"{where}: is a pipe or a device; copy its content to a file")
         with file.open("rb") as stream:
             head = stream.read(512)
         if fault := _other_kind(file, head):
@@ -134,7 +134,7 @@ def read_weight_file(file: Path, where: str) -> Any:
 
             return load(file.read_bytes())  # a copy, which outlives a change of the file
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
-            warnings.simplefilter("ignore")  # of the pickle's age and the like; the message is to be the only one
+            warnings.simplefilter("ignore")  # such as about old pickles; users should see one message only
             return torch.load(file, map_location="cpu", weights_only=True)
     except UsageError:
         raise
@@ -142,22 +142,22 @@ def read_weight_file(file: Path, where: str) -> Any:
         raise UsageError(f"{where}: there is no such file") from None
     except OSError as error:
         raise UsageError(f"{where}: cannot be read ({error.strerror or error})") from None
-    except Exception as error:  # whatever unpicklers and unpackers stumble over, some of it over many lines
+    except Exception as error:  # unpicklers and unpackers raise all kinds of errors, some with long messages
         raise UsageError(f"{where}: {_why_unreadable(file, head, error)}") from None
 
 
 def _is_safetensors(file: Path, head: bytes) -> bool:
-    """Returns whether a file is meant to be of that format, by its name or its first bytes: a length, then JSON."""
+    """Return whether a file has the safetensors format, by its name or its first bytes: a length, then JSON."""
     return file.suffix == ".safetensors" or (head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32)
 
 
 def _other_kind(file: Path, head: bytes) -> str:
-    """What a file is that holds no weights; empty if it may hold some."""
+    """Return a description of a file that cannot contain weights; empty if it may contain some."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         return "is empty; download or copy it again"
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        return "is a Git LFS pointer, not the file that it stands for; fetch that with 'git lfs pull'"
+        return "is a Git LFS pointer, not the file itself; fetch the file with 'git lfs pull'"
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "is a web page, not weights (as when a download asks for a login or a confirmation); download it again"
     if head.startswith(b"\x1f\x8b"):
@@ -169,7 +169,7 @@ def _other_kind(file: Path, head: bytes) -> str:
 
 def _why_unreadable(file: Path, head: bytes, error: Exception) -> str:
     if _is_safetensors(file, head):
-        return f"is no whole safetensors file ({error}); download or copy it again"
+        return f"is not a complete safetensors file ({error}); download or copy it again"
     refused = re.search(r"GLOBAL (\S+)", str(error))
-    why = f"it holds {refused[1]}" if refused else "it is damaged, or torch.save did not write it"
-    return f"cannot be read as weights alone ({why}), and what holds more than these is not opened; {HOW_TO_WRITE}"
+    why = f"it contains {refused[1]}" if refused else "it is damaged, or torch.save did not write it"
+    return f"is refused, since only files with nothing but weights are opened ({why}); {HOW_TO_WRITE}"

@@ -26,7 +26,7 @@ def clean(
     from kdtune.artifacts.caches import KINDS, cached, remove
     from kdtune.catalog.spelling import did_you_mean
     from kdtune.errors import UsageError
-    from kdtune.report.formats import size
+    from kdtune.report.number_formats import size
     from kdtune.storage.paths import cache_dir
 
     for kind in kinds or ():

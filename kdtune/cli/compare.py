@@ -68,16 +68,16 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
-    from kdtune.analysis.collection import studies_here
+    from kdtune.analysis.find_results import studies_here
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.catalog.spelling import did_you_mean
-    from kdtune.energy.carbon import changing
+    from kdtune.energy.carbon import carbon_changes
     from kdtune.errors import Fault, ResultsError, SpecError
     from kdtune.report.csv_and_markdown import as_csv
     from kdtune.report.tables import BASELINE
     from kdtune.storage.paths import expanded
 
-    carbon = changing(preset, country, region, intensity, pue)
+    carbon = carbon_changes(preset, country, region, intensity, pue)
     weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
     wants_green = green or green_weight is not None
 

@@ -44,7 +44,7 @@ def inference(
 ) -> None:
     """Measure inference."""
     from kdtune.analysis.inference_measurement import measure_inference
-    from kdtune.energy.carbon import changing
+    from kdtune.energy.carbon import carbon_changes
     from kdtune.report.inference_table import inference_tables
 
     console = make_console(to_stderr=json)
@@ -56,7 +56,7 @@ def inference(
         device=device,
         data_dir=data_dir,
         download=download,
-        carbon=changing(preset, country, region, intensity, pue),
+        carbon=carbon_changes(preset, country, region, intensity, pue),
         tell=lambda text: console.print(text, soft_wrap=True),
     )
     console.print(inference_tables(documents))

@@ -63,7 +63,7 @@ def list_command(
 
 
 def _cell(value: object) -> str:
-    from kdtune.report.formats import NOTHING, significant
+    from kdtune.report.number_formats import NOTHING, significant
 
     if value is None:
         return NOTHING

@@ -20,7 +20,7 @@ PIPE_WIDTH = 200
 
 def make_console(*, to_stderr: bool) -> "Console":
     """Return a console that respects NO_COLOR and pipes."""
-    from kdtune.report.consoles import PlainConsole
+    from kdtune.report.plain_console import PlainConsole
 
     stream = sys.stderr if to_stderr else sys.stdout
     return PlainConsole(file=stream, width=None if stream.isatty() else PIPE_WIDTH)

@@ -92,11 +92,11 @@ def study(
 ) -> None:
     """Run a study."""
     from kdtune.api import plan_study, run_study
-    from kdtune.energy.carbon import resolve
+    from kdtune.energy.carbon import resolve_carbon
     from kdtune.report.live_display import display
 
     console = make_console(to_stderr=json)
-    carbon = resolve(preset, country, region, intensity, pue)
+    carbon = resolve_carbon(preset, country, region, intensity, pue)
     asked: dict[str, Any] = {
         "out": out,
         "repeats": repeats,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from kdtune.errors import KdtuneError
-from kdtune.storage.checksums import sealed, unsealed
-from kdtune.storage.files import alone_in, read_whole, replaced_atomically, write_json
+from kdtune.storage.checksums import verified, with_checksum
+from kdtune.storage.files import exclusive_lock, read_whole, replaced_atomically, write_json
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 
@@ -61,7 +61,7 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
     """
     folder = _folder(name, fingerprint)
     try:
-        manifest = unsealed(parse_json(read_whole(folder / _MANIFEST)))
+        manifest = verified(parse_json(read_whole(folder / _MANIFEST)))
         arrays = {field: np.lib.format.open_memmap(_file(folder, field), mode="r") for field in _FIELDS}
         noted = {field: dict(described) for field, described in manifest["arrays"].items()}
         # Copies made by early versions have no checksums.
@@ -95,7 +95,7 @@ def decoded_once(name: str, decode: Callable[[], Arrays], fingerprint: str = "",
     folder = _folder(name, fingerprint)
     with ExitStack() as stack:
         with _kept(folder):
-            stack.enter_context(alone_in(folder))
+            stack.enter_context(exclusive_lock(folder))
         # Another process may have decoded it in the meantime.
         found = decoded_copy(name, fingerprint, checked=checked)
         if found is None:
@@ -121,7 +121,7 @@ def forget_copy(name: str, fingerprint: str) -> None:
         KdtuneError: The folder cannot be written.
     """
     folder = _folder(name, fingerprint)
-    with _kept(folder), alone_in(folder):
+    with _kept(folder), exclusive_lock(folder):
         if not decoded_copy(name, fingerprint, checked=True):  # otherwise another process has decoded it again
             (folder / _MANIFEST).unlink(missing_ok=True)
 
@@ -136,7 +136,7 @@ def _write(folder: Path, arrays: Arrays) -> None:
     described = _described(folder, {field: getattr(arrays, field) for field in _FIELDS})
     for field, one in described.items():
         one["crc32"] = _crc32(_file(folder, field))
-    write_json(folder / _MANIFEST, sealed({"arrays": described, "class_names": arrays.class_names}))
+    write_json(folder / _MANIFEST, with_checksum({"arrays": described, "class_names": arrays.class_names}))
 
 
 @contextmanager

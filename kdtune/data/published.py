@@ -15,7 +15,7 @@ from pathlib import Path
 from kdtune.catalog.builtin import DATASETS
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_files, decoded_once, forget_copy
 from kdtune.errors import DataError, KdtuneError
-from kdtune.storage.files import alone_in
+from kdtune.storage.files import exclusive_lock
 from kdtune.storage.paths import DataDir, cache_dir, require_cache
 
 
@@ -128,7 +128,7 @@ class Published(ABC):
         """
         if self._is_whole(place):
             return  # also if the folder is read-only
-        with _written_to(place), alone_in(place.path, remedy=f"name a folder on a local disk by {place.remedy}"):
+        with _written_to(place), exclusive_lock(place.path, remedy=f"name a folder on a local disk by {place.remedy}"):
             if self._is_whole(place):  # another process may have downloaded it in the meantime
                 return
             tell(f"downloading {self.name} ({DATASETS[self.name].facts['download_mb']} MB) to {place.path}")

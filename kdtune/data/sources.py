@@ -13,7 +13,7 @@ from kdtune.data.user_arrays import arrays_of
 from kdtune.errors import DataError, KdtuneError, UsageError
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo, built_in_info
-from kdtune.specs.study import Setting
+from kdtune.specs.study import Setting, Study
 from kdtune.storage.paths import DataDir
 
 
@@ -77,6 +77,21 @@ def described(component: Component, place: DataDir) -> DataInfo:
         return describe(component)
     info = built_in_info(component)
     return info.model_copy(update={"train_images": obtain(component.name, place)})
+
+
+def with_described_data(study: Study) -> Study:
+    """Return a study with what is known of its data set, before energy is spent on it.
+
+    Raises:
+        DataError: The data set is missing, incomplete or damaged, or has changed since the study began.
+        UsageError: See :func:`describe`.
+    """
+    if study.dataset.name in DATASETS:
+        return study
+    info = describe(study.dataset)
+    if study.dataset_info:
+        check_unchanged(study.dataset, info.fingerprint, study.dataset_info.fingerprint)
+    return study.with_data_info(info)
 
 
 def available_images(

@@ -65,7 +65,7 @@ def car_km(co2_g: float) -> float:
     return co2_g / CAR_G_PER_KM
 
 
-def changed(
+def with_changes(
     carbon: Carbon,
     preset: str | None = None,
     country: str | None = None,
@@ -75,8 +75,8 @@ def changed(
 ) -> Carbon:
     """Return carbon factors with some of them replaced.
 
-    The arguments after ``carbon`` and the errors are those of :func:`resolve`; a factor that no argument gives keeps
-    its value. A preset replaces all factors.
+    The arguments after ``carbon`` and the errors are those of :func:`resolve_carbon`; a factor that no argument gives
+    keeps its value. A preset replaces all factors.
 
     Args:
         carbon: The factors to start from.
@@ -86,7 +86,7 @@ def changed(
         intensity: Grams of CO2 equivalent per kilowatt-hour.
         pue: Power usage effectiveness.
     """
-    given = resolve(preset, country, region, intensity, pue)
+    given = resolve_carbon(preset, country, region, intensity, pue)
     if preset is not None:
         return given
     if country is None and intensity is None:
@@ -94,21 +94,21 @@ def changed(
     return given if pue is not None else replace(given, pue=carbon.pue)
 
 
-def changing(*arguments: Any) -> Callable[[Carbon], Carbon]:
+def carbon_changes(*arguments: Any) -> Callable[[Carbon], Carbon]:
     """Return a function that replaces some of the carbon factors that a strategy was run with.
 
     Args:
-        *arguments: The arguments of :func:`changed` after ``carbon``.
+        *arguments: The arguments of :func:`with_changes` after ``carbon``.
 
     Raises:
-        SpecError: As for :func:`resolve`. It is raised by this call, so that a wrong argument is reported before any
-            results are read.
+        SpecError: As for :func:`resolve_carbon`. It is raised by this call, so that a wrong argument is reported before
+            any results are read.
     """
-    resolve(*arguments)
-    return lambda carbon: changed(carbon, *arguments)
+    resolve_carbon(*arguments)
+    return lambda carbon: with_changes(carbon, *arguments)
 
 
-def resolve(
+def resolve_carbon(
     preset: str | None = None,
     country: str | None = None,
     region: str | None = None,

@@ -18,13 +18,16 @@ Kinds of lines:
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from kdtune.energy.ledger_lines import check_line
+from pydantic import Field, ValidationError
+
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors.node import Counters, Hardware
 from kdtune.errors import ResultsError
-from kdtune.storage.journal import Journal, JournalError, Seals
+from kdtune.storage.field_types import Count, SignedCount
+from kdtune.storage.journal import Journal, JournalError, LineChecksums
+from kdtune.storage.records import exact, faults, parsed, strict
 
 VERSION = 3
 
@@ -41,6 +44,11 @@ Key = tuple[str, str, int]
 _REMEDY = "replace the file with an intact copy"
 
 
+#: Cores, or the share of a GPU, that Ray allocated.
+Share = Annotated[float, Field(ge=0, le=1e6)]
+
+
+@exact
 @dataclass(frozen=True)
 class Window:
     """A time during which the energy of one process and its resources is charged to one trial or evaluation.
@@ -56,10 +64,11 @@ class Window:
     id: str
     bucket: WindowBucket
     pid: int
-    cpus: float
-    gpus: dict[str, float] = field(default_factory=dict)
+    cpus: Share
+    gpus: dict[str, Share] = field(default_factory=dict)
 
 
+@strict
 @dataclass(frozen=True)
 class Record:
     """One line of the ledger.
@@ -84,17 +93,17 @@ class Record:
 
     kind: Kind
     meter: str
-    seq: int
+    seq: Count
     counters: Counters
-    study_us: int
-    windows: dict[str, int] = field(default_factory=dict)
+    study_us: SignedCount
+    windows: dict[str, SignedCount] = field(default_factory=dict)
     window: Window | None = None
     reason: str | None = None
     hardware: Hardware | None = None
     neighbours: tuple[Neighbours, ...] = ()
     began: Counters | None = None
     nodes: tuple[str, ...] = ()
-    unknown_us: int = 0
+    unknown_us: SignedCount = 0
 
     @property
     def key(self) -> Key:
@@ -131,23 +140,13 @@ class Record:
         Raises:
             ValueError: A value is missing or invalid.
         """
-        check_line(line)
-        counters = Counters(**{f.name: line[f.name] for f in fields(Counters) if f.name in line})
-        return cls(
-            kind=line["kind"],
-            meter=line["meter"],
-            seq=line["seq"],
-            counters=counters,
-            study_us=line["study_us"],
-            windows=line.get("windows", {}),
-            window=Window(**line["window"]) if "window" in line else None,
-            reason=line.get("reason"),
-            hardware=Hardware(**line["hardware"]) if "hardware" in line else None,
-            neighbours=tuple(Neighbours(**state) for state in line.get("neighbours", ())),
-            began=Counters(**line["began"]) if "began" in line else None,
-            nodes=tuple(line.get("nodes", ())),
-            unknown_us=line.get("unknown_us", 0),
-        )
+        names = {counter.name for counter in fields(Counters)}  # they are at the top level of a line
+        counters = {key: value for key, value in line.items() if key in names}
+        others = {key: value for key, value in line.items() if key not in names}
+        try:
+            return parsed({**others, "counters": counters}, cls)
+        except ValidationError as error:
+            raise ValueError(faults(error)) from None
 
 
 def write(path: Path, record: Record) -> None:
@@ -163,7 +162,7 @@ def write(path: Path, record: Record) -> None:
 
 
 def _journal(path: Path) -> Journal[Record]:
-    return Journal(path, Record.from_line, "ledger record", _REMEDY, Seals.LINKED)
+    return Journal(path, Record.from_line, "ledger record", _REMEDY, LineChecksums.LINKED)
 
 
 def read(path: Path) -> list[Record]:

@@ -13,7 +13,7 @@ from kdtune.energy.sensors.node import Counters
 
 
 @dataclass(frozen=True)
-class Start:
+class MeterStart:
     """A snapshot taken before the meter exists, from which the meter counts.
 
     A sum of CPU times is not enough: when a process ends before the meter starts, its CPU time may or may not be passed
@@ -30,7 +30,7 @@ class Start:
     scope: dict[str, Any]
 
     @classmethod
-    def of(cls, counters: Counters, roots: Iterable[Identity]) -> "Start":
+    def of(cls, counters: Counters, roots: Iterable[Identity]) -> "MeterStart":
         """Take the snapshot. Call this right after reading the counters.
 
         Args:

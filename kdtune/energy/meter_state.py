@@ -3,11 +3,78 @@
 import json
 import os
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kdtune.energy.processes import CpuScope, Process
+from kdtune.energy.ledger import Record, Window
+from kdtune.energy.processes import CpuScope, Identity, Process
+from kdtune.energy.sensors.node import Counters
 from kdtune.storage.files import replaced_atomically
+
+Windows = dict[str, tuple[Window, CpuScope]]
+"""Open windows by id, each with the CPU scope that counts the CPU time since the window opened."""
+
+
+@dataclass(frozen=True)
+class SavedMeter:
+    """State from which another meter can continue.
+
+    Attributes:
+        path: The ledger file.
+        record: The last record, which may be missing in the ledger.
+        study: CPU scope of the study.
+        windows: The open windows.
+        sensors: State of the sensors.
+        ended: Energy by bucket, in microjoules, of the ledger files that are complete.
+        began: The counters when the meter began.
+        drivers: Processes whose end is the end of the study.
+        nodes: Names of all metered nodes, if there are several.
+    """
+
+    path: Path
+    record: Record
+    study: CpuScope
+    windows: Windows
+    sensors: dict[str, Any]
+    ended: dict[str, int]
+    began: Counters
+    drivers: list[Identity]
+    nodes: tuple[str, ...]
+
+    def as_state(self) -> dict[str, Any]:
+        """Return the JSON object that is saved."""
+        return {
+            "path": str(self.path),
+            "record": self.record.as_line(),
+            "study": self.study.as_state(),
+            "windows": [
+                {"window": asdict(window), "scope": scope.as_state()} for window, scope in self.windows.values()
+            ],
+            "sensors": self.sensors,
+            "ended": self.ended,
+            "began": asdict(self.began),
+            "drivers": self.drivers,
+            "nodes": self.nodes,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "SavedMeter":
+        """Return the state that a JSON object written by :meth:`as_state` describes."""
+        return cls(
+            path=Path(state["path"]),
+            record=Record.from_line(state["record"]),
+            study=CpuScope.from_state(state["study"]),
+            windows={
+                one["window"]["id"]: (Window(**one["window"]), CpuScope.from_state(one["scope"]))
+                for one in state["windows"]
+            },
+            sensors=state["sensors"],
+            ended=dict(state["ended"]),
+            began=Counters(**state["began"]),
+            drivers=[(pid, started) for pid, started in state["drivers"]],
+            nodes=tuple(state["nodes"]),
+        )
 
 
 class MeterState:
@@ -21,7 +88,7 @@ class MeterState:
         """
         self._path = path
 
-    def keep(self, state: dict[str, Any]) -> None:
+    def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state.
 
         Args:
@@ -34,7 +101,7 @@ class MeterState:
             # The disk is full. The running meter does not need the file, but an outdated state would mislead its
             # successor.
             with suppress(OSError):
-                self.drop()
+                self.remove()
 
     def load(self, processes: dict[int, Process]) -> dict[str, Any] | None:
         """Return the saved state, or None if there is none that can be used.
@@ -50,11 +117,11 @@ class MeterState:
         drivers = [(pid, started) for pid, started in state["drivers"]]
         # On nodes other than the driver's the list is empty; there, Ray ends the meter together with its driver.
         if drivers and not CpuScope(drivers, {}).alive(processes):
-            self.drop()
+            self.remove()
             return None
         return state
 
-    def drop(self) -> None:
+    def remove(self) -> None:
         """Remove the saved state, because the study has ended or has not begun."""
         self._path.unlink(missing_ok=True)
 

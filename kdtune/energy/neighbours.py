@@ -19,9 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdtune.storage.field_types import Count
 from kdtune.storage.parsing import parse_json
+from kdtune.storage.records import exact
 
 
+@exact
 @dataclass(frozen=True)
 class Neighbours:
     """What the other studies on the node hold, from one moment until the next change.
@@ -34,11 +37,11 @@ class Neighbours:
         gpus_milli: Thousandths of each GPU that their trials hold, by UUID.
     """
 
-    t_ns: int
-    others: int
-    before: int = 0
-    cpus_milli: int = 0
-    gpus_milli: dict[str, int] = field(default_factory=dict)
+    t_ns: Count
+    others: Count
+    before: Count = 0
+    cpus_milli: Count = 0
+    gpus_milli: dict[str, Count] = field(default_factory=dict)
 
 
 #: Upper bound of the numbers in the shared file, low enough that sums of many of them are valid in a ledger.
@@ -58,14 +61,14 @@ def shared_folder() -> Path:
     return (memory if usable else Path(tempfile.gettempdir())) / "kdtune"
 
 
-class Neighbourhood:
-    """A study's meter among the other meters of the node.
+class MeterRegistry:
+    """Registry of the meters on a node, as one of these meters uses it.
 
     If the shared folder cannot be used, the meter behaves as if it were the only one.
     """
 
     def __init__(self, meter_id: str, folder: Path | None = None) -> None:
-        """Set the id and the folder. The other meters do not see this one before :meth:`join`.
+        """Set the id and the folder. The other meters do not see this one before :meth:`register`.
 
         Args:
             meter_id: Id of the meter; a meter that is killed and restarted keeps its id.
@@ -79,10 +82,10 @@ class Neighbourhood:
         self._held: dict[str, dict[str, Any]] = {}
         self._history = [Neighbours(0, 0)]
 
-    def join(self) -> None:
+    def register(self) -> None:
         """Make this meter visible to the others.
 
-        It stays visible until :meth:`leave`, or until every process that joined with this id has ended.
+        It stays visible until :meth:`deregister`, or until every process that registered with this id has ended.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +97,7 @@ class Neighbourhood:
             self._alive_lock = None
 
     @contextmanager
-    def settled(self, since_ns: int) -> Iterator[list[Neighbours]]:
+    def locked(self, since_ns: int) -> Iterator[list[Neighbours]]:
         """Hold the lock on the shared file, so that no meter changes anything while the counters are read.
 
         Args:
@@ -122,8 +125,8 @@ class Neighbourhood:
             os.close(self._file)
             self._file = None
 
-    def hold(self, t_ns: int, cpus_milli: int, gpus_milli: Mapping[str, int]) -> bool:
-        """Announce what this meter's trials hold from a moment on. Call it inside :meth:`settled`.
+    def announce(self, t_ns: int, cpus_milli: int, gpus_milli: Mapping[str, int]) -> bool:
+        """Announce what this meter's trials hold from a moment on. Call it inside :meth:`locked`.
 
         Args:
             t_ns: The moment, in nanoseconds.
@@ -138,8 +141,8 @@ class Neighbourhood:
             return True
         return self._file is not None and self._append(self._id, t_ns, {"cpus": cpus_milli, "gpus": dict(gpus_milli)})
 
-    def leave(self, t_ns: int) -> None:
-        """Announce that this meter has ended. Call it inside :meth:`settled`.
+    def deregister(self, t_ns: int) -> None:
+        """Announce that this meter has ended. Call it inside :meth:`locked`.
 
         Nothing is written for a meter that never held anything, since the others did not count it.
 
@@ -153,17 +156,17 @@ class Neighbourhood:
             os.close(self._alive_lock)
             self._alive_lock = None
 
-    def withdraw(self) -> None:
-        """Leave now, however the study ended. It is safe to call this after :meth:`leave`."""
-        with self.settled(0):
-            self.leave(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+    def deregister_now(self) -> None:
+        """Deregister with the lock, however the study ended. Calling it again has no effect."""
+        with self.locked(0):
+            self.deregister(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
     def _alive_file(self, meter_id: str) -> Path:
         return self._folder / f"{meter_id}.alive"
 
     def _append(self, meter_id: str, t_ns: int, held: dict[str, Any] | None) -> bool:
         """Append what a meter holds (None: it has ended) to the shared file; return whether that succeeded."""
-        assert self._file is not None, "only inside settled()"
+        assert self._file is not None, "only inside locked()"
         if held and meter_id not in self._held and not self._held:
             os.ftruncate(self._file, 0)  # no other meter is present, so the old lines are not needed
             self._read_offset = 0

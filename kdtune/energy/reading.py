@@ -1,19 +1,20 @@
-"""What a meter has counted so far."""
+"""Energy that a meter has measured so far."""
 
 from dataclasses import dataclass
 
-from kdtune.energy.attribution import charged_of
+from kdtune.energy.attribution import charged_energy_uj
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a meter has counted so far, in microjoules.
+    """Energy that a meter has measured so far, in microjoules.
 
     Attributes:
-        windows: Energy of each window that is open.
-        buckets: By bucket, in the present file.
-        spent: By bucket, in all files since the meter began.
-        began_ns: When it began; a meter that goes on for one that was killed began with that one.
+        windows: Energy of each open window, by id.
+        buckets: Energy by bucket, in the current ledger file.
+        spent: Energy by bucket, in all files since the meter began.
+        began_ns: Time since boot when the meter began, in nanoseconds; for a meter that continues for a killed one,
+            the time when that one began.
     """
 
     windows: dict[str, int]
@@ -23,4 +24,4 @@ class Reading:
 
     def charged_uj(self, *, dedicated: bool) -> int:
         """Return the energy charged to the study in the present file; see :meth:`Account.charged_uj`."""
-        return charged_of(self.buckets, dedicated=dedicated)
+        return charged_energy_uj(self.buckets, dedicated=dedicated)

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from kdtune.energy.attribution import Account, charge
+from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record
+from kdtune.energy.running_account import account_of_ledger
 
 Span = tuple[Record, Record]
 """The first and the last record of an uninterrupted time in which a node was metered."""
 
 
-def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
+def account_of_nodes(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
     """Return the account of several nodes together.
 
     Args:
@@ -22,7 +23,7 @@ def charge_all(records_by_node: Mapping[str, Sequence[Record]]) -> Account:
     """
     total = Account()
     for records in records_by_node.values():
-        total.merge(charge(records))
+        total.merge(account_of_ledger(records))
     spans = [span for records in records_by_node.values() for span in _spans(records)]
     if len(records_by_node) > 1:
         total.duration_ns = _covered_ns(_since_1970(*span) for span in spans)

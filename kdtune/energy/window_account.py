@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kdtune.energy.attribution import Account, OpenLedger
+from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record
+from kdtune.energy.running_account import RunningAccount
 
 
 def account_of(records: Sequence[Record], window_id: str) -> Account:
@@ -28,7 +29,7 @@ def account_of(records: Sequence[Record], window_id: str) -> Account:
     opening = replace(records[first], neighbours=())
     by_meter = [record for record in records[: last + 1] if record.meter == opening.meter]
     hardware = next(record.hardware for record in reversed(by_meter) if record.hardware)
-    ledger = OpenLedger()
+    ledger = RunningAccount()
     ledger.add(replace(opening, kind="start", window=None, windows={}, hardware=hardware))
     ledger.add(opening)
     for record in records[first + 1 : last + 1]:

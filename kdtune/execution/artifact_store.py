@@ -9,13 +9,13 @@ from typing import Any
 
 from kdtune.artifacts.artifact import Artifact
 from kdtune.execution.executor import Executor
-from kdtune.execution.jobs import make_part
+from kdtune.execution.worker_jobs import make_part
 from kdtune.planning.budget import BudgetWatch
-from kdtune.results.energy_spent import note_made
-from kdtune.results.shared_costs import ledger_summary
+from kdtune.results.energy_spent import record_created_artifact
+from kdtune.results.shared_inputs import ledger_summary
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
-from kdtune.storage.files import alone_in, in_use
+from kdtune.storage.files import exclusive_lock, in_use
 
 #: Seconds between two looks whether another command has made what is waited for.
 WAIT_S = 0.5
@@ -72,13 +72,13 @@ class ArtifactStore:
         with self._alone(artifact):
             if not artifact.is_complete():
                 self._make(artifact, progress)
-            elif not artifact.is_metered() and (again := artifact.beside()):
+            elif not artifact.is_metered() and (again := artifact.copy_to_meter()):
                 self._make(again, progress, noted_as=artifact.folder)
                 shutil.rmtree(artifact.ledger, ignore_errors=True)
                 again.ledger.replace(artifact.ledger)
                 shutil.rmtree(again.folder)
         energy = None
-        if artifact.is_metered_whole():
+        if artifact.is_metered_completely():
             energy = ledger_summary(artifact.ledger, dedicated=self._study.is_dedicated)
         return {**artifact.facts(), "energy": energy}
 
@@ -96,11 +96,11 @@ class ArtifactStore:
                     self._budget.check_now(self._executor)
                     time.sleep(WAIT_S)
 
-        return alone_in(artifact.folder, wait=wait)
+        return exclusive_lock(artifact.folder, wait=wait)
 
     def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
         executor = self._executor
-        note_made(executor.folder, noted_as or artifact.folder)
+        record_created_artifact(executor.folder, noted_as or artifact.folder)
         self._watcher.message(artifact.announcement())
         artifact.begin()
 

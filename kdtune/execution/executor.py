@@ -107,7 +107,7 @@ class Executor(ABC):
         poll: Callable[[], object],
         environment: Mapping[str, str] | None = None,
     ) -> list[Any]:
-        """Run a function of :mod:`kdtune.execution.jobs` several times and wait for all results.
+        """Run a job, such as :func:`kdtune.execution.worker_jobs.make_part`, several times and wait for all results.
 
         Args:
             function: What to run.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter, Reading
-from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood, shared_folder
+from kdtune.energy.meter_start import MeterStart
+from kdtune.energy.neighbours import MeterRegistry, shared_folder
+from kdtune.energy.nested_workers import FindNestedWorkers
 from kdtune.energy.sampler import Sampler
 from kdtune.energy.sensors.node import NodeSensors, boot_id
-from kdtune.energy.started_workers import FindStarted
 from kdtune.errors import KdtuneError
 from kdtune.storage.files import cannot_be_written
 
@@ -35,23 +35,23 @@ class NodeMeter:
     def __init__(
         self,
         sensors: NodeSensors,
-        neighbourhood: Neighbourhood,
+        registry: MeterRegistry,
         state: Path | None = None,
-        find_started: FindStarted | None = None,
+        find_nested: FindNestedWorkers | None = None,
     ) -> None:
         """Prepare a meter, or let it go on for one that was killed.
 
         Args:
             sensors: Of this node.
-            neighbourhood: The meter's place among those of the node; joined.
+            registry: The meter's place among those of the node; joined.
             state: File for what a successor needs if this process is killed; None where none can follow.
-            find_started: Finds the workers that trials started; None where they start none.
+            find_nested: Finds the workers that trials started; None where they start none.
         """
-        self._meter = Meter(sensors, sensors.hardware(), neighbourhood, state, find_started)
-        self._meter.go_on()
+        self._meter = Meter(sensors, sensors.hardware(), registry, state, find_nested)
+        self._meter.resume()
         self._sampler = Sampler(self._meter)
 
-    def begin(self, folder: str, since: Start | None, nodes: Sequence[str] = ()) -> None:
+    def begin(self, folder: str, since: MeterStart | None, nodes: Sequence[str] = ()) -> None:
         """Start counting; see :meth:`Meter.begin`."""
         with _written():
             self._meter.begin(self._file(folder), since, nodes)
@@ -59,7 +59,7 @@ class NodeMeter:
     def know(self, nodes: Sequence[str]) -> None:
         """Note that these machines are metered from now on: one has joined."""
         with _written():
-            self._meter.know(nodes)
+            self._meter.set_nodes(nodes)
 
     def switch(self, folder: str | None, nodes: Sequence[str] = ()) -> None:
         """Go on in another folder, with these machines metered; None stops counting."""
@@ -130,6 +130,6 @@ def state_of(session_id: str, node: str) -> Path:
     return shared_folder() / f"{session_id}-{node}.state"
 
 
-def neighbourhood_of(session_id: str) -> Neighbourhood:
+def registry_of(session_id: str) -> MeterRegistry:
     """The place among the meters of this node of a session's; its driver and its meter share it."""
-    return Neighbourhood(f"{session_id}-{os.uname().nodename}")
+    return MeterRegistry(f"{session_id}-{os.uname().nodename}")

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Mapping
 
 from kdtune.energy.flops import Workload
+from kdtune.execution.cached_inspection import StudyFacts
 from kdtune.execution.executor import Executor
-from kdtune.execution.inspections import Known
-from kdtune.forecast.earlier_strategies import Earlier, find_earlier
-from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate
+from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
+from kdtune.forecast.strategy_estimate import TimeAndEnergy
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 
 
@@ -34,7 +35,7 @@ class Forecast:
         self._executor = executor
         self._slots = min(executor.slots, max_concurrent or sys.maxsize)
 
-    def estimates(self, known: Known) -> dict[str, StrategyEstimate]:
+    def estimates(self, known: StudyFacts) -> dict[str, StrategyEstimate]:
         """The estimate of each strategy; none where nothing was timed.
 
         Args:
@@ -43,7 +44,7 @@ class Forecast:
         inspection, hardware = known.inspection, known.hardware
         if hardware is None or inspection.timings is None:
             return {}
-        earlier = find_earlier(self._executor.folder.parents[2], hardware, self._executor.kind)
+        earlier = find_completed(self._executor.folder.parents[2], hardware, self._executor.kind)
         estimator = Estimator(
             inspection.settle(self._study),
             Workload(**inspection.workload),
@@ -59,7 +60,7 @@ class Forecast:
         return {name: estimator.strategy(name, count) for name, count in self._trials.items()}
 
 
-def _session(earlier: list[Earlier], start: Charge | None) -> Session:
+def _session(earlier: list[CompletedStrategy], start: TimeAndEnergy | None) -> Session:
     """What the strategies will share: as in an earlier command, or else as far as it is known."""
     session = session_of(earlier)
     if session.complete or start is None:

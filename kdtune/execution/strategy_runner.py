@@ -4,9 +4,9 @@ import sys
 from contextlib import nullcontext, suppress
 
 from kdtune.errors import BudgetReached, StudyInterrupted
+from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.executor import Executor
-from kdtune.execution.plain_errors import plainly
-from kdtune.execution.test_evaluation import evaluate
+from kdtune.execution.final_evaluation import evaluate
 from kdtune.execution.trial_events import TrialEvents
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.trial_plan import Plan
@@ -65,7 +65,7 @@ class StrategyRunner:
         try:
             self._run()
         except OSError as error:
-            raise plainly(error) from None
+            raise as_kdtune_error(error) from None
         finally:
             # A watcher may stop the study here, but not hide why the strategy failed.
             with suppress(StudyInterrupted) if sys.exception() else nullcontext():

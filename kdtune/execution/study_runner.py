@@ -9,18 +9,18 @@ from kdtune.data.sources import available_images
 from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import BudgetReached, MachineError, StudyInterrupted
-from kdtune.execution import single_metering
+from kdtune.execution import metering_guard
 from kdtune.execution.executor import Executor
 from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.study_state import StudyState
 from kdtune.execution.study_work import StudyWork
-from kdtune.forecast.strategy_estimate import StrategyEstimate
 from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.run_toml import note_run
 from kdtune.results.energy_spent import spent_uj
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.folder import StudyFolder
-from kdtune.results.session_notes import note_asked, unbegun
+from kdtune.results.session_strategies import record_session_strategies, unstarted_sessions
 from kdtune.results.study_result import StudyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import ContainedWatcher, Watcher
@@ -28,7 +28,7 @@ from kdtune.specs.study import Study
 from kdtune.storage.files import cannot_be_written
 from kdtune.storage.paths import DataDir
 from kdtune.strategies.base import Strategy
-from kdtune.training.single_image_batches import check_batches
+from kdtune.training.batch_norm_checks import check_batches
 
 
 class StudyRunner:
@@ -57,7 +57,7 @@ class StudyRunner:
         self._data = data
         self._download = download
         self._teacher_file = teacher_file
-        given, accepted = study.teacher_weights, folder.asked_places().accepted_teacher
+        given, accepted = study.teacher_weights, folder.noted_paths().accepted_teacher
         self._accepted_teacher = given if accept_teacher or accepted == given else None
         self._max_concurrent = max_concurrent
         self._limits = budget
@@ -108,7 +108,7 @@ class StudyRunner:
     def _check_inputs(self) -> None:
         """Refuse what cannot be run before an executor starts."""
         state = self._state
-        single_metering.refuse_another()  # before anything of the process is changed
+        metering_guard.refuse_another()  # before anything of the process is changed
         self._budget.check({})
         if state.study.teacher_weights and state.needs_teacher:
             from kdtune.artifacts.given_teacher import provide
@@ -126,9 +126,9 @@ class StudyRunner:
 
     def _run(self, choice: ExecutorChoice, interrupts: Interrupts) -> None:
         state = self._state
-        waiting = {name: unbegun(state.folder, name) for name in state.strategies}
+        waiting = {name: unstarted_sessions(state.folder, name) for name in state.strategies}
         with choice.opened(state.folder, interrupts, self._watcher.message) as executor:
-            note_asked(executor.folder, state.strategies)
+            record_session_strategies(executor.folder, state.strategies)
             interrupts.check()
             StudyWork(
                 state,
@@ -138,7 +138,7 @@ class StudyRunner:
                 self._budget,
                 self._data,
                 max_concurrent=self._max_concurrent,
-                unbegun=waiting,
+                unstarted_sessions=waiting,
                 accepts_teacher=self._accepted_teacher is not None,
                 note_run=lambda: self._note_run(choice, executor),
                 expect=self._warn_of_a_small_budget,

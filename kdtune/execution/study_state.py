@@ -1,13 +1,13 @@
 """What a command knows of its study so far: what was begun, what is settled, and what each strategy is billed."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from kdtune.energy.carbon import Carbon
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import kept_shared, write_shared
+from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
+from kdtune.results.shared_inputs import noted_inputs, write_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
@@ -37,9 +37,9 @@ class StudyState:
     carbon: Carbon
     fresh: bool
     holds_earlier: bool = False
-    teacher: dict[str, Any] | None = None
-    logits: dict[str, dict[str, Any]] | None = None
-    compilations: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    teacher: Teacher | None = None
+    logits: dict[str, TeacherLogitsInput] | None = None
+    compilations: dict[str, dict[str, CompilationInput]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -96,16 +96,16 @@ class StudyState:
     def share(self, name: str) -> None:
         """Write down what a strategy is billed of what all share."""
         folder = self.folder.strategy(name)
-        # Stopped before the teacher was looked up: what an earlier command noted of it stays.
-        kept, needed = kept_shared(folder), uses_teacher(self.study, name)
-        teacher = (self.teacher or kept["teacher"]) if needed else None
-        logits = (kept["teacher_logits"] if self.logits is None else self.logits) if needed else {}
-        compilations = kept["compilations"] | self.compilations.get(name, {})
+        # If the command stopped before it looked up the teacher, the earlier command's entry is kept.
+        noted, needed = noted_inputs(folder), uses_teacher(self.study, name)
+        teacher = (self.teacher or noted.teacher) if needed else None
+        logits = (noted.teacher_logits if self.logits is None else self.logits) if needed else {}
+        compilations = noted.compilations | self.compilations.get(name, {})
         write_shared(folder, teacher, logits, compilations)
 
     def account(self, name: str) -> StrategyResult:
         """Write a strategy's result and return it."""
         self.share(name)
         if self.is_settled(name):
-            self.folder.strategy(name).drop_checkpoints()
+            self.folder.strategy(name).remove_checkpoints()
         return write_result(self.folder.strategy(name), self.carbon)

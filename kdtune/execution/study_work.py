@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from kdtune.artifacts.artifact import Artifact
 from kdtune.artifacts.shared_code import SharedCode
 from kdtune.artifacts.shared_logits import SharedLogits
 from kdtune.artifacts.shared_teacher import SharedTeacher
@@ -12,22 +13,25 @@ from kdtune.data.split_sizes import folds_last_image
 from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
+from kdtune.execution.cached_inspection import StudyFacts, inspected
 from kdtune.execution.executor import Executor
-from kdtune.execution.inspections import Known, inspected
 from kdtune.execution.interrupts import Interrupts
-from kdtune.execution.jobs import Inspection
 from kdtune.execution.run_estimates import Forecast
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
-from kdtune.forecast.strategy_estimate import StrategyEstimate
 from kdtune.planning.budget import BudgetWatch
-from kdtune.planning.kept_strategies import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
+from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
+from kdtune.planning.inspection import Inspection
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
-from kdtune.results.estimate_document import keep_estimate
+from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
+from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
 from kdtune.results.watcher import Watcher
 from kdtune.storage.paths import DataDir
+from kdtune.storage.records import as_record, parsed
+
+T = TypeVar("T")
 
 
 class StudyWork:
@@ -43,7 +47,7 @@ class StudyWork:
         data: DataDir,
         *,
         max_concurrent: int | None,
-        unbegun: Mapping[str, list[str]],
+        unstarted_sessions: Mapping[str, list[str]],
         accepts_teacher: bool,
         note_run: Callable[[], None],
         expect: Callable[[Mapping[str, StrategyEstimate]], None],
@@ -58,7 +62,7 @@ class StudyWork:
             budget: What may be used.
             data: The folder with the data sets.
             max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-            unbegun: By strategy, earlier sessions that were to run it and did not come to it.
+            unstarted_sessions: By strategy, earlier sessions that were to run it and did not come to it.
             accepts_teacher: Whether a given teacher is used though its accuracy is at chance.
             note_run: Writes ``run.toml``: from then on a resume goes on with this study.
             expect: Is told the estimate of each strategy that begins.
@@ -70,7 +74,7 @@ class StudyWork:
         self._budget = budget
         self._data = data
         self._max_concurrent = max_concurrent
-        self._unbegun = unbegun
+        self._unstarted_sessions = unstarted_sessions
         self._accepts_teacher = accepts_teacher
         self._note_run = note_run
         self._expect = expect
@@ -124,7 +128,7 @@ class StudyWork:
         self._cost = kept_cost(kept)
         state.study = settled_strategies(state.study, self._cost)
 
-    def _inspect(self) -> tuple[Known, dict[str, StrategyEstimate]]:
+    def _inspect(self) -> tuple[StudyFacts, dict[str, StrategyEstimate]]:
         """What there is to know of the study, and the estimate of each strategy that begins."""
         expected = Forecast(self._state.study, self._state.to_begin, self._executor, self._max_concurrent)
         known = inspected(
@@ -163,25 +167,29 @@ class StudyWork:
         if state.needs_teacher and state.study.teacher_weights:
             state.teacher = self._provide_teacher(teacher)
             if not self._accepts_teacher:
-                refuse_at_chance(state.study, state.teacher, workload)
+                refuse_at_chance(state.study, as_record(state.teacher), workload)
         if not state.holds_earlier:
             self._note_run()
         if state.needs_teacher:
             state.teacher = state.teacher or self._provide_teacher(teacher)
             stores = zip(inspection.logit_stores, state.study.seeds(), strict=False)
             state.logits = {
-                store.folder.name: self._artifacts.provide(SharedLogits(store, seed)) for store, seed in stores
+                store.folder.name: self._provide(SharedLogits(store, seed), TeacherLogitsInput)
+                for store, seed in stores
             }
         for name in state.strategies:
             self._provide_code(name, inspection)
 
-    def _provide_teacher(self, teacher: SharedTeacher) -> dict[str, Any]:
+    def _provide(self, artifact: Artifact, kind: type[T], progress: Callable[[], object] = lambda: None) -> T:
+        assert self._artifacts is not None
+        return parsed(as_record(self._artifacts.provide(artifact, progress)), kind)
+
+    def _provide_teacher(self, teacher: SharedTeacher) -> Teacher:
         def show_progress() -> None:
             if metrics := teacher.last_epoch():
                 self._watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
 
-        assert self._artifacts is not None
-        return self._artifacts.provide(teacher, show_progress)
+        return self._provide(teacher, Teacher, show_progress)
 
     def _provide_code(self, name: str, inspection: Inspection) -> None:
         """Compile what a strategy needs, unless it has no training left: then it keeps what it was charged."""
@@ -192,8 +200,7 @@ class StudyWork:
             return
         folder = Path(inspection.compilations[asks])
         networks = f"{study.teacher} and {study.student}" if asks else str(study.student)
-        assert self._artifacts is not None
-        state.compilations[name] = {folder.name: self._artifacts.provide(SharedCode(folder, asks, networks))}
+        state.compilations[name] = {folder.name: self._provide(SharedCode(folder, asks, networks), CompilationInput)}
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:
         """What a strategy's ``study.toml`` says of how it is run."""
@@ -246,9 +253,9 @@ class StudyWork:
         if not folder.study_toml.exists():
             folder.write_study(state.study, dict(resolved))
             if estimate:
-                keep_estimate(folder, estimate)
+                save_estimate(folder, estimate)
         log = state.log(name)
-        for earlier in self._unbegun[name] if not log.is_settled(state.study.repeats) else ():
+        for earlier in self._unstarted_sessions[name] if not log.is_settled(state.study.repeats) else ():
             log.session(earlier)
         return folder
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kdtune.errors import KdtuneError, MachineError
-from kdtune.execution.plain_errors import plainly
+from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.trial_training import SLICE_S
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.trial_plan import Next, Plan
 from kdtune.results.epoch_log import append_epochs
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.trial_log import Trial, TrialLog, best
+from kdtune.results.trial import Trial, best
+from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 
@@ -124,7 +125,7 @@ class TrialEvents:
             self._executor.check()  # else it may be taken for a worker's death
         except MachineError as dead:
             error = dead
-        self.gave_up = self.gave_up or plainly(error)
+        self.gave_up = self.gave_up or as_kdtune_error(error)
 
     @property
     def reading_interval_s(self) -> float:

@@ -3,14 +3,19 @@
 import os
 import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdtune.catalog.builtin import DATASETS
+from kdtune.data.sources import describe
 from kdtune.errors import StudyInterrupted
-from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import MeterHandle, meter_of
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
 from kdtune.specs import load_study
+from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
 from kdtune.specs.study import Setting
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
@@ -165,13 +170,13 @@ class TrialWorker:
         Args:
             resources: What each trial gets.
         """
-        from kdtune.artifacts.workbench import pick_device
+        from kdtune.artifacts.device_choice import pick_device
 
         self._resources = resources
         self._shares = gpu_shares(resources.gpus)
         self._device = pick_device(resources.gpus, gpu_indices(resources.gpus))
         self._setting: Setting | None = None
-        self._bench: Any = None
+        self._context: Any = None
 
     def take_on(self, config: dict[str, Any]) -> TrialTraining:
         """Prepare a trial's attempt. Everything of the last trial is dropped but the data and the teacher.
@@ -183,21 +188,27 @@ class TrialWorker:
         meter = meter_of(run.get("session"))
         spec = _spec_of(config)
         if spec.setting != self._setting:
-            from kdtune.artifacts.workbench import Workbench
+            from kdtune.artifacts.training_context import TrainingContext
 
             self._setting = None  # unless all that follows succeeds
-            hold_gpu(meter, self._shares)
-            self._bench = Workbench(spec.setting, self._device, self._resources.threads, run.get("data"))
+            open_preparation_window(meter, self._shares)
+            self._context = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
             self._setting = spec.setting
-        distiller = self._bench.distiller(spec.recipe, spec.seed)
+        distiller = self._context.distiller(spec.recipe, spec.seed)
         return TrialTraining(distiller, run, self._resources, self._shares, meter)
 
     def _warm_up(self, spec: TrialSpec) -> None:
         """Do what is done once for a study, before a trial's window opens: no single trial answers for it."""
-        self._bench.find_code(spec.recipe)
+        self._context.find_code(spec.recipe)
         # With the trial's own seed: the teacher's logits for another one may not be there.
-        self._bench.distiller(spec.recipe, spec.seed).warm_up()
+        self._context.distiller(spec.recipe, spec.seed).warm_up()
+
+
+@cache
+def _described_once(dataset: str) -> DataInfo:
+    """Describe a data set, given as JSON, once per worker: that reads all of its files."""
+    return describe(Component.model_validate_json(dataset))
 
 
 def _spec_of(config: dict[str, Any]) -> TrialSpec:
@@ -206,5 +217,7 @@ def _spec_of(config: dict[str, Any]) -> TrialSpec:
         spec: TrialSpec = config["spec"]
         return spec
     study = load_study(config["study"])
+    if study.dataset.name not in DATASETS and study.dataset_info is None:
+        study = study.with_data_info(_described_once(study.dataset.model_dump_json()))
     point = {key: value for key, value in config.items() if key not in _NOT_POINT}
     return resolved_trial(study, Suggestion.from_point(point), int(config.get("seed", study.seed)))

@@ -8,7 +8,15 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from kdtune.energy.flops import Workload
-from kdtune.forecast.strategy_estimate import Charge, Conditions, Overhead, Timings, Usage, add, strategy_charge
+from kdtune.forecast.strategy_estimate import (
+    Conditions,
+    StrategyOverhead,
+    TimeAndEnergy,
+    Timings,
+    WorkUsage,
+    strategy_charge,
+    sum_or_none,
+)
 
 
 def energy_multiple(
@@ -44,10 +52,10 @@ def energy_multiple(
     for times, images in stores:
         parts = min(times, conditions.slots)  # so many workers fill the store at the same time
         storing.append((parts, timings.per_image["teacher_logits"] * (times * images / parts)))
-    shared, nothing = replace(conditions, dedicated=False), Overhead(Charge(0.0, 0.0, 0.0))
+    shared, nothing = replace(conditions, dedicated=False), StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0))
 
-    def charged(work: list[tuple[int, Usage]]) -> float | None:
-        return add(
+    def charged(work: list[tuple[int, WorkUsage]]) -> float | None:
+        return sum_or_none(
             *(strategy_charge(count, one, timings.idle_for(count, shared), nothing, shared)[1] for count, one in work)
         )
 

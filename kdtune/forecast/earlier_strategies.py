@@ -8,8 +8,8 @@ from pathlib import Path
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.sensors.node import Hardware
 from kdtune.errors import KdtuneError, ResultsError
-from kdtune.forecast.ledger_phases import Phases, strategy_phases, whole
-from kdtune.forecast.strategy_estimate import Charge
+from kdtune.forecast.ledger_phases import Phases, session_charge, strategy_phases
+from kdtune.forecast.strategy_estimate import TimeAndEnergy
 from kdtune.results.cost_document import Node
 from kdtune.results.documents import read_document
 from kdtune.results.folder import ABANDONED, StrategyFolder, StudyFolder
@@ -37,7 +37,7 @@ class EarlierResult:
 
 
 @dataclass
-class Earlier:
+class CompletedStrategy:
     """A completed strategy of an earlier, uninterrupted command, with all trials completed at the first attempt.
 
     Attributes:
@@ -69,10 +69,10 @@ class Earlier:
         return strategy_phases(records, self.epochs) if records else None
 
     @cached_property
-    def session(self) -> Charge | None:
+    def session(self) -> TimeAndEnergy | None:
         """Time and energy that the strategies of its command shared; None if unknown."""
         records = _single_node_records(self.session_ledger)
-        return whole(records) if records else None
+        return session_charge(records) if records else None
 
 
 def _single_node_records(ledger: Path) -> list[Record]:
@@ -84,7 +84,7 @@ def _single_node_records(ledger: Path) -> list[Record]:
     return nodes[0] if len(nodes) == 1 else []
 
 
-def find_earlier(results: Path, hardware: Hardware, executor: str = "ray") -> list[Earlier]:
+def find_completed(results: Path, hardware: Hardware, executor: str = "ray") -> list[CompletedStrategy]:
     """Return the completed strategies in a results folder that ran on this machine, newest first.
 
     Damaged and unfinished results are skipped.
@@ -99,7 +99,7 @@ def find_earlier(results: Path, hardware: Hardware, executor: str = "ray") -> li
     return [earlier for path in paths for earlier in _read(path, results, hardware, executor)]
 
 
-def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Iterator[Earlier]:
+def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Iterator[CompletedStrategy]:
     folder = StrategyFolder(path.parent)
     try:
         result = read_document(path, EarlierResult)
@@ -114,7 +114,7 @@ def _read(path: Path, results: Path, hardware: Hardware, executor: str) -> Itera
             or any(one.attempts != 1 or one.status != "completed" for one in trials)
         ):
             return
-        yield Earlier(
+        yield CompletedStrategy(
             label=f"{path.parent.relative_to(results)} (session {log.sessions[0]})",
             strategy=result.strategy,
             study=study,

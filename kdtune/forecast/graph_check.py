@@ -10,16 +10,16 @@ from itertools import count, islice
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import VARYING_TEMPERATURE
 from kdtune.data.split_sizes import batch_sizes
 from kdtune.specs.component import Component
 from kdtune.specs.study import Numerics
 from kdtune.specs.suggestion import Suggestion
 from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.cuda_graphs import graph_maker
 from kdtune.training.distiller import Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
-from kdtune.training.graphs import graph_maker
 from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
@@ -32,7 +32,7 @@ STEPS, STEPS_PER_EPOCH = 20, 10
 TOLERANCE = {"float32": 0.01, "bfloat16": 0.05}
 
 
-def loss_difference(bench: Workbench, numerics: Numerics, steps: int = STEPS) -> float:
+def loss_difference(context: TrainingContext, numerics: Numerics, steps: int = STEPS) -> float:
     """Return the largest relative difference between captured and eager computation.
 
     Three things are compared: the losses of steps that start from the same weights; loss and predictions on the
@@ -41,24 +41,24 @@ def loss_difference(bench: Workbench, numerics: Numerics, steps: int = STEPS) ->
     runs several trials.
 
     Args:
-        bench: The study's workbench.
+        context: The study's training context.
         numerics: Numerics that capture steps.
         steps: Number of steps to compare.
 
     Returns:
         The difference as a fraction of the eager value; NaN or infinite if a value is not finite.
     """
-    eager_bench = _small_bench(bench, numerics.model_copy(update={"compile": "off"}))
-    captured_bench = _small_bench(bench, numerics)
-    eager, captured = _train(eager_bench, steps), _train(captured_bench, steps)
+    eager_context = _small_context(context, numerics.model_copy(update={"compile": "off"}))
+    captured_context = _small_context(context, numerics)
+    eager, captured = _train(eager_context, steps), _train(captured_context, steps)
     differences = [_difference(*losses) for losses in zip(captured.losses, eager.losses, strict=True)]
     distiller = captured.distiller
-    known = evaluate(distiller.model, captured_bench.splits.validation, captured_bench.arithmetic)
+    known = evaluate(distiller.model, captured_context.splits.validation, captured_context.arithmetic)
     found = distiller.validate()
     differences.append(_difference(found.loss, known.loss))
     differences.append(float((found.predictions != known.predictions).double().mean()))
-    if bench.study.teacher_logits == "replay":
-        differences.append(_logits_difference(captured_bench))
+    if context.study.teacher_logits == "replay":
+        differences.append(_logits_difference(captured_context))
     return max(differences, key=lambda one: math.inf if math.isnan(one) else one)
 
 
@@ -74,10 +74,10 @@ def _difference(captured: float, eager: float) -> float:
     return abs(captured - eager) / abs(eager) if eager else math.inf
 
 
-def _small_bench(bench: Workbench, numerics: Numerics) -> Workbench:
-    """Return a workbench with the training images of :data:`STEPS_PER_EPOCH` steps, among them the study's last one."""
-    study = bench.study
-    own = bench.sharing(study.model_copy(update={"numerics": numerics}))
+def _small_context(context: TrainingContext, numerics: Numerics) -> TrainingContext:
+    """Return a training context with the images of :data:`STEPS_PER_EPOCH` steps, the study's last one among them."""
+    study = context.study
+    own = context.with_study(study.model_copy(update={"numerics": numerics}))
     train = own.splits.train
     sizes = batch_sizes(len(train), study.training.batch_size)
     images = sum([*sizes[: STEPS_PER_EPOCH - 1], sizes[-1]][: len(sizes)])
@@ -86,14 +86,14 @@ def _small_bench(bench: Workbench, numerics: Numerics) -> Workbench:
     return own
 
 
-def _train(bench: Workbench, steps: int) -> _Trained:
+def _train(context: TrainingContext, steps: int) -> _Trained:
     """Warm up a training with another seed, then take steps of a training with the study's seed."""
-    seed = bench.study.seed
+    seed = context.study.seed
     torch.manual_seed(seed)  # for the weights of the untrained teacher
-    teacher = _teacher(bench)
-    recipe = resolved_recipe(bench.study, Suggestion(temperature=Component(name=VARYING_TEMPERATURE)))
-    bench.training(recipe, seed + 1, teacher).warm_up()
-    distiller = bench.training(recipe, seed, teacher)
+    teacher = _teacher(context)
+    recipe = resolved_recipe(context.study, Suggestion(temperature=Component(name=VARYING_TEMPERATURE)))
+    context.training(recipe, seed + 1, teacher).warm_up()
+    distiller = context.training(recipe, seed, teacher)
 
     def losses() -> Iterator[torch.Tensor]:
         for distiller.epoch in count():
@@ -102,26 +102,26 @@ def _train(bench: Workbench, steps: int) -> _Trained:
     return _Trained(distiller, [float(loss) for loss in islice(losses(), steps)])
 
 
-def _logits_difference(bench: Workbench) -> float:
+def _logits_difference(context: TrainingContext) -> float:
     """Return the relative difference between the teacher's captured and eager logits, in the second epoch."""
-    train, augment, seed = bench.splits.train, bench.study.training.augment, bench.study.seed
-    teacher = bench.untrained_teacher()
-    passes = CapturedLogits(teacher, train, BATCH_SIZE, bench.arithmetic, graph_maker(bench.device))
+    train, augment, seed = context.splits.train, context.study.training.augment, context.study.seed
+    teacher = context.untrained_teacher()
+    passes = CapturedLogits(teacher, train, BATCH_SIZE, context.arithmetic, graph_maker(context.device))
     passes.of_all(train.epoch_changes(augment, seed, 0))
     captured = passes.of_all(train.epoch_changes(augment, seed, 1))
-    live = LiveTeacher(teacher, bench.arithmetic)
-    parts = torch.arange(len(train), device=bench.device).split(BATCH_SIZE)
+    live = LiveTeacher(teacher, context.arithmetic)
+    parts = torch.arange(len(train), device=context.device).split(BATCH_SIZE)
     eager = torch.cat([live(train.changed(index, augment, seed, 1), index) for index in parts])
     return float((captured - eager).abs().max() / eager.abs().max())
 
 
-def _teacher(bench: Workbench) -> TeacherLogits:
+def _teacher(context: TrainingContext) -> TeacherLogits:
     """Return an untrained teacher; if the study replays logits, one with random logits that differ in every epoch."""
-    if bench.study.teacher_logits != "replay":
-        return bench.stand_in()
+    if context.study.teacher_logits != "replay":
+        return context.untrained_teacher_logits()
 
     def rows(epoch: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(epoch)
-        return torch.randn(len(bench.splits.train), bench.num_classes, generator=generator)
+        return torch.randn(len(context.splits.train), context.num_classes, generator=generator)
 
-    return ReplayedTeacher(rows, bench.device)
+    return ReplayedTeacher(rows, context.device)

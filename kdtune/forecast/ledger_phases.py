@@ -7,11 +7,12 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from kdtune.energy.attribution import Account, OpenLedger, charge
+from kdtune.energy.attribution import Account
 from kdtune.energy.interval_shares import BUCKETS
 from kdtune.energy.ledger import Record, Window
+from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.energy.sensors.node import Hardware
-from kdtune.forecast.strategy_estimate import Charge, Overhead, Usage
+from kdtune.forecast.strategy_estimate import StrategyOverhead, TimeAndEnergy, WorkUsage
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Phases:
         epoch: Mean of one epoch, with its evaluation and checkpoint.
     """
 
-    overhead: Overhead
-    epoch: Usage
+    overhead: StrategyOverhead
+    epoch: WorkUsage
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ class _Moment:
         unused_uj = sum(self.unheld_uj.get(gpu, 0) for gpu in unused_gpus)
         return replace(self, used_uj=self.used_uj - unused_uj, idle_uj=self.idle_uj - unused_uj)
 
-    def charge_until(self, later: "_Moment", hardware: Hardware) -> Charge:
+    def charge_until(self, later: "_Moment", hardware: Hardware) -> TimeAndEnergy:
         """Return time and energy between this moment and a later one, with the node's whole memory."""
         wall_s = (later.t_ns - self.t_ns) / 1e9
         memory_uj = hardware.ram_uw * wall_s
-        return Charge(wall_s, later.used_uj - self.used_uj + memory_uj, later.idle_uj - self.idle_uj + memory_uj)
+        return TimeAndEnergy(wall_s, later.used_uj - self.used_uj + memory_uj, later.idle_uj - self.idle_uj + memory_uj)
 
 
 def without_memory_uj(account: Account, bucket: str) -> int:
@@ -67,7 +68,7 @@ def without_memory_uj(account: Account, bucket: str) -> int:
     return account.buckets[bucket] - account.sources[bucket].get("ram_modelled", 0)
 
 
-def whole(records: Sequence[Record]) -> Charge | None:
+def session_charge(records: Sequence[Record]) -> TimeAndEnergy | None:
     """Return time and energy of a session's ledger, which has no trials, as if no other study had been on the node.
 
     Args:
@@ -76,13 +77,13 @@ def whole(records: Sequence[Record]) -> Charge | None:
     Returns:
         The charge; None if nothing was metered, or part of the energy is unknown.
     """
-    account = charge(records)
+    account = account_of_ledger(records)
     if account.quality is None or _INCOMPLETE_FLAGS & account.flags.keys():
         return None
     hardware = next(iter(account.hardware.values()))
     memory_uj = hardware.ram_uw * account.duration_ns / 1e9
     used_uj = sum(without_memory_uj(account, bucket) for bucket in BUCKETS if bucket != "other")
-    return Charge(account.duration_ns / 1e9, used_uj + memory_uj, without_memory_uj(account, "idle") + memory_uj)
+    return TimeAndEnergy(account.duration_ns / 1e9, used_uj + memory_uj, without_memory_uj(account, "idle") + memory_uj)
 
 
 #: Flags of a ledger in which part of the energy is unknown, so that it is no basis for an estimate.
@@ -137,7 +138,7 @@ def strategy_phases(records: Sequence[Record], epochs: int) -> Phases | None:
     Returns:
         The phases; None if no trial ended, if metering started more than once, or if part of the energy is unknown.
     """
-    ledger, trials = OpenLedger(), _Trials()
+    ledger, trials = RunningAccount(), _Trials()
     moments: list[_Moment] = []
     of_trials: list[int] = []
     for record in records:
@@ -157,9 +158,9 @@ def strategy_phases(records: Sequence[Record], epochs: int) -> Phases | None:
     in_trials_uj = without_memory_uj(ledger.account, "trials")
     training_s = (last.t_ns - first.t_ns) / 1e9
     waves = math.ceil(trials.ended / trials.max_concurrent)
-    overhead = Overhead(
+    overhead = StrategyOverhead(
         fixed=begin.charge_until(first, hardware) + last.charge_until(end, hardware),
         gap_s=max(0.0, training_s / waves - trials.wall_s / trials.ended),
         gap_uj=(last.used_uj - first.used_uj - in_trials_uj) / trials.ended,
     )
-    return Phases(overhead, Usage(trials.wall_s, trials.cpu_s, in_trials_uj) * (1 / epochs))
+    return Phases(overhead, WorkUsage(trials.wall_s, trials.cpu_s, in_trials_uj) * (1 / epochs))

@@ -16,13 +16,13 @@ from typing import Any, get_args
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
 from kdtune.specs.component import as_written
 from kdtune.specs.study import Numerics
-from kdtune.storage.checksums import sealed, unsealed
-from kdtune.storage.files import alone_in, read_whole, write_json
+from kdtune.storage.checksums import verified, with_checksum
+from kdtune.storage.files import exclusive_lock, read_whole, write_json
 from kdtune.storage.parsing import parse_json
 from kdtune.storage.paths import cache_dir
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
@@ -55,80 +55,81 @@ LONG_IMAGES = 2_500_000
 _FAILURES = (RuntimeError, NotImplementedError, TypeError, AssertionError, ImportError, CompileError)
 
 
-def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tuple[str, ...]]:
+def resolve_numerics(context: TrainingContext, trainings: float) -> tuple[Numerics, tuple[str, ...]]:
     """Return the resolved numerics of a study's trainings, and remarks for the user.
 
     Args:
-        bench: The study's workbench, on the device on which its trainings run; its logit mode must be resolved.
+        context: The study's training context, on the device of its trainings; its logit mode must be resolved.
         trainings: Number of trainings that a worker runs one after the other, compiling once for all of them.
 
     Raises:
         KdtuneError: This machine can compute nothing that the study allows.
     """
-    wanted = bench.study.numerics
+    wanted = context.study.numerics
     if wanted.is_resolved:
         return wanted, ()
-    if not _is_large(bench):
+    if not _is_large(context):
         return wanted.resolved(), ()
-    is_long = trainings * bench.study.training.epochs * len(bench.splits.train) >= LONG_IMAGES
-    path = _cache_path(bench, is_long)
-    with alone_in(path.parent):  # two probes at the same time would disturb each other
+    is_long = trainings * context.study.training.epochs * len(context.splits.train) >= LONG_IMAGES
+    path = _cache_path(context, is_long)
+    with exclusive_lock(path.parent):  # two probes at the same time would disturb each other
         with suppress(OSError, ValueError, KeyError, TypeError):  # the file is absent or damaged: probe again
-            cached = unsealed(parse_json(read_whole(path)))
+            cached = verified(parse_json(read_whole(path)))
             if cached["is_steady"]:
                 return Numerics(**cached["fastest"]), tuple(cached.get("remarks", ()))
-        seconds = _probe(bench, is_long)
+        seconds = _probe(context, is_long)
         remarks: tuple[str, ...] = ()
-        if wanted.compile == "auto" and _has_graphs(bench.device):
-            captured, remarks = _time_captured_steps(bench, is_long, seconds)
+        if wanted.compile == "auto" and _has_graphs(context.device):
+            captured, remarks = _time_captured_steps(context, is_long, seconds)
             seconds |= captured
         fastest = _fastest(seconds, wanted.resolved())
         step_s = {_label(numerics): found for numerics, found in seconds.items()}
         steady = all(map(_is_steady, seconds.values()))
         write_json(
-            path, sealed({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s, "remarks": remarks})
+            path,
+            with_checksum({"fastest": fastest.model_dump(), "is_steady": steady, "step_s": step_s, "remarks": remarks}),
         )
     return fastest, remarks
 
 
-def _is_large(bench: Workbench) -> bool:
-    sizes = bench.workload()
+def _is_large(context: TrainingContext) -> bool:
+    sizes = context.workload()
     return sizes.teacher_macs + sizes.student_macs >= SMALL_MACS
 
 
-def _cache_path(bench: Workbench, is_long: bool) -> Path:
+def _cache_path(context: TrainingContext, is_long: bool) -> Path:
     """Return the file of the probe's result, named by a hash of everything that influences the result."""
-    study = bench.study
+    study = context.study
     depends_on: list[Any] = [
         ARITHMETIC,
         as_written(study.teacher),
         as_written(study.student),
-        list(bench.splits.train.images.shape[1:]),
-        bench.num_classes,
+        list(context.splits.train.images.shape[1:]),
+        context.num_classes,
         study.training.batch_size,
         study.teacher_logits,
         study.numerics.model_dump(),
         is_long,
-        bench.threads if bench.device.type == "cpu" else None,
-        device_name(bench.device),
+        context.threads if context.device.type == "cpu" else None,
+        device_name(context.device),
         str(torch.__version__),
-        *(["graphs"] if _has_graphs(bench.device) else []),
+        *(["graphs"] if _has_graphs(context.device) else []),
     ]
     key = sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "numerics" / f"{study.teacher.slug}-{study.student.slug}-{key}.json"
 
 
-def _probe(bench: Workbench, is_long: bool) -> dict[Numerics, list[float]]:
+def _probe(context: TrainingContext, is_long: bool) -> dict[Numerics, list[float]]:
     """Return the seconds of timed steps for all numerics that the study allows and this machine can compute.
 
     Raises:
         KdtuneError: There are none.
     """
-    seconds = _time_steps(bench, _allowed_numerics(bench.study.numerics))
-    if bench.study.numerics.compile == "auto" and is_long and bench.device.type == "cuda":
-        fastest = _fastest(seconds, bench.study.numerics.resolved())
+    seconds = _time_steps(context, _allowed_numerics(context.study.numerics))
+    if context.study.numerics.compile == "auto" and is_long and context.device.type == "cuda":
+        fastest = _fastest(seconds, context.study.numerics.resolved())
         with suppress(KdtuneError):
-            seconds |= _time_steps(bench, [fastest.model_copy(update={"compile": "on"})])
+            seconds |= _time_steps(context, [fastest.model_copy(update={"compile": "on"})])
     return seconds
 
 
@@ -137,12 +138,12 @@ def _has_graphs(device: torch.device) -> bool:
 
 
 def _time_captured_steps(
-    bench: Workbench, is_long: bool, eager: dict[Numerics, list[float]]
+    context: TrainingContext, is_long: bool, eager: dict[Numerics, list[float]]
 ) -> tuple[dict[Numerics, list[float]], tuple[str, ...]]:
     """Time captured steps with all numerics for which they compute the same as eager steps.
 
     Args:
-        bench: The study's workbench.
+        context: The study's training context.
         is_long: Whether the trainings are long enough for compiling.
         eager: Seconds of eager steps.
 
@@ -151,9 +152,9 @@ def _time_captured_steps(
         with a remark that says why.
     """
     proven, problems = [], []
-    for numerics in _capturing_numerics(bench.study.numerics, is_long):
+    for numerics in _capturing_numerics(context.study.numerics, is_long):
         try:
-            difference = loss_difference(bench, numerics)
+            difference = loss_difference(context, numerics)
         except _FAILURES as error:
             problems.append(f"{_label(numerics)}: {_first_line(error)}")
             continue
@@ -166,10 +167,10 @@ def _time_captured_steps(
             )
     seconds: dict[Numerics, list[float]] = {}
     try:
-        seconds = _time_steps(bench, proven) if proven else {}
+        seconds = _time_steps(context, proven) if proven else {}
     except KdtuneError as error:
         problems.append(str(error))
-    if seconds and _fastest(eager | seconds, bench.study.numerics.resolved()).captures_steps:
+    if seconds and _fastest(eager | seconds, context.study.numerics.resolved()).captures_steps:
         return seconds, ()
     problems += [f"captured steps are not faster by a factor of {MARGIN:g}"] if seconds else []
     return {}, (f"training steps are not captured as CUDA graphs: {'; '.join(problems)}",)
@@ -199,7 +200,7 @@ def _allowed_numerics(wanted: Numerics) -> list[Numerics]:
     ]
 
 
-def _time_steps(bench: Workbench, candidates: list[Numerics]) -> dict[Numerics, list[float]]:
+def _time_steps(context: TrainingContext, candidates: list[Numerics]) -> dict[Numerics, list[float]]:
     """Time training steps and return the seconds of each by numerics; numerics that fail are left out.
 
     Raises:
@@ -208,17 +209,17 @@ def _time_steps(bench: Workbench, candidates: list[Numerics]) -> dict[Numerics, 
     steps, failures = {}, []
     for numerics in candidates:
         try:
-            steps[numerics] = _step_of(bench, numerics)
+            steps[numerics] = _step_of(context, numerics)
         except _FAILURES as error:
             failures.append(f"{_label(numerics)}: {_first_line(error)}")
     if not steps:
         raise KdtuneError(
-            f"a training step of {bench.study.teacher} and {bench.study.student} with a batch size of "
-            f"{bench.study.training.batch_size} failed on this {bench.device.type}: {'; '.join(failures)}; "
+            f"a training step of {context.study.teacher} and {context.study.student} with a batch size of "
+            f"{context.study.training.batch_size} failed on this {context.device.type}: {'; '.join(failures)}; "
             "use a smaller batch (--set training.batch_size=N), or set precision and memory_layout in [numerics]"
         )
     found: dict[Numerics, list[float]] = {numerics: [] for numerics in steps}
-    clock = _clock(bench)
+    clock = _clock(context)
     for turn in range(MAX_ROUNDS):
         if turn >= ROUNDS and all(map(_is_steady, found.values())):
             break
@@ -239,34 +240,34 @@ def _is_steady(seconds: list[float]) -> bool:
     return second <= STEADY * best
 
 
-def _clock(bench: Workbench) -> Callable[[], float]:
+def _clock(context: TrainingContext) -> Callable[[], float]:
     """Return a function that returns the time in seconds once all work is done.
 
     If a single thread does the work it is CPU time, which does not depend on other processes.
     """
-    if bench.device.type == "cuda":
+    if context.device.type == "cuda":
 
         def synchronised_time_s() -> float:
-            torch.cuda.synchronize(bench.device)
+            torch.cuda.synchronize(context.device)
             return time.perf_counter()
 
         return synchronised_time_s
-    return time.process_time if bench.threads == 1 else time.perf_counter
+    return time.process_time if context.threads == 1 else time.perf_counter
 
 
-def _step_of(bench: Workbench, numerics: Numerics) -> Callable[[], object]:
+def _step_of(context: TrainingContext, numerics: Numerics) -> Callable[[], object]:
     """Return a function that takes one step of a warmed-up training of the study.
 
     Raises:
         Exception: One of ``_FAILURES``: this machine cannot compute with these numerics.
     """
-    study = bench.study
-    size = study.training.batch_size if bench.device.type == "cuda" else min(CPU_BATCH, study.training.batch_size)
+    study = context.study
+    size = study.training.batch_size if context.device.type == "cuda" else min(CPU_BATCH, study.training.batch_size)
     training = study.training.model_copy(update={"batch_size": size})
-    own = bench.sharing(study.model_copy(update={"numerics": numerics, "training": training}))
+    own = context.with_study(study.model_copy(update={"numerics": numerics, "training": training}))
     recipe = representative_recipe(own.study, with_teacher=True)
-    steps = _whole_steps(own.training(recipe, study.seed, own.stand_in()))
-    for _ in range(1 if numerics.compile == "off" and bench.device.type == "cpu" else WARM_UP_STEPS):
+    steps = _whole_steps(own.training(recipe, study.seed, own.untrained_teacher_logits()))
+    for _ in range(1 if numerics.compile == "off" and context.device.type == "cpu" else WARM_UP_STEPS):
         next(steps)
     return lambda: next(steps)
 

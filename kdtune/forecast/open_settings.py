@@ -8,15 +8,17 @@ from typing import Literal
 import numpy as np
 
 from kdtune.artifacts.logit_store import check_room, room_bytes
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast.numerics_probe import resolve_numerics
 
 
-def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workbench, tuple[str, ...]]:
-    """Return a workbench for the same study with all settings resolved, and remarks for the user.
+def resolve_open_settings(
+    context: TrainingContext, trainings: int, workers: int = 1
+) -> tuple[TrainingContext, tuple[str, ...]]:
+    """Return a training context for the same study with all settings resolved, and remarks for the user.
 
     Args:
-        bench: The study's workbench, on the device on which its trainings run.
+        context: The study's training context, on the device on which its trainings run.
         trainings: Trainings that use the teacher in one repeat, over all strategies of the study. Strategies that the
             current command does not run count too, since results of different modes cannot be compared.
         workers: Number of workers that train at the same time.
@@ -25,16 +27,16 @@ def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workben
         KdtuneError: The study requires replayed logits and the disk has no room for them, or this machine can compute
             nothing that the study allows.
     """
-    wanted, trainings_per_worker = bench.study.teacher_logits, trainings * bench.study.repeats / workers
+    wanted, trainings_per_worker = context.study.teacher_logits, trainings * context.study.repeats / workers
     # The logit mode comes first: it decides which numerics are fastest, and these decide which logits are stored.
-    mode = _cheaper_mode(bench, trainings) if wanted == "auto" else wanted
-    chosen, numerics_remarks = _with_fastest_numerics(bench, mode, trainings_per_worker)
+    mode = _cheaper_mode(context, trainings) if wanted == "auto" else wanted
+    chosen, numerics_remarks = _with_fastest_numerics(context, mode, trainings_per_worker)
     missing_bytes = _missing_bytes(chosen) if chosen.study.teacher_logits == "replay" else 0
-    size, remarks = f"{missing_bytes / 1e9:.2g} GB", _missing_class_remarks(bench)
+    size, remarks = f"{missing_bytes / 1e9:.2g} GB", _missing_class_remarks(context)
     if wanted == "replay":
         check_room(missing_bytes)
     if wanted == "auto" and 2 * missing_bytes > room_bytes():
-        chosen, numerics_remarks = _with_fastest_numerics(bench, "live", trainings_per_worker)
+        chosen, numerics_remarks = _with_fastest_numerics(context, "live", trainings_per_worker)
         remarks.append(
             f"the teacher runs in every training step (teacher_logits = live), because storing its logits takes "
             f"{size}, more than half of the free space on the cache's disk"
@@ -45,37 +47,37 @@ def settled(bench: Workbench, trainings: int, workers: int = 1) -> tuple[Workben
 
 
 def _with_fastest_numerics(
-    bench: Workbench, mode: Literal["live", "replay"], trainings: float
-) -> tuple[Workbench, tuple[str, ...]]:
-    """Return a workbench for the study in one logit mode with the fastest numerics, and remarks about them."""
-    bench = bench.sharing(bench.study.model_copy(update={"teacher_logits": mode}))
-    numerics, remarks = resolve_numerics(bench, trainings)
-    return bench.sharing(bench.study.model_copy(update={"numerics": numerics})), remarks
+    context: TrainingContext, mode: Literal["live", "replay"], trainings: float
+) -> tuple[TrainingContext, tuple[str, ...]]:
+    """Return a training context for the study in one logit mode with the fastest numerics, and remarks about them."""
+    context = context.with_study(context.study.model_copy(update={"teacher_logits": mode}))
+    numerics, remarks = resolve_numerics(context, trainings)
+    return context.with_study(context.study.model_copy(update={"numerics": numerics})), remarks
 
 
-def _cheaper_mode(bench: Workbench, trainings: int) -> Literal["live", "replay"]:
+def _cheaper_mode(context: TrainingContext, trainings: int) -> Literal["live", "replay"]:
     """Return ``replay`` if the teacher would otherwise compute the same logits more than once."""
-    needed_epochs = trainings * bench.study.training.epochs
-    return "replay" if needed_epochs > bench.logit_store(bench.study.seed).shape.epochs else "live"
+    needed_epochs = trainings * context.study.training.epochs
+    return "replay" if needed_epochs > context.logit_store(context.study.seed).shape.epochs else "live"
 
 
-def _missing_bytes(bench: Workbench) -> int:
+def _missing_bytes(context: TrainingContext) -> int:
     """Return the size of the logits that are not stored yet, in float16.
 
     If a logit exceeds the range of float16, they take twice as much. ``auto`` requires twice the space, which is enough
     in either case.
     """
-    stores = {store.folder: store for store in map(bench.logit_store, bench.study.seeds())}.values()
+    stores = {store.folder: store for store in map(context.logit_store, context.study.seeds())}.values()
     return sum(store.bytes for store in stores if store.missing_epochs())
 
 
-def _missing_class_remarks(bench: Workbench) -> list[str]:
+def _missing_class_remarks(context: TrainingContext) -> list[str]:
     """Return remarks about classes of the data set that are missing from the training or the validation part."""
-    known = np.union1d(bench.arrays.train_labels, bench.arrays.test_labels)
+    known = np.union1d(context.arrays.train_labels, context.arrays.test_labels)
     remarks = []
     for name, part, consequence in (
-        ("training", bench.splits.train, "no network learns them"),
-        ("validation", bench.splits.validation, "they do not influence the choice between trials"),
+        ("training", context.splits.train, "no network learns them"),
+        ("validation", context.splits.validation, "they do not influence the choice between trials"),
     ):
         if missing := len(np.setdiff1d(known, part.labels.cpu().numpy())):
             remarks.append(f"{missing} of {len(known)} classes have no {name} image: {consequence}")

@@ -10,10 +10,10 @@ from statistics import median
 
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
-from kdtune.forecast.strategy_estimate import Timings, Usage, Work
+from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.evaluation import BATCH_SIZE, evaluate
 from kdtune.training.numerics import Arithmetic
@@ -37,22 +37,22 @@ _Units = Callable[[int], Iterator[int]]
 
 
 def time_work(
-    bench: Workbench, kinds: Collection[Work], watch: Stopwatch, gpus: Collection[str], setup: Lap | None
+    context: TrainingContext, kinds: Collection[WorkKind], watch: Stopwatch, gpus: Collection[str], setup: Lap | None
 ) -> Timings:
     """Time some kinds of a study's work, each for about a sixth of a second (longer if energy counters are read).
 
     This draws from torch's global random generator.
 
     Args:
-        bench: The study's workbench.
+        context: The study's training context.
         kinds: Kinds of work to time.
         watch: Stopwatch of this node.
         gpus: UUIDs of the GPUs that the work uses.
         setup: Time during which this process was set up as a worker, if it was set up for this call; else None.
     """
     idle_uw = watch.measure_idle_uw(COUNTED_SLICE_S)
-    timer = _Timer(bench.device, watch, gpus)
-    timed = {kind: timer.per_image(*_work(bench, kind)) for kind in kinds}
+    timer = _Timer(context.device, watch, gpus)
+    timed = {kind: timer.per_image(*_work(context, kind)) for kind in kinds}
     return Timings(
         per_image={kind: usage for kind, (usage, _) in timed.items()},
         batches={kind: size for kind, (_, size) in timed.items()},
@@ -74,7 +74,7 @@ class _Timer:
     def slice_s(self) -> float:
         return COUNTED_SLICE_S if self.watch.has_counters else SLICE_S
 
-    def per_image(self, units: _Units, batch_size: int) -> tuple[Usage, int]:
+    def per_image(self, units: _Units, batch_size: int) -> tuple[WorkUsage, int]:
         """Return the usage of the work for one image, and the number of images per unit with which it was timed."""
         size = batch_size if self.device.type == "cuda" else min(batch_size, _FIRST_IMAGES)
         while True:
@@ -114,31 +114,33 @@ class _Timer:
             torch.cuda.synchronize(self.device)
 
 
-def _work(bench: Workbench, kind: Work) -> tuple[_Units, int]:
+def _work(context: TrainingContext, kind: WorkKind) -> tuple[_Units, int]:
     """Return the units of a kind of work, and the number of images in each when the study runs."""
     if kind in ("evaluation", "teacher_evaluation"):
-        model = bench.untrained_student() if kind == "evaluation" else bench.untrained_teacher()
-        images = bench.splits.validation
-        return lambda size: _evaluations(model, images, size, bench.arithmetic), min(BATCH_SIZE, len(images))
+        model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
+        images = context.splits.validation
+        return lambda size: _evaluations(model, images, size, context.arithmetic), min(BATCH_SIZE, len(images))
     if kind == "teacher_logits":
-        return lambda size: _teacher_passes(bench, size), min(BATCH_SIZE, len(bench.splits.train))
-    study = bench.study
+        return lambda size: _teacher_passes(context, size), min(BATCH_SIZE, len(context.splits.train))
+    study = context.study
     if kind == "teacher":
         recipe = teacher_recipe(study)
     else:
         recipe = representative_recipe(study, with_teacher=kind == "distilling")
-    distiller = bench.training(recipe, study.seed, bench.stand_in() if recipe.needs_teacher else None)
-    train_images = len(bench.splits.train)
+    distiller = context.training(
+        recipe, study.seed, context.untrained_teacher_logits() if recipe.needs_teacher else None
+    )
+    train_images = len(context.splits.train)
     return lambda size: _steps(distiller, size), min(recipe.training.batch_size, train_images)
 
 
-def _teacher_passes(bench: Workbench, size: int) -> Iterator[int]:
+def _teacher_passes(context: TrainingContext, size: int) -> Iterator[int]:
     """Compute the teacher's logits for a number of images at a time, as for the logit store."""
-    train, augment = bench.splits.train, bench.study.training.augment
-    teacher = LiveTeacher(bench.untrained_teacher(), bench.arithmetic)
-    index = torch.arange(size, device=bench.device)
+    train, augment = context.splits.train, context.study.training.augment
+    teacher = LiveTeacher(context.untrained_teacher(), context.arithmetic)
+    index = torch.arange(size, device=context.device)
     while True:
-        teacher(train.changed(index, augment, bench.study.seed, 0), index)
+        teacher(train.changed(index, augment, context.study.seed, 0), index)
         yield size
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kdtune.energy.intervals import cpu_uj, gpu_uj
 from kdtune.energy.ledger import Record
 from kdtune.energy.sensors.node import Hardware, NodeSensors
-from kdtune.forecast.strategy_estimate import Usage, add, modelled_cpu_uj
+from kdtune.forecast.strategy_estimate import WorkUsage, modelled_cpu_uj, sum_or_none
 
 #: Key of the CPU among the UUIDs of GPUs.
 CPU = "cpu"
@@ -93,7 +93,7 @@ class Stopwatch:
         others = [power for device, power in self._idle_uw.items() if device != CPU and device not in gpus]
         return sum(others) / len(others) if others else 0.0
 
-    def usage(self, lap: Lap, gpus: Collection[str] = ()) -> Usage:
+    def usage(self, lap: Lap, gpus: Collection[str] = ()) -> WorkUsage:
         """Return time and energy of this process's work in a lap, without the energy that idle devices use.
 
         Args:
@@ -106,7 +106,7 @@ class Stopwatch:
         is_counted = CPU in self._devices
         parts = [self._active_uj(lap, CPU) if is_counted else modelled_cpu_uj(self.hardware, lap.cpu_s)]
         parts += [self._active_uj(lap, uuid) for uuid in gpus]
-        return Usage(lap.wall_s, lap.cpu_s, add(*parts))
+        return WorkUsage(lap.wall_s, lap.cpu_s, sum_or_none(*parts))
 
     def _active_uj(self, lap: Lap, device: str) -> float | None:
         """Return the energy of a device above its idle energy, in microjoules; None if its counter did not move."""

@@ -7,22 +7,22 @@ and so is each sum that contains one.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
 
 #: Kinds of work in a study: a student's step with a teacher and without one, an evaluation of the student, computing
 #: the teacher's logits for the logit store, and steps and evaluations of the teacher's own training.
-Work = Literal["distilling", "labels", "evaluation", "teacher_logits", "teacher", "teacher_evaluation"]
+WorkKind = Literal["distilling", "labels", "evaluation", "teacher_logits", "teacher", "teacher_evaluation"]
 
 #: Kinds of work in training a teacher.
-TEACHER_WORK: tuple[Work, ...] = ("teacher", "teacher_evaluation")
+TEACHER_WORK: tuple[WorkKind, ...] = ("teacher", "teacher_evaluation")
 
 
 @dataclass(frozen=True)
-class Usage:
+class WorkUsage:
     """Time and energy of a piece of work on one worker.
 
     Attributes:
@@ -35,15 +35,17 @@ class Usage:
     cpu_s: float
     active_uj: float | None
 
-    def __mul__(self, times: float) -> "Usage":
+    def __mul__(self, times: float) -> "WorkUsage":
         energy = None if self.active_uj is None else self.active_uj * times
-        return Usage(self.wall_s * times, self.cpu_s * times, energy)
+        return WorkUsage(self.wall_s * times, self.cpu_s * times, energy)
 
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s, add(self.active_uj, other.active_uj))
+    def __add__(self, other: "WorkUsage") -> "WorkUsage":
+        return WorkUsage(
+            self.wall_s + other.wall_s, self.cpu_s + other.cpu_s, sum_or_none(self.active_uj, other.active_uj)
+        )
 
 
-def add(*parts: float | None) -> float | None:
+def sum_or_none(*parts: float | None) -> float | None:
     """Return the sum of some values, or None if one of them is None."""
     known = [part for part in parts if part is not None]
     return sum(known) if len(known) == len(parts) else None
@@ -68,10 +70,10 @@ class Timings:
             it uses all.
     """
 
-    per_image: Mapping[Work, Usage]
-    batches: Mapping[Work, int]
+    per_image: Mapping[WorkKind, WorkUsage]
+    batches: Mapping[WorkKind, int]
     idle_uw: float | None
-    setup: Usage | None
+    setup: WorkUsage | None
     spare_gpu_uw: float = 0.0
 
     def idle_for(self, trials: int, conditions: "Conditions") -> float | None:
@@ -79,26 +81,26 @@ class Timings:
 
         That of GPUs which the study does not use is not charged to it.
         """
-        return add(self.idle_uw, -self.spare_gpu_uw * conditions.unused_gpus(trials))
+        return sum_or_none(self.idle_uw, -self.spare_gpu_uw * conditions.unused_gpus(trials))
 
-    def student_epoch(self, workload: Workload, *, with_teacher: bool) -> Usage:
+    def student_epoch(self, workload: Workload, *, with_teacher: bool) -> WorkUsage:
         """Return the usage of one epoch of a student, with its evaluation."""
         step = self.per_image["distilling" if with_teacher else "labels"]
         return step * workload.train_images + self.per_image["evaluation"] * workload.val_images
 
-    def teacher_training(self, workload: Workload, epochs: int) -> Usage:
+    def teacher_training(self, workload: Workload, epochs: int) -> WorkUsage:
         """Return the usage of the teacher's training, with one evaluation on the test images at the end."""
         step, evaluation = self.per_image["teacher"], self.per_image["teacher_evaluation"]
         epoch = step * workload.train_images + evaluation * workload.val_images
         return epoch * epochs + evaluation * workload.test_images
 
-    def teacher_measuring(self, workload: Workload) -> Usage:
+    def teacher_measuring(self, workload: Workload) -> WorkUsage:
         """Return the usage of measuring a given teacher's accuracy on the validation and the test images."""
         return self.per_image["teacher_evaluation"] * (workload.val_images + workload.test_images)
 
 
 @dataclass(frozen=True)
-class Charge:
+class TimeAndEnergy:
     """Time and charged energy of work other than trainings.
 
     Attributes:
@@ -111,17 +113,19 @@ class Charge:
     charged_uj: float | None
     idle_uj: float | None
 
-    def __add__(self, other: "Charge") -> "Charge":
-        charged_uj, idle_uj = add(self.charged_uj, other.charged_uj), add(self.idle_uj, other.idle_uj)
-        return Charge(self.wall_s + other.wall_s, charged_uj, idle_uj)
+    def __add__(self, other: "TimeAndEnergy") -> "TimeAndEnergy":
+        charged_uj, idle_uj = sum_or_none(self.charged_uj, other.charged_uj), sum_or_none(self.idle_uj, other.idle_uj)
+        return TimeAndEnergy(self.wall_s + other.wall_s, charged_uj, idle_uj)
 
     def energy_uj(self, *, dedicated: bool) -> float | None:
         """Return the charged energy in microjoules, with idle energy only if the node is dedicated."""
-        return self.charged_uj if dedicated else add(self.charged_uj, None if self.idle_uj is None else -self.idle_uj)
+        if dedicated:
+            return self.charged_uj
+        return sum_or_none(self.charged_uj, None if self.idle_uj is None else -self.idle_uj)
 
 
 @dataclass(frozen=True)
-class Overhead:
+class StrategyOverhead:
     """Time and energy of a strategy outside its trainings.
 
     Attributes:
@@ -131,12 +135,12 @@ class Overhead:
             memory.
     """
 
-    fixed: Charge
+    fixed: TimeAndEnergy
     gap_s: float = 0.0
     gap_uj: float = 0.0
 
 
-def setup_overhead(setup: Usage, workers: int, idle_uw: float | None, ram_uw: int) -> Overhead:
+def setup_overhead(setup: WorkUsage, workers: int, idle_uw: float | None, ram_uw: int) -> StrategyOverhead:
     """Return the overhead that is known without an earlier ledger: setting up the workers, at the same time.
 
     Args:
@@ -147,7 +151,7 @@ def setup_overhead(setup: Usage, workers: int, idle_uw: float | None, ram_uw: in
     """
     power_uw = None if idle_uw is None else idle_uw + ram_uw
     idle_uj = None if power_uw is None else power_uw * setup.wall_s
-    return Overhead(Charge(setup.wall_s, add((setup * workers).active_uj, idle_uj), idle_uj))
+    return StrategyOverhead(TimeAndEnergy(setup.wall_s, sum_or_none((setup * workers).active_uj, idle_uj), idle_uj))
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ class Conditions:
 
 
 def strategy_charge(
-    trials: int, trial: Usage, idle_uw: float | None, overhead: Overhead, conditions: Conditions
+    trials: int, trial: WorkUsage, idle_uw: float | None, overhead: StrategyOverhead, conditions: Conditions
 ) -> tuple[float, float | None]:
     """Return the expected time and energy of a strategy, without what it shares with other strategies.
 
@@ -205,7 +209,7 @@ def strategy_charge(
     """
     waves = math.ceil(trials / conditions.slots)
     training_s = waves * (trial.wall_s + overhead.gap_s)
-    energy = add(
+    energy = sum_or_none(
         (trial * trials).active_uj,
         None if idle_uw is None else idle_uw * training_s,
         trials * overhead.gap_uj,
@@ -213,35 +217,6 @@ def strategy_charge(
         overhead.fixed.energy_uj(dedicated=conditions.dedicated),
     )
     return overhead.fixed.wall_s + training_s, energy
-
-
-@dataclass(frozen=True)
-class StrategyEstimate:
-    """Expected cost of a strategy over all repeats.
-
-    Attributes:
-        strategy: Name of the strategy.
-        trials: Largest possible number of trials.
-        gflops_millions: The paper's column: nominal FLOPs of forward passes, in units of 1e15.
-        training_flops: FLOPs that the trainings execute.
-        wall_s: Seconds, without what it shares with other strategies; None if unknown.
-        charged_uj: Charged energy, with the session's as if the strategy ran alone, in microjoules; None if unknown.
-        complete: Whether starting Ray and the workers is included; if not, time and energy are lower bounds.
-        basis: Explanations of where the figures come from.
-    """
-
-    strategy: str
-    trials: int
-    gflops_millions: float
-    training_flops: int
-    wall_s: float | None
-    charged_uj: int | None
-    complete: bool
-    basis: tuple[str, ...]
-
-    def as_record(self) -> dict[str, Any]:
-        """Return the JSON object that is written to files."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

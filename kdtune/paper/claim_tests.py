@@ -1,4 +1,4 @@
-"""How each of the paper's claims is put to the test: from results to paired figures and a verdict for each study."""
+"""Tests of the paper's claims, which derive paired figures and a verdict for each study from results."""
 
 import itertools
 import math
@@ -7,56 +7,56 @@ from collections.abc import Callable, Collection, Sequence
 
 from kdtune.analysis.verdicts import Interval, Verdict, exceeds, lies_within
 from kdtune.catalog.builtin import STRATEGIES
-from kdtune.paper.evidence import Comparison, Evidence, Judge
-from kdtune.paper.study_pairs import alike
+from kdtune.paper.evidence import Evidence, Judge, PairComparison
+from kdtune.paper.study_pairing import group_by_differences
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 from kdtune.results.trial_log import TrialLog
 
-#: Differences of accuracy that do not matter: half a point.
+#: Largest difference of accuracy that does not matter: half a point.
 MARGIN = 0.005
 
-#: A difference of tau that does not matter: less than a step of the paper's search.
+#: Differences of tau below this, a step of the paper's search, do not matter.
 TAU_MARGIN = 1.0
 
-#: The batch size that others are held against.
+#: The batch size with which others are compared.
 USUAL_BATCH = 128
 
 
 def matches(interval: Interval) -> Verdict:
-    """No difference of accuracy that matters."""
+    """Judge the claim that there is no difference of accuracy that matters."""
     return lies_within(interval, -MARGIN, MARGIN)
 
 
 def better(interval: Interval) -> Verdict:
-    """A gain of accuracy; contradicted where whatever gain there is does not matter."""
+    """Judge the claim that accuracy is higher; contradicted if any gain is too small to matter."""
     return exceeds(interval, above=0.0, below=MARGIN)
 
 
 def clearly_better(interval: Interval) -> Verdict:
-    """A gain of accuracy that matters."""
+    """Judge the claim that accuracy is higher by an amount that matters."""
     return exceeds(interval, above=MARGIN, below=MARGIN)
 
 
 def no_worse(interval: Interval) -> Verdict:
-    """No loss of accuracy that matters; a gain is none."""
+    """Judge the claim that accuracy is not lower by an amount that matters."""
     return lies_within(interval, -MARGIN, math.inf)
 
 
 def accuracy(
     first: str, second: str, judge: Judge, losses: Collection[str] | None = None
 ) -> Callable[[Sequence[StudyRun]], list[Evidence]]:
-    """A test of the difference of test accuracy between two strategies of one study.
+    """Return a test of the difference of test accuracy between two strategies of one study.
 
     Args:
         first: A strategy.
-        second: The strategy whose accuracy is taken off.
-        judge: From the interval to the verdict.
-        losses: Of the studies that count; None for all.
+        second: The strategy whose accuracy is subtracted.
+        judge: Returns the verdict on an interval.
+        losses: Losses of the studies to use; None for all studies.
     """
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            _of_accuracies(Comparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
+            _of_accuracies(PairComparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
             for study in _of_loss(studies, losses)
             for pair in study.both(first, second)
         ]
@@ -65,25 +65,28 @@ def accuracy(
 
 
 def _of_accuracies(
-    comparison: Comparison, runs: tuple[StrategyRun, StrategyRun], judge: Judge, names: tuple[str, str] | None = None
+    comparison: PairComparison,
+    runs: tuple[StrategyRun, StrategyRun],
+    judge: Judge,
+    names: tuple[str, str] | None = None,
 ) -> Evidence:
-    """What the difference of two runs' test accuracies says; sides are called as their strategies without names."""
+    """Return evidence from the difference of test accuracy between two runs, named by default as their strategies."""
     names = names or (runs[0].result.strategy, runs[1].result.strategy)
     sides = [run.by_seed("test_accuracy") for run in runs]
     return comparison.of_pairs(names, sides, judge, max(run.an_image("test_accuracy") for run in runs))
 
 
 def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
-    """Test accuracy of a grid less that of random search, where the latter tried some points and not all."""
+    """Compare the test accuracies of grid and random search, if the latter tried some of the points and not all."""
     found = []
     for study in studies:
         for grid, drawn in study.both("grid", "random"):
             whole = len(grid.study.search_space.points())
             trials = STRATEGIES.load("random").Options.model_validate(drawn.study.labelled("random")[1]).trials
             measure = f"grid - random of {trials} trial{'s' * (trials > 1)}, test accuracy"
-            comparison = Comparison((grid, drawn), measure, "fraction")
+            comparison = PairComparison((grid, drawn), measure, "fraction")
             if trials == 1:
-                found.append(comparison.unsettled("one tau that is drawn is no search"))
+                found.append(comparison.unsettled("drawing a single tau is not a search"))
             elif trials >= whole:
                 found.append(comparison.unsettled(f"random search may try {trials} points and the grid has {whole}"))
             else:
@@ -92,9 +95,10 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
 
 
 def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
-    """The random tau against the second-best tau, on the images held out: only the best met the test images.
+    """Compare a tau drawn for each batch with the second-best tau on validation images, since only the best is tested.
 
-    Which tau is second is told by the other repeats: by its own, chance would lift it.
+    The second-best tau of a repeat is determined from the other repeats, because chance would favour a tau that was
+    selected and evaluated on the same repeat.
     """
     found = []
     for study in _of_loss(studies, ("hkd",)):
@@ -103,19 +107,19 @@ def second_best(studies: Sequence[StudyRun]) -> list[Evidence]:
         for random_tau, grid in study.both("stochastic", "grid"):
             seconds = _second_best(grid)
             measure = "stochastic - second-best tau, validation accuracy"
-            comparison = Comparison((random_tau, grid), measure, "fraction")
+            comparison = PairComparison((random_tau, grid), measure, "fraction")
             if seconds:
                 sides = [random_tau.by_seed("val_accuracy"), seconds]
                 step = random_tau.an_image("val_accuracy")
                 found.append(comparison.of_pairs(("stochastic", "second-best"), sides, better, step))
             else:
-                reason = "the second-best tau of a repeat is told by the others, so it takes two whole grids"
+                reason = "the second-best tau of a repeat is determined from the others, which needs two complete grids"
                 found.append(comparison.unsettled(reason))
     return found
 
 
 def _second_best(grid: StrategyRun) -> dict[int, float]:
-    """By seed, the validation accuracy at the tau that is second in the mean of all other seeds."""
+    """Return, by seed, the validation accuracy at the tau that is second-best in the mean of all other seeds."""
     tables: dict[int, dict[float, float]] = {}
     for trial in TrialLog.read(grid.folder.trials).trials.values():
         if trial.status == "completed" and trial.val_accuracy is not None:
@@ -132,20 +136,20 @@ def _second_best(grid: StrategyRun) -> dict[int, float]:
     return found
 
 
-#: What studies may differ in that are held against each other for their teachers.
+#: Keys in which studies may differ that are compared because of their teachers.
 TEACHER_KEYS = ("teacher", "teacher_training", "teacher_weights")
 
 
 def stronger_teacher(studies: Sequence[StudyRun]) -> list[Evidence]:
-    """The tau that a grid chooses under a larger teacher, less that under a smaller one, all else alike."""
+    """Compare the tau that a grid chooses under a larger and a smaller teacher, with all other settings equal."""
     found = []
-    for group in alike([study for study in studies if "grid" in study.strategies], *TEACHER_KEYS):
+    for group in group_by_differences([study for study in studies if "grid" in study.strategies], *TEACHER_KEYS):
         by_size = sorted((study.strategies["grid"] for study in group), key=_size_of_teacher)
         for weak, strong in itertools.combinations(by_size, 2):
             if _size_of_teacher(strong) > _size_of_teacher(weak):
                 names = (f"under {strong.study.teacher}", f"under {weak.study.teacher}")
                 measure = f"{names[0]} - {names[1]}, tau chosen by grid"
-                comparison = Comparison((strong, weak), measure, "tau", ("teacher", "teacher's weights"))
+                comparison = PairComparison((strong, weak), measure, "tau", ("teacher", "teacher's weights"))
                 sides = [_chosen_tau(strong), _chosen_tau(weak)]
                 found.append(comparison.of_pairs(names, sides, _higher_tau, _step(strong)))
     return found
@@ -164,22 +168,24 @@ def _chosen_tau(run: StrategyRun) -> dict[int, float]:
 
 
 def _step(run: StrategyRun) -> float:
-    """The least that two temperatures of a grid are apart; the paper's step where there is only one."""
+    """Return the smallest difference between temperatures of a grid; the paper's step if it has only one."""
     taus = sorted(run.study.search_space["tau"].points())
     return min((float(later - tau) for tau, later in itertools.pairwise(taus)), default=TAU_MARGIN)
 
 
 def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
-    """Test accuracy of the random tau at other batch sizes, less that at the usual one, all else alike."""
+    """Compare test accuracy with a drawn tau at other batch sizes and the usual one, with all other settings equal."""
     found = []
-    for group in alike([study for study in studies if "stochastic" in study.strategies], "training.batch_size"):
+    for group in group_by_differences(
+        [study for study in studies if "stochastic" in study.strategies], "training.batch_size"
+    ):
         runs = sorted((study.strategies["stochastic"] for study in group), key=_batch)
         usual = next((run for run in runs if _batch(run) == USUAL_BATCH), runs[0])
         for run in runs:
             if _batch(run) != _batch(usual):
                 names = (f"batches of {_batch(run)}", f"batches of {_batch(usual)}")
                 measure = f"{names[0]} - {names[1]}, test accuracy"
-                comparison = Comparison((run, usual), measure, "fraction", ("training",))
+                comparison = PairComparison((run, usual), measure, "fraction", ("training",))
                 found.append(_of_accuracies(comparison, (run, usual), matches, names))
     return found
 

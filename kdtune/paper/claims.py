@@ -1,4 +1,4 @@
-"""What the paper claims, where, and what the results at hand say of it, study by study."""
+"""The paper's claims, their sources, and verdicts on them from results, study by study."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import Any
 from kdtune.paper import claim_tests as tests
 from kdtune.paper.cost_claim import COST_HIGH, COST_LOW, LIVE_TEACHER, cost
 from kdtune.paper.evidence import Evidence
-from kdtune.paper.study_pairs import unpaired
+from kdtune.paper.study_pairing import why_unpaired
 from kdtune.paper.study_runs import StudyRun, by_study, read_runs
 from kdtune.results.source_commit import commit
 from kdtune.results.strategy_result import SCHEMA_VERSION
@@ -22,38 +22,38 @@ _TABLE_7 = (
 )
 
 _NO_WORSE = (
-    "supported where the 95% interval of the difference of test accuracy is above -0.5 points, contradicted where all "
-    "of it is below"
+    "supported if the 95% interval of the difference of test accuracy is above -0.5 points, contradicted if all of it "
+    "is below"
 )
 
-_OR_BETTER = "The paper says 'similarly or, at times, better': one that is better does not contradict it."
+_OR_BETTER = "The paper says 'similarly or, at times, better': a better result does not contradict it."
 
 _MATCHES = (
-    "supported where the 95% interval of the difference of test accuracy lies within 0.5 points of zero, contradicted "
-    "where all of it lies outside"
+    "supported if the 95% interval of the difference of test accuracy lies within 0.5 points of zero, contradicted if "
+    "all of it lies outside"
 )
 
 _BETTER = (
-    "supported where the 95% interval of the gain in test accuracy is above zero, contradicted where it is below 0.5 "
-    "points, so that whatever gain there is does not matter"
+    "supported if the 95% interval of the gain in test accuracy is above zero, contradicted if it is below 0.5 points, "
+    "so that any gain is too small to matter"
 )
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that the paper says.
+    """A claim of the paper.
 
     Attributes:
         id: A short name.
         text: The claim in our words.
-        where: In the paper.
-        rule: What decides, in words.
-        studies: The paper's own, which test it; none where kdtune has none.
-        strategies: What has to be run of them.
-        test: From what was run to evidence.
-        remark: What else to know; empty without anything.
-        settings: What a study has to be set to for it, as ``--set`` takes it.
-        unpaired: Why studies that were run are no pair, of a claim on pairs of studies.
+        where: Source in the paper.
+        rule: Description of the rule for the verdict.
+        studies: The paper's studies that test the claim; empty if kdtune has none.
+        strategies: Strategies that must be run.
+        test: Returns evidence from the studies that were run.
+        remark: Additional remark; may be empty.
+        settings: Settings that a study needs, in the form of ``--set``.
+        why_unpaired: For a claim about pairs of studies, returns why the studies that were run form no pair.
     """
 
     id: str
@@ -65,13 +65,13 @@ class Claim:
     test: Callable[[Sequence[StudyRun]], list[Evidence]]
     remark: str = ""
     settings: tuple[str, ...] = ()
-    unpaired: Callable[[Sequence[StudyRun]], str] | None = None
+    why_unpaired: Callable[[Sequence[StudyRun]], str] | None = None
 
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "hkd-matches",
-        "With HKD a tau drawn for each batch does as well as a tuned one.",
+        "With HKD, a tau drawn for each batch does as well as a tuned one.",
         "abstract; Main results, Classification (1) and (5); Tables 1, 4 and 7",
         _NO_WORSE,
         (*_HKD, *_TABLE_7),
@@ -81,7 +81,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "dml-matches",
-        "With DML a tau drawn for each batch does as well as a tuned one.",
+        "With DML, a tau drawn for each batch does as well as a tuned one.",
         "Main results, Classification (1) and (5); Table 4",
         _NO_WORSE,
         ("cifar10-dml", "cifar100-dml", "tinyimagenet-dml"),
@@ -91,7 +91,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "cmc-gains",
-        "With CMC a tuned tau does better than one drawn for each batch.",
+        "With CMC, a tuned tau does better than one drawn for each batch.",
         "Main results, Classification (1), (4) and (5); Table 4",
         _BETTER,
         ("cifar10-cmc", "cifar100-cmc", "tinyimagenet-cmc"),
@@ -102,61 +102,61 @@ CLAIMS: tuple[Claim, ...] = (
         "cost",
         "Tuning takes 19 to 20 times the energy of a tau drawn for each batch.",
         "abstract (19, CIFAR-10, HKD); Main results, Classification (4) (20, CIFAR-10, CMC); Table 4",
-        f"supported where the 95% interval of the ratio lies within a tenth of 19 to 20, {COST_LOW:.1f} to "
-        f"{COST_HIGH:.1f}, contradicted where all of it lies outside",
+        f"supported if the 95% interval of the ratio lies within a tenth of 19 to 20, {COST_LOW:.1f} to "
+        f"{COST_HIGH:.1f}, contradicted if all of it lies outside",
         ("cifar10-hkd", "cifar10-cmc"),
         ("grid", "stochastic"),
         cost,
-        "The paper metered training; as run holds start-up and idle power too. Where repeats have more than a tenth of "
-        "either in common, it is told and not judged.",
+        "The paper metered training only; 'as run' includes start-up and idle power. If repeats share more than a "
+        "tenth of either energy, the ratio is shown without a verdict.",
         settings=(LIVE_TEACHER,),
     ),
     Claim(
         "random-unsuitable",
         "Random search is unsuitable for tau.",
         "Stochastic solution, Grid vs. random search; no figures are given",
-        "supported where the 95% interval of what grid gains over random search in test accuracy is above 0.5 points, "
-        "contradicted where it is below that",
+        "supported if the 95% interval of the gain of grid over random search in test accuracy is above 0.5 points, "
+        "contradicted if it is below that",
         _HKD,
         ("grid", "random"),
         tests.grid_or_random,
-        "Random search has to try more than one point and fewer than the grid has.",
+        "Random search must try more than one point and fewer points than the grid.",
     ),
     Claim(
         "stronger-teacher",
         "A stronger (larger) teacher needs a higher tau.",
         "Solution using knowledge distillation; Stochastic solution, Our proposal; no figures are given",
-        "supported where the 95% interval of the rise of the tau that grid chooses is above zero, contradicted where "
-        "it is below one step",
+        "supported if the 95% interval of the increase of the tau that grid chooses is above zero, contradicted if it "
+        "is below one step",
         ("tinyimagenet-hkd", *_TABLE_7),
         ("grid",),
         tests.stronger_teacher,
-        "Studies are paired that differ in nothing but the teacher; more multiply-adds count as stronger.",
-        unpaired=unpaired("grid", *tests.TEACHER_KEYS),
+        "Paired studies differ in the teacher only; more multiply-adds count as stronger.",
+        why_unpaired=why_unpaired("grid", *tests.TEACHER_KEYS),
     ),
     Claim(
         "batch-size",
-        "With a tau drawn for each batch the size of the batch does not matter.",
+        "With a tau drawn for each batch, the batch size does not matter.",
         "Stochastic solution, Our proposal; Figure 3b, whose data set the caption leaves open",
         _MATCHES,
         ("cifar100-hkd", "cifar100-hkd-batch-32", "cifar100-hkd-batch-64", "cifar100-hkd-batch-256"),
         ("stochastic",),
         tests.batch_size,
-        "Studies are paired that differ in nothing but the batch size.",
-        unpaired=unpaired("stochastic", "training.batch_size"),
+        "Paired studies differ in the batch size only.",
+        why_unpaired=why_unpaired("stochastic", "training.batch_size"),
     ),
     Claim(
         "second-best",
         "A tau drawn for each batch does better than the second-best tau.",
         "Data-free knowledge distillation results; no figure of a second-best tau is given",
-        "supported where the 95% interval of what the tau drawn for each batch gains on the validation images is above "
-        "zero, contradicted where it is below 0.5 points, so that whatever gain there is does not matter",
+        "supported if the 95% interval of the gain of the tau drawn for each batch on the validation images is above "
+        "zero, contradicted if it is below 0.5 points, so that any gain is too small to matter",
         (),
         ("grid", "stochastic"),
         tests.second_best,
-        "The paper says it of data-free distillation (Table 6), which kdtune does not have; here it is tested with "
-        "HKD. Which tau is second is told by the other repeats, but on the same validation images, so what is "
-        "particular to these lifts it; the test images have met only the best tau.",
+        "The paper claims this for data-free distillation (Table 6), which kdtune does not have; here it is tested "
+        "with HKD. The second-best tau is determined from the other repeats, but on the same validation images, so "
+        "their peculiarities favour it. Only the best tau is evaluated on the test images.",
     ),
     Claim(
         "kd-beats-alone",
@@ -172,13 +172,13 @@ CLAIMS: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim and what was found.
+    """A claim with its evidence.
 
     Attributes:
-        claim: What the paper says.
-        evidence: Of each study that tests it, the paper's own first.
-        not_run: Those of the paper's own that have no part in it and lack a strategy that it takes.
-        unpaired: Why there is no evidence though studies were run; empty otherwise.
+        claim: The claim.
+        evidence: Evidence from each study that tests the claim, the paper's studies first.
+        not_run: The paper's studies that contribute no evidence and lack a strategy that the claim needs.
+        unpaired: Reason why studies that were run give no evidence; otherwise empty.
     """
 
     claim: Claim
@@ -188,15 +188,15 @@ class JudgedClaim:
 
     @property
     def to_type(self) -> str | None:
-        """The command that runs what is missing first; None where nothing is."""
+        """Command that runs the first missing study; None if nothing is missing."""
         if not self.not_run and (self.evidence or self.unpaired):
             return None
-        study = self.not_run[0] if self.not_run else "digits-hkd"  # where kdtune has none of the paper's own
+        study = self.not_run[0] if self.not_run else "digits-hkd"  # for claims without a study of the paper
         words = [*(f"-s {name}" for name in self.claim.strategies), *(f"--set {one}" for one in self.claim.settings)]
         return f"kdtune study {study} " + " ".join(words)
 
     def as_json(self) -> dict[str, Any]:
-        """The claim as a record; a study that was not run is evidence with the verdict ``not run``."""
+        """Return the claim as a record. Studies that were not run are evidence with the verdict ``not run``."""
         claim = self.claim
         return {
             "name": claim.id,
@@ -214,10 +214,10 @@ class JudgedClaim:
 
 
 def judge_claims(places: Sequence[str | Path] | None = None) -> list[JudgedClaim]:
-    """Hold the paper's claims against results.
+    """Judge the paper's claims by results.
 
     Args:
-        places: Folders with results, of any studies; ``./results``, if there is any, without them.
+        places: Folders with results of any studies; by default ``./results``, which need not exist.
 
     Raises:
         ResultsError: None of the folders has results, or they are damaged.
@@ -227,17 +227,17 @@ def judge_claims(places: Sequence[str | Path] | None = None) -> list[JudgedClaim
 
 
 def claims_as_json(claims: Sequence[JudgedClaim]) -> dict[str, Any]:
-    """The document that ``claims --json`` prints, with the commit of kdtune that judges."""
+    """Return the document that ``claims --json`` prints, with the commit of this version of kdtune."""
     return {"schema_version": SCHEMA_VERSION, "commit": commit(), "claims": [claim.as_json() for claim in claims]}
 
 
 def _judge(claim: Claim, studies: Sequence[StudyRun]) -> JudgedClaim:
-    # A study of the paper's is its own test only of the claims that the paper draws from it.
+    # A study of the paper counts as the paper's evidence only for the claims that the paper derives from it.
     found = [
         replace(one, is_papers=one.is_papers and set(one.studies) <= set(claim.studies)) for one in claim.test(studies)
     ]
     evidence = sorted(found, key=lambda one: not one.is_papers)
     there = {name for one in evidence if one.is_papers for name in one.studies}
     there |= {one.study.name for one in studies if set(claim.strategies) <= one.strategies.keys()}
-    apart = claim.unpaired(studies) if claim.unpaired and not evidence else ""
+    apart = claim.why_unpaired(studies) if claim.why_unpaired and not evidence else ""
     return JudgedClaim(claim, tuple(evidence), tuple(name for name in claim.studies if name not in there), apart)

@@ -1,4 +1,4 @@
-"""How the paper's claim on the cost of tuning is put to the test: the energies of a grid and of a random tau."""
+"""Test of the paper's claim about the cost of tuning, from the energies of a grid and of a tau drawn for each batch."""
 
 import math
 from collections.abc import Sequence
@@ -8,27 +8,27 @@ from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired, t_i
 from kdtune.energy.attribution import FLAGS, SHARED_NODE
 from kdtune.energy.carbon import J_PER_KWH
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
-from kdtune.paper.evidence import Comparison, Evidence
+from kdtune.energy.several_nodes import account_of_nodes
+from kdtune.paper.evidence import Evidence, PairComparison
 from kdtune.paper.study_runs import StrategyRun, StudyRun
-from kdtune.results.outcome import own_of_repeats
+from kdtune.results.outcome import own_energy_of_repeats
 from kdtune.results.trial_log import TrialLog
 
-#: The paper's 19 and 20 times, with a tenth of room on either side.
+#: The paper's factors of 19 and 20, with a margin of a tenth on either side.
 COST_LOW, COST_HIGH = 19 / 1.1, 20 * 1.1
 
-#: Share of an energy that repeats may have in common and still count as measurements of their own.
+#: Largest share of energy that repeats may have in common and still count as independent measurements.
 MOST_SHARED = 0.1
 
-#: Points in a grid whose cost the paper's factors are about.
+#: Numbers of points of the grids to which the paper's factors refer.
 GRID_POINTS = (19, 20)
 
-#: What a study is set to for costs like the paper's.
+#: Setting of a study whose costs are comparable with the paper's.
 LIVE_TEACHER = "teacher_logits=live"
 
 
 def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
-    """How many times the energy of the random tau a grid takes: as run, and of training only."""
+    """Return evidence on the ratio of a grid's energy to that of a drawn tau: as run, and for training only."""
     figures: tuple[tuple[str, EnergyKey], ...] = (("as run", "charged_kwh"), ("training only", "training_kwh"))
     return [
         _cost_ratio(pair, measure, key)
@@ -39,7 +39,7 @@ def cost(studies: Sequence[StudyRun]) -> list[Evidence]:
 
 
 def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: EnergyKey) -> Evidence:
-    comparison = Comparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
+    comparison = PairComparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
     if reason := _not_comparable(runs):
         return comparison.unsettled(reason)
     energies = [_of_repeats(run, key) for run in runs]
@@ -49,7 +49,7 @@ def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: Energy
         return comparison.unsettled("no seed in common")
     shared = max(share for _, share in energies)
     if shared > MOST_SHARED:
-        reason = f"{shared:.0%} of the energy is common to the repeats, so they are no measurements of their own"
+        reason = f"{shared:.0%} of the energy is common to the repeats, so they are not independent measurements"
         return comparison.unsettled(reason, interval=Interval.unbounded(interval.mean, interval.n).exponential())
     return comparison.judged(interval.exponential(), _costs_nineteen)
 
@@ -59,17 +59,18 @@ def _costs_nineteen(interval: Interval) -> Verdict:
 
 
 def _not_comparable(runs: tuple[StrategyRun, StrategyRun]) -> str:
-    """Why the energies of a grid and another say nothing of the paper's factors; empty where they do."""
+    """Return why the energies of two runs cannot be compared with the paper's factors; empty if they can."""
     points = len(runs[0].study.search_space.points())
     replayed = any(run.study.teacher_logits == "replay" for run in runs)
     if points not in GRID_POINTS:
         return f"the grid has {points} points, not 19"
     if replayed:
         return (
-            f"the teacher was asked once for all points; the paper asked in each step: run it with --set {LIVE_TEACHER}"
+            "the teacher's logits were computed once for all points, but the paper ran the teacher in each step: use "
+            f"--set {LIVE_TEACHER}"
         )
     if any(run.result.status != "completed" for run in runs):
-        return "not finished"
+        return "a strategy is not finished"
     costs = [run.result.cost for run in runs]
     qualities = {cost.quality for cost in costs if cost.quality}
     if not all(cost.quality for cost in costs):
@@ -86,16 +87,20 @@ def _not_comparable(runs: tuple[StrategyRun, StrategyRun]) -> str:
 
 
 def _of_repeats(run: StrategyRun, key: EnergyKey) -> tuple[dict[int, float], float]:
-    """Microjoules of each repeat by its seed, and which share of all of them is common to the repeats, split evenly.
+    """Return the energy of each repeat in microjoules by its seed, and the share that is common to all repeats.
+
+    Common energy is divided equally among the repeats.
 
     Args:
         run: A completed strategy.
-        key: The energy that is meant.
+        key: Which energy to use.
     """
     cost = run.result.cost
     charged_kwh: float | None = getattr(cost, key)
     assert charged_kwh is not None, "its energy was measured"
-    own = own_of_repeats(run.study, TrialLog.read(run.folder.trials), charge_all(read_folder(run.folder.ledger)))
+    own = own_energy_of_repeats(
+        run.study, TrialLog.read(run.folder.trials), account_of_nodes(read_folder(run.folder.ledger))
+    )
     total = charged_kwh / cost.carbon.pue * J_PER_KWH * 1e6
     common = max(0.0, total - sum(own))
     return {seed: uj + common / len(own) for seed, uj in zip(run.study.seeds(), own, strict=True)}, common / total

@@ -1,4 +1,4 @@
-"""What results say of a claim: figures of two sides, paired by seed, and the verdict that follows."""
+"""Evidence on a claim: figures of two sides, paired by seed, and the verdict that follows."""
 
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,28 +10,28 @@ from kdtune.analysis.verdicts import FEWEST, Interval, Verdict, paired, t_interv
 from kdtune.paper.setting_differences import departures, other_options, paper_study_of, protocol, reduced
 from kdtune.paper.study_runs import StrategyRun
 
-#: From an interval to what it says of a claim.
+#: Returns the verdict on a claim for an interval.
 Judge = Callable[[Interval], Verdict]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one study, or a pair of them, says of a claim.
+    """Evidence on a claim from one study or a pair of studies.
 
     Attributes:
-        studies: Their names.
-        places: Their folders.
-        commits: Of kdtune that ran them, each once; None where it is not known.
-        setting: What was trained, in words.
-        is_papers: Whether they are the paper's own for this claim.
-        departs: Unusual options, in words; of the paper's studies also how they were cut short or changed.
+        studies: Names of the studies.
+        places: Folders of the studies.
+        commits: Commits of kdtune that ran them, without duplicates; None if unknown.
+        setting: Description of the trainings.
+        is_papers: Whether these are the paper's studies for this claim.
+        departs: Descriptions of unusual options and, for the paper's studies, of reductions and changes.
         measure: What was compared, such as ``stochastic - grid, test accuracy``.
         unit: ``fraction`` of accuracy, ``tau`` or ``ratio``.
-        sides: The mean of either side over the pairs, by name; empty for ratios.
-        interval: Of the difference or ratio; None where there is no pair.
-        verdict: What follows.
-        reason: Why it is not settled, where that is not the interval.
-        protocol: By study and folder, of the paper's studies: how they were trained and judged otherwise than there.
+        sides: Mean of each side over the pairs, by name; empty for ratios.
+        interval: Interval of the difference or ratio; None without pairs.
+        verdict: The verdict.
+        reason: Why the claim is not settled, unless the interval shows it.
+        protocol: For the paper's studies, by study and folder: differences in training and evaluation from the paper.
     """
 
     studies: tuple[str, ...]
@@ -49,29 +49,29 @@ class Evidence:
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """As a record."""
+        """Return the evidence as a record."""
         return {**asdict(self), "interval": self.interval.as_json() if self.interval else None}
 
 
-class Comparison:
-    """Two runs that are held against each other: what can be said before and after a look at their figures."""
+class PairComparison:
+    """A comparison of two runs, which turns their figures into evidence."""
 
     def __init__(
         self, runs: tuple[StrategyRun, StrategyRun], measure: str, unit: str, apart_from: Collection[str] = ()
     ) -> None:
-        """Note what there is to say of the runs, whatever the comparison gives.
+        """Collect the facts about the runs that do not depend on the result of the comparison.
 
         Args:
             runs: Both sides.
             measure: What is compared.
             unit: ``fraction``, ``tau`` or ``ratio``.
-            apart_from: What the sides may differ in, of :data:`kdtune.analysis.comparability.MUST_AGREE`.
+            apart_from: Keys of :data:`kdtune.analysis.comparability.MUST_AGREE` in which the sides may differ.
         """
         self._apart = differences([run.folder for run in runs], apart_from)
         study = runs[0].study
         is_papers = all(paper_study_of(run.study) for run in runs)
-        departs = dict.fromkeys(text for run in runs for text in _told(run, is_papers))
-        # Both sides are cut short alike: one of them says it.
+        departs = dict.fromkeys(text for run in runs for text in _changed_settings(run, is_papers))
+        # Both sides are reduced alike, so one description is enough.
         cuts = [text for run in runs if is_papers and (text := reduced(run, run.result.strategy))][:1]
         self._common: dict[str, Any] = {
             "studies": tuple(dict.fromkeys(run.study.name for run in runs)),
@@ -89,46 +89,46 @@ class Comparison:
     def unsettled(
         self, reason: str, sides: dict[str, float] | None = None, interval: Interval | None = None
     ) -> Evidence:
-        """Nothing follows, and why."""
+        """Return evidence without a verdict, with the reason."""
         return Evidence(**self._common, sides=sides or {}, interval=interval, verdict="not settled", reason=reason)
 
     def judged(self, interval: Interval, judge: Judge, sides: dict[str, float] | None = None) -> Evidence:
-        """What follows from an interval, where the sides are alike and the repeats were enough for one."""
+        """Return evidence with the verdict on an interval, or without one if the sides or repeats do not allow it."""
         if reason := self._why_not(interval):
             return self.unsettled(reason, sides, interval)
         return Evidence(**self._common, sides=sides or {}, interval=interval, verdict=judge(interval))
 
     def _why_not(self, interval: Interval) -> str:
-        """Why an interval settles nothing; empty where it does."""
+        """Return why an interval allows no verdict; empty if it does."""
         if self._apart:
-            return f"the sides differ in more than what is compared: {'; '.join(self._apart)}"
+            return f"the sides also differ in other settings: {'; '.join(self._apart)}"
         if interval.n == 1:
             return "one repeat has no spread"
         if interval.n < FEWEST:
-            return f"{interval.n} repeats may agree by chance: it takes {FEWEST}"
-        return "" if interval.is_bounded else "the repeats do not differ, so they bound nothing"
+            return f"{interval.n} repeats may agree by chance: {FEWEST} are needed"
+        return "" if interval.is_bounded else "the repeats do not differ, so they give no interval"
 
     def of_pairs(
         self, names: tuple[str, str], sides: Sequence[Mapping[int, float]], judge: Judge, resolution: float
     ) -> Evidence:
-        """What follows from the differences of two figures of each seed; means are over the seeds that both have.
+        """Return evidence from the differences of both sides' figures over the seeds that both have.
 
         Args:
-            names: Of the sides.
-            sides: Their figures by seed.
-            judge: From the interval to the verdict.
-            resolution: The least that two figures can be apart without being equal.
+            names: Names of the sides.
+            sides: Figures of the sides by seed.
+            judge: Returns the verdict on an interval.
+            resolution: Smallest possible difference between two unequal figures.
         """
         interval = t_interval(paired(*sides), resolution)
         if interval is None:
-            return self.unsettled("no repeat of one seed is finished on both sides")
+            return self.unsettled("no seed has a finished repeat on both sides")
         seeds = sides[0].keys() & sides[1].keys()
         means = {name: statistics.fmean(side[seed] for seed in seeds) for name, side in zip(names, sides, strict=True)}
         return self.judged(interval, judge, means)
 
 
-def _told(run: StrategyRun, is_papers: bool) -> list[str]:
-    """What was changed; of a study that is none of the paper's its strategy's options only."""
+def _changed_settings(run: StrategyRun, is_papers: bool) -> list[str]:
+    """Describe changed settings; for studies that are not the paper's, only the options of the strategy."""
     label = run.result.strategy
     if is_papers:
         return departures(run, label)

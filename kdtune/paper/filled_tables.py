@@ -1,4 +1,4 @@
-"""The paper's tables filled with what was run here: which result stands in which row, and how its figures compare."""
+"""The paper's tables filled with results from here, and the ratios of their figures to the paper's."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,21 @@ from kdtune.results.strategy_result import SCHEMA_VERSION, StrategyResult
 #: Metrics on the test images by name.
 Metrics = Mapping[str, float | None]
 
-#: A figure of ours, its deviation over repeats, and what of it is like the paper's.
+#: Our figure, its deviation over repeats, and the part of it that is comparable with the paper's figure.
 _Ours = tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A printed figure beside one of ours, in one unit.
+    """A printed figure and ours, in the same unit.
 
     Attributes:
-        column: What it is, such as ``accuracy`` or ``kwh``.
-        paper: As printed.
+        column: Name of the column, such as ``accuracy`` or ``kwh``.
+        paper: The printed figure.
         paper_std: Its printed deviation.
-        ours: Ours in the paper's unit (accuracies in percent); None where it was not run or not measured.
+        ours: Our figure in the paper's unit (accuracies in percent); None if it was not run or not measured.
         ours_std: The sample standard deviation over repeats.
-        compared: What of ours is like the paper's figure, for the ratio; None where nothing is.
+        compared: The part of our figure that is comparable with the paper's, used for the ratio; None without one.
     """
 
     column: str
@@ -45,11 +45,11 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """What of ours is like the paper's, as a multiple of it."""
+        """Ratio of our comparable figure to the paper's."""
         return None if self.compared is None else self.compared / float(self.paper)
 
     def as_json(self) -> dict[str, Any]:
-        """Accuracies as fractions, as in all of kdtune's documents."""
+        """Return the figure as a record, with accuracies as fractions like in all of kdtune's documents."""
         unit = 100 if self.column in PERCENT else 1
         values = {key: getattr(self, key) for key in ("paper", "paper_std", "ours", "ours_std", "compared")}
         return {
@@ -60,14 +60,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class FilledRow:
-    """A row of the paper's with what stands beside it.
+    """A row of the paper with our results.
 
     Attributes:
-        row: The paper's.
-        run: Whose results; None where it was not run.
-        tests: What each model behind our figures reached on the test images.
-        figures: One a column.
-        differs: In what ours departs from the paper's setting, in words.
+        row: The paper's row.
+        run: Our run; None if there is none.
+        tests: Test metrics of each model behind our figures.
+        figures: One figure per column.
+        differs: Descriptions of differences between our setting and the paper's.
     """
 
     row: PaperRow
@@ -78,15 +78,15 @@ class FilledRow:
 
     @property
     def n(self) -> int:
-        """Models behind our figures."""
+        """Number of models behind our figures."""
         return len(self.tests)
 
     def standard_metrics(self) -> dict[str, float | None]:
-        """Ours of what the paper defines in a way of its own, one-versus-rest; empty where it was not run."""
+        """Return our one-versus-rest metrics that the paper defines differently; empty if there is no run."""
         return {name: _mean(name, self.tests)[0] for name in ("specificity", "prevalence")} if self.tests else {}
 
     def as_json(self) -> dict[str, Any]:
-        """The row as a record."""
+        """Return the row as a record."""
         return {
             "method": self.row.method,
             "study": self.row.study,
@@ -101,14 +101,14 @@ class FilledRow:
 
 @dataclass(frozen=True)
 class PaperComparison:
-    """All of the paper's tables.
+    """All tables of the paper, filled with our results.
 
     Attributes:
-        rows: By the table's number and the block's name, in the paper's order.
+        rows: Rows by the number of the table and the name of the block, in the paper's order.
         ran: Whether any of the paper's studies was run.
-        used: The results that stand in a row.
-        unfinished: Those that would, and have come to no model yet.
-        warnings: What a reader has to be told of results that stand in none.
+        used: Runs that are shown in a row.
+        unfinished: Runs that would be shown in a row but have no model yet.
+        warnings: Warnings about runs that are shown in no row.
     """
 
     rows: dict[tuple[int, str], list[FilledRow]]
@@ -118,12 +118,12 @@ class PaperComparison:
     warnings: list[str] = field(default_factory=list)
 
     def missing(self) -> list[str]:
-        """Studies that kdtune has and of which a row is empty, in the paper's order."""
+        """Return kdtune's studies with an empty row, in the paper's order."""
         rows = (row for block in self.rows.values() for row in block)
         return list(dict.fromkeys(row.row.study for row in rows if row.row.study and not row.run))
 
     def as_json(self) -> dict[str, Any]:
-        """The document that ``compare --paper --json`` prints."""
+        """Return the document that ``compare --paper --json`` prints."""
         tables = [
             {
                 "number": table.number,
@@ -144,11 +144,11 @@ class PaperComparison:
 
 
 def beside_the_paper(places: Sequence[str | Path] | None = None, carbon: WantedCarbon = None) -> PaperComparison:
-    """Fill the paper's tables with results, each study its own rows.
+    """Fill the paper's tables with results. Each study fills its own rows.
 
     Args:
-        places: Folders with results, of any studies; ``./results``, if there is any, without them.
-        carbon: As for :func:`kdtune.analysis.comparison.compare`.
+        places: Folders with results of any studies; by default ``./results``, which need not exist.
+        carbon: Settings for CO2; see :func:`kdtune.analysis.comparison.compare`.
 
     Raises:
         ResultsError: None of the folders has results, or they are damaged.
@@ -157,7 +157,7 @@ def beside_the_paper(places: Sequence[str | Path] | None = None, carbon: WantedC
     runs, warnings = [], []
     for run in read_runs(places, carbon):
         if run.study.name not in values.studies:
-            warnings.append(f"{run.place}: of no study of the paper's, so in no row.")
+            warnings.append(f"{run.place}: not a study of the paper, so it is in no row.")
         elif other := misnamed(run.study):
             warnings.append(f"{run.place}: in no row, since it has {other}.")
         else:
@@ -174,19 +174,19 @@ def beside_the_paper(places: Sequence[str | Path] | None = None, carbon: WantedC
 
 
 def _with_folders(block: list[FilledRow]) -> list[FilledRow]:
-    """Rows of a block, each with its folder where those of one study are from several."""
+    """Return the rows of a block, naming the folder of each row if rows of one study come from several folders."""
     places: dict[str | None, dict[str, None]] = {}
     for row in block:
         if row.run:
             places.setdefault(row.row.study, {})[row.run.place] = None
-    told = []
+    rows = []
     for row in block:
         others = [place for place in places.get(row.row.study, {}) if row.run and place != row.run.place]
         if row.run and others:
             where = f"from {row.run.place}; other rows of the study are from {', '.join(others)}"
             row = replace(row, differs=(where, *row.differs))
-        told.append(row)
-    return told
+        rows.append(row)
+    return rows
 
 
 def _fill(row: PaperRow, run: StrategyRun | None, columns: Sequence[str]) -> FilledRow:
@@ -209,7 +209,7 @@ def _of_tests(column: str, tests: Sequence[Metrics]) -> _Ours:
 
 
 def _mean(column: str, tests: Sequence[Metrics]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation of a metric over the models that have it, in the paper's unit."""
+    """Return mean and sample standard deviation of a metric over the models that have it, in the paper's unit."""
     unit = 100 if column in PERCENT else 1
     found = [value * unit for test in tests if (value := test.get(column)) is not None]
     return (statistics.fmean(found), _std(found)) if found else (None, None)
@@ -220,7 +220,7 @@ def _std(values: Sequence[float]) -> float | None:
 
 
 def _costs(result: StrategyResult) -> dict[str, _Ours]:
-    """What one model cost: everything that is charged, the mean over repeats; compared is its training."""
+    """Return the cost of one model: its whole charge, as the mean over repeats. Its training is compared."""
     cost, carbon = result.cost, result.cost.carbon
     training_kwh = cost.of_one_model(cost.training_kwh)
     each_uj = [repeat.charged_uj for repeat in result.repeats if repeat.test]
@@ -231,7 +231,7 @@ def _costs(result: StrategyResult) -> dict[str, _Ours]:
 
 
 def _costs_of_teacher(teacher: Teacher, carbon: Carbon) -> dict[str, _Ours]:
-    """What its training cost, once; unknown of one that was given."""
+    """Return the cost of the teacher's training, which is unknown for given teachers."""
     energy = teacher.training
     buckets = energy.energy_uj if energy else None
     as_theirs = PAPER.kwh(buckets["trials"] + buckets["evaluation"]) if buckets else None
@@ -242,7 +242,7 @@ def _costs_of_teacher(teacher: Teacher, carbon: Carbon) -> dict[str, _Ours]:
 def _columns(
     gflops: float | None, kwh: float | None, std_kwh: float | None, as_theirs_kwh: float | None, carbon: Carbon
 ) -> dict[str, _Ours]:
-    """The columns of a cost; the paper's CO2 is no fixed multiple of its kWh, so nothing of ours is like it."""
+    """Return the columns of a cost. CO2 is not compared, since the paper's CO2 is not proportional to its kWh."""
     co2_g, std_g = (None if one is None else one * carbon.intensity_g_per_kwh for one in (kwh, std_kwh))
     return {
         "gflops_millions": (gflops, None, gflops),

@@ -1,4 +1,4 @@
-"""What the paper prints, read from ``paper_values.toml`` beside this module, its digits kept."""
+"""The paper's printed values, read with all digits from ``printed_values.toml`` in this folder."""
 
 import tomllib
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
-#: The row of a teacher is no strategy's.
+#: Stands for a strategy in the rows of teachers.
 TEACHER = "teacher"
 
-#: In percent where the paper prints them; kdtune's own are fractions.
+#: Columns that the paper prints in percent; kdtune uses fractions.
 PERCENT = frozenset({"accuracy", "map"})
 
 
@@ -18,12 +18,12 @@ class PaperRow:
     """One row of a table.
 
     Attributes:
-        method: As the paper calls it.
-        study: kdtune's study that stands for it; None where there is none.
-        strategy: Its strategy, or :data:`TEACHER`.
+        method: Name of the method in the paper.
+        study: The corresponding study of kdtune; None without one.
+        strategy: Strategy of the study, or :data:`TEACHER`.
         values: The printed figures by column, accuracies in percent.
         stds: Printed deviations by column.
-        footnotes: What is wrong or special about the row, in words.
+        footnotes: Descriptions of errors and peculiarities of the row.
     """
 
     method: str
@@ -35,19 +35,19 @@ class PaperRow:
 
     @property
     def key(self) -> tuple[str | None, str]:
-        """What fills it: a study and a strategy. Tables share rows."""
+        """The study and the strategy that fill the row. The same row may occur in several tables."""
         return self.study, self.strategy
 
 
 @dataclass(frozen=True)
 class PaperBlock:
-    """The columns of a table that stand under one heading, mostly a data set.
+    """The columns of a table under one heading, usually a data set.
 
     Attributes:
-        name: Its right name.
-        columns: What is printed, in order.
-        rows: In order.
-        footnotes: What is wrong or special about the whole block.
+        name: Correct name of the block.
+        columns: Printed columns, in order.
+        rows: Rows, in order.
+        footnotes: Descriptions of errors and peculiarities of the block.
     """
 
     name: str
@@ -67,7 +67,7 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class PaperStudy:
-    """A study of the paper's as kdtune ships it: what makes it that study and no other."""
+    """The settings that identify one of the paper's studies, which kdtune ships."""
 
     dataset: str
     teacher: str
@@ -78,7 +78,7 @@ class PaperStudy:
 
 @dataclass(frozen=True)
 class PaperInference:
-    """What a network took for one pass over the evaluation images, in seconds and grams of CO2, as printed."""
+    """Printed seconds and grams of CO2 of a network's pass over the evaluation images."""
 
     model: str
     seconds: Decimal
@@ -90,11 +90,11 @@ class PaperValues:
     """The whole file.
 
     Attributes:
-        epochs: Of every training of a classifier.
-        repeats: Runs behind each mean.
-        studies: By name.
-        tables: In the paper's order.
-        inference: What Figure 1 prints.
+        epochs: Epochs of every training of a classifier.
+        repeats: Number of runs behind each mean.
+        studies: Studies by name.
+        tables: Tables in the paper's order.
+        inference: Printed values of Figure 1.
     """
 
     epochs: int
@@ -106,7 +106,7 @@ class PaperValues:
 
 @cache
 def paper_values() -> PaperValues:
-    """The paper's figures."""
+    """Return the paper's printed values."""
     text = files("kdtune.paper").joinpath("printed_values.toml").read_text(encoding="utf-8")
     document = tomllib.loads(text, parse_float=Decimal)
     notes: dict[str, str] = document["footnotes"]

@@ -1,4 +1,4 @@
-"""Which of the results here stands in a row of the paper's tables, and why the others stand in none."""
+"""Choice of the run that fills a row of the paper's tables, and reasons why other runs fill none."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,15 +8,15 @@ from kdtune.paper.setting_differences import cuts, differences, other_options
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.specs.study import Training
 
-#: The run that stands in a row, by the row's study and strategy.
+#: The run that fills a row, by the row's study and strategy.
 Shown = Mapping[tuple[str | None, str], StrategyRun]
 
 
 def choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
-    """The run that is nearest to the paper's; the first of equals.
+    """Return the run that is most similar to the paper's; the first of several equal ones.
 
-    One with the strategy's usual options goes before any without; then the number of departures from the paper's
-    setting counts, then its number of epochs, then images, then repeats.
+    Runs with the strategy's usual options come first. The next criteria are the number of differences from the paper's
+    setting, the number of epochs, the number of images, and the number of repeats.
     """
     fitting = [run for run in runs if run.study.name == row.study]
     if row.strategy == TEACHER:
@@ -33,29 +33,29 @@ def choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
 
 
 def _departures(run: StrategyRun, strategy: str) -> int:
-    """In how many ways a run departs from the paper's setting, each of those in which it was cut short by itself."""
+    """Return the number of differences from the paper's setting, in which every reduction counts separately."""
     short = cuts(run, strategy)
     return len(differences(run, strategy)) - bool(short) + len(short)
 
 
 def _apart(training: Training) -> int:
-    """Epochs more or less than the paper's."""
+    """Return the difference from the paper's number of epochs."""
     return abs(training.epochs - paper_values().epochs)
 
 
 def unfinished(runs: Iterable[StrategyRun], shown: Shown) -> list[StrategyRun]:
-    """Those that have come to no model yet and would fill a row that is empty."""
+    """Return the runs that have no model yet and would fill an empty row."""
     empty = _rows() - shown.keys()
     return [run for run in runs if _key(run) in empty and not run.tested]
 
 
 def to_finish(run: StrategyRun) -> str:
-    """The command that finishes a run."""
+    """Return the command that finishes a run."""
     return f"kdtune resume {shlex.quote(f'{run.place}/{run.folder.path.name}')}"
 
 
 def why_in_no_row(runs: Iterable[StrategyRun], shown: Shown) -> list[str]:
-    """A line for each run of the paper's studies that stands in no row; those without a row in one for each folder."""
+    """Return lines about runs of the paper's studies that fill no row; strategies without a row share a line."""
     rows, in_use = _rows(), {run.folder.path for run in shown.values()}
     lines: list[str] = []
     without_row: dict[str, list[str]] = {}
@@ -66,11 +66,11 @@ def why_in_no_row(runs: Iterable[StrategyRun], shown: Shown) -> list[str]:
             if run.folder.path not in in_use:  # else its teacher's row is filled from it
                 without_row.setdefault(run.place, []).append(run.folder.path.name)
         elif not run.tested:
-            lines.append(f"{name}: in no row, since it has no model yet; finish it: {to_finish(run)}")
+            lines.append(f"{name}: in no row, since it has no model yet; to finish it: {to_finish(run)}")
         elif shown[key] is not run:
-            lines.append(f"{name}: in no row, since {shown[key].place} is nearer to the paper's.")
+            lines.append(f"{name}: in no row, since {shown[key].place} is more similar to the paper's.")
     return lines + [
-        f"{place}: in no row, since the paper's tables have none of {', '.join(names)}."
+        f"{place}: in no row, since the paper's tables have no row for {', '.join(names)}."
         for place, names in without_row.items()
     ]
 
@@ -80,6 +80,6 @@ def _key(run: StrategyRun) -> tuple[str | None, str]:
 
 
 def _rows() -> set[tuple[str | None, str]]:
-    """What fills each row of the paper's for which kdtune has a study."""
+    """Return the study and strategy of each row of the paper for which kdtune has a study."""
     tables = paper_values().tables
     return {row.key for table in tables for block in table.blocks for row in block.rows if row.study}

@@ -1,4 +1,4 @@
-"""How a run differs from what the paper did: what a reader has to know before holding the two side by side."""
+"""Descriptions of differences between a run and the paper's setting."""
 
 from contextlib import suppress
 
@@ -18,13 +18,13 @@ PAPER_TAUS = tuple(range(2, 21))
 
 
 def paper_study_of(study: Study) -> PaperStudy | None:
-    """The paper's study of that name; None where there is none, or this is another one under its name."""
+    """Return the paper's study of the same name; None without one, or if this study has other settings."""
     known = paper_values().studies.get(study.name)
     return known if known and not _other(study, known) else None
 
 
 def misnamed(study: Study) -> str | None:
-    """What makes a study another one than the paper's of its name, in words; None where nothing does."""
+    """Describe how a study differs from the paper's study of the same name; None if it does not differ."""
     known = paper_values().studies.get(study.name)
     return _other(study, known) if known else None
 
@@ -41,18 +41,18 @@ def _other(study: Study, known: PaperStudy) -> str | None:
 
 
 def reduced(run: StrategyRun, strategy: str) -> str | None:
-    """Whether it was cut short, in words such as ``reduced run: 3 of 100 epochs, 5,000 of 50,000 images``.
+    """Describe a reduced run, as in ``reduced run: 3 of 100 epochs, 5,000 of 50,000 images``; None if it is full.
 
     Args:
-        run: Of one of the paper's studies.
-        strategy: Which network is meant: :data:`TEACHER`, or the student for any other.
+        run: A run of one of the paper's studies.
+        strategy: :data:`TEACHER` for the teacher; any other value for the student.
     """
     parts = cuts(run, strategy)
     return f"reduced run: {', '.join(parts)}" if parts else None
 
 
 def cuts(run: StrategyRun, strategy: str) -> list[str]:
-    """In what a run was cut short, each in words; arguments as of :func:`reduced`."""
+    """Return a description of each reduction of a run; see :func:`reduced` for the arguments."""
     parts = []
     epochs, published = paper_values().epochs, run.study.data_info.train_images
     own, its = run.study.training.epochs, run.study.teacher_training.epochs
@@ -66,11 +66,11 @@ def cuts(run: StrategyRun, strategy: str) -> list[str]:
 
 
 def departures(run: StrategyRun, strategy: str) -> list[str]:
-    """In what a run was changed, apart from being :func:`reduced`, in words, the gravest first.
+    """Describe the changed settings of a run, apart from reductions, the most important first.
 
     Args:
-        run: Of one of the paper's studies.
-        strategy: Its label, or :data:`TEACHER` for the network that taught.
+        run: A run of one of the paper's studies.
+        strategy: Label of the strategy, or :data:`TEACHER` for the teacher.
     """
     study, epochs = run.study, paper_values().epochs
     found: list[str | None] = []
@@ -91,36 +91,36 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
 
 
 def _depends_on_teacher(study: Study, strategy: str) -> bool:
-    """Whether a network is the teacher, or was trained under one."""
+    """Return whether a network is the teacher or was trained with one."""
     return strategy == TEACHER or uses_teacher(study, strategy)
 
 
 def other_options(study: Study, label: str) -> str | None:
-    """Which options of the strategy behind a label are not the usual ones, in words; None where all are."""
+    """Describe the options of the strategy behind a label that differ from their defaults; None if none differs."""
     name, given = study.labelled(label)
     own, usual = given, {}
     if name in STRATEGIES:
         model = STRATEGIES.load(name).options_model(given)
-        with suppress(ValidationError):  # else they are those of a component that is not installed here
+        with suppress(ValidationError):  # raised for components that are not installed here
             own = model.model_validate(given, context=HAS_RUN).model_dump()
             usual = {key: None if field.is_required() else field.default for key, field in model.model_fields.items()}
-    # A scale that is left out is the search space's own, of which other_space tells.
+    # Without a scale, that of the search space applies, which other_space describes.
     apart = {
         key: value for key, value in own.items() if value != usual.get(key) and (key, value) != ("scale", "uniform")
     }
-    told = (
+    changes = (
         f"{key} {value}" + ("" if usual.get(key) is None else f" instead of {usual[key]}")
         for key, value in apart.items()
     )
-    return f"{label} with {', '.join(told)}" if apart else None
+    return f"{label} with {', '.join(changes)}" if apart else None
 
 
 def differences(run: StrategyRun, strategy: str) -> list[str]:
-    """Everything in which a run departs from the paper's setting, in words, the gravest first.
+    """Describe all differences between a run and the paper's setting, the most important first.
 
     Args:
-        run: Of one of the paper's studies.
-        strategy: The row that it fills: a strategy's name or :data:`TEACHER`.
+        run: A run of one of the paper's studies.
+        strategy: Strategy of the row that the run fills, or :data:`TEACHER`.
     """
     found = [reduced(run, strategy), *departures(run, strategy)]
     if strategy != TEACHER and run.result.status != "completed":
@@ -129,11 +129,11 @@ def differences(run: StrategyRun, strategy: str) -> list[str]:
 
 
 def protocol(run: StrategyRun, strategy: str) -> list[str]:
-    """How a run was trained and judged otherwise than the paper did it, apart from :func:`departures`, in words.
+    """Describe differences from the paper in training and evaluation, apart from :func:`departures`.
 
     Args:
-        run: Of one of the paper's studies.
-        strategy: Its label, or :data:`TEACHER` for the network that taught.
+        run: A run of one of the paper's studies.
+        strategy: Label of the strategy, or :data:`TEACHER` for the teacher.
     """
     study, found = run.study, []
     training = study.teacher_training if strategy == TEACHER else study.training
@@ -142,33 +142,33 @@ def protocol(run: StrategyRun, strategy: str) -> list[str]:
     if _depends_on_teacher(study, strategy) and study.teacher_weights:
         found.append("the teacher's weights were given, so it was not trained here")
     if strategy != TEACHER and uses_teacher(study, strategy) and study.teacher_logits == "replay":
-        found.append("the teacher was asked once a repeat and its answers were looked up; the paper asked in each step")
+        found.append("the teacher's logits were computed once per repeat; the paper ran the teacher in each step")
     held = run.images * study.validation if isinstance(study.validation, float) else study.validation
     found.append(
-        f"hold-out: {held:,.0f} of {run.images:,} training images kept for choosing, and the last epoch tested once; "
-        "the paper holds out none and its released code keeps the best epoch on the test images"
+        f"hold-out: {held:,.0f} of {run.images:,} training images for validation, and the last epoch tested once; "
+        "the paper holds out none, and its released code selects the best epoch on the test images"
     )
     return found
 
 
 def _recipe(training: Training) -> str:
-    """In words, which of the paper's two recipes it is, or what sets it apart from the released code's."""
-    said = {
+    """Describe which of the paper's two recipes was used, or the differences from that of the released code."""
+    descriptions = {
         "paper-code": "trained as the released code does (SGD), not as the text says (Adam)",
         "paper-text": "trained as the text says (Adam), not as the released code does (SGD)",
     }
     apart = {}
-    for name in said:
+    for name in descriptions:
         model = Training(**with_recipe({"recipe": name})).scaled_to(training.epochs)
         own, its = training.model_dump(), model.model_dump()
         apart[name] = [f"{key} {in_words(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
         if not apart[name]:
-            return said[name]
-    return f"trained otherwise than the released code does: {', '.join(apart['paper-code'])}"
+            return descriptions[name]
+    return f"trained differently from the released code: {', '.join(apart['paper-code'])}"
 
 
 def other_space(study: Study) -> str | None:
-    """How the values that are searched differ from the paper's 2 to 20, in words; None where they do not."""
+    """Describe how the search space differs from the paper's 2 to 20; None if it does not differ."""
     if not study.search_space.is_finite:
         return "tau from an interval without steps"
     others = [name for name in study.search_space if name != "tau"]

@@ -1,4 +1,4 @@
-"""Results with the study they came from: what the paper's tables and claims are held against."""
+"""Results together with their studies, as needed for the paper's tables and claims."""
 
 import os
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kdtune.analysis.collection import Places, find_results_if_any
 from kdtune.analysis.comparison import WantedCarbon, carbon_for
+from kdtune.analysis.find_results import Places, find_results_if_any
 from kdtune.energy.flops import Workload
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.outcome import build_result
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import Teacher
+from kdtune.results.shared_inputs import read_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.specs.study import Study
 
@@ -22,14 +22,14 @@ AccuracyKey = Literal["val_accuracy", "test_accuracy"]
 
 @dataclass(frozen=True)
 class StrategyRun:
-    """One strategy of one study, as it ran.
+    """The run of one strategy.
 
     Attributes:
-        folder: Its results.
-        study: As it ran.
-        result: Its ``result.json``, made again.
-        workload: The size of its trainings.
-        teacher: None where none was used.
+        folder: Folder of the results.
+        study: The study as it ran.
+        result: Its result, computed again from the files.
+        workload: Sizes of its networks and data.
+        teacher: The teacher; None if none was used.
     """
 
     folder: StrategyFolder
@@ -40,60 +40,60 @@ class StrategyRun:
 
     @property
     def images(self) -> int:
-        """Training images that were used, those held out among them."""
+        """Number of training images, including the held-out ones."""
         return self.workload.train_images + self.workload.val_images
 
     @property
     def commit(self) -> str | None:
-        """Of kdtune that ran it; None where it is not known."""
+        """Commit of kdtune that ran the strategy; None if unknown."""
         return self.folder.resolved().get("versions", {}).get("commit")
 
     @property
     def place(self) -> str:
-        """The study's folder, as a user here would name it."""
+        """Path of the study's folder, relative to the working directory."""
         return os.path.relpath(self.folder.path.parent)
 
     @property
     def tested(self) -> int:
-        """Repeats whose chosen model met the test set."""
+        """Number of repeats whose chosen model was tested."""
         return sum(repeat.test is not None for repeat in self.result.repeats)
 
     def an_image(self, key: AccuracyKey) -> float:
-        """The step in which an accuracy is counted: one image of those that it is of."""
+        """Return the resolution of an accuracy: the share of one image."""
         images = self.workload.val_images if key == "val_accuracy" else self.workload.test_images
         return 1 / max(1, images)
 
     def by_seed(self, key: AccuracyKey) -> dict[int, float]:
-        """An accuracy of each repeat that has it."""
+        """Return the accuracy of each repeat that has one, by seed."""
         of = {repeat.seed: getattr(repeat, key) for repeat in self.result.repeats}
         return {seed: accuracy for seed, accuracy in of.items() if accuracy is not None}
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """The strategies that were run in one study's folder: one teacher, one split, the same seeds."""
+    """The strategies that were run in one study's folder, with the same teacher, split and seeds."""
 
     strategies: dict[str, StrategyRun]
 
     @property
     def first(self) -> StrategyRun:
-        """Any of them, for what all have in common."""
+        """The first strategy, for settings that all strategies share."""
         return next(iter(self.strategies.values()))
 
     @property
     def study(self) -> Study:
-        """What they ran."""
+        """The study that was run."""
         return self.first.study
 
     def both(self, first: str, second: str) -> list[tuple[StrategyRun, StrategyRun]]:
-        """Two strategies as a pair; none unless both were run."""
+        """Return two strategies as a pair; an empty list unless both were run."""
         if first in self.strategies and second in self.strategies:
             return [(self.strategies[first], self.strategies[second])]
         return []
 
 
 def read_runs(places: Places | None = None, carbon: WantedCarbon = None) -> list[StrategyRun]:
-    """Every strategy's results under some places; those of ``./results``, if any, without places.
+    """Read the results of all strategies below the given places; by default those of ``./results``, if any.
 
     Raises:
         ResultsError: None of the places has results, or they are damaged.
@@ -102,7 +102,7 @@ def read_runs(places: Places | None = None, carbon: WantedCarbon = None) -> list
 
 
 def by_study(runs: Sequence[StrategyRun]) -> list[StudyRun]:
-    """Strategies put together that ran in one folder."""
+    """Group runs by the folder of their study."""
     groups: dict[Path, dict[str, StrategyRun]] = {}
     for run in runs:
         groups.setdefault(run.folder.path.parent, {})[run.folder.path.name] = run

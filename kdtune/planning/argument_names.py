@@ -1,4 +1,4 @@
-"""Errors in the words of whoever called: messages name flags, as the command line does; a program has arguments."""
+"""Replaces command-line flags in error messages by argument names when the library is called from Python."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from kdtune.errors import KdtuneError, SpecError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Arguments that take a value, by flag.
+#: Flags with a value, and their arguments.
 _VALUES = {
     "--address": "address",
     "--batch-size": "batch_size",
@@ -38,7 +38,7 @@ _VALUES = {
     "--teacher": "teacher",
 }
 
-#: Arguments that are set by their flag alone.
+#: Flags without a value, and their arguments.
 _SWITCHES = {
     "--accept-teacher": "accept_teacher",
     "--allow-mismatch": "allow_mismatch",
@@ -46,12 +46,12 @@ _SWITCHES = {
     "--fresh": "fresh",
 }
 
-#: A flag, and what follows it: an override, or the name of a value (``DIR``).
+#: A flag, optionally followed by an override or by the name of a value (``DIR``).
 _FLAG = re.compile(r"(?<![\w-])(?P<flag>--[a-z][a-z0-9-]*)(?: (?P<override>[\w.-]+=[^\s,;]+)| (?P<value>[A-Z]{3,}\b))?")
 
 
 def in_arguments(text: str) -> str:
-    """A message with arguments (``out=DIR``) in the place of flags (``--out DIR``)."""
+    """Return a message with flags (``--out DIR``) replaced by arguments (``out=DIR``)."""
 
     def named(found: re.Match[str]) -> str:
         flag, override, value = found["flag"], found["override"], found["value"]
@@ -67,7 +67,7 @@ def in_arguments(text: str) -> str:
 
 
 def naming_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of the library whose errors name its arguments."""
+    """Decorate a library function so that its errors name arguments instead of flags."""
 
     @wraps(function)
     def called(*args: P.args, **named: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""What a command may use at most, whether it has, and whether it was cancelled."""
+"""Limits on the energy and CO2 of a command, and checks of these limits and of cancellation."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kdtune.energy.attribution import charged_of
+from kdtune.energy.attribution import charged_energy_uj
 from kdtune.energy.carbon import Carbon
 from kdtune.errors import BudgetReached, Fault, StudyInterrupted
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits on what a study is charged, teacher, start-up and the building's share (PUE) included.
+    """Limits on the charge of a study, including teacher, start-up and the overhead of the building (PUE).
 
     Attributes:
         max_kwh: Kilowatt-hours; None for no limit.
@@ -24,7 +24,7 @@ class Budget:
     max_co2_g: float | None = None
 
     def faults(self) -> list[Fault]:
-        """What is wrong with the limits."""
+        """Return a fault for each limit that is not positive."""
         given = {"--max-kwh": self.max_kwh, "--max-co2": self.max_co2_g}
         return [
             Fault(flag, "", f"has to be above 0, got {value:g}")
@@ -33,16 +33,16 @@ class Budget:
         ]
 
     def as_record(self) -> dict[str, Any]:
-        """The limits that there are."""
+        """Return the limits that are set, by name."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
-#: Seconds between two readings of the meters at most, and at least: each takes some milliseconds of a core.
+#: Longest and shortest time between two meter readings, in seconds. A reading takes a few milliseconds of CPU time.
 FAR_S, NEAR_S = 1.0, 0.05
 
 
 class BudgetWatch:
-    """Compares what was spent with a budget; whatever takes a while asks it again and again whether to go on."""
+    """Compares spent energy with a budget; long-running work calls it regularly to learn whether to continue."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class BudgetWatch:
         before_uj: int = 0,
         cancel: threading.Event | None = None,
     ) -> None:
-        """Watch a command.
+        """Prepare the checks of one command.
 
         Args:
-            budget: Its limits.
-            carbon: How energy becomes what the limits are in.
+            budget: Limits of the command.
+            carbon: Conversion of energy to kilowatt-hours and CO2, with PUE.
             dedicated: Whether idle power is charged.
-            before_uj: What earlier commands of the same study were charged, in microjoules.
-            cancel: Is set by another thread that wants the command to stop.
+            before_uj: Charge of earlier commands of the same study, in microjoules.
+            cancel: Event that another thread sets to stop the command.
         """
         self._cancel = cancel
         self.limited = budget.max_kwh is not None or budget.max_co2_g is not None
@@ -74,19 +74,19 @@ class BudgetWatch:
 
     @property
     def wait_s(self) -> float:
-        """Seconds until it is worth looking again: half of what the rest will last, should power stay as it is.
+        """Seconds until the next check: half of the time until the limit is reached at the present power.
 
-        So a limit that is far off costs a reading a second, and one that is near is not run past.
+        A distant limit thus costs one reading per second, and a near limit is hardly exceeded.
         """
         return self._wait_s if self.limited else FAR_S
 
     def look(self, spent: Mapping[str, int]) -> bool:
-        """Whether the budget is used up.
+        """Return whether the budget is used up.
 
         Args:
-            spent: Microjoules by bucket, of the whole command so far.
+            spent: Energy of the command so far by bucket, in microjoules.
         """
-        energy = self._before_uj + charged_of(spent, dedicated=self._dedicated)
+        energy = self._before_uj + charged_energy_uj(spent, dedicated=self._dedicated)
         kwh, co2_g = self._carbon.kwh(energy), self._carbon.co2_g(energy)
         limits = self._budget
         if limits.max_kwh is not None and kwh >= limits.max_kwh:
@@ -98,7 +98,7 @@ class BudgetWatch:
         return self.reached is not None
 
     def _plan_next(self, used: float, now_s: float) -> None:
-        """Decide when to look again, from the share of the limit that is used now and was before."""
+        """Set the time of the next check from the used fractions of the limit now and at the last check."""
         before, self._used = self._used, (used, now_s)
         if before and now_s > before[1]:
             a_second = max(0.0, used - before[0]) / (now_s - before[1])
@@ -106,7 +106,7 @@ class BudgetWatch:
             self._wait_s = min(FAR_S, max(NEAR_S, left_s / 2))
 
     def check_now(self, session: Any) -> None:
-        """Check what the session's meters read now; without a limit nothing is read.
+        """Check the present readings of the session's meters; without a limit, nothing is read.
 
         Raises:
             BudgetReached: It is used up.

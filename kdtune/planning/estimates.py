@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kdtune.artifacts.compiled_code import Compilation
+from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.energy.sensors.node import Hardware
-from kdtune.forecast.earlier_strategies import Earlier
+from kdtune.forecast.earlier_strategies import CompletedStrategy
 from kdtune.forecast.strategy_estimate import (
-    Charge,
     Conditions,
     LogitsEstimate,
-    Overhead,
-    StrategyEstimate,
+    StrategyOverhead,
     TeacherEstimate,
+    TimeAndEnergy,
     Timings,
-    Usage,
-    Work,
-    add,
+    WorkKind,
+    WorkUsage,
     setup_overhead,
     strategy_charge,
+    sum_or_none,
 )
 from kdtune.planning.resources import Resources
 from kdtune.planning.trial_plan import epochs_of, uses_teacher
-from kdtune.results.shared_costs import ledger_summary
+from kdtune.results.estimate_document import StrategyEstimate
+from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
 
 #: What an epoch costs depends on these fields of a study, and on these of its training.
@@ -45,24 +45,24 @@ class Session:
         complete: Whether it is all there is to it.
     """
 
-    charge: Charge
+    charge: TimeAndEnergy
     basis: str
     complete: bool
 
 
-def session_of(earlier: list[Earlier]) -> Session:
+def session_of(earlier: list[CompletedStrategy]) -> Session:
     """The newest command's session; nothing where there is none."""
     for one in earlier:
         if one.session:
             return Session(one.session, f"The session's start and end as in {one.label}.", complete=True)
-    return Session(Charge(0.0, 0.0, 0.0), "The session's own start and end are not included.", complete=False)
+    return Session(TimeAndEnergy(0.0, 0.0, 0.0), "The session's own start and end are not included.", complete=False)
 
 
-def student_work(study: Study, strategies: Iterable[str]) -> list[Work]:
+def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
     """The kinds of work that the students of some strategies do."""
-    steps: dict[bool, Work] = {True: "distilling", False: "labels"}
+    steps: dict[bool, WorkKind] = {True: "distilling", False: "labels"}
     kinds = {uses_teacher(study, name) for name in strategies}
-    asked: list[Work] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
+    asked: list[WorkKind] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
     return [*(steps[with_teacher] for with_teacher in kinds), *asked, "evaluation"]
 
 
@@ -77,7 +77,7 @@ class Estimator:
         hardware: Hardware,
         resources: Resources,
         slots: int,
-        earlier: list[Earlier],
+        earlier: list[CompletedStrategy],
         session: Session,
         stores: Sequence[LogitStore] = (),
         compilations: Mapping[bool, str] | None = None,
@@ -129,7 +129,7 @@ class Estimator:
         wall_s, own_uj = strategy_charge(trials, epoch * epochs, idle_uw, overhead, self._conditions)
         replays = with_teacher and bool(self._stores)
         compiled_uj = self.compiled_uj(name)
-        charged_uj = add(
+        charged_uj = sum_or_none(
             own_uj,
             self._session.charge.energy_uj(dedicated=self._conditions.dedicated),
             self.logits.charged_uj if replays else 0,
@@ -159,7 +159,7 @@ class Estimator:
         asks_teacher = uses_teacher(self._study, name) and not self._stores
         if asks_teacher not in self._compilations:
             return 0
-        one = Compilation(Path(self._compilations[asks_teacher]))
+        one = CompiledCode(Path(self._compilations[asks_teacher]))
         spent = ledger_summary(one.ledger, dedicated=self._study.is_dedicated) if one.is_made() else None
         return spent.charged_uj if spent else None
 
@@ -167,7 +167,7 @@ class Estimator:
     def logits(self) -> LogitsEstimate:
         """The estimate of asking the teacher once for all trainings."""
         fills = [self._fill(store) for store in self._stores]
-        charged_uj, due_uj = (add(*(fill[place] for fill in fills)) for place in (1, 2))
+        charged_uj, due_uj = (sum_or_none(*(fill[place] for fill in fills)) for place in (1, 2))
         return LogitsEstimate(
             bytes=sum(store.bytes for store in self._stores),
             passes=sum(store.shape.epochs * store.shape.images for store in self._stores),
@@ -184,9 +184,9 @@ class Estimator:
             return 0.0, spent.charged_uj if spent else None, 0.0
         parts = min(missing, self._conditions.slots)
         part = self._timings.per_image["teacher_logits"] * (missing * store.shape.images / parts)
-        nothing = Overhead(Charge(0.0, 0.0, 0.0))
+        nothing = StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0))
         wall_s, due_uj = strategy_charge(parts, part, self._idle_uw(parts), nothing, self._conditions)
-        return wall_s, add(spent.charged_uj if spent else 0, due_uj), due_uj
+        return wall_s, sum_or_none(spent.charged_uj if spent else 0, due_uj), due_uj
 
     def teacher(self, *, cached: bool) -> TeacherEstimate:
         """The estimate of the teacher's own training, without a worker's start; of measuring one that was given."""
@@ -199,7 +199,7 @@ class Estimator:
         else:
             work = self._timings.teacher_training(self._workload, epochs)
             flops = self._workload.teacher_flops(epochs) / 1e15
-        nothing = Overhead(Charge(0.0, 0.0, 0.0))
+        nothing = StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0))
         wall_s, energy_uj = strategy_charge(1, work, self._idle_uw(1), nothing, self._conditions)
         charged_uj = None if energy_uj is None else round(energy_uj)
         return TeacherEstimate(model, cached, flops, wall_s, charged_uj, given)
@@ -207,7 +207,7 @@ class Estimator:
     def _idle_uw(self, trials: int) -> float | None:
         return self._timings.idle_for(trials, self._conditions)
 
-    def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[Usage, float | None, str]:
+    def _epoch(self, name: str, trials: int, *, with_teacher: bool) -> tuple[WorkUsage, float | None, str]:
         """What an epoch takes, the static power that is not in it, and whence."""
         alike = [one for one in self._earlier if self._trains_alike(one, with_teacher=with_teacher)]
         for one in self._nearest(alike, name, trials):
@@ -219,19 +219,23 @@ class Estimator:
         epoch = self._timings.student_epoch(self._workload, with_teacher=with_teacher)
         return epoch, self._idle_uw(trials), f"Trainings from timed steps of the real networks on this machine{fewer}."
 
-    def _overhead(self, name: str, trials: int) -> tuple[Overhead, bool, str]:
+    def _overhead(self, name: str, trials: int) -> tuple[StrategyOverhead, bool, str]:
         """What comes on top of the trainings, whether that is all of it, and whence."""
         for one in self._nearest(self._earlier, name, trials):
             if one.phases:
                 return one.phases.overhead, True, f"Starting workers and the final evaluation as in {one.label}."
         setup = self._timings.setup
         if setup is None:
-            return Overhead(Charge(0.0, 0.0, 0.0)), False, "Starting workers is not included."
+            return (
+                StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0)),
+                False,
+                "Starting up the processes that train is not included.",
+            )
         workers = min(self._conditions.slots, trials)
         overhead = setup_overhead(setup, workers, self._idle_uw(workers), self._hardware.ram_uw)
         return overhead, False, f"Starting a worker as it took here ({setup.wall_s:.1f} s), without Ray's part in it."
 
-    def _trains_alike(self, one: Earlier, *, with_teacher: bool) -> bool:
+    def _trains_alike(self, one: CompletedStrategy, *, with_teacher: bool) -> bool:
         ours, theirs = (
             (study.model_dump(include=_COST_FIELDS), study.training.model_dump(include=_COST_OF_TRAINING))
             for study in (self._study, one.study)
@@ -242,6 +246,6 @@ class Estimator:
             and (one.cpus, one.gpus) == (self._resources.cpus, self._resources.gpus)
         )
 
-    def _nearest(self, those: Iterable[Earlier], name: str, trials: int) -> list[Earlier]:
+    def _nearest(self, those: Iterable[CompletedStrategy], name: str, trials: int) -> list[CompletedStrategy]:
         """The same strategy first, then by the number of trials, then the newest."""
         return sorted(those, key=lambda one: (one.strategy != name, abs(math.log(one.trials / trials))))

@@ -1,4 +1,4 @@
-"""A caller's process, left as it was found: kdtune is called from programs that have state of their own."""
+"""Restores process-wide state of the caller, since programs with state of their own call kdtune."""
 
 import os
 import random
@@ -9,35 +9,35 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-#: Prefixes of the variables by which torch's compilers find the code that they have generated.
+#: Prefixes of the environment variables that tell torch's compilers where generated code is.
 _OF_COMPILERS = ("TORCHINDUCTOR_", "TRITON_")
 
 
 @contextmanager
-def left_as_found() -> Iterator[None]:
-    """Put back afterwards what Ray, Tune and trainings in this process change.
+def restored_process_state() -> Iterator[None]:
+    """Restore on exit the process-wide state that Ray, Tune and trainings in this process change.
 
-    That is SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch, torch's threads and
-    ways of computing on a GPU, and where compiled code is looked for. Of libraries that are not imported yet nothing is
-    known, and nothing is put back.
+    This state consists of SIGUSR1's handler, the warning filters, the random states of Python, NumPy and torch,
+    torch's number of threads and GPU flags, and the variables that locate compiled code. The state of libraries that
+    are not imported yet is not restored.
     """
     python_state = random.getstate()
     handler = signal.getsignal(signal.SIGUSR1)
     with ExitStack() as found:
         found.callback(random.setstate, python_state)
-        found.enter_context(_compiler_variables_left_as_found())
+        found.enter_context(_restored_compiler_variables())
         found.enter_context(warnings.catch_warnings())
         if threading.current_thread() is threading.main_thread() and handler is not None:
             found.callback(signal.signal, signal.SIGUSR1, handler)
         if numpy := sys.modules.get("numpy"):
             found.callback(numpy.random.set_state, numpy.random.get_state())
         if "torch" in sys.modules:
-            found.enter_context(_torch_left_as_found())
+            found.enter_context(_restored_torch_state())
         yield
 
 
 @contextmanager
-def _compiler_variables_left_as_found() -> Iterator[None]:
+def _restored_compiler_variables() -> Iterator[None]:
     before = {key: value for key, value in os.environ.items() if key.startswith(_OF_COMPILERS)}
     try:
         yield
@@ -48,7 +48,7 @@ def _compiler_variables_left_as_found() -> Iterator[None]:
 
 
 @contextmanager
-def _torch_left_as_found() -> Iterator[None]:
+def _restored_torch_state() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
@@ -59,7 +59,7 @@ def _torch_left_as_found() -> Iterator[None]:
     ]
     before = []
     for place, name in flags:
-        with suppress(RuntimeError):  # set by halves in torch's newer way, which this one cannot tell
+        with suppress(RuntimeError):  # set through torch's newer interface, which this one cannot read
             before.append((place, name, getattr(place, name)))
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:

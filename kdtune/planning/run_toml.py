@@ -47,10 +47,10 @@ def note_run(
         "inline": inline or None,
     }
     # What earlier commands called their strategies stays: a resume goes on with all of them.
-    listed = study.model_copy(update={"strategies": {**folder.asked_labels(), **study.strategies}})
+    listed = study.model_copy(update={"strategies": {**folder.noted_options(), **study.strategies}})
     folder.write_run(
         {
-            "strategies": list(dict.fromkeys([*folder.asked_strategies(), *strategies])),
+            "strategies": list(dict.fromkeys([*folder.noted_labels(), *strategies])),
             "repeats": study.repeats,
             "seed": study.seed,
             "options": {key: value for key, value in options.items() if value is not None},

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from kdtune.artifacts.given_teacher import identified
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.given_teacher import with_given_teacher
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.sources import available_images, described
 from kdtune.data.split_sizes import split_problems
 from kdtune.energy.flops import macs
@@ -23,8 +23,8 @@ from kdtune.specs.study import Numerics, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.paths import DataDir
+from kdtune.training.batch_norm_checks import check_batches
 from kdtune.training.resolution import resolved_recipe
-from kdtune.training.single_image_batches import check_batches
 
 #: Images with which a network's output is checked.
 _IMAGES = 2
@@ -144,11 +144,11 @@ def _check_parts(
             check_batches(found.study, images, trains_teacher=study.teacher_weights is None)
     if teacher:
         with _collected(found, where, "teacher"):
-            found.study = identified(found.study, teacher)
+            found.study = with_given_teacher(found.study, teacher)
     if not found.faults:
         with _collected(found, where, ""):
-            bench = Workbench(found.study, device, threads, str(place.path))
-            steps, faults, remarks = check_steps(bench, where)
+            context = TrainingContext(found.study, device, threads, str(place.path))
+            steps, faults, remarks = check_steps(context, where)
             found.steps, found.faults = steps, [*found.faults, *faults]
             found.remarks += remarks
     return found
@@ -196,24 +196,24 @@ def check_output(component: Component, network: torch.nn.Module, images: torch.T
         )
 
 
-def check_steps(bench: Workbench, where: str) -> tuple[list[CheckedStep], list[Fault], list[str]]:
+def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep], list[Fault], list[str]]:
     """Take a training step at each extreme temperature, in each precision that the study may use.
 
     Args:
-        bench: The study's workbench; nothing in it is changed, except that its data are loaded.
+        context: The study's workbench; nothing in it is changed, except that its data are loaded.
         where: The study's file, for messages.
 
     Returns:
         The steps, the faults that they showed, and remarks.
     """
-    study = bench.study
+    study = context.study
     steps: list[CheckedStep] = []
     faults: list[Fault] = []
     remarks: list[str] = []
     precisions = ("float32", "bfloat16") if study.numerics.precision == "auto" else (study.numerics.precision,)
     for precision in precisions:
         numerics = Numerics(precision=precision, memory_layout="contiguous", compile="off")
-        here = bench.sharing(study.model_copy(update={"numerics": numerics, "teacher_logits": "live"}))
+        here = context.with_study(study.model_copy(update={"numerics": numerics, "teacher_logits": "live"}))
         for suggestion in _extremes(study):
             recipe = resolved_recipe(study, suggestion)
             tau = suggestion.values.get("tau") if recipe.needs_teacher else None
@@ -236,17 +236,19 @@ def check_steps(bench: Workbench, where: str) -> tuple[list[CheckedStep], list[F
     return steps, faults, remarks
 
 
-def _take_step(bench: Workbench, recipe: Recipe, tau: float | None, precision: str) -> tuple[CheckedStep, list[str]]:
+def _take_step(
+    context: TrainingContext, recipe: Recipe, tau: float | None, precision: str
+) -> tuple[CheckedStep, list[str]]:
     """Take one step; also return the names of the parameters that no gradient reaches."""
-    is_gpu = bench.device.type == "cuda"
+    is_gpu = context.device.type == "cuda"
     if is_gpu:
-        torch.cuda.reset_peak_memory_stats(bench.device)
-    distiller = bench.training(recipe, 0, bench.stand_in() if recipe.needs_teacher else None)
+        torch.cuda.reset_peak_memory_stats(context.device)
+    distiller = context.training(recipe, 0, context.untrained_teacher_logits() if recipe.needs_teacher else None)
     loss = float(next(distiller.steps()))
     changed = dict(distiller.model.named_parameters())
     if any(not bool(torch.isfinite(one).all()) for one in changed.values()):
         loss = math.nan
-    memory = torch.cuda.max_memory_allocated(bench.device) if is_gpu else None
+    memory = torch.cuda.max_memory_allocated(context.device) if is_gpu else None
     return CheckedStep(tau, precision, loss, memory), [name for name, one in changed.items() if one.grad is None]
 
 

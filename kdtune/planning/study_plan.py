@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,24 +13,25 @@ from kdtune.data.sources import available_images
 from kdtune.data.split_sizes import check_split
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.flops import Workload
-from kdtune.energy.sensors.node import NodeSensors
+from kdtune.energy.sensors.node import Hardware, NodeSensors
 from kdtune.errors import ResultsExistError
-from kdtune.execution.jobs import inspect_study
-from kdtune.forecast.earlier_strategies import find_earlier
-from kdtune.forecast.strategy_estimate import TEACHER_WORK, LogitsEstimate, StrategyEstimate, TeacherEstimate, add
+from kdtune.forecast.earlier_strategies import find_completed
+from kdtune.forecast.strategy_estimate import TEACHER_WORK, LogitsEstimate, TeacherEstimate, sum_or_none
 from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
-from kdtune.planning.process_state import left_as_found
+from kdtune.planning.inspection import Inspection
+from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.planning.usable_cores import usable_cores
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.folder import StudyFolder
 from kdtune.results.strategy_result import SCHEMA_VERSION
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import DataDir
 from kdtune.strategies.base import OneRound, Strategy
-from kdtune.training.single_image_batches import check_batches
+from kdtune.training.batch_norm_checks import check_batches
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class StudyPlan:
         """Seconds of the whole command: strategies run one after the other."""
         teacher_s = self.teacher.wall_s if self.teacher else 0.0
         logits_s = self.logits.wall_s if self.logits else 0.0
-        return add(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
+        return sum_or_none(self.session.charge.wall_s, teacher_s, logits_s, *(one.wall_s for one in self.estimates))
 
     @property
     def total_uj(self) -> int | None:
@@ -78,7 +79,7 @@ class StudyPlan:
         teacher = self.teacher.charged_uj if self.teacher else 0
         due = self.logits.due_uj if self.logits else 0
         compiled = -sum(self.compiled_uj.values())
-        total = add(again, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
+        total = sum_or_none(again, teacher, due, compiled, *(self._without_logits(one) for one in self.estimates))
         return None if total is None else round(total)
 
     def _without_logits(self, estimate: StrategyEstimate) -> int | None:
@@ -146,6 +147,7 @@ def make_plan(
     carbon: Carbon,
     budget: Budget,
     data: DataDir,
+    inspect: Callable[..., Inspection],
     *,
     cpus: float,
     gpus: float | None,
@@ -155,27 +157,74 @@ def make_plan(
     fresh: bool,
     download: bool,
 ) -> StudyPlan:
-    """Look ahead: times a few steps in this process, writes no results and starts no Ray.
+    """Plan a study without running it: time a few steps in this process, write no results, and do not start Ray.
 
     Args:
-        study: What would run.
-        strategies: By name: the strategy, once a repeat; not asked for points before.
-        folder: Where the results would lie.
-        carbon: How energy becomes CO2.
-        budget: What it may use.
+        study: The study.
+        strategies: For each label, the strategy of every repeat, before its first round.
+        folder: Folder for the results.
+        carbon: Conversion of energy to CO2.
+        budget: Limits of the study.
         data: Folder with the data sets.
+        inspect: Inspects the study in this process; called like :func:`kdtune.execution.inspection_job.inspect_study`.
         cpus: Cores for each trial.
-        gpus: Share of a GPU for each trial, at most 1; None gives one where there is any.
-        max_concurrent: Trials at a time at most.
-        address: Of the cluster on which it would run.
-        inline: Whether it would run in its command's own process, one trial at a time.
+        gpus: Share of a GPU for each trial, at most 1; None for one GPU if there are any.
+        max_concurrent: Largest number of trials at the same time.
+        address: Address of the cluster on which the study would run.
+        inline: Whether the study would run in the process of its command, one trial at a time.
         fresh: Whether earlier results would be put aside.
-        download: Fetch the data set where it is missing.
+        download: Whether to download the data set if it is missing.
 
     Raises:
         DataError: The data set is missing, incomplete or damaged.
-        UsageError: A trial asks for more cores or GPUs than there are.
+        UsageError: A trial needs more cores or GPUs than there are.
     """
+    machine = _machine(cpus, gpus, address, inline=inline)
+    planned, free_remarks = _with_known_costs(study, strategies, folder, fresh=fresh)
+    images = available_images(planned, data, download=download)
+    check_split(str(planned.dataset), images, planned.validation, planned.data.train_limit)
+    with_teacher = any(uses_teacher(planned, name) for name in strategies)
+    check_batches(planned, images, trains_teacher=with_teacher and not planned.teacher_weights)
+    kinds = [*student_work(planned, strategies), *(TEACHER_WORK if with_teacher else ())]
+    import torch  # noqa: F401 - imported first, so that its state is restored as well
+
+    with restored_process_state(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # warnings of other libraries, which are not shown in a run either
+        inspection = inspect(planned, machine.resources, str(data.path), machine.hardware, kinds, None, machine.workers)
+    settled = inspection.settle(planned)
+    plan = _estimated_plan(
+        settled,
+        remade(study, settled, strategies),
+        folder,
+        carbon,
+        inspection,
+        machine,
+        slots=min(machine.workers, max_concurrent or sys.maxsize),
+        executor="inline" if inline else "ray",
+    )
+    remarks = (*machine.remarks, *free_remarks, *_inspection_remarks(settled, inspection, with_teacher=with_teacher))
+    return _with_budget_remark(replace(plan, remarks=(*remarks, *plan.remarks)), budget)
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """This machine as a study would use it.
+
+    Attributes:
+        hardware: Its hardware, without GPUs if trials use none.
+        resources: Resources of each trial.
+        workers: Number of trials that fit at the same time.
+        remarks: Remarks for the user.
+    """
+
+    hardware: Hardware
+    resources: Resources
+    workers: int
+    remarks: tuple[str, ...]
+
+
+def _machine(cpus: float, gpus: float | None, address: str | None, *, inline: bool) -> _Machine:
+    """Determine the resources of each trial; raise UsageError if this machine does not have them."""
     hardware = NodeSensors().hardware()
     here = {"CPU": float(usable_cores()), "GPU": float(len(hardware.gpus))}
     remarks: list[str] = []
@@ -183,57 +232,57 @@ def make_plan(
     if gpus is None:
         gpus = gpus_by_default([here], hardware.gpus, is_own=cluster is None, tell=remarks.append)
     resources = Resources(cpus, gpus)
-    if not resources.gpus:  # as a run on CPUs counts it
+    if not resources.gpus:  # a run on CPUs ignores GPUs as well
         hardware = replace(hardware, gpus={}, gpu_quality={})
     if cluster is None:
         resources.check_fit([here])
     else:
-        remarks.append(f"The cluster at {cluster} was not asked: the figures are those of this machine alone.")
+        remarks.append(f"The cluster at {cluster} was not queried: the figures are for this machine alone.")
+    return _Machine(hardware, resources, 1 if inline else resources.slots([here]), tuple(remarks))
+
+
+def _with_known_costs(
+    study: Study, strategies: Collection[str], folder: StudyFolder, *, fresh: bool
+) -> tuple[Study, list[str]]:
+    """Return the study with the costs that earlier strategies have frozen, and a remark if results are in the way."""
     kept = [one for one in folder.strategies() if not (fresh and one.path.name in strategies)]
-    asked, study = study, settled_strategies(study, kept_cost(kept))
+    study = settled_strategies(study, kept_cost(kept))
     try:
         folder.check_free(study, list(strategies), fresh=fresh)
     except ResultsExistError as error:
-        remarks.append(str(error))
-    images = available_images(study, data, download=download)
-    check_split(str(study.dataset), images, study.validation, study.data.train_limit)
-    workers = 1 if inline else resources.slots([here])
-    slots = min(workers, max_concurrent or sys.maxsize)
-    with_teacher = any(uses_teacher(study, name) for name in strategies)
-    check_batches(study, images, trains_teacher=with_teacher and not study.teacher_weights)
-    work = [*student_work(study, strategies), *(TEACHER_WORK if with_teacher else ())]
-    import torch  # noqa: F401 - so that it is left as it is found
+        return study, [str(error)]
+    return study, []
 
-    with left_as_found(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other libraries' imports; a worker's are not seen either
-        inspection = inspect_study(study, resources, str(data.path), hardware, work, None, workers)
+
+def _estimated_plan(
+    study: Study,
+    strategies: dict[str, list[Strategy]],
+    folder: StudyFolder,
+    carbon: Carbon,
+    inspection: Inspection,
+    machine: _Machine,
+    *,
+    slots: int,
+    executor: str,
+) -> StudyPlan:
+    """Estimate the cost of all strategies, the teacher and its logits."""
     assert inspection.timings is not None
-    earlier = find_earlier(folder.path.parent, hardware, "inline" if inline else "ray")
+    earlier = find_completed(folder.path.parent, machine.hardware, executor)
     session = session_of(earlier)
-    study = inspection.settle(study)
-    strategies = remade(asked, study, strategies)
-    if (multiple := inspection.energy_multiple) is not None:
-        remarks.append(
-            f"By steps timed just now a distillation takes {multiple:.2f} times the training energy of the student "
-            "alone; a run times its own, and keeps to what it found."
-        )
-    workload = Workload(**inspection.workload)
-    measured = read_record(Path(inspection.teacher_folder)) if with_teacher and study.teacher_weights else None
-    if measured and (problem := chance_problem(study, measured, workload)):
-        remarks.append(f"A run will stop before it trains unless it has --accept-teacher: {problem}.")
     estimator = Estimator(
         study,
-        workload,
+        Workload(**inspection.workload),
         inspection.timings,
-        hardware,
-        resources,
+        machine.hardware,
+        machine.resources,
         slots,
         earlier,
         session,
         inspection.logit_stores,
         inspection.compilations,
     )
-    plan = StudyPlan(
+    with_teacher = any(uses_teacher(study, name) for name in strategies)
+    return StudyPlan(
         study=study,
         folder=folder.path,
         suggestions={name: _suggestions(made) for name, made in strategies.items()},
@@ -246,11 +295,27 @@ def make_plan(
         session=session,
         slots=slots,
         carbon=carbon,
-        remarks=(*remarks, *inspection.remarks),
+        remarks=inspection.remarks,
     )
-    watch = BudgetWatch(budget, carbon, dedicated=study.is_dedicated)
+
+
+def _inspection_remarks(study: Study, inspection: Inspection, *, with_teacher: bool) -> Iterator[str]:
+    """Yield remarks about the energy of a distillation, and about a given teacher at chance level."""
+    if (multiple := inspection.energy_multiple) is not None:
+        yield (
+            f"According to steps timed just now, a distillation takes {multiple:.2f} times the training energy of the "
+            "student alone. A run times its own steps and keeps the factor that it measures."
+        )
+    measured = read_record(Path(inspection.teacher_folder)) if with_teacher and study.teacher_weights else None
+    if measured and (problem := chance_problem(study, measured, Workload(**inspection.workload))):
+        yield f"A run will stop before it trains unless it has --accept-teacher: {problem}."
+
+
+def _with_budget_remark(plan: StudyPlan, budget: Budget) -> StudyPlan:
+    """Return the plan, with a remark if the study would exceed its budget."""
+    watch = BudgetWatch(budget, plan.carbon, dedicated=plan.study.is_dedicated)
     if plan.total_uj is not None and watch.look({"trials": plan.total_uj}):
-        return replace(plan, remarks=(*plan.remarks, f"It would be stopped before its end: {watch.reached}."))
+        return replace(plan, remarks=(*plan.remarks, f"The study would be stopped before its end: {watch.reached}."))
     return plan
 
 

@@ -10,7 +10,8 @@ from kdtune.errors import ResultsError, SpecError
 from kdtune.results.documents import REMEDY
 from kdtune.results.flat_points import flat_trial_id
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.results.trial import Trial
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec

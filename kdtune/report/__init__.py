@@ -1,1 +1,1 @@
-"""What people see: tables and the live display. Reads results, runs nothing."""
+"""Tables and the live display. This package reads results and runs nothing."""

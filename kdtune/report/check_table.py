@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdtune.planning.study_check import StudyCheck
-from kdtune.report.formats import NOTHING, significant
+from kdtune.report.number_formats import NOTHING, significant
 
 
 def check_table(found: StudyCheck) -> RenderableType:

@@ -1,4 +1,4 @@
-"""The paper's claims with the verdicts so far, for a terminal."""
+"""Terminal output of the paper's claims and the verdicts on them."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,22 @@ from rich.text import Text
 from kdtune.analysis.verdicts import CONFIDENCE, FEWEST, Interval
 from kdtune.paper.claims import JudgedClaim
 from kdtune.paper.evidence import Evidence
-from kdtune.report.formats import percent, significant
+from kdtune.report.number_formats import percent, significant
 
 _COLOURS = {"supported": "green", "contradicted": "red", "not settled": "yellow", "not run": "dim"}
 
 NOTES = (
-    f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed; so over students "
-    "given one teacher and one split, and each by itself: of twenty, one misses by chance.",
-    "Accuracies are those of kdtune's protocol: tau chosen on held-out images, the last epoch, one test.",
-    "Repeats are taken to spread by at least what can be told apart: one image, one step of tau. Fewer than "
-    f"{FEWEST} settle nothing.",
-    "What does not matter (0.5 points of accuracy, a step of tau, a tenth of a factor) is fixed, whatever was found.",
+    f"Intervals: {CONFIDENCE:.0%}, Student's t over the differences of repeats with the same seed, which share one "
+    "teacher and one split. Each interval stands alone: one in twenty is wrong by chance.",
+    "Accuracies follow kdtune's protocol: tau chosen on held-out images, the last epoch, one test.",
+    "The spread of repeats is assumed to be at least the resolution: one image, one step of tau. Fewer than "
+    f"{FEWEST} repeats settle nothing.",
+    "The margins (0.5 points of accuracy, a step of tau, a tenth of a factor) were fixed before any result was known.",
 )
 
 
 def claim_lines(claims: Sequence[JudgedClaim]) -> list[Text]:
-    """Every claim: what, where, by which rule, and a line for each study that tests it."""
+    """Return the lines for all claims: text, source, rule, and one line for each study that tests the claim."""
     lines: list[Text] = []
     for number, judged in enumerate(claims, start=1):
         claim = judged.claim
@@ -33,20 +33,20 @@ def claim_lines(claims: Sequence[JudgedClaim]) -> list[Text]:
         if judged.unpaired:
             lines.append(_line("not run", judged.unpaired))
         if judged.not_run:
-            lines.append(_line("not run", f"the paper's own: {', '.join(judged.not_run)}. Try: {judged.to_type}"))
+            lines.append(_line("not run", f"the paper's studies {', '.join(judged.not_run)}. Try: {judged.to_type}"))
         elif judged.to_type:
-            lines.append(_line("not run", f"nothing here tests it. Try: {judged.to_type}"))
+            lines.append(_line("not run", f"no result here tests it. Try: {judged.to_type}"))
         lines.append(Text())
     return [*lines, *(Text(line, style="dim") for line in (*_protocols(claims), *NOTES))]
 
 
 def _protocols(claims: Sequence[JudgedClaim]) -> list[str]:
-    """A line for each of the paper's studies: how it was trained and judged otherwise than there."""
-    told: dict[str, dict[str, None]] = {}
+    """Return a line for each of the paper's studies about differences in training and evaluation."""
+    found: dict[str, dict[str, None]] = {}
     for one in (one for judged in claims for one in judged.evidence):
         for study, texts in one.protocol.items():
-            told.setdefault(study, {}).update(dict.fromkeys(texts))
-    return [f"{study}, apart from what stands there: {'; '.join(texts)}." for study, texts in told.items()]
+            found.setdefault(study, {}).update(dict.fromkeys(texts))
+    return [f"{study}, other differences: {'; '.join(texts)}." for study, texts in found.items()]
 
 
 def _line(verdict: str, text: str) -> Text:
@@ -77,7 +77,7 @@ def _interval(interval: Interval, unit: str) -> str:
 
 
 def _signed(value: float, unit: str) -> str:
-    """A difference with its sign, in points where it is one of fractions; a ratio has none."""
+    """Format a difference with its sign, in points for fractions. Ratios have no sign."""
     if unit == "ratio":
         return significant(value)
     return f"{value * 100:+.2f}" if unit == "fraction" else f"{value:+.1f}"

@@ -1,4 +1,4 @@
-"""The cost table as CSV and as Markdown, safe to open wherever names came from."""
+"""The cost table as CSV and as Markdown. Names are escaped, so that the files are safe to open."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from kdtune.results.strategy_result import StrategyResult
 from kdtune.storage.escaping import for_markdown, for_spreadsheet
 from kdtune.storage.records import as_record
 
-#: Columns of the CSV: figures at full precision, units in the names.
+#: Columns of the CSV, with units in the names. Figures have full precision.
 CSV_COLUMNS = (
     "study",
     "strategy",
@@ -36,12 +36,12 @@ CSV_COLUMNS = (
     "attribution",
 )
 
-#: Further ones where the green index was asked for.
+#: Additional columns for the green index.
 GREEN_COLUMNS = ("green_index_points", "green_index_points_std")
 
 
 def as_csv(results: Sequence[StrategyResult]) -> str:
-    """One line a strategy; empty where nothing was measured."""
+    """Return the CSV with one line per strategy. Cells of unmeasured values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = (*CSV_COLUMNS, *GREEN_COLUMNS) if has_green_index(results) else CSV_COLUMNS
@@ -59,7 +59,7 @@ def as_csv(results: Sequence[StrategyResult]) -> str:
 
 
 def as_markdown(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: str) -> str:
-    """The cost table as a Markdown table."""
+    """Return the cost table as a Markdown table."""
     rows = cost_rows(results, baseline)
     if teacher and results:
         rows.append(teacher_row(teacher, results))
@@ -69,10 +69,10 @@ def as_markdown(results: Sequence[StrategyResult], teacher: Teacher | None, base
 
 
 def markdown_row(cells: Row) -> str:
-    """A row of a Markdown table, which no cell can break out of."""
+    """Return a row of a Markdown table with escaped cells."""
     return "| " + " | ".join(map(for_markdown, cells)) + " |"
 
 
 def markdown_list(lines: Iterable[str]) -> str:
-    """A list in Markdown, an item a line."""
+    """Return a Markdown list with one item per line."""
     return "\n".join(f"- {for_markdown(line)}" for line in lines)

@@ -1,4 +1,4 @@
-"""What teacher and student take in use, and when a strategy's student has repaid what it was charged."""
+"""Tables of inference: the cost of teacher and student, and when a student has repaid its charge."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -10,8 +10,8 @@ from rich.text import Text
 from kdtune.analysis.verdicts import CONFIDENCE, t_interval
 from kdtune.energy.attribution import FLAGS
 from kdtune.paper.printed_values import paper_values
-from kdtune.report.formats import NOTHING, amount, percent, ratio, significant
-from kdtune.report.table_width import PLAIN_HEAD
+from kdtune.report.number_formats import NOTHING, amount, percent, ratio, significant
+from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.report.tables import Row, how_computed, how_emitted, how_far_off, how_measured
 from kdtune.results.inference_document import InferenceDocument, NetworkInUse, Payback
 
@@ -36,12 +36,12 @@ NEVER = "never"
 
 NOT_SETTLED = "not settled"
 
-#: Share of the node's energy in other processes from which on a reader is told.
+#: Share of other processes in the node's energy from which a note is shown.
 OTHERS_MATTER = 0.05
 
 
 def inference_tables(documents: Sequence[InferenceDocument]) -> RenderableType:
-    """The tables of ``inference.json`` documents; neighbours that were measured as one share them."""
+    """Return the tables of ``inference.json`` documents. Adjacent ones that were measured together share tables."""
     parts: list[RenderableType] = []
     for _, group in groupby(documents, key=lambda document: document.teacher):
         together = list(group)
@@ -69,7 +69,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
 
 
 def network_rows(document: InferenceDocument) -> list[Row]:
-    """A row for the teacher, one for the student, and how many times the student's figures the teacher's are."""
+    """Return rows for the teacher, the student, and the ratios of teacher to student."""
     teacher, student = document.teacher, document.student
     pairs = [
         (teacher.parameters, student.parameters),
@@ -111,7 +111,7 @@ def _spread(mean: float, std: float | None) -> str:
 
 
 def payback_row(document: InferenceDocument) -> Row:
-    """A strategy's row: what its student was charged and when that is repaid, without and with the teacher."""
+    """Return a strategy's row with its charge and when it is repaid, without and with the teacher."""
     alone, with_teacher = document.payback.one_model, document.payback.with_teacher
     return [
         document.strategy,
@@ -128,7 +128,7 @@ def _joules(payback: Payback) -> str:
 
 
 def repaid_after(payback: Payback) -> str:
-    """A number of predictions and its range, ``never``, ``not settled``, or a dash where the charge is not known."""
+    """Return a number of predictions with its range, ``never``, ``not settled``, or a dash for an unknown charge."""
     if payback.never:
         return NEVER
     if payback.unsettled:
@@ -139,59 +139,60 @@ def repaid_after(payback: Payback) -> str:
 
 
 def payback_line(documents: Sequence[InferenceDocument]) -> str:
-    """The same in one line, for under a cost table, of strategies that came to a model; empty where none did."""
-    told: dict[str, list[str]] = {}
+    """Return paybacks in one line, shown below a cost table; empty if no strategy has a model."""
+    by_setting: dict[str, list[str]] = {}
     for document in documents:
         if document.payback.one_model.charged_uj is not None:
             how = f"{document.batch_size} at a time on {document.device_name}"
             repaid = f"{document.strategy} {repaid_after(document.payback.one_model)}"
-            told.setdefault(how, []).append(repaid)
-    if not told:
+            by_setting.setdefault(how, []).append(repaid)
+    if not by_setting:
         return ""
-    return f"{REPAID}: " + "; ".join(f"{', '.join(repaid)} ({how})" for how, repaid in told.items()) + "."
+    return f"{REPAID}: " + "; ".join(f"{', '.join(repaid)} ({how})" for how, repaid in by_setting.items()) + "."
 
 
 def notes(documents: Sequence[InferenceDocument]) -> list[str]:
-    """What a reader has to know to trust the figures of strategies that were measured as one."""
+    """Return notes on the figures of strategies that were measured together."""
     first = documents[0]
     networks = {"teacher": first.teacher, "student": first.student}
     lines = [how_measured(first.teacher.quality, first.hardware)]
     lines.append(
         how_far_off("Energy and CO2", [one.uncertainty_uj / one.charged_uj for one in networks.values()])
-        + " The networks took turns; +- is the deviation over these."
+        + " The networks took turns; +- is the deviation over turns."
     )
     shares = ", ".join(f"{one.static_uj / one.charged_uj:.0%} of the {name}'s" for name, one in networks.items())
     lines.append(
-        f"In the energy is what the machine draws while a network runs, work or not ({shares}): memory"
-        + (", and what is idle" if first.attribution == "dedicated" else " for the cores that are used")
-        + ". What a GPU or a counted CPU draws at rest is in the rest."
+        f"The energy includes static power while a network runs ({shares}): memory"
+        + (", and idle devices" if first.attribution == "dedicated" else " for the cores in use")
+        + ". The idle power of a GPU, or of a CPU with a counter, is in the remainder."
     )
     lines += [
-        f"To be told: {FLAGS[name]}." for name in dict.fromkeys(flag for one in networks.values() for flag in one.flags)
+        f"Note on the measurement: {FLAGS[name]}."
+        for name in dict.fromkeys(flag for one in networks.values() for flag in one.flags)
     ]
     others = max(one.energy_uj["other"] / one.energy_uj["node_total"] for one in networks.values())
     if others >= OTHERS_MATTER:
         lines.append(
-            f"Other processes took up to {others:.0%} of the machine's energy meanwhile: on a quiet machine the "
-            "networks may be faster, and another study that is metered holds a part of the memory."
+            f"Other processes used up to {others:.0%} of the machine's energy during the measurement. The networks may "
+            "be faster on a quiet machine, and another metered study is charged for a part of the memory."
         )
     lines.append(how_emitted(first.carbon))
     lines.append(how_computed(first.computed) + f" Threads: {first.threads}.")
     if len(documents) > 1:
         lines.append(
-            f"The student that was timed is that of {first.timed_student}; the others are the same network with "
-            "other weights, and each was tested."
+            f"The student of {first.timed_student} was timed; the others are the same network with other weights, and "
+            "each was tested."
         )
     lines += _disagreements(documents)
     lines.append(
-        "Charged is what one model was, the mean over repeats, and with the teacher its whole training too. Joules are "
-        "the computers' own, before PUE. What measuring took is charged to nobody."
+        "Charges are those of one model, the mean over repeats; with the teacher they include its whole training. "
+        "Joules are IT energy, before PUE. The energy of the measurement is not charged."
     )
     return [*lines, *_repaid(documents), *_papers(first), *_elsewhere(first)]
 
 
 def _repaid(documents: Sequence[InferenceDocument]) -> list[str]:
-    """How well it is known when a charge is repaid."""
+    """Return notes on the precision of the paybacks."""
     interval, paybacks = (
         t_interval(documents[0].saved_uj_per_image),
         [document.payback.one_model for document in documents],
@@ -200,20 +201,18 @@ def _repaid(documents: Sequence[InferenceDocument]) -> list[str]:
     if interval and interval.is_bounded:
         lines.append(
             f"A prediction saves {amount(interval.mean)} uJ ({amount(interval.low)} to "
-            f"{amount(interval.high)}: {CONFIDENCE:.0%}, Student's t over {interval.n} pairs of turns); ranges of "
-            "predictions are of that."
+            f"{amount(interval.high)}: {CONFIDENCE:.0%}, Student's t over {interval.n} pairs of turns), from "
+            "which the ranges of predictions follow."
         )
     if any(payback.never for payback in paybacks):
-        lines.append(
-            "Never: in use the student takes no less than the teacher here, so nothing repays what finding it took."
-        )
+        lines.append("Never: the student uses no less energy than the teacher here, so it never repays its charge.")
     if reasons := dict.fromkeys(payback.unsettled for payback in paybacks if payback.unsettled):
         lines.append(f"Not settled: {'; '.join(reasons)}. Measure longer (--seconds), on a quiet machine.")
     return lines
 
 
 def _papers(document: InferenceDocument) -> list[str]:
-    """What the paper prints of a network that was measured here too."""
+    """Return the paper's printed values for networks that were measured here."""
     printed = paper_values().inference
     networks = {"teacher": document.teacher, "student": document.student}
     return [
@@ -227,7 +226,7 @@ def _papers(document: InferenceDocument) -> list[str]:
 
 
 def _disagreements(documents: Sequence[InferenceDocument]) -> list[str]:
-    """Accuracies that are not what the study recorded."""
+    """Return notes on accuracies that differ from those that the study recorded."""
     images = documents[0].test_images
     tested = {"the teacher": documents[0].teacher}
     tested |= {f"the student of {document.strategy}": document.student for document in documents}
@@ -236,21 +235,21 @@ def _disagreements(documents: Sequence[InferenceDocument]) -> list[str]:
         found, recorded = round(one.test_accuracy * images), round(one.recorded_test_accuracy * images)
         if found != recorded:
             lines.append(
-                f"Not as recorded: {name} classified {found} of {images} test images rightly here, and {recorded} when "
-                "the study ran."
+                f"Different from the record: {name} classified {found} of {images} test images correctly here, and "
+                f"{recorded} when the study ran."
             )
     return lines
 
 
 def _elsewhere(document: InferenceDocument) -> list[str]:
-    """What of the charge does not compare with what was measured here."""
+    """Return notes on differences between the charges and the measurement that limit their comparison."""
     there, here = ({str(node) for node in nodes} for nodes in (document.charged.hardware, document.hardware))
     lines = []
     if there and there != here:
-        lines.append(f"Charged on another machine than measured on: {'; '.join(sorted(there))}.")
+        lines.append(f"The study was charged on another machine than this one: {'; '.join(sorted(there))}.")
     if (charged := document.charged.quality) != document.teacher.quality:
         lines.append(
-            f"What was charged was obtained otherwise ({charged or 'not measured'}) than what is saved, so when it is "
-            "repaid is less sure."
+            f"The charge was obtained in another way ({charged or 'not measured'}) than the saving, so the payback is "
+            "less certain."
         )
     return lines

@@ -1,4 +1,4 @@
-"""What is seen while a study runs: a live table on a terminal, plain lines in a pipe."""
+"""Display of a running study: a live table on a terminal, plain lines otherwise."""
 
 import time
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kdtune.energy.carbon import Carbon, raw_kwh
-from kdtune.report.formats import NOTHING, describe_point, duration, percent, significant
-from kdtune.results.trial_log import Trial
+from kdtune.report.number_formats import NOTHING, describe_point, duration, percent, significant
+from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 
@@ -29,7 +29,7 @@ class _Running:
     watts: float | None = None
 
     def read(self, energy_uj: int, now_s: float) -> None:
-        """Take in what the trial has used so far."""
+        """Update energy and power from the energy that the trial has used so far."""
         if energy_uj > self.energy_uj and now_s > self.read_at_s:
             self.watts = (energy_uj - self.energy_uj) / 1e6 / (now_s - self.read_at_s)
             self.energy_uj, self.read_at_s = energy_uj, now_s
@@ -37,13 +37,13 @@ class _Running:
 
 @dataclass
 class Progress:
-    """What is known of a study's course: the arithmetic behind both displays.
+    """Progress of a study and its remaining time, used by both displays.
 
     Attributes:
-        planned: Trials by strategy, as far as they are known.
-        ended: Trials that have ended, by strategy.
-        trial_s: Seconds from one trial's end to the next, in one strategy.
-        start_s: Seconds from a strategy's beginning to its first trial: workers have to start.
+        planned: Number of trials by strategy, as far as known.
+        ended: Number of ended trials by strategy.
+        trial_s: Seconds between the ends of consecutive trials of a strategy.
+        start_s: Seconds from a strategy's start to its first trial, during which workers start.
     """
 
     planned: dict[str, int] = field(default_factory=dict)
@@ -54,26 +54,26 @@ class Progress:
     _last_s: float | None = None
 
     def strategy_started(self, name: str, trials: int, now_s: float, ended: int = 0) -> None:
-        """A strategy begins, or goes on after so many trials."""
+        """Record that a strategy starts, or continues after the given number of trials."""
         self.planned[name] = trials
         self.ended[name] = ended
         self._began_s, self._last_s = now_s, None
 
     def trial_started(self, now_s: float) -> None:
-        """A trial begins."""
+        """Record that a trial has started."""
         if self._last_s is None:
             self.start_s.append(now_s - self._began_s)
             self._last_s = now_s
 
     def trial_ended(self, name: str, now_s: float) -> None:
-        """A trial ended."""
+        """Record that a trial has ended."""
         self.ended[name] += 1
         if self._last_s is not None:
             self.trial_s.append(now_s - self._last_s)
         self._last_s = now_s
 
     def eta_s(self) -> float | None:
-        """Seconds to go, from the pace so far; None while a trial or a start that is to come has not been timed yet."""
+        """Return the estimated remaining seconds; None before a trial, and a start if one is left, have been timed."""
         to_start = len(self.planned.keys() - self.ended.keys())
         if not self.trial_s or (to_start and not self.start_s):
             return None
@@ -81,13 +81,13 @@ class Progress:
         return left * fmean(self.trial_s) + (to_start * fmean(self.start_s) if to_start else 0.0)
 
     def eta(self) -> str:
-        """As :meth:`eta_s`, for people."""
+        """Return :meth:`eta_s` as text."""
         seconds = self.eta_s()
         return "ETA " + (NOTHING if seconds is None else duration(seconds))
 
 
 class _Display(Watcher):
-    """What both displays keep track of."""
+    """State that both displays keep."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -135,7 +135,7 @@ class _Display(Watcher):
 
 
 class PlainLines(_Display):
-    """One line for each thing that has ended."""
+    """Prints a line for each message, each started strategy and each ended trial."""
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -159,7 +159,7 @@ class PlainLines(_Display):
 
 
 class LiveTable(_Display):
-    """A table of the running trials that is drawn again and again."""
+    """A table of the running trials that is updated continuously."""
 
     draws_bars = True
 
@@ -175,7 +175,7 @@ class LiveTable(_Display):
 
     def message(self, text: str) -> None:
         self._message = text
-        if not self._live.is_started:  # a download comes before the study
+        if not self._live.is_started:  # such as during a download before the study
             self._console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
@@ -195,7 +195,7 @@ class LiveTable(_Display):
             highlight=False,
         )
         self._running.clear()
-        self._message = "on to the next"
+        self._message = "preparing the next strategy"
 
     def ended(self) -> None:
         self._live.stop()
@@ -208,11 +208,11 @@ class LiveTable(_Display):
         done, planned = progress.ended.get(self._strategy, 0), progress.planned.get(self._strategy, 0)
         head = Text(
             f"{self._strategy}: {done}/{planned} trials, study {significant(self._spent_kwh())} kWh, "
-            f"{elapsed} gone, {progress.eta()}",
+            f"{elapsed} elapsed, {progress.eta()}",
             style="bold",
         )
         if not self._running:
-            return Group(head, Text("the chosen models meet the test set" if done >= planned else "starting workers"))
+            return Group(head, Text("testing the chosen models" if done >= planned else "starting workers"))
         table = Table(box=None, pad_edge=False)
         for name in ("trial", "tau", "seed", "epoch", "val. acc. %", "W", "kWh"):
             table.add_column(name, justify="left" if name in ("trial", "tau") else "right")
@@ -230,7 +230,7 @@ class LiveTable(_Display):
 
 
 def display(console: Console, *, quiet: bool = False) -> Watcher:
-    """What suits where the output goes: a live table, plain lines, or nothing."""
+    """Return a display for the console: a live table, plain lines, or none."""
     if quiet:
         return Watcher()
     return LiveTable(console) if console.is_terminal else PlainLines(console)

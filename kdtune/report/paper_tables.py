@@ -1,4 +1,4 @@
-"""The paper's tables, its printed figures beside what was run here."""
+"""The paper's tables, with its printed figures and results from here side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from kdtune.paper.filled_tables import Figure, FilledRow, PaperComparison
 from kdtune.paper.printed_values import PERCENT, PaperTable, paper_values
 from kdtune.paper.row_choice import to_finish
 from kdtune.report.csv_and_markdown import markdown_list, markdown_row
-from kdtune.report.formats import NOTHING, significant
-from kdtune.report.table_width import PLAIN_HEAD
+from kdtune.report.number_formats import NOTHING, significant
+from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.report.tables import Row, how_measured
 from kdtune.results.cost_document import Cost
 
 SOURCE = "PLOS ONE 2023, e0285668"
 
-#: Figures side by side, each of which takes three columns.
+#: Maximum number of figures side by side, each of which takes three columns.
 MOST_FIGURES = 4
 
 _HEADS = {
@@ -32,10 +32,10 @@ _HEADS = {
     "paper_prevalence": "prevalence",
 }
 
-#: What a ratio is of, where that is not what stands before it.
+#: Headings of ratios that do not refer to the figure before them.
 _RATIOS = {"kwh": "training"}
 
-#: Columns of the paper's that nothing of ours is a multiple of: its CO2 is no fixed multiple of its kWh.
+#: Columns without a ratio, since the paper's CO2 is not proportional to its kWh.
 _WITHOUT_RATIO = frozenset({"co2_g"})
 
 
@@ -54,14 +54,14 @@ class _Table:
 
 
 class _Signs:
-    """Signs of a table's footnotes: numbers for what is to be told of the paper, letters for what of ours."""
+    """Marks of a table's footnotes: numbers for notes on the paper, letters for notes on results from here."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._counts = {"paper": 0, "ours": 0}
 
     def of(self, texts: Sequence[str], whose: str) -> str:
-        """The signs of some footnotes, in brackets; empty without any."""
+        """Return the marks of the given footnotes in brackets; empty without footnotes."""
         for text in texts:
             if text not in self._texts:
                 number = self._counts[whose] = self._counts[whose] + 1
@@ -70,24 +70,24 @@ class _Signs:
         return f" [{', '.join(signs)}]" if signs else ""
 
     def lines(self) -> list[str]:
-        """The footnotes, the paper's first."""
+        """Return the footnotes, those on the paper first."""
         signed = sorted(self._texts.items(), key=lambda item: _order(item[1]))
         return [f"[{sign}] {text}" for text, sign in signed]
 
 
 def _order(sign: str) -> tuple[bool, int, str]:
-    """Numbers before letters, each as they were given."""
+    """Return a sort key: numbers before letters, each in the order in which they were assigned."""
     return not sign.isdigit(), len(sign), sign
 
 
 def _letters(number: int) -> str:
-    """Letters as spreadsheets count: a to z, then aa, ab and so on."""
+    """Return a number in letters as in spreadsheets: a to z, then aa, ab and so on."""
     before, last = divmod(number - 1, 26)
     return (_letters(before) if before else "") + chr(ord("a") + last)
 
 
 def paper_tables(comparison: PaperComparison) -> RenderableType:
-    """All tables, for a terminal, each with its footnotes, and what holds for all of them at the end."""
+    """Return all tables for a terminal, each with its footnotes, and general notes at the end."""
     parts: list[RenderableType] = []
     for table in _tables(comparison):
         parts.append(Text(table.title, style="bold"))
@@ -104,7 +104,7 @@ def paper_tables(comparison: PaperComparison) -> RenderableType:
 
 
 def paper_markdown(comparison: PaperComparison) -> str:
-    """The same as Markdown."""
+    """Return all tables as Markdown."""
     lines: list[str] = []
     for table in _tables(comparison):
         lines += [f"### {table.title}", ""]
@@ -116,17 +116,17 @@ def paper_markdown(comparison: PaperComparison) -> str:
 
 
 def notes(comparison: PaperComparison) -> list[str]:
-    """What holds for all tables, and what to type for the rows that are empty."""
+    """Return notes on all tables, and commands that fill empty rows."""
     lines = [
-        f"Printed figures: {SOURCE}. Ours: mean +- sample standard deviation of n models, and as a multiple of the "
-        "paper's. KD and Tuned are grid, Ours stochastic, Student none. A dash: not run, or not measured."
+        f"Printed figures: {SOURCE}. Ours: mean +- sample standard deviation of n models, and the ratio to the "
+        "paper's. KD and Tuned are grid, Ours is stochastic, Student is none. A dash: not run, or not measured."
     ]
     used = [run.result.cost for run in comparison.used]
     if used:
         lines.append(f"Ours are from {', '.join(dict.fromkeys(run.place for run in comparison.used))}.")
         lines += _of_energy(used)
         lines.append(
-            "GFLOPs of ours count the training images that were not held out, and a grid of 19 temperatures is 19 runs."
+            "Our GFLOPs count the training images that were not held out, and a grid of 19 temperatures is 19 runs."
         )
         lines += dict.fromkeys(how_measured(cost.quality, cost.hardware) for cost in used)
     elif not comparison.ran:
@@ -141,27 +141,27 @@ def notes(comparison: PaperComparison) -> list[str]:
 
 
 def _of_energy(costs: Sequence[Cost]) -> list[str]:
-    """What is in ours, what in the paper's, and what the ratio is of."""
+    """Return notes on what our energy and the paper's include, and on the ratio."""
     pues = sorted({cost.carbon.pue for cost in costs})
     attributions = {cost.attribution for cost in costs}
     idle = {
         frozenset({"dedicated"}): "start-up and idle power",
-        frozenset({"shared"}): "start-up, but no idle power (attribution is shared)",
-    }.get(frozenset(attributions), "start-up, and idle power of those whose attribution is dedicated")
-    hint = "" if pues == [PAPER.pue] else "; --preset paper reports ours with its PUE and its g/kWh"
+        frozenset({"shared"}): "start-up, but no idle power (shared attribution)",
+    }.get(frozenset(attributions), "start-up, and idle power of those with dedicated attribution")
+    hint = "" if pues == [PAPER.pue] else "; --preset paper uses the paper's PUE and g/kWh"
     low, high = _implied_g_per_kwh()
     return [
-        f"kWh and CO2 of ours are what one model is charged: every attempt, evaluation, {idle}, without its teacher, "
+        f"Our kWh and CO2 are the charge of one model: every attempt, evaluation, {idle}, without its teacher, "
         f"times a PUE of {', '.join(f'{pue:g}' for pue in pues)}{hint}.",
-        f"The paper's kWh hold PUE {PAPER.pue:g} and, it seems, training only. So the multiple is of our training only "
-        "(trials and evaluation), at its PUE.",
-        f"The paper's CO2 is {low:.0f} to {high:.0f} g for each of its kWh, by the row, where one intensity would give "
-        "one figure: so no multiple of it is given.",
+        f"The paper's kWh include PUE {PAPER.pue:g} and, it seems, training only. The ratio therefore uses our "
+        "training only (trials and evaluation), at the paper's PUE.",
+        f"The paper's CO2 is {low:.0f} to {high:.0f} g per kWh, depending on the row, although one intensity would "
+        "give one value. No ratio is therefore given for it.",
     ]
 
 
 def _implied_g_per_kwh() -> tuple[float, float]:
-    """The least and the most CO2 for a kilowatt-hour in the paper's rows."""
+    """Return the lowest and the highest CO2 per kilowatt-hour in the paper's rows."""
     rows = (row.values for table in paper_values().tables for block in table.blocks for row in block.rows)
     found = [float(values["co2_g"] / values["kwh"]) for values in rows if "co2_g" in values]
     return min(found), max(found)
@@ -209,9 +209,9 @@ def _ours(figure: Figure) -> str:
 
 
 def _standard(filled: FilledRow) -> str | None:
-    """By the standard definitions, what the paper's Table 5 gives by others."""
+    """Return metrics by their standard definitions, which differ from those of the paper's Table 5."""
     means = filled.standard_metrics()
     if not means:
         return None
-    told = ", ".join(f"{name} {significant(value)}" for name, value in means.items())
-    return f"{filled.row.method}, ours by the standard definitions: {told}."
+    values = ", ".join(f"{name} {significant(value)}" for name, value in means.items())
+    return f"{filled.row.method}, ours by the standard definitions: {values}."

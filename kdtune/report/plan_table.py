@@ -1,4 +1,4 @@
-"""The plan of a study as a table: what it would do, what that is expected to take, and how that is known."""
+"""The plan of a study as a table, with estimates and their basis."""
 
 from typing import Any
 
@@ -6,20 +6,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kdtune.forecast.strategy_estimate import LogitsEstimate, StrategyEstimate, TeacherEstimate
+from kdtune.forecast.strategy_estimate import LogitsEstimate, TeacherEstimate
 from kdtune.planning.study_plan import StudyPlan
-from kdtune.report.formats import NOTHING, describe_point, duration, significant
-from kdtune.report.table_width import PLAIN_HEAD
+from kdtune.report.number_formats import NOTHING, describe_point, duration, significant
+from kdtune.report.split_table import PLAIN_HEAD
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.suggestion import Suggestion
 
 COLUMNS = ("strategy", "points", "trials", "GFLOPs (M)", "time", "kWh", "g CO2")
 
-#: Whole numbers in a row that are so many are written as a range.
+#: Number of consecutive integers from which they are written as a range.
 _RANGE = 4
 
 
 def plan_table(plan: StudyPlan) -> RenderableType:
-    """The plan's table with its total and its teacher, and under it the points and where the figures come from."""
+    """Return the plan's table with teacher and total, followed by the points and the basis of the estimates."""
     repeats = plan.study.repeats
     table = Table(
         title=f"{plan.study.name}: the plan, {repeats} repeat{'s' if repeats > 1 else ''} of "
@@ -52,17 +53,17 @@ def _strategy_row(plan: StudyPlan, one: StrategyEstimate) -> list[str]:
 def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate) -> list[str]:
     name = f"teacher ({teacher.model})"
     if teacher.cached:
-        where = "given, and measured already" if teacher.given else "in the cache already"
+        where = "given and already evaluated" if teacher.given else "already in the cache"
         return [f"{name}, {where}", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
     figures = _figures(plan, teacher.wall_s, teacher.charged_uj, complete=False)
     if teacher.given:
-        return [f"{name}, given: to be measured", NOTHING, NOTHING, NOTHING, *figures]
+        return [f"{name}, given: to be evaluated", NOTHING, NOTHING, NOTHING, *figures]
     return [name, NOTHING, "1", significant(teacher.gflops_millions), *figures]
 
 
 def _logits_row(plan: StudyPlan, logits: LogitsEstimate) -> list[str]:
     figures = _figures(plan, logits.wall_s, logits.due_uj, complete=False)
-    return [f"its logits, asked once ({logits.bytes / 1e9:.2g} GB)", NOTHING, NOTHING, NOTHING, *figures]
+    return [f"its logits, computed once ({logits.bytes / 1e9:.2g} GB)", NOTHING, NOTHING, NOTHING, *figures]
 
 
 def _total_row(plan: StudyPlan) -> list[str]:
@@ -72,7 +73,7 @@ def _total_row(plan: StudyPlan) -> list[str]:
 
 
 def _figures(plan: StudyPlan, wall_s: float | None, energy_uj: int | None, *, complete: bool) -> list[str]:
-    """Time, energy and CO2; where something is known to be missing, what it takes at least."""
+    """Return time, energy and CO2, marked as lower bounds if a part is known to be missing."""
     figures = [
         NOTHING if wall_s is None else duration(wall_s),
         significant(None if energy_uj is None else plan.carbon.kwh(energy_uj)),
@@ -90,13 +91,13 @@ def _notes(plan: StudyPlan) -> list[str]:
     for sentence, names in sentences.items():
         lines.append(sentence if len(names) == len(plan.estimates) else f"{', '.join(names)}: {sentence}")
     if plan.teacher and not plan.teacher.cached:
-        lines.append("Teacher: from timed steps, without a worker's start.")
+        lines.append("Teacher: from timed steps, without the start of a worker.")
     if not plan.complete:
-        lines.append("Marked > where starting up is not, or not wholly, in the figures: it will take more.")
+        lines.append("Figures marked > do not include all of the start-up, so the actual values will be higher.")
     if plan.study.repeats > 1:
-        lines.append(f"Trials and figures are those of all {plan.study.repeats} repeats together.")
+        lines.append(f"Trials and figures are totals of all {plan.study.repeats} repeats.")
     lines.append(
-        "Every strategy has in its energy what all share, as if it ran alone; the whole command has it once. "
+        "The energy of each strategy includes all shared energy, as if it ran alone; the total includes it once. "
         f"CO2: {significant(plan.carbon.intensity_g_per_kwh, 6)} g/kWh, {plan.carbon.source}; PUE {plan.carbon.pue:g}."
     )
     return [*lines, *plan.remarks]
@@ -104,7 +105,7 @@ def _notes(plan: StudyPlan) -> list[str]:
 
 def _points(plan: StudyPlan, repeats: list[list[Suggestion]] | None) -> list[str]:
     if repeats is None:
-        return ["adaptive, each round depends on the outcomes of the last"]
+        return ["adaptive, each round depends on the results of the rounds before"]
     texts = [_listed(suggestions) for suggestions in repeats]
     if len(set(texts)) == 1:
         return [] if texts[0] == NOTHING else [f"tau {texts[0]}"]
@@ -112,7 +113,7 @@ def _points(plan: StudyPlan, repeats: list[list[Suggestion]] | None) -> list[str
 
 
 def _listed(suggestions: list[Suggestion]) -> str:
-    """Suggestions in few characters: ``2..20`` for whole numbers without a gap, one for all of its restarts."""
+    """Format suggestions briefly: ``2..20`` for consecutive integers, and restarts of one suggestion as a count."""
     first, *others = suggestions
     restarts = [first.model_copy(update={"restart": restart}) for restart in range(1, len(suggestions))]
     if others and others == restarts:

@@ -1,4 +1,4 @@
-"""The cost table: what each strategy found, and what finding it cost."""
+"""The cost table: the result of each strategy and the cost of finding it."""
 
 from collections.abc import Collection, Sequence
 
@@ -10,14 +10,14 @@ from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
-from kdtune.report.formats import NOTHING, describe_point, percent, ratio, significant
-from kdtune.report.table_width import FittingTable
-from kdtune.results.abandoned import abandoned_uj
+from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.report.split_table import SplitTable
+from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed, ExpectedCost, GreenIndex, StrategyResult
 
-#: A row's cells, in the order of :data:`COLUMNS`.
+#: Cells of a row, in the order of :data:`COLUMNS`.
 Row = list[str]
 
 BASELINE = "stochastic"
@@ -35,28 +35,28 @@ COLUMNS = (
     "training only",
 )
 
-#: A column that only those see who ask for it.
+#: An optional column.
 GREEN = "green index"
 
 
 def columns(results: Sequence[StrategyResult]) -> tuple[str, ...]:
-    """The table's columns: :data:`COLUMNS`, and the green index where results have one."""
+    """Return the table's columns: :data:`COLUMNS`, and the green index if results have one."""
     return (*COLUMNS, GREEN) if has_green_index(results) else COLUMNS
 
 
 def has_green_index(results: Sequence[StrategyResult]) -> bool:
-    """Whether somebody asked for it."""
+    """Return whether any result has a green index."""
     return any(result.green_index for result in results)
 
 
 def _chosen(result: StrategyResult) -> str:
-    """The points that the repeats chose; once where they agree."""
+    """Return the points that the repeats chose, or the one point if all agree."""
     chosen = [describe_point(repeat.chosen) for repeat in result.repeats]
     return chosen[0] if len(set(chosen)) == 1 else ", ".join(chosen)
 
 
 def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> list[Row]:
-    """One row a strategy; cost is that of one model, the mean over all that there are."""
+    """Return one row per strategy. Costs are those of one model, the mean over all models."""
     base = next((result for result in results if result.strategy == baseline), None)
     rows = []
     for result in results:
@@ -87,7 +87,7 @@ def _index(index: GreenIndex | None) -> str:
 
 
 def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
-    """The teacher's own line: what it reaches and what its training cost, once; unknown of one that was given."""
+    """Return the teacher's row with its accuracy and the cost of its training, which is unknown for given teachers."""
     energy, carbon = teacher.training, results[0].cost.carbon
     cells = [
         f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
@@ -99,7 +99,7 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
         significant(carbon.kwh(energy.charged_uj) if energy else None),
         significant(carbon.co2_g(energy.charged_uj) if energy else None),
     ]
-    return cells + [NOTHING] * (len(columns(results)) - len(cells))  # what is about strategies only
+    return cells + [NOTHING] * (len(columns(results)) - len(cells))  # columns that apply to strategies only
 
 
 def cost_table(
@@ -108,14 +108,14 @@ def cost_table(
     baseline: str = BASELINE,
     remarks: Sequence[str] = (),
 ) -> RenderableType:
-    """The cost table with its teacher's line, and under it how the energy was obtained, and any further remarks."""
+    """Return the cost table with the teacher's row, followed by notes on the energy and further remarks."""
     if not results:
-        return Text("Nothing was run.")
+        return Text("There are no results.")
     models = {result.cost.models for result in results}
     title = f"{results[0].study}: cost of one model"
     title += f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""
     names = columns(results)
-    table = FittingTable(title, names, left=("strategy", "tau"), split=names.index("GFLOPs (M)"))
+    table = SplitTable(title, names, left=("strategy", "tau"), split=names.index("GFLOPs (M)"))
     for row in cost_rows(results, baseline):
         table.add_row(row)
     if teacher:
@@ -125,23 +125,23 @@ def cost_table(
 
 
 def _from_to(amounts: Collection[int], carbon: Carbon) -> str:
-    """The least and the most of some energies in microjoules; one of them where they are equal."""
+    """Format the range of energies in microjoules, or a single value if all are equal."""
     return " to ".join(f"{significant(carbon.kwh(uj))} kWh" for uj in sorted({min(amounts), max(amounts)}))
 
 
 def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: str = BASELINE) -> list[str]:
-    """What a reader has to know to trust the figures."""
+    """Return notes on the figures of the table."""
     carbon = results[0].cost.carbon
     lines = list(dict.fromkeys(how_measured(result.cost.quality, result.cost.hardware) for result in results))
     if bounds := [_bound(result.cost) for result in results if result.cost.charged_kwh]:
         lines.append(how_far_off("kWh", bounds))
     if of := [result.strategy for result in results if result.cost.attribution == "shared"]:
-        lines.append(f"Attribution of {', '.join(of)} is shared: power that no trial held (idle) is charged to no row.")
+        lines.append(f"Attribution of {', '.join(of)} is shared: idle power is charged to no row.")
     for name in dict.fromkeys(name for result in results for name in result.cost.flags):
-        told = [result.strategy for result in results if name in result.cost.flags]
-        lines.append(f"To be told of {', '.join(told)}: {FLAGS[name]}.")
+        flagged = [result.strategy for result in results if name in result.cost.flags]
+        lines.append(f"Note on {', '.join(flagged)}: {FLAGS[name]}.")
     if teacher and teacher.energy:
-        lines += [f"To be told of the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
+        lines += [f"Note on the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
     lines.append(how_emitted(carbon))
     lines.append(_multiples_of([result.strategy for result in results], baseline))
     if index := results[0].green_index:
@@ -158,7 +158,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         for failure in result.failures
     ]
     if expected := [_expected(result, result.estimate) for result in results if result.estimate]:
-        lines.append(f"Estimated beforehand, all repeats: {', '.join(expected)}.")
+        lines.append(f"Estimated before the run, all repeats: {', '.join(expected)}.")
     if abandoned := abandoned_uj([result.cost for result in results]):
         kwh = significant(carbon.kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
@@ -166,83 +166,81 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
 
 
 def _multiples_of(strategies: Sequence[str], baseline: str) -> str:
-    """What multiples of energy are of, or why there are none."""
+    """Return a note on the multiples of energy, or on their absence."""
     if baseline in strategies:
         return (
-            f"Multiples of the energy of {baseline}: as run, everything that is charged; training only, trials and "
-            "evaluation."
+            f"Multiples of the energy of {baseline}: 'as run' is everything that is charged, 'training only' is trials "
+            "and evaluation."
         )
     if several := [name for name in strategies if name.endswith(f"/{baseline}")]:
-        return f"No multiples of energy: --baseline says of what, such as {several[0]}."
-    return f"No results of {baseline} here, so no multiples of its energy; compare has --baseline."
+        return f"No multiples of energy: name the baseline with --baseline, such as {several[0]}."
+    return f"No multiples of energy, since there are no results of {baseline}; compare has --baseline."
 
 
 def _of_shared_energy(results: Sequence[StrategyResult], carbon: Carbon) -> list[str]:
-    """What is charged to every strategy as if it had run alone."""
+    """Return notes on shared energy, which is charged to every strategy as if it had run alone."""
     shared, lines = [result.cost.shared_uj for result in results], []
     asked = {one.teacher_logits for one in shared if one.teacher_logits}
     if len(asked) == 1:
         lines.append(
-            "The teacher was asked once for all trainings of a repeat; every strategy that has a teacher is charged "
-            f"that as if it had run alone, as training: {significant(carbon.kwh(asked.pop()))} kWh."
+            "The teacher's logits were computed once for all trainings of a repeat. Every strategy with a teacher is "
+            f"charged for them as training, as if it had run alone: {significant(carbon.kwh(asked.pop()))} kWh."
         )
     if compiled := {one.compilation for one in shared if one.compilation}:
         lines.append(
-            "The networks were compiled once for all trainings; every strategy is charged what it used of that as if "
-            f"it had run alone: {_from_to(compiled, carbon)}."
+            "The networks were compiled once for all trainings. Every strategy is charged for the code that it used, "
+            f"as if it had run alone: {_from_to(compiled, carbon)}."
         )
     sessions = {one.session for one in shared if one.session is not None}
     if all(one.session is not None for one in shared):
         lines.append(
-            f"Every strategy is charged what all share (the session's start and end) as if it had run alone: "
+            "Every strategy is charged for the start and end of the session as if it had run alone: "
             f"{_from_to(sessions, carbon)} in {len(results[0].repeats)} repeat(s)."
         )
     return lines
 
 
 def _lost(result: StrategyResult) -> str:
-    """Of a strategy with repeats that came to no model (yet), who answers for what these took."""
+    """Return a note on the energy of repeats that have no model (yet)."""
     models, repeats = result.cost.models, len(result.repeats)
     if models:
-        return f"{result.strategy}: {models} of {repeats} repeats came to a model; what the others took is in its cost."
-    taken = significant(result.cost.charged_kwh)
-    return (
-        f"{result.strategy}: no repeat came to a model, so none has a cost: {taken} kWh, {result.trials} trials so far."
-    )
+        return f"{result.strategy}: {models} of {repeats} repeats have a model; their cost includes the other repeats."
+    spent = significant(result.cost.charged_kwh)
+    return f"{result.strategy}: no repeat has a model, so there is no cost: {spent} kWh, {result.trials} trials so far."
 
 
 def _of_teacher(teacher: Teacher, carbon: Carbon) -> str:
     if not teacher.given:
-        return "The teacher was trained once and is in no strategy's figure."
-    measuring = teacher.energy
-    took = f" Measuring its accuracy took {significant(carbon.kwh(measuring.charged_uj))} kWh." if measuring else ""
+        return "The teacher was trained once and is not included in any strategy's figures."
+    evaluation = teacher.energy
+    spent = f" Its evaluation took {significant(carbon.kwh(evaluation.charged_uj))} kWh." if evaluation else ""
     return (
-        f"The teacher was given (weights {teacher.given}), so what its training took is not known; it is in no "
-        f"strategy's figure.{took}"
+        f"The teacher was given (weights {teacher.given}), so the energy of its training is unknown; it is not "
+        f"included in any strategy's figures.{spent}"
     )
 
 
 def _bound(cost: Cost) -> float:
-    """Relative uncertainty of what is charged, of a strategy whose energy was measured."""
+    """Return the relative uncertainty of the charge of a strategy with measured energy."""
     assert cost.uncertainty_uj is not None and cost.charged_kwh is not None
     return cost.carbon.kwh(cost.uncertainty_uj["charged"]) / cost.charged_kwh
 
 
 def _expected(result: StrategyResult, estimate: ExpectedCost) -> str:
-    """A strategy's estimate beside what became of it."""
+    """Format a strategy's estimate and its actual charge."""
     expected, actual = significant(estimate.charged_kwh), significant(result.cost.charged_kwh)
     return f"{result.strategy} {expected} kWh (used {actual})"
 
 
 def how_far_off(what: str, bounds: Sequence[float]) -> str:
-    """In words, the relative uncertainties of some figures."""
+    """Return a sentence about relative uncertainties."""
     low, high = f"{min(bounds):.0%}", f"{max(bounds):.0%}"
     text = low if low == high else f"{low} to {high}"
     return f"{what} may be off by {text} (bounds from the literature for such sources, not a calibration)."
 
 
 def how_emitted(carbon: Carbon) -> str:
-    """In words, how energy became CO2."""
+    """Return a sentence about the conversion of energy to CO2."""
     return f"CO2: {significant(carbon.intensity_g_per_kwh, 6)} g/kWh, {carbon.source}; PUE {carbon.pue:g}."
 
 
@@ -255,17 +253,17 @@ _COMPILED = {
 
 
 def how_computed(computed: Computed) -> str:
-    """In words, how passes through the networks were computed."""
+    """Return a sentence about the numerics of the networks."""
     how = _COMPILED.get(computed.compile, "")
     return f"Computed in {computed.precision}, {computed.memory_layout.replace('_', ' ')}{how}."
 
 
 def how_measured(quality: Quality | None, hardware: Sequence[Node]) -> str:
-    """In words, where energy figures come from.
+    """Return a sentence about the sources of energy figures.
 
     Args:
-        quality: The least trustworthy source; None where nothing was metered.
-        hardware: Of each node.
+        quality: Quality of the least reliable source; None if nothing was metered.
+        hardware: Hardware of each node.
     """
     parts = []
     for node in hardware:

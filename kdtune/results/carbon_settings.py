@@ -1,21 +1,21 @@
-"""How a strategy's energy was reported when it ran, so that it is reported alike afterwards."""
+"""Carbon factors with which a strategy's energy was reported, so that later reports use the same ones."""
 
 from pathlib import Path
 from typing import Any
 
-from kdtune.energy.carbon import Carbon, resolve
+from kdtune.energy.carbon import Carbon, resolve_carbon
 from kdtune.results.documents import MADE_AGAIN, check_key, read_object
 from kdtune.results.folder import RUN_REMEDY, StrategyFolder
 
 
 def carbon_of(folder: StrategyFolder) -> Carbon:
-    """The figures that a strategy was run with.
+    """Return the carbon factors that a strategy was run with.
 
-    From its outcome; where that was never written, from what its study's last command noted when it began; the
-    world's average where neither is there.
+    They come from the strategy's result, or from the study's ``run.toml`` if there is no result yet. Without either,
+    they are those of the world average.
 
     Raises:
-        ResultsError: The file that has them is damaged.
+        ResultsError: The file that contains them is damaged.
     """
     if folder.result.is_file():
         cost = read_object(folder.result).get("cost")
@@ -24,18 +24,18 @@ def carbon_of(folder: StrategyFolder) -> Carbon:
     run = folder.study
     if run.run_toml.is_file():
         return carbon_from(run.read_run().get("carbon"), run.run_toml, RUN_REMEDY)
-    return resolve()
+    return resolve_carbon()
 
 
 def carbon_from(record: Any, path: Path, remedy: str) -> Carbon:
-    """The figures that a file notes.
+    """Return the carbon factors that a file contains.
 
     Args:
-        record: As :meth:`kdtune.energy.carbon.Carbon.as_record` makes it.
-        path: The file.
-        remedy: What to do about one that is damaged.
+        record: The record that :meth:`kdtune.energy.carbon.Carbon.as_record` returned.
+        path: The file, for messages.
+        remedy: What the user can do about a damaged file, for messages.
 
     Raises:
-        ResultsError: They are not such figures.
+        ResultsError: The record is not valid.
     """
     return check_key("carbon", record, Carbon, path, remedy)

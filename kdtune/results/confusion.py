@@ -1,4 +1,4 @@
-"""``confusion.csv``: which classes a chosen model takes for which, on the test images."""
+"""``confusion.csv``: the confusion matrix of a chosen model on the test images."""
 
 import csv
 import io
@@ -8,17 +8,17 @@ from pathlib import Path
 from kdtune.storage.escaping import for_spreadsheet
 from kdtune.storage.files import replaced_atomically
 
-#: The first cell: what the rows are, and what the columns.
+#: Content of the first cell, which says what the rows and the columns are.
 CORNER = "true class \\ predicted"
 
 
 def write_confusion(path: Path, counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> None:
-    """Write a confusion matrix, whole or not at all. It is a file of its own: for 200 classes it has 40,000 numbers.
+    """Write a confusion matrix. It has a file of its own because it can be large: 40,000 numbers for 200 classes.
 
     Args:
-        path: Where to.
-        counts: Images, (classes, classes): a row for each true class, a column for each predicted one.
-        class_names: Of the first classes; those without a name are called by their number.
+        path: The file.
+        counts: Numbers of images, (classes, classes): a row for each true class, a column for each predicted one.
+        class_names: Names of the first classes. Classes without a name are numbered.
     """
     titles = [*class_names, *map(str, range(len(class_names), len(counts)))]
     if len(set(titles)) < len(titles):

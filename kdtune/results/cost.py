@@ -1,19 +1,20 @@
-"""The ``cost`` of a result: what was used, who is charged, and how well that is known."""
+"""Computation of the ``cost`` of a result: the energy used, the energy charged, and how reliable the figures are."""
 
 from collections import Counter
 from collections.abc import Callable
 
-from kdtune.energy.attribution import Account, charged_of
+from kdtune.energy.attribution import Account, charged_energy_uj
 from kdtune.energy.carbon import Carbon, car_km
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import QUALITIES, Quality
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.energy.uncertainty import uncertainty_uj
-from kdtune.results.abandoned import abandoned_parts
+from kdtune.results.abandoned_energy import abandoned_parts
 from kdtune.results.cost_document import Cost, Node, SharedEnergy, TrialCounts
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import LedgerSummary, Shared
-from kdtune.results.trial_log import EVALUATION, TrialLog
+from kdtune.results.shared_document import LedgerSummary, SharedInputs
+from kdtune.results.trial import EVALUATION
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 
 
@@ -22,18 +23,18 @@ def cost_of(
     study: Study,
     log: TrialLog,
     account: Account,
-    shared: Shared,
+    shared: SharedInputs,
     carbon: Carbon,
 ) -> Cost:
-    """What a strategy cost. Where nothing was metered everything is None: a 0 would be a measurement.
+    """Return the cost of a strategy. If nothing was metered, all energy is None, since a 0 would be a measurement.
 
     Args:
-        folder: The strategy's.
-        study: As it ran.
-        log: The strategy's trials.
-        account: Of the strategy's ledgers.
-        shared: The sessions and the teacher that it shares with others.
-        carbon: How energy becomes CO2.
+        folder: The strategy's folder.
+        study: The study as it ran.
+        log: The strategy's trial log.
+        account: Account of the strategy's ledgers.
+        shared: Inputs that the strategy shares with others.
+        carbon: Factors that convert energy to CO2.
     """
     metered, dedicated, inputs = account.quality is not None, study.is_dedicated, shared.charged_inputs
     shared_uj = _shared_energy(shared)
@@ -71,7 +72,7 @@ def cost_of(
         gpu_hours=account.gpu_ns / 3.6e12 if metered else None,
         attribution=study.attribution,
         quality=_worst_quality(account, inputs),
-        flags=_flags(account, inputs) | _at_odds(folder, log, account) | teacher_flags,
+        flags=_flags(account, inputs) | _inconsistencies(folder, log, account) | teacher_flags,
         carbon=carbon,
         hardware=tuple(Node.of(hardware) for hardware in account.hardware.values()),
     )
@@ -90,8 +91,8 @@ def _energy_by_bucket(account: Account) -> dict[str, int | None]:
     return {**account.buckets, "node_total": account.node_uj}
 
 
-def _shared_energy(shared: Shared) -> SharedEnergy:
-    """The charges for what is shared; None of a kind of which something was not metered."""
+def _shared_energy(shared: SharedInputs) -> SharedEnergy:
+    """Return the charges for shared inputs; None for a kind of which an input was not metered."""
     charged = {kind: sum(by_id.values()) for kind, by_id in shared.charged_parts.items()}
     unmetered_logits = any(store.energy is None for store in shared.teacher_logits.values())
     unmetered_code = any(one.energy is None for one in shared.compilations.values())
@@ -102,17 +103,17 @@ def _shared_energy(shared: Shared) -> SharedEnergy:
     )
 
 
-def _training_uj(account: Account, shared: Shared) -> int:
-    """Trials and evaluation, and what replayed logits saved the trials: it was spent when the teacher was asked."""
-    asking_uj = sum(store.energy.energy_uj["trials"] for store in shared.teacher_logits.values() if store.energy)
-    return account.buckets["trials"] + account.buckets["evaluation"] + asking_uj
+def _training_uj(account: Account, shared: SharedInputs) -> int:
+    """Return the energy of trials, of evaluation, and of computing the teacher's logits that the trials replayed."""
+    logits_uj = sum(store.energy.energy_uj["trials"] for store in shared.teacher_logits.values() if store.energy)
+    return account.buckets["trials"] + account.buckets["evaluation"] + logits_uj
 
 
-def _teacher_energy(study: Study, log: TrialLog, shared: Shared) -> tuple[int | None, dict[str, int]]:
-    """What the teacher's training took, and a flag where that should be known and is not.
+def _teacher_energy(study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int | None, dict[str, int]]:
+    """Return the energy of the teacher's training, and a flag if it should be known but is not.
 
-    A strategy without a teacher costs nothing for one. A teacher whose cost is unknown makes the sum unknown, and the
-    energy record of one that was given is that of measuring it, not of its training.
+    It is 0 for a strategy without a teacher. It is None for a teacher whose weights the user gave: the energy record of
+    such a teacher covers its evaluation, not its training.
     """
     if not any(trial.needs_teacher(study) for trial in log.trials.values()):
         return 0, {}
@@ -127,8 +128,8 @@ def _worst_quality(account: Account, inputs: list[LedgerSummary]) -> Quality | N
     return max(known, key=QUALITIES.index, default=None)
 
 
-def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: Shared) -> tuple[int, int]:
-    """Nominal and executed FLOPs of all trials, the passes of the teacher that replayed logits took included."""
+def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int, int]:
+    """Return nominal and executed FLOPs of all trials. The teacher's passes for replayed logits count as executed."""
     workload = folder.workload()
     nominal = 0
     executed = workload.teacher_passes_flops(sum(store.passes for store in shared.teacher_logits.values()))
@@ -141,22 +142,22 @@ def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: Shared) 
 
 
 def _uncertainty(account: Account, inputs: list[LedgerSummary], *, dedicated: bool) -> dict[str, int]:
-    """By bucket, and of all that is charged, the part of what is shared included."""
+    """Return the uncertainty in microjoules of each bucket, and of all charged energy including shared inputs."""
     by_bucket = {bucket: uncertainty_uj([sources]) for bucket, sources in account.sources.items()}
     of_inputs = [{bucket: uncertainty_uj([sources]) for bucket, sources in one.sources_uj.items()} for one in inputs]
-    charged = sum(charged_of(one, dedicated=dedicated) for one in [by_bucket, *of_inputs])
+    charged = sum(charged_energy_uj(one, dedicated=dedicated) for one in [by_bucket, *of_inputs])
     return {**by_bucket, "charged": charged}
 
 
-def _at_odds(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[str, int]:
-    """Where log and ledger do not tell of the same trials.
+def _inconsistencies(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[str, int]:
+    """Return flags for trials that occur in only one of trial log and ledger.
 
-    Those that ended well and of which the ledgers know nothing, also in runs that were put aside; and those of the
-    ledger that the log does not know.
+    ``trial_unmetered`` counts completed trials without energy, also those of runs that were put aside;
+    ``trial_unlogged`` counts trials of the ledger that are not in the log.
     """
     runs = [(log, account)]
     for run in folder.study.abandoned(folder.path.name):
-        runs.append((TrialLog.read(run.trials), charge_all(read_folder(run.ledger))))
+        runs.append((TrialLog.read(run.trials), account_of_nodes(read_folder(run.ledger))))
     unmetered = sum(
         trial.status == "completed" and trial.window(trial.attempts) not in known.windows
         for done, known in runs
@@ -165,7 +166,7 @@ def _at_odds(folder: StrategyFolder, log: TrialLog, account: Account) -> dict[st
     logged = {window for trial in log.trials.values() for window in trial.windows}
     unlogged = sum(name not in logged and not name.startswith(EVALUATION) for name in account.windows)
     found = {"trial_unmetered": unmetered, "trial_unlogged": unlogged}
-    return {name: often for name, often in found.items() if often}
+    return {name: count for name, count in found.items() if count}
 
 
 def _flags(account: Account, inputs: list[LedgerSummary]) -> dict[str, int]:

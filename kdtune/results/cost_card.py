@@ -1,4 +1,4 @@
-"""What lies beside the weights: ``cost.json``, a page on what the model cost, and ``emissions.csv`` for codecarbon."""
+"""The files about cost beside a model's weights: ``cost.json``, and ``emissions.csv`` in the format of codecarbon."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.interval_shares import split_integer
 from kdtune.results.cost_document import Cost
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import Shared, Teacher
+from kdtune.results.shared_document import SharedInputs, Teacher
 from kdtune.results.strategy_result import Repeat, StrategyResult
 from kdtune.storage.escaping import for_spreadsheet
 from kdtune.storage.files import replaced_atomically, write_json
@@ -19,7 +19,7 @@ from kdtune.storage.records import as_record
 
 COST_VERSION = 1
 
-#: Of the least trustworthy source of CPU and GPU; memory is a model in any case.
+#: Description of the least reliable source of CPU and GPU energy. The energy of memory is always modelled.
 METHOD = {
     "counter": "CPU and GPUs by energy counters of the hardware, read once a second; memory by a model of constant "
     "power",
@@ -28,13 +28,13 @@ METHOD = {
 }
 
 
-def write_cost_files(folder: StrategyFolder, result: StrategyResult, shared: Shared) -> None:
-    """Write ``cost.json`` and ``emissions.csv`` beside a strategy's weights, once there are weights.
+def write_cost_files(folder: StrategyFolder, result: StrategyResult, shared: SharedInputs) -> None:
+    """Write ``cost.json`` and ``emissions.csv`` if the strategy's folder contains weights.
 
     Args:
-        folder: The strategy's.
-        result: Its outcome.
-        shared: The sessions and the teacher that it shares with others.
+        folder: The strategy's folder.
+        result: The strategy's result.
+        shared: Inputs that the strategy shares with others.
     """
     if not any(folder.path.glob("student*.pt")):
         return
@@ -43,11 +43,11 @@ def write_cost_files(folder: StrategyFolder, result: StrategyResult, shared: Sha
         file.write(emissions_csv(folder, result, shared).encode())
 
 
-def cost_card(folder: StrategyFolder, result: StrategyResult, shared: Shared) -> dict[str, Any]:
-    """What a strategy's model cost, on which hardware, by which method, and what was abandoned on the way.
+def cost_card(folder: StrategyFolder, result: StrategyResult, shared: SharedInputs) -> dict[str, Any]:
+    """Return the content of ``cost.json``: what a strategy's models cost, on which hardware, and by which method.
 
-    Energy is in kWh, PUE included; ``one_model`` is the mean over models, ``in_all`` everything that was charged. What
-    repeats that came to no model took is in both, and shared out evenly among the models.
+    Energy is in kWh and includes the PUE. ``one_model`` is the mean over models, and ``in_all`` is the whole charge.
+    Both include the energy of repeats that produced no model, which is divided evenly between the models.
     """
     cost, kwh = result.cost, _kwh_of(result.cost.carbon)
     return {
@@ -85,7 +85,7 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: Shared) ->
         "teacher": shared.teacher and _teacher(shared.teacher, cost),
         "not_charged": {
             "abandoned_kwh": kwh(cost.abandoned_uj),
-            # By their ids: another strategy's card may name the same session and the same store.
+            # By id, since another strategy's file may contain the same session or the same logits.
             "abandoned_parts_kwh": {
                 "own": kwh(cost.abandoned_parts_uj.own),
                 **{
@@ -103,8 +103,8 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: Shared) ->
     }
 
 
-def _method(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict[str, Any]:
-    """How the energy is known."""
+def _method(folder: StrategyFolder, cost: Cost, shared: SharedInputs) -> dict[str, Any]:
+    """Return how the energy was obtained."""
     kwh, sources = _kwh_of(cost.carbon), _charged_sources(folder, cost, shared)
     return {
         "quality": cost.quality,
@@ -121,7 +121,10 @@ def _kwh_of(carbon: Carbon) -> Callable[[int | None], float | None]:
 
 
 def _models(result: StrategyResult) -> list[tuple[Repeat, int | None]]:
-    """The repeats that came to a model, each with its charge in microjoules and its part of the others in it."""
+    """Return the repeats that produced a model, each with its charge in microjoules.
+
+    The charge of repeats that produced no model is divided evenly between the others.
+    """
     models = [one for one in result.repeats if one.test]
     charged_uj = {one.seed: one.charged_uj for one in result.repeats if one.charged_uj is not None}
     if len(charged_uj) < len(result.repeats):
@@ -132,7 +135,7 @@ def _models(result: StrategyResult) -> list[tuple[Repeat, int | None]]:
 
 
 def _teacher(teacher: Teacher, cost: Cost) -> dict[str, Any]:
-    """What is known of the teacher's cost: of one that was given, only what measuring it took."""
+    """Return the teacher's cost; for a teacher whose weights the user gave, only its evaluation is known."""
     measured = teacher.given and teacher.energy
     return {
         "model": teacher.model,
@@ -143,16 +146,17 @@ def _teacher(teacher: Teacher, cost: Cost) -> dict[str, Any]:
     }
 
 
-def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: Shared) -> str:
-    """One run in the columns of codecarbon's own ``emissions.csv``; empty where nothing is known.
+def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: SharedInputs) -> str:
+    """Return the strategy's cost in the format of codecarbon's ``emissions.csv``, with one row.
 
-    Everything that the strategy is charged; energy in kWh and emissions in kg, as codecarbon has them.
+    It covers everything that the strategy is charged. Energy is in kWh and emissions are in kg, as in codecarbon's
+    files. Unknown values are empty.
     """
     from importlib.metadata import version
 
     cost = result.cost
     parts = _charged_parts(folder, cost, shared)
-    # Its own time and that of what it shares: energy of both is in it, so power is that of both.
+    # The energy includes that of shared inputs, so the time does too.
     wall_s = None if cost.wall_s is None else cost.wall_s + sum(one.wall_s for one in shared.charged_inputs)
     kg = None if cost.charged_co2_g is None else cost.charged_co2_g / 1000
     gpus = [gpu.name for node in cost.hardware for gpu in node.gpus]
@@ -192,21 +196,21 @@ def emissions_csv(folder: StrategyFolder, result: StrategyResult, shared: Shared
     return text.getvalue()
 
 
-def _charged_parts(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict[str, int] | None:
-    """What is charged in microjoules, by ``cpu``, ``gpu`` and ``ram``."""
+def _charged_parts(folder: StrategyFolder, cost: Cost, shared: SharedInputs) -> dict[str, int] | None:
+    """Return the charged energy in microjoules by ``cpu``, ``gpu`` and ``ram``."""
     sources = _charged_sources(folder, cost, shared)
     if sources is None:
         return None
     parts: dict[str, int] = {}
     for source, uj in sources.items():
         part = source.partition("_")[0]
-        part = "cpu" if part == "lump" else part  # a second that a gap was charged: codecarbon has no such part
+        part = "cpu" if part == "lump" else part  # codecarbon has no column for the estimated second of a gap
         parts[part] = parts.get(part, 0) + uj
     return parts
 
 
-def _charged_sources(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict[str, int] | None:
-    """What is charged in microjoules, by what used it and how that is known, such as ``cpu_counter``."""
+def _charged_sources(folder: StrategyFolder, cost: Cost, shared: SharedInputs) -> dict[str, int] | None:
+    """Return the charged energy in microjoules by device and by how it was obtained, such as ``cpu_counter``."""
     if cost.sources_uj is None:
         return None
     charged = charged_buckets(dedicated=folder.read_study().is_dedicated)
@@ -218,7 +222,7 @@ def _charged_sources(folder: StrategyFolder, cost: Cost, shared: Shared) -> dict
     return sources
 
 
-#: codecarbon 3.3's columns (``EmissionsData``), in its order; a test holds them against the installed release.
+#: Columns of codecarbon 3.3 (``EmissionsData``) in their order; a test compares them with the installed release.
 EMISSIONS_COLUMNS = (
     "timestamp",
     "project_name",

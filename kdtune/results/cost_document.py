@@ -1,4 +1,4 @@
-"""The dataclasses of the ``cost`` in ``result.json``: what a strategy used and is charged, and on which machines."""
+"""Dataclasses of the ``cost`` in ``result.json``."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,10 @@ from kdtune.storage.records import strict
 #: Energy in microjoules by bucket.
 ByBucket = dict[str, int]
 
-#: Energy in microjoules by what used it and how that is known, such as ``cpu_counter``.
+#: Energy in microjoules by device and by how it was obtained, such as ``cpu_counter``.
 BySource = dict[str, int]
 
-#: What a strategy is charged of what it shares, in microjoules: by kind, and by the id of each.
+#: Energy of shared inputs in microjoules, by kind and id.
 Inputs = dict[str, dict[str, int]]
 
 
@@ -23,9 +23,9 @@ class Gpu:
     """A GPU of a node.
 
     Attributes:
-        uuid: As the driver gives it.
-        name: Of the model.
-        quality: How its energy is known.
+        uuid: UUID from the driver.
+        name: Name of the model.
+        quality: How the energy of the GPU was obtained.
     """
 
     uuid: str
@@ -36,17 +36,17 @@ class Gpu:
 @strict
 @dataclass(frozen=True)
 class Node:
-    """A metered machine.
+    """A metered node.
 
     Attributes:
-        node: The host's name.
-        cpu_model: As the CPU calls itself.
-        cores: Logical cores.
-        cpu_quality: How the CPU's energy is known.
-        tdp_w: Power that a modelled CPU draws when busy, in watts.
-        tdp_known: Whether that is the design power of this CPU.
+        node: Name of the host.
+        cpu_model: Model name that the CPU reports.
+        cores: Number of logical cores.
+        cpu_quality: How the energy of the CPU was obtained.
+        tdp_w: Power of a busy CPU in the model, in watts.
+        tdp_known: Whether ``tdp_w`` is the design power of this CPU.
         ram_w: Power of the memory, in watts.
-        gpus: The GPUs in Ray's pool.
+        gpus: GPUs that Ray may allocate.
     """
 
     node: str
@@ -60,7 +60,7 @@ class Node:
 
     @classmethod
     def of(cls, hardware: Hardware) -> "Node":
-        """The node that a ledger's hardware record describes."""
+        """Return the node that the hardware record of a ledger describes."""
         gpus = tuple(Gpu(uuid, name, hardware.gpu_quality[uuid]) for uuid, name in hardware.gpus.items())
         return cls(
             hardware.node,
@@ -74,14 +74,14 @@ class Node:
         )
 
     def __str__(self) -> str:
-        """In words; several machines that are alike are described alike."""
+        """Return a description, which is the same for nodes with the same hardware."""
         return ", ".join([f"{self.cores} cores of {self.cpu_model}", *sorted(gpu.name for gpu in self.gpus)])
 
 
 @strict
 @dataclass(frozen=True)
 class TrialCounts:
-    """How many trials ended in which way."""
+    """Number of trials by how they ended."""
 
     completed: int
     pruned: int
@@ -92,7 +92,7 @@ class TrialCounts:
 @strict
 @dataclass(frozen=True)
 class SharedEnergy:
-    """What a strategy is charged of what it shares with others, in microjoules; None where it is not known."""
+    """Charges for shared inputs, in microjoules; None if a charge is unknown."""
 
     session: int | None
     teacher_logits: int | None
@@ -100,14 +100,14 @@ class SharedEnergy:
 
     @property
     def known_uj(self) -> int:
-        """The sum of what is known."""
+        """Sum of the known charges."""
         return sum(uj or 0 for uj in (self.session, self.teacher_logits, self.compilation))
 
 
 @strict
 @dataclass(frozen=True)
 class AbandonedParts:
-    """What runs that ``--fresh`` put aside took, in microjoules: ``own``, and by kind and id what they shared."""
+    """Energy of runs that ``--fresh`` put aside, in microjoules: ``own`` energy, and shared inputs by kind and id."""
 
     own: int
     session: dict[str, int]
@@ -116,48 +116,48 @@ class AbandonedParts:
 
     @property
     def inputs(self) -> Inputs:
-        """What they shared, by kind and id."""
+        """Energy of the shared inputs, by kind and id."""
         return {"session": self.session, "teacher_logits": self.teacher_logits, "compilation": self.compilation}
 
     @property
     def sum_uj(self) -> int:
-        """All of it."""
+        """Total energy."""
         return self.own + sum(sum(by_id.values()) for by_id in self.inputs.values())
 
 
 @strict
 @dataclass(frozen=True)
 class Cost:
-    """What a strategy cost; energy is None where nothing was metered.
+    """Cost of a strategy. Energy is None if nothing was metered.
 
     Attributes:
-        models: Repeats that came to a model.
-        trials: By how they ended.
-        gflops_millions: The paper's column: forward passes, in 1e15 FLOPs.
-        training_flops: Executed FLOPs of all trainings.
-        energy_uj: The strategy's own energy by bucket, and their sum as ``node_total``.
-        sources_uj: The same by bucket and source.
-        uncertainty_uj: By bucket, and of all that is charged.
-        shared_uj: Charges for what it shares with others.
-        shared_parts_uj: The same by kind and id.
-        gap_uj: What nodes used while no meter ran.
-        abandoned_uj: What runs took that ``--fresh`` put aside.
-        abandoned_parts_uj: The same in parts.
-        charged_kwh: The charge of all repeats, PUE included, as in all figures in kWh and g.
-        per_repeat_kwh: The charge of one model.
-        training_kwh: Trials, evaluation and the passes of the teacher that replayed logits took.
-        charged_co2_g: Of the charge.
-        teacher_kwh: The teacher's training; 0 for a strategy without a teacher.
-        with_teacher_kwh: The charge and the teacher's training.
-        with_teacher_co2_g: Of the same.
+        models: Number of repeats that produced a model.
+        trials: Number of trials by how they ended.
+        gflops_millions: The paper's column: FLOPs of forward passes, in 1e15.
+        training_flops: Executed FLOPs of all trials, without epochs that were repeated after a kill.
+        energy_uj: The strategy's own energy by bucket, and the sum of the buckets as ``node_total``.
+        sources_uj: The strategy's own energy by bucket and source.
+        uncertainty_uj: Uncertainty of each bucket, and of the whole charge.
+        shared_uj: Charges for shared inputs.
+        shared_parts_uj: Charges for shared inputs by kind and id.
+        gap_uj: Energy that the nodes used while no meter ran.
+        abandoned_uj: Energy of runs that ``--fresh`` put aside.
+        abandoned_parts_uj: The parts of ``abandoned_uj``.
+        charged_kwh: Charge of all repeats. All figures in kWh and g include the PUE.
+        per_repeat_kwh: Charge of one model.
+        training_kwh: Trials, evaluation, and the teacher's passes for replayed logits.
+        charged_co2_g: CO2 of the charge.
+        teacher_kwh: Energy of the teacher's training; 0 for a strategy without a teacher.
+        with_teacher_kwh: Sum of the charge and the teacher's training.
+        with_teacher_co2_g: CO2 of ``with_teacher_kwh``.
         car_km: Kilometres that a new car of 2018 drives for ``charged_co2_g``.
-        wall_s: Seconds that were metered.
-        gpu_hours: GPU time that Ray gave to trials.
-        attribution: Whether idle power is charged.
-        quality: The least trustworthy source of CPU and GPU energy.
-        flags: How often something could not be known; see :data:`kdtune.energy.attribution.FLAGS`.
-        carbon: How energy became CO2.
-        hardware: Of each node.
+        wall_s: Metered time in seconds.
+        gpu_hours: GPU time that Ray allocated to trials.
+        attribution: ``dedicated`` if idle energy is charged, otherwise ``shared``.
+        quality: The least reliable source of CPU and GPU energy.
+        flags: Number of occurrences of each flag of :data:`kdtune.energy.attribution.FLAGS`.
+        carbon: Factors that convert energy to CO2.
+        hardware: The metered nodes.
     """
 
     models: int
@@ -189,8 +189,8 @@ class Cost:
     hardware: tuple[Node, ...]
 
     def of_one_model(self, total: float | None) -> float | None:
-        """What of a total one model answers for; None where there is no model, or no total.
+        """Divide a total between the models; None if there is no model or no total.
 
-        A repeat that came to no model makes the others dearer.
+        Repeats that produced no model are included, so they increase the cost of the others.
         """
         return None if total is None or not self.models else total / self.models

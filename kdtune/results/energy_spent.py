@@ -1,35 +1,35 @@
-"""What a study has used so far, all commands together: what a budget is held against when it is resumed."""
+"""The energy that all commands of a study have used so far, against which a budget is checked."""
 
 from pathlib import Path
 
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.folder import StudyFolder
-from kdtune.results.session_notes import abandoned_sessions, noted_lines
-from kdtune.results.shared_costs import read_shared
+from kdtune.results.session_strategies import abandoned_sessions, read_note
 from kdtune.results.shared_document import LedgerSummary, TeacherEnergy
+from kdtune.results.shared_inputs import read_shared
 
-#: In a session's folder: where that lies in the cache which this session made, a path a line.
-MADE_NOTE = "made.txt"
+#: File in a session's folder with the cache paths of the artifacts that the session created, one a line.
+ARTIFACTS_NOTE = "made.txt"
 
 
-def note_made(session: Path, made: Path) -> None:
-    """Note that a session makes what others may use as well: its energy lies in the cache, but this study caused it."""
+def record_created_artifact(session: Path, made: Path) -> None:
+    """Note that a session creates an artifact, so that the artifact's energy counts towards the study's budget."""
     session.mkdir(parents=True, exist_ok=True)
-    with (session / MADE_NOTE).open("a") as file:
+    with (session / ARTIFACTS_NOTE).open("a") as file:
         file.write(f"{made}\n")
 
 
 def _made(session: Path) -> list[Path]:
-    return [Path(line) for line in noted_lines(session / MADE_NOTE)]
+    return [Path(line) for line in read_note(session / ARTIFACTS_NOTE)]
 
 
 def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
-    """What the study in a folder was charged so far, in microjoules; without what ``--fresh`` put aside.
+    """Return the energy that a study was charged so far, in microjoules, without runs that ``--fresh`` put aside.
 
-    So a study that was begun afresh has its whole budget again: left out are the runs that were put aside, sessions
-    that worked on nothing else, and the teachers and the like that only such sessions made. What a session made counts
-    whole, though another one may have begun it.
+    A study that was started again with ``--fresh`` has its whole budget again. So runs that were put aside are left
+    out, and also sessions that worked only on such runs, and artifacts that only such sessions created. An artifact
+    that a session of the study created counts in full, even if another study began it.
 
     Raises:
         ResultsError: A ledger or a trial log is damaged.
@@ -39,13 +39,13 @@ def spent_uj(folder: StudyFolder, *, dedicated: bool) -> int:
     made = {path for session in sessions for path in _made(session)}
     ledgers = [*sessions, *(strategy.ledger for strategy in folder.strategies())]
     ledgers += sorted(path / "ledger" for path in made)
-    return _gone_uj(folder, {path.name for path in made if not path.exists()}) + sum(
-        charge_all(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers
+    return _removed_energy_uj(folder, {path.name for path in made if not path.exists()}) + sum(
+        account_of_nodes(read_folder(ledger)).charged_uj(dedicated=dedicated) for ledger in ledgers
     )
 
 
-def _gone_uj(folder: StudyFolder, names: set[str]) -> int:
-    """Energy of what was made and has been cleaned out of the cache since, from the strategies' copies."""
+def _removed_energy_uj(folder: StudyFolder, names: set[str]) -> int:
+    """Return the energy of artifacts that have been removed from the cache, as the strategies' folders contain it."""
     found: dict[str, int] = {}
     for strategy in folder.strategies():
         shared = read_shared(strategy)

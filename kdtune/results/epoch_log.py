@@ -1,4 +1,4 @@
-"""``epochs.jsonl``: one line for every epoch of every attempt."""
+"""``epochs.jsonl``: one line for each epoch of each attempt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdtune.errors import ResultsError
-from kdtune.results.documents import Accuracy, Count
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
+from kdtune.storage.field_types import Accuracy, Count
 from kdtune.storage.journal import Journal, JournalError
 from kdtune.storage.records import faults, parsed, strict
 
-#: What a line takes from the trainable's report.
+#: Fields that are copied from the trainable's report.
 FIELDS = ("epoch", "train_loss", "val_loss", "val_accuracy", "tau", "learning_rate", "energy_uj")
 
 
@@ -24,17 +24,18 @@ class Epoch:
     """One epoch of an attempt.
 
     Attributes:
-        trial_id: Whose.
-        repeat: Counted from 0.
-        seed: The repeat's.
-        attempt: Counted from 1.
-        epoch: Counted from 1.
-        train_loss: In the loss's own unit.
-        val_loss: In nats.
-        val_accuracy: A fraction.
-        tau: Mean of the epoch.
-        learning_rate: Of the epoch.
-        energy_uj: Since the last reading; None for an epoch too short for one.
+        trial_id: Id of the trial.
+        repeat: Index of the repeat, from 0.
+        seed: Seed of the repeat.
+        attempt: Number of the attempt, from 1.
+        epoch: Number of the epoch, from 1.
+        train_loss: Training loss, in the unit of the loss.
+        val_loss: Validation loss, in nats.
+        val_accuracy: Validation accuracy, as a fraction.
+        tau: Mean temperature of the epoch.
+        learning_rate: Learning rate of the epoch.
+        energy_uj: Energy since the last reading of the meter, in microjoules; None if there was no reading in the
+            epoch.
     """
 
     trial_id: str
@@ -51,17 +52,17 @@ class Epoch:
 
 
 def append_epochs(path: Path, trial: Trial, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Append epochs of a trial's present attempt. Not forced to the disk: nothing is resumed from them."""
+    """Append epochs of a trial's current attempt. The file is not synced to disk, since nothing is resumed from it."""
     attempt = {"trial_id": trial.id, "repeat": trial.repeat, "seed": trial.seed, "attempt": trial.attempts}
     lines = [{**attempt, **{field: report[field] for field in FIELDS}} for report in reports]
     _journal(path).append(*lines, sync=False)
 
 
 def read_epochs(path: Path) -> list[Epoch]:
-    """Every epoch; a line that a crash tore is left out.
+    """Return all epochs. A last line that was only partly written is skipped.
 
     Raises:
-        ResultsError: A line other than the last is damaged, or lacks something.
+        ResultsError: A line other than the last is damaged or incomplete.
     """
     try:
         return _journal(path).read()
@@ -70,16 +71,18 @@ def read_epochs(path: Path) -> list[Epoch]:
 
 
 def superseded(epochs: Sequence[Epoch]) -> list[bool]:
-    """For each line, whether a later attempt trained its epoch again, from a checkpoint before it.
+    """Return for each epoch whether a later attempt trained it again from an earlier checkpoint.
 
-    Each epoch of a trial has exactly one line that is not superseded. The energy of the others was spent all the same.
+    Exactly one line of each epoch of a trial is not superseded. The energy of the superseded ones was used all the
+    same.
     """
     last = {(one.trial_id, one.epoch): one.attempt for one in sorted(epochs, key=attrgetter("attempt"))}
     return [one.attempt != last[one.trial_id, one.epoch] for one in epochs]
 
 
 def _journal(path: Path) -> Journal[Epoch]:
-    return Journal(path, _epoch, "record of an epoch", "take it out, or delete the file: nothing is resumed from it")
+    remedy = "remove the line, or delete the file; nothing is resumed from it"
+    return Journal(path, _epoch, "record of an epoch", remedy)
 
 
 def _epoch(line: dict[str, Any]) -> Epoch:

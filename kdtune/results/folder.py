@@ -1,4 +1,4 @@
-"""The layout of a study's folder, and who may work in it."""
+"""Layout of a study's results folder, and the lock on it."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import ResultsError, ResultsExistError
 from kdtune.results.documents import check, check_key, read_table
 from kdtune.results.frozen_study import FrozenStudy
-from kdtune.results.run_document import RunDocument, RunPlaces
+from kdtune.results.run_document import RunDocument, RunPaths
 from kdtune.results.write_access import refuse_links, take_lock
 from kdtune.specs.study import Study
 from kdtune.storage.files import replaced_atomically
@@ -26,22 +26,22 @@ ABANDONED = "abandoned"
 
 T = TypeVar("T")
 
-#: What to do about a damaged ``run.toml``.
-RUN_REMEDY = "put a copy of it in its place, or delete it; 'kdtune study' writes it"
+#: What the user can do about a damaged ``run.toml``.
+RUN_REMEDY = "replace it with an intact copy, or delete it; 'kdtune study' writes it"
 
 
 @dataclass(frozen=True)
 class StrategyFolder(FrozenStudy):
-    """``results/<study>/<strategy>/``: everything that one strategy did."""
+    """``results/<study>/<strategy>/``: the files of one strategy."""
 
     @property
     def study(self) -> "StudyFolder":
-        """The folder of its study, of one that was put aside too."""
+        """The study's folder, also for a strategy that was put aside."""
         return StudyFolder(self.path.parent.parent if self.path.parent.name == ABANDONED else self.path.parent)
 
     @property
     def ledger(self) -> Path:
-        """Folder of the energy ledgers, one file a node."""
+        """Folder of the energy ledgers, with one file for each node."""
         return self.path / "ledger"
 
     @property
@@ -51,37 +51,37 @@ class StrategyFolder(FrozenStudy):
 
     @property
     def epochs(self) -> Path:
-        """One line an epoch."""
+        """The log of epochs."""
         return self.path / "epochs.jsonl"
 
     @property
     def shared(self) -> Path:
-        """What the strategy shares with others: sessions and the teacher, each with its energy."""
+        """The file with the inputs that the strategy shares with others."""
         return self.path / "shared.json"
 
     @property
     def result(self) -> Path:
-        """The outcome, made from the files beside it."""
+        """The file with the strategy's result, which is built from the other files."""
         return self.path / "result.json"
 
     @property
     def estimate(self) -> Path:
-        """What it was expected to take, from before it ran."""
+        """The file with the estimate that was made before the strategy ran."""
         return self.path / "estimate.json"
 
     @property
     def predictions(self) -> Path:
-        """The chosen models' predictions on the test images, one array a repeat."""
+        """Predictions of the chosen models on the test images, one array for each repeat."""
         return self.path / "predictions.npz"
 
     @property
     def inference(self) -> Path:
-        """What its student takes in use, beside the teacher."""
+        """The file with the energy that the student uses for inference, compared with the teacher."""
         return self.path / "inference.json"
 
     @property
     def inference_ledger(self) -> Path:
-        """Folder of the energy ledger of measuring that; charged to no strategy."""
+        """Folder of the energy ledger of that measurement, which is charged to no strategy."""
         return self.path / "inference" / "ledger"
 
     def checkpoints(self, trial_id: str) -> Path:
@@ -92,16 +92,16 @@ class StrategyFolder(FrozenStudy):
     def _checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    def drop_checkpoints(self) -> None:
-        """Remove the checkpoints of all trials: there is nothing left to go on with."""
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of all trials, because nothing is left to resume."""
         shutil.rmtree(self._checkpoints, ignore_errors=True)
 
     def weights(self, seed: int, first_seed: int) -> Path:
-        """The chosen model of a repeat: ``student.pt`` for the first."""
+        """Return the path of the chosen model of a repeat: ``student.pt`` for the first repeat."""
         return self._of_repeat("student", ".pt", seed, first_seed)
 
     def confusion(self, seed: int, first_seed: int) -> Path:
-        """How a repeat's chosen model confused the test images: ``confusion.csv`` for the first."""
+        """Return the path of a repeat's confusion matrix: ``confusion.csv`` for the first repeat."""
         return self._of_repeat("confusion", ".csv", seed, first_seed)
 
     def _of_repeat(self, stem: str, suffix: str, seed: int, first_seed: int) -> Path:
@@ -110,59 +110,60 @@ class StrategyFolder(FrozenStudy):
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """``results/<study>/``: one folder a strategy, and what they share."""
+    """``results/<study>/``: a folder for each strategy, and the files that they share."""
 
     path: Path
 
     @property
     def run_toml(self) -> Path:
-        """What was asked."""
+        """The file with the arguments of the last command."""
         return self.path / "run.toml"
 
     @property
     def remedy(self) -> str:
-        """What to tell of a study that was not finished."""
+        """Message about an unfinished study, with the command that resumes it."""
         return f"Not finished. Go on with: kdtune resume {self.path}"
 
     def session(self, session_id: str) -> Path:
-        """Folder of the energy ledgers of a session: Ray's start and end, outside every strategy."""
+        """Return the folder of a session's energy ledgers, which cover the start and the end of Ray."""
         return self.path / "sessions" / session_id
 
     def strategy(self, name: str) -> StrategyFolder:
-        """The folder of a strategy."""
+        """Return the folder of a strategy."""
         return StrategyFolder(self.path / name)
 
     def strategies(self) -> list[StrategyFolder]:
-        """The strategies that have been run, in the study's order, then in the registry's."""
-        order = {label: place for place, label in enumerate(dict.fromkeys([*self.asked_labels(), *STRATEGIES]))}
+        """Return the strategies that have been run, in the order of the study and then of the registry."""
+        order = {label: place for place, label in enumerate(dict.fromkeys([*self.noted_options(), *STRATEGIES]))}
         found = [StrategyFolder(path.parent) for path in self.path.glob("*/study.toml")]
         return sorted(found, key=lambda folder: (order.get(folder.path.name, len(order)), folder.path.name))
 
     def abandoned(self, name: str) -> list[StrategyFolder]:
-        """Earlier runs of a strategy that ``--fresh`` put aside; they stay on the books."""
+        """Return earlier runs of a strategy that ``--fresh`` put aside; their energy is still reported."""
         found = sorted(self.path.glob(f"{ABANDONED}/{escape(name)}-*/study.toml"))
         folders = [StrategyFolder(path.parent) for path in found]
         return [folder for folder in folders if folder.path.name.removeprefix(f"{name}-").isdigit()]
 
     def check_free(self, study: Study, names: list[str], *, fresh: bool) -> None:
-        """Make sure that strategies may be run here.
+        """Check that strategies may be run here.
 
         Args:
-            study: What is to run.
+            study: The study that will run.
             names: The strategies.
-            fresh: Earlier runs of these strategies will be put aside.
+            fresh: Whether earlier runs of these strategies will be put aside.
 
         Raises:
-            ResultsExistError: One has been run here before, or the folder holds another study's results.
+            ResultsExistError: A strategy has been run here before, or the folder holds results of another study.
         """
         existing = [self.strategy(name) for name in names if self.strategy(name).path.exists()]
         if existing and not fresh:
             changed = next((found for folder in existing if (found := folder.differences(study))), [])
             command = f"kdtune resume {shlex.quote(str(self.path))}"
             raise ResultsExistError(
-                f"{', '.join(str(folder.path) for folder in existing)}: results exist already and are never overwritten"
+                f"{', '.join(str(folder.path) for folder in existing)}: these results exist already and are never "
+                "overwritten"
                 + (f"; this study differs from theirs in {', '.join(changed)}" if changed else "")
-                + f". Go on{' with theirs' if changed else ''} with '{command}', write elsewhere with --out DIR, "
+                + f". Continue{' that study' if changed else ''} with '{command}', use another folder with --out DIR, "
                 "or put them aside with --fresh"
             )
         for folder in self.strategies():
@@ -170,7 +171,7 @@ class StudyFolder:
                 self._refuse_another(folder, study)
 
     def put_aside(self, names: list[str]) -> None:
-        """Move earlier runs of strategies out of the way; their energy stays on the books."""
+        """Move earlier runs of strategies to another folder; their energy is still reported."""
         for folder in (self.strategy(name) for name in names):
             if folder.path.exists():
                 aside = self.path / ABANDONED
@@ -181,28 +182,28 @@ class StudyFolder:
     def _refuse_another(self, folder: StrategyFolder, study: Study) -> None:
         if differing := folder.differences(study):
             raise ResultsExistError(
-                f"{folder.path}: holds results of a study that differs in {', '.join(differing)}. "
-                f"Write elsewhere with --out DIR, or put it aside as well: --fresh -s {folder.path.name}"
+                f"{folder.path}: contains results of a study that differs in {', '.join(differing)}. "
+                f"Use another folder with --out DIR, or put these results aside too: --fresh -s {folder.path.name}"
             )
 
     def write_run(self, table: dict[str, Any]) -> None:
-        """Note what was asked."""
+        """Write ``run.toml``."""
         with replaced_atomically(self.run_toml) as file:
             tomli_w.dump(table, file)
 
     def read_run(self) -> dict[str, Any]:
-        """What was asked.
+        """Return the content of ``run.toml``.
 
         Raises:
-            ResultsError: It is damaged.
+            ResultsError: The file is damaged.
         """
         return read_table(self.run_toml, RUN_REMEDY)
 
-    def read_whole_run(self) -> RunDocument:
-        """What was asked, with all that a resume relies on.
+    def read_run_document(self) -> RunDocument:
+        """Return ``run.toml`` with all fields that are needed to resume the study.
 
         Raises:
-            ResultsError: It is damaged, or names a strategy that there is not.
+            ResultsError: The file is damaged or contains an unknown strategy.
         """
         run = check(self.read_run(), RunDocument, self.run_toml, RUN_REMEDY)
         listed = run.study.get("strategies")
@@ -211,36 +212,36 @@ class StudyFolder:
             raise ResultsError(f"{self.run_toml}: damaged (strategies: unknown {unknown[0]!r}); {RUN_REMEDY}")
         return run
 
-    def asked_strategies(self) -> list[str]:
-        """The strategies of earlier commands that noted them here, by label."""
-        return self._asked("strategies", list[str]) or []
+    def noted_labels(self) -> list[str]:
+        """Return the labels of the strategies that earlier commands ran."""
+        return self._noted("strategies", list[str]) or []
 
-    def asked_places(self) -> RunPlaces:
-        """Where the last command that noted it here had its files."""
-        return self._asked("options", RunPlaces) or RunPlaces()
+    def noted_paths(self) -> RunPaths:
+        """Return the paths that the last command used."""
+        return self._noted("options", RunPaths) or RunPaths()
 
-    def _asked(self, key: str, kind: type[T]) -> T | None:
-        """A value of ``run.toml``; None where there is no such file."""
+    def _noted(self, key: str, kind: type[T]) -> T | None:
+        """Return the value of a key of ``run.toml``; None if the file does not exist."""
         if not self.run_toml.is_file():
             return None
         return check_key(key, self.read_run().get(key), kind, self.run_toml, RUN_REMEDY)
 
-    def asked_labels(self) -> dict[str, dict[str, Any]]:
-        """What earlier commands' studies list, by label: the options; nothing where that is not noted."""
+    def noted_options(self) -> dict[str, dict[str, Any]]:
+        """Return the options of the strategies in the last command's study, by label; empty if they cannot be read."""
         try:
             return dict(self.read_run()["study"]["strategies"])
         except (ResultsError, KeyError, TypeError, ValueError):
-            return {}  # whoever needs the rest of the file tells what is wrong with it
+            return {}  # a damaged file is reported where its other values are read
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out while this one works here; a lock dies with its process.
+        """Lock the folder against other processes. The lock ends with this process.
 
-        Folders that this created and that hold nothing in the end go away again.
+        Folders that this call creates and that are empty at the end are removed.
 
         Raises:
-            BusyError: Another process works here.
-            ResultsError: The folder cannot be written, or has links in it.
+            BusyError: Another process uses the folder.
+            ResultsError: The folder cannot be written to, or contains symbolic links.
         """
         created = [path for path in (self.path, *self.path.parents) if not path.exists()]
         descriptor = take_lock(self.path)

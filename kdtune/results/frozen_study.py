@@ -1,4 +1,4 @@
-"""A strategy's ``study.toml``: the study as it ran, and how it was run."""
+"""A strategy's ``study.toml``: the study as it ran, and its resolved settings."""
 
 import json
 from dataclasses import dataclass
@@ -10,37 +10,38 @@ from pydantic import Field
 
 from kdtune.energy.flops import Workload
 from kdtune.errors import ResultsError
-from kdtune.results.documents import REMEDY, Name, check, check_key, read_table
+from kdtune.results.documents import REMEDY, check, check_key, read_table
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.specs.study_differences import differences
-from kdtune.storage.checksums import SEAL, checksum
+from kdtune.storage.checksums import CHECKSUM_KEY, checksum
+from kdtune.storage.field_types import Name
 from kdtune.storage.files import replaced_atomically
 from kdtune.storage.records import strict
 
 T = TypeVar("T")
 
-#: What of a study may differ between strategies that are compared in one folder.
+#: Fields of a study that may differ between the strategies in one folder.
 _NOT_COMPARED = {"description", "strategies", "attribution"}
 
 
 def _checksum(table: dict[str, Any]) -> int:
-    """Of a table, whatever the order of its keys: TOML has its own."""
+    """Return the checksum of a table, which does not depend on the order of its keys."""
     return checksum(json.loads(json.dumps(table, sort_keys=True, default=str)))
 
 
 @strict
 @dataclass(frozen=True)
-class Resolved:
-    """How a strategy was run, as far as it is relied on to run its networks again.
+class ResolvedSettings:
+    """Resolved settings of a strategy, which are needed to run its networks again.
 
     Attributes:
         cpus_per_trial: Cores for each trial.
         gpus_per_trial: Share of a GPU for each trial.
         teacher: Name of the teacher's folder in the cache.
-        workload: The size of its trainings.
-        versions: Of Python, torch and the rest, and the device.
-        data: Identity of the data set's files; empty for one that is bundled.
+        workload: Size of the trainings.
+        versions: Versions of Python, torch and other packages, and the device.
+        data: Identity of the data set's files; empty for a data set that is included in a package.
     """
 
     cpus_per_trial: Annotated[float, Field(gt=0, le=1e6)]
@@ -59,22 +60,27 @@ class FrozenStudy:
 
     @property
     def study_toml(self) -> Path:
-        """The study as it ran, frozen, with what was resolved beside it."""
+        """The file with the study as it ran and its resolved settings."""
         return self.path / "study.toml"
 
     def write_study(self, study: Study, resolved: dict[str, Any]) -> None:
-        """Freeze what runs: the study, and under ``resolved`` how it was run."""
+        """Write ``study.toml``.
+
+        Args:
+            study: The study.
+            resolved: The resolved settings, which are written under ``resolved``.
+        """
         table = study.model_dump(mode="json", exclude_none=True)
-        whole = {**table, "resolved": {**resolved, SEAL: _checksum({**table, "resolved": resolved})}}
+        whole = {**table, "resolved": {**resolved, CHECKSUM_KEY: _checksum({**table, "resolved": resolved})}}
         with replaced_atomically(self.study_toml) as file:
             tomli_w.dump(whole, file)
 
     def read_study(self) -> Study:
-        """The frozen study.
+        """Return the study as it ran.
 
         Raises:
-            ResultsError: There is none, or it was changed since.
-            SpecError: It is no valid study.
+            ResultsError: The file does not exist or was changed.
+            SpecError: The study is not valid.
         """
         if not self.study_toml.is_file():
             raise ResultsError(f"{self.path}: no study.toml, so this is not a strategy's results folder")
@@ -82,20 +88,20 @@ class FrozenStudy:
         return load_study(self.study_toml)
 
     def _frozen(self) -> dict[str, Any]:
-        """The whole table of ``study.toml``; one that was written before kdtune noted checksums is believed."""
+        """Return the whole table of ``study.toml``, after checking its checksum; early releases wrote none."""
         table = read_table(self.study_toml, REMEDY)
         resolved = table.get("resolved")
-        if isinstance(resolved, dict) and SEAL in resolved:
-            seal = resolved.pop(SEAL)
-            if seal != _checksum(table):
-                raise ResultsError(f"{self.study_toml}: was changed after it was written; {REMEDY}")
+        if isinstance(resolved, dict) and CHECKSUM_KEY in resolved:
+            expected = resolved.pop(CHECKSUM_KEY)
+            if expected != _checksum(table):
+                raise ResultsError(f"{self.study_toml}: the file was changed after it was written; {REMEDY}")
         return table
 
     def differences(self, study: Study) -> list[str]:
-        """In what a study differs from the frozen one, in words; nothing where none is frozen yet.
+        """Return descriptions of the differences between a study and this one; empty if none was written yet.
 
         Raises:
-            ResultsError: The frozen study cannot be read.
+            ResultsError: ``study.toml`` cannot be read.
         """
         if not self.study_toml.is_file():
             return []
@@ -103,42 +109,45 @@ class FrozenStudy:
         return differences(frozen, study.settled_as(frozen), leave_out=_NOT_COMPARED)
 
     def resolved(self) -> dict[str, Any]:
-        """How it was run: numerics, sizes and versions.
+        """Return the resolved settings: numerics, sizes and versions.
 
         Raises:
-            ResultsError: It is not there, or damaged.
+            ResultsError: They are missing or damaged.
         """
         return check_key("resolved", self._frozen().get("resolved"), dict[str, Any], self.study_toml, REMEDY)
 
-    def run_again(self) -> Resolved:
-        """How it was run, with all that it takes to run its networks again.
+    def rerun_settings(self) -> ResolvedSettings:
+        """Return the resolved settings that are needed to run the networks again.
 
         Raises:
-            ResultsError: It is not noted, or damaged.
+            ResultsError: They are missing or damaged.
         """
-        return check(self.resolved(), Resolved, self.study_toml, REMEDY)
+        return check(self.resolved(), ResolvedSettings, self.study_toml, REMEDY)
 
     def workload(self) -> Workload:
-        """The size of its trainings.
+        """Return the size of the trainings.
 
         Raises:
-            ResultsError: It is not noted, or damaged.
+            ResultsError: It is missing or damaged.
         """
         return self._resolved("workload", Workload)
 
     def versions(self) -> dict[str, str]:
-        """Of Python, torch and the rest, as it was run.
+        """Return the versions of Python, torch and other packages.
 
         Raises:
-            ResultsError: They are not noted, or damaged.
+            ResultsError: They are missing or damaged.
         """
         return self._resolved("versions", dict[str, str])
 
     def energy_multiple(self) -> float | None:
-        """Energy of a distillation over that of the student alone, where a strategy's length was settled by it.
+        """Return the energy of a distillation divided by that of training the student alone.
+
+        Returns:
+            The ratio; None if the length of the strategy's trainings does not depend on it.
 
         Raises:
-            ResultsError: It is damaged.
+            ResultsError: The value is damaged.
         """
         multiple = self.resolved().get("energy_multiple")
         return None if multiple is None else self._resolved("energy_multiple", float)

@@ -1,4 +1,4 @@
-"""``inference.json``: what a strategy's student takes in use, and what its teacher would."""
+"""``inference.json``: time and energy of a strategy's student and of its teacher when they are used for inference."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.node import Quality
 from kdtune.energy.uncertainty import uncertainty_uj
 from kdtune.results.cost_document import Node
-from kdtune.results.documents import Count, Flag, check, read_object
+from kdtune.results.documents import Flag, check, read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.strategy_result import Computed
+from kdtune.storage.field_types import Count
 from kdtune.storage.records import as_record, strict
 
 SCHEMA_VERSION = 2
@@ -23,14 +24,14 @@ _REMEDY = "delete it, and run 'kdtune inference' again"
 @strict
 @dataclass(frozen=True)
 class Network:
-    """A network that is measured in use.
+    """A network whose inference is measured.
 
     Attributes:
-        model: Its name.
-        parameters: How many numbers it has learnt.
-        macs: Multiply-adds of one pass for one image.
-        test_accuracy: On the test images, here; a fraction.
-        recorded_test_accuracy: The same when the study ran.
+        model: Name of the model.
+        parameters: Number of parameters.
+        macs: Multiply-adds of a forward pass for one image.
+        test_accuracy: Accuracy on the test images in this measurement, as a fraction.
+        recorded_test_accuracy: Accuracy on the test images when the study ran, as a fraction.
     """
 
     model: str
@@ -43,25 +44,25 @@ class Network:
 @strict
 @dataclass(frozen=True)
 class NetworkInUse(Network):
-    """Time, energy and CO2 of a network in use.
+    """Time, energy and CO2 of the inference of a network.
 
     Attributes:
-        passes: Over the test images.
-        images: That were classified.
-        wall_s: Seconds of all passes.
-        ms_per_pass: Milliseconds of a pass.
-        images_per_s: Over all turns.
-        images_per_s_std: Deviation over turns; None of a single one.
-        energy_uj: Of the node meanwhile, by bucket, and their sum as ``node_total``.
-        charged_uj: What a study would be charged.
-        static_uj: What of that is drawn whether or not there is work.
-        uncertainty_uj: Of the charge.
-        uj_per_image: The charge for an image.
-        uj_per_image_std: Deviation over turns; None of a single one.
-        j_per_pass: The charge for a pass, in joules.
-        co2_g_per_million: CO2 of a million images, PUE included.
-        quality: The least trustworthy source of CPU and GPU energy.
-        flags: How often something could not be known.
+        passes: Number of passes over the test images.
+        images: Number of images that were classified.
+        wall_s: Time of all passes in seconds.
+        ms_per_pass: Time of a pass in milliseconds.
+        images_per_s: Images per second over all turns.
+        images_per_s_std: Standard deviation over turns; None for a single turn.
+        energy_uj: Energy of the node during the passes by bucket, and the sum of the buckets as ``node_total``.
+        charged_uj: Energy that a study would be charged.
+        static_uj: Part of the charge that is drawn without any work too.
+        uncertainty_uj: Uncertainty of the charge.
+        uj_per_image: Charge for an image.
+        uj_per_image_std: Standard deviation over turns; None for a single turn.
+        j_per_pass: Charge for a pass, in joules.
+        co2_g_per_million: CO2 of a million images, in grams, including the PUE.
+        quality: The least reliable source of CPU and GPU energy.
+        flags: Number of occurrences of each flag of :data:`kdtune.energy.attribution.FLAGS`.
     """
 
     passes: int
@@ -85,16 +86,16 @@ class NetworkInUse(Network):
 @strict
 @dataclass(frozen=True)
 class Payback:
-    """When a charge is repaid.
+    """Number of predictions after which a charge is repaid by the energy that the student saves.
 
     Attributes:
-        charged_uj: What is to be repaid, in microjoules; None where it is not known.
-        predictions: After how many predictions it is repaid at the mean saving; None where it never is, or the charge
-            is not known, or it is not settled.
-        fewest: The same at the most that the interval of the saving allows.
-        most: The same at the least.
-        never: Whether no number repays it: the whole interval of the saving is below 0.
-        unsettled: Why the measurement tells neither; empty where it does.
+        charged_uj: The charge, in microjoules; None if it is unknown.
+        predictions: Number of predictions at the mean saving; None if the charge is never repaid or unknown, or if the
+            measurement is inconclusive.
+        fewest: Number of predictions at the upper limit of the interval of the saving.
+        most: Number of predictions at the lower limit of the interval of the saving.
+        never: Whether the charge is never repaid, because the whole interval of the saving is below 0.
+        unsettled: Why the measurement is inconclusive; empty if it is conclusive.
     """
 
     charged_uj: int | None
@@ -108,7 +109,7 @@ class Payback:
 @strict
 @dataclass(frozen=True)
 class Paybacks:
-    """When the charge of one model is repaid: without its teacher, and with it."""
+    """Payback of the charge of one model, without and with its teacher."""
 
     one_model: Payback
     with_teacher: Payback
@@ -117,7 +118,7 @@ class Paybacks:
 @strict
 @dataclass(frozen=True)
 class ChargedOn:
-    """How, and on which machines, the energy was metered that a student has to repay."""
+    """Quality and hardware of the energy measurement of the charge that a student has to repay."""
 
     quality: Quality | None
     hardware: tuple[Node, ...]
@@ -126,28 +127,29 @@ class ChargedOn:
 @strict
 @dataclass(frozen=True)
 class InferenceDocument:
-    """What a strategy's student takes in use, and what its teacher would: the content of ``inference.json``.
+    """Content of ``inference.json``.
 
     Attributes:
-        schema_version: Of the file.
-        study: Its study's name.
-        strategy: Its label.
-        timed_student: The strategy whose student was timed: others of a study differ in weights alone.
-        test_images: In a pass.
-        batch_size: Images at a time.
-        seconds: That each network had to run.
+        schema_version: Version of the file's format.
+        study: Name of the study.
+        strategy: Label of the strategy.
+        timed_student: Label of the strategy whose student was timed. The students of a study differ only in their
+            weights, so one of them is timed for all.
+        test_images: Number of images in a pass.
+        batch_size: Number of images in a batch.
+        seconds: Time for which each network had to run.
         device: ``cpu`` or ``cuda``.
-        device_name: Of the CPU or GPU.
-        threads: CPU threads.
+        device_name: Name of the CPU or GPU.
+        threads: Number of CPU threads.
         computed: Numerics.
-        attribution: Whether idle power is charged.
-        teacher: In use.
-        student: In use.
-        saved_uj_per_image: What the student takes less than the teacher, in each pair of turns.
-        payback: When that has repaid the charge.
-        charged: How the charge was metered.
-        hardware: That was measured on.
-        carbon: How energy became CO2.
+        attribution: ``dedicated`` if idle energy is charged, otherwise ``shared``.
+        teacher: Measurement of the teacher.
+        student: Measurement of the student.
+        saved_uj_per_image: Energy that the student saves for an image compared with the teacher, in each pair of turns.
+        payback: When the savings have repaid the charge.
+        charged: How the charge was measured.
+        hardware: The node on which inference was measured.
+        carbon: Factors that convert energy to CO2.
     """
 
     schema_version: int
@@ -172,23 +174,23 @@ class InferenceDocument:
 
     @property
     def is_shared(self) -> bool:
-        """Whether another study was metered on the machine meanwhile."""
+        """Whether another study was metered on the node during the measurement."""
         return SHARED_NODE in self.teacher.flags or SHARED_NODE in self.student.flags
 
     def as_json(self) -> dict[str, Any]:
-        """The document."""
+        """Return the JSON object of the file."""
         record: dict[str, Any] = as_record(self)
         return record
 
 
 @dataclass(frozen=True)
 class MeteredTurn:
-    """Some passes of a network in one go, and what the node used meanwhile.
+    """Consecutive passes of one network, and the energy of the node during them.
 
     Attributes:
-        images: That were classified, those of every pass counted.
-        wall_s: How long that took.
-        account: Of the time.
+        images: Number of images that were classified, over all passes.
+        wall_s: Time in seconds.
+        account: Account of that time.
     """
 
     images: int
@@ -199,17 +201,17 @@ class MeteredTurn:
 def network_in_use(
     network: Network, turns: Sequence[MeteredTurn], test_images: int, *, dedicated: bool, carbon: Carbon
 ) -> NetworkInUse:
-    """Time, energy and CO2 of a network.
+    """Return time, energy and CO2 of a network's inference.
 
-    What is charged is what a study would be: all but other processes' energy, idle power while the network runs
-    included unless the study leaves it out.
+    The charge follows the rules of a study: energy of other processes is left out, and idle energy is included if the
+    study's attribution is ``dedicated``.
 
     Args:
         network: The network.
-        turns: At least one.
-        test_images: Images in a pass.
-        dedicated: Whether idle power is charged.
-        carbon: How energy becomes CO2.
+        turns: Turns of the network, at least one.
+        test_images: Number of images in a pass.
+        dedicated: Whether idle energy is charged.
+        carbon: Factors that convert energy to CO2.
     """
     total = Account()
     for turn in turns:
@@ -218,7 +220,7 @@ def network_in_use(
     speeds = [turn.images / turn.wall_s for turn in turns]
     charged_uj = total.charged_uj(dedicated=dedicated)
     sources = [(bucket, total.sources[bucket]) for bucket in charged_buckets(dedicated=dedicated)]
-    # What is drawn whether or not there is work; of a device that counts all it draws this part is not known.
+    # For a device whose counter covers all its power, the static part is unknown and not included.
     static_uj = sum(
         uj
         for bucket, by_source in sources
@@ -249,10 +251,10 @@ def network_in_use(
 def saved_uj_per_image(
     teacher: Sequence[MeteredTurn], student: Sequence[MeteredTurn], *, dedicated: bool
 ) -> list[float]:
-    """What the student takes less than the teacher for an image, in microjoules, in each pair of turns.
+    """Return the energy that the student saves for an image, in microjoules, for each pair of turns.
 
-    Turns that followed each other are a pair, so that what disturbs both does not count; a turn without another is left
-    out.
+    Consecutive turns of teacher and student form a pair, so that disturbances of both cancel. A turn without a partner
+    is left out.
     """
 
     def each(turns: Sequence[MeteredTurn]) -> list[float]:
@@ -262,12 +264,12 @@ def saved_uj_per_image(
 
 
 def _std(values: Sequence[float]) -> float | None:
-    """Sample standard deviation, where there are at least two values."""
+    """Return the sample standard deviation; None for fewer than two values."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
 def read_inference(folder: StrategyFolder) -> InferenceDocument | None:
-    """What was measured of a strategy's student in use; None where nothing was, or by a kdtune that noted less of it.
+    """Return the measurement of a strategy's student; None if there is none, or only one in an older format.
 
     Raises:
         ResultsError: The file is damaged.

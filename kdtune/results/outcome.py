@@ -1,4 +1,4 @@
-"""``result.json``: a strategy's outcome, made from its files and from nothing else."""
+"""``result.json``: the result of a strategy, which is built from the strategy's files alone."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.interval_shares import split_integer
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.cost import cost_of
 from kdtune.results.cost_card import write_cost_files
 from kdtune.results.estimate_document import read_estimate
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_costs import read_shared
+from kdtune.results.shared_inputs import read_shared
 from kdtune.results.strategy_result import (
     SCHEMA_VERSION,
     Computed,
@@ -21,25 +21,26 @@ from kdtune.results.strategy_result import (
     StrategyResult,
     Summary,
 )
-from kdtune.results.trial_log import TrialLog, best, evaluation_window
+from kdtune.results.trial import best, evaluation_window
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 
 
 def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
-    """A strategy's outcome: what it chose, how good that is, and what it cost.
+    """Return the result of a strategy: the models that it chose, their accuracy, and their cost.
 
     Args:
-        folder: The strategy's.
-        carbon: How energy becomes CO2.
+        folder: The strategy's folder.
+        carbon: Factors that convert energy to CO2.
 
     Raises:
         ResultsError: A file is missing or damaged.
     """
     study = folder.read_study()
     log = TrialLog.read(folder.trials)
-    account = charge_all(read_folder(folder.ledger))
+    account = account_of_nodes(read_folder(folder.ledger))
     cost = cost_of(folder, study, log, account, read_shared(folder), carbon)
     charged_by_repeat = _charge_repeats(study, log, account, cost.shared_uj.known_uj)
     repeats = []
@@ -79,9 +80,9 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
 
 
 def write_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
-    """Build the outcome, write ``result.json`` and what belongs to it, and return it."""
+    """Build the result, write ``result.json`` and the files about cost, and return the result."""
     result = build_result(folder, carbon)
-    write_json(folder.result, sealed(result.as_json()))
+    write_json(folder.result, with_checksum(result.as_json()))
     write_cost_files(folder, result, read_shared(folder))
     return result
 
@@ -93,13 +94,13 @@ def _status(study: Study, log: TrialLog) -> str:
 
 
 def _mean_and_std(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean of the known values, and sample standard deviation where there are at least two."""
+    """Return the mean of the known values and their sample standard deviation; None where there are too few values."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None, statistics.stdev(known) if len(known) > 1 else None
 
 
-def own_of_repeats(study: Study, log: TrialLog, account: Account) -> list[int]:
-    """What the trials and the evaluation of each repeat used, in microjoules, of every attempt."""
+def own_energy_of_repeats(study: Study, log: TrialLog, account: Account) -> list[int]:
+    """Return the energy of the trials and the evaluation of each repeat, over all attempts, in microjoules."""
     return [
         sum(account.windows.get(window, 0) for trial in log.of_repeat(repeat) for window in trial.windows)
         + sum(
@@ -111,8 +112,8 @@ def own_of_repeats(study: Study, log: TrialLog, account: Account) -> list[int]:
 
 
 def _charge_repeats(study: Study, log: TrialLog, account: Account, shared_uj: int) -> list[int]:
-    """What each repeat is charged: its own windows, and an equal part of all that the repeats have in common."""
-    own = own_of_repeats(study, log, account)
+    """Return the charge of each repeat: its own windows, and an equal part of the energy that all repeats share."""
+    own = own_energy_of_repeats(study, log, account)
     common = account.charged_uj(dedicated=study.is_dedicated) + shared_uj - sum(own)
     parts = split_integer(common, {str(repeat): 1 for repeat in range(study.repeats)})
     return [uj + parts[str(repeat)] for repeat, uj in enumerate(own)]

@@ -1,4 +1,4 @@
-"""``predictions.npz``: the class that the chosen models gave each test image, an array a repeat."""
+"""``predictions.npz``: the classes that the chosen models predict for the test images, one array for each repeat."""
 
 import zlib
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from kdtune.data.arrays import NOT_AN_ARRAY
 from kdtune.errors import ResultsError
 from kdtune.storage.files import replaced_atomically
 
-#: What numpy stumbles over in an archive that is none, or no more.
+#: Errors that numpy raises for a damaged archive.
 _NO_ARCHIVE = (BadZipFile, zlib.error, KeyError, IndexError, AttributeError, TypeError, RuntimeError)
 
 
 def read_predictions(path: Path) -> dict[str, np.ndarray]:
-    """Of every repeat that was tested, by ``seed_N``; none where there is no file.
+    """Return the predictions of each tested repeat by ``seed_N``; empty if the file does not exist.
 
     Raises:
         ResultsError: The file is damaged.
@@ -28,13 +28,13 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
             return dict(kept)
     except (*NOT_AN_ARRAY, *_NO_ARCHIVE) as error:
         raise ResultsError(
-            f"{path}: damaged ({str(error).partition(chr(10))[0]}); put a copy of it in its place, or delete it to do "
-            "without the predictions of repeats that were tested before"
+            f"{path}: damaged ({str(error).partition(chr(10))[0]}); replace it with an intact copy, or delete it and "
+            "lose the predictions of repeats that have been tested"
         ) from None
 
 
 def add_predictions(path: Path, by_seed: Mapping[int, np.ndarray]) -> None:
-    """Put further repeats' predictions beside those that there are.
+    """Add the predictions of further repeats to the file.
 
     Raises:
         ResultsError: The file is damaged.

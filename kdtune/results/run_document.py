@@ -1,4 +1,4 @@
-"""The dataclasses of ``run.toml``, as far as a resume relies on it."""
+"""Dataclasses of ``run.toml``, with the fields that are needed to resume a study."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -13,13 +13,13 @@ _Limit = Annotated[float, Field(gt=0)]
 
 @strict
 @dataclass(frozen=True, kw_only=True)
-class RunPlaces:
-    """Where the last command had its files.
+class RunPaths:
+    """Paths that the last command used.
 
     Attributes:
-        data_dir: The folder with the data sets.
-        teacher: The file with the weights that were given for the teacher.
-        accepted_teacher: Identity of weights that are used though their accuracy is at chance.
+        data_dir: Folder with the data sets.
+        teacher: File with the teacher's weights, if the user gave one.
+        accepted_teacher: Identity of weights that the user accepted although their accuracy is at chance.
     """
 
     data_dir: str | None = None
@@ -29,8 +29,8 @@ class RunPlaces:
 
 @strict
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(RunPlaces):
-    """Where it had its files, what it gave each trial, and whether it ran without Ray."""
+class RunSettings(RunPaths):
+    """Paths of the last command, the resources of each trial, and whether the command ran without Ray."""
 
     cpus_per_trial: Annotated[float, Field(gt=0, le=1e6)]
     gpus_per_trial: Annotated[float, Field(ge=0, le=1e6)]
@@ -40,7 +40,7 @@ class RunSettings(RunPlaces):
 @exact
 @dataclass(frozen=True)
 class RunBudget:
-    """What it was allowed to use; None for no limit."""
+    """Energy and CO2 that the command may use; None means no limit."""
 
     max_kwh: _Limit | None = None
     max_co2_g: _Limit | None = None
@@ -49,14 +49,14 @@ class RunBudget:
 @strict
 @dataclass(frozen=True)
 class RunDocument:
-    """What was asked.
+    """Content of ``run.toml``.
 
     Attributes:
-        strategies: By label.
-        options: Of the last command.
-        carbon: How energy becomes CO2.
-        study: The study, not validated yet.
-        budget: Of the last command.
+        strategies: Labels of the strategies.
+        options: Options of the last command.
+        carbon: Factors that convert energy to CO2.
+        study: The study, which has not been validated.
+        budget: Budget of the last command.
     """
 
     strategies: list[str]

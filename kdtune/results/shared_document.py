@@ -1,34 +1,39 @@
-"""The dataclasses of ``shared.json``: what a strategy shares with others, as far as it is relied on."""
+"""Dataclasses of ``shared.json``: the inputs that a strategy shares with others and is charged for, with their energy.
+
+An input is a session, a teacher, a store of the teacher's logits, or compiled code.
+"""
 
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import Field
 
+from kdtune.artifacts.teacher_record import TeacherRecord
 from kdtune.energy.sensors.node import Quality
 from kdtune.results.cost_document import Inputs
-from kdtune.results.documents import Accuracy, Amount, Bucket, BucketOrTotal, Count, Flag, Source, TestMetrics
+from kdtune.results.documents import Bucket, BucketOrTotal, Flag, Source
+from kdtune.storage.field_types import Amount, Count
 from kdtune.storage.records import strict
 
 _ByBucket = Annotated[dict[BucketOrTotal, Count], Field(min_length=6)]
 
-#: What a strategy is charged for and shares with others: sessions, stores of the teacher's answers, generated code.
+#: Kinds of shared inputs that a strategy is charged for. The teacher is not among them: it is reported separately.
 KINDS = ("session", "teacher_logits", "compilation")
 
 
 @strict
 @dataclass(frozen=True)
 class LedgerSummary:
-    """What a ledger folder came to, for an input that strategies share.
+    """Summary of the energy ledgers of a shared input.
 
     Attributes:
-        energy_uj: By bucket, and their sum as ``node_total``.
-        sources_uj: By bucket and source.
-        charged_uj: What is charged of it.
-        gap_uj: What nodes used while no meter ran.
-        flags: How often something could not be known.
-        wall_s: Seconds that were metered.
-        quality: The least trustworthy source.
+        energy_uj: Energy by bucket, and the sum of the buckets as ``node_total``, in microjoules.
+        sources_uj: Energy by bucket and source, in microjoules.
+        charged_uj: Energy that is charged to a strategy, in microjoules.
+        gap_uj: Energy that the nodes used while no meter ran, in microjoules.
+        flags: Number of occurrences of each flag of :data:`kdtune.energy.attribution.FLAGS`.
+        wall_s: Metered time in seconds.
+        quality: The least reliable source of the energy.
     """
 
     energy_uj: _ByBucket
@@ -43,7 +48,7 @@ class LedgerSummary:
 @strict
 @dataclass(frozen=True)
 class TeacherEnergy:
-    """What of a teacher's energy is shown; fields as of :class:`LedgerSummary`."""
+    """Energy of a teacher in folders of earlier releases, which have a part of the fields of :class:`LedgerSummary`."""
 
     charged_uj: Count
     energy_uj: _ByBucket | None = None
@@ -51,38 +56,30 @@ class TeacherEnergy:
 
 
 @strict
-@dataclass(frozen=True)
-class Teacher:
-    """A teacher's record with the energy of making it.
+@dataclass(frozen=True, kw_only=True)
+class Teacher(TeacherRecord):
+    """A teacher and the energy of its training.
 
     Attributes:
-        model: Its name.
-        key: Of its folder in the cache.
-        val_accuracy: A fraction.
-        test: Metrics on the test images.
-        gflops_millions: Of its training; None where it was given.
-        energy: Of its training, or of measuring it where it was given; None where that was not metered.
-        given: Identity of the weights that a user gave; None where it was trained here.
+        key: Name of the teacher's folder in the cache.
+        gflops_millions: FLOPs of the training, in 1e15; None for a teacher whose weights the user gave.
+        energy: Energy of the training, or of the evaluation if the user gave the weights; None if it was not metered.
     """
 
-    model: str
     key: str
-    val_accuracy: Accuracy
-    test: TestMetrics
     gflops_millions: Amount | None
-    energy: TeacherEnergy | None
-    given: str | None = None
+    energy: LedgerSummary | TeacherEnergy | None
 
     @property
-    def training(self) -> TeacherEnergy | None:
-        """Energy of its training; None where that is not known, as of a teacher that was given."""
+    def training(self) -> LedgerSummary | TeacherEnergy | None:
+        """Energy of the training; None if it is unknown, as for a teacher whose weights the user gave."""
         return None if self.given else self.energy
 
 
 @strict
 @dataclass(frozen=True)
-class Logits:
-    """A store of the teacher's logits: how many passes of the teacher filled it, and their energy."""
+class TeacherLogitsInput:
+    """A store of teacher logits: the number of images that the teacher processed to fill it, and the energy of that."""
 
     passes: Count
     energy: LedgerSummary | None
@@ -90,37 +87,37 @@ class Logits:
 
 @strict
 @dataclass(frozen=True)
-class Compilation:
-    """Code that was generated for networks, and the energy of that."""
+class CompilationInput:
+    """Compiled code of the networks, by the energy of compiling it."""
 
     energy: LedgerSummary | None
 
 
 @strict
 @dataclass(frozen=True)
-class Shared:
-    """What a strategy shares with others, each input by its id."""
+class SharedInputs:
+    """The inputs that a strategy shares with others, by their ids."""
 
     sessions: dict[str, LedgerSummary] = field(default_factory=dict)
     teacher: Teacher | None = None
-    teacher_logits: dict[str, Logits] = field(default_factory=dict)
-    compilations: dict[str, Compilation] = field(default_factory=dict)
+    teacher_logits: dict[str, TeacherLogitsInput] = field(default_factory=dict)
+    compilations: dict[str, CompilationInput] = field(default_factory=dict)
 
     @property
     def by_kind(self) -> dict[str, dict[str, LedgerSummary]]:
-        """By kind and id, the summaries of what was counted."""
-        made = (self.teacher_logits, self.compilations)
-        counted = [{name: one.energy for name, one in those.items() if one.energy} for those in made]
-        return dict(zip(KINDS, [self.sessions, *counted], strict=True))
+        """Energy summaries of the metered inputs, by kind and id."""
+        by_id_of_kind = (self.teacher_logits, self.compilations)
+        metered = [{name: one.energy for name, one in inputs.items() if one.energy} for inputs in by_id_of_kind]
+        return dict(zip(KINDS, [self.sessions, *metered], strict=True))
 
     @property
     def charged_inputs(self) -> list[LedgerSummary]:
-        """The summaries of all that the strategy is charged for."""
+        """Energy summaries of all inputs that the strategy is charged for."""
         return [summary for by_id in self.by_kind.values() for summary in by_id.values()]
 
     @property
     def charged_parts(self) -> Inputs:
-        """What the strategy is charged, in microjoules, by kind and id."""
+        """Energy that the strategy is charged, in microjoules, by kind and id."""
         return {
             kind: {name: summary.charged_uj for name, summary in by_id.items()} for kind, by_id in self.by_kind.items()
         }

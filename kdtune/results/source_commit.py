@@ -1,4 +1,4 @@
-"""Which state of kdtune's own source is at work, so that a result can be traced to it."""
+"""The commit of kdtune's own source code, which is noted in results."""
 
 import os
 import subprocess
@@ -7,24 +7,25 @@ from pathlib import Path
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
-#: Behind a commit whose files were changed since.
+#: Suffix of a commit whose files were changed since.
 CHANGED = "+changes"
 
 
 @cache
 def commit(checkout: Path = _CHECKOUT) -> str | None:
-    """The commit that is checked out where the package lies, marked where tracked files were changed since.
+    """Return the commit that is checked out in the folder of the package.
 
     Args:
-        checkout: The folder with the package and the repository.
+        checkout: Folder with the package and the repository.
 
     Returns:
-        Twelve digits, and :data:`CHANGED` behind them or not; None of an installed package, or where git cannot tell.
+        Twelve digits, followed by :data:`CHANGED` if tracked files were changed since the commit; None for an installed
+        package, or if git fails.
     """
     if not (checkout / ".git").exists():  # a folder, or in a further work tree a file
         return None
     command = ["git", "-C", str(checkout), "describe", "--always", "--exclude=*", "--abbrev=12", f"--dirty={CHANGED}"]
-    # A hook of git's names a repository of its own here.
+    # A git hook sets variables that point to its own repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10, check=True)

@@ -1,4 +1,4 @@
-"""The dataclasses of ``result.json``: units are in the names, accuracies are fractions, None is not measured.
+"""Dataclasses of ``result.json``: units are in the names, accuracies are fractions, None means not measured.
 
 The order of the fields is that of the keys in the file.
 """
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kdtune.results.cost_document import Cost
-from kdtune.results.documents import TestMetrics
 from kdtune.specs.search_space import Point
+from kdtune.storage.field_types import TestMetrics
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
 
 SCHEMA_VERSION = 1
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 @strict
 @dataclass(frozen=True)
 class Computed:
-    """How passes through the networks were computed; see :class:`kdtune.specs.study.Numerics`."""
+    """Numerics of the passes through the networks; see :class:`kdtune.specs.study.Numerics`."""
 
     precision: str
     memory_layout: str
@@ -31,13 +31,14 @@ class Repeat:
     """One repeat of a strategy.
 
     Attributes:
-        seed: Of its trainings.
-        chosen: The point of the chosen trial.
-        val_accuracy: Of the chosen model, a fraction.
-        val_loss: In nats.
-        trials: That were begun.
-        charged_uj: In microjoules: its own trials and evaluation, and an equal part of what all repeats have in common.
-        test: Metrics of the chosen model on the test images; None where it has not met them.
+        seed: Seed of the trainings.
+        chosen: Point of the chosen trial.
+        val_accuracy: Validation accuracy of the chosen model, as a fraction.
+        val_loss: Validation loss of the chosen model, in nats.
+        trials: Number of trials that were started.
+        charged_uj: Charge in microjoules: the repeat's own trials and evaluation, and an equal part of the energy that
+            all repeats have in common.
+        test: Metrics of the chosen model on the test images; None before the evaluation.
     """
 
     seed: int
@@ -50,7 +51,7 @@ class Repeat:
 
     @property
     def test_accuracy(self) -> float | None:
-        """Of the chosen model, a fraction."""
+        """Test accuracy of the chosen model, as a fraction."""
         return None if self.test is None else self.test["accuracy"]
 
 
@@ -68,12 +69,12 @@ class Summary:
 @strict
 @dataclass(frozen=True)
 class ExpectedCost:
-    """What was expected of a strategy before it ran.
+    """Estimate that was made before the strategy ran.
 
     Attributes:
-        charged_kwh: The charge, PUE included; None where it was unknown.
-        wall_s: Seconds.
-        basis: In words, where the figures came from.
+        charged_kwh: Charge including the PUE; None if it could not be estimated.
+        wall_s: Time in seconds.
+        basis: Description of the data on which the estimate is based.
     """
 
     charged_kwh: float | None
@@ -84,7 +85,7 @@ class ExpectedCost:
 @strict
 @dataclass(frozen=True)
 class FailedTrial:
-    """A trial that failed, and why."""
+    """A trial that failed, and the error."""
 
     trial_id: str
     seed: int
@@ -95,13 +96,13 @@ class FailedTrial:
 @strict
 @dataclass(frozen=True)
 class GreenIndex:
-    """The green index of a strategy; see :mod:`kdtune.analysis.green_index`.
+    """Green index of a strategy; see :mod:`kdtune.analysis.green_index`.
 
     Attributes:
-        points: None where accuracy or energy was not measured.
+        points: The index; None if accuracy or energy was not measured.
         points_std: Sample standard deviation over repeats.
-        points_per_doubling: The weight: points of accuracy that a doubling of energy has to bring.
-        baseline: The strategy whose index is its accuracy.
+        points_per_doubling: Weight: points of accuracy that a doubling of the energy must gain.
+        baseline: Strategy whose index equals its accuracy.
     """
 
     points: float | None
@@ -113,20 +114,20 @@ class GreenIndex:
 @strict
 @dataclass(frozen=True)
 class StrategyResult:
-    """What a strategy came to.
+    """Result of a strategy.
 
     Attributes:
-        schema_version: Of the file.
-        study: Its study's name.
-        strategy: Its label; in a comparison of several studies with its study before it.
+        schema_version: Version of the file's format.
+        study: Name of the study.
+        strategy: Label of the strategy; in a comparison of several studies, it begins with the study's name.
         status: ``completed``, ``incomplete``, ``interrupted`` or ``budget``.
         computed: Numerics.
-        repeats: In the order of seeds.
-        summary: Over repeats.
-        cost: Of all repeats.
-        estimate: None where none was made.
+        repeats: The repeats, in the order of their seeds.
+        summary: Summary over repeats.
+        cost: Cost of all repeats.
+        estimate: Estimate from before the run; None if there was none.
         failures: Failed trials.
-        green_index: Where it was asked for.
+        green_index: Green index, if the user asked for it.
     """
 
     schema_version: int
@@ -143,10 +144,10 @@ class StrategyResult:
 
     @property
     def trials(self) -> int:
-        """Trials that were begun, in all repeats."""
+        """Number of trials that were started, in all repeats."""
         return sum(repeat.trials for repeat in self.repeats)
 
     def as_json(self) -> dict[str, Any]:
-        """The document of ``result.json``."""
+        """Return the JSON object of ``result.json``."""
         record: dict[str, Any] = as_record(self)
         return record

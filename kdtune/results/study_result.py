@@ -1,4 +1,4 @@
-"""What a whole study came to."""
+"""Result of a whole study."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,26 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_costs import read_shared
 from kdtune.results.shared_document import Teacher
+from kdtune.results.shared_inputs import read_shared
 from kdtune.results.strategy_result import SCHEMA_VERSION, StrategyResult
 from kdtune.specs.study import Study
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study came to.
+    """Result of a study.
 
     Attributes:
         study: The study as it ran.
         folder: ``results/<study>``.
-        outcomes: Of each strategy that was run, in the order asked for.
-        interrupted: Whether the user stopped it.
-        is_settled: Whether nothing is left that resuming would run.
-        over_budget: Which limit was reached, in words; None where none was.
-        errors: Why a strategy could not be carried through, such as a failure of Ray; or what happened to Ray when
-            all was done already.
-        can_resume: Whether ``kdtune resume`` would go on with it: else nothing of it was begun.
+        outcomes: Result of each strategy that was run, in the order in which the user named them.
+        interrupted: Whether the user interrupted the study.
+        is_settled: Whether resuming the study would run nothing.
+        over_budget: Description of the limit that was reached; None if none was.
+        errors: Errors that stopped a strategy, such as a failure of Ray, or that occurred after all work was done.
+        can_resume: Whether ``kdtune resume`` can continue the study; False if nothing of it was started.
     """
 
     study: Study
@@ -39,12 +38,12 @@ class StudyResult:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """The ``result.json`` document of each strategy, as :attr:`outcomes`."""
+        """The ``result.json`` document of each strategy, in the order of :attr:`outcomes`."""
         return [outcome.as_json() for outcome in self.outcomes]
 
     @property
     def exit_code(self) -> int:
-        """What the command ends with: 130 interrupted, 1 incomplete, 4 over budget, 0 done."""
+        """Exit code of the command: 130 interrupted, 1 incomplete, 4 over budget, 0 done."""
         if self.interrupted:
             return 130
         stopped = {outcome.status for outcome in self.outcomes} - {"completed"}
@@ -53,11 +52,11 @@ class StudyResult:
         return 1 if stopped or (self.errors and not self.is_settled) else 0
 
     def as_json(self) -> dict[str, Any]:
-        """The document that ``--json`` prints."""
+        """Return the document that ``--json`` prints."""
         return {"schema_version": SCHEMA_VERSION, "results": self.results}
 
     def teacher(self) -> Teacher | None:
-        """The teacher with its energy; None where no strategy used one."""
+        """Return the teacher with its energy; None if no strategy used one."""
         for outcome in self.outcomes:
             if teacher := read_shared(StrategyFolder(self.folder / outcome.strategy)).teacher:
                 return teacher

@@ -1,125 +1,32 @@
-"""The trial log: what was planned, tried and found. What a resumed study trusts.
+"""The trial log: the record of planned, attempted and evaluated trials from which a study is resumed.
 
-Typed lines in ``trials.jsonl``, appended and forced to the disk one by one:
+Each event is a line in ``trials.jsonl``, which is appended and synced to disk:
 
-``session``     A command set to work on the strategy.
-``suggestion``  The strategy suggested a training; with everything that it depends on.
-``attempt``     A run of a trial began; a retry or a resume makes another.
-``end``         An attempt ended: ``completed``, ``pruned``, ``failed`` or ``interrupted``.
-``planned``     A repeat's strategy has nothing more to propose.
-``evaluation_attempt``  An evaluation began.
-``evaluation``  A repeat's chosen model met the test set.
-``status``      The command stopped working on the strategy, and why.
+``session``     A command starts to work on the strategy.
+``suggestion``  The strategy suggests a training; contains everything that the training depends on.
+``attempt``     An attempt of a trial starts; a retry or a resume makes another one.
+``end``         An attempt ends: ``completed``, ``pruned``, ``failed`` or ``interrupted``.
+``planned``     The strategy has suggested all trials of a repeat.
+``evaluation_attempt``  An evaluation starts.
+``evaluation``  The chosen model of a repeat has been evaluated on the test set.
+``status``      The command stops working on the strategy; contains the reason.
 
-Each names its checksum and that of the line before it: one that was changed, taken out or moved is noticed.
+Each line contains its own checksum and that of the line before it, so changed, missing and moved lines are detected.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kdtune.errors import ResultsError
 from kdtune.results.documents import REMEDY
-from kdtune.results.flat_points import flat_needs_teacher, flat_temperature
+from kdtune.results.trial import Trial, best
 from kdtune.results.trial_log_lines import EndStatus, StudyStatus, check_line
 from kdtune.specs.search_space import Point
-from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
-from kdtune.storage.journal import Journal, JournalError, Seals
-
-#: An attempt that ended so is not run again.
-FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
-
-
-@dataclass
-class Trial:
-    """One suggestion of one repeat, and what became of it.
-
-    Attributes:
-        id: Hash of everything that the training depends on.
-        repeat: Counted from 0.
-        seed: The repeat's seed.
-        index: Place among the repeat's suggestions.
-        point: What was suggested, as a flat table.
-        attempts: How often it was begun.
-        status: How the last attempt ended; None while it runs or waits.
-        epochs: Epochs done at the end of the last attempt that ended.
-        val_accuracy: After the last epoch, a fraction; None unless completed or pruned.
-        val_loss: As ``val_accuracy``, in nats.
-        error: Why it failed.
-        spec: Everything that the training depends on; None where an earlier release, which did not log it, began the
-            trial and no plan has resolved it again.
-    """
-
-    id: str
-    repeat: int
-    seed: int
-    index: int
-    point: Point
-    attempts: int = 0
-    status: EndStatus | None = None
-    epochs: int = 0
-    val_accuracy: float | None = None
-    val_loss: float | None = None
-    error: str | None = None
-    spec: TrialSpec | None = None
-
-    @property
-    def suggestion(self) -> Suggestion:
-        """What was suggested."""
-        return Suggestion.from_point(self.point)
-
-    @property
-    def planned_epochs(self) -> int:
-        """Epochs of the whole training; 0 where it is not resolved."""
-        return self.spec.recipe.training.epochs if self.spec else 0
-
-    @property
-    def temperature(self) -> str | None:
-        """Name of what decides tau; None where there is no teacher."""
-        if self.spec is None:
-            return flat_temperature(self.point)
-        return self.spec.recipe.temperature.name if self.spec.recipe.temperature else None
-
-    def needs_teacher(self, study: Study) -> bool:
-        """Whether the training, of a trial of this study, compares with a teacher."""
-        return self.spec.recipe.needs_teacher if self.spec else flat_needs_teacher(study, self.point)
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it is not to be run again."""
-        return self.status in FINAL
-
-    def window(self, attempt: int) -> str:
-        """Name of an attempt's window in the energy ledger."""
-        return f"{self.id}/{attempt}"
-
-    @property
-    def windows(self) -> list[str]:
-        """The windows of all attempts."""
-        return [self.window(attempt) for attempt in range(1, self.attempts + 1)]
-
-
-#: How the windows of evaluations begin; no trial is called so.
-EVALUATION = "evaluation-"
-
-
-def evaluation_window(seed: int, attempt: int) -> str:
-    """Name of the window in which a repeat's chosen model is evaluated."""
-    return f"{EVALUATION}{seed}/{attempt}"
-
-
-def best(trials: Iterable[Trial]) -> Trial | None:
-    """The trial to choose: highest validation accuracy, then lowest loss, then the first suggested."""
-    completed = [trial for trial in trials if trial.status == "completed"]
-
-    def rank(trial: Trial) -> tuple[float, float, int]:
-        assert trial.val_accuracy is not None and trial.val_loss is not None
-        return -trial.val_accuracy, trial.val_loss, trial.index
-
-    return min(completed, key=rank, default=None)
+from kdtune.storage.journal import Journal, JournalError, LineChecksums
 
 
 @dataclass
@@ -128,12 +35,12 @@ class TrialLog:
 
     Attributes:
         path: The file.
-        trials: By id, in the order of suggestion.
-        planned: Repeats whose plan is complete.
-        evaluations: By repeat: the ``evaluation`` line.
-        evaluation_attempts: By repeat: how often its evaluation was begun.
-        sessions: Ids of the sessions that worked on it.
-        status: Of the last ``status`` line; None while a command is at work (or was killed).
+        trials: Trials by id, in the order of suggestion.
+        planned: Repeats of which all trials have been suggested.
+        evaluations: The ``evaluation`` line of each repeat.
+        evaluation_attempts: Number of evaluation attempts of each repeat.
+        sessions: Ids of the sessions that worked on the strategy.
+        status: Status in the last ``status`` line; None while a command works on the strategy, or after it was killed.
     """
 
     path: Path
@@ -143,12 +50,12 @@ class TrialLog:
     evaluation_attempts: dict[int, int] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
     status: StudyStatus | None = None
-    #: By identity: the id under which an earlier release began the same training.
+    #: By identity of a training: the id that an earlier release gave to the same training.
     _earlier_ids: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> "TrialLog":
-        """Read a log; one that does not exist is empty.
+        """Read a log; a file that does not exist gives an empty log.
 
         Raises:
             ResultsError: A line is damaged; the message has the file and the line's number.
@@ -158,7 +65,7 @@ class TrialLog:
             for line in _journal(path).read():
                 log._apply(line)
         except KeyError as error:
-            raise ResultsError(f"{path}: damaged: trial {error} is begun and never suggested; {REMEDY}") from None
+            raise ResultsError(f"{path}: damaged: trial {error} was started but never suggested; {REMEDY}") from None
         except JournalError as error:
             raise ResultsError(str(error)) from None
         return log
@@ -184,7 +91,7 @@ class TrialLog:
             case "evaluation_attempt":
                 self.evaluation_attempts[line["repeat"]] = line["attempt"]
             case "evaluation":
-                _ = self.trials[line["trial_id"]]  # it is relied on
+                _ = self.trials[line["trial_id"]]  # raises KeyError for an unknown trial
                 self.evaluations[line["repeat"]] = line
             case "status":
                 self.status = line["status"]
@@ -197,19 +104,19 @@ class TrialLog:
         self._apply(line)
 
     def session(self, session_id: str) -> None:
-        """A command sets to work."""
+        """Log that a command starts to work on the strategy."""
         self._append({"type": "session", "id": session_id})
 
     def suggestion(
         self, trial_id: str, repeat: int, seed: int, index: int, point: Point, spec: TrialSpec | None = None
     ) -> Trial:
-        """A strategy suggested a training; the same one again in a repeat is the trial that there is.
+        """Log a suggestion and return its trial. If the repeat has the same suggestion already, that trial is returned.
 
         Args:
-            trial_id: Its identity.
-            repeat: Counted from 0.
-            seed: The repeat's seed.
-            index: Place among the repeat's suggestions.
+            trial_id: Identity of the trial.
+            repeat: Index of the repeat, from 0.
+            seed: Seed of the repeat.
+            index: Position among the suggestions of the repeat.
             point: The suggestion as a flat table.
             spec: Everything that the training depends on; None as in the logs of earlier releases.
         """
@@ -227,10 +134,10 @@ class TrialLog:
         return self.trials[known]
 
     def resolve_earlier(self, resolved: Callable[[Suggestion, int], TrialSpec]) -> None:
-        """Resolve the trials of a release that did not log what they depend on; they keep their ids.
+        """Resolve the trials of a release that did not log everything that they depend on. They keep their ids.
 
         Args:
-            resolved: Resolves a suggestion under a seed.
+            resolved: Function that resolves a suggestion and a seed.
         """
         for trial in self.trials.values():
             if trial.spec is None:
@@ -238,7 +145,7 @@ class TrialLog:
                 self._earlier_ids[trial.spec.identity] = trial.id
 
     def attempt(self, trial: Trial) -> int:
-        """An attempt begins; returns its number, counted from 1."""
+        """Log that an attempt starts, and return its number, from 1."""
         attempt = trial.attempts + 1
         self._append({"type": "attempt", "trial_id": trial.id, "repeat": trial.repeat, "attempt": attempt})
         return attempt
@@ -253,7 +160,7 @@ class TrialLog:
         val_loss: float | None = None,
         error: str | None = None,
     ) -> None:
-        """An attempt ended; one that has ended stays as it is."""
+        """Log that an attempt has ended. Nothing changes if it has ended already."""
         if trial.status is None:
             self._append(
                 {
@@ -270,40 +177,40 @@ class TrialLog:
             )
 
     def reopen(self, trial: Trial) -> None:
-        """A completed trial's weights are lost: a resumed study trains it again."""
+        """Log that a completed trial has lost its weights, so that resuming the study trains it again."""
         trial.status = None
         self.end(trial, "interrupted", epochs=trial.epochs, error="its checkpoint was lost")
 
     def is_settled(self, repeats: int) -> bool:
-        """Whether there is nothing left to do: all planned, all ended for good, every choice tested."""
+        """Return whether nothing is left to do: all trials are planned and final, all chosen models evaluated."""
         tested = all(repeat in self.evaluations or best(self.of_repeat(repeat)) is None for repeat in range(repeats))
         return tested and self.is_trained(repeats)
 
     def is_trained(self, repeats: int) -> bool:
-        """Whether no trial is left to run: all planned, all ended for good."""
+        """Return whether no trial is left to run: all trials are planned and final."""
         return self.planned >= set(range(repeats)) and all(trial.is_final for trial in self.trials.values())
 
     def plan_complete(self, repeat: int) -> None:
-        """A repeat's strategy has nothing more to propose."""
+        """Log that a strategy has suggested all trials of a repeat."""
         if repeat not in self.planned:
             self._append({"type": "planned", "repeat": repeat})
 
     def evaluation_attempt(self, repeat: int) -> int:
-        """An evaluation begins; returns its number, counted from 1."""
+        """Log that an evaluation starts, and return its number, from 1."""
         attempt = self.evaluation_attempts.get(repeat, 0) + 1
         self._append({"type": "evaluation_attempt", "repeat": repeat, "attempt": attempt})
         return attempt
 
     def evaluation(self, repeat: int, trial_id: str, test: dict[str, float | None]) -> None:
-        """A repeat's chosen model met the test set."""
+        """Log the evaluation of a repeat's chosen model."""
         self._append({"type": "evaluation", "repeat": repeat, "trial_id": trial_id, "test": test})
 
     def stopped(self, status: StudyStatus) -> None:
-        """The command stops working on the strategy."""
+        """Log that the command stops working on the strategy."""
         self._append({"type": "status", "status": status})
 
     def of_repeat(self, repeat: int) -> list[Trial]:
-        """A repeat's trials, in the order of suggestion."""
+        """Return the trials of a repeat, in the order of suggestion."""
         return [trial for trial in self.trials.values() if trial.repeat == repeat]
 
 
@@ -312,4 +219,4 @@ def _journal(path: Path) -> Journal[dict[str, Any]]:
         check_line(line)
         return line
 
-    return Journal(path, checked, "trial record", REMEDY, Seals.CHAINED)
+    return Journal(path, checked, "trial record", REMEDY, LineChecksums.CHAINED)

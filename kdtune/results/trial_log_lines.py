@@ -1,14 +1,14 @@
-"""What each line of a trial log has to hold."""
+"""Schemas of the lines of a trial log."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kdtune.errors import SpecError
-from kdtune.results.documents import Accuracy, Count, Loss, Name, Shape, Tested
 from kdtune.specs.search_space import GREATEST
 from kdtune.specs.suggestion import Suggestion as Suggested
 from kdtune.specs.trial_spec import TrialSpec
+from kdtune.storage.field_types import Accuracy, Count, Loss, Name, TestMetrics
 from kdtune.storage.records import faults
 
 EndStatus = Literal["completed", "pruned", "failed", "interrupted"]
@@ -17,37 +17,43 @@ StudyStatus = Literal["completed", "incomplete", "interrupted", "budget"]
 
 def _no_evaluation(trial_id: str) -> str:
     if trial_id.startswith("evaluation-"):
-        raise ValueError("is how the window of an evaluation is called")
+        raise ValueError("a trial must not have the id of an evaluation window")
     return trial_id
 
 
 TrialId = Annotated[Name, AfterValidator(_no_evaluation)]
 
-#: Repeats and attempts are counted one by one.
+#: Number of a repeat or an attempt.
 Few = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 def _readable(point: dict[str, Any]) -> dict[str, Any]:
-    """A flat point; the names of components and their options may be those of components that are not installed."""
+    """Check a flat point. Components that are not installed and their options are accepted."""
     try:
         suggested = Suggested.from_point(point)
     except SpecError as error:
         raise ValueError("; ".join(f"{fault.key!r} {fault.problem}" for fault in error.faults)) from None
     if any(abs(value) > GREATEST for value in suggested.values.values()):
-        raise ValueError(f"it has a number greater than {GREATEST:g}")
+        raise ValueError(f"it has a value greater than {GREATEST:g}")
     if not (suggested.values.keys() & {"tau"} or suggested.method or suggested.temperature):
-        raise ValueError("it has no tau, nor what stands for one")
+        raise ValueError("it has no tau, method or temperature")
     return point
 
 
-class Session(Shape):
-    """A command set to work."""
+class TrialLogLine(BaseModel):
+    """A line of the trial log. Keys that are not fields are ignored."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class SessionLine(TrialLogLine):
+    """A command starts to work."""
 
     id: Name
 
 
-class Suggestion(Shape):
-    """A strategy suggested a training; lines of earlier releases have no ``spec``."""
+class SuggestionLine(TrialLogLine):
+    """A strategy suggests a training; lines of earlier releases have no ``spec``."""
 
     trial_id: TrialId
     repeat: Few
@@ -57,15 +63,15 @@ class Suggestion(Shape):
     spec: TrialSpec | None = None
 
 
-class Attempt(Shape):
-    """A run of a trial began."""
+class AttemptLine(TrialLogLine):
+    """An attempt of a trial starts."""
 
     trial_id: str
     attempt: Few
 
 
-class End(Shape):
-    """An attempt ended."""
+class EndLine(TrialLogLine):
+    """An attempt ends."""
 
     trial_id: str
     status: EndStatus
@@ -75,60 +81,60 @@ class End(Shape):
     error: str | None
 
     @model_validator(mode="after")
-    def _judged(self) -> "End":
+    def _judged(self) -> "EndLine":
         if self.status == "completed" and (self.val_accuracy is None or self.val_loss is None):
-            raise ValueError("completed, but without its accuracy and loss")
+            raise ValueError("a completed trial must have accuracy and loss")
         return self
 
 
-class OfRepeat(Shape):
-    """Something happened to a whole repeat."""
+class RepeatLine(TrialLogLine):
+    """An event of a whole repeat."""
 
     repeat: Few
 
 
-class EvaluationAttempt(OfRepeat):
-    """An evaluation began."""
+class EvaluationAttemptLine(RepeatLine):
+    """An evaluation starts."""
 
     attempt: Few
 
 
-class Evaluation(OfRepeat):
-    """A chosen model met the test set."""
+class EvaluationLine(RepeatLine):
+    """A chosen model has been evaluated on the test set."""
 
     trial_id: str
-    test: Tested
+    test: TestMetrics
 
 
-class Status(Shape):
-    """The command stopped."""
+class StatusLine(TrialLogLine):
+    """The command stops."""
 
     status: StudyStatus
 
 
-#: By the type of a line.
-SHAPES: dict[str, type[Shape]] = {
-    "session": Session,
-    "suggestion": Suggestion,
-    "attempt": Attempt,
-    "end": End,
-    "planned": OfRepeat,
-    "evaluation_attempt": EvaluationAttempt,
-    "evaluation": Evaluation,
-    "status": Status,
+#: The model of each type of line.
+LINE_TYPES: dict[str, type[TrialLogLine]] = {
+    "session": SessionLine,
+    "suggestion": SuggestionLine,
+    "attempt": AttemptLine,
+    "end": EndLine,
+    "planned": RepeatLine,
+    "evaluation_attempt": EvaluationAttemptLine,
+    "evaluation": EvaluationLine,
+    "status": StatusLine,
 }
 
 
 def check_line(line: dict[str, Any]) -> None:
-    """Make sure that a line holds what it has to.
+    """Check that a line has the fields of its type.
 
     Raises:
-        ValueError: It does not; says what is wrong.
+        ValueError: It does not; the message says what is wrong.
     """
     kind = line.get("type")
-    if not isinstance(kind, str) or kind not in SHAPES:
+    if not isinstance(kind, str) or kind not in LINE_TYPES:
         raise ValueError(f"unknown type {kind!r}")
     try:
-        SHAPES[kind].model_validate(line)
+        LINE_TYPES[kind].model_validate(line)
     except ValidationError as error:
         raise ValueError(faults(error)) from None

@@ -1,1 +1,1 @@
-"""Files, locks, checksums and paths: how things are stored, whatever they mean."""
+"""Storage of files, independent of their content: atomic writes, locks, checksums, journals and paths."""

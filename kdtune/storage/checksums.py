@@ -1,6 +1,6 @@
-"""Records that carry their own checksum: a changed digit is noticed, and in a file of lines a missing line too.
+"""Records that contain their own checksum, so that changes are detected.
 
-Sealed lines name the checksum of the one before them, whoever wrote that.
+A line of a journal also contains the checksum of the line before it, so that missing lines are detected too.
 """
 
 import json
@@ -8,30 +8,30 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-#: In a sealed record: the checksum of all the rest.
-SEAL = "crc32"
+#: Key of the checksum of all other keys of a record.
+CHECKSUM_KEY = "crc32"
 
-#: In a sealed line: the seal of the line before it; None in the first one, and after a line without a seal.
-BEFORE = "before"
+#: Key of the checksum of the line before; None in the first line, and after a line without a checksum.
+PREVIOUS_CHECKSUM_KEY = "before"
 
 
 def checksum(record: Mapping[str, Any]) -> int:
-    """Of a record in the order of its keys."""
+    """Return the checksum of a record, which depends on the order of the keys."""
     return zlib.crc32(json.dumps(record, separators=(",", ":")).encode())
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with its checksum."""
-    return {**record, SEAL: checksum(record)}
+def with_checksum(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with its checksum added."""
+    return {**record, CHECKSUM_KEY: checksum(record)}
 
 
-def unsealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record without its checksum; one that was written before kdtune noted checksums is believed.
+def verified(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without its checksum, after checking it. Records of early releases have none and are accepted.
 
     Raises:
-        ValueError: The checksum does not fit.
+        ValueError: The checksum does not match.
     """
-    rest = {key: value for key, value in record.items() if key != SEAL}
-    if SEAL in record and record[SEAL] != checksum(rest):
-        raise ValueError("its checksum does not fit: it was changed after it was written")
+    rest = {key: value for key, value in record.items() if key != CHECKSUM_KEY}
+    if CHECKSUM_KEY in record and record[CHECKSUM_KEY] != checksum(rest):
+        raise ValueError("its checksum does not match: it was changed after it was written")
     return rest

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and locks."""
+"""Atomic writing of files, and locks on folders."""
 
 import errno
 import fcntl
@@ -14,10 +14,10 @@ from kdtune.storage.parsing import to_json
 
 
 def read_whole(path: Path) -> bytes:
-    """The content of a file. A device or a pipe in its place, which may have no end, is not read.
+    """Return the content of a file. Devices and pipes, which may have no end, are not read.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     if path.exists() and not path.is_file():
         raise IsADirectoryError(errno.EISDIR, "not a file" if not path.is_dir() else os.strerror(errno.EISDIR))
@@ -25,55 +25,55 @@ def read_whole(path: Path) -> bytes:
 
 
 def open_no_link(path: Path, flags: int) -> int:
-    """A descriptor of a file, made where it is missing; what a link leads to is left alone.
+    """Open a file, creating it if necessary, and return its descriptor. A symbolic link is refused.
 
-    In a folder that others may write to (a shared cache, results that were downloaded) a link may lead anywhere.
+    In a folder that others can write to, such as a shared cache or downloaded results, a link may point anywhere.
 
     Raises:
-        OSError: It cannot be opened; its ``strerror`` says so of a link.
+        OSError: The file cannot be opened, or is a symbolic link.
     """
     try:
         return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, "a symbolic link stands in its place; remove it", str(path)) from None
+            raise OSError(errno.ELOOP, "it is a symbolic link; remove it", str(path)) from None
         raise
 
 
-#: In a folder of the cache: locked by whoever makes what is in it; by the one who trains a teacher there, who may
-#: outlive the former; and, together, by all who use it.
+#: Names of lock files in folders of the cache. The first is held while the content is created, the second by the worker
+#: that trains a teacher, which may outlive the command that holds the first, and the third by all who use the content.
 MAKING, TRAINING, _USING = ".lock", ".training", ".in-use"
 
-#: What the user can do about a cache that does not suit.
+#: What the user can do about a cache folder that cannot be used.
 CACHE_REMEDY = "set KDTUNE_CACHE_DIR to a folder on a local disk"
 
 
 def cannot_be_written(error: OSError, place: Path | str) -> MachineError:
-    """What to tell the user of a disk that is full, read-only or gone.
+    """Return the error for a disk that is full, read-only or missing.
 
     Args:
-        error: What the system said.
-        place: What was written to, where the error does not know.
+        error: Error from the operating system.
+        place: The file or folder, if the error does not name it.
     """
     path = error.filename or place
-    return MachineError(f"{path}: cannot be written ({error.strerror or error}); make room there, or let it be written")
+    return MachineError(f"{path}: cannot be written ({error.strerror or error}); free space there, or make it writable")
 
 
-#: What locking a file says on a file system that has no locks: NFS without a lock service, some in user space.
+#: Errors of ``flock`` on file systems without locks, such as NFS without a lock service and some in user space.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 def lock_file(descriptor: int, how: int, path: Path, remedy: str) -> None:
-    """Lock an open file as ``flock`` does.
+    """Lock an open file with ``flock``.
 
     Args:
-        descriptor: Of the file.
-        how: ``fcntl.LOCK_EX`` or ``fcntl.LOCK_SH``, with ``fcntl.LOCK_NB`` where it must not wait.
-        path: Of the file, for messages.
-        remedy: What the user can do where the file system has no locks.
+        descriptor: Descriptor of the file.
+        how: ``fcntl.LOCK_EX`` or ``fcntl.LOCK_SH``, combined with ``fcntl.LOCK_NB`` if the call must not wait.
+        path: Path of the file, for messages.
+        remedy: What the user can do if the file system has no locks.
 
     Raises:
-        BlockingIOError: Another process holds it.
+        BlockingIOError: Another process holds the lock.
         UsageError: The file system has no locks.
     """
     try:
@@ -81,22 +81,22 @@ def lock_file(descriptor: int, how: int, path: Path, remedy: str) -> None:
     except OSError as error:
         if error.errno in _NO_LOCKS:
             raise UsageError(
-                f"{path.parent}: the file system has no file locks ({error.strerror}), without which two commands "
-                f"could write there at once; {remedy}"
+                f"{path.parent}: the file system has no file locks ({error.strerror}), so two commands could write "
+                f"there at the same time; {remedy}"
             ) from None
         raise
 
 
 @contextmanager
 def replaced_by(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the body ends well, and goes away when not."""
+    """Yield a temporary path, which replaces ``path`` if the body succeeds and is removed otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
-    temporary.unlink(missing_ok=True)  # of an earlier thread with this number, or a link that somebody laid there
+    temporary.unlink(missing_ok=True)  # left by an earlier thread with this id, or a link that someone else put there
     try:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a write does not say to what
+        error.filename = error.filename or str(path)  # errors of a write do not name the file
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -104,11 +104,11 @@ def replaced_by(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
-    """Write a file under another name and put it in place only when it is complete.
+    """Yield a temporary file, which replaces ``path`` if the body succeeds and is removed otherwise.
 
     Args:
         path: The file to create or replace.
-        sync: Force it to the disk first, so that not even a power cut leaves a half-written file.
+        sync: Whether to sync the file to disk first, so that even a power failure leaves no incomplete file.
     """
     with replaced_by(path) as temporary, temporary.open("xb") as file:
         yield file
@@ -118,37 +118,38 @@ def replaced_atomically(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]
 
 
 @contextmanager
-def alone_in(
+def exclusive_lock(
     folder: Path,
     name: str = MAKING,
     wait: Callable[[Callable[[], bool]], None] | None = None,
     remedy: str = CACHE_REMEDY,
 ) -> Iterator[None]:
-    """Keep other processes from making the same thing in a folder: they wait, and then find it.
+    """Hold an exclusive lock on a folder. Other processes that want to create the same content wait, and then find it.
 
-    A lock ends with the process that holds it.
+    The lock ends with the process that holds it.
 
     Args:
-        folder: Is made where it is missing, also where it is removed while it is waited for.
-        name: Of the lock's file.
-        wait: Is called where another process is at work, with a question to ask again until it is answered with
-            True: the lock is had then. Without it the process just waits.
-        remedy: What the user can do where the file system has no locks.
+        folder: The folder. It is created if it does not exist, also if it is removed while this process waits.
+        name: Name of the lock file.
+        wait: Function that is called if another process holds the lock. Its argument is a function that tries to
+            acquire the lock and returns True once the lock is acquired; ``wait`` must call it until then. Without
+            ``wait``, the process blocks.
+        remedy: What the user can do if the file system has no locks.
 
     Raises:
         UsageError: The file system has no locks.
     """
     with ExitStack() as held:
 
-        def is_had() -> bool:
+        def acquire() -> bool:
             lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB, remedy)
             if lock is not None:
                 held.enter_context(lock)
             return lock is not None
 
-        if not is_had():
+        if not acquire():
             if wait:
-                wait(is_had)
+                wait(acquire)
             else:
                 held.enter_context(_waited_for(folder / name, fcntl.LOCK_EX, remedy))
         yield
@@ -156,12 +157,12 @@ def alone_in(
 
 @contextmanager
 def in_use(folder: Path) -> Iterator[None]:
-    """Keep a folder from being removed as long as it is used, by any number of processes at once.
+    """Hold a shared lock that protects a folder from removal. Any number of processes can hold it.
 
-    Where nothing can be written in it, nobody is kept from anything.
+    If the folder cannot be written to, there is no lock.
 
     Args:
-        folder: Is made where it is missing.
+        folder: The folder. It is created if it does not exist.
     """
     with ExitStack() as held:
         with suppress(OSError):
@@ -171,7 +172,7 @@ def in_use(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Whether nobody makes or uses what is in a folder; nobody begins to before this ends."""
+    """Yield whether no process creates or uses the content of a folder. No process can begin to inside the body."""
     with ExitStack() as held:
         for name in (MAKING, TRAINING, _USING):
             lock = _locked(folder / name, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -184,15 +185,15 @@ def unused(folder: Path) -> Iterator[bool]:
 
 def _waited_for(path: Path, how: int, remedy: str = CACHE_REMEDY) -> IO[str]:
     lock = _locked(path, how, remedy)
-    assert lock is not None, "it was waited for"
+    assert lock is not None, "the call waits for the lock"
     return lock
 
 
 def _locked(path: Path, how: int, remedy: str = CACHE_REMEDY) -> IO[str] | None:
-    """A lock's file, locked; None where another process has it and is not to be waited for.
+    """Open and lock a lock file; return None if another process holds the lock and ``how`` says not to wait.
 
-    Who waited for a file that was removed meanwhile has a lock that nobody else will ever look at: it counts for
-    nothing, and the one that lies there now is taken.
+    If the file was removed during the wait, the lock has no effect, since other processes lock a new file. In that
+    case the new file is locked.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,6 +211,6 @@ def _locked(path: Path, how: int, remedy: str = CACHE_REMEDY) -> IO[str] | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document, whole or not at all."""
+    """Write a JSON document atomically."""
     with replaced_atomically(path) as file:
         file.write(to_json(value, path, indent=2).encode() + b"\n")

@@ -1,7 +1,7 @@
-"""Files of JSON lines that are appended to: one reader and one appender, with one way of dealing with damage.
+"""Files of JSON lines to which lines are appended, with one rule for damaged lines.
 
-A crash can tear the last line and no other. A torn line is left out by the reader and cut off by the next append.
-Every other line that is damaged is an error that names the file and the line.
+A crash can leave only the last line incomplete. Such a line is skipped by the reader and removed by the next append.
+Any other damaged line is an error that names the file and the line.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kdtune.errors import KdtuneError
-from kdtune.storage.checksums import BEFORE, SEAL, sealed, unsealed
+from kdtune.storage.checksums import CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY, verified, with_checksum
 from kdtune.storage.files import open_no_link, read_whole
 from kdtune.storage.parsing import parse_json, to_json
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 Line = dict[str, Any]
 """A JSON object."""
 
-#: Bytes at the end of a file in which its last line is looked for first.
+#: Number of bytes at the end of a file in which its last line is searched first.
 _TAIL_BYTES = 1 << 14
 
 
@@ -29,15 +29,17 @@ class JournalError(KdtuneError, ValueError):
     """A journal is damaged; the message names the file, the line and the remedy."""
 
 
-class Seals(Enum):
-    """Which checksums the lines of a journal carry.
+class LineChecksums(Enum):
+    """Checksums that the lines of a journal contain.
 
     Attributes:
-        NONE: None.
-        LINKED: Each line has its own, and that of the line written before it, which has to be in the file too. Copies
-            of lines, and lines in another order, are left to whoever uses the records.
-        CHAINED: As linked, and the lines have to be in the order in which they were written. A line that is there
-            twice counts once; lines of before kdtune noted checksums are believed, up to the first that has one.
+        NONE: No checksums.
+        LINKED: Each line contains its own checksum and that of the line that was written before it, which must be in
+            the file too. Copies of lines, and lines in another order, are accepted; the user of the records handles
+            them.
+        CHAINED: Like ``LINKED``, and the lines must be in the order in which they were written. A line that occurs
+            twice counts once. Lines without checksums, from early releases, are accepted before the first line with
+            one.
     """
 
     NONE = "none"
@@ -51,31 +53,31 @@ class Journal(Generic[T]):
 
     Attributes:
         path: The file.
-        parse: Makes a record of a line, without its checksums; raises ``ValueError`` where it cannot.
-        name: Of a record, for messages.
-        remedy: What to do about a damaged file, for messages.
-        seals: Which checksums the lines carry.
+        parse: Function that makes a record of a line without its checksums; raises ``ValueError`` if it cannot.
+        name: Name of a record, for messages.
+        remedy: What the user can do about a damaged file, for messages.
+        checksums: Checksums that the lines contain.
     """
 
     path: Path
     parse: Callable[[Line], T]
     name: str
     remedy: str
-    seals: Seals = Seals.NONE
+    checksums: LineChecksums = LineChecksums.NONE
 
     def read(self) -> list[T]:
-        """All records; none where there is no file.
+        """Return all records; empty if the file does not exist.
 
         Raises:
-            JournalError: The file cannot be read, or a line was changed, or is missing before another one.
+            JournalError: The file cannot be read, or a line was changed or is missing.
         """
         lines = _whole_lines(self.path, self.remedy)
-        is_next = _ORDERS[self.seals](lines)
+        is_next = _ORDERS[self.checksums](lines)
         records = []
         for number, line in enumerate(lines, start=1):
             try:
-                bare = line if self.seals is Seals.NONE else unsealed(line)
-                record = self.parse({key: value for key, value in bare.items() if key != BEFORE})
+                bare = line if self.checksums is LineChecksums.NONE else verified(line)
+                record = self.parse({key: value for key, value in bare.items() if key != PREVIOUS_CHECKSUM_KEY})
             except ValueError as error:
                 raise self._fault(number, f"the {self.name} is damaged ({error})") from None
             try:
@@ -86,20 +88,25 @@ class Journal(Generic[T]):
         return records
 
     def append(self, *lines: Mapping[str, Any], sync: bool = True) -> None:
-        """Append lines and, with ``sync``, force them to the disk before returning.
+        """Append lines.
+
+        Args:
+            *lines: JSON objects.
+            sync: Whether to sync the file to disk before returning.
 
         Raises:
-            JournalError: A line names the checksum of the one before it, and that one is damaged.
-            KdtuneError: JSON cannot say it.
+            JournalError: The last line, whose checksum the new line must contain, is damaged.
+            KdtuneError: A line contains a number that JSON cannot represent.
         """
-        for line in lines if self.seals is not Seals.NONE else ():
+        for line in lines if self.checksums is not LineChecksums.NONE else ():
             try:
                 before = _last_line(self.path)
             except (ValueError, TypeError):
                 message = f"{self.path}: the last line is damaged, so nothing is appended; {self.remedy}"
                 raise JournalError(message) from None
-            append_lines(self.path, sealed({**line, BEFORE: before and before.get(SEAL)}), sync=sync)
-        if self.seals is Seals.NONE:
+            previous = before and before.get(CHECKSUM_KEY)
+            append_lines(self.path, with_checksum({**line, PREVIOUS_CHECKSUM_KEY: previous}), sync=sync)
+        if self.checksums is LineChecksums.NONE:
             append_lines(self.path, *lines, sync=sync)
 
     def _fault(self, number: int, fault: str) -> JournalError:
@@ -107,7 +114,7 @@ class Journal(Generic[T]):
 
 
 _IsNext = Callable[[Line], bool]
-"""Whether a line counts; raises ``ValueError`` where the one that was written before it is not before it."""
+"""Function that returns whether a line counts. It raises ``ValueError`` if the line before it is missing."""
 
 
 def _in_any_order(lines: list[Line]) -> _IsNext:
@@ -115,13 +122,13 @@ def _in_any_order(lines: list[Line]) -> _IsNext:
 
 
 def _linked(lines: list[Line]) -> _IsNext:
-    there = {line[SEAL] for line in lines if isinstance(line.get(SEAL), int)}
+    known = {line[CHECKSUM_KEY] for line in lines if isinstance(line.get(CHECKSUM_KEY), int)}
 
     def is_next(line: Line) -> bool:
-        if SEAL not in line:
+        if CHECKSUM_KEY not in line:
             raise ValueError("it has no checksum")
-        before = line.get(BEFORE)
-        if before is not None and not (isinstance(before, int) and before in there):
+        before = line.get(PREVIOUS_CHECKSUM_KEY)
+        if before is not None and not (isinstance(before, int) and before in known):
             raise ValueError("the line that was written before it is missing")
         return True
 
@@ -129,32 +136,32 @@ def _linked(lines: list[Line]) -> _IsNext:
 
 
 def _chained(lines: list[Line]) -> _IsNext:
-    # Different lines of a long journal may have the same checksum, so only an equal line is a repetition.
+    # Different lines of a long journal may have the same checksum, so only an equal line counts as a copy.
     seen: dict[object, list[Line]] = {}
     last: object = None
 
     def is_next(line: Line) -> bool:
         nonlocal last
-        seal = line.get(SEAL)
-        if seal is not None and line in seen.get(seal, ()):
+        own = line.get(CHECKSUM_KEY)
+        if own is not None and line in seen.get(own, ()):
             return False
-        if (seal is None and seen) or line.get(BEFORE) != last:
-            raise ValueError("the line that was written before it is missing, or elsewhere")
-        if seal is not None:
-            seen.setdefault(seal, []).append(line)
-            last = seal
+        if (own is None and seen) or line.get(PREVIOUS_CHECKSUM_KEY) != last:
+            raise ValueError("the line that was written before it is missing or was moved")
+        if own is not None:
+            seen.setdefault(own, []).append(line)
+            last = own
         return True
 
     return is_next
 
 
-_ORDERS = {Seals.NONE: _in_any_order, Seals.LINKED: _linked, Seals.CHAINED: _chained}
+_ORDERS = {LineChecksums.NONE: _in_any_order, LineChecksums.LINKED: _linked, LineChecksums.CHAINED: _chained}
 
 
 def append_lines(path: Path, *lines: Mapping[str, Any], sync: bool = True) -> None:
     """Append JSON lines without checksums; see :meth:`Journal.append`.
 
-    A torn line that an earlier crash left is cut off first, since it would spoil the new one.
+    An incomplete line that a crash left is removed first, since it would damage the new one.
     """
     text = "".join(to_json(line, path, separators=(",", ":")) + "\n" for line in lines)
     descriptor = open_no_link(path, os.O_RDWR | os.O_APPEND)
@@ -162,22 +169,22 @@ def append_lines(path: Path, *lines: Mapping[str, Any], sync: bool = True) -> No
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
-        with os.fdopen(os.dup(descriptor), "ab") as file:  # a short write (a full disk) is an error here
+        with os.fdopen(os.dup(descriptor), "ab") as file:  # unlike os.write, this raises an error if the disk is full
             file.write(text.encode())
         if sync:
             os.fsync(descriptor)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a write does not say to what
+        error.filename = error.filename or str(path)  # errors of a write do not name the file
         raise
     finally:
         os.close(descriptor)
 
 
 def _last_line(path: Path) -> Line | None:
-    """The last whole line of a file, found from its end; None where there is none.
+    """Return the last complete line of a file, which is searched from the end; None if there is none.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The line is damaged.
     """
     if not path.exists():
         return None
@@ -196,14 +203,14 @@ def _last_line(path: Path) -> Line | None:
 
 
 def _whole_lines(path: Path, remedy: str) -> list[Line]:
-    """The JSON objects of a file, without a last line that a crash tore; none where there is no file."""
+    """Return the JSON objects of a file without an incomplete last line; empty if the file does not exist."""
     if not path.exists():
         return []
     try:
         lines = read_whole(path).split(b"\n")
     except OSError as error:
-        raise JournalError(f"{path}: cannot be read ({error.strerror}); move it away, or let it be read") from None
-    lines.pop()  # empty where the file ends with a newline, else what a crash left
+        raise JournalError(f"{path}: cannot be read ({error.strerror}); move it away, or make it readable") from None
+    lines.pop()  # empty if the file ends with a newline, otherwise an incomplete line
     objects = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -1,4 +1,4 @@
-"""JSON and TOML from files that may be damaged, or somebody else's: parsed, or one kind of error."""
+"""Parsing of JSON and TOML from files that may be damaged or come from other people, with one type of error."""
 
 import codecs
 import json
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from kdtune.errors import KdtuneError
 
-#: Begin files in encodings that TOML does not have; the longer marks come first, for UTF-32 begins like UTF-16.
+#: Byte order marks of encodings that TOML does not allow. UTF-32 comes first, since its mark begins like UTF-16's.
 _OTHER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -19,15 +19,15 @@ _OTHER_MARKS = {
 
 
 def parse_json(raw: bytes | str) -> Any:
-    """What JSON stands for.
+    """Parse JSON.
 
     Raises:
-        ValueError: It is no JSON, or says what kdtune never writes: a number that is none, brackets without end, half
-            a character.
+        ValueError: The text is not JSON, or contains something that kdtune never writes: a number that is not finite,
+            very deep nesting, or half of a surrogate pair.
     """
     try:
         value = json.loads(raw, parse_constant=_no_number, parse_float=_finite)
-        # Half of a pair of surrogates can neither be printed nor be written.
+        # Half of a surrogate pair can be neither printed nor written.
         if (b"\\u" if isinstance(raw, bytes) else "\\u") in raw:  # type: ignore[operator]
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
@@ -36,15 +36,16 @@ def parse_json(raw: bytes | str) -> Any:
 
 
 def to_json(value: Any, where: object, **form: Any) -> str:
-    """JSON that stands for a value.
+    """Return a value as JSON.
 
     Args:
-        value: Of tables, lists and what they hold.
-        where: The file that it is for, for the message.
+        value: Dictionaries, lists and other JSON values.
+        where: The file to be written, for messages.
         form: Keyword arguments of :func:`json.dumps`.
 
     Raises:
-        KdtuneError: It holds a number that is not finite, for which JSON has no words; names its key.
+        KdtuneError: The value contains a number that is not finite, which JSON cannot represent; the message names its
+            key.
     """
     try:
         return json.dumps(value, allow_nan=False, **form)
@@ -53,11 +54,13 @@ def to_json(value: Any, where: object, **form: Any) -> str:
         if found is None:
             raise
         key, number = found
-        raise KdtuneError(f"{where}: {key} is {number}, no finite number, so it was not written") from None
+        raise KdtuneError(
+            f"{where}: {key} is {number}, which is not a finite number, so the file was not written"
+        ) from None
 
 
 def _not_finite(value: Any, key: str) -> Iterator[tuple[str, float]]:
-    """What of a value is not finite, each with its dotted key."""
+    """Yield the numbers in a value that are not finite, each with its dotted key."""
     if isinstance(value, float) and not math.isfinite(value):
         yield key, value
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
@@ -66,7 +69,7 @@ def _not_finite(value: Any, key: str) -> Iterator[tuple[str, float]]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _finite(text: str) -> float:
@@ -77,10 +80,10 @@ def _finite(text: str) -> float:
 
 
 def parse_toml(raw: bytes) -> dict[str, Any]:
-    """What TOML stands for.
+    """Parse TOML.
 
     Raises:
-        ValueError: It is no TOML, or no text.
+        ValueError: The content is not TOML or not text.
     """
     try:
         return tomllib.loads(_utf8(raw))
@@ -89,7 +92,7 @@ def parse_toml(raw: bytes) -> dict[str, Any]:
 
 
 def _utf8(raw: bytes) -> str:
-    """A file's text, without the byte order mark that editors on Windows put first."""
+    """Return a file's text, without the byte order mark that editors on Windows add."""
     encoding = next((name for mark, name in _OTHER_MARKS.items() if raw.startswith(mark)), None)
     if encoding or 0 in raw[:2]:  # half of a UTF-16 character, without a mark
         raise ValueError(f"the file is {encoding or 'UTF-16'}; save it as UTF-8")

@@ -1,4 +1,4 @@
-"""Where kdtune keeps what outlives a study, and where it looks for data sets."""
+"""Paths of the cache and of the data sets."""
 
 import fcntl
 import os
@@ -11,12 +11,12 @@ from kdtune.storage.files import CACHE_REMEDY, lock_file
 
 
 def here() -> Path:
-    """The folder that relative paths start from: Ray Tune moves each trial's worker away from the user's folder."""
+    """Return the folder that relative paths refer to. Ray Tune changes the working folder of each trial's worker."""
     return Path(os.environ.get("TUNE_ORIG_WORKING_DIR") or Path.cwd())
 
 
 def cache_dir() -> Path:
-    """Returns ``$KDTUNE_CACHE_DIR``, by default ``~/.cache/kdtune``: teachers and decoded data sets.
+    """Return ``$KDTUNE_CACHE_DIR``, by default ``~/.cache/kdtune``, which contains teachers and decoded data sets.
 
     Raises:
         UsageError: There is no home folder, and the variable is not set.
@@ -28,40 +28,40 @@ def cache_dir() -> Path:
         return Path.home() / ".cache" / "kdtune"
     except RuntimeError:
         raise UsageError(
-            "there is no home folder here (HOME is not set, and this user has no entry in the password file), so "
+            "there is no home folder (HOME is not set, and this user has no entry in the password file), so "
             "kdtune does not know where to keep teachers and decoded data; set KDTUNE_CACHE_DIR to a folder"
         ) from None
 
 
 def can_be_made(folder: Path) -> bool:
-    """Returns whether this process may write to a folder, or may create it where it is missing."""
+    """Return whether this process may write to a folder, or may create it if it does not exist."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def expanded(given: str | Path, named_by: str = "") -> Path:
-    """A path that a user gave, with ``~`` and ``~user`` replaced by the home folders that they stand for.
+    """Return a path from the user in which ``~`` and ``~user`` are replaced by home folders.
 
-    Every path from an option, a variable, a study file or the Python API passes through here.
+    Every path from an option, a variable, a study file or the Python API passes through this function.
 
     Args:
-        given: As the user wrote it.
-        named_by: The option or variable that named it, for the message.
+        given: The path as the user wrote it.
+        named_by: The option or variable that contains it, for messages.
 
     Raises:
-        UsageError: There is no such user.
+        UsageError: The user does not exist.
     """
     try:
         return Path(given).expanduser()
     except RuntimeError:
-        raise UsageError(f"{named_by} {given}: there is no user of that name here".lstrip()) from None
+        raise UsageError(f"{named_by} {given}: there is no such user on this machine".lstrip()) from None
 
 
 def require_cache() -> None:
-    """Make sure that the cache can be written, before anything is spent.
+    """Check that the cache can be written to, before any energy is used.
 
     Raises:
-        UsageError: It cannot, or has no file locks; names the folder and the remedy.
+        UsageError: It cannot be written to or has no file locks; the message names the folder and the remedy.
     """
     folder = cache_dir()
     try:
@@ -70,19 +70,19 @@ def require_cache() -> None:
             lock_file(file.fileno(), fcntl.LOCK_EX, Path(file.name), CACHE_REMEDY)
     except OSError as error:
         raise UsageError(
-            f"{folder}: the cache cannot be written ({error.strerror or error}); set KDTUNE_CACHE_DIR to a folder "
-            "that can be"
+            f"{folder}: the cache cannot be written ({error.strerror or error}); set KDTUNE_CACHE_DIR to a writable "
+            "folder"
         ) from None
 
 
 @dataclass(frozen=True)
 class DataDir:
-    """The folder in which data sets lie as torchvision puts them, and who named it.
+    """The folder with data sets in torchvision's layout, and the option or variable that names it.
 
     Attributes:
-        path: Absolute; need not exist.
-        named_by: For messages, such as ``--data-dir``.
-        remedy: What names another one.
+        path: Absolute path; the folder need not exist.
+        named_by: What named the folder, such as ``--data-dir``, for messages.
+        remedy: How the user can name another folder.
     """
 
     path: Path
@@ -94,21 +94,21 @@ class DataDir:
 
 
 def data_dir(given: str | Path | None = None, named_by: str = "--data-dir") -> DataDir:
-    """The folder with the data sets: the one given, else ``$KDTUNE_DATA_DIR``, else ``~/.cache/kdtune/data``.
+    """Return the folder with the data sets: the given one, else ``$KDTUNE_DATA_DIR``, else ``~/.cache/kdtune/data``.
 
     Args:
-        given: Named explicitly; None where it was not.
-        named_by: Who gave it, for messages.
+        given: The folder that the user named; None without one.
+        named_by: The option that names it, for messages.
     """
     if given is not None:
         return DataDir(here() / expanded(given, named_by), named_by)
     if named := os.environ.get("KDTUNE_DATA_DIR"):
         return DataDir(here() / expanded(named, "KDTUNE_DATA_DIR"), "KDTUNE_DATA_DIR")
-    return DataDir(default_data_dir(), "the default place")
+    return DataDir(default_data_dir(), "the default folder")
 
 
 def default_data_dir() -> Path:
-    """Returns ``~/.cache/kdtune/data``, or a folder in the cache where there is no home folder."""
+    """Return ``~/.cache/kdtune/data``, or a folder in the cache if there is no home folder."""
     try:
         return Path.home() / ".cache" / "kdtune" / "data"
     except RuntimeError:
@@ -116,14 +116,14 @@ def default_data_dir() -> Path:
 
 
 def noted_data_dir(given: str | Path | None, noted: str | None, noted_in: Path) -> DataDir:
-    """As :func:`data_dir`, but where none is given the folder that a study noted when it began, if it did.
+    """Return the folder with the data sets, which defaults to the one that a study noted when it began.
 
     Args:
-        given: Named explicitly; None where it was not.
-        noted: The study's folder.
-        noted_in: The file that says so, for messages.
+        given: The folder that the user named; None without one.
+        noted: The folder that the study noted; None without one.
+        noted_in: The file that contains the note, for messages.
     """
     if given is not None or not noted:
         return data_dir(given)
-    told = f"noted in {noted_in} when the study began; it may have moved"
-    return DataDir(Path(noted), told, remedy="--data-dir DIR")
+    origin = f"noted in {noted_in} when the study began; it may have moved"
+    return DataDir(Path(noted), origin, remedy="--data-dir DIR")

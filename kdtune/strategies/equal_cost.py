@@ -1,4 +1,4 @@
-"""Strategies whose length depends on what one distillation costs, which is known only once the networks are."""
+"""Strategies whose number of epochs depends on the cost of a distillation, which is not known in advance."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +8,11 @@ from kdtune.strategies.base import Strategy
 
 @dataclass(frozen=True)
 class DistillationCost:
-    """One distillation, as a multiple of a training of the student alone for as many epochs.
+    """Cost of a distillation divided by that of training the student alone for the same epochs.
 
     Attributes:
-        flops: Executed with a live teacher; None where the networks are not known.
-        energy: Charged for training, as the study runs it; None where it was not measured.
+        flops: Ratio of executed FLOPs, with a live teacher; None if the networks are not known.
+        energy: Ratio of training energy in this study; None if it was not measured.
     """
 
     flops: float | None = None
@@ -20,14 +20,14 @@ class DistillationCost:
 
 
 class EqualCost(Strategy):
-    """A strategy with options that stand for a cost until that is known."""
+    """A strategy with options that refer to a cost and are replaced by a number once it is known."""
 
     @classmethod
     def settled(cls, options: dict[str, Any], cost: DistillationCost) -> dict[str, Any]:
-        """Options as a study has them, with nothing left open that depends on a cost which is known."""
+        """Return the options with references to known costs replaced by numbers."""
         raise NotImplementedError
 
     @classmethod
     def waits_for_energy(cls, options: dict[str, Any]) -> bool:
-        """Whether options cannot be settled before the energy of a distillation is known."""
+        """Return whether the options depend on the energy of a distillation."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What people do without thinking: tau 4, no search."""
+"""Strategy ``fixed``: one training at a customary temperature, without a search."""
 
 from typing import ClassVar
 
@@ -10,17 +10,17 @@ from kdtune.strategies.base import NoOptions, OneTraining
 
 
 class Options(NoOptions):
-    """The tau to use."""
+    """Options of ``fixed``: the temperature."""
 
     tau: TauAsWritten = 4
 
 
 class Fixed(OneTraining):
-    """One trial at a customary tau, which costs as little as the stochastic one."""
+    """One trial at a customary temperature."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
     def suggestion(self) -> Suggestion:
-        """The very suggestion of a grid that has this tau."""
+        """Return the same suggestion that a grid with this temperature makes."""
         assert isinstance(self.options, Options)
         return Suggestion(values={"tau": self.options.tau})

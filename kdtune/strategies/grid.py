@@ -8,12 +8,12 @@ from kdtune.strategies.base import OneRound, require_finite
 
 
 class Grid(OneRound):
-    """Tries every point; what the literature does, over tau 2 to 20."""
+    """Tries every point of the search space, as the literature does for temperatures from 2 to 20."""
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
         require_finite(space, "grid")
 
     def suggestions(self) -> list[Suggestion]:
-        """The full grid, the last dimension varying fastest."""
+        """Return all points; the last dimension varies fastest."""
         return [Suggestion(values=point) for point in self.space.points()]

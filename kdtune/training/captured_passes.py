@@ -6,7 +6,7 @@ import torch
 
 from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
-from kdtune.training.graphs import Graph
+from kdtune.training.cuda_graphs import Graph
 from kdtune.training.numerics import Arithmetic
 
 

@@ -19,8 +19,8 @@ from kdtune.methods.loading import loss_of
 from kdtune.specs.trial_spec import Recipe
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.cuda_graphs import Graph, graph_maker
 from kdtune.training.evaluation import BATCH_SIZE
-from kdtune.training.graphs import Graph, graph_maker
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import allocate_state, fill_state, make_optimizer, optimizer_tensors
 from kdtune.training.teacher_logits import TeacherLogits

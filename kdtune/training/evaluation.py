@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
@@ -86,10 +85,7 @@ def confusion_matrix(predictions: torch.Tensor, labels: torch.Tensor, num_classe
     Returns:
         Counts, int64, (num_classes, num_classes): a row for each true class, a column for each predicted one.
     """
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
-    counts: torch.Tensor = multiclass_confusion_matrix(predictions, labels, num_classes=num_classes)
-    return counts
+    return torch.bincount(labels * num_classes + predictions, minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def classification_metrics(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> Metrics:
@@ -119,20 +115,23 @@ def classification_metrics(predictions: torch.Tensor, labels: torch.Tensor, num_
     Returns:
         Fractions: accuracy, precision, recall, specificity, Cohen's kappa, prevalence, F1, and the paper's.
     """
-    from torchmetrics.functional import classification as metrics
-
-    macro: dict[str, Any] = {"num_classes": num_classes, "average": "macro"}
     confusion = confusion_matrix(predictions, labels, num_classes).double()
-    images, right, total = confusion.sum(dim=1), confusion.diag(), confusion.sum()
+    right, images, predicted, total = confusion.diag(), confusion.sum(dim=1), confusion.sum(dim=0), confusion.sum()
+    occurs = images + predicted > 0
+
+    def macro(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+        return torch.where(whole > 0, part / whole, 0.0)[occurs].mean()
+
+    by_chance = (images * predicted).sum() / total**2
     of_others = ((right.sum() - right) / (total - images))[images < total]
     values = {
-        "accuracy": metrics.multiclass_accuracy(predictions, labels, num_classes=num_classes, average="micro"),
-        "precision": metrics.multiclass_precision(predictions, labels, **macro),
-        "recall": metrics.multiclass_recall(predictions, labels, **macro),
-        "specificity": metrics.multiclass_specificity(predictions, labels, **macro),
-        "kappa": metrics.multiclass_cohen_kappa(predictions, labels, num_classes=num_classes),
+        "accuracy": right.sum() / total,
+        "precision": macro(right, predicted),
+        "recall": macro(right, images),
+        "specificity": macro(total - images - predicted + right, total - images),
+        "kappa": (right.sum() / total - by_chance) / (1 - by_chance),
         "prevalence": (images / total).mean(),
-        "f1": metrics.multiclass_f1_score(predictions, labels, **macro),
+        "f1": macro(2 * right, images + predicted),
         "paper_specificity": of_others.mean(),
         "paper_prevalence": (right / total).mean(),
     }

@@ -1,4 +1,4 @@
-"""Lets whoever runs a training in its own thread act between two steps: read meters, look at a budget, stop."""
+"""A callback between training steps, with which the caller reads meters, checks a budget or stops the training."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ _listener: ContextVar[Callable[[], object] | None] = ContextVar("kdtune_step_lis
 
 @contextmanager
 def called_at_each_step(listener: Callable[[], object]) -> Iterator[None]:
-    """Call a function after each step that is taken inside, in the thread that takes it.
+    """Call a function after each training step in the ``with`` block, in the thread of the training.
 
     Args:
-        listener: Should return at once nearly always. An exception that it raises ends the training.
+        listener: The function, which should usually return at once. An exception that it raises ends the training.
     """
     token = _listener.set(listener)
     try:

@@ -1,4 +1,4 @@
-"""What may not stand beside each other, in words that can be read."""
+"""Readable descriptions of results that cannot be compared."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from kdtune.analysis.comparability import differences, in_words
 from tests.results.several import ran
 
 
-def test_a_study_stands_for_its_strategies_and_a_strategy_apart_for_itself(tmp_path):
+def test_a_study_is_named_instead_of_all_its_strategies(tmp_path):
     folders = [ran(tmp_path, name, [0.7], name="one") for name in ("grid", "stochastic", "none")]
     folders += [ran(tmp_path, name, [0.7], name="two", alpha=0.5) for name in ("grid", "stochastic")]
     odd = folders[2]
@@ -18,7 +18,7 @@ def test_a_study_stands_for_its_strategies_and_a_strategy_apart_for_itself(tmp_p
     assert differences(folders, ("loss", "cores for each trial")) == []
 
 
-def test_studies_of_one_name_are_told_by_where_they_lie(tmp_path, monkeypatch):
+def test_studies_of_one_name_are_named_by_their_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [
         ran(tmp_path / place, name, [0.7], alpha=alpha)
@@ -37,5 +37,5 @@ def test_studies_of_one_name_are_told_by_where_they_lie(tmp_path, monkeypatch):
         ({"values": [2, 6], "log": False}, "values 2 6, log False"),
     ],
 )
-def test_a_setting_is_told_as_a_reader_would_write_it(value, words):
+def test_settings_are_formatted_for_readers(value, words):
     assert in_words(value) == words

@@ -1,4 +1,4 @@
-"""Comparing what was written by hand, without a run."""
+"""Comparison of hand-written results, without a run."""
 
 import pytest
 
@@ -7,10 +7,10 @@ from tests.results.finished import finished
 
 
 @pytest.mark.parametrize(("of_grid", "words"), [("shared", "(grid: shared; stochastic: dedicated)"), ("dedicated", "")])
-def test_strategies_that_were_charged_idle_power_and_not_do_not_compare_as_they_stand(tmp_path, of_grid, words):
+def test_mixed_attribution_is_a_warning(tmp_path, of_grid, words):
     finished(tmp_path, "stochastic")
     finished(tmp_path, "grid", attribution=of_grid)
     found = compare([tmp_path / "small"])
     assert [result["cost"]["attribution"] for result in found.results] == [of_grid, "dedicated"]
-    expected = f"Energy was attributed in different ways and does not compare as it stands {words}."
+    expected = f"Energy was attributed in different ways and cannot be compared directly {words}."
     assert found.warnings == ([expected] if words else [])

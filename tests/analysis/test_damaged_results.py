@@ -1,27 +1,29 @@
-"""Whatever becomes of the files of a results folder: comparing works, or says in one message what is wrong."""
+"""With any damage to a results folder, compare works or reports the fault in one message."""
 
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.analysis.comparison import compare
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.cli.app import main
 from kdtune.energy.attribution import BUCKETS
 from kdtune.errors import KdtuneError
 from kdtune.report.csv_and_markdown import as_csv, as_markdown
 from kdtune.report.tables import cost_table
-from kdtune.results.energy_spent import note_made
+from kdtune.results.energy_spent import record_created_artifact
 from kdtune.results.epoch_log import FIELDS, append_epochs
-from kdtune.results.estimate_document import keep_estimate
+from kdtune.results.estimate_document import save_estimate
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.session_notes import note_asked
-from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.session_strategies import record_session_strategies
+from kdtune.results.shared_document import TeacherLogitsInput
+from kdtune.results.shared_inputs import ledger_summary, write_shared
 from kdtune.results.trial_log import TrialLog
 from tests.damage import altered, damaged
 from tests.energy.simulated import Node, two_cores
@@ -32,23 +34,23 @@ from tests.results.test_outcome import TEACHER
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A study with every file that comparing reads: a strategy that searches, one that does not, a run put aside."""
+    """Return a study with every file that compare reads: a searching strategy, another one, and a run put aside."""
     results = tmp_path_factory.mktemp("whole")
     write_ledger(Node(two_cores()).start().work(9, study=9).stop(), results / "logits")
-    store = {"l1": {"passes": 1, "energy": ledger_summary(results / "logits", dedicated=True)}}
+    store = {"l1": TeacherLogitsInput(1, ledger_summary(results / "logits", dedicated=True))}
     for name, session in (("grid", "s0"), ("grid", "s1"), ("stochastic", "s1")):
         study = StudyFolder(results / "small")
         study.put_aside([name])
         folder = finished(results, name, session=session)
         folder.write_study(folder.read_study(), {**folder.resolved(), "teacher": "k1", "versions": {"python": "3.11"}})
-        keep_estimate(folder, ESTIMATE)
+        save_estimate(folder, ESTIMATE)
         energy = ledger_summary(results / "logits", dedicated=True)
-        write_shared(folder, {**TEACHER, "energy": energy}, store)
+        write_shared(folder, replace(TEACHER, energy=energy), store)
         write_result(folder, CARBON)
         epochs = [dict.fromkeys(FIELDS, 0.5) | {"epoch": epoch, "energy_uj": 7} for epoch in (1, 2, 3)]
         append_epochs(folder.epochs, next(iter(TrialLog.read(folder.trials).trials.values())), epochs)
-    note_asked(study.session("s0"), ["grid"])
-    note_made(study.session("s1"), results / "logits")
+    record_session_strategies(study.session("s0"), ["grid"])
+    record_created_artifact(study.session("s1"), results / "logits")
     study.write_run(
         {
             "strategies": ["grid", "stochastic"],
@@ -67,12 +69,12 @@ def noted(carbon):
 
 @pytest.fixture
 def study(whole, tmp_path):
-    """A copy that a test may damage."""
+    """Return a copy that a test may damage."""
     return shutil.copytree(whole, tmp_path / "small")
 
 
 def all_of(place):
-    """Everything that ``kdtune compare`` makes of results."""
+    """Return all output of ``kdtune compare`` for results."""
     found = compare([place], allow_mismatch=True)
     json.dumps(found.as_json(), allow_nan=False)
     cost_table(found.outcomes, found.teacher)
@@ -80,7 +82,7 @@ def all_of(place):
 
 
 def compared(study, monkeypatch, capsys):
-    """What the command says on standard error, and its exit code."""
+    """Return the command's standard error and its exit code."""
     monkeypatch.setattr(sys, "argv", ["kdtune", "compare", str(study)])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -105,17 +107,17 @@ SUMMARY = {
     ("file", "damage", "remedy"),
     [
         ("grid/estimate.json", "{}", "delete it"),
-        ("grid/shared.json", json.dumps(SESSION), "put a copy of it in its place"),
-        ("grid/shared.json", "[]", "put a copy of it in its place"),
-        ("grid/result.json", '{"cost": {"carbon": {"pue": "x"}}}', "delete it, it is made again"),
+        ("grid/shared.json", json.dumps(SESSION), "replace it with an intact copy"),
+        ("grid/shared.json", "[]", "replace it with an intact copy"),
+        ("grid/result.json", '{"cost": {"carbon": {"pue": "x"}}}', "delete it; it is built again"),
         (
             "grid/result.json",
             '{"cost": {"carbon": {"pue": "x", "intensity_g_per_kwh": 1, "source": "a"}}}',
-            "delete it, it is made again",
+            "delete it; it is built again",
         ),
         ("grid/trials.jsonl", '{"type":"session","id":["s1"]}\n', "--fresh"),
-        ("grid/shared.json", json.dumps({"sessions": {"s1": SUMMARY}}), "put a copy of it in its place"),
-        ("abandoned/grid-1/shared.json", json.dumps(SESSION), "put a copy of it in its place"),
+        ("grid/shared.json", json.dumps({"sessions": {"s1": SUMMARY}}), "replace it with an intact copy"),
+        ("abandoned/grid-1/shared.json", json.dumps(SESSION), "replace it with an intact copy"),
     ],
 )
 def test_a_damaged_document_is_one_message_with_its_file_and_a_remedy(study, monkeypatch, capsys, file, damage, remedy):
@@ -165,7 +167,7 @@ FILES = (
 
 
 @given(data=st.data())
-def test_whatever_becomes_of_a_file_comparing_works_or_says_what_is_wrong(whole, data):
+def test_with_any_damaged_file_compare_works_or_names_the_fault(whole, data):
     file = whole / data.draw(st.sampled_from(FILES))
     raw = file.read_bytes()
     try:

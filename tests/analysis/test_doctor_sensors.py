@@ -1,4 +1,4 @@
-"""What ``kdtune doctor`` says of each sensor, on machines that are made up."""
+"""Findings of ``kdtune doctor`` about each sensor, on simulated machines."""
 
 import os
 import subprocess
@@ -14,15 +14,15 @@ from kdtune.analysis import doctor_sensors
 from kdtune.analysis.doctor_finding import Finding
 from kdtune.analysis.doctor_sensors import examine_sensors
 from kdtune.energy import neighbours
-from kdtune.energy.neighbours import Neighbourhood
-from tests.energy.machine import FakeGpu, told
+from kdtune.energy.neighbours import MeterRegistry
+from tests.energy.machine import FakeGpu, reported
 
 pytestmark = pytest.mark.usefixtures("bare_machine", "known_cpu", "powercap", "meeting_place")
 
 
 @pytest.fixture
 def powercap(monkeypatch, tmp_path) -> Path:
-    """Where Linux shows RAPL zones: a folder of links, empty until a test shows zones."""
+    """Return a substitute for Linux's folder of links to RAPL zones, empty until a test adds zones."""
     folder = tmp_path / "class" / "powercap"
     folder.mkdir(parents=True)
     monkeypatch.setattr(doctor_sensors, "POWERCAP", folder)
@@ -30,7 +30,7 @@ def powercap(monkeypatch, tmp_path) -> Path:
 
 
 def show(powercap: Path, tmp_path: Path) -> None:
-    """Link the zones there are, as the kernel does."""
+    """Link the existing zones, as the kernel does."""
     control = tmp_path / "powercap" / "intel-rapl"
     for path in (control, *control.iterdir()):
         (powercap / path.name).symlink_to(path)
@@ -38,7 +38,7 @@ def show(powercap: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def meeting_place(monkeypatch, tmp_path) -> Path:
-    """The meters of this machine meet elsewhere, so that studies that run beside the tests are not seen."""
+    """Use a separate shared folder, so that studies that run at the same time are not seen."""
     folder = tmp_path / "meters"
     for module in (neighbours, doctor_sensors):
         monkeypatch.setattr(module, "shared_folder", lambda: folder)
@@ -47,7 +47,7 @@ def meeting_place(monkeypatch, tmp_path) -> Path:
 
 @pytest.fixture
 def between_readings(monkeypatch, clock):
-    """Lets two seconds pass between the doctor's two readings, and something happen in them."""
+    """Lets two seconds pass between the doctor's two readings and changes the machine meanwhile."""
 
     def let(happen=lambda: None) -> None:
         def sleep(seconds: float) -> None:
@@ -66,7 +66,7 @@ def finding(name: str) -> Finding:
 
 
 def refuse(file: str) -> None:
-    """A counter that may not be read: whoever runs the tests, a folder cannot be read as a file."""
+    """A counter that cannot be read: opening a folder as a file fails for every user, including root."""
     Path(file).unlink()
     Path(file).mkdir()
 
@@ -95,23 +95,23 @@ def test_rapl_that_can_be_read_is_a_counter_with_its_power_now(zone, powercap, t
     assert cpu.found == "RAPL counter of 2 zone(s), 50 W now"  # 80 J and 20 J in 2 s
 
 
-def test_a_rapl_counter_that_wraps_meanwhile_does_not_tell_a_negative_power(zone, between_readings):
+def test_a_rapl_counter_that_wraps_gives_no_negative_power(zone, between_readings):
     package = zone("0", "package-0", 95_000_000, limit=100_000_000)
     between_readings(lambda: Path(package).write_text("15000000\n"))
     assert finding("CPU").found == "RAPL counter of 1 zone(s), 10 W now"
 
 
-def test_rapl_that_may_not_be_read_is_modelled_and_the_remedy_gives_it_free(zone, powercap, tmp_path, between_readings):
+def test_unreadable_rapl_is_modelled_and_the_remedy_grants_access(zone, powercap, tmp_path, between_readings):
     refuse(zone("0", "package-0", 1))
     show(powercap, tmp_path)
     cpu = finding("CPU")
     assert cpu.verdict == "warning"
     assert "modelled" in cpu.found and "65.5 W" in cpu.found and "Test CPU" in cpu.found
-    assert "RAPL is there but may not be read" in cpu.found
+    assert "RAPL exists, but this user is not allowed to read it" in cpu.found
     assert cpu.remedy.startswith("sudo chmod ")
 
 
-def test_the_remedy_for_rapl_lets_everybody_read_and_nobody_write(zone, powercap, tmp_path, between_readings):
+def test_the_remedy_for_rapl_grants_read_but_no_write_access(zone, powercap, tmp_path, between_readings):
     counter = Path(zone("0", "package-0", 1))
     refuse(str(counter))
     show(powercap, tmp_path)
@@ -168,13 +168,13 @@ def test_a_gpu_without_an_energy_counter_is_polled(gpus, between_readings):
     assert "Volta" in found.remedy
 
 
-def test_each_gpu_has_a_finding_of_its_own(gpus, between_readings):
+def test_each_gpu_has_a_separate_finding(gpus, between_readings):
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
     found = [one for one in examine_sensors() if one.name == "energy: NVIDIA Test GPU"]
     assert [(one.found.partition(":")[0], one.verdict) for one in found] == [("GPU-aaa", "ok"), ("GPU-old", "warning")]
 
 
-def test_a_gpu_that_tells_nothing_now_is_a_warning(gpus, between_readings):
+def test_a_gpu_without_readings_is_a_warning(gpus, between_readings):
     gpus(FakeGpu("GPU-odd", None, power_mw=None))
     found = finding("NVIDIA Test GPU")
     assert found.verdict == "warning" and "cannot be read now" in found.found and "nvidia-smi" in found.remedy
@@ -185,12 +185,12 @@ def test_without_nvml_there_is_no_gpu_to_meter(between_readings):
     if Path("/proc/driver/nvidia").exists():  # hidden here, but its driver is not
         assert found.verdict == "warning" and "CUDA_VISIBLE_DEVICES" in found.remedy
     else:
-        assert found == Finding("energy: GPU", "ok", "no NVIDIA GPU here, so none to meter")
+        assert found == Finding("energy: GPU", "ok", "no NVIDIA GPU here, so none to measure")
 
 
 def test_sensors_that_fail_altogether_are_one_fault(gpus, monkeypatch):
     gpus(FakeGpu("GPU-aaa", 1))
-    monkeypatch.setattr(doctor_sensors.NodeSensors, "__init__", lambda self: told(None))
+    monkeypatch.setattr(doctor_sensors.NodeSensors, "__init__", lambda self: reported(None))
     [found] = examine_sensors()
     assert found.verdict == "fault" and "NotSupported" in found.found and found.remedy
 
@@ -205,17 +205,17 @@ def test_memory_is_modelled_everywhere(between_readings):
 
 def test_other_studies_meters_are_counted_and_none_is_left_behind(between_readings, meeting_place):
     assert finding("other studies").found == "no other meter on this machine"
-    meters = [Neighbourhood(name, meeting_place) for name in ("one", "two")]
+    meters = [MeterRegistry(name, meeting_place) for name in ("one", "two")]
     for meter in meters:
-        meter.join()
-        with meter.settled(0):
-            meter.hold(1, 0, {})
+        meter.register()
+        with meter.locked(0):
+            meter.announce(1, 0, {})
     assert finding("other studies").found == "2 other meter(s) on this machine"
-    with meters[0].settled(0) as told_to_one:
+    with meters[0].locked(0) as told_to_one:
         assert told_to_one[-1].others == 1
 
 
-def test_a_meeting_place_that_cannot_be_used_is_a_warning(between_readings, meeting_place):
+def test_an_unusable_shared_folder_is_a_warning(between_readings, meeting_place):
     meeting_place.write_text("in the way")
     found = finding("other studies")
     assert found.verdict == "warning" and "cannot be used" in found.found and found.remedy
@@ -223,7 +223,7 @@ def test_a_meeting_place_that_cannot_be_used_is_a_warning(between_readings, meet
 
 @contextmanager
 def nobody(*folders: Path) -> Iterator[None]:
-    """Act as a user who may not do everything, where root runs the tests; who may enter some folders."""
+    """Act as an unprivileged user, if root runs the tests, who may enter the given folders."""
     modes = {folder: folder.stat().st_mode for folder in folders}
     root = os.geteuid() == 0
     try:
@@ -239,7 +239,7 @@ def nobody(*folders: Path) -> Iterator[None]:
             folder.chmod(mode)
 
 
-def test_a_meeting_place_that_may_not_be_written_is_a_warning_and_the_remedy_mends_it(between_readings, meeting_place):
+def test_an_unwritable_shared_folder_is_a_warning_and_the_remedy_works(between_readings, meeting_place):
     meeting_place.mkdir()
     meeting_place.chmod(0o555)
     above = [path for path in meeting_place.parents if path.is_relative_to(tempfile.gettempdir())][:-1]

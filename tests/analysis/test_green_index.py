@@ -12,7 +12,7 @@ def result(strategy, accuracy, kwh, pue=1.0, repeats=2):
 
 
 def of_repeats(strategy, repeats, accuracy, kwh, pue=1.0):
-    """A strategy, of each repeat the test accuracy and the charge; without an accuracy it came to no model."""
+    """Return a strategy with the test accuracy and charge of each repeat. Repeats without accuracy have no model."""
     return strategy_result(
         {
             "strategy": strategy,
@@ -77,6 +77,6 @@ def test_a_multiple_is_of_energy_for_one_model_without_pue():
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
-def test_a_weight_that_is_none_is_refused(weight):
+def test_an_invalid_weight_is_refused(weight):
     with pytest.raises(SpecError, match="--green-weight"):
         check_weight(weight)

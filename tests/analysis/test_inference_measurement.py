@@ -1,4 +1,4 @@
-"""Measuring inference of a study that ran to its end: real networks, its trials written by hand."""
+"""Measurement of inference for a finished study with real networks and hand-written trials."""
 
 import json
 import math
@@ -12,10 +12,10 @@ import torch
 
 import kdtune
 from kdtune.analysis.payback import paybacks
-from kdtune.artifacts.workbench import Workbench
-from kdtune.energy.attribution import charge
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.ledger import read
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.errors import DataError, ResultsError, UsageError
 from kdtune.report.inference_table import payback_line
 from kdtune.results.documents import read_object
@@ -30,35 +30,35 @@ from tests.studies import small_study
 
 STRATEGIES = ("fixed", "stochastic")
 
-#: A teacher of these tests' own: it is trained without a meter, which those of other tests must not be.
+#: A separate teacher, since it is trained without a meter, unlike those of other tests.
 OWN = {"teacher_seed": 7}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two strategies with students of their own and a teacher in the cache."""
+    """Return two strategies with different students and a teacher in the cache."""
     results = tmp_path_factory.mktemp("results")
-    bench = Workbench(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
-    bench.train_teacher(bench.teacher_folder)
+    context = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    context.train_teacher(context.teacher_folder)
     for seed, name in enumerate(STRATEGIES):
         folder = finished(results, name, trials=1 + seed, **OWN)
-        student = bench.distiller(recipe_of(bench.study, {"loss": "ce"}), seed)
+        student = context.distiller(recipe_of(context.study, {"loss": "ce"}), seed)
         student.train_epoch()
         torch.save(student.model.state_dict(), folder.weights(0, 0))
-        resolved = {**folder.resolved(), "teacher": bench.teacher_folder.name}
+        resolved = {**folder.resolved(), "teacher": context.teacher_folder.name}
         folder.write_study(folder.read_study(), {**resolved, "versions": {"device": "cpu"}})
     return results / "small"
 
 
 @pytest.fixture
 def study(made, tmp_path):
-    """A copy that a test may change."""
+    """Return a copy that a test may change."""
     return shutil.copytree(made, tmp_path / "small")
 
 
 @pytest.fixture(scope="module")
 def measured(made, tmp_path_factory):
-    """The folder and the documents of one measurement of both strategies."""
+    """Return the folder and the documents of one measurement of both strategies."""
     folder = shutil.copytree(made, tmp_path_factory.mktemp("measured") / "small")
     threads = torch.get_num_threads()
     documents = kdtune.measure_inference(folder, seconds=0.3, device="cpu", cpus=1)
@@ -101,20 +101,20 @@ def test_the_ledger_has_a_window_for_each_turn_and_an_end(measured):
     folder, documents = measured
     [file] = (folder / "stochastic" / "inference" / "ledger").glob("*.jsonl")
     records = read(file)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert records[-1].kind == "stop" and sum(account.buckets.values()) == account.node_uj
     for role in ("teacher", "student"):
         of_it = [uj for window, uj in account.windows.items() if window.startswith(f"{role}-")]
         assert sum(of_it) == documents[0][role]["energy_uj"]["evaluation"] and len(of_it) >= 2
 
 
-def test_students_are_tested_each_and_held_against_what_was_recorded(measured):
+def test_every_student_is_tested_and_compared_with_its_record(measured):
     folder, documents = measured
-    bench = Workbench(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
-    test = bench.splits.test
+    context = TrainingContext(kdtune.load_study(small_study(repeats=1, **OWN)), torch.device("cpu"), threads=1)
+    test = context.splits.test
     for document in documents:
         weights = torch.load(folder / document["strategy"] / "student.pt", weights_only=True)
-        student = bench.student(weights).eval()
+        student = context.student(weights).eval()
         right = int((student(test.normalised(slice(None))).argmax(1) == test.labels).sum())
         assert document["student"]["test_accuracy"] == right / 997
         assert document["student"]["recorded_test_accuracy"] == 0.5
@@ -141,7 +141,7 @@ def test_each_strategy_repays_its_own_charge(measured):
     assert documents[0]["payback"] != documents[1]["payback"]
 
 
-def test_compare_tells_the_payback_of_what_is_charged_by_now(measured, tmp_path):
+def test_compare_shows_the_payback_of_the_current_charge(measured, tmp_path):
     folder = shutil.copytree(measured[0], tmp_path / "small")
     (folder / "stochastic" / "trials.jsonl").write_text("")
     [stochastic] = [one for one in kdtune.compare([folder]).inference if one.strategy == "stochastic"]
@@ -149,7 +149,7 @@ def test_compare_tells_the_payback_of_what_is_charged_by_now(measured, tmp_path)
     assert "stochastic" not in payback_line([stochastic])
 
 
-def test_measuring_again_replaces_the_document_and_goes_on_in_the_ledger(study):
+def test_measuring_again_replaces_the_document_and_continues_the_ledger(study):
     one = study / "fixed"
     first, second = (
         kdtune.measure_inference(one, seconds=0.05, device="cpu", carbon=Carbon(2.0, 100.0, "a test")) for _ in range(2)
@@ -162,7 +162,7 @@ def test_measuring_again_replaces_the_document_and_goes_on_in_the_ledger(study):
 
 
 def refused(study, kind, *words, **given):
-    """Measuring is refused in these words, and nothing is written."""
+    """Check that the measurement is refused with these words and nothing is written."""
     before = files_of(study)
     with pytest.raises(kind) as error:
         kdtune.measure_inference(study, seconds=0.01, **given)
@@ -173,26 +173,26 @@ def refused(study, kind, *words, **given):
     return str(error.value)
 
 
-def test_a_student_that_is_missing_or_damaged_is_told(study):
+def test_a_missing_or_damaged_student_is_reported(study):
     (study / "fixed" / "student.pt").write_bytes(b"no weights")
     refused(study, ResultsError, "fixed/student.pt", "convnet_2_4_4", device="cpu")
     (study / "fixed" / "student.pt").unlink()
     refused(study, ResultsError, "fixed/student.pt", "is missing", "fresh=True")
 
 
-def test_a_teacher_that_is_not_in_the_cache_is_told_once(study, tmp_path, monkeypatch):
+def test_a_teacher_that_is_not_in_the_cache_is_reported_once(study, tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "another"))
     told = refused(study, ResultsError, "the teacher of small", "KDTUNE_CACHE_DIR", "out=DIR")
     assert len(told.splitlines()) == 1
 
 
-def test_weights_that_were_given_and_are_gone_are_told(study):
+def test_missing_given_weights_are_reported(study):
     folder = StrategyFolder(study / "fixed")
     folder.write_study(folder.read_study().model_copy(update={"teacher_weights": "a" * 16}), folder.resolved())
     refused(study / "fixed", ResultsError, "is not in the cache", "teacher=FILE")
 
 
-def test_an_unfinished_strategy_is_told_beside_all_else(study):
+def test_an_unfinished_strategy_is_reported_with_other_faults(study):
     TrialLog.read(study / "fixed" / "trials.jsonl").suggestion("more", 0, 0, 1, {"tau": 3})
     (study / "stochastic" / "student.pt").unlink()
     told = refused(study, ResultsError, "fixed: is incomplete", "kdtune resume", "stochastic/student.pt")
@@ -200,17 +200,17 @@ def test_an_unfinished_strategy_is_told_beside_all_else(study):
 
 
 def test_another_machine_than_the_studys_is_refused_unless_the_device_is_named(study):
-    refused(study, UsageError, "ran on a CPU, and this is", "device cpu")
+    refused(study, UsageError, "ran on a CPU, but this machine has", "device cpu")
 
 
-def test_a_gpu_that_is_not_there_is_told(study, monkeypatch):
+def test_a_missing_gpu_is_reported(study, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(study, UsageError, "device cuda", "kdtune doctor", device="cuda")
     change(study / "stochastic", gpus_per_trial=1.0)
     refused(study / "stochastic", UsageError, "ran on a GPU", "device cpu")
 
 
-def test_data_that_are_missing_or_others_are_told(study, tmp_path):
+def test_missing_or_different_data_are_reported(study, tmp_path):
     change(study / "fixed", data="0123456789ab")
     refused(study / "fixed", UsageError, "other files of digits", "data_dir=DIR", device="cpu")
     folder = StrategyFolder(study / "stochastic")
@@ -219,25 +219,25 @@ def test_data_that_are_missing_or_others_are_told(study, tmp_path):
     refused(study / "stochastic", DataError, str(tmp_path), "data_dir", device="cpu", data_dir=tmp_path)
 
 
-def test_a_damaged_ledger_of_an_earlier_measurement_is_told_before_another(study):
+def test_a_damaged_earlier_ledger_is_reported_before_measuring(study):
     ledger = study / "stochastic" / "inference" / "ledger" / "node.jsonl"
     ledger.parent.mkdir(parents=True)
     ledger.write_text('{"kind": "start"}\n')
     refused(study, ResultsError, "node.jsonl, line 1", device="cpu")
 
 
-def test_wrong_arguments_are_told_all_at_once(study):
+def test_all_invalid_arguments_are_reported_together(study):
     told = refused(
         study, UsageError, "batch_size", "cpus", "'gpu'; known: cpu, cuda", batch_size=0, cpus=10**6, device="gpu"
     )
     assert len(told.splitlines()) == 3
     for seconds in (0.0, math.inf):
-        with pytest.raises(UsageError, match="seconds: has to be a finite number above 0"):
+        with pytest.raises(UsageError, match="seconds: must be a finite number above 0"):
             kdtune.measure_inference(study, seconds=seconds)
 
 
-def test_a_folder_that_cannot_be_written_is_told(study, monkeypatch):
-    monkeypatch.setattr("kdtune.energy.meter.write", _no_room)
+def test_a_folder_that_cannot_be_written_is_reported(study, monkeypatch):
+    monkeypatch.setattr("kdtune.energy.meter_ledger.write", _no_room)
     with pytest.raises(ResultsError, match=r"cannot be written \(No space left"):
         kdtune.measure_inference(study, seconds=0.01, device="cpu")
 

@@ -1,17 +1,18 @@
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from kdtune.analysis import inference_passes
 from kdtune.analysis.inference_passes import (
     classify,
     parameters,
     ready_student,
+    restored_threads,
     right_answers,
     take_turns,
-    threads_kept,
 )
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import ResultsError
 from kdtune.training.evaluation import evaluate
 from kdtune.training.numerics import Arithmetic
@@ -21,7 +22,7 @@ ARITHMETIC = Arithmetic(CPU)
 
 
 class Meter:
-    """Notes what is opened and closed."""
+    """Records the opened and closed windows."""
 
     id = "m"
 
@@ -36,18 +37,26 @@ class Meter:
 
 
 class Slow(torch.nn.Module):
-    """Takes so long for a batch."""
+    """A network that takes a given time for each batch, on a clock that otherwise stands still."""
+
+    now_s = 0.0
 
     def __init__(self, seconds):
         super().__init__()
         self.seconds = seconds
 
     def forward(self, images):
-        time.sleep(self.seconds)
+        Slow.now_s += self.seconds
         return torch.zeros(len(images), 3)
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(inference_passes, "time", SimpleNamespace(perf_counter=lambda: Slow.now_s))
+
+
 def turns_of(images, seconds, **batch_s):
+    """Seconds are multiples of a power of two, so that their sums are exact."""
     meter = Meter()
     networks = {name: Slow(one) for name, one in batch_s.items()}
     return meter, take_turns(networks, images, ARITHMETIC, len(images), seconds, meter, 1.0, {"GPU-a": 1.0})
@@ -62,36 +71,35 @@ def test_a_pass_classifies_every_image_as_evaluation_does(teacher, splits, batch
     assert right / len(splits.validation) == pytest.approx(found.accuracy)
 
 
-def test_networks_take_turns_in_windows_of_their_own(splits):
-    meter, turns = turns_of(splits.test, 0.1, teacher=0.005, student=0.001)
+def test_networks_take_turns_in_separate_windows(splits, clock):
+    meter, turns = turns_of(splits.test, 0.625, teacher=1 / 32, student=1 / 128)
     assert {name: len(taken) for name, taken in turns.items()} == {"teacher": 5, "student": 5}
     names = [window.id for window in meter.noted]
     assert names[:4] == ["teacher-m/1", "student-m/1", "teacher-m/2", "student-m/2"]
     assert len(set(names)) == len(names)
     assert all(window.bucket == "evaluation" and window.gpus == {"GPU-a": 1.0} for window in meter.noted)
-    for taken in turns.values():
-        assert sum(turn.wall_s for turn in taken) >= 0.1
-    assert all(turn.passes * 0.005 <= turn.wall_s for turn in turns["teacher"])
+    for name, passes in (("teacher", 4), ("student", 16)):
+        assert [(turn.passes, turn.wall_s) for turn in turns[name]] == [(passes, 0.125)] * 5
 
 
-def test_a_network_that_has_run_long_enough_waits_for_the_other(splits):
-    _, turns = turns_of(splits.test, 0.02, teacher=0.03, student=0.001)
+def test_a_network_that_has_run_long_enough_waits_for_the_other(splits, clock):
+    _, turns = turns_of(splits.test, 0.625, teacher=1, student=1 / 128)
     assert [turn.passes for turn in turns["teacher"]] == [1]  # one pass is longer than all that was asked for
-    assert len(turns["student"]) >= 2
+    assert [turn.passes for turn in turns["student"]] == [16] * 5
 
 
 def test_a_student_is_read_frozen_and_another_file_is_refused(study, tmp_path):
-    bench = Workbench(study, CPU, 1)
+    context = TrainingContext(study, CPU, 1)
     file = tmp_path / "student.pt"
-    torch.save(bench.untrained_student().state_dict(), file)
-    student = ready_student(bench, file)
+    torch.save(context.untrained_student().state_dict(), file)
+    student = ready_student(context, file)
     assert not student.training and not any(one.requires_grad for one in student.parameters())
-    torch.save(bench.untrained_teacher().state_dict(), file)
-    with pytest.raises(ResultsError, match=r"student\.pt: not readable as weights of convnet_2_4_4"):
-        ready_student(bench, file)
+    torch.save(context.untrained_teacher().state_dict(), file)
+    with pytest.raises(ResultsError, match=r"student\.pt: cannot be read as weights of convnet_2_4_4"):
+        ready_student(context, file)
     file.write_bytes(b"no weights")
     with pytest.raises(ResultsError) as refused:
-        ready_student(bench, file)
+        ready_student(context, file)
     assert len(str(refused.value).splitlines()) == 1
 
 
@@ -99,9 +107,9 @@ def test_parameters_are_counted():
     assert parameters(torch.nn.Linear(4, 3)) == 15
 
 
-def test_the_number_of_threads_is_as_before_whatever_happens():
+def test_the_number_of_threads_is_restored():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), threads_kept():
+    with pytest.raises(RuntimeError), restored_threads():
         torch.set_num_threads(before + 1)
         raise RuntimeError
     assert torch.get_num_threads() == before

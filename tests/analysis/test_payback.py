@@ -19,7 +19,7 @@ def test_the_prediction_that_repays_the_rest_counts_whole(charged_uj, prediction
     assert payback(charged_uj, SAVED_UJ).predictions == predictions
 
 
-def test_a_student_that_surely_takes_more_never_repays_whatever_was_charged():
+def test_a_student_with_higher_energy_never_repays_any_charge():
     for charged_uj in (1000, None):
         found = payback(charged_uj, [-uj for uj in SAVED_UJ])
         assert (found.charged_uj, found.predictions, found.never, found.unsettled) == (charged_uj, None, True, "")
@@ -29,14 +29,14 @@ def test_a_student_that_surely_takes_more_never_repays_whatever_was_charged():
     ("saved_uj", "shared", "why"),
     [
         # As networks that are the same measured: their turns spread by more than they are apart.
-        ([18.0, -150.0, 200.0, 60.0, -40.0], False, "within its own deviation"),
-        ([-18.0, 150.0, -200.0, -60.0, 40.0], False, "within its own deviation"),
-        ([200.0, 201.0], False, "3 turns"),
-        ([], False, "3 turns"),
+        ([18.0, -150.0, 200.0, 60.0, -40.0], False, "not significantly different from 0"),
+        ([-18.0, 150.0, -200.0, -60.0, 40.0], False, "not significantly different from 0"),
+        ([200.0, 201.0], False, "3 differing turns"),
+        ([], False, "3 differing turns"),
         (SAVED_UJ, True, "another study was metered"),
     ],
 )
-def test_what_the_measurement_does_not_tell_is_neither_a_number_nor_never(saved_uj, shared, why):
+def test_an_unsettled_payback_is_neither_a_number_nor_never(saved_uj, shared, why):
     found = payback(1000, saved_uj, shared=shared)
     assert (found.predictions, found.fewest, found.most, found.never) == (None, None, None, False)
     assert why in found.unsettled

@@ -1,4 +1,4 @@
-"""Comparing and loading what a real study wrote."""
+"""Comparison and data frames of a real study's results."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from kdtune.errors import ResultsError, UsageError
 from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.specs.study import DataOptions
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 from tests.studies import here, small_study
 from tests.studies import kdtune as run_command
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.study
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished study: Optuna and stochastic, two repeats."""
+    """Return a finished study: Optuna and stochastic, two repeats."""
     out = tmp_path_factory.mktemp("finished")
     strategies = {"optuna": {"trials": 4}, "stochastic": {}}
     result = kdtune.run_study(small_study(strategies=strategies), out=out, inline=True)
@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def copy(finished, tmp_path):
-    """A copy that a test may change."""
+    """Return a copy that a test may change."""
     return shutil.copytree(finished, tmp_path / "small")
 
 
@@ -94,7 +94,7 @@ def test_compare_tells_that_energy_was_obtained_in_different_ways(copy):
             write(file, replace(record, hardware=told))
     shutil.rmtree(copy / "sessions")  # as of folders that were moved away: they have copies
     shared = copy / "stochastic" / "shared.json"
-    write_json(shared, sealed(json.loads(json.dumps(read_object(shared)).replace('"modelled"', '"counter"'))))
+    write_json(shared, with_checksum(json.loads(json.dumps(read_object(shared)).replace('"modelled"', '"counter"'))))
     if "modelled" not in (copy / "optuna" / "shared.json").read_text():
         pytest.skip("this machine has counters, so the two were obtained in the same way")
     warning = kdtune.compare([copy]).warnings[0]
@@ -147,7 +147,7 @@ def test_frames_agree_with_the_result(finished):
     assert energy.energy_j.sum() == pytest.approx(result["cost"]["energy_uj"]["node_total"] / 1e6)
 
 
-def test_inference_is_measured_and_told_under_the_cost_table(copy, tmp_path):
+def test_inference_is_measured_and_shown_below_the_cost_table(copy, tmp_path):
     done = run_command("inference", str(copy), "--seconds", "0.2", "--pue", "2", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     documents = json.loads(done.stdout)["inference"]
@@ -162,12 +162,12 @@ def test_inference_is_measured_and_told_under_the_cost_table(copy, tmp_path):
         assert charged_uj == pytest.approx(sum(one["charged_uj"] for one in result["repeats"]) / 2, abs=1)
         teacher_uj = result["cost"]["teacher_kwh"] * 3.6e12
         assert document["payback"]["with_teacher"]["charged_uj"] == pytest.approx(charged_uj + teacher_uj, abs=2)
-    assert "teacher (convnet_32)" in done.stderr and "Not as recorded" not in done.stderr
+    assert "teacher (convnet_32)" in done.stderr and "Different from the record" not in done.stderr
     told = here("compare", str(copy), "--markdown", cwd=tmp_path).stdout.splitlines()[-1]
     assert told.startswith("- Predictions after which a student has repaid") and "stochastic" in told
 
 
-def test_inference_of_what_is_not_there_is_told_with_exit_code_2(copy, tmp_path):
+def test_inference_without_results_exits_with_code_2(copy, tmp_path):
     (copy / "optuna" / "student.pt").unlink()
     done = here("inference", str(copy), cwd=tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
@@ -176,7 +176,7 @@ def test_inference_of_what_is_not_there_is_told_with_exit_code_2(copy, tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 2
 
 
-def test_a_damaged_log_is_told_with_its_line(copy):
+def test_a_damaged_log_is_reported_with_its_line(copy):
     log = copy / "optuna" / "trials.jsonl"
     lines = log.read_text().splitlines()
     lines[2] = lines[2][:-7]

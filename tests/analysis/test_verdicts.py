@@ -30,7 +30,7 @@ def test_one_repeat_or_repeats_that_do_not_differ_bound_nothing(values):
 def test_a_verdict_does_not_turn_where_the_spread_falls_to_nothing(least):
     rise = [exceeds(t_interval([least] * 4 + [last], 1.0), above=0.0, below=1.0) for last in (least, least + 1)]
     assert rise[0] == rise[1] == ("supported" if least else "not settled")
-    # Enough repeats settle it all the same.
+    # Enough repeats settle it nevertheless.
     assert exceeds(t_interval([0.0] * 9, 1.0), above=0.0, below=1.0) == "contradicted"
 
 

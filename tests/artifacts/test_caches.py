@@ -2,7 +2,7 @@ import pytest
 
 from kdtune.artifacts.caches import cached, remove
 from kdtune.errors import KdtuneError
-from kdtune.storage.files import TRAINING, alone_in, in_use
+from kdtune.storage.files import TRAINING, exclusive_lock, in_use
 
 
 @pytest.fixture
@@ -34,17 +34,17 @@ def test_one_kind_can_be_named(cache):
     assert names(cached(["teachers", "numerics"])) == ["t1", "n1.json"]
 
 
-def test_what_is_removed_is_gone_and_the_rest_stays(cache):
+def test_only_the_given_items_are_removed(cache):
     assert remove(cached(["teacher-logits", "numerics"])) == []
     assert set(names(cached())) == {"t1", "d1"}
 
 
 @pytest.mark.parametrize(
     "at_work",
-    [alone_in, lambda folder: alone_in(folder, TRAINING), in_use],
+    [exclusive_lock, lambda folder: exclusive_lock(folder, TRAINING), in_use],
     ids=["makes it", "trains on without its command", "uses it"],
 )
-def test_what_somebody_is_at_work_on_is_left_alone_until_he_ends(cache, at_work):
+def test_items_in_use_are_kept_until_their_process_ends(cache, at_work):
     folder = cache / "teachers" / "t1"
     with at_work(folder):
         assert remove(cached()) == [folder]
@@ -52,21 +52,21 @@ def test_what_somebody_is_at_work_on_is_left_alone_until_he_ends(cache, at_work)
     assert remove(cached()) == [] and not folder.exists()
 
 
-def test_what_several_use_is_left_alone_until_the_last_one_ends(cache):
+def test_shared_items_are_kept_until_the_last_process_ends(cache):
     folder = cache / "teacher-logits" / "l1"
     with in_use(folder):
-        with in_use(folder), alone_in(folder):  # who uses it keeps nobody from making what is missing
+        with in_use(folder), exclusive_lock(folder):  # users do not prevent other processes from making missing parts
             pass
         assert remove(cached(["teacher-logits"])) == [folder]
     assert remove(cached(["teacher-logits"])) == []
 
 
-def test_an_empty_cache_is_no_fault(monkeypatch, tmp_path):
+def test_an_empty_cache_has_no_items(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "none"))
     assert cached() == [] and remove([]) == []
 
 
-def test_of_a_link_only_itself_is_removed(cache, tmp_path_factory):
+def test_removing_a_link_keeps_its_target(cache, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "precious").write_bytes(b"x" * 100_000)
     (cache / "teachers" / "link").symlink_to(outside)
@@ -76,7 +76,7 @@ def test_of_a_link_only_itself_is_removed(cache, tmp_path_factory):
     assert not found.path.is_symlink() and (outside / "precious").exists()
 
 
-def test_behind_a_link_that_leads_out_of_the_cache_nothing_is_removed(cache, tmp_path_factory):
+def test_nothing_behind_a_symbolic_link_is_removed(cache, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "precious").touch()
     (cache / "inspections").symlink_to(outside)

@@ -1,4 +1,4 @@
-"""Code that is kept: where, when it counts as whole, and that another process finds it."""
+"""Cached code: its folder, its completeness, and its use by another process."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from kdtune.artifacts.compiled_code import Networks
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.compiled_code import CodeDependencies
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError
 from kdtune.specs import load_study
 from kdtune.specs.study import Numerics
@@ -20,7 +20,7 @@ from tests.studies import small_study
 
 COMPILED = Numerics(precision="float32", memory_layout="contiguous", compile="on")
 
-NETWORKS = Networks(
+NETWORKS = CodeDependencies(
     student="convnet_2_4_4",
     teacher=None,
     image_shape=(1, 8, 8),
@@ -36,16 +36,16 @@ NETWORKS = Networks(
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
-    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # as they are now they are again afterwards
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # restored afterwards
         monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "0")  # so that it is put back
     monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS")
     return tmp_path
 
 
-def bench(**changes):
+def context(**changes):
     study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live", **changes)
-    return Workbench(load_study(study), torch.device("cpu"), threads=1)
+    return TrainingContext(load_study(study), torch.device("cpu"), threads=1)
 
 
 @pytest.mark.parametrize(
@@ -63,40 +63,40 @@ def bench(**changes):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_the_code_depends_on_gives_it_another_place(cache, change):
+def test_every_dependency_of_the_code_changes_its_folder(cache, change):
     kept = NETWORKS.compilation.folder
-    assert kept == Networks(**vars(NETWORKS)).compilation.folder
+    assert kept == CodeDependencies(**vars(NETWORKS)).compilation.folder
     assert kept.parent == cache / "compilations" and kept.name.startswith("convnet_2_4_4-")
-    assert Networks(**{**vars(NETWORKS), **change}).compilation.folder != kept
+    assert CodeDependencies(**{**vars(NETWORKS), **change}).compilation.folder != kept
 
 
 def test_on_a_gpu_it_does_not_depend_on_the_number_of_cpu_threads(cache, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Test GPU")
 
     def folder(device, threads):
-        one = bench()
+        one = context()
         one.threads, _ = threads, one.splits
-        one.device = torch.device(device)  # after the data are loaded: the name of a GPU is all that is needed of it
+        one.device = torch.device(device)  # after the data are loaded, so that only the GPU's name is needed
         return one.compilation(asks_teacher=False).folder
 
     assert folder("cuda", 1) == folder("cuda", 2) != folder("cpu", 1) != folder("cpu", 2)
 
 
-def test_trainings_share_it_unless_they_ask_a_teacher_in_every_step(cache):
-    one = bench()
+def test_trainings_share_code_unless_they_run_a_live_teacher(cache):
+    one = context()
     alone, asking = (one.compilation(asks_teacher=asks).folder for asks in (False, True))
     assert asking.name.startswith("convnet_32-convnet_2_4_4-") and alone.name.startswith("convnet_2_4_4-")
-    other = bench(name="other", alpha=0.5, seed=7, teacher="convnet_2_4_4")
+    other = context(name="other", alpha=0.5, seed=7, teacher="convnet_2_4_4")
     assert other.compilation(asks_teacher=False).folder == alone
     assert other.compilation(asks_teacher=True).folder != asking
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 1}', b'{"format": 2, "crc32": 1}', None])
-def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
+def test_without_a_valid_record_or_code_it_is_incomplete(cache, damage):
     compilation = NETWORKS.compilation
     assert not compilation.is_made()
     compilation.code.mkdir(parents=True)
-    compilation.note_made()
+    compilation.mark_complete()
     assert compilation.is_made()
     if damage is None:
         compilation.code.rmdir()
@@ -105,15 +105,15 @@ def test_without_a_sound_note_or_without_code_it_is_not_whole(cache, damage):
     assert not compilation.is_made()
 
 
-def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
-    one = bench()
+def test_a_worker_uses_complete_code_only(cache):
+    one = context()
     one.find_code(recipe_of(one.study, {"tau": 2}))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
-    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # what is not there is compiled in parallel
+    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ  # missing code is compiled in parallel
     for point, asks in (({"tau": 2}, True), ({"loss": "ce"}, False)):
         compilation = one.compilation(asks_teacher=asks)
         compilation.code.mkdir(parents=True)
-        compilation.note_made()
+        compilation.mark_complete()
         one.find_code(recipe_of(one.study, point))
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
         assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
@@ -121,11 +121,11 @@ def test_a_worker_looks_for_code_only_where_it_is_whole(cache):
 
 
 def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
-    assert bench().compiles
-    assert not bench(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
+    assert context().compiles
+    assert not context(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
 
 
-def test_of_the_c_compilers_words_the_error_is_told():
+def test_only_the_error_of_the_c_compiler_is_shown():
     from torch._inductor.exc import CppCompileError, InductorError
 
     output = "In file included from a.h:\n/cache/main.cpp:7:1: error: expected ';'\ncompilation terminated."
@@ -134,7 +134,7 @@ def test_of_the_c_compilers_words_the_error_is_told():
     assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(told.value)
 
 
-def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_they_are():
+def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
     from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
@@ -157,23 +157,23 @@ def test_what_the_compiler_fails_at_is_told_in_one_line_and_other_failures_as_th
 _PROCESS = """
 import json, sys, torch
 from torch._dynamo.utils import counters
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
 from kdtune.specs import load_study
 
-bench = Workbench(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
+context = TrainingContext(load_study(json.loads(sys.argv[1])), torch.device("cpu"), threads=1)
 if sys.argv[2] == "generate":
-    compilation = bench.compilation(asks_teacher=False)
-    bench.compile_networks(compilation, recipe_of(bench.study, {"loss": "ce"}))
-    compilation.note_made()
+    compilation = context.compilation(asks_teacher=False)
+    context.compile_networks(compilation, recipe_of(context.study, {"loss": "ce"}))
+    compilation.mark_complete()
 else:
-    bench.find_code(recipe_of(bench.study, {"loss": "ce"}))
-    bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 3).warm_up()
+    context.find_code(recipe_of(context.study, {"loss": "ce"}))
+    context.distiller(recipe_of(context.study, {"loss": "ce"}), 3).warm_up()
 print(json.dumps(counters["inductor"]))
 """
 
 
-def test_the_compilers_headers_lie_under_a_path_of_one_word_whatever_the_temporary_folder_is_called(tmp_path):
+def test_the_compilers_headers_have_a_path_without_spaces(tmp_path):
     name = "it's my tmp"
     (tmp_path / name).mkdir()
     code = (
@@ -188,18 +188,19 @@ def test_the_compilers_headers_lie_under_a_path_of_one_word_whatever_the_tempora
 
 @pytest.mark.study
 def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, cache):
-    # In a cache whose name torch's compiler would take for two words.
+    # The cache's name contains a space, at which torch's compiler would split it.
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(cache / "my cäche"))
     study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live")
 
     def counted(what):
         process = [sys.executable, "-c", _PROCESS, json.dumps(study), what]
-        done = subprocess.run(process, capture_output=True, text=True, timeout=150)
+        one = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}  # each of more is a process that imports torch
+        done = subprocess.run(process, env=one, capture_output=True, text=True, timeout=150)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def generated():
-        return {path for path in bench().compilation(asks_teacher=False).code.rglob("*") if path.suffix == ".so"}
+        return {path for path in context().compilation(asks_teacher=False).code.rglob("*") if path.suffix == ".so"}
 
     assert counted("generate")["fxgraph_cache_miss"] == 2  # forwards and backwards
     before = generated()

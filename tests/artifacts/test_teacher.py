@@ -1,4 +1,4 @@
-"""The teacher's training: what it draws; and two processes that want it at once, of which one may be killed."""
+"""The teacher's training: its random numbers, and two processes that need it at once, of which one may be killed."""
 
 import hashlib
 import json
@@ -12,22 +12,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from tests.recipes import recipe_of
 from tests.studies import small_study
 
-#: Asks for the teacher of a study of twelve epochs, tells every epoch that it trains itself, and what came out.
+#: Gets the teacher of a study with twelve epochs and reports every epoch that it trains itself, and the result.
 WANT = """
 import json, os, sys, time
 from pathlib import Path
 import torch
-from kdtune.artifacts import workbench
+from kdtune.artifacts import training_context
 from kdtune.storage.journal import append_lines
 from kdtune.specs import load_study
 from tests.studies import small_study
 
-train, told, start = workbench.train_teacher, Path(sys.argv[1]), Path(sys.argv[2])
+train, told, start = training_context.train_teacher, Path(sys.argv[1]), Path(sys.argv[2])
 
 def slowly(*given, **named):
     def tell(metrics):
@@ -35,21 +35,21 @@ def slowly(*given, **named):
         time.sleep(0.05)
     train(*given[:5], tell, **named)
 
-workbench.train_teacher = slowly
+training_context.train_teacher = slowly
 study = small_study()
 study["teacher_training"] = {**study["teacher_training"], "epochs": 12}
-bench = workbench.Workbench(load_study(study), torch.device("cpu"), 1)
-_ = bench.splits
+context = training_context.TrainingContext(load_study(study), torch.device("cpu"), 1)
+_ = context.splits
 start.with_suffix(f".{os.getpid()}").touch()
 while not start.exists():
     time.sleep(0.01)
-state = bench.teacher.state_dict()
-print(json.dumps({"folder": str(bench.teacher_folder), "sum": sum(float(v.double().sum()) for v in state.values())}))
+state = context.teacher.state_dict()
+print(json.dumps({"folder": str(context.teacher_folder), "sum": sum(float(v.double().sum()) for v in state.values())}))
 """
 
 
 class Processes:
-    """Processes that wait for a sign and then ask for the same teacher, in a cache of their own."""
+    """Processes that wait for a signal and then need the same teacher, in a separate cache."""
 
     def __init__(self, place: Path, count: int) -> None:
         self.told, self._start = place / "epochs.jsonl", place / "start"
@@ -65,7 +65,7 @@ class Processes:
         self._start.touch()
 
     def epochs(self) -> list[tuple[int, int]]:
-        """Who trained which epoch, in order."""
+        """Return which process trained which epoch, in order."""
         lines = self.told.read_text().splitlines() if self.told.exists() else []
         return [(line["process"], line["epoch"]) for line in map(json.loads, lines)]
 
@@ -88,7 +88,7 @@ def weights(outcome):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What comes out where nobody else wants the teacher."""
+    """Return the result if no other process needs the teacher."""
     alone = Processes(tmp_path_factory.mktemp("alone"), 1)
     alone.go()
     return weights(alone.ended(alone.all[0]))
@@ -103,7 +103,7 @@ def test_a_teacher_that_two_processes_want_at_once_is_trained_once(undisturbed, 
     assert [weights(outcome) for outcome in outcomes] == [undisturbed] * 2
 
 
-def test_when_the_one_that_trains_it_is_killed_the_other_goes_on_from_its_checkpoint(undisturbed, tmp_path):
+def test_after_a_kill_another_process_continues_from_the_checkpoint(undisturbed, tmp_path):
     both = Processes(tmp_path, 2)
     both.go()
     wait_for(lambda: len(both.epochs()) >= 5)
@@ -122,7 +122,7 @@ def test_when_the_one_that_trains_it_is_killed_the_other_goes_on_from_its_checkp
 
 
 def first_epoch(train):
-    """The weights with which a training begins, and the images of its first epoch: in their order, and sorted."""
+    """Return a training's initial weights, and the images of its first epoch in order and sorted."""
     batches, begun = [], []
 
     def note(model, given):
@@ -138,19 +138,19 @@ def first_epoch(train):
 
 
 @pytest.mark.parametrize("augment", [[], ["crop"]], ids=["as they are", "cropped"])
-def test_a_teacher_draws_nothing_that_a_repeat_with_its_seed_draws(tmp_path, monkeypatch, augment):
-    """Else it is fitted on the images that one repeat asks it about, and not on those of the others."""
+def test_a_teacher_and_a_repeat_with_its_seed_draw_different_numbers(tmp_path, monkeypatch, augment):
+    """Otherwise the teacher would be fitted to the images of one repeat and not to those of the others."""
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     training = {"epochs": 1, "batch_size": 32, "learning_rate": 0.05, "augment": augment}
     study = load_study(
         small_study(student="convnet_32", training=training, teacher_training=training, teacher_logits="live")
     )
     assert study.teacher_seed == study.seed
-    bench = Workbench(study, torch.device("cpu"), 1)
-    _ = bench.splits
-    teacher = first_epoch(lambda: bench.train_teacher(bench.teacher_folder))
-    student = first_epoch(bench.distiller(recipe_of(bench.study, {"loss": "ce"}), study.seed).train_epoch)
-    again = first_epoch(bench.distiller(recipe_of(bench.study, {"loss": "ce"}), study.seed).train_epoch)
+    context = TrainingContext(study, torch.device("cpu"), 1)
+    _ = context.splits
+    teacher = first_epoch(lambda: context.train_teacher(context.teacher_folder))
+    student = first_epoch(context.distiller(recipe_of(context.study, {"loss": "ce"}), study.seed).train_epoch)
+    again = first_epoch(context.distiller(recipe_of(context.study, {"loss": "ce"}), study.seed).train_epoch)
     assert torch.equal(student[0], again[0]) and torch.equal(student[1], again[1])
     assert not torch.equal(teacher[0], student[0])  # initialisation
     assert not torch.equal(teacher[1], student[1])  # order

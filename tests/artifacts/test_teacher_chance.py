@@ -1,12 +1,12 @@
-"""Teachers that fit the network and know nothing of the data."""
+"""Teachers with fitting weights that are no better than chance."""
 
 import pytest
 import torch
 
-from kdtune.artifacts.given_teacher import identified, read_given
+from kdtune.artifacts.given_teacher import read_given, with_given_teacher
 from kdtune.artifacts.teacher_chance import chance_problem, is_at_chance, refuse_at_chance
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
 from kdtune.errors import UsageError
 from kdtune.specs import load_study
@@ -26,7 +26,7 @@ ORDER = torch.tensor([1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
         (135, 1000, 0.1, False),  # 0.0002
         (8, 20, 0.1, False),  # 0.0004
         (7, 20, 0.1, True),  # 0.0024
-        (1000, 1000, 1.0, True),  # a single class: nothing can be known better
+        (1000, 1000, 1.0, True),  # with a single class, no teacher can be better
         (70, 1000, 0.05, True),
     ],
 )
@@ -36,23 +36,23 @@ def test_the_criterion_is_a_one_sided_binomial_test_at_a_thousandth(right, image
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Weights of a teacher that was trained on digits."""
+    """Return the weights of a teacher that was trained on digits."""
     training = {"epochs": 6, "batch_size": 32, "learning_rate": 0.05}
-    bench = Workbench(load_study(small_study(teacher_training=training)), CPU, threads=1)
+    context = TrainingContext(load_study(small_study(teacher_training=training)), CPU, threads=1)
     folder = tmp_path_factory.mktemp("teacher")
-    bench.train_teacher(folder)
+    context.train_teacher(folder)
     return torch.load(folder / "teacher.pt", weights_only=True)
 
 
 def measured(weights, file, **changes):
-    """The study with these weights for its teacher, the record of measuring it, and the sizes of the data."""
+    """Return the study with these weights as its teacher, the record of the evaluation, and the sizes of the data."""
     torch.save(weights, file)
-    study = identified(load_study(small_study(**changes)), file)
+    study = with_given_teacher(load_study(small_study(**changes)), file)
     read_given(file, study, "x").keep()
-    bench = Workbench(study, CPU, threads=1)
+    context = TrainingContext(study, CPU, threads=1)
     (file.parent / "measured").mkdir(exist_ok=True)
-    bench.measure_teacher(file.parent / "measured")
-    return study, read_record(file.parent / "measured"), bench.workload()
+    context.measure_teacher(file.parent / "measured")
+    return study, read_record(file.parent / "measured"), context.workload()
 
 
 @pytest.fixture(autouse=True)
@@ -67,27 +67,27 @@ def test_a_trained_teacher_passes(trained, tmp_path):
     refuse_at_chance(study, record, workload)
 
 
-def test_one_whose_classes_are_in_another_order_is_refused_and_the_order_that_fits_is_found(trained, tmp_path):
+def test_a_teacher_with_permuted_classes_is_refused(trained, tmp_path):
     last = list(trained)[-2:]
     permuted = {name: value[ORDER] if name in last else value for name, value in trained.items()}
     study, record, workload = measured(permuted, tmp_path / "mine.pt")
     problem = chance_problem(study, record, workload)
     known = measured(trained, tmp_path / "as it was.pt")[1]["reordered_accuracy"]
-    assert f"(in the order that fits best {known:.1%} of its answers would be right)" in problem
+    assert f"(with the best-fitting order, {known:.1%} of its predictions would be right)" in problem
     assert "no better than chance" in problem and "never trained" in problem
     with pytest.raises(UsageError, match="--accept-teacher"):
         refuse_at_chance(study, record, workload)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_that_was_never_trained_is_refused(tmp_path, seed):
+def test_an_untrained_teacher_is_refused(tmp_path, seed):
     torch.manual_seed(seed)
     assert chance_problem(
         *measured(MODELS.load("resnet8x4")(1, 10).state_dict(), tmp_path / "m.pt", teacher="resnet8x4")
     )
 
 
-def test_one_that_always_names_the_most_frequent_class_is_refused(trained, tmp_path):
+def test_a_teacher_that_always_predicts_one_class_is_refused(trained, tmp_path):
     last = list(trained)[-2:]
     constant = {name: torch.zeros_like(value) if name in last else value for name, value in trained.items()}
     constant[last[-1]][3] = 1.0
@@ -101,4 +101,4 @@ def test_the_record_of_an_earlier_release_is_judged_by_equal_classes(trained, tm
     old = {key: value for key, value in record.items() if key not in ("chance_accuracy", "reordered_accuracy")}
     assert chance_problem(study, old, workload) is None
     problem = chance_problem(study, {**old, "val_accuracy": 0.1, "test": {"accuracy": 0.1}}, workload)
-    assert "the most frequent class 10.0%" in problem and "fits best" not in problem
+    assert "the most frequent class gives 10.0%" in problem and "best-fitting" not in problem

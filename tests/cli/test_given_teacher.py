@@ -12,7 +12,7 @@ import torch
 from kdtune.artifacts.given_teacher import kept_weights
 from kdtune.catalog.builtin import MODELS
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.folder import StrategyFolder
 from tests.studies import SMALL, here, results_of
 
@@ -33,7 +33,7 @@ def given(tmp_path_factory):
     refused = here(*STUDY, "--teacher", "mine.pt", "--json", cwd=place)
     assert refused.returncode == 2 and refused.stdout == ""
     error = refused.stderr.splitlines()[-1]
-    assert "--teacher: the teacher that was given is no better than chance" in error and "--accept-teacher" in error
+    assert "--teacher: the given teacher is no better than chance" in error and "--accept-teacher" in error
     assert "training" not in refused.stderr.replace(error, "")
     assert [path.name for path in (place / "results" / "digits-hkd").iterdir() if path.name != ".lock"] == ["sessions"]
     done = here(*STUDY, "--teacher", "mine.pt", "--accept-teacher", "--json", cwd=place)
@@ -71,7 +71,7 @@ def test_it_is_measured_and_not_trained(given):
 
 def test_what_measuring_it_took_is_on_the_books_of_the_teacher_alone(given):
     teacher = teacher_of(given[0])
-    account = charge_all(read_folder(cached(teacher["key"]) / "ledger"))
+    account = account_of_nodes(read_folder(cached(teacher["key"]) / "ledger"))
     assert account.buckets["evaluation"] > 0 and account.buckets["trials"] == 0
     assert teacher["energy"]["charged_uj"] == account.charged_uj() > 0
     card = json.loads((given[0] / "grid" / "cost.json").read_text())["teacher"]
@@ -88,7 +88,7 @@ def test_the_table_has_a_dash_and_says_why(given):
     shown = given[1].stderr
     (line,) = (line for line in shown.splitlines() if "teacher (convnet_32), given" in line)
     assert line.split()[-5:] == ["-"] * 5
-    assert "what its training took is not known" in shown and "Measuring its accuracy took" in shown
+    assert "the energy of its training is unknown" in shown and "Its evaluation took" in shown
     assert "was trained once" not in shown and "training the teacher" not in shown
 
 
@@ -174,10 +174,10 @@ def test_when_the_cache_was_cleaned_too_it_is_asked_for_and_may_be_given_again(c
     done = here("resume", str(copy), cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f"which were in {tmp_path / 'mine.pt'} when the study began, with --teacher FILE" in line
+    assert f"which were in {tmp_path / 'mine.pt'} when the study was started, with --teacher FILE" in line
     other = write_teacher(tmp_path / "other.pt", seed=1)
     done = here("resume", str(copy), "--teacher", str(other), cwd=tmp_path)
-    assert done.returncode == 2 and "holds other weights" in done.stderr
+    assert done.returncode == 2 and "contains other weights" in done.stderr
     again = write_teacher(tmp_path / "again.pt")
     done = here("resume", str(copy), "--teacher", "again.pt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -226,9 +226,9 @@ def test_a_dry_run_plans_to_measure_it_and_keeps_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     teacher = json.loads(done.stdout)["plan"]["teacher"]
     assert teacher["given"] and not teacher["cached"] and teacher["gflops_millions"] == 0 < teacher["charged_uj"]
-    assert "teacher (convnet_32), given: to be measured" in done.stderr
+    assert "teacher (convnet_32), given: to be evaluated" in done.stderr
     assert done.stderr.startswith(
-        "note: --teacher mine.pt: the weights in 'state_dict' were taken, not their moving average in 'ema_state_dict'"
+        "note: --teacher mine.pt: the weights in 'state_dict' were used, not their moving average in 'ema_state_dict'"
     )
     assert done.stderr.count("note:") == 1
     assert not (tmp_path / "cache" / "teachers").exists()

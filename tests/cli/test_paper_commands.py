@@ -36,7 +36,7 @@ def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder
     )
     assert row["figures"]["accuracy"]["ours"] == pytest.approx(0.11)
     assert {result["strategy"] for result in document["results"]} == {"grid", "stochastic"}
-    assert document["warnings"] == ["results/small: of no study of the paper's, so in no row."]
+    assert document["warnings"] == ["results/small: not a study of the paper, so it is in no row."]
 
 
 def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):
@@ -87,7 +87,7 @@ def test_the_green_index_is_a_column_more_everywhere(folder):
 
 def test_a_weight_below_0_is_refused(folder):
     done = here("compare", "--green-weight", "-1", cwd=folder)
-    assert done.returncode == 2 and "--green-weight: has to be 0 or more" in done.stderr
+    assert done.returncode == 2 and "--green-weight: must be 0 or more" in done.stderr
 
 
 def test_claims_name_the_study_that_tests_them(folder):

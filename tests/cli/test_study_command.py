@@ -14,8 +14,8 @@ import pandas
 import pytest
 import torch
 
-from kdtune.energy.attribution import OpenLedger, charge
 from kdtune.energy.ledger import read
+from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.planning.budget import NEAR_S
 from tests.studies import SMALL, command, here, kdtune, outcome_of, results_of
 
@@ -72,7 +72,7 @@ def test_the_ledgers_of_a_command_leave_no_time_and_no_energy_out(undisturbed):
     records = sorted((record for path in paths for record in read(path)), key=lambda record: record.counters.t_ns)
     first, last = records[0], records[-1]
     hardware = first.hardware
-    total = sum(charge(read(path)).node_uj for path in paths)
+    total = sum(account_of_ledger(read(path)).node_uj for path in paths)
 
     def so_far(record):
         cpu = record.counters.busy_us * hardware.tdp_uw // (hardware.cores * 1_000_000)
@@ -140,7 +140,7 @@ def test_what_was_expected_is_kept_beside_what_became_of_it(undisturbed):
         # Of a study so short most is starting and ending, the end of which nobody had seen yet.
         assert 0.1 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
         assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
-    assert "Estimated beforehand, all repeats: grid" in done.stderr
+    assert "Estimated before the run, all repeats: grid" in done.stderr
 
 
 def test_epoch_energies_sum_to_the_trials_bucket(undisturbed):
@@ -256,7 +256,7 @@ def _charged_so_far(paths):
     """What was charged up to each record of some ledgers that follow each other, in microjoules: time, kind, charge."""
     steps = []
     for path in paths:
-        ledger, before = OpenLedger(), 0
+        ledger, before = RunningAccount(), 0
         for record in read(path):
             ledger.add(record)
             charged = ledger.account.charged_uj()
@@ -329,7 +329,7 @@ def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
     used = Counter[str]()
     for found in paths:
         for path in found:
-            for bucket, sources in charge(read(path)).sources.items():
+            for bucket, sources in account_of_ledger(read(path)).sources.items():
                 if bucket != "other":
                     used.update(sources)
     # Nothing is anybody's twice; what is left of the CPU's energy belongs to other processes of this machine.

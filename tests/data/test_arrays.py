@@ -10,7 +10,7 @@ import pytest
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_once, forget_copy
 from kdtune.data.digits import Digits
 from kdtune.errors import KdtuneError
-from kdtune.storage.checksums import unsealed
+from kdtune.storage.checksums import verified
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -143,7 +143,7 @@ def test_damage_that_leaves_the_size_is_noticed_where_checksums_are_compared(own
 def test_a_copy_from_before_there_were_checksums_is_taken_as_it_is(own_cache):
     decoded_once("toy", decode)
     (manifest,) = own_cache.glob("decoded/*/manifest.json")
-    noted = unsealed(json.loads(manifest.read_text()))
+    noted = verified(json.loads(manifest.read_text()))
     for described in noted["arrays"].values():
         del described["crc32"]
     manifest.write_text(json.dumps(noted))

@@ -14,7 +14,7 @@ import typer.main
 
 import benchmarks.__main__ as benchmark_list
 import kdtune
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import LISTS
 from kdtune.artifacts.caches import KINDS
 from kdtune.catalog.builtin import DATASETS, LOSSES, STRATEGIES, TEMPERATURES

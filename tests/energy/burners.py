@@ -14,7 +14,7 @@ from kdtune.energy.processes import snapshot
 #: Program that is busy for longer than any test needs; it ends by itself in case the test is killed.
 BURN_ON = """
 import time
-end = time.monotonic() + 30
+end = time.monotonic() + 120
 while time.monotonic() < end: pass
 """
 
@@ -59,7 +59,7 @@ def foreign_burner() -> Iterator[int]:
         os.kill(pid, signal.SIGKILL)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"

@@ -60,7 +60,7 @@ def fails_with(code: int) -> None:
     raise pynvml.NVMLError(code)
 
 
-def told(value: int | None) -> int:
+def reported(value: int | None) -> int:
     """Return a value as NVML does, or raise NVML's error if it is None."""
     if value is None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
@@ -78,8 +78,8 @@ def gpus(monkeypatch):
             "nvmlDeviceGetHandleByIndex": lambda index: devices[index],
             "nvmlDeviceGetName": lambda gpu: "NVIDIA Test GPU",
             "nvmlDeviceGetUUID": lambda gpu: gpu.uuid,
-            "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: told(gpu.energy_mj),
-            "nvmlDeviceGetPowerUsage": lambda gpu: told(gpu.power_mw),
+            "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: reported(gpu.energy_mj),
+            "nvmlDeviceGetPowerUsage": lambda gpu: reported(gpu.power_mw),
         }
         for name, function in functions.items():
             monkeypatch.setattr(pynvml, name, function)

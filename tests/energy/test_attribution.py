@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge
+from kdtune.energy.attribution import BUCKETS, Account
 from kdtune.energy.interval_shares import split_integer
 from kdtune.energy.ledger import Record, read, write
 from kdtune.energy.neighbours import Neighbours
+from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.energy.sensors.node import Hardware
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 
 from .simulated import J, Node, W, trial, two_cores
 
@@ -20,7 +21,7 @@ NOTHING = dict.fromkeys(BUCKETS, 0)
 
 # --- conservation of energy in random histories ----------------------------------------------------------------
 
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=100, deadline=None)
 
 SECONDS = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.sampled_from([1e-6, 1.0, 3600.0]))
 CPU_S = st.one_of(st.just(0.0), st.floats(0.0, 5.0), st.just(1e-6))
@@ -173,13 +174,13 @@ def test_buckets_sum_to_the_node_and_windows_to_their_buckets_whatever_happens(d
         records = without_some_samples(data.draw, records)
     if data.draw(st.booleans()):
         records = without_some_readings(data.draw, records)
-    assert_energy_is_conserved(charge(records))
+    assert_energy_is_conserved(account_of_ledger(records))
 
 
 @QUICK
 @given(st.data())
 def test_energy_is_conserved_after_every_record(data):
-    ledger = OpenLedger()
+    ledger = RunningAccount()
     for record in data.draw(ledgers(rough=True)):
         ledger.add(record)
         assert_energy_is_conserved(ledger.account)
@@ -194,20 +195,20 @@ def test_repeated_lines_in_any_order_give_the_same_account(tmp_path_factory, dat
         patched.setattr("os.fsync", lambda descriptor: None)
         for record in records:
             write(path, record)
-    account = charge(read(path))
-    assert account == charge(records)
-    assert charge(read(path)) == account
+    account = account_of_ledger(read(path))
+    assert account == account_of_ledger(records)
+    assert account_of_ledger(read(path)) == account
     lines = path.read_text().splitlines(keepends=True)
     for line in data.draw(st.lists(st.sampled_from(lines), max_size=5)):
         lines.insert(data.draw(st.integers(lines.index(line), len(lines))), line)
     path.write_text("".join(lines))
-    assert charge(read(path)) == account
+    assert account_of_ledger(read(path)) == account
 
 
 @QUICK
 @given(st.data())
 def test_the_buckets_of_every_single_interval_sum_to_the_node(data):
-    ledger, used_uj = OpenLedger(), 0
+    ledger, used_uj = RunningAccount(), 0
     for record in data.draw(ledgers(rough=True)):
         buckets = dict(ledger.account.buckets)
         ledger.add(record)
@@ -222,8 +223,8 @@ def test_the_buckets_of_every_single_interval_sum_to_the_node(data):
 def test_the_nodes_energy_does_not_depend_on_the_number_of_samples(data):
     records = data.draw(ledgers(rough=False))
     fewer = without_some_samples(data.draw, records)
-    assert charge(fewer).node_uj == charge(records).node_uj
-    assert charge(fewer).duration_ns == charge(records).duration_ns
+    assert account_of_ledger(fewer).node_uj == account_of_ledger(records).node_uj
+    assert account_of_ledger(fewer).duration_ns == account_of_ledger(records).duration_ns
 
 
 @QUICK
@@ -240,7 +241,7 @@ def test_the_nodes_energy_is_the_difference_of_its_counters_between_start_and_st
         else:
             per_core = Fraction(hardware.tdp_uw, hardware.cores * 10**6)
             used += int(b.busy_us * per_core) - int(a.busy_us * per_core)
-    assert charge(records).node_uj == used
+    assert account_of_ledger(records).node_uj == used
 
 
 @QUICK
@@ -248,10 +249,10 @@ def test_the_nodes_energy_is_the_difference_of_its_counters_between_start_and_st
 def test_the_energy_of_several_nodes_together_is_conserved(first, second):
     second = [replace(r, window=r.window and replace(r.window, id="b" + r.window.id)) for r in second]
     second = [replace(r, windows={"b" + name: us for name, us in r.windows.items()}) for r in second]
-    account = charge_all({"a": first, "b": second})
+    account = account_of_nodes({"a": first, "b": second})
     assert_energy_is_conserved(account)
-    assert account.node_uj == charge(first).node_uj + charge(second).node_uj
-    assert account.gap_uj == charge(first).gap_uj + charge(second).gap_uj
+    assert account.node_uj == account_of_ledger(first).node_uj + account_of_ledger(second).node_uj
+    assert account.gap_uj == account_of_ledger(first).gap_uj + account_of_ledger(second).gap_uj
 
 
 # --- splitting -------------------------------------------------------------------------------------------------
@@ -294,14 +295,14 @@ def test_a_positive_total_cannot_be_split_between_weights_of_zero():
 def concurrent() -> Account:
     node = Node(two_cores()).start().open(trial("a")).open(trial("b"))
     node.work(10, {"a": 10, "b": 10}).close("a").close("b").stop()
-    return charge(node.records)
+    return account_of_ledger(node.records)
 
 
 def consecutive() -> Account:
     node = Node(two_cores()).start()
     node.open(trial("a")).work(10, {"a": 10}).close("a")
     node.open(trial("b")).work(10, {"b": 10}).close("b").stop()
-    return charge(node.records)
+    return account_of_ledger(node.records)
 
 
 def test_two_concurrent_trials_are_charged_the_whole_node():
@@ -322,14 +323,14 @@ def test_a_trial_costs_the_same_alone_as_beside_another_one():
 def test_half_load_twice_costs_as_much_as_full_load_once():
     slow = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(20, {"a": 10}).close("a").stop()
     fast = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(10, {"a": 10}).close("a").stop()
-    assert charge(slow.records).windows["a"] == charge(fast.records).windows["a"] == 40 * J
+    assert account_of_ledger(slow.records).windows["a"] == account_of_ledger(fast.records).windows["a"] == 40 * J
 
 
 def test_a_gpu_that_a_window_holds_is_charged_to_it_alone():
     node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start()
     node.open(trial("a", gpus={"GPU-a": 1.0})).open(trial("b", gpus={"GPU-b": 1.0}))
     node.work(1, {"a": 1, "b": 1}, gpu_j={"GPU-a": 300, "GPU-b": 50}).stop()
-    assert charge(node.records).windows == {"a": 300 * J, "b": 50 * J}
+    assert account_of_ledger(node.records).windows == {"a": 300 * J, "b": 50 * J}
 
 
 def test_a_gpu_that_a_worker_holds_while_it_is_prepared_is_orchestration():
@@ -337,7 +338,7 @@ def test_a_gpu_that_a_worker_holds_while_it_is_prepared_is_orchestration():
     node.open(trial("preparing", cpus=0.0, gpus={"GPU-a": 1.0}, bucket="orchestration"))
     node.work(1, {"preparing": 1}, gpu_j={"GPU-a": 90, "GPU-b": 60}).close("preparing")
     node.open(trial("a", gpus={"GPU-a": 1.0})).work(1, {"a": 1}, gpu_j={"GPU-a": 300, "GPU-b": 60}).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.sources["orchestration"]["gpu_counter"] == 90 * J
     assert account.sources["trials"]["gpu_counter"] == 300 * J
     assert account.sources["other"]["gpu_counter"] == 120 * J  # no window ever holds GPU-b
@@ -349,7 +350,7 @@ def test_a_gpu_that_a_worker_holds_while_it_is_prepared_is_orchestration():
 def test_a_gpu_that_no_window_holds_is_idle():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start().open(trial("a", gpus={"GPU-a": 1}))
     node.work(1, {"a": 1}, gpu_j={"GPU-a": 300}).close("a").work(1, gpu_j={"GPU-a": 60}).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 60 * J}
 
 
@@ -358,12 +359,12 @@ def test_a_gpu_that_the_study_never_holds_is_other():
     node.work(1, gpu_j={"GPU-a": 40, "GPU-b": 50, "GPU-c": 60})
     node.open(trial("a", gpus={"GPU-a": 1})).work(1, {"a": 1}, gpu_j={"GPU-a": 300, "GPU-b": 50, "GPU-c": 60})
     node.close("a").work(1, gpu_j={"GPU-a": 40, "GPU-b": 50, "GPU-c": 60}).sample()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.buckets == {**NOTHING, "trials": 300 * J, "idle": 80 * J, "other": 330 * J}
     assert account.sources["other"]["gpu_counter"] == 330 * J and account.sources["idle"]["gpu_counter"] == 80 * J
     # Once a window holds GPU-b, its earlier energy is idle: the study could have used it.
     node.open(trial("b", gpus={"GPU-b": 0.5})).work(1, {"b": 1}, gpu_j={"GPU-a": 40, "GPU-b": 200}).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.buckets == {**NOTHING, "trials": 500 * J, "idle": 270 * J, "other": 180 * J}
     assert sum(account.buckets.values()) == account.node_uj
 
@@ -371,14 +372,14 @@ def test_a_gpu_that_the_study_never_holds_is_other():
 def test_a_ledger_without_any_window_with_a_gpu_keeps_all_gpus():
     node = Node(two_cores(gpus=("GPU-a", "GPU-b"), tdp_uw=0, ram_uw=0)).start()
     node.work(1, gpu_j={"GPU-a": 40, "GPU-b": 50}).stop()
-    assert charge(node.records).buckets == {**NOTHING, "idle": 90 * J}
+    assert account_of_ledger(node.records).buckets == {**NOTHING, "idle": 90 * J}
 
 
 def test_windows_share_a_gpu_as_ray_allocated_it():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start()
     node.open(trial("a", gpus={"GPU-a": 0.5})).open(trial("b", gpus={"GPU-a": 0.25}))
     node.work(8, {"a": 1, "b": 1}, gpu_j={"GPU-a": 90}).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.windows == {"a": 60 * J, "b": 30 * J}
     assert account.gpu_ns == 6_000_000_000
 
@@ -387,19 +388,19 @@ def test_a_gpu_that_the_hardware_does_not_list_is_not_counted():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0))
     node.gpu_mj["GPU-x"] = 5
     node.start().work(1, gpu_j={"GPU-x": 1000}).stop()
-    assert charge(node.records).node_uj == 0
+    assert account_of_ledger(node.records).node_uj == 0
 
 
 def test_a_gpu_whose_counter_is_reset_adds_no_negative_energy():
     node = Node(two_cores(gpus=("GPU-a",), tdp_uw=0, ram_uw=0)).start().work(1, gpu_j={"GPU-a": 10}).sample()
     node.gpu_mj["GPU-a"] = 0
     node.work(1).sample().work(1, gpu_j={"GPU-a": 7}).stop()
-    assert charge(node.records).node_uj == 17 * J
+    assert account_of_ledger(node.records).node_uj == 17 * J
 
 
 def test_cpu_time_of_foreign_processes_is_other():
     node = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(10, {"a": 10}, other=5).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.windows == {"a": 40 * J}
     assert account.buckets["other"] == 20 * J
     assert account.charged_uj() == 40 * J
@@ -407,7 +408,7 @@ def test_cpu_time_of_foreign_processes_is_other():
 
 def test_the_studys_own_processes_outside_windows_are_orchestration():
     node = Node(two_cores(ram_uw=0)).start().open(trial("a")).work(10, {"a": 4}, study=3, other=2).stop()
-    assert charge(node.records).buckets == {
+    assert account_of_ledger(node.records).buckets == {
         "trials": 16 * J,
         "evaluation": 0,
         "orchestration": 12 * J,
@@ -418,35 +419,35 @@ def test_the_studys_own_processes_outside_windows_are_orchestration():
 
 def test_memory_is_split_by_the_allocated_cores():
     node = Node(two_cores(cores=4)).start().open(trial("a", cpus=1)).open(trial("b", cpus=2)).work(10).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.windows == {"a": 50 * J, "b": 100 * J}
     assert account.buckets["idle"] == 50 * J
 
 
 def test_an_overcommitted_node_has_no_idle_memory():
     node = Node(two_cores()).start().open(trial("a", cpus=2)).open(trial("b", cpus=2)).work(10).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.windows == {"a": 100 * J, "b": 100 * J}
     assert account.buckets["idle"] == 0
 
 
 def test_an_evaluation_has_a_bucket_of_its_own():
     node = Node(two_cores(ram_uw=0)).start().open(trial("e", bucket="evaluation")).work(1, {"e": 1}).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert (account.buckets["evaluation"], account.buckets["trials"]) == (4 * J, 0)
 
 
 def test_a_closed_window_is_not_charged_any_more():
     node = Node(two_cores()).start().open(trial("a")).work(1, {"a": 1}).close("a")
-    before = charge(node.records).windows["a"]
+    before = account_of_ledger(node.records).windows["a"]
     node.work(100, study=100).stop()
-    assert charge(node.records).windows["a"] == before == 14 * J
+    assert account_of_ledger(node.records).windows["a"] == before == 14 * J
 
 
 def test_a_node_with_rapl_is_charged_what_rapl_counted():
     node = Node(two_cores(ram_uw=0, rapl={"package-0": 1000 * J, "package-1": 1000 * J})).start().open(trial("a"))
     node.work(10, {"a": 3}, other=1, rapl_j={"package-0": 30, "package-1": 10}).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.node_uj == 40 * J
     assert account.windows == {"a": 30 * J}
 
@@ -456,7 +457,7 @@ def test_a_rapl_counter_that_wrapped_is_corrected():
     before = node.rapl_uj["package-0"]
     node.work(10, study=1, rapl_j={"package-0": 70}).stop()
     assert node.rapl_uj["package-0"] < before
-    assert charge(node.records).node_uj == 70 * J
+    assert account_of_ledger(node.records).node_uj == 70 * J
 
 
 def test_a_rapl_zone_that_could_not_be_read_once_loses_nothing():
@@ -464,17 +465,17 @@ def test_a_rapl_zone_that_could_not_be_read_once_loses_nothing():
     node.sample().work(1, study=1, rapl_j={"package-0": 7}).stop()
     start, unread, stop = node.records
     unread = replace(unread, counters=replace(unread.counters, rapl_uj={}))
-    assert charge([start, unread, stop]).node_uj == 12 * J
+    assert account_of_ledger([start, unread, stop]).node_uj == 12 * J
 
 
 def test_a_cpu_that_did_nothing_is_idle():
     node = Node(two_cores(ram_uw=0, rapl={"package-0": 100 * J})).start().work(10, rapl_j={"package-0": 20}).stop()
-    assert charge(node.records).buckets["idle"] == 20 * J
+    assert account_of_ledger(node.records).buckets["idle"] == 20 * J
 
 
 def test_dedicated_charges_all_but_other_and_shared_excludes_idle_too():
     node = Node(two_cores()).start().open(trial("a")).work(10, {"a": 5}, study=2, other=1).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     # CPU: 20 + 8 + 4 J; memory: 100 J with the trial, 100 J idle.
     assert account.charged_uj() == 228 * J
     assert account.charged_uj(dedicated=False) == 128 * J
@@ -482,12 +483,12 @@ def test_dedicated_charges_all_but_other_and_shared_excludes_idle_too():
 
 def test_the_worst_source_gives_the_quality():
     modelled, counted = Node(two_cores()).start().work(1).stop(), Node(two_cores(rapl={"p": J})).start().work(1).stop()
-    assert charge(counted.records).quality == "counter"
-    assert charge_all({"a": counted.records, "b": modelled.records}).quality == "modelled"
+    assert account_of_ledger(counted.records).quality == "counter"
+    assert account_of_nodes({"a": counted.records, "b": modelled.records}).quality == "modelled"
 
 
 def test_there_is_no_quality_before_anything_was_measured():
-    assert charge(Node(two_cores()).start().records).quality is None
+    assert account_of_ledger(Node(two_cores()).start().records).quality is None
 
 
 def test_cpu_time_that_steps_back_and_on_again_counts_once():
@@ -495,14 +496,14 @@ def test_cpu_time_that_steps_back_and_on_again_counts_once():
     node.busy_us -= 3_000_000
     node.work(1).sample()
     node.busy_us += 3_000_000
-    account = charge(node.work(1, other=1).stop().records)
+    account = account_of_ledger(node.work(1, other=1).stop().records)
     assert (account.node_uj, account.flags) == (8 * J, {})
 
 
 def test_a_reset_of_cpu_time_is_flagged():
     node = Node(two_cores(ram_uw=0)).start().work(4, other=1).sample()
     node.busy_us = 0
-    account = charge(node.work(1).sample().work(1, other=1).stop().records)
+    account = account_of_ledger(node.work(1).sample().work(1, other=1).stop().records)
     assert (account.node_uj, account.flags) == (8 * J, {"cpu_time_reset": 1})
 
 
@@ -517,7 +518,7 @@ def busy_node() -> Node:
 def test_after_a_killed_meter_one_second_is_charged_and_the_rest_is_a_gap():
     node = busy_node()
     node.work(100, other=100).start().work(1).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     # The gap: 100 s x 20 W and 100 busy seconds x 4 W = 2400 J, of which one second at 28 W is charged.
     assert account.buckets["orchestration"] == 28 * J
     assert account.gap_uj == (2400 - 28) * J
@@ -527,7 +528,7 @@ def test_after_a_killed_meter_one_second_is_charged_and_the_rest_is_a_gap():
 
 def test_the_charged_second_has_the_studys_own_power():
     node = Node(two_cores(tdp_uw=200_000_000)).start().work(2, study=0.1, other=3.9).sample()
-    account = charge(node.work(100, other=100).start().work(1).stop().records)
+    account = account_of_ledger(node.work(100, other=100).start().work(1).stop().records)
     # In the meter's last second, the study used 0.05 of the two busy cores' 200 W, and 20 W of memory.
     assert account.buckets["orchestration"] == (10 + 25) * J
     assert account.gap_uj == (100 * (20 + 100) - 25) * J
@@ -536,19 +537,19 @@ def test_the_charged_second_has_the_studys_own_power():
 
 def test_a_gap_shorter_than_a_sampling_period_is_charged_whole():
     node = busy_node().work(0.5).start().work(1).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.buckets["orchestration"] == 10 * J
     assert account.gap_uj == 0
 
 
 def test_windows_of_a_killed_meter_are_not_charged_by_the_next_one():
     node = busy_node().work(100, other=100).start().work(50, study=50).stop()
-    assert charge(node.records).windows == {"a": 112 * J}
+    assert account_of_ledger(node.records).windows == {"a": 112 * J}
 
 
 def test_nothing_is_charged_or_reported_between_a_stop_and_a_start():
     node = busy_node().stop().work(1000, study=900, other=900).start().work(1).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.node_uj == (112 + 20) * J
     assert account.gap_uj == 0
     assert account.duration_ns == 5_000_000_000
@@ -559,12 +560,12 @@ def test_a_zone_that_is_unread_at_the_start_adds_no_earlier_energy():
     node.stop().work(100, other=100, rapl_j={"package-0": 900}).start().work(1, study=1, rapl_j={"package-0": 5})
     node.sample().work(1, study=1, rapl_j={"package-0": 5}).stop()
     unread = replace(node.records[2], counters=replace(node.records[2].counters, rapl_uj={}))
-    assert charge([*node.records[:2], unread, *node.records[3:]]).node_uj <= 15 * J
+    assert account_of_ledger([*node.records[:2], unread, *node.records[3:]]).node_uj <= 15 * J
 
 
 def test_after_a_reboot_only_one_second_is_charged():
     node = busy_node().reboot().start().work(2, study=1).stop()
-    account = charge(node.records)
+    account = account_of_ledger(node.records)
     assert account.node_uj == (112 + 28 + 40 + 4) * J
     assert account.buckets["orchestration"] == (28 + 4) * J
     assert account.gap_uj == 0
@@ -572,11 +573,11 @@ def test_after_a_reboot_only_one_second_is_charged():
 
 def test_nothing_is_charged_between_a_stop_and_a_start_after_a_reboot():
     node = busy_node().stop().reboot().start().work(2).stop()
-    assert charge(node.records).node_uj == (112 + 40) * J
+    assert account_of_ledger(node.records).node_uj == (112 + 40) * J
 
 
 def test_the_next_meters_hardware_applies_from_its_start():
     node = busy_node().stop()
     node.hardware = two_cores(ram_uw=50_000_000)
     node.start().work(2).stop()
-    assert charge(node.records).node_uj == (112 + 100) * J
+    assert account_of_ledger(node.records).node_uj == (112 + 100) * J

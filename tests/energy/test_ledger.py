@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import VERSION, Record, read, read_folder, write
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors.node import Counters
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.errors import ResultsError
 from tests.damage import altered, damaged
 
@@ -58,18 +58,18 @@ def test_a_file_that_does_not_exist_is_empty(tmp_path):
 def test_every_line_twice_counts_once(path, records):
     path.write_text("".join(line * 2 for line in path.read_text().splitlines(keepends=True)))
     assert read(path) == records
-    assert charge(read(path)) == charge(records)
+    assert account_of_ledger(read(path)) == account_of_ledger(records)
 
 
 def test_a_file_appended_to_itself_counts_once(path, records):
     path.write_text(path.read_text() * 2)
     assert read(path) == records
-    assert charge(read(path)) == charge(records)
+    assert account_of_ledger(read(path)) == account_of_ledger(records)
 
 
 def test_lines_in_another_order_give_the_same_account(path, records):
     path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
-    assert charge(read(path)) == charge(records)
+    assert account_of_ledger(read(path)) == account_of_ledger(records)
 
 
 @pytest.mark.parametrize("torn", ["{", '{"v":1,"kind":"sample"', '{"v":1,"kind":"sample","meter":"m","seq":99}'])
@@ -239,8 +239,8 @@ def test_a_meter_that_counted_in_another_file_meanwhile_leaves_no_gap_in_its_num
 
 
 def test_a_ledger_without_its_end_is_told(path, records):
-    whole = charge(records)
-    cut = charge(records[:-1])
+    whole = account_of_ledger(records)
+    cut = account_of_ledger(records[:-1])
     assert ("unended" in whole.flags) == (records[-1].kind != "stop")
     assert cut.flags.get("unended") == 1
 
@@ -255,9 +255,9 @@ def test_hosts_one_after_the_other_took_the_sum_of_their_times_and_side_by_side_
         ]
 
     first = host(1000.0, 100, "a")
-    assert charge_all({"a": first, "b": host(5000.0, 100, "b")}).duration_ns == 200 * 10**9
-    assert charge_all({"a": first, "b": host(1000.0, 60, "b")}).duration_ns == 100 * 10**9
-    assert charge_all({"a": first, "b": host(1050.0, 100, "b")}).duration_ns == 150 * 10**9
+    assert account_of_nodes({"a": first, "b": host(5000.0, 100, "b")}).duration_ns == 200 * 10**9
+    assert account_of_nodes({"a": first, "b": host(1000.0, 60, "b")}).duration_ns == 100 * 10**9
+    assert account_of_nodes({"a": first, "b": host(1050.0, 100, "b")}).duration_ns == 150 * 10**9
 
 
 ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -269,11 +269,11 @@ def test_a_damaged_ledger_is_refused_or_flagged_or_gives_the_true_charge(path, r
     raw = path.read_bytes()
     try:
         path.write_bytes(data.draw(damaged(raw)))
-        found = charge(read(path))
+        found = account_of_ledger(read(path))
     except ResultsError as error:
         assert str(path) in str(error)
     else:
-        assert found == charge(records) or found.quality is None or "unended" in found.flags
+        assert found == account_of_ledger(records) or found.quality is None or "unended" in found.flags
     finally:
         path.write_bytes(raw)
 
@@ -284,7 +284,7 @@ def test_an_altered_ledger_with_valid_checksums_gives_a_consistent_account_or_an
     raw = path.read_bytes()
     try:
         path.write_bytes(data.draw(altered(raw)))
-        found = charge_all(read_folder(path.parent))
+        found = account_of_nodes(read_folder(path.parent))
         assert sum(found.buckets.values()) == found.node_uj >= 0
         json.dumps([found.charged_uj() / 1e6, found.duration_ns / 1e9])
     except ResultsError as error:

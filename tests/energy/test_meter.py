@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 from kdtune.energy import ledger
-from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record, Window, read_folder
 from kdtune.energy.meter import Meter
-from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.meter_start import MeterStart
+from kdtune.energy.neighbours import MeterRegistry
+from kdtune.energy.nested_workers import NestedWorkers
 from kdtune.energy.processes import identity_of, snapshot
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors.node import Counters, Hardware, NodeSensors
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.energy.shared_counters import append_stop
-from kdtune.energy.started_workers import Started
 
 from .burners import BURN, BURN_ON, command, foreign_burner, python, wait_for_cpu
 
@@ -61,9 +61,9 @@ def cpu_meter(sensors, path) -> Meter:
     return meter
 
 
-def from_now(sensors: NodeSensors, *pids: int) -> Start:
+def from_now(sensors: NodeSensors, *pids: int) -> MeterStart:
     """Return the snapshot that a driver passes to its meter, with this process as root unless pids are given."""
-    return Start.of(sensors.read(), [identity_of(pid) for pid in pids or (os.getpid(),)])
+    return MeterStart.of(sensors.read(), [identity_of(pid) for pid in pids or (os.getpid(),)])
 
 
 def trial(name: str, pid: int | None = None, cpus: float = 1.0) -> Window:
@@ -96,7 +96,7 @@ def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path
         cpu_meter.close("long", "done")
     records = ledger.read(path)
     spent_us = {r.window.id: r.windows[r.window.id] for r in records if r.kind == "close"}
-    account = charge(records)
+    account = account_of_ledger(records)
     assert spent_us["short"] >= 200_000
     assert spent_us["long"] > spent_us["short"]
     for name, us in spent_us.items():
@@ -114,7 +114,7 @@ def test_the_ledger_contains_every_microjoule_of_the_sensors(meter, path):
         meter.close("two", "done")
     meter.switch(None)
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert account.node_uj == used_uj(node(), records[0], records[-1]) > 0
     assert sum(account.buckets.values()) == account.node_uj
     assert sum(account.windows.values()) == account.buckets["trials"]
@@ -139,7 +139,7 @@ def test_the_studys_processes_outside_windows_go_to_orchestration(cpu_meter, pat
     with python(BURN, "0.3") as child:
         child.wait()
     cpu_meter.sample()
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert account.windows == {}
     assert account.buckets["orchestration"] == pytest.approx(cpu_uj(0.33), rel=ABOUT)
 
@@ -150,7 +150,7 @@ def test_cpu_time_before_a_window_opened_is_not_charged_to_it(cpu_meter, path):
         cpu_meter.open(trial("a", child.pid))
         child.kill()
         cpu_meter.close("a", "done")
-    assert charge(ledger.read(path)).windows.get("a", 0) < cpu_uj(0.1)
+    assert account_of_ledger(ledger.read(path)).windows.get("a", 0) < cpu_uj(0.1)
 
 
 def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
@@ -161,7 +161,7 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
         wait_for_cpu(stranger, 300_000)
         meter.sample()
         spent_s, mine_s = (snapshot()[stranger].cpu_us - start_us) / 1e6, time.process_time() - before
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert account.buckets["other"] >= (1 - ABOUT) * cpu_uj(spent_s)
     assert account.charged_uj() <= cpu_uj(mine_s + 0.15)
 
@@ -170,27 +170,28 @@ def test_a_busy_process_outside_the_study_goes_to_other(sensors, path):
 def test_a_worker_that_a_trial_started_is_charged_to_its_window_or_flagged(whose, sensors, path):
     with foreign_burner() as worker:
         identity = identity_of(worker)
-        started = Started(by_window={identity: "a"}) if whose == "a window's" else Started(unknown=[identity])
+        in_window = whose == "a window's"
+        nested = NestedWorkers({identity: "a"}) if in_window else NestedWorkers(unknown=[identity])
         meter = Meter(
             sensors,
             node(ram_uw=0),
-            find_started=lambda processes, windows: started if windows else Started(),
+            find_nested=lambda processes, windows: nested if windows else NestedWorkers(),
         )
         meter.begin(path, from_now(sensors))
         wait_for_cpu(worker, 200_000)
-        meter.open(trial("a"))
         began_us = snapshot()[worker].cpu_us
+        meter.open(trial("a"))
         wait_for_cpu(worker, 300_000)
         meter.close("a", "done")
         spent_us = snapshot()[worker].cpu_us - began_us
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert sum(account.buckets.values()) == account.node_uj
     if whose == "unknown":
         assert account.flags["worker_unknown"] == 1 and records[-1].unknown_us >= (1 - ABOUT) * 300_000
         return
     # CPU time that the worker used before it belonged to the trial is not included.
-    assert (1 - ABOUT) * 300_000 <= records[-1].windows["a"] <= spent_us + 150_000
+    assert (1 - ABOUT) * 300_000 <= records[-1].windows["a"] <= spent_us + 50_000
     assert "worker_unknown" not in account.flags
 
 
@@ -200,7 +201,7 @@ def test_the_roots_of_the_start_belong_to_the_study(sensors, path):
         meter.begin(path, from_now(sensors, stranger))
         wait_for_cpu(stranger, 300_000)
         meter.sample()
-    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
 
 
 def test_the_process_of_a_window_belongs_to_the_study_after_the_window(sensors, path):
@@ -209,10 +210,10 @@ def test_the_process_of_a_window_belongs_to_the_study_after_the_window(sensors, 
         meter.begin(path, from_now(sensors))
         meter.open(trial("a", stranger))
         meter.close("a", "done")
-        before = charge(ledger.read(path)).buckets["orchestration"]
+        before = account_of_ledger(ledger.read(path)).buckets["orchestration"]
         wait_for_cpu(stranger, 300_000)
         meter.sample()
-    assert charge(ledger.read(path)).buckets["orchestration"] - before >= (1 - ABOUT) * cpu_uj(0.3)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] - before >= (1 - ABOUT) * cpu_uj(0.3)
 
 
 # --- windows ---------------------------------------------------------------------------------------------------
@@ -229,11 +230,11 @@ def test_a_window_whose_process_was_killed_is_closed_with_the_reason_and_keeps_i
         meter.sample()
     closing = ledger.read(path)[-1]
     assert (closing.kind, closing.window.id, closing.reason) == ("close", "a", "its process died")
-    at_close_uj = charge(ledger.read(path)).windows["a"]
+    at_close_uj = account_of_ledger(ledger.read(path)).windows["a"]
     assert at_close_uj >= spent_uj > cpu_uj(0.1)
     time.sleep(0.05)
     meter.sample()
-    assert charge(ledger.read(path)).windows["a"] == at_close_uj
+    assert account_of_ledger(ledger.read(path)).windows["a"] == at_close_uj
 
 
 def test_a_window_is_not_closed_while_its_process_lives(meter, path):
@@ -295,14 +296,14 @@ def test_the_live_reading_equals_the_account_of_the_file(meter, path):
     meter.open(trial("a"))
     meter.sample()
     reading = meter.reading()
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert (reading.windows, reading.buckets) == (account.windows, account.buckets)
     for dedicated in (True, False):
         assert reading.charged_uj(dedicated=dedicated) == account.charged_uj(dedicated=dedicated)
     assert reading.windows["a"] == meter.window_uj("a") > 0
     assert reading.spent == account.buckets
     meter.close("a", "done")
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert meter.reading().windows == {} and account.windows == {"a": meter.window_uj("a")}
 
 
@@ -312,7 +313,7 @@ def test_the_spent_energy_is_summed_over_files(meter, path, tmp_path):
     meter.switch(second)
     time.sleep(0.05)
     meter.sample()
-    accounts = [charge(ledger.read(file)) for file in (path, second)]
+    accounts = [account_of_ledger(ledger.read(file)) for file in (path, second)]
     assert meter.reading().spent == {b: sum(account.buckets[b] for account in accounts) for b in accounts[0].buckets}
 
 
@@ -328,7 +329,7 @@ def test_switching_files_loses_nothing(meter, path, tmp_path):
     for before, after in zip(parts, parts[1:], strict=False):
         assert (before[-1].kind, after[0].kind) == ("stop", "start")
         assert before[-1].counters == after[0].counters
-    assert sum(charge(part).node_uj for part in parts) == used_uj(node(), parts[0][0], parts[-1][-1]) > 0
+    assert sum(account_of_ledger(part).node_uj for part in parts) == used_uj(node(), parts[0][0], parts[-1][-1]) > 0
 
 
 def test_switching_there_and_back_charges_each_moment_once(meter, path, tmp_path):
@@ -338,9 +339,9 @@ def test_switching_there_and_back_charges_each_moment_once(meter, path, tmp_path
         meter.switch(file)
     meter.sample()
     ours = ledger.read(path)
-    total = charge(ours).node_uj + charge(ledger.read(between)).node_uj
+    total = account_of_ledger(ours).node_uj + account_of_ledger(ledger.read(between)).node_uj
     assert total == used_uj(node(), ours[0], ours[-1])
-    assert charge(ours).gap_uj == 0
+    assert account_of_ledger(ours).gap_uj == 0
 
 
 def test_switching_closes_the_windows_of_the_file_that_ends(meter, path, tmp_path):
@@ -371,19 +372,19 @@ def test_a_ledger_that_is_ended_by_another_process_loses_nothing(meter, sensors,
     last = ledger.read(path)[-1]
     with python(BURN, "0.2") as child:
         child.wait()
-    append_stop(path, sensors, 200_000, last, Neighbourhood("alone"))
+    append_stop(path, sensors, 200_000, last, MeterRegistry("alone"))
     records = ledger.read(path)
     assert records[-1].kind == "stop"
     assert records[-1].meter != last.meter
-    assert charge(records).node_uj == used_uj(node(), records[0], records[-1])
-    assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.2)
+    assert account_of_ledger(records).node_uj == used_uj(node(), records[0], records[-1])
+    assert account_of_ledger(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.2)
 
 
 def test_polled_energy_of_different_readers_is_not_compared(tmp_path):
     path = tmp_path / "here.jsonl"
     counters = Counters("boot", 1, 0.0, 2, gpu_mj={"GPU-old": 7, "GPU-new": 8})
     sensors = SimpleNamespace(polled={"GPU-old"}, read=lambda: counters)
-    append_stop(path, sensors, 5, Record("sample", "meter", 3, counters, 10), Neighbourhood("alone"))
+    append_stop(path, sensors, 5, Record("sample", "meter", 3, counters, 10), MeterRegistry("alone"))
     [stop] = ledger.read(path)
     assert stop.counters.gpu_mj == {"GPU-new": 8}
     assert stop.study_us == 15
@@ -407,7 +408,7 @@ def test_counting_from_earlier_counters_includes_the_time_between(sensors, path)
     records = ledger.read(path)
     assert records[0].counters == since.counters
     assert records[1].study_us - records[0].study_us == pytest.approx(270_000, abs=90_000)
-    assert charge(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
+    assert account_of_ledger(records).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.25)
 
 
 def test_children_that_end_before_the_meter_begins_do_not_reduce_the_studys_time(sensors, path):
@@ -439,7 +440,7 @@ def test_children_that_end_before_the_meter_begins_do_not_reduce_the_studys_time
         meter.sample()
     first, second = ledger.read(path)
     assert second.study_us - first.study_us >= (1 - ABOUT) * 400_000
-    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.4)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.4)
 
 
 def test_counting_from_now_excludes_earlier_cpu_time(sensors, path):
@@ -487,7 +488,7 @@ def test_many_threads_keep_the_file_valid(meter, path):
         line["window"]["id"] for line in lines if line["kind"] == "close"
     )
     assert sum(line["kind"] == "open" for line in lines) == 16
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert sum(account.buckets.values()) == account.node_uj
     assert sum(account.windows.values()) == account.buckets["trials"]
 
@@ -508,7 +509,7 @@ def lasting_meter(sensors, path, state) -> Meter:
 
 def successor(sensors, state) -> Meter:
     meter = Meter(sensors, node(), state=state)
-    assert meter.go_on()
+    assert meter.resume()
     return meter
 
 
@@ -520,7 +521,7 @@ def test_a_meters_successor_bridges_the_time_without_one(sensors, path, state):
         meter.close("a", "done")
         spent_us = snapshot()[child.pid].cpu_us
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     assert [record.kind for record in records] == ["start", "open", "resume", "close"]
     assert account.flags == {"meter_restarted": 1, "unended": 1}
     assert account.gap_uj == 0
@@ -560,7 +561,7 @@ def test_a_record_that_was_being_written_when_the_meter_was_killed_is_not_lost(l
     else:
         assert [r.kind for r in ledger.read(path)][-2:] == [last, "resume"]
         meter.close("a", "done")
-        assert charge(ledger.read(path)).node_uj == used_uj(node(), *[ledger.read(path)[i] for i in (0, -1)])
+        assert account_of_ledger(ledger.read(path)).node_uj == used_uj(node(), *[ledger.read(path)[i] for i in (0, -1)])
 
 
 def test_a_successor_knows_the_studys_processes_from_the_first_record(sensors, path, state):
@@ -569,7 +570,7 @@ def test_a_successor_knows_the_studys_processes_from_the_first_record(sensors, p
         began.begin(path, from_now(sensors, stranger))
         wait_for_cpu(stranger, 300_000)
         successor(sensors, state).sample()
-    assert charge(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
+    assert account_of_ledger(ledger.read(path)).buckets["orchestration"] >= (1 - ABOUT) * cpu_uj(0.3)
 
 
 def test_the_spent_energy_counts_once_if_a_successor_returns_to_a_file(sensors, path, state, tmp_path):
@@ -578,7 +579,7 @@ def test_the_spent_energy_counts_once_if_a_successor_returns_to_a_file(sensors, 
     meter.switch(tmp_path / "strategy.jsonl")
     meter.switch(path)
     after = successor(sensors, state)
-    in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "strategy.jsonl")]
+    in_files = [account_of_ledger(ledger.read(file)) for file in (path, tmp_path / "strategy.jsonl")]
     assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files)
 
 
@@ -588,7 +589,7 @@ def test_the_spent_energy_survives_a_kill_between_two_files(sensors, path, state
     meter._commit(meter._record("stop"), {})  # the meter is killed before it begins the next file
     after = successor(sensors, state)
     after.switch(tmp_path / "next.jsonl")
-    in_files = [charge(ledger.read(file)) for file in (path, tmp_path / "next.jsonl")]
+    in_files = [account_of_ledger(ledger.read(file)) for file in (path, tmp_path / "next.jsonl")]
     assert sum(after.reading().spent.values()) == sum(account.node_uj for account in in_files) > 0
 
 
@@ -599,10 +600,10 @@ from pathlib import Path
 from kdtune.energy.meter import Meter
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors.node import NodeSensors
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 sensors = NodeSensors()
 meter = Meter(sensors, sensors.hardware(), state=Path(sys.argv[2]))
-meter.begin(Path(sys.argv[1]), Start.of(sensors.read(), [identity_of(os.getpid())]))
+meter.begin(Path(sys.argv[1]), MeterStart.of(sensors.read(), [identity_of(os.getpid())]))
 print("here", flush=True)
 time.sleep(60)
 """
@@ -611,10 +612,10 @@ time.sleep(60)
 def test_a_meter_has_no_successor_if_its_driver_is_dead(sensors, path, state):
     with python(BEGINS_AND_WAITS, str(path), str(state), *sys.path) as driver:
         assert driver.stdout.readline() == "here\n"
-        assert Meter(sensors, node(), state=state).go_on()
+        assert Meter(sensors, node(), state=state).resume()
         driver.kill()
         driver.wait()
-        assert not Meter(sensors, node(), state=state).go_on()
+        assert not Meter(sensors, node(), state=state).resume()
     assert not state.exists()
     assert [record.kind for record in ledger.read(path)] == ["start", "resume"]
 
@@ -622,7 +623,7 @@ def test_a_meter_has_no_successor_if_its_driver_is_dead(sensors, path, state):
 def test_a_meter_that_ended_normally_has_no_successor(sensors, path, state):
     lasting_meter(sensors, path, state).switch(None)
     assert not state.exists()
-    assert not Meter(sensors, node(), state=state).go_on()
+    assert not Meter(sensors, node(), state=state).resume()
 
 
 def test_a_repeated_begin_changes_nothing(sensors, path, state):
@@ -639,12 +640,12 @@ def test_a_record_that_cannot_be_written_changes_nothing(meter, path, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("kdtune.energy.meter.write", full)
+        patched.setattr("kdtune.energy.meter_ledger.write", full)
         for act in (meter.sample, lambda: meter.close("a", "done"), lambda: meter.open(trial("b"))):
             with pytest.raises(OSError, match="No space"):
                 act()
     meter.close("a", "done")
-    account = charge(ledger.read(path))
+    account = account_of_ledger(ledger.read(path))
     assert account.windows == {"a": meter.window_uj("a")}
     assert meter.reading().spent == account.buckets
 
@@ -660,7 +661,7 @@ def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
     second.switch(path)
     second.switch(None)
     records = ledger.read(path)
-    account = charge(records)
+    account = account_of_ledger(records)
     between = used_uj(node(), records[1], replace(records[2], counters=records[2].began))
     assert account.flags == {"gap": 1}
     lump = account.node_uj - used_uj(node(), records[0], records[1]) - used_uj(node(), records[2], records[3])
@@ -673,10 +674,10 @@ def test_a_gap_ends_where_the_next_command_began(sensors, path, tmp_path):
 
 def test_two_studies_share_idle_energy(sensors, tmp_path):
     still = Hardware("here", "a CPU", CORES, "modelled", 0, 20_000_000)  # memory only, which depends on time alone
-    meters = [Meter(sensors, still, Neighbourhood(name, tmp_path / "shared")) for name in ("one", "two")]
+    meters = [Meter(sensors, still, MeterRegistry(name, tmp_path / "shared")) for name in ("one", "two")]
     paths = [tmp_path / name / "here.jsonl" for name in ("one", "two")]
     for meter, path in zip(meters, paths, strict=True):
-        meter._neighbourhood.join()
+        meter._registry.register()
         meter.begin(path)
         time.sleep(0.05)
     meters[0].open(trial("a"))
@@ -690,7 +691,7 @@ def test_two_studies_share_idle_energy(sensors, tmp_path):
     meters[1].switch(None)
 
     ledgers = [ledger.read(path) for path in paths]
-    accounts = [charge(records) for records in ledgers]
+    accounts = [account_of_ledger(records) for records in ledgers]
     assert all("node_shared" in account.flags for account in accounts)
     start, end = ledgers[0][0], ledgers[1][-1]
     whole = used_uj(still, start, end)
@@ -704,27 +705,27 @@ def test_two_studies_share_idle_energy(sensors, tmp_path):
 
 
 def test_a_window_that_could_not_be_recorded_is_withdrawn_from_the_neighbours(sensors, path, tmp_path, monkeypatch):
-    meter = Meter(sensors, node(), Neighbourhood("one", tmp_path / "shared"))
-    other = Neighbourhood("two", tmp_path / "shared")
-    for neighbourhood in (meter._neighbourhood, other):
-        neighbourhood.join()
+    meter = Meter(sensors, node(), MeterRegistry("one", tmp_path / "shared"))
+    other = MeterRegistry("two", tmp_path / "shared")
+    for registry in (meter._registry, other):
+        registry.register()
     meter.begin(path)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
-        patched.setattr("kdtune.energy.meter.write", full)
+        patched.setattr("kdtune.energy.meter_ledger.write", full)
         meter.open(trial("a"))
     meter.sample()
-    with other.settled(0) as states:
+    with other.locked(0) as states:
         assert [state.cpus_milli for state in states][-2:] == [1000, 0]
 
 
 def test_a_machine_that_joins_is_named_in_the_ledger_that_is_being_written(sensors, tmp_path):
     meter = Meter(sensors, sensors.hardware())
     meter.begin(tmp_path / "here.jsonl")
-    meter.know(["here", "joined"])
+    meter.set_nodes(["here", "joined"])
     meter.switch(None)
-    assert "node_unread" in charge_all(read_folder(tmp_path)).flags
+    assert "node_unread" in account_of_nodes(read_folder(tmp_path)).flags
     assert meter.window_uj("never opened") is None

@@ -16,7 +16,7 @@ def path(tmp_path) -> Path:
 
 def kept(path, *drivers) -> MeterState:
     state = MeterState(path)
-    state.keep({"drivers": drivers, "mark": 7})
+    state.save({"drivers": drivers, "mark": 7})
     return state
 
 
@@ -45,7 +45,7 @@ def test_an_outdated_state_is_removed_if_the_disk_is_full(path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("kdtune.energy.meter_state.replaced_atomically", full)
-        state.keep({"drivers": [], "mark": 8})
+        state.save({"drivers": [], "mark": 8})
     assert state.load(snapshot()) is None
 
 

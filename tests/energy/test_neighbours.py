@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kdtune.energy.neighbours import Neighbourhood, Neighbours
+from kdtune.energy.neighbours import MeterRegistry, Neighbours
 
 from .burners import python
 
@@ -16,11 +16,11 @@ JOINS_AND_WAITS = """
 import sys, time
 sys.path[:] = sys.argv[2:]
 from pathlib import Path
-from kdtune.energy.neighbours import Neighbourhood
-one = Neighbourhood("other", Path(sys.argv[1]))
-one.join()
-with one.settled(0):
-    one.hold(7, 1000, {"GPU-a": 500})
+from kdtune.energy.neighbours import MeterRegistry
+one = MeterRegistry("other", Path(sys.argv[1]))
+one.register()
+with one.locked(0):
+    one.announce(7, 1000, {"GPU-a": 500})
 print("here", flush=True)
 time.sleep(60)
 """
@@ -31,16 +31,16 @@ def folder(tmp_path):
     return tmp_path / "shared"
 
 
-def joined(name, folder, t_ns=1) -> Neighbourhood:
-    one = Neighbourhood(name, folder)
-    one.join()
-    with one.settled(0):
-        one.hold(t_ns, 0, {})
+def joined(name, folder, t_ns=1) -> MeterRegistry:
+    one = MeterRegistry(name, folder)
+    one.register()
+    with one.locked(0):
+        one.announce(t_ns, 0, {})
     return one
 
 
 def seen_by(one, since_ns=0) -> list[Neighbours]:
-    with one.settled(since_ns) as states:
+    with one.locked(since_ns) as states:
         return states
 
 
@@ -50,22 +50,22 @@ def test_a_single_meter_has_no_neighbours(folder):
 
 def test_a_meter_that_has_not_joined_has_no_neighbours(folder):
     joined("two", folder)
-    assert seen_by(Neighbourhood("one", folder)) == []
+    assert seen_by(MeterRegistry("one", folder)) == []
 
 
 def test_a_meter_whose_folder_cannot_be_used_has_no_neighbours(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    one = Neighbourhood("one", tmp_path / "file" / "below")
-    one.join()
+    one = MeterRegistry("one", tmp_path / "file" / "below")
+    one.register()
     assert seen_by(one) == []
 
 
 def test_changes_of_other_meters_are_seen_with_their_times(folder):
     one, two = joined("one", folder, 10), joined("two", folder, 20)
-    with two.settled(0):
-        two.hold(30, 1500, {"GPU-a": 1000})
-    with two.settled(0):
-        two.leave(40)
+    with two.locked(0):
+        two.announce(30, 1500, {"GPU-a": 1000})
+    with two.locked(0):
+        two.deregister(40)
     assert seen_by(one) == [
         Neighbours(0, 0),
         Neighbours(20, 1),
@@ -77,12 +77,12 @@ def test_changes_of_other_meters_are_seen_with_their_times(folder):
 def test_only_states_since_a_moment_are_returned(folder):
     one, two = joined("one", folder, 10), joined("two", folder, 20)
     assert seen_by(one, 15) == [Neighbours(0, 0), Neighbours(20, 1)]
-    with two.settled(0):
-        two.hold(30, 1000, {})
+    with two.locked(0):
+        two.announce(30, 1000, {})
     assert seen_by(one, 25) == [Neighbours(20, 1), Neighbours(30, 1, 0, 1000)]
     assert seen_by(one, 35) == [Neighbours(30, 1, 0, 1000)]
-    with two.settled(0):
-        two.leave(40)
+    with two.locked(0):
+        two.deregister(40)
     assert seen_by(one, 39) == [Neighbours(30, 1, 0, 1000), Neighbours(40, 0)]
     assert seen_by(one, 41) == []
 
@@ -90,8 +90,8 @@ def test_only_states_since_a_moment_are_returned(folder):
 def test_what_several_others_hold_is_added_and_the_meters_have_an_order(folder):
     all_of_them = [joined(name, folder, t) for t, name in enumerate("bac", 1)]
     for one in all_of_them:
-        with one.settled(0):
-            one.hold(10, 500, {"GPU-a": 100})
+        with one.locked(0):
+            one.announce(10, 500, {"GPU-a": 100})
     last = [seen_by(one)[-1] for one in all_of_them]
     assert [state.before for state in last] == [1, 0, 2]
     assert {(state.others, state.cpus_milli, state.gpus_milli["GPU-a"]) for state in last} == {(2, 1000, 200)}
@@ -99,13 +99,13 @@ def test_what_several_others_hold_is_added_and_the_meters_have_an_order(folder):
 
 def test_a_meter_that_holds_nothing_is_not_seen_by_the_others(folder):
     one, two = joined("one", folder, 10), joined("two", folder, 20)
-    with two.settled(0):
-        two.hold(30, 1000, {})
-    looking = Neighbourhood("doctor", folder)
-    looking.join()
-    with looking.settled(0) as states:
+    with two.locked(0):
+        two.announce(30, 1000, {})
+    looking = MeterRegistry("doctor", folder)
+    looking.register()
+    with looking.locked(0) as states:
         assert states[-1].others == 2
-        looking.leave(0)
+        looking.deregister(0)
     assert seen_by(one, 25) == [Neighbours(20, 1), Neighbours(30, 1, 0, 1000)]
 
 
@@ -124,8 +124,8 @@ def test_a_meter_that_is_killed_is_noticed(folder):
 
 def test_a_meter_is_present_while_any_process_with_its_id_runs(folder):
     one, driver = joined("one", folder), joined("two", folder)
-    meter = Neighbourhood("two", folder)
-    meter.join()
+    meter = MeterRegistry("two", folder)
+    meter.register()
     assert seen_by(one)[-1].others == 1
     del driver
     assert seen_by(one)[-1].others == 1
@@ -163,8 +163,8 @@ def test_invalid_values_are_ignored_and_give_no_access_to_other_files(folder, in
 
 def test_the_first_meter_empties_the_file(folder):
     one = joined("one", folder)
-    with one.settled(0):
-        one.leave(5)
+    with one.locked(0):
+        one.deregister(5)
     size = (folder / "meters.jsonl").stat().st_size
     joined("two", folder)
     assert (folder / "meters.jsonl").stat().st_size < size
@@ -180,12 +180,12 @@ def test_a_full_disk_damages_nothing_and_the_announcement_can_be_repeated(writte
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(descriptor, data[:written])
 
-    with monkeypatch.context() as patch, one.settled(0):
+    with monkeypatch.context() as patch, one.locked(0):
         patch.setattr("kdtune.energy.neighbours.os.write", full)
-        assert not one.hold(50, 1000, {})
+        assert not one.announce(50, 1000, {})
     assert seen_by(two, 50)[-1].cpus_milli == 0
-    with one.settled(0):
-        assert one.hold(60, 2000, {})
+    with one.locked(0):
+        assert one.announce(60, 2000, {})
     assert seen_by(two, 60)[-1].cpus_milli == 2000
 
 
@@ -194,19 +194,19 @@ def test_a_meter_whose_folder_becomes_unusable_has_no_neighbours_from_then_on(fo
     (folder / "meters.jsonl").unlink()
     (folder / "meters.jsonl").mkdir()  # no user, root included, can open it as a file
     assert seen_by(one) == []
-    with two.settled(0):
-        assert not two.hold(50, 1000, {})
-        two.leave(60)
+    with two.locked(0):
+        assert not two.announce(50, 1000, {})
+        two.deregister(60)
 
 
 LOOKS = """
 import sys
 sys.path[:] = sys.argv[2:]
 from pathlib import Path
-from kdtune.energy.neighbours import Neighbourhood
-one = Neighbourhood("mine", Path(sys.argv[1]))
-one.join()
-with one.settled(0) as states:
+from kdtune.energy.neighbours import MeterRegistry
+one = MeterRegistry("mine", Path(sys.argv[1]))
+one.register()
+with one.locked(0) as states:
     print(states[-1].others, flush=True)
 """
 
@@ -233,11 +233,11 @@ def test_files_left_by_another_users_killed_meter_do_no_harm():
 def test_another_place_to_meet_can_be_chosen(tmp_path, monkeypatch):
     """As in containers, which have no memory in common."""
     monkeypatch.setenv("KDTUNE_METERS_DIR", str(tmp_path))
-    first, second = Neighbourhood("first"), Neighbourhood("second")
+    first, second = MeterRegistry("first"), MeterRegistry("second")
     for one in (first, second):
-        one.join()
-    with first.settled(0):
-        first.hold(1, 500, {})
-    with second.settled(1) as told:
-        assert [state.cpus_milli for state in told] == [500]
+        one.register()
+    with first.locked(0):
+        first.announce(1, 500, {})
+    with second.locked(1) as states:
+        assert [state.cpus_milli for state in states] == [500]
     assert (tmp_path / "first.alive").exists()

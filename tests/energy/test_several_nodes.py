@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 
 from .simulated import J, Node, trial, two_cores
 
@@ -19,18 +19,18 @@ def node(name, boot, nodes=()):
 def test_a_machine_without_a_ledger_is_flagged():
     both = ["driver", "worker"]
     driver = node("driver", "boot-1", both)
-    assert charge_all({"driver": driver}).flags == {"node_unread": 1}
-    assert charge_all({"driver": driver, "worker": node("worker", "boot-2", both)}).flags == {}
+    assert account_of_nodes({"driver": driver}).flags == {"node_unread": 1}
+    assert account_of_nodes({"driver": driver, "worker": node("worker", "boot-2", both)}).flags == {}
 
 
 def test_machines_that_only_an_earlier_command_metered_are_not_flagged():
     first, second = node("driver", "boot-1", ["driver", "worker"]), node("driver", "boot-2")
-    assert charge_all({"driver": [*first, *second], "worker": node("worker", "boot-3")}).flags == {}
+    assert account_of_nodes({"driver": [*first, *second], "worker": node("worker", "boot-3")}).flags == {}
 
 
 @pytest.mark.parametrize(("boots", "flags"), [(("same", "same"), {"machine_counted_twice": 1}), (("one", "two"), {})])
 def test_a_machine_that_two_meters_counted_at_once_is_flagged(boots, flags):
-    account = charge_all({name: node(name, boot) for name, boot in zip(("pod-1", "pod-2"), boots, strict=True)})
+    account = account_of_nodes({name: node(name, boot) for name, boot in zip(("pod-1", "pod-2"), boots, strict=True)})
     assert account.flags == flags
     assert account.buckets["trials"] >= 2 * 5 * 4 * J
 
@@ -39,4 +39,4 @@ def test_a_machine_that_was_renamed_is_counted_once():
     early, late = Node(two_cores()), Node(two_cores())
     early.start().work(5).stop()
     late.work(10).start().work(5).stop()
-    assert charge_all({"old": early.records, "new": late.records}).flags == {}
+    assert account_of_nodes({"old": early.records, "new": late.records}).flags == {}

@@ -19,13 +19,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kdtune.energy import ledger, meter, meter_start, neighbours
-from kdtune.energy.attribution import BUCKETS, Account, OpenLedger, charge
+from kdtune.energy import ledger, meter, meter_ledger, meter_start, neighbours
+from kdtune.energy.attribution import BUCKETS, Account
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
-from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.meter_start import MeterStart
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import Identity, Process
+from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.energy.sensors.node import Counters
 
 from .simulated import J, two_cores
@@ -54,7 +55,7 @@ class Machine:
     def as_state(self) -> dict:
         return {}
 
-    def go_on_from(self, state: dict) -> None:
+    def restore(self, state: dict) -> None:
         pass
 
     def snapshot(self) -> dict[int, Process]:
@@ -87,7 +88,7 @@ class Study:
     meter: Meter | None = None
     at_work: bool = False
     opened: list[Window] = field(default_factory=list)
-    joined: list[Neighbourhood] = field(default_factory=list)
+    joined: list[MeterRegistry] = field(default_factory=list)
     lives: int = 0
 
     def path(self, name: str) -> Path:
@@ -97,10 +98,10 @@ class Study:
     def state(self) -> Path:
         return self.folder / f"{self.session}.state"
 
-    def join(self) -> Neighbourhood:
-        """Join the neighbourhood as another process of the session."""
-        one = Neighbourhood(self.session, self.folder / "shared")
-        one.join()
+    def join(self) -> MeterRegistry:
+        """Join the registry as another process of the session."""
+        one = MeterRegistry(self.session, self.folder / "shared")
+        one.register()
         self.joined.append(one)
         return one
 
@@ -114,9 +115,9 @@ class Study:
         self.driver = self.machine.begin_process(1)
         self.workers = [self.machine.begin_process(self.driver) for _ in range(2)]
         driver = self.join()
-        with driver.settled(0):
-            since = Start.of(self.machine.read(), [(self.driver, self.driver)])
-            driver.hold(since.counters.t_ns, 0, {})
+        with driver.locked(0):
+            since = MeterStart.of(self.machine.read(), [(self.driver, self.driver)])
+            driver.announce(since.counters.t_ns, 0, {})
         self.meter = self.new_meter()
         self.meter.begin(self.path(f"session-{self.lives}"), since)
         self.at_work = True
@@ -294,14 +295,14 @@ class TwoStudies(RuleBasedStateMachine):
             raise Killed
 
         with self.patch.context() as patched, suppress(Killed):
-            patched.setattr(meter, "write", die)
+            patched.setattr(meter_ledger, "write", die)
             act(study.meter)
         study.meter_dies()
         for _ in range(data.draw(st.integers(0, 2))):
             self.pass_time(data, data.draw(SECONDS))
             self.sample(1 - which)
         self._as(which).meter = study.new_meter()
-        assert study.meter.go_on()
+        assert study.meter.resume()
         act(study.meter)
 
     @rule(which=WHICH)
@@ -315,16 +316,18 @@ class TwoStudies(RuleBasedStateMachine):
     @invariant()
     def every_ledger_is_true(self) -> None:
         for study in self.studies:
-            charged = [self._account_of(path) for path in study.ledgers()]
+            charged = [account_of_ledger(ledger.read(path)) for path in study.ledgers()]
+            for account in charged:
+                assert_energy_is_conserved(account)
             if study.meter and study.lives == 1:
                 spent = {bucket: sum(one.buckets[bucket] for one in charged) for bucket in BUCKETS}
                 assert study.meter.reading().spent == spent
 
     def _account_of(self, path: Path) -> Account:
         records = ledger.read(path)
-        account = charge(records)
+        account = account_of_ledger(records)
         assert_energy_is_conserved(account)
-        assert charge(ledger.read(path)) == account
+        assert account_of_ledger(ledger.read(path)) == account
         return account
 
     def teardown(self) -> None:
@@ -359,16 +362,16 @@ def _charged_with_unused_gpus_uj(records: list[ledger.Record]) -> int:
 
     This also checks that this idle energy was moved to ``other`` and that nothing else changed.
     """
-    whole = OpenLedger()
+    whole = RunningAccount()
     for record in records:
         whole.add(record)
-    moved_uj = charge(records).buckets["other"] - whole.account.buckets["other"]
+    moved_uj = account_of_ledger(records).buckets["other"] - whole.account.buckets["other"]
     unused = whole.account.unheld_uj.keys() - whole.account.held_gpus if whole.account.held_gpus else set()
     assert moved_uj == sum(whole.account.unheld_uj[uuid] for uuid in unused)
-    return charge(records).charged_uj() + moved_uj
+    return account_of_ledger(records).charged_uj() + moved_uj
 
 
 TwoStudies.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=30, deadline=None, report_multiple_bugs=False
+    max_examples=100, stateful_step_count=30, deadline=None, report_multiple_bugs=False
 )
 TestTwoStudies = TwoStudies.TestCase

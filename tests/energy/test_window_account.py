@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from kdtune.energy.attribution import charge
 from kdtune.energy.neighbours import Neighbours
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.window_account import account_of
 
 from .simulated import J, Node, trial, two_cores
@@ -36,7 +36,7 @@ def test_the_account_of_a_window_covers_the_node_while_the_window_was_open(node)
 
 
 def test_windows_are_parts_of_the_whole_ledger(node):
-    whole = charge(node.records)
+    whole = account_of_ledger(node.records)
     parts = [account_of(node.records, name) for name in ("a", "b")]
     assert sum(part.buckets["evaluation"] for part in parts) == whole.buckets["evaluation"]
     assert sum(part.node_uj for part in parts) < whole.node_uj
@@ -54,7 +54,7 @@ def test_records_of_another_meter_in_the_same_file_change_nothing(node):
 def test_neighbours_before_the_window_are_not_flagged():
     node = Node(two_cores()).start().others_have(Neighbours(5_000_500_000_000, 1)).work(1)
     node.others_have(Neighbours(node.t_ns - 1, 0)).open(evaluation("a")).work(1, {"a": 1}).close("a").stop()
-    assert "node_shared" in charge(node.records).flags
+    assert "node_shared" in account_of_ledger(node.records).flags
     assert account_of(node.records, "a").flags == {}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import kdtune
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.results.watcher import Watcher
 from tests.studies import small_study
 
@@ -75,11 +75,11 @@ def test_a_budget_that_is_reached_while_waiting_stops_the_command_and_a_larger_o
     # What the wait took is on nobody's bill: of both commands the rest alone.
     session, waiting = sorted(set(outcome.folder.glob("sessions/*")) - earlier)
     assert waiting.name == f"{session.name}-waiting"
-    waited = charge_all(read_folder(waiting))
+    waited = account_of_nodes(read_folder(waiting))
     assert 1.5 < waited.duration_ns / 1e9 < 6 and waited.charged_uj() > 0
     sessions = json.loads((outcome.folder / "fixed" / "shared.json").read_text())["sessions"]
     assert len(sessions) == 2 and session.name in sessions
-    billed = sum(charge_all(read_folder(outcome.folder / "sessions" / name)).charged_uj() for name in sessions)
+    billed = sum(account_of_nodes(read_folder(outcome.folder / "sessions" / name)).charged_uj() for name in sessions)
     assert resumed.results[0]["cost"]["shared_uj"]["session"] == billed
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from kdtune.artifacts.caches import cached, remove
-from kdtune.artifacts.compiled_code import Compilation
+from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.shared_code import SharedCode
 from kdtune.energy import ledger
 from kdtune.errors import BudgetReached
@@ -36,7 +36,7 @@ class _Executor:
     def run_jobs(self, function, calls, poll, environment):
         """Puts code where a worker would put it; the worker itself is left out."""
         [(_, _, _, _, artifact, _)] = calls
-        code = Compilation(artifact.folder).code
+        code = CompiledCode(artifact.folder).code
         assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(code)
         code.mkdir(parents=True, exist_ok=True)
         (code / f"{len(TOLD)}.so").touch()
@@ -93,8 +93,8 @@ def test_as_long_as_a_command_lives_it_is_not_removed(tmp_path, place, jobs):
 
 def test_what_was_stopped_is_gone_on_with_and_both_lives_are_charged(tmp_path, place, jobs, monkeypatch):
     def stopped(*given, **named):
-        Compilation(place).code.mkdir()
-        (Compilation(place).code / "half.so").touch()
+        CompiledCode(place).code.mkdir()
+        (CompiledCode(place).code / "half.so").touch()
         raise BudgetReached("no more")
 
     with monkeypatch.context() as patched:
@@ -102,22 +102,22 @@ def test_what_was_stopped_is_gone_on_with_and_both_lives_are_charged(tmp_path, p
         shared = of_a_command(tmp_path)
         with pytest.raises(BudgetReached):
             charged(shared, place)
-    assert not Compilation(place).is_made()
+    assert not CompiledCode(place).is_made()
     assert charged(shared, place) == 2 * ONCE
-    assert (Compilation(place).code / "half.so").exists()
+    assert (CompiledCode(place).code / "half.so").exists()
 
 
 def test_code_of_which_nobody_knows_what_it_took_does_not_make_it_cheaper(tmp_path, place, jobs):
-    Compilation(place).code.mkdir(parents=True)
-    (Compilation(place).code / "found.so").touch()
+    CompiledCode(place).code.mkdir(parents=True)
+    (CompiledCode(place).code / "found.so").touch()
     assert charged(of_a_command(tmp_path), place) == ONCE
-    assert not (Compilation(place).code / "found.so").exists()
+    assert not (CompiledCode(place).code / "found.so").exists()
 
 
 def test_where_its_energy_record_is_lost_it_is_made_again_beside_what_others_use(tmp_path, place, jobs):
     charged(of_a_command(tmp_path), place)
-    shutil.rmtree(Compilation(place).ledger)
-    before = list(Compilation(place).code.iterdir())
+    shutil.rmtree(CompiledCode(place).ledger)
+    before = list(CompiledCode(place).code.iterdir())
     assert charged(of_a_command(tmp_path), place) == ONCE
     assert jobs == [place, place / "again"]
-    assert list(Compilation(place).code.iterdir()) == before and not (place / "again").exists()
+    assert list(CompiledCode(place).code.iterdir()) == before and not (place / "again").exists()

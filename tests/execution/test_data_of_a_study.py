@@ -82,7 +82,7 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     shutil.copy(
         next(aside.glob("*/train/n01/images/n01_1.JPEG")), aside / "tiny-imagenet-200/train/n01/images/new.JPEG"
     )
-    with pytest.raises(UsageError, match="was run on other files of tiny_imagenet"):
+    with pytest.raises(UsageError, match="ran on other files of tiny_imagenet"):
         kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside, inline=True)
 
 

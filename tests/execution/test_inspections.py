@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdtune.execution.inspections import KeptInspection, Known
-from kdtune.execution.jobs import inspect_study
-from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
+from kdtune.execution.cached_inspection import CachedInspection, StudyFacts
+from kdtune.execution.inspection_job import inspect_study
+from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
 from kdtune.planning.resources import Resources
 from kdtune.specs import load_study
 from tests.damage import damaged
@@ -16,11 +16,11 @@ from tests.energy.simulated import two_cores
 from tests.studies import small_study
 
 RESOURCES = Resources(1.0, 0.0)
-TIMINGS = Timings({"distilling": Usage(1e-4, 1e-4, None)}, {"distilling": 32}, 0.0, None)
+TIMINGS = Timings({"distilling": WorkUsage(1e-4, 1e-4, None)}, {"distilling": 32}, 0.0, None)
 
 
 def place(tmp_path, kinds=("distilling",), **changes):
-    return KeptInspection(load_study(small_study(**changes)), RESOURCES, tmp_path, [], kinds)
+    return CachedInspection(load_study(small_study(**changes)), RESOURCES, tmp_path, [], kinds)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def known(inspection, tmp_path, monkeypatch):
     found = dataclasses.replace(
         inspection, teacher_folder=str(teacher), teacher_cached=True, timings=TIMINGS, energy_multiple=1.2345
     )
-    return Known(found, two_cores(), Charge(3.0, 60e6, 60e6))
+    return StudyFacts(found, two_cores(), TimeAndEnergy(3.0, 60e6, 60e6))
 
 
 def test_what_was_found_out_is_read_back_as_it_was(known, tmp_path):
@@ -56,8 +56,8 @@ def test_what_a_study_is_called_changes_nothing_and_all_that_matters_does(known,
         place(tmp_path, student="convnet_4_8_16"),
         place(tmp_path, kinds=()),
         place(tmp_path / "elsewhere"),
-        KeptInspection(load_study(small_study()), Resources(2.0, 0.0), tmp_path, [], ("distilling",)),
-        KeptInspection(load_study(small_study()), RESOURCES, tmp_path, ["GPU-1"], ("distilling",)),
+        CachedInspection(load_study(small_study()), Resources(2.0, 0.0), tmp_path, [], ("distilling",)),
+        CachedInspection(load_study(small_study()), RESOURCES, tmp_path, ["GPU-1"], ("distilling",)),
     ):
         assert different.read() is None
 

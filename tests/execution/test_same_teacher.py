@@ -12,7 +12,7 @@ import pytest
 
 from kdtune.artifacts.teacher_record import epoch_journal
 from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from tests.studies import SMALL, command
 
 pytestmark = pytest.mark.study
@@ -100,6 +100,6 @@ def test_when_the_command_that_trains_the_teacher_is_killed_the_other_goes_on(bo
     assert set(trained) == set(range(1, EPOCHS + 1)) and trained[-1] == EPOCHS
     assert sum(later != earlier + 1 for earlier, later in pairwise(trained)) <= 1
     # Both commands' energy is the teacher's.
-    account = charge_all(read_folder(teacher_folder(tmp_path) / "ledger"))
+    account = account_of_nodes(read_folder(teacher_folder(tmp_path) / "ledger"))
     assert other.teacher()["energy"]["charged_uj"] == account.charged_uj() > 0
     assert account.flags["gap"] == 1, account.flags

@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 import kdtune
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import NodeSensors, boot_id
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.errors import KdtuneError
 from kdtune.execution.node_meter import NodeMeter
 from kdtune.execution.ray.meter_actor import NodeMeterActor
@@ -26,14 +26,27 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
 from tests.studies import small_study
 
+#: Nobody reads the nodes' logs, and nothing is to be scaled.
+BARE = {"include_log_monitor": False, "include_dashboard": False, "no_monitor": True}
 
-@pytest.fixture
-def two_nodes(without_ray):
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
-    yield cluster.address
+
+@pytest.fixture(scope="module")
+def cluster(without_ray):
+    """A cluster of one node with one core, which a test may add nodes to."""
+    # A dead node is noticed in a second instead of fifteen.
+    noticed = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": noticed, **BARE})
+    yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.fixture
+def two_nodes(cluster):
+    node = cluster.add_node(num_cpus=1, **BARE)
+    yield cluster.address
+    ray.shutdown()
+    cluster.remove_node(node)
 
 
 @pytest.mark.study
@@ -45,7 +58,7 @@ def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
     assert set(result["cost"]["flags"]) <= {"node_shared"}
     ledgers = read_folder(tmp_path / "small" / "grid" / "ledger")
     assert len(ledgers) == 1
-    account = charge_all(ledgers)
+    account = account_of_nodes(ledgers)
     opened = [one.window for records in ledgers.values() for one in records if one.kind == "open"]
     assert {window.id for window in opened if window.bucket == "trials"} == {
         name for name in account.windows if not name.startswith("evaluation")
@@ -92,22 +105,11 @@ class LateNode:
         self._process = None
 
 
-@pytest.fixture(scope="module")
-def cluster(without_ray):
-    if subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode:
-        pytest.skip("host names of one's own need more rights than there are")
-    head = {"num_cpus": 1, "include_dashboard": False}
-    # A dead node is noticed in a second instead of fifteen.
-    head["_system_config"] = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    yield cluster.address
-    ray.shutdown()
-    cluster.shutdown()
-
-
 @pytest.fixture
 def late(cluster, request):
-    node = LateNode(cluster, f"late-{abs(hash(request.node.name)) % 10000}")
+    if subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode:
+        pytest.skip("host names of one's own need more rights than there are")
+    node = LateNode(cluster.address, f"late-{abs(hash(request.node.name)) % 10000}")
     yield node
     node.die()
 
@@ -142,7 +144,7 @@ def resources_of(config):
 
 @pytest.mark.study
 def test_an_experiment_outlives_its_nodes_and_flags_what_a_dead_one_took(cluster, late, tmp_path):
-    ray.init(address=cluster, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     ledger = kdtune.EnergyLedger()
     run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger, JoinsAndDies(late)], verbose=0)
     trainable = tune.with_resources(burn, resources_of)
@@ -189,7 +191,7 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
     at_the_latest = threading.Timer(150.0, watcher.cancel.set)
     at_the_latest.start()
     try:
-        result = kdtune.run_study(study, out=tmp_path, address=cluster, watcher=watcher, cancel=watcher.cancel)
+        result = kdtune.run_study(study, out=tmp_path, address=cluster.address, watcher=watcher, cancel=watcher.cancel)
     finally:
         at_the_latest.cancel()
     assert (result.exit_code, result.errors) == (130, ())
@@ -204,7 +206,6 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
 @pytest.mark.study
 def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
     """Two meters on this machine stand for those of two machines."""
-    ray.shutdown()
     session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
     session.start()
     try:
@@ -217,4 +218,4 @@ def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes
     for folder in (session.folder, tmp_path / "elsewhere"):
         [records] = read_folder(folder).values()
         assert records[-1].kind == "stop"
-        assert "unended" not in charge_all({"here": records}).flags
+        assert "unended" not in account_of_nodes({"here": records}).flags

@@ -6,7 +6,7 @@ import pytest
 
 from kdtune.energy.flops import Workload
 from kdtune.forecast.distillation_cost import energy_multiple
-from kdtune.forecast.strategy_estimate import Conditions, Timings, Usage
+from kdtune.forecast.strategy_estimate import Conditions, Timings, WorkUsage
 from tests.energy.simulated import J, W
 
 #: 100 images for training and 50 for validation.
@@ -18,7 +18,7 @@ CONDITIONS = Conditions(slots=1, cpus=1.0, cores=2, ram_uw=20 * W)
 
 def busy(seconds):
     """Return the usage of a core of 4 W that is busy all the time."""
-    return Usage(seconds, seconds, seconds * 4 * J)
+    return WorkUsage(seconds, seconds, seconds * 4 * J)
 
 
 #: An epoch takes 1.1 s with the teacher and 0.6 s without it.
@@ -54,7 +54,7 @@ def test_the_whole_energy_of_the_teachers_logits_is_charged():
 
 
 def test_counted_energy_includes_idle_power_and_the_memory_of_held_cores():
-    counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}
+    counted = {**TIMINGS.per_image, "distilling": WorkUsage(0.010, 0.001, 0.010 * 50 * J)}
     timings = replace(TIMINGS, per_image=counted, idle_uw=5 * W)
     # In addition to the work's own power: 5 W of idle power, and 10 W of memory for one of two cores. In each epoch,
     # 0.1 s is evaluation.
@@ -69,7 +69,7 @@ def test_counted_energy_includes_idle_power_and_the_memory_of_held_cores():
 
 
 def test_what_a_gpu_draws_that_no_training_uses_is_left_out():
-    counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}
+    counted = {**TIMINGS.per_image, "distilling": WorkUsage(0.010, 0.001, 0.010 * 50 * J)}
     one_gpu = replace(TIMINGS, per_image=counted, idle_uw=5 * W)
     four = replace(one_gpu, idle_uw=(5 + 3 * 7) * W, spare_gpu_uw=7 * W)
     assert multiple(four, trainings=1, conditions=replace(CONDITIONS, gpus=4, trials_per_gpu=1)) == pytest.approx(
@@ -79,7 +79,7 @@ def test_what_a_gpu_draws_that_no_training_uses_is_left_out():
 
 @pytest.mark.parametrize("unknown", ["distilling", "labels"])
 def test_times_are_compared_if_a_counter_did_not_move(unknown):
-    counted = {**TIMINGS.per_image, "distilling": Usage(0.010, 0.001, 0.010 * 50 * J)}
+    counted = {**TIMINGS.per_image, "distilling": WorkUsage(0.010, 0.001, 0.010 * 50 * J)}
     counted[unknown] = replace(counted[unknown], active_uj=None)
     timings = replace(TIMINGS, per_image=counted, idle_uw=5 * W)
     assert multiple(timings, stores=[(1, 100)]) == pytest.approx((6 * 1.1 + 0.3) / (6 * 0.6))

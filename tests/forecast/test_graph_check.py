@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast import graph_check, numerics_probe
 from kdtune.forecast.graph_check import TOLERANCE, loss_difference
-from kdtune.forecast.open_settings import settled
+from kdtune.forecast.open_settings import resolve_open_settings
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN
 from kdtune.training import captured_steps
-from kdtune.training.graphs import EagerGraph
+from kdtune.training.cuda_graphs import EagerGraph
 from tests.studies import small_study
 
 CPU = torch.device("cpu")
@@ -67,8 +67,8 @@ class Failing(EagerGraph):
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
 
-def bench_of(mode="replay", **changes):
-    return Workbench(load_study(small_study(teacher_logits=mode, **changes)), CPU, 1)
+def context_of(mode="replay", **changes):
+    return TrainingContext(load_study(small_study(teacher_logits=mode, **changes)), CPU, 1)
 
 
 @pytest.fixture
@@ -86,25 +86,25 @@ def graphs(monkeypatch):
 
 @pytest.mark.parametrize("mode", ["live", "replay"])
 def test_correct_graphs_show_no_difference(mode):
-    assert loss_difference(bench_of(mode), GRAPH) == 0.0
+    assert loss_difference(context_of(mode), GRAPH) == 0.0
 
 
 @pytest.mark.parametrize("mode", ["live", "replay"])
 @pytest.mark.parametrize("kind", [Forgetful, Stale, Exploding, Idle])
 def test_faulty_graphs_show_a_difference(graphs, kind, mode):
     graphs(kind)
-    assert not loss_difference(bench_of(mode), GRAPH) <= max(TOLERANCE.values())
+    assert not loss_difference(context_of(mode), GRAPH) <= max(TOLERANCE.values())
 
 
 @pytest.mark.parametrize("kind", [Forgetful, Failing])
 def test_a_study_with_faulty_graphs_runs_eagerly_with_one_remark(graphs, kind, monkeypatch, tmp_path):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     graphs(kind)
-    monkeypatch.setattr(numerics_probe, "_time_steps", lambda bench, ways: {way: [1.0, 1.0] for way in ways})
+    monkeypatch.setattr(numerics_probe, "_time_steps", lambda context, ways: {way: [1.0, 1.0] for way in ways})
     why = {Forgetful: "differs from the eager one", Failing: "operation not permitted when stream is capturing"}
     for _ in range(2):  # the second time, the result comes from the cache
-        bench, remarks = settled(bench_of(), 39)
-        assert not bench.study.numerics.captures_steps
+        context, remarks = resolve_open_settings(context_of(), 39)
+        assert not context.study.numerics.captures_steps
         (remark,) = remarks
         assert remark.startswith("training steps are not captured") and why[kind] in remark and "and more" not in remark
 
@@ -115,10 +115,10 @@ def test_correct_graphs_are_chosen_if_they_are_faster(graphs, captured_s, is_cho
     graphs(EagerGraph)
     seconds = {True: [captured_s] * 2, False: [1.0, 1.0]}
     monkeypatch.setattr(
-        numerics_probe, "_time_steps", lambda bench, ways: {way: seconds[way.captures_steps] for way in ways}
+        numerics_probe, "_time_steps", lambda context, ways: {way: seconds[way.captures_steps] for way in ways}
     )
-    bench, remarks = settled(bench_of(), 39)
-    assert bench.study.numerics.captures_steps is is_chosen
+    context, remarks = resolve_open_settings(context_of(), 39)
+    assert context.study.numerics.captures_steps is is_chosen
     assert [remark.endswith("captured steps are not faster by a factor of 1.1") for remark in remarks] == (
         [] if is_chosen else [True]
     )
@@ -127,10 +127,10 @@ def test_correct_graphs_are_chosen_if_they_are_faster(graphs, captured_s, is_cho
 def test_no_graphs_are_tried_if_the_study_sets_its_numerics(graphs):
     graphs(Failing)
     numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
-    assert settled(bench_of(numerics=numerics), 39)[1] == ()
+    assert resolve_open_settings(context_of(numerics=numerics), 39)[1] == ()
 
 
 def test_the_teachers_stored_logits_are_compared_too(monkeypatch):
     monkeypatch.setattr(graph_check, "graph_maker", lambda device: Idle)
-    assert loss_difference(bench_of("live"), GRAPH) == 0.0
-    assert loss_difference(bench_of("replay"), GRAPH) > max(TOLERANCE.values())
+    assert loss_difference(context_of("live"), GRAPH) == 0.0
+    assert loss_difference(context_of("replay"), GRAPH) > max(TOLERANCE.values())

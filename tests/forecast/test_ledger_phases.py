@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from kdtune.energy.attribution import charge
-from kdtune.forecast.ledger_phases import strategy_phases, whole
-from kdtune.forecast.strategy_estimate import Charge, Conditions, Overhead, Usage, strategy_charge
+from kdtune.energy.running_account import account_of_ledger
+from kdtune.forecast.ledger_phases import session_charge, strategy_phases
+from kdtune.forecast.strategy_estimate import Conditions, StrategyOverhead, TimeAndEnergy, WorkUsage, strategy_charge
 from tests.energy.simulated import J, Node, trial, two_cores
 
 # With the hardware of two_cores(), a busy core second is 4 J, and a second of memory is 20 J.
@@ -22,7 +22,7 @@ def searched(node: Node) -> Node:
 
 def test_a_strategy_is_split_into_trainings_and_overhead():
     found = strategy_phases(searched(Node(two_cores())).records, epochs=6)
-    assert found.epoch == Usage(pytest.approx(6 / 6), pytest.approx(5.5 / 6), pytest.approx(5.5 * 4 * J / 6))
+    assert found.epoch == WorkUsage(pytest.approx(6 / 6), pytest.approx(5.5 / 6), pytest.approx(5.5 * 4 * J / 6))
     assert found.overhead.fixed.wall_s == pytest.approx(8)
     assert found.overhead.fixed.charged_uj == pytest.approx((3 + 2.5) * 4 * J + 8 * 20 * J)
     assert found.overhead.fixed.idle_uj == pytest.approx(8 * 20 * J)
@@ -46,7 +46,7 @@ def test_a_gpu_counts_as_trials_while_they_hold_it_and_else_as_idle():
     node.open(trial("a/1", gpus={"GPU-a": 1.0})).work(2, {"a/1": 1}, gpu_j={"GPU-a": 300}).close("a/1")
     found = strategy_phases(node.work(1, gpu_j={"GPU-a": 70}).stop().records, epochs=1)
     assert found.epoch.active_uj == (4 + 300) * J
-    assert found.overhead == Overhead(Charge(2.0, (120 + 40) * J, (120 + 40) * J))
+    assert found.overhead == StrategyOverhead(TimeAndEnergy(2.0, (120 + 40) * J, (120 + 40) * J))
 
 
 def test_gpus_that_the_strategy_never_held_are_left_out_as_its_account_leaves_them_out():
@@ -54,9 +54,9 @@ def test_gpus_that_the_strategy_never_held_are_left_out_as_its_account_leaves_th
     node.open(trial("a/1", gpus={"GPU-a": 1.0})).work(2, {"a/1": 1}, gpu_j={"GPU-a": 300, "GPU-b": 102}).close("a/1")
     records = node.work(1, gpu_j={"GPU-a": 70, "GPU-b": 51}).stop().records
     found = strategy_phases(records, epochs=1)
-    assert found.overhead == Overhead(Charge(2.0, (120 + 40) * J, (120 + 40) * J))
+    assert found.overhead == StrategyOverhead(TimeAndEnergy(2.0, (120 + 40) * J, (120 + 40) * J))
     _, energy = strategy_charge(1, found.epoch, 0.0, found.overhead, Conditions(1, 1, 2, node.hardware.ram_uw))
-    assert energy == pytest.approx(charge(records).charged_uj())
+    assert energy == pytest.approx(account_of_ledger(records).charged_uj())
 
 
 def test_a_ledger_without_an_ended_trial_or_with_two_starts_gives_no_phases():
@@ -70,11 +70,13 @@ def test_a_ledger_without_an_ended_trial_or_with_two_starts_gives_no_phases():
 
 def test_a_sessions_charge_is_the_sum_of_its_parts_without_other():
     node = Node(two_cores()).start().work(2, study=1, other=1).stop().work(100, other=50)
-    assert whole(node.start().work(1, study=1).stop().records) == Charge(3.0, (2 * 4 + 3 * 20) * J, 3 * 20 * J)
+    assert session_charge(node.start().work(1, study=1).stop().records) == TimeAndEnergy(
+        3.0, (2 * 4 + 3 * 20) * J, 3 * 20 * J
+    )
 
 
 def test_a_ledger_with_a_gap_is_not_used():
     """The meter was killed with its study, so the energy until the next meter is not fully known."""
     node = Node(two_cores()).start().work(1, study=1).sample().work(60, study=1)
-    assert whole(node.start().work(1).stop().records) is None
-    assert whole([replace(record, hardware=None) for record in node.records]) is None
+    assert session_charge(node.start().work(1).stop().records) is None
+    assert session_charge([replace(record, hardware=None) for record in node.records]) is None

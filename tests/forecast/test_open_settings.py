@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from kdtune.artifacts import logit_store
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import KdtuneError
 from kdtune.forecast import numerics_probe, open_settings
-from kdtune.forecast.open_settings import settled
+from kdtune.forecast.open_settings import resolve_open_settings
 from kdtune.specs import load_study
 from kdtune.specs.study import PLAIN, Numerics
 
@@ -20,21 +20,21 @@ def cache(monkeypatch, tmp_path):
     return tmp_path / "cache"
 
 
-def bench_of(*overrides):
-    return Workbench(load_study("digits-hkd", overrides=overrides), CPU, 1)
+def context_of(*overrides):
+    return TrainingContext(load_study("digits-hkd", overrides=overrides), CPU, 1)
 
 
 def resolved(*overrides, trainings=39):
-    bench, _ = settled(bench_of(*overrides), trainings)
-    return bench.study
+    context, _ = resolve_open_settings(context_of(*overrides), trainings)
+    return context.study
 
 
 def probed(monkeypatch, seconds):
     """Make probes return the given seconds; return a list that receives the mode and the numerics of each probe."""
     probes = []
 
-    def probe(bench, is_long):
-        probes.append((bench.study.teacher_logits, numerics_probe._allowed_numerics(bench.study.numerics)))
+    def probe(context, is_long):
+        probes.append((context.study.teacher_logits, numerics_probe._allowed_numerics(context.study.numerics)))
         return seconds
 
     monkeypatch.setattr(numerics_probe, "_probe", probe)
@@ -60,15 +60,15 @@ def test_a_logit_mode_that_the_study_sets_is_kept(mode):
 
 def test_with_too_little_disk_space_the_mode_is_live_with_a_remark(monkeypatch):
     monkeypatch.setattr(open_settings, "room_bytes", lambda: 1000)
-    bench, remarks = settled(bench_of(), 39)
-    assert bench.study.teacher_logits == "live"
+    context, remarks = resolve_open_settings(context_of(), 39)
+    assert context.study.teacher_logits == "live"
     assert "more than half of the free space on the cache's disk" in remarks[0]
 
 
 def test_replay_is_refused_if_the_disk_has_no_room(monkeypatch):
     monkeypatch.setattr(logit_store, "room_bytes", lambda: 1000)
     with pytest.raises(KdtuneError, match="there is room for"):
-        settled(bench_of("teacher_logits=replay"), 39)
+        resolve_open_settings(context_of("teacher_logits=replay"), 39)
 
 
 # Classes without images
@@ -76,8 +76,8 @@ def test_replay_is_refused_if_the_disk_has_no_room(monkeypatch):
 
 def test_there_is_a_remark_about_classes_without_training_or_validation_images():
     # There are twelve images of ten classes; four of the images are held out for validation.
-    bench, remarks = settled(bench_of("data.train_limit=12", "validation=4"), 39)
-    train, held = (len(part.labels.unique()) for part in (bench.splits.train, bench.splits.validation))
+    context, remarks = resolve_open_settings(context_of("data.train_limit=12", "validation=4"), 39)
+    train, held = (len(part.labels.unique()) for part in (context.splits.train, context.splits.validation))
     assert train < 10 and held == 4
     assert remarks[:2] == (
         f"{10 - train} of 10 classes have no training image: no network learns them",
@@ -86,14 +86,14 @@ def test_there_is_a_remark_about_classes_without_training_or_validation_images()
 
 
 def test_there_is_no_remark_if_every_class_is_in_both_parts():
-    assert settled(bench_of(), 39)[1] == ()
-    assert settled(bench_of("data.train_limit=40", "validation=20"), 39)[1] == ()
+    assert resolve_open_settings(context_of(), 39)[1] == ()
+    assert resolve_open_settings(context_of("data.train_limit=40", "validation=20"), 39)[1] == ()
 
 
 def test_there_is_no_remark_about_classes_that_the_data_set_lacks(monkeypatch):
-    bench = bench_of()
-    bench.num_classes = 200  # as in a subset of Tiny ImageNet with three of its classes
-    assert settled(bench, 39)[1] == ()
+    context = context_of()
+    context.num_classes = 200  # as in a subset of Tiny ImageNet with three of its classes
+    assert resolve_open_settings(context, 39)[1] == ()
 
 
 # Numerics
@@ -158,12 +158,14 @@ def test_with_too_little_disk_space_steps_with_a_live_teacher_are_probed(large, 
 
 def test_compiling_is_tried_if_the_trainings_of_a_worker_are_long_enough(large, monkeypatch):
     found = []
-    monkeypatch.setattr(numerics_probe, "_probe", lambda bench, is_long: found.append(is_long) or {PLAIN: [1.0] * 3})
+    monkeypatch.setattr(numerics_probe, "_probe", lambda context, is_long: found.append(is_long) or {PLAIN: [1.0] * 3})
     images, epochs, trainings, repeats, workers = 360, 100, 39, 3, 4
     monkeypatch.setattr(numerics_probe, "LONG_IMAGES", images * epochs * trainings * repeats // workers)
     for workers in (4, 5):
-        settled(bench_of("training.epochs=100"), 39, workers)
-    settled(bench_of("training.epochs=100", "training.batch_size=64"), 39, 4)  # the batch size does not matter
+        resolve_open_settings(context_of("training.epochs=100"), 39, workers)
+    resolve_open_settings(
+        context_of("training.epochs=100", "training.batch_size=64"), 39, 4
+    )  # the batch size does not matter
     assert found == [True, False, True]
 
 
@@ -177,12 +179,12 @@ def test_a_damaged_probe_result_is_replaced(large, monkeypatch, cache):
 
 @pytest.mark.parametrize("mode", ["live", "replay"])
 def test_all_numerics_are_timed_with_the_real_networks(large, mode):
-    bench = bench_of(f"teacher_logits={mode}")
-    seconds = numerics_probe._probe(bench, True)  # compiling is only tried on GPUs
+    context = context_of(f"teacher_logits={mode}")
+    seconds = numerics_probe._probe(context, True)  # compiling is only tried on GPUs
     assert len(seconds) == 4 and PLAIN in seconds
     for found in seconds.values():
         assert numerics_probe.ROUNDS <= len(found) <= numerics_probe.MAX_ROUNDS and all(0 < one < 10 for one in found)
-    assert "teacher" not in vars(bench)  # an untrained teacher is used
+    assert "teacher" not in vars(context)  # an untrained teacher is used
 
 
 def without(monkeypatch, *precisions):
@@ -201,7 +203,7 @@ def without(monkeypatch, *precisions):
 
 def test_numerics_that_this_machine_cannot_compute_are_left_out(large, monkeypatch):
     without(monkeypatch, "bfloat16")
-    assert {way.precision for way in numerics_probe._probe(bench_of(), False)} == {"float32"}
+    assert {way.precision for way in numerics_probe._probe(context_of(), False)} == {"float32"}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_any_failure_of_the_compiler_only_excludes_the_numerics_concerned(large,
         return compute(self, model, images)
 
     monkeypatch.setattr(Arithmetic, "logits", fail)
-    assert {way.precision for way in numerics_probe._probe(bench_of(), False)} == {"float32"}
+    assert {way.precision for way in numerics_probe._probe(context_of(), False)} == {"float32"}
 
 
 def test_if_no_numerics_work_the_error_has_all_reasons_and_a_remedy(large, monkeypatch):

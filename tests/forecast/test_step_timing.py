@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.forecast import step_timing
 from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Lap, Stopwatch
@@ -17,16 +17,16 @@ ALL = ("distilling", "labels", "evaluation", "teacher", "teacher_evaluation")
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return Workbench(load_study(small_study()), torch.device("cpu"), threads=1)
+def context():
+    return TrainingContext(load_study(small_study()), torch.device("cpu"), threads=1)
 
 
-def timed(bench, kinds=ALL, setup=None):
-    return time_work(bench, kinds, Stopwatch(two_cores()), [], setup)
+def timed(context, kinds=ALL, setup=None):
+    return time_work(context, kinds, Stopwatch(two_cores()), [], setup)
 
 
-def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(bench):
-    timings = timed(bench)
+def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(context):
+    timings = timed(context)
     assert list(timings.per_image) == list(ALL)
     for usage in timings.per_image.values():
         assert usage.cpu_s > 0 and 0 < usage.wall_s < 0.1
@@ -36,21 +36,21 @@ def test_every_kind_of_work_takes_time_and_whole_batches_are_timed(bench):
     assert timings.idle_uw == 0.0 and timings.setup is None
 
 
-def test_only_requested_work_is_timed_and_for_a_short_time(bench):
-    timed(bench, ["labels"])  # the first call is slow
+def test_only_requested_work_is_timed_and_for_a_short_time(context):
+    timed(context, ["labels"])  # the first call is slow
     began = time.perf_counter()
-    assert list(timed(bench, ["labels"]).per_image) == ["labels"]
+    assert list(timed(context, ["labels"]).per_image) == ["labels"]
     assert time.perf_counter() - began < 2.0  # a fifth of a second on a quiet machine
 
 
-def test_timing_needs_no_trained_teacher(bench, cache_folder):
+def test_timing_needs_no_trained_teacher(context, cache_folder):
     before = sorted(cache_folder.rglob("*"))
-    timed(bench, ["distilling"])
+    timed(context, ["distilling"])
     assert sorted(cache_folder.rglob("*")) == before
-    assert "teacher" not in vars(bench)
+    assert "teacher" not in vars(context)
 
 
-def test_slow_work_is_timed_with_fewer_images(bench, monkeypatch):
+def test_slow_work_is_timed_with_fewer_images(context, monkeypatch):
     step = Distiller._step
 
     def slow(self, images, *others):
@@ -59,7 +59,7 @@ def test_slow_work_is_timed_with_fewer_images(bench, monkeypatch):
 
     monkeypatch.setattr(Distiller, "_step", slow)
     monkeypatch.setattr(step_timing, "LIMIT_S", 0.2)
-    timings = timed(bench, ["distilling"])
+    timings = timed(context, ["distilling"])
     assert 2 <= timings.batches["distilling"] <= 8
     assert timings.per_image["distilling"].wall_s >= 0.01  # there is no upper bound on a busy machine
 
@@ -79,16 +79,16 @@ def test_on_a_gpu_steps_are_timed_once_their_kernels_are_recorded(monkeypatch):
     assert when_waited[:2] == [WARM_UP_STEPS, WARM_UP_STEPS + 1]
 
 
-def test_the_setup_of_a_worker_is_returned_as_it_was_measured(bench):
-    timings = timed(bench, [], Lap(wall_s=3.0, cpu_s=2.0))
+def test_the_setup_of_a_worker_is_returned_as_it_was_measured(context):
+    timings = timed(context, [], Lap(wall_s=3.0, cpu_s=2.0))
     assert (timings.setup.wall_s, timings.setup.cpu_s, timings.setup.active_uj) == (3.0, 2.0, 8e6)
 
 
-def test_a_training_afterwards_is_the_same_bit_for_bit(bench):
+def test_a_training_afterwards_is_the_same_bit_for_bit(context):
     def trained():
-        distiller = bench.distiller(recipe_of(bench.study, {"loss": "ce"}), 0)
+        distiller = context.distiller(recipe_of(context.study, {"loss": "ce"}), 0)
         return [distiller.train_epoch() for _ in range(2)]
 
     before = trained()
-    timed(bench)
+    timed(context)
     assert trained() == before

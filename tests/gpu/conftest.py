@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from tests.studies import small_study
 
@@ -21,11 +21,11 @@ def device():
 
 
 @pytest.fixture
-def bench(device):
-    """Makes a bench on the GPU for the digits study, whose last batch is smaller than the others."""
+def context(device):
+    """Makes a training context on the GPU for the digits study, whose last batch is smaller than the others."""
 
     def make(compile="off", arithmetic=FLOAT32, mode="live", **changes):
         numerics = {**arithmetic, "compile": compile}
-        return Workbench(load_study(small_study(numerics=numerics, teacher_logits=mode, **changes)), device, 1)
+        return TrainingContext(load_study(small_study(numerics=numerics, teacher_logits=mode, **changes)), device, 1)
 
     return make

@@ -5,9 +5,9 @@ import time
 import pytest
 import torch
 
-from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Window, read
 from kdtune.energy.meter import Meter
+from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors.node import NodeSensors
 
 pytestmark = pytest.mark.gpu
@@ -77,7 +77,7 @@ def test_buckets_sum_to_what_nvml_reports(device, tmp_path):
     meter.sample()
     after_mj = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     log.end()
-    account = charge(read(tmp_path / "node.jsonl"))
+    account = account_of_ledger(read(tmp_path / "node.jsonl"))
     assert sum(account.buckets.values()) == account.node_uj
     ours_j = sum(uj for sources in account.sources.values() for name, uj in sources.items() if name.startswith("gpu"))
     ours_j /= 1e6

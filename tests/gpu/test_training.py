@@ -19,17 +19,17 @@ every_way = pytest.mark.parametrize("compile", ["off", "on", "graph", "compiled_
 every_mode = pytest.mark.parametrize("mode", ["live", "replay"])
 
 
-def training(bench, point=STOCHASTIC, seed=0):
-    recipe = recipe_of(bench.study, point)
+def training(context, point=STOCHASTIC, seed=0):
+    recipe = recipe_of(context.study, point)
     torch.manual_seed(1)  # of the untrained teacher
-    return bench.training(recipe, seed, bench.stand_in())
+    return context.training(recipe, seed, context.untrained_teacher_logits())
 
 
 @every_mode
 @pytest.mark.parametrize("compile", ["off", "graph"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_training_is_resumed_from_a_checkpoint(bench, device, mode, compile, optimizer, tmp_path):
-    own = bench(compile, mode=mode, training={**AUGMENT, "optimizer": optimizer})
+def test_a_training_is_resumed_from_a_checkpoint(context, device, mode, compile, optimizer, tmp_path):
+    own = context(compile, mode=mode, training={**AUGMENT, "optimizer": optimizer})
     checkpoints = CheckpointFolder(tmp_path)
     whole = training(own)
     whole.train_epoch()
@@ -45,8 +45,8 @@ def test_a_training_is_resumed_from_a_checkpoint(bench, device, mode, compile, o
 
 @every_mode
 @every_way
-def test_no_step_of_an_epoch_waits_for_the_gpu(bench, mode, compile):
-    own = bench(compile, mode=mode, training=AUGMENT)
+def test_no_step_of_an_epoch_waits_for_the_gpu(context, mode, compile):
+    own = context(compile, mode=mode, training=AUGMENT)
     training(own).warm_up()
     distiller = training(own)
     list(distiller.steps())
@@ -63,18 +63,18 @@ def test_no_step_of_an_epoch_waits_for_the_gpu(bench, mode, compile):
 @every_mode
 @pytest.mark.parametrize("compile", ["graph", "compiled_graph"])
 @pytest.mark.parametrize("arithmetic", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])
-def test_fifty_captured_steps_have_the_eager_losses(bench, mode, compile, arithmetic):
-    own = bench(compile, arithmetic, mode, training=AUGMENT)
+def test_fifty_captured_steps_have_the_eager_losses(context, mode, compile, arithmetic):
+    own = context(compile, arithmetic, mode, training=AUGMENT)
     way = Numerics(**arithmetic, compile=compile)
     # Two and a half times as many steps as the probe compares: rounding has as much longer to grow.
     assert loss_difference(own, way, steps=50) <= 2.5 * TOLERANCE[arithmetic["precision"]]
 
 
-def test_the_compiler_skips_no_cuda_graph(bench):
+def test_the_compiler_skips_no_cuda_graph(context):
     from torch._dynamo.utils import counters
 
     counters.clear()
-    own = bench("on", BFLOAT16)
+    own = context("on", BFLOAT16)
     training(own).warm_up()
     list(islice(training(own).steps(), 5))
     assert counters["inductor"]["cudagraph_skips"] == 0
@@ -82,8 +82,8 @@ def test_the_compiler_skips_no_cuda_graph(bench):
 
 @every_mode
 @every_way
-def test_memory_is_constant_over_twenty_trials(bench, mode, compile):
-    own = bench(compile, mode=mode, training=AUGMENT)
+def test_memory_is_constant_over_twenty_trials(context, mode, compile):
+    own = context(compile, mode=mode, training=AUGMENT)
     used = []
     for seed in range(20):
         distiller = training(own, {"tau": 2.0 + seed}, seed)

@@ -1,4 +1,4 @@
-"""Verdicts on results whose figures are known."""
+"""Verdicts on results with known figures."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_a_match_is_judged_by_paired_differences(tmp_path, stochastic, verdict):
     assert found.sides["grid"] == pytest.approx(0.7)
 
 
-def test_differences_are_of_the_same_seeds_whatever_their_spread(tmp_path):
+def test_differences_are_between_the_same_seeds(tmp_path):
     both(tmp_path, [0.5, 0.6, 0.7], [0.501, 0.599, 0.701])  # apart by 0.1 points, among each other by 20
     assert evidence("hkd-matches", tmp_path).verdict == "supported"
 
@@ -60,14 +60,14 @@ def test_one_repeat_settles_nothing(tmp_path):
 def test_two_repeats_that_agree_settle_nothing_and_three_do(tmp_path):
     both(tmp_path / "two", [0.700, 0.700], [0.6001, 0.600])
     found = evidence("hkd-matches", tmp_path / "two")
-    assert (found.verdict, found.reason) == ("not settled", "2 repeats may agree by chance: it takes 3")
+    assert (found.verdict, found.reason) == ("not settled", "2 repeats may agree by chance: 3 are needed")
     both(tmp_path / "three", [0.700] * 3, [0.600] * 3)  # without any spread: an image's is taken
     found = evidence("hkd-matches", tmp_path / "three")
     assert found.verdict == "contradicted"
     assert found.interval.high - found.interval.mean == pytest.approx(4.302653 * 0.001 / 3**0.5, rel=1e-6)
 
 
-def test_what_compare_refuses_to_put_into_one_table_settles_nothing_and_says_why(tmp_path):
+def test_results_that_compare_refuses_settle_nothing(tmp_path):
     ran(tmp_path, "stochastic", [0.700, 0.701, 0.699])
     for strategy in ("grid", "random"):
         ran(tmp_path, strategy, [0.600, 0.601, 0.599], resolved={"cpus_per_trial": 2.0, "teacher": "another"})
@@ -77,7 +77,7 @@ def test_what_compare_refuses_to_put_into_one_table_settles_nothing_and_says_why
     assert "cores for each trial: cpus_per_trial 1.0 (small/stochastic); cpus_per_trial 2.0 (small/grid)" in reason
 
 
-def test_the_commits_that_ran_the_sides_are_told(tmp_path):
+def test_the_commits_of_both_sides_are_shown(tmp_path):
     ran(tmp_path, "grid", [0.7], resolved={"versions": {"commit": "0123456789ab"}})
     ran(tmp_path, "stochastic", [0.7])
     assert evidence("hkd-matches", tmp_path).as_json()["commits"] == (None, "0123456789ab")
@@ -87,7 +87,7 @@ def test_repeats_that_are_not_tested_yet_are_left_out(tmp_path):
     both(tmp_path, [0.7, None, None], [None, 0.7, None])
     found = evidence("hkd-matches", tmp_path)
     assert (found.verdict, found.interval) == ("not settled", None)
-    assert "no repeat of one seed" in found.reason
+    assert "no seed has a finished repeat" in found.reason
 
 
 def test_each_loss_has_its_claim(tmp_path):
@@ -111,7 +111,7 @@ def test_distillation_against_the_student_alone_and_random_against_grid(tmp_path
     assert found.departs == ("random with trials 2 instead of 10",)
 
 
-@pytest.mark.parametrize(("trials", "why"), [(1, "no search"), (3, "the grid has 3"), (10, "the grid has 3")])
+@pytest.mark.parametrize(("trials", "why"), [(1, "not a search"), (3, "the grid has 3"), (10, "the grid has 3")])
 def test_random_search_of_one_point_or_of_all_settles_nothing(tmp_path, trials, why):
     ran(tmp_path, "grid", [0.70, 0.71, 0.72])
     ran(tmp_path, "random", [0.60, 0.611, 0.622], strategies={"random": {"trials": trials}})
@@ -121,7 +121,7 @@ def test_random_search_of_one_point_or_of_all_settles_nothing(tmp_path, trials, 
 
 
 @pytest.mark.parametrize("study", [{}, CIFAR100_HKD], ids=["another", "paper's"])
-def test_unusual_options_are_told(tmp_path, study):
+def test_unusual_options_are_shown(tmp_path, study):
     strategies = {"grid": {}, "stochastic": {"draw": "sample"}, "none": {"longer": 4}}
     for strategy in strategies:
         ran(tmp_path, strategy, [0.7, 0.6], strategies=strategies, **study)
@@ -129,7 +129,7 @@ def test_unusual_options_are_told(tmp_path, study):
     assert "none with longer 4.0 instead of 1.0" in evidence("kd-beats-alone", tmp_path).departs
 
 
-def test_a_logarithmic_search_other_precision_and_more_epochs_are_told(tmp_path):
+def test_other_search_precision_and_epochs_are_shown(tmp_path):
     space = {"tau": {"low": 2, "high": 20, "step": 1, "log": True}}
     training = {**CIFAR100_HKD["training"], "epochs": 300}
     numerics = {"precision": "bfloat16"}
@@ -162,7 +162,7 @@ def test_a_dearer_stochastic_contradicts_the_cost(tmp_path):
     assert found["training only"].verdict == "contradicted"
 
 
-def test_what_repeats_have_in_common_is_no_measurement_of_each(tmp_path):
+def test_shared_energy_is_not_an_independent_measurement(tmp_path):
     found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0], start_s=100.0)
     assert found["training only"].verdict == "supported"
     assert found["as run"].verdict == "not settled" and "common to the repeats" in found["as run"].reason
@@ -170,17 +170,18 @@ def test_what_repeats_have_in_common_is_no_measurement_of_each(tmp_path):
     assert found["as run"].interval.mean == pytest.approx((570 * 24 + 2000) / (30 * 24 + 2000), rel=1e-3)
 
 
-def test_a_grid_of_few_points_says_nothing_of_the_cost(tmp_path):
+def test_a_small_grid_does_not_settle_the_cost(tmp_path):
     ran(tmp_path, "grid", [0.7, 0.7], points=GRID, trial_s=[1, 1])
     ran(tmp_path, "stochastic", [0.7, 0.7], trial_s=[1, 1])
     assert {one.reason for one in judged("cost", tmp_path).evidence} == {"the grid has 3 points, not 19"}
 
 
-def test_a_replayed_teacher_says_nothing_of_the_cost_and_how_to_ask_it(tmp_path):
+def test_a_replayed_teacher_does_not_settle_the_cost(tmp_path):
     found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0], teacher_logits="replay")
     assert {one.verdict for one in found.values()} == {"not settled"}
     assert found["as run"].reason == (
-        "the teacher was asked once for all points; the paper asked in each step: run it with --set teacher_logits=live"
+        "the teacher's logits were computed once for all points, but the paper ran the teacher in each step: use "
+        "--set teacher_logits=live"
     )
     to_type = judged("cost", tmp_path).to_type
     assert to_type == "kdtune study cifar10-hkd -s grid -s stochastic --set teacher_logits=live"
@@ -195,17 +196,17 @@ def test_a_replayed_teacher_says_nothing_of_the_cost_and_how_to_ask_it(tmp_path)
         ({"resolved": {"cpus_per_trial": 2.0}}, "cores for each trial: cpus_per_trial 2.0 (small/grid)"),
     ],
 )
-def test_energies_of_unlike_machines_or_ways_say_nothing_of_the_cost(tmp_path, of_grid, why):
+def test_energies_that_differ_in_origin_do_not_settle_the_cost(tmp_path, of_grid, why):
     found = nineteen(tmp_path, [10.0, 10.1, 9.9], [10.0, 10.0, 10.0], of_grid=of_grid)["training only"]
     assert found.verdict == "not settled" and why in found.reason
 
 
-def test_energy_that_was_not_measured_says_nothing_of_the_cost(tmp_path):
+def test_unmeasured_energy_does_not_settle_the_cost(tmp_path):
     both(tmp_path, [0.7, 0.7], [0.7, 0.7], search_space="tau-2-20")
     assert {one.reason for one in judged("cost", tmp_path).evidence} == {"energy was not measured"}
 
 
-def test_the_second_best_tau_is_told_by_the_other_repeats(tmp_path):
+def test_the_second_best_tau_comes_from_the_other_repeats(tmp_path):
     # By the mean of the others tau 6 is second in each repeat, though tau 10 is second in the first one's own.
     val = [[0.90, 0.70, 0.75], [0.90, 0.81, 0.70], [0.90, 0.82, 0.60]]
     ran(tmp_path, "grid", [0.7] * 3, points=GRID, val=val)
@@ -231,7 +232,7 @@ def test_the_drawn_tau_has_to_be_better_than_the_second_best(tmp_path, drawn, ve
     assert evidence("second-best", tmp_path).verdict == verdict
 
 
-def test_the_chosen_tau_under_a_larger_teacher_is_held_against_that_under_a_smaller_one(tmp_path):
+def test_chosen_taus_under_larger_and_smaller_teachers_are_compared(tmp_path):
     low, middle, high = [0.9, 0.2, 0.1], [0.1, 0.9, 0.2], [0.1, 0.2, 0.9]
     weak = {"name": "weak", "teacher": "convnet_4_8_16", "teacher_weights": "a" * 16}
     strong = {"name": "strong", "teacher_weights": "b" * 16}
@@ -247,7 +248,7 @@ def test_the_chosen_tau_under_a_larger_teacher_is_held_against_that_under_a_smal
     assert found.verdict == "supported"
 
 
-def test_batch_sizes_are_held_against_128(tmp_path):
+def test_batch_sizes_are_compared_with_128(tmp_path):
     for batch, accuracies in {32: [0.701, 0.699, 0.7], 64: [0.6, 0.61, 0.6], 128: [0.7, 0.7, 0.7]}.items():
         training = {**TRAINING, "batch_size": batch}
         ran(tmp_path, "stochastic", accuracies, name=f"of-{batch}", training=training)
@@ -258,7 +259,7 @@ def test_batch_sizes_are_held_against_128(tmp_path):
     assert verdicts == [(("of-32", "of-128"), "supported"), (("of-64", "of-128"), "contradicted")]
 
 
-def test_other_numerics_part_no_pair_and_settle_nothing(tmp_path):
+def test_pairs_with_different_numerics_settle_nothing(tmp_path):
     for batch, precision in {64: "bfloat16", 128: "float32"}.items():
         training = {**TRAINING, "batch_size": batch}
         numerics = {"precision": precision, "memory_layout": "contiguous", "compile": "off"}

@@ -14,7 +14,7 @@ PAPERS = {
     "teacher_training": RECIPES["paper-code"],
 }
 
-#: What every teacher's record has.
+#: Fields of every teacher's record.
 NAMED = {"model": "resnet18", "key": "k", "val_accuracy": 0.7}
 
 
@@ -46,7 +46,7 @@ def test_a_row_has_the_printed_figure_ours_and_their_ratio(tmp_path):
 
 
 @pytest.mark.parametrize("pue", [1.0, 1.67])
-def test_energy_is_held_against_the_papers_by_its_training_at_the_papers_pue(tmp_path, pue):
+def test_the_ratio_of_energy_uses_training_at_the_papers_pue(tmp_path, pue):
     energy = {"charged_uj": 9_000_000, "energy_uj": {"trials": 3_000_000, "evaluation": 600_000, "idle": 5_400_000}}
     for bucket in ("orchestration", "other", "node_total"):
         energy["energy_uj"][bucket] = 0
@@ -85,7 +85,7 @@ def test_a_run_that_was_cut_short_is_marked(tmp_path):
     assert "not finished (incomplete)" in differs
     assert "alpha 0.5 instead of 0.95" in differs
     assert "3 temperatures from 2 to 10 instead of 19 from 2 to 20" in differs
-    assert any(text.startswith("trained otherwise") and "batch_size" not in text for text in differs)
+    assert any(text.startswith("trained differently") and "batch_size" not in text for text in differs)
 
 
 def test_the_teachers_row_is_of_its_record(tmp_path):
@@ -110,7 +110,7 @@ def test_a_teacher_that_was_given_has_no_known_cost(tmp_path):
     assert any("given" in text for text in filled.differs)
 
 
-def test_of_several_runs_the_nearest_to_the_papers_is_shown_and_the_other_is_told(tmp_path):
+def test_the_run_most_similar_to_the_papers_is_shown(tmp_path):
     ran(tmp_path / "short", "grid", [0.1], **CIFAR100_HKD)
     ran(tmp_path / "long", "grid", [0.6], images=(45_000, 5_000), **PAPERS)
     comparison = beside_the_paper([tmp_path / "short" / "cifar100-hkd", tmp_path / "long" / "cifar100-hkd"])
@@ -131,7 +131,7 @@ def test_the_nearest_to_a_hundred_epochs_is_shown(tmp_path, far):
         assert row(comparison, 1, "CIFAR-100", method).figures[0].ours == pytest.approx(60.0)
 
 
-def test_more_epochs_are_told_and_the_teachers_too(tmp_path):
+def test_additional_epochs_are_shown_for_both_networks(tmp_path):
     longer = {**CIFAR100_HKD["training"], "epochs": 300}
     ran(tmp_path, "grid", [0.6], **{**CIFAR100_HKD, "training": longer, "teacher_training": longer})
     differs = row(beside_the_paper([tmp_path]), 1, "CIFAR-100", "KD").differs
@@ -142,7 +142,7 @@ def test_more_epochs_are_told_and_the_teachers_too(tmp_path):
     )
 
 
-def test_options_of_a_strategy_precision_and_a_logarithmic_space_are_told(tmp_path):
+def test_other_options_precision_and_search_space_are_shown(tmp_path):
     changes = {
         **PAPERS,
         "strategies": {"stochastic": {"draw": "sample", "scale": "uniform"}, "none": {"longer": 4}},
@@ -183,14 +183,14 @@ def test_rows_of_a_block_that_are_from_several_folders_say_so(tmp_path, monkeypa
     "farther",
     [{"alpha": 0.5}, {"search_space": {"tau": {"values": [2, 6]}}}, {"numerics": {"precision": "bfloat16"}}],
 )
-def test_the_run_with_fewer_departures_is_shown_whatever_its_repeats(tmp_path, farther):
+def test_the_run_with_fewer_departures_is_shown_despite_fewer_repeats(tmp_path, farther):
     ran(tmp_path / "far", "grid", [0.7] * 3, **{**PAPERS, **farther})
     ran(tmp_path / "near", "grid", [0.6], **PAPERS)
     comparison = beside_the_paper([tmp_path / "far" / "cifar100-hkd", tmp_path / "near" / "cifar100-hkd"])
     assert row(comparison, 1, "CIFAR-100", "KD").figures[0].ours == pytest.approx(60.0)
 
 
-def test_results_that_stand_in_no_row_are_told_with_what_to_type(tmp_path, monkeypatch):
+def test_results_without_a_row_are_reported_with_a_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ran(tmp_path, "stochastic", [None], **PAPERS)
     ran(tmp_path, "fixed", [0.6], **PAPERS)
@@ -199,14 +199,14 @@ def test_results_that_stand_in_no_row_are_told_with_what_to_type(tmp_path, monke
     comparison = beside_the_paper(["cifar100-hkd", "cifar100-hkd-batch-64"])
     assert comparison.ran and not comparison.used
     assert comparison.warnings == [
-        "cifar100-hkd/stochastic: in no row, since it has no model yet; finish it: "
+        "cifar100-hkd/stochastic: in no row, since it has no model yet; to finish it: "
         "kdtune resume cifar100-hkd/stochastic",
-        "cifar100-hkd: in no row, since the paper's tables have none of fixed.",
-        "cifar100-hkd-batch-64: in no row, since the paper's tables have none of stochastic.",
+        "cifar100-hkd: in no row, since the paper's tables have no row for fixed.",
+        "cifar100-hkd-batch-64: in no row, since the paper's tables have no row for stochastic.",
     ]
 
 
-def test_another_strategy_fills_no_row_whatever_its_label(tmp_path):
+def test_another_strategy_fills_no_row_under_any_label(tmp_path):
     mine = {"strategy": "best-of", "trials": 3}
     ran(tmp_path, "stochastic-3", [0.6], **{**PAPERS, "strategies": {"stochastic-3": mine}})
     comparison = beside_the_paper([tmp_path])
@@ -221,7 +221,7 @@ def test_a_study_that_only_has_the_papers_name_fills_no_row(tmp_path):
     assert "student 'shufflenet_v2' instead of 'mobilenet_v2'" in comparison.warnings[0]
 
 
-def test_nothing_run_is_no_fault_unless_a_place_was_named(tmp_path, monkeypatch):
+def test_missing_results_are_an_error_only_if_a_place_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert beside_the_paper().used == []
     with pytest.raises(ResultsError, match="nowhere"):

@@ -61,7 +61,7 @@ def test_table_4_has_the_row_of_table_7_for_tiny_imagenet():
         assert all(four.values[key] == seven.values[key] for key in ("accuracy", "kwh", "co2_g"))
 
 
-def test_the_slips_are_told_where_they_are():
+def test_errors_of_the_paper_have_footnotes():
     assert "CIFAR-100" in BLOCKS[1, "CIFAR-100"].footnotes[0]
     assert BLOCKS[5, "CIFAR-10"].rows[1].values["accuracy"] == Decimal("91.67")
     assert "other way round" in BLOCKS[5, "CIFAR-10"].rows[1].footnotes[0]
@@ -113,7 +113,7 @@ METRICS = ["accuracy", "precision", "recall", "paper_specificity", "kappa", "pap
 
 
 def as_printed(row, columns):
-    """A row's figures in the order of the columns, the deviation behind its mean."""
+    """Return a row's figures in the order of the columns, each deviation after its mean."""
     parts = [(row.values[name], row.stds.get(name)) for name in columns]
     return [str(value) if std is None else f"{value} ± {std}" for value, std in parts]
 

@@ -28,14 +28,14 @@ STRATEGIES = {
         ("alone", None),
     ],
 )
-def test_options_that_are_not_the_usual_ones_are_told(label, told):
+def test_options_that_differ_from_the_defaults_are_shown(label, told):
     found = other_options(load_study(small_study(strategies=STRATEGIES)), label)
     assert (found and sorted(found.replace(" with ", ", ").split(", "))) == (
         told and sorted(told.replace(" with ", ", ").split(", "))
     )
 
 
-def test_options_of_what_is_not_installed_are_told_as_they_are():
+def test_options_of_components_that_are_not_installed_are_shown_unchanged():
     study = load_study(small_study())
     strategies = {"far": {"strategy": "annealing", "steps": 9}, "cool": {"strategy": "single", "temperature": "x"}}
     study = study.model_copy(update={"strategies": strategies})

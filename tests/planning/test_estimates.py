@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kdtune.artifacts.compiled_code import Compilation
-from kdtune.artifacts.logit_store import LogitStore, Shape
+from kdtune.artifacts.compiled_code import CompiledCode
+from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
-from kdtune.forecast.earlier_strategies import find_earlier
-from kdtune.forecast.strategy_estimate import Charge, Timings, Usage
+from kdtune.forecast.earlier_strategies import find_completed
+from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
 from kdtune.planning.resources import Resources
 from kdtune.specs import load_study
@@ -18,19 +18,19 @@ from tests.studies import small_study
 #: 100 images at 10 ms and 50 at 2 ms are 1.1 s an epoch; the CPU is busy all the time, at 4 W.
 TIMINGS = Timings(
     per_image={
-        "distilling": Usage(0.010, 0.010, 0.010 * 4 * J),
-        "labels": Usage(0.005, 0.005, 0.005 * 4 * J),
-        "evaluation": Usage(0.002, 0.002, 0.002 * 4 * J),
-        "teacher_logits": Usage(0.002, 0.002, 0.002 * 4 * J),
-        "teacher": Usage(0.020, 0.020, 0.020 * 4 * J),
-        "teacher_evaluation": Usage(0.003, 0.003, 0.003 * 4 * J),
+        "distilling": WorkUsage(0.010, 0.010, 0.010 * 4 * J),
+        "labels": WorkUsage(0.005, 0.005, 0.005 * 4 * J),
+        "evaluation": WorkUsage(0.002, 0.002, 0.002 * 4 * J),
+        "teacher_logits": WorkUsage(0.002, 0.002, 0.002 * 4 * J),
+        "teacher": WorkUsage(0.020, 0.020, 0.020 * 4 * J),
+        "teacher_evaluation": WorkUsage(0.003, 0.003, 0.003 * 4 * J),
     },
     batches={"distilling": 32, "labels": 8},
     idle_uw=0.0,
-    setup=Usage(2.0, 1.5, 1.5 * 4 * J),
+    setup=WorkUsage(2.0, 1.5, 1.5 * 4 * J),
 )
 
-SESSION = Session(Charge(10.0, 204 * J, 200 * J), "A session.", complete=True)
+SESSION = Session(TimeAndEnergy(10.0, 204 * J, 200 * J), "A session.", complete=True)
 
 
 def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, stores=(), compilations=None, **study):
@@ -96,7 +96,7 @@ def test_flops_are_those_of_the_cost_table():
 
 
 def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path):
-    alone, asking = (Compilation(tmp_path / name) for name in ("alone", "asking"))
+    alone, asking = (CompiledCode(tmp_path / name) for name in ("alone", "asking"))
     write_ledger(Node(two_cores()).start().work(10, study=10).stop(), alone.ledger)  # stopped on the way so far
     compiled = {False: str(alone.folder), True: str(asking.folder)}
 
@@ -108,12 +108,12 @@ def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path
 
     assert added("none") == added("grid") == (0, True)
     alone.code.mkdir(parents=True)
-    alone.note_made()
+    alone.mark_complete()
     assert added("none") == (240 * J, False) and added("grid") == (0, True)
 
 
 def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a_teacher(tmp_path):
-    stores = [LogitStore(tmp_path / name, Shape(epochs=3, images=100, classes=10)) for name in "ab"]
+    stores = [LogitStore(tmp_path / name, LogitShape(epochs=3, images=100, classes=10)) for name in "ab"]
     asked = estimator(stores=stores)
     passes_s = 2 * 3 * 100 * 0.002
     assert (asked.logits.passes, asked.logits.bytes) == (600, 600 * 10 * 2)
@@ -128,7 +128,7 @@ def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a
 
 
 def test_logits_that_are_in_the_cache_already_are_charged_and_not_spent_again(tmp_path):
-    store = LogitStore(tmp_path, Shape(epochs=1, images=4, classes=2))
+    store = LogitStore(tmp_path, LogitShape(epochs=1, images=4, classes=2))
     store.create()
     store.fill(0, iter([np.zeros((4, 2), np.float32)]))
     unknown = estimator(stores=[store]).logits
@@ -142,7 +142,7 @@ def test_fewer_images_at_a_time_are_told():
 
 def test_an_earlier_run_of_the_same_goes_before_timings(tmp_path):
     finished(tmp_path, trial_s=2.0)
-    earlier = find_earlier(tmp_path, two_cores())
+    earlier = find_completed(tmp_path, two_cores())
     one = estimator(earlier).strategy("grid", 6)
     assert one.wall_s == pytest.approx(6 + 6 * 2)
     assert one.charged_uj == pytest.approx((4 * 4 + 6 * 2 * 4 + 18 * 20 + 204) * J, rel=1e-9)
@@ -152,7 +152,7 @@ def test_an_earlier_run_of_the_same_goes_before_timings(tmp_path):
 
 def test_more_epochs_take_longer_by_the_earlier_runs_epochs(tmp_path):
     finished(tmp_path, trial_s=2.0)
-    earlier = find_earlier(tmp_path, two_cores())
+    earlier = find_completed(tmp_path, two_cores())
     training = {**small_study()["training"], "epochs": 30}
     assert estimator(earlier, training=training).strategy("grid", 6).wall_s == pytest.approx(6 + 6 * 20)
 
@@ -170,21 +170,21 @@ def test_more_epochs_take_longer_by_the_earlier_runs_epochs(tmp_path):
 )
 def test_other_trainings_are_timed_but_the_start_is_the_machines(tmp_path, changes):
     finished(tmp_path)
-    one = estimator(find_earlier(tmp_path, two_cores()), **changes).strategy("grid", 6)
+    one = estimator(find_completed(tmp_path, two_cores()), **changes).strategy("grid", 6)
     assert "timed steps" in one.basis[0] and "small/grid" in one.basis[1]
     assert one.complete
 
 
 def test_trainings_without_a_teacher_say_nothing_of_those_with_one(tmp_path):
     finished(tmp_path)
-    assert "timed steps" in estimator(find_earlier(tmp_path, two_cores())).strategy("none", 2).basis[0]
+    assert "timed steps" in estimator(find_completed(tmp_path, two_cores())).strategy("none", 2).basis[0]
 
 
 def test_the_same_strategy_counts_first_then_the_nearest_number_of_trials(tmp_path):
     finished(tmp_path, "grid", trials=2)
     finished(tmp_path, "random", trials=9, session="s2")
     finished(tmp_path, "fixed", trials=1, session="s3")
-    estimates = estimator(find_earlier(tmp_path, two_cores()))
+    estimates = estimator(find_completed(tmp_path, two_cores()))
     assert "small/grid" in estimates.strategy("grid", 9).basis[1]
     assert "small/random" in estimates.strategy("optuna", 10).basis[1]
     assert "small/fixed" in estimates.strategy("stochastic", 1).basis[1]
@@ -208,10 +208,10 @@ def test_on_a_shared_node_the_sessions_idle_power_is_left_out():
 def test_the_newest_session_that_can_be_read_counts(tmp_path):
     finished(tmp_path, "grid", session="s1", age_s=100)
     newest = finished(tmp_path, "fixed", session="s2", trials=1)
-    assert "small/fixed" in session_of(find_earlier(tmp_path, two_cores())).basis
+    assert "small/fixed" in session_of(find_completed(tmp_path, two_cores())).basis
     for path in (newest.path.parent / "sessions" / "s2").iterdir():
         path.unlink()
-    assert "small/grid" in session_of(find_earlier(tmp_path, two_cores())).basis
+    assert "small/grid" in session_of(find_completed(tmp_path, two_cores())).basis
     assert not session_of([]).complete
 
 

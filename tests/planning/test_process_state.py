@@ -10,7 +10,7 @@ import numpy
 import pytest
 import torch
 
-from kdtune.planning.process_state import left_as_found
+from kdtune.planning.process_state import restored_process_state
 
 PROGRAM = """
 import logging, random, signal, sys, warnings
@@ -76,7 +76,7 @@ def test_random_states_threads_and_filters_are_put_back_after_an_error():
     threads, filters = torch.get_num_threads(), list(warnings.filters)
     drawn = []
     for _ in range(2):
-        with pytest.raises(ValueError), left_as_found():
+        with pytest.raises(ValueError), restored_process_state():
             drawn.append((random.random(), numpy.random.rand(), float(torch.rand(()))))
             torch.set_num_threads(threads + 1)
             warnings.simplefilter("error")

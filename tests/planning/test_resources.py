@@ -1,7 +1,5 @@
 """What trials get, and whose cores they are."""
 
-import os
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,13 +9,13 @@ from ray.cluster_utils import Cluster
 
 import kdtune
 from kdtune.errors import UsageError
-from kdtune.execution import jobs
 from kdtune.execution.ray import ray_executor
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.planning import resources as kdtune_resources
-from kdtune.planning.request import check_resources
 from kdtune.planning.resources import Resources, cluster_address, gpu_indices, gpu_shares, gpus_by_default
+from kdtune.planning.run_arguments import check_resources
 from kdtune.results.folder import StudyFolder
+from tests.planning.gpu_workers import Meeting, indices_when_all_are_there, own_pid
 from tests.studies import small_study
 
 MANY = 4096.0
@@ -178,33 +176,13 @@ def test_a_process_that_is_no_worker_uses_and_charges_the_first_gpu_alone(monkey
     assert gpu_shares(0.0) == {}
 
 
-class Meeting:
-    """Counts who has come."""
-
-    def __init__(self, wanted):
-        self.wanted, self.come = wanted, 0
-
-    def arrive(self):
-        self.come += 1
-        return (self.come - 1) // self.wanted
-
-    def is_whole(self, group):
-        return self.come >= (group + 1) * self.wanted
-
-
-def indices_when_all_are_there(meeting):
-    group = ray.get(meeting.arrive.remote())
-    while not ray.get(meeting.is_whole.remote(group)):
-        time.sleep(0.05)
-    return gpu_indices(1.0)
-
-
 @pytest.fixture(scope="module")
 def four_gpus(without_ray):
     """A node with four GPUs that are not there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CUDA_VISIBLE_DEVICES")  # by which the suite hides a machine's own GPUs
         head = {"num_cpus": 4, "num_gpus": 4, "include_dashboard": False}
+        head |= {"include_log_monitor": False, "no_monitor": True}
         cluster = Cluster(initialize_head=True, head_node_args=head)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield
@@ -235,9 +213,9 @@ def test_a_worker_knows_its_gpu_whether_or_not_ray_hides_the_others(four_gpus):
 def test_a_worker_is_prepared_for_evaluations_on_the_cpu_alone_since_ray_ends_one_with_a_gpu_after_each_job(
     four_gpus, tmp_path, monkeypatch
 ):
-    job = ray.remote(num_gpus=1, max_retries=0)(lambda: os.getpid())
-    assert len({ray.get(job.remote()) for _ in range(3)}) == 3
-    monkeypatch.setattr(jobs, "prepare", lambda session_id: (tmp_path / session_id).touch())
+    job = ray.remote(num_gpus=1, max_retries=0)(own_pid)
+    assert len({ray.get(job.remote()) for _ in range(2)}) == 2
+    monkeypatch.setattr(ray_executor, "prepare_evaluation", lambda session_id: (tmp_path / session_id).touch())
     # No meter was started here, for which a worker would wait.
     monkeypatch.setattr(ray_executor, "in_worker", lambda session_id, function, *given: function(*given))
     prepared = []

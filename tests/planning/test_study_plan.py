@@ -11,9 +11,9 @@ import ray
 import torch
 
 import kdtune
+from kdtune import api
 from kdtune.errors import SpecError, UsageError
-from kdtune.execution.jobs import inspect_study
-from kdtune.planning import study_plan
+from kdtune.execution.inspection_job import inspect_study
 from kdtune.results.folder import StudyFolder
 from tests.data.sets import write_tiny_imagenet
 from tests.recipes import points_of
@@ -115,7 +115,7 @@ def test_a_budget_that_is_too_small_hides_nothing_that_the_inspection_remarked(t
     def inspect(*arguments):
         return replace(inspect_study(*arguments), remarks=("The disk is small.",))
 
-    monkeypatch.setattr(study_plan, "inspect_study", inspect)
+    monkeypatch.setattr(api, "inspect_study", inspect)
     plan = kdtune.plan_study(small_study(), "none", out=tmp_path, max_co2_g=1e-9)
     assert plan.remarks[0] == "The disk is small." and "--max-co2" in plan.remarks[1]
 
@@ -137,7 +137,7 @@ def test_a_length_by_energy_is_timed_and_told_and_one_that_was_kept_holds(tmp_pa
     study = small_study(strategies={"equal": {"strategy": "none", "longer": "energy"}, "grid": {}})
     timed = kdtune.plan_study(study, "equal", out=tmp_path)
     (remark,) = timed.remarks
-    (multiple,) = re.findall(r"takes ([0-9.]+) times the training energy of the student alone; a run", remark)
+    (multiple,) = re.findall(r"takes ([0-9.]+) times the training energy of the student alone\. A run", remark)
     (first,), (second,) = timed.suggestions["equal"]
     assert first == second and first.longer == pytest.approx(max(1.0, float(multiple)), abs=0.006)
     frozen = StudyFolder(tmp_path / "small").strategy("grid")

@@ -18,7 +18,8 @@ from kdtune.planning.trial_plan import (
     waits_for_energy,
 )
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.results.trial import Trial
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import Outcome, Strategy

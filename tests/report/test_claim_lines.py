@@ -21,7 +21,7 @@ def test_a_verdict_has_its_study_difference_interval_and_both_sides(tmp_path):
     assert "small (digits, convnet_32 to convnet_2_4_4, hkd, 3 epochs, 150 images;" in line
 
 
-def test_one_repeat_is_told_by_its_n(tmp_path):
+def test_one_repeat_is_shown_by_its_n(tmp_path):
     ran(tmp_path, "grid", [0.70])
     ran(tmp_path, "stochastic", [0.60])
     assert "-10.00 points (n = 1)" in of(lines(tmp_path / "small"), "not settled")
@@ -33,44 +33,44 @@ def test_the_papers_own_are_named_apart_and_what_is_missing_can_be_typed(tmp_pat
     found = lines(tmp_path / "cifar100-hkd")
     assert "(the paper's own, cifar100" in of(found, "not settled") and "reduced run: 3 of" in of(found, "not settled")
     missing = of(found, "not run")
-    assert "the paper's own: cifar10-hkd, tinyimagenet-hkd," in missing
+    assert "the paper's studies cifar10-hkd, tinyimagenet-hkd," in missing
     assert missing.endswith("Try: kdtune study cifar10-hkd -s grid -s stochastic")
 
 
-def test_studies_of_the_papers_that_are_no_pair_are_told_and_nothing_is_asked_for(tmp_path):
+def test_studies_of_the_papers_that_form_no_pair_are_noted_without_a_command(tmp_path):
     names = {128: "cifar100-hkd", **{batch: f"cifar100-hkd-batch-{batch}" for batch in (32, 64, 256)}}
     for batch, name in names.items():
         training = {**CIFAR100_HKD["training"], "batch_size": batch, "epochs": 2 + batch}
         ran(tmp_path, "stochastic", [0.7], **{**CIFAR100_HKD, "name": name, "training": training})
     found = lines(*(tmp_path / name for name in names.values()))
-    start = next(index for index, line in enumerate(found) if "the size of the batch does not matter" in line)
+    start = next(index for index, line in enumerate(found) if "the batch size does not matter" in line)
     told = found[start + 3]
     assert told.startswith("   not run  cifar100-hkd and cifar100-hkd-batch-32 are no pair: they differ in")
     assert told.endswith("training.epochs (130 and 34)") and not found[start + 4]
 
 
-def test_how_one_of_the_papers_studies_departs_is_told_once_in_a_line_below(tmp_path):
+def test_differences_of_a_papers_study_are_shown_once_below(tmp_path):
     given = {**CIFAR100_HKD, "teacher_weights": "0123456789abcdef", "teacher_logits": "replay"}
     for strategy in ("none", "grid", "stochastic"):
         points = [{"loss": "ce"}] if strategy == "none" else [{"tau": 4}]
         ran(tmp_path, strategy, [0.7, 0.6], points=points, **given)
         ran(tmp_path, strategy, [0.7, 0.6], points=points)
     found = lines(tmp_path / "cifar100-hkd", tmp_path / "small")
-    (told,) = (line for line in found if "apart from what stands there" in line)
+    (told,) = (line for line in found if "other differences" in line)
     assert told.startswith("cifar100-hkd (")
     for words in (
-        "trained otherwise than the released code",
+        "trained differently from the released code",
         "hold-out: 400 of 150",
         "weights were given",
-        "looked up",
+        "computed once per repeat",
     ):
         assert told.count(words) == 1
 
 
-def test_every_claim_tells_where_it_stands_and_the_rule(tmp_path, monkeypatch):
+def test_every_claim_shows_its_source_and_rule(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = lines()
     assert sum(line.startswith("   Paper: ") for line in found) == 9
-    assert sum(line.startswith("   Rule: supported where the 95% interval") for line in found) == 9
+    assert sum(line.startswith("   Rule: supported if the 95% interval") for line in found) == 9
     assert sum(line.startswith("   not run  ") for line in found) == 9
     assert any("Student's t" in line for line in found)

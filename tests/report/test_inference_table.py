@@ -125,14 +125,14 @@ def test_a_student_that_is_not_cheaper_repays_never_and_that_is_said(document):
     for one in document["payback"].values():
         one |= {"predictions": None, "never": True}
     assert payback_row(*typed(document))[3::2] == ["never", "never"]
-    assert any("no less than the teacher" in line for line in notes(typed(document)))
+    assert any("no less energy than the teacher" in line for line in notes(typed(document)))
 
 
 def test_what_is_not_settled_is_no_number_and_says_why(document):
     for name in document["payback"]:
         document["payback"][name] = as_record(payback(1000, [5.0, -5.0, 1.0]))
     assert payback_row(*typed(document))[3::2] == ["not settled", "not settled"]
-    assert any("Not settled: what is saved is within its own deviation" in line for line in notes(typed(document)))
+    assert any("Not settled: the measured saving is not significantly" in line for line in notes(typed(document)))
 
 
 def test_the_papers_pass_stands_beside_that_of_the_same_network(document):
@@ -150,29 +150,36 @@ def test_a_teacher_of_unknown_cost_has_a_dash(document):
     assert payback_row(*typed(document))[4:] == ["-", "-"]
 
 
-def test_the_notes_say_what_share_is_drawn_in_any_case_and_how_it_was_measured(document):
+def test_the_notes_show_static_power_and_the_source_of_energy(document):
     text = " ".join(notes(typed(document)))
-    assert "50% of the teacher's, 50% of the student's" in text and "what is idle" in text
+    assert "50% of the teacher's, 50% of the student's" in text and "and idle devices" in text
     assert "Energy: modelled" in text and "off by 40%" in text and "475 g/kWh" in text
-    for word in ("Not as recorded", "Never", "Other processes", "another machine", "obtained otherwise", "timed"):
+    for word in (
+        "Different from the record",
+        "Never",
+        "Other processes",
+        "another machine",
+        "another way",
+        "timed",
+    ):
         assert word not in text
-    assert "what is idle" not in " ".join(notes(typed(document | {"attribution": "shared"})))
+    assert "and idle devices" not in " ".join(notes(typed(document | {"attribution": "shared"})))
 
 
-def test_an_accuracy_that_is_not_as_recorded_is_told_in_images(document):
+def test_an_accuracy_that_differs_from_the_record_is_noted(document):
     document["student"]["test_accuracy"] = 0.899
-    [line] = [line for line in notes(typed(document)) if "Not as recorded" in line]
-    assert "the student of grid classified 899 of 1000 test images rightly here, and 900" in line
+    [line] = [line for line in notes(typed(document)) if "Different from the record" in line]
+    assert "the student of grid classified 899 of 1000 test images correctly here, and 900" in line
 
 
-def test_a_busy_machine_and_another_one_are_told(document):
+def test_a_busy_machine_and_another_machine_are_noted(document):
     document["teacher"]["energy_uj"]["other"] = 100_000
     document["charged"] = {"quality": "counter", "hardware": [NODE | {"cpu_model": "another CPU"}]}
     document["student"]["flags"] = {"node_shared": 1}
     text = " ".join(notes(typed(document)))
     assert "up to 10% of the machine's energy" in text
-    assert "another machine than measured on: 2 cores of another CPU" in text
-    assert "obtained otherwise (counter)" in text
+    assert "another machine than this one: 2 cores of another CPU" in text
+    assert "obtained in another way (counter)" in text
     assert "another study was metered" in text
 
 
@@ -182,7 +189,7 @@ def test_strategies_that_were_measured_as_one_share_a_table_and_others_have_thei
     elsewhere["teacher"]["wall_s"] = 3.0
     text = shown(document, fixed, elsewhere)
     assert text.count("teacher (big)") == 2
-    assert "The student that was timed is that of grid" in text
+    assert "The student of grid was timed" in text
     assert "s: inference, 1000 test images a pass, 128 at a time, on a CPU" in text
     assert [line.split()[0] for line in text.splitlines() if "4 million" in line] == ["grid", "fixed", "grid"]
 

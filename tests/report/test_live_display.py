@@ -5,11 +5,11 @@ from rich.console import Console
 
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Reading
-from kdtune.energy.several_nodes import charge_all
-from kdtune.report.formats import significant
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
+from kdtune.report.number_formats import significant
 from kdtune.results.outcome import build_result
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
 from tests.recipes import spec_of
@@ -41,7 +41,7 @@ def test_what_is_left_is_unknown_while_no_start_of_a_strategy_has_been_timed():
     assert progress.eta_s() == (1 + 1) * 0.5
 
 
-def test_two_readings_at_the_same_moment_are_no_fault(monkeypatch):
+def test_two_readings_at_the_same_time_are_accepted(monkeypatch):
     monkeypatch.setattr("kdtune.report.live_display.time.monotonic", lambda: 5.0)
     drive(PlainLines(console()))
 
@@ -97,7 +97,7 @@ def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_en
         assert words in text
 
 
-def test_a_download_is_told_before_the_table_is_there_and_only_a_terminal_gets_its_bar():
+def test_a_download_is_shown_before_the_table_with_a_bar_on_terminals_only():
     for terminal in (True, False):
         out = console(terminal)
         watcher = display(out)
@@ -136,7 +136,7 @@ def test_a_strategy_that_goes_on_counts_what_was_done_before():
 @pytest.mark.parametrize("attribution", ["dedicated", "shared"])
 def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(tmp_path, attribution):
     folder = finished(tmp_path, attribution=attribution)
-    account = charge_all(read_folder(folder.ledger))
+    account = account_of_nodes(read_folder(folder.ledger))
     reading = Reading(account.windows, account.buckets, account.buckets)
     cost = build_result(folder, CARBON).as_json()["cost"]
     own_kwh = cost["charged_kwh"] - CARBON.kwh(cost["shared_uj"]["session"])

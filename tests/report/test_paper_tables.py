@@ -23,12 +23,12 @@ def shown(comparison):
 
 
 def of_table_4(text):
-    """The CIFAR-100 block of Table 4, up to its footnotes."""
+    """Return the CIFAR-100 block of Table 4, up to its footnotes."""
     return text.partition("Table 4:")[2].partition("CIFAR-100")[2].partition("Tiny ImageNet")[0]
 
 
 def footnotes(text, number):
-    """The footnotes of a table, by their signs."""
+    """Return the footnotes of a table by their marks."""
     part = text.partition(f"Table {number}:")[2].replace("### ", "").replace("\n- ", "\n").partition("\nTable ")[0]
     lines = [line for line in part.splitlines() if line.startswith("[")]
     return {line[1 : line.index("]")]: line.partition("] ")[2] for line in lines}
@@ -56,19 +56,21 @@ def test_every_sign_has_its_footnote(comparison):
 
 def test_energy_says_whose_pue_is_in_it(comparison, tmp_path):
     told = " ".join(notes(comparison))
-    assert "times a PUE of 1; --preset" in told and "The paper's kWh hold PUE 1.67" in told and "--preset paper" in told
+    assert (
+        "times a PUE of 1; --preset" in told and "The paper's kWh include PUE 1.67" in told and "--preset paper" in told
+    )
     assert "--preset paper" not in " ".join(notes(beside_the_paper([tmp_path], PAPER)))
     assert "not a measurement" in told
-    assert "start-up and idle power, without" in told and "262 to 308 g for each of its kWh" in told
+    assert "start-up and idle power, without" in told and "262 to 308 g per kWh" in told
     assert f"Ours are from {os.path.relpath(tmp_path / 'cifar100-hkd')}." in told
 
 
 def test_where_idle_power_is_not_charged_the_notes_do_not_say_so(tmp_path):
     ran(tmp_path, "grid", [0.1], **{**CIFAR100_HKD, "attribution": "shared"})
     one = " ".join(notes(beside_the_paper([tmp_path])))
-    assert "but no idle power (attribution is shared)" in one
+    assert "but no idle power (shared attribution)" in one
     ran(tmp_path, "stochastic", [0.1], **CIFAR100_HKD)
-    assert "idle power of those whose attribution is dedicated" in " ".join(notes(beside_the_paper([tmp_path])))
+    assert "idle power of those with dedicated attribution" in " ".join(notes(beside_the_paper([tmp_path])))
 
 
 def test_a_run_that_was_begun_is_to_be_resumed_and_not_run_again(tmp_path, monkeypatch):

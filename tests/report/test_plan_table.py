@@ -5,10 +5,11 @@ from pathlib import Path
 from rich.console import Console
 
 from kdtune.energy.carbon import Carbon
-from kdtune.forecast.strategy_estimate import Charge, StrategyEstimate, TeacherEstimate
+from kdtune.forecast.strategy_estimate import TeacherEstimate, TimeAndEnergy
 from kdtune.planning.estimates import Session
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.plan_table import plan_table
+from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs import load_study
 from kdtune.specs.suggestion import Suggestion
 from tests.energy.simulated import J
@@ -34,7 +35,7 @@ def plan(*estimates, points=None, **changes):
         | {name: repeats and [suggested(points) for points in repeats] for name, repeats in (points or {}).items()},
         estimates=list(estimates),
         teacher=TeacherEstimate("convnet_32", cached=False, gflops_millions=1.0, wall_s=60.0, charged_uj=KWH),
-        session=Session(Charge(10.0, KWH, 0.0), "A session.", complete=True),
+        session=Session(TimeAndEnergy(10.0, KWH, 0.0), "A session.", complete=True),
         slots=2,
         carbon=Carbon(pue=1.0, intensity_g_per_kwh=475.0, source="world average"),
         remarks=("A remark.",),
@@ -70,27 +71,27 @@ def test_the_whole_command_has_the_session_once_and_the_teacher_too():
     assert ">" not in line(shown(plan(estimate("grid"), teacher=cached)), "the whole command")
 
 
-def test_what_is_not_whole_is_marked_and_what_is_not_known_a_dash():
+def test_incomplete_figures_are_marked_and_unknown_ones_are_dashes():
     text = shown(plan(estimate("grid", complete=False), estimate("fixed", charged_uj=None)))
     assert line(text, "grid ")[-6:] == [">", "2:05", ">", "2", ">", "950"]
     assert line(text, "fixed ")[-3:] == ["2:05", "-", "-"]
     assert line(text, "the whole command")[-2:] == ["-", "-"]
-    assert "Marked >" in text and "Marked >" not in shown(plan(estimate("grid"), teacher=None))
+    assert "marked >" in text and "marked >" not in shown(plan(estimate("grid"), teacher=None))
 
 
 def test_a_teacher_in_the_cache_takes_nothing():
     cached = TeacherEstimate("convnet_32", cached=True, gflops_millions=0.0, wall_s=0.0, charged_uj=0)
     text = shown(plan(estimate("grid"), teacher=cached))
-    assert "in the cache already" in text and "Teacher: from timed steps" not in text
+    assert "already in the cache" in text and "Teacher: from timed steps" not in text
     assert "teacher" not in shown(plan(estimate("none"), teacher=None)).lower()
 
 
 def test_a_teacher_that_was_given_is_measured_once_and_never_trained():
     given = TeacherEstimate("t", cached=False, gflops_millions=0.0, wall_s=60.0, charged_uj=KWH, given=True)
-    row = line(shown(plan(estimate("grid"), teacher=given)), "teacher (t), given: to be measured")
+    row = line(shown(plan(estimate("grid"), teacher=given)), "teacher (t), given: to be evaluated")
     assert row[-9:] == ["-", "-", "-", ">", "1:00", ">", "1", ">", "475"]
     text = shown(plan(estimate("grid"), teacher=replace(given, cached=True)))
-    assert "teacher (t), given, and measured already" in text
+    assert "teacher (t), given and already evaluated" in text
 
 
 def test_points_are_listed_or_said_to_depend_on_outcomes():
@@ -113,7 +114,7 @@ def test_points_are_listed_or_said_to_depend_on_outcomes():
     assert "none: tau" not in text
 
 
-def test_restarts_of_a_point_are_told_in_one_word():
+def test_restarts_of_a_point_are_written_as_a_count():
     again = [{"temperature": "stochastic"}, *({"temperature": "stochastic", "restart": k} for k in (1, 2))]
     twice = [{"tau": 4}, {"tau": 4, "restart": 1}]
     found = shown(plan(estimate("best-of"), estimate("twice"), points={"best-of": [again] * 2, "twice": [twice] * 2}))
@@ -126,7 +127,7 @@ def test_what_compiling_took_already_is_in_the_rows_and_not_in_the_command():
     assert replace(spent, compiled_uj={"grid": 5, "none": 3}).total_uj == spent.total_uj - 8
 
 
-def test_a_basis_is_told_once_with_those_that_it_holds_for():
+def test_a_basis_is_shown_once_with_its_strategies():
     text = shown(plan(estimate("grid", basis=("Timed.", "Both.")), estimate("none", basis=("Guessed.", "Both."))))
     assert "grid: Timed." in text and "none: Guessed." in text
     assert text.count("Both.") == 1

@@ -13,7 +13,7 @@ from tests.results.typed import strategy_result
 
 
 def result(strategy="grid", charged_kwh=0.4, training_kwh=0.38, **changes):
-    """A result document as the outcome module makes it, two repeats."""
+    """Return a result document of two repeats, as the outcome module creates it."""
     repeat = {"seed": 0, "chosen": {"tau": 4}, "val_accuracy": 0.9, "trials": 19, "charged_uj": 1, "test": None}
     return {
         "study": "s",
@@ -80,7 +80,9 @@ def typed(*documents):
 
 def shown(*results, teacher=None):
     console = Console(width=200, file=io.StringIO(), no_color=True)
-    console.print(cost_table(typed(*results), teacher and parsed({"key": "k1", **teacher}, Teacher)))
+    console.print(
+        cost_table(typed(*results), teacher and parsed({"key": "k1", "epochs": 3, "val_loss": 1.0, **teacher}, Teacher))
+    )
     return console.file.getvalue()
 
 
@@ -101,17 +103,17 @@ def test_every_figure_of_a_row_is_that_of_one_model_where_a_repeat_came_to_none(
     assert [grid[name] for name in ("trials", "GFLOPs (M)", "kWh", "g CO2")] == ["38", "6", "0.4", "100"]
     assert (grid["energy as run"], grid["training only"]) == ("8.00 x", "38.0 x")
     text = shown(lost, result("stochastic"))
-    assert "grid: 1 of 2 repeats came to a model; what the others took is in its cost." in text
+    assert "grid: 1 of 2 repeats have a model; their cost includes the other repeats." in text
     assert "mean of" not in text and "mean of 2 repeats" in shown(result())
 
 
-def test_without_a_model_none_has_a_cost_and_what_was_spent_is_told():
+def test_without_a_model_there_is_no_cost_and_the_spent_energy_is_shown():
     none = result(status="interrupted")
     none["cost"]["models"] = 0
     row = dict(zip(COLUMNS, cost_rows(typed(none, result("stochastic")))[0], strict=True))
     names = ("trials", "GFLOPs (M)", "kWh", "g CO2", "energy as run", "training only")
     assert {row[name] for name in names} == {"-"}
-    assert "grid: no repeat came to a model, so none has a cost: 0.4 kWh, 38 trials so far." in shown(none)
+    assert "grid: no repeat has a model, so there is no cost: 0.4 kWh, 38 trials so far." in shown(none)
 
 
 def test_without_the_baseline_there_are_no_multiples():
@@ -130,7 +132,7 @@ def test_the_notes_say_how_energy_was_obtained_and_what_failed():
 def test_attribution_is_stated_where_idle_power_is_not_charged():
     shared = result()
     shared["cost"]["attribution"] = "shared"
-    assert "Attribution of grid is shared: power that no trial held (idle) is charged to no row." in shown(shared)
+    assert "Attribution of grid is shared: idle power is charged to no row." in shown(shared)
     assert "Attribution" not in shown(result())
 
 
@@ -156,9 +158,9 @@ def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
     text = shown(result(), teacher=teacher)
     line = next(line for line in text.splitlines() if "teacher (t), given" in line)
     assert line.split()[3:] == ["-", "-", "90.0", "80.0", "-", "-", "-", "-", "-"]
-    assert "The teacher was given (weights 0123456789abcdef), so what its training took is not known" in text
-    assert "Measuring its accuracy took 2.00e-06 kWh." in text and "trained once" not in text
-    assert "Measuring" not in shown(result(), teacher={**teacher, "energy": None})  # nobody metered it
+    assert "The teacher was given (weights 0123456789abcdef), so the energy of its training is unknown" in text
+    assert "Its evaluation took 2.00e-06 kWh." in text and "trained once" not in text
+    assert "Its evaluation" not in shown(result(), teacher={**teacher, "energy": None})  # it was not metered
 
 
 def test_csv_keeps_full_precision_and_defuses_formulas():
@@ -175,36 +177,36 @@ def test_markdown_cannot_be_broken_out_of_by_a_name():
     assert "<script>" not in table
 
 
-def test_the_notes_say_how_it_was_computed_and_what_the_teachers_answers_took():
+def test_the_notes_show_numerics_and_the_energy_of_the_logits():
     text = shown(result())
     assert "Computed in bfloat16, channels last." in text
-    assert "asked once for all trainings" in text
-    assert "as training: 2.00e-06 kWh." in text
+    assert "computed once for all trainings" in text
+    assert "as training, as if it had run alone: 2.00e-06 kWh." in text
 
 
-def test_a_teacher_that_was_asked_live_is_no_shared_cost():
+def test_a_live_teacher_is_not_a_shared_cost():
     live = result()
     live["cost"]["shared_uj"]["teacher_logits"] = 0
-    assert "asked once" not in shown(live)
+    assert "computed once" not in shown(live)
 
 
-def test_the_notes_say_what_compiling_took_where_something_was_compiled():
+def test_the_notes_show_the_energy_of_compiling():
     assert "compiled once" not in shown(result())
     first, second, alone = result(), result("stochastic"), result("none")
     for one, uj in ((first, 10_800_000), (second, 10_800_000), (alone, 3_600_000)):
         one["cost"]["shared_uj"]["compilation"] = uj
     assert "as if it had run alone: 3.00e-06 kWh." in shown(first, second)
-    # Those without a teacher that is asked in every step use less code.
+    # Strategies without a live teacher use less code.
     assert "as if it had run alone: 1.00e-06 kWh to 3.00e-06 kWh." in shown(first, alone)
 
 
-def test_what_could_not_be_known_of_the_teachers_energy_is_told():
+def test_flags_of_the_teachers_energy_are_shown():
     energy = {"charged_uj": 3_600_000, "flags": {"gpu_unread": 2}}
     teacher = {"model": "t", "val_accuracy": 0.9, "test": {"accuracy": 0.8}, "gflops_millions": 1.0, "energy": energy}
-    assert "To be told of the teacher: a GPU's energy could not be read" in shown(result(), teacher=teacher)
+    assert "Note on the teacher: a GPU's energy could not be read" in shown(result(), teacher=teacher)
 
 
-def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_where_it_differs():
+def test_several_baselines_and_different_session_energies_are_noted():
     apart = {"session": 7_200_000, "teacher_logits": 0, "compilation": 0}
     first = result("a/stochastic")
     second = result("b/stochastic")
@@ -213,7 +215,7 @@ def test_several_results_of_the_baseline_are_told_and_so_is_what_sessions_took_w
     with console.capture() as captured:
         console.print(cost_table(typed(first, second), None))
     words = captured.get()
-    assert "No multiples of energy: --baseline says of what, such as a/stochastic." in words
+    assert "No multiples of energy: name the baseline with --baseline, such as a/stochastic." in words
     assert "as if it had run alone: 1.00e-06 kWh to 2.00e-06 kWh in 2 repeat(s)." in words
 
 

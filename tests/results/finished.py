@@ -1,4 +1,4 @@
-"""Results of a study that ran to its end, written by hand."""
+"""Hand-written results of a study that ran to its end."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ from kdtune.energy import ledger
 from kdtune.energy.carbon import Carbon
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import write_shared
+from kdtune.results.shared_inputs import write_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores
@@ -37,9 +37,9 @@ def finished(
     hardware: Any = None,
     **study: Any,
 ) -> StrategyFolder:
-    """A strategy of three trials, one at a time, each ``trial_s`` long with three epochs; 5 s before, 1 s after.
+    """Write results of a strategy whose trials ran one after the other, each ``trial_s`` long with three epochs.
 
-    Its session took 10 s, one of them on a core.
+    There are 5 s before and 1 s after the trials. The session took 10 s, one of them on a core.
     """
     hardware = hardware or two_cores()
     spec = load_study(small_study(repeats=1, **study))

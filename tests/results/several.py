@@ -1,4 +1,4 @@
-"""Results of several repeats, written by hand: accuracies and trainings' lengths are what a test says."""
+"""Hand-written results of several repeats, with the accuracies and training times that a test chooses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,12 @@ from typing import Any
 from kdtune.energy.neighbours import Neighbours
 from kdtune.energy.sensors.node import Hardware
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.shared_costs import write_shared
-from kdtune.results.trial_log import TrialLog, best
+from kdtune.results.shared_document import Teacher
+from kdtune.results.shared_inputs import write_shared
+from kdtune.results.trial import best
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
+from kdtune.storage.records import parsed
 from tests.energy.simulated import Node, trial, two_cores
 from tests.results.finished import WORKLOAD, write_ledger
 from tests.studies import small_study
@@ -42,25 +45,25 @@ def ran(
     hardware: Hardware | None = None,
     **study: Any,
 ) -> StrategyFolder:
-    """A strategy that ran to its end, or as far as accuracies tell.
+    """Write the results of a strategy that ran to its end, or as far as it has accuracies.
 
     Args:
-        results: Where studies go.
-        strategy: Its name.
-        accuracies: On the test images, of each repeat; None for one that is not tested yet.
-        points: What each repeat tried.
-        val: Validation accuracies of the points, for each repeat; 0.5 for all without.
-        trial_s: Seconds of each training, by repeat; nothing was metered without. A training uses 14 W: 4 of a core
-            and 10 of half the memory.
-        start_s: Seconds before the first, in which all but memory (20 W) is idle.
-        images: Training and held-out images.
-        teacher_macs: Size of the teacher.
-        record: The teacher's.
-        metrics: Of the tests, beside accuracy.
-        resolved: How it was run, beside what all of these have.
+        results: Folder of the studies.
+        strategy: Name of the strategy.
+        accuracies: Accuracy on the test images of each repeat; None for a repeat without an evaluation.
+        points: Points of the trials of each repeat.
+        val: Validation accuracies of the points, for each repeat; by default all are 0.5.
+        trial_s: Seconds of each training, by repeat; by default nothing is metered. A training uses 14 W: 4 W of a core
+            and 10 W of half the memory.
+        start_s: Seconds before the first training, in which everything but memory (20 W) is idle.
+        images: Numbers of training and validation images.
+        teacher_macs: Multiply-adds of the teacher.
+        record: The teacher's entry in ``shared.json``.
+        metrics: Test metrics besides the accuracy.
+        resolved: Further resolved settings.
         neighbours: Whether another study was metered on the machine.
-        hardware: The machine; two cores without it.
-        study: What differs from the small study.
+        hardware: The machine; two cores by default.
+        study: Fields in which the study differs from the small study.
     """
     spec = load_study(small_study(repeats=len(accuracies), **study))
     study_folder = StudyFolder(results / spec.name)
@@ -95,5 +98,5 @@ def ran(
     log.stopped("incomplete" if None in accuracies else "completed")
     if trial_s:
         write_ledger(node.stop(), folder.ledger)
-    write_shared(folder, record)
+    write_shared(folder, record and parsed(record, Teacher))
     return folder

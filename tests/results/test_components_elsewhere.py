@@ -1,20 +1,21 @@
-"""Results that name components which are not installed here: readers take the names as they are."""
+"""Results that name components which are not installed here can still be read."""
 
 import pytest
-from kdtune.catalog.registry import Entry
 from pydantic import ConfigDict
 
 import kdtune
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import runs
 from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.catalog.catalog import Entry
 from kdtune.errors import ResultsError, SpecError
 from kdtune.planning.trial_plan import Plan, make_strategies
-from kdtune.report.formats import describe_point
+from kdtune.report.number_formats import describe_point
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import write_shared
-from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.results.shared_inputs import write_shared
+from kdtune.results.trial import Trial
+from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.temperature.base import TemperaturePolicy
@@ -36,8 +37,8 @@ class Cooling(TemperaturePolicy):
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A study of which one strategy ran under a temperature that is gone by now."""
-    monkeypatch.setitem(TEMPERATURES._entries, "cooling", Entry(f"{__name__}:Cooling", "", {}))
+    """A study in which one strategy used a temperature that is not installed any more."""
+    monkeypatch.setitem(TEMPERATURES._built_in, "cooling", Entry("temperature", "cooling", "", lambda: Cooling))
     spec = load_study(small_study(repeats=1, strategies=STRATEGIES))
     folder = StudyFolder(tmp_path / spec.name).strategy("cooled")
     folder.path.mkdir(parents=True)
@@ -69,7 +70,7 @@ def study(tmp_path, monkeypatch):
     return study
 
 
-def test_a_temperature_is_read_listed_and_compared(study):
+def test_results_with_a_missing_temperature_are_read_listed_and_compared(study):
     assert [record["name"] for record in runs(study.path.parent)] == ["small/cooled", "small/grid"]
     compared = {result["strategy"]: result for result in kdtune.compare(study.path).results}
     assert compared["cooled"]["repeats"][0]["chosen"] == {"temperature": "cooling", "rate": 0.5}
@@ -79,12 +80,12 @@ def test_a_temperature_is_read_listed_and_compared(study):
     assert trials.loc["cooled", "policy"] == "cooling" and trials.loc["cooled", "rate"] == 0.5
 
 
-def test_it_cannot_be_gone_on_with_and_the_message_names_the_temperature(study):
+def test_a_study_with_a_missing_temperature_cannot_be_resumed(study):
     with pytest.raises(ResultsError, match="unknown temperature 'cooling'") as caught:
         kdtune.resume_study(study.path)
     assert "cannot be gone on with here" in str(caught.value)
 
 
-def test_its_study_cannot_be_run_again(study):
+def test_a_study_with_a_missing_temperature_cannot_be_run_again(study):
     with pytest.raises(SpecError, match="strategies.cooled.temperature: unknown temperature 'cooling'"):
         kdtune.run_study(study.strategy("cooled").study_toml, "cooled")

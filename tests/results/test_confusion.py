@@ -18,14 +18,14 @@ def test_rows_are_true_classes_and_columns_predicted_ones(tmp_path):
     assert table.loc["owl", "cat"] == 2 and list(table.columns) == list(table.index)
 
 
-def test_classes_without_a_name_have_their_number_and_names_are_told_apart(tmp_path):
+def test_classes_without_a_name_have_a_number_and_equal_names_are_distinguished(tmp_path):
     write_confusion(tmp_path / "some.csv", COUNTS, ["cat"])
     assert list(read(tmp_path / "some.csv").columns) == ["cat", "1", "2"]
     write_confusion(tmp_path / "twice.csv", COUNTS, ["crane", "crane", "owl"])
     assert list(read(tmp_path / "twice.csv").index) == ["0 crane", "1 crane", "2 owl"]
 
 
-def test_a_class_that_is_called_as_a_formula_is_none(tmp_path):
+def test_a_class_name_that_looks_like_a_formula_is_escaped(tmp_path):
     write_confusion(tmp_path / "confusion.csv", COUNTS, ["=1+1", "@x", "owl"])
     assert (tmp_path / "confusion.csv").read_text().splitlines()[:2] == [
         "true class \\ predicted,'=1+1,'@x,owl",

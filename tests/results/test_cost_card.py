@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from codecarbon.output_methods.emissions_data import EmissionsData
@@ -10,7 +11,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.results.cost_card import EMISSIONS_COLUMNS
 from kdtune.results.folder import StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_costs import write_shared
+from kdtune.results.shared_inputs import write_shared
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from tests.energy.simulated import Node, trial, two_cores
@@ -30,7 +31,7 @@ def folder(tmp_path):
 
 
 def a_strategy(tmp_path, repeats=1):
-    """One trial, that of the first repeat, and one session; the others came to nothing."""
+    """One session and one trial, that of the first repeat; the other repeats produced no model."""
     study_folder = StudyFolder(tmp_path / "small")
     folder = study_folder.strategy("grid")
     folder.path.mkdir(parents=True)
@@ -63,7 +64,7 @@ def emissions(folder):
     return row
 
 
-def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
+def test_cost_json_contains_the_cost_and_the_method(folder):
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["one_model"]["charged_kwh"] == card["in_all"]["charged_kwh"] == pytest.approx(kwh(CHARGED_J))
@@ -90,8 +91,8 @@ def test_the_card_says_what_the_model_cost_and_by_which_method(folder):
     assert card["hardware"][0]["gpus"][0]["quality"] == "counter"
 
 
-def test_of_a_teacher_that_was_given_only_what_measuring_it_took_is_known(folder):
-    write_shared(folder, {**TEACHER, "given": "0123456789abcdef"})
+def test_only_the_evaluation_of_a_given_teacher_is_known(folder):
+    write_shared(folder, replace(TEACHER, given="0123456789abcdef"))
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["teacher"]["kwh"] is None and card["in_all"]["with_teacher_kwh"] is None
@@ -99,7 +100,7 @@ def test_of_a_teacher_that_was_given_only_what_measuring_it_took_is_known(folder
     assert card["teacher"]["given_weights"] == "0123456789abcdef"
 
 
-def test_the_card_tells_in_words_what_was_odd(folder):
+def test_cost_json_explains_the_flags(folder):
     node = Node(two_cores(), boot="boot-2").start().work(1).start().work(1).stop()
     for record in node.records:
         from kdtune.energy import ledger
@@ -110,7 +111,7 @@ def test_the_card_tells_in_words_what_was_odd(folder):
     assert card["method"]["to_be_told"] == [f"{FLAGS['gap']} (1 times)"]
 
 
-def test_there_is_no_card_without_a_model(folder):
+def test_there_is_no_cost_json_without_a_model(folder):
     (folder.path / "student.pt").unlink()
     write_result(folder, CARBON)
     assert not (folder.path / "cost.json").exists()
@@ -121,7 +122,7 @@ def test_the_columns_are_codecarbons_own():
     assert list(EMISSIONS_COLUMNS) == list(EmissionsData.__dataclass_fields__)
 
 
-def test_codecarbons_columns_hold_what_is_charged(folder):
+def test_emissions_csv_contains_the_charge(folder):
     row = emissions(folder)
     assert float(row["cpu_energy"]) == pytest.approx(kwh(CPU_J + 4))
     assert float(row["ram_energy"]) == pytest.approx(kwh(RAM_J + 20))
@@ -133,18 +134,18 @@ def test_codecarbons_columns_hold_what_is_charged(folder):
     assert row["run_id"] == "s1" and row["project_name"] == "small" and row["experiment_id"] == "small/grid"
 
 
-def test_what_codecarbon_asks_and_nobody_knows_is_empty(folder):
+def test_unknown_columns_of_emissions_csv_are_empty(folder):
     row = emissions(folder)
     assert row["country_name"] == row["water_consumed"] == row["longitude"] == ""
 
 
-def test_no_power_is_more_than_the_machine_can_draw(folder):
+def test_powers_in_emissions_csv_do_not_exceed_that_of_the_machine(folder):
     row = emissions(folder)
     assert float(row["cpu_power"]) < 8 * CARBON.pue + 1e-6
     assert float(row["ram_power"]) < 20 * CARBON.pue + 1e-6
 
 
-def test_the_card_tells_every_source_and_they_sum_to_what_is_charged(folder):
+def test_sources_in_cost_json_sum_to_the_charge(folder):
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     sources = card["method"]["charged_by_source_kwh"]
@@ -152,7 +153,7 @@ def test_the_card_tells_every_source_and_they_sum_to_what_is_charged(folder):
     assert sum(sources.values()) == pytest.approx(card["in_all"]["charged_kwh"])
 
 
-def test_a_card_names_only_models_that_there_are_and_they_answer_for_repeats_that_came_to_none(tmp_path):
+def test_models_in_cost_json_share_the_charge_of_repeats_without_a_model(tmp_path):
     folder = a_strategy(tmp_path, repeats=3)
     log = TrialLog.read(folder.trials)
     end(log, "b", 1, 0, "failed", epochs=1, error="DivergedError: nan")
@@ -174,7 +175,7 @@ def test_a_card_names_only_models_that_there_are_and_they_answer_for_repeats_tha
     assert result.cost.per_repeat_kwh == card["one_model"]["charged_kwh"]
 
 
-def test_weights_of_a_model_that_never_met_the_test_set_have_no_cost_yet(folder):
+def test_a_model_without_an_evaluation_has_no_cost_yet(folder):
     without_evaluations(folder.trials)
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())

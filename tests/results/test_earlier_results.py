@@ -1,4 +1,4 @@
-"""Results of a release that logged flat points alone; ``data/flat-points`` is such a study, without its weights."""
+"""Results of a release that logged only flat points: ``data/flat-points`` is such a study without its weights."""
 
 import json
 import shutil
@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 import kdtune
-from kdtune.analysis.frames import load_results
+from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import runs
 from kdtune.errors import ResultsError
 from kdtune.planning.trial_plan import Next, Plan, check_unchanged, make_strategies
 from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result
-from kdtune.results.trial_log import Trial, TrialLog
+from kdtune.results.trial import Trial
+from kdtune.results.trial_log import TrialLog
 from kdtune.storage.records import as_record
 
 EARLIER = Path(__file__).parent / "data" / "flat-points"
@@ -28,7 +29,7 @@ def study(tmp_path):
 
 
 def stopped_before_its_last_trial_ended(folder: StrategyFolder) -> Trial:
-    """Cut the log as a kill does: the end of the last trial and all that follows it are lost."""
+    """Remove the end of the last trial and all later lines from the log, as after a kill."""
     last = list(TrialLog.read(folder.trials).trials.values())[-1]
     lines = folder.trials.read_text().splitlines(keepends=True)
     kept = next(n for n, line in enumerate(lines) if '"end"' in line and json.loads(line)["trial_id"] == last.id)
@@ -38,12 +39,12 @@ def stopped_before_its_last_trial_ended(folder: StrategyFolder) -> Trial:
 
 
 @every_strategy
-def test_the_outcome_is_what_that_release_made_of_it(study, name):
+def test_the_result_is_the_one_that_the_earlier_release_wrote(study, name):
     folder = study.strategy(name)
     assert as_record(build_result(folder, carbon_of(folder))).items() <= json.loads(folder.result.read_text()).items()
 
 
-def test_they_are_listed_and_compared(study):
+def test_earlier_results_are_listed_and_compared(study):
     assert [record["status"] for record in runs(study.path.parent)] == ["completed"] * 5
     chosen = {result["strategy"]: result["repeats"][0]["chosen"] for result in kdtune.compare(study.path).results}
     assert chosen["fixed"] == {"tau": 4}
@@ -54,7 +55,7 @@ def test_they_are_listed_and_compared(study):
 
 
 @every_strategy
-def test_a_plan_finds_all_of_its_trials_again(study, name):
+def test_a_plan_finds_all_trials_of_an_earlier_release(study, name):
     folder = study.strategy(name)
     frozen, before = folder.read_study(), folder.trials.read_bytes()
     check_unchanged(folder, frozen)
@@ -64,7 +65,7 @@ def test_a_plan_finds_all_of_its_trials_again(study, name):
 
 
 @every_strategy
-def test_only_what_had_not_ended_is_handed_out_under_its_earlier_id(study, name):
+def test_only_unfinished_trials_are_suggested_again_with_their_earlier_ids(study, name):
     folder = study.strategy(name)
     last = stopped_before_its_last_trial_ended(folder)
     frozen, log = folder.read_study(), TrialLog.read(folder.trials)
@@ -78,7 +79,7 @@ def test_only_what_had_not_ended_is_handed_out_under_its_earlier_id(study, name)
     assert {trial.planned_epochs for trial in found} == {3 if name == "alone-longer" else 2}
 
 
-def test_a_point_that_was_changed_is_noticed(study):
+def test_a_changed_point_is_detected(study):
     folder = study.strategy("fixed")
     log = TrialLog.read(folder.trials)
     next(iter(log.trials.values())).point["tau"] = 5
@@ -87,7 +88,7 @@ def test_a_point_that_was_changed_is_noticed(study):
         check_unchanged(folder, folder.read_study())
 
 
-def test_one_that_was_killed_is_resumed(study, tmp_path, monkeypatch):
+def test_a_killed_study_of_an_earlier_release_is_resumed(study, tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
     folder = study.strategy("alone-longer")
     ids = list(TrialLog.read(folder.trials).trials)

@@ -4,7 +4,7 @@ import pytest
 
 from kdtune.errors import ResultsError
 from kdtune.results.epoch_log import FIELDS, append_epochs, read_epochs, superseded
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 
 
 def report(epoch: int) -> dict:
@@ -28,7 +28,7 @@ def test_what_was_not_measured_is_null(tmp_path):
     assert json.loads(path.read_text())["energy_uj"] is None
 
 
-def test_epochs_are_read_back_but_for_a_torn_last_line(tmp_path):
+def test_epochs_are_read_back_without_an_incomplete_last_line(tmp_path):
     path = tmp_path / "epochs.jsonl"
     append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), [report(1), report(2), report(3)])
     path.write_bytes(path.read_bytes()[:-4])
@@ -46,7 +46,7 @@ def test_without_a_file_there_are_no_epochs(tmp_path):
     assert read_epochs(tmp_path / "epochs.jsonl") == []
 
 
-def test_epochs_after_a_crash_that_tore_a_line_can_be_read(tmp_path):
+def test_epochs_after_an_incomplete_line_can_be_read(tmp_path):
     path = tmp_path / "epochs.jsonl"
     trial = Trial("one", 0, 0, 0, {}, attempts=1)
     append_epochs(path, trial, [report(1), report(2)])

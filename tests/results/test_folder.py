@@ -8,7 +8,7 @@ import pytest
 
 from kdtune.errors import BusyError, ResultsError, ResultsExistError
 from kdtune.results.folder import StrategyFolder, StudyFolder
-from kdtune.results.run_document import RunPlaces
+from kdtune.results.run_document import RunPaths
 from kdtune.specs import load_study
 from kdtune.storage import files
 from tests.studies import small_study
@@ -22,7 +22,7 @@ def folder(tmp_path) -> StudyFolder:
 
 
 def run_before(folder: StudyFolder, name: str, **changes) -> StrategyFolder:
-    """A strategy that has been run, as far as its folder shows."""
+    """A folder of a strategy that has been run."""
     strategy = folder.strategy(name)
     strategy.path.mkdir(parents=True)
     strategy.write_study(load_study(small_study(**changes)), RESOLVED)
@@ -38,12 +38,12 @@ def test_the_frozen_study_is_the_study_that_ran(folder):
     assert strategy.resolved() == RESOLVED
 
 
-def test_a_folder_without_a_frozen_study_is_not_a_strategys(folder):
+def test_a_folder_without_study_toml_is_not_a_strategy_folder(folder):
     with pytest.raises(ResultsError, match=r"study\.toml"):
         folder.strategy("grid").read_study()
 
 
-def test_strategies_are_listed_in_the_registrys_order_and_nothing_else_is(folder):
+def test_only_strategies_are_listed_in_the_order_of_the_registry(folder):
     for name in ("none", "fixed", "grid", "ours"):
         run_before(folder, name)
     (folder.path / "sessions" / "s1").mkdir(parents=True)
@@ -51,7 +51,7 @@ def test_strategies_are_listed_in_the_registrys_order_and_nothing_else_is(folder
     assert [strategy.path.name for strategy in folder.strategies()] == ["grid", "fixed", "none", "ours"]
 
 
-def test_strategies_are_listed_as_the_study_lists_them_where_that_is_noted(folder):
+def test_strategies_are_listed_in_the_order_of_run_toml(folder):
     for name in ("none", "hot", "grid", "cold"):
         run_before(folder, name)
     folder.write_run({"study": {"strategies": {"hot": {"strategy": "fixed"}, "none": {}, "cold": {}}}})
@@ -59,14 +59,14 @@ def test_strategies_are_listed_as_the_study_lists_them_where_that_is_noted(folde
 
 
 @pytest.mark.parametrize("damage", ["not toml", "study = 3", "[study]\nstrategies = 3"])
-def test_without_a_readable_note_there_are_no_labels(folder, damage):
-    assert folder.asked_labels() == {}
+def test_without_a_readable_run_toml_there_are_no_labels(folder, damage):
+    assert folder.noted_options() == {}
     folder.path.mkdir()
     folder.run_toml.write_text(damage)
-    assert folder.asked_labels() == {}
+    assert folder.noted_options() == {}
 
 
-def test_labels_that_end_alike_are_put_aside_apart(folder):
+def test_labels_with_the_same_ending_are_put_aside_separately(folder):
     for label in ("fixed", "fixed-1"):
         run_before(folder, label)
     folder.put_aside(["fixed", "fixed-1"])
@@ -84,29 +84,29 @@ def test_a_damaged_frozen_study_is_an_error_that_names_it(folder, damage):
         strategy.resolved()
 
 
-def test_the_strategies_that_were_asked_for_are_noted_and_how_they_ran(folder):
-    assert folder.asked_strategies() == [] and folder.asked_places() == RunPlaces()
+def test_run_toml_contains_strategies_and_options(folder):
+    assert folder.noted_labels() == [] and folder.noted_paths() == RunPaths()
     folder.path.mkdir()
     folder.write_run({"strategies": ["grid", "none"], "repeats": 2, "options": {"data_dir": "/data"}})
-    assert folder.asked_strategies() == ["grid", "none"] and folder.asked_places() == RunPlaces(data_dir="/data")
+    assert folder.noted_labels() == ["grid", "none"] and folder.noted_paths() == RunPaths(data_dir="/data")
 
 
 @pytest.mark.parametrize("damage", ["not toml", "repeats = 2", "strategies = 3"])
-def test_a_damaged_note_of_what_was_asked_is_an_error_that_names_it(folder, damage):
+def test_a_damaged_run_toml_is_an_error_that_names_the_file(folder, damage):
     folder.path.mkdir()
     folder.run_toml.write_text(damage)
-    for read in (folder.asked_strategies, folder.asked_places):
+    for read in (folder.noted_labels, folder.noted_paths):
         with pytest.raises(ResultsError, match=r"run\.toml"):
             read()
 
 
-def test_the_first_repeats_model_has_the_plain_name(folder):
+def test_the_model_of_the_first_repeat_has_no_seed_in_its_name(folder):
     strategy = folder.strategy("grid")
     assert strategy.weights(5, 5).name == "student.pt"
     assert strategy.weights(6, 5).name == "student-6.pt"
 
 
-# --- who may run here ------------------------------------------------------------------------------------------
+# --- checks before a run ---------------------------------------------------------------------------------------
 
 
 def test_a_folder_that_does_not_exist_is_free(folder):
@@ -114,7 +114,7 @@ def test_a_folder_that_does_not_exist_is_free(folder):
     assert not folder.path.exists()
 
 
-def test_a_strategy_that_ran_before_is_refused_with_every_way_out(folder):
+def test_a_strategy_that_ran_before_is_refused_with_all_remedies(folder):
     run_before(folder, "grid")
     with pytest.raises(ResultsExistError) as error:
         folder.check_free(load_study(small_study()), ["stochastic", "grid"], fresh=False)
@@ -128,7 +128,7 @@ def test_another_strategy_may_join_the_same_study(folder):
     folder.check_free(load_study(small_study()), ["stochastic"], fresh=False)
 
 
-def test_fresh_allows_what_ran_before(folder):
+def test_fresh_allows_strategies_that_ran_before(folder):
     run_before(folder, "grid")
     folder.check_free(load_study(small_study()), ["grid"], fresh=True)
 
@@ -154,17 +154,17 @@ def test_results_of_another_study_are_refused_with_the_key_that_differs(folder, 
     assert f"differs in {key}." in str(error.value)
 
 
-def test_where_results_exist_already_it_is_told_in_what_the_study_was_changed_since(folder):
+def test_the_error_about_existing_results_names_the_changes_of_the_study(folder):
     run_before(folder, "grid", alpha=0.5)
     with pytest.raises(
         ResultsExistError, match=r"exist already .*differs from theirs in alpha \(0.5 there, 0.95 now\)"
     ):
         folder.check_free(load_study(small_study()), ["grid"], fresh=False)
-    with pytest.raises(ResultsExistError, match=r"never overwritten\. Go on with 'kdtune resume"):
+    with pytest.raises(ResultsExistError, match=r"never overwritten\. Continue with 'kdtune resume"):
         folder.check_free(load_study(small_study(alpha=0.5)), ["grid"], fresh=False)
 
 
-def test_what_is_put_aside_is_kept_and_found_again(folder):
+def test_abandoned_runs_are_kept_and_found(folder):
     strategy = run_before(folder, "grid")
     (strategy.path / "trials.jsonl").write_text("what was done\n")
     folder.put_aside(["grid", "stochastic"])
@@ -175,27 +175,27 @@ def test_what_is_put_aside_is_kept_and_found_again(folder):
     assert folder.abandoned("stochastic") == []
 
 
-def test_what_is_put_aside_does_not_displace_what_was_put_aside_before(folder):
+def test_abandoned_runs_do_not_replace_earlier_ones(folder):
     for note in ("first", "second", "third"):
         run_before(folder, "grid").trials.write_text(note)
         folder.put_aside(["grid"])
     assert sorted(aside.trials.read_text() for aside in folder.abandoned("grid")) == ["first", "second", "third"]
 
 
-def test_what_is_put_aside_is_no_strategy_of_the_study(folder):
+def test_an_abandoned_run_is_not_a_strategy_of_the_study(folder):
     run_before(folder, "grid")
     folder.put_aside(["grid"])
     assert folder.strategies() == []
     folder.check_free(load_study(small_study(alpha=0.1)), ["stochastic"], fresh=False)
 
 
-def test_a_strategy_whose_name_begins_alike_has_its_own_past(folder):
+def test_strategies_with_the_same_prefix_have_separate_abandoned_runs(folder):
     run_before(folder, "random-search")
     folder.put_aside(["random-search"])
     assert folder.abandoned("random") == []
 
 
-def test_putting_aside_works_after_an_older_one_was_deleted(folder):
+def test_put_aside_works_after_an_earlier_run_was_deleted(folder):
     for _ in range(2):
         run_before(folder, "grid")
         folder.put_aside(["grid"])
@@ -232,16 +232,16 @@ def held_by_another_process(folder: StudyFolder):
         process.stdout.close()
 
 
-def test_another_process_is_kept_out_and_told_who_is_at_work(folder):
+def test_another_process_is_refused_and_the_error_names_the_holder(folder):
     with held_by_another_process(folder) as holder:
         with pytest.raises(BusyError, match=str(holder.pid)), folder.locked():
             pass
-        # To be refused must not free the folder.
+        # A refused attempt must not release the lock.
         with pytest.raises(BusyError), folder.locked():
             pass
 
 
-def test_a_lock_dies_with_its_process(folder):
+def test_a_lock_ends_with_its_process(folder):
     with held_by_another_process(folder) as holder:
         holder.kill()
         holder.wait()
@@ -249,26 +249,26 @@ def test_a_lock_dies_with_its_process(folder):
             assert folder.path.is_dir()
 
 
-def test_a_lock_is_free_again_afterwards(folder):
+def test_a_lock_is_released_afterwards(folder):
     for _ in range(2):
         with folder.locked():
             pass
 
 
-def test_a_lock_is_free_again_after_an_error(folder):
+def test_a_lock_is_released_after_an_error(folder):
     with pytest.raises(ZeroDivisionError), folder.locked():
         raise ZeroDivisionError
     with folder.locked():
         pass
 
 
-def test_a_lock_keeps_out_others_in_the_same_process_too(folder):
+def test_a_lock_also_applies_inside_the_same_process(folder):
     with folder.locked(), pytest.raises(BusyError), StudyFolder(folder.path).locked():
         pass
 
 
 def meanwhile(monkeypatch, happens) -> None:
-    """Lets something happen between the next locker's opening of the lock file and its locking."""
+    """Call a function between the next opening of the lock file and its locking."""
 
     def lock(descriptor: int, operation: int) -> None:
         monkeypatch.undo()
@@ -278,7 +278,7 @@ def meanwhile(monkeypatch, happens) -> None:
     monkeypatch.setattr(files, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": lock}))
 
 
-def test_who_locks_while_another_lets_go_still_keeps_a_third_out(folder, monkeypatch):
+def test_locking_while_another_process_unlocks_still_excludes_a_third(folder, monkeypatch):
     run_before(folder, "grid")
     first = folder.locked()
     first.__enter__()
@@ -287,7 +287,7 @@ def test_who_locks_while_another_lets_go_still_keeps_a_third_out(folder, monkeyp
         pass
 
 
-def test_who_locks_while_another_lets_go_of_an_empty_folder_has_a_folder(folder, monkeypatch):
+def test_locking_while_another_process_removes_the_folder_creates_it_again(folder, monkeypatch):
     first = folder.locked()
     first.__enter__()
     meanwhile(monkeypatch, lambda: first.__exit__(None, None, None))
@@ -297,7 +297,7 @@ def test_who_locks_while_another_lets_go_of_an_empty_folder_has_a_folder(folder,
             pass
 
 
-def test_who_is_refused_at_the_same_moment_leaves_the_holders_folder_alone(folder, monkeypatch):
+def test_a_refused_process_does_not_remove_the_folder(folder, monkeypatch):
     first = folder.locked()
     meanwhile(monkeypatch, first.__enter__)
     with pytest.raises(BusyError), folder.locked():
@@ -307,13 +307,13 @@ def test_who_is_refused_at_the_same_moment_leaves_the_holders_folder_alone(folde
         pass
 
 
-def test_a_folder_that_stayed_empty_is_removed(folder):
+def test_a_created_folder_that_stays_empty_is_removed(folder):
     with folder.locked():
         assert folder.path.is_dir()
     assert not folder.path.exists()
 
 
-def test_folders_above_that_were_made_for_it_are_removed_too(tmp_path):
+def test_created_parent_folders_are_removed_too(tmp_path):
     with StudyFolder(tmp_path / "new" / "results" / "small").locked():
         pass
     assert not (tmp_path / "new").exists()
@@ -326,14 +326,14 @@ def test_a_folder_with_results_stays_and_can_be_locked_again(folder):
         assert (folder.path / "grid").is_dir()
 
 
-def test_an_empty_folder_that_was_there_before_stays(folder):
+def test_an_existing_empty_folder_stays(folder):
     folder.path.mkdir()
     with folder.locked():
         pass
     assert folder.path.is_dir()
 
 
-def test_a_place_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ResultsError, match="--out"), StudyFolder(tmp_path / "file" / "small").locked():
         pass

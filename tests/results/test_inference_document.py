@@ -38,7 +38,7 @@ def turns():
     return [MeteredTurn(200, 4.0, account_of(records, "a")), MeteredTurn(100, 1.0, account_of(records, "b"))]
 
 
-def test_time_is_that_of_all_turns_and_the_spread_that_over_them(turns):
+def test_time_covers_all_turns_and_the_deviation_is_over_turns(turns):
     record = network_in_use(BIG, turns, 100, dedicated=True, carbon=CARBON)
     assert (record.passes, record.images, record.wall_s) == (3, 300, 5.0)
     assert record.images_per_s == 60.0
@@ -46,7 +46,7 @@ def test_time_is_that_of_all_turns_and_the_spread_that_over_them(turns):
     assert record.images_per_s_std == pytest.approx(((100 - 75) ** 2 + (50 - 75) ** 2) ** 0.5)  # 50 and 100 a second
 
 
-def test_energy_is_what_a_study_would_be_charged_idle_power_included(turns):
+def test_the_charge_includes_idle_energy_like_a_study(turns):
     record = network_in_use(BIG, turns, 100, dedicated=True, carbon=CARBON)
     # 4 core seconds at 4 J, 5 s of 20 W memory; the core seconds of others are theirs.
     assert record.charged_uj == (16 + 100) * J
@@ -60,13 +60,13 @@ def test_energy_is_what_a_study_would_be_charged_idle_power_included(turns):
     assert record.quality == "modelled" and record.flags == {}
 
 
-def test_what_is_saved_is_paired_turn_by_turn_and_a_turn_without_another_is_left_out(turns):
+def test_savings_are_computed_for_pairs_of_turns(turns):
     student = [replace(turns[0], images=400)]
     # 92 J for 200 images less 92 J for 400; of the second turn there is no other.
     assert saved_uj_per_image(turns, student, dedicated=True) == pytest.approx([0.23 * J])
 
 
-def test_a_study_on_a_shared_machine_leaves_idle_power_out(turns):
+def test_shared_attribution_leaves_idle_energy_out(turns):
     record = network_in_use(BIG, turns, 100, dedicated=False, carbon=CARBON)
     # One core of two was held, and so half of the memory.
     assert record.charged_uj == (16 + 50) * J
@@ -79,23 +79,23 @@ def test_carbon_is_applied_to_a_million_predictions(turns):
     assert record.co2_g_per_million == pytest.approx(kwh_a_million * 1.5 * 400)
 
 
-def test_one_turn_has_no_spread(turns):
+def test_a_single_turn_has_no_deviation(turns):
     record = network_in_use(BIG, turns[:1], 100, dedicated=True, carbon=CARBON)
     assert record.images_per_s_std is None and record.uj_per_image_std is None
 
 
-def test_what_was_not_measured_is_none(tmp_path):
+def test_unmeasured_quality_is_none(tmp_path):
     assert read_inference(StrategyFolder(tmp_path)) is None
 
 
 @pytest.mark.parametrize("content", ["{}", "{", '{"schema_version": 2}', "[]"])
-def test_a_damaged_file_is_told_with_its_remedy(tmp_path, content):
+def test_a_damaged_inference_json_is_an_error_with_a_remedy(tmp_path, content):
     (tmp_path / "inference.json").write_text(content)
     with pytest.raises(ResultsError, match=r"inference.json: damaged .*run 'kdtune inference' again"):
         read_inference(StrategyFolder(tmp_path))
 
 
-def test_what_was_measured_is_read_back_and_what_an_earlier_kdtune_measured_is_not(tmp_path, turns):
+def test_measurements_are_read_back_and_older_formats_are_ignored(tmp_path, turns):
     network = network_in_use(BIG, turns, 100, dedicated=True, carbon=CARBON)
     document = InferenceDocument(
         schema_version=2,

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from kdtune.errors import ResultsError
 from kdtune.results.documents import read_document
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result, write_result
-from kdtune.results.shared_costs import ledger_summary, write_shared
+from kdtune.results.shared_document import CompilationInput, Teacher, TeacherEnergy
+from kdtune.results.shared_inputs import ledger_summary, write_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
-from kdtune.storage.checksums import sealed
+from kdtune.storage.checksums import with_checksum
 from tests.damage import resealed
 from tests.energy.simulated import J, Node, trial, two_cores
 from tests.studies import small_study
@@ -23,14 +25,16 @@ CARBON = Carbon(pue=1.5, intensity_g_per_kwh=400.0, source="a test")
 
 WORKLOAD = {"teacher_macs": 10, "student_macs": 3, "train_images": 100, "val_images": 50, "test_images": 20}
 
-TEACHER = {
-    "model": "big",
-    "key": "k1",
-    "val_accuracy": 0.9,
-    "test": {"accuracy": 0.8},
-    "gflops_millions": 1.0,
-    "energy": {"charged_uj": 50 * J},
-}
+TEACHER = Teacher(
+    model="big",
+    key="k1",
+    epochs=3,
+    val_accuracy=0.9,
+    val_loss=0.4,
+    test={"accuracy": 0.8},
+    gflops_millions=1.0,
+    energy=TeacherEnergy(50 * J),
+)
 
 TEST_METRICS = {"accuracy": 0.75, "precision": 0.7, "recall": 0.65, "specificity": 0.9, "kappa": 0.6}
 
@@ -49,14 +53,14 @@ def write_ledger(node: Node, folder) -> None:
 
 
 def end(log: TrialLog, name: str, repeat: int, index: int, status: str, **what: Any) -> None:
-    """One attempt of a trial, from its suggestion to its end."""
+    """Write one attempt of a trial, from its suggestion to its end."""
     log.suggestion(name, repeat, repeat, index, {"tau": 2 + 4 * index})
     log.attempt(log.trials[name])
     log.end(log.trials[name], status, **what)
 
 
 def energy_of_the_grid() -> Node:
-    """Ten seconds on two cores of 8 W together (a busy core second is 4 J), 20 W of memory, and a GPU."""
+    """Ten seconds on a GPU, 20 W of memory, and two cores of 8 W together, so that a busy core second is 4 J."""
     gpu = {"GPU-a": 1.0}
     node = Node(two_cores(gpus=("GPU-a",))).start().work(1, study=1)
     node.open(trial("a/1", gpus=gpu)).work(2, {"a/1": 2}, gpu_j={"GPU-a": 100}).close("a/1")
@@ -71,7 +75,7 @@ def energy_of_the_grid() -> Node:
 
 @pytest.fixture
 def grid(tmp_path) -> StrategyFolder:
-    """Two repeats: the first has a trial that failed, the second one that was interrupted and went on."""
+    """Two repeats: the first has a failed trial, the second one that was interrupted and resumed."""
     folder = frozen(tmp_path)
     study_folder = StudyFolder(folder.path.parent)
     log = TrialLog.read(folder.trials)
@@ -97,7 +101,7 @@ def grid(tmp_path) -> StrategyFolder:
     return folder
 
 
-# --- worked out by hand ----------------------------------------------------------------------------------------
+# --- calculated by hand ----------------------------------------------------------------------------------------
 
 
 def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
@@ -107,7 +111,7 @@ def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
         "trials": 300 * J,
         "evaluation": ((4 + 20) + 2 * (4 + 10)) * J,
         "orchestration": 4 * J,
-        # Memory that nobody held, for 10 s, and the GPU's last 7 J.
+        # Memory that no window held, for 10 s, and the GPU's last 7 J.
         "idle": (200 - 20 - 10 - 20 - 40 + 7) * J,
         "other": 4 * J,
         # 10 busy core seconds, 10 s of memory, the GPU.
@@ -116,32 +120,32 @@ def test_the_buckets_of_the_result_are_those_of_the_ledger(grid):
 
 
 def without_evaluations(trials, of=lambda line: True) -> None:
-    """A log as it would be if some repeats' models had not met the test set."""
+    """Remove the evaluations of some repeats from a log."""
     lines = [json.loads(line) for line in trials.read_text().splitlines()]
     trials.write_bytes(resealed([line for line in lines if line["type"] != "evaluation" or not of(line)]))
 
 
-def test_a_model_costs_more_where_a_repeat_came_to_none(grid):
+def test_a_repeat_without_a_model_increases_the_cost_of_a_model(grid):
     without_evaluations(grid.trials, lambda line: line["repeat"] == 1)
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["per_repeat_kwh"] == cost["charged_kwh"]
 
 
-def test_where_there_is_no_model_none_has_a_cost(grid):
+def test_without_a_model_there_is_no_cost_of_one_model(grid):
     without_evaluations(grid.trials)
     assert build_result(grid, CARBON).as_json()["cost"]["per_repeat_kwh"] is None
 
 
-def test_the_shared_energy_is_that_of_the_strategys_own_sessions(grid):
+def test_the_shared_energy_covers_the_sessions_of_the_strategy(grid):
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"] == {"session": 10 * J + 3, "teacher_logits": 0, "compilation": 0}
 
 
-def test_a_compilation_is_charged_as_it_stands_and_is_no_training(grid):
+def test_a_compilation_is_charged_and_does_not_count_as_training(grid):
     without = build_result(grid, CARBON).as_json()["cost"]
     write_ledger(Node(two_cores()).start().work(10, study=10).stop(), grid.path.parent / "code")
     energy = ledger_summary(grid.path.parent / "code", dedicated=True)
-    write_shared(grid, TEACHER, None, {"c1": {"energy": energy}})
+    write_shared(grid, TEACHER, None, {"c1": CompilationInput(energy)})
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"]["compilation"] == 240 * J
     assert cost["shared_parts_uj"]["compilation"] == {"c1": 240 * J}
@@ -150,13 +154,13 @@ def test_a_compilation_is_charged_as_it_stands_and_is_no_training(grid):
     assert cost["uncertainty_uj"]["charged"] > without["uncertainty_uj"]["charged"]
 
 
-def test_of_a_compilation_that_was_not_metered_nothing_is_known(grid):
-    write_shared(grid, TEACHER, None, {"c1": {"energy": None}})
+def test_the_energy_of_an_unmetered_compilation_is_unknown(grid):
+    write_shared(grid, TEACHER, None, {"c1": CompilationInput(None)})
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["shared_uj"]["compilation"] is None and cost["shared_parts_uj"]["compilation"] == {}
 
 
-def test_a_copy_from_before_compilations_had_records_is_read_as_one_without_any(grid):
+def test_shared_json_without_compilations_is_readable(grid):
     cost = build_result(grid, CARBON).as_json()["cost"]
     shared = json.loads(grid.shared.read_text())
     grid.shared.write_text(json.dumps({key: shared[key] for key in ("sessions", "teacher", "teacher_logits")}))
@@ -170,14 +174,14 @@ def test_each_repeat_is_charged_its_own_windows_and_half_of_the_rest(grid):
     assert second["charged_uj"] == (64 + 64 + 28) * J + 65_500_001
 
 
-def test_what_the_repeats_are_charged_sums_to_the_node_less_others_and_the_shared(grid):
+def test_charges_of_repeats_sum_to_the_charge_of_the_strategy(grid):
     result = build_result(grid, CARBON).as_json()
     energy = result["cost"]["energy_uj"]
     shared = sum(result["cost"]["shared_uj"].values())
     assert sum(r["charged_uj"] for r in result["repeats"]) == energy["node_total"] - energy["other"] + shared
 
 
-def test_the_charge_in_kilowatt_hours_has_the_buildings_share_in_it(grid):
+def test_the_charge_in_kilowatt_hours_includes_the_pue(grid):
     cost = build_result(grid, CARBON).as_json()["cost"]
     charged_kwh = (477 - 4 + 10.000003) / 3.6e6 * 1.5
     assert cost["charged_kwh"] == pytest.approx(charged_kwh, rel=1e-12)
@@ -187,14 +191,14 @@ def test_the_charge_in_kilowatt_hours_has_the_buildings_share_in_it(grid):
     assert cost["car_km"] == pytest.approx(charged_kwh * 400 / 120.4, rel=1e-12)
 
 
-def test_the_teacher_is_a_line_of_its_own(grid):
+def test_the_teacher_is_reported_separately(grid):
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["teacher_kwh"] == pytest.approx(50 / 3.6e6 * 1.5, rel=1e-12)
     assert cost["with_teacher_kwh"] == pytest.approx(cost["charged_kwh"] + cost["teacher_kwh"], rel=1e-12)
     assert cost["with_teacher_co2_g"] == pytest.approx(cost["with_teacher_kwh"] * 400, rel=1e-12)
 
 
-def test_time_is_that_of_the_strategy_and_gpu_time_that_of_its_windows(grid):
+def test_time_covers_the_strategy_and_gpu_time_its_windows(grid):
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert cost["wall_s"] == 10.0
     assert cost["gpu_hours"] == pytest.approx(5 / 3600, rel=1e-12)
@@ -212,7 +216,7 @@ def test_trials_are_counted_by_how_they_ended(grid):
     assert cost["trials"] == {"completed": 2, "pruned": 0, "failed": 1, "interrupted": 0}
 
 
-def test_a_repeat_tells_what_was_chosen_and_how_good_it_is(grid):
+def test_a_repeat_contains_the_chosen_point_and_its_accuracy(grid):
     first, second = build_result(grid, CARBON).as_json()["repeats"]
     assert {key: first[key] for key in ("seed", "chosen", "val_accuracy", "val_loss", "trials", "test")} == {
         "seed": 0,
@@ -233,7 +237,7 @@ def test_accuracies_are_means_and_sample_deviations_over_repeats(grid):
     assert summary["val_accuracy_std"] == pytest.approx(math.sqrt(2 * 0.1**2))
 
 
-def test_a_result_says_what_it_is_of_and_how_it_was_measured(grid):
+def test_a_result_names_study_strategy_and_quality(grid):
     result = build_result(grid, CARBON).as_json()
     assert (result["schema_version"], result["study"], result["strategy"]) == (1, "small", "grid")
     assert result["status"] == "completed"
@@ -247,30 +251,30 @@ def test_a_result_says_what_it_is_of_and_how_it_was_measured(grid):
     }
 
 
-def test_a_failed_trial_is_named_with_its_reason(grid):
+def test_a_failed_trial_is_listed_with_its_error(grid):
     [failure] = build_result(grid, CARBON).as_json()["failures"]
     assert failure == {"trial_id": "b", "seed": 0, "point": {"tau": 6}, "error": "RuntimeError: no"}
 
 
-def test_the_file_holds_the_result_and_can_be_made_again(grid):
+def test_the_file_contains_the_result_and_can_be_built_again(grid):
     result = write_result(grid, CARBON)
     assert read_document(grid.result, StrategyResult) == result
-    assert json.loads(grid.result.read_text()) == sealed(result.as_json())
+    assert json.loads(grid.result.read_text()) == with_checksum(result.as_json())
     grid.result.unlink()
     assert write_result(grid, CARBON) == result
 
 
-def test_another_place_changes_the_carbon_and_not_the_energy(grid):
+def test_another_country_changes_the_carbon_and_not_the_energy(grid):
     here, there = (build_result(grid, Carbon(1.0, grams, "")).as_json()["cost"] for grams in (400.0, 20.0))
     assert there["charged_co2_g"] == pytest.approx(here["charged_co2_g"] / 20)
     assert there["charged_kwh"] == here["charged_kwh"]
 
 
-# --- what failed, what was thrown away, what is not known ------------------------------------------------------
+# --- failures, abandoned runs and unknown values ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["failed", "pruned", "interrupted"])
-def test_a_trial_that_came_to_nothing_is_charged_to_its_repeat(tmp_path, status):
+def test_a_failed_trial_is_charged_to_its_repeat(tmp_path, status):
     folder = frozen(tmp_path, repeats=2)
     end(TrialLog.read(folder.trials), "b", 1, 0, status, epochs=1)
     node = Node(two_cores()).start().open(trial("b/1", cpus=2)).work(3, {"b/1": 3}).close("b/1").work(1).stop()
@@ -279,7 +283,7 @@ def test_a_trial_that_came_to_nothing_is_charged_to_its_repeat(tmp_path, status)
     assert (first["charged_uj"], second["charged_uj"]) == (10 * J, 10 * J + 72 * J)
 
 
-def test_what_a_killed_meter_left_uncounted_is_told_apart(tmp_path):
+def test_energy_after_a_killed_meter_is_reported_as_a_gap(tmp_path):
     folder = frozen(tmp_path)
     node = Node(two_cores()).start().work(4, study=4).sample().work(100).start().work(1).stop()
     write_ledger(node, folder.ledger)
@@ -289,7 +293,7 @@ def test_what_a_killed_meter_left_uncounted_is_told_apart(tmp_path):
     assert cost["energy_uj"]["node_total"] == (4 * 24 + 24 + 20) * J
 
 
-def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
+def test_energy_of_abandoned_runs_is_reported(grid, tmp_path):
     before = build_result(grid, CARBON).as_json()["cost"]
     study_folder = StudyFolder(grid.path.parent)
     grid.path.rename(study_folder.path / "now")
@@ -304,14 +308,14 @@ def test_earlier_runs_put_aside_stay_on_the_books(grid, tmp_path):
     assert after["charged_kwh"] == before["charged_kwh"]
 
 
-@pytest.mark.parametrize("teacher", [{**TEACHER, "energy": None}, {**TEACHER, "given": "0123456789abcdef"}])
+@pytest.mark.parametrize("teacher", [replace(TEACHER, energy=None), replace(TEACHER, given="0123456789abcdef")])
 def test_a_teacher_of_unknown_cost_makes_the_sum_unknown(grid, teacher):
     write_shared(grid, teacher)
     cost = build_result(grid, CARBON).as_json()["cost"]
     assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None, None, None]
     assert cost["charged_kwh"] > 0
-    # Of one that was given the reason is told by its name.
-    assert ("teacher_unmetered" in cost["flags"]) == ("given" not in teacher)
+    # The name of a teacher whose weights the user gave explains why its cost is unknown.
+    assert ("teacher_unmetered" in cost["flags"]) == (teacher.given is None)
 
 
 def test_a_teacher_that_was_never_looked_up_has_no_known_cost(tmp_path):
@@ -320,7 +324,7 @@ def test_a_teacher_that_was_never_looked_up_has_no_known_cost(tmp_path):
     assert build_result(folder, CARBON).as_json()["cost"]["teacher_kwh"] is None
 
 
-def test_a_strategy_without_a_teacher_pays_for_none(tmp_path):
+def test_a_strategy_without_a_teacher_has_no_teacher_cost(tmp_path):
     folder = frozen(tmp_path, "none", repeats=1)
     log = TrialLog.read(folder.trials)
     log.suggestion("n", 0, 0, 0, {"loss": "ce"})
@@ -347,7 +351,7 @@ def test_one_repeat_has_no_deviation(tmp_path):
     }
 
 
-def test_what_was_not_found_is_null_and_not_0(tmp_path):
+def test_missing_results_are_null_and_not_0(tmp_path):
     folder = frozen(tmp_path)
     end(TrialLog.read(folder.trials), "a", 0, 0, "failed", epochs=0, error="no")
     result = build_result(folder, CARBON).as_json()
@@ -357,7 +361,7 @@ def test_what_was_not_found_is_null_and_not_0(tmp_path):
     assert set(result["summary"].values()) == {None}
 
 
-def test_a_repeat_without_a_test_is_left_out_of_the_test_accuracy(tmp_path):
+def test_a_repeat_without_an_evaluation_is_left_out_of_the_test_accuracy(tmp_path):
     folder = frozen(tmp_path)
     log = TrialLog.read(folder.trials)
     end(log, "a", 0, 0, "completed", epochs=3, val_accuracy=0.8, val_loss=0.5)
@@ -378,11 +382,11 @@ def test_a_pruned_trial_is_not_chosen(tmp_path):
     assert build_result(folder, CARBON).as_json()["repeats"][0]["chosen"] == {"tau": 6}
 
 
-def test_nothing_measured_has_no_quality(tmp_path):
+def test_without_a_measurement_there_is_no_quality(tmp_path):
     assert build_result(frozen(tmp_path), CARBON).as_json()["cost"]["quality"] is None
 
 
-def test_a_cost_that_was_not_measured_is_null_and_not_0(tmp_path):
+def test_an_unmeasured_cost_is_null_and_not_0(tmp_path):
     cost = build_result(frozen(tmp_path), CARBON).as_json()["cost"]
     assert cost["charged_kwh"] is None
 
@@ -397,22 +401,22 @@ def test_the_worst_quality_of_strategy_and_sessions_counts(tmp_path):
     assert build_result(folder, CARBON).as_json()["cost"]["quality"] == "modelled"
 
 
-def test_a_session_in_which_nothing_was_counted_has_no_summary(tmp_path):
+def test_an_unmetered_session_has_no_summary(tmp_path):
     assert ledger_summary(tmp_path / "no such folder", dedicated=True) is None
 
 
-def test_a_folder_that_holds_no_study_is_an_error(tmp_path):
+def test_a_folder_without_a_study_is_an_error(tmp_path):
     with pytest.raises(ResultsError, match="study.toml"):
         build_result(StrategyFolder(tmp_path), CARBON).as_json()
 
 
-def test_a_damaged_record_of_what_is_shared_is_an_error_that_names_it(grid):
+def test_a_damaged_shared_json_is_an_error_that_names_the_file(grid):
     grid.shared.write_text("{")
     with pytest.raises(ResultsError, match=r"shared\.json"):
         build_result(grid, CARBON).as_json()
 
 
-def test_a_point_that_was_never_begun_is_not_a_trial_yet(tmp_path):
+def test_a_point_without_an_attempt_does_not_count_as_a_trial(tmp_path):
     folder = frozen(tmp_path, repeats=1)
     log = TrialLog.read(folder.trials)
     end(log, "a", 0, 0, "interrupted", epochs=1)
@@ -423,7 +427,7 @@ def test_a_point_that_was_never_begun_is_not_a_trial_yet(tmp_path):
 # --- attribution -----------------------------------------------------------------------------------------------
 
 
-def test_on_a_shared_node_idle_power_is_not_charged(tmp_path):
+def test_shared_attribution_does_not_charge_idle_energy(tmp_path):
     folder = frozen(tmp_path, attribution="shared")
     write_ledger(energy_of_the_grid(), folder.ledger)
     result = build_result(folder, CARBON).as_json()
@@ -432,7 +436,7 @@ def test_on_a_shared_node_idle_power_is_not_charged(tmp_path):
     assert result["cost"]["energy_uj"]["idle"] == 117 * J
 
 
-def test_on_a_shared_node_idle_power_of_a_session_is_not_charged(tmp_path):
+def test_shared_attribution_does_not_charge_idle_energy_of_a_session(tmp_path):
     folder = frozen(tmp_path, attribution="shared")
     TrialLog.read(folder.trials).session("s1")
     study_folder = StudyFolder(folder.path.parent)
@@ -471,7 +475,7 @@ def status_after(folder: StrategyFolder, *, planned: bool, tested: bool, last: s
         (False, True, "completed", "completed", "incomplete"),  # what a log claims is not enough
     ],
 )
-def test_a_status_is_what_the_log_shows(tmp_path, planned, tested, last, ended, expected):
+def test_the_status_follows_from_the_log(tmp_path, planned, tested, last, ended, expected):
     folder = frozen(tmp_path, repeats=1)
     assert status_after(folder, planned=planned, tested=tested, last=last, ended=ended) == expected
 
@@ -481,7 +485,7 @@ def test_a_study_is_not_completed_before_every_repeat_is(tmp_path):
     assert status_after(folder, planned=True, tested=True, last="completed", ended="completed") == "incomplete"
 
 
-# --- what was shared, when a command was killed ----------------------------------------------------------------
+# --- shared inputs after a command was killed ------------------------------------------------------------------
 
 
 def with_a_session(folder: StrategyFolder, name: str = "s1") -> StudyFolder:
@@ -491,7 +495,7 @@ def with_a_session(folder: StrategyFolder, name: str = "s1") -> StudyFolder:
     return study_folder
 
 
-def test_a_session_of_a_killed_command_counts_before_anybody_resumes(tmp_path):
+def test_a_session_of_a_killed_command_counts_before_a_resume(tmp_path):
     folder = frozen(tmp_path)
     write_ledger(energy_of_the_grid(), folder.ledger)
     without = build_result(folder, CARBON).as_json()["cost"]
@@ -501,7 +505,7 @@ def test_a_session_of_a_killed_command_counts_before_anybody_resumes(tmp_path):
     assert cost["charged_kwh"] > without["charged_kwh"]
 
 
-def test_a_copy_from_before_the_end_gives_way_to_the_sessions_own_ledger(tmp_path):
+def test_the_ledger_of_a_session_replaces_an_outdated_copy(tmp_path):
     folder = frozen(tmp_path)
     write_ledger(energy_of_the_grid(), folder.ledger)
     study_folder = with_a_session(folder)
@@ -511,7 +515,7 @@ def test_a_copy_from_before_the_end_gives_way_to_the_sessions_own_ledger(tmp_pat
     assert build_result(folder, CARBON).as_json()["cost"]["shared_uj"]["session"] > 24 * J
 
 
-def test_a_folder_that_was_moved_away_alone_has_its_copy(tmp_path):
+def test_a_strategy_folder_without_its_study_uses_the_copy(tmp_path):
     folder = frozen(tmp_path)
     write_ledger(energy_of_the_grid(), folder.ledger)
     with_a_session(folder)
@@ -522,7 +526,7 @@ def test_a_folder_that_was_moved_away_alone_has_its_copy(tmp_path):
     assert build_result(StrategyFolder(moved), CARBON).as_json()["cost"]["shared_uj"]["session"] == 24 * J
 
 
-def test_a_killed_run_that_was_put_aside_is_abandoned_with_its_session(tmp_path):
+def test_an_abandoned_killed_run_includes_its_session(tmp_path):
     folder = frozen(tmp_path)
     write_ledger(energy_of_the_grid(), folder.ledger)
     study_folder = with_a_session(folder)

@@ -13,7 +13,7 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("predictions") / "predictions.npz"
 
 
-def test_repeats_are_put_beside_those_that_there_are(path):
+def test_predictions_of_further_repeats_are_added(path):
     assert read_predictions(path) == {}
     add_predictions(path, {0: np.arange(50)})
     add_predictions(path, {1: np.arange(50) + 1})
@@ -21,7 +21,7 @@ def test_repeats_are_put_beside_those_that_there_are(path):
 
 
 @given(st.data())
-def test_whatever_becomes_of_the_file_it_is_as_it_was_or_an_error_that_names_it(path, data):
+def test_a_damaged_file_is_read_unchanged_or_is_an_error_that_names_it(path, data):
     add_predictions(path, {0: np.arange(50)})
     raw = path.read_bytes()
     try:

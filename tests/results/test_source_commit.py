@@ -13,7 +13,7 @@ def git(folder, *arguments):
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="no git here")
-def test_a_checkout_has_its_commit_and_is_marked_once_changed(tmp_path, monkeypatch):
+def test_a_checkout_has_a_commit_and_a_mark_after_changes(tmp_path, monkeypatch):
     here, file = tmp_path / "one", tmp_path / "one" / "code.py"
     here.mkdir()
     git(here, "init", "-q")
@@ -29,7 +29,7 @@ def test_a_checkout_has_its_commit_and_is_marked_once_changed(tmp_path, monkeypa
     assert commit(here) == f"{known}+changes"
 
 
-def test_a_folder_that_is_no_checkout_has_none_whatever_lies_around_it(tmp_path):
+def test_a_folder_outside_a_checkout_has_no_commit(tmp_path):
     assert commit(tmp_path) is None
     (tmp_path / ".git").mkdir()
     inside = tmp_path / "site-packages"

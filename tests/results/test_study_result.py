@@ -10,13 +10,13 @@ def ended(status):
     return strategy_result({"strategy": "grid", "status": status})
 
 
-def test_a_study_of_which_a_strategy_could_not_be_carried_through_is_no_success_though_the_others_are():
+def test_a_study_with_one_failed_strategy_fails():
     study, done = load_study(small_study()), [ended("completed")]
     assert StudyResult(study, Path("results"), done, False, True).exit_code == 0
     assert StudyResult(study, Path("results"), done, False, False, errors=("grid: Ray died",)).exit_code == 1
 
 
-def test_what_happened_when_all_was_done_does_not_make_it_a_failure():
+def test_an_error_after_all_work_is_done_is_not_a_failure():
     study, done = load_study(small_study()), [ended("completed")]
     after = StudyResult(
         study,

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.errors import KdtuneError, ResultsError
-from kdtune.results.trial_log import Trial, TrialLog, best, evaluation_window
+from kdtune.results.trial import Trial, best, evaluation_window
+from kdtune.results.trial_log import TrialLog
 from tests.damage import altered, damaged, resealed
 
 
@@ -24,7 +25,7 @@ def suggest(log: TrialLog, name: str, index: int = 0, repeat: int = 0) -> Trial:
 
 
 def everything(log: TrialLog) -> None:
-    """One line of each type, and more than one attempt."""
+    """A log with one line of each type, and several attempts."""
     log.session("morning")
     one, two = suggest(log, "one"), suggest(log, "two", 1)
     log.attempt(one)
@@ -50,7 +51,7 @@ def test_a_log_is_read_back_as_it_was_in_memory(log, path):
     assert TrialLog.read(path) == log
 
 
-def test_a_log_is_on_the_disk_after_every_step(log, path):
+def test_a_log_is_on_disk_after_every_event(log, path):
     trial = suggest(log, "one")
     assert TrialLog.read(path) == log
     log.attempt(trial)
@@ -59,7 +60,7 @@ def test_a_log_is_on_the_disk_after_every_step(log, path):
     assert TrialLog.read(path) == log
 
 
-def test_a_log_tells_what_became_of_each_trial(log, path):
+def test_a_log_contains_the_state_of_each_trial(log, path):
     everything(log)
     trials = TrialLog.read(path).trials
     assert trials["one"] == Trial(
@@ -70,7 +71,7 @@ def test_a_log_tells_what_became_of_each_trial(log, path):
     )
 
 
-def test_a_log_tells_sessions_plans_and_evaluations(log, path):
+def test_a_log_contains_sessions_plans_and_evaluations(log, path):
     everything(log)
     read = TrialLog.read(path)
     assert read.sessions == ["morning", "evening"]
@@ -81,13 +82,13 @@ def test_a_log_tells_sessions_plans_and_evaluations(log, path):
     assert read.status == "completed"
 
 
-def test_a_log_that_does_not_exist_is_empty_and_is_not_made_by_reading(path):
+def test_a_missing_log_is_empty_and_reading_does_not_create_it(path):
     log = TrialLog.read(path)
     assert (log.trials, log.status, log.sessions) == ({}, None, [])
     assert not path.exists()
 
 
-def test_a_command_at_work_has_no_status(log):
+def test_a_running_command_has_no_status(log):
     log.stopped("interrupted")
     log.session("again")
     assert log.status is None
@@ -141,7 +142,7 @@ def test_an_unknown_type_is_named(log, path):
         TrialLog.read(path)
 
 
-def test_a_torn_last_line_is_left_out_and_then_overwritten(log, path):
+def test_an_incomplete_last_line_is_skipped_and_then_replaced(log, path):
     trial = suggest(log, "one")
     before = path.read_bytes()
     log.attempt(trial)
@@ -153,7 +154,7 @@ def test_a_torn_last_line_is_left_out_and_then_overwritten(log, path):
     assert TrialLog.read(path) == resumed
 
 
-def test_a_suggestion_that_stands_in_the_file_twice_does_not_undo_what_came_between(log, path):
+def test_a_repeated_suggestion_line_does_not_reset_the_trial(log, path):
     everything(log)
     suggestion = path.read_text().splitlines(keepends=True)[1]
     path.write_text(path.read_text() + suggestion)
@@ -163,14 +164,14 @@ def test_a_suggestion_that_stands_in_the_file_twice_does_not_undo_what_came_betw
 # --- trials ----------------------------------------------------------------------------------------------------
 
 
-def test_the_same_point_again_is_the_trial_there_is(log, path):
+def test_the_same_suggestion_again_returns_the_existing_trial(log, path):
     first = suggest(log, "one")
     assert suggest(log, "one", index=5) is first
     assert first.index == 0
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_an_attempt_that_ended_stays_as_it_is(log, path):
+def test_an_ended_attempt_does_not_change(log, path):
     trial = suggest(log, "one")
     log.attempt(trial)
     log.end(trial, "completed", epochs=3, val_accuracy=0.9, val_loss=0.1)
@@ -179,7 +180,7 @@ def test_an_attempt_that_ended_stays_as_it_is(log, path):
     assert sum(json.loads(line)["type"] == "end" for line in path.read_text().splitlines()) == 1
 
 
-def test_attempts_are_counted_from_1_and_each_has_its_window(log):
+def test_attempts_are_numbered_from_1_and_each_has_its_window(log):
     trial = suggest(log, "one")
     assert log.attempt(trial) == 1
     log.end(trial, "interrupted", epochs=1)
@@ -218,7 +219,7 @@ def test_a_completed_trial_whose_weights_are_lost_is_run_again(log, path):
     assert TrialLog.read(path) == log
 
 
-def test_a_log_is_settled_when_all_is_planned_ended_and_tested(log):
+def test_a_log_is_settled_when_all_trials_are_final_and_evaluated(log):
     assert not log.is_settled(1)
     trial = suggest(log, "one")
     log.plan_complete(0)
@@ -231,7 +232,7 @@ def test_a_log_is_settled_when_all_is_planned_ended_and_tested(log):
     assert not log.is_settled(2)
 
 
-def test_a_repeat_in_which_every_trial_failed_is_settled_without_a_test(log):
+def test_a_repeat_with_only_failed_trials_is_settled_without_an_evaluation(log):
     trial = suggest(log, "one")
     log.attempt(trial)
     log.end(trial, "failed", epochs=0, error="no")
@@ -240,7 +241,7 @@ def test_a_repeat_in_which_every_trial_failed_is_settled_without_a_test(log):
     assert log.is_settled(1)
 
 
-def test_evaluations_are_counted_from_1_for_each_repeat(log):
+def test_evaluations_are_numbered_from_1_for_each_repeat(log):
     assert [log.evaluation_attempt(repeat) for repeat in (0, 0, 1)] == [1, 2, 1]
     assert evaluation_window(7, 2) == "evaluation-7/2"
 
@@ -258,10 +259,10 @@ def test_trials_of_a_repeat_come_in_the_order_of_suggestion(log):
     assert [trial.id for trial in log.of_repeat(0)] == ["z", "a", "m"]
 
 
-def test_what_is_no_number_is_refused_before_it_is_written(log, path):
+def test_a_number_that_is_not_finite_is_refused_before_it_is_written(log, path):
     trial = suggest(log, "one")
     log.attempt(trial)
-    with pytest.raises(KdtuneError, match="val_loss is nan, no finite number"):
+    with pytest.raises(KdtuneError, match="val_loss is nan, which is not a finite number"):
         log.end(trial, "completed", epochs=3, val_accuracy=0.1, val_loss=float("nan"))
     assert TrialLog.read(path).trials["one"].status is None
 
@@ -300,12 +301,12 @@ def test_without_a_completed_trial_nothing_is_chosen():
     assert best([ended("failed", 0, None, None, "failed")]) is None
 
 
-# --- damaged, or somebody else's -------------------------------------------------------------------------------
+# --- damaged or untrusted logs ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """The file of a log, and what it was after each of its lines."""
+    """The file of a log, and the state of the log after each line."""
     path = tmp_path_factory.mktemp("log") / "trials.jsonl"
     everything(TrialLog.read(path))
     raw = path.read_bytes()
@@ -318,7 +319,7 @@ def kept(tmp_path_factory):
 
 
 @given(st.data())
-def test_whatever_becomes_of_a_log_it_is_as_it_was_at_some_time_or_an_error_that_names_it(kept, data):
+def test_a_damaged_log_is_read_as_an_earlier_state_or_is_an_error(kept, data):
     path, raw, stages = kept
     path.write_bytes(data.draw(damaged(raw)))
     try:
@@ -328,7 +329,7 @@ def test_whatever_becomes_of_a_log_it_is_as_it_was_at_some_time_or_an_error_that
 
 
 @given(st.data())
-def test_somebody_elses_log_is_read_or_refused_and_names_nothing_outside(kept, data):
+def test_an_untrusted_log_is_read_or_refused_and_names_no_path_outside(kept, data):
     path, raw, _ = kept
     path.write_bytes(data.draw(altered(raw)))
     try:
@@ -343,7 +344,7 @@ ELSEWHERE = ["..", ".", "../up", "/etc", "a/b", "", "-rf", "a\x00b", "x" * 300, 
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_a_trial_that_would_name_another_place_is_refused(log, path, name):
+def test_a_trial_id_that_is_a_path_is_refused(log, path, name):
     everything(log)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_bytes(resealed([line | {"trial_id": name} if line.get("trial_id") == "one" else line for line in lines]))
@@ -352,7 +353,7 @@ def test_a_trial_that_would_name_another_place_is_refused(log, path, name):
 
 
 @pytest.mark.parametrize("attempts", [2**40, 10**400])
-def test_attempts_that_nobody_can_count_are_refused(log, path, attempts):
+def test_implausible_numbers_of_attempts_are_refused(log, path, attempts):
     everything(log)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_bytes(resealed([line | {"attempt": attempts} if "attempt" in line else line for line in lines]))

@@ -1,4 +1,4 @@
-"""A watcher cannot harm the study that it watches."""
+"""Errors in a watcher do not affect the study."""
 
 import logging
 
@@ -9,7 +9,7 @@ from kdtune.results.watcher import ContainedWatcher, Watcher, contained
 
 
 class Telling(Watcher):
-    """Takes down what it hears of, and raises what it is given."""
+    """Records its calls, and raises a given exception."""
 
     draws_bars = True
 
@@ -25,7 +25,7 @@ class Telling(Watcher):
         self.heard.append(trials)
 
 
-def test_what_is_told_is_passed_on():
+def test_calls_are_passed_on():
     watcher = Telling()
     outside = ContainedWatcher(watcher)
     outside.message("starting")
@@ -34,13 +34,13 @@ def test_what_is_told_is_passed_on():
     assert watcher.heard == ["starting", 3] and outside.draws_bars
 
 
-def test_every_method_of_a_watcher_is_contained():
+def test_exceptions_of_every_method_of_a_watcher_are_contained():
     names = [name for name in vars(Watcher) if not name.startswith("_") and name != "draws_bars"]
     assert len(names) > 8 and vars(ContainedWatcher(Watcher())).keys() == {"draws_bars", *names}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("dashboard down"), ConnectionError("no route"), MachineError("x")])
-def test_a_method_that_fails_is_logged_once_with_its_traceback_and_left_out(error, caplog):
+def test_a_failing_method_is_logged_once_with_its_traceback_and_not_called_again(error, caplog):
     watcher = Telling(error)
     outside = ContainedWatcher(watcher)
     for text in ("one", "two"):
@@ -61,7 +61,7 @@ def test_a_watcher_may_stop_the_study(error, caplog):
     assert not caplog.records
 
 
-def test_any_callable_is_contained(caplog):
+def test_exceptions_of_any_callable_are_contained(caplog):
     from functools import partial
 
     contained(partial(int, "no number"))()

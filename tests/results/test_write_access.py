@@ -1,4 +1,4 @@
-"""Results may be somebody else's: nothing in them leads what is written somewhere else."""
+"""Results may come from other people; symbolic links in them must not redirect writes."""
 
 import os
 
@@ -10,7 +10,7 @@ from kdtune.results.folder import StudyFolder
 
 @pytest.fixture
 def victim(tmp_path):
-    """Outside the results."""
+    """A folder outside the results."""
     file = tmp_path / "victim"
     file.write_text("precious, without an end of line")
     return file
@@ -20,7 +20,7 @@ PLACES = ["grid/trials.jsonl", "grid/ledger/node.jsonl", "grid/result.json", "ru
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_link_anywhere_in_results_keeps_everybody_from_working_there(tmp_path, victim, place):
+def test_results_with_a_link_are_refused(tmp_path, victim, place):
     link = tmp_path / "small" / place
     link.parent.mkdir(parents=True)
     link.symlink_to(victim.parent if "." not in place else victim)
@@ -29,7 +29,7 @@ def test_a_link_anywhere_in_results_keeps_everybody_from_working_there(tmp_path,
     assert str(link) in str(refused.value)
 
 
-def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path, victim):
+def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path, victim):
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / ".lock").symlink_to(victim)
     with pytest.raises(ResultsError, match="symbolic link"), StudyFolder(tmp_path / "small").locked():
@@ -37,7 +37,7 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path, victim):
     assert victim.read_text() == "precious, without an end of line"
 
 
-def test_a_folder_of_results_that_is_a_link_itself_is_the_users_own_way(tmp_path):
+def test_a_results_folder_may_be_a_link_itself(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "small").symlink_to(tmp_path / "disk")
     with StudyFolder(tmp_path / "small").locked():

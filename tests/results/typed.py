@@ -1,4 +1,4 @@
-"""Results as dataclasses from documents of which a test says only what it is about."""
+"""Results as dataclasses, from documents that contain only the keys that a test needs."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ _COMPUTED = {"precision": "float32", "memory_layout": "contiguous", "compile": "
 
 
 def strategy_result(document: dict[str, Any]) -> StrategyResult:
-    """The dataclass of a ``result.json`` document; what it lacks was not measured, or is what is usual."""
+    """Return the dataclass of a ``result.json`` document; missing keys get usual values, or None for measurements."""
     cost = {**_COST, **document.get("cost", {})}
     cost["hardware"] = [{**_NODE, **node} for node in cost["hardware"]]
     cost["carbon"] = {**_COST["carbon"], **cost["carbon"]}

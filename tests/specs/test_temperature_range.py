@@ -8,7 +8,7 @@ import tomli_w
 import torch
 
 import kdtune
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import LOSSES
 from kdtune.errors import DivergedError, SpecError
 from kdtune.specs import load_study
@@ -128,7 +128,7 @@ def test_a_trial_in_somebody_elses_pipeline_is_refused_before_the_teacher_is_tra
 
 def test_a_loss_that_diverges_at_a_tau_of_the_range_names_the_tau_too():
     training = {"epochs": 1, "batch_size": 32, "learning_rate": 10.0}
-    bench = Workbench(load_study(small_study(loss="cmc", training=training)), torch.device("cpu"), threads=1)
-    training = bench.training(recipe_of(bench.study, {"tau": 1e-4}), 0, bench.stand_in())
+    context = TrainingContext(load_study(small_study(loss="cmc", training=training)), torch.device("cpu"), threads=1)
+    training = context.training(recipe_of(context.study, {"tau": 1e-4}), 0, context.untrained_teacher_logits())
     with pytest.raises(DivergedError, match="a lower learning rate or a tau nearer to 1 may help"):
         training.train_epoch()

@@ -1,10 +1,10 @@
 import pytest
 
-from kdtune.storage.checksums import sealed, unsealed
+from kdtune.storage.checksums import verified, with_checksum
 
 
-def test_a_sealed_document_that_was_changed_is_refused():
-    document = sealed({"charged_uj": 5})
-    assert unsealed(document) == {"charged_uj": 5} == unsealed({"charged_uj": 5})
+def test_a_changed_document_with_a_checksum_is_refused():
+    document = with_checksum({"charged_uj": 5})
+    assert verified(document) == {"charged_uj": 5} == verified({"charged_uj": 5})
     with pytest.raises(ValueError, match="changed after it was written"):
-        unsealed({**document, "charged_uj": 6})
+        verified({**document, "charged_uj": 6})

@@ -9,7 +9,7 @@ from kdtune.storage.escaping import for_markdown, for_spreadsheet, printable
 
 
 @given(st.text())
-def test_a_printable_text_steers_nothing_and_loses_nothing_else(text):
+def test_printable_removes_only_control_characters(text):
     shown = printable(text)
     assert not any(ord(one) < 32 and one != "\n" or 127 <= ord(one) < 160 for one in shown)
     assert [one for one in shown if one.isprintable()] == [one for one in text if one.isprintable()]
@@ -19,7 +19,7 @@ def test_a_printable_text_steers_nothing_and_loses_nothing_else(text):
 @pytest.mark.parametrize(
     "hostile", ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\x08", "\u202egnp.exe", "\x00", "\ud800"]
 )
-def test_what_steers_a_terminal_loses_its_beginning(hostile):
+def test_escape_sequences_lose_their_first_character(hostile):
     assert set(printable(hostile)).isdisjoint("\x1b\x9b\x07\r\x08\u202e\x00\ud800")
 
 
@@ -28,7 +28,7 @@ def test_lines_and_letters_of_other_languages_stay():
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1"])
-def test_no_cell_is_a_formula(cell):
+def test_cells_that_look_like_formulas_are_escaped(cell):
     text = io.StringIO()
     csv.writer(text).writerow([for_spreadsheet(cell)])
     assert next(csv.reader(io.StringIO(text.getvalue(), newline="")))[0] == f"'{cell}"
@@ -52,5 +52,5 @@ def test_figures_and_plain_words_stay_as_they_are():
         ("HKD [1], 5 +- 1 (n 2) [a, b]", "HKD [1], 5 +- 1 (n 2) [a, b]"),
     ],
 )
-def test_in_markdown_a_text_is_only_a_text(hostile, shown):
+def test_text_has_no_markup_in_markdown(hostile, shown):
     assert for_markdown(hostile) == shown

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.results.folder import StudyFolder
 from kdtune.storage.files import (
-    alone_in,
+    exclusive_lock,
     in_use,
     read_whole,
     replaced_atomically,
@@ -24,10 +24,10 @@ from kdtune.storage.journal import Journal, append_lines
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
-FEW = settings(max_examples=25)  # each line is forced to the disk
+FEW = settings(max_examples=25)  # each line is synced to disk
 
 
-def test_a_replaced_file_has_the_new_content_and_nothing_is_left_beside_it(tmp_path):
+def test_a_replaced_file_has_the_new_content_and_no_temporary_file_remains(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with replaced_atomically(path) as file:
@@ -36,7 +36,7 @@ def test_a_replaced_file_has_the_new_content_and_nothing_is_left_beside_it(tmp_p
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with replaced_atomically(path) as file:
@@ -58,14 +58,14 @@ def test_the_old_file_stays_when_writing_fails(tmp_path, sync):
 
 @pytest.fixture
 def link(tmp_path):
-    """Leads out of a folder that others may write to."""
+    """A symbolic link out of a folder that others can write to."""
     (tmp_path / "victim").write_text("precious, without an end of line")
     (tmp_path / "shared").mkdir()
     return tmp_path / "shared" / "link"
 
 
 def locked(path):
-    with alone_in(path.parent, path.name):
+    with exclusive_lock(path.parent, path.name):
         pass
 
 
@@ -74,7 +74,7 @@ def replaced(path):
         file.write(b"new")
 
 
-def test_what_a_link_leads_to_is_neither_appended_to_nor_locked_nor_emptied(link, tmp_path):
+def test_the_target_of_a_link_is_not_changed(link, tmp_path):
     link.symlink_to(tmp_path / "victim")
     for write in (lambda path: append_lines(path, {"n": 1}), locked):
         with pytest.raises(OSError, match="symbolic link"):
@@ -84,7 +84,7 @@ def test_what_a_link_leads_to_is_neither_appended_to_nor_locked_nor_emptied(link
     assert (tmp_path / "victim").read_text() == "precious, without an end of line"
 
 
-def test_a_link_that_was_laid_where_a_file_is_made_is_not_written_through(link, tmp_path):
+def test_a_link_in_place_of_a_temporary_file_is_not_followed(link, tmp_path):
     link.with_name(f".link.{os.getpid()}.tmp").symlink_to(tmp_path / "victim")
     replaced(link)
     assert link.read_bytes() == b"new"
@@ -92,7 +92,7 @@ def test_a_link_that_was_laid_where_a_file_is_made_is_not_written_through(link, 
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
-def test_what_has_no_end_is_not_read(tmp_path, make):
+def test_devices_and_pipes_are_not_read(tmp_path, make):
     make(tmp_path / "log.jsonl")
     with pytest.raises(ValueError, match=r"log\.jsonl: cannot be read"):
         Journal(tmp_path / "log.jsonl", dict, "record", "delete it").read()
@@ -111,7 +111,7 @@ def test_a_json_document_is_read_back(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"é": [1, 2.5, None]}
 
 
-def test_a_document_that_json_cannot_say_leaves_the_old_one(tmp_path):
+def test_a_document_that_is_not_valid_json_leaves_the_old_one(tmp_path):
     write_json(tmp_path / "a.json", {"n": 1})
     with pytest.raises(KdtuneError):
         write_json(tmp_path / "a.json", {"n": math.nan})
@@ -122,17 +122,17 @@ def test_a_document_that_json_cannot_say_leaves_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize("asks", [False, True], ids=["just waits", "asks again and again"])
-def test_two_that_waited_for_a_folder_which_was_removed_are_still_alone_one_after_the_other(tmp_path, asks):
-    """A lock's file that was removed locks nobody out who comes later."""
+def test_processes_that_wait_for_a_removed_folder_still_exclude_each_other(tmp_path, asks):
+    """A lock on a removed lock file does not exclude processes that come later."""
     folder, inside, most, waiting = tmp_path / "made", [], [], []
 
-    def wait(is_had):
+    def wait(acquire):
         waiting.append(1)
-        while not is_had():
+        while not acquire():
             time.sleep(0.01)
 
     def make():
-        with alone_in(folder, wait=wait if asks else None):
+        with exclusive_lock(folder, wait=wait if asks else None):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.2)
@@ -154,7 +154,7 @@ def test_two_that_waited_for_a_folder_which_was_removed_are_still_alone_one_afte
     assert most == [1, 1, 1] and {"1", "2", "3"} <= {path.name for path in folder.iterdir()}
 
 
-def test_a_folder_in_which_nothing_can_be_written_can_be_used(tmp_path):
+def test_a_read_only_folder_can_be_used(tmp_path):
     (tmp_path / "file").touch()
     with in_use(tmp_path / "file" / "store"):
         pass
@@ -162,13 +162,13 @@ def test_a_folder_in_which_nothing_can_be_written_can_be_used(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_named_as_the_cause_with_a_remedy(tmp_path, monkeypatch, number):
-    """As NFS without a lock service says it, and some file systems in user space."""
+    """NFS without a lock service and some file systems in user space raise these errors."""
 
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    for lock in (alone_in(tmp_path), in_use(tmp_path)):
+    for lock in (exclusive_lock(tmp_path), in_use(tmp_path)):
         with pytest.raises(UsageError, match=r"no file locks .*set KDTUNE_CACHE_DIR"), lock:
             pass
     with pytest.raises(UsageError, match=r"no file locks .*--out DIR"), StudyFolder(tmp_path / "study").locked():

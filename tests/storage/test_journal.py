@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtune.errors import KdtuneError
-from kdtune.storage.checksums import BEFORE, SEAL, sealed
-from kdtune.storage.journal import Journal, JournalError, Seals
+from kdtune.storage.checksums import CHECKSUM_KEY, PREVIOUS_CHECKSUM_KEY, with_checksum
+from kdtune.storage.journal import Journal, JournalError, LineChecksums
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 RECORDS = st.dictionaries(st.text(), VALUES | st.lists(VALUES, max_size=3), max_size=4)
-FEW = settings(max_examples=25)  # each line is forced to the disk
+FEW = settings(max_examples=25)  # each line is synced to disk
 
 
 def plain(path):
@@ -21,11 +21,11 @@ def plain(path):
 
 
 def chained(path):
-    return Journal(path, dict, "record", "delete it", Seals.CHAINED)
+    return Journal(path, dict, "record", "delete it", LineChecksums.CHAINED)
 
 
 def linked(path):
-    return Journal(path, dict, "record", "delete it", Seals.LINKED)
+    return Journal(path, dict, "record", "delete it", LineChecksums.LINKED)
 
 
 def appended(path, records):
@@ -36,7 +36,7 @@ def appended(path, records):
 
 @FEW
 @given(st.lists(RECORDS, max_size=5))
-def test_what_was_appended_is_read_back_in_order(records):
+def test_appended_lines_are_read_back_in_order(records):
     with TemporaryDirectory() as folder:
         assert plain(appended(Path(folder) / "log.jsonl", records)).read() == records
 
@@ -52,7 +52,7 @@ def test_an_empty_file_has_no_lines(tmp_path):
 
 @FEW
 @given(RECORDS, st.data())
-def test_a_torn_last_line_is_left_out(record, data):
+def test_an_incomplete_last_line_is_skipped(record, data):
     with TemporaryDirectory() as folder:
         path = appended(Path(folder) / "log.jsonl", [{"n": 1}])
         whole = path.stat().st_size
@@ -63,7 +63,7 @@ def test_a_torn_last_line_is_left_out(record, data):
 
 @FEW
 @given(RECORDS, st.data())
-def test_the_next_append_cuts_a_torn_last_line_off(record, data):
+def test_the_next_append_removes_an_incomplete_last_line(record, data):
     with TemporaryDirectory() as folder:
         path = appended(Path(folder) / "log.jsonl", [{"n": 1}])
         whole = path.stat().st_size
@@ -72,7 +72,7 @@ def test_the_next_append_cuts_a_torn_last_line_off(record, data):
         assert plain(appended(path, [{"n": 2}])).read() == [{"n": 1}, {"n": 2}]
 
 
-def test_a_torn_first_line_is_cut_off_too(tmp_path):
+def test_an_incomplete_first_line_is_removed_too(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"n":')
     assert plain(path).read() == []
@@ -88,14 +88,14 @@ def test_a_damaged_line_in_the_middle_is_named_by_file_and_number(tmp_path, dama
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_what_json_cannot_say_is_refused_and_leaves_the_log_as_it_was(tmp_path, number):
+def test_a_line_that_is_not_valid_json_is_refused_and_changes_nothing(tmp_path, number):
     path = appended(tmp_path / "log.jsonl", [{"n": 1}])
-    with pytest.raises(KdtuneError, match="n is (nan|inf), no finite number"):
+    with pytest.raises(KdtuneError, match="n is (nan|inf), which is not a finite number"):
         plain(path).append({"n": number})
     assert plain(path).read() == [{"n": 1}]
 
 
-def test_a_line_that_is_no_record_is_named_with_what_to_do(tmp_path):
+def test_a_line_that_is_not_a_record_is_named_with_the_remedy(tmp_path):
     path = tmp_path / "log.jsonl"
     journal = Journal(path, lambda line: line["n"] + int(line["n"] == "x"), "count", "delete it")
     plain(path).append({"n": 1}, {"n": 2})
@@ -112,7 +112,7 @@ CHAIN = [{"n": number, "what": "x" * number} for number in range(5)]
 
 @pytest.fixture(scope="module", params=[chained, linked])
 def journal(request, tmp_path_factory):
-    """One with :data:`CHAIN` in it, as somebody may find it."""
+    """A journal that contains :data:`CHAIN`."""
     journal = request.param(tmp_path_factory.mktemp("chain") / "log.jsonl")
     journal.append(*CHAIN)
     return journal
@@ -127,7 +127,7 @@ def read_from(journal, lines):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
         path.write_text("".join(f"{line}\n" for line in lines))
-        return Journal(path, journal.parse, journal.name, journal.remedy, journal.seals).read()
+        return Journal(path, journal.parse, journal.name, journal.remedy, journal.checksums).read()
 
 
 def test_a_journal_is_read_back_as_it_was_written(journal):
@@ -137,29 +137,29 @@ def test_a_journal_is_read_back_as_it_was_written(journal):
 def test_different_lines_with_the_same_checksum_are_both_read(tmp_path):
     numbers, lines, before = range(216_000, 218_500), [], None
     for number in numbers:
-        lines.append(sealed({"n": number, BEFORE: before}))
-        before = lines[-1][SEAL]
-    assert lines[1619][SEAL] == lines[2422][SEAL]
+        lines.append(with_checksum({"n": number, PREVIOUS_CHECKSUM_KEY: before}))
+        before = lines[-1][CHECKSUM_KEY]
+    assert lines[1619][CHECKSUM_KEY] == lines[2422][CHECKSUM_KEY]
     path = tmp_path / "log.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert [record["n"] for record in chained(path).read()] == list(numbers)
 
 
 @given(st.lists(st.integers(0, 4), max_size=8))
-def test_whatever_becomes_of_the_order_it_is_a_true_beginning_or_an_error(journal, lines, places):
+def test_reordered_lines_are_read_as_a_true_prefix_or_are_an_error(journal, lines, places):
     try:
         found = read_from(journal, [lines[place] for place in places])
     except JournalError as error:
         assert "line " in str(error)
     else:
-        if journal.seals is Seals.CHAINED:
+        if journal.checksums is LineChecksums.CHAINED:
             assert found == CHAIN[: len(found)]
-        else:  # which line comes when is for the reader of the records
+        else:  # the order is checked by the reader of the records
             assert {record["n"] for record in found} == set(range(len({record["n"] for record in found})))
 
 
 @given(st.data())
-def test_a_changed_letter_is_noticed(journal, lines, data):
+def test_a_changed_character_is_detected(journal, lines, data):
     place = data.draw(st.integers(0, 4))
     at = data.draw(st.integers(0, len(lines[place]) - 1))
     changed = lines[place][:at] + data.draw(st.sampled_from("0123456789abc")) + lines[place][at + 1 :]
@@ -170,7 +170,7 @@ def test_a_changed_letter_is_noticed(journal, lines, data):
     assert found == CHAIN
 
 
-def test_lines_of_before_there_were_checksums_are_believed_up_to_the_first_that_has_one(tmp_path):
+def test_lines_without_checksums_are_accepted_before_the_first_with_one(tmp_path):
     journal = chained(tmp_path / "log.jsonl")
     plain(journal.path).append({"old": 1})
     journal.append({"new": 2})
@@ -182,7 +182,7 @@ def test_lines_of_before_there_were_checksums_are_believed_up_to_the_first_that_
         journal.read()
 
 
-def test_nothing_is_added_to_a_damaged_line(tmp_path):
+def test_nothing_is_appended_after_a_damaged_line(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_bytes(b"no json\n")
     with pytest.raises(JournalError, match="the last line is damaged, so nothing is appended; delete it"):

@@ -24,17 +24,17 @@ from kdtune.storage.parsing import parse_json, parse_toml, to_json
     ],
     ids=lambda raw: repr(raw[:12]),
 )
-def test_json_that_kdtune_never_writes_is_one_kind_of_error(raw):
+def test_unexpected_json_raises_one_type_of_error(raw):
     with pytest.raises(ValueError):
         parse_json(raw)
 
 
-def test_json_that_it_writes_is_read():
+def test_json_that_kdtune_writes_is_parsed():
     assert parse_json('{"a": [1, 2.5, null, "\\u00e9 \\ud83d\\ude00"]}') == {"a": [1, 2.5, None, "é 😀"]}
 
 
 @pytest.mark.parametrize("raw", [b"a = " + b"[" * 10_000, b"a = " + b"9" * 5000, b"\xff", b"a = 1\na = 2"])
-def test_toml_that_cannot_be_is_one_kind_of_error(raw):
+def test_invalid_toml_raises_one_type_of_error(raw):
     with pytest.raises(ValueError):
         parse_toml(raw)
 
@@ -49,12 +49,12 @@ def test_toml_that_cannot_be_is_one_kind_of_error(raw):
 )
 def test_a_number_that_is_not_finite_is_named_with_its_key_and_nothing_is_written(tmp_path, value, told):
     for write in (write_json, append_lines):
-        with pytest.raises(KdtuneError, match=f"^{tmp_path}/out.json: {told}, no finite number"):
+        with pytest.raises(KdtuneError, match=f"^{tmp_path}/out.json: {told}, which is not a finite number"):
             write(tmp_path / "out.json", value)
     assert not (tmp_path / "out.json").exists()
 
 
-def test_what_json_cannot_hold_for_another_reason_is_as_python_says():
+def test_other_json_errors_are_those_of_python():
     circle: list = []
     circle.append(circle)
     with pytest.raises((ValueError, RecursionError)):

@@ -10,7 +10,7 @@ from tests.results.several import ran
 from tests.studies import here
 
 
-def test_the_data_folder_is_the_one_given_then_the_environments_then_the_default(tmp_path, monkeypatch):
+def test_the_data_folder_comes_from_argument_environment_or_default(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path / "environment"))
     assert data_dir(tmp_path / "given").path == tmp_path / "given"
@@ -19,15 +19,15 @@ def test_the_data_folder_is_the_one_given_then_the_environments_then_the_default
     assert data_dir().path == tmp_path / "home" / ".cache" / "kdtune" / "data"
 
 
-def test_each_says_who_named_it(tmp_path, monkeypatch):
+def test_each_data_folder_says_what_named_it(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path))
     assert str(data_dir()) == f"{tmp_path} (KDTUNE_DATA_DIR)"
     assert str(data_dir("/x")) == "/x (--data-dir)"
     monkeypatch.delenv("KDTUNE_DATA_DIR")
-    assert str(data_dir()).endswith("(the default place)")
+    assert str(data_dir()).endswith("(the default folder)")
 
 
-def test_folders_are_absolute_and_know_the_home(tmp_path, monkeypatch):
+def test_folders_are_absolute_and_home_folders_are_expanded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert data_dir("data").path == tmp_path / "data"
@@ -36,21 +36,21 @@ def test_folders_are_absolute_and_know_the_home(tmp_path, monkeypatch):
     assert cache_dir() == Path(tmp_path / "cache")
 
 
-def test_a_cache_is_made_and_nothing_is_left_in_it(tmp_path, monkeypatch):
+def test_a_cache_folder_is_created_and_stays_empty(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "new" / "cache"))
     require_cache()
     assert list((tmp_path / "new" / "cache").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["file", "file/cache"])
-def test_a_cache_that_cannot_be_is_refused_with_the_remedy(tmp_path, monkeypatch, name):
+def test_an_unusable_cache_is_refused_with_the_remedy(tmp_path, monkeypatch, name):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / name))
     with pytest.raises(UsageError, match=f"{name}: the cache cannot be written .*set KDTUNE_CACHE_DIR"):
         require_cache()
 
 
-def test_the_folder_that_a_study_noted_goes_before_the_environments_and_after_the_one_given(tmp_path, monkeypatch):
+def test_a_noted_data_folder_has_precedence_over_the_environment_only(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path / "environment"))
     run = tmp_path / "run.toml"
     assert noted_data_dir(tmp_path / "given", "/noted", run).path == tmp_path / "given"
@@ -77,7 +77,7 @@ def home(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "variable, folder", [("KDTUNE_CACHE_DIR", cache_dir), ("KDTUNE_DATA_DIR", lambda: data_dir().path)]
 )
-def test_variables_know_home_folders(home, monkeypatch, variable, folder, written):
+def test_home_folders_in_variables_are_expanded(home, monkeypatch, variable, folder, written):
     monkeypatch.setenv(variable, f"{written}/kdtune")
     assert folder() == Path(written).expanduser() / "kdtune" and folder().is_absolute()
 
@@ -93,11 +93,11 @@ def test_variables_know_home_folders(home, monkeypatch, variable, folder, writte
         (["study", "~/mine.toml", "--dry-run", "--out=~/new"], "Nothing was run"),
     ],
 )
-def test_arguments_know_home_folders(home, arguments, shown):
+def test_home_folders_in_arguments_are_expanded(home, arguments, shown):
     done = here(*arguments, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     assert shown in done.stdout
-    assert list(Path.cwd().iterdir()) == []  # above all no folder that is called ~
+    assert list(Path.cwd().iterdir()) == []  # in particular no folder with the name ~
     assert (home / "costs.csv").exists() == ("--csv=~/costs.csv" in arguments)
 
 
@@ -112,15 +112,15 @@ def test_arguments_know_home_folders(home, arguments, shown):
         ["resume", "~nobody-here/r"],
     ],
 )
-def test_a_home_folder_that_there_is_not_is_named_with_its_option(home, arguments):
+def test_an_unknown_home_folder_is_named_with_its_option(home, arguments):
     done = here(*arguments, cwd=Path.cwd())
     assert done.returncode == 2
     option, _, path = arguments[-1].rpartition("=")
-    assert done.stderr == f"error: {option} {path}: there is no user of that name here\n".replace("  ", " ")
+    assert done.stderr == f"error: {option} {path}: there is no such user on this machine\n".replace("  ", " ")
 
 
-def test_a_trials_worker_finds_what_the_user_named_relative_to_the_users_folder(tmp_path, monkeypatch):
-    """Ray Tune moves each trial's worker: with a relative cache each made the teacher's answers anew."""
+def test_a_worker_resolves_paths_relative_to_the_folder_of_the_user(tmp_path, monkeypatch):
+    """Ray Tune changes the folder of each worker, so a relative cache path would name another cache in each."""
     monkeypatch.setenv("TUNE_ORIG_WORKING_DIR", "/users")
     monkeypatch.chdir(tmp_path)
     for variable in ("KDTUNE_CACHE_DIR", "KDTUNE_DATA_DIR"):

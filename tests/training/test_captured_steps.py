@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
 from kdtune.temperature.fixed import Fixed
 from kdtune.training import captured_steps
@@ -130,13 +130,13 @@ def test_a_temperature_that_depends_on_logits_is_trained_eagerly(training, monke
 
 @pytest.fixture(scope="module")
 def benches(cache_folder):
-    """A bench whose steps are taken eagerly, and one whose steps are captured."""
+    """A training context whose steps are taken eagerly, and one whose steps are captured."""
 
     def make(compile):
         training = {"epochs": 2, "batch_size": 32, "learning_rate": 0.05, "augment": ("crop", "rotate")}
         numerics = {"precision": "float32", "memory_layout": "contiguous", "compile": compile}
         table = small_study(training=training, numerics=numerics, teacher_logits="replay")
-        return Workbench(load_study(table), CPU, 1)
+        return TrainingContext(load_study(table), CPU, 1)
 
     return make("off"), make("graph")
 
@@ -146,11 +146,11 @@ def test_teachers_logits_and_students_of_a_study_are_equal_to_the_last_bit(bench
     assert eager.captures is None and ours.captures is not None
     torch.testing.assert_close(eager.teacher.state_dict(), ours.teacher.state_dict(), rtol=0, atol=0)
     students = []
-    for bench in benches:
-        students.append(bench.distiller(recipe_of(bench.study, {"tau": 2}), 0))
+    for context in benches:
+        students.append(context.distiller(recipe_of(context.study, {"tau": 2}), 0))
         trained(students[-1])
     assert_equal(*students)
-    stores = [bench.logit_store(0) for bench in benches]
+    stores = [context.logit_store(0) for context in benches]
     assert stores[0].folder != stores[1].folder
     for epoch in range(2):
         assert (stores[0].rows(epoch) == stores[1].rows(epoch)).all()

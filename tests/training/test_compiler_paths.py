@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdtune.artifacts.compiled_code import Compilation
+from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.errors import CompileError
 from kdtune.training import compiler_paths
 from kdtune.training.compiler_paths import is_plain, plain_path
@@ -61,7 +61,7 @@ def test_a_place_that_others_can_write_to_is_not_used(tmp_path, temporary, monke
 def test_generated_code_lies_in_the_cache_under_a_path_of_one_word(tmp_path, temporary, monkeypatch):
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(name, "elsewhere")
-    one = Compilation(tmp_path / "my cache" / "c1")
+    one = CompiledCode(tmp_path / "my cache" / "c1")
     one.use()
     for place in one.environment.values():
         assert is_plain(place) and Path(place).resolve().is_relative_to(one.code)

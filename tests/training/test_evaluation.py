@@ -47,6 +47,23 @@ def test_these_metrics_and_no_others():
     assert classification_metrics(PREDICTIONS, LABELS, 3).keys() == BY_HAND.keys()
 
 
+def test_the_standard_metrics_are_those_of_scikit_learn():
+    from sklearn import metrics
+
+    labels, predictions = torch.randint(0, 7, (2, 500), generator=torch.Generator().manual_seed(0))
+    ours = classification_metrics(predictions, labels, 7)
+    macro = {"average": "macro"}
+    expected = {
+        "accuracy": metrics.accuracy_score(labels, predictions),
+        "precision": metrics.precision_score(labels, predictions, **macro),
+        "recall": metrics.recall_score(labels, predictions, **macro),
+        "specificity": sum(metrics.recall_score(labels != c, predictions != c) for c in range(7)) / 7,
+        "kappa": metrics.cohen_kappa_score(labels, predictions),
+        "f1": metrics.f1_score(labels, predictions, **macro),
+    }
+    assert {name: ours[name] for name in expected} == pytest.approx(expected)
+
+
 def test_a_perfect_classifier_has_1_throughout():
     perfect = classification_metrics(LABELS, LABELS, 3)
     assert perfect.pop("prevalence") == perfect.pop("paper_prevalence") == pytest.approx(1 / 3)

@@ -146,11 +146,11 @@ def test_a_training_does_not_import_torchs_compiler():
     code = """
 import sys, torch
 from tests.recipes import recipe_of
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from tests.recipes import recipe_of
 from kdtune.specs import load_study
 study = load_study("digits-hkd")
-training = Workbench(study, torch.device("cpu"), 1).distiller(recipe_of(study, {"loss": "ce"}), 0)
+training = TrainingContext(study, torch.device("cpu"), 1).distiller(recipe_of(study, {"loss": "ce"}), 0)
 training.train_epoch()
 training.load_state_dict(training.state_dict())
 assert "torch._dynamo" not in sys.modules

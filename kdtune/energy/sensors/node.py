@@ -1,7 +1,7 @@
-"""What a node can tell of its energy: brings the sensors of its CPU, memory and GPUs together.
+"""All sensors of a node: CPU, memory and GPUs.
 
-Counters are absolute and kept raw (microjoules of RAPL zones, millijoules of GPUs, busy microseconds of the
-CPU), so that nothing is lost between two readings, whoever takes them.
+Counters are absolute and stored as they are read (microjoules of RAPL zones, millijoules of GPUs, busy microseconds of
+the CPU), so no energy is lost between two readings, even if different processes take them.
 """
 
 import logging
@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import psutil
+from pydantic import Field
 
 from kdtune.energy.logger_levels import level_of
 from kdtune.energy.sensors.busy_time import BusyTime
@@ -22,87 +23,95 @@ from kdtune.energy.sensors.cpu import CpuPower, default_power_w, look_up_cpu
 from kdtune.energy.sensors.memory import memory_uw
 from kdtune.energy.sensors.nvidia import NvidiaGpu, PolledEnergy, find_gpus
 from kdtune.energy.sensors.rapl import Zone, find_zones
+from kdtune.storage.field_types import Count
+from kdtune.storage.records import exact
 
 T = TypeVar("T")
 
 Quality = Literal["counter", "polled", "modelled"]
 
-#: From the most to the least trustworthy.
+#: From the most to the least reliable.
 QUALITIES: tuple[Quality, ...] = ("counter", "polled", "modelled")
 
 
+@exact
 @dataclass(frozen=True)
 class Counters:
     """All counters of a node at one moment.
 
     Attributes:
-        boot_id: Tells one uptime from the next: the counters start again with each.
-        t_ns: Time since boot in nanoseconds, the same clock for all processes. It stands still while the machine is
-            suspended: asleep it draws next to nothing, and no model of power times time may count that.
-        wall_s: Seconds since 1970, for people only; it may be set back.
-        busy_us: CPU time of all cores together that was not idle, in microseconds.
+        boot_id: Id of the boot; all counters restart with each boot.
+        t_ns: Time since boot in nanoseconds, on a clock that all processes share. It stops while the machine is
+            suspended, when it draws almost no power, so a model of power times time does not count that time.
+        wall_s: Seconds since 1970, for display only, since this clock may be set back.
+        busy_us: Busy time of all cores together, in microseconds.
         rapl_uj: Energy of each readable RAPL zone, in microjoules.
         gpu_mj: Energy of each GPU by its UUID, in millijoules.
     """
 
     boot_id: str
-    t_ns: int
+    t_ns: Count
     wall_s: float
-    busy_us: int
-    rapl_uj: dict[str, int] = field(default_factory=dict)
-    gpu_mj: dict[str, int] = field(default_factory=dict)
+    busy_us: Count
+    rapl_uj: dict[str, Count] = field(default_factory=dict)
+    gpu_mj: dict[str, Count] = field(default_factory=dict)
 
 
+@exact
 @dataclass(frozen=True)
 class Hardware:
-    """What the counters of a node mean.
+    """Hardware of a node, which is needed to convert its counters to energy.
 
     Attributes:
-        node: The host's name.
-        cpu_model: As the CPU calls itself.
-        cores: Logical cores of the node.
-        cpu_quality: ``counter`` with RAPL, else ``modelled``.
-        tdp_uw: Power that the model spreads over the cores, in microwatts; unused with RAPL.
-        tdp_known: Whether that is the design power of this CPU; else it is a few watts for each thread.
-        ram_uw: Power of the memory, in microwatts; always a model.
-        rapl_range_uj: The zones that make up the CPU, each with the energy at which its counter wraps.
-        gpus: The GPUs in Ray's pool: UUID to name.
-        gpu_quality: UUID to ``counter`` or ``polled``.
-        left_out: Parts that could not be probed, each with the error; their energy is not counted, or in the
-            case of the CPU modelled by the default.
+        node: Name of the host.
+        cpu_model: Model name that the CPU reports.
+        cores: Number of logical cores.
+        cpu_quality: ``counter`` with RAPL, otherwise ``modelled``.
+        tdp_uw: Power of the whole CPU in the model, in microwatts; not used with RAPL.
+        tdp_known: Whether ``tdp_uw`` is the design power of this CPU; otherwise it is a default for each thread.
+        ram_uw: Modelled power of the memory, in microwatts.
+        rapl_range_uj: RAPL zones of the CPU, each with the energy at which its counter wraps, in microjoules.
+        gpus: Names of the GPUs that Ray may allocate, by UUID.
+        gpu_quality: ``counter`` or ``polled`` for each GPU, by UUID.
+        left_out: Sensors that could not be read, each with the error. Their energy is not counted, except that of the
+            CPU, which is modelled with the default power.
     """
 
     node: str
     cpu_model: str
-    cores: int
+    cores: Annotated[int, Field(ge=1, lt=2**31)]
     cpu_quality: Quality
-    tdp_uw: int
-    ram_uw: int
-    rapl_range_uj: dict[str, int] = field(default_factory=dict)
+    tdp_uw: Count
+    ram_uw: Count
+    rapl_range_uj: dict[str, Count] = field(default_factory=dict)
     gpus: dict[str, str] = field(default_factory=dict)
     gpu_quality: dict[str, Quality] = field(default_factory=dict)
     tdp_known: bool = True
     left_out: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.gpus.keys() != self.gpu_quality.keys():
+            raise ValueError("gpus and gpu_quality must list the same GPUs")
+
     @property
     def quality(self) -> Quality:
-        """The least trustworthy of CPU and GPUs."""
+        """The least reliable quality among the CPU and the GPUs."""
         return max((self.cpu_quality, *self.gpu_quality.values()), key=QUALITIES.index)
 
     def as_record(self) -> dict[str, Any]:
-        """As it stands in the ledger."""
+        """Return the JSON object that is written to the ledger."""
         return asdict(self)
 
 
 def boot_id() -> str:
-    """Tells this uptime of this machine from any other."""
+    """Return the id of the current boot of this machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 @contextmanager
 def _silent_codecarbon() -> Iterator[None]:
-    """Codecarbon reports at length what it does not find; what was found is in our own tables."""
-    import codecarbon  # noqa: F401 - its import sets the level, so it has to come first
+    """Suppress codecarbon's messages about sensors that it does not find."""
+    import codecarbon  # noqa: F401 - the import sets the level, so it must come first
 
     with level_of("codecarbon", logging.CRITICAL):
         yield
@@ -116,8 +125,8 @@ class NodeSensors:
         """Find the counters.
 
         Args:
-            gpus: UUIDs of the GPUs to read, whichever of them this process may use; None reads those that
-                CUDA_VISIBLE_DEVICES shows it.
+            gpus: UUIDs of the GPUs to read, whether or not this process may use them; None reads all GPUs, or those in
+                CUDA_VISIBLE_DEVICES.
         """
         self._boot_id = boot_id()
         self._left_out: dict[str, str] = {}
@@ -133,25 +142,25 @@ class NodeSensors:
 
     @property
     def polled(self) -> set[str]:
-        """The UUIDs of the GPUs that have no counter."""
+        """The UUIDs of the GPUs that have no energy counter."""
         return set(self._polled)
 
     def read(self) -> Counters:
-        """All counters, now."""
+        """Read and return all counters."""
         t_ns, busy_us = self._busy.read()
         rapl_uj = {name: value for name, zone in self._zones.items() if (value := zone.energy_uj()) is not None}
         gpu_mj = {uuid: value for uuid in self._gpus if (value := self._gpu_mj(uuid, t_ns)) is not None}
         return Counters(self._boot_id, t_ns, time.time(), busy_us, rapl_uj, gpu_mj)
 
     def _gpu_mj(self, uuid: str, t_ns: int) -> int | None:
-        """A GPU's counter, in millijoules; None where it cannot be read now."""
+        """Return a GPU's counter, in millijoules; None if it cannot be read now."""
         if uuid not in self._polled:
             return self._gpus[uuid].energy_mj()
         power_mw = self._gpus[uuid].power_mw()
         return None if power_mw is None else self._polled[uuid].add(power_mw, t_ns)
 
     def as_state(self) -> dict[str, Any]:
-        """What a later process needs to go on with the counters of its own making; JSON."""
+        """Return, as a JSON object, the state of the counters that this class computes itself."""
         read = {uuid: polled for uuid, polled in self._polled.items() if polled.at_ns is not None}
         return {
             "polled_mj": {uuid: polled.energy_mj for uuid, polled in read.items()},
@@ -159,8 +168,8 @@ class NodeSensors:
             "stepped_us": self._busy.stepped_us,
         }
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`as_state` of an earlier process of this node gave."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from the state that :meth:`as_state` returned in an earlier process on this node."""
         for uuid, energy_mj in state["polled_mj"].items():
             if uuid in self._polled:
                 self._polled[uuid] = PolledEnergy(energy_mj, state["polled_at_ns"][uuid])
@@ -168,7 +177,7 @@ class NodeSensors:
 
     @_silent_codecarbon()
     def hardware(self) -> Hardware:
-        """What the counters mean on this node. Looks the CPU up in codecarbon's table, which takes a second."""
+        """Return the node's hardware. The call looks the CPU up in codecarbon's table."""
         cpu = self._probed("CPU power", look_up_cpu, CpuPower("", 0.0, known=False))
         ranges = {name: limit for name, zone in self._zones.items() if (limit := zone.range_uj()) is not None}
         cores = psutil.cpu_count(logical=True) or 1
@@ -187,18 +196,18 @@ class NodeSensors:
         )
 
     def _probed(self, part: str, probe: Callable[[], T], otherwise: T) -> T:
-        """Returns what a probe finds; a part that it fails on is left out, which must not end a study."""
+        """Return the result of a probe. If it fails, note the error and return a default, so that the study goes on."""
         try:
             with _whole_node():
                 return probe()
-        except Exception as error:  # whatever a driver, a missing program or a broken sysfs raises
+        except Exception as error:  # drivers, missing programs and broken sysfs files raise many types of errors
             self._left_out[part] = f"{type(error).__name__}: {error}"
             return otherwise
 
 
 @contextmanager
 def _whole_node() -> Iterator[None]:
-    """Hide a SLURM job from codecarbon, which would ask ``scontrol`` for the job's share: the ledger is the node's."""
+    """Hide a SLURM job from codecarbon, which would otherwise return the job's share of the memory, not the node's."""
     from codecarbon.core import util
     from codecarbon.external import ram
 

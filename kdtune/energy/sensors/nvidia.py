@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs, through NVML."""
+"""Energy and power of NVIDIA GPUs, read with NVML."""
 
 import os
 from collections.abc import Callable, Collection
@@ -8,13 +8,16 @@ T = TypeVar("T")
 
 
 class NvidiaGpu:
-    """One GPU; a value that it does not tell now is None, since one lost GPU must not end the study of another."""
+    """One GPU. A value that cannot be read is None, since the failure of one GPU must not end a study on another."""
 
     def __init__(self, handle: Any) -> None:
-        """Take one of NVML's handles.
+        """Read the name and the UUID.
+
+        Args:
+            handle: Handle of the GPU from NVML.
 
         Raises:
-            NVMLError: The GPU does not tell its name or UUID.
+            NVMLError: The name or the UUID cannot be read.
         """
         import pynvml
 
@@ -23,13 +26,13 @@ class NvidiaGpu:
         self.name = str(pynvml.nvmlDeviceGetName(handle))
 
     def energy_mj(self) -> int | None:
-        """Its energy counter in millijoules; None where it has none, or cannot be read now."""
+        """Return the energy counter in millijoules; None if the GPU has none or it cannot be read now."""
         import pynvml
 
         return self._read(pynvml.nvmlDeviceGetTotalEnergyConsumption)
 
     def power_mw(self) -> int | None:
-        """Its present power in milliwatts; None where it cannot be read now."""
+        """Return the current power in milliwatts; None if it cannot be read now."""
         import pynvml
 
         return self._read(pynvml.nvmlDeviceGetPowerUsage)
@@ -44,14 +47,14 @@ class NvidiaGpu:
 
 
 class PolledEnergy:
-    """A counter made from readings of a GPU's power, for a GPU that has none: power times the time since the last."""
+    """Energy counter for a GPU that has none: each reading of the power, multiplied by the time since the last one."""
 
     def __init__(self, energy_mj: float = 0.0, at_ns: int | None = None) -> None:
-        """Begin, or go on from an earlier process's counter.
+        """Start the counter at 0, or at the value that an earlier process reached.
 
         Args:
-            energy_mj: Counted so far, in millijoules.
-            at_ns: Time since boot of the last reading, in nanoseconds; None before the first one.
+            energy_mj: Energy counted so far, in millijoules.
+            at_ns: Time of the last reading since boot, in nanoseconds; None before the first one.
         """
         self.energy_mj = energy_mj
         self.at_ns = at_ns
@@ -64,10 +67,10 @@ class PolledEnergy:
 
 
 def _all_gpus() -> list[NvidiaGpu]:
-    """All GPUs that work. One that does not, such as one that has fallen off the bus, is no GPU for a trial either.
+    """Return all GPUs that work. Trials cannot use the others either, for example one that has fallen off the bus.
 
     Raises:
-        NVMLError: There are GPUs, and none of them works.
+        NVMLError: There are GPUs, but none of them works.
     """
     import pynvml
 
@@ -83,14 +86,14 @@ def _all_gpus() -> list[NvidiaGpu]:
 
 
 def find_gpus(wanted: Collection[str] | None) -> dict[str, NvidiaGpu]:
-    """The machine's GPUs by UUID.
+    """Return the machine's GPUs by UUID.
 
     Args:
-        wanted: UUIDs of those to find, whichever of them this process may use; None finds those that Ray may hand
-            out: all, or those that CUDA_VISIBLE_DEVICES shows.
+        wanted: UUIDs of the GPUs to return, whether or not this process may use them; None returns those that Ray may
+            allocate: all GPUs, or those in CUDA_VISIBLE_DEVICES.
 
     Raises:
-        NVMLError: There is a driver, and it fails.
+        NVMLError: There is a driver, but it fails.
     """
     import pynvml
 
@@ -99,7 +102,7 @@ def find_gpus(wanted: Collection[str] | None) -> dict[str, NvidiaGpu]:
     try:
         pynvml.nvmlInit()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
-        return {}  # no GPU of NVIDIA's
+        return {}  # there is no NVIDIA GPU
     found = _all_gpus()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is not None:

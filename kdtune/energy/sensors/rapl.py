@@ -1,4 +1,4 @@
-"""Energy counters of Intel and AMD CPUs: the RAPL zones that Linux shows as files."""
+"""Energy counters of Intel and AMD CPUs: the RAPL zones, which Linux provides as files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,32 +9,32 @@ class Zone:
     """One RAPL zone.
 
     Attributes:
-        energy: File with its counter, in microjoules.
-        limit: File with the energy at which the counter wraps, in microjoules.
+        energy: File that contains the counter, in microjoules.
+        limit: File that contains the energy at which the counter wraps, in microjoules.
     """
 
     energy: Path
     limit: Path
 
     def energy_uj(self) -> int | None:
-        """Its counter in microjoules; None where it cannot be read now."""
+        """Return the counter in microjoules; None if it cannot be read now."""
         return _read_int(self.energy)
 
     def range_uj(self) -> int | None:
-        """The energy at which its counter wraps, in microjoules; None where it cannot be read now."""
+        """Return the energy at which the counter wraps, in microjoules; None if it cannot be read now."""
         return _read_int(self.limit)
 
 
 def find_zones() -> dict[str, Zone]:
-    """The readable zones that codecarbon would count, by the path of their counter."""
+    """Return the readable zones that codecarbon would use, by the path of the counter."""
     from codecarbon.core.cpu import IntelRAPL, is_rapl_available
 
     if not is_rapl_available():
         return {}
     try:
         rapl = IntelRAPL()
-        rapl.start()  # finds counters that mirror one another
-    except OSError:  # zones outside the kernel's default folder, or gone since the check
+        rapl.start()  # finds counters that duplicate each other
+    except OSError:  # the zones are not in the kernel's default folder, or have disappeared since the check
         return {}
     files = [file for file in rapl._rapl_files if file.path not in rapl._mirrored_candidates]
     zones = {file.path: Zone(Path(file.path), Path(file.max_path)) for file in files}

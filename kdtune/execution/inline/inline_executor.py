@@ -14,21 +14,21 @@ from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import snapshot
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import KdtuneError, MachineError, StudyInterrupted
-from kdtune.execution import single_metering
+from kdtune.execution import metering_guard
+from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.executor import Executor
-from kdtune.execution.gpu_hold import hold_gpu
+from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.inline.separate_process import run_separately
 from kdtune.execution.interrupts import Interrupts
 from kdtune.execution.meter_handle import MeterFailed, meter_of, reachable
-from kdtune.execution.node_meter import NodeMeter, neighbourhood_of
-from kdtune.execution.plain_errors import plainly
+from kdtune.execution.node_meter import NodeMeter, registry_of
 from kdtune.execution.trial_events import Failure, TrialEvents
 from kdtune.execution.trial_training import TrialWorker
-from kdtune.planning.process_state import left_as_found
+from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, gpu_shares, gpus_by_default
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from kdtune.training.step_listener import called_at_each_step
 
 #: Seconds between two calls of what is polled while a job runs.
@@ -67,7 +67,7 @@ class InlineExecutor(Executor):
         self._interrupts = interrupts
         self._tell = tell
         self._gpus: list[str] = []
-        self._neighbourhood = neighbourhood_of(self.id)
+        self._registry = registry_of(self.id)
         self._meter: NodeMeter | None = None
         self._put_back = ExitStack()
 
@@ -77,19 +77,19 @@ class InlineExecutor(Executor):
         Raises:
             UsageError: A trial asks for more than this machine has, or this process already runs something metered.
         """
-        single_metering.begin(self.stop)
+        metering_guard.begin(self.stop)
         try:
             with self._interrupts.held_back():
                 drop_stale(shared_folder(), snapshot())
                 self._pick_resources()
-                self._neighbourhood.join()
-                self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._neighbourhood)
+                self._registry.register()
+                self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._registry)
                 self._meter.begin(str(self.folder), None)
                 self._put_back.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
-                import kdtune.artifacts.workbench
+                import kdtune.artifacts.training_context
                 import kdtune.training.evaluation  # noqa: F401 - not within a job, where Ctrl-C would break it off
 
-                self._put_back.enter_context(left_as_found())  # torch too, which is imported only now
+                self._put_back.enter_context(restored_process_state())  # torch too, which is imported only now
                 self._put_back.enter_context(level_of("torch", logging.ERROR))  # as of a worker, whose log nobody reads
         except BaseException:
             self.stop()
@@ -112,8 +112,8 @@ class InlineExecutor(Executor):
                     meter.stop_sampling()
                     meter.switch(None)
             finally:
-                self._neighbourhood.withdraw()
-                single_metering.ended(self.stop)
+                self._registry.deregister_now()
+                metering_guard.ended(self.stop)
                 self._put_back.close()
 
     def check(self) -> None:
@@ -175,12 +175,12 @@ class InlineExecutor(Executor):
                     with called_at_each_step(_Paced(poll, lambda: POLL_S)):
                         results.append(function(*args))
                 else:
-                    hold_gpu(meter_of(self.id), gpu_shares(self.resources.gpus))
+                    open_preparation_window(meter_of(self.id), gpu_shares(self.resources.gpus))
                     results.append(run_separately(function, args, environment, poll))
             except KdtuneError:
                 raise
             except Exception as error:
-                raise plainly(error) from None
+                raise as_kdtune_error(error) from None
         return results
 
     def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
@@ -233,7 +233,7 @@ class InlineExecutor(Executor):
             raise error
         first_line = (str(error).splitlines() or [""])[0]
         if isinstance(error, (MachineError, OSError, MemoryError)):
-            events.failed(trial, Failure(str(plainly(error)), "machine"))
+            events.failed(trial, Failure(str(as_kdtune_error(error)), "machine"))
         else:
             events.failed(trial, Failure(f"{type(error).__name__}: {first_line}", "own"))
         return False

@@ -14,7 +14,7 @@ from typing import Any
 
 import kdtune
 from kdtune.errors import MachineError
-from kdtune.execution.plain_errors import plainly
+from kdtune.execution.error_conversion import as_kdtune_error
 
 _JOB, _ANSWER, _ERRORS = "job.pickle", "answer.pickle", "errors.txt"
 
@@ -83,7 +83,7 @@ def _main(folder: Path) -> None:
     try:
         answer: tuple[Any, BaseException | None] = function(*args), None
     except Exception as error:
-        answer = None, plainly(error)
+        answer = None, as_kdtune_error(error)
     (folder / _ANSWER).write_bytes(pickle.dumps(answer))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from kdtune.errors import KdtuneError, MachineError, RayError
-from kdtune.execution import plain_errors
+from kdtune.execution import error_conversion
 from kdtune.execution.ray.meter_link import meter_reached
 
 #: Ray colours parts of its messages for terminals.
@@ -49,7 +49,7 @@ def run_jobs(
 
 
 @contextmanager
-def raised_plainly() -> Iterator[None]:
+def ray_errors_converted() -> Iterator[None]:
     """Turn Ray's exceptions into kdtune's.
 
     Raises:
@@ -58,15 +58,15 @@ def raised_plainly() -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        raise plainly(error) from None
+        raise as_kdtune_error(error) from None
 
 
-def plainly(error: BaseException) -> KdtuneError:
+def as_kdtune_error(error: BaseException) -> KdtuneError:
     """What went wrong in a worker, in the meter or on a disk, in one line and without Ray's wrapping."""
     cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     if isinstance(cause, ray.exceptions.RayError):
         return MachineError(f"a worker died: {last_line(cause)}")
-    return plain_errors.plainly(cause)
+    return error_conversion.as_kdtune_error(cause)
 
 
 def last_line(error: BaseException) -> str:

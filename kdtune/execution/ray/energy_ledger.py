@@ -14,14 +14,14 @@ from ray import tune
 
 from kdtune.energy.attribution import Account
 from kdtune.energy.ledger import Record, Window, read_folder
-from kdtune.energy.meter_start import Start
-from kdtune.energy.neighbours import Neighbourhood
+from kdtune.energy.meter_start import MeterStart
+from kdtune.energy.neighbours import MeterRegistry
 from kdtune.energy.processes import identity_of
 from kdtune.energy.sensors.node import NodeSensors, boot_id
-from kdtune.energy.several_nodes import charge_all
+from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.errors import KdtuneError, MachineError, ResultsError
-from kdtune.execution import single_metering
-from kdtune.execution.node_meter import neighbourhood_of
+from kdtune.execution import metering_guard
+from kdtune.execution.node_meter import registry_of
 from kdtune.execution.ray.node_meters import NodeMeters
 from kdtune.storage.paths import expanded
 
@@ -76,8 +76,8 @@ class EnergyLedger(tune.Callback):
         self._attempts: dict[str, int] = {}
         #: Energy of each trial's attempts that have ended; None where one of them was not metered.
         self._used_uj: dict[str, int | None] = {}
-        self._since: Start | None = None
-        self._neighbourhood: Neighbourhood | None = None
+        self._since: MeterStart | None = None
+        self._registry: MeterRegistry | None = None
 
     def setup(self, *_: Any, **info: Any) -> None:
         """Start a meter on every node; called by Tune before the first trial.
@@ -88,15 +88,15 @@ class EnergyLedger(tune.Callback):
         # The experiment's folder comes with the first trial. What happens until then (workers start, trainables
         # set up) is in the counters, which are read now on this node.
         # A restored experiment comes with the callback of the dead one, whose meters and folder are not this one's.
-        single_metering.begin(self._end, within=TUNE)
+        metering_guard.begin(self._end, within=TUNE)
         self._session = f"ledger-{secrets.token_hex(4)}"
         self._path, self._attempts, self._used_uj = self._given, {}, {}
-        self._neighbourhood = neighbourhood_of(self._session)
-        self._neighbourhood.join()
-        with self._neighbourhood.settled(0):
+        self._registry = registry_of(self._session)
+        self._registry.register()
+        with self._registry.locked(0):
             counters = NodeSensors().read()
-            self._since = Start.of(counters, [identity_of(os.getpid())])
-            self._neighbourhood.hold(counters.t_ns, 0, {})
+            self._since = MeterStart.of(counters, [identity_of(os.getpid())])
+            self._registry.announce(counters.t_ns, 0, {})
         self._meters = NodeMeters(self._session, trials_start_workers=True)
         self._meters.start()
         if self._path:
@@ -106,7 +106,7 @@ class EnergyLedger(tune.Callback):
         """Let the meters begin, which is not waited for, in a ledger that may have earlier attempts of the trials."""
         self._path = path
         records_by_node = read_folder(path)
-        used_uj = charge_all(records_by_node).windows
+        used_uj = account_of_nodes(records_by_node).windows
         for trial_id, windows in self._windows(records_by_node).items():
             self._attempts[trial_id] = len(windows)
             self._used_uj[trial_id] = _sum_of(windows, used_uj)
@@ -163,15 +163,15 @@ class EnergyLedger(tune.Callback):
         self._end()
 
     def _end(self) -> None:
-        single_metering.ended(self._end)
+        metering_guard.ended(self._end)
         self._open.clear()
         meters, self._meters = self._meters, None
         try:
             if meters and ray.is_initialized():  # else asking would start another Ray
                 meters.end()
         finally:
-            if self._neighbourhood:
-                self._neighbourhood.withdraw()
+            if self._registry:
+                self._registry.deregister_now()
 
     def _close(self, trial: Any, reason: str) -> None:
         if self._meters and trial.trial_id in self._open:
@@ -193,7 +193,7 @@ class EnergyLedger(tune.Callback):
         if self._path is None:
             raise ValueError("nothing has been metered yet: no trial has started")
         nodes = read_folder(self._path)
-        account = charge_all(nodes)
+        account = account_of_nodes(nodes)
         for windows in self._windows(nodes).values():
             for is_metered in windows.values():
                 if not is_metered:
@@ -218,7 +218,7 @@ class EnergyLedger(tune.Callback):
         if self._path is None:
             raise ValueError("nothing has been metered yet: no trial has started")
         nodes = read_folder(self._path)
-        used_uj = charge_all(nodes).windows
+        used_uj = account_of_nodes(nodes).windows
         rows = []
         for trial_id, windows in self._windows(nodes).items():
             energy_uj = _sum_of(windows, used_uj)
@@ -251,7 +251,7 @@ class EnergyLedger(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune stores its callbacks; running meters are no part of that.
-        return {**self.__dict__, "_meters": None, "_open": {}, "_neighbourhood": None}
+        return {**self.__dict__, "_meters": None, "_open": {}, "_registry": None}
 
 
 def read_ledger(place: str | Path) -> EnergyLedger:

@@ -8,9 +8,9 @@ from typing import Any
 
 import ray
 
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.sensors.node import NodeSensors
-from kdtune.execution.node_meter import NodeMeter, neighbourhood_of, state_of
+from kdtune.execution.node_meter import NodeMeter, registry_of, state_of
 from kdtune.execution.ray.trial_actors import ActorsOfTrials
 
 #: Ray's namespace for kdtune's named actors; explicit, since trials of other pipelines have their own.
@@ -27,11 +27,11 @@ class NodeMeterActor(NodeMeter):
     """
 
     def __init__(self, session_id: str, *, trials_start_workers: bool = False, counts_gpus: bool = True) -> None:
-        neighbourhood = neighbourhood_of(session_id)
-        neighbourhood.join()
+        registry = registry_of(session_id)
+        registry.register()
         super().__init__(
             NodeSensors(None if counts_gpus else ()),
-            neighbourhood,
+            registry,
             state_of(session_id, os.uname().nodename),
             ActorsOfTrials() if trials_start_workers else None,
         )
@@ -66,7 +66,7 @@ def start_meters(
     return {host: _start_meter(session_id, host, node_id, how) for host, node_id in left.items()}
 
 
-def begin_meters(meters: Mapping[str, Any], folder: Path, since: Start | None) -> list[Any]:
+def begin_meters(meters: Mapping[str, Any], folder: Path, since: MeterStart | None) -> list[Any]:
     """Let meters begin to count into a ledger folder; returns what to wait for.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.reading import Reading
 from kdtune.errors import MachineError
 from kdtune.execution.ray.dispatch import last_line
@@ -58,7 +58,7 @@ class NodeMeters:
             counts_gpus=self._counts_gpus,
         )
 
-    def begin(self, folder: Path, since: Start | None) -> None:
+    def begin(self, folder: Path, since: MeterStart | None) -> None:
         """Let all meters begin to count, without waiting; see :func:`.meter_actor.begin_meters`."""
         self._folder = folder
         calls = begin_meters(self._actors, folder, since)

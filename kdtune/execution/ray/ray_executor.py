@@ -12,7 +12,7 @@ import ray
 
 from kdtune.energy.ledger import Record, read_folder
 from kdtune.energy.logger_levels import level_of
-from kdtune.energy.meter_start import Start
+from kdtune.energy.meter_start import MeterStart
 from kdtune.energy.meter_state import MeterState, drop_stale
 from kdtune.energy.neighbours import shared_folder
 from kdtune.energy.processes import CpuScope, identity_of, snapshot
@@ -20,12 +20,13 @@ from kdtune.energy.reading import Reading
 from kdtune.energy.sensors.node import NodeSensors
 from kdtune.energy.shared_counters import append_stop
 from kdtune.errors import RayError
-from kdtune.execution import jobs, single_metering
+from kdtune.execution import metering_guard
+from kdtune.execution.evaluation_job import prepare_evaluation
 from kdtune.execution.executor import Executor
-from kdtune.execution.node_meter import neighbourhood_of, state_of
-from kdtune.execution.ray.daemons import Daemons
-from kdtune.execution.ray.dispatch import in_worker, raised_plainly, run_jobs
+from kdtune.execution.node_meter import registry_of, state_of
+from kdtune.execution.ray.dispatch import in_worker, ray_errors_converted, run_jobs
 from kdtune.execution.ray.node_meters import NodeMeters
+from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.execution.ray.ray_start import start_ray
 from kdtune.execution.ray.tune_trials import run_trials
 from kdtune.execution.trial_events import TrialEvents
@@ -68,15 +69,15 @@ class RayExecutor(Executor):
         self._pick_gpus = gpus_per_trial is None
         self._address = address
         self._meters = NodeMeters(self.id)
-        self._since: Start | None = None
+        self._since: MeterStart | None = None
         self._preparing: Any = None
         self._owns_ray = False
         self._sensors: NodeSensors | None = None
-        self._neighbourhood = neighbourhood_of(self.id)
-        self._daemons = Daemons()
+        self._registry = registry_of(self.id)
+        self._daemons = RayDaemons()
         self._put_back = ExitStack()
 
-    @raised_plainly()
+    @ray_errors_converted()
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
 
@@ -85,15 +86,15 @@ class RayExecutor(Executor):
                 an experiment that is metered.
             RayError: Ray does not start or the address does not answer.
         """
-        single_metering.begin(self.stop)
+        metering_guard.begin(self.stop)
         drop_stale(shared_folder(), snapshot())
         try:
             self._sensors = NodeSensors()
-            self._neighbourhood.join()
-            with self._neighbourhood.settled(0):
+            self._registry.register()
+            with self._registry.locked(0):
                 counters = self._sensors.read()
-                self._since = Start.of(counters, [identity_of(os.getpid())])
-                self._neighbourhood.hold(counters.t_ns, 0, {})
+                self._since = MeterStart.of(counters, [identity_of(os.getpid())])
+                self._registry.announce(counters.t_ns, 0, {})
             self._owns_ray, is_local = not ray.is_initialized(), False
             if self._owns_ray:
                 address = cluster_address(self._address)
@@ -101,7 +102,7 @@ class RayExecutor(Executor):
                 self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
                 start_ray(address)
                 if is_local:
-                    self._daemons = Daemons.of_this_process()
+                    self._daemons = RayDaemons.of_this_process()
                     self._daemons.watch(self._study.remedy)
             nodes = cluster_nodes()
             if self._pick_gpus:
@@ -138,7 +139,7 @@ class RayExecutor(Executor):
         """The GPUs that Ray may hand out on this machine, by UUID."""
         return self._sensors.gpus if self._sensors else []
 
-    @raised_plainly()
+    @ray_errors_converted()
     def settle(self) -> None:
         """Wait until every meter counts as it was told to: no window may open before."""
         self.check()
@@ -148,7 +149,7 @@ class RayExecutor(Executor):
         """Start a meter on nodes that have joined the cluster: their workers wait for it."""
         self._meters.meter_new_nodes()
 
-    @raised_plainly()
+    @ray_errors_converted()
     def wait_for_room(self, poll: Callable[[], object]) -> None:
         """Wait until a trial fits beside what others run in the cluster; say so if that takes long.
 
@@ -186,9 +187,9 @@ class RayExecutor(Executor):
         Not for evaluations on a GPU: Ray starts a new worker for each job with one, to give its memory back.
         """
         if self._preparing is None and not self.resources.gpus:
-            self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, jobs.prepare, self.id)
+            self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, prepare_evaluation, self.id)
 
-    @raised_plainly()
+    @ray_errors_converted()
     def settle_for_evaluation(self) -> None:
         """As :meth:`settle`, and wait until a worker has imported what evaluations need."""
         self.settle()
@@ -196,7 +197,7 @@ class RayExecutor(Executor):
         if self._preparing is not None:
             ray.wait([self._preparing])  # another worker would take longer
 
-    @raised_plainly()
+    @ray_errors_converted()
     def run_jobs(
         self,
         function: Callable[..., Any],
@@ -207,7 +208,7 @@ class RayExecutor(Executor):
         """Run jobs in workers with a trial's resources, side by side as far as the cluster allows."""
         return run_jobs(self, function, calls, poll, environment)
 
-    @raised_plainly()
+    @ray_errors_converted()
     def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
         """Run trials through Ray Tune."""
         run_trials(self, events, max_concurrent)
@@ -215,7 +216,7 @@ class RayExecutor(Executor):
     def _switch_meters(self, folder: Path) -> None:
         self._meters.switch(folder)
 
-    @raised_plainly()
+    @ray_errors_converted()
     def reading(self, *, fresh: bool = False) -> Reading:
         """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
         self.check()
@@ -224,7 +225,7 @@ class RayExecutor(Executor):
             self._meters.ask("sample")
         return self._meters.reading()
 
-    @raised_plainly()
+    @ray_errors_converted()
     def close_window(self, window_id: str, reason: str) -> None:
         """Close a window that its trial did not close itself."""
         self.check()
@@ -235,11 +236,11 @@ class RayExecutor(Executor):
         try:
             self._stop_metering()
         finally:
-            single_metering.ended(self.stop)
+            metering_guard.ended(self.stop)
             self._daemons.unwatch()
             # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
-            self._neighbourhood.withdraw()
-            MeterState(state_of(self.id, os.uname().nodename)).drop()
+            self._registry.deregister_now()
+            MeterState(state_of(self.id, os.uname().nodename)).remove()
             self._put_back.close()
 
     def _stop_metering(self) -> None:
@@ -264,7 +265,7 @@ class RayExecutor(Executor):
                 path = folder / f"{os.uname().nodename}.jsonl"
                 records = read_folder(folder).get(path.stem)
                 if records and self._is_open(records[-1]):
-                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._neighbourhood)
+                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._registry)
 
     def _is_open(self, last: Record) -> bool:
         """Whether a ledger that ends so is one that this session's meter had not done with."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import ray
 
+from kdtune.energy.nested_workers import NestedWorkers
 from kdtune.energy.processes import Identity, Process
-from kdtune.energy.started_workers import Started
 
 #: Names of Ray's processes that work for nobody's trial, as Linux cuts them: idle workers and Ray's own agents.
 _OF_RAY = ("ray::IDLE", "ray::DashboardA", "ray::RuntimeEnv")
@@ -33,7 +33,7 @@ class ActorsOfTrials:
         self._actors: set[Identity] = set()
         self._classes: set[str] = set()
 
-    def __call__(self, processes: Mapping[int, Process], windows: Mapping[int, str]) -> Started:
+    def __call__(self, processes: Mapping[int, Process], windows: Mapping[int, str]) -> NestedWorkers:
         """Look at the workers that are not known yet.
 
         Args:
@@ -48,14 +48,16 @@ class ActorsOfTrials:
             if pid not in windows and process.alive and process.identity not in self._settled
         }
         if not workers:
-            return Started()
+            return NestedWorkers()
         try:
             return self._sort(workers, windows, {pid: process.parent for pid, process in processes.items()})
         except Exception:  # the table is not one of Ray's promises
             logging.getLogger(__name__).warning("Ray's table of actors cannot be read", exc_info=True)
-            return Started(unknown=list(workers.values()))
+            return NestedWorkers(unknown=list(workers.values()))
 
-    def _sort(self, workers: Mapping[int, Identity], windows: Mapping[int, str], parents: Mapping[int, int]) -> Started:
+    def _sort(
+        self, workers: Mapping[int, Identity], windows: Mapping[int, str], parents: Mapping[int, int]
+    ) -> NestedWorkers:
         job = ray.get_runtime_context().get_job_id()
         everybodys = _actors("ALIVE")
         actors = [actor for actor in everybodys if actor["JobID"] == job]
@@ -64,7 +66,7 @@ class ActorsOfTrials:
         here = {actor["Pid"]: actor for actor in actors if actor["Address"]["NodeID"] in nodes}
         if self._driver is None:
             if os.getpid() not in here:
-                return Started()  # this meter is only starting; the next sample will tell
+                return NestedWorkers()  # this meter is only starting; the next sample will tell
             self._driver = _address(here[os.getpid()]["OwnerAddress"])  # the driver started this meter
         by_window: dict[Identity, str] = {}
         by_study: list[Identity] = []
@@ -96,7 +98,7 @@ class ActorsOfTrials:
                     unknown.append(identity)
                 elif trial["Pid"] in windows:  # else it is only set up, which is no trial's own
                     by_window[identity] = windows[trial["Pid"]]
-        return Started(by_window, by_study, unknown)
+        return NestedWorkers(by_window, by_study, unknown)
 
     def _is_of_a_class(self, title: str) -> bool:
         """Whether a worker is an actor by what Ray calls it: a class that was made in some worker, or its method."""

@@ -13,7 +13,7 @@ from typing import Any
 from ray import tune
 
 from kdtune.errors import KdtuneError, MachineError, RayError
-from kdtune.execution.ray.ended_trials import let_go
+from kdtune.execution.ray.release_trial_memory import release_memory
 from kdtune.execution.trial_events import Failure, TrialEvents
 
 
@@ -80,7 +80,7 @@ class Reports(tune.Callback):
     @_kept_from_tune
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._events.ended(self._trial_of(trial), trial.last_result)
-        let_go(trial)
+        release_memory(trial)
 
     @_kept_from_tune
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

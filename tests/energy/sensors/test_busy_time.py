@@ -11,7 +11,7 @@ from kdtune.energy.sensors.busy_time import BusyTime, busy_us
 S = 1_000_000
 
 
-def test_busy_time_counts_work_and_nothing_but_work():
+def test_busy_time_counts_only_work():
     before, start = busy_us()[1], time.monotonic()
     end = time.process_time() + 0.3
     while time.process_time() < end:
@@ -20,8 +20,8 @@ def test_busy_time_counts_work_and_nothing_but_work():
     assert 0.15 <= busy_s <= passed_s * (os.cpu_count() or 1) + 0.2
 
 
-def test_short_bursts_are_busy_time_too():
-    """Linux samples what a core does; who works for less than a tick at a time is seldom seen."""
+def test_short_bursts_count_as_busy_time():
+    """Linux samples the busy time of a core, which misses most work that is shorter than a tick."""
     if not sum(core.idle for core in psutil.cpu_times(percpu=True)):
         pytest.skip("this kernel tells no idle time")
     before, spent_s = busy_us()[1], time.process_time()
@@ -34,7 +34,7 @@ def test_short_bursts_are_busy_time_too():
 
 
 class Kernel:
-    """What Linux would tell."""
+    """The values that Linux would report."""
 
     def __init__(self, monkeypatch, cores):
         self.t_s, self.cores, self.sampled = 1000.0, cores, {}
@@ -53,7 +53,7 @@ def test_idle_and_waiting_time_is_not_busy_and_the_rest_is(monkeypatch):
     assert busy_us() == (10**12, 120 * S)
 
 
-def test_where_idle_time_is_not_told_or_counts_from_elsewhere_the_sample_stands(monkeypatch):
+def test_the_sampled_time_is_used_if_idle_time_is_missing_or_unusable(monkeypatch):
     kernel = Kernel(monkeypatch, [(0.0, 0.0)])
     kernel.sampled = {"user": 1, "nice": 20, "system": 300, "irq": 4000, "softirq": 50_000, "steal": 9, "guest": 9}
     assert busy_us()[1] == 54_321 * S
@@ -61,7 +61,7 @@ def test_where_idle_time_is_not_told_or_counts_from_elsewhere_the_sample_stands(
     assert busy_us()[1] == 54_321 * S
 
 
-def test_rounding_does_not_let_it_fall(monkeypatch):
+def test_rounding_errors_do_not_decrease_the_counter(monkeypatch):
     kernel, busy = Kernel(monkeypatch, [(500.0, 0.0)]), BusyTime()
     read = []
     for idle_s in (500.0, 500.02, 499.99):
@@ -70,20 +70,20 @@ def test_rounding_does_not_let_it_fall(monkeypatch):
     assert read == [500 * S, 500 * S, 500 * S + 10_000]
 
 
-def test_after_a_step_back_work_counts_at_once(monkeypatch):
-    """A core that goes offline takes its busy time along; nothing of what the others do then is lost."""
+def test_work_after_a_decrease_counts_immediately(monkeypatch):
+    """The count decreases when a core goes offline, but later work of other cores is not lost."""
     kernel, busy = Kernel(monkeypatch, [(500.0, 0.0), (970.0, 0.0)]), BusyTime()
     assert busy.read()[1] == 530 * S
     kernel.cores, kernel.t_s = kernel.cores[:1], 1010.0
-    assert busy.read()[1] == 530 * S  # what was done meanwhile cannot be told from the step
+    assert busy.read()[1] == 530 * S  # work during the decrease cannot be distinguished from it
     kernel.t_s = 1025.0
     assert busy.read()[1] == 545 * S
-    other = BusyTime()  # that of a meter which is started again
+    other = BusyTime()  # as in a meter that is started again
     other.stepped_us = busy.stepped_us
     assert other.read()[1] == 545 * S
 
 
-def test_a_count_that_started_anew_is_handed_on(monkeypatch):
+def test_a_reset_count_is_not_corrected(monkeypatch):
     kernel, busy = Kernel(monkeypatch, [(500.0, 0.0)]), BusyTime()
     assert busy.read()[1] == 500 * S
     kernel.cores, kernel.t_s = [(1.0, 0.0)], 3.0
@@ -92,7 +92,7 @@ def test_a_count_that_started_anew_is_handed_on(monkeypatch):
     assert busy.read()[1] == 3 * S
 
 
-def test_a_look_that_was_held_up_is_taken_again(monkeypatch):
+def test_a_delayed_reading_is_repeated(monkeypatch):
     kernel = Kernel(monkeypatch, [(500.0, 0.0)])
     looks = iter([1000.0, 1077.0, 1077.0, 1077.001])
     monkeypatch.setattr(busy_time.time, "clock_gettime_ns", lambda clock: round(next(looks) * 1e9))

@@ -13,9 +13,9 @@ import pytest
 from codecarbon.core import cpu as codecarbon_cpu
 from codecarbon.external import ram as codecarbon_ram
 
-from kdtune.energy.attribution import charge
 from kdtune.energy.ledger import Record
-from kdtune.energy.sensors import nvidia
+from kdtune.energy.running_account import account_of_ledger
+from kdtune.energy.sensors import cpu, nvidia
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import NodeSensors
 from tests.energy.machine import FakeGpu, fails_with
@@ -30,7 +30,7 @@ def test_rapl_packages_are_read_in_microjoules(zone):
     assert NodeSensors().read().rapl_uj == {first: 123_456_789, second: 42}
 
 
-def test_zones_inside_a_package_and_around_it_are_not_counted_again(zone):
+def test_zones_inside_and_around_a_package_are_not_counted_twice(zone):
     package = zone("0", "package-0", 1_000_000_000)
     zone("0:0", "core", 400_000_000)
     zone("0:1", "dram", 200_000_000)
@@ -38,14 +38,14 @@ def test_zones_inside_a_package_and_around_it_are_not_counted_again(zone):
     assert list(NodeSensors().read().rapl_uj) == [package]
 
 
-def test_rapl_is_read_anew_each_time(zone):
+def test_rapl_is_read_again_each_time(zone):
     package = zone("0", "package-0", 100)
     sensors = NodeSensors()
     Path(package).write_text("250\n")
     assert sensors.read().rapl_uj == {package: 250}
 
 
-def test_a_node_with_rapl_has_a_counter_and_says_where_it_wraps(zone, known_cpu):
+def test_a_node_with_rapl_has_quality_counter_and_wrap_limits(zone, known_cpu):
     package = zone("0", "package-0", 100, limit=262_143_328_850)
     hardware = NodeSensors().hardware()
     assert hardware.rapl_range_uj == {package: 262_143_328_850}
@@ -61,7 +61,7 @@ def test_a_zone_that_cannot_be_read_is_left_out(zone, energy, limit):
     assert list(NodeSensors().read().rapl_uj) == [package]
 
 
-def test_a_zone_that_cannot_be_read_for_a_moment_is_missing_from_that_reading_only(zone):
+def test_a_zone_with_a_failed_reading_is_missing_only_in_that_reading(zone):
     package = zone("0", "package-0", 5)
     sensors = NodeSensors()
     Path(package).write_text("")
@@ -70,7 +70,7 @@ def test_a_zone_that_cannot_be_read_for_a_moment_is_missing_from_that_reading_on
     assert sensors.read().rapl_uj == {package: 9}
 
 
-def test_two_views_of_one_counter_count_once(zone):
+def test_duplicate_zones_count_once(zone):
     zone("0", "package-0-die-0", 81_234_567_890)
     zone("1", "package-0-die-1", 81_234_567_890)
     assert len(NodeSensors().read().rapl_uj) == 1
@@ -88,7 +88,7 @@ def test_a_gpu_with_a_counter_is_read_in_millijoules(gpus, known_cpu):
     assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-bbb": "counter"}
 
 
-def test_gpus_that_are_not_wanted_are_neither_read_nor_the_nodes(gpus, known_cpu, monkeypatch):
+def test_unwanted_gpus_are_neither_read_nor_listed(gpus, known_cpu, monkeypatch):
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-bbb", 2))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     for wanted, seen in ((None, ["GPU-aaa"]), (["GPU-bbb", "GPU-xxx"], ["GPU-bbb"]), ((), [])):
@@ -102,7 +102,7 @@ def test_a_gpu_without_a_counter_is_polled(gpus, known_cpu):
     assert hardware.gpu_quality == {"GPU-aaa": "counter", "GPU-old": "polled"}
 
 
-def test_polled_power_adds_up_to_millijoules(gpus, clock):
+def test_polled_power_is_integrated_to_millijoules(gpus, clock):
     [gpu] = gpus(FakeGpu("GPU-old", None, power_mw=50_000))
     sensors = NodeSensors()
     before = sensors.read().gpu_mj["GPU-old"]
@@ -113,7 +113,7 @@ def test_polled_power_adds_up_to_millijoules(gpus, clock):
     assert sensors.read().gpu_mj["GPU-old"] - before == 250_000
 
 
-def test_a_polled_counter_never_falls(gpus, clock):
+def test_a_polled_counter_never_decreases(gpus, clock):
     [gpu] = gpus(FakeGpu("GPU-old", None))
     sensors = NodeSensors()
     readings = []
@@ -126,14 +126,14 @@ def test_a_polled_counter_never_falls(gpus, clock):
 
 
 def charged_for(sensors: NodeSensors, gpu: FakeGpu, counters: list[int | None], power_mw: int | None) -> int:
-    """What a node is charged for readings of a GPU's counter, in millijoules."""
+    """Return the energy of a node for readings of a GPU's counter, in millijoules."""
     gpu.power_mw = power_mw
     records = []
     hardware = replace(sensors.hardware(), tdp_uw=0, ram_uw=0)
     for seq, gpu.energy_mj in enumerate(counters):
         kind = "sample" if seq else "start"
         records.append(Record(kind, "meter", seq, sensors.read(), 0, hardware=None if seq else hardware))
-    return charge(records).node_uj // 1000
+    return account_of_ledger(records).node_uj // 1000
 
 
 def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
@@ -143,14 +143,14 @@ def test_a_counter_that_fails_once_is_not_charged_from_zero(gpus, known_cpu):
     assert charged_mj == 900
 
 
-def test_a_gpu_that_tells_nothing_for_a_moment_does_not_stop_the_reading(gpus):
+def test_a_failed_reading_of_a_gpu_does_not_stop_the_others(gpus):
     [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
     sensors = NodeSensors()
     gpu.energy_mj = gpu.power_mw = None
     assert sensors.read().gpu_mj == {}
 
 
-def test_a_gpu_that_tells_nothing_is_left_out_of_the_reading_and_not_taken_to_stand_still(gpus):
+def test_an_unreadable_gpu_is_left_out_of_the_reading(gpus):
     [gpu] = gpus(FakeGpu("GPU-aaa", 7_000_000_000))
     sensors = NodeSensors()
     sensors.read()
@@ -171,13 +171,13 @@ def test_a_gpu_that_tells_nothing_is_left_out_of_the_reading_and_not_taken_to_st
         ("NoDevFiles", []),
     ],
 )
-def test_only_gpus_that_cuda_may_see_are_counted(gpus, monkeypatch, visible, expected):
+def test_only_gpus_in_cuda_visible_devices_are_counted(gpus, monkeypatch, visible, expected):
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-bbb1", 2), FakeGpu("GPU-bbb2", 3))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert sorted(NodeSensors().read().gpu_mj) == expected
 
 
-# --- what has no sensor ----------------------------------------------------------------------------------------
+# --- without sensors -------------------------------------------------------------------------------------------
 
 
 def test_a_node_without_sensors_is_modelled(known_cpu):
@@ -190,20 +190,20 @@ def test_a_node_without_sensors_is_modelled(known_cpu):
     assert (counters.rapl_uj, counters.gpu_mj) == ({}, {})
 
 
-def test_the_worst_of_cpu_and_gpus_gives_the_quality(zone, gpus, known_cpu):
+def test_the_quality_is_the_worst_of_cpu_and_gpus(zone, gpus, known_cpu):
     zone("0", "package-0", 1)
     gpus(FakeGpu("GPU-aaa", 1), FakeGpu("GPU-old", None))
     assert NodeSensors().hardware().quality == "polled"
 
 
-def test_the_clock_is_the_one_of_the_machine():
+def test_the_clock_is_that_of_the_machine():
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     counters = NodeSensors().read()
     assert before <= counters.t_ns <= time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     assert counters.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def test_a_gpu_that_nvml_loses_does_not_end_the_study_of_another(gpus, monkeypatch):
+def test_a_lost_gpu_does_not_end_a_study_on_another(gpus, monkeypatch):
     lost, well = FakeGpu("GPU-lost", 1), FakeGpu("GPU-well", 2)
     gpus(lost, well)
     sensors = NodeSensors()
@@ -222,21 +222,21 @@ def test_a_machine_without_a_driver_has_no_gpu_and_nothing_is_left_out(monkeypat
     assert (hardware.gpus, hardware.left_out) == ({}, {})
 
 
-def test_a_driver_that_fails_is_named_and_not_taken_for_a_machine_without_a_gpu(monkeypatch, known_cpu):
+def test_a_failing_driver_is_reported_as_left_out(monkeypatch, known_cpu):
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: fails_with(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
     hardware = NodeSensors().hardware()
     assert hardware.gpus == {} and "Version Mismatch" in hardware.left_out["GPUs"].title()
-    assert NodeSensors(()).hardware().left_out == {}  # a study on CPUs does not ask
+    assert NodeSensors(()).hardware().left_out == {}  # a study on CPUs does not read GPUs
 
 
-def test_a_polled_counter_goes_on_in_a_later_process(gpus, clock):
+def test_a_polled_counter_continues_in_a_later_process(gpus, clock):
     [gpu] = gpus(FakeGpu("GPU-old", None, power_mw=50_000))
     earlier = NodeSensors()
     earlier.read()
     clock.ns += 2_000_000_000
     before = earlier.read().gpu_mj["GPU-old"]
     later = NodeSensors()
-    later.go_on_from(json.loads(json.dumps(earlier.as_state())))
+    later.restore(json.loads(json.dumps(earlier.as_state())))
     clock.ns += 1_000_000_000
     assert later.read().gpu_mj["GPU-old"] - before == 50_000
 
@@ -250,7 +250,7 @@ PROBES = [
 
 
 @pytest.mark.parametrize(("module", "probe", "part"), PROBES)
-def test_a_part_that_cannot_be_probed_is_left_out_and_named(monkeypatch, known_cpu, gpus, module, probe, part):
+def test_a_sensor_that_cannot_be_read_is_left_out_and_named(monkeypatch, known_cpu, gpus, module, probe, part):
     gpus(FakeGpu("GPU-aaa", 1))
 
     def fails(*_, **__):
@@ -264,8 +264,8 @@ def test_a_part_that_cannot_be_probed_is_left_out_and_named(monkeypatch, known_c
     assert (hardware.ram_uw == 0) == (part == "memory")
 
 
-def test_a_slurm_job_changes_nothing_since_the_ledger_is_the_nodes():
-    """In a fresh process, since codecarbon looks for the job when it is imported."""
+def test_a_slurm_job_does_not_change_the_hardware_of_the_node():
+    """Run in a new process, since codecarbon looks for the job when it is imported."""
     code = """
 import json
 from kdtune.energy.sensors.node import NodeSensors
@@ -284,7 +284,7 @@ print(json.dumps(NodeSensors().hardware().as_record()))
 # --- codecarbon ------------------------------------------------------------------------------------------------
 
 
-def test_what_is_used_of_codecarbon_is_there(zone):
+def test_the_private_parts_of_codecarbon_that_are_used_exist(zone):
     zone("0", "package-0", 1)
     [file] = codecarbon_cpu.IntelRAPL()._rapl_files
     assert Path(file.path).name == "energy_uj"
@@ -292,7 +292,7 @@ def test_what_is_used_of_codecarbon_is_there(zone):
     assert codecarbon_cpu.is_rapl_available()
 
 
-def test_codecarbon_finds_a_power_for_this_machines_cpu_and_memory():
+def test_codecarbon_finds_power_for_cpu_and_memory_of_this_machine():
     hardware = NodeSensors().hardware()
     assert hardware.cpu_model
     assert hardware.cores == os.cpu_count()
@@ -300,7 +300,14 @@ def test_codecarbon_finds_a_power_for_this_machines_cpu_and_memory():
     assert 1_000_000 <= hardware.ram_uw <= 1_000_000_000
 
 
-def test_codecarbon_is_quiet_while_it_is_asked_and_has_its_own_level_afterwards(monkeypatch):
+@pytest.mark.parametrize("cpu_info", ["/proc/cpuinfo", "/proc/nowhere", "/proc/version"])
+def test_the_cpu_is_the_one_that_codecarbon_detects(monkeypatch, cpu_info):
+    monkeypatch.setattr(cpu, "CPU_INFO", Path(cpu_info))
+    expected = codecarbon_cpu.TDP()
+    assert (cpu.look_up_cpu().model, cpu.look_up_cpu().tdp_w) == (expected.model, expected.tdp)
+
+
+def test_codecarbon_is_silent_during_probes_and_keeps_its_log_level(monkeypatch):
     logger, levels = logging.getLogger("codecarbon"), []
     unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
     monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: levels.append(logger.getEffectiveLevel()) or unknown)
@@ -309,7 +316,7 @@ def test_codecarbon_is_quiet_while_it_is_asked_and_has_its_own_level_afterwards(
     assert levels == [logging.CRITICAL] and logger.level == logging.WARNING
 
 
-def test_codecarbon_is_quiet_in_a_fresh_process():
+def test_codecarbon_is_silent_in_a_new_process():
     code = """
 from kdtune.energy.sensors.node import NodeSensors
 sensors = NodeSensors()
@@ -321,15 +328,15 @@ sensors.read()
     assert done.stdout + done.stderr == ""
 
 
-def test_a_cpu_that_codecarbon_does_not_know_is_said_to_be_unknown(monkeypatch):
+def test_an_unknown_cpu_is_described_as_unknown(monkeypatch):
     unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
     monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: unknown)
     hardware = NodeSensors().hardware()
     assert (hardware.tdp_uw, hardware.tdp_known) == (8_000_000, False)
-    assert power_in_words(8.0, known=False) == "8 W, which is codecarbon's default for a CPU that it does not know"
+    assert power_in_words(8.0, known=False) == "8 W, which is codecarbon's default for an unknown CPU"
 
 
-def test_a_cpu_without_a_name_gets_the_default_and_not_nothing(monkeypatch):
+def test_a_cpu_without_a_name_gets_the_default_power(monkeypatch):
     nameless = SimpleNamespace(model="Unknown", tdp=None, _get_cpu_power_from_registry=lambda model: None)
     monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: nameless)
     hardware = NodeSensors().hardware()

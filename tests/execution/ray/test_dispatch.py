@@ -3,7 +3,7 @@
 import ray
 
 from kdtune.errors import MachineError
-from kdtune.execution.ray.dispatch import last_line, plainly
+from kdtune.execution.ray.dispatch import as_kdtune_error, last_line
 
 #: As Ray 2.60 puts it, colours included.
 IN_ITS_CREATION = """The actor died because of an error raised in creation, \x1b[36mray::Meter.__init__()\x1b[39m
@@ -16,5 +16,5 @@ IN_ITS_CREATION = """The actor died because of an error raised in creation, \x1b
 def test_the_last_line_of_an_actors_error_is_its_cause():
     assert last_line(Exception(IN_ITS_CREATION)) == "FileNotFoundError: [Errno 2] No such file or directory: 'scontrol'"
     assert last_line(KeyError()) == "KeyError"
-    told = plainly(ray.exceptions.RaySystemError(IN_ITS_CREATION))
+    told = as_kdtune_error(ray.exceptions.RaySystemError(IN_ITS_CREATION))
     assert isinstance(told, MachineError) and str(told).endswith("No such file or directory: 'scontrol'")

@@ -13,61 +13,43 @@ from pathlib import Path
 
 import psutil
 import pytest
-import ray
 import torch
+from pyarrow import fs
 from ray import tune
 
 import kdtune
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
 from kdtune.errors import UsageError
 from kdtune.execution.ray.energy_ledger import _given_to
 from kdtune.specs import load_study
 from tests.energy.burners import wait_for
+from tests.execution.ray.experiments import SetupFails, SlowSetup, burn, burn_until_it_may_stop, delegate, fit
 from tests.studies import small_study
 
 pytestmark = [pytest.mark.study, pytest.mark.usefixtures("running_ray")]
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "command-line.md"
+CHECKOUT = Path(__file__).resolve().parents[3]
+PAGE = CHECKOUT / "docs" / "command-line.md"
 
 
-def burn(config):
-    """A function trainable of somebody else's."""
-    total = 0
-    for step in range(2):
-        total += sum(range(3_000_000))
-        tune.report({"score": config["x"] + step, "total": total})
-    if config["x"] == 3:
-        raise RuntimeError("on purpose")
-
-
-class SlowSetup(tune.Trainable):
-    """Works for a second before its first step."""
-
-    def setup(self, config):
-        began = time.process_time()
-        while time.process_time() - began < 1.0:
-            sum(range(10_000))
-
-    def step(self):
-        return {"score": 1, "done": True}
-
-
-def fit(trainable, tmp_path, ledger, **settings):
-    run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger], verbose=0)
-    return tune.Tuner(trainable, run_config=run, **settings).fit()
-
-
-def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp_path):
+@pytest.fixture(scope="module")
+def foreign(running_ray, tmp_path_factory):
+    """A finished experiment of three trials, of which one failed: its ledger and its results."""
     ledger = kdtune.EnergyLedger()
-    results = fit(burn, tmp_path, ledger, param_space={"x": tune.grid_search([1, 2, 3])})
+    folder = tmp_path_factory.mktemp("foreign")
+    return ledger, fit(burn, folder, ledger, param_space={"x": tune.grid_search([1, 2, 3])})
+
+
+def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(foreign):
+    ledger, results = foreign
     assert results.num_errors == 1
     account = ledger.account()
     assert sum(account.buckets.values()) == account.node_uj
     assert sum(account.windows.values()) == account.buckets["trials"]
     assert len(account.windows) == 3 and min(account.windows.values()) > 0
-    assert list((tmp_path / "study" / "energy_ledger").glob("*.jsonl"))
+    assert list((Path(results.experiment_path) / "energy_ledger").glob("*.jsonl"))
     # One row a trial, the failed one too, and the same for whoever reads the ledger later.
     frame = ledger.frame(results).set_index("config/x")
     assert sorted(frame.index) == [1, 2, 3] and list(frame.attempts) == [1, 1, 1] and "score" in frame
@@ -77,14 +59,14 @@ def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp
     assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
 
 
-def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(tmp_path):
-    ledger = kdtune.EnergyLedger()
-    [result] = fit(burn, tmp_path, ledger, param_space={"x": 1})
-    trial_id = result.metrics["trial_id"]
-    ledger._attempts |= {trial_id: 2, "another": 1}  # as after attempts on nodes without a meter
+def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(foreign):
+    ledger = kdtune.read_ledger(foreign[1].experiment_path)
+    first, *others = ledger.frame().trial_id
+    ledger._attempts |= {first: 2, "another": 1}  # as after attempts on nodes without a meter
     assert ledger.account().flags["trial_unmetered"] == 2
     frame = ledger.frame().set_index("trial_id")
-    assert frame.attempts.to_dict() == {trial_id: 2, "another": 1} and frame.energy_j.isna().all()
+    assert frame.attempts.to_dict() == {first: 2, "another": 1, **dict.fromkeys(others, 1)}
+    assert frame.energy_j[[first, "another"]].isna().all() and (frame.energy_j[others] > 0).all()
 
 
 def test_where_there_is_no_ledger_a_reader_is_refused(tmp_path):
@@ -104,7 +86,7 @@ def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
 def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):
     training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
     study = small_study(strategies={"grid": {}}, training=training, teacher_training=training)
-    _ = Workbench(load_study(study), torch.device("cpu"), 1).teacher
+    _ = TrainingContext(load_study(study), torch.device("cpu"), 1).teacher
     ledger = kdtune.EnergyLedger()
     results = fit(
         kdtune.DistillTrainable,
@@ -163,27 +145,6 @@ def test_the_energy_of_a_trial_is_that_of_all_its_attempts_also_after_a_restore(
     assert first_uj + 1 < result.metrics["energy_j"] * 1e6 <= sum(windows.values())
 
 
-@ray.remote
-class Helper:
-    def work(self, cpu_s):
-        work(cpu_s)
-
-
-def work(cpu_s):
-    until_s = time.process_time() + cpu_s
-    while time.process_time() < until_s:
-        sum(range(10_000))
-
-
-def delegate(config):
-    """Lets an actor of its own, or a task, do the work."""
-    if config["to"] == "an actor":
-        ray.get(Helper.remote().work.remote(1.5))
-    else:
-        ray.get(ray.remote(work).remote(1.5))
-    tune.report({"score": 1})
-
-
 @pytest.mark.parametrize("to", ["an actor", "a task"])
 def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_is_told(to, tmp_path):
     ledger = kdtune.EnergyLedger()
@@ -202,12 +163,6 @@ def test_gpus_are_told_apart_by_the_process_that_they_are_given_to():
     assert _given_to(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
     assert _given_to(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
     assert _given_to(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
-
-
-class SetupFails(SlowSetup):
-    def setup(self, config):
-        super().setup(config)
-        raise RuntimeError("on purpose")
 
 
 def test_an_experiment_in_which_no_trial_came_to_its_first_step_is_charged(tmp_path):
@@ -240,31 +195,20 @@ def test_an_experiment_beside_one_in_another_thread_is_refused(tmp_path):
 
 
 EXPERIMENT = """
-import itertools, sys
-from pathlib import Path
+import sys
 import kdtune
 import ray
 from pyarrow import fs
 from ray import tune
+from tests.execution.ray.experiments import burn_until_it_may_stop
 
-place, remote, restore = Path(sys.argv[1]), sys.argv[2] == "remote", sys.argv[3] == "restore"
-
-def burn(config):
-    for step in itertools.count(1):
-        sum(range(5_000_000))
-        tune.report({"score": 1, "done": restore and step >= 5})
-
-store = {"storage_filesystem": fs.SubTreeFileSystem(str(place), fs.LocalFileSystem())} if remote else {}
-root = "" if remote else f"{place}/"
+place, store = sys.argv[1:]
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-if restore:
-    tuner = tune.Tuner.restore(f"{root}study", burn, resume_unfinished=True, **store)
-else:
-    run = tune.RunConfig(
-        name="study", storage_path=root or "/", callbacks=[kdtune.EnergyLedger()], verbose=0, **store
-    )
-    tuner = tune.Tuner(burn, run_config=run)
-assert tuner.fit().num_errors == 0
+where = {"storage_path": place}
+if store == "remote":
+    where = {"storage_path": "/", "storage_filesystem": fs.SubTreeFileSystem(place, fs.LocalFileSystem())}
+run = tune.RunConfig(name="study", callbacks=[kdtune.EnergyLedger()], verbose=0, **where)
+tune.Tuner(burn_until_it_may_stop, param_space={"stop": f"{place}/stop"}, run_config=run).fit()
 """
 
 
@@ -277,10 +221,19 @@ class Experiment:
         (self._place / "experiment.py").write_text(EXPERIMENT)
         self.ledger = kdtune.EnergyLedger(self._place / "study" / "energy_ledger")
 
-    def begin(self, how):
-        command = [sys.executable, "experiment.py", str(self._place), self._store, how]
-        environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "1"}
+    def begin(self):
+        command = [sys.executable, "experiment.py", str(self._place), self._store]
+        environment = {**os.environ, "TUNE_GLOBAL_CHECKPOINT_S": "1", "PYTHONPATH": str(CHECKOUT)}
         self.process = subprocess.Popen(command, cwd=self._place, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def restore(self):
+        """Let the experiment go on in this process, and come to its end."""
+        (self._place / "stop").touch()
+        path, store = str(self._place / "study"), {}
+        if self._store == "remote":
+            path, store = "study", {"storage_filesystem": fs.SubTreeFileSystem(str(self._place), fs.LocalFileSystem())}
+        tuner = tune.Tuner.restore(path, burn_until_it_may_stop, resume_unfinished=True, **store)
+        assert tuner.fit().num_errors == 0
 
     def is_under_way(self):
         """Whether a trial was charged, and Tune has noted the experiment."""
@@ -307,7 +260,7 @@ def has_ended(process):
 def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
     both = [Experiment(tmp_path, store) for store in ("local", "remote")]
     for one in both:
-        one.begin("run")
+        one.begin()
     try:
         wait_for(lambda: all(one.is_under_way() for one in both), 90)
     finally:
@@ -317,10 +270,7 @@ def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
     before, gone_s = [one.ledger.account() for one in both], time.monotonic()
     time.sleep(2.0)
     for one in both:
-        one.begin("restore")
-    for one in both:
-        err = one.process.communicate(timeout=120)[1]
-        assert one.process.returncode == 0, err[-2000:]
+        one.restore()
     after_s = time.monotonic() - gone_s
     for one, then in zip(both, before, strict=True):
         account = one.ledger.account()
@@ -340,30 +290,19 @@ class Refusing(tune.Callback):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("end", ["unfinished", "without a trial"])
-def test_an_experiment_that_failed_is_nobodys_neighbour_afterwards(end, tmp_path):
-    failed = kdtune.EnergyLedger()
-    if end == "unfinished":
-        run = tune.RunConfig(name="failed", storage_path=str(tmp_path), callbacks=[failed, Refusing()], verbose=0)
-        with pytest.raises(KeyboardInterrupt):
-            tune.Tuner(burn, run_config=run, param_space={"x": 1}).fit()
-    else:
-        failed.setup()
-        failed.on_experiment_end(trials=[])
-    ledger = kdtune.EnergyLedger()
+def test_experiments_that_failed_are_nobodys_neighbours_afterwards(tmp_path):
+    unfinished, without_a_trial, ledger = (kdtune.EnergyLedger() for _ in range(3))
+    run = tune.RunConfig(name="failed", storage_path=str(tmp_path), callbacks=[unfinished, Refusing()], verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        tune.Tuner(burn, run_config=run, param_space={"x": 1}).fit()
+    without_a_trial.setup()
+    without_a_trial.on_experiment_end(trials=[])
     fit(burn, tmp_path, ledger, param_space={"x": 1})
-    failed_id, own_id = failed._neighbourhood._id, ledger._neighbourhood._id
     lines = map(json.loads, (shared_folder() / "meters.jsonl").read_text().splitlines())
     held = {line["meter"]: line["held"] for line in lines}
-    assert held.get(failed_id) is None and held.get(own_id) is None
-    assert not (shared_folder() / f"{failed_id}.alive").exists()
-
-
-def test_without_a_ledger_energy_is_unknown_and_not_zero(tmp_path):
-    run = tune.RunConfig(name="bare", storage_path=str(tmp_path), verbose=0)
-    study = small_study()
-    tuner = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space={"study": study, "loss": "ce"})
-    assert tuner.fit()[0].metrics["energy_j"] is None
+    for one in (unfinished, without_a_trial, ledger):
+        assert held.get(one._registry._id) is None
+        assert not (shared_folder() / f"{one._registry._id}.alive").exists()
 
 
 def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):

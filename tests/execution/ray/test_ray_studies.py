@@ -10,7 +10,7 @@ from kdtune.catalog.registry import Entry
 import kdtune
 from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import RayError
-from kdtune.execution.ray.daemons import Daemons
+from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.results.trial_log import TrialLog
 from tests.execution.test_running import Pruner
 from tests.studies import outcome_of, small_study
@@ -63,7 +63,7 @@ def test_of_a_study_that_was_through_when_ray_died_nothing_is_missing(running_ra
         if log.exists() and TrialLog.read(log).status == "completed":
             raise RayError("Ray's gcs_server (process 7) died")
 
-    monkeypatch.setattr(Daemons, "check", dies_at_the_end)
+    monkeypatch.setattr(RayDaemons, "check", dies_at_the_end)
     outcome = kdtune.run_study(small_study(strategies={"fixed": {}}, repeats=1), out=tmp_path)
     assert outcome.errors == ("fixed: Ray's gcs_server (process 7) died",)
     assert (outcome.exit_code, outcome.results[0]["status"], TrialLog.read(log).status) == (0, "completed", "completed")

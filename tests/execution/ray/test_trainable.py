@@ -8,7 +8,7 @@ import torch
 import kdtune
 from kdtune.errors import DivergedError
 from kdtune.results.epoch_log import append_epochs, read_epochs, superseded
-from kdtune.results.trial_log import Trial
+from kdtune.results.trial import Trial
 from tests.studies import small_study
 
 
@@ -46,6 +46,12 @@ def test_what_a_scheduler_copies_from_another_trial_keeps_the_hyperparameters_th
     report = worker.step()
     assert (report["epoch"], report["learning_rate"]) == (2, 0.02)
     assert worker._training.distiller._optimizer.param_groups[0]["weight_decay"] == 0.0616
+
+
+def test_without_a_ledger_energy_is_unknown_and_not_zero():
+    worker = kdtune.DistillTrainable({"study": small_study(), "loss": "ce"})
+    assert worker.train()["energy_j"] is None
+    worker.stop()
 
 
 def weights(worker):

@@ -1,0 +1,180 @@
+"""What is to be known of a study before it runs, found out by a worker once and kept for the commands that follow."""
+
+import json
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from kdtune import __version__
+from kdtune.artifacts.compiled_code import KIND as COMPILATIONS
+from kdtune.artifacts.teacher_record import read_record
+from kdtune.data.published import published_fingerprint
+from kdtune.energy.flops import Workload
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.sensors.node import Hardware, boot_id
+from kdtune.execution.executor import Executor
+from kdtune.execution.inspection_job import inspect_study
+from kdtune.forecast.ledger_phases import session_charge
+from kdtune.forecast.strategy_estimate import TimeAndEnergy, WorkKind
+from kdtune.planning.inspection import Inspection
+from kdtune.planning.resources import Resources
+from kdtune.specs.study import Study
+from kdtune.specs.teacher_identity import teacher_key
+from kdtune.storage.files import read_whole, replaced_atomically
+from kdtune.storage.paths import cache_dir
+from kdtune.storage.records import parsed
+
+#: Fields of a study that nothing depends on which is looked for.
+_TOLD_ONLY = {"name", "description"}
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What is known of a study on this machine before it runs.
+
+    Attributes:
+        inspection: Of its data and networks.
+        hardware: On which steps were timed; None where none were, or on several machines.
+        start: What starting the executor took in the command that looked; None where that is not known.
+    """
+
+    inspection: Inspection
+    hardware: Hardware | None
+    start: TimeAndEnergy | None
+
+
+class CachedInspection:
+    """The place in the cache of one study's inspection on this machine, since it was last started."""
+
+    def __init__(
+        self,
+        study: Study,
+        resources: Resources,
+        data: Path,
+        gpus: Collection[str],
+        kinds: Collection[WorkKind],
+        workers: int = 1,
+        executor: str = "ray",
+    ) -> None:
+        """Look for a place; nothing is read yet.
+
+        Args:
+            study: What is to run.
+            resources: What each trial gets.
+            data: The folder with the data sets.
+            gpus: UUIDs of the GPUs that Ray may hand out here.
+            kinds: What is to be timed; nothing where no estimate is wanted.
+            workers: That can train side by side.
+            executor: Kind of the executor, whose start is a part of what is known.
+        """
+        source = published_fingerprint(study.dataset.name, data)
+        depends_on: dict[str, Any] = {
+            "study": study.model_dump(mode="json", exclude=_TOLD_ONLY),
+            "resources": asdict(resources),
+            "data": [str(data), source],
+            "gpus": sorted(gpus),
+            "kinds": sorted(kinds),
+            "workers": workers,
+            "executor": executor,
+            "teacher": teacher_key(study, resources.threads),  # tells how a teacher is trained from how it was once
+            "versions": [__version__, *map(version, ("torch", "torchvision", "ray", "scikit-learn"))],
+            "boot": boot_id(),
+        }
+        key = sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
+        names = "-".join(one.slug for one in (study.dataset, study.teacher, study.student))
+        self._path = cache_dir() / "inspections" / f"{names}-{key}.json"
+
+    def read(self) -> StudyFacts | None:
+        """What was found out; None where something of it may be different now.
+
+        So it is where there was something to tell, or where the teacher or its logits are still to be made: then a
+        worker has to look at the data and the networks in any case.
+        """
+        with suppress(OSError, ValueError):  # absent, damaged or of another release: it is found out again
+            seal, _, content = read_whole(self._path).partition(b"\n")
+            if seal != _seal(content):
+                return None
+            kept = _ADAPTER.validate_json(content)
+            found = kept.inspection
+            parsed(found.workload, Workload)
+            if not _lies_in_cache(found):
+                return None
+            whole = not found.remarks and not any(store.missing_epochs() for store in found.logit_stores)
+            if whole and read_record(Path(found.teacher_folder)):
+                return replace(kept, inspection=replace(found, teacher_cached=True))
+        return None
+
+    def keep(self, known: StudyFacts) -> None:
+        """Note what was found out; a cache that cannot be written is no reason to stop."""
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced_atomically(self._path, sync=False) as file:
+                content = _ADAPTER.dump_json(known)
+                file.write(_seal(content) + b"\n" + content)
+
+
+_ADAPTER = TypeAdapter(StudyFacts)
+
+
+def _seal(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()
+
+
+def _lies_in_cache(found: Inspection) -> bool:
+    """Whether what it names are places in the cache: others may write to a cache that is shared."""
+    teachers, logits, code = (cache_dir() / kind for kind in ("teachers", "teacher-logits", COMPILATIONS))
+    places = [(Path(found.teacher_folder), teachers), *((store.folder, logits) for store in found.logit_stores)]
+    places += [(Path(folder), code) for folder in found.compilations.values()]
+    return all(path.parent == place and path.name != ".." for path, place in places)
+
+
+def inspected(
+    study: Study,
+    executor: Executor,
+    data: Path,
+    kinds: Collection[WorkKind],
+    tell: Callable[[str], None],
+    poll: Callable[[], object],
+) -> StudyFacts:
+    """What there is to know of a study, found out by a worker unless that of this machine is kept.
+
+    Args:
+        study: What is to run.
+        executor: Runs the job that looks, and meters.
+        data: The folder with the data sets.
+        kinds: What is to be timed; nothing where no estimate is wanted.
+        tell: Is told before a worker looks.
+        poll: Called now and then while it does.
+    """
+    resources, workers, kept = executor.resources, executor.slots, None
+    if executor.is_on_one_machine:
+        kept = CachedInspection(study, resources, data, executor.gpus, kinds, workers, executor.kind)
+    if kept and (found := kept.read()):
+        return found
+    tell("looking at the data and the networks")
+    executor.settle()
+    hardware = _hardware_of(executor.folder) if kinds else None
+    given = study, resources, str(data), hardware, kinds, executor.id, workers
+    inspection: Inspection = executor.run_job(inspect_study, *given, poll=poll)
+    so_far = list(read_folder(executor.folder).values())
+    known = StudyFacts(inspection, hardware, session_charge(so_far[0]) if hardware and so_far else None)
+    if kept:
+        kept.keep(known)
+    return known
+
+
+def _hardware_of(ledger: Path) -> Hardware | None:
+    """The machine behind a ledger; None where there are several, whose energy is not estimated."""
+    found = {
+        name: record.hardware
+        for name, records in read_folder(ledger).items()
+        for record in records
+        if record.hardware is not None
+    }
+    return next(iter(found.values())) if len(found) == 1 else None

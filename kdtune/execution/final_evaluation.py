@@ -1,0 +1,70 @@
+"""Lets the models that a strategy chose meet the test set."""
+
+from collections.abc import Callable
+
+from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_chosen
+from kdtune.execution.executor import Executor
+from kdtune.results.confusion import write_confusion
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.predictions import add_predictions, read_predictions
+from kdtune.results.trial import best, evaluation_window
+from kdtune.results.trial_log import TrialLog
+from kdtune.specs.study import Study
+
+
+def evaluate(
+    study: Study, folder: StrategyFolder, log: TrialLog, executor: Executor, data: str, poll: Callable[[], object]
+) -> None:
+    """Let each repeat's chosen model meet the test set, once.
+
+    Args:
+        study: The study.
+        folder: The strategy's.
+        log: Its trial log; takes down what is found.
+        executor: Runs the evaluation.
+        data: The folder with the data sets.
+        poll: Called now and then meanwhile.
+
+    Raises:
+        KdtuneError: It failed, or its worker or Ray died.
+    """
+    candidates = []
+    for repeat, seed in enumerate(study.seeds()):
+        chosen = best(log.of_repeat(repeat))
+        if chosen and repeat not in log.evaluations:
+            attempt = log.evaluation_attempt(repeat)
+            candidates.append(
+                Candidate(
+                    repeat,
+                    evaluation_window(seed, attempt),
+                    str(folder.checkpoints(chosen.id).absolute()),
+                    chosen.planned_epochs,
+                    str(folder.weights(seed, study.seed).absolute()),
+                )
+            )
+    if not candidates:
+        return
+    read_predictions(folder.predictions)  # before anything is spent on more of them
+    executor.settle_for_evaluation()
+    tested: list[EvaluatedModel] = executor.run_job(
+        evaluate_chosen,
+        study,
+        candidates,
+        executor.resources,
+        data,
+        executor.id,
+        poll=poll,
+    )
+    seeds = study.seeds()
+    add_predictions(folder.predictions, {seeds[one.repeat]: one.predictions for one in tested})
+    for model in tested:
+        path = folder.confusion(seeds[model.repeat], study.seed)
+        write_confusion(path, model.confusion.tolist(), model.class_names)
+    found = {one.repeat: one for one in tested}
+    for candidate in candidates:
+        chosen = best(log.of_repeat(candidate.repeat))
+        assert chosen is not None
+        if one := found.get(candidate.repeat):
+            log.evaluation(one.repeat, chosen.id, one.metrics)
+        else:  # its last epoch is lost, so it has to be trained again
+            log.reopen(chosen)

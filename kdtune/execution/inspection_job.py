@@ -1,0 +1,177 @@
+"""The job that inspects a study in a worker: loads its data, counts operations, looks for artifacts, times steps."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from kdtune.artifacts.logit_store import LogitStore
+from kdtune.energy.flops import Workload
+from kdtune.energy.sensors.node import Hardware, NodeSensors
+from kdtune.execution.meter_handle import meter_of
+from kdtune.execution.worker_jobs import open_training_context
+from kdtune.forecast.stopwatch import Lap, Stopwatch
+from kdtune.forecast.strategy_estimate import TEACHER_WORK, Conditions, Timings, WorkKind
+from kdtune.planning.inspection import Inspection
+from kdtune.planning.resources import Resources, gpu_shares
+from kdtune.planning.trial_plan import teacher_trainings, waits_for_energy
+from kdtune.specs.study import Study
+
+
+def inspect_study(
+    study: Study,
+    resources: Resources,
+    data: str,
+    hardware: Hardware | None = None,
+    kinds: Collection[WorkKind] = (),
+    session_id: str | None = None,
+    workers: int = 1,
+) -> Inspection:
+    """Load the data, count the networks' operations, look for the teacher and, on request, time a few steps.
+
+    Args:
+        study: The study to be run.
+        resources: Resources of each trial.
+        data: Folder with the data sets.
+        hardware: Hardware of this node. With None, only steps that a strategy depends on are timed.
+        kinds: Kinds of work to time. Training and evaluating the teacher are timed only if they are still due.
+        session_id: Session that meters this process; None if none does.
+        workers: Number of workers that can train at the same time.
+    """
+    import sys
+
+    watch = Stopwatch(hardware) if hardware else None
+    torch_is_new = "torch" not in sys.modules
+
+    import torch  # noqa: F401 - its import is part of the setup that is timed
+
+    from kdtune.forecast.open_settings import resolve_open_settings
+
+    meter_of(session_id).join()
+    context = open_training_context(study, resources, data, session_id)
+    _ = context.splits  # loads the data
+    setup = watch.lap() if watch else None
+    context, remarks = resolve_open_settings(context, teacher_trainings(study), workers)
+    workload, timings, multiple = context.workload(), None, None
+    if watch:
+        timings = _timings(context, kinds, watch, resources, setup if torch_is_new else None)
+    if waits_for_energy(context.study):
+        multiple = _energy_multiple(context, workload, resources, hardware, watch, workers)
+    return _inspection(context, workload, remarks, timings, multiple)
+
+
+def _timings(
+    context: Any, kinds: Collection[WorkKind], watch: Stopwatch, resources: Resources, setup: Lap | None
+) -> Timings:
+    """Time a few steps of each kind of work that is still due.
+
+    Args:
+        context: TrainingContext of the study.
+        kinds: Kinds of work to time.
+        watch: Stopwatch of this process.
+        resources: Resources of each trial.
+        setup: Lap in which this process was set up as a worker; None if part of that was done earlier.
+    """
+    from kdtune.forecast.step_timing import time_work
+
+    study = context.study
+    due = _due(kinds, study, cached=_teacher_is_cached(context), replays=study.teacher_logits == "replay")
+    return time_work(context, due, watch, list(gpu_shares(resources.gpus)), setup)
+
+
+def _due(kinds: Collection[WorkKind], study: Study, *, cached: bool, replays: bool) -> list[WorkKind]:
+    """Return the kinds of work that are still to be done.
+
+    Args:
+        kinds: All kinds that were requested.
+        study: The study.
+        cached: Whether the cache holds the teacher.
+        replays: Whether the teacher's logits are stored and replayed.
+    """
+    not_due = {*(TEACHER_WORK if cached else ()), *(() if replays else ("teacher_logits",))}
+    not_due |= {"teacher"} if study.teacher_weights else set()
+    return [kind for kind in kinds if kind not in not_due]
+
+
+def _energy_multiple(
+    context: Any,
+    workload: Workload,
+    resources: Resources,
+    hardware: Hardware | None,
+    watch: Stopwatch | None,
+    workers: int,
+) -> float:
+    """Time the training energy of a distillation as a multiple of the energy of training the student alone."""
+    from kdtune.forecast.equal_energy import timed_energy_multiple
+
+    here = hardware or NodeSensors(None if resources.gpus else ()).hardware()
+    conditions = Conditions(
+        workers,
+        resources.cpus,
+        here.cores,
+        here.ram_uw,
+        gpus=len(here.gpus),
+        trials_per_gpu=resources.trials_per_gpu,
+    )
+    gpus = list(gpu_shares(resources.gpus))
+    multiple = timed_energy_multiple(context, workload, watch or Stopwatch(here), gpus, conditions)
+    return round(multiple, 4)
+
+
+def _inspection(
+    context: Any,
+    workload: Workload,
+    remarks: tuple[str, ...],
+    timings: Timings | None,
+    energy_multiple: float | None,
+) -> Inspection:
+    """Gather the facts about a study whose settings are all resolved."""
+    study = context.study
+    replays = study.teacher_logits == "replay"
+    teacher_in_step = [False] if replays else [False, True]
+    return Inspection(
+        workload=asdict(workload),
+        teacher_folder=str(context.teacher_folder),
+        fingerprint=context.arrays.fingerprint,
+        versions=_versions(context.device),
+        teacher_cached=_teacher_is_cached(context),
+        numerics=study.numerics,
+        teacher_logits="replay" if replays else "live",
+        logit_stores=_logit_stores(context) if replays else [],
+        compilations={
+            asks: str(context.compilation(asks_teacher=asks).folder) for asks in teacher_in_step if context.compiles
+        },
+        remarks=remarks,
+        timings=timings,
+        energy_multiple=energy_multiple,
+    )
+
+
+def _teacher_is_cached(context: Any) -> bool:
+    from kdtune.artifacts.teacher_record import read_record
+
+    return read_record(context.teacher_folder) is not None
+
+
+def _logit_stores(context: Any) -> list[LogitStore]:
+    """Return the stores of all repeats; repeats with the same images share one."""
+    stores = [context.logit_store(seed) for seed in context.study.seeds()]
+    return list({store.folder: store for store in stores}.values())
+
+
+def _versions(device: Any) -> dict[str, str]:
+    """Return the versions of everything that decides the numbers, and the device."""
+    import platform
+
+    import torch
+
+    from kdtune import __version__
+    from kdtune.training.numerics import device_name
+
+    return {
+        "kdtune": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "ray": version("ray"),
+        "device": device_name(device) if device.type == "cuda" else "cpu",
+    }

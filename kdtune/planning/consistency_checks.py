@@ -1,0 +1,70 @@
+"""Checks that strategies started at different times use the same data, batches and teacher."""
+
+from collections.abc import Iterable
+
+from kdtune.errors import UsageError
+from kdtune.planning.trial_plan import uses_teacher
+from kdtune.results.folder import StrategyFolder
+from kdtune.storage.paths import DataDir
+
+
+def refuse_other_data(kept: Iterable[StrategyFolder], fingerprint: str, data: DataDir) -> None:
+    """Refuse to mix trials on different files of a data set.
+
+    Args:
+        kept: Strategies that were started earlier.
+        fingerprint: Fingerprint of the present data.
+        data: Folder with the present data.
+
+    Raises:
+        UsageError: A strategy was run on other files.
+    """
+    for folder in kept:
+        if folder.resolved().get("data", "") != fingerprint:
+            raise UsageError(
+                f"{folder.path}: was run on other files of {folder.read_study().dataset} than {data} holds; name the "
+                "folder with those by --data-dir DIR, or write elsewhere with --out DIR"
+            )
+
+
+#: Recorded for a strategy whose epochs end with a batch that is one image larger than the others.
+FOLDED = {"last_batch": "folded"}
+
+
+def refuse_other_batches(kept: Iterable[StrategyFolder]) -> None:
+    """Refuse to mix trials that treat the last image of an epoch differently.
+
+    Args:
+        kept: Strategies that were started earlier, of a study in which a single image is left over.
+
+    Raises:
+        UsageError: A strategy was started by a release that trained on that image alone.
+    """
+    for folder in kept:
+        if not FOLDED.items() <= folder.resolved().items():
+            raise UsageError(
+                f"{folder.path}: was begun by an earlier kdtune, which trained on the single image that an epoch has "
+                "left over by itself; it now joins the batch before it. Write elsewhere with --out DIR, or put the "
+                "earlier results aside with --fresh"
+            )
+
+
+def refuse_another_teacher(kept: Iterable[StrategyFolder], key: str) -> None:
+    """Refuse to mix trials that use different teachers.
+
+    Args:
+        kept: Strategies that were started earlier; those without a teacher are ignored.
+        key: Key of the present teacher. Do not call this function for a given teacher, whose key depends on the place
+            where it was evaluated.
+
+    Raises:
+        UsageError: A strategy was run with another teacher.
+    """
+    for folder in kept:
+        begun = folder.resolved().get("teacher", key)
+        if begun != key and uses_teacher(folder.read_study(), folder.path.name):
+            raise UsageError(
+                f"{folder.path}: was run under the teacher {begun}, and here it would be {key}, since another "
+                "kdtune, torch, number of cores or kind of device trains another one. Go on with those that its "
+                "study.toml names, write elsewhere with --out DIR, or put it aside with --fresh"
+            )

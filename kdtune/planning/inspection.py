@@ -1,0 +1,52 @@
+"""Result of inspecting a study's data and networks before anything is trained."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kdtune.artifacts.logit_store import LogitStore
+from kdtune.energy.flops import Workload
+from kdtune.forecast.strategy_estimate import Timings
+from kdtune.planning.trial_plan import settled_strategies
+from kdtune.specs.study import Numerics, Study
+from kdtune.strategies.equal_cost import DistillationCost
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Facts about a study that follow from its data and networks.
+
+    Attributes:
+        workload: Sizes from which FLOPs are computed: the fields of :class:`kdtune.energy.flops.Workload`.
+        teacher_folder: Folder of the teacher in the cache, whether or not it exists yet.
+        fingerprint: Fingerprint of the data.
+        versions: Versions of Python and of the packages that affect results, and the device.
+        teacher_cached: Whether the teacher is in the cache: trained, or given by the user and evaluated.
+        numerics: Numerics of all trainings, completely resolved.
+        teacher_logits: ``live`` or ``replay``.
+        logit_stores: Logit store of each repeat; repeats with the same images share one. Empty if the teacher is live.
+        compilations: Folders of compiled code. The keys say whether a training computes the teacher's logits in every
+            step. Empty if networks are not compiled.
+        remarks: Remarks for the user.
+        timings: Timings of a few steps; None if they were not requested.
+        energy_multiple: Training energy of a distillation divided by that of the student alone, with four decimals;
+            None if no strategy needs it.
+    """
+
+    workload: dict[str, int]
+    teacher_folder: str
+    fingerprint: str
+    versions: dict[str, str]
+    teacher_cached: bool
+    numerics: Numerics
+    teacher_logits: Literal["live", "replay"]
+    logit_stores: list[LogitStore]
+    compilations: dict[bool, str]
+    remarks: tuple[str, ...]
+    timings: Timings | None
+    energy_multiple: float | None
+
+    def settle(self, study: Study) -> Study:
+        """Return the inspected study with all open settings resolved."""
+        computed = study.model_copy(update={"numerics": self.numerics, "teacher_logits": self.teacher_logits})
+        cost = DistillationCost(Workload(**self.workload).distillation_ratio, self.energy_multiple)
+        return settled_strategies(computed, cost)

@@ -1,0 +1,73 @@
+"""Formats of numbers and points, used by all tables."""
+
+from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.specs.search_space import Point
+
+#: Shown for values that were not measured or do not apply.
+NOTHING = "-"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Format a number with the given significant digits, with an exponent only if it is very large or small."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e6:
+        text = f"{value:.{digits}g}"
+        return f"{float(text):f}".rstrip("0").rstrip(".") if "e" in text or "." in text else text
+    return f"{value:.{digits - 1}e}"
+
+
+def percent(mean: float | None, std: float | None = None) -> str:
+    """Format a fraction as a percentage, with its deviation if given: ``87.6 +- 1.2``."""
+    if mean is None:
+        return NOTHING
+    return f"{mean * 100:.1f}" + ("" if std is None else f" +- {std * 100:.1f}")
+
+
+def ratio(value: float | None) -> str:
+    """Format a ratio: ``19.2 x``."""
+    return NOTHING if value is None else (f"{value:.2f} x" if value < 10 else f"{value:.1f} x")
+
+
+def size(count: int) -> str:
+    """Format a number of bytes with a suitable unit: ``8.1 MB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count} B"
+
+
+def amount(count: float | None) -> str:
+    """Format a count with three digits: ``12,300``, ``4.56 million``."""
+    if count is None:
+        return NOTHING
+    for word, factor in ((" trillion", 10**12), (" billion", 10**9), (" million", 10**6)):
+        if count >= factor:
+            return f"{significant(count / factor)}{word}"
+    return f"{round(float(f'{count:.3g}')):,}" if count >= 1000 else significant(count)
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: ``0:42``, ``12:05`` or ``3:07:00``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def describe_point(point: Point | None) -> str:
+    """Format a point briefly: its tau or temperature policy, and its other values."""
+    if point is None:
+        return NOTHING
+    others = [
+        f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}"
+        for key, value in point.items()
+        if key not in ("tau", "temperature", "loss")
+    ]
+    if "tau" in point:
+        tau = f"{point['tau']:g}"
+    else:
+        name = str(point.get("temperature", NOTHING))
+        tau = str(TEMPERATURES.facts_of(name).get("shown_as", name))
+    return " ".join([tau, *others])

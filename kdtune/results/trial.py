@@ -1,0 +1,107 @@
+"""Trials: the suggestions of a strategy and their state, and the choice of the best one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kdtune.results.flat_points import flat_needs_teacher, flat_temperature
+from kdtune.results.trial_log_lines import EndStatus
+from kdtune.specs.search_space import Point
+from kdtune.specs.study import Study
+from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.trial_spec import TrialSpec
+
+#: Statuses of trials that are not run again.
+FINAL: frozenset[str] = frozenset({"completed", "pruned", "failed"})
+
+
+@dataclass
+class Trial:
+    """One suggestion of one repeat, and the state of its training.
+
+    Attributes:
+        id: Hash of everything that the training depends on.
+        repeat: Index of the repeat, from 0.
+        seed: Seed of the repeat.
+        index: Position among the suggestions of the repeat, from 0.
+        point: The suggestion as a flat table.
+        attempts: Number of attempts.
+        status: How the last attempt ended; None while it runs, and before the first one.
+        epochs: Number of epochs at the end of the last attempt that ended.
+        val_accuracy: Validation accuracy after the last epoch, as a fraction; None unless completed or pruned.
+        val_loss: Validation loss after the last epoch, in nats; None unless completed or pruned.
+        error: Why the trial failed.
+        spec: Everything that the training depends on; None if an earlier release, which did not log it, started the
+            trial and no plan has resolved it again.
+    """
+
+    id: str
+    repeat: int
+    seed: int
+    index: int
+    point: Point
+    attempts: int = 0
+    status: EndStatus | None = None
+    epochs: int = 0
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    error: str | None = None
+    spec: TrialSpec | None = None
+
+    @property
+    def suggestion(self) -> Suggestion:
+        """The suggestion."""
+        return Suggestion.from_point(self.point)
+
+    @property
+    def planned_epochs(self) -> int:
+        """Number of epochs of the whole training; 0 if it has not been resolved."""
+        return self.spec.recipe.training.epochs if self.spec else 0
+
+    @property
+    def temperature(self) -> str | None:
+        """Name of the temperature; None without a teacher."""
+        if self.spec is None:
+            return flat_temperature(self.point)
+        return self.spec.recipe.temperature.name if self.spec.recipe.temperature else None
+
+    def needs_teacher(self, study: Study) -> bool:
+        """Return whether the training uses a teacher.
+
+        Args:
+            study: The study of the trial.
+        """
+        return self.spec.recipe.needs_teacher if self.spec else flat_needs_teacher(study, self.point)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the trial will not be run again."""
+        return self.status in FINAL
+
+    def window(self, attempt: int) -> str:
+        """Return the id of an attempt's window in the energy ledger."""
+        return f"{self.id}/{attempt}"
+
+    @property
+    def windows(self) -> list[str]:
+        """Ids of the windows of all attempts."""
+        return [self.window(attempt) for attempt in range(1, self.attempts + 1)]
+
+
+#: Prefix of the ids of evaluation windows; no trial id has it.
+EVALUATION = "evaluation-"
+
+
+def evaluation_window(seed: int, attempt: int) -> str:
+    """Return the id of the window in which a repeat's chosen model is evaluated."""
+    return f"{EVALUATION}{seed}/{attempt}"
+
+
+def best(trials: Iterable[Trial]) -> Trial | None:
+    """Return the trial to choose: highest validation accuracy, then lowest loss, then first suggested."""
+    completed = [trial for trial in trials if trial.status == "completed"]
+
+    def rank(trial: Trial) -> tuple[float, float, int]:
+        assert trial.val_accuracy is not None and trial.val_loss is not None
+        return -trial.val_accuracy, trial.val_loss, trial.index
+
+    return min(completed, key=rank, default=None)

@@ -1,0 +1,74 @@
+"""Refuses trainings with one image per step if the network's batch normalisation needs more.
+
+Batch normalisation computes a variance over the batch and the map. Where the map is 1x1 it needs two images.
+"""
+
+from collections.abc import Sequence
+
+from kdtune.data.split_sizes import batch_sizes, held_out_images, used_images
+from kdtune.errors import Fault, SpecError, UsageError
+from kdtune.models.building import build_network
+from kdtune.specs.component import Component
+from kdtune.specs.study import Study
+
+
+def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
+    """Refuse a study with a training that would fail in its first step, before energy is spent.
+
+    Args:
+        study: The study.
+        images: Number of training images before some are held out.
+        trains_teacher: Whether the study trains its teacher.
+
+    Raises:
+        SpecError: A training would fail; one fault for each, with its key.
+    """
+    used = used_images(images, study.data.train_limit)
+    train = used - held_out_images(used, study.validation)
+    info = study.data_info
+    trainings = [("training", study.student, study.training)]
+    trainings += [("teacher_training", study.teacher, study.teacher_training)] if trains_teacher else []
+    faults = []
+    for key, network, training in trainings:
+        try:
+            check_step(network, train, training.batch_size, info.shape, info.classes)
+        except UsageError as error:
+            faults.append(Fault(f"study {study.name}", f"{key}.batch_size", str(error)))
+    if faults:
+        raise SpecError(faults)
+
+
+def check_step(network: Component, images: int, batch_size: int, shape: Sequence[int], classes: int) -> None:
+    """Refuse a training with single-image steps if the network cannot be trained on one image.
+
+    Args:
+        network: The network.
+        images: Images in the training part.
+        batch_size: Images in a full batch.
+        shape: Shape of an image: channels, height, width.
+        classes: Number of classes.
+
+    Raises:
+        UsageError: The training would fail; the message names a remedy.
+    """
+    if batch_sizes(images, batch_size)[-1] > 1 or _trains_on_one(network, shape, classes):
+        return
+    size = "x".join(map(str, shape))
+    remedy = "hold out fewer, or use more" if images == 1 else "give 2 or more"
+    raise UsageError(
+        f"{network} cannot be trained on one image a step: on images of {size} its batch normalisation gets a single "
+        f"value a channel; {remedy}"
+    )
+
+
+def _trains_on_one(network: Component, shape: Sequence[int], classes: int) -> bool:
+    """Return whether a training pass over one image is possible, by a pass on the meta device."""
+    import torch
+
+    with torch.device("meta"):
+        model = build_network(network, shape[0], classes).train()
+        try:
+            model(torch.zeros(1, *shape))
+        except ValueError:  # raised by torch's normalisation layers
+            return False
+    return True

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+
+import pytest
+
+from kdtune.energy.processes import identity_of, is_alive
+from kdtune.errors import RayError
+from kdtune.execution.ray.ray_daemons import RayDaemons
+
+
+@pytest.fixture
+def child():
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_daemon_that_died_is_named_though_nobody_has_waited_for_it(child):
+    daemons = RayDaemons([("raylet", identity_of(child.pid))])
+    daemons.check()
+    child.kill()
+    while is_alive(identity_of(child.pid)):
+        pass
+    with pytest.raises(RayError, match=rf"^Ray's raylet \(process {child.pid}\) died$"):
+        daemons.check()
+    child.wait()
+    with pytest.raises(RayError, match="raylet"):
+        daemons.check()
+
+
+def test_another_process_with_the_same_number_is_not_the_daemon(child):
+    pid, started = identity_of(child.pid)
+    assert is_alive((pid, started)) and not is_alive((pid, started + 1))
+
+
+def test_processes_that_are_no_daemons_of_ray_are_not_watched(child):
+    daemons = RayDaemons.of_this_process()
+    child.kill()
+    daemons.check()

@@ -1,0 +1,75 @@
+"""One process meters one study or experiment at a time."""
+
+import threading
+
+import pytest
+
+from kdtune.errors import UsageError
+from kdtune.execution import metering_guard
+
+
+class Work:
+    """Something that is metered; it notes that it was ended."""
+
+    def __init__(self, within=None):
+        self.ends = 0
+        metering_guard.begin(self.end, within)
+
+    def end(self):
+        self.ends += 1
+        metering_guard.ended(self.end)
+
+
+class Elsewhere:
+    """Work that another thread began and is at."""
+
+    def __init__(self, within=None):
+        self._begun, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(within,))
+        self._thread.start()
+        assert self._begun.wait(10)
+
+    def _run(self, within):
+        self.work = Work(within)
+        self._begun.set()
+        self._over.wait(10)
+
+    def leave(self):
+        self._over.set()
+        self._thread.join()
+
+
+def test_what_tune_ran_in_this_thread_and_stopped_without_a_word_is_ended_by_the_next():
+    first = Work(within="ray.tune.tune")
+    second = Work()
+    assert (first.ends, second.ends) == (1, 0)
+    second.end()
+
+
+def test_a_study_within_a_study_is_refused():
+    """As from a watcher, in the thread of the outer study."""
+    outer = Work()
+    with pytest.raises(UsageError, match="one after the other"):
+        Work()
+    assert outer.ends == 0
+    outer.end()
+
+
+@pytest.mark.parametrize("within", [None, __name__])
+def test_work_beside_that_of_another_thread_is_refused_until_it_has_ended(within):
+    other = Elsewhere(within)
+    with pytest.raises(UsageError, match="one after the other"):
+        Work()
+    other.work.end()
+    Work().end()
+    other.leave()
+
+
+@pytest.mark.parametrize("how", ["its thread ended", "its thread left Tune"])
+def test_what_stopped_in_another_thread_without_a_word_is_ended_by_the_next(how):
+    other = Elsewhere(within="ray.tune.tune" if how == "its thread left Tune" else None)
+    if how == "its thread ended":
+        other.leave()
+    Work().end()
+    assert other.work.ends == 1
+    other.leave()

@@ -1,0 +1,134 @@
+"""Studies of a user's own networks, data, loss and temperature, from the command to the results."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import kdtune
+from kdtune.errors import KdtuneError, ResultsError, ResultsExistError
+from tests.studies import small_study
+
+NETS = """
+from torch import nn
+from heads import head
+
+
+class Tiny(nn.Sequential):
+    def __init__(self, num_classes, in_channels, width=2):
+        stem = nn.Conv2d(in_channels, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        super().__init__(*stem, head(width, num_classes))
+"""
+
+HEADS = """
+from torch import nn
+
+
+def head(width, classes):
+    return nn.Linear(width, classes)
+"""
+
+DATA = """
+from sklearn.datasets import load_digits
+
+
+def even_digits(limit=400):
+    digits = load_digits()
+    even = digits.target % 2 == 0
+    images, labels = (digits.images[even] / 16).astype("float32")[:limit], digits.target[even][:limit] // 2
+    return (images[:300], labels[:300]), (images[300:], labels[300:]), ["zero", "two", "four", "six", "eight"]
+"""
+
+LOSSES = """
+import torch.nn.functional as F
+
+
+def soft(student, teacher, labels, temperature, alpha, power=1):
+    softened = F.softmax(teacher / temperature.teacher, dim=1) ** power
+    distillation = F.cross_entropy(student / temperature.student, softened)
+    return alpha * distillation + (1 - alpha) * F.cross_entropy(student, labels)
+"""
+
+OWN = {
+    "dataset": {"ref": "./data.py:even_digits", "limit": 380},
+    "teacher": {"ref": "./nets.py:Tiny", "width": 8},
+    "student": "./nets.py:Tiny",
+    "loss": {"ref": "./losses.py:soft", "power": 2},
+    "alpha": 0.5,
+    "validation": 60,
+    "repeats": 1,
+    "strategies": {"grid": {}},
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    for name, source in (("nets.py", NETS), ("heads.py", HEADS), ("data.py", DATA), ("losses.py", LOSSES)):
+        (tmp_path / name).write_text(source)
+    return tmp_path
+
+
+def run(**changes):
+    return kdtune.run_study(small_study(**{**OWN, **changes}), inline=True)
+
+
+def test_a_study_of_own_components_runs_and_an_edit_makes_everything_that_depends_on_it_anew(place):
+    first = run()
+    assert first.exit_code == 0, first.errors
+    folder = first.folder / "grid"
+    confusion = (folder / "confusion.csv").read_text().splitlines()
+    assert confusion[0].endswith("zero,two,four,six,eight")
+    frozen = kdtune.load_study(str(folder / "study.toml"))
+    assert (frozen.dataset_info.train_images, frozen.dataset_info.test_images) == (300, 80)
+    teachers = {path.name for path in (place / "cache" / "teachers").iterdir()}
+
+    # The same study again meets results that exist; its components are recognised as the same.
+    with pytest.raises(ResultsExistError) as exists:
+        run()
+    assert "differs" not in str(exists.value)
+
+    # A module that the network's file imports is edited: other weights, another teacher, and nothing is mixed.
+    (place / "heads.py").write_text(HEADS.replace("nn.Linear(width, classes)", "nn.Linear(width, classes, bias=False)"))
+    with pytest.raises(ResultsExistError, match=r"differs from theirs in teacher\.digest .*student\.digest"):
+        run()
+    with pytest.raises(ResultsError, match="Tiny.* has been edited since the study began; restore the earlier source"):
+        kdtune.resume_study(first.folder)
+    again = kdtune.run_study(small_study(**OWN), inline=True, out="second")
+    assert again.exit_code == 0
+    assert {path.name for path in (place / "cache" / "teachers").iterdir()} > teachers
+
+    # Results are read without any of the files, and without importing them.
+    for name in ("nets.py", "heads.py", "data.py", "losses.py"):
+        (place / name).write_text("raise RuntimeError('imported while results are read')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "kdtune", "compare", "results", "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["strategy"] == "grid"
+    assert result["repeats"][0]["test"]["accuracy"] > 0
+
+
+def test_other_images_end_a_resume_before_anything_is_trained(place):
+    first = run()
+    (place / "data.py").write_text(DATA)  # the same source
+    (place / "extra.py").write_text("")
+    source = DATA.replace("load_digits()", "load_digits(n_class=10)")
+    assert first.exit_code == 0
+    (place / "data.py").write_text(source)
+    with pytest.raises(KdtuneError, match="even_digits.* has been edited since the study began"):
+        kdtune.resume_study(first.folder)
+
+
+def test_functions_of_a_program_are_components(place):
+    def build(num_classes, in_channels):
+        from torch import nn
+
+        return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, num_classes))
+
+    found = run(student=build, strategies={"fixed": {}})
+    assert found.exit_code == 0, found.errors
+    assert found.results[0]["repeats"][0]["test"]["accuracy"] > 0

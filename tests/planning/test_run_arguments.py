@@ -1,0 +1,72 @@
+"""Strategies are asked for by the study's labels, or by name."""
+
+import pytest
+
+from kdtune.errors import SpecError, UsageError
+from kdtune.planning.budget import Budget
+from kdtune.planning.run_arguments import check_resources, validate_run_arguments
+from tests.recipes import points_of
+from tests.studies import small_study
+
+STUDY = small_study(strategies={"hot": {"strategy": "fixed", "tau": 20}, "cold": {"strategy": "fixed", "tau": 1}})
+
+
+def asked(*strategies, **changes):
+    """The first repeat's points, by label."""
+    _, made = validate_run_arguments(STUDY, strategies, Budget(), **changes)
+    return {label: points_of(one[0].ask()) for label, one in made.items()}
+
+
+def faults(*strategies, study=STUDY, **changes):
+    with pytest.raises(SpecError) as caught:
+        validate_run_arguments(study, strategies, Budget(), **changes)
+    return [(fault.where, fault.key, fault.problem) for fault in caught.value.faults]
+
+
+def test_all_stands_for_every_label():
+    assert asked("all") == {"hot": [{"tau": 20}], "cold": [{"tau": 1}]}
+
+
+def test_a_label_is_asked_for_by_itself_and_a_strategy_that_is_not_listed_by_its_name():
+    assert asked("cold", "fixed", "cold") == {"cold": [{"tau": 1}], "fixed": [{"tau": 4}]}
+
+
+def test_a_label_may_come_from_the_command_line():
+    assert asked("warm", overrides=["strategies.warm.strategy=fixed"]) == {"warm": [{"tau": 4}]}
+
+
+def test_what_is_neither_is_told_what_was_meant():
+    assert faults("cld", "gird") == [
+        ("--strategy", "", "unknown strategy 'cld'; did you mean 'cold'?"),
+        ("--strategy", "", "unknown strategy 'gird'; did you mean 'grid'?"),
+    ]
+
+
+def test_a_label_of_a_study_with_faults_is_not_one_of_them():
+    wrong = {"overrides": ["alpha=7"]}
+    assert [fault[0] for fault in faults("cold", **wrong)] == ["--set"]
+    assert [fault[0] for fault in faults("cold", "cld", **wrong)] == ["--set", "--strategy"]
+
+
+def test_of_a_study_that_is_not_there_no_label_is_known_to_be_wrong():
+    ((_, _, problem),) = faults("cold", study="no-such-study")
+    assert "no-such-study" in problem
+
+
+@pytest.mark.parametrize("gpus", [2.0, 1.5, 0.00001, -1.0, float("nan"), float("inf")])
+def test_more_gpus_than_a_training_uses_or_less_than_ray_can_give_are_refused(gpus):
+    with pytest.raises(UsageError) as caught:
+        check_resources(1.0, gpus, "10.0.0.1:6379")
+    told = f"--gpus-per-trial {gpus:g}: a training uses one GPU or a share of one; give 0, or a number from 0.0001 to 1"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("cpus", [0.0, 0.00001, 1.5, float("nan"), float("inf")])
+def test_cores_that_are_neither_whole_nor_a_fraction_are_refused(cpus):
+    with pytest.raises(UsageError, match="--cpus-per-trial: has to be a whole number, or a fraction from 0.0001 to 1"):
+        check_resources(cpus, None, "10.0.0.1:6379")
+
+
+def test_a_share_of_a_gpu_or_a_whole_one_or_none_is_not_refused():
+    for gpus in (None, 0.0, 0.0001, 0.25, 1.0):
+        check_resources(0.5, gpus, "10.0.0.1:6379")
