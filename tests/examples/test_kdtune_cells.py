@@ -22,17 +22,6 @@ PROJECT = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
 #: Name of the registered component by group, such as ``kdtune.models``.
 REGISTERED = {group: next(iter(points)) for group, points in PROJECT["entry-points"].items()}
 
-#: Runs the study that lies beside it.
-RUN = """
-import kdtune
-from kdtune.data.sources import describe
-
-study = kdtune.load_study("study.toml")
-study = study.with_data_info(describe(study.dataset))
-done = kdtune.run_study(study, ["climb", "confidence"], epochs=2, repeats=1, inline=True)
-raise SystemExit(done.exit_code)
-"""
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -51,10 +40,9 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The working folder, with the study and a program that runs it."""
+    """The working folder, with the study."""
     folder = tmp_path_factory.mktemp("working")
     shutil.copy(EXAMPLE / "study.toml", folder)
-    (folder / "run.py").write_text(RUN)
     return folder
 
 
@@ -102,7 +90,8 @@ def test_it_is_listed_checked_run_and_compared_and_its_results_are_read_without_
     assert document["faults"] == [] and len(document["steps"]) == 4
     assert document["data"]["class_names"] == ["red", "white", "platelet"]
 
-    run = started([sys.executable, "run.py"], folder, site)
+    asked = ["-s", "climb", "-s", "confidence", "--epochs", "2", "--repeats", "1", "--inline", "--quiet"]
+    run = started(command("study", "study.toml", *asked), folder, site)
     assert run.returncode == 0, run.stderr
     compared = strategies_in(started(command("compare", "results/cells", "--json"), folder, site))
     assert compared["climb"]["trials"] >= 2 and set(compared["climb"]["chosen"]) == {"tau"}
