@@ -103,7 +103,7 @@ def folder_with_mine(tmp_path_factory):
     (folder / "studies" / "mine.toml").write_text(text)
     for name, code in files_of(OWN).items():
         (folder / name).write_text(code)
-    for label in ("bullfrog", "goldfish"):
+    for label in ("apple", "dolphin"):
         (folder / "photos" / label).mkdir(parents=True)
         for number in range(5):
             Image.new("RGB", (70, 90), (number, 0, 0)).save(folder / "photos" / label / f"{number}.jpg")
