@@ -11,7 +11,7 @@ SIZE = 16
 
 
 def cells(images: int = 1000, noise: float = 1.2, seed: int = 0) -> tuple[tuple, tuple, tuple[str, ...]]:
-    """Draw a data set.
+    """Draw cells of three kinds, one of which is rare.
 
     Args:
         images: Number of training images; there are half as many test images.
