@@ -30,7 +30,7 @@ PROBE = (
 def built(tmp_path_factory):
     """An sdist of a clean copy of the checkout, and the wheel built from that sdist."""
     copy = tmp_path_factory.mktemp("source") / "kdtune"
-    tracked = ["kdtune", "studies", "search_spaces", "tests", "docs", "benchmarks"]
+    tracked = ["kdtune", "studies", "search_spaces", "tests", "docs", "examples", "benchmarks"]
     tracked += ["pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "constraints.txt"]
     copy.mkdir()
     for name in tracked:
@@ -90,7 +90,12 @@ def test_the_wheel_carries_the_study_files(built):
 def test_the_sdist_carries_the_documentation_and_what_it_links_to(built):
     with tarfile.open(built[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"docs/index.md", "docs/images/accuracy-and-energy.svg", "benchmarks/results/fashion_hkd_live.json"} <= names
+    assert {
+        "docs/index.md",
+        "examples/kdtune_cells/pyproject.toml",
+        "docs/images/accuracy-and-energy.svg",
+        "benchmarks/results/fashion_hkd_live.json",
+    } <= names
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["wheel", "sdist"])

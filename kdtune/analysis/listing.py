@@ -1,16 +1,28 @@
 """Lists of studies, search spaces, strategies and so on, as plain records."""
 
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.catalog import Catalog
+from kdtune.catalog.source_digest import summary_of
 
 Record = dict[str, Any]
 
 
-def _built_in(catalog: Catalog) -> list[Record]:
-    return [{"name": name, "summary": catalog[name].summary, **catalog[name].facts} for name in catalog]
+def _components(catalog: Catalog) -> list[Record]:
+    """Return the built-in components and those of other packages, of which nothing is imported."""
+    built_in = [{"name": name, "summary": catalog[name].summary, **catalog[name].facts} for name in catalog]
+    unknown = dict.fromkeys(built_in[0])
+    others = catalog.entry_points().items()
+    return built_in + [{**unknown, "name": name, "summary": _summary(point)} for name, point in others]
+
+
+def _summary(point: EntryPoint) -> str:
+    package = f"from package {point.dist.name}" if point.dist else f"from {point.module}"
+    described = summary_of(point.module, point.attr)
+    return f"{package}: {described}" if described else package
 
 
 def studies(place: Path) -> list[Record]:
@@ -91,25 +103,31 @@ def caches(place: Path) -> list[Record]:
 def _strategies(place: Path) -> list[Record]:
     from kdtune.catalog.builtin import STRATEGIES
 
-    return _built_in(STRATEGIES)
+    return _components(STRATEGIES)
 
 
 def _temperatures(place: Path) -> list[Record]:
     from kdtune.catalog.builtin import TEMPERATURES
 
-    return _built_in(TEMPERATURES)
+    return _components(TEMPERATURES)
 
 
 def _datasets(place: Path) -> list[Record]:
     from kdtune.catalog.builtin import DATASETS
 
-    return _built_in(DATASETS)
+    return _components(DATASETS)
 
 
 def _models(place: Path) -> list[Record]:
     from kdtune.catalog.builtin import MODELS
 
-    return _built_in(MODELS)
+    return _components(MODELS)
+
+
+def _losses(place: Path) -> list[Record]:
+    from kdtune.catalog.builtin import LOSSES
+
+    return _components(LOSSES)
 
 
 #: Functions by the name of their list; each takes the results folder and returns records with a ``name``.
@@ -120,6 +138,7 @@ LISTS: dict[str, Callable[[Path], list[Record]]] = {
     "temperatures": _temperatures,
     "datasets": _datasets,
     "models": _models,
+    "losses": _losses,
     "runs": runs,
     "caches": caches,
 }

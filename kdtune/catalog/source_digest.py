@@ -64,6 +64,26 @@ def find_module(name: str, path: Sequence[str]) -> Path | None:
     return file if file is not None and file.suffix == ".py" else None
 
 
+def summary_of(module: str, attribute: str) -> str:
+    """Return the first line of the docstring of a module's function or class, without importing the module.
+
+    Args:
+        module: Dotted name of the module.
+        attribute: Name of a function or class that the module defines at its top level.
+
+    Returns:
+        The line; empty where it cannot be found in the source.
+    """
+    file = find_module(module, sys.path)
+    try:
+        body = ast.parse(file.read_bytes()).body if file else []
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    found = [ast.get_docstring(one) for one in body if isinstance(one, definitions) and one.name == attribute]
+    return (found[-1] or "").partition("\n")[0] if found else ""
+
+
 def _digest(file: Path, name: str, path: Sequence[str]) -> str:
     sources: dict[str, bytes] = {}
     left = [(name, file)]

@@ -75,8 +75,15 @@ def described(component: Component, place: DataDir) -> DataInfo:
     """
     if component.name not in DATASETS:
         return describe(component)
+    _refuse_options(component)
     info = built_in_info(component)
     return info.model_copy(update={"train_images": obtain(component.name, place)})
+
+
+def _refuse_options(built_in: Component) -> None:
+    if built_in.options:
+        given = ", ".join(built_in.options)
+        raise UsageError(f"data set {built_in}: {built_in.name} has no options; remove {given} from the study")
 
 
 def with_described_data(study: Study) -> Study:
@@ -87,6 +94,7 @@ def with_described_data(study: Study) -> Study:
         UsageError: See :func:`describe`.
     """
     if study.dataset.name in DATASETS:
+        _refuse_options(study.dataset)
         return study
     info = describe(study.dataset)
     if study.dataset_info:

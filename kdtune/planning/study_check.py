@@ -11,9 +11,11 @@ import torch
 
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.catalog.builtin import MODELS
 from kdtune.data.sources import available_images, described
 from kdtune.energy.flops import macs
 from kdtune.errors import Fault, KdtuneError, SpecError, UsageError
+from kdtune.methods.loading import loss_of
 from kdtune.models.building import build_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
@@ -127,13 +129,17 @@ def _check_parts(
     found = StudyCheck()
     with _collected(found, where, "dataset"):
         found.data = described(components["dataset"], place) if "dataset" in components else None
-    if found.data is None:
-        return found
     for key in ("teacher", "student"):
         if key in components:
             with _collected(found, where, key):
-                found.networks[key] = check_network(components[key], found.data)
-    if study is None:
+                if found.data:
+                    found.networks[key] = check_network(components[key], found.data)
+                else:  # the sizes of its input and output are unknown
+                    MODELS.load(components[key].name, components[key].digest)
+    if "loss" in components:
+        with _collected(found, where, "loss"):
+            loss_of(components["loss"])
+    if study is None or found.data is None:
         return found
     found.study = study if study.dataset_info else study.with_data_info(found.data)
     with _collected(found, where, "dataset"):

@@ -1,6 +1,7 @@
 """Formats of numbers and points, used by all tables."""
 
 from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.specs.component import Component
 from kdtune.specs.search_space import Point
 
 #: Shown for values that were not measured or do not apply.
@@ -61,7 +62,7 @@ def describe_point(point: Point | None) -> str:
     if point is None:
         return NOTHING
     others = [
-        f"{key}={value}" if isinstance(value, str) else f"{key}={value:g}"
+        f"{key}={value:g}" if isinstance(value, int | float) else f"{key}={value}"
         for key, value in point.items()
         if key not in ("tau", "temperature", "loss")
     ]
@@ -69,5 +70,5 @@ def describe_point(point: Point | None) -> str:
         tau = f"{point['tau']:g}"
     else:
         name = str(point.get("temperature", NOTHING))
-        tau = str(TEMPERATURES.facts_of(name).get("shown_as", name))
+        tau = str(TEMPERATURES.facts_of(name).get("shown_as", Component(name=name).short_name))
     return " ".join([tau, *others])

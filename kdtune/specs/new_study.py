@@ -39,9 +39,9 @@ optimizer = "sgd"            # or "adam"
 learning_rate = 0.05
 momentum = 0.9
 weight_decay = 5e-4
-milestones = {milestones}    # epochs before which the rate is multiplied by gamma
+milestones = {milestones}        # epochs before which the rate is multiplied by gamma
 gamma = 0.2
-augment = {augment}          # "crop", "flip" and "rotate", or []
+augment = {augment}   # "crop", "flip" and "rotate", or []
 
 [teacher_training]           # not used with --teacher FILE
 epochs = {epochs}
@@ -105,7 +105,7 @@ def write_study(
         else f"alpha = {alpha:g}                 # weight of the distillation term",
         epochs=_EPOCHS,
         milestones=_MILESTONES,
-        augment=_toml(["crop", "flip"] if augments else []),
+        augment='["crop", "flip"]' if augments else "[]",
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,14 +11,17 @@ from contextlib import chdir
 import pytest
 import torch
 import typer.main
+from PIL import Image
 
 import benchmarks.__main__ as benchmark_list
 import kdtune
 from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import LISTS
 from kdtune.artifacts.caches import KINDS
-from kdtune.catalog.builtin import DATASETS, LOSSES, STRATEGIES, TEMPERATURES
+from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, STRATEGIES, TEMPERATURES
+from kdtune.catalog.python_objects import PICKLE
 from kdtune.cli.app import app
+from kdtune.data.image_folder import ImageFolder
 from kdtune.errors import SpecError
 from kdtune.report.csv_and_markdown import CSV_COLUMNS, GREEN_COLUMNS, OBJECTIVE_COLUMNS
 from kdtune.results.epoch_log import FIELDS, append_epochs
@@ -36,8 +39,10 @@ from tests.temperature import test_conformance as temperature_conformance
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
+OWN = DOCS / "your-own-networks-and-data.md"
 COMMANDS = typer.main.get_command(app).commands
 STUDIES = sorted(available("studies"))
+CATALOGS = (MODELS, DATASETS, LOSSES, TEMPERATURES, STRATEGIES)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -91,12 +96,29 @@ def test_every_command_line_can_be_parsed(page):
 
 @pytest.fixture(scope="module")
 def folder_with_mine(tmp_path_factory):
-    """A folder with the study that a reader of 'getting started' writes."""
+    """A folder with the files that a reader writes, and the studies that ``kdtune new`` makes of them."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "studies").mkdir()
     [text] = [block for block in blocks(page("getting-started"), "toml") if "dataset" in block]
     (folder / "studies" / "mine.toml").write_text(text)
+    for name, code in files_of(OWN).items():
+        (folder / name).write_text(code)
+    for label in ("apple", "dolphin"):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (70, 90), (number, 0, 0)).save(folder / "photos" / label / f"{number}.jpg")
+    for name, *arguments in commands(OWN):
+        if name == "new":
+            done = here(name, *arguments, cwd=folder)
+            assert done.returncode == 0, done.stderr
     return folder
+
+
+def files_of(path):
+    """The files in a page, by the name that the comment in their first line gives."""
+    code = [*blocks(path, "python"), *blocks(path, "toml")]
+    named = {re.match(r"# ([a-z]+\.(?:py|toml))\n", block): block for block in code}
+    return {match.group(1): block for match, block in named.items() if match}
 
 
 @every_page
@@ -148,7 +170,7 @@ def test_every_option_in_backticks_exists(page):
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", " ".join(re.findall(r"`[^`]+`", prose(page))))) <= known
 
 
-@pytest.mark.parametrize("command", ["study", "compare", "inference"])
+@pytest.mark.parametrize("command", ["new", "check", "study", "compare", "inference"])
 def test_the_table_of_a_command_has_all_of_its_options_and_no_other(command):
     described = first_column(page("command-line"), "option", f"kdtune {command}")
     described = {part.split()[0] for cell in described for part in cell.split(", ")}
@@ -279,7 +301,48 @@ def test_the_columns_of_csv_and_of_data_frames_are_described(results_folder):
         assert set(re.findall(r"`(\w+)`", row)) - {name} | {"study", "strategy"} == set(getattr(frames, name).columns)
 
 
+def test_the_keys_of_components_and_of_a_described_data_set_are_in_a_frozen_study(own_results):
+    table = tomllib.loads((own_results / "own" / "ends" / "study.toml").read_text())
+    keys = set(first_column(page("results-format"), "key of `dataset_info`"))
+    assert keys == set(table["dataset_info"])
+    assert set(table["teacher"]) == {*first_column(page("results-format"), "key of a component"), "width"}
+
+
 # Examples
+
+
+@pytest.fixture(scope="module")
+def own_results(folder_with_mine):
+    """The results folder of the study of a reader's own networks and data."""
+    checked = here("check", "own.toml", "--json", cwd=folder_with_mine)
+    assert json.loads(checked.stdout)["faults"] == [], checked.stderr
+    described = next(line for line in page("results-format").read_text().splitlines() if "kdtune check --json" in line)
+    assert list(json.loads(checked.stdout)) == re.findall(r'"(\w+)":', described)
+    done = here("study", "own.toml", "--inline", "--epochs", "1", "--quiet", cwd=folder_with_mine)
+    assert done.returncode == 0, done.stderr
+    return folder_with_mine / "results"
+
+
+def test_the_study_of_own_networks_and_data_uses_all_files_of_the_page(own_results):
+    used = {name for name in files_of(OWN) if name.endswith(".py")}
+    assert {f"./{name}" for name in used} == set(re.findall(r"\./\w+\.py", files_of(OWN)["own.toml"]))
+    results = {path.parent.name: json.loads(path.read_text()) for path in own_results.glob("own/*/result.json")}
+    assert results["ends"]["repeats"][0]["trials"] == 2
+    assert results["warm"]["repeats"][0]["chosen"]["sure"] == 6
+
+
+def test_the_example_with_a_function_as_a_network_runs(tmp_path, capsys):
+    [code] = [block for block in blocks(OWN, "python") if "run_study" in block]
+    with chdir(tmp_path):
+        exec(compile(code, OWN.name, "exec"), {})
+    assert 0 < float(capsys.readouterr().out) < 1
+
+
+def test_all_forms_options_and_groups_of_components_are_described():
+    assert set(first_column(OWN, "folder option")) == set(inspect.signature(ImageFolder).parameters) - {"folder"}
+    assert set(first_column(OWN, "group")) == {catalog.group for catalog in CATALOGS}
+    schemes = {name for catalog in CATALOGS for name in catalog._schemes} - {PICKLE}
+    assert {text.partition(":")[0] for text in first_column(OWN, "reference")} > schemes
 
 
 @every_page
@@ -292,8 +355,9 @@ def test_python_and_toml_blocks_can_be_read(page):
 
 @every_page
 def test_every_public_name_in_backticks_exists(page):
+    groups = {catalog.group.removeprefix("kdtune.") for catalog in CATALOGS}
     for name in re.findall(r"`kdtune\.([A-Za-z_]+)", page.read_text()):
-        assert name in kdtune.__all__
+        assert name in {*kdtune.__all__, *groups}
 
 
 def test_the_names_for_python_are_public():
@@ -328,7 +392,8 @@ def cosine(monkeypatch, tmp_path):
     """The temperature that a reader of 'contributing' writes, registered."""
     (tmp_path / "reader_cosine.py").write_text(example_of("Cosine"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(TEMPERATURES, "_built_in", dict(TEMPERATURES._built_in))
+    for entries in ("_built_in", "_targets"):
+        monkeypatch.setattr(TEMPERATURES, entries, dict(getattr(TEMPERATURES, entries)))
     TEMPERATURES.add("cosine", "reader_cosine:Cosine", "an example")
     yield TEMPERATURES.load("cosine")
     sys.modules.pop("reader_cosine")

@@ -134,6 +134,18 @@ def test_parameters_that_no_gradient_reaches_are_a_remark(check):
     ]
 
 
+def test_a_loss_and_networks_are_checked_although_the_data_set_has_a_fault(check):
+    found = check(
+        dataset="./data.py:gappy",
+        teacher="./nets.py:missing",
+        student={"ref": "./nets.py:Tiny", "width": 3},
+        loss={"ref": "./losses.py:detached", "power": 2},
+    )
+    assert {fault.key for fault in found.faults} == {"dataset", "teacher", "loss"}
+    assert "nets.py has no 'missing'; it defines" in told(found)
+    assert "unexpected keyword argument 'power'" in told(found)
+
+
 def test_labels_with_a_gap_are_a_fault(check):
     assert "data set data.py:gappy: labels have to be 0, 1, ... without gaps" in told(check(dataset="./data.py:gappy"))
 

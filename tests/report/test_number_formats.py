@@ -61,6 +61,7 @@ def test_durations_are_written_like_a_clock(seconds, text):
         ({"tau": 4}, "4"),
         ({"tau": 2.5, "alpha": 0.9}, "2.5 alpha=0.9"),
         ({"temperature": "stochastic"}, "random"),
+        ({"temperature": "/home/ada/tau.py:Own", "steps": [2, 4], "sure": 6.0}, "tau.py:Own steps=[2, 4] sure=6"),
         ({"loss": "ce"}, "-"),
         (None, "-"),
     ],

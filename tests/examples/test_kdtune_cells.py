@@ -1,0 +1,112 @@
+"""The example package is installed, checked, run and compared in processes of their own, as a user would."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.studies import command
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "kdtune_cells"
+FILES = sorted((EXAMPLE / "kdtune_cells").glob("*.py"))
+PROJECT = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+
+#: Name of the registered component by group, such as ``kdtune.models``.
+REGISTERED = {group: next(iter(points)) for group, points in PROJECT["entry-points"].items()}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder into which the package is installed."""
+    source = tmp_path_factory.mktemp("source") / "kdtune_cells"
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    target = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
+        + ["--disable-pip-version-check", "--target", target, source],
+        check=True,
+        capture_output=True,
+    )
+    return target
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The working folder, with the study."""
+    folder = tmp_path_factory.mktemp("working")
+    shutil.copy(EXAMPLE / "study.toml", folder)
+    return folder
+
+
+def started(arguments, cwd, *places):
+    """Run a command in a process whose path has these places and kdtune."""
+    path = os.pathsep.join(map(str, [*places, ROOT]))
+    return subprocess.run(
+        arguments, cwd=cwd, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=200
+    )
+
+
+def strategies_in(done):
+    assert done.returncode == 0, done.stderr
+    return {one["strategy"]: one["repeats"][0] for one in json.loads(done.stdout)["results"]}
+
+
+def test_each_component_is_one_short_documented_file():
+    assert len(FILES) == 1 + len(REGISTERED)
+    for file in FILES:
+        text = file.read_text()
+        assert len(text.splitlines()) < 40, file.name
+        defined = [ast.parse(text), *(one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.ClassDef))]
+        assert all(map(ast.get_docstring, defined)), file.name
+
+
+def test_the_readme_names_all_files_and_components():
+    rows = re.findall(
+        r"^\| `([\w/]+\.py)` \|.*\| `([\w.]+)` \| `([\w-]+)` \|$", (EXAMPLE / "README.md").read_text(), re.MULTILINE
+    )
+    assert {group: name for _, group, name in rows} == REGISTERED
+    assert {EXAMPLE / file for file, _, _ in rows} == {file for file in FILES if file.stem != "__init__"}
+
+
+def test_it_is_listed_checked_run_and_compared_and_its_results_are_read_without_it(site, folder):
+    listed = {}
+    for arguments in (["list"], ["list", "models"], ["list", "losses"]):
+        listed |= json.loads(started(command(*arguments, "--json"), folder, site).stdout)
+    for group, name in REGISTERED.items():
+        [summary] = [one["summary"] for one in listed[group.partition(".")[2]] if one["name"] == name]
+        assert summary.startswith("from package kdtune-cells: ")
+
+    checked = started(command("check", "study.toml", "--json"), folder, site)
+    assert checked.returncode == 0, checked.stderr
+    document = json.loads(checked.stdout)
+    assert document["faults"] == [] and len(document["steps"]) == 4
+    assert document["data"]["class_names"] == ["red", "white", "platelet"]
+
+    asked = ["-s", "climb", "-s", "confidence", "--epochs", "2", "--repeats", "1", "--inline", "--quiet"]
+    run = started(command("study", "study.toml", *asked), folder, site)
+    assert run.returncode == 0, run.stderr
+    compared = strategies_in(started(command("compare", "results/cells", "--json"), folder, site))
+    assert compared["climb"]["trials"] >= 2 and set(compared["climb"]["chosen"]) == {"tau"}
+    assert compared["confidence"]["chosen"] == {"temperature": "confidence", "sure": 6.0}
+    assert all(0 < repeat["test"]["accuracy"] <= 1 for repeat in compared.values())
+    assert "platelet" in (folder / "results/cells/climb/confusion.csv").read_text()
+
+    assert strategies_in(started(command("compare", "results/cells", "--json"), folder)) == compared
+    resumed = started(command("resume", "results/cells", "--inline"), folder)
+    assert resumed.returncode == 2 and "Traceback" not in resumed.stderr
+    for name in REGISTERED.values():
+        assert f"unknown {kind_of(name)} '{name}'" in resumed.stderr
+
+
+def kind_of(name):
+    kinds = {"models": "model", "datasets": "data set", "losses": "loss", "strategies": "strategy"}
+    [group] = [group.partition(".")[2] for group, one in REGISTERED.items() if one == name]
+    return kinds.get(group, "temperature")
