@@ -10,6 +10,7 @@ from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS, objectives_o
 from kdtune.catalog.references import with_absolute_path
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
+from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component, component_of
 from kdtune.specs.file_search import SEARCH_SPACES, STUDIES, find
 from kdtune.specs.named_recipes import RECIPES, with_recipe
@@ -209,13 +210,14 @@ def _check_task(study: Study, where: str) -> list[Fault]:
 
 
 def _check_split(study: Study, where: str) -> list[Fault]:
-    """Hold the split against the published data set; a subset that somebody made is looked at when it is found."""
+    """Check split and class weights against the published data set; other data are checked when they are found."""
     from kdtune.data.split_sizes import split_problems
 
     if study.dataset.name not in DATASETS:
         return []
     problems = split_problems(study.data_info.train_images, study.validation, study.data.train_limit)
-    return [Fault(where, key, problem) for key, problem in problems.items()]
+    faults = [Fault(where, key, problem) for key, problem in problems.items()]
+    return [*faults, *class_weight_faults(study, where)]
 
 
 def _table_of(source: StudyLike) -> tuple[str, dict[str, Any], bool]:
