@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from kdtune.catalog.builtin import DATASETS, TASKS, objectives_of
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
+from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component
 from kdtune.specs.file_search import SEARCH_SPACES, STUDIES, find, read_toml
 from kdtune.specs.named_recipes import RECIPES, with_recipe
@@ -105,11 +106,12 @@ def _check_task(study: Study, where: str) -> list[Fault]:
 
 
 def _check_split(study: Study, where: str) -> list[Fault]:
-    """Check the split against the published size of a built-in data set; other data sets are checked once found."""
+    """Check split and class weights against a built-in data set; other data sets are checked once they are found."""
     if study.dataset.name not in DATASETS:
         return []
     problems = split_problems(study.data_info.train_images, study.validation, study.data.train_limit)
-    return [Fault(where, key, problem) for key, problem in problems.items()]
+    faults = [Fault(where, key, problem) for key, problem in problems.items()]
+    return [*faults, *class_weight_faults(study, where)]
 
 
 def _table_of(source: StudyLike) -> tuple[str, dict[str, Any], bool]:

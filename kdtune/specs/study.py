@@ -44,6 +44,9 @@ class Training(FrozenModel):
         warmup_epochs: Epochs over which the rate grows linearly, step by step; may end within an epoch.
         augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
             to right) and ``rotate`` (by up to 15 degrees).
+        class_weights: Weights of the classes in the loss with the labels, in the order of the labels; ``balanced``
+            weighs each class inversely to its number of training images; None weighs all images alike. The
+            distillation term is not weighted.
     """
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
@@ -56,6 +59,24 @@ class Training(FrozenModel):
     gamma: float = Field(default=0.2, gt=0.0, le=1.0)
     warmup_epochs: float = Field(default=0, ge=0.0, le=MAX_EPOCHS, strict=True)
     augment: tuple[Literal["crop", "flip", "rotate"], ...] = ()
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _balanced_or_weights(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, list | tuple) else ()
+        sound = all(type(one) in (int, float) and 0 < one <= GREATEST for one in numbers)
+        if value is None or value == "balanced" or (numbers and sound):
+            return value
+        raise ValueError('has to be "balanced" or a list with a weight greater than 0 for each class')
+
+    @model_serializer(mode="wrap")
+    def _without_unset_weights(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A training without weights is identified as if there were no such option.
+        table: dict[str, Any] = handler(self)
+        if self.class_weights is None:
+            table.pop("class_weights", None)
+        return table
 
     @field_validator("warmup_epochs")
     @classmethod

@@ -100,7 +100,7 @@ class TrainingParts:
         """Everything that a recorded step cannot change: trainings that agree in it share their graphs."""
         recipe, training = self.recipe, self.recipe.training
         # Numbers that are no tensors are part of the recorded work.
-        numbers = (training.batch_size, training.momentum, training.weight_decay)
+        numbers = (training.batch_size, training.momentum, training.weight_decay, training.class_weights)
         names = (recipe.model.model_dump_json(), recipe.method.model_dump_json(), training.optimizer, training.augment)
         return (*names, self.computing_teacher, *numbers)
 

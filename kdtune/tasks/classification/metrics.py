@@ -1,4 +1,4 @@
-"""Metrics of classifiers, from predicted and true classes."""
+"""Metrics of classifiers and weights of classes, from predicted and true classes."""
 
 import torch
 
@@ -40,6 +40,24 @@ def macro_f1(confusion: torch.Tensor) -> float:
     """
     together = confusion.sum(dim=1) + confusion.sum(dim=0)
     return float((2 * confusion.diag().double() / together)[together > 0].mean())
+
+
+def balanced_weights(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return images / (classes x images of the class), so that every class has the same total weight.
+
+    Only classes with images count, as in scikit-learn's ``compute_class_weight``; the others get 1, which nothing uses.
+
+    Args:
+        labels: True classes, int64, (N,).
+        num_classes: How many classes there are.
+
+    Returns:
+        Weights, float32, (num_classes,), on the CPU.
+    """
+    images = torch.bincount(labels.cpu(), minlength=num_classes).double()
+    present = images > 0
+    weights = len(labels) / (present.sum() * images)
+    return torch.where(present, weights, 1.0).float()
 
 
 def classification_metrics(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> Metrics:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import ImageSet, Splits
+from kdtune.errors import SpecError
 from kdtune.models.building import build_network
+from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component
 from kdtune.specs.study import Setting, Training
 from kdtune.tasks.classification.documents import confusion_csv, per_class_csv
 from kdtune.tasks.classification.metrics import (
     balanced_accuracy,
+    balanced_weights,
     classification_metrics,
     count_confusions,
     macro_f1,
@@ -45,7 +49,13 @@ class Classification:
 
     @classmethod
     def of(cls, setting: Setting) -> Self:
-        """Make the task of a study."""
+        """Make the task of a study.
+
+        Raises:
+            SpecError: There is not one class weight for each class.
+        """
+        if faults := class_weight_faults(setting, "study"):
+            raise SpecError(faults)
         return cls(setting.data_info.classes, objective_of(setting))
 
     @classmethod
@@ -80,8 +90,14 @@ class Classification:
         return build_network(component, image_shape[0], self.classes)
 
     def label_loss(self, training: Training, train: ImageSet) -> LabelLoss:
-        """Cross-entropy in nats."""
-        return F.cross_entropy
+        """Cross-entropy in nats; with class weights its mean is weighted by those of the images' classes."""
+        if training.class_weights is None:
+            return F.cross_entropy
+        if training.class_weights == "balanced":
+            weights = balanced_weights(train.labels, self.classes)
+        else:
+            weights = torch.tensor(training.class_weights, dtype=torch.float32)
+        return partial(F.cross_entropy, weight=weights.to(train.labels.device))
 
     def soft_pairs(self, student: torch.Tensor, teacher: torch.Tensor | None, targets: torch.Tensor) -> SoftPairs:
         """One pair for each image."""
