@@ -90,7 +90,7 @@ def _part(part: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
         DataError: See :func:`arrays_of`.
     """
     if isinstance(part, tuple | list) and len(part) == 2 and hasattr(part[0], "shape"):
-        return _converted_pair(*part, where)
+        return _converted_pair(part[0], part[1], where)
     if isinstance(part, Mapping) or not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
         remedy = "return its .dataset" if hasattr(part, "dataset") else "return the whole part at once"
         raise DataError(

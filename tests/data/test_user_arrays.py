@@ -133,7 +133,10 @@ NAN = np.full((4, 6), np.nan)
         ((PAIR, Listed()), "test: has no images"),
         ((Listed((GREY, 0), GREY), PAIR), r"train: item 1 has to be a pair \(image, label\)"),
         ((Failing((GREY, 0), (GREY, 1)), PAIR), "train: image 1 cannot be read: OSError: disk on fire"),
-        ((Listed((GREY, 0), (GREY[1:], 1)), PAIR), r"train: image 1 has shape \(1, 3, 6\), those before it \(1, 4, 6\)"),
+        (
+            (Listed((GREY, 0), (GREY[1:], 1)), PAIR),
+            r"train: image 1 has shape \(1, 3, 6\), those before it \(1, 4, 6\)",
+        ),
         ((two_of(COLOUR), PAIR), r"training part have shape \(3, 4, 6\), those of the test part \(1, 4, 6\)"),
         ((two_of(GREY / 255 - 0.5), PAIR), r"image 0 has values between -0.5 and .*before normalisation"),
         ((two_of(GREY / 1.0), PAIR), "image 0 has values between 0 and 23; return images before normalisation"),
