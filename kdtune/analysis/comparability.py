@@ -13,6 +13,7 @@ from kdtune.results.folder import StrategyFolder
 MUST_AGREE: dict[str, tuple[str, ...]] = {
     "data set": ("dataset", "data.train_limit"),
     "data set's files": ("resolved.data",),
+    "normalisation of the images": ("data.mean", "data.std"),
     "split": ("validation", "split_seed"),
     "teacher": ("teacher", "teacher_seed", "teacher_training"),
     "student": ("student",),
@@ -69,8 +70,8 @@ def _described(folder: StrategyFolder) -> dict[str, Any]:
     table = study.model_dump(mode="json", exclude_none=True)
     # The name of a teacher's record has in it where it was measured; weights that were given are the same anywhere.
     resolved["teacher"] = study.teacher_weights or resolved.get("teacher")
-    limit = {"data.train_limit": study.data.train_limit}
-    return {**table, **limit, **{f"resolved.{key}": value for key, value in resolved.items()}}
+    data = {f"data.{key}": getattr(study.data, key) for key in ("train_limit", "mean", "std")}
+    return {**table, **data, **{f"resolved.{key}": value for key, value in resolved.items()}}
 
 
 def _shown(key: str, values: list[Any]) -> list[str]:

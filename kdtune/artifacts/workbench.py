@@ -104,8 +104,12 @@ class Workbench(Generic[S]):
     @cached_property
     def splits(self) -> Splits:
         """The data, split and on the device."""
-        study = self.study
-        return Splits.of(self.arrays, study.validation, study.split_seed, self.device, study.data.train_limit)
+        study, data = self.study, self.study.data
+        return Splits.of(
+            *(self.arrays, study.validation, study.split_seed, self.device),
+            train_limit=data.train_limit,
+            normalisation=data.normalisation,
+        )
 
     @property
     def teacher_folder(self) -> Path:

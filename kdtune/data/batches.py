@@ -10,8 +10,9 @@ import torch
 from kdtune.data.arrays import Arrays
 from kdtune.data.augment import Changes, augment, changed
 from kdtune.data.device_transfer import moved
-from kdtune.data.split_sizes import batch_sizes
+from kdtune.data.split_sizes import batch_sizes, normalisation_problem
 from kdtune.data.splits import stratified_split, stratified_subset
+from kdtune.errors import UsageError
 from kdtune.specs.seeds import derive_seed
 
 
@@ -22,7 +23,7 @@ class ImageSet:
     Attributes:
         images: uint8, (N, channels, height, width).
         labels: int64, (N,).
-        mean: Mean of the training part in units of the pixel range, float32, (channels, 1, 1).
+        mean: Mean of the training part, or as given, in units of the pixel range, float32, (channels, 1, 1).
         std: Standard deviation, like ``mean``.
     """
 
@@ -84,7 +85,7 @@ class ImageSet:
         if not changes:
             return None
         every = torch.arange(len(self), device=self.images.device)
-        return Changes.drawn(every, changes, self.images.shape[3], seed, epoch)
+        return Changes.drawn(every, changes, self.images.shape[2:], seed, epoch)
 
     def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images, augmented and normalised, and their labels.
@@ -117,6 +118,7 @@ class Splits:
         split_seed: int,
         device: torch.device,
         train_limit: int | None = None,
+        normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
     ) -> "Splits":
         """Split a data set and put it on a device.
 
@@ -126,17 +128,21 @@ class Splits:
             split_seed: Seed of the split and of the subset.
             device: Device of the images.
             train_limit: Size of a stratified subset of the training images to split; None uses all.
+            normalisation: Mean and standard deviation of each channel; None computes them from the training part.
 
         Raises:
-            UsageError: The split would leave a part empty, or there are fewer images than the limit.
+            UsageError: The split would leave a part empty, there are fewer images than the limit, or the normalisation
+                is for another number of channels.
         """
+        if problem := normalisation_problem(arrays.train_images.shape[1], normalisation):
+            raise UsageError(f"data.mean: {problem}")
         labels = np.asarray(arrays.train_labels)
         chosen = np.arange(len(labels)) if train_limit is None else stratified_subset(labels, train_limit, split_seed)
         train, held = (chosen[part] for part in stratified_split(labels[chosen], validation, split_seed))
         images = np.asarray(arrays.train_images)[train]
         mean, std = (
             torch.tensor(statistic, dtype=torch.float32, device=device)[:, None, None]
-            for statistic in _mean_and_std(images)
+            for statistic in normalisation or _mean_and_std(images)
         )
 
         def part(images: np.ndarray, labels: np.ndarray) -> ImageSet:

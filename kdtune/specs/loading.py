@@ -200,11 +200,13 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
 
 def _check_split(study: Study, where: str) -> list[Fault]:
     """Hold the split against the published data set; a subset that somebody made is looked at when it is found."""
-    from kdtune.data.split_sizes import split_problems
+    from kdtune.data.split_sizes import normalisation_problem, split_problems
 
     if study.dataset.name not in DATASETS:
         return []
     problems = split_problems(study.data_info.train_images, study.validation, study.data.train_limit)
+    if wrong := normalisation_problem(study.data_info.shape[0], study.data.normalisation):
+        problems = {**problems, "data.mean": wrong}
     return [Fault(where, key, problem) for key, problem in problems.items()]
 
 

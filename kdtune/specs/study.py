@@ -43,7 +43,8 @@ class Training(FrozenModel):
         gamma: Factor at each milestone.
         warmup_epochs: Epochs over which the rate grows linearly, step by step; may end within an epoch.
         augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
-            to right) and ``rotate`` (by up to 15 degrees).
+            to right) and ``rotate`` (by up to 15 degrees); for photos ``resized-crop`` (35 to 100 % of the image,
+            enlarged) and ``jitter`` (brightness, contrast and saturation by up to 40 %).
     """
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
@@ -55,7 +56,7 @@ class Training(FrozenModel):
     milestones: tuple[Count, ...] = ()
     gamma: float = Field(default=0.2, gt=0.0, le=1.0)
     warmup_epochs: float = Field(default=0, ge=0.0, le=MAX_EPOCHS, strict=True)
-    augment: tuple[Literal["crop", "flip", "rotate"], ...] = ()
+    augment: tuple[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], ...] = ()
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -99,9 +100,33 @@ class DataOptions(FrozenModel):
     Attributes:
         train_limit: Number of training images, a stratified subset drawn with ``split_seed`` before validation
             images are held out of it; None for all.
+        mean: By which images are normalised, for each channel, pixels being numbers between 0 and 1; such as those of
+            the images on which a teacher was trained elsewhere. None computes it from the training part.
+        std: Standard deviation, like ``mean``; both are given, or neither.
     """
 
     train_limit: Count | None = None
+    mean: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None
+    std: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] | None = None
+
+    @model_validator(mode="after")
+    def _normalisation_is_whole(self) -> "DataOptions":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std belong together; give both, or neither")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} numbers and std {len(self.std)}; give one for each channel")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A study without a normalisation of its own is identified as if there were no such option.
+        table: dict[str, Any] = handler(self)
+        return table if self.mean is not None else {key: table[key] for key in table if key not in ("mean", "std")}
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and standard deviation of each channel, where the study gives them."""
+        return None if self.mean is None or self.std is None else (self.mean, self.std)
 
 
 class Numerics(FrozenModel):
