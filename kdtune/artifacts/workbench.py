@@ -109,6 +109,7 @@ class Workbench(Generic[S]):
             *(self.arrays, study.validation, study.split_seed, self.device),
             train_limit=data.train_limit,
             normalisation=data.normalisation,
+            resident=data.resident,
         )
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
+from kdtune.data.host_images import HostImages
 from kdtune.data.photo_augment import drawn_boxes, drawn_colours, jittered, resized_crops
 from kdtune.data.random_fractions import random_fractions
 
@@ -139,7 +140,12 @@ def _moved(images: torch.Tensor, offsets: torch.Tensor, changes: Changes) -> tor
 
 
 def augment(
-    images: torch.Tensor, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int, padding: int = PADDING
+    images: torch.Tensor | HostImages,
+    index: torch.Tensor,
+    changes: Sequence[str],
+    seed: int,
+    epoch: int,
+    padding: int = PADDING,
 ) -> torch.Tensor:
     """Select images and augment them.
 

@@ -79,7 +79,7 @@ def resolve_numerics(bench: Workbench, trainings: float) -> tuple[Numerics, tupl
                 return Numerics(**cached["fastest"]), tuple(cached.get("remarks", ()))
         seconds = _probe(bench, is_long)
         remarks: tuple[str, ...] = ()
-        if wanted.compile == "auto" and _has_graphs(bench.device):
+        if wanted.compile == "auto" and _has_graphs(bench.device) and bench.study.data.resident:
             captured, remarks = _time_captured_steps(bench, is_long, seconds)
             seconds |= captured
         fastest = _fastest(seconds, wanted.resolved())
@@ -112,7 +112,7 @@ def _cache_path(bench: Workbench, is_long: bool) -> Path:
         bench.threads if bench.device.type == "cpu" else None,
         device_name(bench.device),
         str(torch.__version__),
-        *(["graphs"] if _has_graphs(bench.device) else []),
+        *(["graphs"] if _has_graphs(bench.device) and bench.study.data.resident else []),
     ]
     key = sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "numerics" / f"{study.teacher.slug}-{study.student.slug}-{key}.json"

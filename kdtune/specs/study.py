@@ -103,11 +103,15 @@ class DataOptions(FrozenModel):
         mean: By which images are normalised, for each channel, pixels being numbers between 0 and 1; such as those of
             the images on which a teacher was trained elsewhere. None computes it from the training part.
         std: Standard deviation, like ``mean``; both are given, or neither.
+        resident: Whether all images are put on the training device. If not, they stay in the cache and are read ahead
+            batch by batch, for data sets that are larger than the device; steps are then not captured as graphs.
+            Results are the same.
     """
 
     train_limit: Count | None = None
     mean: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None
     std: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] | None = None
+    resident: bool = True
 
     @model_validator(mode="after")
     def _normalisation_is_whole(self) -> "DataOptions":
@@ -119,9 +123,10 @@ class DataOptions(FrozenModel):
 
     @model_serializer(mode="wrap")
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A study without a normalisation of its own is identified as if there were no such option.
+        # A study that does not use an option is identified as if there were none.
         table: dict[str, Any] = handler(self)
-        return table if self.mean is not None else {key: table[key] for key in table if key not in ("mean", "std")}
+        unused = {*(("mean", "std") if self.mean is None else ()), *(("resident",) if self.resident else ())}
+        return {key: value for key, value in table.items() if key not in unused}
 
     @property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -204,6 +209,15 @@ class Setting(FrozenModel):
     teacher_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     numerics: Numerics = Numerics()
     teacher_logits: Literal["auto", "live", "replay"] = "auto"
+
+    @model_validator(mode="after")
+    def _graphs_need_resident_images(self) -> "Setting":
+        if self.numerics.captures_steps and not self.data.resident:
+            raise ValueError(
+                "a captured step cannot read images from the host; set data.resident = true, or numerics.compile to "
+                "'off' or 'on'"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
