@@ -33,11 +33,11 @@ def run() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     times: dict[str, dict[str, list[float]]] = {"batches": {}, "training": {}}
     with TemporaryDirectory() as folder:
-        parts = {
-            name: _images(Path(folder), device, resident) for name, resident in (("device", True), ("host", False))
-        }
+        place = Path(folder)
+        parts = {"device": _images(place, device, resident=True), "host": _images(place, device, resident=False)}
         for number in range(ROUNDS + 1):
-            for name, part in parts.items():
+            for name in sorted(parts, reverse=bool(number % 2)):  # either way comes first in every second round
+                part = parts[name]
                 batch_ms, step_ms = _batches_ms(part, number), _training_ms(part, device, number)
                 if number:  # the first round warms up
                     times["batches"].setdefault(name, []).append(batch_ms)
