@@ -6,11 +6,25 @@ after the name are theirs.
 
 import sys
 
-from benchmarks import accuracy, faults, gpu, kills, meter, orchestration, soak, step, study_time, torture, whole_study
+from benchmarks import (
+    accuracy,
+    faults,
+    gpu,
+    host_images,
+    kills,
+    meter,
+    orchestration,
+    soak,
+    step,
+    study_time,
+    torture,
+    whole_study,
+)
 
 ALL = {
     "accuracy": accuracy.run,
     "faults": faults.run,
+    "host_images": host_images.run,
     "kills": kills.run,
     "meter": meter.run,
     "orchestration": orchestration.run,

@@ -13,6 +13,7 @@ from kdtune.results.folder import StrategyFolder
 MUST_AGREE: dict[str, tuple[str, ...]] = {
     "data set": ("dataset", "data.train_limit"),
     "data set's files": ("resolved.data",),
+    "normalisation of the images": ("data.mean", "data.std"),
     "split": ("validation", "split_seed"),
     "teacher": ("teacher", "teacher_seed", "teacher_training"),
     "student": ("student",),
@@ -70,9 +71,9 @@ def _described(folder: StrategyFolder) -> dict[str, Any]:
     table = study.model_dump(mode="json", exclude_none=True)
     # The name of a teacher's folder depends on the machine, but given weights are the same everywhere.
     resolved["teacher"] = study.teacher_weights or resolved.get("teacher")
-    limit = {"data.train_limit": study.data.train_limit}
+    data = {f"data.{key}": getattr(study.data, key) for key in ("train_limit", "mean", "std")}
     table["objective"] = study.objective
-    return {**table, **limit, **{f"resolved.{key}": value for key, value in resolved.items()}}
+    return {**table, **data, **{f"resolved.{key}": value for key, value in resolved.items()}}
 
 
 def _shown(key: str, values: list[Any]) -> list[str]:

@@ -1,5 +1,8 @@
 """Decoded data sets as arrays, and their copies in the cache."""
 
+import math
+import os
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -39,6 +42,7 @@ class Arrays:
         test_labels: Like ``train_labels``.
         class_names: Names of the labels 0, 1, ...; empty if there are none.
         fingerprint: Identifies the decoded source; empty if its name is sufficient.
+        remarks: What a user should know of the source, such as files that were left out; kept with the decoded copy.
     """
 
     train_images: np.ndarray
@@ -47,6 +51,7 @@ class Arrays:
     test_labels: np.ndarray
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> Arrays | None:
@@ -70,10 +75,10 @@ def decoded_copy(name: str, fingerprint: str = "", *, checked: bool = False) -> 
             return None
         if checked and any(_crc32(_file(folder, field)) != known for field, known in checksums.items()):
             return None
-        names = tuple(manifest["class_names"])
-        if not all(isinstance(name, str) for name in names):
+        names, remarks = tuple(manifest["class_names"]), tuple(manifest.get("remarks", ()))
+        if not all(isinstance(text, str) for text in (*names, *remarks)):
             return None
-        return Arrays(**arrays, class_names=names, fingerprint=fingerprint)
+        return Arrays(**arrays, class_names=names, fingerprint=fingerprint, remarks=remarks)
     except (*NOT_AN_ARRAY, KeyError, TypeError, AttributeError):
         return None  # absent, truncated or overwritten
 
@@ -114,6 +119,32 @@ def decoded_files(name: str, fingerprint: str) -> list[Path]:
     return [*(_file(folder, field) for field in _FIELDS), folder / _MANIFEST]
 
 
+def scratch_images(shape: tuple[int, ...]) -> np.ndarray:
+    """Allocate images in a file without a name, so that a data set may be larger than the memory while it is decoded.
+
+    The file vanishes with the array, and with a process that is killed.
+
+    Args:
+        shape: (N, channels, height, width); N may be 0.
+
+    Returns:
+        uint8, all zeros.
+
+    Raises:
+        KdtuneError: The cache's disk has no room.
+    """
+    size = math.prod(shape)
+    if size == 0:
+        return np.zeros(shape, np.uint8)
+    folder = cache_dir() / "decoded"
+    with _kept(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):  # writing to a mapped file on a full disk would kill the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
 def forget_copy(name: str, fingerprint: str) -> None:
     """Discard a damaged copy, so that it is decoded again on the next use.
 
@@ -136,7 +167,8 @@ def _write(folder: Path, arrays: Arrays) -> None:
     described = _described(folder, {field: getattr(arrays, field) for field in _FIELDS})
     for field, one in described.items():
         one["crc32"] = _crc32(_file(folder, field))
-    write_json(folder / _MANIFEST, with_checksum({"arrays": described, "class_names": arrays.class_names}))
+    remarks = {"remarks": arrays.remarks} if arrays.remarks else {}
+    write_json(folder / _MANIFEST, with_checksum({"arrays": described, "class_names": arrays.class_names, **remarks}))
 
 
 @contextmanager

@@ -1,17 +1,19 @@
-"""Crop, flip and rotation of whole batches on the training device.
+"""Augmentation of whole batches on the training device.
 
 The augmentation of an image is a pure function of the seed, the epoch and the image's number. It is the same for every
-point of a repeat, for every batch size, after a resume, and on CPU and GPU. All changes are applied by one gather of
-pixels, so an image is sampled only once.
+point of a repeat, for every batch size, after a resume, and on CPU and GPU. Crop, flip and rotation are applied by one
+gather of pixels, so that an image is sampled only once; for the others see :mod:`kdtune.data.photo_augment`.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
-from kdtune.specs.seeds import derive_seed
+from kdtune.data.host_images import HostImages
+from kdtune.data.photo_augment import drawn_boxes, drawn_colours, jittered, resized_crops
+from kdtune.data.random_fractions import random_fractions
 
 #: Black pixels added around an image before cropping to its own size (as in PLOS ONE 2023, e0285668, and CRD).
 PADDING = 4
@@ -23,63 +25,54 @@ DEGREES = 15.0
 _TOP, _LEFT, _FLIP, _ANGLE = range(4)
 
 
-def random_fractions(index: torch.Tensor, seed: int, epoch: int, stream: int) -> torch.Tensor:
-    """Return a uniform number in [0, 1) for each image, float64, (n,), as a hash of the arguments.
-
-    Numbers from a generator would depend on the order of the draws, and differ between devices.
-
-    Args:
-        index: Numbers of the images, int64, (n,).
-        seed: Seed of the training.
-        epoch: Counted from 0.
-        stream: Number of the random choice.
-    """
-    key = derive_seed(seed, "augment", epoch, stream)
-    mask = 0xFFFFFFFF
-    x = (index + (key & mask)) & mask
-    for turn in (key >> 32, 0):
-        # C. Wellons' 32-bit mixer "lowbias32"; products of two numbers below 2^32 keep their low half in int64.
-        x = x ^ (x >> 16)
-        x = (x * 0x21F0AAAD) & mask
-        x = x ^ (x >> 15)
-        x = (x * 0x735A2D97) & mask
-        x = x ^ (x >> 15) ^ (turn & mask)
-    return x.double() / 2**32
-
-
 @dataclass(frozen=True)
 class Changes:
     """The augmentation of some images in one epoch, as tables with one row per image.
 
-    The tables of a whole epoch are drawn at once (24 bytes per image, 40 with rotations), so that a step only looks up
-    its rows.
+    The tables of a whole epoch are drawn at once (16 to 96 bytes per image), so that a step only looks up its rows.
 
     Attributes:
         offsets: Top, left and sign, int64, (n, 3). A pixel of the cropped and flipped image comes from row
-            ``top + row`` and column ``left + sign * column``, where sign is 1 or -1.
+            ``top + row`` and column ``left + sign * column``, where sign is 1 or -1. None without crop, flip and
+            rotation.
         turn: Cosine and sine of the rotation, float64, (n, 2); None without rotation.
+        box: Part of the image that is enlarged first; see :func:`~kdtune.data.photo_augment.drawn_boxes`.
+        colour: Change of colours, the last one; see :func:`~kdtune.data.photo_augment.drawn_colours`.
         leaves_gaps: Whether pixels may come from outside the image.
     """
 
-    offsets: torch.Tensor
-    turn: torch.Tensor | None
-    leaves_gaps: bool
+    offsets: torch.Tensor | None = None
+    turn: torch.Tensor | None = None
+    box: torch.Tensor | None = None
+    colour: torch.Tensor | None = None
+    leaves_gaps: bool = False
 
     @classmethod
     def drawn(
-        cls, index: torch.Tensor, changes: Sequence[str], width: int, seed: int, epoch: int, padding: int = PADDING
+        cls,
+        index: torch.Tensor,
+        changes: Sequence[str],
+        size: Sequence[int],
+        seed: int,
+        epoch: int,
+        padding: int = PADDING,
     ) -> "Changes":
         """Draw the augmentation of some images.
 
         Args:
             index: Numbers of the images, int64, (n,).
-            changes: Any of ``crop`` (to the image's size, after padding), ``flip`` (left to right, with probability
-                1/2) and ``rotate`` (nearest pixel), applied in this order.
-            width: Width of the images.
+            changes: Any of ``resized-crop`` (a part of the image, enlarged), ``crop`` (to the image's size, after
+                padding), ``flip`` (left to right, with probability 1/2), ``rotate`` (nearest pixel) and ``jitter``
+                (brightness, contrast and saturation), applied in this order.
+            size: Height and width of the images.
             seed: Seed of the training.
             epoch: Counted from 0.
             padding: Pixels around the image for ``crop``.
         """
+        box = drawn_boxes(index, size[0], size[1], seed, epoch) if "resized-crop" in changes else None
+        colour = drawn_colours(index, seed, epoch) if "jitter" in changes else None
+        if not {"crop", "flip", "rotate"} & {*changes}:
+            return cls(box=box, colour=colour)
         top = left = torch.zeros_like(index)
         sign, turn = torch.ones_like(index), None
         if "rotate" in changes:
@@ -87,17 +80,23 @@ class Changes:
             turn = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
         if "flip" in changes:
             is_flipped = random_fractions(index, seed, epoch, _FLIP) < 0.5
-            left, sign = left + (width - 1) * is_flipped, sign - 2 * is_flipped
+            left, sign = left + (size[1] - 1) * is_flipped, sign - 2 * is_flipped
         if "crop" in changes:
             places = 2 * padding + 1
             top = top + (random_fractions(index, seed, epoch, _TOP) * places).long() - padding
             left = left + (random_fractions(index, seed, epoch, _LEFT) * places).long() - padding
         leaves_gaps = "crop" in changes or "rotate" in changes
-        return cls(torch.stack([top, left, sign], dim=1), turn, leaves_gaps)
+        return cls(torch.stack([top, left, sign], dim=1), turn, box, colour, leaves_gaps)
+
+    def tables(self) -> dict[str, torch.Tensor]:
+        """Return the tables that there are, by the names of the attributes."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
 
     def of(self, index: torch.Tensor) -> "Changes":
         """Select rows of the tables by their positions, int64, (n,)."""
-        return Changes(self.offsets[index], None if self.turn is None else self.turn[index], self.leaves_gaps)
+        rows = {name: table[index] for name, table in self.tables().items()}
+        return Changes(**rows, leaves_gaps=self.leaves_gaps)
 
 
 def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
@@ -110,6 +109,15 @@ def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
     Returns:
         Images of the same shape, uint8.
     """
+    if changes.box is not None:
+        images = resized_crops(images, changes.box)
+    if changes.offsets is not None:
+        images = _moved(images, changes.offsets, changes)
+    return images if changes.colour is None else jittered(images, changes.colour)
+
+
+def _moved(images: torch.Tensor, offsets: torch.Tensor, changes: Changes) -> torch.Tensor:
+    """Crop, flip and rotate images."""
     count, channels, height, width = images.shape
     device = images.device
     # Each pixel of the finished image is traced back to its source, so the last change comes first. Without rotation,
@@ -120,7 +128,7 @@ def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
     if changes.turn is not None:
         rows, columns = _rotated(rows, columns, changes.turn, height, width)
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    top, left, sign = changes.offsets.view(count, 3, 1, 1).unbind(1)
+    top, left, sign = offsets.view(count, 3, 1, 1).unbind(1)
     rows, columns = rows + top, columns * sign + left
     nearest_row, nearest_column = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
     source = (nearest_row * width + nearest_column).view(count, 1, -1)
@@ -132,7 +140,12 @@ def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
 
 
 def augment(
-    images: torch.Tensor, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int, padding: int = PADDING
+    images: torch.Tensor | HostImages,
+    index: torch.Tensor,
+    changes: Sequence[str],
+    seed: int,
+    epoch: int,
+    padding: int = PADDING,
 ) -> torch.Tensor:
     """Select images and augment them.
 
@@ -149,7 +162,7 @@ def augment(
     """
     if not changes:
         return images.index_select(0, index)
-    return changed(images.index_select(0, index), Changes.drawn(index, changes, images.shape[3], seed, epoch, padding))
+    return changed(images.index_select(0, index), Changes.drawn(index, changes, images.shape[2:], seed, epoch, padding))
 
 
 def _rotated(

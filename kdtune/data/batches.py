@@ -10,9 +10,11 @@ import torch
 from kdtune.data.arrays import Arrays
 from kdtune.data.augment import Changes, augment, changed
 from kdtune.data.device_transfer import moved
+from kdtune.data.host_images import HostImages
 from kdtune.data.splits import stratified_split, stratified_subset
+from kdtune.errors import UsageError
 from kdtune.specs.seeds import derive_seed
-from kdtune.specs.split_sizes import batch_sizes
+from kdtune.specs.split_sizes import batch_sizes, normalisation_problem
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,13 @@ class ImageSet:
     """Images and labels of one part of a data set on one device.
 
     Attributes:
-        images: uint8, (N, channels, height, width).
+        images: uint8, (N, channels, height, width), on the device, or those that are read from the host when needed.
         labels: int64, (N,).
-        mean: Mean of the training part in units of the pixel range, float32, (channels, 1, 1).
+        mean: Mean of the training part, or as given, in units of the pixel range, float32, (channels, 1, 1).
         std: Standard deviation, like ``mean``.
     """
 
-    images: torch.Tensor
+    images: torch.Tensor | HostImages
     labels: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor
@@ -55,9 +57,17 @@ class ImageSet:
 
     def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield batches (images, labels) in the order of the images."""
-        for start in range(0, len(self), batch_size):
-            batch = slice(start, start + batch_size)
-            yield self.normalised(batch), self.labels[batch]
+        batches = torch.arange(len(self), device=self.labels.device).split(batch_size)
+        for images, labels in zip(self._fetched(batches), self.labels.split(batch_size), strict=True):
+            yield self._scaled(images), labels
+
+    def _fetched(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Yield the images of one batch after the other, uint8, (n, channels, height, width)."""
+        if isinstance(self.images, HostImages):
+            yield from self.images.fetched(batches)
+        else:
+            # Faster than indexing, because it copies whole images.
+            yield from (self.images.index_select(0, index) for index in batches)
 
     def shuffled(
         self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = (), changes_seed: int | None = None
@@ -75,8 +85,9 @@ class ImageSet:
         """
         order = self.order(seed, epoch)
         drawn = self.epoch_changes(changes, seed if changes_seed is None else changes_seed, epoch)
-        for index in order.split(batch_sizes(len(self), batch_size)):
-            yield *self.batch(index, drawn), index
+        batches = order.split(batch_sizes(len(self), batch_size))
+        for index, images in zip(batches, self._fetched(batches), strict=True):
+            yield self._finished(images, index, drawn), self.labels[index], index
 
     def order(self, seed: int, epoch: int) -> torch.Tensor:
         """Return the numbers of all images in the order of an epoch, int64, (N,), on the images' device."""
@@ -88,7 +99,7 @@ class ImageSet:
         if not changes:
             return None
         every = torch.arange(len(self), device=self.images.device)
-        return Changes.drawn(every, changes, self.images.shape[3], seed, epoch)
+        return Changes.drawn(every, changes, self.images.shape[2:], seed, epoch)
 
     def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images, augmented and normalised, and their labels.
@@ -97,8 +108,10 @@ class ImageSet:
             index: Numbers of the images, int64, (n,).
             changes: Augmentation of all images in this epoch, or None.
         """
-        images = self.images.index_select(0, index)  # faster than indexing, because it copies whole images
-        return self._scaled(changed(images, changes.of(index)) if changes else images), self.labels[index]
+        return self._finished(self.images.index_select(0, index), index, changes), self.labels[index]
+
+    def _finished(self, images: torch.Tensor, index: torch.Tensor, changes: Changes | None) -> torch.Tensor:
+        return self._scaled(changed(images, changes.of(index)) if changes else images)
 
     def changed(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> torch.Tensor:
         """Return images as a training sees them in an epoch: augmented, then normalised."""
@@ -121,6 +134,9 @@ class Splits:
         split_seed: int,
         device: torch.device,
         train_limit: int | None = None,
+        normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+        *,
+        resident: bool = True,
     ) -> "Splits":
         """Split a data set and put it on a device.
 
@@ -130,45 +146,53 @@ class Splits:
             split_seed: Seed of the split and of the subset.
             device: Device of the images.
             train_limit: Size of a stratified subset of the training images to split; None uses all.
+            normalisation: Mean and standard deviation of each channel; None computes them from the training part.
+            resident: Whether all images are put on the device; otherwise they stay where they are on the host.
 
         Raises:
-            UsageError: The split would leave a part empty, or there are fewer images than the limit.
+            UsageError: The split would leave a part empty, there are fewer images than the limit, or the normalisation
+                is for another number of channels.
         """
+        if problem := normalisation_problem(arrays.train_images.shape[1], normalisation):
+            raise UsageError(f"data.mean: {problem}")
         labels = np.asarray(arrays.train_labels)
         chosen = np.arange(len(labels)) if train_limit is None else stratified_subset(labels, train_limit, split_seed)
         train, held = (chosen[part] for part in stratified_split(labels[chosen], validation, split_seed))
-        images = np.asarray(arrays.train_images)[train]
         mean, std = (
             torch.tensor(statistic, dtype=torch.float32, device=device)[:, None, None]
-            for statistic in _mean_and_std(images)
+            for statistic in normalisation or _mean_and_std(arrays.train_images, train)
         )
 
-        def part(images: np.ndarray, labels: np.ndarray) -> ImageSet:
+        def part(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> ImageSet:
+            numbers = torch.from_numpy(np.asarray(labels)[rows]).to(device)
+            if not resident:
+                return ImageSet(HostImages(images, rows, device), numbers, mean, std)
             # On a CPU the tensors share memory with the arrays copied from the memory-mapped file.
-            return ImageSet(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device), mean, std)
+            return ImageSet(torch.from_numpy(np.asarray(images)[rows]).to(device), numbers, mean, std)
 
         return cls(
-            train=part(images, labels[train]),
-            validation=part(np.asarray(arrays.train_images)[held], labels[held]),
-            test=part(np.array(arrays.test_images), np.array(arrays.test_labels)),
+            train=part(arrays.train_images, labels, train),
+            validation=part(arrays.train_images, labels, held),
+            test=part(arrays.test_images, arrays.test_labels, np.arange(len(arrays.test_labels))),
         )
 
 
-def _mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_std(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation per channel in units of the pixel range, float64, (channels,).
 
     They are computed from exact integer sums over blocks of images, so the order does not matter and memory is small.
 
     Args:
         images: uint8, (N, channels, height, width).
+        rows: The rows that count, int64, (n,).
     """
     total = np.zeros(images.shape[1], np.uint64)
     of_squares = np.zeros_like(total)
-    for start in range(0, len(images), 256):
-        some = images[start : start + 256].astype(np.uint32)
+    for start in range(0, len(rows), 256):
+        some = images[rows[start : start + 256]].astype(np.uint32)
         total += some.sum((0, 2, 3), dtype=np.uint64)
         of_squares += (some * some).sum((0, 2, 3), dtype=np.uint64)
-    count = images[:, 0].size
+    count = len(rows) * images[0, 0].size
     # Python integers do not overflow, and the variance is the difference of two nearly equal numbers.
     means = [int(one) / (255 * count) for one in total]
     variances = [

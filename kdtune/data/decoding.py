@@ -1,11 +1,19 @@
 """Image files of any size and mode, decoded to square uint8 arrays of one size."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from kdtune.data.arrays import scratch_images
+from kdtune.data.pixels import GREY_MODES, eight_bit
+
+#: Images that are waiting for a thread at any time.
+_CHUNK = 1024
 
 #: File name endings of what is taken for an image.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
@@ -33,7 +41,8 @@ class Decoding:
     def decode(self, path: Path) -> np.ndarray:
         """Decode one file.
 
-        Orientation tags of cameras are applied, transparency is dropped, of animations the first image is taken.
+        Orientation tags of cameras are applied, of animations the first image is taken; see also
+        :func:`kdtune.data.pixels.eight_bit`.
 
         Returns:
             uint8, (channels, image_size, image_size).
@@ -44,7 +53,7 @@ class Decoding:
         from PIL import Image, ImageOps
 
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB" if self.channels == 3 else "L")
+            image = eight_bit(ImageOps.exif_transpose(opened), grey=self.channels == 1)
         pixels = np.asarray(self._resized(image))
         return pixels.transpose(2, 0, 1) if self.channels == 3 else pixels[None]
 
@@ -78,21 +87,46 @@ class Decoded:
     paths: list[Path]
     unusable: dict[Path, str] = field(default_factory=dict)
 
+    def keep(self, chosen: np.ndarray) -> "Decoded":
+        """Select images by a mask, bool, (N,); moves them within their own file, since there may be no room for two."""
+        places = np.flatnonzero(chosen)
+        for new, old in enumerate(places.tolist()):
+            if new != old:
+                self.images[new] = self.images[old]
+        paths = [self.paths[place] for place in places]
+        return Decoded(self.images[: len(places)], self.labels[places], paths, self.unusable)
+
 
 def decode_all(files: Labelled, decoding: Decoding) -> Decoded:
-    """Decode labelled files in their order; those that cannot be decoded are left out and listed."""
-    size, unusable = decoding.image_size, {}
-    kept: Labelled = []
-    images = np.empty((len(files), decoding.channels, size, size), np.uint8)
-    for path, label in files:
+    """Decode labelled files in their order, in several threads; those that cannot be decoded are left out and listed.
+
+    Raises:
+        KdtuneError: The cache's disk has no room for the images.
+    """
+    size = decoding.image_size
+    images = scratch_images((len(files), decoding.channels, size, size))
+
+    def decode_one(place: int) -> str | None:
+        path = files[place][0]
         try:
-            images[len(kept)] = decoding.decode(path)
+            images[place] = decoding.decode(path)
         except Exception as error:  # broken bytes make Pillow raise whatever its decoders stumble over
-            unusable[path] = "is empty" if _is_empty(path) else f"cannot be decoded ({_reason(error)})"
-        else:
-            kept.append((path, label))
-    labels = np.array([label for _, label in kept], np.int64)
-    return Decoded(images[: len(kept)], labels, [path for path, _ in kept], unusable)
+            return "is empty" if _is_empty(path) else f"cannot be decoded ({_reason(error)})"
+        return None
+
+    reasons: list[str | None] = []
+    with ThreadPoolExecutor(_threads()) as pool:  # Pillow's decoders release the interpreter's lock
+        for start in range(0, len(files), _CHUNK):
+            reasons += pool.map(decode_one, range(start, min(start + _CHUNK, len(files))))
+    paths = [path for path, _ in files]
+    labels = np.array([label for _, label in files], np.int64)
+    unusable = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
+    return Decoded(images, labels, paths, unusable).keep(np.array([reason is None for reason in reasons], bool))
+
+
+def _threads() -> int:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 16)
 
 
 def is_grey(files: Sequence[Path]) -> bool:
@@ -106,7 +140,7 @@ def is_grey(files: Sequence[Path]) -> bool:
                 modes.add(image.mode)
         except Exception:  # it is reported when it is decoded
             continue
-    return bool(modes) and modes <= {"1", "L", "LA", "I", "I;16", "F"}
+    return bool(modes) and modes <= GREY_MODES
 
 
 def _is_empty(path: Path) -> bool:

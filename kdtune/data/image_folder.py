@@ -1,30 +1,43 @@
 """A folder of pictures as a data set: a folder for each class, in the layout of torchvision's ``ImageFolder``."""
 
-import json
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field, ValidationError
 
 from kdtune.data.arrays import Arrays
 from kdtune.data.decoding import IMAGE_SUFFIXES, Decoded, Decoding, Labelled, Resize, decode_all, is_grey
 from kdtune.data.sources import DataSource
-from kdtune.errors import DataError, Remark
-from kdtune.specs.data_info import DataInfo
+from kdtune.errors import DataError, SpecError
+from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.seeds import derive_seed
-
-#: Share of the images of each class that is set apart for the test where the folder has no test part.
-TEST_SHARE = 0.2
+from kdtune.specs.validation_messages import faults_of
 
 #: Files that a message names; the others are counted.
 NAMED = 4
+
+
+class FolderOptions(FrozenModel):
+    """How a folder becomes a data set; the options that a study gives beside ``ref``.
+
+    Attributes:
+        image_size: Height and width of the decoded images, in pixels.
+        resize: How images of other shapes get there; see :class:`~kdtune.data.decoding.Decoding`.
+        channels: 3 for colour or 1 for grey; None takes 1 where all files are grey.
+        test_share: Share of each class that is set apart for the test, where the folder has no test part.
+    """
+
+    image_size: int = Field(default=64, ge=4, le=4096, strict=True)
+    resize: Resize = "crop"
+    channels: Literal[1, 3] | None = None
+    test_share: float = Field(default=0.2, gt=0.0, lt=1.0)
 
 
 @dataclass(frozen=True)
@@ -50,28 +63,21 @@ class ImageFolder(DataSource):
     of ``val`` join those of ``train``, of which kdtune holds out a validation part of its own.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        image_size: int = 64,
-        resize: Resize = "crop",
-        channels: int | None = None,
-        test_share: float = TEST_SHARE,
-    ) -> None:
-        """Describe a folder; nothing is read yet.
+    def __init__(self, folder: Path, **options: Any) -> None:
+        """Validate the options; nothing is read yet.
 
         Args:
             folder: Absolute path.
-            image_size: Height and width of the decoded images, in pixels.
-            resize: How images of other shapes get there; see :class:`~kdtune.data.decoding.Decoding`.
-            channels: 3 or 1; None takes 1 where all files are grey.
-            test_share: Share of each class for the test, where the folder has no test part.
+            options: Of :class:`FolderOptions`.
+
+        Raises:
+            SpecError: An option is unknown or wrong.
         """
         self.folder = folder
-        self.image_size = image_size
-        self.resize: Resize = resize
-        self.channels = channels
-        self.test_share = test_share
+        try:
+            self.options = FolderOptions.model_validate(options)
+        except ValidationError as error:
+            raise SpecError(faults_of(error, FolderOptions, f"data set folder:{folder.name}")) from None
 
     def listing(self) -> Listing:
         """List the image files.
@@ -98,35 +104,14 @@ class ImageFolder(DataSource):
         self._check(class_names, train, test)
         return Listing(class_names, train, test)
 
-    def describe(self) -> DataInfo:
-        """Return sizes, class names and a fingerprint, from the files' headers and content.
+    def fingerprint(self) -> str:
+        """Return a digest of all files' content and places, and of the options; 12 hexadecimal digits.
 
         Raises:
-            DataError: See :meth:`listing`.
+            DataError: See :meth:`listing`; or a file cannot be read.
         """
         listing = self.listing()
-        return DataInfo(
-            classes=len(listing.class_names),
-            shape=(self._channels(listing), self.image_size, self.image_size),
-            train_images=len(listing.train),
-            test_images=len(listing.test),
-            class_names=listing.class_names,
-            fingerprint=self.fingerprint(listing),
-        )
-
-    def decode(self) -> Arrays:
-        """Decode all images; see :meth:`decoded`."""
-        arrays, remarks = self.decoded(self.listing())
-        for remark in remarks:
-            warnings.warn(Remark(remark), stacklevel=2)
-        return arrays
-
-    def _channels(self, listing: Listing) -> int:
-        return self.channels or (1 if is_grey([path for path, _ in listing.train + listing.test]) else 3)
-
-    def fingerprint(self, listing: Listing) -> str:
-        """A digest of all files' content and places, and of how they are decoded; 12 hexadecimal digits."""
-        digest = sha256(json.dumps([self.image_size, self.resize, self.channels, self.test_share]).encode())
+        digest = sha256(self.options.model_dump_json().encode())
         for part in (listing.train, listing.test):
             for path, label in part:
                 try:
@@ -135,37 +120,45 @@ class ImageFolder(DataSource):
                 except OSError as error:
                     raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
                 digest.update(f"{path.relative_to(self.folder)}\0{label}\0{content}\n".encode())
-            digest.update(b"\0")
+            digest.update(b"\n")
         return digest.hexdigest()[:12]
 
-    def decoded(self, listing: Listing) -> "tuple[Arrays, tuple[str, ...]]":
+    def decode(self) -> Arrays:
         """Decode all images.
 
         Files that cannot be decoded are left out. A training image that is also in the test part, to the last pixel, is
-        left out of the training part: a model that has seen it would be tested on what it knows.
-
-        Returns:
-            The arrays, and remarks for the user about what was left out.
+        left out of the training part: a model that has seen it would be tested on what it knows. The arrays' remarks
+        list and count both.
 
         Raises:
-            DataError: A class has no images left.
+            DataError: See :meth:`listing`; or a class has no images left.
         """
-        decoding = Decoding(self.image_size, self.resize, self._channels(listing))
+        listing, options = self.listing(), self.options
+        files = listing.train + listing.test
+        channels = options.channels or (1 if is_grey([path for path, _ in files]) else 3)
+        decoding = Decoding(options.image_size, options.resize, channels)
         train, test = decode_all(listing.train, decoding), decode_all(listing.test, decoding)
-        kept, copies = _not_in(test, train)
-        unusable = train.unusable | test.unusable
-        remarks = [f"{self.folder}: {_enumerated(unusable)} left out"] if unusable else []
-        if copies:
-            named = ", ".join(str(train.paths[index].relative_to(self.folder)) for index in copies[:NAMED])
-            more = f" and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
-            remarks.append(f"{self.folder}: training images that are test images too were left out: {named}{more}")
-        train_labels = train.labels[kept]
-        for part, labels in (("training", train_labels), ("test", test.labels)):
+        is_copy = _is_in(test, train)
+        copies = [path for path, copied in zip(train.paths, is_copy, strict=True) if copied]
+        train = train.keep(~is_copy)
+        for part, labels in (("training", train.labels), ("test", test.labels)):
             if missing := sorted({*range(len(listing.class_names))} - {*labels.tolist()}):
                 name = listing.class_names[missing[0]]
                 raise DataError(f"{self.folder}: the {part} part has no usable images of class {name!r}; add some")
-        arrays = Arrays(train.images[kept], train_labels, test.images, test.labels, class_names=listing.class_names)
-        return arrays, tuple(remarks)
+        return Arrays(
+            *(train.images, train.labels, test.images, test.labels),
+            class_names=listing.class_names,
+            remarks=tuple(self._remarks(train.unusable | test.unusable, copies)),
+        )
+
+    def _remarks(self, unusable: dict[Path, str], copies: Sequence[Path]) -> Iterator[str]:
+        if unusable:
+            files = [f"{path.relative_to(self.folder)} {reason}" for path, reason in unusable.items()]
+            yield f"{self.folder}: {_counted(files, 'file that is no usable image', 'files that are no usable images')}"
+        if copies:
+            files = [str(path.relative_to(self.folder)) for path in copies]
+            one, many = "training image that is a test image too", "training images that are test images too"
+            yield f"{self.folder}: {_counted(files, one, many)}"
 
     def _classes(self, part: Path) -> tuple[str, ...]:
         try:
@@ -192,7 +185,7 @@ class ImageFolder(DataSource):
         labels = np.array([label for _, label in files])
         for label in np.unique(labels):
             places = np.flatnonzero(labels == label)
-            count = min(max(1, round(self.test_share * len(places))), len(places) - 1)
+            count = min(max(1, round(self.options.test_share * len(places))), len(places) - 1)
             order = np.random.default_rng(derive_seed(0, "test", int(label))).permutation(len(places))
             is_test[places[order[:count]]] = True
         return [one for one, held in zip(files, is_test, strict=True) if not held], [
@@ -220,23 +213,20 @@ def _files(part: Path, class_names: Sequence[str]) -> Labelled:
     return [(path, label) for label, name in enumerate(class_names) for path in sorted(_images(part / name))]
 
 
-def _not_in(test: Decoded, train: Decoded) -> tuple[np.ndarray, list[int]]:
-    """Places of training images that are not test images, and of those that are."""
+def _is_in(test: Decoded, train: Decoded) -> np.ndarray:
+    """Whether each training image is a test image, too; bool, (N,)."""
     known = {sha256(image.tobytes()).digest() for image in test.images}
-    is_copy = np.array([sha256(image.tobytes()).digest() in known for image in train.images], bool)
-    return np.flatnonzero(~is_copy), np.flatnonzero(is_copy).tolist()
+    return np.array([sha256(image.tobytes()).digest() in known for image in train.images], bool)
 
 
-def _enumerated(unusable: "dict[Path, str]") -> str:
-    (first, reason), *others = unusable.items()
-    names = ", ".join(str(path) for path, _ in others[: NAMED - 1])
-    more = f" and {len(others) - NAMED + 1} more" if len(others) >= NAMED else ""
-    also = f"; {names}{more} likewise" if others else ""
-    return f"{first} {reason}{also};"
+def _counted(files: Sequence[str], one: str, many: str) -> str:
+    names = ", ".join(files[:NAMED])
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return f"left out {len(files)} {one if len(files) == 1 else many}: {names}{more}"
 
 
 class _Folders:
-    """The scheme ``folder:PATH``; a folder is identified by its content, see :meth:`ImageFolder.describe`."""
+    """The scheme ``folder:PATH``; a folder is identified by its content, see :meth:`ImageFolder.fingerprint`."""
 
     def identify(self, name: str) -> str:
         """Return nothing: the content is digested before a run, not whenever a study is read.

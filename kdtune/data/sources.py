@@ -1,6 +1,7 @@
 """Data sets that are not built in: described before a run, decoded once, and loaded from the decoded copy."""
 
 import inspect
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from hashlib import sha256
@@ -10,7 +11,7 @@ from kdtune.catalog.builtin import DATASETS
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
 from kdtune.data.published import obtain
 from kdtune.data.user_arrays import arrays_of
-from kdtune.errors import DataError, KdtuneError, UsageError
+from kdtune.errors import DataError, KdtuneError, Remark, UsageError
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo, built_in_info
 from kdtune.specs.study import Setting, Study
@@ -18,11 +19,11 @@ from kdtune.storage.paths import DataDir
 
 
 class DataSource(ABC):
-    """A data set that can be described without decoding its images."""
+    """A data set whose content can be identified without decoding its images."""
 
     @abstractmethod
-    def describe(self) -> DataInfo:
-        """Return sizes, class names and a fingerprint of the content.
+    def fingerprint(self) -> str:
+        """Return what identifies the content and how it is decoded, 12 hexadecimal digits.
 
         Raises:
             DataError: The data set is missing, incomplete or damaged.
@@ -40,7 +41,8 @@ class DataSource(ABC):
 def describe(component: Component) -> DataInfo:
     """Return what is known of a data set that is not built in, before energy is spent on a study.
 
-    A function that returns the images is called; its images are put into the cache.
+    The images are decoded into the cache unless they are there. What a user should know of them, such as files that
+    were left out, is a :class:`~kdtune.errors.Remark`, every time, since it is kept with the decoded copy.
 
     Raises:
         DataError: The data set is missing, incomplete or damaged.
@@ -48,10 +50,13 @@ def describe(component: Component) -> DataInfo:
     """
     made = _made(component)
     if isinstance(made, DataSource):
-        return made.describe()
-    arrays = arrays_of(made, str(component))
-    fingerprint = _content_digest(arrays)
-    decoded_once(component.slug, lambda: arrays, fingerprint)
+        fingerprint, decode = made.fingerprint(), made.decode
+    else:
+        returned = arrays_of(made, str(component))
+        fingerprint, decode = _content_digest(returned), lambda: returned
+    arrays = decoded_once(component.slug, decode, fingerprint)
+    for remark in arrays.remarks:
+        warnings.warn(Remark(remark), stacklevel=2)
     return DataInfo(
         classes=max(len(arrays.class_names), 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))),
         shape=tuple(arrays.train_images.shape[1:]),
@@ -141,7 +146,7 @@ def load_arrays(setting: Setting, place: DataDir) -> Arrays:
     def decode() -> Arrays:
         made = _made(component)
         if isinstance(made, DataSource):
-            check_unchanged(component, made.describe().fingerprint, fingerprint)
+            check_unchanged(component, made.fingerprint(), fingerprint)
             return made.decode()
         arrays = arrays_of(made, str(component))
         check_unchanged(component, _content_digest(arrays), fingerprint)

@@ -79,7 +79,7 @@ def resolve_numerics(context: TrainingContext, trainings: float) -> tuple[Numeri
                 return Numerics(**cached["fastest"]), tuple(cached.get("remarks", ()))
         seconds = _probe(context, is_long)
         remarks: tuple[str, ...] = ()
-        if wanted.compile == "auto" and _has_graphs(context.device):
+        if wanted.compile == "auto" and _has_graphs(context.device) and context.study.data.resident:
             captured, remarks = _time_captured_steps(context, is_long, seconds)
             seconds |= captured
         fastest = _fastest(seconds, wanted.resolved())
@@ -113,7 +113,7 @@ def _cache_path(context: TrainingContext, is_long: bool) -> Path:
         context.threads if context.device.type == "cpu" else None,
         device_name(context.device),
         str(torch.__version__),
-        *(["graphs"] if _has_graphs(context.device) else []),
+        *(["graphs"] if _has_graphs(context.device) and context.study.data.resident else []),
     ]
     key = sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "numerics" / f"{study.teacher.slug}-{study.student.slug}-{key}.json"

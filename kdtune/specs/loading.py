@@ -16,7 +16,7 @@ from kdtune.specs.named_recipes import RECIPES, with_recipe
 from kdtune.specs.overrides import TRAININGS, apply_overrides, naming_flags
 from kdtune.specs.schedule_checks import schedule_faults
 from kdtune.specs.search_space import SEARCHABLE, SearchSpace
-from kdtune.specs.split_sizes import split_problems
+from kdtune.specs.split_sizes import normalisation_problem, split_problems
 from kdtune.specs.strategy_labels import check_strategies
 from kdtune.specs.study import MAX_EPOCHS, Study
 from kdtune.specs.study_components import (
@@ -110,6 +110,8 @@ def _check_split(study: Study, where: str) -> list[Fault]:
     if study.dataset.name not in DATASETS:
         return []
     problems = split_problems(study.data_info.train_images, study.validation, study.data.train_limit)
+    if wrong := normalisation_problem(study.data_info.shape[0], study.data.normalisation):
+        problems = {**problems, "data.mean": wrong}
     faults = [Fault(where, key, problem) for key, problem in problems.items()]
     return [*faults, *class_weight_faults(study, where)]
 

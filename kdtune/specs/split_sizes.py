@@ -1,5 +1,7 @@
 """Sizes of splits and batches, computed without numpy before any image is read."""
 
+from collections.abc import Sequence
+
 from kdtune.errors import UsageError
 
 
@@ -73,3 +75,15 @@ def check_split(dataset: str, images: int, validation: float | int, train_limit:
     """
     for key, problem in split_problems(images, validation, train_limit).items():
         raise UsageError(f"{dataset}: {key}: {problem}")
+
+
+def normalisation_problem(channels: int, normalisation: tuple[Sequence[float], Sequence[float]] | None) -> str | None:
+    """Say what is wrong with a given mean and standard deviation; None if nothing is.
+
+    Args:
+        channels: Of the images.
+        normalisation: Mean and standard deviation of each channel; None if they are computed.
+    """
+    if normalisation is None or len(normalisation[0]) == channels:
+        return None
+    return f"the images have {channels} channels, but {len(normalisation[0])} numbers are given; give one for each"

@@ -43,7 +43,8 @@ class Training(FrozenModel):
         gamma: Factor at each milestone.
         warmup_epochs: Epochs over which the rate grows linearly, step by step; may end within an epoch.
         augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
-            to right) and ``rotate`` (by up to 15 degrees).
+            to right) and ``rotate`` (by up to 15 degrees); for photos ``resized-crop`` (35 to 100 % of the image,
+            enlarged) and ``jitter`` (brightness, contrast and saturation by up to 40 %).
         class_weights: Weights of the classes in the loss with the labels, in the order of the labels; ``balanced``
             weighs each class inversely to its number of training images; None weighs all images alike. The
             distillation term is not weighted.
@@ -58,7 +59,7 @@ class Training(FrozenModel):
     milestones: tuple[Count, ...] = ()
     gamma: float = Field(default=0.2, gt=0.0, le=1.0)
     warmup_epochs: float = Field(default=0, ge=0.0, le=MAX_EPOCHS, strict=True)
-    augment: tuple[Literal["crop", "flip", "rotate"], ...] = ()
+    augment: tuple[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], ...] = ()
     class_weights: Literal["balanced"] | tuple[float, ...] | None = None
 
     @field_validator("class_weights", mode="before")
@@ -120,9 +121,38 @@ class DataOptions(FrozenModel):
     Attributes:
         train_limit: Number of training images, a stratified subset drawn with ``split_seed`` before validation
             images are held out of it; None for all.
+        mean: By which images are normalised, for each channel, pixels being numbers between 0 and 1; such as those of
+            the images on which a teacher was trained elsewhere. None computes it from the training part.
+        std: Standard deviation, like ``mean``; both are given, or neither.
+        resident: Whether all images are put on the training device. If not, they stay in the cache and are read ahead
+            batch by batch, for data sets that are larger than the device; steps are then not captured as graphs.
+            Results are the same.
     """
 
     train_limit: Count | None = None
+    mean: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None
+    std: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] | None = None
+    resident: bool = True
+
+    @model_validator(mode="after")
+    def _normalisation_is_whole(self) -> "DataOptions":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std belong together; give both, or neither")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} numbers and std {len(self.std)}; give one for each channel")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A study that does not use an option is with_given_teacher as if there were none.
+        table: dict[str, Any] = handler(self)
+        unused = {*(("mean", "std") if self.mean is None else ()), *(("resident",) if self.resident else ())}
+        return {key: value for key, value in table.items() if key not in unused}
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and standard deviation of each channel, where the study gives them."""
+        return None if self.mean is None or self.std is None else (self.mean, self.std)
 
 
 class Numerics(FrozenModel):
@@ -211,6 +241,15 @@ class Setting(FrozenModel):
         if not isinstance(values, dict) or "objective" in values:
             return values
         return {**values, "objective": objectives_of(str(values.get("task", "classification")))[0].name}
+
+    @model_validator(mode="after")
+    def _graphs_need_resident_images(self) -> "Setting":
+        if self.numerics.captures_steps and not self.data.resident:
+            raise ValueError(
+                "a captured step cannot read images from the host; set data.resident = true, or numerics.compile to "
+                "'off' or 'on'"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

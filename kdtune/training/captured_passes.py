@@ -62,12 +62,11 @@ class CapturedLogits:
     def _keep(self, changes: Changes) -> None:
         """Copy the changes to where the graphs read them."""
         if self._changes is None:
-            turn = None if changes.turn is None else changes.turn.clone()
-            self._changes = Changes(changes.offsets.clone(), turn, changes.leaves_gaps)
+            tables = {name: table.clone() for name, table in changes.tables().items()}
+            self._changes = Changes(**tables, leaves_gaps=changes.leaves_gaps)
             return
-        self._changes.offsets.copy_(changes.offsets)
-        if self._changes.turn is not None and changes.turn is not None:
-            self._changes.turn.copy_(changes.turn)
+        for name, table in changes.tables().items():
+            self._changes.tables()[name].copy_(table)
 
     def _graph(self, size: int, logits: torch.Tensor, changes: Changes | None) -> Graph:
         key = size, changes is not None

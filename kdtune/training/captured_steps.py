@@ -31,6 +31,9 @@ from kdtune.training.training_step import Teacher, TrainingStep
 #: Recipes whose steps are kept: each holds a network, its optimiser's state and the memory of its graphs.
 KEPT = 4
 
+#: Begins the names of the tables of :class:`Changes`.
+_CHANGE = "change_"
+
 #: Names and shapes of the tensors that differ from epoch to epoch.
 _Form = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -55,10 +58,9 @@ class EpochInputs:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What steps look up beside order and rates, by name; what there is none of is left out."""
-        softness, changes = self.temperature, self.changes
+        softness = self.temperature
         found = {
-            "offsets": changes.offsets if changes else None,
-            "turn": changes.turn if changes else None,
+            **({f"{_CHANGE}{name}": table for name, table in self.changes.tables().items()} if self.changes else {}),
             "student_tau": softness.student if softness else None,
             "teacher_tau": softness.teacher if softness else None,
             "weight": softness.weight if softness else None,
@@ -234,9 +236,8 @@ class CapturedStep:
         self._start.add_(size)
 
     def _changes_from(self, buffers: dict[str, torch.Tensor]) -> Changes | None:
-        if "offsets" not in buffers:
-            return None
-        return Changes(buffers["offsets"], buffers.get("turn"), self._leaves_gaps)
+        tables = {name.removeprefix(_CHANGE): buffer for name, buffer in buffers.items() if name.startswith(_CHANGE)}
+        return Changes(**tables, leaves_gaps=self._leaves_gaps) if tables else None
 
     def _teacher_from(self, buffers: dict[str, torch.Tensor]) -> Teacher | None:
         if "rows" not in buffers:

@@ -7,7 +7,8 @@ from PIL import Image
 from torchvision.transforms import RandomCrop, RandomRotation
 from torchvision.transforms import functional as vision
 
-from kdtune.data.augment import DEGREES, augment, random_fractions
+from kdtune.data.augment import DEGREES, augment
+from kdtune.data.random_fractions import random_fractions
 
 ALL = ("crop", "flip", "rotate")
 

@@ -171,6 +171,15 @@ def test_a_limited_set_is_normalised_by_its_own_training_part(arrays):
     assert images.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
 
 
+def test_a_normalisation_that_is_given_is_used_as_it_is(arrays):
+    mean, std = (0.5, 0.25, 0.0), (0.5, 1.0, 0.125)
+    train = Splits.of(arrays, 30, 0, CPU, normalisation=(mean, std)).train
+    expected = (train.images.double() / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert torch.allclose(train.normalised(slice(None)).double(), expected, atol=1e-6)
+    with pytest.raises(UsageError, match="data.mean: the images have 3 channels, but 1 numbers are given"):
+        Splits.of(arrays, 30, 0, CPU, normalisation=((0.5,), (0.5,)))
+
+
 def test_a_limit_of_everything_is_no_limit(arrays, splits):
     whole = Splits.of(arrays, 30, 0, CPU, train_limit=120)
     assert torch.equal(whole.train.images, splits.train.images)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -5,13 +6,22 @@ import pytest
 from PIL import Image
 
 from kdtune.data.image_folder import ImageFolder
-from kdtune.errors import DataError
+from kdtune.data.sources import describe, load_arrays
+from kdtune.errors import DataError, Remark, SpecError
+from kdtune.specs.component import Component
+from kdtune.specs.loading import load_study
 
 
 def picture(path: Path, colour=(10, 20, 30), size=(8, 8), mode="RGB", **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path, **options)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    """Every test has a cache of its own, beside its folder of pictures."""
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -25,8 +35,8 @@ def photos(tmp_path):
 
 
 def arrays_of(folder, **options):
-    source = ImageFolder(folder, image_size=8, **options)
-    return source.decoded(source.listing())
+    arrays = ImageFolder(folder, image_size=8, **options).decode()
+    return arrays, arrays.remarks
 
 
 def test_parts_and_classes_are_those_of_the_folders(photos):
@@ -66,7 +76,7 @@ def test_other_shapes_are_cropped_stretched_or_padded(photos, resize, first_row)
     wide = np.repeat([[0, 50, 50, 100]], 4, 0).repeat(4, 1).repeat(2, 0).astype(np.uint8)  # 8 rows, 16 columns
     Image.fromarray(np.stack([wide] * 3, 2)).save(photos / "train" / "cats" / "0.png")
     source = ImageFolder(photos, image_size=4, resize=resize)
-    image = source.decoded(source.listing())[0].train_images[0, 0]
+    image = source.decode().train_images[0, 0]
     assert image[0].tolist() == pytest.approx(first_row, abs=13)
     if resize == "pad":
         assert image[1].tolist() == pytest.approx([0, 50, 50, 100], abs=13)
@@ -86,6 +96,32 @@ def test_files_of_every_kind_are_read(photos):
     assert (len(arrays.train_labels), arrays.train_images.shape[1], remarks) == (11, 3, ())
 
 
+def test_pixels_of_every_mode_keep_their_meaning(photos):
+    cats = photos / "train" / "cats"
+    Image.fromarray(np.full((8, 8), 200 * 256 + 99, np.uint16)).save(cats / "a.png")  # 16 bits per pixel
+    picture(cats / "b.jpg", (0, 255, 255, 0), mode="CMYK", quality=100)
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([0, 0, 0, 10, 200, 30])
+    palette.save(cats / "c.png")
+    picture(cats / "d.webp", (1, 2, 3), lossless=True)
+    Image.new("F", (8, 8)).save(cats / "e.tif")
+    arrays, (remark,) = arrays_of(photos)
+    assert arrays.train_images[3, :, 0, 0].tolist() == [200] * 3
+    assert arrays.train_images[4, :, 0, 0].tolist() == pytest.approx([255, 0, 0], abs=4)
+    assert arrays.train_images[5, :, 0, 0].tolist() == [10, 200, 30]
+    assert arrays.train_images[6, :, 0, 0].tolist() == [1, 2, 3]
+    assert "train/cats/e.tif cannot be decoded (holds floating-point pixels; save it with 8 bits" in remark
+
+
+def test_the_camera_s_orientation_is_applied(photos):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4] = 255  # the upper half is white
+    turned = Image.Exif()
+    turned[0x0112] = 3  # by 180 degrees
+    Image.fromarray(pixels).save(photos / "train" / "cats" / "a.png", exif=turned)
+    assert arrays_of(photos)[0].train_images[3, 0, :, 0].tolist() == [0] * 4 + [255] * 4
+
+
 def test_grey_files_give_one_channel_unless_colour_is_asked_for(tmp_path):
     for part in ("train", "test"):
         for label, name in enumerate(("cats", "dogs")):
@@ -99,15 +135,14 @@ def test_broken_files_are_left_out_and_listed(photos):
     (photos / "test" / "dogs" / "1.png").write_bytes(b"\x89PNG and then nothing")
     arrays, (remark,) = arrays_of(photos)
     assert (len(arrays.train_labels), len(arrays.test_labels)) == (5, 3)
-    assert "train/cats/0.png is empty" in remark
-    assert "test/dogs/1.png" in remark
+    assert "left out 2 files that are no usable images: train/cats/0.png is empty, test/dogs/1.png cannot be" in remark
 
 
 def test_a_picture_in_both_parts_is_left_out_of_training(photos):
     picture(photos / "train" / "dogs" / "again.bmp", (0, 10, 4))  # test/cats/1.png in another format
     arrays, (remark,) = arrays_of(photos)
     assert len(arrays.train_labels) == 6
-    assert remark.endswith("were left out: train/dogs/again.bmp")
+    assert remark.endswith("left out 1 training image that is a test image too: train/dogs/again.bmp")
 
 
 @pytest.mark.parametrize(
@@ -135,8 +170,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 def test_the_fingerprint_is_of_content_and_decoding_and_not_of_the_place(photos, tmp_path_factory):
     def fingerprint(folder, **options):
-        source = ImageFolder(folder, **options)
-        return source.fingerprint(source.listing())
+        return ImageFolder(folder, **options).fingerprint()
 
     before = fingerprint(photos)
     assert fingerprint(photos, image_size=32) != before
@@ -146,3 +180,60 @@ def test_the_fingerprint_is_of_content_and_decoding_and_not_of_the_place(photos,
     assert fingerprint(moved) == before
     picture(moved / "train" / "cats" / "0.png", (9, 9, 9))
     assert fingerprint(moved) != before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "image_size: should be greater than or equal to 4, got 0"),
+        ({"image_size": "64"}, "image_size: should be a valid integer"),
+        ({"resize": "squeeze"}, "resize: should be 'crop', 'stretch' or 'pad'"),
+        ({"channels": 4}, "channels: should be 1 or 3"),
+        ({"test_share": 1.0}, "test_share: should be less than 1"),
+        ({"imagesize": 32}, "imagesize: unknown key; did you mean 'image_size'"),
+    ],
+)
+def test_options_are_refused_by_name(photos, options, message):
+    with pytest.raises(SpecError) as caught:
+        describe(Component(name=f"folder:{photos}", options=options))
+    assert f"data set folder:{photos.name}: {message}" in str(caught.value)
+
+
+def test_whoever_describes_a_folder_is_told_what_was_left_out_every_time(photos):
+    (photos / "train" / "cats" / "0.png").write_bytes(b"")
+    component = Component(name=f"folder:{photos}", options={"image_size": 8})
+    for _ in range(2):
+        with pytest.warns(Remark, match=r"left out 1 file that is no usable image: train/cats/0\.png is empty"):
+            info = describe(component)
+    assert (info.train_images, info.test_images, info.shape) == (5, 4, (3, 8, 8))
+    assert info.class_names == ("cats", "dogs")
+
+
+def test_a_study_loads_the_images_that_were_described_and_no_others(photos, place):
+    table = {**load_study("digits-hkd").model_dump(mode="json", exclude_none=True), "name": "photos"}
+    table["dataset"] = {"ref": f"folder:{photos}", "image_size": 8}
+    study = load_study(table)
+    study = study.model_copy(update={"dataset_info": describe(study.dataset)})
+    arrays = load_arrays(study, place)
+    assert arrays.train_images.shape == (6, 3, 8, 8)
+    assert arrays.class_names == ("cats", "dogs")  # the titles of confusion.csv
+
+    picture(photos / "train" / "cats" / "0.png", (9, 9, 9))
+    assert np.array_equal(load_arrays(study, place).train_images, arrays.train_images)  # from the decoded copy
+    for copy in Path(os.environ["KDTUNE_CACHE_DIR"], "decoded").rglob("*"):
+        copy.unlink() if copy.is_file() else None
+    with pytest.raises(DataError, match="its images have changed since the study began"):
+        load_arrays(study, place)
+
+
+def test_a_decoding_that_is_cut_short_leaves_nothing(photos, monkeypatch):
+    def cut(*arguments):
+        raise KeyboardInterrupt
+
+    component = Component(name=f"folder:{photos}", options={"image_size": 8})
+    decoded = Path(os.environ["KDTUNE_CACHE_DIR"], "decoded")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("kdtune.data.image_folder._is_in", cut)  # all images have been decoded
+        describe(component)
+    assert not list(decoded.rglob("*.npy"))
+    assert describe(component).train_images == 6

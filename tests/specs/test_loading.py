@@ -9,6 +9,7 @@ from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, available, load_search_space, load_study
 from kdtune.specs.file_search import read_toml
 from kdtune.specs.overrides import parse_override
+from kdtune.specs.teacher_identity import teacher_key
 
 
 @pytest.fixture
@@ -444,3 +445,38 @@ def test_the_objective_is_the_accuracy_unless_the_study_names_another_and_is_the
 def test_an_unknown_objective_is_told_what_was_meant(table):
     problem = "'balanced_acuracy' cannot decide a study; did you mean 'balanced_accuracy'?"
     assert faults({**table, "objective": "balanced_acuracy"}) == [("study", "objective", problem)]
+
+
+def test_a_normalisation_is_part_of_the_identity_only_where_it_is_given():
+    plain, limited = (load_study("digits-hkd", overrides=given) for given in ([], ["data.train_limit=500"]))
+    assert "data" not in plain.model_dump(mode="json")
+    assert limited.model_dump(mode="json")["data"] == {"train_limit": 500}
+    given = load_study("digits-hkd", overrides=["data.mean=[0.5]", "data.std=[0.25]"])
+    assert given.model_dump(mode="json")["data"] == {"train_limit": None, "mean": [0.5], "std": [0.25]}
+    assert load_study(given) == given
+    assert given.data.normalisation == ((0.5,), (0.25,))
+    assert teacher_key(given, 1) != teacher_key(plain, 1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "problem"),
+    [
+        (["data.mean=[0.5]"], "data", "mean and std belong together; give both, or neither"),
+        (["data.mean=[0.5]", "data.std=[0.5, 0.5]"], "data", "mean has 1 numbers and std 2; give one for each channel"),
+        (["data.mean=[0.5, 1]", "data.std=[0.5, 1]"], "data.mean", "the images have 1 channels, but 2 numbers"),
+        (["data.mean=[0.5]", "data.std=[0]"], "data.std.0", "should be greater than 0"),
+        (["data.mean=[120]", "data.std=[1]"], "data.mean.0", "should be less than or equal to 1"),
+    ],
+)
+def test_a_normalisation_that_fits_no_image_is_refused(overrides, key, problem):
+    ((_, found_key, found),) = faults("digits-hkd", overrides=overrides)
+    assert found_key == key
+    assert problem in found
+
+
+def test_images_on_the_host_are_read_by_eager_steps_alone():
+    study = load_study("digits-hkd", overrides=["data.resident=false"])
+    assert study.model_dump(mode="json")["data"] == {"train_limit": None, "resident": False}
+    assert load_study(study) == study
+    overrides = ["data.resident=false", "numerics.compile=graph"]
+    assert "a captured step cannot read images from the host" in faults("digits-hkd", overrides=overrides)[0][2]

@@ -48,6 +48,7 @@ def assert_equal(one, other):
         (STOCHASTIC, LARGER),
         (STOCHASTIC, EQUAL | CHANGED),
         (PER_EPOCH, SMALLER | {"augment": ("flip",)}),
+        (PER_EPOCH, SMALLER | {"augment": ("resized-crop", "jitter")}),
         (PER_SAMPLE, SMALLER | CHANGED),
         (PER_SAMPLE, LARGER),
         (AGAIN, SMALLER),

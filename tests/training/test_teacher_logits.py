@@ -298,7 +298,7 @@ class _Reads(torch.utils._python_dispatch.TorchDispatchMode):
 @pytest.mark.parametrize("mode", ["live", "replay"])
 @pytest.mark.parametrize("point", [{"tau": 4}, {"temperature": "stochastic"}, {"loss": "ce"}], ids=str)
 def test_no_epoch_needs_a_value_from_the_device(context_of, point, mode):
-    context = context_of("training.augment=['crop', 'flip', 'rotate']", teacher_logits=mode)
+    context = context_of("training.augment=['crop', 'flip', 'rotate', 'resized-crop', 'jitter']", teacher_logits=mode)
     distiller = context.distiller(recipe_of(context.study, point), 0)
     list(distiller.steps())
     distiller.epoch += 1

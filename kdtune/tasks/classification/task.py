@@ -71,7 +71,13 @@ class Classification:
 
     def splits(self, arrays: Arrays, setting: Setting, device: torch.device) -> Splits:
         """See :meth:`kdtune.data.batches.Splits.of`."""
-        return Splits.of(arrays, setting.validation, setting.split_seed, device, setting.data.train_limit)
+        data = setting.data
+        return Splits.of(
+            *(arrays, setting.validation, setting.split_seed, device),
+            train_limit=data.train_limit,
+            normalisation=data.normalisation,
+            resident=data.resident,
+        )
 
     def remarks(self, arrays: Arrays, splits: Splits) -> list[str]:
         """Name classes of the data set that are missing from the training or the validation part."""

@@ -1,0 +1,96 @@
+"""What every data set has to satisfy.
+
+A test module of one's own has a class that says which data set is meant::
+
+    from kdtune.specs.component import Component
+    from kdtune.testing.datasets import DatasetConformance
+
+    class TestPhotos(DatasetConformance):
+        @pytest.fixture
+        def dataset(self):
+            return Component(name="my_package.data:photos", options={"image_size": 32})
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from kdtune.data.arrays import Arrays, decoded_copy
+from kdtune.data.sources import describe
+from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
+
+
+class DatasetConformance:
+    """Tests of one data set; a subclass defines the fixture ``dataset``, and ``altered`` if it can."""
+
+    @pytest.fixture
+    def dataset(self) -> Component:
+        """The data set by reference, with its options.
+
+        Raises:
+            NotImplementedError: The subclass has no such fixture.
+        """
+        raise NotImplementedError("define a fixture 'dataset' that returns a kdtune.specs.component.Component")
+
+    @pytest.fixture
+    def altered(self) -> Callable[[], Component]:
+        """A function that changes a pixel or a label of the source and returns the data set as it is then."""
+        pytest.skip("the source of this data set is not altered")
+
+    @pytest.fixture(autouse=True)
+    def _empty_cache(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+    def test_images_are_bytes_of_one_shape(self, dataset: Component) -> None:
+        """Images are uint8, and as many and as large as the description says."""
+        info, arrays = _decoded(dataset)
+        for images, count in ((arrays.train_images, info.train_images), (arrays.test_images, info.test_images)):
+            assert images.dtype == np.uint8
+            assert images.shape == (count, *info.shape)
+        assert info.shape[0] in (1, 3)
+
+    def test_images_differ(self, dataset: Component) -> None:
+        """Images are not blank."""
+        images = _decoded(dataset)[1].train_images
+        assert images.min() < images.max(), "all pixels have one value"
+
+    def test_labels_are_those_of_the_classes(self, dataset: Component) -> None:
+        """Labels are integers from 0 on, one for each image."""
+        info, arrays = _decoded(dataset)
+        for labels, count in ((arrays.train_labels, info.train_images), (arrays.test_labels, info.test_images)):
+            assert labels.dtype == np.int64
+            assert labels.shape == (count,)
+            assert 0 <= labels.min() <= labels.max() < info.classes
+        assert {*arrays.test_labels.tolist()} <= {*arrays.train_labels.tolist()}, "a class has test images alone"
+
+    def test_class_names_are_one_for_each_class_or_none(self, dataset: Component) -> None:
+        """Every class has a name of its own, or none has."""
+        info, arrays = _decoded(dataset)
+        assert arrays.class_names == info.class_names
+        assert len(info.class_names) in (0, info.classes)
+        assert len({*info.class_names}) == len(info.class_names)
+
+    def test_decoding_twice_gives_the_same(
+        self, dataset: Component, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A second decoding gives the same description, images and labels."""
+        info, arrays = _decoded(dataset)
+        monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path_factory.mktemp("again")))
+        again_info, again = _decoded(dataset)
+        assert again_info == info
+        for name in ("train_images", "train_labels", "test_images", "test_labels"):
+            assert np.array_equal(getattr(again, name), getattr(arrays, name)), name
+
+    def test_other_content_has_another_fingerprint(self, dataset: Component, altered: Callable[[], Component]) -> None:
+        """A changed pixel or label changes the fingerprint."""
+        assert describe(dataset).fingerprint != describe(altered()).fingerprint
+
+
+def _decoded(dataset: Component) -> tuple[DataInfo, Arrays]:
+    info = describe(dataset)
+    arrays = decoded_copy(dataset.slug, info.fingerprint)
+    assert info.fingerprint, "nothing identifies the content"
+    assert arrays is not None, "there is no decoded copy"
+    return info, arrays
