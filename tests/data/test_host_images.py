@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from kdtune.artifacts.workbench import Workbench
+from kdtune.artifacts.training_context import TrainingContext
 
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
@@ -68,8 +68,8 @@ def test_a_training_from_the_host_is_the_same_to_the_last_bit(tmp_path, monkeypa
         overrides = (f"data.resident={resident}", "data.train_limit=600", "training.augment=['resized-crop', 'jitter']")
         epochs = ("teacher_training.epochs=1", "teacher_training.milestones=[]", "teacher_training.warmup_epochs=0")
         study = load_study("digits-hkd", overrides=[*overrides, *epochs], epochs=1)
-        bench = Workbench(study, CPU, 1)
-        distiller = bench.distiller(resolved_recipe(study, Suggestion.from_point({"tau": 4.0})), 0)
+        context = TrainingContext(study, CPU, 1)
+        distiller = context.distiller(resolved_recipe(study, Suggestion.from_point({"tau": 4.0})), 0)
         losses.append(distiller.train_epoch().val_loss)
         weights.append(distiller.model.state_dict())
     assert losses[0] == losses[1]
