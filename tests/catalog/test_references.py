@@ -32,8 +32,8 @@ def test_every_form_is_told_by_its_shape(text, form, place, attribute):
         ("nets/tiny", "write nets/tiny:NAME"),
         ("nets:", "no valid Python name after the colon"),
         ("nets.py:a b", "no valid Python name"),
-        ("torchvision:", "names nothing after torchvision:"),
-        ("a-b:tiny", r"is no reference; .*\./file\.py:NAME, torchvision:NAME, folder:NAME"),
+        ("torchvision:", "has no name after torchvision:"),
+        ("a-b:tiny", r"is not a reference; .*\./file\.py:NAME, torchvision:NAME, folder:NAME"),
     ],
 )
 def test_what_is_missing_is_named(text, message):

@@ -92,7 +92,7 @@ def test_a_trial_shares_one_gpu_and_lies_on_one_node():
         (
             Resources(2.0, 1.0),
             [{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}],
-            "--cpus-per-trial 2, --gpus-per-trial 1: no node of the cluster has both; give less of one of them",
+            "--cpus-per-trial 2, --gpus-per-trial 1: no node of the cluster has both; reduce one of them",
         ),
     ],
 )

@@ -284,7 +284,9 @@ def test_what_ran_can_be_gone_on_with_as_long_as_nobody_changes_it(tmp_path):
     with pytest.raises(ResultsError, match=rf"{folder.study_toml}: differs from .*run.toml in alpha \(.* 0.25 now\)"):
         check_unchanged(folder, changed)
     folder.write_study(changed, {})  # in both files alike
-    with pytest.raises(ResultsError, match=rf"{folder.trials}: trial [0-9a-f]+ is none of the study in .*study.toml"):
+    with pytest.raises(
+        ResultsError, match=rf"{folder.trials}: trial [0-9a-f]+ does not belong to the study in .*study.toml"
+    ):
         check_unchanged(folder, changed)
 
 

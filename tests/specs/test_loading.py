@@ -178,8 +178,8 @@ def test_a_milestone_that_never_comes_is_refused_with_the_remedy(table):
         (
             "study",
             "training.milestones",
-            "30 never comes: the last of 30 epochs is 29, counted from 0; set milestones too, or use --epochs, which "
-            "moves them along",
+            "30 is never reached: the last of 30 epochs is 29, counted from 0; set milestones too, or use --epochs, "
+            "which changes them in proportion",
         )
     ]
     table["training"]["milestones"] = [12, 29]
@@ -190,7 +190,7 @@ def test_a_milestone_that_never_comes_is_refused_with_the_remedy(table):
 def test_milestones_have_to_grow(table, milestones):
     table["teacher_training"]["milestones"] = milestones
     ((_, key, problem),) = faults(table)
-    assert key == "teacher_training.milestones" and "later than the last" in problem
+    assert key == "teacher_training.milestones" and "later than the one before" in problem
 
 
 def test_a_warm_up_that_does_not_end_is_refused(table):
@@ -303,7 +303,7 @@ def test_an_unknown_strategy_is_told_what_was_meant(table):
         (
             "study",
             "strategies.grdi",
-            "unknown strategy 'grdi'; did you mean 'grid'? (a label of your own names the strategy behind it: "
+            "unknown strategy 'grdi'; did you mean 'grid'? (for a label of your own, name the strategy: "
             'strategy = "...")',
         )
     ]

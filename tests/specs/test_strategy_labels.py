@@ -44,12 +44,12 @@ def test_what_a_study_lists_is_not_changed_by_asking_for_it():
 def test_a_label_that_is_no_folder_name_is_refused(label):
     ((key, problem),) = faults(**{label: {"strategy": "fixed"}})
     assert key == f"strategies.{label}"
-    assert problem.startswith("a label consists of letters, digits, '-' and '_'")
+    assert problem.endswith("at most 64 letters, digits, '-' and '_'")
 
 
 @pytest.mark.parametrize("label", ["all", "sessions", "abandoned"])
 def test_a_label_that_means_something_else_is_refused(label):
-    assert faults(**{label: {"strategy": "fixed"}})[0][1].startswith("is taken")
+    assert faults(**{label: {"strategy": "fixed"}})[0][1].startswith("is reserved")
 
 
 def test_the_name_of_one_strategy_cannot_be_the_label_of_another():
