@@ -1,4 +1,4 @@
-"""Imports attributes of modules and of Python files that a user names."""
+"""Imports attributes of modules and Python files that a user names."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 
 from kdtune.catalog.source_digest import digest_of_file
 
-#: Digest under which the modules of a folder were imported last.
+#: Digest of the file, by its folder, for which modules of the folder were last imported.
 _DIGESTS: dict[Path, str] = {}
 
 
@@ -20,7 +20,7 @@ def attribute_of_module(module: str, attribute: str) -> Any:
 
     Raises:
         AttributeError: The module has no such attribute; the message names those that it defines.
-        Exception: Whatever the module raises while it is imported.
+        Exception: Any error that the module raises while it is imported.
     """
     return _attribute(importlib.import_module(module), attribute)
 
@@ -28,13 +28,13 @@ def attribute_of_module(module: str, attribute: str) -> Any:
 def attribute_of_file(file: Path, attribute: str) -> Any:
     """Run a Python file as a module and return an attribute of it.
 
-    The file may import modules that lie beside it. A file that was edited since it was last run is run again, and so
-    are the modules beside it.
+    The file may import modules from its own folder. If the file or such a module was edited after the last import, all
+    of them are imported again.
 
     Raises:
         OSError: The file cannot be read.
-        AttributeError: The file defines no such attribute; the message names those that it does.
-        Exception: Whatever the file raises while it runs.
+        AttributeError: The file defines no such attribute; the message names those that it defines.
+        Exception: Any error that the file raises while it runs.
     """
     file = file.resolve()
     digest = digest_of_file(file)
@@ -49,10 +49,11 @@ def attribute_of_file(file: Path, attribute: str) -> Any:
 
 
 def _run(file: Path, name: str) -> ModuleType:
+    """Run a file as a module with the given name."""
     spec = spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look a class's module up while it is made
+    sys.modules[name] = module  # dataclasses and pickle look up the module of a class while it is defined
     try:
         with _first_on_path(file.parent):
             spec.loader.exec_module(module)
@@ -64,6 +65,7 @@ def _run(file: Path, name: str) -> ModuleType:
 
 @contextmanager
 def _first_on_path(folder: Path) -> Iterator[None]:
+    """Let imports search a folder first."""
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
@@ -73,6 +75,7 @@ def _first_on_path(folder: Path) -> Iterator[None]:
 
 
 def _forget_modules_in(folder: Path) -> None:
+    """Remove imported modules of a folder, so that they are imported again."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file and Path(file).parent == folder and name != "__main__":
@@ -80,6 +83,7 @@ def _forget_modules_in(folder: Path) -> None:
 
 
 def _attribute(module: ModuleType, attribute: str) -> Any:
+    """Return an attribute of a module; it may contain dots."""
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):

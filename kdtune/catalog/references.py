@@ -17,11 +17,11 @@ class Reference:
     """A parsed reference.
 
     Attributes:
-        text: As the user wrote it.
-        form: ``name`` of a built-in or an entry point; ``module`` for ``package.module:attribute``; ``file`` for
+        text: The reference as the user wrote it.
+        form: ``name`` for a built-in or an entry point; ``module`` for ``package.module:attribute``; ``file`` for
             ``path/to/file.py:attribute``; ``scheme`` for one of the catalog's schemes, such as ``torchvision:...``.
-        place: The name, the module, the path as written, or what follows the scheme.
-        attribute: The attribute of a module or file, dots included; for a scheme the scheme's name.
+        place: The name, the module, the path as written, or the text after the scheme.
+        attribute: The attribute of a module or file, dots included; for a scheme, the name of the scheme.
     """
 
     text: str
@@ -38,21 +38,21 @@ def parse_reference(text: str, schemes: "tuple[str, ...]" = ()) -> Reference:
     """Parse a reference.
 
     Args:
-        text: What the user wrote.
-        schemes: Prefixes that this catalog understands, such as ``torchvision``.
+        text: The reference as the user wrote it.
+        schemes: Schemes of the catalog, such as ``torchvision``.
 
     Raises:
-        ValueError: It has none of the forms; the message says what is missing.
+        ValueError: The text has none of the forms; the message says what is missing.
     """
     place, colon, attribute = text.rpartition(":")
     if not colon:
         if text.endswith(".py") or "/" in text:
-            raise ValueError(f"{text!r} names a file without what is in it; write {text}:NAME")
+            raise ValueError(f"{text!r} names a file but no attribute of it; write {text}:NAME")
         return Reference(text, "name", text)
     scheme, _, rest = text.partition(":")
     if scheme in schemes:
         if not rest:
-            raise ValueError(f"{text!r} names nothing after {scheme}:")
+            raise ValueError(f"{text!r} has no name after {scheme}:")
         return Reference(text, "scheme", rest, scheme)
     if not _ATTRIBUTE.fullmatch(attribute):
         raise ValueError(f"{text!r} has no valid Python name after the colon")
@@ -61,7 +61,7 @@ def parse_reference(text: str, schemes: "tuple[str, ...]" = ()) -> Reference:
     if _MODULE.fullmatch(place):
         return Reference(text, "module", place, attribute)
     known = "".join(f", {one}:NAME" for one in schemes)
-    raise ValueError(f"{text!r} is no reference; write a name, package.module:NAME, ./file.py:NAME{known}")
+    raise ValueError(f"{text!r} is not a reference; write a name, package.module:NAME, ./file.py:NAME{known}")
 
 
 def with_absolute_path(value: Any, base: Path) -> Any:

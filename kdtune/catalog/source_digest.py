@@ -1,4 +1,4 @@
-"""Digests of Python source: of a module and of the local modules that it imports, found without running any of them."""
+"""Digests of a Python module together with the local modules that it imports, computed without running any of them."""
 
 import ast
 import sys
@@ -12,12 +12,12 @@ _INSTALLED = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platst
 
 
 def digest_of_file(file: Path) -> str:
-    """Digest a Python file and all local modules that it imports, directly or through others.
+    """Return a digest of a Python file and all local modules that it imports, directly or indirectly.
 
-    Installed packages and the standard library are left out: their versions identify them.
+    Installed packages and the standard library are left out, because their versions identify them.
 
     Args:
-        file: The Python file; modules that it imports are looked for in its folder, then on ``sys.path``.
+        file: The Python file. Modules that it imports are searched in its folder and then on ``sys.path``.
 
     Returns:
         64 hexadecimal digits.
@@ -30,17 +30,17 @@ def digest_of_file(file: Path) -> str:
 
 
 def digest_of_module(name: str, path: Sequence[str] | None = None) -> str:
-    """Digest an importable module, what it imports of its own package, and the local modules that it imports.
+    """Return a digest of an importable module, and of the modules of its own package and local modules that it imports.
 
     Args:
         name: Dotted name of the module.
-        path: Where to look for it; ``sys.path`` unless given.
+        path: Folders in which modules are searched; ``sys.path`` by default.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        ModuleNotFoundError: There is no source of such a module.
+        ModuleNotFoundError: The module has no Python source.
         SyntaxError: It, or a module that it imports, is not Python.
     """
     path = list(sys.path if path is None else path)
@@ -51,7 +51,7 @@ def digest_of_module(name: str, path: Sequence[str] | None = None) -> str:
 
 
 def find_module(name: str, path: Sequence[str]) -> Path | None:
-    """Find the source file of a module without importing it or its packages; None where there is none."""
+    """Return the source file of a module without importing it or its packages; None if there is none."""
     places: Sequence[str] = path
     file: Path | None = None
     parts = name.split(".")
@@ -85,17 +85,18 @@ def summary_of(module: str, attribute: str) -> str:
 
 
 def _digest(file: Path, name: str, path: Sequence[str]) -> str:
+    """Return the digest of a module and of the imported modules that belong to its identity."""
     sources: dict[str, bytes] = {}
-    left = [(name, file)]
-    while left:
-        module, one = left.pop()
+    pending = [(name, file)]
+    while pending:
+        module, one = pending.pop()
         if module in sources:
             continue
         sources[module] = one.read_bytes()
         for imported in {*_imports(sources[module], one, module), *_packages(module)}:
             found = find_module(imported, path) if imported not in sources else None
             if found and _is_part(imported, found, name):
-                left.append((imported, found))
+                pending.append((imported, found))
     digest = sha256()
     for module, source in sorted(sources.items()):
         digest.update(f"{module}\0{len(source)}\0".encode() + source)
@@ -103,21 +104,22 @@ def _digest(file: Path, name: str, path: Sequence[str]) -> str:
 
 
 def _is_part(imported: str, file: Path, name: str) -> bool:
-    """Whether a module's source belongs to the identity of the component whose module is called ``name``."""
+    """Return whether a module belongs to the identity of the component in module ``name``."""
     own, top = name.partition(".")[0], imported.partition(".")[0]
-    if top == "kdtune":  # of kdtune's own components what lies in the same folder; for others its version counts
+    if top == "kdtune":
+        # For built-in components, modules of the same folder belong to it; for others, kdtune's version identifies it.
         return own == top and imported.rpartition(".")[0] == name.rpartition(".")[0]
     return top == own or not any(file.is_relative_to(place) for place in _INSTALLED)
 
 
 def _packages(module: str) -> Iterator[str]:
-    """The packages around a module, whose ``__init__`` runs before it."""
+    """Yield the packages that contain a module, whose ``__init__`` runs before it."""
     parts = module.split(".")
     yield from (".".join(parts[:depth]) for depth in range(1, len(parts)))
 
 
 def _imports(source: bytes, file: Path, module: str) -> Iterator[str]:
-    """Dotted names of all modules that a source may import, inside functions too."""
+    """Yield the dotted names of all modules that a source may import, inside functions as well."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(source, str(file))):
         if isinstance(node, ast.Import):

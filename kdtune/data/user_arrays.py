@@ -71,7 +71,7 @@ def _check_labels(train: np.ndarray, test: np.ndarray, names: Sequence[str], nam
         for place in np.flatnonzero((labels < 0) | (labels >= classes))[:1]:
             known = f"{classes} class names" if names else f"{classes} different labels"
             raise DataError(
-                f"data set {name}: {part}: image {place} has label {labels[place]}, but with {known} labels have to "
+                f"data set {name}: {part}: image {place} has label {labels[place]}, but with {known} they have to "
                 f"be 0 to {classes - 1}"
             )
     if classes < 2:

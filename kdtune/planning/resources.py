@@ -1,4 +1,4 @@
-"""What Ray gave a worker, and what a cluster has."""
+"""Resources of trials, of cluster nodes and of this process."""
 
 import os
 import sys
@@ -11,11 +11,11 @@ from kdtune.errors import UsageError
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial gets.
+    """Resources of each trial.
 
     Attributes:
-        cpus: Cores; a whole number of torch threads follows from it.
-        gpus: GPUs; a fraction shares one.
+        cpus: CPU cores; may be a fraction.
+        gpus: GPUs; with a fraction, several trials share one.
     """
 
     cpus: float
@@ -27,19 +27,19 @@ class Resources:
 
     @property
     def threads(self) -> int:
-        """CPU threads for torch."""
+        """Number of CPU threads for torch."""
         return max(1, int(self.cpus))
 
     def slots(self, nodes: Iterable[Mapping[str, float]]) -> int:
-        """How many trials fit side by side; at least 1.
+        """Return how many trials fit on the nodes at the same time; at least 1.
 
         Args:
-            nodes: What each node of the cluster has; see :func:`cluster_nodes`.
+            nodes: Resources of each node of the cluster; see :func:`cluster_nodes`.
         """
         return max(1, sum(map(self._slots_of, nodes)))
 
     def _slots_of(self, node: Mapping[str, float]) -> int:
-        """A trial runs on one node, and where it shares a GPU, on one GPU."""
+        """Return how many trials fit on one node. A trial that uses a fraction of a GPU uses a single GPU."""
         fits = _units(node.get("CPU", 0)) // _units(self.cpus)
         if not self.gpus:
             return fits
@@ -47,38 +47,38 @@ class Resources:
 
     @property
     def trials_per_gpu(self) -> int:
-        """How many trials share a GPU; 0 where they use none."""
+        """How many trials share a GPU; 0 if they use none."""
         return _UNITS // _units(self.gpus) if self.gpus else 0
 
     def check_fit(self, nodes: Collection[Mapping[str, float]], place: str = "the cluster") -> None:
-        """Refuse what no node of the cluster can give: Ray would wait for it without a word.
+        """Refuse resources that no node of the cluster has. Ray would wait for them without a message.
 
         Args:
-            nodes: What each node of the cluster has.
-            place: What has that, for messages.
+            nodes: Resources of each node of the cluster.
+            place: Name of the cluster or machine, for messages.
 
         Raises:
-            UsageError: A trial asks for more than there is; names the flags.
+            UsageError: No node has the resources of one trial; names the flags.
         """
-        asked = (("--cpus-per-trial", "CPU", self.cpus), ("--gpus-per-trial", "GPU", self.gpus))
-        most = {name: max((node.get(name, 0) for node in nodes), default=0) for _, name, _ in asked}
-        there = f"{place} has" if len(nodes) == 1 else "no node of the cluster has more than"
+        requested = (("--cpus-per-trial", "CPU", self.cpus), ("--gpus-per-trial", "GPU", self.gpus))
+        most = {name: max((node.get(name, 0) for node in nodes), default=0) for _, name, _ in requested}
+        limit = f"{place} has" if len(nodes) == 1 else "no node of the cluster has more than"
         faults = [
-            f"{flag} {amount:g}: {there} {most[name]:g}; give at most that"
-            for flag, name, amount in asked
+            f"{flag} {amount:g}: {limit} {most[name]:g}; give at most that"
+            for flag, name, amount in requested
             if amount > most[name]
         ]
         if not faults and not any(map(self._slots_of, nodes)):
-            flags = ", ".join(f"{flag} {amount:g}" for flag, _, amount in asked)
-            faults = [f"{flags}: no node of the cluster has both; give less of one of them"]
+            flags = ", ".join(f"{flag} {amount:g}" for flag, _, amount in requested)
+            faults = [f"{flags}: no node of the cluster has both; reduce one of them"]
         if faults:
             raise UsageError("\n".join(faults))
 
 
-#: Ray counts cores and GPUs in units of 1e-4; as floating-point numbers 1 // 0.1 would be 9.
+#: Ray counts cores and GPUs in units of 1e-4. With floating-point numbers, 1 // 0.1 would be 9.
 _UNITS = 10_000
 
-#: Of a core or a GPU, the least that Ray can give.
+#: Smallest share of a core or a GPU that Ray can assign.
 SMALLEST_SHARE = 1 / _UNITS
 
 
@@ -87,23 +87,23 @@ def _units(amount: float) -> int:
 
 
 def cluster_nodes() -> list[dict[str, float]]:
-    """What each living node of the cluster has, such as ``{"CPU": 16.0, "GPU": 1.0}``."""
+    """Return the resources of each living node of the cluster, such as ``{"CPU": 16.0, "GPU": 1.0}``."""
     import ray
 
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 def cluster_address(given: str | None) -> str | None:
-    """The Ray cluster that a study joins, which has cores and GPUs of its own.
+    """Return the address of the Ray cluster that a study joins.
 
     Args:
         given: The address that the user gave.
 
     Returns:
-        Where it is: what this process is connected to already, else the given address, else ``$RAY_ADDRESS``. None
-        where the study starts a Ray of its own on this machine.
+        The cluster to which this process is connected already, otherwise the given address, otherwise
+        ``$RAY_ADDRESS``. None if the study starts Ray on this machine.
     """
-    ray = sys.modules.get("ray")  # importing it would take a second, and what is not imported is not connected
+    ray = sys.modules.get("ray")  # not imported here, which would take a second: without it there is no connection
     if ray is not None and ray.is_initialized():
         return str(ray.get_runtime_context().gcs_address)
     address = given or os.environ.get("RAY_ADDRESS")
@@ -118,17 +118,17 @@ def gpus_by_default(
     tell: Callable[[str], object],
     finder: str = "Ray",
 ) -> float:
-    """GPUs for each trial where the user has not said: 1 where a node of the cluster has one, else 0.
+    """Return the default number of GPUs for each trial: 1 if a node of the cluster has a GPU, otherwise 0.
 
     Args:
-        nodes: What each node of the cluster has.
+        nodes: Resources of each node of the cluster.
         seen: UUIDs of the GPUs that NVML shows on this machine.
-        is_own: Whether the cluster is a Ray that the study starts on this machine.
-        tell: Called with a warning where only the cluster of somebody else has no GPU.
-        finder: What found the nodes' GPUs.
+        is_own: Whether the study starts Ray on this machine, rather than joining a cluster.
+        tell: Receives a warning if this machine has a GPU but the joined cluster has none.
+        finder: Name of the software that looked for the nodes' GPUs.
 
     Raises:
-        UsageError: This machine has a GPU, but it was not found: a training on the CPU could take days.
+        UsageError: This machine has a GPU that was not found. Training on the CPU instead could take days.
     """
     if any(node.get("GPU", 0) >= 1 for node in nodes):
         return 1.0
@@ -142,26 +142,28 @@ def gpus_by_default(
     return 0.0
 
 
-#: Where Linux shows an NVIDIA GPU to programs, also where NVML cannot be asked.
+#: Folder of the device files of NVIDIA GPUs, which exist even if NVML does not work.
 _DEVICES = Path("/dev")
 
-#: What hides all GPUs from CUDA, in CUDA_VISIBLE_DEVICES.
+#: First entries of CUDA_VISIBLE_DEVICES that hide all GPUs.
 _NO_GPU = ("", "-1", "NoDevFiles")
 
 
 def _has_gpu_files() -> bool:
+    """Return whether this machine has device files of GPUs that the user has not hidden."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     return first not in _NO_GPU and any(_DEVICES.glob("nvidia[0-9]*"))
 
 
 def gpu_indices(gpus: float) -> list[int]:
-    """The GPUs that this process may use, as torch counts them.
+    """Return the torch indices of the GPUs that this process may use.
 
-    Ray usually hides all other GPUs, so that they begin at 0; with RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES every
-    worker sees all GPUs of its node, and only Ray knows which are its own. A process that is no worker has the first.
+    Ray usually hides all other GPUs, so the indices start at 0. With RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES every
+    worker sees all GPUs of its node, and Ray has to be asked which of them were assigned to it. A process that is not
+    a worker uses the first GPU.
 
     Args:
-        gpus: As many as Ray gave; 0 gives none.
+        gpus: Number of GPUs that Ray assigned; with 0 the result is empty.
     """
     if gpus <= 0:
         return []
@@ -175,7 +177,7 @@ def gpu_indices(gpus: float) -> list[int]:
 
 
 def gpu_shares(gpus: float) -> dict[str, float]:
-    """The GPUs that Ray gave this process: UUID to share."""
+    """Return the share of each GPU that Ray assigned to this process, by UUID."""
     if gpus <= 0:
         return {}
     import torch

@@ -1,4 +1,4 @@
-"""Writes ``run.toml``: what a command was asked, and so what a resume goes on with."""
+"""Writes ``run.toml``, the request of a command, with which ``kdtune resume`` continues."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,19 +24,19 @@ def note_run(
     *,
     inline: bool,
 ) -> None:
-    """Note what was asked beside what earlier commands asked.
+    """Write the request of a command, merged with those of earlier commands.
 
     Args:
-        folder: The study's.
-        study: With nothing left open.
-        strategies: That the command runs, by label.
-        resources: What each trial gets.
-        data: The folder with the data sets.
-        carbon: How energy becomes CO2.
-        limits: What may be used.
-        teacher_file: Where the weights of a given teacher are.
-        accepted_teacher: Identity of the weights that are used though their accuracy is at chance.
-        inline: Whether it runs in the command's own process, without Ray.
+        folder: Folder of the study.
+        study: The study with all open settings resolved.
+        strategies: Labels of the strategies that the command runs.
+        resources: Resources of each trial.
+        data: Folder with the data sets.
+        carbon: Conversion of energy to CO2.
+        limits: Budget of the study.
+        teacher_file: File with the weights of a given teacher.
+        accepted_teacher: Identity of a given teacher that the user accepted although its accuracy is at chance level.
+        inline: Whether the study runs in the process of the command, without Ray.
     """
     options = {
         "cpus_per_trial": resources.cpus,
@@ -46,7 +46,7 @@ def note_run(
         "accepted_teacher": accepted_teacher,
         "inline": inline or None,
     }
-    # What earlier commands called their strategies stays: a resume goes on with all of them.
+    # The strategies of earlier commands are kept, because a resume continues all of them.
     listed = study.model_copy(update={"strategies": {**folder.noted_options(), **study.strategies}})
     folder.write_run(
         {

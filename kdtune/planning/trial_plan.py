@@ -1,4 +1,4 @@
-"""Which trial is next: strategies, repeats and the trial log brought together, free of Ray."""
+"""The order of a strategy's trials over all repeats, from its suggestions and the trial log."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ from kdtune.training.resolution import resolved_recipe, resolved_trial
 
 
 class Next(Enum):
-    """What there is instead of a next trial."""
+    """Why no trial can be started now."""
 
-    WAIT = "a round has to end first"
-    DONE = "nothing is left"
+    WAIT = "a round must end first"
+    DONE = "no trials are left"
 
 
 def make_strategies(study: Study, label: str) -> list[Strategy]:
-    """The strategy behind a label for each repeat, each with the repeat's seed.
+    """Return the strategy that a label refers to, once for each repeat and with the seed of the repeat.
 
     Raises:
-        SpecError: The strategy cannot work on the study's search space.
+        SpecError: The strategy cannot use the study's search space.
     """
     name, given = study.labelled(label)
     kind = STRATEGIES.load(name)
@@ -40,7 +40,7 @@ def make_strategies(study: Study, label: str) -> list[Strategy]:
 
 
 def settled_strategies(study: Study, cost: DistillationCost) -> Study:
-    """The study, and what its strategies leave open until a distillation's cost is known settled as far as it is."""
+    """Return the study with options that depend on the cost of a distillation replaced, as far as it is known."""
     settled = {
         label: {**study.strategies[label], **kind.settled(given, cost)} for label, kind, given in _equal_cost(study)
     }
@@ -48,25 +48,28 @@ def settled_strategies(study: Study, cost: DistillationCost) -> Study:
 
 
 def waits_for_energy(study: Study) -> bool:
-    """Whether a strategy that a study lists cannot be settled before the energy of a distillation is known."""
+    """Return whether options of a listed strategy depend on the energy of a distillation."""
     return any(kind.waits_for_energy(given) for _, kind, given in _equal_cost(study))
 
 
 def _equal_cost(study: Study) -> list[tuple[str, type[EqualCost], dict[str, Any]]]:
-    """The strategies that a study lists whose length depends on a cost: labels, classes and options."""
+    """Return label, class and options of each listed strategy whose epochs depend on the cost of a distillation."""
     listed = [(label, *study.labelled(label)) for label in study.strategies]
     loaded = [(label, STRATEGIES.load(name), given) for label, name, given in listed]
     return [(label, kind, given) for label, kind, given in loaded if issubclass(kind, EqualCost)]
 
 
-def frozen_cost(kept: Sequence[StrategyFolder]) -> DistillationCost:
-    """A distillation's cost as strategies have frozen it that were run before: timed again it would be another one."""
-    found = (folder.energy_multiple() for folder in kept)
+def frozen_cost(earlier: Sequence[StrategyFolder]) -> DistillationCost:
+    """Return the cost of a distillation that earlier strategies of the study recorded.
+
+    It is not measured again, because the new value would be slightly different.
+    """
+    found = (folder.energy_multiple() for folder in earlier)
     return DistillationCost(energy=next((multiple for multiple in found if multiple is not None), None))
 
 
 def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -> dict[str, list[Strategy]]:
-    """The strategies that were made for a study as it was before; again, where their options are settled only now."""
+    """Return the strategies, made again where the options in ``study`` differ from those in ``before``."""
     return {
         label: made if before.labelled(label) == study.labelled(label) else make_strategies(study, label)
         for label, made in strategies.items()
@@ -74,31 +77,31 @@ def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -
 
 
 def check_unchanged(folder: StrategyFolder, study: Study) -> None:
-    """Make sure that what was run in a folder can be gone on with.
+    """Check that a strategy can be resumed, because its files were not changed after it was started.
 
     Args:
-        folder: Of a strategy that was begun.
-        study: As ``run.toml`` has it.
+        folder: Folder of the strategy.
+        study: The study in ``run.toml``.
 
     Raises:
-        ResultsError: One of the files that say what ran was changed since.
+        ResultsError: One of the files was changed.
     """
     if changed := folder.differences(study):
         raise ResultsError(
             f"{folder.study_toml}: differs from {folder.study.run_toml} in {', '.join(changed)}, so one of them was "
-            f"changed since it was written; put the old value back, or begin anew with 'kdtune study' and --fresh"
+            f"changed after it was written; restore the old value, or start again with 'kdtune study' and --fresh"
         )
     frozen, log = folder.read_study(), TrialLog.read(folder.trials)
     for trial in log.trials.values():
         if trial.id != _identity(frozen, trial):
             raise ResultsError(
-                f"{log.path}: trial {trial.id} is none of the study in {folder.study_toml}, so one of them was changed "
-                f"since, or another release of kdtune wrote them; {REMEDY}"
+                f"{log.path}: trial {trial.id} does not belong to the study in {folder.study_toml}, so one of them was "
+                f"changed, or another release of kdtune wrote them; {REMEDY}"
             )
 
 
 def _identity(study: Study, trial: Trial) -> str:
-    """What a logged trial's id has to be."""
+    """Return the identifier that a logged trial must have."""
     if trial.spec is None:
         return flat_trial_id(study, trial.point, trial.seed)
     try:
@@ -108,14 +111,14 @@ def _identity(study: Study, trial: Trial) -> str:
 
 
 def uses_teacher(study: Study, label: str) -> bool:
-    """Whether the trainings behind a label imitate the study's teacher; so they do if nothing is known of either."""
+    """Return whether the trainings of a strategy use the teacher; True if strategy and loss are both unknown."""
     name, _ = study.labelled(label)
     of_loss = LOSSES.facts_of(study.loss.name).get("needs_teacher", True)
     return bool(STRATEGIES.facts_of(name).get("needs_teacher", of_loss))
 
 
 def epochs_of(study: Study, label: str) -> int:
-    """Epochs of each training behind a label, all of which are equally long."""
+    """Return the number of epochs of each training of a strategy; all of its trainings have the same."""
     first = make_strategies(study, label)[0]
     if not isinstance(first, OneRound):
         return study.training.epochs
@@ -123,7 +126,7 @@ def epochs_of(study: Study, label: str) -> int:
 
 
 def teacher_trainings(study: Study) -> int:
-    """Trainings that ask the teacher in one repeat of a study, all of its strategies together."""
+    """Return the number of trainings with a teacher in one repeat of a study, over all strategies."""
     return sum(
         made[0].expected_trials()
         for label in study.strategies
@@ -132,7 +135,7 @@ def teacher_trainings(study: Study) -> int:
 
 
 class _Repeat:
-    """The state of one repeat: its strategy's current round."""
+    """State of one repeat, with the current round of its strategy."""
 
     def __init__(self, number: int, seed: int, strategy: Strategy) -> None:
         self.number = number
@@ -144,8 +147,8 @@ class _Repeat:
         self.exhausted = False
 
     def hand_out(self) -> None:
-        """Let what of the round has not ended wait for a worker."""
-        # The same point twice in a round is one trial; one that has ended is answered from its record.
+        """Queue the trials of the round that have not ended."""
+        # The same point twice in a round is one trial. A trial that has ended is answered from its record.
         once = {trial.id: trial for trial in self.round}
         self.waiting = deque(trial for trial in once.values() if not trial.is_final)
 
@@ -153,8 +156,9 @@ class _Repeat:
 class Plan:
     """Hands out trials and takes their outcomes.
 
-    A strategy is told of a round when all of it has ended, in the order of its suggestions, so that it proposes the
-    same whatever ran beside what. A trial that the log knows the end of is not handed out again.
+    A strategy receives the outcomes of a round once all its trials have ended, in the order of its suggestions, so its
+    next suggestions do not depend on which trials ran at the same time. A trial that has ended according to the log is
+    not run again.
     """
 
     def __init__(self, study: Study, strategies: list[Strategy], log: TrialLog) -> None:
@@ -162,8 +166,8 @@ class Plan:
 
         Args:
             study: The study.
-            strategies: One for each repeat.
-            log: What has been done so far; takes down every suggestion.
+            strategies: The strategy of each repeat.
+            log: The trial log; every suggestion is written to it.
         """
         self._study = study
         self._log = log
@@ -174,7 +178,7 @@ class Plan:
         ]
 
     def next(self) -> Trial | Next:
-        """The next trial to run, or why there is none now."""
+        """Return the next trial to run, or why there is none now."""
         for repeat in self._repeats:
             self._advance(repeat)
             if repeat.waiting:
@@ -183,26 +187,26 @@ class Plan:
 
     @property
     def done(self) -> bool:
-        """Whether every strategy is exhausted and every trial has ended for good."""
+        """Whether every strategy is exhausted and every trial has ended."""
         for repeat in self._repeats:
             self._advance(repeat)
         return all(repeat.exhausted for repeat in self._repeats)
 
     def again(self, trial: Trial) -> None:
-        """Hand a trial out once more: its process died, which says nothing of the trial."""
+        """Queue a trial again because its process died, which was not the fault of the trial."""
         self._repeats[trial.repeat].waiting.appendleft(trial)
 
     def all_again(self) -> None:
-        """Hand out all that has not ended once more: whoever carried it out is gone."""
+        """Queue all trials again that have not ended, because all workers are gone."""
         for repeat in self._repeats:
             repeat.hand_out()
 
     def keep_going(self, trial: Trial, epoch: int, value: float) -> bool:
-        """Whether the trial's strategy wants it to go on after an epoch, counted from 1.
+        """Return whether a trial should continue after an epoch (counted from 1), according to its strategy.
 
         Args:
-            trial: That runs.
-            epoch: That has ended.
+            trial: The running trial.
+            epoch: The epoch that has ended.
             value: The metric on the validation images that decides the study.
         """
         strategy = self._repeats[trial.repeat].strategy
@@ -210,7 +214,7 @@ class Plan:
         return not strategy.judges_epochs or strategy.report(trial.suggestion, epoch, score)
 
     def expected_trials(self) -> int:
-        """How many trials there will be over all repeats: exact where a repeat's plan is complete."""
+        """Return the expected number of trials over all repeats; exact for repeats that are completely planned."""
         total = 0
         for repeat in self._repeats:
             self._advance(repeat)
@@ -219,6 +223,7 @@ class Plan:
         return total
 
     def _advance(self, repeat: _Repeat) -> None:
+        """Ask the strategy for another round if the current one has ended."""
         while not repeat.exhausted and all(trial.is_final for trial in repeat.round):
             if repeat.round:
                 repeat.strategy.tell([_outcome(trial) for trial in repeat.round])

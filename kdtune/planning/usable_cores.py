@@ -1,4 +1,4 @@
-"""How many cores this process may use: in a container, under taskset or in a batch job fewer than the machine has."""
+"""Number of cores that this process may use, which containers, taskset and batch jobs can limit."""
 
 import os
 from collections.abc import Iterator
@@ -8,17 +8,19 @@ from pathlib import Path
 
 
 def usable_cores(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int:
-    """Returns the cores of this process's affinity, or fewer where a control group has a CPU quota (rounded up).
+    """Return the number of cores in this process's affinity, or the CPU quota of its control groups if that is lower.
+
+    Quotas are rounded up to whole cores.
 
     Args:
-        groups: The file that lists the control groups of the process.
-        mount: Where the kernel shows control groups.
+        groups: File that lists the control groups of the process.
+        mount: Folder in which control groups are mounted.
     """
     return min([len(os.sched_getaffinity(0)), *(max(1, ceil(quota)) for quota in _quotas(groups, mount))])
 
 
 def _quotas(groups: Path, mount: Path) -> Iterator[float]:
-    """Quotas of the process's control groups and of all groups above them, in cores (cgroup v2 and v1)."""
+    """Yield the quotas of the process's control groups and of all groups above them, in cores (cgroup v2 and v1)."""
     with suppress(OSError):
         for line in groups.read_text().splitlines():
             _, controllers, group = line.split(":", 2)
@@ -35,6 +37,7 @@ def _quotas(groups: Path, mount: Path) -> Iterator[float]:
 
 
 def _quota_us(folder: Path, controllers: str) -> tuple[int, int]:
+    """Return quota and period of a control group, in microseconds."""
     if controllers:  # version 1
         return int((folder / "cpu.cfs_quota_us").read_text()), int((folder / "cpu.cfs_period_us").read_text())
     quota, period = (folder / "cpu.max").read_text().split()

@@ -1,4 +1,4 @@
-"""Components by reference, as a study names them."""
+"""Components that a study names, by name or reference."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -24,8 +24,8 @@ class Component(FrozenModel):
 
     Attributes:
         name: A name in its catalog, or a reference; see :class:`kdtune.catalog.catalog.Catalog`.
-        options: Validated by the component itself; JSON values only.
-        digest: Identifies the source of a component that is not built in, once it has been found; otherwise empty.
+        options: Options of the component, which validates them itself; JSON values only.
+        digest: Digest of the source of a component that is not built in, once it is resolved; otherwise empty.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Component(FrozenModel):
 
     @property
     def short_name(self) -> str:
-        """The name for people: files and folders without the folders that hold them, and without options."""
+        """The name for display, without the parent folders of files and without options."""
         scheme, colon, path = self.name.partition(":")
         if colon and "/" in path:  # a scheme of paths
             return f"{scheme}:{Path(path).name}" if scheme != "pickle" else Path(path).stem.rpartition("-")[0]
@@ -49,7 +49,7 @@ class Component(FrozenModel):
 
     @property
     def slug(self) -> str:
-        """A name for files and folders: letters, digits, ``-`` and ``_``."""
+        """The name for files and folders, with only letters, digits, ``-`` and ``_``."""
         return re.sub(r"[^A-Za-z0-9_-]+", "-", self.short_name.replace(".py:", "-")).strip("-")
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Component(FrozenModel):
 
 
 def component_of(value: Any) -> Any:
-    """Return the component that a study's value stands for; any other value is returned for validation to refuse.
+    """Return the component that a value of a study refers to; other values are returned and fail validation.
 
     Args:
         value: A name or reference; a table with the key ``ref``, the other keys being options; a function or class; or
@@ -82,7 +82,7 @@ def component_of(value: Any) -> Any:
 
 
 def as_written(component: Component) -> str | dict[str, Any]:
-    """Return a component as a study file has it: a name, or a table if there is more to say."""
+    """Return a component as written in a study file: a name, or a table if it has options or a digest."""
     if not component.options and not component.digest:
         return component.name
     digest = {_DIGEST: component.digest} if component.digest else {}

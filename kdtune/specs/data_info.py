@@ -8,14 +8,14 @@ from kdtune.specs.frozen_model import FrozenModel
 
 
 class DataInfo(FrozenModel):
-    """What is known of a data set without reading its images.
+    """Facts about a data set that are known without reading its images.
 
     Attributes:
         classes: Number of classes.
         shape: Channels, height and width of an image.
-        train_images: Images for training and validation.
-        test_images: Images of the test part.
-        class_names: Names of the labels 0, 1, ...; empty if there are none.
+        train_images: Number of images for training and validation.
+        test_images: Number of images of the test part.
+        class_names: Names of the labels 0, 1, ...; empty if they have no names.
         fingerprint: Identifies the content of a data set that is not built in; empty for a built-in one.
     """
 
@@ -28,7 +28,7 @@ class DataInfo(FrozenModel):
 
 
 def built_in_info(dataset: Component) -> DataInfo:
-    """Return what is known of a built-in data set, as published.
+    """Return the published facts about a built-in data set.
 
     Raises:
         KeyError: The data set is not built in.

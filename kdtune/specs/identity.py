@@ -1,4 +1,4 @@
-"""Digests of values that stand for what they are computed from."""
+"""Digests that identify JSON values."""
 
 import hashlib
 import json
@@ -6,6 +6,6 @@ from typing import Any
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a JSON value in hexadecimal digits; the order of keys does not matter."""
+    """Return the SHA-256 of a JSON value in hexadecimal digits. The order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,17 +1,18 @@
-"""Training recipes by name: ``recipe = "crd"`` in a study's ``[training]``, and any key beside it goes before.
+"""Training recipes by name, such as ``recipe = "crd"`` in a study's ``[training]``. Keys beside it take precedence.
 
-``paper-text``  What PLOS ONE 2023, e0285668, says in "Implementation details": Adam at 0.1, steps at 40, 60 and 80. Of
-                batches, weight decay and warm-up it says nothing; these are the released code's.
-``paper-code``  What its released code does: SGD, one epoch of warm-up, steps at 30, 60 and 80.
-``crd``         What the distillation literature compares with since Y. Tian et al., Contrastive Representation
-                Distillation, ICLR 2020: 240 epochs, batches of 64, steps at 150, 180 and 210. It trains MobileNetV2
-                and ShuffleNetV2 at a rate of 0.01 instead of 0.05.
+``paper-text``  The section "Implementation details" of PLOS ONE 2023, e0285668: Adam with learning rate 0.1, steps at
+                40, 60 and 80. Batch size, weight decay and warm-up, which the section does not give, are those of the
+                released code.
+``paper-code``  The released code of the paper: SGD, one epoch of warm-up, steps at 30, 60 and 80.
+``crd``         The recipe of Y. Tian et al., Contrastive Representation Distillation, ICLR 2020, which is common in
+                the distillation literature: 240 epochs, batches of 64, steps at 150, 180 and 210. For MobileNetV2 and
+                ShuffleNetV2 that paper uses a learning rate of 0.01 instead of 0.05.
 
-Other ``epochs`` beside a recipe move its milestones and its warm-up in proportion, unless these are given too; so does
-``--set teacher_training.epochs=4`` where the study names a recipe.
+If ``epochs`` is given beside a recipe, or with ``--set teacher_training.epochs=4``, milestones and warm-up of the
+recipe change in proportion, unless they are given too.
 
-``--set training.recipe=crd`` is another recipe for all of that training: the study's own keys go, those of other
-``--set`` stay.
+``--set training.recipe=crd`` replaces all of the study's keys for that training; keys of other ``--set`` options are
+kept.
 """
 
 from typing import Any
@@ -23,7 +24,7 @@ _PAPER: dict[str, Any] = {
     "learning_rate": 0.1,
     "gamma": 0.2,
     "augment": ["crop", "flip", "rotate"],
-    # The released code's, of which the text is silent.
+    # From the released code, because the text does not give them.
     "batch_size": 128,
     "weight_decay": 5e-4,
     "warmup_epochs": 1,
@@ -47,17 +48,17 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def with_recipe(table: dict[str, Any]) -> dict[str, Any]:
-    """A training's table with its recipe filled in; what the table gives itself goes before the recipe.
+    """Return the table of a training with its recipe filled in. Keys of the table take precedence.
 
     Raises:
-        KeyError: There is no such recipe.
+        KeyError: The recipe does not exist.
     """
     if "recipe" not in table:
         return table
     own = {key: value for key, value in table.items() if key != "recipe"}
     recipe = RECIPES[table["recipe"]]
     epochs = own.get("epochs")
-    if type(epochs) is int and 1 <= epochs <= MAX_EPOCHS:  # anything else is told when the whole is validated
+    if type(epochs) is int and 1 <= epochs <= MAX_EPOCHS:  # other values are refused when the study is validated
         moved = Training.model_validate(recipe).scaled_to(epochs)
         recipe = {**recipe, "milestones": list(moved.milestones), "warmup_epochs": moved.warmup_epochs}
     return {**recipe, **own}

@@ -12,7 +12,7 @@ from kdtune.errors import UsageError
 from kdtune.specs.component import Component
 from kdtune.storage.files import replaced_atomically
 
-#: What may name a study; it becomes a folder under ``results/``.
+#: Valid names of studies, which become folders under ``results/``.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 _TEMPLATE = """\
@@ -29,7 +29,7 @@ student = {student}
 loss = {loss}
 {alpha}
 search_space = "tau-2-20"    # tau = 2, 3, ..., 20
-validation = 0.1             # share of the training images by which strategies choose; the test set is met once
+validation = 0.1             # share of the training images by which strategies choose; the test set is used once
 repeats = 3                  # seeds per strategy; 6 or more for a comparison that can be significant
 
 [training]                   # of the student
@@ -65,7 +65,7 @@ tau = 4
 [strategies.none]            # the student without a teacher
 """
 
-#: Epochs of the file that is written, and the epochs at which the learning rate falls.
+#: Number of epochs in the study file, and the epochs at which the learning rate drops.
 _EPOCHS, _MILESTONES = 30, [15, 24]
 
 
@@ -80,23 +80,23 @@ def write_study(
     """Write a study file.
 
     Args:
-        path: Where to write it.
+        path: The file to write.
         name: Name of the study.
-        references: By ``dataset``, ``teacher``, ``student`` and ``loss``: references with absolute paths.
+        references: References with absolute paths, by ``dataset``, ``teacher``, ``student`` and ``loss``.
         alpha: Weight of the distillation term; None leaves the loss's default.
         augments: Whether the images may be cropped and flipped.
 
     Raises:
-        UsageError: The file exists, its folder cannot be written, or the name cannot be that of a study.
+        UsageError: The file exists, its folder cannot be written, or the name is not valid.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"kdtune new: {name!r} cannot name a study; use letters, digits, '.', '_' and '-'")
+        raise UsageError(f"kdtune new: {name!r} is not a valid name; use letters, digits, '.', '_' and '-'")
     if path.exists():
         raise UsageError(f"kdtune new: {path} exists already and is not overwritten; choose another name or --file")
-    told = {key: _toml(_relative(text, path.parent)) for key, text in references.items()}
+    written = {key: _toml(_relative(text, path.parent)) for key, text in references.items()}
     short = {key: Component(name=text).short_name for key, text in references.items()}
     content = _TEMPLATE.format(
-        **told,
+        **written,
         file=path,
         name=_toml(name),
         description=_toml("{student} taught by {teacher}".format(**short)),
@@ -116,7 +116,7 @@ def write_study(
 
 
 def _relative(reference: str, folder: Path) -> str:
-    """Return a reference whose absolute path, if it has one, refers to the folder of the study file instead."""
+    """Return a reference with its absolute path, if it has one, made relative to the folder of the study file."""
     prefix, slash, rest = reference.partition("/")
     if not slash:
         return reference

@@ -1,4 +1,4 @@
-"""Search spaces: the values that every strategy chooses from."""
+"""Search spaces: the values from which strategies choose."""
 
 import math
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
 Point = dict[str, Any]
-"""What a strategy proposes, such as ``{"tau": 4}``: the keys override the study's own values."""
+"""Values that a strategy proposes, such as ``{"tau": 4}``; they replace the study's values."""
 
-#: What may be searched, with the range that makes sense (low, high), both ends included unless None.
+#: Values that can be searched, with their valid range (both ends included; None for no limit).
 SEARCHABLE: dict[str, tuple[float | None, float | None]] = {
     "tau": (None, None),
     "alpha": (0.0, 1.0),
@@ -18,18 +18,18 @@ SEARCHABLE: dict[str, tuple[float | None, float | None]] = {
     "weight_decay": (0.0, None),
 }
 
-#: No float32 holds a greater number.
+#: Greater numbers may not fit into float32.
 GREATEST = 1e38
 
-#: A space of more points is a slip too, and no list that a memory can hold.
+#: Upper limit of points that catches typing errors and avoids lists that do not fit into memory.
 MAX_POINTS = 100_000
 
-#: Searchable values that have to be greater than zero: a temperature or a rate of 0 is meaningless.
+#: Searchable values that have to be greater than 0, because 0 is meaningless.
 POSITIVE = frozenset({"tau", "learning_rate"})
 
 
 class Dimension(BaseModel):
-    """One dimension: ``low``, ``high`` and perhaps ``step`` and ``log``, or a list of ``values``."""
+    """One dimension: ``low`` and ``high``, optionally with ``step`` and ``log``, or a list of ``values``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -50,9 +50,9 @@ class Dimension(BaseModel):
             if (self.low, self.high, self.step) != (None, None, None):
                 raise ValueError("give either 'values' or 'low' and 'high', not both")
             if not self.values:
-                raise ValueError("'values' is empty: there is nothing to choose from")
+                raise ValueError("'values' is empty; give at least one value")
             if len(set(self.values)) != len(self.values):
-                raise ValueError("'values' names a value twice")
+                raise ValueError("'values' has a value twice")
         elif self.low is None or self.high is None:
             raise ValueError("needs 'low' and 'high', or a list of 'values'")
         elif self.low > self.high:
@@ -61,14 +61,14 @@ class Dimension(BaseModel):
         if any(abs(number) > GREATEST for number in numbers):
             raise ValueError(f"no number may be greater than {GREATEST:g}")
         if self.count is not None and self.count > MAX_POINTS:
-            raise ValueError(f"holds more than {MAX_POINTS:,} points: give a wider 'step', or none")
+            raise ValueError(f"has more than {MAX_POINTS:,} points; give a larger 'step', or none")
         if self.log and self.bounds[0] <= 0:
             raise ValueError("'log' needs values greater than 0")
         return self
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest value."""
+        """The smallest and the largest value."""
         if self.values is not None:
             return min(self.values), max(self.values)
         assert self.low is not None and self.high is not None
@@ -81,7 +81,7 @@ class Dimension(BaseModel):
 
     @property
     def count(self) -> int | None:
-        """How many points it has; None for an interval without a step."""
+        """Number of points; None for an interval without a step."""
         if self.values is not None:
             return len(self.values)
         assert self.low is not None and self.high is not None
@@ -90,7 +90,7 @@ class Dimension(BaseModel):
         return None if self.step is None else _steps(self.low, self.high, self.step)
 
     def points(self) -> list[int | float]:
-        """Every value, in order. Integers stay integers.
+        """Return every value, in order. Integers remain integers.
 
         Raises:
             ValueError: The dimension is an interval without a step.
@@ -105,22 +105,22 @@ class Dimension(BaseModel):
         values = [self.low + index * self.step for index in range(_steps(self.low, self.high, self.step))]
         if all(isinstance(value, int) for value in values):
             return values
-        # 0.1 + 2 * 0.1 is 0.30000000000000004: twelve digits are what was meant, and none beyond the end.
+        # 0.1 + 2 * 0.1 is 0.30000000000000004, so values are rounded to twelve digits and kept within the bounds.
         return [min(max(float(f"{value:.12g}"), self.low), self.high) for value in values]
 
     def weights(self) -> list[float]:
-        """How likely each of :meth:`points` is to be drawn: evenly, or as 1/x where ``log`` is set."""
+        """Return the relative probability of each of :meth:`points`: equal, or proportional to 1/x with ``log``."""
         points = self.points()
         return [1.0 / point for point in points] if self.log else [1.0] * len(points)
 
 
 def _steps(low: float, high: float, step: float) -> int:
-    """How many values lie between two, both ends included; no more than are too many in any case."""
+    """Return the number of values from ``low`` to ``high``, both included, up to just above the permitted maximum."""
     return math.floor(min((high - low) / step, MAX_POINTS) + 1e-9) + 1
 
 
 class SearchSpace(RootModel[dict[str, Dimension]]):
-    """All dimensions of a search, by name."""
+    """The dimensions of a search, by name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -130,7 +130,7 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
             raise ValueError("the search space is empty: give at least [tau] with low and high")
         for name, dimension in self.root.items():
             if name not in SEARCHABLE:
-                continue  # named with a did-you-mean by the loader
+                continue  # reported by the loader, with a suggestion
             low, high = dimension.bounds
             least, greatest = SEARCHABLE[name]
             if name in POSITIVE and low <= 0:
@@ -138,10 +138,12 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
             if (least is not None and low < least) or (greatest is not None and high > greatest):
                 raise ValueError(f"{name} has to lie in [{least}, {'...' if greatest is None else greatest}]")
         if math.prod(dimension.count or 1 for dimension in self.root.values()) > MAX_POINTS:
-            raise ValueError(f"the search space holds more than {MAX_POINTS:,} points: give wider steps, or fewer")
+            raise ValueError(
+                f"the search space has more than {MAX_POINTS:,} points; give larger steps or fewer dimensions"
+            )
         return self
 
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override] # of names, as a mapping's
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override] # iterates over names, like a mapping
         return iter(self.root)
 
     def __getitem__(self, name: str) -> Dimension:
@@ -156,6 +158,6 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
         return all(dimension.is_finite for dimension in self.root.values())
 
     def points(self) -> list[Point]:
-        """The full grid, the last dimension varying fastest."""
+        """Return the full grid; the last dimension varies fastest."""
         names = list(self.root)
         return [dict(zip(names, values, strict=True)) for values in product(*(self.root[n].points() for n in names))]

@@ -1,4 +1,4 @@
-"""The labels under which a study lists its strategies, and the strategies behind them."""
+"""Validation of the strategies that a study lists, and of their labels."""
 
 import re
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from kdtune.errors import Fault, UsageError
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.validation_messages import faults_of
 
-#: What a strategy may be called in a study: the name of its folder, and a key that ``--set`` can reach.
+#: Valid labels of strategies, which are names of folders and keys for ``--set``.
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-#: Labels that mean something else on the command line or in a study's folder.
+#: Labels with another meaning on the command line or in the folder of a study.
 RESERVED_LABELS = frozenset({"all", "sessions", "abandoned"})
 
 
 def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[Fault]:
-    """What is wrong with the strategies that a study lists: their labels, names and options.
+    """Return the faults in the labels, names and options of the strategies that a study lists.
 
     Args:
-        table: By label: the options, and the strategy's name as ``strategy`` where the label is another.
-        where: The file or flag that has them.
-        has_run: They ran, so temperatures such as theirs are not refused.
+        table: Options by label, with the name of the strategy as ``strategy`` if it differs from the label.
+        where: The file or flag that holds them, for messages.
+        has_run: Whether the study has run, so that temperatures out of range are accepted.
     """
     faults: list[Fault] = []
     if not isinstance(table, Mapping):
@@ -39,7 +39,7 @@ def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[F
         if problem := _misnamed(label, name):
             faults.append(Fault(where, key, problem))
         elif problem := STRATEGIES.problem(str(name)):
-            hint = "" if named else ' (a label of your own names the strategy behind it: strategy = "...")'
+            hint = "" if named else ' (for a label of your own, name the strategy: strategy = "...")'
             faults.append(Fault(where, f"{key}.strategy" if named else key, problem + hint))
         else:
             try:
@@ -55,11 +55,11 @@ def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[F
 
 
 def _misnamed(label: str, name: Any) -> str | None:
-    """Why a label cannot stand for a strategy; None where it can."""
+    """Return why a label is not valid for a strategy; None if it is valid."""
     if not LABEL.fullmatch(label):
-        return "a label consists of letters, digits, '-' and '_', 64 at most: it names a folder"
+        return "a label names a folder, so it has to consist of at most 64 letters, digits, '-' and '_'"
     if label in RESERVED_LABELS:
-        return "is taken: kdtune calls something else so; choose another label"
+        return "is reserved by kdtune; choose another label"
     if label in STRATEGIES and name != label:
         return f"is the name of a strategy, so it cannot be the label of {name!r}; choose another"
     return None

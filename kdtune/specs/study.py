@@ -1,4 +1,4 @@
-"""What a study is: the data-only model behind ``studies/*.toml``."""
+"""The model of a study, as in ``studies/*.toml``."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -24,24 +24,24 @@ Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 #: Weight of the distillation term under a loss that is not built in, if the study gives none.
 DEFAULT_ALPHA = 1.0
 
-#: More would be a slip of the keyboard.
+#: Upper limit that catches typing errors.
 MAX_EPOCHS = 100_000
 
 
 class Training(FrozenModel):
-    """How one network is trained.
+    """Settings of the training of one network.
 
     Attributes:
         epochs: Passes over the training images.
-        batch_size: Images a step; the last batch of an epoch may be smaller. A single image that is left over is added
-            to the batch before it.
+        batch_size: Images per step. The last batch of an epoch may be smaller; a single remaining image is added to the
+            batch before it.
         optimizer: ``sgd`` (with Nesterov off) or ``adam``.
-        learning_rate: Rate after the warm-up.
-        momentum: Of SGD; ignored by Adam.
+        learning_rate: Learning rate after the warm-up.
+        momentum: Momentum of SGD; ignored by Adam.
         weight_decay: L2 penalty, added to the gradient.
-        milestones: Epochs, counted from 0, before which the rate is multiplied by ``gamma``.
+        milestones: Epochs, counted from 0, before which the learning rate is multiplied by ``gamma``.
         gamma: Factor at each milestone.
-        warmup_epochs: Epochs over which the rate grows linearly, step by step; may end within an epoch.
+        warmup_epochs: Epochs over which the learning rate grows linearly, step by step; may end within an epoch.
         augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
             to right) and ``rotate`` (by up to 15 degrees); for photos ``resized-crop`` (35 to 100 % of the image,
             enlarged) and ``jitter`` (brightness, contrast and saturation by up to 40 %).
@@ -86,15 +86,14 @@ class Training(FrozenModel):
 
     @field_serializer("warmup_epochs")
     def _whole_epochs_as_they_are(self, value: float) -> int | float:
-        # 1 and 1.0 would be two identities of one training.
+        # Otherwise 1 and 1.0 would be different identities of the same training.
         return value
 
     def scaled_to(self, epochs: int) -> "Training":
-        """The same recipe over another number of epochs: milestones and warm-up move in proportion.
+        """Return the same recipe with another number of epochs; milestones and warm-up change in proportion.
 
-        The warm-up does so exactly, milestones to whole epochs, at the earliest to the end of the first. Milestones
-        that fall together become one, and one that would come after the last epoch goes: in few epochs the rate takes
-        fewer steps down.
+        The warm-up changes exactly. Milestones are rounded to whole epochs, at least 1. Milestones that become equal
+        are merged, and those after the last epoch are removed, so the learning rate has fewer steps in few epochs.
         """
         ratio = epochs / self.epochs
         moved = {max(1, round(milestone * ratio)) for milestone in self.milestones}
@@ -107,7 +106,7 @@ class Training(FrozenModel):
         )
 
     def longer_by(self, factor: float) -> "Training":
-        """The same recipe over ``factor`` times as many epochs, in whole ones."""
+        """Return the same recipe with ``factor`` times as many epochs, rounded to a whole number."""
         return self if factor == 1 else self.scaled_to(max(1, round(self.epochs * factor)))
 
 
@@ -119,10 +118,10 @@ class DataOptions(FrozenModel):
     """Which part of the data set is used.
 
     Attributes:
-        train_limit: Number of training images, a stratified subset drawn with ``split_seed`` before validation
-            images are held out of it; None for all.
-        mean: By which images are normalised, for each channel, pixels being numbers between 0 and 1; such as those of
-            the images on which a teacher was trained elsewhere. None computes it from the training part.
+        train_limit: Number of training images that are used. They are a stratified subset, drawn with ``split_seed``
+            before validation images are held out. None uses all images.
+        mean: Mean by which images are normalised, for each channel, with pixels between 0 and 1; such as that of the
+            images on which a teacher was trained elsewhere. None computes it from the training part.
         std: Standard deviation, like ``mean``; both are given, or neither.
         resident: Whether all images are put on the training device. If not, they stay in the cache and are read ahead
             batch by batch, for data sets that are larger than the device; steps are then not captured as graphs.
@@ -156,13 +155,13 @@ class DataOptions(FrozenModel):
 
 
 class Numerics(FrozenModel):
-    """How a study's trainings are computed, the teacher's own included; ``auto`` is found out once and frozen.
+    """Numerics of all trainings of a study, the teacher's included; ``auto`` is resolved once and then fixed.
 
     Attributes:
-        precision: Of the networks' passes; weights and losses are float32 in either case.
-        memory_layout: Of images and weights.
-        compile: ``on``: ``torch.compile`` prepares the networks. ``graph``: the whole training step is captured as one
-            CUDA graph (on a CPU the same step is taken eagerly). ``compiled_graph``: both. ``off``: neither.
+        precision: Precision of the networks' passes; weights and losses are always float32.
+        memory_layout: Memory layout of images and weights.
+        compile: ``on``: networks are compiled with ``torch.compile``. ``graph``: the whole training step is captured as
+            one CUDA graph (on a CPU, the same step runs eagerly). ``compiled_graph``: both. ``off``: neither.
     """
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -170,7 +169,7 @@ class Numerics(FrozenModel):
     compile: Literal["auto", "off", "on", "graph", "compiled_graph"] = "auto"
 
     def resolved(self, found: "Numerics | None" = None) -> "Numerics":
-        """With nothing left open: what is ``auto`` is as found, or else as plain as it can be."""
+        """Return the numerics with each ``auto`` replaced by the value in ``found``, or by default in ``PLAIN``."""
         found = found or PLAIN
         return Numerics(
             **{key: getattr(found, key) if value == "auto" else value for key, value in self.model_dump().items()}
@@ -188,35 +187,36 @@ class Numerics(FrozenModel):
 
     @property
     def is_resolved(self) -> bool:
-        """Whether nothing is left open."""
+        """Whether no value is ``auto``."""
         return "auto" not in self.model_dump().values()
 
 
-#: What every machine can do, and what short studies of small networks are best off with.
+#: Numerics that every machine supports; the fastest for short studies of small networks.
 PLAIN = Numerics(precision="float32", memory_layout="contiguous", compile="off")
 
 
 class Setting(FrozenModel):
-    """What all trainings of a study have in common: data, networks, teacher, and how they are computed.
+    """Settings that all trainings of a study share: data, networks, teacher and numerics.
 
     Attributes:
         task: What the networks are trained for.
         objective: Name of the metric on the validation images that strategies are told, that chooses the trial and
             that early stopping judges; the task's first one unless given.
         dataset: The data set, by name or reference.
-        dataset_info: Sizes and class names of a data set that is not built in, and what identifies its content; found
-            before a run. None for a built-in data set.
-        data: Which part of the data set is used; all of it unless it says so.
-        validation: Share (a fraction) or number (an integer) of training images held out for the strategies.
-        split_seed: Seed of the train and validation split, the same for every repeat and strategy.
-        training: Of the student, where a suggestion does not replace it.
-        teacher_seed: Seed of the teacher's training; the study's ``seed`` never moves the teacher.
-        teacher_weights: Identity of weights that a user brought for the teacher (``--teacher FILE``), 16 hexadecimal
+        dataset_info: Sizes, class names and fingerprint of a data set that is not built in, determined before a run.
+            None for a built-in data set.
+        data: Which part of the data set is used; all of it by default.
+        validation: Share (a fraction) or number (an integer) of training images that are held out for the strategies.
+        split_seed: Seed of the train and validation split, which is the same for all repeats and strategies.
+        training: Training of the student, unless a suggestion changes it.
+        teacher_training: Training of the teacher.
+        teacher_seed: Seed of the teacher's training, which does not depend on the study's ``seed``.
+        teacher_weights: Identity of weights that the user gave for the teacher (``--teacher FILE``), 16 hexadecimal
             digits; None for a teacher that is trained.
         numerics: Precision, memory layout and compilation.
-        teacher_logits: ``live`` asks the teacher in every step; ``replay`` asks it once a repeat, for all points,
-            and looks its answers up from then on; ``auto`` replays where that saves something and the disk can
-            hold it.
+        teacher_logits: ``live`` computes the teacher's logits in every step. ``replay`` computes them once per repeat,
+            for all trials, and then reads them from disk. ``auto`` uses ``replay`` if that saves energy and the logits
+            fit on the disk.
     """
 
     task: str = "classification"
@@ -253,7 +253,7 @@ class Setting(FrozenModel):
 
     @model_serializer(mode="wrap")
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A study that uses all of its data reads, and is identified, as if there were no such option.
+        # Options with default values are left out, so that they do not change identities from before they existed.
         table: dict[str, Any] = handler(self)
         if self.data == DataOptions():
             table.pop("data", None)
@@ -267,26 +267,27 @@ class Setting(FrozenModel):
             table.pop("dataset_info", None)
         if self.objective == objectives_of(self.task)[0].name:
             table.pop("objective", None)
-        return {**{key: table[key] for key in ("name", "description") if key in table}, **table}  # a study's come first
+        first = {key: table[key] for key in ("name", "description") if key in table}
+        return {**first, **table}
 
     @property
     def data_info(self) -> DataInfo:
         """Sizes and class names of the data set.
 
         Raises:
-            KeyError: The data set is not built in, and nothing is known of it yet.
+            KeyError: The data set is not built in, and its facts have not been determined yet.
         """
         if self.dataset_info:
             return self.dataset_info
         return built_in_info(self.dataset)
 
     def with_data_info(self, info: DataInfo) -> Self:
-        """Return the same setting with what is known of its data set; that of a built-in data set is known anyway."""
+        """Return the same setting with facts about its data set; unchanged if the data set is built in."""
         return self if self.dataset.name in DATASETS else self.model_copy(update={"dataset_info": info})
 
     @property
     def setting(self) -> "Setting":
-        """This setting alone, without what makes a study of it."""
+        """Only the fields of ``Setting``, without those that a study adds."""
         return Setting.model_validate({name: getattr(self, name) for name in Setting.model_fields})
 
 
@@ -294,13 +295,16 @@ class Study(Setting):
     """A question: which strategy finds the temperature for this teacher, student and data set?
 
     Attributes:
-        name: The folder under ``results/``; the file's stem unless given.
-        attribution: ``dedicated`` charges the idle power of the node too, ``shared`` leaves it out.
-        loss: Name of the loss.
-        alpha: Weight of the distillation term; the loss's own default unless given.
-        repeats: How often each strategy runs, with seeds ``seed``, ``seed + 1``, ...
-        strategies: What ``--strategy all`` runs: by label, a strategy's options, and its name as ``strategy`` where
-            the label is another; see :meth:`labelled`.
+        name: Name of the study and of its folder under ``results/``; by default the stem of the file.
+        description: One line for listings.
+        attribution: ``dedicated`` charges the idle power of the node to the study, ``shared`` does not.
+        loss: The loss, by name or reference.
+        alpha: Weight of the distillation term; by default that of the loss.
+        search_space: Values from which strategies choose.
+        repeats: Number of times that each strategy runs, with seeds ``seed``, ``seed + 1``, ...
+        seed: Seed of the first repeat.
+        strategies: The strategies that ``--strategy all`` runs: options by label, with the name of the strategy as
+            ``strategy`` if it differs from the label; see :meth:`labelled`.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -323,23 +327,23 @@ class Study(Setting):
         return {**values, "alpha": LOSSES.facts_of(str(name)).get("default_alpha", DEFAULT_ALPHA)}
 
     def settled_as(self, other: "Study") -> "Study":
-        """The same study, and what it leaves open as another one that was run has it."""
+        """Return the study with open settings resolved as in another study, which has run."""
         logits = other.teacher_logits if self.teacher_logits == "auto" else self.teacher_logits
         return self.model_copy(update={"numerics": self.numerics.resolved(other.numerics), "teacher_logits": logits})
 
     def labelled(self, label: str) -> tuple[str, dict[str, Any]]:
-        """The name of the strategy that a label stands for, and its options.
+        """Return the name and the options of the strategy that a label refers to.
 
-        A label that the study does not list is the name of a strategy, without options.
+        A label that the study does not list is the name of a strategy without options.
         """
         options = dict(self.strategies.get(label, {}))
         return str(options.pop("strategy", label)), options
 
     @property
     def is_dedicated(self) -> bool:
-        """Whether the study is charged the node's idle power too."""
+        """Whether the idle power of the node is charged to the study."""
         return self.attribution == "dedicated"
 
     def seeds(self) -> list[int]:
-        """The seed of each repeat, in order."""
+        """Return the seed of each repeat, in order."""
         return [self.seed + repeat for repeat in range(self.repeats)]

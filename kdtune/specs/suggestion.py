@@ -1,4 +1,4 @@
-"""What a strategy suggests: values to try, and what a training does differently from the study's other trainings."""
+"""Suggestions of strategies: values to try, and other deviations from the study's settings."""
 
 from numbers import Real
 from typing import Any
@@ -14,14 +14,15 @@ from kdtune.specs.validation_messages import faults_of
 
 
 class Suggestion(FrozenModel):
-    """One training that a strategy wants to see the outcome of.
+    """One training that a strategy suggests.
 
     Attributes:
         values: Searched values by name; each replaces the option of that name.
-        method: The loss, where it is not the study's.
-        temperature: What decides tau, where that is not a fixed value.
+        method: The loss; None for that of the study.
+        temperature: The temperature policy; None for a fixed tau.
         longer: Factor of the study's epochs.
-        restart: Counted from 0, the repeat's own training; others begin with other weights and another order.
+        restart: Number of the restart; 0 is the original training. Restarts have other initial weights and another
+            order of the images.
     """
 
     values: dict[str, int | float] = {}
@@ -31,10 +32,10 @@ class Suggestion(FrozenModel):
     restart: int = Field(default=0, ge=0)
 
     def as_point(self) -> Point:
-        """The suggestion as one flat table, as results and ``--json`` have it: ``{"tau": 4}``.
+        """Return the suggestion as a flat table, as in results and ``--json``: ``{"tau": 4}``.
 
-        A component is named by ``temperature`` or ``loss``, with its options beside it. What is not suggested is left
-        out.
+        A component is named by ``temperature`` or ``loss``, with its options in the same table. Default values are
+        left out.
         """
         point: Point = dict(self.values)
         if self.temperature:
@@ -49,13 +50,13 @@ class Suggestion(FrozenModel):
 
     @classmethod
     def from_point(cls, point: Point) -> "Suggestion":
-        """Read a flat table, as :meth:`as_point` makes it of a suggestion that names one component at most.
+        """Return the suggestion of a flat table that :meth:`as_point` made of a suggestion with at most one component.
 
-        What is neither a searched value nor a key of a suggestion is an option of the named temperature, or else of
-        the named loss.
+        A key that is neither a searched value nor a field of a suggestion is an option of the temperature, or of the
+        loss if the table has no temperature.
 
         Raises:
-            SpecError: A key is unknown, or a number is none.
+            SpecError: A key is unknown, or a value is not valid.
         """
         components = {key: point[key] for key in ("temperature", "loss") if key in point}
         numbers = [*SEARCHABLE, "longer", "restart"]
@@ -94,5 +95,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _plain(value: Any) -> int | float:
-    """A number of Python's own; search algorithms may give NumPy's."""
+    """Return a number as a Python number; search algorithms may use NumPy's."""
     return value if type(value) is int else float(value)

@@ -1,18 +1,19 @@
-"""Identities of what a study's trainings take from their teacher: its weights and its kept answers."""
+"""Identities of a teacher and of its stored logits."""
 
 from kdtune.specs.identity import digest
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.study import PLAIN, Setting
 
-#: Names the random streams of a teacher's training. Part of its identity: earlier teachers shared those of a repeat.
+#: Name of the random streams of a teacher's training. It is part of the teacher's identity, because teachers of
+#: earlier releases used the streams of a repeat.
 _TEACHER_STREAMS = "teacher"
 
 
 def teacher_draws(setting: Setting) -> int:
-    """The seed of all that the teacher's training draws, and of no student's.
+    """Return the seed of all random numbers of the teacher's training, which no student shares.
 
-    Under the same streams it would be fitted on the very images, changed alike, that one repeat's students ask it
-    about, and that repeat would not be exchangeable with the others.
+    With shared streams, the teacher would be trained on exactly the augmented images for which the students of one
+    repeat need its logits, and that repeat would not be exchangeable with the others.
     """
     return derive_seed(setting.teacher_seed, _TEACHER_STREAMS)
 
@@ -26,17 +27,17 @@ def teacher_key(
     *,
     folds: bool = False,
 ) -> str:
-    """The identity of a teacher: everything that its weights and its record depend on, 16 hexadecimal digits.
+    """Return the identity of a teacher, 16 hexadecimal digits of a digest of everything that it depends on.
 
-    For a teacher that was given, the weights stand in place of their training.
+    For a given teacher, the identity of its weights replaces its seed and its training.
 
     Args:
-        setting: Whose teacher.
-        threads: CPU threads of the training: on a CPU sums are taken in another order with another number.
+        setting: Setting of the study.
+        threads: CPU threads of the training; on a CPU they determine the order of summation.
         device: Type of device, such as ``cpu`` or ``cuda``.
-        torch_version: Its kernels differ from release to release.
-        fingerprint: Of the data; see :class:`kdtune.data.arrays.Arrays`.
-        folds: Whether the last image of an epoch joins the batch before it: earlier releases trained on it by itself.
+        torch_version: Version of torch, whose kernels differ between releases.
+        fingerprint: Fingerprint of the data; see :class:`kdtune.data.arrays.Arrays`.
+        folds: Whether a single last image joins the batch before it; earlier releases trained on it alone.
     """
     origin = ("teacher_weights",) if setting.teacher_weights else ("teacher_seed", "teacher_training")
     fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
@@ -51,13 +52,13 @@ def teacher_key(
 
 
 def logits_key(setting: Setting, teacher: str, epochs: int, seed: int | None) -> str:
-    """The identity of a repeat's teacher logits: everything that they depend on, 16 hexadecimal digits.
+    """Return the identity of a repeat's teacher logits, 16 hexadecimal digits of everything that they depend on.
 
     Args:
-        setting: Whose students imitate them.
-        teacher: Identity of the teacher, its data among them.
-        epochs: Epochs with logits of their own.
-        seed: Of the random changes to the images; None where there are none.
+        setting: Setting of the study.
+        teacher: Identity of the teacher, which includes that of the data.
+        epochs: Number of epochs with different logits.
+        seed: Seed of the random changes to the images; None if there are none.
     """
     numerics = setting.numerics.resolved()
     return digest(

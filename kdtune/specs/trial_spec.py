@@ -1,4 +1,4 @@
-"""Resolved settings of one training: everything that its outcome depends on, with nothing left to look up."""
+"""Resolved settings of one training, which contain everything that its outcome depends on."""
 
 from functools import cached_property
 
@@ -9,15 +9,16 @@ from kdtune.specs.study import Setting, Training
 
 
 class Recipe(FrozenModel):
-    """How one network is trained, apart from its seed and its data.
+    """Settings of the training of one network, apart from its seed and its data.
 
     Attributes:
         model: The network to train.
-        training: Epochs, optimiser and the rest.
+        training: Epochs, optimiser and other settings.
         method: The loss, with its options.
-        temperature: What decides tau, with its options; None where the loss has no teacher.
-        needs_teacher: Whether the loss compares with a teacher.
-        restart: Counted from 0, the repeat's own training; others begin with other weights and another order.
+        temperature: The temperature policy, with its options; None if the loss needs no teacher.
+        needs_teacher: Whether the loss needs a teacher.
+        restart: Number of the restart; 0 is the original training. Restarts have other initial weights and another
+            order of the images.
     """
 
     model: StudyComponent
@@ -29,19 +30,19 @@ class Recipe(FrozenModel):
 
     @property
     def alpha(self) -> float:
-        """Weight of the distillation term; 0 for a loss that has none."""
+        """Weight of the distillation term; 0 for a loss without one."""
         return float(self.method.options.get("alpha", 0.0))
 
 
 class TrialSpec(FrozenModel):
     """Everything that one training of a study depends on.
 
-    Planned once, logged with the trial and sent to the worker by value.
+    It is resolved once, logged with the trial and sent to the worker by value.
 
     Attributes:
-        setting: What all trainings of the study share.
-        recipe: How this one trains the student.
-        seed: The repeat's seed.
+        setting: Settings that all trainings of the study share.
+        recipe: Training of the student.
+        seed: Seed of the repeat.
     """
 
     setting: Setting
@@ -50,5 +51,5 @@ class TrialSpec(FrozenModel):
 
     @cached_property
     def identity(self) -> str:
-        """The identity of the trial, 12 hexadecimal digits: trials with the same one compute the same thing."""
+        """Identity of the trial, 12 hexadecimal digits. Trials with the same identity compute the same result."""
         return digest(self.model_dump(mode="json"))[:12]

@@ -1,4 +1,4 @@
-"""From pydantic's errors to messages for people: the key that is wrong, and the one that was meant."""
+"""Conversion of pydantic's errors to messages for users, with suggestions for misspelt keys."""
 
 import types
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault
 from kdtune.specs.search_space import Dimension, SearchSpace
 
-#: How pydantic calls the kinds of a number that is either a fraction or a count.
+#: Pydantic's names for the types of a number that is either a fraction or a count.
 _KINDS = frozenset({"int", "float", "constrained-int", "constrained-float"})
 
 
 def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
-    """The pydantic model that stands at a path inside another one, None where there is none."""
+    """Return the model at a path inside another model; None if there is none."""
     if get_origin(model) in (Union, types.UnionType):
         model = next((arg for arg in get_args(model) if arg is not type(None)), None)
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -29,17 +29,17 @@ def _model_at(model: Any, path: Sequence[Any]) -> "type[BaseModel] | None":
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix: str = "") -> list[Fault]:
-    """Turn pydantic's errors into messages for people.
+    """Return the faults of a pydantic error.
 
     Args:
-        error: What pydantic raised.
-        model: The model that was validated, for suggesting the key that was meant.
-        where: The file or flag.
-        prefix: The dotted key under which the model stands in it.
+        error: The error that pydantic raised.
+        model: The validated model, for suggestions.
+        where: The file or flag that holds the value.
+        prefix: Dotted key of the model in the file.
     """
     faults = []
     for item in error.errors():
-        # Of a value that may be of two kinds, pydantic names the kind as if it were a key.
+        # For a union of types, pydantic reports the type as if it were a key.
         location = [part for part in item["loc"] if part not in _KINDS or item["type"] == "extra_forbidden"]
         key = ".".join(filter(None, [prefix, *map(str, location)]))
         given = item.get("input")

@@ -1,4 +1,4 @@
-"""The protocol that every strategy follows."""
+"""Base classes of strategies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from kdtune.specs.temperature_range import HAS_RUN
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one suggestion.
+    """Outcome of the training of one suggestion.
 
     Attributes:
-        suggestion: What was tried.
-        val_accuracy: Fraction of validation images classified rightly after the last epoch; None if it failed
-            or its task has no accuracy.
+        suggestion: The suggestion.
+        val_accuracy: Fraction of validation images classified correctly after the last epoch; None if it failed or its
+            task has no accuracy.
         val_loss: Mean cross-entropy (nats) on the validation images after the last epoch; None if it failed.
         score: What the strategy is to maximise: the study's objective on the validation images, with the opposite sign
             where lower values are better; the accuracy unless given. None if the training failed.
@@ -43,34 +43,34 @@ class Outcome:
         return self.score is not None
 
 
-#: More trials of one strategy would be a slip of the keyboard.
+#: Upper limit that catches typing errors.
 MAX_TRIALS = 100_000
 
 
 class NoOptions(FrozenModel):
-    """The options of a strategy that has none."""
+    """Options of a strategy without options; base class of the options of others."""
 
 
 class Strategy:
     """Decides the trainings of one repeat.
 
-    The runner calls :meth:`ask` for a round of suggestions, runs them all, and hands the outcomes to
-    :meth:`tell` in the order of the suggestions, whatever order they finished in; then it asks again, until a
-    round comes back empty. So what a strategy proposes never depends on what ran beside what.
+    The runner calls :meth:`ask` for a round of suggestions, runs all of them, and passes the outcomes to :meth:`tell`
+    in the order of the suggestions. It repeats this until :meth:`ask` returns an empty round. The suggestions therefore
+    never depend on which trials ran at the same time or which finished first.
     """
 
     Options: ClassVar[type[BaseModel]] = NoOptions
 
-    #: Whether :meth:`report` may stop a trial early, so that it has to be asked after every epoch.
+    #: Whether :meth:`report` may stop a trial early and is therefore called after every epoch.
     judges_epochs: ClassVar[bool] = False
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         """Prepare one repeat.
 
         Args:
-            space: What may be tried.
+            space: The search space.
             options: An instance of the class's ``Options``.
-            seed: The repeat's seed; a strategy draws from a generator of its own.
+            seed: Seed of the repeat, for a private random generator.
         """
         self.space = space
         self.options = options
@@ -78,57 +78,58 @@ class Strategy:
 
     @classmethod
     def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
-        """The model that validates options which a study gives: ``Options``, unless it depends on one of them.
+        """Return the model that validates the options; ``Options`` unless the model depends on the options.
 
         Args:
-            given: The options, not validated yet.
+            given: The options of the study, not validated yet.
         """
         return cls.Options
 
     @classmethod
     def from_table(cls, space: SearchSpace, given: Mapping[str, Any], seed: int) -> Self:
-        """One repeat's strategy with options as a study has them, which were validated when it was loaded."""
+        """Return the strategy of one repeat, from options that were validated when the study was loaded."""
         return cls(space, cls.options_model(given).model_validate(given, context=HAS_RUN), seed)
 
     def expected_trials(self) -> int:
-        """How many trials there will be, at most: for the time that is left, and for plans."""
+        """Return the largest number of trials that the strategy may need, for plans and remaining times."""
         raise NotImplementedError
 
     def ask(self) -> list[Suggestion]:
-        """The next round of suggestions; empty when the strategy is done."""
+        """Return the next round of suggestions; an empty round ends the strategy."""
         raise NotImplementedError
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn what became of the round that was asked for last, in the order of its suggestions."""
+        """Receive the outcomes of the latest round, in the order of its suggestions."""
 
     def export(self, folder: Path) -> None:
-        """Leave in the strategy's results folder what other tools can read; nothing by default."""
+        """Write files for other tools to the strategy's results folder; none by default."""
 
     def report(self, suggestion: Suggestion, epoch: int, score: float) -> bool:
-        """Judge a running trial after an epoch (counted from 1): go on (True) or stop it early (False).
+        """Return whether a running trial should continue after an epoch (counted from 1).
 
-        Asked only of strategies that set :attr:`judges_epochs`. The score is that of :class:`Outcome` at this epoch.
+        It is called only if the strategy sets :attr:`judges_epochs`. The score is that of :class:`Outcome` at this
+        epoch.
         """
         return True
 
 
 class OneRound(Strategy):
-    """A strategy whose suggestions are known from the start."""
+    """A strategy whose suggestions do not depend on outcomes."""
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
         self._asked = False
 
     def suggestions(self) -> list[Suggestion]:
-        """All suggestions, in order."""
+        """Return all suggestions, in order."""
         raise NotImplementedError
 
     def expected_trials(self) -> int:
-        """As many as there are suggestions."""
+        """Return the number of suggestions."""
         return len(self.suggestions())
 
     def ask(self) -> list[Suggestion]:
-        """All suggestions the first time, nothing afterwards."""
+        """Return all suggestions in the first round, and then an empty round."""
         if self._asked:
             return []
         self._asked = True
@@ -136,23 +137,23 @@ class OneRound(Strategy):
 
 
 class OneTraining(OneRound):
-    """A strategy that searches nothing: one training."""
+    """A strategy of a single training, without a search."""
 
     def suggestion(self) -> Suggestion:
-        """The training."""
+        """Return the suggestion of the training."""
         raise NotImplementedError
 
     def suggestions(self) -> list[Suggestion]:
-        """A single one."""
+        """Return the only suggestion."""
         return [self.suggestion()]
 
     def expected_trials(self) -> int:
-        """One."""
+        """Return 1."""
         return 1
 
 
 def require_finite(space: SearchSpace, strategy: str) -> None:
-    """Refuse a space that cannot be enumerated.
+    """Refuse a search space that cannot be enumerated.
 
     Raises:
         SpecError: A dimension is an interval without a step.

@@ -1,4 +1,7 @@
-"""Search or luck? The best of many restarts of one training, as many as a search has trials."""
+"""Strategy ``best-of``: the best of several restarts of one training, as a control for searches.
+
+It shows how much of the gain of a search is due to choosing the best of many trainings.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,11 +15,11 @@ from kdtune.strategies.base import MAX_TRIALS, NoOptions, OneRound, require_fini
 
 
 class Options(NoOptions):
-    """What is started again and how often; the other options are those of what is started again.
+    """Which strategy is restarted, and how often. The options of that strategy are accepted as well.
 
     Attributes:
-        of: The strategy of one training.
-        trials: Restarts, the plain training among them; None for as many as a grid has points.
+        of: Name of a strategy of one training.
+        trials: Number of trainings, the first one included; None for the number of points of the grid.
     """
 
     of: str = "stochastic"
@@ -31,17 +34,18 @@ class Options(NoOptions):
 
 
 def _restartable(name: Any) -> bool:
+    """Return whether a value is the name of a strategy that can be restarted."""
     return isinstance(name, str) and bool(STRATEGIES.facts_of(name).get("restartable"))
 
 
 class BestOf(OneRound):
-    """The same training with other initial weights, another order of the images and other draws of tau."""
+    """Repeats a training with different initial weights, orders of the images and draws of tau."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
     @classmethod
     def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
-        """The options of what is started again, and those of starting it again."""
+        """Return a model with the options of ``best-of`` and those of the strategy that is restarted."""
         of = given.get("of", Options.model_fields["of"].default)
         if not _restartable(of):
             return Options
@@ -54,7 +58,7 @@ class BestOf(OneRound):
             require_finite(space, "best-of without 'trials'")
 
     def suggestions(self) -> list[Suggestion]:
-        """The plain training, then its restarts."""
+        """Return the original training, followed by its restarts."""
         assert isinstance(self.options, Options)
         given = self.options.model_dump(exclude={"of", "trials"}, exclude_unset=True)
         plain = STRATEGIES.load(self.options.of).from_table(self.space, given, self.seed).suggestion()

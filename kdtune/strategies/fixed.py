@@ -1,4 +1,4 @@
-"""Strategy ``fixed``: one training at a customary temperature, without a search."""
+"""Strategy ``fixed``: one training at a common temperature, without a search."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class Options(NoOptions):
 
 
 class Fixed(OneTraining):
-    """One trial at a customary temperature."""
+    """One trial at a common temperature."""
 
     Options: ClassVar[type[BaseModel]] = Options
 

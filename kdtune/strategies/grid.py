@@ -1,4 +1,4 @@
-"""Grid search: every point of the space, in order."""
+"""Strategy ``grid``: all points of the search space, in order."""
 
 from pydantic import BaseModel
 

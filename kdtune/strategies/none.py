@@ -1,4 +1,4 @@
-"""The row that every distillation table needs: the student without a teacher."""
+"""Strategy ``none``: the student without a teacher, the baseline of every distillation."""
 
 from typing import Any, ClassVar, Literal, get_args
 
@@ -10,10 +10,10 @@ from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import NoOptions, OneTraining
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
 
-#: Stands for the factor at which something equals that of a distillation, until that is known.
+#: Stands for the factor at which this cost equals that of a distillation, until the factor is known.
 Equal = Literal["flops", "energy"]
 
-#: A greater factor would be a slip of the keyboard.
+#: Upper limit that catches typing errors.
 LONGEST = 1000
 
 
@@ -21,11 +21,11 @@ class Options(NoOptions):
     """How long the student is trained.
 
     Attributes:
-        longer: The study's epochs are multiplied by it; ``flops`` for as many as execute the FLOPs of one
-            distillation with a live teacher, which is no less than a strategy with a teacher executes; ``energy`` for
-            as many as are expected to be charged the training energy of one distillation as the study runs it, with
-            what ``stochastic`` is charged for the teacher's kept answers. That is told by steps which are timed before
-            the first trial, and kept for the study; see :func:`kdtune.forecast.distillation_cost.energy_multiple`.
+        longer: Factor of the study's epochs. ``flops`` trains for as many FLOPs as one distillation with a live
+            teacher, which is an upper limit for all strategies with a teacher. ``energy`` trains for the expected
+            training energy of one distillation in this study, including the charge of ``stochastic`` for stored
+            teacher logits. It is derived from steps that are timed before the first trial, and is then fixed for the
+            study; see :func:`kdtune.forecast.distillation_cost.energy_multiple`.
     """
 
     longer: float | Equal = 1.0
@@ -40,16 +40,16 @@ class Options(NoOptions):
 
 
 class NoDistillation(OneTraining, EqualCost):
-    """One training of the student on the labels alone, with the same recipe and seed."""
+    """One training of the student on the labels alone, with the same recipe and seeds."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
     @classmethod
     def settled(cls, options: dict[str, Any], cost: DistillationCost) -> dict[str, Any]:
-        """With a number in the place of ``flops`` or ``energy``, where it is known.
+        """Return the options with ``flops`` or ``energy`` replaced by a number, if it is known.
 
-        Epochs are whole, so four decimals are more than enough. By energy a distillation may come out cheaper, since
-        timings waver; the student is trained no shorter for that.
+        Four decimals suffice, because the number of epochs is an integer. The factor is at least 1, even if noise in
+        the timings makes a distillation appear cheaper than the training of the student alone.
         """
         factor = {"flops": cost.flops, "energy": cost.energy}.get(str(options.get("longer")))
         if factor is None:
@@ -58,11 +58,11 @@ class NoDistillation(OneTraining, EqualCost):
 
     @classmethod
     def waits_for_energy(cls, options: dict[str, Any]) -> bool:
-        """Whether it is to be as long as the energy of a distillation lasts."""
+        """Return whether the number of epochs depends on the energy of a distillation."""
         return options.get("longer") == "energy"
 
     def suggestion(self) -> Suggestion:
-        """A training under cross-entropy instead of the distillation loss."""
+        """Return a training with cross-entropy instead of the distillation loss."""
         assert isinstance(self.options, Options)
         assert isinstance(self.options.longer, float), "the factor is not settled"
         return Suggestion(method=Component(name=WITHOUT_TEACHER), longer=self.options.longer)

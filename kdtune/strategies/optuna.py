@@ -1,7 +1,7 @@
-"""Optuna's TPE (tree-structured Parzen estimator) over the same space, in rounds of a frozen size.
+"""Strategy ``optuna``: Optuna's TPE sampler (tree-structured Parzen estimator), in rounds of fixed size.
 
-kdtune asks and tells by itself instead of through Ray's OptunaSearch: the points then depend on the seed and on
-the outcomes alone, whatever ran beside what, and a killed study proposes the same again.
+kdtune calls Optuna's ask and tell itself instead of using Ray's OptunaSearch. The points then depend only on the seed
+and on the outcomes, not on which trials ran at the same time, and a resumed study proposes the same points again.
 """
 
 from collections import deque
@@ -17,12 +17,12 @@ from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.files import read_whole, replaced_atomically
 from kdtune.strategies.base import MAX_TRIALS, NoOptions, Outcome, Strategy
 
-#: The file that optuna-dashboard opens, one Optuna study a repeat.
+#: File for optuna-dashboard, with one Optuna study per repeat.
 DATABASE = "optuna.db"
 
 
 class Options(NoOptions):
-    """How many points, and how many at a time."""
+    """Number of trials in total, in each round and before the sampler is used."""
 
     trials: int = Field(default=10, ge=1, le=MAX_TRIALS)
     round_size: int = Field(default=2, ge=1, le=MAX_TRIALS)
@@ -30,7 +30,7 @@ class Options(NoOptions):
 
 
 class Optuna(Strategy):
-    """Proposes ``trials`` points, the first ``startup_trials`` at random, learning after each round."""
+    """Proposes ``trials`` points, the first ``startup_trials`` at random; updates the sampler after each round."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
@@ -55,12 +55,12 @@ class Optuna(Strategy):
         self._asked: deque[Any] = deque()
 
     def expected_trials(self) -> int:
-        """Fewer where a point comes twice."""
+        """Return the number of proposed points; there are fewer trials if a point is proposed twice."""
         assert isinstance(self.options, Options)
         return self.options.trials
 
     def ask(self) -> list[Suggestion]:
-        """The next round; the same point may come again and is then answered from its record."""
+        """Return the next round. A point that is proposed again is answered from its record."""
         count = min(self._round_size, self._left)
         self._left -= count
         self._asked = deque(self._study.ask(self._distributions) for _ in range(count))
@@ -70,12 +70,12 @@ class Optuna(Strategy):
         ]
 
     def _snapped(self, name: str, value: Any) -> Any:
-        """The space's own point: Optuna's arithmetic makes 0.7000000000000001 of 0.7, which would be another trial."""
+        """Return the closest point of the space, since Optuna's arithmetic turns 0.7 into 0.7000000000000001."""
         dimension = self.space[name]
         return min(dimension.points(), key=lambda point: abs(point - value)) if dimension.is_finite else value
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Pass the round's scores on to the sampler."""
+        """Pass the scores of the round to the sampler."""
         from optuna.trial import TrialState
 
         for outcome in outcomes:
@@ -86,9 +86,9 @@ class Optuna(Strategy):
                 self._study.tell(trial, state=TrialState.FAIL)
 
     def export(self, folder: Path) -> None:
-        """Add this repeat's Optuna study to an SQLite file that optuna-dashboard opens.
+        """Add the Optuna study of this repeat to an SQLite file for optuna-dashboard.
 
-        A file that is none, or damaged, is begun anew: every repeat adds its study again.
+        A damaged file is replaced, and every repeat adds its study again.
         """
         import sqlite3
 
@@ -99,7 +99,7 @@ class Optuna(Strategy):
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            # SQLAlchemy would read a name with ? in it as something else, so the file is made where names are plain.
+            # SQLAlchemy misreads paths with a question mark, so the file is made in a temporary folder.
             with TemporaryDirectory(prefix="kdtune-optuna-") as place, replaced_atomically(path) as file:
                 made = Path(place) / DATABASE
                 try:
@@ -113,6 +113,7 @@ class Optuna(Strategy):
             optuna.logging.set_verbosity(before)
 
     def _add_to(self, url: str) -> None:
+        """Add or replace the Optuna study of this repeat in a database."""
         import optuna
 
         name = self._study.study_name
@@ -122,6 +123,7 @@ class Optuna(Strategy):
 
 
 def _distribution(dimension: Dimension) -> Any:
+    """Return Optuna's distribution for a dimension."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if dimension.values is not None:
@@ -131,7 +133,7 @@ def _distribution(dimension: Dimension) -> Any:
         points = dimension.points()
         step = dimension.step or 1
         whole = all(isinstance(point, int) for point in points)
-        if dimension.log and not (whole and step == 1):  # Optuna knows no logarithm with another step
+        if dimension.log and not (whole and step == 1):  # Optuna supports a logarithm only with step 1
             return CategoricalDistribution(points)
         if whole:
             return IntDistribution(int(low), int(points[-1]), log=dimension.log, step=int(step))

@@ -1,4 +1,4 @@
-"""One training under a temperature that is named, with its options: no search."""
+"""Strategy ``single``: one training with a temperature policy that is given by name, without a search."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,10 +12,10 @@ from kdtune.strategies.base import NoOptions, OneTraining
 
 
 class Options(NoOptions):
-    """Which temperature; the other options are its own.
+    """The temperature policy. Its own options are accepted as well.
 
     Attributes:
-        temperature: Its name.
+        temperature: Name of the policy.
     """
 
     temperature: str
@@ -28,28 +28,28 @@ class Options(NoOptions):
         return name
 
 
-class _OfUnknown(Options):
-    """Options beside a temperature that is unknown: which of them it has is unknown too."""
+class _AnyOptions(Options):
+    """Options with an unknown temperature policy, which cannot be validated."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class Single(OneTraining):
-    """One trial, as ``stochastic`` and ``fixed`` are, under any temperature that there is."""
+    """One trial with any temperature policy."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
     @classmethod
     def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
-        """The options of the temperature that is named, and its name."""
+        """Return a model with the name and the options of the temperature policy."""
         name = given.get("temperature")
         if not isinstance(name, str):
             return Options
         if TEMPERATURES.problem(name):
-            return _OfUnknown
+            return _AnyOptions
         return create_model("Options", __base__=(Options, TEMPERATURES.load(name).Options))
 
     def suggestion(self) -> Suggestion:
-        """The temperature, and the options that were given."""
+        """Return the temperature policy with the given options."""
         given = self.options.model_dump(mode="json", exclude_defaults=True)
         return Suggestion(temperature=Component(name=given.pop("temperature"), options=given))

@@ -1,4 +1,4 @@
-"""The zero-search baseline: one training whose every batch draws its own tau (PLOS ONE 2023, e0285668)."""
+"""Strategy ``stochastic``: one training that draws a random tau for each batch (PLOS ONE 2023, e0285668)."""
 
 from typing import ClassVar
 
@@ -11,12 +11,12 @@ from kdtune.temperature.stochastic import Options
 
 
 class Stochastic(OneTraining):
-    """One trial under the ``stochastic`` temperature, whose options it has and which draws from the same space."""
+    """One trial with the ``stochastic`` temperature, whose options it accepts."""
 
     Options: ClassVar[type[BaseModel]] = Options
 
     def suggestion(self) -> Suggestion:
-        """The temperature, and of its options those that differ from the paper's."""
+        """Return the temperature with those options that differ from the paper."""
         assert isinstance(self.options, Options)
         given = self.options.model_dump(mode="json", exclude_defaults=True)
         drawn_from = self.options.space or self.space["tau"]

@@ -99,7 +99,7 @@ def test_a_scheme_is_identified_by_its_library(fruit):
         fruit.resolve("shape:square")
 
 
-def test_an_edited_file_is_another_component_and_never_stands_for_the_earlier_one(fruit, tmp_path):
+def test_an_edited_file_is_a_new_component_and_never_replaces_the_earlier_one(fruit, tmp_path):
     before = fruit.resolve("./nets.py:tiny", tmp_path)
     assert fruit.resolve("./nets.py:tiny", tmp_path) == before
     (tmp_path / "nets.py").write_text("def tiny(num_classes, in_channels):\n    return 'tinier'\n")
@@ -138,7 +138,7 @@ def test_a_reference_that_cannot_be_resolved_gives_one_message(fruit, tmp_path, 
         ("./nets.py:huge", "cannot be imported: AttributeError: .*nets.py has no 'huge'; it defines tiny"),
     ],
 )
-def test_code_that_cannot_be_imported_is_reported_with_the_place_of_the_error(fruit, tmp_path, reference, message):
+def test_code_that_cannot_be_imported_is_reported_with_the_location_of_the_error(fruit, tmp_path, reference, message):
     entry = fruit.resolve(reference, tmp_path)
     with pytest.raises(UsageError, match=message):
         entry.load()
@@ -185,7 +185,7 @@ def test_the_closest_name_is_the_one_suggested():
 
 
 @pytest.mark.parametrize(("table", "name"), BUILT_IN)
-def test_every_built_in_component_can_be_loaded_and_has_a_line_for_people(table, name):
+def test_every_built_in_component_can_be_loaded_and_has_a_summary(table, name):
     assert callable(table.load(name))
     assert table[name].summary
     assert "\n" not in table[name].summary

@@ -20,7 +20,7 @@ SCHEMES = ("torchvision", "folder")
         ("folder:/data/a:b", "scheme", "/data/a:b", "folder"),
     ],
 )
-def test_every_form_is_told_by_its_shape(text, form, place, attribute):
+def test_every_form_of_reference_is_recognised(text, form, place, attribute):
     found = parse_reference(text, SCHEMES)
     assert (found.form, found.place, found.attribute, found.text) == (form, place, attribute, text)
 
@@ -32,11 +32,11 @@ def test_every_form_is_told_by_its_shape(text, form, place, attribute):
         ("nets/tiny", "write nets/tiny:NAME"),
         ("nets:", "no valid Python name after the colon"),
         ("nets.py:a b", "no valid Python name"),
-        ("torchvision:", "names nothing after torchvision:"),
-        ("a-b:tiny", r"is no reference; .*\./file\.py:NAME, torchvision:NAME, folder:NAME"),
+        ("torchvision:", "has no name after torchvision:"),
+        ("a-b:tiny", r"is not a reference; .*\./file\.py:NAME, torchvision:NAME, folder:NAME"),
     ],
 )
-def test_what_is_missing_is_named(text, message):
+def test_a_message_names_the_missing_part(text, message):
     with pytest.raises(ValueError, match=message):
         parse_reference(text, SCHEMES)
 

@@ -28,7 +28,7 @@ def test_an_edit_anywhere_that_is_imported_changes_the_digest(nets, edited):
     assert digest_of_file(nets / "nets.py") != before
 
 
-def test_what_is_not_imported_and_where_it_lies_changes_nothing(nets, tmp_path_factory):
+def test_other_files_and_the_folder_do_not_change_the_digest(nets, tmp_path_factory):
     before = digest_of_file(nets / "nets.py")
     (nets / "unused.py").write_text("x = 1")
     assert digest_of_file(nets / "nets.py") == before
@@ -37,7 +37,7 @@ def test_what_is_not_imported_and_where_it_lies_changes_nothing(nets, tmp_path_f
     assert digest_of_file(moved / "nets.py") == before
 
 
-def test_a_module_of_a_package_is_digested_with_what_it_imports_of_it_and_imported_nowhere(nets):
+def test_the_digest_of_a_module_includes_imported_modules_of_its_package_and_runs_none(nets):
     path = [str(nets)]
     before = digest_of_module("parts.layers", path)
     (nets / "parts" / "basic.py").write_text("y = 2")
@@ -58,7 +58,7 @@ def test_a_built_in_depends_on_the_modules_of_its_own_folder_alone():
     assert len(digest_of_module("kdtune.models.vgg")) == 64
 
 
-def test_a_module_that_is_not_there_is_an_error(nets):
+def test_a_missing_module_is_an_error(nets):
     assert find_module("parts.nothing", [str(nets)]) is None
     with pytest.raises(ModuleNotFoundError, match=r"'parts\.nothing'"):
         digest_of_module("parts.nothing", [str(nets)])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from kdtune.artifacts.training_context import TrainingContext
 
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.host_images import HostImages

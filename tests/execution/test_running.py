@@ -2,9 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
-from kdtune.catalog.registry import Entry
 
 import kdtune
 from kdtune.catalog.builtin import STRATEGIES
@@ -47,7 +47,7 @@ class Pruner(Grid):
 
 
 def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(tmp_path, monkeypatch):
-    monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{__name__}:Pruner", "", {}))
+    monkeypatch.setitem(STRATEGIES._built_in, "grid", replace(STRATEGIES["grid"], import_it=lambda: Pruner))
     result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path, inline=True).results[0]
     assert result["status"] == "completed"
     assert result["cost"]["trials"] == {"completed": 2, "pruned": 1, "failed": 0, "interrupted": 0}

@@ -37,5 +37,5 @@ def test_the_public_function_names_arguments_in_its_errors_and_faults(tmp_path):
         run_study("digits-hkd", out=tmp_path, cpus_per_trial=4096)
 
 
-def test_a_public_function_is_always_the_same_one_and_travels_to_other_processes():
+def test_a_public_function_is_always_the_same_object_and_can_be_pickled():
     assert pickle.loads(pickle.dumps(kdtune.run_study)) is kdtune.run_study

@@ -19,7 +19,7 @@ def watch(dedicated=True, before_uj=0, **limits) -> BudgetWatch:
     return BudgetWatch(Budget(**limits), CARBON, dedicated=dedicated, before_uj=before_uj)
 
 
-def test_the_buildings_share_counts():
+def test_a_budget_includes_the_pue():
     assert watch(max_kwh=1.0).look(spent(trials=KWH // 2))
     assert not watch(max_kwh=1.0).look(spent(trials=KWH // 2 - 1_000_000))
 
@@ -29,13 +29,13 @@ def test_carbon_is_energy_times_intensity():
     assert not watch(max_co2_g=501.0).look(spent(trials=KWH // 2))
 
 
-def test_what_others_use_does_not_count_and_idle_power_only_on_a_node_of_ones_own():
+def test_energy_of_others_does_not_count_and_idle_power_only_on_a_dedicated_node():
     assert not watch(max_kwh=1.0).look(spent(other=10 * KWH))
     assert watch(max_kwh=1.0).look(spent(idle=KWH))
     assert not watch(dedicated=False, max_kwh=1.0).look(spent(idle=KWH))
 
 
-def test_what_earlier_commands_used_counts():
+def test_energy_of_earlier_commands_counts():
     assert watch(before_uj=KWH // 4, max_kwh=1.0).look(spent(trials=KWH // 4))
 
 
@@ -45,19 +45,19 @@ def test_without_a_limit_nothing_is_reached():
     assert not endless.look(spent(trials=10**30))
 
 
-def test_reaching_it_is_told_with_the_flag_and_the_remedy():
+def test_a_reached_limit_is_reported_with_flag_and_remedy():
     with pytest.raises(BudgetReached, match=r"--max-kwh 1 is reached: 2 kWh; give a larger one") as raised:
         watch(max_kwh=1.0).check(spent(trials=KWH))
     assert raised.value.exit_code == 4
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
-def test_a_limit_is_above_nothing(value):
+def test_a_limit_has_to_be_greater_than_zero(value):
     faults = Budget(value, value).faults()
     assert [fault.where for fault in faults] == ["--max-kwh", "--max-co2"]
 
 
-def test_only_given_limits_are_noted():
+def test_only_given_limits_are_recorded():
     assert Budget(max_co2_g=3.0).as_record() == {"max_co2_g": 3.0}
 
 
@@ -72,12 +72,12 @@ def readings(monkeypatch, power_w: float, limit_kwh: float, until_s: float = 10_
     return [*seen, now_s]
 
 
-def test_a_limit_that_is_far_off_is_looked_at_once_a_second(monkeypatch):
+def test_a_distant_limit_is_checked_once_a_second(monkeypatch):
     times = readings(monkeypatch, power_w=100.0, limit_kwh=1000.0, until_s=600.0)
     assert len(times) <= 605
 
 
-def test_a_limit_is_not_run_past_by_more_than_the_shortest_wait(monkeypatch):
+def test_a_limit_is_exceeded_by_at_most_the_shortest_wait(monkeypatch):
     at_s = 3.6e6 / 100  # when 100 W have used a kilowatt-hour
     times = readings(monkeypatch, power_w=100.0, limit_kwh=1.0, until_s=1e6)
     assert at_s <= times[-1] <= at_s + 0.06

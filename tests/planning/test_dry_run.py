@@ -32,7 +32,7 @@ def files_under(folder):
     return sorted(path for path in folder.rglob("*"))
 
 
-def test_a_plan_writes_nothing_starts_no_ray_and_tells_every_strategy(tmp_path, cache_folder):
+def test_a_plan_writes_nothing_does_not_start_ray_and_lists_every_strategy(tmp_path, cache_folder):
     teachers, children = files_under(cache_folder / "teachers"), psutil.Process().children(recursive=True)
     strategies = {"grid": {}, "random": {"trials": 2}, "optuna": {"trials": 4}, "none": {}}
     plan = kdtune.plan_study(small_study(strategies=strategies), out=tmp_path / "results")
@@ -77,7 +77,7 @@ def test_the_document_is_json_with_units_in_its_keys(tmp_path, monkeypatch):
     )
 
 
-def test_a_teacher_that_is_asked_live_has_no_logits_to_plan(tmp_path):
+def test_a_plan_with_a_live_teacher_has_no_logits(tmp_path):
     plan = kdtune.plan_study(small_study(teacher_logits="live"), out=tmp_path).as_json()["plan"]
     assert plan["teacher_logits"] is None
     assert plan["numerics"] == {"precision": "float32", "memory_layout": "contiguous", "compile": "off"}
@@ -94,7 +94,7 @@ def test_the_same_faults_are_found_as_before_a_run(tmp_path):
         kdtune.plan_study(small_study(), out=tmp_path, gpus_per_trial=64)
 
 
-def test_a_split_that_a_subset_of_a_data_set_does_not_allow_is_refused(tmp_path):
+def test_a_split_that_is_too_large_for_a_subset_is_refused(tmp_path):
     write_tiny_imagenet(tmp_path / "data", train=4)
     study = small_study(dataset="tiny_imagenet", validation=400)
     with pytest.raises(UsageError, match="tiny_imagenet: validation: holding out 400 of 12 training images"):
@@ -111,7 +111,7 @@ def test_earlier_results_and_a_budget_that_is_too_small_are_mentioned(tmp_path):
     assert files_under(tmp_path) == [tmp_path / "small", tmp_path / "small" / "none"]
 
 
-def test_a_budget_that_is_too_small_hides_nothing_that_the_inspection_remarked(tmp_path, monkeypatch):
+def test_the_remark_about_a_small_budget_does_not_replace_those_of_the_inspection(tmp_path, monkeypatch):
     def inspect(*arguments):
         return replace(inspect_study(*arguments), remarks=("The disk is small.",))
 
@@ -120,7 +120,7 @@ def test_a_budget_that_is_too_small_hides_nothing_that_the_inspection_remarked(t
     assert plan.remarks[0] == "The disk is small." and "--max-co2" in plan.remarks[1]
 
 
-def test_torch_is_left_as_it_was(tmp_path):
+def test_the_state_of_torch_is_restored(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3).tolist()
     torch.manual_seed(5)
@@ -129,11 +129,11 @@ def test_torch_is_left_as_it_was(tmp_path):
     assert torch.get_num_threads() == 1
 
 
-def test_as_many_side_by_side_as_are_allowed(tmp_path):
+def test_concurrent_trials_are_limited(tmp_path):
     assert kdtune.plan_study(small_study(), "none", out=tmp_path, max_concurrent=1).slots == 1
 
 
-def test_a_length_by_energy_is_timed_and_told_and_one_that_was_kept_holds(tmp_path):
+def test_epochs_by_energy_are_timed_and_a_recorded_factor_is_reused(tmp_path):
     study = small_study(strategies={"equal": {"strategy": "none", "longer": "energy"}, "grid": {}})
     timed = kdtune.plan_study(study, "equal", out=tmp_path)
     (remark,) = timed.remarks

@@ -48,7 +48,7 @@ def estimator(earlier=(), session=SESSION, timings=TIMINGS, slots=1, cpus=1.0, s
     )
 
 
-def test_from_timings_alone_the_start_is_the_part_that_could_be_seen():
+def test_an_estimate_from_timings_includes_the_start_of_a_worker_only():
     one = estimator().strategy("grid", 6)
     # A worker's start, then six trials of three epochs.
     assert one.wall_s == pytest.approx(2 + 6 * 3 * 1.1)
@@ -78,7 +78,7 @@ def test_idle_power_is_that_of_the_gpus_that_a_strategy_will_use():
     assert (teachers[0].charged_uj - teachers[1].charged_uj) / J == pytest.approx(7 * 50 * teachers[0].wall_s)
 
 
-def test_a_strategy_is_estimated_by_the_length_of_its_own_trainings():
+def test_an_estimate_uses_the_epochs_of_the_strategy():
     strategies = {"alone": {"strategy": "none"}, "longer": {"strategy": "none", "longer": 4}}
     plain, longer = (estimator(strategies=strategies).strategy(label, 2) for label in strategies)
     # A worker's start of 2 s, then two trials of 3 or 12 epochs of 0.6 s.
@@ -95,7 +95,7 @@ def test_flops_are_those_of_the_cost_table():
     assert with_teacher.training_flops == 6 * 2 * (10 * 100 + 3 * (3 * 100 + 50)) * 3
 
 
-def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path):
+def test_compilation_is_included_as_soon_as_its_energy_is_known(tmp_path):
     alone, asking = (CompiledCode(tmp_path / name) for name in ("alone", "asking"))
     write_ledger(Node(two_cores()).start().work(10, study=10).stop(), alone.ledger)  # stopped on the way so far
     compiled = {False: str(alone.folder), True: str(asking.folder)}
@@ -112,7 +112,7 @@ def test_compiling_is_in_a_strategys_energy_as_soon_as_its_own_is_known(tmp_path
     assert added("none") == (240 * J, False) and added("grid") == (0, True)
 
 
-def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a_teacher(tmp_path):
+def test_stored_logits_are_computed_once_and_charged_to_every_strategy_with_a_teacher(tmp_path):
     stores = [LogitStore(tmp_path / name, LogitShape(epochs=3, images=100, classes=10)) for name in "ab"]
     asked = estimator(stores=stores)
     passes_s = 2 * 3 * 100 * 0.002
@@ -127,7 +127,7 @@ def test_replayed_logits_are_asked_once_and_charged_to_every_strategy_that_has_a
     assert asked.strategy("grid", 6).training_flops == students + 2 * 10 * 600
 
 
-def test_logits_that_are_in_the_cache_already_are_charged_and_not_spent_again(tmp_path):
+def test_cached_logits_are_charged_but_not_computed_again(tmp_path):
     store = LogitStore(tmp_path, LogitShape(epochs=1, images=4, classes=2))
     store.create()
     store.fill(0, iter([np.zeros((4, 2), np.float32)]))
@@ -140,7 +140,7 @@ def test_timings_with_fewer_images_than_a_batch_are_mentioned():
     assert "timed with" not in estimator().strategy("grid", 6).basis[0]
 
 
-def test_an_earlier_run_of_the_same_goes_before_timings(tmp_path):
+def test_an_earlier_run_takes_precedence_over_timings(tmp_path):
     finished(tmp_path, trial_s=2.0)
     earlier = find_completed(tmp_path, two_cores())
     one = estimator(earlier).strategy("grid", 6)
@@ -150,7 +150,7 @@ def test_an_earlier_run_of_the_same_goes_before_timings(tmp_path):
     assert all("small/grid (session s1)" in sentence for sentence in one.basis[:2])
 
 
-def test_more_epochs_take_longer_by_the_earlier_runs_epochs(tmp_path):
+def test_the_epochs_of_an_earlier_run_are_scaled(tmp_path):
     finished(tmp_path, trial_s=2.0)
     earlier = find_completed(tmp_path, two_cores())
     training = {**small_study()["training"], "epochs": 30}
@@ -168,19 +168,19 @@ def test_more_epochs_take_longer_by_the_earlier_runs_epochs(tmp_path):
         {"cpus": 2.0},
     ],
 )
-def test_other_trainings_are_timed_but_the_start_is_the_machines(tmp_path, changes):
+def test_other_trainings_use_timings_but_the_start_of_the_earlier_run(tmp_path, changes):
     finished(tmp_path)
     one = estimator(find_completed(tmp_path, two_cores()), **changes).strategy("grid", 6)
     assert "timed steps" in one.basis[0] and "small/grid" in one.basis[1]
     assert one.complete
 
 
-def test_trainings_without_a_teacher_say_nothing_of_those_with_one(tmp_path):
+def test_runs_without_a_teacher_are_not_used_for_trainings_with_one(tmp_path):
     finished(tmp_path)
     assert "timed steps" in estimator(find_completed(tmp_path, two_cores())).strategy("none", 2).basis[0]
 
 
-def test_the_same_strategy_counts_first_then_the_nearest_number_of_trials(tmp_path):
+def test_the_same_strategy_is_preferred_then_the_nearest_number_of_trials(tmp_path):
     finished(tmp_path, "grid", trials=2)
     finished(tmp_path, "random", trials=9, session="s2")
     finished(tmp_path, "fixed", trials=1, session="s3")
@@ -190,7 +190,7 @@ def test_the_same_strategy_counts_first_then_the_nearest_number_of_trials(tmp_pa
     assert "small/fixed" in estimates.strategy("stochastic", 1).basis[1]
 
 
-def test_where_nothing_is_known_of_the_start_it_is_left_out_and_told():
+def test_an_unknown_start_is_left_out_with_a_note():
     timings = Timings(TIMINGS.per_image, TIMINGS.batches, 0.0, None)
     one = estimator(session=session_estimate([]), timings=timings).strategy("grid", 6)
     assert one.wall_s == pytest.approx(18 * 1.1)
@@ -205,7 +205,7 @@ def test_on_a_shared_node_the_sessions_idle_power_is_left_out():
     assert dedicated.charged_uj - shared.charged_uj == pytest.approx((200 + memory_j) * J, abs=2)
 
 
-def test_the_newest_session_that_can_be_read_counts(tmp_path):
+def test_the_newest_readable_session_is_used(tmp_path):
     finished(tmp_path, "grid", session="s1", age_s=100)
     newest = finished(tmp_path, "fixed", session="s2", trials=1)
     assert "small/fixed" in session_estimate(find_completed(tmp_path, two_cores())).basis
@@ -215,7 +215,7 @@ def test_the_newest_session_that_can_be_read_counts(tmp_path):
     assert not session_estimate([]).complete
 
 
-def test_a_teacher_that_is_there_takes_nothing():
+def test_a_cached_teacher_costs_nothing():
     teacher = estimator().teacher(cached=True)
     assert (teacher.wall_s, teacher.charged_uj, teacher.gflops_millions) == (0.0, 0, 0.0)
     trained = estimator().teacher(cached=False)
@@ -224,7 +224,7 @@ def test_a_teacher_that_is_there_takes_nothing():
     assert trained.gflops_millions == 2 * 10 * 150 * 3 / 1e15
 
 
-def test_a_teacher_that_was_given_takes_one_look_at_validation_and_test_images():
+def test_a_given_teacher_costs_one_pass_over_validation_and_test_images():
     given = estimator(teacher_weights="0123456789abcdef")
     teacher = given.teacher(cached=False)
     assert teacher.given and teacher.gflops_millions == 0
@@ -234,7 +234,7 @@ def test_a_teacher_that_was_given_takes_one_look_at_validation_and_test_images()
     assert again.given and (again.wall_s, again.charged_uj) == (0.0, 0)
 
 
-def test_only_work_that_is_done_is_timed():
+def test_only_necessary_work_is_timed():
     study = load_study(small_study())
     assert set(student_work(study, ["grid", "none"])) == {"distilling", "labels", "teacher_logits", "evaluation"}
     live = load_study(small_study(teacher_logits="live"))

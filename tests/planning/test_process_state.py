@@ -63,7 +63,7 @@ for stream in (sys.stdout, sys.stderr):
 
 
 @pytest.mark.study
-def test_a_program_finds_its_process_as_it_was_and_nothing_is_printed(tmp_path):
+def test_the_state_of_the_process_is_restored_and_nothing_is_printed(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)], env=os.environ, capture_output=True, text=True, timeout=220
     )

@@ -38,9 +38,7 @@ def no_ray(without_ray, monkeypatch):
         (None, "", None),
     ],
 )
-def test_a_cluster_has_cores_of_its_own_and_this_machines_are_checked_without_one(
-    given, environment, joined, monkeypatch
-):
+def test_cores_of_this_machine_are_checked_unless_a_cluster_is_joined(given, environment, joined, monkeypatch):
     if environment is not None:
         monkeypatch.setenv("RAY_ADDRESS", environment)
     assert cluster_address(given) == joined
@@ -51,14 +49,14 @@ def test_a_cluster_has_cores_of_its_own_and_this_machines_are_checked_without_on
             check_resources(MANY, None, given)
 
 
-def test_a_ray_that_this_process_is_connected_to_is_the_cluster(monkeypatch):
+def test_a_connected_ray_is_the_cluster(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray.runtime_context.RuntimeContext, "gcs_address", "10.0.0.2:6379")
     assert cluster_address("10.0.0.1:6379") == "10.0.0.2:6379"
     check_resources(MANY, None, None)
 
 
-def test_what_a_trial_gets_is_told_in_words():
+def test_resources_are_described_in_words():
     assert str(Resources(1.0, 0.0)) == "1 CPU core"
     assert str(Resources(4.0, 0.5)) == "4 CPU cores and 0.5 GPUs"
 
@@ -72,7 +70,7 @@ def test_as_many_trials_fit_as_the_fraction_says(parts):
     assert Resources(1 / 1000, 1 / parts).slots([{"CPU": 1.0, "GPU": 1.0}]) == parts
 
 
-def test_a_trial_shares_one_gpu_and_lies_on_one_node():
+def test_a_trial_uses_one_node_and_shares_one_gpu():
     assert Resources(1.0, 0.4).slots([{"CPU": 16.0, "GPU": 2.0}]) == 4  # 2 a GPU, though 2 // 0.4 is 5
     assert Resources(2.0, 0.0).slots([{"CPU": 3.0}, {"CPU": 3.0}]) == 2
     assert Resources(1.0, 1.0).slots([{"CPU": 16.0}, {"CPU": 2.0, "GPU": 4.0}]) == 2
@@ -91,17 +89,17 @@ def test_a_trial_shares_one_gpu_and_lies_on_one_node():
         (
             Resources(2.0, 1.0),
             [{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}],
-            "--cpus-per-trial 2, --gpus-per-trial 1: no node of the cluster has both; give less of one of them",
+            "--cpus-per-trial 2, --gpus-per-trial 1: no node of the cluster has both; reduce one of them",
         ),
     ],
 )
-def test_what_no_node_can_give_is_refused(resources, nodes, told):
+def test_resources_that_no_node_has_are_refused(resources, nodes, told):
     with pytest.raises(UsageError) as caught:
         resources.check_fit(nodes)
     assert str(caught.value) == told
 
 
-def test_what_one_node_can_give_is_not_refused():
+def test_resources_that_one_node_has_are_accepted():
     Resources(0.1, 0.1).check_fit([{"CPU": 0.1, "GPU": 1.0}])
     Resources(1.0, 1.0).check_fit([{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}])
 
@@ -130,38 +128,38 @@ def never(text):
     raise AssertionError(text)
 
 
-def test_a_trial_gets_a_gpu_where_a_node_has_one(gpu_files):
+def test_a_trial_uses_a_gpu_if_a_node_has_one(gpu_files):
     assert gpus_by_default(ONE_GPU, ["GPU-a"], is_own=True, tell=never) == 1.0
     assert gpus_by_default([{"CPU": 8.0, "GPU": 0.5}, {"GPU": 0.5}], [], is_own=False, tell=list) == 0.0
 
 
-def test_where_there_is_no_gpu_trials_run_on_the_cpu(no_gpu_files):
+def test_without_a_gpu_trials_run_on_the_cpu(no_gpu_files):
     assert gpus_by_default(NO_GPU, [], is_own=True, tell=never) == 0.0
 
 
 @pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
-def test_gpus_that_the_user_hides_are_not_asked_for(gpu_files, monkeypatch, hidden):
+def test_gpus_that_the_user_hides_are_not_used(gpu_files, monkeypatch, hidden):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
     assert gpus_by_default(NO_GPU, [], is_own=True, tell=never) == 0.0
 
 
-def test_a_gpu_that_ray_overlooks_on_this_machine_is_named_before_a_cpu_trains_for_days(gpu_files):
+def test_a_gpu_that_ray_does_not_find_on_this_machine_is_an_error(gpu_files):
     with pytest.raises(UsageError, match="this machine has a GPU, but Ray finds none; .* give --gpus-per-trial 0"):
         gpus_by_default(NO_GPU, [], is_own=True, tell=never)
 
 
-def test_a_gpu_that_only_nvml_shows_is_named_too(no_gpu_files):
+def test_a_gpu_that_only_nvml_finds_is_an_error(no_gpu_files):
     with pytest.raises(UsageError, match="Ray finds none"):
         gpus_by_default(NO_GPU, ["GPU-a"], is_own=True, tell=never)
 
 
-def test_of_a_cluster_without_a_gpu_the_user_is_told_where_this_machine_has_one(gpu_files):
+def test_a_cluster_without_a_gpu_gives_a_warning_if_this_machine_has_one(gpu_files):
     told = []
     assert gpus_by_default(NO_GPU, [], is_own=False, tell=told.append) == 0.0
     assert told == ["this machine has a GPU, but no node of the Ray cluster has one: trials run on CPUs"]
 
 
-def test_a_plan_refuses_an_overlooked_gpu_as_a_run_does(gpu_files, tmp_path):
+def test_a_plan_refuses_a_gpu_that_is_not_found_like_a_run(gpu_files, tmp_path):
     with pytest.raises(UsageError, match="give gpus_per_trial 0 to train on the CPU"):
         kdtune.plan_study(small_study(), "none", out=tmp_path)
 
@@ -169,7 +167,7 @@ def test_a_plan_refuses_an_overlooked_gpu_as_a_run_does(gpu_files, tmp_path):
 # --- which GPU a worker has ------------------------------------------------------------------------------------
 
 
-def test_a_process_that_is_no_worker_uses_and_charges_the_first_gpu_alone(monkeypatch):
+def test_a_process_that_is_not_a_worker_uses_and_charges_only_the_first_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"uuid-{index}"))
     assert gpu_shares(0.25) == {"GPU-uuid-0": 0.25}

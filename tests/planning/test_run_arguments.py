@@ -23,11 +23,11 @@ def faults(*strategies, study=STUDY, **changes):
     return [(fault.where, fault.key, fault.problem) for fault in caught.value.faults]
 
 
-def test_all_stands_for_every_label():
+def test_all_selects_every_label():
     assert asked("all") == {"hot": [{"tau": 20}], "cold": [{"tau": 1}]}
 
 
-def test_a_label_is_asked_for_by_itself_and_a_strategy_that_is_not_listed_by_its_name():
+def test_labels_and_names_of_unlisted_strategies_can_be_selected():
     assert asked("cold", "fixed", "cold") == {"cold": [{"tau": 1}], "fixed": [{"tau": 4}]}
 
 
@@ -35,20 +35,20 @@ def test_a_label_may_come_from_the_command_line():
     assert asked("warm", overrides=["strategies.warm.strategy=fixed"]) == {"warm": [{"tau": 4}]}
 
 
-def test_what_is_neither_is_told_what_was_meant():
+def test_an_unknown_label_is_refused_with_a_suggestion():
     assert faults("cld", "gird") == [
         ("--strategy", "", "unknown strategy 'cld'; did you mean 'cold'?"),
         ("--strategy", "", "unknown strategy 'gird'; did you mean 'grid'?"),
     ]
 
 
-def test_a_label_of_a_study_with_faults_is_not_one_of_them():
+def test_a_label_of_a_study_with_faults_is_not_reported_as_unknown():
     wrong = {"overrides": ["alpha=7"]}
     assert [fault[0] for fault in faults("cold", **wrong)] == ["--set"]
     assert [fault[0] for fault in faults("cold", "cld", **wrong)] == ["--set", "--strategy"]
 
 
-def test_of_a_study_that_is_not_there_no_label_is_known_to_be_wrong():
+def test_labels_of_a_missing_study_are_not_reported_as_unknown():
     ((_, _, problem),) = faults("cold", study="no-such-study")
     assert "no-such-study" in problem
 
@@ -67,6 +67,6 @@ def test_cores_that_are_neither_whole_nor_a_fraction_are_refused(cpus):
         check_resources(cpus, None, "10.0.0.1:6379")
 
 
-def test_a_share_of_a_gpu_or_a_whole_one_or_none_is_not_refused():
+def test_a_share_of_a_gpu_a_whole_one_and_none_are_accepted():
     for gpus in (None, 0.0, 0.0001, 0.25, 1.0):
         check_resources(0.5, gpus, "10.0.0.1:6379")

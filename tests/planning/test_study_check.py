@@ -147,7 +147,9 @@ def test_a_loss_and_networks_are_checked_although_the_data_set_has_a_fault(check
 
 
 def test_labels_with_a_gap_are_a_fault(check):
-    assert "data set data.py:gappy: train: image 2 has label 3, but with 3 different labels" in told(check(dataset="./data.py:gappy"))
+    assert "data set data.py:gappy: train: image 2 has label 3, but with 3 different labels" in told(
+        check(dataset="./data.py:gappy")
+    )
 
 
 def test_all_faults_are_reported_at_once(check):

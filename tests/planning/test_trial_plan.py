@@ -116,12 +116,12 @@ def taus(trials: list[Trial]) -> list[int]:
 # --- rounds ----------------------------------------------------------------------------------------------------
 
 
-def test_all_of_a_round_may_run_at_once(path):
+def test_all_trials_of_a_round_can_run_at_once(path):
     plan, _ = plan_of(path, Toy())
     assert taus(handed_out(plan)) == [2, 6]
 
 
-def test_there_is_nothing_to_run_while_a_round_is_out(path):
+def test_no_trial_can_start_while_a_round_is_running(path):
     toy = Toy()
     plan, log = plan_of(path, toy)
     first, second = handed_out(plan)
@@ -135,7 +135,7 @@ def test_there_is_nothing_to_run_while_a_round_is_out(path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_strategy_is_told_in_the_order_of_its_points_whatever_order_they_end_in(path, seed):
+def test_a_strategy_receives_outcomes_in_the_order_of_its_points(path, seed):
     toy = Toy()
     plan, log = plan_of(path, toy)
     run_to_the_end(plan, log, random.Random(seed).shuffle)
@@ -143,7 +143,7 @@ def test_a_strategy_is_told_in_the_order_of_its_points_whatever_order_they_end_i
     assert toy.asked == [[at(2), at(6)], [at(7), at(6), at(7)], [at(8), at(7), at(8)]]
 
 
-def test_a_strategy_is_told_what_became_of_each_point(path):
+def test_a_strategy_receives_the_outcome_of_each_point(path):
     toy = Toy()
     toy.rounds = 1
     plan, log = plan_of(path, toy)
@@ -154,7 +154,7 @@ def test_a_strategy_is_told_what_became_of_each_point(path):
     assert toy.told == [[Outcome(at(2), 0.02, 1.0), Outcome(at(6), None, None)]]
 
 
-def test_the_same_point_twice_in_a_round_runs_once_and_is_told_twice(path):
+def test_the_same_point_twice_in_a_round_runs_once_and_gives_two_outcomes(path):
     strategy = Listed([4, 5, 4])
     plan, log = plan_of(path, strategy)
     trials = handed_out(plan)
@@ -203,7 +203,7 @@ def test_a_pruned_trial_ends_its_round(path):
     assert taus(handed_out(plan)) == [5]
 
 
-def test_expected_trials_are_the_strategys_word_until_its_plan_is_complete(path):
+def test_expected_trials_are_those_of_the_strategy_until_its_plan_is_complete(path):
     plan, log = plan_of(path, Listed([4, 5], [6]))
     assert plan.expected_trials() == 5
     for trial in handed_out(plan):
@@ -229,7 +229,7 @@ def test_known_trials_are_not_handed_out_again_after_reading_the_log(path):
 
 
 @pytest.mark.parametrize("stop_after", range(5))
-def test_an_interrupted_plan_proposes_what_an_uninterrupted_one_does(path, tmp_path, stop_after):
+def test_an_interrupted_plan_proposes_the_same_points_as_an_uninterrupted_one(path, tmp_path, stop_after):
     whole = Toy()
     run_to_the_end(*plan_of(tmp_path / "whole.jsonl", whole))
     plan, log = plan_of(path, Toy())
@@ -259,7 +259,7 @@ def test_a_trial_that_failed_is_not_tried_again(path):
     assert resumed.next() is Next.DONE
 
 
-def test_all_that_has_not_ended_is_handed_out_again_where_all_workers_are_gone(path):
+def test_all_unfinished_trials_are_handed_out_again_if_all_workers_are_gone(path):
     plan, log = plan_of(path, Listed([4, 5, 6]))
     first, second, _ = handed_out(plan)
     run(log, first)
@@ -277,14 +277,16 @@ def begun(tmp_path) -> StrategyFolder:
     return folder
 
 
-def test_what_ran_can_be_gone_on_with_as_long_as_nobody_changes_it(tmp_path):
+def test_a_strategy_can_be_resumed_unless_its_files_are_changed(tmp_path):
     folder = begun(tmp_path)
     check_unchanged(folder, STUDY)
     changed = STUDY.model_copy(update={"alpha": 0.25})
     with pytest.raises(ResultsError, match=rf"{folder.study_toml}: differs from .*run.toml in alpha \(.* 0.25 now\)"):
         check_unchanged(folder, changed)
     folder.write_study(changed, {})  # in both files alike
-    with pytest.raises(ResultsError, match=rf"{folder.trials}: trial [0-9a-f]+ is none of the study in .*study.toml"):
+    with pytest.raises(
+        ResultsError, match=rf"{folder.trials}: trial [0-9a-f]+ does not belong to the study in .*study.toml"
+    ):
         check_unchanged(folder, changed)
 
 
@@ -301,7 +303,7 @@ def test_reading_a_finished_log_writes_nothing(path):
 TWO = load_study(small_study(repeats=2, seed=5))
 
 
-def test_every_repeat_has_trials_of_its_own(path):
+def test_every_repeat_has_separate_trials(path):
     plan, log = plan_of(path, Listed([4]), Listed([4]), study=TWO)
     trials = handed_out(plan)
     assert [(trial.repeat, trial.seed) for trial in trials] == [(0, 5), (1, 6)]
@@ -309,7 +311,7 @@ def test_every_repeat_has_trials_of_its_own(path):
     assert len(log.trials) == 2
 
 
-def test_a_repeat_goes_on_while_another_one_waits(path):
+def test_a_repeat_continues_while_another_one_waits(path):
     first, second = Listed([4], [6]), Listed([4], [6])
     plan, log = plan_of(path, first, second, study=TWO)
     one, two = handed_out(plan)
@@ -353,20 +355,20 @@ LABELLED = load_study(
 COST = DistillationCost(flops=1.9524, energy=1.4)
 
 
-def test_a_label_makes_the_strategy_behind_it_with_its_own_options():
+def test_the_strategy_of_a_label_is_made_with_its_options():
     first, second = make_strategies(LABELLED, "hot")
     assert first.ask() == second.ask() == [at(20)]
 
 
-def test_whether_a_teacher_is_needed_is_asked_of_the_strategy_behind_a_label():
+def test_the_strategy_of_a_label_decides_whether_a_teacher_is_needed():
     assert [label for label in LABELLED.strategies if uses_teacher(LABELLED, label)] == ["hot", "again", "grid"]
 
 
-def test_the_trainings_that_ask_the_teacher_are_counted_over_all_labels():
+def test_trainings_with_a_teacher_are_counted_over_all_labels():
     assert teacher_trainings(LABELLED) == 1 + 3 + 3  # hot, again, and a grid of three points
 
 
-def test_what_a_strategy_leaves_open_is_settled_by_what_a_distillation_costs():
+def test_open_options_of_a_strategy_are_resolved_by_the_cost_of_a_distillation():
     settled = settled_strategies(LABELLED, COST)
     assert settled.strategies["alone-longer"] == {"strategy": "none", "longer": 1.9524}
     assert settled.strategies["alone-equal"] == {"strategy": "none", "longer": 1.4}
@@ -376,7 +378,7 @@ def test_what_a_strategy_leaves_open_is_settled_by_what_a_distillation_costs():
     assert identity_of(settled, {"loss": "ce"}, 0) == identity_of(LABELLED, {"loss": "ce"}, 0)
 
 
-def test_only_strategies_whose_options_were_settled_are_made_again():
+def test_only_strategies_with_resolved_options_are_made_again():
     settled = settled_strategies(LABELLED, COST)
     before = {label: make_strategies(LABELLED, label) for label in ("hot", "alone-longer")}
     after = remade(LABELLED, settled, before)
@@ -384,7 +386,7 @@ def test_only_strategies_whose_options_were_settled_are_made_again():
     assert [points_of(one.ask()) for one in after["alone-longer"]] == [[{"loss": "ce", "longer": 1.9524}]] * 2
 
 
-def test_what_was_timed_once_holds_for_all_that_follows_in_a_folder(tmp_path):
+def test_a_recorded_cost_is_reused_for_later_strategies_of_a_folder(tmp_path):
     assert waits_for_energy(LABELLED) and not waits_for_energy(settled_strategies(LABELLED, COST))
     folders = [StrategyFolder(tmp_path / name) for name in ("before", "first", "second")]
     for folder, multiple in zip(folders, ({}, {"energy_multiple": 1.4}, {"energy_multiple": 2.5}), strict=True):
@@ -397,7 +399,7 @@ def test_what_was_timed_once_holds_for_all_that_follows_in_a_folder(tmp_path):
         frozen_cost(folders)
 
 
-def test_each_label_has_trainings_of_its_own_length():
+def test_each_label_has_its_own_number_of_epochs():
     settled = settled_strategies(LABELLED, COST)
     assert {label: epochs_of(settled, label) for label in settled.strategies} == {
         "hot": 3, "alone": 3, "alone-longer": 6, "alone-equal": 4, "again": 3, "grid": 3
@@ -415,14 +417,14 @@ class Judge(Listed):
         return score > epoch / 10
 
 
-def test_a_strategy_that_judges_may_stop_a_trial(path):
+def test_a_strategy_that_judges_epochs_can_stop_a_trial(path):
     plan, _ = plan_of(path, Judge([4]))
     [trial] = handed_out(plan)
     assert plan.keep_going(trial, 1, 0.5)
     assert not plan.keep_going(trial, 6, 0.5)
 
 
-def test_a_strategy_that_does_not_judge_is_not_asked(path):
+def test_a_strategy_that_does_not_judge_epochs_is_not_asked(path):
     strategy = Listed([4])
     strategy.report = lambda *_: pytest.fail("was asked")
     plan, _ = plan_of(path, strategy)

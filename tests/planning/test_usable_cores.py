@@ -27,7 +27,7 @@ def cores_in(tmp_path, eight_cores):
     return count
 
 
-def test_the_affinity_of_this_process_counts_and_not_the_machine():
+def test_cores_are_those_of_the_affinity_and_not_of_the_machine():
     here = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(here)})
@@ -57,7 +57,7 @@ def test_the_affinity_of_this_process_counts_and_not_the_machine():
         ("3:cpu:/\n", {"cpu__cpuDOTcfs_quota_us": "100000\n", "cpu__cpuDOTcfs_period_us": "0\n"}, 8),
     ],
 )
-def test_the_smallest_quota_of_the_groups_counts(cores_in, listed, files, cores):
+def test_the_smallest_quota_of_the_groups_is_used(cores_in, listed, files, cores):
     assert cores_in(listed, **files) == cores
 
 

@@ -83,7 +83,7 @@ def test_a_changed_point_is_detected(study):
     folder = study.strategy("fixed")
     log = TrialLog.read(folder.trials)
     next(iter(log.trials.values())).point["tau"] = 5
-    with pytest.raises(ResultsError, match="is none of the study"), pytest.MonkeyPatch.context() as patch:
+    with pytest.raises(ResultsError, match="does not belong to the study"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrialLog, "read", lambda path: log)
         check_unchanged(folder, folder.read_study())
 

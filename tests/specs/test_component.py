@@ -47,7 +47,7 @@ def test_options_are_shown():
 @pytest.mark.parametrize(
     "value", ["resnet18", {"ref": "x.y:z", "width": 2}, {"ref": "x.y:z", "digest": "abc", "width": 2}]
 )
-def test_a_component_is_written_as_it_was_read(value):
+def test_a_component_is_unchanged_after_writing_and_reading(value):
     assert as_written(component_of(value)) == value
 
 
@@ -122,7 +122,7 @@ def test_functions_are_accepted_as_they_are(tmp_path, monkeypatch):
     assert load_study(study.model_dump(mode="json", exclude_none=True), has_run=True) == study
 
 
-def test_a_loss_of_ones_own_has_the_weight_one_unless_the_study_gives_another(tmp_path):
+def test_a_custom_loss_has_weight_one_unless_the_study_gives_another(tmp_path):
     (tmp_path / "losses.py").write_text("def gap(student, teacher, labels, temperature, alpha):\n    return None\n")
     assert load_study(study_file(tmp_path, loss="./losses.py:gap")).alpha == 1.0
     assert load_study(study_file(tmp_path, loss="./losses.py:gap", alpha=0.3)).alpha == 0.3

@@ -28,7 +28,7 @@ COST = DistillationCost(flops=2.0, energy=1.25)
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_has_the_same_controls_and_these_propose_what_they_say(name):
+def test_all_studies_have_the_same_controls_with_the_documented_suggestions(name):
     study = settled_strategies(load_study(name), COST)
     asked = {label: points_of(make_strategies(study, label)[0].ask()) for label in study.strategies}
     assert list(asked) == [
@@ -43,6 +43,6 @@ def test_every_study_has_the_same_controls_and_these_propose_what_they_say(name)
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_controls_train_what_the_study_of_the_same_data_does(name):
+def test_the_controls_have_the_trainings_of_the_study_with_the_same_data(name):
     controls, plain = load_study(name), load_study(name.replace("controls", "hkd"))
     assert identity_of(controls, {"tau": 4}, 0) == identity_of(plain, {"tau": 4}, 0)

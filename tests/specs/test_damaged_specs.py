@@ -35,7 +35,7 @@ def planned(study):
 
 @ANY
 @given(st.data())
-def test_a_damaged_study_is_planned_or_told(tmp_path, data):
+def test_a_damaged_study_is_planned_or_refused_with_a_message(tmp_path, data):
     path = tmp_path / "mine.toml"
     kind = data.draw(st.sampled_from([damaged, altered]))
     path.write_bytes(data.draw(kind(data.draw(st.sampled_from([CONTROLS, SMALL])))))
@@ -50,7 +50,7 @@ def test_a_damaged_study_is_planned_or_told(tmp_path, data):
 
 @ANY
 @given(st.data())
-def test_a_damaged_search_space_is_walked_or_told(tmp_path, data):
+def test_a_damaged_search_space_is_enumerated_or_refused_with_a_message(tmp_path, data):
     path = tmp_path / "space.toml"
     path.write_bytes(data.draw(data.draw(st.sampled_from([damaged, altered]))(SPACE)))
     try:
@@ -89,7 +89,7 @@ def test_a_name_that_no_file_can_have_is_one_fault(name, key):
 @pytest.mark.parametrize(
     "text", ["seed=" + "9" * 5000, "alpha=" + "[" * 10_000, "description=\x1b[2J", "training.epochs=1e400", "=", "a.=1"]
 )
-def test_an_override_that_cannot_be_is_a_fault_or_a_word(text):
+def test_an_invalid_override_is_a_fault_or_a_string(text):
     try:
         load_study(small_study(), overrides=[text])
     except SpecError as error:

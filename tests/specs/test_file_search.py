@@ -24,17 +24,17 @@ def mine(here, folder, name):
     return path
 
 
-def test_what_is_shipped_is_found_from_anywhere(here):
+def test_shipped_files_are_found_from_any_folder(here):
     assert find(STUDIES, "digits-hkd").name == "digits-hkd.toml"
     assert find(SEARCH_SPACES, "tau-2-20").name == "tau-2-20.toml"
 
 
-def test_a_users_own_file_wins_over_the_shipped_one(here):
+def test_a_users_file_takes_precedence_over_a_shipped_one(here):
     own = mine(here, STUDIES, "digits-hkd")
     assert find(STUDIES, "digits-hkd").resolve() == own.resolve()
 
 
-def test_a_users_own_search_space_wins_in_a_shipped_study(here):
+def test_a_users_search_space_takes_precedence_in_a_shipped_study(here):
     mine(here, SEARCH_SPACES, "tau-2-20").write_text("[tau]\nlow = 5\nhigh = 6\nstep = 1\n")
     assert load_study("digits-hkd").search_space.points() == [{"tau": 5}, {"tau": 6}]
 
@@ -62,14 +62,14 @@ def test_a_folder_is_not_a_file(here):
         find(STUDIES, "mine.toml")
 
 
-def test_an_unknown_name_is_answered_with_what_was_meant_and_where_to_look(here):
+def test_an_unknown_name_is_refused_with_a_suggestion_and_the_listing(here):
     with pytest.raises(SpecError, match="unknown study 'digits-hdk'; did you mean 'digits-hkd'.*kdtune list studies"):
         find(STUDIES, "digits-hdk")
     with pytest.raises(SpecError, match="unknown search space 'tau-2-21'; did you mean 'tau-2-20'.*kdtune list spaces"):
         find(SEARCH_SPACES, "tau-2-21")
 
 
-def test_the_file_and_the_key_that_used_a_name_are_named(here):
+def test_a_message_names_the_file_and_the_key_that_use_a_name(here):
     with pytest.raises(SpecError) as caught:
         find(SEARCH_SPACES, "nowhere", where="mine.toml", key="search_space")
     assert (caught.value.faults[0].where, caught.value.faults[0].key) == ("mine.toml", "search_space")
@@ -89,7 +89,7 @@ def test_the_listing_shows_the_file_that_would_be_used(here):
 
 
 @pytest.mark.parametrize("name", sorted(available(STUDIES)))
-def test_every_shipped_study_is_valid_and_named_as_its_file(name):
+def test_every_shipped_study_is_valid_and_has_the_name_of_its_file(name):
     assert load_study(name).name == name
 
 

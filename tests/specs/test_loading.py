@@ -53,7 +53,7 @@ def test_a_study_written_to_toml_is_read_back_the_same(tmp_path):
     assert load_study(frozen) == study
 
 
-def test_what_a_frozen_study_tells_of_its_run_is_passed_over(table, tmp_path):
+def test_the_record_of_the_run_in_a_frozen_study_is_ignored(table, tmp_path):
     (tmp_path / "study.toml").write_text(tomli_w.dumps({**table, "name": "x", "resolved": {"precision": "float32"}}))
     assert load_study(tmp_path / "study.toml").name == "x"
 
@@ -95,7 +95,7 @@ def test_the_callers_table_is_left_alone(table):
         (" alpha = 1 ", ("alpha",), 1),
     ],
 )
-def test_an_override_is_read_as_toml_or_as_a_bare_word(text, key, value):
+def test_an_override_is_parsed_as_toml_or_used_as_a_string(text, key, value):
     assert parse_override(text) == (key, value)
 
 
@@ -105,12 +105,12 @@ def test_an_override_without_key_or_value_is_refused(text):
         parse_override(text)
 
 
-def test_overrides_replace_what_the_file_says():
+def test_overrides_replace_values_of_the_file():
     study = load_study("digits-hkd", overrides=["alpha=0.5", "training.batch_size=64", "loss=dml"])
     assert (study.alpha, study.training.batch_size, study.loss.name) == (0.5, 64, "dml")
 
 
-def test_the_last_override_wins():
+def test_the_last_override_is_used():
     assert load_study("digits-hkd", overrides=["alpha=0.5", "alpha=0.25"]).alpha == 0.25
 
 
@@ -134,7 +134,7 @@ def test_a_faulty_override_is_blamed_and_not_the_file():
     ]
 
 
-def test_an_override_with_a_typo_is_told_what_was_meant():
+def test_a_misspelt_override_is_refused_with_a_suggestion():
     assert faults("digits-hkd", overrides=["training.epoch=3"]) == [
         ("--set", "training.epoch", "unknown key; did you mean 'epochs'?")
     ]
@@ -179,8 +179,8 @@ def test_a_milestone_that_never_comes_is_refused_with_the_remedy(table):
         (
             "study",
             "training.milestones",
-            "30 never comes: the last of 30 epochs is 29, counted from 0; set milestones too, or use --epochs, which "
-            "moves them along",
+            "30 is never reached: the last of 30 epochs is 29, counted from 0; set milestones too, or use --epochs, "
+            "which changes them in proportion",
         )
     ]
     table["training"]["milestones"] = [12, 29]
@@ -191,7 +191,7 @@ def test_a_milestone_that_never_comes_is_refused_with_the_remedy(table):
 def test_milestones_have_to_grow(table, milestones):
     table["teacher_training"]["milestones"] = milestones
     ((_, key, problem),) = faults(table)
-    assert key == "teacher_training.milestones" and "later than the last" in problem
+    assert key == "teacher_training.milestones" and "later than the one before" in problem
 
 
 def test_a_warm_up_that_does_not_end_is_refused(table):
@@ -227,7 +227,7 @@ def test_a_split_that_leaves_a_part_empty_is_refused_before_anything_runs(table,
     assert key == "validation" and "of 800 training images leaves one part empty" in problem
 
 
-def test_a_limit_that_the_held_out_images_do_not_fit_is_blamed():
+def test_a_message_names_a_limit_that_leaves_too_few_images():
     ((where, key, problem),) = faults("digits-hkd", overrides=["data.train_limit=400"])
     assert (where, key) == ("--set", "validation") and "holding out 400 of 400" in problem
     assert load_study("digits-hkd", overrides=["data.train_limit=401"]).data.train_limit == 401
@@ -236,7 +236,7 @@ def test_a_limit_that_the_held_out_images_do_not_fit_is_blamed():
 # Faults
 
 
-def test_every_fault_is_told_at_once(table):
+def test_all_faults_are_reported_at_once(table):
     table.update(dataset="digit", loss="hdk", alpha=2, surprise=1, search_space="tau-2-2")
     table["training"]["epochs"] = 0
     table["strategies"]["random"]["trails"] = 3
@@ -274,13 +274,13 @@ def test_a_fault_in_a_search_space_file_names_that_file(table, tmp_path):
         ("loss", "hdk", "hkd"),
     ],
 )
-def test_a_name_with_a_typo_is_told_what_was_meant(table, key, typo, meant):
+def test_a_misspelt_name_is_refused_with_a_suggestion(table, key, typo, meant):
     ((_, where, problem),) = faults({**table, key: typo})
     assert where == key
     assert problem.endswith(f"did you mean {meant!r}?")
 
 
-def test_an_unknown_key_is_told_what_was_meant(table):
+def test_an_unknown_key_is_refused_with_a_suggestion(table):
     assert faults({**table, "repeat": 3}) == [("study", "repeat", "unknown key; did you mean 'repeats'?")]
 
 
@@ -299,24 +299,24 @@ def test_an_unknown_key_in_a_table_is_named_whatever_it_begins_with(table, where
     assert problem.startswith("unknown key")
 
 
-def test_an_unknown_strategy_is_told_what_was_meant(table):
+def test_an_unknown_strategy_is_refused_with_a_suggestion(table):
     assert faults({**table, "strategies": {"grdi": {}}}) == [
         (
             "study",
             "strategies.grdi",
-            "unknown strategy 'grdi'; did you mean 'grid'? (a label of your own names the strategy behind it: "
+            "unknown strategy 'grdi'; did you mean 'grid'? (for a label of your own, name the strategy: "
             'strategy = "...")',
         )
     ]
 
 
-def test_a_study_without_strategies_is_told_how_to_list_one(table):
+def test_a_study_without_strategies_is_refused_with_an_example(table):
     ((_, key, problem),) = faults({**table, "strategies": {}})
     assert key == "strategies"
     assert "[strategies.stochastic]" in problem
 
 
-def test_a_dimension_that_cannot_be_searched_is_told_what_was_meant(table):
+def test_an_unknown_dimension_is_refused_with_a_suggestion(table):
     ((_, key, problem),) = faults({**table, "search_space": {"tua": {"low": 2, "high": 3}}})
     assert key == "search_space.tua"
     assert "did you mean 'tau'?" in problem
@@ -340,7 +340,7 @@ def test_a_value_of_the_wrong_kind_is_a_fault_and_no_crash(table, key):
     assert key in {where for _, where, _ in faults({**table, key: ["x"]})}
 
 
-def test_a_file_that_is_no_toml_is_told_where_it_breaks(tmp_path):
+def test_invalid_toml_is_refused_with_line_and_column(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text('name = "x"\nalpha = = 1\n')
     ((where, _, problem),) = faults(path)
@@ -365,14 +365,14 @@ def test_loading_and_planning_import_neither_torch_nor_ray():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_limit_of_training_images_is_a_table_of_its_own_and_may_be_set():
+def test_a_limit_of_training_images_is_in_the_data_table_and_can_be_overridden():
     study = load_study("digits-hkd", overrides=["data.train_limit=500"])
     assert study.data.train_limit == 500
     assert study.model_dump(mode="json")["data"] == {"train_limit": 500}
     assert load_study(study) == study
 
 
-def test_a_study_on_all_of_its_data_reads_as_if_there_were_no_limit():
+def test_a_study_with_all_of_its_data_is_written_without_a_limit():
     study = load_study("digits-hkd")
     assert study.data.train_limit is None
     assert "data" not in study.model_dump(mode="json")
@@ -389,11 +389,11 @@ def test_a_limit_that_is_no_count_is_refused(value):
     assert faults("digits-hkd", overrides=[f"data.train_limit={value}"])[0][:2] == ("--set", "data.train_limit")
 
 
-def test_a_misspelt_data_option_is_told_with_the_one_that_was_meant():
+def test_a_misspelt_data_option_is_refused_with_a_suggestion():
     assert "did you mean 'train_limit'?" in faults("digits-hkd", overrides=["data.train_limits=5"])[0][2]
 
 
-def test_a_flag_that_brings_a_faulty_whole_is_named():
+def test_a_flag_that_makes_a_study_invalid_is_named():
     with pytest.raises(SpecError, match=r"with --set search_space\.tau\.low: search_space\.tau: low \(30\)"):
         load_study("digits-hkd", overrides=["search_space.tau.low=30"])
 

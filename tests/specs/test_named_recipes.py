@@ -50,11 +50,11 @@ GOLDEN = {
 }
 
 
-def test_every_recipe_is_what_it_was():
+def test_recipes_are_unchanged():
     assert {name: Training.model_validate(table) for name, table in RECIPES.items()} == GOLDEN
 
 
-def test_what_stands_beside_a_recipe_goes_before_it():
+def test_keys_beside_a_recipe_take_precedence():
     assert with_recipe({"recipe": "crd", "batch_size": 32}) == {**RECIPES["crd"], "batch_size": 32}
 
 
@@ -66,7 +66,7 @@ def test_epochs_beside_a_recipe_move_its_milestones_and_warm_up_unless_these_are
     assert with_recipe({"recipe": "paper-code", "epochs": 100}) == RECIPES["paper-code"]
 
 
-def test_epochs_of_a_teacher_that_are_set_move_the_schedule_of_its_recipe():
+def test_overridden_epochs_of_a_teacher_scale_the_schedule_of_its_recipe():
     study = load_study("cifar100-hkd", overrides=["teacher_training.epochs=4"])
     assert (study.teacher_training.milestones, study.teacher_training.warmup_epochs) == ((1, 2, 3), 0.04)
     assert study.training == GOLDEN["paper-code"]
@@ -111,11 +111,11 @@ def test_a_recipe_from_the_command_line_reaches_a_loaded_and_a_frozen_study(tmp_
         assert asked.training == Training.model_validate(RECIPES["crd"])
 
 
-def test_the_last_of_two_recipes_wins():
+def test_the_last_of_two_recipes_is_used():
     study = load_study("digits-hkd", overrides=["training.recipe=crd", "training.recipe=paper-code"])
     assert study.training == Training.model_validate(RECIPES["paper-code"])
 
 
-def test_an_unknown_recipe_is_refused_with_what_was_meant():
+def test_an_unknown_recipe_is_refused_with_a_suggestion():
     with pytest.raises(SpecError, match=r"training.recipe: unknown recipe 'paper-cod'; did you mean 'paper-code'\?"):
         load_study(small_study(training={"recipe": "paper-cod"}))

@@ -25,6 +25,6 @@ def test_a_file_is_never_overwritten(tmp_path):
     assert (tmp_path / "mine.toml").read_text() == "precious"
 
 
-def test_a_name_that_cannot_be_that_of_a_folder_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="'a/b' cannot name a study"):
+def test_a_name_that_is_not_valid_for_a_folder_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="'a/b' is not a valid name"):
         write_study(tmp_path / "x.toml", "a/b", {})

@@ -84,7 +84,7 @@ def test_an_interval_without_a_step_is_not_finite_and_has_no_points():
 
 
 @pytest.mark.parametrize("dimension", [{"low": 2, "high": 3, "step": 1}, {"low": 2, "high": 2}, {"values": [2, 3]}])
-def test_what_can_be_enumerated_is_finite(dimension):
+def test_a_dimension_that_can_be_enumerated_is_finite(dimension):
     assert Dimension(**dimension).is_finite
 
 
@@ -118,17 +118,17 @@ def test_points_weigh_their_reciprocal_with_log():
         ({"low": 2, "high": 20, "stp": 1}, "[Ee]xtra"),
     ],
 )
-def test_a_dimension_that_makes_no_sense_is_refused(table, complaint):
+def test_an_invalid_dimension_is_refused(table, complaint):
     with pytest.raises(ValidationError, match=complaint):
         Dimension.model_validate(table)
 
 
-def test_a_value_that_is_not_a_number_is_refused_wherever_it_stands():
+def test_a_value_that_is_not_a_number_is_refused_under_every_key():
     with pytest.raises(ValidationError):
         Dimension(values=(2, math.nan))
 
 
-def test_an_endless_step_is_refused():
+def test_an_infinite_step_is_refused():
     with pytest.raises(ValidationError):
         Dimension(low=2, high=20, step=math.inf)
 
@@ -150,7 +150,7 @@ def test_values_that_no_training_can_use_are_refused(dimensions):
         SearchSpace.model_validate(dimensions)
 
 
-def test_the_ends_of_the_sensible_range_are_allowed():
+def test_the_ends_of_the_valid_range_are_allowed():
     assert space(alpha={"low": 0, "high": 1}, weight_decay={"low": 0, "high": 1}, tau={"low": 1e-3, "high": 1e3})
 
 
@@ -169,7 +169,7 @@ def test_one_interval_makes_the_whole_space_infinite():
     assert space(tau={"low": 2, "high": 20, "step": 1}, alpha={"values": [0.5]}).is_finite
 
 
-def test_a_space_is_asked_by_name():
+def test_dimensions_are_accessed_by_name():
     both = space(tau={"low": 4, "high": 4}, alpha={"low": 1, "high": 1})
     assert list(both) == ["tau", "alpha"]
     assert "tau" in both

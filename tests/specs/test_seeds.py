@@ -18,7 +18,7 @@ def test_a_seed_is_the_upper_63_bits_of_a_sha256():
     assert derive_seed(7, "order", 3) == int(digest[:16], 16) // 2
 
 
-def test_parts_are_kept_apart():
+def test_parts_of_a_seed_are_separated():
     assert derive_seed("1", "23") != derive_seed("12", "3")
 
 

@@ -39,7 +39,7 @@ def test_every_study_of_the_table_is_shipped():
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_study_is_the_one_that_its_name_says(name):
+def test_every_study_has_the_settings_that_its_name_promises(name):
     study = load_study(_shipped("studies") / f"{name}.toml")
     names = [str(one) for one in (study.dataset, study.teacher, study.student, study.loss)]
     assert (*names, study.training.batch_size, study.repeats) == SHIPPED[name]
@@ -64,7 +64,7 @@ def test_every_study_lists_the_six_strategies_with_a_budget_of_ten(name):
     assert {strategy: strategies.get(strategy) for strategy in six} == six
 
 
-def test_the_listing_tells_the_studies_apart(tmp_path):
+def test_descriptions_of_studies_are_different(tmp_path):
     told = [one["description"] for one in studies(tmp_path)]
     assert all(told) and len(set(told)) == len(told)
 

@@ -4,7 +4,7 @@ from kdtune.errors import UsageError
 from kdtune.specs.split_sizes import batch_sizes, check_split, folds_last_image, held_out_images, split_problems
 
 
-def test_a_number_is_held_out_as_it_is_and_a_fraction_of_what_there_is():
+def test_a_number_of_images_is_held_out_unchanged_and_a_fraction_of_all_images():
     assert held_out_images(60, 12) == 12
     assert held_out_images(60, 0.25) == 15
 
@@ -21,11 +21,11 @@ def test_a_number_is_held_out_as_it_is_and_a_fraction_of_what_there_is():
         (60, 12, 61, "data.train_limit"),
     ],
 )
-def test_a_split_needs_an_image_in_either_part_and_no_more_than_there_are(images, validation, limit, key):
+def test_a_split_needs_an_image_in_each_part_and_at_most_the_available_images(images, validation, limit, key):
     assert list(split_problems(images, validation, limit)) == ([key] if key else [])
 
 
-def test_a_split_that_cannot_be_is_refused_with_sizes_and_remedy():
+def test_an_impossible_split_is_refused_with_sizes_and_remedy():
     check_split("tiny_imagenet", 60, 0.1)
     with pytest.raises(UsageError, match=r"^tiny_imagenet: validation: holding out 400 of 60 .* give a fraction"):
         check_split("tiny_imagenet", 60, 400)

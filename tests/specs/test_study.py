@@ -22,11 +22,11 @@ def study(**changes):
 
 
 @pytest.mark.parametrize(("loss", "alpha"), [("hkd", 0.95), ("cmc", 1.0), ("dml", 1.0), ("ce", 0.0)])
-def test_alpha_is_the_papers_unless_given(loss, alpha):
+def test_alpha_is_that_of_the_paper_by_default(loss, alpha):
     assert study(loss=loss).alpha == alpha
 
 
-def test_a_given_alpha_wins():
+def test_a_given_alpha_is_used():
     assert study(loss="hkd", alpha=0.5).alpha == 0.5
 
 
@@ -34,7 +34,7 @@ def test_each_repeat_has_the_next_seed():
     assert study(seed=7, repeats=3).seeds() == [7, 8, 9]
 
 
-def test_a_tenth_is_held_out_unless_the_study_says_so():
+def test_a_tenth_is_held_out_by_default():
     assert study().validation == 0.1
 
 
@@ -45,18 +45,18 @@ def test_a_whole_number_of_validation_images_is_a_count():
 
 
 @pytest.mark.parametrize("validation", [0, 0.0, -1, 1.5, -0.1])
-def test_a_validation_part_that_cannot_be_is_refused(validation):
+def test_an_invalid_validation_part_is_refused(validation):
     with pytest.raises(ValidationError):
         study(validation=validation)
 
 
-def test_holding_everything_out_is_not_taken_for_holding_one_image_out():
+def test_a_fraction_of_one_is_not_read_as_one_image():
     with pytest.raises(ValidationError):
         study(validation=1.0)
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "x" * 101, "a\n", "-rf", "a\0"])
-def test_a_name_that_is_no_folder_name_is_refused(name):
+def test_a_name_that_is_not_a_folder_name_is_refused(name):
     with pytest.raises(ValidationError):
         study(name=name)
 
@@ -95,12 +95,12 @@ def test_values_out_of_range_and_unknown_keys_are_refused(changes):
         {"lr": 0.1},
     ],
 )
-def test_a_training_that_cannot_be_is_refused(changes):
+def test_an_invalid_training_is_refused(changes):
     with pytest.raises(ValidationError):
         Training.model_validate({**TRAINING, **changes})
 
 
-def test_an_endless_learning_rate_is_refused():
+def test_an_infinite_learning_rate_is_refused():
     with pytest.raises(ValidationError):
         Training.model_validate({**TRAINING, "learning_rate": float("inf")})
 
@@ -125,7 +125,7 @@ def test_a_warm_up_is_a_number(value):
         Training.model_validate({**TRAINING, "warmup_epochs": value})
 
 
-def test_a_warm_up_of_whole_epochs_reads_the_same_however_it_is_written():
+def test_a_warm_up_of_whole_epochs_is_always_an_integer():
     whole, written = (Training.model_validate({**TRAINING, "warmup_epochs": value}) for value in (2, 2.0))
     assert whole.model_dump_json() == written.model_dump_json()
     assert '"warmup_epochs":2,' in whole.model_dump_json()  # and as it did when it had to be an integer
@@ -133,7 +133,7 @@ def test_a_warm_up_of_whole_epochs_reads_the_same_however_it_is_written():
     assert Training.model_validate_json(part.model_dump_json()) == part
 
 
-def test_milestones_and_warmup_move_in_proportion_to_the_epochs():
+def test_milestones_and_warmup_change_in_proportion_to_the_epochs():
     long = Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(30, 60, 80), warmup_epochs=10)
     short = long.scaled_to(20)
     assert (short.epochs, short.milestones, short.warmup_epochs) == (20, (6, 12, 16), 2)
@@ -141,7 +141,7 @@ def test_milestones_and_warmup_move_in_proportion_to_the_epochs():
 
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(50, 0.5), (10, 0.1), (2, 0.02), (250, 2.5), (300, 3)])
-def test_a_warm_up_moves_exactly(epochs, warmup):
+def test_a_warm_up_is_scaled_exactly(epochs, warmup):
     long = Training(epochs=100, batch_size=128, learning_rate=0.1, warmup_epochs=1)
     assert long.scaled_to(epochs).warmup_epochs == warmup
 
@@ -156,17 +156,17 @@ def test_a_warm_up_moves_exactly(epochs, warmup):
         (5, (2, 3, 4)),  # 1.5, 3, 4
     ],
 )
-def test_milestones_that_fall_together_are_one_and_none_comes_after_the_last_epoch(epochs, milestones):
+def test_equal_milestones_are_merged_and_late_ones_are_removed(epochs, milestones):
     long = Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(30, 60, 80))
     assert long.scaled_to(epochs).milestones == milestones
 
 
-def test_a_milestone_never_falls_before_the_first_epoch_ends():
+def test_a_scaled_milestone_is_at_least_one_epoch():
     long = Training(epochs=100, batch_size=128, learning_rate=0.1, milestones=(10,))
     assert long.scaled_to(3).milestones == (1,)
 
 
-def test_scaling_leaves_the_rest_of_the_recipe():
+def test_scaling_does_not_change_other_keys_of_the_recipe():
     long = Training(epochs=100, batch_size=128, learning_rate=0.3, momentum=0.8, weight_decay=5e-4, gamma=0.1)
     assert long.scaled_to(10) == long.model_copy(update={"epochs": 10})
 

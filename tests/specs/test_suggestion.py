@@ -21,30 +21,30 @@ POINTS = [
 
 
 @pytest.mark.parametrize("point", POINTS, ids=str)
-def test_a_point_is_read_and_written_as_it_was(point):
+def test_a_point_is_unchanged_after_reading_and_writing(point):
     assert Suggestion.from_point(point).as_point() == point
 
 
-def test_options_belong_to_the_component_that_is_named():
+def test_options_of_a_point_belong_to_its_component():
     assert Suggestion.from_point({"temperature": "a", "depth": 3}).temperature == Component(
         name="a", options={"depth": 3}
     )
     assert Suggestion.from_point({"loss": "b", "margin": 3}).method == Component(name="b", options={"margin": 3})
 
 
-def test_an_integer_stays_one_and_numbers_of_numpy_become_pythons():
+def test_integers_remain_integers_and_numpy_numbers_become_python_numbers():
     values = Suggestion.from_point({"tau": 4, "alpha": np.float32(0.5), "weight_decay": np.int64(0)}).values
     assert values == {"tau": 4, "alpha": 0.5, "weight_decay": 0.0}
     assert [type(value) for value in values.values()] == [int, float, float]
 
 
-def test_every_fault_of_a_point_is_told_at_once():
+def test_all_faults_of_a_point_are_reported_at_once():
     with pytest.raises(SpecError) as caught:
         Suggestion.from_point({"tau": "hot", "longer": None, "restrat": 1})
     assert [fault.key for fault in caught.value.faults] == ["tau", "longer", "restrat"]
 
 
 @pytest.mark.parametrize("point", [{"tau": math.nan}, {"restart": -1}, {"restart": 1.7}, {"longer": 0}])
-def test_a_number_that_cannot_be_is_a_fault_of_the_point(point):
+def test_an_invalid_number_is_a_fault_of_the_point(point):
     with pytest.raises(SpecError, match="point"):
         Suggestion.from_point(point)

@@ -54,7 +54,7 @@ def test_no_logits_overflow_at_the_ends_of_the_range(loss, tau, scale):
 
 
 @pytest.mark.parametrize(("loss", "tau"), [("hkd", 1e20), ("cmc", 1e-30), ("dml", 1e-40)])
-def test_what_is_refused_would_be_no_finite_number_or_worse(loss, tau):
+def test_refused_temperatures_give_infinite_losses(loss, tau):
     value, _ = loss_and_gradient(loss, tau, drawn(10), torch.float32)
     assert not value.isfinite() and tau_problem(tau)
 
@@ -65,7 +65,7 @@ def test_the_ends_of_the_range_are_in_it(tau):
 
 
 @pytest.mark.parametrize("tau", [nextafter(LOW, 0), nextafter(HIGH, inf), 0, -4, 1e30, inf, nan, True, "4", None])
-def test_everything_else_is_refused_with_the_range(tau):
+def test_values_out_of_range_are_refused_with_the_range(tau):
     assert "between 0.0001 and 10000" in tau_problem(tau)
 
 
@@ -93,7 +93,7 @@ def test_everything_else_is_refused_with_the_range(tau):
         ({"low": 2, "high": 9}, {"fixed": {}}, ["search_space.tau.high=1e30"], "with --set search_space.tau.high: sea"),
     ],
 )
-def test_a_study_is_refused_wherever_the_tau_comes_in(space, strategies, overrides, told):
+def test_a_study_is_refused_wherever_it_sets_a_tau_out_of_range(space, strategies, overrides, told):
     study = small_study(search_space={"tau": space}, strategies=strategies or {"stochastic": {}})
     with pytest.raises(SpecError) as error:
         load_study(study, overrides=overrides)
@@ -119,7 +119,7 @@ def test_a_study_that_ran_with_such_a_tau_is_still_read(tmp_path):
     assert load_study(tmp_path / "study.toml").strategies["fixed"]["tau"] == 1e30
 
 
-def test_a_trial_in_somebody_elses_pipeline_is_refused_before_the_teacher_is_trained(tmp_path, monkeypatch):
+def test_a_trial_of_a_custom_ray_experiment_is_refused_before_the_teacher_is_trained(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     with pytest.raises(SpecError, match=r"point: tau: has to lie between .* got 1e\+30"):
         kdtune.DistillTrainable({"study": small_study(), "tau": 1e30})

@@ -16,7 +16,7 @@ def points(name="best-of", **options):
     return [one.as_point() for one in kind.from_table(STUDY.search_space, options, seed=0).ask()]
 
 
-def test_the_plain_point_comes_first_and_its_restarts_after_it():
+def test_the_original_training_is_followed_by_its_restarts():
     assert points(trials=3) == [
         {"temperature": "stochastic"},
         {"temperature": "stochastic", "restart": 1},
@@ -25,7 +25,7 @@ def test_the_plain_point_comes_first_and_its_restarts_after_it():
     assert points(of="fixed", tau=7, trials=2) == [{"tau": 7}, {"tau": 7, "restart": 1}]
 
 
-def test_it_has_as_many_trials_as_the_grid_unless_told():
+def test_the_default_number_of_trials_is_that_of_the_grid():
     assert len(points()) == len(points("grid")) == 19
     space, kind = SearchSpace.model_validate({"tau": {"values": [2, 6, 12]}}), STRATEGIES.load("best-of")
     assert len(kind(space, kind.Options(), seed=0).ask()) == 3
@@ -62,7 +62,7 @@ def test_any_strategy_of_one_training_can_be_started_again():
 
 
 @pytest.mark.parametrize("wrong", [{"of": "grid"}, {"of": "fixed", "tau": 0}, {"draw": "bach"}, {"trials": 0}])
-def test_a_value_that_cannot_be_is_refused_with_its_key(wrong):
+def test_an_invalid_value_is_refused_with_its_key(wrong):
     table = {**STUDY.model_dump(mode="json", exclude_none=True), "strategies": {"best-of": wrong}}
     with pytest.raises(SpecError, match=rf"strategies\.best-of\.{list(wrong)[-1]}: "):
         load_study(table)

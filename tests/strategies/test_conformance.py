@@ -161,7 +161,7 @@ def test_every_suggestion_is_a_training(name, space):
 
 
 @pytest.mark.parametrize(("name", "space"), MAY_BE_OPEN)
-def test_what_is_settled_needs_no_settling_again(name, space):
+def test_resolved_options_are_not_resolved_again(name, space):
     kind, options = STRATEGIES.load(VARIANTS[name][0]), VARIANTS[name][1]
     assert kind.settled(options, DistillationCost(flops=2.0, energy=1.5)) == options
     assert not kind.waits_for_energy(options)
@@ -177,7 +177,7 @@ def test_suggestions_survive_being_written_down_as_points(name, space):
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in MAY_REPEAT])
 @pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
-def test_nothing_of_a_finite_space_is_suggested_twice(name, space):
+def test_no_point_of_a_finite_space_is_suggested_twice(name, space):
     points = [json.dumps(one.as_point(), sort_keys=True) for one in proposed(make(name, space))]
     assert len(set(points)) == len(points)
 
@@ -223,7 +223,7 @@ def test_a_strategy_that_does_not_judge_epochs_stops_no_trial(name):
 
 
 @every_strategy
-def test_it_can_leave_what_other_tools_read(name, tmp_path):
+def test_a_strategy_can_export_files_for_other_tools(name, tmp_path):
     strategy = make(name, FINITE["steps"])
     proposed(strategy)
     strategy.export(tmp_path)

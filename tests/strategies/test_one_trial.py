@@ -22,7 +22,7 @@ def temperature_of(study, point):
     return recipe_of(study, point).temperature.options
 
 
-def test_fixed_is_tau_4_unless_told():
+def test_fixed_uses_tau_4_by_default():
     assert only_point("fixed") == {"tau": 4}
     assert only_point("fixed", tau=7) == {"tau": 7}
 
@@ -34,7 +34,7 @@ def test_fixed_proposes_the_very_point_that_the_grid_does():
 
 
 @pytest.mark.parametrize("tau", [0, -1, "hot", float("nan"), float("inf")])
-def test_fixed_refuses_a_tau_that_cannot_be(tau):
+def test_fixed_refuses_an_invalid_tau(tau):
     with pytest.raises(ValidationError):
         STRATEGIES.load("fixed").Options(tau=tau)
 
@@ -46,27 +46,27 @@ def test_stochastic_draws_tau_within_the_training_from_the_studys_space():
     assert recipe.temperature.options == {"draw": "batch", "space": {"low": 2, "high": 20, "step": 1, "log": False}}
 
 
-def test_how_the_paper_draws_is_not_named():
+def test_options_of_the_paper_are_left_out_of_the_suggestion():
     # Whatever is in a point is in its trial's id: the plain one is what it was before there were options.
     assert only_point("stochastic") == {"temperature": "stochastic"}
     assert only_point("stochastic", draw="batch", scale="uniform") == {"temperature": "stochastic"}
 
 
 @pytest.mark.parametrize("draw", ["epoch", "sample"])
-def test_another_way_to_draw_is_named_and_is_the_trainings(draw):
+def test_another_way_to_draw_is_in_the_suggestion_and_used_in_training(draw):
     point = only_point("stochastic", draw=draw)
     assert point == {"temperature": "stochastic", "draw": draw}
     assert temperature_of(load_study("digits-hkd"), point)["draw"] == draw
 
 
-def test_a_space_of_its_own_is_named_and_drawn_from():
+def test_a_given_space_is_in_the_suggestion_and_used_for_draws():
     study, own = load_study("digits-hkd"), {"values": [2, 4]}
     point = only_point("stochastic", space=own)
     assert point == {"temperature": "stochastic", "space": own}
     assert temperature_of(study, point) == {"draw": "batch", "space": {"values": [2, 4], "log": False}}
 
 
-def test_another_scale_than_the_spaces_is_named_and_is_the_trainings():
+def test_another_scale_than_that_of_the_space_is_in_the_suggestion_and_used_in_training():
     study, point = load_study("digits-hkd"), only_point("stochastic", scale="log")
     assert point == {"temperature": "stochastic", "scale": "log"}
     space = temperature_of(study, point)["space"]
@@ -132,12 +132,12 @@ def test_a_factor_of_one_is_the_plain_training():
 
 
 @pytest.mark.parametrize("longer", [0.5, 0, -1, 1e6, float("nan"), float("inf"), "long", True, None, [], ["energy"]])
-def test_none_refuses_a_factor_that_cannot_be(longer):
+def test_none_refuses_an_invalid_factor(longer):
     with pytest.raises(ValidationError, match="has to be a factor from 1 to 1000, 'flops' or 'energy'"):
         STRATEGIES.load("none").Options(longer=longer)
 
 
-def test_none_equals_the_flops_of_a_distillation_once_the_networks_are_known():
+def test_none_matches_the_flops_of_a_distillation_once_the_networks_are_known():
     # An epoch of the student alone: 2 (3 (3 x 100) + 3 x 50) = 2100; with a live teacher 2 x 10 x 100 more.
     workload = Workload(teacher_macs=10, student_macs=3, train_images=100, val_images=50, test_images=20)
     kind, cost = STRATEGIES.load("none"), DistillationCost(flops=workload.distillation_ratio, energy=1.25)
@@ -155,7 +155,7 @@ def test_a_factor_that_is_found_is_neither_a_cut_nor_without_end(found, longer):
     assert only_point("none", **settled) == {"loss": "ce", **({} if longer == 1 else {"longer": longer})}
 
 
-def test_what_is_not_known_yet_stays_open():
+def test_options_with_unknown_costs_are_unchanged():
     kind, energy = STRATEGIES.load("none"), {"longer": "energy"}
     assert kind.settled(energy, DistillationCost(flops=2.0)) == energy
     assert kind.waits_for_energy(energy)

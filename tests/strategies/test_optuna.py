@@ -41,7 +41,7 @@ def test_it_learns_where_the_good_points_are():
     assert sum(abs(tau - 5) <= 3 for tau in late) > len(late) / 2
 
 
-def test_what_failed_is_told_and_the_search_goes_on():
+def test_the_search_continues_after_a_failed_trial():
     assert sum(len(points) for points in run(make(trials=8), fail=set(range(2, 21)))) == 8
 
 

@@ -27,20 +27,20 @@ def is_near(count, share):
     return abs(count - SEEDS * share) < 5 * math.sqrt(SEEDS * share * (1 - share))
 
 
-def test_it_draws_ten_unless_told():
+def test_it_draws_ten_points_by_default():
     assert Random.Options().trials == 10
 
 
 @pytest.mark.parametrize("trials", [1, 7, 19])
-def test_it_draws_as_many_as_asked_for(trials):
+def test_it_draws_the_given_number_of_points(trials):
     assert len(draw(trials, tau=TAU)) == trials
 
 
-def test_a_space_smaller_than_asked_for_is_drawn_whole():
+def test_all_points_of_a_space_with_fewer_points_are_drawn():
     assert sorted(point["tau"] for point in draw(100, tau=TAU)) == list(range(2, 21))
 
 
-def test_an_infinite_space_has_as_many_as_asked_for():
+def test_the_given_number_of_points_is_drawn_from_an_infinite_space():
     points = draw(50, tau={"low": 2, "high": 20})
     assert len({point["tau"] for point in points}) == 50
 
@@ -82,6 +82,6 @@ def test_an_interval_is_drawn_evenly():
 
 
 @pytest.mark.parametrize("trials", [0, -1, 2.5, "many"])
-def test_a_number_of_trials_that_cannot_be_is_refused(trials):
+def test_an_invalid_number_of_trials_is_refused(trials):
     with pytest.raises(ValidationError):
         Random.Options(trials=trials)
