@@ -69,10 +69,10 @@ def _check_labels(train: np.ndarray, test: np.ndarray, names: Sequence[str], nam
     classes = len(names) or len(used)
     for part, labels in (("train", train), ("test", test)):
         for place in np.flatnonzero((labels < 0) | (labels >= classes))[:1]:
-            known = f"{classes} class names" if names else f"{classes} different labels"
+            known = "class names" if names else "different labels"
             raise DataError(
-                f"data set {name}: {part}: image {place} has label {labels[place]}, but with {known} they have to "
-                f"be 0 to {classes - 1}"
+                f"data set {name}: {part}: image {place} has label {labels[place]}, but there are {classes} {known}, so "
+                f"labels have to be 0 to {classes - 1}"
             )
     if classes < 2:
         raise DataError(f"data set {name}: has one class only; at least two are needed")

@@ -267,7 +267,7 @@ class Setting(FrozenModel):
             table.pop("dataset_info", None)
         if self.objective == objectives_of(self.task)[0].name:
             table.pop("objective", None)
-        first = {key: table[key] for key in ("name", "description") if key in table}
+        first: dict[str, Any] = {key: table[key] for key in ("name", "description") if key in table}
         return {**first, **table}
 
     @property

@@ -148,8 +148,11 @@ NAN = np.full((4, 6), np.nan)
         ((Listed((GREY, 0), (GREY, 1.0)), PAIR), "the label of image 1 has to be an integer, not 1.0"),
         ((Listed((GREY, 0), (GREY, torch.tensor([0, 1]))), PAIR), "the label of image 1 has to be an integer"),
         ((Listed((GREY, 0), (GREY, -1)), PAIR), "train: image 1 has label -1"),
-        ((Listed((GREY, 0), (GREY, 5)), PAIR), "image 1 has label 5, but with 3 different labels .* 0 to 2"),
-        ((PAIR, Listed((GREY, 0), (GREY, 2)), ["a", "b"]), "test: image 1 has label 2, but with 2 class names"),
+        (
+            (Listed((GREY, 0), (GREY, 5)), PAIR),
+            "image 1 has label 5, but there are 3 different labels, so labels have to be 0 to 2",
+        ),
+        ((PAIR, Listed((GREY, 0), (GREY, 2)), ["a", "b"]), "test: image 1 has label 2, but there are 2 class names"),
         ((Listed((GREY, 0)), Listed((GREY, 0))), "has one class only"),
         ((Listed((GREY, 0), (GREY, 1)), Listed((GREY, 2))), "the test part has images of class 2, the training part"),
         (((np.zeros((2, 4, 4), np.uint8), [0, 1, 1]), PAIR), "train: there are 2 images, but 3 labels"),

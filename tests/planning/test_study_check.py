@@ -147,9 +147,8 @@ def test_a_loss_and_networks_are_checked_although_the_data_set_has_a_fault(check
 
 
 def test_labels_with_a_gap_are_a_fault(check):
-    assert "data set data.py:gappy: train: image 2 has label 3, but with 3 different labels" in told(
-        check(dataset="./data.py:gappy")
-    )
+    expected = "data set data.py:gappy: train: image 2 has label 3, but there are 3 different labels"
+    assert expected in told(check(dataset="./data.py:gappy"))
 
 
 def test_all_faults_are_reported_at_once(check):
