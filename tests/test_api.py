@@ -87,7 +87,7 @@ def test_a_damaged_note_of_a_session_is_named(study, content):
 
 def test_a_folder_that_is_no_strategys_is_named(study):
     shutil.copytree(study.strategy("grid").path, study.path / "-stray")
-    assert "-stray: no strategy of small is called so" in refusal(study)
+    assert "-stray: small has no strategy of this name" in refusal(study)
 
 
 def test_trials_of_somebody_else_cannot_remove_what_is_not_theirs(study, tmp_path):

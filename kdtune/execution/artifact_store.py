@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.artifacts.artifact import Artifact
-from kdtune.execution.executor import Executor
+from kdtune.execution.run_context import RunContext
 from kdtune.execution.worker_jobs import make_part
-from kdtune.planning.budget import BudgetWatch
 from kdtune.results.energy_spent import record_created_artifact
 from kdtune.results.shared_inputs import ledger_summary
-from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 from kdtune.storage.files import exclusive_lock, in_use
 
@@ -24,31 +22,15 @@ WAIT_S = 0.5
 class ArtifactStore:
     """Provides what a command's strategies share; until :meth:`close`, no other process removes what it provided."""
 
-    def __init__(
-        self,
-        study: Study,
-        executor: Executor,
-        watcher: Watcher,
-        budget: BudgetWatch,
-        data: str,
-        max_concurrent: int | None = None,
-    ) -> None:
+    def __init__(self, study: Study, context: RunContext) -> None:
         """Prepare; nothing is looked up yet.
 
         Args:
-            study: With nothing left open.
-            executor: Runs the jobs, and meters.
-            watcher: Receives messages.
-            budget: What may be used.
-            data: The folder with the data sets.
-            max_concurrent: Greatest number of simultaneous jobs; None leaves it to the cores and GPUs.
+            study: The study, with all its settings resolved.
+            context: The session; its executor runs the jobs.
         """
         self._study = study
-        self._executor = executor
-        self._watcher = watcher
-        self._budget = budget
-        self._data = data
-        self._max_concurrent = max_concurrent
+        self._context = context
         self._using = ExitStack()
 
     def provide(self, artifact: Artifact, progress: Callable[[], object] = lambda: None) -> dict[str, Any]:
@@ -88,33 +70,33 @@ class ArtifactStore:
 
     def _alone(self, artifact: Artifact) -> AbstractContextManager[None]:
         """Hold the artifact's lock. No strategy is charged for waiting until another command releases it."""
+        executor = self._context.executor
 
         def wait(is_acquired: Callable[[], bool]) -> None:
-            with self._executor.charging(self._executor.waiting):
-                self._watcher.message(f"another command is making {artifact.description}; waiting for it")
+            with executor.charging(executor.waiting):
+                self._context.watcher.message(f"another command is making {artifact.description}; waiting for it")
                 while not is_acquired():
-                    self._budget.check_now(self._executor)
+                    self._context.check_budget()
                     time.sleep(WAIT_S)
 
         return exclusive_lock(artifact.folder, wait=wait)
 
     def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
-        executor = self._executor
+        executor, watcher = self._context.executor, self._context.watcher
         record_created_artifact(executor.folder, noted_as or artifact.folder)
-        self._watcher.message(artifact.announcement())
+        watcher.message(artifact.announcement())
         artifact.begin()
 
         def poll() -> None:
-            self._budget.check_now(executor)
+            self._context.check_budget()
             progress()
 
-        given = self._study, executor.resources, self._data, executor.id
-        slots = min(executor.slots, self._max_concurrent or executor.slots)
+        given = self._study, executor.resources, self._context.data_path, executor.id
         with executor.charging(artifact.ledger):
             for _ in range(artifact.rounds):
-                calls = [(*given, artifact, part) for part in artifact.parts(slots)]
+                calls = [(*given, artifact, part) for part in artifact.parts(self._context.slots)]
                 if not calls:
                     break
                 executor.run_jobs(make_part, calls, poll=poll, environment=artifact.environment)
         if message := artifact.finish():
-            self._watcher.message(message)
+            watcher.message(message)

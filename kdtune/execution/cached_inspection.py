@@ -1,7 +1,7 @@
 """What is to be known of a study before it runs, found out by a worker once and kept for the commands that follow."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -18,8 +18,8 @@ from kdtune.data.published import published_fingerprint
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
-from kdtune.execution.executor import Executor
 from kdtune.execution.inspection_job import inspect_study
+from kdtune.execution.run_context import RunContext
 from kdtune.forecast.ledger_phases import session_charge
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, WorkKind
 from kdtune.planning.inspection import Inspection
@@ -134,34 +134,25 @@ def _lies_in_cache(found: Inspection) -> bool:
     return all(path.parent == place and path.name != ".." for path, place in places)
 
 
-def inspected(
-    study: Study,
-    executor: Executor,
-    data: Path,
-    kinds: Collection[WorkKind],
-    tell: Callable[[str], None],
-    poll: Callable[[], object],
-) -> StudyFacts:
-    """What there is to know of a study, found out by a worker unless that of this machine is kept.
+def inspected(study: Study, context: RunContext, kinds: Collection[WorkKind]) -> StudyFacts:
+    """Return the facts of a study: the cached ones of this machine, or else those that a worker determines.
 
     Args:
-        study: What is to run.
-        executor: Runs the job that looks, and meters.
-        data: The folder with the data sets.
-        kinds: What is to be timed; nothing where no estimate is wanted.
-        tell: Is told before a worker looks.
-        poll: Called now and then while it does.
+        study: The study that is about to run.
+        context: The session, whose executor runs and meters the inspection.
+        kinds: Kinds of work whose steps are timed; empty if no estimate is needed.
     """
+    executor, data = context.executor, context.data.path
     resources, workers, kept = executor.resources, executor.slots, None
     if executor.is_on_one_machine:
         kept = CachedInspection(study, resources, data, executor.gpus, kinds, workers, executor.kind)
     if kept and (found := kept.read()):
         return found
-    tell("looking at the data and the networks")
+    context.watcher.message("looking at the data and the networks")
     executor.settle()
     hardware = _hardware_of(executor.folder) if kinds else None
     given = study, resources, str(data), hardware, kinds, executor.id, workers
-    inspection: Inspection = executor.run_job(inspect_study, *given, poll=poll)
+    inspection: Inspection = executor.run_job(inspect_study, *given, poll=context.check_budget)
     so_far = list(read_folder(executor.folder).values())
     known = StudyFacts(inspection, hardware, session_charge(so_far[0]) if hardware and so_far else None)
     if kept:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_chosen
-from kdtune.execution.executor import Executor
+from kdtune.execution.run_context import RunContext
 from kdtune.results.confusion import write_confusion
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
@@ -13,7 +13,7 @@ from kdtune.specs.study import Study
 
 
 def evaluate(
-    study: Study, folder: StrategyFolder, log: TrialLog, executor: Executor, data: str, poll: Callable[[], object]
+    study: Study, folder: StrategyFolder, log: TrialLog, context: RunContext, poll: Callable[[], object]
 ) -> None:
     """Let each repeat's chosen model meet the test set, once.
 
@@ -21,8 +21,7 @@ def evaluate(
         study: The study.
         folder: The strategy's.
         log: Its trial log; takes down what is found.
-        executor: Runs the evaluation.
-        data: The folder with the data sets.
+        context: The session, whose executor runs the evaluation.
         poll: Called now and then meanwhile.
 
     Raises:
@@ -45,13 +44,14 @@ def evaluate(
     if not candidates:
         return
     read_predictions(folder.predictions)  # before anything is spent on more of them
+    executor = context.executor
     executor.settle_for_evaluation()
     tested: list[EvaluatedModel] = executor.run_job(
         evaluate_chosen,
         study,
         candidates,
         executor.resources,
-        data,
+        context.data_path,
         executor.id,
         poll=poll,
     )

@@ -1,11 +1,10 @@
 """What a run expects of the strategies that it is about to begin, to be kept beside their outcome."""
 
-import sys
 from collections.abc import Mapping
 
 from kdtune.energy.flops import Workload
 from kdtune.execution.cached_inspection import StudyFacts
-from kdtune.execution.executor import Executor
+from kdtune.execution.run_context import RunContext
 from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy
 from kdtune.planning.estimates import Estimator, Session, session_of, student_work
@@ -20,20 +19,18 @@ class Forecast:
         work: What is to be timed for it; nothing where no strategy begins.
     """
 
-    def __init__(self, study: Study, trials: Mapping[str, int], executor: Executor, max_concurrent: int | None) -> None:
+    def __init__(self, study: Study, trials: Mapping[str, int], context: RunContext) -> None:
         """Find out what has to be timed.
 
         Args:
             study: What runs.
             trials: How many each strategy that begins is expected to run, over all repeats.
-            executor: Will run them.
-            max_concurrent: Trials at a time at most.
+            context: The session, whose executor will run them.
         """
         self.work = student_work(study, trials) if trials else []
         self._study = study
         self._trials = trials
-        self._executor = executor
-        self._slots = min(executor.slots, max_concurrent or sys.maxsize)
+        self._context = context
 
     def estimates(self, known: StudyFacts) -> dict[str, StrategyEstimate]:
         """The estimate of each strategy; none where nothing was timed.
@@ -44,14 +41,15 @@ class Forecast:
         inspection, hardware = known.inspection, known.hardware
         if hardware is None or inspection.timings is None:
             return {}
-        earlier = find_completed(self._executor.folder.parents[2], hardware, self._executor.kind)
+        executor = self._context.executor
+        earlier = find_completed(executor.folder.parents[2], hardware, executor.kind)
         estimator = Estimator(
             inspection.settle(self._study),
             Workload(**inspection.workload),
             inspection.timings,
             hardware,
-            self._executor.resources,
-            self._slots,
+            executor.resources,
+            self._context.slots,
             earlier,
             _session(earlier, known.start),
             inspection.logit_stores,

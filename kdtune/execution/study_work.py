@@ -14,21 +14,20 @@ from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
 from kdtune.execution.cached_inspection import StudyFacts, inspected
-from kdtune.execution.executor import Executor
-from kdtune.execution.interrupts import Interrupts
+from kdtune.execution.run_context import RunContext
 from kdtune.execution.run_estimates import Forecast
+from kdtune.execution.run_options import RunOptions
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.planning.inspection import Inspection
+from kdtune.planning.run_toml import note_run
 from kdtune.planning.trial_plan import kept_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
-from kdtune.results.watcher import Watcher
-from kdtune.storage.paths import DataDir
 from kdtune.storage.records import as_record, parsed
 
 T = TypeVar("T")
@@ -40,44 +39,26 @@ class StudyWork:
     def __init__(
         self,
         state: StudyState,
-        executor: Executor,
-        interrupts: Interrupts,
-        watcher: Watcher,
-        budget: BudgetWatch,
-        data: DataDir,
+        context: RunContext,
+        options: RunOptions,
         *,
-        max_concurrent: int | None,
+        accepted_teacher: str | None,
         unstarted_sessions: Mapping[str, list[str]],
-        accepts_teacher: bool,
-        note_run: Callable[[], None],
-        expect: Callable[[Mapping[str, StrategyEstimate]], None],
     ) -> None:
-        """Prepare.
+        """Prepare the work.
 
         Args:
-            state: The study; what is found out is noted there.
-            executor: Carries out all work.
-            interrupts: Whether the user asked to stop.
-            watcher: Is told what happens.
-            budget: What may be used.
-            data: The folder with the data sets.
-            max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-            unstarted_sessions: By strategy, earlier sessions that were to run it and did not come to it.
-            accepts_teacher: Whether a given teacher is used though its accuracy is at chance.
-            note_run: Writes ``run.toml``: from then on a resume goes on with this study.
-            expect: Is told the estimate of each strategy that begins.
+            state: The study; findings are added to it.
+            context: The session.
+            options: Options of the command.
+            accepted_teacher: Identity of a given teacher that is used even if its accuracy is at chance.
+            unstarted_sessions: By strategy, earlier sessions that were to run it and ended before they began it.
         """
         self._state = state
-        self._executor = executor
-        self._interrupts = interrupts
-        self._watcher = watcher
-        self._budget = budget
-        self._data = data
-        self._max_concurrent = max_concurrent
+        self._context = context
+        self._options = options
+        self._accepted_teacher = accepted_teacher
         self._unstarted_sessions = unstarted_sessions
-        self._accepts_teacher = accepts_teacher
-        self._note_run = note_run
-        self._expect = expect
         self._artifacts: ArtifactStore | None = None
 
     def run(self) -> None:
@@ -102,22 +83,17 @@ class StudyWork:
         inspection = known.inspection
         self._refuse_to_mix(inspection)
         for remark in inspection.remarks:
-            self._watcher.message(remark)
+            self._context.watcher.message(remark)
         state.study = inspection.settle(state.study)
         state.strategies = remade(asked, state.study, state.strategies)
         self._make_artifacts(inspection)
         # Only now is it sure that the study can train: nothing is moved for one that cannot.
         if state.holds_earlier:
-            self._go_on()
+            self._context.check()
             state.folder.put_aside(list(state.strategies))
             state.holds_earlier = False
             self._note_run()
         self._run_strategies(self._resolved(inspection), estimates)
-
-    def _go_on(self) -> None:
-        """Stop here if the user asked to, or the budget is used up."""
-        self._interrupts.check()
-        self._budget.check_now(self._executor)
 
     def _take_over_what_is_kept(self) -> None:
         """Settle what strategies that were begun earlier have settled already."""
@@ -130,24 +106,40 @@ class StudyWork:
 
     def _inspect(self) -> tuple[StudyFacts, dict[str, StrategyEstimate]]:
         """What there is to know of the study, and the estimate of each strategy that begins."""
-        expected = Forecast(self._state.study, self._state.to_begin, self._executor, self._max_concurrent)
-        known = inspected(
-            self._state.study,
-            self._executor,
-            self._data.path,
-            expected.work,
-            self._watcher.message,
-            poll=lambda: self._budget.check_now(self._executor),
-        )
+        expected = Forecast(self._state.study, self._state.to_begin, self._context)
+        known = inspected(self._state.study, self._context, expected.work)
         estimates = expected.estimates(known)
-        self._expect(estimates)
-        self._interrupts.check()
+        self._warn_of_a_small_budget(estimates)
+        self._context.interrupts.check()
         return known, estimates
+
+    def _warn_of_a_small_budget(self, estimates: Mapping[str, StrategyEstimate]) -> None:
+        """Warn if the most expensive of the strategies that begin now is expected to exceed the budget."""
+        expected_uj = max((one.charged_uj or 0 for one in estimates.values()), default=0)
+        watch = BudgetWatch(self._options.budget, self._state.carbon, dedicated=self._state.study.is_dedicated)
+        if watch.look({"trials": expected_uj}):
+            self._context.watcher.message(f"expected to be stopped before its end: {watch.reached}")
+
+    def _note_run(self) -> None:
+        """Write ``run.toml``; from then on, a resume continues this study."""
+        state, options, executor = self._state, self._options, self._context.executor
+        note_run(
+            state.folder,
+            state.study,
+            state.strategies,
+            executor.resources,
+            options.data,
+            state.carbon,
+            options.budget,
+            options.teacher_file,
+            self._accepted_teacher,
+            inline=options.executor.inline,
+        )
 
     def _refuse_to_mix(self, inspection: Inspection) -> None:
         """Make sure that strategies which were begun earlier can be joined."""
         state = self._state
-        refuse_other_data(state.kept, inspection.fingerprint, self._data)
+        refuse_other_data(state.kept, inspection.fingerprint, self._context.data)
         if state.trains_teacher:
             refuse_another_teacher(state.kept, Path(inspection.teacher_folder).name)
         if self._folds(inspection):
@@ -159,14 +151,11 @@ class StudyWork:
     def _make_artifacts(self, inspection: Inspection) -> None:
         """Look up the teacher, its logits and compiled code, or have them made."""
         state, workload = self._state, Workload(**inspection.workload)
-        data = str(self._data.path)
-        self._artifacts = ArtifactStore(
-            state.study, self._executor, self._watcher, self._budget, data, self._max_concurrent
-        )
+        self._artifacts = ArtifactStore(state.study, self._context)
         teacher = SharedTeacher(Path(inspection.teacher_folder), state.study, workload)
         if state.needs_teacher and state.study.teacher_weights:
             state.teacher = self._provide_teacher(teacher)
-            if not self._accepts_teacher:
+            if self._accepted_teacher is None:
                 refuse_at_chance(state.study, as_record(state.teacher), workload)
         if not state.holds_earlier:
             self._note_run()
@@ -187,7 +176,7 @@ class StudyWork:
     def _provide_teacher(self, teacher: SharedTeacher) -> Teacher:
         def show_progress() -> None:
             if metrics := teacher.last_epoch():
-                self._watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
+                self._context.watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
 
         return self._provide(teacher, Teacher, show_progress)
 
@@ -204,9 +193,9 @@ class StudyWork:
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:
         """What a strategy's ``study.toml`` says of how it is run."""
-        resources = self._executor.resources
+        resources = self._context.executor.resources
         resolved = {
-            "executor": self._executor.kind,
+            "executor": self._context.executor.kind,
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
             **inspection.numerics.model_dump(),
@@ -229,19 +218,10 @@ class StudyWork:
         state = self._state
         for name in state.strategies:
             # Before anything of it is written: a strategy that was never begun is not an incomplete one.
-            self._go_on()
+            self._context.check()
             folder = self._begin(name, resolved, estimates.get(name))
             state.share(name)  # before it trains: whatever becomes of the command, its bill is whole
-            runner = StrategyRunner(
-                state.study,
-                state.strategies[name],
-                folder,
-                self._executor,
-                self._watcher,
-                self._budget,
-                str(self._data.path),
-                self._max_concurrent,
-            )
+            runner = StrategyRunner(state.study, state.strategies[name], folder, self._context)
             if not runner.log.is_settled(state.study.repeats) and not self._run_one(name, runner):
                 return
 

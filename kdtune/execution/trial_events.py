@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from kdtune.errors import KdtuneError, MachineError
 from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.trial_training import SLICE_S
-from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.trial_plan import Next, Plan
 from kdtune.results.epoch_log import append_epochs
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial, best
 from kdtune.results.trial_log import TrialLog
-from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 
 if TYPE_CHECKING:
-    from kdtune.execution.executor import Executor
+    from kdtune.execution.run_context import RunContext
 
 #: How often a trial whose process died is continued in one command: the cause may not go away soon.
 MAX_DEATHS = 3
@@ -50,10 +48,7 @@ class TrialEvents:
         folder: StrategyFolder,
         plan: Plan,
         log: TrialLog,
-        executor: "Executor",
-        watcher: Watcher,
-        budget: BudgetWatch,
-        data: str,
+        context: "RunContext",
         *,
         judges_epochs: bool,
     ) -> None:
@@ -64,22 +59,19 @@ class TrialEvents:
             folder: The strategy's.
             plan: Decides which trial is next.
             log: The strategy's trial log.
-            executor: Runs the trials.
-            watcher: Is told what happens.
-            budget: What may be used.
-            data: The folder with the data sets.
+            context: The session, whose executor runs the trials.
             judges_epochs: Whether the strategy may stop a trial early.
         """
         self._study = study
         self._folder = folder
         self._plan = plan
         self._log = log
-        self._executor = executor
-        self._watcher = watcher
-        self._budget = budget
-        self._data = data
+        self._context = context
+        self._executor = context.executor
+        self._watcher = context.watcher
+        self._budget = context.budget
         # Where every epoch is judged, or the budget kept to an epoch, each is reported by itself.
-        self._slice_s = 0.0 if judges_epochs or budget.limited else SLICE_S
+        self._slice_s = 0.0 if judges_epochs or context.budget.limited else SLICE_S
         self._deaths: dict[str, int] = {}
         #: Why trials end before their time, though none of them is to blame.
         self.gave_up: KdtuneError | None = None
@@ -106,7 +98,7 @@ class TrialEvents:
                 "window": trial.window(trial.attempts + 1),
                 "checkpoints": str(self._folder.checkpoints(trial.id).absolute()),
                 "slice_s": self._slice_s,
-                "data": self._data,
+                "data": self._context.data_path,
             },
         }
 

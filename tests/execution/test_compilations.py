@@ -9,11 +9,15 @@ from kdtune.artifacts.caches import cached, remove
 from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.shared_code import SharedCode
 from kdtune.energy import ledger
+from kdtune.energy.carbon import PAPER
 from kdtune.errors import BudgetReached
 from kdtune.execution.artifact_store import ArtifactStore
+from kdtune.execution.run_context import RunContext
+from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.resources import Resources
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
+from kdtune.storage.paths import data_dir
 from tests.energy.simulated import J, Node, two_cores
 from tests.studies import small_study
 
@@ -67,7 +71,10 @@ def jobs():
 
 
 def of_a_command(tmp_path, name="s1"):
-    return ArtifactStore(load_study(small_study()), _Executor(tmp_path / name), Watcher(), None, "nowhere")
+    study = load_study(small_study())
+    budget = BudgetWatch(Budget(), PAPER, dedicated=study.is_dedicated)
+    context = RunContext(_Executor(tmp_path / name), Watcher(), budget, data_dir(tmp_path))
+    return ArtifactStore(study, context)
 
 
 def charged(shared, place):
