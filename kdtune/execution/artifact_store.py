@@ -1,4 +1,4 @@
-"""Looks up artifacts in the cache, or has them made: by one command at a time, metered into ledgers of their own."""
+"""Provides artifacts from the cache, and makes missing ones: by one command at a time, metered in their own ledgers."""
 
 import shutil
 import time
@@ -15,15 +15,15 @@ from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
 from kdtune.storage.files import exclusive_lock, in_use
 
-#: Seconds between two looks whether another command has made what is waited for.
+#: Seconds between two checks whether another command has released an artifact.
 WAIT_S = 0.5
 
 
 class ArtifactStore:
-    """Provides what a command's strategies share; until :meth:`close`, no other process removes what it provided."""
+    """Provides the artifacts that strategies share, and protects them from removal until :meth:`close`."""
 
     def __init__(self, study: Study, context: RunContext) -> None:
-        """Prepare; nothing is looked up yet.
+        """Prepare without looking anything up.
 
         Args:
             study: The study, with all its settings resolved.
@@ -34,21 +34,21 @@ class ArtifactStore:
         self._using = ExitStack()
 
     def provide(self, artifact: Artifact, progress: Callable[[], object] = lambda: None) -> dict[str, Any]:
-        """Make an artifact unless it is complete, and return what a strategy notes of it.
+        """Make an artifact unless it is complete, and return its record for the strategies.
 
-        One that was made without a meter, by a trainable in a pipeline of its user's, is made again beside it where
-        that is possible, so that its energy is known.
+        An artifact that a trainable in a user's pipeline made without a meter is made again beside the first one if
+        possible, so that its energy is known.
 
         Args:
-            artifact: What is needed.
-            progress: Called about twice a second while it is made.
+            artifact: The artifact to provide.
+            progress: Called about twice a second while the artifact is made.
 
         Returns:
-            Its facts, and as ``energy`` the summary of its ledger; None where its energy is not known.
+            The facts of the artifact, and as ``energy`` the summary of its ledger, or None if its energy is unknown.
 
         Raises:
-            BudgetReached: What may be used is used up.
-            KdtuneError: It could not be made.
+            BudgetReached: The budget is used up.
+            KdtuneError: The artifact could not be made.
         """
         self._using.enter_context(in_use(artifact.folder))
         with self._alone(artifact):
@@ -65,7 +65,7 @@ class ArtifactStore:
         return {**artifact.facts(), "energy": energy}
 
     def close(self) -> None:
-        """Allow other processes to remove what was provided."""
+        """Allow other processes to remove the provided artifacts."""
         self._using.close()
 
     def _alone(self, artifact: Artifact) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a study runs: never lost, and never in the middle of what must not be broken off."""
+"""Handling of Ctrl-C and SIGTERM while a study runs, with sections that are never interrupted."""
 
 import signal
 import threading
@@ -17,10 +17,10 @@ class Interrupts:
         self._held = False
 
     def check(self) -> None:
-        """Stop here if it was asked for.
+        """Stop here if the user asked to stop.
 
         Raises:
-            StudyInterrupted: It was.
+            StudyInterrupted: The user did.
         """
         if self.asked:
             raise StudyInterrupted("interrupted")
@@ -31,16 +31,16 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _on_sigterm(self, *_: Any) -> None:
-        # Whoever handles Ctrl-C at the moment (Tune does while trials run) handles this as well.
+        # The present handler of Ctrl-C (that of Tune while trials run) handles SIGTERM as well.
         self.asked = True
         signal.raise_signal(signal.SIGINT)
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let what is inside finish first: an import that is broken off leaves half a module behind.
+        """Delay interrupts to the end of the context: an interrupted import, for example, leaves half a module behind.
 
         Raises:
-            StudyInterrupted: At the end of the outermost one, if stopping was asked for meanwhile.
+            StudyInterrupted: At the end of the outermost context, if the user asked to stop within it.
         """
         before, self._held, asked_before = self._held, True, self.asked
         try:
@@ -52,10 +52,10 @@ class Interrupts:
 
     @contextmanager
     def let_through(self) -> Iterator[None]:
-        """Let a part of what is held back be broken off.
+        """Allow interrupts within a part of a context that delays them.
 
         Raises:
-            StudyInterrupted: At the beginning, if stopping was asked for already.
+            StudyInterrupted: At the beginning, if the user has already asked to stop.
         """
         before, self._held = self._held, False
         try:
@@ -66,7 +66,7 @@ class Interrupts:
 
     @contextmanager
     def watched(self) -> Iterator["Interrupts"]:
-        """Handle both signals inside; in a thread other than the main one, which gets none, do nothing."""
+        """Handle both signals within the context; only the main thread receives signals, others need no handler."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -77,5 +77,5 @@ class Interrupts:
             yield self
         finally:
             for number, handler in before.items():
-                # None stands for one that was not set from Python and cannot be set again.
+                # None means a handler that was not set from Python and cannot be restored.
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""What a run expects of the strategies that it is about to begin, to be kept beside their outcome."""
+"""Estimates of the strategies that a run begins, which are stored with their results."""
 
 from collections.abc import Mapping
 
@@ -12,19 +12,19 @@ from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 
 
-class Forecast:
-    """Estimates strategies while their session is under way, before they begin.
+class RunEstimator:
+    """Estimates strategies in a running session, before they begin.
 
     Attributes:
-        work: What is to be timed for it; nothing where no strategy begins.
+        work: Kinds of work whose steps have to be timed; empty if no strategy begins.
     """
 
     def __init__(self, study: Study, trials: Mapping[str, int], context: RunContext) -> None:
-        """Find out what has to be timed.
+        """Determine which kinds of work have to be timed.
 
         Args:
-            study: What runs.
-            trials: How many each strategy that begins is expected to run, over all repeats.
+            study: The study.
+            trials: Expected number of trials of each strategy that begins, over all repeats.
             context: The session, whose executor will run them.
         """
         self.work = student_work(study, trials) if trials else []
@@ -33,10 +33,10 @@ class Forecast:
         self._context = context
 
     def estimates(self, known: StudyFacts) -> dict[str, StrategyEstimate]:
-        """The estimate of each strategy; none where nothing was timed.
+        """Return the estimate of each strategy; empty if nothing was timed.
 
         Args:
-            known: Of the study.
+            known: Facts of the study.
         """
         inspection, hardware = known.inspection, known.hardware
         if hardware is None or inspection.timings is None:
@@ -59,7 +59,7 @@ class Forecast:
 
 
 def _session(earlier: list[CompletedStrategy], start: TimeAndEnergy | None) -> Session:
-    """What the strategies will share: as in an earlier command, or else as far as it is known."""
+    """Return the cost of a session as in an earlier command, or else that of its start."""
     session = session_of(earlier)
     if session.complete or start is None:
         return session

@@ -1,4 +1,4 @@
-"""Runs one strategy of a study: its trials, then the choice, then the test set."""
+"""Runs one strategy of a study: its trials, then the evaluation of the chosen models on the test set."""
 
 import sys
 from contextlib import nullcontext, suppress
@@ -16,7 +16,7 @@ from kdtune.strategies.base import Strategy
 
 
 class StrategyRunner:
-    """Runs one strategy in one folder. The trial log is the truth; the executor only carries out."""
+    """Runs one strategy in its folder. Its state is the trial log; the executor holds none."""
 
     def __init__(self, study: Study, strategies: list[Strategy], folder: StrategyFolder, context: RunContext) -> None:
         """Read the folder's trial log.
@@ -34,12 +34,12 @@ class StrategyRunner:
         self._context = context
 
     def run(self) -> None:
-        """Run what is left to run.
+        """Run everything that is left to run.
 
         Raises:
-            StudyInterrupted: The user stopped it.
-            BudgetReached: What may be used is used up.
-            MachineError: Something that trials depend on gave way: the disk, the cache, Ray.
+            StudyInterrupted: The user stopped the study.
+            BudgetReached: The budget is used up.
+            MachineError: The disk, the cache or Ray failed.
             KdtuneError: The trials or the evaluation failed.
         """
         try:
@@ -47,7 +47,7 @@ class StrategyRunner:
         except OSError as error:
             raise as_kdtune_error(error) from None
         finally:
-            # A watcher may stop the study here, but not hide why the strategy failed.
+            # A watcher may stop the study here, but must not hide the reason of a failure.
             with suppress(StudyInterrupted) if sys.exception() else nullcontext():
                 self._context.watcher.strategy_ended(self._folder.path.name)
 

@@ -1,4 +1,4 @@
-"""Runs a study's strategies one after the other: checks, the executor, the work, the outcomes."""
+"""Runs a command on a study: checks the inputs, starts the executor, runs the strategies and writes the results."""
 
 from contextlib import suppress
 
@@ -25,7 +25,7 @@ from kdtune.training.batch_norm_checks import check_batches
 
 
 class StudyRunner:
-    """One command's work on a study's folder."""
+    """Runs one command on the results folder of a study."""
 
     def __init__(
         self, study: Study, strategies: dict[str, list[Strategy]], folder: StudyFolder, options: RunOptions
@@ -80,7 +80,7 @@ class StudyRunner:
         except OSError as error:
             raise self._to_resume(cannot_be_written(error, state.folder.path)) from None
         except MachineError as error:
-            if not interrupts.asked:  # else the signal may have ended Ray's processes as well
+            if not interrupts.asked:  # otherwise the signal may have ended Ray's processes as well
                 raise self._to_resume(error) from None
             interrupted = True
         finally:
@@ -89,9 +89,9 @@ class StudyRunner:
         return self._outcome(interrupted=interrupted)
 
     def _check_inputs(self) -> None:
-        """Refuse what cannot be run before an executor starts."""
+        """Refuse a study that cannot run, before an executor starts."""
         state = self._state
-        metering_guard.refuse_another()  # before anything of the process is changed
+        metering_guard.refuse_another()  # before the state of the process is changed
         self._budget.check({})
         if state.study.teacher_weights and state.needs_teacher:
             from kdtune.artifacts.given_teacher import provide
@@ -140,11 +140,11 @@ class StudyRunner:
         )
 
     def _to_resume(self, error: MachineError) -> MachineError:
-        """The error with what to type once its cause is gone."""
+        """Return the error with the command that resumes the study."""
         return MachineError(f"{error}\n{self._state.folder.remedy}") if self._state.can_resume else error
 
     def _note_budget(self) -> None:
-        """What earlier commands began and this one did not come to waits for a larger budget."""
+        """Record that strategies which this command did not reach wait for a larger budget."""
         state = self._state
         for name in filter(state.is_begun, state.strategies):
             log: TrialLog = state.log(name)

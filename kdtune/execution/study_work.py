@@ -1,4 +1,4 @@
-"""The work of a command on a study while its executor runs: inspection, what strategies share, each strategy."""
+"""Work of a command while its executor runs: inspection, shared artifacts, then each strategy."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterru
 from kdtune.execution.artifact_store import ArtifactStore
 from kdtune.execution.cached_inspection import StudyFacts, inspected
 from kdtune.execution.run_context import RunContext
-from kdtune.execution.run_estimates import Forecast
+from kdtune.execution.run_estimates import RunEstimator
 from kdtune.execution.run_options import RunOptions
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class StudyWork:
-    """Runs what is left to run of a study on an executor that has started."""
+    """Runs the unfinished strategies of a study on an executor that has started."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class StudyWork:
         self._artifacts: ArtifactStore | None = None
 
     def run(self) -> None:
-        """Run what is left to run.
+        """Run everything that is left to run.
 
         Raises:
-            StudyInterrupted: The user stopped it.
-            BudgetReached: What may be used is used up.
-            KdtuneError: The study cannot be run.
+            StudyInterrupted: The user stopped the study.
+            BudgetReached: The budget is used up.
+            KdtuneError: The study cannot run.
         """
         try:
             self._run()
@@ -78,16 +78,16 @@ class StudyWork:
     def _run(self) -> None:
         state = self._state
         asked = state.study
-        self._take_over_what_is_kept()
+        self._apply_earlier_settings()
         known, estimates = self._inspect()
         inspection = known.inspection
-        self._refuse_to_mix(inspection)
+        self._refuse_incomparable(inspection)
         for remark in inspection.remarks:
             self._context.watcher.message(remark)
         state.study = inspection.settle(state.study)
         state.strategies = remade(asked, state.study, state.strategies)
         self._make_artifacts(inspection)
-        # Only now is it sure that the study can train: nothing is moved for one that cannot.
+        # Earlier results are moved only now, when it is certain that the study can train.
         if state.holds_earlier:
             self._context.check()
             state.folder.put_aside(list(state.strategies))
@@ -95,8 +95,8 @@ class StudyWork:
             self._note_run()
         self._run_strategies(self._resolved(inspection), estimates)
 
-    def _take_over_what_is_kept(self) -> None:
-        """Settle what strategies that were begun earlier have settled already."""
+    def _apply_earlier_settings(self) -> None:
+        """Resolve open settings as strategies of earlier commands have resolved them."""
         state = self._state
         kept = state.kept
         if kept:
@@ -105,8 +105,8 @@ class StudyWork:
         state.study = settled_strategies(state.study, self._cost)
 
     def _inspect(self) -> tuple[StudyFacts, dict[str, StrategyEstimate]]:
-        """What there is to know of the study, and the estimate of each strategy that begins."""
-        expected = Forecast(self._state.study, self._state.to_begin, self._context)
+        """Return the facts of the study, and an estimate for each strategy that begins."""
+        expected = RunEstimator(self._state.study, self._state.to_begin, self._context)
         known = inspected(self._state.study, self._context, expected.work)
         estimates = expected.estimates(known)
         self._warn_of_a_small_budget(estimates)
@@ -136,8 +136,8 @@ class StudyWork:
             inline=options.executor.inline,
         )
 
-    def _refuse_to_mix(self, inspection: Inspection) -> None:
-        """Make sure that strategies which were begun earlier can be joined."""
+    def _refuse_incomparable(self, inspection: Inspection) -> None:
+        """Refuse to add strategies to earlier ones that used other data, another teacher or other batches."""
         state = self._state
         refuse_other_data(state.kept, inspection.fingerprint, self._context.data)
         if state.trains_teacher:
@@ -149,7 +149,7 @@ class StudyWork:
         return folds_last_image(inspection.workload["train_images"], self._state.study.training.batch_size)
 
     def _make_artifacts(self, inspection: Inspection) -> None:
-        """Look up the teacher, its logits and compiled code, or have them made."""
+        """Provide the teacher, its logits and compiled code."""
         state, workload = self._state, Workload(**inspection.workload)
         self._artifacts = ArtifactStore(state.study, self._context)
         teacher = SharedTeacher(Path(inspection.teacher_folder), state.study, workload)
@@ -181,18 +181,20 @@ class StudyWork:
         return self._provide(teacher, Teacher, show_progress)
 
     def _provide_code(self, name: str, inspection: Inspection) -> None:
-        """Compile what a strategy needs, unless it has no training left: then it keeps what it was charged."""
+        """Provide the compiled code of a strategy, unless it has no training left and keeps its earlier charge."""
         state, study = self._state, self._state.study
-        asks = uses_teacher(study, name) and inspection.teacher_logits == "live"
+        with_teacher = uses_teacher(study, name) and inspection.teacher_logits == "live"
         is_trained = state.is_begun(name) and state.log(name).is_trained(study.repeats)
-        if asks not in inspection.compilations or is_trained:
+        if with_teacher not in inspection.compilations or is_trained:
             return
-        folder = Path(inspection.compilations[asks])
-        networks = f"{study.teacher} and {study.student}" if asks else str(study.student)
-        state.compilations[name] = {folder.name: self._provide(SharedCode(folder, asks, networks), CompilationInput)}
+        folder = Path(inspection.compilations[with_teacher])
+        networks = f"{study.teacher} and {study.student}" if with_teacher else str(study.student)
+        state.compilations[name] = {
+            folder.name: self._provide(SharedCode(folder, with_teacher, networks), CompilationInput)
+        }
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:
-        """What a strategy's ``study.toml`` says of how it is run."""
+        """Return the resolved settings that ``study.toml`` of each strategy records."""
         resources = self._context.executor.resources
         resolved = {
             "executor": self._context.executor.kind,
@@ -202,7 +204,7 @@ class StudyWork:
             "teacher_logits": inspection.teacher_logits,
             "teacher": Path(inspection.teacher_folder).name,
             "workload": inspection.workload,
-            # Of the command itself: what is kept of an inspection may be older.
+            # The commit is read now, since a cached inspection may be older.
             "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
         }
         if self._folds(inspection):
@@ -214,19 +216,19 @@ class StudyWork:
         return resolved
 
     def _run_strategies(self, resolved: Mapping[str, Any], estimates: Mapping[str, StrategyEstimate]) -> None:
-        """Run one strategy after the other; one that fails does not keep the others from running."""
+        """Run one strategy after the other; a failed strategy does not prevent the others from running."""
         state = self._state
         for name in state.strategies:
-            # Before anything of it is written: a strategy that was never begun is not an incomplete one.
+            # Checked before any file is written, so that a strategy that does not begin is not listed as incomplete.
             self._context.check()
             folder = self._begin(name, resolved, estimates.get(name))
-            state.share(name)  # before it trains: whatever becomes of the command, its bill is whole
+            state.share(name)  # before it trains, so that its costs are complete even if the command is killed
             runner = StrategyRunner(state.study, state.strategies[name], folder, self._context)
             if not runner.log.is_settled(state.study.repeats) and not self._run_one(name, runner):
                 return
 
     def _begin(self, name: str, resolved: Mapping[str, Any], estimate: StrategyEstimate | None) -> StrategyFolder:
-        """Write down what a strategy is, and on which earlier sessions it has a share."""
+        """Write the settings of a strategy and the earlier sessions whose costs it shares."""
         state = self._state
         folder = state.folder.strategy(name)
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -240,7 +242,7 @@ class StudyWork:
         return folder
 
     def _run_one(self, name: str, runner: StrategyRunner) -> bool:
-        """Run a strategy; returns whether the next one may be run."""
+        """Run a strategy and return whether the next one may run."""
         state = self._state
         try:
             runner.run()
@@ -248,11 +250,11 @@ class StudyWork:
             raise
         except KdtuneError as error:
             state.errors.append(f"{name}: {error}")
-            if not runner.log.is_settled(state.study.repeats):  # else it was through when it happened
+            if not runner.log.is_settled(state.study.repeats):  # otherwise it had finished before the error
                 runner.log.stopped("incomplete")
-            # What befell this one would befall the others as well, where it is the machine's.
+            # A fault of the machine would affect the other strategies as well.
             return not isinstance(error, MachineError)
         finally:
-            # Written again when the session's own cost is final; a crash in between leaves a true outcome.
+            # Written again when the session's own cost is final; until then, a crash leaves a correct result.
             state.account(name)
         return True

@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
-from kdtune.catalog.registry import Entry
 
 import kdtune
 from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.catalog import Entry
 from kdtune.results.folder import StudyFolder
 from kdtune.results.trial_log import TrialLog
 from kdtune.results.watcher import Watcher
@@ -47,7 +47,7 @@ class Pruner(Grid):
 
 
 def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(tmp_path, monkeypatch):
-    monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{__name__}:Pruner", "", {}))
+    monkeypatch.setitem(STRATEGIES._built_in, "grid", Entry("strategy", "grid", "", lambda: Pruner))
     result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path, inline=True).results[0]
     assert result["status"] == "completed"
     assert result["cost"]["trials"] == {"completed": 2, "pruned": 1, "failed": 0, "interrupted": 0}

@@ -57,7 +57,7 @@ def test_a_meter_does_not_take_another_machines_process_for_its_own():
     meter = NodeMeter.__new__(NodeMeter)
     meter._meter = type("Meter", (), {"hardware": NodeSensors().hardware()})()
     meter._check_machine(boot_id())
-    with pytest.raises(KdtuneError, match="two machines of the cluster are called"):
+    with pytest.raises(KdtuneError, match="two machines of the cluster have the name"):
         meter.open(None, "another boot")
 
 
@@ -177,7 +177,7 @@ class Shrinking(Watcher):
 
     def message(self, text):
         self.told.append(text)
-        if "goes on from its last checkpoint" in text:
+        if "continues from its last checkpoint" in text:
             self.cancel.set()
 
 
@@ -193,7 +193,7 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
     finally:
         at_the_latest.cancel()
     assert (result.exit_code, result.errors) == (130, ())
-    assert any("goes on from its last checkpoint" in text for text in watcher.told)
+    assert any("continues from its last checkpoint" in text for text in watcher.told)
     trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
     assert [trial.status for trial in trials] == ["interrupted"] * 2
     nodes = read_folder(tmp_path / "small" / "none" / "ledger")

@@ -106,10 +106,10 @@ class Holder:
 
 
 def test_a_study_that_waits_for_cores_says_so(running_ray, tmp_path, monkeypatch):
-    monkeypatch.setattr("kdtune.execution.ray.ray_executor.SAY_AFTER_S", 1.0)
+    monkeypatch.setattr("kdtune.execution.ray.ray_executor.MESSAGE_AFTER_S", 1.0)
     holder = ray.remote(num_cpus=2)(Holder).remote()
     ray.get(holder.is_ready.remote())
     watcher = Freeing(holder)
     result = kdtune.run_study(small_study(strategies={"none": {}}, repeats=1), out=tmp_path, watcher=watcher)
     assert result.exit_code == 0
-    assert watcher.told == ["waiting for 1 CPU core: other work uses what the cluster has"]
+    assert watcher.told == ["waiting for 1 CPU core: other work uses the cluster's resources"]

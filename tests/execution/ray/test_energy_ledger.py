@@ -22,7 +22,7 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
 from kdtune.errors import UsageError
-from kdtune.execution.ray.energy_ledger import _given_to
+from kdtune.execution.ray.tune_experiment import trial_resources
 from kdtune.specs import load_study
 from tests.energy.burners import wait_for
 from tests.studies import small_study
@@ -197,11 +197,11 @@ def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_i
     assert sum(account.buckets.values()) == account.node_uj
 
 
-def test_gpus_are_told_apart_by_the_process_that_they_are_given_to():
+def test_gpus_are_told_apart_by_the_process_that_they_aretrial_resources():
     own, theirs = {"CPU": 1, "GPU": 1}, {"CPU": 2, "GPU": 0.5}
-    assert _given_to(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
-    assert _given_to(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
-    assert _given_to(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
+    assert trial_resources(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
+    assert trial_resources(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
+    assert trial_resources(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
 
 
 class SetupFails(SlowSetup):

@@ -5,10 +5,10 @@ import json
 import pytest
 import ray
 import torch
-from kdtune.catalog.registry import Entry
 
 import kdtune
 from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.catalog import Entry
 from kdtune.errors import RayError
 from kdtune.execution.ray.ray_daemons import RayDaemons
 from kdtune.results.trial_log import TrialLog
@@ -42,7 +42,7 @@ def _most_at_once(ledger):
 
 def test_trials_that_fail_or_are_stopped_early_are_recorded_and_charged(running_ray, tmp_path, monkeypatch):
     # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
-    monkeypatch.setitem(STRATEGIES._entries, "grid", Entry(f"{Pruner.__module__}:Pruner", "", {}))
+    monkeypatch.setitem(STRATEGIES._built_in, "grid", Entry("strategy", "grid", "", lambda: Pruner))
     space = {"tau": {"values": [4, 6]}, "learning_rate": {"values": [0.05, 1e30]}}
     study = small_study(search_space=space, strategies={"grid": {}}, repeats=1)
     result = kdtune.run_study(study, out=tmp_path, max_concurrent=1).results[0]
