@@ -64,5 +64,5 @@ def _session(earlier: list[CompletedStrategy], start: TimeAndEnergy | None) -> S
     if session.complete or start is None:
         return session
     return Session(
-        start, "The session's start as it was when the study was looked at; its end is not included.", complete=False
+        start, "The start of the session as metered in an earlier inspection; its end is not included.", complete=False
     )

@@ -1,4 +1,4 @@
-"""Where a study's data lie, told to workers and to a resumed study."""
+"""The data folder of a study reaches workers and a resumed study."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.study
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with an invented Tiny ImageNet: 60 training and 9 test images."""
+    """A data folder with a synthetic Tiny ImageNet: 60 training and 9 test images."""
     write_tiny_imagenet(tmp_path / "data", train=20, validation=3)
     return tmp_path / "data"
 
@@ -39,9 +39,7 @@ def tiny_study(strategy="fixed", **changes):
     )
 
 
-def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_on(
-    running_ray, data, tmp_path, monkeypatch
-):
+def test_the_data_folder_reaches_workers_and_a_resumed_study(running_ray, data, tmp_path, monkeypatch):
     out = tmp_path / "results"
     monkeypatch.chdir(tmp_path)
     # Through Ray, whose workers know of no data folder but what they are told.
@@ -86,7 +84,7 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
         kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside, inline=True)
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(data, tmp_path):
+def test_an_image_that_cannot_be_decoded_is_named_with_exit_code_2(data, tmp_path):
     image = data / "tiny-imagenet-200" / "train" / "n01" / "images" / "n01_2.JPEG"
     image.write_bytes(image.read_bytes()[:300])
     with pytest.raises(DataError, match=f"{image} cannot be decoded") as refused:
@@ -109,7 +107,7 @@ def test_the_command_names_a_truncated_image_in_one_line(data, tmp_path, more):
     assert not list(tmp_path.glob("results/*/*/*.toml"))
 
 
-def test_in_somebody_elses_tuner_the_environment_names_the_folder(running_ray, data):
+def test_in_a_users_tuner_the_environment_variable_names_the_data_folder(running_ray, data):
     environment = {"env_vars": {"KDTUNE_DATA_DIR": str(data), "KDTUNE_CACHE_DIR": os.environ["KDTUNE_CACHE_DIR"]}}
 
     @ray.remote(runtime_env=environment)

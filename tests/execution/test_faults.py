@@ -1,4 +1,4 @@
-"""A real study that one thing after another happens to. The whole matrix is in ``benchmarks/faults.py``."""
+"""A real study under successive faults. The complete matrix is in ``benchmarks/faults.py``."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.study
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder on a small disk of its own, where this user may mount one."""
+    """A folder on a separate small disk, if this user may mount one."""
     place = tmp_path / "struck"
     place.mkdir()
     disk = ["mount", "-t", "tmpfs", "-o", f"size={faults.DISK_BYTES}", "tmpfs", str(place)]
@@ -25,14 +25,14 @@ def place(tmp_path):
 
 
 def ended(place, study):
-    """How a command that was struck ended, and what it told."""
-    code = study.wait(timeout=120)  # Ray alone would end the process too, after 60 s and without a word
+    """Exit code and messages of a command under a fault."""
+    code = study.wait(timeout=120)  # Ray alone would end the process too, after 60 s and without a message
     assert "Traceback" not in (place / "said.txt").read_text()
     return code, faults.told(place)
 
 
-def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_path, place):
-    """Ray runs the study until one of its daemons is killed; then it goes on inline, which takes less time."""
+def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path, place):
+    """Ray runs the study until one of its daemons is killed; then the study continues inline, which takes less time."""
     place, mounted = place
     resume = ["resume", str(place / "results" / "digits-hkd"), "--inline"]
     go_on = "Not finished. Go on with: kdtune resume ./results/digits-hkd"

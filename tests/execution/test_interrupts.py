@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while something must not be broken off."""
+"""Ctrl-C and SIGTERM within sections that must not be interrupted."""
 
 import signal
 
@@ -9,7 +9,7 @@ from kdtune.execution.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_is_held_back_finishes_before_the_study_stops(number):
+def test_a_delayed_section_finishes_before_the_study_stops(number):
     interrupts, finished = Interrupts(), []
     before = signal.getsignal(number)
     with interrupts.watched():
@@ -22,7 +22,7 @@ def test_what_is_held_back_finishes_before_the_study_stops(number):
 
 
 def test_a_sigterm_that_another_handler_of_ctrl_c_swallows_is_remembered():
-    """Tune's own stops trials, and then returns as if all were well."""
+    """The handler of Tune stops trials and then returns without an error."""
     interrupts = Interrupts()
     with interrupts.watched():
         signal.signal(signal.SIGINT, lambda *_: None)
@@ -30,7 +30,7 @@ def test_a_sigterm_that_another_handler_of_ctrl_c_swallows_is_remembered():
         assert interrupts.asked
 
 
-def test_in_what_is_held_back_a_part_can_be_let_through():
+def test_a_part_of_a_delayed_section_can_be_interrupted():
     interrupts, finished = Interrupts(), []
     with interrupts.watched(), pytest.raises(KeyboardInterrupt), interrupts.held_back():
         with interrupts.let_through():
@@ -39,7 +39,7 @@ def test_in_what_is_held_back_a_part_can_be_let_through():
     assert not finished
 
 
-def test_what_was_asked_for_while_held_back_stops_the_next_part_that_is_let_through():
+def test_a_delayed_interrupt_stops_the_next_part_that_can_be_interrupted():
     interrupts, begun = Interrupts(), []
     with interrupts.watched(), pytest.raises(StudyInterrupted), interrupts.held_back():
         signal.raise_signal(signal.SIGINT)
@@ -48,7 +48,7 @@ def test_what_was_asked_for_while_held_back_stops_the_next_part_that_is_let_thro
     assert not begun
 
 
-def test_once_a_study_is_stopping_what_is_held_back_does_not_stop_again():
+def test_a_delayed_section_of_a_stopping_study_does_not_stop_again():
     interrupts, finished = Interrupts(), []
     with interrupts.watched():
         with pytest.raises(KeyboardInterrupt):

@@ -23,8 +23,8 @@ def undisturbed(tmp_path_factory, cache_folder):
 
 
 @pytest.mark.parametrize(("more", "longer"), [(("--inline",), 1.0), ((), RAY_TAKES_LONGER)])
-def test_nothing_is_lost_whatever_is_killed_and_when(undisturbed, tmp_path, cache_folder, more, longer):
-    """Other moments and other victims every day, the same all day long: the seed is the day's number."""
+def test_kills_at_random_moments_lose_nothing(undisturbed, tmp_path, cache_folder, more, longer):
+    """Moments and killed processes depend on the day: its number is the seed."""
     outcome, cold_s = undisturbed[0], longer * undisturbed[1]
     # The chain may begin with the cache that this filled; a resume has less to do in any case.
     expected = chains.Undisturbed(outcome, cold_s, warm_s=0.6 * cold_s)

@@ -1,4 +1,4 @@
-"""Several of Ray's nodes on this one machine, as in somebody's test or on a large host."""
+"""Several nodes of Ray on one machine, as in a user's tests or on a large host."""
 
 import itertools
 import os
@@ -53,7 +53,7 @@ def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
     assert account.buckets["trials"] > 0
 
 
-def test_a_meter_does_not_take_another_machines_process_for_its_own():
+def test_a_meter_refuses_a_process_of_another_machine():
     meter = NodeMeter.__new__(NodeMeter)
     meter._meter = type("Meter", (), {"hardware": NodeSensors().hardware()})()
     meter._check_machine(boot_id())
@@ -65,7 +65,7 @@ def test_a_meter_does_not_take_another_machines_process_for_its_own():
 
 
 class LateNode:
-    """A node with a host name of its own that joins a cluster when it is told to, and dies when it is told to."""
+    """A node with its own host name that joins a cluster and dies on request."""
 
     def __init__(self, address, name):
         self.name, self._address, self._process = name, address, None
@@ -141,7 +141,7 @@ def resources_of(config):
 
 
 @pytest.mark.study
-def test_an_experiment_outlives_its_nodes_and_flags_what_a_dead_one_took(cluster, late, tmp_path):
+def test_an_experiment_survives_its_nodes_and_flags_the_energy_of_a_dead_node(cluster, late, tmp_path):
     ray.init(address=cluster, log_to_driver=False, logging_level="ERROR")
     ledger = kdtune.EnergyLedger()
     run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger, JoinsAndDies(late)], verbose=0)
@@ -203,7 +203,7 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
 
 @pytest.mark.study
 def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
-    """Two meters on this machine stand for those of two machines."""
+    """Two meters on this machine represent those of two machines."""
     ray.shutdown()
     session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
     session.start()

@@ -1,4 +1,4 @@
-"""What a watcher is told of the meters while trials run."""
+"""Energy that a watcher receives while trials run."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What a user's watcher and a user's thread can do to a study: stop it, and nothing else."""
+"""Watchers and threads of a user can stop a study but not otherwise disturb it."""
 
 import logging
 import threading
@@ -18,7 +18,7 @@ LONG = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
 
 
 class Broken(Watcher):
-    """Fails of everything, each time with an error of a kind that the study has a meaning of its own for."""
+    """Raises an error in every method, each time of a type that a study handles."""
 
     def __init__(self):
         self.calls = []
@@ -49,7 +49,7 @@ def test_a_watcher_that_fails_fails_no_trial(tmp_path, caplog):
 
 
 class Stopping(Watcher):
-    """Stops the study in the middle of a trial, in one way or another."""
+    """Stops the study in the middle of a trial."""
 
     def __init__(self, stop):
         self._stop = stop
@@ -89,7 +89,7 @@ def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, inline, running_ray,
 
 
 class Freeing(Watcher):
-    """Frees the cores that somebody else holds as soon as it hears that they are waited for."""
+    """Frees the cores of other work as soon as it receives the message that the study waits for them."""
 
     def __init__(self, holder):
         self.told, self._holder = [], holder

@@ -1,4 +1,4 @@
-"""What is said of a worker that failed: the cause, and not Ray's frames around it."""
+"""Messages about failed workers name the cause without the frames of Ray."""
 
 import ray
 

@@ -1,4 +1,4 @@
-"""Metering anybody's Tune experiment, and the trainable in anybody's pipeline."""
+"""The energy ledger in users' Tune experiments, and the trainable in users' pipelines."""
 
 import json
 import os
@@ -33,7 +33,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "command-line.md"
 
 
 def burn(config):
-    """A function trainable of somebody else's."""
+    """A function trainable of a user."""
     total = 0
     for step in range(2):
         total += sum(range(3_000_000))
@@ -59,7 +59,7 @@ def fit(trainable, tmp_path, ledger, **settings):
     return tune.Tuner(trainable, run_config=run, **settings).fit()
 
 
-def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp_path):
+def test_a_users_trainable_is_charged_and_the_buckets_sum_exactly(tmp_path):
     ledger = kdtune.EnergyLedger()
     results = fit(burn, tmp_path, ledger, param_space={"x": tune.grid_search([1, 2, 3])})
     assert results.num_errors == 1
@@ -77,7 +77,7 @@ def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(tmp
     assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
 
 
-def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(tmp_path):
+def test_energy_of_a_trial_with_an_unmetered_attempt_is_unknown_and_flagged(tmp_path):
     ledger = kdtune.EnergyLedger()
     [result] = fit(burn, tmp_path, ledger, param_space={"x": 1})
     trial_id = result.metrics["trial_id"]
@@ -87,12 +87,12 @@ def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(
     assert frame.attempts.to_dict() == {trial_id: 2, "another": 1} and frame.energy_j.isna().all()
 
 
-def test_where_there_is_no_ledger_a_reader_is_refused(tmp_path):
+def test_a_folder_without_a_ledger_is_refused(tmp_path):
     with pytest.raises(kdtune.ResultsError, match="there is no energy ledger"):
         kdtune.read_ledger(tmp_path)
 
 
-def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
+def test_work_before_the_first_trial_is_charged(tmp_path):
     ledger = kdtune.EnergyLedger()
     fit(SlowSetup, tmp_path, ledger)
     records = [record for node in read_folder(tmp_path / "study" / "energy_ledger").values() for record in node]
@@ -101,7 +101,7 @@ def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
     assert ledger.account().buckets["orchestration"] > 0
 
 
-def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):
+def test_the_trainable_runs_under_a_scheduler_of_tune_and_reports_its_energy(tmp_path):
     training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
     study = small_study(strategies={"grid": {}}, training=training, teacher_training=training)
     _ = TrainingContext(load_study(study), torch.device("cpu"), 1).teacher
@@ -176,7 +176,7 @@ def work(cpu_s):
 
 
 def delegate(config):
-    """Lets an actor of its own, or a task, do the work."""
+    """Lets an actor or a task do its work."""
     if config["to"] == "an actor":
         ray.get(Helper.remote().work.remote(1.5))
     else:
@@ -185,7 +185,7 @@ def delegate(config):
 
 
 @pytest.mark.parametrize("to", ["an actor", "a task"])
-def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_is_told(to, tmp_path):
+def test_work_of_a_trials_actor_is_charged_to_the_trial_and_that_of_a_task_is_flagged(to, tmp_path):
     ledger = kdtune.EnergyLedger()
     bundles = tune.PlacementGroupFactory([{"CPU": 0.1}, {"CPU": 1}])
     fit(tune.with_resources(delegate, bundles), tmp_path, ledger, param_space={"to": to})
@@ -197,7 +197,7 @@ def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_i
     assert sum(account.buckets.values()) == account.node_uj
 
 
-def test_gpus_are_told_apart_by_the_process_that_they_aretrial_resources():
+def test_gpus_of_the_trial_and_of_its_workers_are_distinguished():
     own, theirs = {"CPU": 1, "GPU": 1}, {"CPU": 2, "GPU": 0.5}
     assert trial_resources(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
     assert trial_resources(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
@@ -210,7 +210,7 @@ class SetupFails(SlowSetup):
         raise RuntimeError("on purpose")
 
 
-def test_an_experiment_in_which_no_trial_came_to_its_first_step_is_charged(tmp_path):
+def test_an_experiment_without_a_first_step_is_charged(tmp_path):
     ledger = kdtune.EnergyLedger()
     assert fit(SetupFails, tmp_path, ledger).num_errors == 1
     account = ledger.account()
@@ -269,7 +269,7 @@ assert tuner.fit().num_errors == 0
 
 
 class Experiment:
-    """An experiment in a process of its own, on either kind of store."""
+    """An experiment in a separate process with local or remote storage."""
 
     def __init__(self, place, store):
         self._place, self._store = place / store, store
@@ -283,7 +283,7 @@ class Experiment:
         self.process = subprocess.Popen(command, cwd=self._place, env=environment, stderr=subprocess.PIPE, text=True)
 
     def is_under_way(self):
-        """Whether a trial was charged, and Tune has noted the experiment."""
+        """Return whether a trial was charged and Tune has saved the experiment."""
         assert self.process.poll() is None, self.process.communicate()[1][-2000:]
         charged = sum(self.ledger.account().windows.values()) > 0
         return charged and list((self._place / "study").glob("experiment_state*"))
@@ -304,7 +304,7 @@ def has_ended(process):
         return True
 
 
-def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
+def test_restored_experiments_continue_their_ledgers(tmp_path):
     both = [Experiment(tmp_path, store) for store in ("local", "remote")]
     for one in both:
         one.begin("run")
@@ -334,14 +334,14 @@ def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
 
 
 class Refusing(tune.Callback):
-    """Somebody's callback that ends the experiment in a way in which Tune tells the others nothing."""
+    """A callback that ends the experiment without a report of Tune to the other callbacks."""
 
     def setup(self, *_, **__):
         raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("end", ["unfinished", "without a trial"])
-def test_an_experiment_that_failed_is_nobodys_neighbour_afterwards(end, tmp_path):
+def test_a_failed_experiment_leaves_no_registered_meter(end, tmp_path):
     failed = kdtune.EnergyLedger()
     if end == "unfinished":
         run = tune.RunConfig(name="failed", storage_path=str(tmp_path), callbacks=[failed, Refusing()], verbose=0)
@@ -379,7 +379,7 @@ def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
 
 
 class Spoiling(tune.Callback):
-    """Takes the ledger's place away once a trial has begun, as a disk does that fills up or is unmounted."""
+    """Removes the ledger's folder once a trial has begun, like a disk that is unmounted."""
 
     def __init__(self, folder):
         self._folder = folder

@@ -1,4 +1,4 @@
-"""A worker's trainable, without Ray around it."""
+"""The trainable of a worker, without Ray."""
 
 import threading
 
@@ -12,7 +12,7 @@ from kdtune.results.trial import Trial
 from tests.studies import small_study
 
 
-def test_a_worker_warms_up_once_for_every_setting_that_it_takes_on_and_with_the_trials_own_seed(tmp_path, monkeypatch):
+def test_a_worker_warms_up_once_per_setting_with_the_seed_of_the_trial(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     training = {"epochs": 2, "batch_size": 64, "learning_rate": 0.05, "augment": ["crop"]}
     study = small_study(seed=7, repeats=1, teacher_logits="replay", training=training)
@@ -34,7 +34,7 @@ def test_a_worker_warms_up_once_for_every_setting_that_it_takes_on_and_with_the_
         hook.remove()
 
 
-def test_what_a_scheduler_copies_from_another_trial_keeps_the_hyperparameters_that_were_asked_for(tmp_path):
+def test_a_trial_copied_by_a_scheduler_keeps_its_own_hyperparameters(tmp_path):
     study = small_study(training={"epochs": 3, "batch_size": 64, "learning_rate": 0.05})
     donor = kdtune.DistillTrainable({"study": study, "loss": "ce", "weight_decay": 0.0073, "learning_rate": 0.01})
     assert donor.step()["learning_rate"] == 0.01
@@ -53,7 +53,7 @@ def weights(worker):
 
 
 @pytest.mark.parametrize("killed_in", [2, 3, 4])
-def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts_twice(
+def test_a_kill_between_checkpoint_and_report_changes_no_result_and_counts_no_epoch_twice(
     tmp_path, monkeypatch, killed_in
 ):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
@@ -95,7 +95,7 @@ def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts
     assert counted[-1].epoch == 4
 
 
-def test_a_worker_that_takes_on_another_trial_or_fails_leaves_no_thread_behind(tmp_path, monkeypatch):
+def test_a_worker_leaves_no_thread_after_a_trial_or_a_failure(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
     study = small_study(training={"epochs": 3, "batch_size": 64, "learning_rate": 0.05})
 
