@@ -64,5 +64,7 @@ def _session(earlier: list[CompletedStrategy], start: TimeAndEnergy | None) -> S
     if session.complete or start is None:
         return session
     return Session(
-        start, "The start of the session as metered in an earlier inspection; its end is not included.", complete=False
+        start,
+        "The start of the session as metered when the study was inspected; its end is not included.",
+        complete=False,
     )

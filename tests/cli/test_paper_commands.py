@@ -20,7 +20,7 @@ def folder(tmp_path):
 def test_the_papers_tables_accept_studies_that_cannot_share_a_table(folder):
     ran(folder / "results", "grid", [0.9])
     assert here("compare", "results", cwd=folder).returncode == 2
-    each = here("compare", cwd=folder)  # nothing was named, so each study has a table of its own
+    each = here("compare", cwd=folder)  # no folder is named, so each study has its own table
     assert each.returncode == 0
     assert "cifar100-hkd: cost of one model" in each.stdout and "small: cost of one model" in each.stdout
     done = here("compare", "--paper", "--json", "--preset", "paper", cwd=folder)

@@ -137,7 +137,7 @@ def test_the_estimate_is_stored_beside_the_result(undisturbed):
         assert kept["gflops_millions"] == pytest.approx(result["cost"]["gflops_millions"])
         assert kept["training_flops"] == result["cost"]["training_flops"]
         assert expected["charged_kwh"] == pytest.approx(kept["charged_uj"] / 3.6e12)
-        # Of a study so short most is starting and ending, the end of which nobody had seen yet.
+        # Most of so short a study is its start and end, and the end had not been metered yet.
         assert 0.1 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
         assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
     assert "Estimated before the run, all repeats: grid" in done.stderr
@@ -330,6 +330,6 @@ def test_simultaneous_studies_divide_the_idle_power_and_report_it(tmp_path):
             for bucket, sources in account_of_ledger(read(path)).sources.items():
                 if bucket != "other":
                     used.update(sources)
-    # Nothing is anybody's twice; what is left of the CPU's energy belongs to other processes of this machine.
+    # No energy is charged twice; the rest of the CPU's energy belongs to other processes of this machine.
     assert 0 < used["ram_modelled"] <= memory + len(records)
     assert 0 < used["cpu_modelled"] <= 1.02 * cpu

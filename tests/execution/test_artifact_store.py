@@ -72,7 +72,7 @@ def test_budget_reached_while_waiting_stops_the_command_and_a_larger_one_continu
         resumed = kdtune.resume_study(outcome.folder, max_kwh=1.0, watcher=watcher)
     assert (resumed.exit_code, resumed.results[0]["status"]) == (0, "completed")
     assert watcher.messages.count("another command is making the teacher; waiting for it") == 1
-    # What the wait took is on nobody's bill: of both commands the rest alone.
+    # No strategy is charged for the wait, only for the rest of both commands.
     session, waiting = sorted(set(outcome.folder.glob("sessions/*")) - earlier)
     assert waiting.name == f"{session.name}-waiting"
     waited = account_of_nodes(read_folder(waiting))

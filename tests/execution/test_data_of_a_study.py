@@ -42,7 +42,7 @@ def tiny_study(strategy="fixed", **changes):
 def test_the_data_folder_reaches_workers_and_a_resumed_study(running_ray, data, tmp_path, monkeypatch):
     out = tmp_path / "results"
     monkeypatch.chdir(tmp_path)
-    # Through Ray, whose workers know of no data folder but what they are told.
+    # Through Ray, whose workers receive the data folder only from the study.
     done = kdtune.run_study(tiny_study(data={"train_limit": 40}), out=out, data_dir="data")
     assert done.exit_code == 0, done.errors
     resolved = tomllib.loads((done.folder / "fixed" / "study.toml").read_text())["resolved"]

@@ -64,4 +64,4 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
     assert faults.outcome(place) == faults.outcome(undisturbed)
     if not mounted:
-        pytest.skip("no disk of its own could be mounted here, so none was filled; the rest held")
+        pytest.skip("no separate disk could be mounted here, so none was filled; the other checks passed")

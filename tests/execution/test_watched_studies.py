@@ -13,7 +13,7 @@ from tests.studies import small_study
 
 pytestmark = pytest.mark.study
 
-#: Its single trial goes on for longer than any test.
+#: Its single trial lasts longer than any test.
 LONG = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
 
 
@@ -71,7 +71,7 @@ INLINE = [(how, True) for how in ("event", "StudyInterrupted", "KeyboardInterrup
 @pytest.mark.parametrize(("how", "inline"), [*INLINE, ("event", False)])
 def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, inline, running_ray, tmp_path):
     cancel = threading.Event()
-    # The event is set by a thread of its own, as by a service's handler of requests.
+    # The event is set by another thread, for example by a request handler of a service.
     stops = {
         "event": lambda: threading.Thread(target=cancel.set).start(),
         "StudyInterrupted": raises(kdtune.StudyInterrupted("enough")),

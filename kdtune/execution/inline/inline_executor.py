@@ -31,7 +31,7 @@ from kdtune.results.folder import StudyFolder
 from kdtune.results.trial import Trial
 from kdtune.training.step_listener import called_at_each_step
 
-#: Seconds between two calls of what is polled while a job runs.
+#: Seconds between two calls of the poll function while a job runs.
 POLL_S = 0.5
 
 Result = TypeVar("Result")

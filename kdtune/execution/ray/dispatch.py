@@ -23,7 +23,7 @@ def run_jobs(
     poll: Callable[[], object],
     environment: Mapping[str, str] | None = None,
 ) -> list[Any]:
-    """Run a function several times, side by side as far as the cluster allows; see :meth:`.Executor.run_jobs`."""
+    """Run a function several times, in parallel as far as the cluster allows; see :meth:`.Executor.run_jobs`."""
     given = executor.resources
     options: dict[str, Any] = {"num_cpus": given.cpus, "num_gpus": given.gpus, "max_retries": 0}
     if environment is not None:  # a new worker with these variables, which ends after the job

@@ -52,7 +52,7 @@ def start_meters(
     Args:
         session_id: Identifier of the metered session.
         metered: Host names to skip, since they have a meter.
-        trials_start_workers: Whether trials may start actors and tasks of their own.
+        trials_start_workers: Whether trials may start actors and tasks.
         counts_gpus: Whether the energy of GPUs is counted.
     """
     here = ray.get_runtime_context().get_node_id()

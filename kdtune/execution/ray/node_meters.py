@@ -26,7 +26,7 @@ class NodeMeters:
 
         Args:
             session_id: Identifier of the metered session.
-            trials_start_workers: Whether trials may start actors and tasks of their own.
+            trials_start_workers: Whether trials may start actors and tasks.
         """
         self._session_id = session_id
         self._trials_start_workers = trials_start_workers

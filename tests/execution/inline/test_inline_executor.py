@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
     study = small_study(strategies={"grid": {}, "stochastic": {}}, repeats=2)
     state = random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()
     result = kdtune.run_study(study, out=tmp_path_factory.mktemp("inline"), inline=True)
-    # The process is left as it was found.
+    # The state of the process is restored.
     assert (random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()) == state
     assert result.exit_code == 0, result.errors
     return result

@@ -68,7 +68,7 @@ def test_a_users_trainable_is_charged_and_the_buckets_sum_exactly(tmp_path):
     assert sum(account.windows.values()) == account.buckets["trials"]
     assert len(account.windows) == 3 and min(account.windows.values()) > 0
     assert list((tmp_path / "study" / "energy_ledger").glob("*.jsonl"))
-    # One row a trial, the failed one too, and the same for whoever reads the ledger later.
+    # One row per trial, including the failed one, and the same when the ledger is read later.
     frame = ledger.frame(results).set_index("config/x")
     assert sorted(frame.index) == [1, 2, 3] and list(frame.attempts) == [1, 1, 1] and "score" in frame
     assert frame.energy_j.sum() * 1e6 == pytest.approx(account.buckets["trials"])
@@ -299,7 +299,7 @@ class Experiment:
 
 def has_ended(process):
     try:
-        return process.status() == psutil.STATUS_ZOMBIE  # where nobody asks what became of it
+        return process.status() == psutil.STATUS_ZOMBIE  # its parent has not waited for it
     except psutil.NoSuchProcess:
         return True
 

@@ -47,7 +47,7 @@ def test_a_session_that_needs_a_larger_cluster_leaves_no_registered_meter(sessio
     with pytest.raises(UsageError):
         session.start()
     assert has_left(meeting)
-    session.stop()  # as whoever started it does in any case
+    session.stop()  # as its caller always does
     assert has_left(meeting)
 
 
