@@ -43,7 +43,7 @@ def refusal(study):
 
 
 def test_a_finished_study_is_resumed_without_ray(study):
-    left_over = study.strategy("grid").checkpoints("0123456789ab")  # of a command that was killed at its very end
+    left_over = study.strategy("grid").checkpoints("0123456789ab")  # from a command that was killed at its end
     left_over.mkdir(parents=True)
     assert kdtune.resume_study(study.path).exit_code == 0
     assert not left_over.parent.exists()
@@ -102,7 +102,7 @@ def test_foreign_trial_logs_cannot_remove_files_outside_their_folder(study, tmp_
     assert precious.is_dir()
 
 
-# --- what is shown of them, and no connection ------------------------------------------------------------------
+# --- output, without connections ------------------------------------------------------------------
 
 
 def test_hostile_names_and_errors_are_escaped(study, monkeypatch, capsys):

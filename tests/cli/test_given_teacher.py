@@ -128,8 +128,8 @@ def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_unchanged(given, t
     done = here(*STUDY, "--teacher", "other.pt", "--fresh", cwd=tmp_path)
     assert done.returncode == 2 and "no better than chance" in done.stderr and "resume" not in done.stderr
     assert contents(folder) == before
-    assert len(list((folder / "sessions").iterdir())) == sessions + 1  # what it took to find out
-    # So does one that ends before it trains, whatever stops it; and a resume means the earlier study.
+    assert len(list((folder / "sessions").iterdir())) == sessions + 1  # the inspection
+    # The same holds for a study that stops before it trains, and a resume continues the earlier study.
     write_teacher(tmp_path / "mine.pt")
     again = [*STUDY, "--teacher", "mine.pt", "--accept-teacher", "--fresh", "--max-co2", "1e-9"]
     done = here(*again, cwd=tmp_path)
@@ -155,7 +155,7 @@ def test_a_study_resumes_with_the_same_teacher_after_the_file_was_removed(given,
     before = teacher_of(given[0])
     done = here("resume", str(copy), "--json", cwd=copy.parents[1])
     assert done.returncode == 0, done.stderr
-    assert teacher_of(copy) == before  # measured once
+    assert teacher_of(copy) == before  # evaluated once
     assert results_of(done)["grid"]["repeats"][0]["test"] == results_of(given[1])["grid"]["repeats"][0]["test"]
     assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"].endswith("mine.pt")
 

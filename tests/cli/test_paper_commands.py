@@ -67,7 +67,7 @@ def test_the_green_index_is_an_additional_column_in_all_formats(folder):
     assert "green index" not in plain
     arguments = ["--green-weight", "3", "--csv", "costs.csv"]
     done = here("compare", *arguments, "--markdown", cwd=folder)
-    # Twice the trainings, so twice the energy: 3 points off 11.
+    # Twice the trainings take twice the energy, which subtracts 3 points from 11.
     lines = {line.split(" | ")[0]: line for line in done.stdout.splitlines() if line.startswith("| ")}
     assert lines["| strategy"].endswith("| green index |")
     assert lines["| grid"].endswith("| 8.0 +- 1.4 |") and lines["| stochastic"].endswith("| 10.5 +- 0.7 |")

@@ -37,20 +37,20 @@ def in_shell(place, arguments, redirection):
         ("compare --json 2>/dev/null", ">/dev/full", 1, ""),
         ("--help", ">/dev/full", 1, FULL),
         ("--version", ">/dev/full", 1, FULL),
-        # A wrong request is the worse news.
+        # The exit code of a usage error is kept.
         ("compare nowhere", ">/dev/full", 2, "error: nowhere: "),
-        # A reader that has seen enough is no error.
+        # A reader that closes the pipe is no error.
         ("compare", "| true", 0, ""),
         ("claims", "| head -1", 0, ""),
         ("list studies --json", "| head -1", 0, ""),
         ("--help", "| true", 0, ""),
-        # Nor is one that the shell has closed.
+        # A stream that the shell has closed is no error.
         ("compare", ">&-", 0, ""),
         ("compare --json", ">&- 2>&-", 0, ""),
         ("list", ">&-", 0, ""),
         ("--version", ">&- 2>&- <&-", 0, ""),
         ("clean teachers", "<&-", 0, ""),
-        # What cannot be said does not change how a command ends.
+        # Messages that cannot be written do not change the exit code.
         ("compare nowhere", "2>/dev/full", 2, ""),
         ("compare nowhere", "2>&-", 2, ""),
         ("nonsense", "2> >(true)", 2, ""),

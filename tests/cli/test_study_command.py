@@ -238,7 +238,7 @@ def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_sam
         STUDY,
         tmp_path,
         lambda: log.exists() and '"completed"' in log.read_text(),
-        # As Ctrl-C: a terminal sends it to everybody in the foreground.
+        # Like Ctrl-C, which a terminal sends to all processes in the foreground.
         lambda process: os.killpg(process.pid, signal.SIGINT),
     )
     first_estimate = estimate.read_bytes()
@@ -278,7 +278,7 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
         return _charged_so_far([*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")])
 
     earlier, earlier_epochs = len(steps()), len(told.read_text().splitlines())
-    limit_kwh = 4 * interrupted["cost"]["charged_kwh"]  # enough to begin again, in a process that is there
+    limit_kwh = 4 * interrupted["cost"]["charged_kwh"]  # enough to begin again in a running process
     stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
     assert "--max-kwh" in stopped.stdout and f"kdtune resume {folder} --max-kwh MORE" in stopped.stdout
@@ -286,9 +286,9 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
     resumed = steps()[earlier:]
     (began_ns, _, began_uj), *_ = (step for step in resumed if step[1] == "open")
     *_, (ended_ns, _, ended_uj) = (step for step in resumed if step[1] == "close")
-    # Training ends with the last window; what follows, no study is without. The limit may be passed for as long as the
-    # watch waits between two looks (twice that on a busy machine). Then the trial ends: the epoch in which the look
-    # found it, and as much again for keeping the checkpoint and for closing the window.
+    # Training ends with the last window; the work after it is part of every study. The limit may be exceeded for the
+    # time between two checks (twice that on a busy machine). Then the trial ends: the epoch of the check, and as much
+    # time again for the checkpoint and for closing the window.
     a_look_uj = 2 * NEAR_S * (ended_uj - began_uj) / (ended_ns - began_ns) * 1e9
     epochs = len(told.read_text().splitlines()) - earlier_epochs
     an_epoch_uj = (ended_uj - began_uj) / epochs

@@ -58,7 +58,7 @@ def another_command_trains(first, cache_folder, seconds):
 def test_budget_reached_while_waiting_stops_the_command_and_a_larger_one_continues_to_wait(
     first, tmp_path, cache_folder
 ):
-    limit_kwh = 0.8 * first[1]["cost"]["charged_kwh"]  # enough to come as far as the teacher
+    limit_kwh = 0.8 * first[1]["cost"]["charged_kwh"]  # enough to reach the teacher
     with another_command_trains(first, cache_folder, seconds=3600) as watcher:  # longer than any test may take
         outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher, max_kwh=limit_kwh, inline=True)
     assert outcome.exit_code == 4 and "--max-kwh" in outcome.over_budget

@@ -21,7 +21,7 @@ from kdtune.storage.paths import data_dir
 from tests.energy.simulated import J, Node, two_cores
 from tests.studies import small_study
 
-#: A second of both cores' memory and of one busy core.
+#: Energy of one second: memory of both cores and one busy core.
 ONCE = 24 * J
 
 
@@ -85,7 +85,7 @@ def test_code_is_made_once_and_all_strategies_and_commands_are_charged_the_same(
     first, second = of_a_command(tmp_path), of_a_command(tmp_path, "s2")
     assert [charged(first, place), charged(first, place), charged(second, place)] == [ONCE] * 3
     assert jobs == [place]
-    # A budget counts it where it was made.
+    # It counts towards the budget of the command that made it.
     assert (tmp_path / "s1" / "made.txt").read_text() == f"{place}\n" and not (tmp_path / "s2").exists()
 
 

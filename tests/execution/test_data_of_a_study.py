@@ -51,11 +51,11 @@ def test_the_data_folder_reaches_workers_and_a_resumed_study(running_ray, data, 
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(data)
     assert str(data) not in (done.folder / "fixed" / "study.toml").read_text()
 
-    # What is finished needs no data.
+    # A finished study needs no data.
     aside = data.rename(tmp_path / "moved")
     assert kdtune.resume_study(done.folder).exit_code == 0
 
-    # What is not says where the data were.
+    # An unfinished study names the folder of the data.
     monkeypatch.chdir("/")
     shutil.rmtree(done.folder / "fixed")
     with pytest.raises(DataError) as refused:
@@ -65,7 +65,7 @@ def test_the_data_folder_reaches_workers_and_a_resumed_study(running_ray, data, 
     assert kdtune.resume_study(done.folder, data_dir=aside, inline=True).exit_code == 0
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(aside)
 
-    # Another torch trains another teacher: nothing is mixed, and what has no teacher may join.
+    # Another torch trains another teacher: its strategies are refused, those without a teacher are accepted.
     begun = StrategyFolder(done.folder / "fixed")
     spec, resolved = begun.read_study(), begun.resolved()
     begun.write_study(spec, {**resolved, "teacher": "resnet18-of-old"})
@@ -76,7 +76,7 @@ def test_the_data_folder_reaches_workers_and_a_resumed_study(running_ray, data, 
     assert not (done.folder / "grid").exists()
     begun.write_study(spec, resolved)
 
-    # Other files are another data set: nothing is mixed.
+    # Other files are another data set, which is refused.
     shutil.copy(
         next(aside.glob("*/train/n01/images/n01_1.JPEG")), aside / "tiny-imagenet-200/train/n01/images/new.JPEG"
     )
@@ -90,7 +90,7 @@ def test_an_image_that_cannot_be_decoded_is_named_with_exit_code_2(data, tmp_pat
     with pytest.raises(DataError, match=f"{image} cannot be decoded") as refused:
         kdtune.run_study(tiny_study(), out=tmp_path / "results", data_dir=data, inline=True)
     assert refused.value.exit_code == 2
-    # Nothing was begun; what it took to find out is on the books.
+    # No strategy was begun; the energy of the inspection is recorded.
     assert [path.name for path in (tmp_path / "results" / "small").iterdir() if path.name[0] != "."] == ["sessions"]
 
 

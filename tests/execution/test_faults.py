@@ -42,7 +42,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     code, told = ended(place, study)
     assert code == 1 and told[-1] == go_on
     assert "Ray's gcs_server (process" in told[-2] and told[-2].endswith("died")
-    # The meter went down with Ray; the command ended in its place what it was at.
+    # The meter died with Ray; the command closed its ledger.
     ledgers = [read(path) for path in place.glob("results/digits-hkd/**/*.jsonl") if "ledger" in str(path)]
     assert ledgers and all(records[-1].kind == "stop" for records in ledgers)
 

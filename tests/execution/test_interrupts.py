@@ -53,6 +53,6 @@ def test_a_delayed_section_of_a_stopping_study_does_not_stop_again():
     with interrupts.watched():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        with interrupts.held_back():  # such as taking down what was interrupted
+        with interrupts.held_back():  # for example to record the interrupted trials
             finished.append(True)
     assert finished

@@ -105,7 +105,7 @@ def test_partly_lost_logits_are_completed_and_all_their_energy_is_charged(watche
     filled = cache_folder / "teacher-logits" / name / "filled.jsonl"
     lines = filled.read_text().splitlines(keepends=True)
     assert len(lines) == 3
-    filled.write_text("".join(lines[:2]))  # as after a kill: the last epoch's rows may be anything
+    filled.write_text("".join(lines[:2]))  # as after a kill: the rows of the last epoch may be invalid
     second = kdtune.run_study(augmented_study(), out=tmp_path, inline=True).results[0]
     assert capfd.readouterr().out == ""
     assert len(filled.read_text().splitlines()) == 3
@@ -114,7 +114,7 @@ def test_partly_lost_logits_are_completed_and_all_their_energy_is_charged(watche
     assert 0 < asked[0] < asked[1]
     spent = json.loads((tmp_path / "small" / "grid" / "shared.json").read_text())["teacher_logits"][name]
     assert spent["passes"] == 3 * 400 and spent["energy"]["charged_uj"] == asked[1]
-    # As after somebody else's pipeline, which filled it unmetered: others may be reading it while that is made up for.
+    # A user's pipeline may have filled the store without a meter, and may read it while it is made again.
     shutil.rmtree(filled.parent / "ledger")
     before = (filled.read_bytes(), (filled.parent / "logits.npy").stat().st_mtime_ns)
     third = kdtune.run_study(augmented_study(), out=tmp_path / "third", inline=True).results[0]
@@ -133,8 +133,8 @@ def test_each_label_has_its_own_folder_results_and_epochs(tmp_path):
     by_label = {result["strategy"]: result for result in outcome.results}
     assert list(by_label) == ["hot", "alone-longer"]
     assert by_label["hot"]["repeats"][0]["chosen"] == {"tau": 9}
-    # An epoch of the student alone costs less than one with its teacher by the teacher's passes: 3336 multiply-adds
-    # three times for 400 training images and once for as many others, against 208448 for the 400.
+    # An epoch of the student alone takes 3336 multiply-adds, three times for each of 400 training images and once for
+    # each of 400 other images; an epoch with the teacher takes 208448 more for each training image.
     factor = by_label["alone-longer"]["repeats"][0]["chosen"]["longer"]
     assert factor == pytest.approx((208448 + 4 * 3336) / (4 * 3336), abs=1e-4)
     trial = next(iter(TrialLog.read(tmp_path / "small" / "alone-longer" / "trials.jsonl").trials.values()))
@@ -143,8 +143,8 @@ def test_each_label_has_its_own_folder_results_and_epochs(tmp_path):
     frozen = StudyFolder(tmp_path / "small").strategy("alone-longer").read_study()
     assert frozen.labelled("alone-longer") == ("none", {"longer": factor})
 
-    # Another file with other labels joins the folder; a resume knows all of them, each as it was begun. What is as long
-    # as the energy of a distillation lasts is so by the timings of the first command, whenever it runs.
+    # A study with other labels is added to the folder, and a resume runs all of them as they were begun. The length of
+    # a training with the energy of a distillation depends only on the timings of the first command.
     multiple = StudyFolder(tmp_path / "small").strategy("hot").energy_multiple()
     assert multiple > 0 and frozen.labelled("equal") == ("none", {"longer": max(1.0, multiple)})
     second = small_study(repeats=1, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}, "equal": equal})

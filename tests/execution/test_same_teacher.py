@@ -99,7 +99,7 @@ def test_when_the_command_that_trains_the_teacher_is_killed_the_other_continues(
     # The killed command's worker ends a moment later; epochs after its last checkpoint are trained again.
     assert set(trained) == set(range(1, EPOCHS + 1)) and trained[-1] == EPOCHS
     assert sum(later != earlier + 1 for earlier, later in pairwise(trained)) <= 1
-    # Both commands' energy is the teacher's.
+    # The energy of both commands is charged to the teacher.
     account = account_of_nodes(read_folder(teacher_folder(tmp_path) / "ledger"))
     assert other.teacher()["energy"]["charged_uj"] == account.charged_uj() > 0
     assert account.flags["gap"] == 1, account.flags

@@ -41,7 +41,7 @@ def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
     study = small_study(strategies={"grid": {}}, repeats=1)
     result = kdtune.run_study(study, out=tmp_path, address=two_nodes).results[0]
     assert result["status"] == "completed"
-    # What an earlier test killed may be on the machine for another moment.
+    # Processes that an earlier test killed may not have ended yet.
     assert set(result["cost"]["flags"]) <= {"node_shared"}
     ledgers = read_folder(tmp_path / "small" / "grid" / "ledger")
     assert len(ledgers) == 1
@@ -123,7 +123,7 @@ class JoinsAndDies(tune.Callback):
         if not self._joined:
             self._joined = True
             self._node.join()
-        if trial.config["late"] and result["time_total_s"] > 2:  # the meter has sampled it
+        if trial.config["late"] and result["time_total_s"] > 2:  # the meter has taken a sample by then
             self._node.die()
 
     def __getstate__(self):

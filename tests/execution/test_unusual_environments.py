@@ -14,7 +14,7 @@ from tests.studies import here, outcome_of, results_of
 
 STUDY = ["study", "digits-hkd", "-s", "fixed", "--epochs", "2", "--repeats", "1"]
 
-#: What is odd, and the variables that make it so. All hold at once; each alone was fatal to a study, or changed it.
+#: Unusual settings and their variables, all used at once; each of them has broken or changed a study.
 ENVIRONMENTS: list[tuple[str, dict[str, str]]] = [
     ("a SLURM job without scontrol", {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "8192"}),
     ("results of Tune somewhere else", {"TUNE_RESULT_DIR": "/x", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0"}),
@@ -27,7 +27,7 @@ ENVIRONMENTS: list[tuple[str, dict[str, str]]] = [
     ("no home that can be written", {"HOME": "/proc/nowhere"}),
 ]
 
-#: Modules that a user's script in the working folder may be called like; workers import each of them.
+#: Modules whose names a user's script in the working folder may have; workers import each of them.
 SCRIPTS = ("kdtune", "queue", "inspect", "random", "torch")
 
 
@@ -48,7 +48,7 @@ def test_unusual_environment_does_not_change_results(workplace, tmp_path, more):
     environment = {**os.environ, **variables, "TMPDIR": str(workplace / ("temporary" * 10))}
     environment.pop("RAY_idle_worker_killing_time_threshold_ms", None)  # of the tests' own Ray
     one_core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
-    # As the installed command: the working folder is not searched for modules.
+    # Like the installed command, this does not import modules from the working folder.
     kdtune = [*one_core, sys.executable, "-c", f"import sys; sys.path[0] = {str(Path(__file__).parents[2])!r}; "
               "from kdtune.__main__ import main; main()"]  # fmt: skip
     done = subprocess.run(

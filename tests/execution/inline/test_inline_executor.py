@@ -125,7 +125,7 @@ def test_a_study_resumes_after_a_kill_and_after_a_signal(tmp_path):
     trial = begun.trial()
     assert (trial.status, trial.attempts) == ("interrupted", 3)
     told = [line.epoch for line in read_epochs(begun.folder / "fixed" / "epochs.jsonl")]
-    # It went on from checkpoints: epochs since the last one are trained again, and none is missing.
+    # It continued from checkpoints: epochs after the last one are trained again, and none is missing.
     assert max(told) == len({*told}) < len(told) + 1 < 3 * max(told)
 
 

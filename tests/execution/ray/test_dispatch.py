@@ -5,7 +5,7 @@ import ray
 from kdtune.errors import MachineError
 from kdtune.execution.ray.dispatch import as_kdtune_error, last_line
 
-#: As Ray 2.60 puts it, colours included.
+#: Message of Ray 2.60, with colours.
 IN_ITS_CREATION = """The actor died because of an error raised in creation, \x1b[36mray::Meter.__init__()\x1b[39m
   File "meter_actor.py", line 50, in __init__
     hardware = sensors.hardware()

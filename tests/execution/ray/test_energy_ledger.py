@@ -371,7 +371,7 @@ def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
     example = next(block for block in blocks if "EnergyLedger" in block)
     assert len(example.strip().splitlines()) <= 15
     (tmp_path / "example.py").write_text(example)
-    # Tune's default, which it reads from the environment once only.
+    # The default of Tune, which reads it from the environment only once.
     monkeypatch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(tmp_path / "ray_results"))
     runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
     assert list((tmp_path / "ray_results").glob("*/energy_ledger/*.jsonl"))

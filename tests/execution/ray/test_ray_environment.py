@@ -13,7 +13,7 @@ import pytest
 from kdtune.errors import RayError, UsageError
 from kdtune.execution.ray.ray_environment import environment, ray_environment, temporary_folder
 
-#: Pages that are asked for anew where 64 MB are needed again and again.
+#: Program that counts page faults when 64 MB are allocated repeatedly.
 FAULTS = """
 import resource
 import numpy as np
@@ -44,7 +44,7 @@ def test_the_users_settings_of_the_c_library_are_kept(monkeypatch):
     assert os.environ["MALLOC_TOP_PAD_"] == "1" and "MALLOC_TRIM_THRESHOLD_" not in os.environ
 
 
-#: A variable as users set it for other programs, and what a study that starts Ray sees of it.
+#: A user's variable for other programs, and its value in a study that starts Ray.
 VARIABLES = [
     ("TUNE_RESULT_DIR", "/x", None),
     ("TUNE_GLOBAL_CHECKPOINT_S", "1", "31536000"),

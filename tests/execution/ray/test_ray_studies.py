@@ -20,7 +20,7 @@ pytestmark = pytest.mark.study
 
 def test_results_are_bit_identical_with_and_without_other_trials(running_ray, tmp_path):
     study = small_study(search_space={"tau": {"values": [2, 10]}}, strategies={"grid": {}}, repeats=1)
-    study["training"] = {**study["training"], "epochs": 80}  # longer than one worker's start is behind another's
+    study["training"] = {**study["training"], "epochs": 80}  # long enough for both workers to have started
     alone = kdtune.run_study(study, out=tmp_path / "alone", inline=True)
     together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
     assert ray.is_initialized()
@@ -41,7 +41,7 @@ def _most_at_once(ledger):
 
 
 def test_trials_that_fail_or_are_stopped_early_are_recorded_and_charged(running_ray, tmp_path, monkeypatch):
-    # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
+    # It replaces the grid, since workers look up strategies by name and only the driver calls them.
     monkeypatch.setitem(STRATEGIES._built_in, "grid", Entry("strategy", "grid", "", lambda: Pruner))
     space = {"tau": {"values": [4, 6]}, "learning_rate": {"values": [0.05, 1e30]}}
     study = small_study(search_space=space, strategies={"grid": {}}, repeats=1)

@@ -23,7 +23,7 @@ def test_a_worker_warms_up_once_per_setting_with_the_seed_of_the_trial(tmp_path,
     try:
         worker = kdtune.DistillTrainable({"study": study, "tau": 2, "seed": 7})
         assert trained
-        # The teacher was asked for the trial's repeat alone, and not for another one to warm up with.
+        # The logits were read only for the repeat of the trial, also by the warm-up.
         assert len(list((tmp_path / "teacher-logits").iterdir())) == 1
         trained.clear()
         worker.reset_config({"study": study, "tau": 6, "seed": 7})
@@ -40,7 +40,7 @@ def test_a_trial_copied_by_a_scheduler_keeps_its_own_hyperparameters(tmp_path):
     assert donor.step()["learning_rate"] == 0.01
     donor.save_checkpoint(str(tmp_path))
     worker = kdtune.DistillTrainable({"study": study, "loss": "ce"})
-    # As population-based training does it with an actor that is used again.
+    # This is what population-based training does with a reused actor.
     worker.reset_config({"study": study, "loss": "ce", "weight_decay": 0.0616, "learning_rate": 0.02})
     worker.load_checkpoint(str(tmp_path))
     report = worker.step()
@@ -74,7 +74,7 @@ def test_a_kill_between_checkpoint_and_report_changes_no_result_and_counts_no_ep
     for _ in range(killed_in - 1):
         take(killed.step())
     killed.step()  # its report is lost
-    killed._training.close("killed")  # the thread may have come so far, or not
+    killed._training.close("killed")  # the checkpoint thread may or may not have finished
     checkpoints = sorted((tmp_path / "killed").iterdir())
     assert checkpoints and len(checkpoints) <= 2
     trial.attempts = 2
@@ -87,7 +87,7 @@ def test_a_kill_between_checkpoint_and_report_changes_no_result_and_counts_no_ep
     lines = read_epochs(log)
     counted = [line for line, again in zip(lines, superseded(lines), strict=True) if not again]
     assert len({line.epoch for line in counted}) == len(counted)
-    for line in lines:  # also those that were trained twice
+    for line in lines:  # including epochs that were trained twice
         wanted = expected[line.epoch - 1]
         assert {
             key: getattr(line, key) for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")
