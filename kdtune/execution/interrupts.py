@@ -13,8 +13,8 @@ class Interrupts:
     """Remembers whether the user asked to stop."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self._held = False
+        self.requested = False
+        self._is_delayed = False
 
     def check(self) -> None:
         """Stop here if the user asked to stop.
@@ -22,47 +22,47 @@ class Interrupts:
         Raises:
             StudyInterrupted: The user did.
         """
-        if self.asked:
+        if self.requested:
             raise StudyInterrupted("interrupted")
 
     def _on_sigint(self, *_: Any) -> None:
-        self.asked = True
-        if not self._held:
+        self.requested = True
+        if not self._is_delayed:
             raise KeyboardInterrupt
 
     def _on_sigterm(self, *_: Any) -> None:
         # The present handler of Ctrl-C (that of Tune while trials run) handles SIGTERM as well.
-        self.asked = True
+        self.requested = True
         signal.raise_signal(signal.SIGINT)
 
     @contextmanager
-    def held_back(self) -> Iterator[None]:
+    def delayed(self) -> Iterator[None]:
         """Delay interrupts to the end of the context: an interrupted import, for example, leaves half a module behind.
 
         Raises:
             StudyInterrupted: At the end of the outermost context, if the user asked to stop within it.
         """
-        before, self._held, asked_before = self._held, True, self.asked
+        before, self._is_delayed, requested_before = self._is_delayed, True, self.requested
         try:
             yield
         finally:
-            self._held = before
-        if not before and not asked_before:
+            self._is_delayed = before
+        if not before and not requested_before:
             self.check()
 
     @contextmanager
-    def let_through(self) -> Iterator[None]:
+    def allowed(self) -> Iterator[None]:
         """Allow interrupts within a part of a context that delays them.
 
         Raises:
             StudyInterrupted: At the beginning, if the user has already asked to stop.
         """
-        before, self._held = self._held, False
+        before, self._is_delayed = self._is_delayed, False
         try:
             self.check()
             yield
         finally:
-            self._held = before
+            self._is_delayed = before
 
     @contextmanager
     def watched(self) -> Iterator["Interrupts"]:

@@ -80,7 +80,7 @@ class StudyRunner:
         except OSError as error:
             raise self._to_resume(cannot_be_written(error, state.folder.path)) from None
         except MachineError as error:
-            if not interrupts.asked:  # otherwise the signal may have ended Ray's processes as well
+            if not interrupts.requested:  # otherwise the signal may have ended Ray's processes as well
                 raise self._to_resume(error) from None
             interrupted = True
         finally:

@@ -77,7 +77,7 @@ class StudyWork:
 
     def _run(self) -> None:
         state = self._state
-        asked = state.study
+        original = state.study
         self._apply_earlier_settings()
         known, estimates = self._inspect()
         inspection = known.inspection
@@ -85,7 +85,7 @@ class StudyWork:
         for remark in inspection.remarks:
             self._context.watcher.message(remark)
         state.study = inspection.settle(state.study)
-        state.strategies = remade(asked, state.study, state.strategies)
+        state.strategies = remade(original, state.study, state.strategies)
         self._make_artifacts(inspection)
         # Earlier results are moved only now, when it is certain that the study can train.
         if state.holds_earlier:

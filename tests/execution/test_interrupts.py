@@ -13,7 +13,7 @@ def test_a_delayed_section_finishes_before_the_study_stops(number):
     interrupts, finished = Interrupts(), []
     before = signal.getsignal(number)
     with interrupts.watched():
-        with pytest.raises(StudyInterrupted), interrupts.held_back():
+        with pytest.raises(StudyInterrupted), interrupts.delayed():
             signal.raise_signal(number)
             finished.append(True)
         with pytest.raises(KeyboardInterrupt):
@@ -27,13 +27,13 @@ def test_a_sigterm_that_another_handler_of_ctrl_c_swallows_is_remembered():
     with interrupts.watched():
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.raise_signal(signal.SIGTERM)
-        assert interrupts.asked
+        assert interrupts.requested
 
 
 def test_a_part_of_a_delayed_section_can_be_interrupted():
     interrupts, finished = Interrupts(), []
-    with interrupts.watched(), pytest.raises(KeyboardInterrupt), interrupts.held_back():
-        with interrupts.let_through():
+    with interrupts.watched(), pytest.raises(KeyboardInterrupt), interrupts.delayed():
+        with interrupts.allowed():
             signal.raise_signal(signal.SIGINT)
         finished.append(True)
     assert not finished
@@ -41,9 +41,9 @@ def test_a_part_of_a_delayed_section_can_be_interrupted():
 
 def test_a_delayed_interrupt_stops_the_next_part_that_can_be_interrupted():
     interrupts, begun = Interrupts(), []
-    with interrupts.watched(), pytest.raises(StudyInterrupted), interrupts.held_back():
+    with interrupts.watched(), pytest.raises(StudyInterrupted), interrupts.delayed():
         signal.raise_signal(signal.SIGINT)
-        with interrupts.let_through():
+        with interrupts.allowed():
             begun.append(True)
     assert not begun
 
@@ -53,6 +53,6 @@ def test_a_delayed_section_of_a_stopping_study_does_not_stop_again():
     with interrupts.watched():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        with interrupts.held_back():  # for example to record the interrupted trials
+        with interrupts.delayed():  # for example to record the interrupted trials
             finished.append(True)
     assert finished

@@ -69,7 +69,7 @@ class InlineExecutor(Executor):
         self._gpus: list[str] = []
         self._registry = registry_of(self.id)
         self._meter: NodeMeter | None = None
-        self._put_back = ExitStack()
+        self._cleanup = ExitStack()
 
     def start(self) -> None:
         """Start the meter and import the modules that trainings need.
@@ -79,20 +79,20 @@ class InlineExecutor(Executor):
         """
         metering_guard.begin(self.stop)
         try:
-            with self._interrupts.held_back():
+            with self._interrupts.delayed():
                 drop_stale(shared_folder(), snapshot())
                 self._pick_resources()
                 self._registry.register()
                 self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._registry)
                 self._meter.begin(str(self.folder), None)
-                self._put_back.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
+                self._cleanup.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
                 import kdtune.artifacts.training_context
                 import kdtune.training.evaluation  # noqa: F401 - Ctrl-C would interrupt an import within a job
 
-                self._put_back.enter_context(
+                self._cleanup.enter_context(
                     restored_process_state()
                 )  # after the import of torch, whose state is restored as well
-                self._put_back.enter_context(
+                self._cleanup.enter_context(
                     level_of("torch", logging.ERROR)
                 )  # as in Ray's workers, whose log is not shown
         except BaseException:
@@ -109,7 +109,7 @@ class InlineExecutor(Executor):
 
     def stop(self) -> None:
         """End the ledger and restore the state of the process that trainings changed."""
-        with suppress(StudyInterrupted), self._interrupts.held_back():
+        with suppress(StudyInterrupted), self._interrupts.delayed():
             meter, self._meter = self._meter, None
             try:
                 if meter is not None:
@@ -118,7 +118,7 @@ class InlineExecutor(Executor):
             finally:
                 self._registry.deregister_now()
                 metering_guard.ended(self.stop)
-                self._put_back.close()
+                self._cleanup.close()
 
     def check(self) -> None:
         """Do nothing, since there is no other process that could die."""
@@ -159,7 +159,7 @@ class InlineExecutor(Executor):
 
     def _ask_meter(self, ask: Callable[[NodeMeter], Result]) -> Result:
         assert self._meter is not None, "the executor has started"
-        with self._interrupts.held_back():
+        with self._interrupts.delayed():
             return ask(self._meter)
 
     def run_jobs(
@@ -191,7 +191,7 @@ class InlineExecutor(Executor):
         """Train one trial after the other."""
         # Each strategy has its own worker, so that it is charged for its loading and warm-up.
         worker = TrialWorker(self.resources)
-        with self._interrupts.held_back():
+        with self._interrupts.delayed():
             try:
                 while not events.must_stop and isinstance(trial := events.next(), Trial):
                     if not self._train(events, trial, worker):
@@ -203,7 +203,7 @@ class InlineExecutor(Executor):
         """Train a trial until it ends or the strategy has to stop; return False if the training failed."""
         read_energy = _Paced(events.read_energy, lambda: events.reading_interval_s)
         try:
-            with self._interrupts.let_through(), called_at_each_step(read_energy):
+            with self._interrupts.allowed(), called_at_each_step(read_energy):
                 training = worker.take_on(events.config(trial))
         except Exception as error:
             return self._failed(events, trial, error)
@@ -211,7 +211,7 @@ class InlineExecutor(Executor):
         try:
             while not events.must_stop:
                 try:
-                    with self._interrupts.let_through(), called_at_each_step(read_energy):
+                    with self._interrupts.allowed(), called_at_each_step(read_energy):
                         report = training.step()
                 except Exception as error:
                     return self._failed(events, trial, error)
@@ -251,7 +251,7 @@ class _OwnMeter:
         self._interrupts = interrupts
 
     def ask(self, method: str, *args: Any) -> Any:
-        with self._interrupts.held_back():
+        with self._interrupts.delayed():
             try:
                 return getattr(self._meter, method)(*args)
             except Exception as error:

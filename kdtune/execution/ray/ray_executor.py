@@ -75,7 +75,7 @@ class RayExecutor(Executor):
         self._sensors: NodeSensors | None = None
         self._registry = registry_of(self.id)
         self._daemons = RayDaemons()
-        self._put_back = ExitStack()
+        self._cleanup = ExitStack()
 
     @ray_errors_converted()
     def start(self) -> None:
@@ -99,7 +99,7 @@ class RayExecutor(Executor):
             if self._owns_ray:
                 address = cluster_address(self._address)
                 is_local = address is None
-                self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
+                self._cleanup.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
                 start_ray(address)
                 if is_local:
                     self._daemons = RayDaemons.of_this_process()
@@ -241,7 +241,7 @@ class RayExecutor(Executor):
             # Also if no meter was started: otherwise the next study of this process would have itself as a neighbour.
             self._registry.deregister_now()
             MeterState(state_of(self.id, os.uname().nodename)).remove()
-            self._put_back.close()
+            self._cleanup.close()
 
     def _stop_metering(self) -> None:
         if not ray.is_initialized():
