@@ -27,7 +27,7 @@ def test_an_outcome_without_a_started_strategy_names_the_command_to_start(tmp_pa
 
 def test_an_unfinished_outcome_names_the_command_to_resume(tmp_path):
     words, code = told(tmp_path, over_budget="--max-kwh 1 is reached: 1.1 kWh")
-    assert code == 4 and f"Go on with: kdtune resume {tmp_path} --max-kwh MORE" in words
+    assert code == 4 and f"Continue with: kdtune resume {tmp_path} --max-kwh MORE" in words
 
 
 def test_an_error_after_everything_was_finished_is_no_failure(tmp_path):

@@ -35,7 +35,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     """Ray runs the study until one of its daemons is killed; then the study continues inline, which takes less time."""
     place, mounted = place
     resume = ["resume", str(place / "results" / "digits-hkd"), "--inline"]
-    go_on = "Not finished. Go on with: kdtune resume ./results/digits-hkd"
+    go_on = "Not finished. Continue with: kdtune resume ./results/digits-hkd"
 
     study = kills.begin(place)
     faults.kill_daemon("gcs_server")(place, study)
