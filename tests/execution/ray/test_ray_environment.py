@@ -167,5 +167,5 @@ def test_without_a_usable_folder_the_message_names_the_variable(monkeypatch, tmp
     (tmp_path / "file").touch()
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "file"))
     monkeypatch.setattr("kdtune.execution.ray.ray_environment._OTHER_FOLDERS", (str(tmp_path / "file"),))
-    with pytest.raises(RayError, match="set TMPDIR to a folder"):
+    with pytest.raises(RayError, match="set TMPDIR to a writable folder"):
         temporary_folder()
