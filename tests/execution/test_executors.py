@@ -49,7 +49,7 @@ def test_a_study_that_runs_inline_loads_no_ray(tmp_path):
 
 
 def test_a_cluster_is_refused_for_a_study_that_runs_inline(tmp_path):
-    with pytest.raises(UsageError, match="--address auto: a study that runs --inline joins no cluster"):
+    with pytest.raises(UsageError, match="--address auto: a study with --inline joins no cluster"):
         ExecutorChoice(1.0, None, "auto", inline=True)
     with pytest.raises(UsageError, match="address 'auto'|address auto"):
         kdtune.run_study(small_study(), out=tmp_path, inline=True, address="auto")
