@@ -1,29 +1,28 @@
-"""The library's face: what the ``kdtune`` command calls, and what other programs may."""
+"""Functions that run, plan, check and resume studies, for the ``kdtune`` command and for other programs."""
 
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kdtune.catalog.builtin import STRATEGIES
 from kdtune.data.sources import with_described_data
 from kdtune.energy.carbon import Carbon, resolve_carbon
-from kdtune.errors import ResultsError, SpecError, UsageError
+from kdtune.errors import SpecError
 from kdtune.execution.executor_choice import ExecutorChoice
 from kdtune.execution.inspection_job import inspect_study
+from kdtune.execution.resumption import check_same_weights, find_study_folder, strategies_to_resume, study_as_begun
+from kdtune.execution.run_options import RunOptions
 from kdtune.execution.study_runner import StudyRunner
 from kdtune.planning.budget import Budget
 from kdtune.planning.dry_run import make_plan
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.run_arguments import ALL, check_resources, validate_run_arguments
 from kdtune.planning.study_plan import StudyPlan
-from kdtune.planning.trial_plan import check_unchanged, make_strategies, uses_teacher
-from kdtune.results.folder import RUN_REMEDY, StudyFolder
+from kdtune.planning.trial_plan import uses_teacher
+from kdtune.results.folder import StudyFolder
 from kdtune.results.study_result import StudyResult
 from kdtune.results.watcher import Watcher
-from kdtune.specs import load_study
-from kdtune.specs.loading import StudyLike, not_installed
-from kdtune.specs.study import Study
+from kdtune.specs.loading import StudyLike
 from kdtune.storage import paths
 
 if TYPE_CHECKING:
@@ -56,47 +55,47 @@ def run_study(
     watcher: Watcher | None = None,
     cancel: threading.Event | None = None,
 ) -> StudyResult:
-    """Run competing strategies of a study and charge each with what it used.
+    """Run strategies of a study and charge each with the energy that it used.
 
-    Prints nothing unless a watcher does. A Ray that is initialised already is used and left as it was found.
+    Nothing is printed unless a watcher prints it. If Ray is already initialised, it is used and stays initialised.
 
     Args:
-        study: A study's name, the path of its file, a table of the same form, or a loaded study.
-        strategy: One strategy or label of the study, several, or ``all`` that the study lists.
-        out: Folder for results; the study gets one of its name inside.
-        repeats: Replaces the study's number of repeats.
-        seed: Replaces the seed of the first repeat.
-        epochs: Replaces the students' epochs; milestones and warm-up move in proportion.
-        overrides: ``KEY=VALUE`` texts for any other key of the study.
+        study: Name of a study, path of its file, a table of the same form, or a loaded study.
+        strategy: One or several strategies or labels of the study; ``all`` runs every strategy that it lists.
+        out: Folder for results; each study has a subfolder of its name.
+        repeats: Number of repeats, instead of the study's.
+        seed: Seed of the first repeat, instead of the study's.
+        epochs: Epochs of the students, instead of the study's; milestones and warm-up are scaled in proportion.
+        overrides: Other keys of the study as ``KEY=VALUE`` texts.
         fresh: Put earlier results of these strategies aside.
-        cpus_per_trial: Cores for each trial, and so torch's threads; results on a CPU depend on it.
-        gpus_per_trial: Share of a GPU for each trial, at most 1; None gives one where the cluster has any.
-        max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-        address: Of a running Ray cluster.
-        inline: Run the study in this very process, without Ray: one trial at a time, metered the same. A small study
-            is over sooner, since no workers start. What this process does meanwhile is charged to the study.
-        max_kwh: Stop cleanly when the command is charged so much, teacher and PUE included.
-        max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
-        data_dir: Folder with the data sets; ``$KDTUNE_DATA_DIR`` or ``~/.cache/kdtune/data`` without it.
-        download: Fetch the data set where it is missing or damaged; without it no connection is made.
-        teacher: A file with weights of the study's teacher, which is then not trained; a copy is kept in the cache.
-        accept_teacher: Distil from the teacher that is given though its accuracy is at chance; without it the study
-            ends before anything is trained.
-        carbon: How energy becomes CO2; the world's average without it.
-        watcher: Is told what happens.
-        cancel: Set it in another thread to stop the study as Ctrl-C does, within about a second.
+        cpus_per_trial: Cores for each trial, and so threads of torch; results on a CPU depend on it.
+        gpus_per_trial: Share of a GPU for each trial, at most 1; None for one GPU if the cluster has any.
+        max_concurrent: Largest number of simultaneous trials; None leaves it to the cores and GPUs.
+        address: Address of a running Ray cluster.
+        inline: Run the study in this process without Ray, one trial at a time, metered the same way. A small study
+            ends sooner, since no workers start. Whatever else this process does is charged to the study.
+        max_kwh: Stop cleanly when this many kWh are charged to the command, including teacher and PUE.
+        max_co2_g: The same limit in grams of CO2 equivalent.
+        data_dir: Folder with the data sets; None for ``$KDTUNE_DATA_DIR`` or ``~/.cache/kdtune/data``.
+        download: Download the data set if it is missing or damaged; otherwise no connection is made.
+        teacher: File with weights of the study's teacher, which is then not trained; the cache keeps a copy.
+        accept_teacher: Use the given teacher even if its accuracy is at chance; otherwise the study ends before
+            anything is trained.
+        carbon: Conversion of energy to CO2; None for the world average.
+        watcher: Receives the progress of the study.
+        cancel: Event that another thread sets to stop the study as Ctrl-C does, within about a second.
 
     Returns:
-        The outcome; a study that was interrupted or has failed trials is one too.
+        The outcome, also of a study that was interrupted or has failed trials.
 
     Raises:
-        SpecError: The study or an argument is wrong; every fault found.
+        SpecError: The study or an argument is invalid; lists every fault.
         DataError: The data set is missing, incomplete or damaged.
         ResultsExistError: There are results already, and ``fresh`` is not set.
-        BusyError: Another process is at work in the folder.
+        BusyError: Another process is using the folder.
         UsageError: A trial asks for more cores or GPUs than there are, a file holds no weights of the teacher or
             weights whose accuracy is at chance, or the cache cannot be written.
-        MachineError: A disk, the cache or Ray gave way and there is no outcome to show; a resume goes on.
+        MachineError: A disk, the cache or Ray failed and there is no outcome to show; the study can be resumed.
         RayError: Ray does not start.
         StudyInterrupted: The study was cancelled while its data were downloaded.
     """
@@ -109,22 +108,20 @@ def run_study(
     folder = StudyFolder(paths.expanded(out, "--out").resolve() / spec.name)
     with folder.locked():
         folder.check_free(spec, list(made), fresh=fresh)
-        run = StudyRunner(
-            spec,
-            made,
-            folder,
+        options = RunOptions(
+            choice,
             carbon or resolve_carbon(),
-            watcher or Watcher(),
             paths.data_dir(data_dir),
-            max_concurrent=max_concurrent,
+            budget,
+            max_concurrent,
             fresh=fresh,
-            budget=budget,
             download=download,
             teacher_file=weights and weights.absolute(),
-            cancel=cancel,
             accept_teacher=accept_teacher,
+            watcher=watcher or Watcher(),
+            cancel=cancel,
         )
-        return run.execute(choice)
+        return StudyRunner(spec, made, folder, options).execute()
 
 
 @restored_process_state()
@@ -150,35 +147,14 @@ def plan_study(
     teacher: str | Path | None = None,
     carbon: Carbon | None = None,
 ) -> StudyPlan:
-    """What :func:`run_study` would do with the same arguments, and what that is expected to take.
+    """Plan what :func:`run_study` would do with the same arguments, and estimate its time, energy and CO2.
 
-    Times a few steps of the real networks in this process, for seconds; runs no trial, starts no Ray, and writes
-    nothing but decoded data into the cache. The energy of short studies is mostly Ray's, which is known only where
-    something has run before under ``out`` on this machine.
-
-    Args:
-        study: As for :func:`run_study`, and so are all others.
-        strategy: See there.
-        out: Earlier results in this folder are looked at.
-        repeats: See there.
-        seed: See there.
-        epochs: See there.
-        overrides: See there.
-        fresh: See there.
-        cpus_per_trial: See there.
-        gpus_per_trial: See there.
-        max_concurrent: See there.
-        address: Is not asked; the plan is one for this machine.
-        inline: See there.
-        max_kwh: See there; a plan that exceeds it says so.
-        max_co2_g: As ``max_kwh``.
-        data_dir: See there.
-        download: See there.
-        teacher: See there; is read, and not kept.
-        carbon: See there.
+    Times a few steps of the real networks in this process, for seconds; runs no trial, does not start Ray, and writes
+    nothing but decoded data into the cache. The energy of short studies is mostly that of Ray, which is known only if
+    a study has run before under ``out`` on this machine. The plan is one for this machine, also with ``address``.
 
     Raises:
-        SpecError: The study or an argument is wrong; every fault found.
+        SpecError: The study or an argument is invalid; lists every fault.
         DataError: The data set is missing, incomplete or damaged.
         UsageError: A trial asks for more cores or GPUs than there are, a file holds no weights of the teacher, or the
             cache cannot be written.
@@ -222,16 +198,10 @@ def check_study(
 ) -> "StudyCheck":
     """Check a study before energy is spent on it: load everything and take single steps whose results are not used.
 
-    Args:
-        study: As for :func:`run_study`, and so are the others.
-        overrides: See there.
-        data_dir: See there.
-        teacher: See there.
-        cpus_per_trial: See there.
-        gpus_per_trial: See there.
+    The arguments are those of :func:`run_study`.
 
     Returns:
-        What was found; ``faults`` lists everything that would prevent the study from running.
+        The findings; ``faults`` lists everything that would prevent the study from running.
     """
     import torch
 
@@ -260,31 +230,31 @@ def resume_study(
     watcher: Watcher | None = None,
     cancel: threading.Event | None = None,
 ) -> StudyResult:
-    """Go on with a study that was interrupted: finished trials are not run again.
+    """Continue a study that was interrupted; finished trials are not run again.
 
     Args:
-        path: The study's results folder, or one strategy's inside it.
-        address: Of a running Ray cluster.
-        inline: As for :func:`run_study`; as the study was begun without it.
-        data_dir: Folder with the data sets; where they were when the study began without it.
-        download: Fetch the data set where it is missing or damaged; without it no connection is made.
-        teacher: The file with the weights that the study was begun with, where neither the cache nor their old place
-            holds them any more.
-        accept_teacher: As for :func:`run_study`; a study that was begun so needs it no more.
-        max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-        max_kwh: Stop cleanly when the study has been charged so much in all its commands, what was put aside
-            left out; without either limit those hold that the study has.
-        max_co2_g: As ``max_kwh``, in grams of CO2 equivalent.
-        watcher: Is told what happens.
-        cancel: Set it in another thread to stop the study as Ctrl-C does, within about a second.
+        path: Results folder of the study, or of one strategy in it.
+        address: Address of a running Ray cluster.
+        inline: As for :func:`run_study`; None runs the study as it was begun.
+        data_dir: Folder with the data sets; None for the folder that the study used when it began.
+        download: Download the data set if it is missing or damaged; otherwise no connection is made.
+        teacher: File with the weights with which the study was begun, if neither the cache nor the original file
+            has them any more.
+        accept_teacher: As for :func:`run_study`; not needed if the study was begun with it.
+        max_concurrent: Largest number of simultaneous trials; None leaves it to the cores and GPUs.
+        max_kwh: Stop cleanly when all commands of the study together are charged this many kWh, without results that
+            were put aside. Without either limit, the limits of the study apply.
+        max_co2_g: The same limit in grams of CO2 equivalent.
+        watcher: Receives the progress of the study.
+        cancel: Event that another thread sets to stop the study as Ctrl-C does, within about a second.
 
     Returns:
         The outcome of the strategies that the original command ran.
 
     Raises:
         ResultsError: There is no such folder, or it is damaged.
-        BusyError: Another process is at work in it.
-        BudgetReached: The study has used what it may use.
+        BusyError: Another process is using it.
+        BudgetReached: The study has used up its budget.
         UsageError: The weights that were given for the teacher are gone, the file holds others, or the cache cannot
             be written.
         DataError: The data set is missing, incomplete or damaged.
@@ -292,89 +262,36 @@ def resume_study(
         RayError: Ray does not start.
         StudyInterrupted: As for :func:`run_study`.
     """
-    limits = Budget(max_kwh, max_co2_g)
-    if limits.faults():
-        raise SpecError(limits.faults())
-    given = paths.expanded(path).resolve()
-    only = None
-    if not (given / "run.toml").is_file() and (given / "study.toml").is_file():
-        given, only = given.parent, given.name
-    folder = StudyFolder(given)
-    if not given.exists():
-        raise ResultsError(f"{path}: there is no such folder; name a study's folder under results/")
-    if not folder.run_toml.is_file():
-        raise ResultsError(f"{path}: not a study's results folder (no run.toml); name the folder under results/")
+    budget = Budget(max_kwh, max_co2_g)
+    if budget.faults():
+        raise SpecError(budget.faults())
+    folder, only = find_study_folder(path)
     with folder.locked():
-        asked = folder.read_run_document()
-        spec = _as_begun(asked.study, folder)
-        there = [found.path.name for found in folder.strategies()]
-        names = [only] if only else list(dict.fromkeys([*asked.strategies, *there]))
-        options = asked.options
-        choice = ExecutorChoice(
-            options.cpus_per_trial, options.gpus_per_trial, address, options.inline if inline is None else inline
-        )
-        if limits == Budget():
-            limits = Budget(asked.budget.max_kwh, asked.budget.max_co2_g)
-        place = paths.noted_data_dir(data_dir, asked.options.data_dir, folder.run_toml)
+        begun = folder.read_run_document()
+        settings = begun.options
+        spec = study_as_begun(begun.study, folder)
+        strategies = strategies_to_resume(spec, begun, folder, only)
+        runs_inline = settings.inline if inline is None else inline
+        choice = ExecutorChoice(settings.cpus_per_trial, settings.gpus_per_trial, address, runs_inline)
+        data = paths.noted_data_dir(data_dir, settings.data_dir, folder.run_toml)
         spec = with_described_data(spec)
-        weights = _file(teacher)
-        if weights:
-            _check_same(spec, weights)
-        run = StudyRunner(
-            spec,
-            {name: make_strategies(spec, name) for name in names},
-            folder,
-            asked.carbon,
-            watcher or Watcher(),
-            place,
-            max_concurrent=max_concurrent,
-            fresh=False,
-            budget=limits,
-            resumed=True,
+        if weights := _file(teacher):
+            check_same_weights(spec, weights)
+        options = RunOptions(
+            choice,
+            begun.carbon,
+            data,
+            Budget(begun.budget.max_kwh, begun.budget.max_co2_g) if budget == Budget() else budget,
+            max_concurrent,
             download=download,
-            teacher_file=weights.absolute() if weights else _file(asked.options.teacher),
-            cancel=cancel,
+            teacher_file=weights.absolute() if weights else _file(settings.teacher),
             accept_teacher=accept_teacher,
+            resumed=True,
+            watcher=watcher or Watcher(),
+            cancel=cancel,
         )
-        return run.execute(choice)
-
-
-def _as_begun(noted: dict[str, Any], folder: StudyFolder) -> Study:
-    """The study, its strategies with the options that they were begun with.
-
-    Raises:
-        ResultsError: It is no study, or another one than its strategies were begun with.
-    """
-    try:
-        study = load_study(noted, has_run=True)
-    except SpecError as error:
-        told = "; ".join(f"{fault.key}: {fault.problem}" for fault in error.faults)
-        raise ResultsError(f"{folder.run_toml}: damaged (study: {told}); {RUN_REMEDY}") from None
-    listed = dict(study.strategies)
-    for strategy in folder.strategies():
-        label, frozen = strategy.path.name, strategy.read_study()
-        if label not in {*STRATEGIES, *frozen.strategies}:
-            raise ResultsError(f"{strategy.path}: no strategy of {study.name} is called so; move the folder away")
-        check_unchanged(strategy, study)
-        if frozen.labelled(label) != study.labelled(label):
-            listed[label] = frozen.strategies.get(label, {})
-    begun = study.model_copy(update={"strategies": listed})
-    if faults := not_installed(begun, str(folder.run_toml)):
-        told = "; ".join(f"{fault.key}: {fault.problem}" for fault in faults)
-        raise ResultsError(f"{folder.path}: cannot be gone on with here ({told}); install what it names")
-    return begun
+        return StudyRunner(spec, strategies, folder, options).execute()
 
 
 def _file(given: str | Path | None) -> Path | None:
     return None if given is None else paths.expanded(given, "--teacher")
-
-
-def _check_same(study: Study, weights: Path) -> None:
-    """Refuse other weights than the study was begun with."""
-    from kdtune.artifacts.given_teacher import read_same
-
-    if study.teacher_weights is None:
-        raise UsageError(
-            f"--teacher {weights}: the study trains its teacher; to use these weights begin another, with --out DIR"
-        )
-    read_same(study, weights)

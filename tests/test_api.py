@@ -1,4 +1,4 @@
-"""Results that somebody else wrote, or that were damaged, are refused before Ray starts."""
+"""Foreign or damaged results are refused before Ray starts."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def refusal(study):
 
 
 def test_a_finished_study_is_resumed_without_ray(study):
-    left_over = study.strategy("grid").checkpoints("0123456789ab")  # of a command that was killed at its very end
+    left_over = study.strategy("grid").checkpoints("0123456789ab")  # from a command that was killed at its end
     left_over.mkdir(parents=True)
     assert kdtune.resume_study(study.path).exit_code == 0
     assert not left_over.parent.exists()
@@ -67,30 +67,30 @@ def test_a_finished_study_is_resumed_without_ray(study):
         ("study", "digits-hkd"),
     ],
 )
-def test_a_note_of_what_was_asked_that_cannot_be_is_named(study, key, value):
+def test_an_invalid_value_in_run_toml_is_named(study, key, value):
     study.write_run({**study.read_run(), key: value})
     told = refusal(study)
     assert str(study.run_toml) in told and len(told.splitlines()) == 1
 
 
-def test_a_study_that_is_not_the_one_which_was_begun_is_refused(study):
+def test_a_study_that_differs_from_the_begun_one_is_refused(study):
     asked = study.read_run()
     study.write_run({**asked, "study": {**asked["study"], "seed": 1}})
     assert "in seed (0 there, 1 now)" in refusal(study)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a\x00b\n", b"/" + b"x" * 300 + b"\n"])
-def test_a_damaged_note_of_a_session_is_named(study, content):
+def test_a_damaged_record_of_a_session_is_named(study, content):
     (study.session("s1") / "made.txt").write_bytes(content)
     assert str(study.session("s1") / "made.txt") in refusal(study)
 
 
-def test_a_folder_that_is_no_strategys_is_named(study):
+def test_a_folder_without_a_strategy_is_named(study):
     shutil.copytree(study.strategy("grid").path, study.path / "-stray")
-    assert "-stray: no strategy of small is called so" in refusal(study)
+    assert "-stray: small has no strategy of this name" in refusal(study)
 
 
-def test_trials_of_somebody_else_cannot_remove_what_is_not_theirs(study, tmp_path):
+def test_foreign_trial_logs_cannot_remove_files_outside_their_folder(study, tmp_path):
     precious = tmp_path / "home" / "precious"
     precious.mkdir(parents=True)
     grid = study.strategy("grid")
@@ -102,10 +102,10 @@ def test_trials_of_somebody_else_cannot_remove_what_is_not_theirs(study, tmp_pat
     assert precious.is_dir()
 
 
-# --- what is shown of them, and no connection ------------------------------------------------------------------
+# --- output, without connections ------------------------------------------------------------------
 
 
-def test_hostile_names_and_errors_are_shown_as_they_are_and_steer_nothing(study, monkeypatch, capsys):
+def test_hostile_names_and_errors_are_escaped(study, monkeypatch, capsys):
     hostile = "=1+1|<script>`[red]\x1b[2J"
     study.strategy("grid").path.rename(study.path / hostile)
     folder = StrategyFolder(study.path / hostile)

@@ -26,7 +26,7 @@ def claims(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Hold the paper's claims against results."""
+    """Test the paper's claims with results."""
     from kdtune.paper.claims import claims_as_json, judge_claims
     from kdtune.report.claim_lines import claim_lines
 

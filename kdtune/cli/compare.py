@@ -72,27 +72,25 @@ def compare(
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.catalog.spelling import did_you_mean
     from kdtune.energy.carbon import carbon_changes
-    from kdtune.errors import Fault, ResultsError, SpecError
+    from kdtune.errors import Fault, SpecError
     from kdtune.report.csv_and_markdown import as_csv
     from kdtune.report.tables import BASELINE
-    from kdtune.storage.paths import expanded
 
     carbon = carbon_changes(preset, country, region, intensity, pue)
     weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
     wants_green = green or green_weight is not None
 
     if paper:
-        others = {
+        flags = {
             "--csv": csv,
             "--green": wants_green,
             "--allow-mismatch": allow_mismatch,
             "--baseline": baseline is not None,
         }
-        if faults := [Fault(flag, "", "does not go with --paper; leave it out") for flag, on in others.items() if on]:
-            raise SpecError(faults)
+        _refuse_with_paper([flag for flag, is_given in flags.items() if is_given])
         _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
         return
-    # Named folders share one table; without any, each study has a table of its own.
+    # Named folders share one table; without any, each study has its own table.
     tables = [folders] if folders else [[study] for study in studies_here()]
     comparisons = [comparison.compare(places, allow_mismatch=allow_mismatch, carbon=carbon) for places in tables]
     names = [outcome.strategy for found in comparisons for outcome in found.outcomes]
@@ -103,10 +101,7 @@ def compare(
         comparisons = [replace(found, outcomes=with_green_index(found.outcomes, base, weight)) for found in comparisons]
     outcomes = [outcome for found in comparisons for outcome in found.outcomes]
     if csv:
-        try:
-            expanded(csv, "--csv").write_text(as_csv(outcomes), encoding="utf-8")
-        except OSError as error:
-            raise ResultsError(f"--csv {csv}: cannot be written ({error.strerror})") from None
+        _write_csv(csv, as_csv(outcomes))
     console = make_console(to_stderr=json)
     for place, found in enumerate(comparisons):
         if place:
@@ -114,6 +109,24 @@ def compare(
         _show(console, found, base, markdown=markdown)
     if json:
         print_json(comparison.as_json(outcomes))
+
+
+def _refuse_with_paper(flags: list[str]) -> None:
+    """Refuse flags that do not apply to the paper's tables."""
+    from kdtune.errors import Fault, SpecError
+
+    if flags:
+        raise SpecError([Fault(flag, "", "does not go with --paper; leave it out") for flag in flags])
+
+
+def _write_csv(path: Path, text: str) -> None:
+    from kdtune.errors import ResultsError
+    from kdtune.storage.paths import expanded
+
+    try:
+        expanded(path, "--csv").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(f"--csv {path}: cannot be written ({error.strerror})") from None
 
 
 def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: bool) -> None:

@@ -69,7 +69,7 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     else:
         limit = f" {result.over_budget.split()[0]} MORE" if result.over_budget else ""
         console.print(
-            f"Not finished. Go on with: kdtune resume {folder}{limit}",
+            f"Not finished. Continue with: kdtune resume {folder}{limit}",
             soft_wrap=True,
             markup=False,
         )

@@ -97,7 +97,7 @@ def study(
 
     console = make_console(to_stderr=json)
     carbon = resolve_carbon(preset, country, region, intensity, pue)
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "out": out,
         "repeats": repeats,
         "seed": seed,
@@ -117,8 +117,8 @@ def study(
         "carbon": carbon,
     }
     if dry_run:
-        show_plan(plan_study(name, strategy, **asked), console, as_json=json)
+        show_plan(plan_study(name, strategy, **options), console, as_json=json)
     else:
         watcher = display(make_console(to_stderr=True), quiet=quiet)
-        result = run_study(name, strategy, **asked, accept_teacher=accept_teacher, watcher=watcher)
+        result = run_study(name, strategy, **options, accept_teacher=accept_teacher, watcher=watcher)
         show_outcome(result, console, as_json=json)

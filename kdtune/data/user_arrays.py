@@ -71,8 +71,8 @@ def _check_labels(train: np.ndarray, test: np.ndarray, names: Sequence[str], nam
         for place in np.flatnonzero((labels < 0) | (labels >= classes))[:1]:
             known = "class names" if names else "different labels"
             raise DataError(
-                f"data set {name}: {part}: image {place} has label {labels[place]}, but there are {classes} {known}, so "
-                f"labels have to be 0 to {classes - 1}"
+                f"data set {name}: {part}: image {place} has label {labels[place]}, but there are {classes} {known}, "
+                f"so labels have to be 0 to {classes - 1}"
             )
     if classes < 2:
         raise DataError(f"data set {name}: has one class only; at least two are needed")

@@ -1,4 +1,4 @@
-"""Looks up artifacts in the cache, or has them made: by one command at a time, metered into ledgers of their own."""
+"""Provides artifacts from the cache, and makes missing ones: by one command at a time, metered in their own ledgers."""
 
 import shutil
 import time
@@ -8,65 +8,47 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.artifacts.artifact import Artifact
-from kdtune.execution.executor import Executor
+from kdtune.execution.run_context import RunContext
 from kdtune.execution.worker_jobs import make_part
-from kdtune.planning.budget import BudgetWatch
 from kdtune.results.energy_spent import record_created_artifact
 from kdtune.results.shared_inputs import ledger_summary
-from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 from kdtune.storage.files import exclusive_lock, in_use
 
-#: Seconds between two looks whether another command has made what is waited for.
+#: Seconds between two checks whether another command has released an artifact.
 WAIT_S = 0.5
 
 
 class ArtifactStore:
-    """Provides what a command's strategies share; until :meth:`close`, no other process removes what it provided."""
+    """Provides the artifacts that strategies share, and protects them from removal until :meth:`close`."""
 
-    def __init__(
-        self,
-        study: Study,
-        executor: Executor,
-        watcher: Watcher,
-        budget: BudgetWatch,
-        data: str,
-        max_concurrent: int | None = None,
-    ) -> None:
-        """Prepare; nothing is looked up yet.
+    def __init__(self, study: Study, context: RunContext) -> None:
+        """Prepare without looking anything up.
 
         Args:
-            study: With nothing left open.
-            executor: Runs the jobs, and meters.
-            watcher: Receives messages.
-            budget: What may be used.
-            data: The folder with the data sets.
-            max_concurrent: Greatest number of simultaneous jobs; None leaves it to the cores and GPUs.
+            study: The study, with all its settings resolved.
+            context: The session; its executor runs the jobs.
         """
         self._study = study
-        self._executor = executor
-        self._watcher = watcher
-        self._budget = budget
-        self._data = data
-        self._max_concurrent = max_concurrent
+        self._context = context
         self._using = ExitStack()
 
     def provide(self, artifact: Artifact, progress: Callable[[], object] = lambda: None) -> dict[str, Any]:
-        """Make an artifact unless it is complete, and return what a strategy notes of it.
+        """Make an artifact unless it is complete, and return its record for the strategies.
 
-        One that was made without a meter, by a trainable in a pipeline of its user's, is made again beside it where
-        that is possible, so that its energy is known.
+        An artifact that a trainable in a user's pipeline made without a meter is made again beside the first one if
+        possible, so that its energy is known.
 
         Args:
-            artifact: What is needed.
-            progress: Called about twice a second while it is made.
+            artifact: The artifact to provide.
+            progress: Called about twice a second while the artifact is made.
 
         Returns:
-            Its facts, and as ``energy`` the summary of its ledger; None where its energy is not known.
+            The facts of the artifact, and as ``energy`` the summary of its ledger, or None if its energy is unknown.
 
         Raises:
-            BudgetReached: What may be used is used up.
-            KdtuneError: It could not be made.
+            BudgetReached: The budget is used up.
+            KdtuneError: The artifact could not be made.
         """
         self._using.enter_context(in_use(artifact.folder))
         with self._alone(artifact):
@@ -83,38 +65,38 @@ class ArtifactStore:
         return {**artifact.facts(), "energy": energy}
 
     def close(self) -> None:
-        """Allow other processes to remove what was provided."""
+        """Allow other processes to remove the provided artifacts."""
         self._using.close()
 
     def _alone(self, artifact: Artifact) -> AbstractContextManager[None]:
         """Hold the artifact's lock. No strategy is charged for waiting until another command releases it."""
+        executor = self._context.executor
 
         def wait(is_acquired: Callable[[], bool]) -> None:
-            with self._executor.charging(self._executor.waiting):
-                self._watcher.message(f"another command is making {artifact.description}; waiting for it")
+            with executor.charging(executor.waiting):
+                self._context.watcher.message(f"another command is making {artifact.description}; waiting for it")
                 while not is_acquired():
-                    self._budget.check_now(self._executor)
+                    self._context.check_budget()
                     time.sleep(WAIT_S)
 
         return exclusive_lock(artifact.folder, wait=wait)
 
     def _make(self, artifact: Artifact, progress: Callable[[], object], noted_as: Path | None = None) -> None:
-        executor = self._executor
+        executor, watcher = self._context.executor, self._context.watcher
         record_created_artifact(executor.folder, noted_as or artifact.folder)
-        self._watcher.message(artifact.announcement())
+        watcher.message(artifact.announcement())
         artifact.begin()
 
         def poll() -> None:
-            self._budget.check_now(executor)
+            self._context.check_budget()
             progress()
 
-        given = self._study, executor.resources, self._data, executor.id
-        slots = min(executor.slots, self._max_concurrent or executor.slots)
+        given = self._study, executor.resources, self._context.data_path, executor.id
         with executor.charging(artifact.ledger):
             for _ in range(artifact.rounds):
-                calls = [(*given, artifact, part) for part in artifact.parts(slots)]
+                calls = [(*given, artifact, part) for part in artifact.parts(self._context.slots)]
                 if not calls:
                     break
                 executor.run_jobs(make_part, calls, poll=poll, environment=artifact.environment)
         if message := artifact.finish():
-            self._watcher.message(message)
+            watcher.message(message)

@@ -1,7 +1,7 @@
-"""What is to be known of a study before it runs, found out by a worker once and kept for the commands that follow."""
+"""Inspection of a study before it runs, done by a worker once and cached for later commands."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -18,8 +18,8 @@ from kdtune.data.published import published_fingerprint
 from kdtune.energy.flops import Workload
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.sensors.node import Hardware, boot_id
-from kdtune.execution.executor import Executor
 from kdtune.execution.inspection_job import inspect_study
+from kdtune.execution.run_context import RunContext
 from kdtune.forecast.ledger_phases import session_charge
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, WorkKind
 from kdtune.planning.inspection import Inspection
@@ -30,18 +30,18 @@ from kdtune.storage.files import read_whole, replaced_atomically
 from kdtune.storage.paths import cache_dir
 from kdtune.storage.records import parsed
 
-#: Fields of a study that nothing depends on which is looked for.
-_TOLD_ONLY = {"name", "description"}
+#: Fields of a study that do not influence its inspection.
+_DESCRIPTIVE = {"name", "description"}
 
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What is known of a study on this machine before it runs.
+    """Facts about a study on this machine, known before it runs.
 
     Attributes:
-        inspection: Of its data and networks.
-        hardware: On which steps were timed; None where none were, or on several machines.
-        start: What starting the executor took in the command that looked; None where that is not known.
+        inspection: Inspection of its data and networks.
+        hardware: Hardware on which steps were timed; None if none were timed, or with several machines.
+        start: Time and energy of starting the executor in the command that inspected; None if unknown.
     """
 
     inspection: Inspection
@@ -50,7 +50,7 @@ class StudyFacts:
 
 
 class CachedInspection:
-    """The place in the cache of one study's inspection on this machine, since it was last started."""
+    """Cache entry for the inspection of one study, valid until this machine restarts."""
 
     def __init__(
         self,
@@ -62,27 +62,27 @@ class CachedInspection:
         workers: int = 1,
         executor: str = "ray",
     ) -> None:
-        """Look for a place; nothing is read yet.
+        """Determine the path of the entry without reading it.
 
         Args:
-            study: What is to run.
-            resources: What each trial gets.
-            data: The folder with the data sets.
-            gpus: UUIDs of the GPUs that Ray may hand out here.
-            kinds: What is to be timed; nothing where no estimate is wanted.
-            workers: That can train side by side.
-            executor: Kind of the executor, whose start is a part of what is known.
+            study: The study that is about to run.
+            resources: Resources of each trial.
+            data: Folder with the data sets.
+            gpus: UUIDs of the usable GPUs of this machine.
+            kinds: Kinds of work whose steps are timed; empty if no estimate is needed.
+            workers: Number of workers that train at the same time.
+            executor: Kind of the executor, whose start is one of the facts.
         """
         source = published_fingerprint(study.dataset.name, data)
         depends_on: dict[str, Any] = {
-            "study": study.model_dump(mode="json", exclude=_TOLD_ONLY),
+            "study": study.model_dump(mode="json", exclude=_DESCRIPTIVE),
             "resources": asdict(resources),
             "data": [str(data), source],
             "gpus": sorted(gpus),
             "kinds": sorted(kinds),
             "workers": workers,
             "executor": executor,
-            "teacher": teacher_key(study, resources.threads),  # tells how a teacher is trained from how it was once
+            "teacher": teacher_key(study, resources.threads),  # changes with the way in which teachers are trained
             "versions": [__version__, *map(version, ("torch", "torchvision", "ray", "scikit-learn"))],
             "boot": boot_id(),
         }
@@ -91,12 +91,11 @@ class CachedInspection:
         self._path = cache_dir() / "inspections" / f"{names}-{key}.json"
 
     def read(self) -> StudyFacts | None:
-        """What was found out; None where something of it may be different now.
+        """Return the cached facts, or None if a worker has to inspect the study again.
 
-        So it is where there was something to tell, or where the teacher or its logits are still to be made: then a
-        worker has to look at the data and the networks in any case.
+        That is so if the inspection had remarks, or if the teacher or its logits are not in the cache.
         """
-        with suppress(OSError, ValueError):  # absent, damaged or of another release: it is found out again
+        with suppress(OSError, ValueError):  # the entry is missing, damaged or from another release
             seal, _, content = read_whole(self._path).partition(b"\n")
             if seal != _seal(content):
                 return None
@@ -111,7 +110,7 @@ class CachedInspection:
         return None
 
     def keep(self, known: StudyFacts) -> None:
-        """Note what was found out; a cache that cannot be written is no reason to stop."""
+        """Write the facts to the cache; a cache that cannot be written is ignored."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with replaced_atomically(self._path, sync=False) as file:
@@ -127,41 +126,32 @@ def _seal(content: bytes) -> bytes:
 
 
 def _lies_in_cache(found: Inspection) -> bool:
-    """Whether what it names are places in the cache: others may write to a cache that is shared."""
+    """Return whether all paths of an inspection lie in the cache, since other users may write to a shared cache."""
     teachers, logits, code = (cache_dir() / kind for kind in ("teachers", "teacher-logits", COMPILATIONS))
     places = [(Path(found.teacher_folder), teachers), *((store.folder, logits) for store in found.logit_stores)]
     places += [(Path(folder), code) for folder in found.compilations.values()]
     return all(path.parent == place and path.name != ".." for path, place in places)
 
 
-def inspected(
-    study: Study,
-    executor: Executor,
-    data: Path,
-    kinds: Collection[WorkKind],
-    tell: Callable[[str], None],
-    poll: Callable[[], object],
-) -> StudyFacts:
-    """What there is to know of a study, found out by a worker unless that of this machine is kept.
+def inspected(study: Study, context: RunContext, kinds: Collection[WorkKind]) -> StudyFacts:
+    """Return the facts of a study: the cached ones of this machine, or else those that a worker determines.
 
     Args:
-        study: What is to run.
-        executor: Runs the job that looks, and meters.
-        data: The folder with the data sets.
-        kinds: What is to be timed; nothing where no estimate is wanted.
-        tell: Is told before a worker looks.
-        poll: Called now and then while it does.
+        study: The study that is about to run.
+        context: The session, whose executor runs and meters the inspection.
+        kinds: Kinds of work whose steps are timed; empty if no estimate is needed.
     """
+    executor, data = context.executor, context.data.path
     resources, workers, kept = executor.resources, executor.slots, None
     if executor.is_on_one_machine:
         kept = CachedInspection(study, resources, data, executor.gpus, kinds, workers, executor.kind)
     if kept and (found := kept.read()):
         return found
-    tell("looking at the data and the networks")
+    context.watcher.message("inspecting the data and the networks")
     executor.settle()
     hardware = _hardware_of(executor.folder) if kinds else None
     given = study, resources, str(data), hardware, kinds, executor.id, workers
-    inspection: Inspection = executor.run_job(inspect_study, *given, poll=poll)
+    inspection: Inspection = executor.run_job(inspect_study, *given, poll=context.check_budget)
     so_far = list(read_folder(executor.folder).values())
     known = StudyFacts(inspection, hardware, session_charge(so_far[0]) if hardware and so_far else None)
     if kept:
@@ -170,7 +160,7 @@ def inspected(
 
 
 def _hardware_of(ledger: Path) -> Hardware | None:
-    """The machine behind a ledger; None where there are several, whose energy is not estimated."""
+    """Return the hardware of a ledger's machine; None for several machines, whose energy is not estimated."""
     found = {
         name: record.hardware
         for name, records in read_folder(ledger).items()

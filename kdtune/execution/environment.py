@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-#: Prefixes of variables that users set for other programs and that would break a study or change it without a word: a
-#: study has settings of its own for threads, precision and results, and its workers rely on assertions.
+#: Prefixes of variables that users set for other programs and that would break or silently change a study, which has
+#: its own settings for threads, precision and results, and whose workers rely on assertions.
 HIDDEN = (
     *("CODECARBON_", "OMP_", "GOMP_", "KMP_AFFINITY", "KMP_BLOCKTIME", "MKL_NUM_THREADS", "MKL_DYNAMIC"),
     *("PYTHONOPTIMIZE", "PYTHONWARNINGS", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
@@ -14,11 +14,11 @@ HIDDEN = (
 
 @contextmanager
 def environment(variables: Mapping[str, str], hidden: Iterable[str] = ()) -> Iterator[None]:
-    """Set environment variables inside; afterwards all is as before.
+    """Set environment variables within the context and restore them afterwards.
 
     Args:
-        variables: To set where the user has not.
-        hidden: Variables that are removed first.
+        variables: Variables to set unless the user has set them.
+        hidden: Variables to remove first.
     """
     before = dict(os.environ)
     changed = set(hidden)

@@ -1,4 +1,4 @@
-"""What a study needs of whatever carries it out: a meter, jobs and trials.
+"""Interface of the executors, which run the jobs and trials of a study and meter them.
 
 There are two executors: :mod:`kdtune.execution.ray` and :mod:`kdtune.execution.inline`.
 """
@@ -18,27 +18,27 @@ from kdtune.results.folder import StudyFolder
 
 
 class Executor(ABC):
-    """Carries out one command's work on a study and meters it, from before its start to after its end.
+    """Runs the work of one command on a study, and meters it from before its own start to after its own end.
 
-    Its own ledger covers what all strategies share, such as starting up and looking at the data. Methods raise
-    :class:`~kdtune.errors.KdtuneError` whatever fails below them.
+    The session's own ledger covers work that all strategies share, such as start-up and inspection. Every failure
+    is raised as a :class:`~kdtune.errors.KdtuneError`.
 
     Attributes:
-        kind: ``ray`` or ``inline``, as it is noted with results.
-        id: Names the session in ledgers and trial logs.
-        folder: The session's own ledger.
-        waiting: Ledger of the time spent waiting for other commands, which no strategy is charged for.
-        resources: What each trial gets; GPUs that were left open are known once :meth:`start` returns.
+        kind: ``ray`` or ``inline``, as results name it.
+        id: Identifier of the session in ledgers and trial logs.
+        folder: Ledger folder of the session itself.
+        waiting: Ledger folder of the time spent waiting for other commands; no strategy is charged for it.
+        resources: Resources of each trial; a default number of GPUs is determined by :meth:`start`.
     """
 
     kind: str
 
     def __init__(self, folder: StudyFolder, resources: Resources) -> None:
-        """Prepare a session; nothing is started yet.
+        """Prepare a session without starting anything.
 
         Args:
-            folder: The study's folder, in which the session's ledger is kept.
-            resources: What each trial gets.
+            folder: Results folder of the study, for the session's ledger.
+            resources: Resources of each trial.
         """
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = folder.session(self.id)
@@ -50,7 +50,7 @@ class Executor(ABC):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many trials run side by side."""
+        """Number of trials that run at the same time."""
 
     @property
     @abstractmethod
@@ -60,24 +60,24 @@ class Executor(ABC):
     @property
     @abstractmethod
     def gpus(self) -> list[str]:
-        """UUIDs of the GPUs of this machine that may be used."""
+        """UUIDs of the usable GPUs of this machine."""
 
     @abstractmethod
     def start(self) -> None:
-        """Start, and meter from now on.
+        """Start, and meter from then on.
 
         Raises:
-            UsageError: A trial asks for more than there is, or this process already runs something that is metered.
+            UsageError: A trial needs more resources than there are, or this process already meters other work.
             RayError: Ray does not start.
         """
 
     @abstractmethod
     def stop(self) -> None:
-        """End everything that :meth:`start` began; metering ends last. May be called more than once."""
+        """Stop everything that :meth:`start` started, metering last. May be called more than once."""
 
     @abstractmethod
     def check(self) -> None:
-        """Make sure that work can go on.
+        """Make sure that work can continue.
 
         Raises:
             MachineError: It cannot.
@@ -85,19 +85,19 @@ class Executor(ABC):
 
     @abstractmethod
     def settle(self) -> None:
-        """Wait until energy goes to the ledger chosen last: no window may open before."""
+        """Wait until energy is charged to the ledger chosen last; no window may open before."""
 
     @abstractmethod
     def settle_for_evaluation(self) -> None:
-        """As :meth:`settle`, and wait until an evaluation can begin at once."""
+        """Do the same as :meth:`settle`, and wait until an evaluation can begin without delay."""
 
     @abstractmethod
     def reading(self, *, fresh: bool = False) -> Reading:
-        """Returns the energy so far; ``fresh`` takes a sample first."""
+        """Return the energy so far; ``fresh`` takes a sample first."""
 
     @abstractmethod
     def close_window(self, window_id: str, reason: str) -> None:
-        """Close the window of a trial that did not close it itself."""
+        """Close the window of a trial that has not closed it."""
 
     @abstractmethod
     def run_jobs(
@@ -110,30 +110,30 @@ class Executor(ABC):
         """Run a job, such as :func:`kdtune.execution.worker_jobs.make_part`, several times and wait for all results.
 
         Args:
-            function: What to run.
+            function: The job.
             calls: The arguments of each call.
-            poll: Called about twice a second meanwhile; stops the jobs by raising an exception.
-            environment: Variables of processes that are started for these calls alone; None needs no new process.
+            poll: Called about twice a second during the jobs; may stop them by raising an exception.
+            environment: Environment variables of the jobs, which then run in new processes; None needs no new process.
 
         Raises:
-            KdtuneError: The function failed, or what it ran in did.
+            KdtuneError: The function or its process failed.
         """
 
     @abstractmethod
     def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
-        """Run the trials that ``events`` hands out, and report to it, until none is left or it wants to stop.
+        """Run the trials from ``events`` and report to it, until no trial is left or ``events`` requests a stop.
 
         Args:
-            events: Hands out trials and takes down what becomes of them.
-            max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
+            events: Provides the trials and receives their reports.
+            max_concurrent: Largest number of simultaneous trials; None leaves it to the cores and GPUs.
 
         Raises:
-            MachineError: Whatever runs the trials keeps failing.
+            MachineError: The program that runs the trials failed repeatedly.
         """
 
     @abstractmethod
     def _switch_meters(self, folder: Path) -> None:
-        """Let the meters count into another ledger folder, without waiting for it."""
+        """Tell the meters to write to another ledger folder, without waiting for them."""
 
     def run_job(
         self,
@@ -146,20 +146,20 @@ class Executor(ABC):
         return self.run_jobs(function, [args], poll, environment)[0]
 
     def switch(self, folder: Path | None = None) -> None:
-        """From now on energy goes to another ledger folder; None: to the session's own.
+        """Charge energy to another ledger folder from now on; None for the session's own.
 
-        It is not waited for; see :meth:`settle`.
+        This method does not wait for the meters; see :meth:`settle`.
         """
         self._ledgers = [self._ledgers[-1], folder or self.folder]
         self._switch_meters(self._ledgers[-1])
 
     @contextmanager
     def charging(self, folder: Path, *, at_once: bool = True) -> Iterator[None]:
-        """Charge what happens inside to a ledger folder, and what comes after to the one before.
+        """Charge the energy used within the context to a ledger folder, and return to the previous folder afterwards.
 
         Args:
-            folder: Gets a file for each machine.
-            at_once: Wait for the meters first. Without it the body calls :meth:`settle` before a window opens.
+            folder: Ledger folder, with one file for each machine.
+            at_once: Wait for the meters first. Otherwise the body calls :meth:`settle` before it opens a window.
         """
         before = self._ledgers[-1]
         self.switch(folder)

@@ -1,4 +1,4 @@
-"""Which executor runs a study, and what it is given."""
+"""Choice of the executor that runs a study."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from kdtune.results.folder import StudyFolder
 
 @dataclass(frozen=True)
 class ExecutorChoice:
-    """What a user asked of the executor.
+    """Kind of executor and resources of each trial, as the caller chose them.
 
     Attributes:
         cpus: Cores for each trial.
-        gpus: Share of a GPU for each trial, at most 1; None gives one where there is any.
-        address: Of a running Ray cluster; None starts Ray here where none is known.
-        inline: Whether the study runs in this very process, without Ray.
+        gpus: Share of a GPU for each trial, at most 1; None for one GPU if there are any.
+        address: Address of a running Ray cluster; None starts Ray on this machine unless a cluster is configured.
+        inline: Whether the study runs in this process, without Ray.
     """
 
     cpus: float
@@ -27,27 +27,27 @@ class ExecutorChoice:
     inline: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself.
+        """Refuse a cluster for a study that runs inline.
 
         Raises:
-            UsageError: Naming the flags.
+            UsageError: Both ``inline`` and ``address`` are given.
         """
         if self.inline and self.address is not None:
             raise UsageError(
-                f"--address {self.address}: a study that runs --inline joins no cluster; give one of the two"
+                f"--address {self.address}: a study with --inline joins no cluster; leave out one of the options"
             )
 
     @contextmanager
     def opened(self, folder: StudyFolder, interrupts: Interrupts, tell: Callable[[str], None]) -> Iterator[Executor]:
-        """Start the executor, and stop it afterwards.
+        """Start the executor within the context.
 
         Args:
-            folder: The study's.
-            interrupts: Whether the user asked to stop.
-            tell: Called with what happens, in a few words.
+            folder: Results folder of the study.
+            interrupts: Remembers whether the user asked to stop.
+            tell: Receives short messages about the progress.
 
         Raises:
-            UsageError: A trial asks for more than there is.
+            UsageError: A trial needs more resources than there are.
             RayError: Ray does not start.
         """
         if self.inline:

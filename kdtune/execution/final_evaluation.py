@@ -1,9 +1,9 @@
-"""Lets the models that a strategy chose meet the test set."""
+"""Evaluates the models that a strategy chose on the test set."""
 
 from collections.abc import Callable
 
 from kdtune.execution.evaluation_job import Candidate, EvaluatedModel, evaluate_chosen
-from kdtune.execution.executor import Executor
+from kdtune.execution.run_context import RunContext
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.predictions import add_predictions, read_predictions
 from kdtune.results.trial import best, evaluation_window
@@ -13,20 +13,19 @@ from kdtune.storage.files import replaced_atomically
 
 
 def evaluate(
-    study: Study, folder: StrategyFolder, log: TrialLog, executor: Executor, data: str, poll: Callable[[], object]
+    study: Study, folder: StrategyFolder, log: TrialLog, context: RunContext, poll: Callable[[], object]
 ) -> None:
-    """Let each repeat's chosen model meet the test set, once.
+    """Evaluate the chosen model of each repeat on the test set, once.
 
     Args:
         study: The study.
-        folder: The strategy's.
-        log: Its trial log; takes down what is found.
-        executor: Runs the evaluation.
-        data: The folder with the data sets.
-        poll: Called now and then meanwhile.
+        folder: Results folder of the strategy.
+        log: Trial log of the strategy; receives the results.
+        context: The session, whose executor runs the evaluation.
+        poll: Called regularly during the evaluation.
 
     Raises:
-        KdtuneError: It failed, or its worker or Ray died.
+        KdtuneError: The evaluation, its worker or Ray failed.
     """
     candidates = []
     for repeat, seed in enumerate(study.seeds()):
@@ -44,14 +43,15 @@ def evaluate(
             )
     if not candidates:
         return
-    read_predictions(folder.predictions)  # before anything is spent on more of them
+    read_predictions(folder.predictions)  # a damaged file is reported before energy is spent
+    executor = context.executor
     executor.settle_for_evaluation()
     tested: list[EvaluatedModel] = executor.run_job(
         evaluate_chosen,
         study,
         candidates,
         executor.resources,
-        data,
+        context.data_path,
         executor.id,
         poll=poll,
     )
@@ -67,5 +67,5 @@ def evaluate(
         assert chosen is not None
         if one := found.get(candidate.repeat):
             log.evaluation(one.repeat, chosen.id, one.metrics)
-        else:  # its last epoch is lost, so it has to be trained again
+        else:  # its last checkpoint is lost, so the last epoch is trained again
             log.reopen(chosen)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a study runs: never lost, and never in the middle of what must not be broken off."""
+"""Handling of Ctrl-C and SIGTERM while a study runs, with sections that are never interrupted."""
 
 import signal
 import threading
@@ -13,60 +13,60 @@ class Interrupts:
     """Remembers whether the user asked to stop."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self._held = False
+        self.requested = False
+        self._is_delayed = False
 
     def check(self) -> None:
-        """Stop here if it was asked for.
+        """Stop here if the user asked to stop.
 
         Raises:
-            StudyInterrupted: It was.
+            StudyInterrupted: The user did.
         """
-        if self.asked:
+        if self.requested:
             raise StudyInterrupted("interrupted")
 
     def _on_sigint(self, *_: Any) -> None:
-        self.asked = True
-        if not self._held:
+        self.requested = True
+        if not self._is_delayed:
             raise KeyboardInterrupt
 
     def _on_sigterm(self, *_: Any) -> None:
-        # Whoever handles Ctrl-C at the moment (Tune does while trials run) handles this as well.
-        self.asked = True
+        # The present handler of Ctrl-C (that of Tune while trials run) handles SIGTERM as well.
+        self.requested = True
         signal.raise_signal(signal.SIGINT)
 
     @contextmanager
-    def held_back(self) -> Iterator[None]:
-        """Let what is inside finish first: an import that is broken off leaves half a module behind.
+    def delayed(self) -> Iterator[None]:
+        """Delay interrupts to the end of the context: an interrupted import, for example, leaves half a module behind.
 
         Raises:
-            StudyInterrupted: At the end of the outermost one, if stopping was asked for meanwhile.
+            StudyInterrupted: At the end of the outermost context, if the user asked to stop within it.
         """
-        before, self._held, asked_before = self._held, True, self.asked
+        before, self._is_delayed, requested_before = self._is_delayed, True, self.requested
         try:
             yield
         finally:
-            self._held = before
-        if not before and not asked_before:
+            self._is_delayed = before
+        if not before and not requested_before:
             self.check()
 
     @contextmanager
-    def let_through(self) -> Iterator[None]:
-        """Let a part of what is held back be broken off.
+    def allowed(self) -> Iterator[None]:
+        """Allow interrupts within a part of a context that delays them.
 
         Raises:
-            StudyInterrupted: At the beginning, if stopping was asked for already.
+            StudyInterrupted: At the beginning, if the user has already asked to stop.
         """
-        before, self._held = self._held, False
+        before, self._is_delayed = self._is_delayed, False
         try:
             self.check()
             yield
         finally:
-            self._held = before
+            self._is_delayed = before
 
     @contextmanager
     def watched(self) -> Iterator["Interrupts"]:
-        """Handle both signals inside; in a thread other than the main one, which gets none, do nothing."""
+        """Handle both signals within the context; only the main thread receives signals, others need no handler."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -77,5 +77,5 @@ class Interrupts:
             yield self
         finally:
             for number, handler in before.items():
-                # None stands for one that was not set from Python and cannot be set again.
+                # None means a handler that was not set from Python and cannot be restored.
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""How trainings and jobs reach the meter of their machine, whichever executor runs them."""
+"""Access of trainings and jobs to the meter of their machine, with any executor."""
 
 import logging
 import os
@@ -11,11 +11,11 @@ from kdtune.energy.sensors.node import boot_id
 
 
 class MeterFailed(Exception):
-    """The meter could not do what it was asked.
+    """A request to the meter failed.
 
     Attributes:
-        cause: What whoever needs the meter is to raise.
-        is_lost: Whether the meter is gone, so that work goes on without it.
+        cause: Exception to raise if the meter is required.
+        is_lost: Whether the meter is gone, so that work continues without it.
     """
 
     def __init__(self, cause: BaseException, *, is_lost: bool) -> None:
@@ -35,17 +35,17 @@ class MeterLink(Protocol):
         """
 
 
-#: The meters that this process can reach, by session.
+#: Connections of this process to meters, by session.
 _links: dict[str, MeterLink | None] = {}
 
 
 @contextmanager
 def reachable(session_id: str | None, link: MeterLink | None) -> Iterator[None]:
-    """Let :func:`meter_of` find a meter inside.
+    """Let :func:`meter_of` find a meter within the context.
 
     Args:
-        session_id: Of the session that meters; None where none does.
-        link: To the meter; None where it could not be found.
+        session_id: Identifier of the metered session; None without metering.
+        link: Connection to the meter; None if it was not found.
     """
     if session_id is None:
         yield
@@ -62,40 +62,40 @@ def reachable(session_id: str | None, link: MeterLink | None) -> Iterator[None]:
 
 
 def meter_of(session_id: str | None) -> "MeterHandle":
-    """The meter of a session on this machine; a handle that does nothing where none meters or it is out of reach."""
+    """Return the meter of a session on this machine; without a meter, a handle that does nothing."""
     return MeterHandle(_links.get(session_id) if session_id else None)
 
 
 class MeterHandle:
-    """The meter of the machine that this process runs on, or nothing where no session meters.
+    """Handle of the meter of this machine; does nothing if there is no meter.
 
-    Work goes on without a meter that is missing or lost; what it takes is missing in the ledger, and flagged there.
+    If the meter is missing or lost, work continues, and the ledger is flagged as incomplete.
     """
 
     def __init__(self, link: MeterLink | None, *, optional: bool = False) -> None:
         """Use a connection.
 
         Args:
-            link: To the meter; None where there is none.
-            optional: Ignore whatever the meter fails of, such as a full disk.
+            link: Connection to the meter; None without a meter.
+            optional: Ignore failures of the meter, such as a full disk.
         """
         self._link = link
         self._optional = optional
 
     def join(self) -> None:
-        """Count this process as the study's: a cluster that ran before did not start it as the driver's child."""
+        """Count this process as part of the study; on an existing cluster it is not a child of the driver."""
         self._ask("join", os.getpid(), boot_id())
 
     def open(self, window: Window) -> None:
-        """Open a window; returns when it is in the ledger."""
+        """Open a window and return when it is in the ledger."""
         self._ask("open", window, boot_id())
 
     def close(self, window_id: str, reason: str) -> int | None:
-        """Close a window; its energy in microjoules, None where nothing meters."""
+        """Close a window and return its energy in microjoules, or None without a meter."""
         return self._ask("close", window_id, reason)
 
     def window_uj(self, window_id: str) -> int | None:
-        """Energy of a window so far in microjoules, None where nothing meters."""
+        """Return the energy of a window so far in microjoules, or None without a meter."""
         return self._ask("window_uj", window_id)
 
     def _ask(self, method: str, *args: Any) -> Any:

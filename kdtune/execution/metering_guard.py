@@ -1,7 +1,7 @@
-"""What this process meters at the moment: one study or experiment at a time.
+"""Ensures that a process meters only one study or experiment at a time.
 
-The driver's own CPU time belongs to the one that it works for. Of two at once nobody could say whose it is, and it
-would be charged to both.
+The CPU time of the driver is charged to the study that it runs. With two at once it could not be divided, and both
+would be charged for it.
 """
 
 import sys
@@ -19,7 +19,7 @@ class _Work:
     within: str | None
 
     def is_running(self) -> bool:
-        """Whether it goes on. What Tune ran in this thread is over, since this thread is here."""
+        """Return whether the work continues. Work that Tune ran in the current thread is over."""
         if self.within is None:
             return self.thread.is_alive()
         return self.thread is not threading.current_thread() and _is_within(self.thread, self.within)
@@ -30,18 +30,17 @@ _under_way: list[_Work] = []
 
 
 def begin(end: Callable[[], None], within: str | None = None) -> None:
-    """Note that metering begins, and end what was metered before and stopped without saying so.
+    """Record that metering begins, and end the metering of work that stopped without notice.
 
-    The meters of an experiment that failed in a way in which Tune tells its callbacks nothing would pass for those of
-    another study on the node.
+    Tune does not report some failures of an experiment to its callbacks. The remaining meters would then be taken
+    for those of another study on the node.
 
     Args:
-        end: Ends the metering.
-        within: The module in which the thread stays for as long as the work goes on; None where :func:`ended` is
-            called in any case.
+        end: Function that ends the metering.
+        within: Module in which the thread stays while the work continues; None if :func:`ended` is always called.
 
     Raises:
-        UsageError: A study or an experiment that is metered is at work in this process.
+        UsageError: This process is already metering another study or experiment.
     """
     with _lock:
         refuse_another()
@@ -52,25 +51,25 @@ def begin(end: Callable[[], None], within: str | None = None) -> None:
 
 
 def refuse_another() -> None:
-    """Make sure that nothing else is metered in this process.
+    """Make sure that this process is not metering another study or experiment.
 
     Raises:
-        UsageError: A study or an experiment that is metered is at work.
+        UsageError: It is.
     """
     with _lock:
         if any(work.is_running() for work in _under_way):
             raise UsageError(
                 "another study or another experiment with an EnergyLedger is running in this process, and the energy "
-                "of one process cannot be divided between two; run them one after the other, or each in a process of "
-                "its own"
+                "of one process cannot be divided between two; run them one after the other, or in separate "
+                "processes"
             )
 
 
 def ended(end: Callable[[], None]) -> None:
-    """Note that the metering has ended; noting it again changes nothing.
+    """Record that the metering has ended; may be called more than once.
 
     Args:
-        end: As it was given to :func:`begin`.
+        end: The function that was given to :func:`begin`.
     """
     with _lock:
         _under_way[:] = [work for work in _under_way if work.end != end]

@@ -1,4 +1,4 @@
-"""The meter of a node with a clock of its own, as executors run it."""
+"""Meter of a node that samples periodically; used by all executors."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ from kdtune.storage.files import cannot_be_written
 
 @contextmanager
 def _written() -> Iterator[None]:
-    """Whoever asks a meter to count is told where that cannot be written.
+    """Convert an ``OSError`` of the body into a clear message.
 
     Raises:
-        MachineError: The body met an ``OSError``.
+        MachineError: The ledger cannot be written.
     """
     try:
         yield
@@ -30,7 +30,7 @@ def _written() -> Iterator[None]:
 
 
 class NodeMeter:
-    """Runs a :class:`~kdtune.energy.meter.Meter` with a clock of its own, whatever the driver is doing."""
+    """Runs a :class:`~kdtune.energy.meter.Meter` that samples periodically, independently of the driver."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class NodeMeter:
         state: Path | None = None,
         find_nested: FindNestedWorkers | None = None,
     ) -> None:
-        """Prepare a meter, or let it go on for one that was killed.
+        """Prepare a meter, or continue for one that was killed.
 
         Args:
-            sensors: Of this node.
-            registry: The meter's place among those of the node; joined.
-            state: File for what a successor needs if this process is killed; None where none can follow.
-            find_nested: Finds the workers that trials started; None where they start none.
+            sensors: Sensors of this node.
+            registry: Entry of the meter among those of the node; already registered.
+            state: File with the state that a successor needs if this process is killed; None without a successor.
+            find_nested: Finds the workers that trials started; None if they start none.
         """
         self._meter = Meter(sensors, sensors.hardware(), registry, state, find_nested)
         self._meter.resume()
@@ -57,33 +57,33 @@ class NodeMeter:
             self._meter.begin(self._file(folder), since, nodes)
 
     def know(self, nodes: Sequence[str]) -> None:
-        """Note that these machines are metered from now on: one has joined."""
+        """Record the metered machines after one has joined."""
         with _written():
             self._meter.set_nodes(nodes)
 
     def switch(self, folder: str | None, nodes: Sequence[str] = ()) -> None:
-        """Go on in another folder, with these machines metered; None stops counting."""
+        """Continue in another folder, with these machines metered; None stops counting."""
         self._meter.nodes = tuple(nodes)
         with _written():
             self._meter.switch(self._file(folder) if folder else None)
 
     def go_to(self, folder: str, nodes: Sequence[str]) -> None:
-        """Count into a folder, also where the meter goes on for one that was killed while it counted into another."""
+        """Count into a folder, even if a predecessor of this meter was killed while it counted into another one."""
         if self._meter.path != self._file(folder):
             self.switch(folder, nodes)
 
     def join(self, pid: int, boot: str) -> None:
-        """Count a process as the study's.
+        """Count a process as part of the study.
 
         Args:
-            pid: Its number.
-            boot: Of the machine that it runs on.
+            pid: Process ID.
+            boot: Boot ID of the machine on which it runs.
         """
         self._check_machine(boot)
         self._meter.join(pid)
 
     def open(self, window: Window, boot: str) -> bool:
-        """Open a window for a process of the machine with that boot; returns whether it is open now."""
+        """Open a window for a process of the machine with this boot ID, and return whether it is open."""
         self._check_machine(boot)
         with _written():
             self._meter.open(window)
@@ -93,8 +93,8 @@ class NodeMeter:
         if boot != boot_id():
             name = self._meter.hardware.node
             raise KdtuneError(
-                f"two machines of the cluster are called {name!r}, so their energy cannot be told apart; give them "
-                "names of their own"
+                f"two machines of the cluster have the name {name!r}, so their energy cannot be told apart; give "
+                "them different names"
             )
 
     def close(self, window_id: str, reason: str) -> int | None:
@@ -104,12 +104,12 @@ class NodeMeter:
         return self._meter.window_uj(window_id)
 
     def window_uj(self, window_id: str) -> int | None:
-        """Energy of a window so far, in microjoules; None if it was never open."""
+        """Return the energy of a window so far in microjoules, or None if it was never open."""
         self.sample()
         return self._meter.window_uj(window_id)
 
     def reading(self) -> Reading:
-        """Energy so far, as of the last sample."""
+        """Return the energy up to the last sample."""
         return self._meter.reading()
 
     def sample(self) -> None:
@@ -118,7 +118,7 @@ class NodeMeter:
             self._meter.sample()
 
     def stop_sampling(self) -> None:
-        """Take no more samples by the clock."""
+        """Stop periodic samples."""
         self._sampler.stop()
 
     def _file(self, folder: str) -> Path:
@@ -126,10 +126,10 @@ class NodeMeter:
 
 
 def state_of(session_id: str, node: str) -> Path:
-    """Where a node's meter keeps what its successor needs."""
+    """Return the file in which a node's meter stores the state for its successor."""
     return shared_folder() / f"{session_id}-{node}.state"
 
 
 def registry_of(session_id: str) -> MeterRegistry:
-    """The place among the meters of this node of a session's; its driver and its meter share it."""
+    """Return the entry of a session among the meters of this node; driver and meter share it."""
     return MeterRegistry(f"{session_id}-{os.uname().nodename}")

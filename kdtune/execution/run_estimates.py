@@ -1,11 +1,10 @@
-"""What a run expects of the strategies that it is about to begin, to be kept beside their outcome."""
+"""Estimates of the strategies that a run begins, which are stored with their results."""
 
-import sys
 from collections.abc import Mapping
 
 from kdtune.energy.flops import Workload
 from kdtune.execution.cached_inspection import StudyFacts
-from kdtune.execution.executor import Executor
+from kdtune.execution.run_context import RunContext
 from kdtune.forecast.earlier_strategies import CompletedStrategy, find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy
 from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
@@ -13,45 +12,44 @@ from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.study import Study
 
 
-class Forecast:
-    """Estimates strategies while their session is under way, before they begin.
+class RunEstimator:
+    """Estimates strategies in a running session, before they begin.
 
     Attributes:
-        work: What is to be timed for it; nothing where no strategy begins.
+        work: Kinds of work whose steps have to be timed; empty if no strategy begins.
     """
 
-    def __init__(self, study: Study, trials: Mapping[str, int], executor: Executor, max_concurrent: int | None) -> None:
-        """Find out what has to be timed.
+    def __init__(self, study: Study, trials: Mapping[str, int], context: RunContext) -> None:
+        """Determine which kinds of work have to be timed.
 
         Args:
-            study: What runs.
-            trials: How many each strategy that begins is expected to run, over all repeats.
-            executor: Will run them.
-            max_concurrent: Trials at a time at most.
+            study: The study.
+            trials: Expected number of trials of each strategy that begins, over all repeats.
+            context: The session, whose executor will run them.
         """
         self.work = student_work(study, trials) if trials else []
         self._study = study
         self._trials = trials
-        self._executor = executor
-        self._slots = min(executor.slots, max_concurrent or sys.maxsize)
+        self._context = context
 
     def estimates(self, known: StudyFacts) -> dict[str, StrategyEstimate]:
-        """The estimate of each strategy; none where nothing was timed.
+        """Return the estimate of each strategy; empty if nothing was timed.
 
         Args:
-            known: Of the study.
+            known: Facts of the study.
         """
         inspection, hardware = known.inspection, known.hardware
         if hardware is None or inspection.timings is None:
             return {}
-        earlier = find_completed(self._executor.folder.parents[2], hardware, self._executor.kind)
+        executor = self._context.executor
+        earlier = find_completed(executor.folder.parents[2], hardware, executor.kind)
         estimator = Estimator(
             inspection.settle(self._study),
             Workload(**inspection.workload),
             inspection.timings,
             hardware,
-            self._executor.resources,
-            self._slots,
+            executor.resources,
+            self._context.slots,
             earlier,
             _session(earlier, known.start),
             inspection.logit_stores,
@@ -61,10 +59,12 @@ class Forecast:
 
 
 def _session(earlier: list[CompletedStrategy], start: TimeAndEnergy | None) -> SessionEstimate:
-    """Return the estimate of what the strategies share: as in an earlier command, or else as far as it is known."""
+    """Return the cost of a session as in an earlier command, or else that of its start."""
     session = session_estimate(earlier)
     if session.complete or start is None:
         return session
     return SessionEstimate(
-        start, "The session's start as measured when the study was inspected; its end is not included.", complete=False
+        start,
+        "The start of the session as metered when the study was inspected; its end is not included.",
+        complete=False,
     )

@@ -1,4 +1,4 @@
-"""What a command knows of its study so far: what was begun, what is settled, and what each strategy is billed."""
+"""State of a study during a command: its strategies, which of them are finished, and their shared costs."""
 
 from dataclasses import dataclass, field
 
@@ -16,19 +16,19 @@ from kdtune.strategies.base import Strategy
 
 @dataclass
 class StudyState:
-    """A study's strategies, and what they share.
+    """The strategies of a study, and the inputs that they share.
 
     Attributes:
-        study: The study; nothing is left open once it has been inspected.
-        strategies: By label: the strategy, once a repeat.
-        folder: The study's.
-        carbon: How energy becomes CO2.
+        study: The study; all its settings are resolved once it has been inspected.
+        strategies: For each label, the strategy of every repeat.
+        folder: Results folder of the study.
+        carbon: Conversion of energy to CO2.
         fresh: Whether earlier results are put aside.
         holds_earlier: Whether there are earlier results that stay in place until the study is about to train.
-        teacher: Record and energy of the teacher; None until it was looked up.
-        logits: Passes and energy of the teacher's logits, by store; None until they were looked up.
-        compilations: By strategy, the energy of the code that it uses.
-        errors: Why strategies failed, a line each.
+        teacher: Record and energy of the teacher; None before it is looked up.
+        logits: Passes and energy of the teacher's logits, by store; None before they are looked up.
+        compilations: By strategy, the energy of compiling the code that it uses.
+        errors: Reasons why strategies failed, one line each.
     """
 
     study: Study
@@ -47,29 +47,29 @@ class StudyState:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a strategy imitates the teacher."""
+        """Whether any strategy uses a teacher."""
         return any(uses_teacher(self.study, name) for name in self.strategies)
 
     @property
     def trains_teacher(self) -> bool:
-        """Whether the teacher is needed and was not given."""
+        """Whether the study needs a teacher and has to train it."""
         return self.needs_teacher and not self.study.teacher_weights
 
     @property
     def can_resume(self) -> bool:
-        """Whether ``kdtune resume`` goes on with this command's study, not with an earlier one's."""
+        """Whether ``kdtune resume`` would continue this study, and not an earlier one in the same folder."""
         return self.folder.run_toml.exists() and not self.holds_earlier
 
     @property
     def kept(self) -> list[StrategyFolder]:
-        """Strategies that were run here before and are not going to be put aside."""
+        """Folders of strategies from earlier commands that are not going to be put aside."""
         return [
             folder for folder in self.folder.strategies() if not (self.fresh and folder.path.name in self.strategies)
         ]
 
     @property
     def to_begin(self) -> dict[str, int]:
-        """The strategies that begin now, with the trials that each is expected to run over all repeats."""
+        """The strategies that this command begins, with the expected number of trials over all repeats."""
         return {
             name: sum(one.expected_trials() for one in made)
             for name, made in self.strategies.items()
@@ -77,24 +77,24 @@ class StudyState:
         }
 
     def log(self, name: str) -> TrialLog:
-        """The trial log of a strategy, read anew."""
+        """Read the trial log of a strategy."""
         return TrialLog.read(self.folder.strategy(name).trials)
 
     def is_begun(self, name: str) -> bool:
-        """Whether a strategy of this study, not of an earlier one that is to be put aside, was begun."""
+        """Return whether a strategy was begun; results that are to be put aside do not count."""
         return not self.holds_earlier and self.folder.strategy(name).study_toml.exists()
 
     def is_settled(self, name: str) -> bool:
-        """Whether nothing is left to run of a strategy."""
+        """Return whether nothing of a strategy is left to run."""
         return self.log(name).is_settled(self.study.repeats)
 
     @property
     def all_settled(self) -> bool:
-        """Whether nothing is left to run of any strategy."""
+        """Whether nothing of any strategy is left to run."""
         return all(map(self.is_settled, self.strategies))
 
     def share(self, name: str) -> None:
-        """Write down what a strategy is billed of what all share."""
+        """Write the shared costs that a strategy is charged for."""
         folder = self.folder.strategy(name)
         # If the command stopped before it looked up the teacher, the earlier command's entry is kept.
         noted, needed = noted_inputs(folder), uses_teacher(self.study, name)

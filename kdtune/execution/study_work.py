@@ -1,4 +1,4 @@
-"""The work of a command on a study while its executor runs: inspection, what strategies share, each strategy."""
+"""Work of a command while its executor runs: inspection, shared artifacts, then each strategy."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,80 +13,61 @@ from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
 from kdtune.execution.cached_inspection import StudyFacts, inspected
-from kdtune.execution.executor import Executor
-from kdtune.execution.interrupts import Interrupts
-from kdtune.execution.run_estimates import Forecast
+from kdtune.execution.run_context import RunContext
+from kdtune.execution.run_estimates import RunEstimator
+from kdtune.execution.run_options import RunOptions
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
 from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
 from kdtune.planning.inspection import Inspection
+from kdtune.planning.run_toml import note_run
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
-from kdtune.results.watcher import Watcher
 from kdtune.specs.split_sizes import folds_last_image
-from kdtune.storage.paths import DataDir
 from kdtune.storage.records import as_record, parsed
 
 T = TypeVar("T")
 
 
 class StudyWork:
-    """Runs what is left to run of a study on an executor that has started."""
+    """Runs the unfinished strategies of a study on an executor that has started."""
 
     def __init__(
         self,
         state: StudyState,
-        executor: Executor,
-        interrupts: Interrupts,
-        watcher: Watcher,
-        budget: BudgetWatch,
-        data: DataDir,
+        context: RunContext,
+        options: RunOptions,
         *,
-        max_concurrent: int | None,
+        accepted_teacher: str | None,
         unstarted_sessions: Mapping[str, list[str]],
-        accepts_teacher: bool,
-        note_run: Callable[[], None],
-        expect: Callable[[Mapping[str, StrategyEstimate]], None],
     ) -> None:
-        """Prepare.
+        """Prepare the work.
 
         Args:
-            state: The study; what is found out is noted there.
-            executor: Carries out all work.
-            interrupts: Whether the user asked to stop.
-            watcher: Is told what happens.
-            budget: What may be used.
-            data: The folder with the data sets.
-            max_concurrent: Trials at a time at most; None leaves it to the cores and GPUs.
-            unstarted_sessions: By strategy, earlier sessions that were to run it and did not come to it.
-            accepts_teacher: Whether a given teacher is used though its accuracy is at chance.
-            note_run: Writes ``run.toml``: from then on a resume goes on with this study.
-            expect: Is told the estimate of each strategy that begins.
+            state: The study; findings are added to it.
+            context: The session.
+            options: Options of the command.
+            accepted_teacher: Identity of a given teacher that is used even if its accuracy is at chance.
+            unstarted_sessions: By strategy, earlier sessions that were to run it and ended before they began it.
         """
         self._state = state
-        self._executor = executor
-        self._interrupts = interrupts
-        self._watcher = watcher
-        self._budget = budget
-        self._data = data
-        self._max_concurrent = max_concurrent
+        self._context = context
+        self._options = options
+        self._accepted_teacher = accepted_teacher
         self._unstarted_sessions = unstarted_sessions
-        self._accepts_teacher = accepts_teacher
-        self._note_run = note_run
-        self._expect = expect
         self._artifacts: ArtifactStore | None = None
 
     def run(self) -> None:
-        """Run what is left to run.
+        """Run everything that is left to run.
 
         Raises:
-            StudyInterrupted: The user stopped it.
-            BudgetReached: What may be used is used up.
-            KdtuneError: The study cannot be run.
+            StudyInterrupted: The user stopped the study.
+            BudgetReached: The budget is used up.
+            KdtuneError: The study cannot run.
         """
         try:
             self._run()
@@ -96,31 +77,26 @@ class StudyWork:
 
     def _run(self) -> None:
         state = self._state
-        asked = state.study
-        self._take_over_what_is_kept()
+        original = state.study
+        self._apply_earlier_settings()
         known, estimates = self._inspect()
         inspection = known.inspection
-        self._refuse_to_mix(inspection)
+        self._refuse_incomparable(inspection)
         for remark in inspection.remarks:
-            self._watcher.message(remark)
+            self._context.watcher.message(remark)
         state.study = inspection.settle(state.study)
-        state.strategies = remade(asked, state.study, state.strategies)
+        state.strategies = remade(original, state.study, state.strategies)
         self._make_artifacts(inspection)
-        # Only now is it sure that the study can train: nothing is moved for one that cannot.
+        # Earlier results are moved only now, when it is certain that the study can train.
         if state.holds_earlier:
-            self._go_on()
+            self._context.check()
             state.folder.put_aside(list(state.strategies))
             state.holds_earlier = False
             self._note_run()
         self._run_strategies(self._resolved(inspection), estimates)
 
-    def _go_on(self) -> None:
-        """Stop here if the user asked to, or the budget is used up."""
-        self._interrupts.check()
-        self._budget.check_now(self._executor)
-
-    def _take_over_what_is_kept(self) -> None:
-        """Settle what strategies that were begun earlier have settled already."""
+    def _apply_earlier_settings(self) -> None:
+        """Resolve open settings as strategies of earlier commands have resolved them."""
         state = self._state
         kept = state.kept
         if kept:
@@ -129,25 +105,41 @@ class StudyWork:
         state.study = settled_strategies(state.study, self._cost)
 
     def _inspect(self) -> tuple[StudyFacts, dict[str, StrategyEstimate]]:
-        """What there is to know of the study, and the estimate of each strategy that begins."""
-        expected = Forecast(self._state.study, self._state.to_begin, self._executor, self._max_concurrent)
-        known = inspected(
-            self._state.study,
-            self._executor,
-            self._data.path,
-            expected.work,
-            self._watcher.message,
-            poll=lambda: self._budget.check_now(self._executor),
-        )
+        """Return the facts of the study, and an estimate for each strategy that begins."""
+        expected = RunEstimator(self._state.study, self._state.to_begin, self._context)
+        known = inspected(self._state.study, self._context, expected.work)
         estimates = expected.estimates(known)
-        self._expect(estimates)
-        self._interrupts.check()
+        self._warn_of_a_small_budget(estimates)
+        self._context.interrupts.check()
         return known, estimates
 
-    def _refuse_to_mix(self, inspection: Inspection) -> None:
-        """Make sure that strategies which were begun earlier can be joined."""
+    def _warn_of_a_small_budget(self, estimates: Mapping[str, StrategyEstimate]) -> None:
+        """Warn if the most expensive of the strategies that begin now is expected to exceed the budget."""
+        expected_uj = max((one.charged_uj or 0 for one in estimates.values()), default=0)
+        watch = BudgetWatch(self._options.budget, self._state.carbon, dedicated=self._state.study.is_dedicated)
+        if watch.look({"trials": expected_uj}):
+            self._context.watcher.message(f"expected to be stopped before its end: {watch.reached}")
+
+    def _note_run(self) -> None:
+        """Write ``run.toml``; from then on, a resume continues this study."""
+        state, options, executor = self._state, self._options, self._context.executor
+        note_run(
+            state.folder,
+            state.study,
+            state.strategies,
+            executor.resources,
+            options.data,
+            state.carbon,
+            options.budget,
+            options.teacher_file,
+            self._accepted_teacher,
+            inline=options.executor.inline,
+        )
+
+    def _refuse_incomparable(self, inspection: Inspection) -> None:
+        """Refuse to add strategies to earlier ones that used other data, another teacher or other batches."""
         state = self._state
-        refuse_other_data(state.kept, inspection.fingerprint, self._data)
+        refuse_other_data(state.kept, inspection.fingerprint, self._context.data)
         if state.trains_teacher:
             refuse_another_teacher(state.kept, Path(inspection.teacher_folder).name)
         if self._folds(inspection):
@@ -157,16 +149,13 @@ class StudyWork:
         return folds_last_image(inspection.workload["train_images"], self._state.study.training.batch_size)
 
     def _make_artifacts(self, inspection: Inspection) -> None:
-        """Look up the teacher, its logits and compiled code, or have them made."""
+        """Provide the teacher, its logits and compiled code."""
         state, workload = self._state, Workload(**inspection.workload)
-        data = str(self._data.path)
-        self._artifacts = ArtifactStore(
-            state.study, self._executor, self._watcher, self._budget, data, self._max_concurrent
-        )
+        self._artifacts = ArtifactStore(state.study, self._context)
         teacher = SharedTeacher(Path(inspection.teacher_folder), state.study, workload)
         if state.needs_teacher and state.study.teacher_weights:
             state.teacher = self._provide_teacher(teacher)
-            if not self._accepts_teacher:
+            if self._accepted_teacher is None:
                 refuse_at_chance(state.study, as_record(state.teacher), workload)
         if not state.holds_earlier:
             self._note_run()
@@ -187,33 +176,35 @@ class StudyWork:
     def _provide_teacher(self, teacher: SharedTeacher) -> Teacher:
         def show_progress() -> None:
             if metrics := teacher.last_epoch():
-                self._watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
+                self._context.watcher.teacher_epoch(self._state.study.teacher_training.epochs, metrics)
 
         return self._provide(teacher, Teacher, show_progress)
 
     def _provide_code(self, name: str, inspection: Inspection) -> None:
-        """Compile what a strategy needs, unless it has no training left: then it keeps what it was charged."""
+        """Provide the compiled code of a strategy, unless it has no training left and keeps its earlier charge."""
         state, study = self._state, self._state.study
-        asks = uses_teacher(study, name) and inspection.teacher_logits == "live"
+        with_teacher = uses_teacher(study, name) and inspection.teacher_logits == "live"
         is_trained = state.is_begun(name) and state.log(name).is_trained(study.repeats)
-        if asks not in inspection.compilations or is_trained:
+        if with_teacher not in inspection.compilations or is_trained:
             return
-        folder = Path(inspection.compilations[asks])
-        networks = f"{study.teacher} and {study.student}" if asks else str(study.student)
-        state.compilations[name] = {folder.name: self._provide(SharedCode(folder, asks, networks), CompilationInput)}
+        folder = Path(inspection.compilations[with_teacher])
+        networks = f"{study.teacher} and {study.student}" if with_teacher else str(study.student)
+        state.compilations[name] = {
+            folder.name: self._provide(SharedCode(folder, with_teacher, networks), CompilationInput)
+        }
 
     def _resolved(self, inspection: Inspection) -> dict[str, Any]:
-        """What a strategy's ``study.toml`` says of how it is run."""
-        resources = self._executor.resources
+        """Return the resolved settings that ``study.toml`` of each strategy records."""
+        resources = self._context.executor.resources
         resolved = {
-            "executor": self._executor.kind,
+            "executor": self._context.executor.kind,
             "cpus_per_trial": resources.cpus,
             "gpus_per_trial": resources.gpus,
             **inspection.numerics.model_dump(),
             "teacher_logits": inspection.teacher_logits,
             "teacher": Path(inspection.teacher_folder).name,
             "workload": inspection.workload,
-            # Of the command itself: what is kept of an inspection may be older.
+            # The commit is read now, since a cached inspection may be older.
             "versions": {**inspection.versions, **({"commit": ours} if (ours := commit()) else {})},
         }
         if self._folds(inspection):
@@ -225,28 +216,19 @@ class StudyWork:
         return resolved
 
     def _run_strategies(self, resolved: Mapping[str, Any], estimates: Mapping[str, StrategyEstimate]) -> None:
-        """Run one strategy after the other; one that fails does not keep the others from running."""
+        """Run one strategy after the other; a failed strategy does not prevent the others from running."""
         state = self._state
         for name in state.strategies:
-            # Before anything of it is written: a strategy that was never begun is not an incomplete one.
-            self._go_on()
+            # Checked before any file is written, so that a strategy that does not begin is not listed as incomplete.
+            self._context.check()
             folder = self._begin(name, resolved, estimates.get(name))
-            state.share(name)  # before it trains: whatever becomes of the command, its bill is whole
-            runner = StrategyRunner(
-                state.study,
-                state.strategies[name],
-                folder,
-                self._executor,
-                self._watcher,
-                self._budget,
-                str(self._data.path),
-                self._max_concurrent,
-            )
+            state.share(name)  # before it trains, so that its costs are complete even if the command is killed
+            runner = StrategyRunner(state.study, state.strategies[name], folder, self._context)
             if not runner.log.is_settled(state.study.repeats) and not self._run_one(name, runner):
                 return
 
     def _begin(self, name: str, resolved: Mapping[str, Any], estimate: StrategyEstimate | None) -> StrategyFolder:
-        """Write down what a strategy is, and on which earlier sessions it has a share."""
+        """Write the settings of a strategy and the earlier sessions whose costs it shares."""
         state = self._state
         folder = state.folder.strategy(name)
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -260,7 +242,7 @@ class StudyWork:
         return folder
 
     def _run_one(self, name: str, runner: StrategyRunner) -> bool:
-        """Run a strategy; returns whether the next one may be run."""
+        """Run a strategy and return whether the next one may run."""
         state = self._state
         try:
             runner.run()
@@ -268,11 +250,11 @@ class StudyWork:
             raise
         except KdtuneError as error:
             state.errors.append(f"{name}: {error}")
-            if not runner.log.is_settled(state.study.repeats):  # else it was through when it happened
+            if not runner.log.is_settled(state.study.repeats):  # otherwise it had finished before the error
                 runner.log.stopped("incomplete")
-            # What befell this one would befall the others as well, where it is the machine's.
+            # A fault of the machine would affect the other strategies as well.
             return not isinstance(error, MachineError)
         finally:
-            # Written again when the session's own cost is final; a crash in between leaves a true outcome.
+            # Written again when the session's own cost is final; until then, a crash leaves a correct result.
             state.account(name)
         return True

@@ -1,4 +1,4 @@
-"""Hands trials to an executor and takes down what becomes of them: the log, retries, budget and watcher."""
+"""Provides trials to an executor and processes its reports: log, retries, budget and watcher."""
 
 import shutil
 from dataclasses import dataclass
@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from kdtune.errors import KdtuneError, MachineError
 from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.trial_training import SLICE_S
-from kdtune.planning.budget import BudgetWatch
 from kdtune.planning.trial_plan import Next, Plan
 from kdtune.results.epoch_log import append_epochs
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial, best
 from kdtune.results.trial_log import TrialLog
-from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 from kdtune.tasks.metric import deciding_value
 
 if TYPE_CHECKING:
-    from kdtune.execution.executor import Executor
+    from kdtune.execution.run_context import RunContext
 
-#: How often a trial whose process died is continued in one command: the cause may not go away soon.
+#: Number of times a command continues a trial whose process died; the cause may persist.
 MAX_DEATHS = 3
 
 
@@ -29,8 +27,9 @@ class Failure:
     """Why a trial's attempt failed.
 
     Attributes:
-        error: In one line.
-        whose: ``own``: the training raised. ``died``: its process ended. ``machine``: a disk or a cache gave way.
+        error: Description in one line.
+        whose: ``own``: the training raised an exception. ``died``: its process ended. ``machine``: a disk or a cache
+            failed.
     """
 
     error: str
@@ -38,11 +37,11 @@ class Failure:
 
 
 class TrialEvents:
-    """The trials of one strategy: what is next, and what an executor reports of each.
+    """Source of the trials of one strategy, and receiver of their reports.
 
-    The trial log is the truth; an executor only carries out. Methods that take a report raise
-    :class:`~kdtune.errors.KdtuneError` or ``OSError`` where it cannot be taken down; the executor passes that to
-    :meth:`give_up` and ends.
+    The state of the strategy is its trial log; an executor holds none. Methods that process a report raise
+    :class:`~kdtune.errors.KdtuneError` or ``OSError`` if it cannot be recorded; the executor passes the error to
+    :meth:`give_up` and stops.
     """
 
     def __init__(
@@ -51,54 +50,48 @@ class TrialEvents:
         folder: StrategyFolder,
         plan: Plan,
         log: TrialLog,
-        executor: "Executor",
-        watcher: Watcher,
-        budget: BudgetWatch,
-        data: str,
+        context: "RunContext",
         *,
         judges_epochs: bool,
     ) -> None:
-        """Prepare.
+        """Prepare the events of one strategy.
 
         Args:
             study: The study.
-            folder: The strategy's.
+            folder: Results folder of the strategy.
             plan: Decides which trial is next.
-            log: The strategy's trial log.
-            executor: Runs the trials.
-            watcher: Is told what happens.
-            budget: What may be used.
-            data: The folder with the data sets.
+            log: Trial log of the strategy.
+            context: The session, whose executor runs the trials.
             judges_epochs: Whether the strategy may stop a trial early.
         """
         self._study = study
         self._folder = folder
         self._plan = plan
         self._log = log
-        self._executor = executor
-        self._watcher = watcher
-        self._budget = budget
-        self._data = data
-        # Where every epoch is judged, or the budget kept to an epoch, each is reported by itself.
-        self._slice_s = 0.0 if judges_epochs or budget.limited else SLICE_S
+        self._context = context
+        self._executor = context.executor
+        self._watcher = context.watcher
+        self._budget = context.budget
+        # If every epoch is judged or checked against a budget, each is reported separately.
+        self._slice_s = 0.0 if judges_epochs or context.budget.limited else SLICE_S
         self._deaths: dict[str, int] = {}
-        #: Why trials end before their time, though none of them is to blame.
+        #: Error outside the trials that stops them, if any.
         self.gave_up: KdtuneError | None = None
 
     def next(self) -> Trial | Next:
-        """The next trial to run, or why there is none now."""
+        """Return the next trial, or the reason why there is none now."""
         try:
-            return self._plan.next()  # which takes suggestions down
+            return self._plan.next()  # writes suggestions to the log
         except OSError as error:
             self.give_up(error)
             return Next.DONE
 
     def expected_trials(self) -> int:
-        """How many trials there will be, those that have ended included."""
+        """Return the expected number of trials, including those that have ended."""
         return self._plan.expected_trials()
 
     def config(self, trial: Trial) -> dict[str, Any]:
-        """The config of a trial's next attempt; see :class:`kdtune.DistillTrainable`."""
+        """Return the config of a trial's next attempt; see :class:`kdtune.DistillTrainable`."""
         return {
             "spec": trial.spec,
             "run": {
@@ -107,23 +100,23 @@ class TrialEvents:
                 "window": trial.window(trial.attempts + 1),
                 "checkpoints": str(self._folder.checkpoints(trial.id).absolute()),
                 "slice_s": self._slice_s,
-                "data": self._data,
+                "data": self._context.data_path,
             },
         }
 
     def trial_of(self, config: dict[str, Any]) -> Trial:
-        """The trial that a config was made for."""
+        """Return the trial of a config."""
         return self._log.trials[config["run"]["trial_id"]]
 
     @property
     def must_stop(self) -> bool:
-        """Whether no trial is to go on."""
+        """Whether all trials have to stop."""
         return self._budget.reached is not None or self.gave_up is not None
 
     def give_up(self, error: BaseException) -> None:
-        """Note that something trials depend on gave way: the executor stops, and the strategy ends with this error."""
+        """Stop all trials because of an error outside them; the strategy ends with this error."""
         try:
-            self._executor.check()  # else it may be taken for a worker's death
+            self._executor.check()  # if Ray is dead, the error is that of Ray and not of a worker
         except MachineError as dead:
             error = dead
         self.gave_up = self.gave_up or as_kdtune_error(error)
@@ -134,7 +127,7 @@ class TrialEvents:
         return self._budget.wait_s
 
     def read_energy(self) -> None:
-        """Read the meters: for the display, and for the budget.
+        """Read the meters for the display and the budget.
 
         Raises:
             MachineError: The executor's processes have died.
@@ -146,26 +139,26 @@ class TrialEvents:
         self._watcher.energy(reading.windows, reading.charged_uj(dedicated=self._study.is_dedicated))
 
     def started(self, trial: Trial) -> None:
-        """A trial is about to take its first step."""
+        """Record that a trial is about to take its first step."""
         self._log.attempt(trial)
         self._watcher.trial_started(trial)
 
     def keep_going(self, trial: Trial, report: dict[str, Any]) -> bool:
-        """Whether the strategy wants a trial to go on after a report."""
+        """Return whether the strategy continues a trial after a report."""
         value = deciding_value(report)
         assert value is not None, "every task has an objective"
         return self._plan.keep_going(trial, report["epoch"], value)
 
     def epoch_done(self, trial: Trial, report: dict[str, Any]) -> None:
-        """A trial reported one or more epochs."""
+        """Record one or more epochs that a trial reported."""
         append_epochs(self._folder.epochs, trial, report.get("epochs") or [report])
         trial.epochs = report["epoch"]
         self._watcher.epoch_done(trial, trial.planned_epochs, report)
 
     def ended(self, trial: Trial, report: dict[str, Any]) -> None:
-        """A trial trained its last epoch, or was stopped early by its strategy."""
+        """Record that a trial trained its last epoch, or that its strategy stopped it early."""
         completed = report["epoch"] >= trial.planned_epochs
-        if not completed:  # a trial that is stopped is not told, so it has not closed its window
+        if not completed:  # a trial does not notice that it is stopped, so its window is still open
             self._executor.close_window(trial.window(trial.attempts), "pruned")
         self._log.end(
             trial,
@@ -178,20 +171,20 @@ class TrialEvents:
         self._ended(trial)
 
     def failed(self, trial: Trial, failure: Failure) -> None:
-        """A trial raised, or its process died; after a death it goes on from its last checkpoint.
+        """Record that a trial raised an exception or that its process died; then it continues from its last checkpoint.
 
         Raises:
-            MachineError: The trial is not to blame, and others would fail as well.
+            MachineError: The cause lies outside the trial, and other trials would fail as well.
         """
         error, died = failure.error, failure.whose == "died"
-        if trial.status is not None or not trial.attempts:  # it failed before it could take its first step
+        if trial.status is not None or not trial.attempts:  # it failed before its first step
             self._log.attempt(trial)
         self._executor.close_window(trial.window(trial.attempts), "failed")
         self._deaths[trial.id] = self._deaths.get(trial.id, 0) + died
         if died and self._deaths[trial.id] <= MAX_DEATHS:
             self._log.end(trial, "interrupted", epochs=trial.epochs, error=error)
             self._plan.again(trial)
-            self._watcher.message(f"trial {trial.id}: {error}; it goes on from its last checkpoint")
+            self._watcher.message(f"trial {trial.id}: {error}; it continues from its last checkpoint")
             return
         if failure.whose != "own":
             self._log.end(trial, "interrupted", epochs=trial.epochs, error=error)
@@ -201,20 +194,20 @@ class TrialEvents:
         self._ended(trial)
 
     def begin_again(self, why: str) -> None:
-        """All attempts under way are lost; their trials are handed out again."""
-        self._watcher.message(f"{why} ...; trials go on from their last checkpoints")
+        """End all running attempts, which are lost, and provide their trials again."""
+        self._watcher.message(f"{why} ...; trials continue from their last checkpoints")
         self.end_lost_attempts()
         self._plan.all_again()
 
     def end_lost_attempts(self) -> None:
-        """Note the end of attempts that nobody noted: their command was stopped or killed."""
+        """Record the end of attempts whose command was stopped or killed."""
         for trial in self._log.trials.values():
             if trial.attempts and trial.status is None:
                 self._executor.close_window(trial.window(trial.attempts), "interrupted")
                 self._log.end(trial, "interrupted", epochs=trial.epochs)
 
     def _ended(self, trial: Trial) -> None:
-        # Only the model that would be chosen now can be the one that is chosen in the end.
+        # A model that is not the best so far cannot be chosen in the end, so its checkpoints are removed.
         chosen = best(self._log.of_repeat(trial.repeat))
         for other in self._log.of_repeat(trial.repeat):
             if other.is_final and other is not chosen:

@@ -1,4 +1,4 @@
-"""Trainings of trials in a process: epochs, the window at the meter and checkpoints, whichever executor runs them."""
+"""Training of trials in a process, with checkpoints and an energy window; all executors use it."""
 
 import os
 import time
@@ -23,20 +23,20 @@ from kdtune.training.resolution import resolved_trial
 if TYPE_CHECKING:
     from kdtune.training.distiller import Distiller
 
-#: Seconds between two readings of a running trial's energy: an epoch that is shorter has none of its own.
+#: Seconds between two readings of a running trial's energy; a shorter epoch has no reading.
 READING_INTERVAL_S = 1.0
 
-#: Seconds for which a trial goes on by itself before it reports, where nobody has to judge every epoch: Tune
-#: takes some 15 ms for a report, which is more than an epoch of a very small network.
+#: Seconds between two reports of a trial if not every epoch is judged. Tune takes about 15 ms for a report, which is
+#: more than an epoch of a very small network takes.
 SLICE_S = 0.5
 
 _NOT_POINT = {"study", "seed", "run"}
 
-# torch is imported by the functions: the driver imports this module too, and has no use for it.
+# The functions import torch, since the driver imports this module as well and does not need torch.
 
 
 class TrialTraining:
-    """One attempt of a trial: trains it epoch by epoch and meters it under a window of its own."""
+    """One attempt of a trial, trained epoch by epoch and metered in its own window."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class TrialTraining:
         shares: dict[str, float],
         meter: MeterHandle,
     ) -> None:
-        """Prepare, from the trial's last checkpoint where there is one. The window opens with the first step.
+        """Prepare the attempt from the trial's last checkpoint, if any. The window opens with the first step.
 
         Args:
-            distiller: Trains.
-            run: The config's ``run``: window, folder of checkpoints, and for how long it trains between reports.
-            resources: What the trial gets.
-            shares: The GPUs among that: UUID to share.
-            meter: Of this machine.
+            distiller: Trains the student.
+            run: ``run`` of the config: window, checkpoint folder, and training time between reports.
+            resources: Resources of the trial.
+            shares: Share of each GPU by UUID.
+            meter: Meter of this machine.
         """
         from kdtune.training.checkpoints import CheckpointFolder, CheckpointWriter
 
@@ -74,12 +74,12 @@ class TrialTraining:
         self._read_at_s = 0.0
 
     def attach_meter(self, meter: MeterHandle, window: str, earlier_uj: int | None) -> None:
-        """Read the energy of a window that somebody else opens and closes; see :class:`~kdtune.EnergyLedger`.
+        """Read the energy of a window that an :class:`~kdtune.EnergyLedger` opens and closes.
 
         Args:
-            meter: Of this machine.
-            window: That of this attempt.
-            earlier_uj: Energy of the trial's earlier attempts, in microjoules; None where it is not known.
+            meter: Meter of this machine.
+            window: Window of this attempt.
+            earlier_uj: Energy of the trial's earlier attempts in microjoules; None if unknown.
         """
         self._meter = meter
         self._window = window
@@ -87,14 +87,14 @@ class TrialTraining:
         self._earlier_uj = earlier_uj
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch, or several short ones where ``slice_s`` asks for it, and return the report.
+        """Train one epoch, or several short ones within ``slice_s``, and return the report.
 
         Raises:
             DivergedError: The loss is no longer a finite number.
         """
         self._open()
         until_s = time.monotonic() + self._slice_s
-        # A training resumed after its last epoch, whose report was lost, has only that to report.
+        # A training that resumes after its last epoch, whose report was lost, only repeats this report.
         reports = [self._report(self.distiller.last_metrics()) if self.distiller.done else self._epoch()]
         while not self.distiller.done and time.monotonic() < until_s:
             reports.append(self._epoch())
@@ -104,16 +104,16 @@ class TrialTraining:
         return {**last, "energy_j": self._energy_j()}
 
     def close(self, reason: str) -> int | None:
-        """Close the window if it is open; returns its energy in microjoules, None where nothing meters."""
+        """Close the window if it is open and return its energy in microjoules, or None without a meter."""
         if self._checkpoints:
-            self._checkpoints.close()  # before the window: writing a checkpoint is part of the trial
+            self._checkpoints.close()  # before the window closes, since writing checkpoints is part of the trial
         if not (self._window and self._is_open):
             return None
         self._is_open = False
         return self._meter.close(self._window, reason)
 
     def _open(self) -> None:
-        # Not before the first step: Tune may give the trial of a worker that is still starting to another one.
+        # The window opens with the first step, since Tune may move the trial of a starting worker to another worker.
         if self._window and not self._is_open and not self._attached:
             from kdtune.energy.ledger import Window
 
@@ -122,7 +122,7 @@ class TrialTraining:
             self._meter.open(Window(self._window, "trials", os.getpid(), self._resources.cpus, self._shares))
 
     def _energy_j(self) -> float | None:
-        """Energy of the trial so far in joules, all of its attempts together; None where it is not known."""
+        """Return the energy of all attempts of the trial so far in joules, or None if unknown."""
         if not self._attached or self._window is None or self._earlier_uj is None:
             return None
         energy_uj = self._meter.window_uj(self._window)
@@ -140,7 +140,7 @@ class TrialTraining:
 
     def _report(self, metrics: Any) -> dict[str, Any]:
         report: dict[str, Any] = metrics.as_report()
-        if self._window and not self._attached:  # kdtune's own runs keep the energy of epochs
+        if self._window and not self._attached:  # studies of kdtune record the energy of epochs
             report["energy_uj"] = self._energy_since_last_reading()
         return report
 
@@ -161,13 +161,13 @@ class TrialTraining:
 
 
 class TrialWorker:
-    """Takes on one trial after the other; the data and the teacher stay in the process."""
+    """Trains one trial after the other; the data and the teacher stay in the process."""
 
     def __init__(self, resources: Resources) -> None:
-        """Prepare; nothing is loaded yet.
+        """Prepare without loading anything.
 
         Args:
-            resources: What each trial gets.
+            resources: Resources of each trial.
         """
         from kdtune.artifacts.device_choice import pick_device
 
@@ -178,7 +178,7 @@ class TrialWorker:
         self._context: Any = None
 
     def take_on(self, config: dict[str, Any]) -> TrialTraining:
-        """Prepare a trial's attempt. Everything of the last trial is dropped but the data and the teacher.
+        """Prepare an attempt of a trial. Of the previous trial, only the data and the teacher are kept.
 
         Args:
             config: See :class:`kdtune.DistillTrainable`.
@@ -189,7 +189,7 @@ class TrialWorker:
         if spec.setting != self._setting:
             from kdtune.artifacts.training_context import TrainingContext
 
-            self._setting = None  # unless all that follows succeeds
+            self._setting = None  # stays None if one of the next steps fails
             open_preparation_window(meter, self._shares)
             self._context = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
@@ -198,9 +198,9 @@ class TrialWorker:
         return TrialTraining(distiller, run, self._resources, self._shares, meter)
 
     def _warm_up(self, spec: TrialSpec) -> None:
-        """Do what is done once for a study, before a trial's window opens: no single trial answers for it."""
+        """Do one-time work of a study before a trial's window opens, so that no trial is charged for it."""
         self._context.find_code(spec.recipe)
-        # With the trial's own seed: the teacher's logits for another one may not be there.
+        # The seed is the trial's own, since logits of the teacher for another seed may not exist.
         self._context.distiller(spec.recipe, spec.seed).warm_up()
 
 
@@ -211,7 +211,7 @@ def _described_once(dataset: str) -> DataInfo:
 
 
 def _spec_of(config: dict[str, Any]) -> TrialSpec:
-    """The trial of a config: resolved by kdtune's own plan, or here for another pipeline."""
+    """Return the trial of a config, which is resolved here unless a plan of kdtune has resolved it."""
     if "spec" in config:
         spec: TrialSpec = config["spec"]
         return spec

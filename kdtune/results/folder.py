@@ -122,7 +122,7 @@ class StudyFolder:
     @property
     def remedy(self) -> str:
         """Message about an unfinished study, with the command that resumes it."""
-        return f"Not finished. Go on with: kdtune resume {self.path}"
+        return f"Not finished. Continue with: kdtune resume {self.path}"
 
     def session(self, session_id: str) -> Path:
         """Return the folder of a session's energy ledgers, which cover the start and the end of Ray."""

@@ -7,7 +7,7 @@ from tests.studies import SMALL, here, kdtune
 STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "optuna", *SMALL]
 
 
-def test_a_dry_run_shows_the_plan_leaves_no_files_and_says_what_to_type(tmp_path):
+def test_a_dry_run_shows_the_plan_and_the_next_command_and_leaves_no_files(tmp_path):
     done = kdtune(*STUDY, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for words in (

@@ -1,4 +1,4 @@
-"""``--teacher FILE`` as a user types it: real training, all of it in this process."""
+"""``--teacher FILE`` on the command line, with real training in this process."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def write_teacher(path: Path, seed: int = 0, classes: int = 10) -> Path:
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """A study with a teacher that was given, untrained and accepted: its folder, and what the command printed."""
+    """A study with a given teacher that is untrained and accepted: its folder and the output of the command."""
     place = tmp_path_factory.mktemp("given")
     write_teacher(place / "mine.pt")
     refused = here(*STUDY, "--teacher", "mine.pt", "--json", cwd=place)
@@ -49,7 +49,7 @@ def teacher_of(folder: Path) -> dict:
     return json.loads((folder / "grid" / "shared.json").read_text())["teacher"]
 
 
-def test_what_its_training_took_is_null_and_not_0(given):
+def test_the_training_energy_of_the_teacher_is_null_and_not_0(given):
     results = results_of(given[1])
     cost = results["grid"]["cost"]
     assert [cost[key] for key in ("teacher_kwh", "with_teacher_kwh", "with_teacher_co2_g")] == [None] * 3
@@ -57,7 +57,7 @@ def test_what_its_training_took_is_null_and_not_0(given):
     assert results["none"]["cost"]["teacher_kwh"] == 0  # it has none
 
 
-def test_it_is_measured_and_not_trained(given):
+def test_the_teacher_is_evaluated_and_not_trained(given):
     teacher = teacher_of(given[0])
     assert teacher["epochs"] is None and teacher["gflops_millions"] is None
     assert 0 < teacher["val_accuracy"] < 1 and 0 < teacher["test"]["accuracy"] < 1
@@ -69,7 +69,7 @@ def test_it_is_measured_and_not_trained(given):
     ]
 
 
-def test_what_measuring_it_took_is_on_the_books_of_the_teacher_alone(given):
+def test_the_energy_of_evaluating_the_teacher_is_only_in_its_own_ledger(given):
     teacher = teacher_of(given[0])
     account = account_of_nodes(read_folder(cached(teacher["key"]) / "ledger"))
     assert account.buckets["evaluation"] > 0 and account.buckets["trials"] == 0
@@ -84,7 +84,7 @@ def test_what_measuring_it_took_is_on_the_books_of_the_teacher_alone(given):
     }
 
 
-def test_the_table_has_a_dash_and_says_why(given):
+def test_the_table_has_a_dash_and_a_reason(given):
     shown = given[1].stderr
     (line,) = (line for line in shown.splitlines() if "teacher (convnet_32), given" in line)
     assert line.split()[-5:] == ["-"] * 5
@@ -92,7 +92,7 @@ def test_the_table_has_a_dash_and_says_why(given):
     assert "was trained once" not in shown and "training the teacher" not in shown
 
 
-def test_which_teacher_it_was_is_frozen_with_the_study_and_where_it_was_with_the_command(given):
+def test_study_toml_records_the_weights_and_run_toml_their_file(given):
     folder, digest = given[0], teacher_of(given[0])["given"]
     run = tomllib.loads((folder / "run.toml").read_text())
     assert run["study"]["teacher_weights"] == digest
@@ -103,7 +103,7 @@ def test_which_teacher_it_was_is_frozen_with_the_study_and_where_it_was_with_the
         assert str(folder.parents[1]) not in frozen
 
 
-def test_what_measuring_a_refused_teacher_took_is_on_the_bill_of_the_study_that_uses_it(given):
+def test_the_energy_of_evaluating_a_refused_teacher_is_charged_to_the_study_that_uses_it(given):
     shared = json.loads((given[0] / "grid" / "shared.json").read_text())
     sessions = {path.name for path in (given[0] / "sessions").iterdir() if not path.name.endswith("-waiting")}
     assert len(sessions) == 2 and set(shared["sessions"]) == sessions
@@ -121,15 +121,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_as_it_was(given, tmp_path):
+def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_unchanged(given, tmp_path):
     folder = shutil.copytree(given[0], tmp_path / "results" / "digits-hkd")
     before, sessions = contents(folder), len(list((folder / "sessions").iterdir()))
     write_teacher(tmp_path / "other.pt", seed=3)
     done = here(*STUDY, "--teacher", "other.pt", "--fresh", cwd=tmp_path)
     assert done.returncode == 2 and "no better than chance" in done.stderr and "resume" not in done.stderr
     assert contents(folder) == before
-    assert len(list((folder / "sessions").iterdir())) == sessions + 1  # what it took to find out
-    # So does one that ends before it trains, whatever stops it; and a resume means the earlier study.
+    assert len(list((folder / "sessions").iterdir())) == sessions + 1  # the inspection
+    # The same holds for a study that stops before it trains, and a resume continues the earlier study.
     write_teacher(tmp_path / "mine.pt")
     again = [*STUDY, "--teacher", "mine.pt", "--accept-teacher", "--fresh", "--max-co2", "1e-9"]
     done = here(*again, cwd=tmp_path)
@@ -143,7 +143,7 @@ def test_a_fresh_study_that_is_refused_leaves_the_earlier_one_as_it_was(given, t
 
 @pytest.fixture
 def copy(given, tmp_path):
-    """A copy of the study, of which a strategy is to be run again; the user's file is not where it was."""
+    """A copy of the study with an unfinished strategy, without the user's file."""
     folder = shutil.copytree(given[0], tmp_path / "results" / "digits-hkd")
     shutil.rmtree(folder / "grid")
     text = (folder / "run.toml").read_text()
@@ -151,18 +151,18 @@ def copy(given, tmp_path):
     return folder
 
 
-def test_a_study_goes_on_with_the_same_teacher_when_the_file_has_gone(given, copy):
+def test_a_study_resumes_with_the_same_teacher_after_the_file_was_removed(given, copy):
     before = teacher_of(given[0])
     done = here("resume", str(copy), "--json", cwd=copy.parents[1])
     assert done.returncode == 0, done.stderr
-    assert teacher_of(copy) == before  # measured once
+    assert teacher_of(copy) == before  # evaluated once
     assert results_of(done)["grid"]["repeats"][0]["test"] == results_of(given[1])["grid"]["repeats"][0]["test"]
     assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"].endswith("mine.pt")
 
 
 @pytest.fixture
 def cleaned(given):
-    """The cache without that teacher's weights, what was found of them and what it answered."""
+    """The cache without the weights, evaluation and logits of that teacher."""
     shared = json.loads((given[0] / "grid" / "shared.json").read_text())
     shutil.rmtree(kept_weights(shared["teacher"]["given"]).parent)
     shutil.rmtree(cached(shared["teacher"]["key"]))
@@ -170,7 +170,7 @@ def cleaned(given):
         shutil.rmtree(Path(os.environ["KDTUNE_CACHE_DIR"]) / "teacher-logits" / name)
 
 
-def test_when_the_cache_was_cleaned_too_it_is_asked_for_and_may_be_given_again(copy, cleaned, tmp_path):
+def test_after_the_cache_was_cleaned_the_file_is_requested_and_can_be_given_again(copy, cleaned, tmp_path):
     done = here("resume", str(copy), cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -184,7 +184,7 @@ def test_when_the_cache_was_cleaned_too_it_is_asked_for_and_may_be_given_again(c
     assert tomllib.loads((copy / "run.toml").read_text())["options"]["teacher"] == str(again)
 
 
-def test_results_of_another_teacher_are_not_mixed_in(given, tmp_path):
+def test_results_of_another_teacher_are_refused(given, tmp_path):
     folder, out = given[0], given[0].parent
     other = write_teacher(tmp_path / "other.pt", seed=1)
     fixed = ["study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL, "--inline"]
@@ -206,7 +206,7 @@ def teachers() -> set[str]:
     return {path.name for path in cached("").iterdir()}
 
 
-def test_without_a_teacher_none_is_needed_nor_kept(given, tmp_path):
+def test_a_strategy_without_a_teacher_needs_and_caches_none(given, tmp_path):
     before = teachers()
     write_teacher(tmp_path / "mine.pt", seed=2)
     none = ["study", "digits-hkd", "-s", "none", "--repeats", "1", *SMALL, "--inline", "--teacher", "mine.pt", "--json"]
@@ -216,7 +216,7 @@ def test_without_a_teacher_none_is_needed_nor_kept(given, tmp_path):
     assert teachers() == before
 
 
-def test_a_dry_run_plans_to_measure_it_and_keeps_nothing(tmp_path):
+def test_a_dry_run_plans_the_evaluation_and_caches_nothing(tmp_path):
     write_teacher(tmp_path / "mine.pt")
     content = torch.load(tmp_path / "mine.pt")
     average = {name: value + 1 for name, value in content["state_dict"].items()}
@@ -235,7 +235,7 @@ def test_a_dry_run_plans_to_measure_it_and_keeps_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("command", [STUDY, [*STUDY, "--dry-run"], [*STUDY[:2], "-s", "none", *STUDY[6:]]])
-def test_a_file_that_will_not_do_is_one_message_before_anything_begins(tmp_path, command):
+def test_an_unusable_file_gives_one_message_before_anything_begins(tmp_path, command):
     write_teacher(tmp_path / "mine.pt", classes=7)
     done = here(*command, "--teacher", "mine.pt", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
@@ -243,7 +243,7 @@ def test_a_file_that_will_not_do_is_one_message_before_anything_begins(tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["mine.pt"]
 
 
-def test_a_file_that_is_missing_is_told_with_all_other_faults(tmp_path):
+def test_a_missing_file_is_reported_with_all_other_faults(tmp_path):
     done = here("study", "digits-hkd", "-s", "gird", "--teacher", "gone.pt", cwd=tmp_path)
     assert done.returncode == 2
     assert "error: --teacher gone.pt: there is no such file\n" in done.stderr and "gird" in done.stderr

@@ -1,4 +1,4 @@
-"""list, doctor, compare and the command's frame, as a user meets them."""
+"""list, doctor, compare and general options on the command line."""
 
 import errno
 import json
@@ -58,12 +58,12 @@ def test_studies_are_listed_with_the_labels_of_their_strategies(tmp_path):
     assert controls["strategies"][:3] == ["stochastic", "fixed-4", "fixed-1"]
 
 
-def test_list_of_something_unknown_says_what_there_is(tmp_path):
+def test_an_unknown_list_is_refused_with_the_known_ones(tmp_path):
     done = kdtune("list", "study", cwd=tmp_path)
     assert done.returncode == 2 and "studies" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_doctor_finds_this_machine_fit_and_makes_no_connection_besides_rays(tmp_path, running_ray, monkeypatch):
+def test_doctor_finds_no_fault_here_and_makes_no_connection_except_ray(tmp_path, running_ray, monkeypatch):
     def refused(*_, **__):
         raise AssertionError("a socket was opened")
 
@@ -86,13 +86,13 @@ def test_doctor_starts_ray_and_a_worker(tmp_path):
     assert findings["Ray's start"]["verdict"] == "ok" and "torch" in findings["Ray's start"]["found"]
 
 
-def test_doctor_ends_with_3_and_a_remedy_where_something_will_not_work(tmp_path):
+def test_doctor_exits_with_3_and_a_remedy_after_a_fault(tmp_path):
     done = here("doctor", cwd=tmp_path, KDTUNE_DATA_DIR=str(tmp_path / "nowhere"))
     assert done.returncode == 3
     assert "nowhere" in done.stdout and "unset" in done.stdout
 
 
-def test_doctor_tells_which_data_sets_are_where(tmp_path, monkeypatch):
+def test_doctor_lists_data_sets_and_their_folders(tmp_path, monkeypatch):
     write_tiny_imagenet(tmp_path)
     monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path))
     finding = examined._data()
@@ -103,14 +103,14 @@ def test_doctor_tells_which_data_sets_are_where(tmp_path, monkeypatch):
     assert "169 MB" in absent
 
 
-def test_doctor_warns_of_a_data_set_that_is_there_in_part(tmp_path, monkeypatch):
+def test_doctor_warns_of_an_incomplete_data_set(tmp_path, monkeypatch):
     (write_tiny_imagenet(tmp_path) / "words.txt").unlink()
     monkeypatch.setenv("KDTUNE_DATA_DIR", str(tmp_path))
     finding = examined._data()
     assert finding.verdict == "warning" and "words.txt is missing" in finding.found and "--download" in finding.remedy
 
 
-def test_the_list_of_data_sets_tells_how_large_each_download_is(tmp_path):
+def test_the_list_of_data_sets_has_download_sizes(tmp_path):
     assert "download mb" in here("list", "datasets", cwd=tmp_path).stdout
     records = json.loads(here("list", "datasets", "--json", cwd=tmp_path).stdout)["datasets"]
     sizes = {record["name"]: record["download_mb"] for record in records}
@@ -123,7 +123,7 @@ def test_doctor_warns_of_a_full_disk(monkeypatch):
     assert finding.verdict == "warning" and "KDTUNE_CACHE_DIR" in finding.remedy
 
 
-def test_doctor_finds_a_cache_that_is_no_folder(tmp_path, monkeypatch):
+def test_doctor_reports_a_cache_that_is_not_a_folder(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file" / "cache"))
     finding = examined._checked("disk", examined._disk)
@@ -140,7 +140,7 @@ def _without_locks(*_):
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
-def test_doctor_warns_of_a_home_a_temporary_folder_and_a_shared_memory_that_do_not_suit(tmp_path, monkeypatch):
+def test_doctor_warns_of_an_unusable_home_temporary_folder_and_shared_memory(tmp_path, monkeypatch):
     def missing(*_):
         raise RuntimeError
 
@@ -157,7 +157,7 @@ def test_doctor_counts_the_cores_that_kdtune_may_use(monkeypatch):
     assert "4 cores here, of which kdtune may use 1" in examined._ray().found
 
 
-def test_commands_on_results_of_nothing_say_what_to_name(tmp_path):
+def test_commands_without_results_name_the_expected_argument(tmp_path):
     for arguments in (["compare"], ["compare", "elsewhere"], ["resume", "elsewhere"], ["inference", "elsewhere"]):
         done = here(*arguments, cwd=tmp_path)
         assert done.returncode == 2
@@ -173,14 +173,14 @@ def test_a_second_process_on_one_folder_is_refused(tmp_path):
     assert "another kdtune" in done.stderr and "--out" in done.stderr
 
 
-def test_unreadable_toml_is_told_with_line_and_column(tmp_path):
+def test_invalid_toml_is_reported_with_line_and_column(tmp_path):
     (tmp_path / "mine.toml").write_text('dataset = "digits"\nteacher = = 3\n')
     done = here("study", "mine.toml", cwd=tmp_path)
     assert done.returncode == 2
     assert "mine.toml" in done.stderr and "line 2" in done.stderr and "column" in done.stderr
 
 
-def test_all_faults_are_told_at_once(tmp_path):
+def test_all_faults_are_reported_at_once(tmp_path):
     done = here(
         "study", "digits-hkd", "--set", "alpha=7", "--set", "training.epochs=0", "--set", "loss=hdk", cwd=tmp_path
     )

@@ -9,7 +9,7 @@ from tests.studies import small_study
 
 
 def told(folder, **fields):
-    """What is printed of an outcome without results, and the exit code."""
+    """Return the output for an outcome without results, and the exit code."""
     result = StudyResult(load_study(small_study()), folder, [], **{"interrupted": False, "is_settled": False, **fields})
     console = Console(width=200, no_color=True)
     with console.capture() as captured, pytest.raises(typer.Exit) as end:
@@ -17,7 +17,7 @@ def told(folder, **fields):
     return captured.get(), end.value.exit_code
 
 
-def test_a_study_of_which_nothing_was_begun_is_told_how_to_begin(tmp_path):
+def test_an_outcome_without_a_started_strategy_names_the_command_to_start(tmp_path):
     words, code = told(tmp_path, over_budget="--max-co2 0.02 is reached: 0.0212 g", can_resume=False)
     assert code == 4
     assert "No strategy was started. To start one, run the same command with a larger --max-co2." in words
@@ -25,11 +25,11 @@ def test_a_study_of_which_nothing_was_begun_is_told_how_to_begin(tmp_path):
     assert code == 130 and "To start one, run the same command." in words
 
 
-def test_one_that_was_begun_is_told_how_to_go_on(tmp_path):
+def test_an_unfinished_outcome_names_the_command_to_resume(tmp_path):
     words, code = told(tmp_path, over_budget="--max-kwh 1 is reached: 1.1 kWh")
-    assert code == 4 and f"Go on with: kdtune resume {tmp_path} --max-kwh MORE" in words
+    assert code == 4 and f"Continue with: kdtune resume {tmp_path} --max-kwh MORE" in words
 
 
-def test_what_happened_when_all_was_done_is_no_failure(tmp_path):
+def test_an_error_after_everything_was_finished_is_no_failure(tmp_path):
     words, code = told(tmp_path, is_settled=True, errors=("grid: Ray died",))
     assert code == 0 and "Everything was finished when this happened: grid: Ray died" in words and "Failed" not in words

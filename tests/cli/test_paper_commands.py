@@ -1,4 +1,4 @@
-"""compare --paper, compare --green and claims, as a user meets them."""
+"""compare --paper, compare --green and claims on the command line."""
 
 import csv
 import json
@@ -17,10 +17,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder):
+def test_the_papers_tables_accept_studies_that_cannot_share_a_table(folder):
     ran(folder / "results", "grid", [0.9])
     assert here("compare", "results", cwd=folder).returncode == 2
-    each = here("compare", cwd=folder)  # nothing was named, so each study has a table of its own
+    each = here("compare", cwd=folder)  # no folder is named, so each study has its own table
     assert each.returncode == 0
     assert "cifar100-hkd: cost of one model" in each.stdout and "small: cost of one model" in each.stdout
     done = here("compare", "--paper", "--json", "--preset", "paper", cwd=folder)
@@ -39,7 +39,7 @@ def test_the_papers_tables_take_studies_that_could_not_stand_in_one_table(folder
     assert document["warnings"] == ["results/small: not a study of the paper, so it is in no row."]
 
 
-def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):
+def test_without_results_the_tables_have_dashes_and_the_next_command(tmp_path):
     done = here("compare", "--paper", "--markdown", cwd=tmp_path)
     assert done.returncode == 0
     assert "| Ours [3] | 91.67 | - | - | 0.21 | - | - | 61.76 | - |" in done.stdout
@@ -50,7 +50,7 @@ def test_nothing_run_is_all_dashes_and_a_line_to_type(tmp_path):
 
 
 @pytest.mark.parametrize("command", [["compare", "--paper"], ["claims"]])
-def test_a_place_without_results_is_refused(tmp_path, command):
+def test_a_folder_without_results_is_refused(tmp_path, command):
     done = here(*command, "elsewhere", cwd=tmp_path)
     assert done.returncode == 2 and "elsewhere: no results here" in done.stderr and "Traceback" not in done.stderr
 
@@ -62,12 +62,12 @@ def test_flags_that_do_not_go_together_are_refused_at_once(folder):
     assert not (folder / "x.csv").exists()
 
 
-def test_the_green_index_is_a_column_more_everywhere(folder):
+def test_the_green_index_is_an_additional_column_in_all_formats(folder):
     plain = here("compare", cwd=folder).stdout
     assert "green index" not in plain
     arguments = ["--green-weight", "3", "--csv", "costs.csv"]
     done = here("compare", *arguments, "--markdown", cwd=folder)
-    # Twice the trainings, so twice the energy: 3 points off 11.
+    # Twice the trainings take twice the energy, which subtracts 3 points from 11.
     lines = {line.split(" | ")[0]: line for line in done.stdout.splitlines() if line.startswith("| ")}
     assert lines["| strategy"].endswith("| green index |")
     assert lines["| grid"].endswith("| 8.0 +- 1.4 |") and lines["| stochastic"].endswith("| 10.5 +- 0.7 |")

@@ -1,4 +1,4 @@
-"""Standard streams that are full, closed, or no longer read, as a shell hands them to the command."""
+"""Standard streams that are full, closed or no longer read."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def place(tmp_path_factory):
 
 
 def in_shell(place, arguments, redirection):
-    """Run the command, with an empty cache, in a shell that fails where any command of a pipeline fails."""
+    """Run the command, with an empty cache, in a shell that fails if any command of a pipeline fails."""
     line = f"set -o pipefail; {sys.executable} -m kdtune {arguments} {redirection}"
     environment = {**os.environ, "KDTUNE_CACHE_DIR": str(place / "cache")}
     return subprocess.run(["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True, timeout=100)
@@ -37,26 +37,26 @@ def in_shell(place, arguments, redirection):
         ("compare --json 2>/dev/null", ">/dev/full", 1, ""),
         ("--help", ">/dev/full", 1, FULL),
         ("--version", ">/dev/full", 1, FULL),
-        # A wrong request is the worse news.
+        # The exit code of a usage error is kept.
         ("compare nowhere", ">/dev/full", 2, "error: nowhere: "),
-        # A reader that has seen enough is no error.
+        # A reader that closes the pipe is no error.
         ("compare", "| true", 0, ""),
         ("claims", "| head -1", 0, ""),
         ("list studies --json", "| head -1", 0, ""),
         ("--help", "| true", 0, ""),
-        # Nor is one that the shell has closed.
+        # A stream that the shell has closed is no error.
         ("compare", ">&-", 0, ""),
         ("compare --json", ">&- 2>&-", 0, ""),
         ("list", ">&-", 0, ""),
         ("--version", ">&- 2>&- <&-", 0, ""),
         ("clean teachers", "<&-", 0, ""),
-        # What cannot be said does not change how a command ends.
+        # Messages that cannot be written do not change the exit code.
         ("compare nowhere", "2>/dev/full", 2, ""),
         ("compare nowhere", "2>&-", 2, ""),
         ("nonsense", "2> >(true)", 2, ""),
     ],
 )  # fmt: skip
-def test_output_that_cannot_be_shown_gives_a_message_at_most(place, arguments, redirection, code, told):
+def test_output_that_cannot_be_written_gives_at_most_a_message(place, arguments, redirection, code, told):
     done = in_shell(place, arguments, redirection)
     assert done.returncode == code, done.stderr
     assert done.stderr == told if told in ("", FULL) else done.stderr.startswith(told)
@@ -70,7 +70,7 @@ def test_a_character_that_the_encoding_lacks_is_written_as_its_number(place):
 
 
 def test_a_closed_descriptor_is_not_given_to_the_next_file(tmp_path):
-    """Else a ledger that is opened would get what a child process prints."""
+    """Otherwise output of a child process would go to an open ledger."""
     code = (
         "import subprocess; from kdtune.cli.streams import guarded_streams\n"
         "with guarded_streams(), open('file', 'w') as file:\n"
@@ -81,7 +81,7 @@ def test_a_closed_descriptor_is_not_given_to_the_next_file(tmp_path):
 
 
 def test_a_pipe_that_its_reader_made_non_blocking_is_waited_for(place):
-    """Node.js and some shells leave it so: what did not fit at once raised BlockingIOError."""
+    """Node.js and some shells leave a pipe in this mode; excess output raised BlockingIOError."""
     code = (
         "import os, sys; os.set_blocking(1, False)\n"
         "from kdtune.cli.streams import guarded_streams\n"
@@ -92,7 +92,7 @@ def test_a_pipe_that_its_reader_made_non_blocking_is_waited_for(place):
     assert (done.stdout.strip(), done.stderr) == ("1000001", "")
 
 
-def test_streams_that_somebody_put_in_place_are_left_alone(capsys):
+def test_streams_replaced_by_others_are_kept(capsys):
     from kdtune.cli.streams import guarded_streams, unwritable
 
     before = sys.stdout, sys.stderr
@@ -104,7 +104,7 @@ def test_streams_that_somebody_put_in_place_are_left_alone(capsys):
 
 
 @pytest.mark.study
-def test_a_study_goes_on_when_nobody_reads_its_progress_and_its_table_cannot_be_written(tmp_path):
+def test_a_study_continues_if_its_progress_is_not_read_and_its_table_cannot_be_written(tmp_path):
     study = command("study", "digits-hkd", "-s", "none", "--inline", "--repeats", "1", *SMALL)
     with Path("/dev/full").open("wb") as full:
         process = subprocess.Popen(study, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)

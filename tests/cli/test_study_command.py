@@ -1,4 +1,4 @@
-"""The main job as a user runs it: processes of their own, real training; one study runs through Ray."""
+"""``kdtune study`` on the command line, in separate processes with real training; one study runs through Ray."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ INLINE = [*STUDY, "--inline"]
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A study that nobody disturbed: its folder and the finished process."""
+    """A study without interruptions: its folder and the finished process."""
     place = tmp_path_factory.mktemp("undisturbed")
     done = kdtune(*INLINE, "--json", cwd=place)
     assert done.returncode == 0, done.stderr
@@ -83,19 +83,19 @@ def test_the_ledgers_of_a_command_leave_no_time_and_no_energy_out(undisturbed):
     assert total == so_far(last) - so_far(first)
 
 
-def test_the_shared_session_is_billed_to_every_strategy_alike(undisturbed):
+def test_the_session_is_charged_equally_to_every_strategy(undisturbed):
     shared = [result["cost"]["shared_uj"]["session"] for result in results_of(undisturbed[1]).values()]
     assert len(set(shared)) == 1 and shared[0] > 0
 
 
-def test_only_strategies_with_a_teacher_are_told_its_cost(undisturbed):
+def test_only_strategies_with_a_teacher_are_charged_for_it(undisturbed):
     results = results_of(undisturbed[1])
     assert results["grid"]["cost"]["teacher_kwh"] > 0
     assert results["none"]["cost"]["teacher_kwh"] == 0
     assert results["grid"]["cost"]["with_teacher_kwh"] > results["grid"]["cost"]["charged_kwh"]
 
 
-def test_the_teachers_answers_are_billed_alike_to_every_strategy_that_replays_them(undisturbed):
+def test_the_teachers_logits_are_charged_equally_to_every_strategy_that_uses_them(undisturbed):
     costs = {name: result["cost"] for name, result in results_of(undisturbed[1]).items()}
     asked = {name: cost["shared_uj"]["teacher_logits"] for name, cost in costs.items()}
     assert asked["grid"] == asked["stochastic"] > 0 and asked["none"] == 0
@@ -110,7 +110,7 @@ def test_the_teachers_answers_are_billed_alike_to_every_strategy_that_replays_th
         }
 
 
-def test_the_folder_holds_what_the_design_promises(undisturbed):
+def test_the_results_folder_has_all_promised_files(undisturbed):
     folder = undisturbed[0]
     assert (folder / "run.toml").is_file()
     for name in STRATEGIES:
@@ -128,7 +128,7 @@ def test_the_folder_holds_what_the_design_promises(undisturbed):
     assert weights["classifier.weight"].shape == (10, 4)
 
 
-def test_what_was_expected_is_kept_beside_what_became_of_it(undisturbed):
+def test_the_estimate_is_stored_beside_the_result(undisturbed):
     folder, done = undisturbed
     for name, result in results_of(done).items():
         kept = json.loads((folder / name / "estimate.json").read_text())
@@ -137,7 +137,7 @@ def test_what_was_expected_is_kept_beside_what_became_of_it(undisturbed):
         assert kept["gflops_millions"] == pytest.approx(result["cost"]["gflops_millions"])
         assert kept["training_flops"] == result["cost"]["training_flops"]
         assert expected["charged_kwh"] == pytest.approx(kept["charged_uj"] / 3.6e12)
-        # Of a study so short most is starting and ending, the end of which nobody had seen yet.
+        # Most of so short a study is its start and end, and the end had not been metered yet.
         assert 0.1 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
         assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
     assert "Estimated before the run, all repeats: grid" in done.stderr
@@ -163,7 +163,7 @@ def test_an_existing_result_is_refused_with_its_remedies(undisturbed):
     assert (folder / "grid" / "result.json").read_bytes() == before
 
 
-def test_another_study_is_not_mixed_into_the_folder(undisturbed):
+def test_another_study_is_refused_in_the_same_folder(undisturbed):
     done = here(*INLINE, "--strategy", "fixed", "--set", "training.batch_size=16", cwd=undisturbed[0].parents[1])
     assert done.returncode == 2
     only_new = here(
@@ -187,7 +187,7 @@ def test_another_study_is_not_mixed_into_the_folder(undisturbed):
         (["study", "digits-hkd", "--country", "XXX"], ["--country", "XXX"]),
     ],
 )
-def test_bad_input_is_one_message_and_leaves_nothing_behind(tmp_path, arguments, words):
+def test_bad_input_gives_one_message_and_leaves_no_files(tmp_path, arguments, words):
     done = here(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     for word in words:
@@ -197,7 +197,7 @@ def test_bad_input_is_one_message_and_leaves_nothing_behind(tmp_path, arguments,
 
 
 @pytest.mark.parametrize(("run", "more"), [(kdtune, []), (here, ["--dry-run"])])
-def test_a_cache_that_cannot_be_written_is_one_message_before_ray_starts(tmp_path, run, more):
+def test_a_cache_that_cannot_be_written_gives_one_message_before_ray_starts(tmp_path, run, more):
     (tmp_path / "file").touch()
     cache = tmp_path / "file" / "cache"
     done = run("study", "digits-hkd", "-s", "fixed", *more, cwd=tmp_path, KDTUNE_CACHE_DIR=str(cache))
@@ -215,7 +215,7 @@ def _wait_for(condition, timeout_s=100):
 
 
 def _interrupt(arguments, place, is_time, stop):
-    """Run a study in a folder and stop it once it is time; the grid's result as it was left."""
+    """Run a study in a folder, stop it on a condition, and return the grid's result."""
     started = subprocess.Popen(
         command(*arguments), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
@@ -238,7 +238,7 @@ def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_sam
         STUDY,
         tmp_path,
         lambda: log.exists() and '"completed"' in log.read_text(),
-        # As Ctrl-C: a terminal sends it to everybody in the foreground.
+        # Like Ctrl-C, which a terminal sends to all processes in the foreground.
         lambda process: os.killpg(process.pid, signal.SIGINT),
     )
     first_estimate = estimate.read_bytes()
@@ -253,7 +253,7 @@ def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_sam
 
 
 def _charged_so_far(paths):
-    """What was charged up to each record of some ledgers that follow each other, in microjoules: time, kind, charge."""
+    """Return time, kind and total charge in microjoules for each record of successive ledgers."""
     steps = []
     for path in paths:
         ledger, before = RunningAccount(), 0
@@ -267,10 +267,8 @@ def _charged_so_far(paths):
     return [(t_ns, kind, total) for (t_ns, kind, _), total in zip(steps, totals, strict=True)]
 
 
-def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_look_and_a_few_epochs(
-    tmp_path, undisturbed
-):
-    """The undisturbed study has made the teacher and its answers, which are in neither command's ledgers then."""
+def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within_a_few_epochs(tmp_path, undisturbed):
+    """The undisturbed study has made the teacher and its logits, so they are in the ledgers of neither command."""
     folder = tmp_path / "results" / "digits-hkd"
     told = folder / "grid" / "epochs.jsonl"
     endless = ["study", "digits-hkd", "-s", "grid", "--inline", "--repeats", "1", *SMALL[:-1], "20000"]
@@ -280,7 +278,7 @@ def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_loo
         return _charged_so_far([*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")])
 
     earlier, earlier_epochs = len(steps()), len(told.read_text().splitlines())
-    limit_kwh = 4 * interrupted["cost"]["charged_kwh"]  # enough to begin again, in a process that is there
+    limit_kwh = 4 * interrupted["cost"]["charged_kwh"]  # enough to begin again in a running process
     stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
     assert "--max-kwh" in stopped.stdout and f"kdtune resume {folder} --max-kwh MORE" in stopped.stdout
@@ -288,9 +286,9 @@ def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_loo
     resumed = steps()[earlier:]
     (began_ns, _, began_uj), *_ = (step for step in resumed if step[1] == "open")
     *_, (ended_ns, _, ended_uj) = (step for step in resumed if step[1] == "close")
-    # Training ends with the last window; what follows, no study is without. The limit may be passed for as long as the
-    # watch waits between two looks (twice that on a busy machine). Then the trial ends: the epoch in which the look
-    # found it, and as much again for keeping the checkpoint and for closing the window.
+    # Training ends with the last window; the work after it is part of every study. The limit may be exceeded for the
+    # time between two checks (twice that on a busy machine). Then the trial ends: the epoch of the check, and as much
+    # time again for the checkpoint and for closing the window.
     a_look_uj = 2 * NEAR_S * (ended_uj - began_uj) / (ended_ns - began_ns) * 1e9
     epochs = len(told.read_text().splitlines()) - earlier_epochs
     an_epoch_uj = (ended_uj - began_uj) / epochs
@@ -304,8 +302,8 @@ def test_sigterm_stops_an_endless_study_and_a_budget_its_resumption_within_a_loo
     assert refused.returncode == 4 and "give a larger one" in refused.stderr
 
 
-def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
-    """Neither is the other's child, whose work would be its own."""
+def test_simultaneous_studies_divide_the_idle_power_and_report_it(tmp_path):
+    """Neither is a child of the other, which would be charged for its work."""
     places = [tmp_path / name for name in ("one", "two")]
     study = command("study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json")
     running = []
@@ -332,6 +330,6 @@ def test_two_studies_at_once_split_the_idle_power_and_say_so(tmp_path):
             for bucket, sources in account_of_ledger(read(path)).sources.items():
                 if bucket != "other":
                     used.update(sources)
-    # Nothing is anybody's twice; what is left of the CPU's energy belongs to other processes of this machine.
+    # No energy is charged twice; the rest of the CPU's energy belongs to other processes of this machine.
     assert 0 < used["ram_modelled"] <= memory + len(records)
     assert 0 < used["cpu_modelled"] <= 1.02 * cpu

@@ -1,4 +1,4 @@
-"""What strategies share, while another command is at work on it."""
+"""Artifacts that another command is making or has made."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ class _Listening(Watcher):
 
 @contextmanager
 def another_command_trains(first, cache_folder, seconds):
-    """The teacher's lock is held, and the seconds begin once somebody waits for it."""
+    """Hold the teacher's lock for some seconds after another process begins to wait for it."""
     key = json.loads((first[0] / "fixed" / "shared.json").read_text())["teacher"]["key"]
     watcher, over = _Listening(), threading.Event()
 
@@ -55,10 +55,10 @@ def another_command_trains(first, cache_folder, seconds):
     releaser.join()
 
 
-def test_a_budget_that_is_reached_while_waiting_stops_the_command_and_a_larger_one_waits_on(
+def test_budget_reached_while_waiting_stops_the_command_and_a_larger_one_continues_to_wait(
     first, tmp_path, cache_folder
 ):
-    limit_kwh = 0.8 * first[1]["cost"]["charged_kwh"]  # enough to come as far as the teacher
+    limit_kwh = 0.8 * first[1]["cost"]["charged_kwh"]  # enough to reach the teacher
     with another_command_trains(first, cache_folder, seconds=3600) as watcher:  # longer than any test may take
         outcome = kdtune.run_study(STUDY, out=tmp_path, watcher=watcher, max_kwh=limit_kwh, inline=True)
     assert outcome.exit_code == 4 and "--max-kwh" in outcome.over_budget
@@ -72,7 +72,7 @@ def test_a_budget_that_is_reached_while_waiting_stops_the_command_and_a_larger_o
         resumed = kdtune.resume_study(outcome.folder, max_kwh=1.0, watcher=watcher)
     assert (resumed.exit_code, resumed.results[0]["status"]) == (0, "completed")
     assert watcher.messages.count("another command is making the teacher; waiting for it") == 1
-    # What the wait took is on nobody's bill: of both commands the rest alone.
+    # No strategy is charged for the wait, only for the rest of both commands.
     session, waiting = sorted(set(outcome.folder.glob("sessions/*")) - earlier)
     assert waiting.name == f"{session.name}-waiting"
     waited = account_of_nodes(read_folder(waiting))
@@ -83,8 +83,8 @@ def test_a_budget_that_is_reached_while_waiting_stops_the_command_and_a_larger_o
     assert resumed.results[0]["cost"]["shared_uj"]["session"] == billed
 
 
-def test_a_teacher_of_which_only_a_part_was_metered_has_no_known_energy(first, cache_folder, tmp_path):
-    """As after a training that a study began and somebody else's pipeline ended."""
+def test_energy_of_a_partly_metered_teacher_is_unknown(first, cache_folder, tmp_path):
+    """A study began the training, and a user's own pipeline finished it."""
     key = json.loads((first[0] / "fixed" / "shared.json").read_text())["teacher"]["key"]
     epochs = cache_folder / "teachers" / key / "epochs.jsonl"
     whole = epochs.read_bytes()

@@ -1,4 +1,4 @@
-"""Code that is generated once for all strategies: who makes it, and what it is said to have taken."""
+"""Compiled code that strategies share: which command makes it, and the energy that it is charged with."""
 
 import shutil
 from contextlib import contextmanager
@@ -9,23 +9,27 @@ from kdtune.artifacts.caches import cached, remove
 from kdtune.artifacts.compiled_code import CompiledCode
 from kdtune.artifacts.shared_code import SharedCode
 from kdtune.energy import ledger
+from kdtune.energy.carbon import PAPER
 from kdtune.errors import BudgetReached
 from kdtune.execution.artifact_store import ArtifactStore
+from kdtune.execution.run_context import RunContext
+from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.planning.resources import Resources
 from kdtune.results.watcher import Watcher
 from kdtune.specs import load_study
+from kdtune.storage.paths import data_dir
 from tests.energy.simulated import J, Node, two_cores
 from tests.studies import small_study
 
-#: A second of both cores' memory and of one busy core.
+#: Energy of one second: memory of both cores and one busy core.
 ONCE = 24 * J
 
 
-TOLD: list = []
+COMPILED: list = []
 
 
 class _Executor:
-    """As far as the store of artifacts sees one: each charge takes a second."""
+    """The part of an executor that the artifact store uses; each charge lasts a second."""
 
     slots = 1
 
@@ -34,13 +38,13 @@ class _Executor:
         self._node = Node(two_cores())
 
     def run_jobs(self, function, calls, poll, environment):
-        """Puts code where a worker would put it; the worker itself is left out."""
+        """Write code as a worker would."""
         [(_, _, _, _, artifact, _)] = calls
         code = CompiledCode(artifact.folder).code
         assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(code)
         code.mkdir(parents=True, exist_ok=True)
-        (code / f"{len(TOLD)}.so").touch()
-        TOLD.append(artifact.folder)
+        (code / f"{len(COMPILED)}.so").touch()
+        COMPILED.append(artifact.folder)
 
     @contextmanager
     def charging(self, folder):
@@ -61,28 +65,31 @@ def place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def jobs():
-    """The folders that a worker was told to put code into."""
-    TOLD.clear()
-    return TOLD
+    """The folders into which a worker had to write code."""
+    COMPILED.clear()
+    return COMPILED
 
 
 def of_a_command(tmp_path, name="s1"):
-    return ArtifactStore(load_study(small_study()), _Executor(tmp_path / name), Watcher(), None, "nowhere")
+    study = load_study(small_study())
+    budget = BudgetWatch(Budget(), PAPER, dedicated=study.is_dedicated)
+    context = RunContext(_Executor(tmp_path / name), Watcher(), budget, data_dir(tmp_path))
+    return ArtifactStore(study, context)
 
 
 def charged(shared, place):
     return shared.provide(SharedCode(place, False, "a network"))["energy"].charged_uj
 
 
-def test_it_is_made_once_and_all_strategies_and_commands_are_told_the_same(tmp_path, place, jobs):
+def test_code_is_made_once_and_all_strategies_and_commands_are_charged_the_same(tmp_path, place, jobs):
     first, second = of_a_command(tmp_path), of_a_command(tmp_path, "s2")
     assert [charged(first, place), charged(first, place), charged(second, place)] == [ONCE] * 3
     assert jobs == [place]
-    # A budget counts it where it was made.
+    # It counts towards the budget of the command that made it.
     assert (tmp_path / "s1" / "made.txt").read_text() == f"{place}\n" and not (tmp_path / "s2").exists()
 
 
-def test_as_long_as_a_command_lives_it_is_not_removed(tmp_path, place, jobs):
+def test_code_is_not_removed_while_a_command_uses_it(tmp_path, place, jobs):
     shared = of_a_command(tmp_path)
     charged(shared, place)
     [found] = cached(["compilations"])
@@ -91,7 +98,7 @@ def test_as_long_as_a_command_lives_it_is_not_removed(tmp_path, place, jobs):
     assert remove([found]) == [] and not place.exists()
 
 
-def test_what_was_stopped_is_gone_on_with_and_both_lives_are_charged(tmp_path, place, jobs, monkeypatch):
+def test_interrupted_compilation_is_continued_and_both_parts_are_charged(tmp_path, place, jobs, monkeypatch):
     def stopped(*given, **named):
         CompiledCode(place).code.mkdir()
         (CompiledCode(place).code / "half.so").touch()
@@ -107,14 +114,14 @@ def test_what_was_stopped_is_gone_on_with_and_both_lives_are_charged(tmp_path, p
     assert (CompiledCode(place).code / "half.so").exists()
 
 
-def test_code_of_which_nobody_knows_what_it_took_does_not_make_it_cheaper(tmp_path, place, jobs):
+def test_code_of_unknown_energy_is_replaced_and_does_not_reduce_the_charge(tmp_path, place, jobs):
     CompiledCode(place).code.mkdir(parents=True)
     (CompiledCode(place).code / "found.so").touch()
     assert charged(of_a_command(tmp_path), place) == ONCE
     assert not (CompiledCode(place).code / "found.so").exists()
 
 
-def test_where_its_energy_record_is_lost_it_is_made_again_beside_what_others_use(tmp_path, place, jobs):
+def test_code_without_energy_record_is_made_again_beside_the_existing_code(tmp_path, place, jobs):
     charged(of_a_command(tmp_path), place)
     shutil.rmtree(CompiledCode(place).ledger)
     before = list(CompiledCode(place).code.iterdir())

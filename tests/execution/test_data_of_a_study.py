@@ -1,4 +1,4 @@
-"""Where a study's data lie, told to workers and to a resumed study."""
+"""The data folder of a study reaches workers and a resumed study."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.study
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with an invented Tiny ImageNet: 60 training and 9 test images."""
+    """A data folder with a synthetic Tiny ImageNet: 60 training and 9 test images."""
     write_tiny_imagenet(tmp_path / "data", train=20, validation=3)
     return tmp_path / "data"
 
@@ -39,12 +39,10 @@ def tiny_study(strategy="fixed", **changes):
     )
 
 
-def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_on(
-    running_ray, data, tmp_path, monkeypatch
-):
+def test_the_data_folder_reaches_workers_and_a_resumed_study(running_ray, data, tmp_path, monkeypatch):
     out = tmp_path / "results"
     monkeypatch.chdir(tmp_path)
-    # Through Ray, whose workers know of no data folder but what they are told.
+    # Through Ray, whose workers receive the data folder only from the study.
     done = kdtune.run_study(tiny_study(data={"train_limit": 40}), out=out, data_dir="data")
     assert done.exit_code == 0, done.errors
     resolved = tomllib.loads((done.folder / "fixed" / "study.toml").read_text())["resolved"]
@@ -53,11 +51,11 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(data)
     assert str(data) not in (done.folder / "fixed" / "study.toml").read_text()
 
-    # What is finished needs no data.
+    # A finished study needs no data.
     aside = data.rename(tmp_path / "moved")
     assert kdtune.resume_study(done.folder).exit_code == 0
 
-    # What is not says where the data were.
+    # An unfinished study names the folder of the data.
     monkeypatch.chdir("/")
     shutil.rmtree(done.folder / "fixed")
     with pytest.raises(DataError) as refused:
@@ -67,7 +65,7 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     assert kdtune.resume_study(done.folder, data_dir=aside, inline=True).exit_code == 0
     assert tomllib.loads((done.folder / "run.toml").read_text())["options"]["data_dir"] == str(aside)
 
-    # Another torch trains another teacher: nothing is mixed, and what has no teacher may join.
+    # Another torch trains another teacher: its strategies are refused, those without a teacher are accepted.
     begun = StrategyFolder(done.folder / "fixed")
     spec, resolved = begun.read_study(), begun.resolved()
     begun.write_study(spec, {**resolved, "teacher": "resnet18-of-old"})
@@ -78,7 +76,7 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
     assert not (done.folder / "grid").exists()
     begun.write_study(spec, resolved)
 
-    # Other files are another data set: nothing is mixed.
+    # Other files are another data set, which is refused.
     shutil.copy(
         next(aside.glob("*/train/n01/images/n01_1.JPEG")), aside / "tiny-imagenet-200/train/n01/images/new.JPEG"
     )
@@ -86,13 +84,13 @@ def test_the_folder_reaches_the_workers_and_is_found_again_when_the_study_goes_o
         kdtune.run_study(tiny_study("grid", data={"train_limit": 40}), out=out, data_dir=aside, inline=True)
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_ends_with_2(data, tmp_path):
+def test_an_image_that_cannot_be_decoded_is_named_with_exit_code_2(data, tmp_path):
     image = data / "tiny-imagenet-200" / "train" / "n01" / "images" / "n01_2.JPEG"
     image.write_bytes(image.read_bytes()[:300])
     with pytest.raises(DataError, match=f"{image} cannot be decoded") as refused:
         kdtune.run_study(tiny_study(), out=tmp_path / "results", data_dir=data, inline=True)
     assert refused.value.exit_code == 2
-    # Nothing was begun; what it took to find out is on the books.
+    # No strategy was begun; the energy of the inspection is recorded.
     assert [path.name for path in (tmp_path / "results" / "small").iterdir() if path.name[0] != "."] == ["sessions"]
 
 
@@ -109,7 +107,7 @@ def test_the_command_names_a_truncated_image_in_one_line(data, tmp_path, more):
     assert not list(tmp_path.glob("results/*/*/*.toml"))
 
 
-def test_in_somebody_elses_tuner_the_environment_names_the_folder(running_ray, data):
+def test_in_a_users_tuner_the_environment_variable_names_the_data_folder(running_ray, data):
     environment = {"env_vars": {"KDTUNE_DATA_DIR": str(data), "KDTUNE_CACHE_DIR": os.environ["KDTUNE_CACHE_DIR"]}}
 
     @ray.remote(runtime_env=environment)

@@ -1,4 +1,4 @@
-"""Which code knows of Ray, and that a study without it does not load it."""
+"""Only the Ray executor imports Ray, and a study that runs inline does not load it."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ EXECUTION = Path(executor_choice.__file__).parent
 
 
 def imports_of(file):
-    """The modules that a file imports anywhere in it, also within functions."""
+    """Return all modules that a file imports, also within functions."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -28,7 +28,7 @@ def imports_of(file):
 
 
 @pytest.mark.parametrize("file", [*EXECUTION.glob("*.py"), *EXECUTION.glob("inline/*.py")], ids=lambda file: file.stem)
-def test_ray_is_imported_in_its_own_folder_alone(file):
+def test_ray_is_imported_only_in_its_own_folder(file):
     chosen_here = {"kdtune.execution.ray.opening", "kdtune.execution.ray.opening.opened_ray"}
     known = {
         name for name in imports_of(file) if name.split(".")[0] == "ray" or name.startswith("kdtune.execution.ray")
@@ -49,7 +49,7 @@ def test_a_study_that_runs_inline_loads_no_ray(tmp_path):
 
 
 def test_a_cluster_is_refused_for_a_study_that_runs_inline(tmp_path):
-    with pytest.raises(UsageError, match="--address auto: a study that runs --inline joins no cluster"):
+    with pytest.raises(UsageError, match="--address auto: a study with --inline joins no cluster"):
         ExecutorChoice(1.0, None, "auto", inline=True)
     with pytest.raises(UsageError, match="address 'auto'|address auto"):
         kdtune.run_study(small_study(), out=tmp_path, inline=True, address="auto")

@@ -1,4 +1,4 @@
-"""A real study that one thing after another happens to. The whole matrix is in ``benchmarks/faults.py``."""
+"""A real study under successive faults. The complete matrix is in ``benchmarks/faults.py``."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ STUDY = [*kills.STUDY[:-1], "search_space.tau.step=9"]
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder on a small disk of its own, where this user may mount one."""
+    """A folder on a separate small disk, if this user may mount one."""
     place = tmp_path / "struck"
     place.mkdir()
     disk = ["mount", "-t", "tmpfs", "-o", f"size={faults.DISK_BYTES}", "tmpfs", str(place)]
@@ -28,24 +28,24 @@ def place(tmp_path):
 
 
 def ended(place, study):
-    """How a command that was struck ended, and what it told."""
-    code = study.wait(timeout=120)  # Ray alone would end the process too, after 60 s and without a word
+    """Exit code and messages of a command under a fault."""
+    code = study.wait(timeout=120)  # Ray alone would end the process too, after 60 s and without a message
     assert "Traceback" not in (place / "said.txt").read_text()
     return code, faults.told(place)
 
 
-def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_path, place):
-    """Ray runs the study until one of its daemons is killed; then it goes on inline, which takes less time."""
+def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path, place):
+    """Ray runs the study until one of its daemons is killed; then the study continues inline, which takes less time."""
     place, mounted = place
     resume = ["resume", str(place / "results" / "digits-hkd"), "--inline"]
-    go_on = "Not finished. Go on with: kdtune resume ./results/digits-hkd"
+    go_on = "Not finished. Continue with: kdtune resume ./results/digits-hkd"
 
     study = kills.begin(place, STUDY)
     faults.kill_daemon("gcs_server")(place, study)
     code, told = ended(place, study)
     assert code == 1 and told[-1] == go_on
     assert "Ray's gcs_server (process" in told[-2] and told[-2].endswith("died")
-    # The meter went down with Ray; the command ended in its place what it was at.
+    # The meter died with Ray; the command closed its ledger.
     ledgers = [read(path) for path in place.glob("results/digits-hkd/**/*.jsonl") if "ledger" in str(path)]
     assert ledgers and all(records[-1].kind == "stop" for records in ledgers)
 
@@ -67,4 +67,4 @@ def test_whatever_gives_way_is_told_and_the_resumed_study_comes_to_the_same(tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     assert faults.outcome(place) == faults.outcome(undisturbed)
     if not mounted:
-        pytest.skip("no disk of its own could be mounted here, so none was filled; the rest held")
+        pytest.skip("no separate disk could be mounted here, so none was filled; the other checks passed")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while something must not be broken off."""
+"""Ctrl-C and SIGTERM within sections that must not be interrupted."""
 
 import signal
 
@@ -9,11 +9,11 @@ from kdtune.execution.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_is_held_back_finishes_before_the_study_stops(number):
+def test_a_delayed_section_finishes_before_the_study_stops(number):
     interrupts, finished = Interrupts(), []
     before = signal.getsignal(number)
     with interrupts.watched():
-        with pytest.raises(StudyInterrupted), interrupts.held_back():
+        with pytest.raises(StudyInterrupted), interrupts.delayed():
             signal.raise_signal(number)
             finished.append(True)
         with pytest.raises(KeyboardInterrupt):
@@ -22,37 +22,37 @@ def test_what_is_held_back_finishes_before_the_study_stops(number):
 
 
 def test_a_sigterm_that_another_handler_of_ctrl_c_swallows_is_remembered():
-    """Tune's own stops trials, and then returns as if all were well."""
+    """The handler of Tune stops trials and then returns without an error."""
     interrupts = Interrupts()
     with interrupts.watched():
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.raise_signal(signal.SIGTERM)
-        assert interrupts.asked
+        assert interrupts.requested
 
 
-def test_in_what_is_held_back_a_part_can_be_let_through():
+def test_a_part_of_a_delayed_section_can_be_interrupted():
     interrupts, finished = Interrupts(), []
-    with interrupts.watched(), pytest.raises(KeyboardInterrupt), interrupts.held_back():
-        with interrupts.let_through():
+    with interrupts.watched(), pytest.raises(KeyboardInterrupt), interrupts.delayed():
+        with interrupts.allowed():
             signal.raise_signal(signal.SIGINT)
         finished.append(True)
     assert not finished
 
 
-def test_what_was_asked_for_while_held_back_stops_the_next_part_that_is_let_through():
+def test_a_delayed_interrupt_stops_the_next_part_that_can_be_interrupted():
     interrupts, begun = Interrupts(), []
-    with interrupts.watched(), pytest.raises(StudyInterrupted), interrupts.held_back():
+    with interrupts.watched(), pytest.raises(StudyInterrupted), interrupts.delayed():
         signal.raise_signal(signal.SIGINT)
-        with interrupts.let_through():
+        with interrupts.allowed():
             begun.append(True)
     assert not begun
 
 
-def test_once_a_study_is_stopping_what_is_held_back_does_not_stop_again():
+def test_a_delayed_section_of_a_stopping_study_does_not_stop_again():
     interrupts, finished = Interrupts(), []
     with interrupts.watched():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        with interrupts.held_back():  # such as taking down what was interrupted
+        with interrupts.delayed():  # for example to record the interrupted trials
             finished.append(True)
     assert finished

@@ -9,10 +9,10 @@ from benchmarks import chain as chains
 
 pytestmark = pytest.mark.study
 
-#: Fewer epochs than the torture has: enough for kills in every phase.
+#: Fewer epochs than in the torture test, but enough for kills in every phase.
 SHORT = ("--epochs", "12")
 
-#: How much longer a study of so few trials takes where Ray has to start first.
+#: Factor by which the start of Ray lengthens a study of so few trials.
 RAY_TAKES_LONGER = 2.0
 
 
@@ -23,15 +23,15 @@ def undisturbed(tmp_path_factory, cache_folder):
 
 
 @pytest.mark.parametrize(("more", "longer"), [(("--inline",), 1.0), ((), RAY_TAKES_LONGER)])
-def test_nothing_is_lost_whatever_is_killed_and_when(undisturbed, tmp_path, cache_folder, more, longer):
-    """Other moments and other victims every day, the same all day long: the seed is the day's number."""
+def test_kills_at_random_moments_lose_nothing(undisturbed, tmp_path, cache_folder, more, longer):
+    """Moments and killed processes depend on the day: its number is the seed."""
     outcome, cold_s = undisturbed[0], longer * undisturbed[1]
-    # The chain may begin with the cache that this filled; a resume has less to do in any case.
+    # The chain may begin with the cache that this study filled; a resume has less work in any case.
     expected = chains.Undisturbed(outcome, cold_s, warm_s=0.6 * cold_s)
     for seed in count(date.today().toordinal()):
         place = tmp_path / str(seed)
         place.mkdir()
         chain = chains.one_chain(seed, place, cache_folder, expected, 1, (*SHORT, *more))
         assert not chain.faults, f"{chains.told(chain)}\n{chain.last_words()}"
-        if chain.kills:  # else the study had come to its end before
+        if chain.kills:  # otherwise the study finished first
             break

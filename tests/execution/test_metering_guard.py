@@ -9,7 +9,7 @@ from kdtune.execution import metering_guard
 
 
 class Work:
-    """Something that is metered; it notes that it was ended."""
+    """Metered work that records that it was ended."""
 
     def __init__(self, within=None):
         self.ends = 0
@@ -21,7 +21,7 @@ class Work:
 
 
 class Elsewhere:
-    """Work that another thread began and is at."""
+    """Work that another thread has begun and is doing."""
 
     def __init__(self, within=None):
         self._begun, self._over = threading.Event(), threading.Event()
@@ -39,7 +39,7 @@ class Elsewhere:
         self._thread.join()
 
 
-def test_what_tune_ran_in_this_thread_and_stopped_without_a_word_is_ended_by_the_next():
+def test_work_that_tune_stopped_without_notice_in_this_thread_is_ended_by_the_next():
     first = Work(within="ray.tune.tune")
     second = Work()
     assert (first.ends, second.ends) == (1, 0)
@@ -56,7 +56,7 @@ def test_a_study_within_a_study_is_refused():
 
 
 @pytest.mark.parametrize("within", [None, __name__])
-def test_work_beside_that_of_another_thread_is_refused_until_it_has_ended(within):
+def test_work_is_refused_until_that_of_another_thread_has_ended(within):
     other = Elsewhere(within)
     with pytest.raises(UsageError, match="one after the other"):
         Work()
@@ -66,7 +66,7 @@ def test_work_beside_that_of_another_thread_is_refused_until_it_has_ended(within
 
 
 @pytest.mark.parametrize("how", ["its thread ended", "its thread left Tune"])
-def test_what_stopped_in_another_thread_without_a_word_is_ended_by_the_next(how):
+def test_work_that_stopped_without_notice_in_another_thread_is_ended_by_the_next(how):
     other = Elsewhere(within="ray.tune.tune" if how == "its thread left Tune" else None)
     if how == "its thread ended":
         other.leave()

@@ -17,14 +17,14 @@ from tests.studies import outcome_of, small_study
 pytestmark = pytest.mark.study
 
 
-def test_trials_that_fail_are_recorded_and_charged_and_the_rest_goes_on(tmp_path):
+def test_failed_trials_are_recorded_and_charged_and_the_study_continues(tmp_path):
     space = {"tau": {"values": [4]}, "learning_rate": {"values": [0.05, 1e30]}}
     study = small_study(search_space=space, strategies={"fixed": {}, "grid": {}}, repeats=1)
     study["training"] = {**study["training"], "learning_rate": 1e30}
     outcome = kdtune.run_study(study, out=tmp_path, inline=True)
     assert outcome.exit_code == 1
     fixed, grid = outcome.results
-    # Every trial of this one failed; the other strategy has its turn all the same.
+    # Every trial of the first strategy failed; the other strategy still runs.
     assert fixed["status"] == "incomplete"
     assert fixed["summary"]["test_accuracy_mean"] is None
     assert grid["status"] == "completed"
@@ -46,7 +46,7 @@ class Pruner(Grid):
         return suggestion.values["tau"] != 6
 
 
-def test_a_strategy_that_judges_epochs_stops_a_trial_early_and_it_is_charged(tmp_path, monkeypatch):
+def test_a_trial_that_its_strategy_stops_early_is_charged(tmp_path, monkeypatch):
     monkeypatch.setitem(STRATEGIES._built_in, "grid", replace(STRATEGIES["grid"], import_it=lambda: Pruner))
     result = kdtune.run_study(small_study(strategies={"grid": {}}, repeats=1), out=tmp_path, inline=True).results[0]
     assert result["status"] == "completed"
@@ -72,42 +72,40 @@ class _Listening(Watcher):
 
 
 def augmented_study():
-    """Its teacher is asked anew in every epoch."""
+    """A study whose teacher classifies the images again in every epoch."""
     study = small_study(strategies={"grid": {}}, repeats=1, seed=7)
     return {**study, "training": {**study["training"], "augment": ["crop"]}}
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """A finished study, and who listened to it."""
+    """A finished study and its watcher."""
     watcher = _Listening()
     return kdtune.run_study(
         augmented_study(), out=tmp_path_factory.mktemp("watched"), watcher=watcher, inline=True
     ), watcher
 
 
-def test_a_watcher_hears_of_every_trial_and_of_energy(watched):
+def test_a_watcher_receives_every_trial_and_energy(watched):
     watcher = watched[1]
     assert len(watcher.ended_trials) == 3
     assert {epoch for _, epoch in watcher.epochs} >= {3}
     assert watcher.energies and watcher.energies == sorted(watcher.energies)
 
 
-def test_more_than_the_machine_has_is_refused_before_anything_is_written(tmp_path):
+def test_more_cores_than_the_machine_has_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(kdtune.KdtuneError, match="cpus_per_trial 4096"):
         kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096, inline=True)
     assert not (tmp_path / "small").exists()
 
 
-def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_charged(
-    watched, tmp_path, cache_folder, capfd
-):
+def test_partly_lost_logits_are_completed_and_all_their_energy_is_charged(watched, tmp_path, cache_folder, capfd):
     first = watched[0].results[0]
     (name,) = json.loads((watched[0].folder / "grid" / "shared.json").read_text())["teacher_logits"]
     filled = cache_folder / "teacher-logits" / name / "filled.jsonl"
     lines = filled.read_text().splitlines(keepends=True)
     assert len(lines) == 3
-    filled.write_text("".join(lines[:2]))  # as after a kill: the last epoch's rows may be anything
+    filled.write_text("".join(lines[:2]))  # as after a kill: the rows of the last epoch may be invalid
     second = kdtune.run_study(augmented_study(), out=tmp_path, inline=True).results[0]
     assert capfd.readouterr().out == ""
     assert len(filled.read_text().splitlines()) == 3
@@ -116,7 +114,7 @@ def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_ch
     assert 0 < asked[0] < asked[1]
     spent = json.loads((tmp_path / "small" / "grid" / "shared.json").read_text())["teacher_logits"][name]
     assert spent["passes"] == 3 * 400 and spent["energy"]["charged_uj"] == asked[1]
-    # As after somebody else's pipeline, which filled it unmetered: others may be reading it while that is made up for.
+    # A user's pipeline may have filled the store without a meter, and may read it while it is made again.
     shutil.rmtree(filled.parent / "ledger")
     before = (filled.read_bytes(), (filled.parent / "logits.npy").stat().st_mtime_ns)
     third = kdtune.run_study(augmented_study(), out=tmp_path / "third", inline=True).results[0]
@@ -125,7 +123,7 @@ def test_logits_of_which_a_part_is_lost_are_completed_and_all_that_it_took_is_ch
     assert not (filled.parent / "again").exists()
 
 
-def test_labels_have_folders_results_and_lengths_of_their_own(tmp_path):
+def test_each_label_has_its_own_folder_results_and_epochs(tmp_path):
     hot, cold = ({"strategy": "fixed", "tau": tau} for tau in (9, 2))
     longer, again = {"strategy": "none", "longer": "flops"}, {"strategy": "best-of", "of": "fixed", "trials": 2}
     equal = {"strategy": "none", "longer": "energy"}
@@ -135,8 +133,8 @@ def test_labels_have_folders_results_and_lengths_of_their_own(tmp_path):
     by_label = {result["strategy"]: result for result in outcome.results}
     assert list(by_label) == ["hot", "alone-longer"]
     assert by_label["hot"]["repeats"][0]["chosen"] == {"tau": 9}
-    # An epoch of the student alone costs less than one with its teacher by the teacher's passes: 3336 multiply-adds
-    # three times for 400 training images and once for as many others, against 208448 for the 400.
+    # An epoch of the student alone takes 3336 multiply-adds, three times for each of 400 training images and once for
+    # each of 400 other images; an epoch with the teacher takes 208448 more for each training image.
     factor = by_label["alone-longer"]["repeats"][0]["chosen"]["longer"]
     assert factor == pytest.approx((208448 + 4 * 3336) / (4 * 3336), abs=1e-4)
     trial = next(iter(TrialLog.read(tmp_path / "small" / "alone-longer" / "trials.jsonl").trials.values()))
@@ -145,8 +143,8 @@ def test_labels_have_folders_results_and_lengths_of_their_own(tmp_path):
     frozen = StudyFolder(tmp_path / "small").strategy("alone-longer").read_study()
     assert frozen.labelled("alone-longer") == ("none", {"longer": factor})
 
-    # Another file with other labels joins the folder; a resume knows all of them, each as it was begun. What is as long
-    # as the energy of a distillation lasts is so by the timings of the first command, whenever it runs.
+    # A study with other labels is added to the folder, and a resume runs all of them as they were begun. The length of
+    # a training with the energy of a distillation depends only on the timings of the first command.
     multiple = StudyFolder(tmp_path / "small").strategy("hot").energy_multiple()
     assert multiple > 0 and frozen.labelled("equal") == ("none", {"longer": max(1.0, multiple)})
     second = small_study(repeats=1, strategies={"cold": cold, "again": again, "hot": {**hot, "tau": 7}, "equal": equal})

@@ -1,4 +1,4 @@
-"""Two commands that want the same teacher at once: real training, and a real kill."""
+"""Two simultaneous commands that need the same teacher, with real training and a real kill."""
 
 import json
 import os
@@ -26,7 +26,7 @@ STUDY = [
 
 
 class Command:
-    """A study in a folder of its own, with a cache that it shares."""
+    """A study in its own folder with a shared cache."""
 
     def __init__(self, place: Path, name: str) -> None:
         self.folder, self._cache = place / name / "results" / "digits-hkd", place / "cache"
@@ -42,11 +42,11 @@ class Command:
         )
 
     def wants_the_teacher(self) -> bool:
-        """Whether it has come so far that it looks for the teacher, or trains it."""
+        """Return whether the command looks for the teacher or trains it."""
         return (self.folder / "run.toml").exists()
 
     def trains_the_teacher(self) -> bool:
-        """Whether it is this command that makes it."""
+        """Return whether this command trains the teacher."""
         return any(self.folder.glob("sessions/*/made.txt"))
 
     def result(self) -> dict:
@@ -78,7 +78,7 @@ def wait_for(condition, *commands):
 
 @pytest.fixture
 def both(tmp_path):
-    """Two commands, begun at once."""
+    """Two commands that start at the same time."""
     commands = [Command(tmp_path, name) for name in ("first", "second")]
     yield commands
     for one in commands:
@@ -87,7 +87,7 @@ def both(tmp_path):
             one.process.communicate(timeout=60)
 
 
-def test_when_the_command_that_trains_the_teacher_is_killed_the_other_goes_on(both, tmp_path):
+def test_when_the_command_that_trains_the_teacher_is_killed_the_other_continues(both, tmp_path):
     wait_for(lambda: all(one.wants_the_teacher() for one in both) and len(epochs(tmp_path)) > 2, *both)
     trainer, other = sorted(both, key=lambda one: not one.trains_the_teacher())
     assert not other.trains_the_teacher() and len(epochs(tmp_path)) < EPOCHS
@@ -99,7 +99,7 @@ def test_when_the_command_that_trains_the_teacher_is_killed_the_other_goes_on(bo
     # The killed command's worker ends a moment later; epochs after its last checkpoint are trained again.
     assert set(trained) == set(range(1, EPOCHS + 1)) and trained[-1] == EPOCHS
     assert sum(later != earlier + 1 for earlier, later in pairwise(trained)) <= 1
-    # Both commands' energy is the teacher's.
+    # The energy of both commands is charged to the teacher.
     account = account_of_nodes(read_folder(teacher_folder(tmp_path) / "ledger"))
     assert other.teacher()["energy"]["charged_uj"] == account.charged_uj() > 0
     assert account.flags["gap"] == 1, account.flags

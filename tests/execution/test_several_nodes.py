@@ -1,4 +1,4 @@
-"""Several of Ray's nodes on this one machine, as in somebody's test or on a large host."""
+"""Several nodes of Ray on one machine, as in a user's tests or on a large host."""
 
 import itertools
 import os
@@ -54,7 +54,7 @@ def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
     study = small_study(strategies={"grid": {}}, repeats=1)
     result = kdtune.run_study(study, out=tmp_path, address=two_nodes).results[0]
     assert result["status"] == "completed"
-    # What an earlier test killed may be on the machine for another moment.
+    # Processes that an earlier test killed may not have ended yet.
     assert set(result["cost"]["flags"]) <= {"node_shared"}
     ledgers = read_folder(tmp_path / "small" / "grid" / "ledger")
     assert len(ledgers) == 1
@@ -66,11 +66,11 @@ def test_one_meter_counts_the_machine_for_all_of_its_nodes(two_nodes, tmp_path):
     assert account.buckets["trials"] > 0
 
 
-def test_a_meter_does_not_take_another_machines_process_for_its_own():
+def test_a_meter_refuses_a_process_of_another_machine():
     meter = NodeMeter.__new__(NodeMeter)
     meter._meter = type("Meter", (), {"hardware": NodeSensors().hardware()})()
     meter._check_machine(boot_id())
-    with pytest.raises(KdtuneError, match="two machines of the cluster are called"):
+    with pytest.raises(KdtuneError, match="two machines of the cluster have the name"):
         meter.open(None, "another boot")
 
 
@@ -78,7 +78,7 @@ def test_a_meter_does_not_take_another_machines_process_for_its_own():
 
 
 class LateNode:
-    """A node with a host name of its own that joins a cluster when it is told to, and dies when it is told to."""
+    """A node with its own host name that joins a cluster and dies on request."""
 
     def __init__(self, address, name):
         self.name, self._address, self._process = name, address, None
@@ -125,7 +125,7 @@ class JoinsAndDies(tune.Callback):
         if not self._joined:
             self._joined = True
             self._node.join()
-        if trial.config["late"] and result["time_total_s"] > 2:  # the meter has sampled it
+        if trial.config["late"] and result["time_total_s"] > 2:  # the meter has taken a sample by then
             self._node.die()
 
     def __getstate__(self):
@@ -143,7 +143,7 @@ def resources_of(config):
 
 
 @pytest.mark.study
-def test_an_experiment_outlives_its_nodes_and_flags_what_a_dead_one_took(cluster, late, tmp_path):
+def test_an_experiment_survives_its_nodes_and_flags_the_energy_of_a_dead_node(cluster, late, tmp_path):
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     ledger = kdtune.EnergyLedger()
     run = tune.RunConfig(name="study", storage_path=str(tmp_path), callbacks=[ledger, JoinsAndDies(late)], verbose=0)
@@ -179,7 +179,7 @@ class Shrinking(Watcher):
 
     def message(self, text):
         self.told.append(text)
-        if "goes on from its last checkpoint" in text:
+        if "continues from its last checkpoint" in text:
             self.cancel.set()
 
 
@@ -195,7 +195,7 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
     finally:
         at_the_latest.cancel()
     assert (result.exit_code, result.errors) == (130, ())
-    assert any("goes on from its last checkpoint" in text for text in watcher.told)
+    assert any("continues from its last checkpoint" in text for text in watcher.told)
     trials = TrialLog.read(tmp_path / "small" / "none" / "trials.jsonl").trials.values()
     assert [trial.status for trial in trials] == ["interrupted"] * 2
     nodes = read_folder(tmp_path / "small" / "none" / "ledger")
@@ -205,7 +205,7 @@ def test_a_study_uses_a_node_that_joins_and_fails_no_trial_when_it_dies(cluster,
 
 @pytest.mark.study
 def test_meters_of_other_machines_end_their_ledgers_before_ray_is_left(two_nodes, tmp_path):
-    """Two meters on this machine stand for those of two machines."""
+    """Two meters on this machine represent those of two machines."""
     session = RayExecutor(StudyFolder(tmp_path / "study"), 1.0, None, two_nodes)
     session.start()
     try:

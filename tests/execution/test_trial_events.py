@@ -1,4 +1,4 @@
-"""What a watcher is told of the meters while trials run."""
+"""Energy that a watcher receives while trials run."""
 
 from types import SimpleNamespace
 
@@ -6,6 +6,7 @@ import pytest
 
 from kdtune.energy.carbon import PAPER
 from kdtune.energy.reading import Reading
+from kdtune.execution.run_context import RunContext
 from kdtune.execution.trial_events import TrialEvents
 from kdtune.planning.budget import Budget, BudgetWatch
 from kdtune.results.folder import StrategyFolder
@@ -29,6 +30,7 @@ def test_a_watcher_is_given_the_charge_of_the_studys_attribution(tmp_path, attri
     study, watcher = load_study(small_study(attribution=attribution)), _Listening()
     budget = BudgetWatch(Budget(), PAPER, dedicated=study.is_dedicated)
     folder = StrategyFolder(tmp_path)
-    events = TrialEvents(study, folder, None, None, executor, watcher, budget, "", judges_epochs=False)
+    context = RunContext(executor, watcher, budget, None)
+    events = TrialEvents(study, folder, None, None, context, judges_epochs=False)
     events.read_energy()
     assert watcher.charged_uj == [charged_uj]

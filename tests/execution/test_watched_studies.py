@@ -1,4 +1,4 @@
-"""What a user's watcher and a user's thread can do to a study: stop it, and nothing else."""
+"""Watchers and threads of a user can stop a study but not otherwise disturb it."""
 
 import logging
 import threading
@@ -13,12 +13,12 @@ from tests.studies import small_study
 
 pytestmark = pytest.mark.study
 
-#: Its single trial goes on for longer than any test.
+#: Its single trial lasts longer than any test.
 LONG = {"epochs": 100_000, "batch_size": 32, "learning_rate": 0.05}
 
 
 class Broken(Watcher):
-    """Fails of everything, each time with an error of a kind that the study has a meaning of its own for."""
+    """Raises an error in every method, each time of a type that a study handles."""
 
     def __init__(self):
         self.calls = []
@@ -49,7 +49,7 @@ def test_a_watcher_that_fails_fails_no_trial(tmp_path, caplog):
 
 
 class Stopping(Watcher):
-    """Stops the study in the middle of a trial, in one way or another."""
+    """Stops the study in the middle of a trial."""
 
     def __init__(self, stop):
         self._stop = stop
@@ -71,7 +71,7 @@ INLINE = [(how, True) for how in ("event", "StudyInterrupted", "KeyboardInterrup
 @pytest.mark.parametrize(("how", "inline"), [*INLINE, ("event", False)])
 def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, inline, running_ray, tmp_path):
     cancel = threading.Event()
-    # The event is set by a thread of its own, as by a service's handler of requests.
+    # The event is set by another thread, for example by a request handler of a service.
     stops = {
         "event": lambda: threading.Thread(target=cancel.set).start(),
         "StudyInterrupted": raises(kdtune.StudyInterrupted("enough")),
@@ -89,7 +89,7 @@ def test_a_study_is_cancelled_in_the_middle_of_a_trial(how, inline, running_ray,
 
 
 class Freeing(Watcher):
-    """Frees the cores that somebody else holds as soon as it hears that they are waited for."""
+    """Frees the cores of other work as soon as it receives the message that the study waits for them."""
 
     def __init__(self, holder):
         self.told, self._holder = [], holder
@@ -106,10 +106,10 @@ class Holder:
 
 
 def test_a_study_that_waits_for_cores_says_so(running_ray, tmp_path, monkeypatch):
-    monkeypatch.setattr("kdtune.execution.ray.ray_executor.SAY_AFTER_S", 1.0)
+    monkeypatch.setattr("kdtune.execution.ray.ray_executor.MESSAGE_AFTER_S", 1.0)
     holder = ray.remote(num_cpus=2)(Holder).remote()
     ray.get(holder.is_ready.remote())
     watcher = Freeing(holder)
     result = kdtune.run_study(small_study(strategies={"none": {}}, repeats=1), out=tmp_path, watcher=watcher)
     assert result.exit_code == 0
-    assert watcher.told == ["waiting for 1 CPU core: other work uses what the cluster has"]
+    assert watcher.told == ["waiting for 1 CPU core: other work uses the cluster's resources"]

@@ -83,7 +83,7 @@ def test_results_with_a_missing_temperature_are_read_listed_and_compared(study):
 def test_a_study_with_a_missing_temperature_cannot_be_resumed(study):
     with pytest.raises(ResultsError, match="unknown temperature 'cooling'") as caught:
         kdtune.resume_study(study.path)
-    assert "cannot be gone on with here" in str(caught.value)
+    assert "cannot be resumed here" in str(caught.value)
 
 
 def test_a_study_with_a_missing_temperature_cannot_be_run_again(study):

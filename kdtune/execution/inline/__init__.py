@@ -1,1 +1,1 @@
-"""Runs a study in the very process that asked for it, without Ray."""
+"""Runs a study in the calling process, without Ray."""

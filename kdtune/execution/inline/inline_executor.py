@@ -1,4 +1,4 @@
-"""The executor that runs a study in the very process that asked for it: no Ray, one trial at a time."""
+"""Executor that runs a study in the calling process, without Ray and one trial at a time."""
 
 import logging
 import time
@@ -32,16 +32,16 @@ from kdtune.results.trial import Trial
 from kdtune.tasks.loading import load_all_tasks
 from kdtune.training.step_listener import called_at_each_step
 
-#: Seconds between two calls of what is polled while a job runs.
+#: Seconds between two calls of the poll function while a job runs.
 POLL_S = 0.5
 
 Result = TypeVar("Result")
 
 
 class InlineExecutor(Executor):
-    """Runs jobs and trials one after the other in the calling thread, and a meter in a thread beside it.
+    """Runs jobs and trials one after the other in the calling thread, and a meter in another thread.
 
-    Ctrl-C breaks off jobs and the steps of trainings, and nothing else: the ledger and the logs stay whole.
+    Ctrl-C interrupts only jobs and training steps, so the ledger and the logs stay intact.
     """
 
     kind = "inline"
@@ -54,14 +54,14 @@ class InlineExecutor(Executor):
         interrupts: Interrupts,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Nothing is started yet.
+        """Prepare without starting anything.
 
         Args:
-            folder: The study's, in which the session's ledger is kept.
-            cpus_per_trial: Cores for each trial, and so torch's threads.
-            gpus_per_trial: Share of a GPU for each trial, at most 1; None gives one where there is any.
-            interrupts: Whether the user asked to stop.
-            tell: Called with warnings.
+            folder: Results folder of the study, for the session's ledger.
+            cpus_per_trial: Cores for each trial, and so threads of torch.
+            gpus_per_trial: Share of a GPU for each trial, at most 1; None for one GPU if there are any.
+            interrupts: Remembers whether the user asked to stop.
+            tell: Receives warnings.
         """
         super().__init__(folder, Resources(cpus_per_trial, gpus_per_trial or 0.0))
         self._pick_gpus = gpus_per_trial is None
@@ -70,29 +70,31 @@ class InlineExecutor(Executor):
         self._gpus: list[str] = []
         self._registry = registry_of(self.id)
         self._meter: NodeMeter | None = None
-        self._put_back = ExitStack()
+        self._cleanup = ExitStack()
 
     def start(self) -> None:
-        """Start the meter, and import what trainings need.
+        """Start the meter and import the modules that trainings need.
 
         Raises:
-            UsageError: A trial asks for more than this machine has, or this process already runs something metered.
+            UsageError: A trial needs more resources than this machine has, or this process already meters other work.
         """
         metering_guard.begin(self.stop)
         try:
-            with self._interrupts.held_back():
+            with self._interrupts.delayed():
                 drop_stale(shared_folder(), snapshot())
                 self._pick_resources()
                 self._registry.register()
                 self._meter = NodeMeter(NodeSensors(None if self.resources.gpus else ()), self._registry)
                 self._meter.begin(str(self.folder), None)
-                self._put_back.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
-                import kdtune.artifacts.training_context  # noqa: F401 - not within a job, where Ctrl-C would break it off
+                self._cleanup.enter_context(reachable(self.id, _OwnMeter(self._meter, self._interrupts)))
+                import kdtune.artifacts.training_context  # noqa: F401 - Ctrl-C would interrupt an import within a job
 
                 load_all_tasks()
 
-                self._put_back.enter_context(restored_process_state())  # torch too, which is imported only now
-                self._put_back.enter_context(level_of("torch", logging.ERROR))  # as of a worker, whose log nobody reads
+                # After the import of torch, whose state is restored as well.
+                self._cleanup.enter_context(restored_process_state())
+                # As in Ray's workers, whose log is not shown.
+                self._cleanup.enter_context(level_of("torch", logging.ERROR))
         except BaseException:
             self.stop()
             raise
@@ -106,8 +108,8 @@ class InlineExecutor(Executor):
         self.resources.check_fit(here, "this machine")
 
     def stop(self) -> None:
-        """End the ledger and put back what trainings changed of this process."""
-        with suppress(StudyInterrupted), self._interrupts.held_back():
+        """End the ledger and restore the state of the process that trainings changed."""
+        with suppress(StudyInterrupted), self._interrupts.delayed():
             meter, self._meter = self._meter, None
             try:
                 if meter is not None:
@@ -116,48 +118,48 @@ class InlineExecutor(Executor):
             finally:
                 self._registry.deregister_now()
                 metering_guard.ended(self.stop)
-                self._put_back.close()
+                self._cleanup.close()
 
     def check(self) -> None:
-        """Nothing: what would have died is this process."""
+        """Do nothing, since there is no other process that could die."""
 
     @property
     def slots(self) -> int:
-        """One: trials run in this process."""
+        """Number of trials that run at the same time: one."""
         return 1
 
     @property
     def is_on_one_machine(self) -> bool:
-        """Whether all work happens on this machine; it does."""
+        """Whether all work happens on this machine: always."""
         return True
 
     @property
     def gpus(self) -> list[str]:
-        """The GPUs of this machine that may be used, by UUID."""
+        """UUIDs of the usable GPUs of this machine."""
         return self._gpus
 
     def settle(self) -> None:
-        """Nothing: the meter counts as it was told to by the time that the call returns."""
+        """Do nothing, since requests to the meter take effect before they return."""
 
     def settle_for_evaluation(self) -> None:
-        """Nothing: this process has imported what evaluations need."""
+        """Do nothing, since this process has imported the modules for evaluations."""
 
     def _switch_meters(self, folder: Path) -> None:
         self._ask_meter(lambda meter: meter.switch(str(folder)))
 
     def reading(self, *, fresh: bool = False) -> Reading:
-        """Energy so far; ``fresh`` takes a sample first."""
+        """Return the energy so far; ``fresh`` takes a sample first."""
         if fresh:
             self._ask_meter(lambda meter: meter.sample())
         return self._ask_meter(lambda meter: meter.reading())
 
     def close_window(self, window_id: str, reason: str) -> None:
-        """Close a window that its trial did not close itself."""
+        """Close the window of a trial that has not closed it."""
         self._ask_meter(lambda meter: meter.close(window_id, reason))
 
     def _ask_meter(self, ask: Callable[[NodeMeter], Result]) -> Result:
         assert self._meter is not None, "the executor has started"
-        with self._interrupts.held_back():
+        with self._interrupts.delayed():
             return ask(self._meter)
 
     def run_jobs(
@@ -167,10 +169,10 @@ class InlineExecutor(Executor):
         poll: Callable[[], object],
         environment: Mapping[str, str] | None = None,
     ) -> list[Any]:
-        """Run jobs one after the other, here or in a process of their own where they need other variables."""
+        """Run jobs one after the other, in separate processes if they need environment variables."""
         results: list[Any] = []
         for args in calls:
-            if results:  # not after the last: its result would be lost
+            if results:  # between jobs; an error after the last one would lose its result
                 poll()
             try:
                 if environment is None:
@@ -187,21 +189,21 @@ class InlineExecutor(Executor):
 
     def run_trials(self, events: TrialEvents, max_concurrent: int | None) -> None:
         """Train one trial after the other."""
-        # A worker of its own for each strategy: each is charged for the loading and warming up that it needs.
+        # Each strategy has its own worker, so that it is charged for its loading and warm-up.
         worker = TrialWorker(self.resources)
-        with self._interrupts.held_back():
+        with self._interrupts.delayed():
             try:
                 while not events.must_stop and isinstance(trial := events.next(), Trial):
                     if not self._train(events, trial, worker):
-                        worker = TrialWorker(self.resources)  # whatever the failed one has left behind
-            except (KdtuneError, OSError) as error:  # a report could not be taken down, or the user cancelled
+                        worker = TrialWorker(self.resources)  # the state that a failed training left is dropped
+            except (KdtuneError, OSError) as error:  # a report could not be recorded, or the user cancelled
                 events.give_up(error)
 
     def _train(self, events: TrialEvents, trial: Trial, worker: TrialWorker) -> bool:
-        """Train a trial until it ends or the strategy has to stop; returns whether its training did not fail."""
+        """Train a trial until it ends or the strategy has to stop; return False if the training failed."""
         read_energy = _Paced(events.read_energy, lambda: events.reading_interval_s)
         try:
-            with self._interrupts.let_through(), called_at_each_step(read_energy):
+            with self._interrupts.allowed(), called_at_each_step(read_energy):
                 training = worker.take_on(events.config(trial))
         except Exception as error:
             return self._failed(events, trial, error)
@@ -209,7 +211,7 @@ class InlineExecutor(Executor):
         try:
             while not events.must_stop:
                 try:
-                    with self._interrupts.let_through(), called_at_each_step(read_energy):
+                    with self._interrupts.allowed(), called_at_each_step(read_energy):
                         report = training.step()
                 except Exception as error:
                     return self._failed(events, trial, error)
@@ -222,14 +224,14 @@ class InlineExecutor(Executor):
                     break
             return True
         finally:
-            # Nothing may still be writing checkpoints when the trial is over: they may be removed, or resumed from.
+            # No checkpoint may be written after the trial, since checkpoints may be removed or loaded then.
             training.close("interrupted")
 
     def _failed(self, events: TrialEvents, trial: Trial, error: Exception) -> bool:
-        """Take down why an attempt failed; returns False.
+        """Record why an attempt failed, and return False.
 
         Raises:
-            StudyInterrupted: It did not fail, the user stopped it.
+            StudyInterrupted: The attempt did not fail; the user stopped it.
         """
         if isinstance(error, StudyInterrupted):
             raise error
@@ -242,14 +244,14 @@ class InlineExecutor(Executor):
 
 
 class _OwnMeter:
-    """The meter of this process as trainings and jobs reach it; Ctrl-C waits until a record is whole."""
+    """Connection to the meter of this process; Ctrl-C is delayed until a record is complete."""
 
     def __init__(self, meter: NodeMeter, interrupts: Interrupts) -> None:
         self._meter = meter
         self._interrupts = interrupts
 
     def ask(self, method: str, *args: Any) -> Any:
-        with self._interrupts.held_back():
+        with self._interrupts.delayed():
             try:
                 return getattr(self._meter, method)(*args)
             except Exception as error:
@@ -257,7 +259,7 @@ class _OwnMeter:
 
 
 class _Paced:
-    """Calls a function, but not before some time has passed since it was called last."""
+    """Calls a function at most once per interval."""
 
     def __init__(self, function: Callable[[], object], interval_s: Callable[[], float]) -> None:
         self._function = function

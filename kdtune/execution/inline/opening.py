@@ -17,7 +17,7 @@ def opened_inline(
     folder: StudyFolder, cpus: float, gpus: float | None, interrupts: Interrupts, tell: Callable[[str], None]
 ) -> Iterator[Executor]:
     """Start metering in this process; see :class:`kdtune.execution.executor_choice.ExecutorChoice`."""
-    # Libraries that are imported already have read their variables; those that follow do not see them.
+    # Hidden from libraries that are imported later; libraries that are imported already have read their variables.
     hidden = [key for key in os.environ if key.startswith(HIDDEN)]
     with environment({}, hidden), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # with -W error, a library's deprecation would end the study

@@ -1,6 +1,6 @@
-"""Runs a job in a process of its own, where it needs other environment variables than this process has.
+"""Runs a job in a separate process with additional environment variables.
 
-Usage: ``python -m kdtune.execution.inline.separate_process FOLDER`` runs what ``FOLDER/job.pickle`` holds.
+Usage: ``python -m kdtune.execution.inline.separate_process FOLDER`` runs the job in ``FOLDER/job.pickle``.
 """
 
 import os
@@ -18,19 +18,19 @@ from kdtune.execution.error_conversion import as_kdtune_error
 
 _JOB, _ANSWER, _ERRORS = "job.pickle", "answer.pickle", "errors.txt"
 
-#: Seconds between two calls of what is polled meanwhile.
+#: Seconds between two calls of the poll function.
 _POLL_S = 0.5
 
 
 def run_separately(
     function: Callable[..., Any], args: tuple[Any, ...], environment: Mapping[str, str], poll: Callable[[], object]
 ) -> Any:
-    """Run a function of kdtune's in a new process and return its result.
+    """Run a function of kdtune in a new process and return its result.
 
     Args:
-        function: Can be pickled, and so can its arguments and its result.
-        args: Its arguments.
-        environment: Variables of the process besides this one's.
+        function: Function that can be pickled, with its arguments and its result.
+        args: Arguments of the function.
+        environment: Environment variables in addition to those of this process.
         poll: Called about twice a second; stops the process by raising an exception.
 
     Raises:
@@ -39,7 +39,7 @@ def run_separately(
     with tempfile.TemporaryDirectory(prefix="kdtune-job-") as name:
         folder = Path(name)
         (folder / _JOB).write_bytes(pickle.dumps((function, args)))
-        # -P: the working folder is not searched for modules, since a script there may have the name of one.
+        # -P: modules are not imported from the working folder, where a script may have the name of a module.
         command = [sys.executable, "-P", "-m", __name__, name]
         with (folder / _ERRORS).open("wb") as errors:
             process = subprocess.Popen(
@@ -56,7 +56,7 @@ def run_separately(
             process.wait()
         if not (folder / _ANSWER).exists():
             lines = (folder / _ERRORS).read_text(errors="replace").strip().splitlines()
-            raise MachineError(f"a process died ({process.returncode}): {lines[-1] if lines else 'without a word'}")
+            raise MachineError(f"a process died ({process.returncode}): {lines[-1] if lines else 'without a message'}")
         result, error = pickle.loads((folder / _ANSWER).read_bytes())
     if error is not None:
         raise error
@@ -64,7 +64,7 @@ def run_separately(
 
 
 def _own_path() -> dict[str, str]:
-    """The process finds this very kdtune."""
+    """Return the PYTHONPATH with which the process imports the same kdtune."""
     package, given = str(Path(kdtune.__file__).parents[1]), os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": f"{package}{os.pathsep}{given}" if given else package}
 

@@ -1,4 +1,4 @@
-"""Runs jobs in workers of the cluster and waits for them; describes what went wrong there."""
+"""Runs jobs in workers of the cluster, and converts their errors."""
 
 import re
 import warnings
@@ -23,10 +23,10 @@ def run_jobs(
     poll: Callable[[], object],
     environment: Mapping[str, str] | None = None,
 ) -> list[Any]:
-    """Run a function several times, side by side as far as the cluster allows; see :meth:`.Executor.run_jobs`."""
+    """Run a function several times, in parallel as far as the cluster allows; see :meth:`.Executor.run_jobs`."""
     given = executor.resources
     options: dict[str, Any] = {"num_cpus": given.cpus, "num_gpus": given.gpus, "max_retries": 0}
-    if environment is not None:  # no other worker has these, and this one is not kept
+    if environment is not None:  # a new worker with these variables, which ends after the job
         options |= {"runtime_env": {"env_vars": dict(environment)}, "max_calls": 1}
     if not calls:
         return []
@@ -38,10 +38,10 @@ def run_jobs(
             done, left = ray.wait(left, num_returns=len(left), timeout=0.5)
             executor.check()
             executor.meter_new_nodes()
-            ray.get(done)  # a failure ends the others at once
+            ray.get(done)  # a failed job ends the other jobs at once
             poll()
         return list(ray.get(references))
-    except RayError:  # nobody is left to be told
+    except RayError:  # Ray is dead, so no job can be cancelled
         raise
     except BaseException:  # a job failed, or the poll found a reason to stop
         _cancel(left)
@@ -53,7 +53,7 @@ def ray_errors_converted() -> Iterator[None]:
     """Turn Ray's exceptions into kdtune's.
 
     Raises:
-        KdtuneError: The body met one of Ray's.
+        KdtuneError: The body raised an exception of Ray.
     """
     try:
         yield
@@ -62,7 +62,7 @@ def ray_errors_converted() -> Iterator[None]:
 
 
 def as_kdtune_error(error: BaseException) -> KdtuneError:
-    """What went wrong in a worker, in the meter or on a disk, in one line and without Ray's wrapping."""
+    """Return the error of a worker, a meter or a disk in one line and without the frames of Ray."""
     cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     if isinstance(cause, ray.exceptions.RayError):
         return MachineError(f"a worker died: {last_line(cause)}")
@@ -70,13 +70,13 @@ def as_kdtune_error(error: BaseException) -> KdtuneError:
 
 
 def last_line(error: BaseException) -> str:
-    """Returns the last line of an error's message that says something: Ray puts the cause below its own frames."""
+    """Return the last line of an error's message that is not empty: Ray puts the cause below its own frames."""
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines()]
     return next((line for line in reversed(lines) if line), type(error).__name__)
 
 
 def in_worker(session_id: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Runs in the worker, whose warnings of other libraries' imports somebody's Ray would print in the driver."""
+    """Run a function in the worker, without warnings from imports, which an existing Ray would print in the driver."""
     with warnings.catch_warnings(), meter_reached(session_id):
         warnings.simplefilter("ignore")
         return function(*args)

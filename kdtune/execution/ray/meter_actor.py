@@ -1,4 +1,4 @@
-"""The node's meter as a Ray actor, pinned to its node, and how a session starts and ends it."""
+"""Meter of a node as a Ray actor on that node, with functions that start and end it."""
 
 import logging
 import os
@@ -13,17 +13,17 @@ from kdtune.energy.sensors.node import NodeSensors
 from kdtune.execution.node_meter import NodeMeter, registry_of, state_of
 from kdtune.execution.ray.trial_actors import ActorsOfTrials
 
-#: Ray's namespace for kdtune's named actors; explicit, since trials of other pipelines have their own.
+#: Namespace of Ray for the named actors of kdtune; explicit, since trials in other pipelines use other namespaces.
 NAMESPACE = "kdtune"
 
-#: A meter that dies is started again so often; a machine on which it dies more often has another fault.
+#: Number of times a meter that died is restarted; a machine on which it dies more often has another fault.
 MAX_RESTARTS = 100
 
 
 class NodeMeterActor(NodeMeter):
-    """A node's meter in a process of its own.
+    """Meter of a node in its own process.
 
-    If its process is killed, Ray starts it again and repeats the calls under way; it goes on where it left off.
+    If its process is killed, Ray restarts it and repeats the current calls; it continues where it stopped.
     """
 
     def __init__(self, session_id: str, *, trials_start_workers: bool = False, counts_gpus: bool = True) -> None:
@@ -38,22 +38,22 @@ class NodeMeterActor(NodeMeter):
 
 
 def actor_name(session_id: str, host: str) -> str:
-    """The name under which a machine's meter is found."""
+    """Return the name of a machine's meter."""
     return f"meter-{session_id}-{host}"
 
 
 def start_meters(
     session_id: str, metered: Container[str] = (), *, trials_start_workers: bool = False, counts_gpus: bool = True
 ) -> dict[str, Any]:
-    """Start the meter of every machine in the cluster, or find those that run, by host name.
+    """Start or find the meter of every machine in the cluster, and return the meters by host name.
 
-    Several of Ray's nodes on one machine have one: its counters are the machine's, and would be counted twice.
+    Several nodes of Ray on one machine share a meter, since the counters of the machine would be counted twice.
 
     Args:
-        session_id: Of the session that is metered.
-        metered: Host names that are left out, since they have a meter.
-        trials_start_workers: Whether trials may start actors and tasks of their own.
-        counts_gpus: Whether GPUs are part of what the nodes use.
+        session_id: Identifier of the metered session.
+        metered: Host names to skip, since they have a meter.
+        trials_start_workers: Whether trials may start actors and tasks.
+        counts_gpus: Whether the energy of GPUs is counted.
     """
     here = ray.get_runtime_context().get_node_id()
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -67,19 +67,19 @@ def start_meters(
 
 
 def begin_meters(meters: Mapping[str, Any], folder: Path, since: MeterStart | None) -> list[Any]:
-    """Let meters begin to count into a ledger folder; returns what to wait for.
+    """Make meters count into a ledger folder, and return references to wait for.
 
     Args:
-        meters: By host name.
-        folder: Gets a file a machine.
-        since: From when on this machine is counted, with this process; other machines are counted from now on.
+        meters: Meters by host name.
+        folder: Ledger folder, with one file for each machine.
+        since: Start of metering on this machine, with this process; other machines are counted from now on.
     """
     here, nodes = os.uname().nodename, sorted(meters) if len(meters) > 1 else []
     return [meter.begin.remote(str(folder), since if host == here else None, nodes) for host, meter in meters.items()]
 
 
 def _start_meter(session_id: str, host: str, node_id: str, how: Mapping[str, bool]) -> Any:
-    """It takes no core from the trials."""
+    """Start or find the meter of a node, which uses no core of the trials."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return (
@@ -98,12 +98,12 @@ def _start_meter(session_id: str, host: str, node_id: str, how: Mapping[str, boo
 
 
 def end_meters(meters: Iterable[Any]) -> None:
-    """End meters on a Ray that goes on; one that has died already has said what it had to say."""
+    """End meters on a Ray that keeps running; the ledger of a dead meter ends with its last record."""
     for meter in meters:
         try:
             try:
                 ray.get(meter.switch.remote(None))
             finally:
                 ray.kill(meter)
-        except (ray.exceptions.RayError, ValueError):  # ValueError: the Ray that it ran on is gone
-            logging.getLogger(__name__).warning("an energy meter did not end well", exc_info=True)
+        except (ray.exceptions.RayError, ValueError):  # ValueError: its Ray has ended
+            logging.getLogger(__name__).warning("an energy meter did not end cleanly", exc_info=True)

@@ -1,4 +1,4 @@
-"""How a process of Ray's reaches the meter of its node."""
+"""Connection of a Ray worker to the meter of its node."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ import ray
 from kdtune.execution.meter_handle import MeterFailed, reachable
 from kdtune.execution.ray.meter_actor import NAMESPACE, actor_name
 
-#: Seconds for which a worker waits for the meter of its node; the driver looks for new nodes about once a second.
+#: Seconds for which a worker waits for the meter of its node; the driver checks for new nodes about once a second.
 METER_WAIT_S = 20.0
 
 
@@ -31,11 +31,11 @@ class ActorLink:
 
 
 def find_meter(session_id: str, *, wait_s: float = METER_WAIT_S) -> ActorLink | None:
-    """This machine's meter, or None where there is none within so many seconds.
+    """Return a connection to the meter of this machine, or None if there is no meter.
 
     Args:
-        session_id: Of the session that meters.
-        wait_s: The driver may be about to start the meter of a node that has just joined.
+        session_id: Identifier of the metered session.
+        wait_s: Seconds to wait, since the driver may be about to start the meter of a node that has just joined.
     """
     until_s = time.monotonic() + wait_s
     while True:
@@ -50,10 +50,10 @@ def find_meter(session_id: str, *, wait_s: float = METER_WAIT_S) -> ActorLink | 
 
 @contextmanager
 def meter_reached(session_id: str | None) -> Iterator[None]:
-    """Let what runs inside find the meter of its machine by the session's id.
+    """Make the meter of this machine available within the context.
 
     Args:
-        session_id: Of the session that meters; None where none does.
+        session_id: Identifier of the metered session; None without metering.
     """
     with reachable(session_id, find_meter(session_id) if session_id else None):
         yield

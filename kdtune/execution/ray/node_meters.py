@@ -1,4 +1,4 @@
-"""A session's meters on the nodes of its cluster: a node may join while they run, and one may die with its meter."""
+"""Meters of a session on the nodes of its cluster, where nodes may join and die with their meters."""
 
 import logging
 import os
@@ -19,21 +19,21 @@ _log = logging.getLogger(__name__)
 
 
 class NodeMeters:
-    """The meters by host name. Losing one loses that node's figures and nothing else; its ledger has no end then."""
+    """The meters of a session by host name. If one is lost, only the ledger of its node is incomplete."""
 
     def __init__(self, session_id: str, *, trials_start_workers: bool = False) -> None:
-        """Nothing is started yet.
+        """Prepare without starting anything.
 
         Args:
-            session_id: Of the session that is metered.
-            trials_start_workers: Whether trials may start actors and tasks of their own.
+            session_id: Identifier of the metered session.
+            trials_start_workers: Whether trials may start actors and tasks.
         """
         self._session_id = session_id
         self._trials_start_workers = trials_start_workers
         self._actors: dict[str, Any] = {}
         self._pending: list[tuple[str, Any]] = []
         self._folder: Path | None = None
-        #: By host and by when its meter began: a meter that is lost leaves what it had counted.
+        #: Readings by host and start of its meter, so that the count of a lost meter is kept.
         self._readings: dict[tuple[str, int], Reading] = {}
         self._counts_gpus = True
 
@@ -44,13 +44,13 @@ class NodeMeters:
         """Start a meter on every node.
 
         Args:
-            counts_gpus: Whether GPUs are part of what the nodes use; not for a study that runs on CPUs alone.
+            counts_gpus: Whether the energy of GPUs is counted; false for a study that uses only CPUs.
         """
         self._counts_gpus = counts_gpus
         self._actors = self._started()
 
     def _started(self) -> dict[str, Any]:
-        """Meters of the nodes that have none."""
+        """Start meters on nodes without one, and return them."""
         return start_meters(
             self._session_id,
             self._actors,
@@ -59,23 +59,23 @@ class NodeMeters:
         )
 
     def begin(self, folder: Path, since: MeterStart | None) -> None:
-        """Let all meters begin to count, without waiting; see :func:`.meter_actor.begin_meters`."""
+        """Make all meters begin to count, without waiting for them; see :func:`.meter_actor.begin_meters`."""
         self._folder = folder
         calls = begin_meters(self._actors, folder, since)
         self._pending += zip(self._actors, calls, strict=True)
 
     def switch(self, folder: Path) -> None:
-        """Let all go on in another ledger folder, without waiting for it."""
+        """Make all meters continue in another ledger folder, without waiting for them."""
         self._folder = folder
         self._pending += self._called("switch", str(folder), self._names)
 
     def settle(self) -> None:
-        """Wait until all count as they were told to."""
+        """Wait until all earlier requests have taken effect."""
         pending, self._pending = self._pending, []
         self._answers(pending)
 
     def meter_new_nodes(self) -> None:
-        """Start a meter on each node that has joined since the last call; it counts from now on."""
+        """Start a meter on each node that has joined since the last call."""
         if self._folder is None:
             return
         try:
@@ -83,12 +83,12 @@ class NodeMeters:
             if not joined:
                 return
             names = sorted({*self._actors, *joined})
-            # The ledger of a machine that does not share the folder would not be missed otherwise.
+            # With the names, a missing ledger of a machine that does not share the folder is noticed.
             pending = self._called("know", names)
             for host, meter in joined.items():
                 pending.append((host, meter.begin.remote(str(self._folder), None, names)))
                 pending.append((host, meter.go_to.remote(str(self._folder), names)))
-        except (ray.exceptions.RayError, ValueError):  # ValueError: a meter of that name has just died
+        except (ray.exceptions.RayError, ValueError):  # ValueError: a meter with this name has just died
             _log.warning("a node that joined has no energy meter yet", exc_info=True)
             return
         self._actors |= joined
@@ -96,20 +96,20 @@ class NodeMeters:
 
     @property
     def _names(self) -> list[str]:
-        """The machines that are metered, where there are several."""
+        """Names of the metered machines if there are several."""
         return sorted(self._actors) if len(self._actors) > 1 else []
 
     def ask(self, method: str, *args: Any) -> list[Any]:
-        """Call a method of every meter, and wait for the answers of those that are alive."""
+        """Call a method of every meter, and return the answers of the living meters."""
         return list(self._answers(self._called(method, *args)).values())
 
     def ask_one(self, host: str, method: str, *args: Any) -> Any:
-        """Call a method of one node's meter, and wait; None where that node has no meter."""
+        """Call a method of one node's meter and return its answer, or None without a meter on that node."""
         calls = [(host, getattr(self._actors[host], method).remote(*args))] if host in self._actors else []
         return self._answers(calls).get(host)
 
     def reading(self) -> Reading:
-        """Energy so far, of all nodes together; what a lost meter had counted stays in the sum."""
+        """Return the energy of all nodes so far, including the counts of lost meters."""
         lost = {key: Reading({}, {}, one.spent) for key, one in self._readings.items()}
         live = self._answers(self._called("reading"))
         self._readings = lost | {(host, one.began_ns): one for host, one in live.items()}
@@ -122,7 +122,7 @@ class NodeMeters:
         return Reading(windows, dict(buckets), dict(spent))
 
     def leave(self) -> None:
-        """End the ledgers of other machines, and take a sample here, where the counters outlive Ray."""
+        """End the ledgers of other machines, and take a sample on this one, where the counters outlive Ray."""
         here = os.uname().nodename
         calls = [
             (host, meter.sample.remote() if host == here else meter.switch.remote(None))
@@ -131,7 +131,7 @@ class NodeMeters:
         self._answers(calls)
 
     def end(self) -> None:
-        """End all, on a Ray that goes on."""
+        """End all meters on a Ray that keeps running."""
         meters, self._actors, self._pending, self._folder = list(self._actors.values()), {}, [], None
         end_meters(meters)
 
@@ -139,7 +139,7 @@ class NodeMeters:
         return [(host, getattr(meter, method).remote(*args)) for host, meter in self._actors.items()]
 
     def _answers(self, calls: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """What the meters answered, by host. A meter of another machine that is lost or fails is given up.
+        """Return the answers of the meters by host, and drop a meter of another machine that is lost or fails.
 
         Raises:
             RayTaskError: The meter of this machine raised an exception, or the request to another one was wrong.
@@ -150,12 +150,16 @@ class NodeMeters:
             try:
                 answers[host] = ray.get(call)
             except ray.exceptions.RayError as error:
-                # Such as a disk that is full there: accounting never ends a study, and the ledger has no end then.
+                # For example with a full disk there; accounting never ends a study, and the ledger remains incomplete.
                 failed_there = not isinstance(error, ray.exceptions.RayTaskError) or isinstance(
                     error.cause, MachineError
                 )
                 if host == os.uname().nodename or not failed_there:
                     raise
                 self._actors.pop(host, None)
-                _log.warning("%s: the energy meter is lost, and what it had not recorded (%s)", host, last_line(error))
+                _log.warning(
+                    "%s: the energy meter is lost, with the energy that it had not recorded (%s)",
+                    host,
+                    last_line(error),
+                )
         return answers

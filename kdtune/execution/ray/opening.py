@@ -22,13 +22,13 @@ def opened_ray(
     """Start Ray, or join a cluster; see :class:`kdtune.execution.executor_choice.ExecutorChoice`."""
     with ray_environment(address):
         tell("starting Ray and the energy meter")
-        with interrupts.held_back():
+        with interrupts.delayed():
             from kdtune.execution.ray.ray_executor import RayExecutor
 
         executor = RayExecutor(folder, cpus, gpus, address, tell)
         try:
             # Ray's start cannot be broken off cleanly; joining a cluster that does not answer can.
-            with interrupts.held_back() if cluster_address(address) is None else nullcontext():
+            with interrupts.delayed() if cluster_address(address) is None else nullcontext():
                 executor.start()
             yield executor
         finally:

@@ -1,4 +1,4 @@
-"""Whether Ray is alive: without its daemons a driver waits for a minute, and is then ended by Ray without a word."""
+"""Checks that Ray's daemons are alive; without them, Ray ends the driver after a minute without a message."""
 
 import os
 import signal
@@ -9,55 +9,55 @@ from collections.abc import Iterable
 from kdtune.energy.processes import Identity, is_alive, snapshot
 from kdtune.errors import RayError
 
-#: The processes without which nothing goes on, by the names that Ray gives them.
+#: Names of the processes that Ray cannot work without.
 NAMES = ("gcs_server", "raylet")
 
-#: Seconds between two looks of the thread that watches, and for how long a process whose Ray is dead may go on.
+#: Seconds between two checks of the watching thread, and seconds for which a process may continue after Ray died.
 WATCH_S, GRACE_S = 1.0, 15.0
 
 
 class RayDaemons:
-    """Ray's daemons where this process started them; none of a cluster that ran before."""
+    """The daemons of Ray that this process started; empty for an existing cluster."""
 
     def __init__(self, started: Iterable[tuple[str, Identity]] = ()) -> None:
-        """Watch processes.
+        """Use a set of daemons.
 
         Args:
-            started: Name and identity of each.
+            started: Name and identity of each daemon.
         """
         self._started = list(started)
         self._over = threading.Event()
 
     @classmethod
     def of_this_process(cls) -> "RayDaemons":
-        """Those among this process's children."""
+        """Return the daemons among the children of this process."""
         children = [process for process in snapshot().values() if process.parent == os.getpid() and process.alive]
         return cls((process.name, process.identity) for process in children if process.name in NAMES)
 
     def check(self) -> None:
-        """Make sure that all are alive.
+        """Make sure that all daemons are alive.
 
         Raises:
-            RayError: One is not.
+            RayError: A daemon has died.
         """
         for name, identity in self._started:
             if not is_alive(identity):
                 raise RayError(f"Ray's {name} (process {identity[0]}) died")
 
     def watch(self, remedy: str) -> None:
-        """End this process if a daemon dies and :meth:`unwatch` does not follow soon.
+        """End this process if a daemon dies and :meth:`unwatch` is not called soon afterwards.
 
-        Whoever asks Ray for something at the wrong moment never comes back, and after a minute Ray ends the process
-        without a word. Everything that counts is on the disk by then, so it is ended a little earlier and with one.
+        A request to a dead Ray may never return, and after a minute Ray ends the process without a message. All
+        results are on disk by then, so the process is ended a little earlier and with a message.
 
         Args:
-            remedy: What the user is told after what happened.
+            remedy: Advice that follows the error message.
         """
         if self._started:
             threading.Thread(target=self._watch, args=(remedy,), daemon=True, name="kdtune-ray").start()
 
     def unwatch(self) -> None:
-        """Ray is about to be shut down, or has been left."""
+        """Stop watching, since Ray is about to end or was left."""
         self._over.set()
 
     def _watch(self, remedy: str) -> None:
@@ -71,7 +71,7 @@ class RayDaemons:
     def _end(self, words: str, code: int) -> None:
         sys.stderr.write(words)
         sys.stderr.flush()
-        for _, identity in self._started:  # workers follow them
+        for _, identity in self._started:  # workers end with their daemon
             if is_alive(identity):
                 os.kill(identity[0], signal.SIGKILL)
         os._exit(code)

@@ -1,4 +1,4 @@
-"""The environment in which kdtune starts Ray: quiet, and independent of what the user has set for other programs."""
+"""Environment in which kdtune starts Ray: quiet, and independent of the user's settings for other programs."""
 
 import logging
 import os
@@ -16,21 +16,21 @@ from kdtune.execution.environment import HIDDEN, environment
 from kdtune.planning.resources import cluster_address
 from kdtune.storage.paths import cache_dir, can_be_made
 
-#: Settings of Ray and Tune, which read them when they are imported or started.
+#: Settings that Ray and Tune read when they are imported or started.
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # The run itself reports a trial that fails while Ray is shutting down.
+    # The study itself reports a trial that fails while Ray is shutting down.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # An idle worker has imported torch already, so Ray keeps it for the next job instead of for one second.
     "RAY_idle_worker_killing_time_threshold_ms": "3600000",
-    # The history of every task, for a dashboard that is not started: Ray's head would grow by 25 kB a trial.
+    # No history of tasks for the dashboard, which is not started: Ray's head node would grow by 25 kB per trial.
     "RAY_task_events_report_interval_ms": "0",
-    # Seconds between Tune's snapshots of all trials, a year: nothing reads them, and each takes longer than the last.
+    # A year between Tune's snapshots of all trials, which nothing reads and which take longer with each trial.
     "TUNE_GLOBAL_CHECKPOINT_S": "31536000",
 }
 
@@ -43,22 +43,22 @@ _KEEPS_MEMORY = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 
-#: Set by Tune in a trial that runs a study of its own: relative paths start there.
+#: Set by Tune in a trial that itself runs a study: start of relative paths.
 _OUTER_FOLDER = "TUNE_ORIG_WORKING_DIR"
 
-#: Of Ray's own variables a Ray that kdtune starts sees only these: how to secure it, where its files go, and when it
-#: ends workers to save memory. A cluster that is already running keeps all of them.
+#: The only variables of Ray that apply to a Ray that kdtune starts: its security, the place of its files, and when it
+#: ends workers to save memory. For an existing cluster, all variables apply.
 _RAY_KEPT = ("RAY_ADDRESS", "RAY_AUTH_", "RAY_USE_TLS", "RAY_TLS_", "RAY_TMPDIR", "RAY_memory_")
 
 
 @contextmanager
 def ray_environment(address: str | None = None) -> Iterator[None]:
-    """Silence Ray inside, shield the study from the user's environment, and let workers keep memory.
+    """Silence Ray, shield the study from the user's environment, and let workers keep memory, within the context.
 
-    Other pipelines in the process get their settings back.
+    The settings are restored afterwards for other pipelines in the process.
 
     Args:
-        address: Of a running Ray cluster, as the user gave it.
+        address: Address of a running Ray cluster, as the user gave it.
     """
     own = cluster_address(address) is None
     hidden = [key for key in os.environ if key.startswith(("TUNE_", *HIDDEN)) and key != _OUTER_FOLDER]
@@ -66,7 +66,7 @@ def ray_environment(address: str | None = None) -> Iterator[None]:
         hidden += [key for key in os.environ if key.startswith("RAY_") and not key.startswith(_RAY_KEPT)]
     variables = _SETTINGS | _KEEPS_MEMORY | (_home() if own else {})
     with (
-        # Tune warns of metrics that are not in its own files, and reports in an error which trials were stopped.
+        # Tune warns of metrics that are not in its own files, and logs stopped trials as an error.
         level_of("ray.tune", logging.ERROR),
         level_of("ray.tune.tune", logging.CRITICAL),
         environment(variables, hidden),
@@ -76,23 +76,23 @@ def ray_environment(address: str | None = None) -> Iterator[None]:
         yield
 
 
-#: Bytes that the path of one of Ray's sockets may have, and what Ray appends to its temporary folder for one.
+#: Largest length of a socket's path in bytes, and the longest path that Ray appends to its temporary folder.
 _SOCKET_BYTES = 107
 _SOCKET_SUFFIX = "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 
-#: Folders to try, in this order, where the temporary folder does not suit Ray.
+#: Folders to try, in this order, if Ray cannot use the temporary folder.
 _OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def temporary_folder() -> str:
-    """Returns a folder for Ray's files, in which the paths of its sockets are short enough.
+    """Return a folder for Ray's files in which the paths of its sockets are short enough.
 
     Raises:
-        RayError: There is none; the message names the variable to set.
+        RayError: There is no such folder; the message names the variable to set.
     """
     try:
         chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    except FileNotFoundError:  # no temporary folder can be written
+    except FileNotFoundError:  # no temporary folder is writable
         chosen = os.environ.get("TMPDIR", "/tmp")
     for place in (chosen, *_OTHER_FOLDERS):
         folder = Path(place).absolute() / "ray"
@@ -100,20 +100,20 @@ def temporary_folder() -> str:
             return str(folder)
     longest = _SOCKET_BYTES - len(f"/ray{_SOCKET_SUFFIX}")
     raise RayError(
-        f"Ray cannot keep its files in {chosen}, nor in {', '.join(_OTHER_FOLDERS)}; set TMPDIR to a folder that can "
-        f"be written and whose path has at most {longest} bytes"
+        f"Ray cannot keep its files in {chosen}, nor in {', '.join(_OTHER_FOLDERS)}; set TMPDIR to a writable folder "
+        f"whose path has at most {longest} bytes"
     )
 
 
 def _home() -> dict[str, str]:
-    """What Ray needs to keep its token: a home folder where there is none, and a token where that cannot be written.
+    """Return variables for Ray's token: a home folder if there is none, or a token if the home folder is not writable.
 
     Raises:
         UsageError: There is neither a home folder nor a folder for the cache.
     """
     try:
         kept = Path.home() / ".ray" / "auth_token"
-    except RuntimeError:  # as in a container with an arbitrary user; Ray does not even import then
+    except RuntimeError:  # for example in a container with an arbitrary user, where Ray cannot be imported
         return {"HOME": str(cache_dir())}
     has_token = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     needs_none = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
@@ -123,7 +123,7 @@ def _home() -> dict[str, str]:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Ray would make the folder as well."""
+    """Return whether a folder is writable, after creating it as Ray would."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -133,5 +133,5 @@ def _is_writable(folder: Path) -> bool:
 
 @cache
 def _own_token() -> str:
-    """One for the whole process, since Ray keeps the first that it reads there."""
+    """Return the token of this process; Ray keeps the first token that it reads in a process."""
     return secrets.token_hex(32)

@@ -1,4 +1,4 @@
-"""The executor that runs a study through Ray: started quietly, metered from before its start to after its end."""
+"""Executor that runs a study through Ray and meters it from before Ray's start to after its end."""
 
 import logging
 import os
@@ -33,15 +33,15 @@ from kdtune.execution.trial_events import TrialEvents
 from kdtune.planning.resources import Resources, cluster_address, cluster_nodes, gpus_by_default
 from kdtune.results.folder import StudyFolder
 
-#: Seconds within which work that has just ended frees its cores; nothing is noted of so short a wait.
+#: Seconds within which work that has just ended frees its cores; so short a wait is not recorded.
 MOMENT_S = 2.0
 
-#: Seconds of waiting for free cores after which the user is told.
-SAY_AFTER_S = 5.0
+#: Seconds of waiting for free cores after which a message is shown.
+MESSAGE_AFTER_S = 5.0
 
 
 class RayExecutor(Executor):
-    """Ray, a meter on every node, and the ledger that the energy goes to at the moment."""
+    """Runs jobs and trials on Ray, with a meter on every node."""
 
     kind = "ray"
 
@@ -53,15 +53,15 @@ class RayExecutor(Executor):
         address: str | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Nothing is started yet.
+        """Prepare without starting anything.
 
         Args:
-            folder: The study's, in which the session's ledger is kept.
+            folder: Results folder of the study, for the session's ledger.
             cpus_per_trial: Cores for each trial.
-            gpus_per_trial: Share of a GPU for each trial, at most 1; None gives one where the cluster has any.
-            address: Of a running Ray cluster; None takes ``RAY_ADDRESS``, and starts Ray here
-                where that is not set and none runs in this process.
-            tell: Called with what is waited for, if that takes long.
+            gpus_per_trial: Share of a GPU for each trial, at most 1; None for one GPU if the cluster has any.
+            address: Address of a running Ray cluster; None uses ``RAY_ADDRESS`` or the Ray of this process, and starts
+                Ray on this machine if there is neither.
+            tell: Receives messages, such as the reason of a long wait.
         """
         super().__init__(folder, Resources(cpus_per_trial, gpus_per_trial or 0.0))
         self._tell = tell
@@ -75,15 +75,15 @@ class RayExecutor(Executor):
         self._sensors: NodeSensors | None = None
         self._registry = registry_of(self.id)
         self._daemons = RayDaemons()
-        self._put_back = ExitStack()
+        self._cleanup = ExitStack()
 
     @ray_errors_converted()
     def start(self) -> None:
         """Start or find Ray, and a meter on every node.
 
         Raises:
-            UsageError: A trial asks for more than the cluster has, or another thread of this process runs a study or
-                an experiment that is metered.
+            UsageError: A trial needs more resources than the cluster has, or another thread of this process runs a
+                study or an experiment that is metered.
             RayError: Ray does not start or the address does not answer.
         """
         metering_guard.begin(self.stop)
@@ -99,7 +99,7 @@ class RayExecutor(Executor):
             if self._owns_ray:
                 address = cluster_address(self._address)
                 is_local = address is None
-                self._put_back.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
+                self._cleanup.enter_context(level_of("ray", logging.ERROR))  # ray.init sets it for good
                 start_ray(address)
                 if is_local:
                     self._daemons = RayDaemons.of_this_process()
@@ -117,55 +117,55 @@ class RayExecutor(Executor):
             raise
 
     def check(self) -> None:
-        """Stop here if Ray is dead: whoever asks its actors then waits for a minute, or is ended by Ray itself.
+        """Stop here if Ray is dead; a request to its actors would wait for a minute, or Ray would end this process.
 
         Raises:
-            RayError: One of the processes that it was started with has died.
+            RayError: A daemon of Ray has died.
         """
         self._daemons.check()
 
     @property
     def slots(self) -> int:
-        """How many trials fit into the cluster side by side."""
+        """Number of trials that fit into the cluster at the same time."""
         return self.resources.slots(cluster_nodes())
 
     @property
     def is_on_one_machine(self) -> bool:
-        """Whether there is no other machine in the cluster than this one."""
+        """Whether the cluster has no other machine than this one."""
         return {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]} == {os.uname().nodename}
 
     @property
     def gpus(self) -> list[str]:
-        """The GPUs that Ray may hand out on this machine, by UUID."""
+        """UUIDs of the GPUs that Ray may assign on this machine."""
         return self._sensors.gpus if self._sensors else []
 
     @ray_errors_converted()
     def settle(self) -> None:
-        """Wait until every meter counts as it was told to: no window may open before."""
+        """Wait until earlier requests to all meters have taken effect; no window may open before."""
         self.check()
         self._meters.settle()
 
     def meter_new_nodes(self) -> None:
-        """Start a meter on nodes that have joined the cluster: their workers wait for it."""
+        """Start a meter on nodes that have joined the cluster; their workers wait for it."""
         self._meters.meter_new_nodes()
 
     @ray_errors_converted()
     def wait_for_room(self, poll: Callable[[], object]) -> None:
-        """Wait until a trial fits beside what others run in the cluster; say so if that takes long.
+        """Wait until the cluster has free resources for a trial, and show a message if that takes long.
 
-        No strategy is charged for it.
+        No strategy is charged for the wait.
 
         Args:
-            poll: Called about twice a second meanwhile.
+            poll: Called about twice a second during the wait.
 
         Raises:
-            UsageError: The cluster has lost what a trial needs.
+            UsageError: The cluster no longer has the resources that a trial needs.
         """
-        asked, free = self.resources, ray.available_resources()
-        if free.get("CPU", 0) >= asked.cpus and free.get("GPU", 0) >= asked.gpus:
+        needed, free = self.resources, ray.available_resources()
+        if free.get("CPU", 0) >= needed.cpus and free.get("GPU", 0) >= needed.gpus:
             return
-        probe = ray.remote(num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=0)(_occupy_for_a_moment).remote()
-        say_at_s: float | None = time.monotonic() + SAY_AFTER_S
+        probe = ray.remote(num_cpus=needed.cpus, num_gpus=needed.gpus, max_retries=0)(_occupy_for_a_moment).remote()
+        message_at_s: float | None = time.monotonic() + MESSAGE_AFTER_S
         try:
             if ray.wait([probe], timeout=MOMENT_S)[0]:
                 return
@@ -173,29 +173,29 @@ class RayExecutor(Executor):
                 while not ray.wait([probe], timeout=0.5)[0]:
                     self.check()
                     poll()
-                    if say_at_s is not None and time.monotonic() >= say_at_s:
-                        asked.check_fit(cluster_nodes())
-                        self._tell(f"waiting for {asked}: other work uses what the cluster has")
-                        say_at_s = None
+                    if message_at_s is not None and time.monotonic() >= message_at_s:
+                        needed.check_fit(cluster_nodes())
+                        self._tell(f"waiting for {needed}: other work uses the cluster's resources")
+                        message_at_s = None
         except BaseException:
             ray.cancel(probe, force=True)
             raise
 
     def prepare_worker(self) -> None:
-        """Let a worker import what evaluations need while trials run; Ray keeps it for that job.
+        """Let a worker import the modules for evaluations while trials run; Ray keeps the worker for that job.
 
-        Not for evaluations on a GPU: Ray starts a new worker for each job with one, to give its memory back.
+        This does not help evaluations on a GPU: Ray starts a new worker for each job with a GPU, to free its memory.
         """
         if self._preparing is None and not self.resources.gpus:
             self._preparing = ray.remote(num_cpus=0)(in_worker).remote(self.id, prepare_evaluation, self.id)
 
     @ray_errors_converted()
     def settle_for_evaluation(self) -> None:
-        """As :meth:`settle`, and wait until a worker has imported what evaluations need."""
+        """Do the same as :meth:`settle`, and wait until a worker has imported the modules for evaluations."""
         self.settle()
         self.prepare_worker()
         if self._preparing is not None:
-            ray.wait([self._preparing])  # another worker would take longer
+            ray.wait([self._preparing])  # starting another worker would take longer
 
     @ray_errors_converted()
     def run_jobs(
@@ -205,7 +205,7 @@ class RayExecutor(Executor):
         poll: Callable[[], object],
         environment: Mapping[str, str] | None = None,
     ) -> list[Any]:
-        """Run jobs in workers with a trial's resources, side by side as far as the cluster allows."""
+        """Run jobs in workers with the resources of a trial, in parallel as far as the cluster allows."""
         return run_jobs(self, function, calls, poll, environment)
 
     @ray_errors_converted()
@@ -218,7 +218,7 @@ class RayExecutor(Executor):
 
     @ray_errors_converted()
     def reading(self, *, fresh: bool = False) -> Reading:
-        """Energy so far, of all nodes together; ``fresh`` takes a sample first."""
+        """Return the energy of all nodes so far; ``fresh`` takes a sample first."""
         self.check()
         self.meter_new_nodes()
         if fresh:
@@ -227,25 +227,25 @@ class RayExecutor(Executor):
 
     @ray_errors_converted()
     def close_window(self, window_id: str, reason: str) -> None:
-        """Close a window that its trial did not close itself."""
+        """Close the window of a trial that has not closed it."""
         self.check()
         self._meters.ask("close", window_id, reason)
 
     def stop(self) -> None:
-        """Stop the meters, and Ray if it was started here; its end is the last thing that is counted."""
+        """Stop the meters, and Ray if this executor started it; the end of Ray is metered last."""
         try:
             self._stop_metering()
         finally:
             metering_guard.ended(self.stop)
             self._daemons.unwatch()
-            # Also where no meter ever ran: this process may run another study, and would be its own neighbour.
+            # Also if no meter was started: otherwise the next study of this process would have itself as a neighbour.
             self._registry.deregister_now()
             MeterState(state_of(self.id, os.uname().nodename)).remove()
-            self._put_back.close()
+            self._cleanup.close()
 
     def _stop_metering(self) -> None:
         if not ray.is_initialized():
-            if self._owns_ray:  # interrupted while it started: what it had started goes too
+            if self._owns_ray:  # interrupted during the start of Ray, which may have started processes
                 ray.shutdown()
             return
         if not self._owns_ray:
@@ -256,19 +256,19 @@ class RayExecutor(Executor):
             self.check()
             self._meters.leave()
         except (RayError, ray.exceptions.RayError):
-            pass  # a meter that died; its ledger tells up to where it came
+            pass  # a meter died; its ledger ends with its last record
         finally:
             ray.shutdown()
         if self._sensors and self._meters:
-            # On this node the counters are still at hand; what other nodes did after the last sample is theirs.
-            for folder in {*self._ledgers}:  # a meter that died may not have come to the last
+            # The counters of this node are still readable; other nodes are counted up to their last sample.
+            for folder in {*self._ledgers}:  # a meter that died may not have begun the last folder
                 path = folder / f"{os.uname().nodename}.jsonl"
                 records = read_folder(folder).get(path.stem)
                 if records and self._is_open(records[-1]):
                     append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._registry)
 
     def _is_open(self, last: Record) -> bool:
-        """Whether a ledger that ends so is one that this session's meter had not done with."""
+        """Return whether this session's meter had not finished the ledger with this last record."""
         if self._since is None or last.kind == "stop":
             return False
         now, since = last.counters, self._since.counters
@@ -276,4 +276,4 @@ class RayExecutor(Executor):
 
 
 def _occupy_for_a_moment() -> None:
-    """Runs in a worker as soon as the cluster has room for a trial."""
+    """Do nothing; runs in a worker as soon as the cluster has free resources for a trial."""

@@ -23,7 +23,7 @@ def start_ray(address: str | None = None) -> None:
     """Start Ray with the cores that this process may use, or join a cluster.
 
     Args:
-        address: Of a running Ray cluster; None starts Ray here.
+        address: Address of a running Ray cluster; None starts Ray on this machine.
 
     Raises:
         RayError: Ray does not start, or the address does not answer.
@@ -33,11 +33,11 @@ def start_ray(address: str | None = None) -> None:
         options["address"] = address
         where = f"at {address}"
     else:
-        # "local", since Ray would otherwise join whichever cluster was started last on this machine.
+        # "local", since Ray would otherwise join the cluster that was started last on this machine.
         options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         folder = temporary_folder()
         options |= {"num_cpus": usable_cores(), "_temp_dir": folder, "job_config": _job()}
-        if not os.access("/dev/shm", os.W_OK):  # where Ray keeps its object store otherwise
+        if not os.access("/dev/shm", os.W_OK):  # the default place of Ray's object store
             options["_plasma_directory"] = str(Path(folder).parent)
         where = "on this machine"
         _require_loopback()
@@ -49,7 +49,7 @@ def start_ray(address: str | None = None) -> None:
 
 
 def _require_loopback() -> None:
-    """Make sure that processes of this machine can reach each other: Ray's would wait for minutes without a word.
+    """Make sure that processes of this machine can reach each other; otherwise Ray waits for minutes without a message.
 
     Raises:
         RayError: They cannot.
@@ -65,16 +65,16 @@ def _require_loopback() -> None:
 
 
 def _job() -> JobConfig:
-    """Workers do not search the working folder for modules: a script there may have the name of one.
+    """Return a job whose workers do not import from the working folder, where a script may have the name of a module.
 
-    Ray leaves the folder out for jobs of its client. A kdtune that is itself found there stays findable.
+    Ray omits the folder for jobs of its client. It is added again if kdtune itself is in this folder.
     """
     package = Path(kdtune.__file__).parents[1]
     return JobConfig(_client_job=True, _py_driver_sys_path=[str(package)] if package == Path.cwd() else [])
 
 
 def _with_cause(error: BaseException) -> str:
-    """An error's message with the last line of its innermost cause, where Ray puts its hints (tokens, versions)."""
+    """Return an error's message with the last line of its innermost cause, where Ray puts hints (tokens, versions)."""
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

@@ -1,19 +1,19 @@
-"""Ray Tune keeps every trial whole until the experiment is over; kdtune needs nothing of one that has ended."""
+"""Releases the memory of ended trials, which Ray Tune would keep until the experiment ends."""
 
 from typing import Any
 
-#: What of its last report Tune itself looks at later.
+#: Keys of the last report that Tune itself reads later.
 _KEPT_OF_REPORT = ("trial_id", "done", "training_iteration")
 
 
 def release_memory(tune_trial: Any) -> None:
-    """Drop what makes one of Tune's trials heavy, so that a driver does not grow with the number of its trials.
+    """Drop the large parts of a Tune trial, so that the driver's memory does not grow with the number of trials.
 
-    That is some 60 kB a trial (ray 2.60): several running means of every number that it reported, the last report with
-    all its epochs, and the answer of its worker to a question that nobody asks any more.
+    These are about 60 kB per trial (ray 2.60): several running means of every reported number, the last report with all
+    its epochs, and an answer of its worker that is no longer used.
 
     Args:
-        tune_trial: Has reported for the last time. It stays a trial that Tune can count and end.
+        tune_trial: A trial after its last report. Tune can still count and end it.
     """
     for record in (tune_trial.metric_analysis, tune_trial.metric_n_steps, tune_trial.evaluated_params):
         record.clear()
@@ -21,6 +21,6 @@ def release_memory(tune_trial: Any) -> None:
     kept = {key: report[key] for key in _KEPT_OF_REPORT if key in report}
     report.clear()
     report.update(kept)
-    # Not public, and nothing but memory depends on it: in a release of Ray without it this changes nothing.
+    # The attribute is private, but only memory depends on it; a release of Ray without it needs no change.
     if hasattr(tune_trial, "_default_result_or_future"):
         tune_trial._default_result_or_future = None

@@ -1,4 +1,4 @@
-"""SIGTERM while Ray starts: Ray would set a handler of its own that exits at once, with half of Ray started."""
+"""Handling of SIGTERM while Ray starts: the handler of Ray would exit at once and leave processes of Ray behind."""
 
 import signal
 import threading
@@ -9,9 +9,9 @@ from typing import Any
 
 @contextmanager
 def sigterm_handler_kept() -> Iterator[None]:
-    """Keep the handler for SIGTERM inside.
+    """Keep the handler for SIGTERM within the context.
 
-    Other threads than the main one get no signals, and Ray sets no handler there.
+    In other threads than the main thread, Ray sets no handler.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -19,7 +19,7 @@ def sigterm_handler_kept() -> Iterator[None]:
     set_handler, before = signal.signal, signal.getsignal(signal.SIGTERM)
 
     def without_alarm(number: int, frame: Any) -> None:
-        # Ray's code in C++ catches the signal first while Ray starts, and aborts three seconds later by an alarm.
+        # The C++ code of Ray catches the signal first while Ray starts, and aborts three seconds later by an alarm.
         signal.alarm(0)
         if callable(before):
             before(number, frame)
@@ -34,5 +34,5 @@ def sigterm_handler_kept() -> Iterator[None]:
         yield
     finally:
         signal.signal = set_handler
-        # Set again, since Ray's own code in C++ has put a handler below Python's that dumps its stack and aborts.
+        # Set again, since the C++ code of Ray has replaced it by a handler that dumps its stack and aborts.
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

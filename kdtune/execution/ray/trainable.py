@@ -1,4 +1,4 @@
-"""``DistillTrainable``: one distillation as a Ray Tune trainable, an epoch a step."""
+"""``DistillTrainable``: one distillation as a Ray Tune trainable with one epoch per step."""
 
 from pathlib import Path
 from typing import Any
@@ -12,42 +12,42 @@ from kdtune.planning.resources import Resources
 
 
 class DistillTrainable(tune.Trainable):
-    """Distils a student at one point of a search space.
+    """Trains a student by distillation at one point of a search space.
 
     ``config``:
 
-    ``study``  A study's name, the path of its file, or a table of the same form.
-    ``seed``   Of this training; the study's first one unless given.
-    others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; ``temperature`` instead of a tau,
-               the name of one, with its options, such as ``"stochastic"`` with ``draw`` (``batch``, ``epoch`` or
-               ``sample``) and ``scale`` (``uniform`` or ``log``); or ``loss="ce"`` for no teacher, with ``longer``, a
-               factor of the epochs; ``restart``, the number of a repetition with other initial weights, order and
-               draws. Anything else is refused.
+    ``study``  Name of a study, path of its file, or a table of the same form.
+    ``seed``   Seed of this training; by default the first seed of the study.
+    others     The point: ``tau``, ``alpha``, ``learning_rate``, ``weight_decay``; instead of a tau, ``temperature``
+               with the name of a temperature and its options, such as ``"stochastic"`` with ``draw`` (``batch``,
+               ``epoch`` or ``sample``) and ``scale`` (``uniform`` or ``log``); or ``loss="ce"`` for training without
+               a teacher, with ``longer``, a factor of the epochs; ``restart``, the number of a repetition with other
+               initial weights, order and draws. Other keys are refused.
 
-    Data sets are looked for in the worker's ``$KDTUNE_DATA_DIR``, by default ``~/.cache/kdtune/data``.
+    Data sets are read from ``$KDTUNE_DATA_DIR`` of the worker, by default ``~/.cache/kdtune/data``.
 
     Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
-    ``val_objective`` (the metric that decides the study, where that is not the accuracy),
-    ``tau`` (the epoch's mean) and ``energy_j`` (joules of this trial so far, all of its attempts together, which is
-    what a :class:`~kdtune.EnergyLedger` charges to it; None where none meters the experiment, or where the trial
-    trained earlier without one); ``done`` with the last epoch. A trial that goes on from another one's checkpoint, as
-    under population-based training, reports its own attempts; what the other trial took stays with that trial.
+    ``val_objective`` (the metric that decides the study, unless that is the accuracy),
+    ``tau`` (mean of the epoch) and ``energy_j`` (joules that a :class:`~kdtune.EnergyLedger` charges to all attempts of
+    this trial so far; None without a ledger, or if the trial trained earlier without one); ``done`` with the last
+    epoch. A trial that continues from the checkpoint of another one, as in population-based training, reports only its
+    own attempts; the energy of the other trial remains charged to that trial.
 
-    kdtune's own runner passes ``spec``, the resolved :class:`~kdtune.specs.trial_spec.TrialSpec`, in the place of all
-    these, and ``run``; it gets ``energy_uj`` (microjoules since the last reading, None for an
-    epoch too short for one) and, as ``epochs``, several short epochs in one report.
+    Studies of kdtune pass ``run`` and ``spec``, the resolved :class:`~kdtune.specs.trial_spec.TrialSpec`, instead of
+    these keys. Their reports have ``energy_uj`` (microjoules since the last reading; None for an epoch that is too
+    short for a reading) and, as ``epochs``, several short epochs.
 
-    The data and the teacher stay in the process, so a reused actor starts its next trial in milliseconds.
+    The data and the teacher stay in the process, so that a reused actor starts its next trial in milliseconds.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Load what the study's trainings share, then begin this one."""
+        """Load the shared inputs of the study's trainings, and prepare this one."""
         given = self.trial_resources.required_resources if self.trial_resources else {}
         self._worker = TrialWorker(Resources(cpus=given.get("CPU", 1.0), gpus=given.get("GPU", 0.0)))
         self._training = self._take_on(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take on another trial in the same process. Everything of the last one goes but data and teacher."""
+        """Prepare another trial in the same process. Of the previous trial, only the data and the teacher are kept."""
         self._training.close("reset")
         self._training = self._take_on(new_config)
         return True
@@ -57,18 +57,18 @@ class DistillTrainable(tune.Trainable):
             return self._worker.take_on(config)
 
     def attach_meter(self, session_id: str, window: str, earlier_uj: int | None) -> None:
-        """Read the energy of a window that somebody else opens and closes (:class:`~kdtune.EnergyLedger`).
+        """Read the energy of a window that an :class:`~kdtune.EnergyLedger` opens and closes.
 
         Args:
-            session_id: Of the meters.
-            window: That of this attempt.
-            earlier_uj: Energy of the trial's earlier attempts, in microjoules; None where it is not known.
+            session_id: Identifier of the metered session.
+            window: Window of this attempt.
+            earlier_uj: Energy of the trial's earlier attempts in microjoules; None if unknown.
         """
         meter = MeterHandle(find_meter(session_id, wait_s=0.0), optional=True)
         self._training.attach_meter(meter, window, earlier_uj)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch; or several short ones, where the run asks for slices of time.
+        """Train one epoch, or several short ones in a study of kdtune.
 
         Raises:
             DivergedError: The loss is no longer a finite number.
@@ -76,13 +76,13 @@ class DistillTrainable(tune.Trainable):
         return self._training.step()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write a checkpoint for Ray Tune's own use (its schedulers copy trials by them)."""
+        """Write a checkpoint for Ray Tune, whose schedulers copy trials by checkpoints."""
         from kdtune.training.checkpoints import CheckpointFolder
 
         CheckpointFolder(Path(checkpoint_dir)).save(self._training.distiller.state_dict())
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        """Go on from what :meth:`save_checkpoint` wrote.
+        """Continue from a checkpoint of :meth:`save_checkpoint`.
 
         Raises:
             KdtuneError: There is no readable checkpoint.
@@ -92,9 +92,9 @@ class DistillTrainable(tune.Trainable):
 
         state = CheckpointFolder(Path(checkpoint_dir)).load_latest()
         if state is None:
-            raise KdtuneError(f"{checkpoint_dir}: holds no readable checkpoint")
+            raise KdtuneError(f"{checkpoint_dir}: contains no readable checkpoint")
         self._training.distiller.load_state_dict(state)
 
     def cleanup(self) -> None:
-        """Close what is open when the actor ends."""
+        """Close the training when the actor ends."""
         self._training.close("cleanup")

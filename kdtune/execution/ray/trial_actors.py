@@ -1,4 +1,4 @@
-"""Which actors a trial started, as Ray's own table of actors tells it, in the process of a node's meter."""
+"""Finds the actors that trials started in Ray's table of actors; runs in the process of a node's meter."""
 
 import logging
 import os
@@ -11,19 +11,19 @@ import ray
 from kdtune.energy.nested_workers import NestedWorkers
 from kdtune.energy.processes import Identity, Process
 
-#: Names of Ray's processes that work for nobody's trial, as Linux cuts them: idle workers and Ray's own agents.
+#: Names of Ray's processes that work for no trial, as Linux truncates them: idle workers and Ray's agents.
 _OF_RAY = ("ray::IDLE", "ray::DashboardA", "ray::RuntimeEnv")
 
-#: States of actors that have no process yet, or not again.
+#: States of actors that have no process, or no process after a restart.
 _COMING = ("DEPENDENCIES_UNREADY", "PENDING_CREATION", "RESTARTING")
 
 Address = tuple[str, int]
 
 
 class ActorsOfTrials:
-    """Finds the actors of this node that trials started, themselves or through other actors.
+    """Finds the actors of this node that trials started, directly or through other actors.
 
-    Of a task Ray's tables tell no process, so what runs tasks is unknown here.
+    Ray's tables do not name the process of a task, so processes of tasks are unknown.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,11 @@ class ActorsOfTrials:
         self._classes: set[str] = set()
 
     def __call__(self, processes: Mapping[int, Process], windows: Mapping[int, str]) -> NestedWorkers:
-        """Look at the workers that are not known yet.
+        """Assign the workers that are not assigned yet.
 
         Args:
-            processes: All of the machine.
-            windows: The pid of each window's process with the window's id.
+            processes: All processes of the machine.
+            windows: Identifier of each window by the PID of its process.
         """
         self._actors |= {processes[pid].identity for pid in windows if pid in processes}
         workers = {
@@ -51,7 +51,7 @@ class ActorsOfTrials:
             return NestedWorkers()
         try:
             return self._sort(workers, windows, {pid: process.parent for pid, process in processes.items()})
-        except Exception:  # the table is not one of Ray's promises
+        except Exception:  # the table is not part of Ray's public interface
             logging.getLogger(__name__).warning("Ray's table of actors cannot be read", exc_info=True)
             return NestedWorkers(unknown=list(workers.values()))
 
@@ -66,22 +66,22 @@ class ActorsOfTrials:
         here = {actor["Pid"]: actor for actor in actors if actor["Address"]["NodeID"] in nodes}
         if self._driver is None:
             if os.getpid() not in here:
-                return NestedWorkers()  # this meter is only starting; the next sample will tell
+                return NestedWorkers()  # this meter is still starting; the next sample assigns the workers
             self._driver = _address(here[os.getpid()]["OwnerAddress"])  # the driver started this meter
         by_window: dict[Identity, str] = {}
         by_study: list[Identity] = []
         unknown: list[Identity] = []
         of_other_jobs = {actor["Pid"] for actor in everybodys if actor["JobID"] != job}
-        # What no actor runs in is another Ray's, unless one of this Ray's daemons started it.
+        # A worker without an actor belongs to another Ray, unless a daemon of this Ray started it.
         daemons = {os.getppid(), *(parents[pid] for pid in here if pid in parents)}
         others = {pid for pid in workers.keys() - here.keys() - of_other_jobs if parents[pid] in daemons}
-        # An actor that is ending is not in the table any more, nor is one that failed as it was made.
+        # An actor that is ending, or that failed during its creation, is not in the table.
         others -= {pid for pid in others if workers[pid] in self._actors or self._is_of_a_class(_title(pid))}
         if others:
-            others -= {actor["Pid"] for actor in _actors("ALIVE")}  # an actor may have started meanwhile
+            others -= {actor["Pid"] for actor in _actors("ALIVE")}  # an actor may have started in the meantime
         if new := {pid for pid in others if workers[pid] not in self._seen}:
             self._seen |= {workers[pid] for pid in new}
-            if any(_actors(state) for state in _COMING):  # Ray may not have noted yet in which process an actor is
+            if any(_actors(state) for state in _COMING):  # Ray may not have recorded the process of an actor yet
                 others -= new
         for pid, identity in workers.items():
             actor = here.get(pid)
@@ -89,26 +89,26 @@ class ActorsOfTrials:
                 if pid in others:
                     unknown.append(identity)
             elif _address(actor["OwnerAddress"]) == self._driver:
-                self._settled.add(identity)  # a trial itself, a meter, or an actor of the driver's own
+                self._settled.add(identity)  # a trial, a meter, or another actor that the driver started
             else:
                 self._actors.add(identity)
                 by_study.append(identity)
                 trial = self._trial_of(actor, by_address)
                 if trial is None or trial["Address"]["NodeID"] not in nodes:
                     unknown.append(identity)
-                elif trial["Pid"] in windows:  # else it is only set up, which is no trial's own
+                elif trial["Pid"] in windows:  # otherwise the trial is only being set up, which is not charged to it
                     by_window[identity] = windows[trial["Pid"]]
         return NestedWorkers(by_window, by_study, unknown)
 
     def _is_of_a_class(self, title: str) -> bool:
-        """Whether a worker is an actor by what Ray calls it: a class that was made in some worker, or its method."""
+        """Return whether the title of a worker names an actor: a class that some worker created, or its method."""
         name, _, method = title.removeprefix("ray::").rpartition(".")
         if method == "__init__":
             self._classes.add(name)
         return name in self._classes or method in self._classes
 
     def _trial_of(self, actor: Any, by_address: Mapping[Address, Any]) -> Any:
-        """The actor of the driver's from which a chain of owners leads to this one; None where a task is in between."""
+        """Return the driver's actor at the end of the chain of owners; None if a task is part of the chain."""
         for _ in by_address:  # the chain has no more links than there are actors
             if _address(actor["OwnerAddress"]) == self._driver:
                 return actor
@@ -119,14 +119,14 @@ class ActorsOfTrials:
 
 
 def _actors(state: str) -> list[dict[str, Any]]:
-    """The actors of all jobs in a state."""
+    """Return the actors of all jobs that are in a state."""
     from ray._private.state import actors
 
     return list(actors(actor_state_name=state).values())
 
 
 def _title(pid: int) -> str:
-    """What Ray calls a worker's work at the moment; empty for a process that has ended."""
+    """Return the title that describes a worker's current work; empty for a process that has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode(errors="replace")
     except OSError:

@@ -1,6 +1,6 @@
-"""What Ray Tune calls while trials run: it reports, and the run decides.
+"""Callbacks through which Ray Tune reports the progress of trials to a study.
 
-Tune pickles its callbacks now and then; the run behind them, with its open files, is no part of that.
+Tune pickles its callbacks regularly; the events behind them have open files and are left out.
 """
 
 import re
@@ -18,11 +18,11 @@ from kdtune.execution.trial_events import Failure, TrialEvents
 
 
 class LeaveTune(BaseException):
-    """Ray is dead. No ``Exception``, after which Tune would tidy up with Ray's help and wait for it."""
+    """Ray is dead. This is not an ``Exception``, after which Tune would clean up with Ray and wait for it."""
 
 
 class EarlyStopping(tune.Stopper):
-    """Asks the strategy after each epoch whether a trial is to go on."""
+    """Asks the strategy after each epoch whether to continue a trial."""
 
     def __init__(self, events: TrialEvents) -> None:
         self._events: Any = events
@@ -37,11 +37,11 @@ class EarlyStopping(tune.Stopper):
         return {"_events": None}
 
 
-def _kept_from_tune(report: Callable[..., None]) -> Callable[..., None]:
-    """What a report fails of ends the run in an orderly way: Tune would make a traceback of it."""
+def _stops_the_study(report: Callable[..., None]) -> Callable[..., None]:
+    """Make an error in a report stop the study cleanly; Tune would show a traceback."""
 
     @wraps(report)
-    def taken(self: Any, *args: Any, **named: Any) -> None:
+    def guarded(self: Any, *args: Any, **named: Any) -> None:
         if self._events.gave_up:
             return
         try:
@@ -51,11 +51,11 @@ def _kept_from_tune(report: Callable[..., None]) -> Callable[..., None]:
             if isinstance(self._events.gave_up, RayError):
                 raise LeaveTune from None
 
-    return taken
+    return guarded
 
 
 class Reports(tune.Callback):
-    """Takes what Tune reports to the run."""
+    """Passes the reports of Tune to the events of a strategy."""
 
     def __init__(self, executor: Any, events: TrialEvents) -> None:
         self._executor: Any = executor
@@ -63,30 +63,30 @@ class Reports(tune.Callback):
         self._read_at_s = 0.0
 
     def _trial_of(self, tune_trial: Any) -> Any:
-        """Our trial behind one of Tune's."""
+        """Return the trial of a study that belongs to a trial of Tune."""
         return self._events.trial_of(tune_trial.config)
 
-    @_kept_from_tune
+    @_stops_the_study
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._executor.settle()
-        # At the latest: where all cores are to train, not while their workers start.
+        # At this point at the latest; if all cores train, it is not called while their workers start.
         self._executor.prepare_worker()
         self._events.started(self._trial_of(trial))
 
-    @_kept_from_tune
+    @_stops_the_study
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         self._events.epoch_done(self._trial_of(trial), result)
 
-    @_kept_from_tune
+    @_stops_the_study
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._events.ended(self._trial_of(trial), trial.last_result)
         release_memory(trial)
 
-    @_kept_from_tune
+    @_stops_the_study
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._events.failed(self._trial_of(trial), _reason(trial))
 
-    @_kept_from_tune
+    @_stops_the_study
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         now_s = time.monotonic()
         if now_s - self._read_at_s >= self._events.reading_interval_s:
@@ -98,14 +98,14 @@ class Reports(tune.Callback):
 
 
 def _reason(tune_trial: Any) -> Failure:
-    """Why a trial failed: the innermost cause, without Ray's wrapping."""
-    # Tune's own look-up reads its storage, where the file may not have arrived yet.
+    """Return why a trial failed: the innermost cause, without the frames of Ray."""
+    # Tune's own method reads its storage, to which the file may not have been copied yet.
     file = Path(tune_trial.local_path, "error.txt")
     text = file.read_text(errors="replace") if file.exists() else ""
-    told = re.findall(r"^([\w.]+\.)?(\w+): (.+)$", text, re.MULTILINE)
-    if not told:
+    causes = re.findall(r"^([\w.]+\.)?(\w+): (.+)$", text, re.MULTILINE)
+    if not causes:
         return Failure("its worker died", "died")
-    module, name, words = told[-1]
+    module, name, words = causes[-1]
     if module == "ray.exceptions." and name != "RayTaskError":
         return Failure(f"its worker died ({name}: {words})", "died")
     if name == MachineError.__name__:

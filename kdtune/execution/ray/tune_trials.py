@@ -13,7 +13,7 @@ from kdtune.execution.ray.trainable import DistillTrainable
 from kdtune.execution.ray.tune_callbacks import EarlyStopping, LeaveTune, Reports
 from kdtune.execution.trial_events import TrialEvents
 
-#: Tune is started so often in one command: where the system runs out of memory it fails as a whole.
+#: Number of times Tune is started in one command; it fails as a whole if the system runs out of memory.
 MAX_FITS = 4
 
 
@@ -22,11 +22,11 @@ def run_trials(executor: Any, events: TrialEvents, max_concurrent: int | None) -
     if events.expected_trials() < executor.slots:
         executor.prepare_worker()
     # By default Tune prepares only one trial ahead of a searcher. While a second worker starts, the first one
-    # takes that trial over, the second is dropped, and so on: short trials would never run side by side.
+    # takes that trial, the second worker is dropped, and so on: short trials would never run at the same time.
     ahead = {"TUNE_MAX_PENDING_TRIALS_PG": str(2 * executor.slots)}
     executor.wait_for_room(events.read_energy)
     for fits_left in reversed(range(MAX_FITS)):
-        # Tune wants a folder for its own state, which is of no use afterwards.
+        # Tune needs a folder for its own state, which is not used afterwards.
         storage = tempfile.mkdtemp(prefix="kdtune-tune-")
         try:
             with environment(ahead):
@@ -34,7 +34,7 @@ def run_trials(executor: Any, events: TrialEvents, max_concurrent: int | None) -
             return
         except LeaveTune:
             return
-        except Exception as error:  # Tune lets Ray's own failures through, such as a worker out of memory
+        except Exception as error:  # Tune passes on failures of Ray, such as a worker out of memory
             if events.gave_up:
                 return
             words = f"Ray Tune failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"

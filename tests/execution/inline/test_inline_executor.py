@@ -1,4 +1,4 @@
-"""A study in this process: the same outcome as through Ray, metered the same, and the process left as it was."""
+"""Studies in this process: same results and metering as through Ray, and the state of the process is restored."""
 
 import os
 import random
@@ -28,7 +28,7 @@ def weights(folder):
 
 
 def epochs(folder):
-    """What every epoch of every trial came to, but for its energy."""
+    """All metrics of all epochs, without energy."""
     return [
         {key: value for key, value in asdict(line).items() if key not in ENERGY}
         for line in read_epochs(folder / "epochs.jsonl")
@@ -41,13 +41,13 @@ def finished(tmp_path_factory):
     study = small_study(strategies={"grid": {}, "stochastic": {}}, repeats=2)
     state = random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()
     result = kdtune.run_study(study, out=tmp_path_factory.mktemp("inline"), inline=True)
-    # The process is left as it was found.
+    # The state of the process is restored.
     assert (random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()) == state
     assert result.exit_code == 0, result.errors
     return result
 
 
-def test_through_ray_the_outcome_is_the_same_to_the_last_bit(finished, running_ray, tmp_path):
+def test_results_through_ray_are_bit_identical(finished, running_ray, tmp_path):
     study = small_study(strategies={"grid": {}, "stochastic": {}}, repeats=2)
     through_ray = kdtune.run_study(study, "stochastic", out=tmp_path)
     assert outcome_of(finished.results[1]) == outcome_of(through_ray.results[0])
@@ -73,7 +73,7 @@ def test_every_joule_is_in_a_bucket_and_every_training_has_a_window(finished):
 
 
 class Began:
-    """A command in a process of its own that has begun to train."""
+    """A command in a separate process that has begun to train."""
 
     def __init__(self, cwd, *more):
         study = ["study", "digits-hkd", "-s", "fixed", "--inline", "--repeats", "1", "--epochs", "100000", *more]
@@ -101,7 +101,7 @@ class Began:
         return trial
 
 
-def test_after_a_kill_and_a_signal_the_study_goes_on_as_it_was_begun(tmp_path):
+def test_a_study_resumes_after_a_kill_and_after_a_signal(tmp_path):
     begun = Began(tmp_path)
     assert begun.end(signal.SIGKILL)[0] == -signal.SIGKILL
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,11 +125,11 @@ def test_after_a_kill_and_a_signal_the_study_goes_on_as_it_was_begun(tmp_path):
     trial = begun.trial()
     assert (trial.status, trial.attempts) == ("interrupted", 3)
     told = [line.epoch for line in read_epochs(begun.folder / "fixed" / "epochs.jsonl")]
-    # It went on from checkpoints: epochs since the last one are trained again, and none is missing.
+    # It continued from checkpoints: epochs after the last one are trained again, and none is missing.
     assert max(told) == len({*told}) < len(told) + 1 < 3 * max(told)
 
 
-def test_a_job_that_needs_other_variables_runs_in_a_process_of_its_own(tmp_path):
+def test_a_job_with_environment_variables_runs_in_a_separate_process(tmp_path):
     from kdtune.execution.inline.separate_process import run_separately
 
     polled = []

@@ -1,11 +1,11 @@
-"""What is said of a worker that failed: the cause, and not Ray's frames around it."""
+"""Messages about failed workers name the cause without the frames of Ray."""
 
 import ray
 
 from kdtune.errors import MachineError
 from kdtune.execution.ray.dispatch import as_kdtune_error, last_line
 
-#: As Ray 2.60 puts it, colours included.
+#: Message of Ray 2.60, with colours.
 IN_ITS_CREATION = """The actor died because of an error raised in creation, \x1b[36mray::Meter.__init__()\x1b[39m
   File "meter_actor.py", line 50, in __init__
     hardware = sensors.hardware()

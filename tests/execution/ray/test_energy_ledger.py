@@ -1,4 +1,4 @@
-"""Metering anybody's Tune experiment, and the trainable in anybody's pipeline."""
+"""The energy ledger in users' Tune experiments, and the trainable in users' pipelines."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.neighbours import shared_folder
 from kdtune.errors import UsageError
-from kdtune.execution.ray.energy_ledger import _given_to
+from kdtune.execution.ray.tune_experiment import trial_resources
 from kdtune.specs import load_study
 from tests.energy.burners import wait_for
 from tests.execution.ray.experiments import SetupFails, SlowSetup, burn, burn_until_it_may_stop, delegate, fit
@@ -42,7 +42,7 @@ def foreign(running_ray, tmp_path_factory):
     return ledger, fit(burn, folder, ledger, param_space={"x": tune.grid_search([1, 2, 3])})
 
 
-def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(foreign):
+def test_a_users_trainable_is_charged_and_the_buckets_sum_exactly(foreign):
     ledger, results = foreign
     assert results.num_errors == 1
     account = ledger.account()
@@ -50,7 +50,7 @@ def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(for
     assert sum(account.windows.values()) == account.buckets["trials"]
     assert len(account.windows) == 3 and min(account.windows.values()) > 0
     assert list((Path(results.experiment_path) / "energy_ledger").glob("*.jsonl"))
-    # One row a trial, the failed one too, and the same for whoever reads the ledger later.
+    # One row per trial, including the failed one, and the same when the ledger is read later.
     frame = ledger.frame(results).set_index("config/x")
     assert sorted(frame.index) == [1, 2, 3] and list(frame.attempts) == [1, 1, 1] and "score" in frame
     assert frame.energy_j.sum() * 1e6 == pytest.approx(account.buckets["trials"])
@@ -59,7 +59,7 @@ def test_a_trainable_that_is_not_ours_is_charged_and_the_buckets_sum_exactly(for
     assert later.frame().sort_values("trial_id").energy_j.tolist() == frame.sort_values("trial_id").energy_j.tolist()
 
 
-def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(foreign):
+def test_energy_of_a_trial_with_an_unmetered_attempt_is_unknown_and_flagged(foreign):
     ledger = kdtune.read_ledger(foreign[1].experiment_path)
     first, *others = ledger.frame().trial_id
     ledger._attempts |= {first: 2, "another": 1}  # as after attempts on nodes without a meter
@@ -69,12 +69,12 @@ def test_of_a_trial_with_an_unmetered_attempt_the_energy_is_unknown_and_flagged(
     assert frame.energy_j[[first, "another"]].isna().all() and (frame.energy_j[others] > 0).all()
 
 
-def test_where_there_is_no_ledger_a_reader_is_refused(tmp_path):
+def test_a_folder_without_a_ledger_is_refused(tmp_path):
     with pytest.raises(kdtune.ResultsError, match="there is no energy ledger"):
         kdtune.read_ledger(tmp_path)
 
 
-def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
+def test_work_before_the_first_trial_is_charged(tmp_path):
     ledger = kdtune.EnergyLedger()
     fit(SlowSetup, tmp_path, ledger)
     records = [record for node in read_folder(tmp_path / "study" / "energy_ledger").values() for record in node]
@@ -83,7 +83,7 @@ def test_what_workers_do_before_their_first_trial_is_charged_too(tmp_path):
     assert ledger.account().buckets["orchestration"] > 0
 
 
-def test_the_trainable_runs_under_anybodys_scheduler_and_reports_its_energy(tmp_path):
+def test_the_trainable_runs_under_a_scheduler_of_tune_and_reports_its_energy(tmp_path):
     training = {"epochs": 4, "batch_size": 32, "learning_rate": 0.05}
     study = small_study(strategies={"grid": {}}, training=training, teacher_training=training)
     _ = TrainingContext(load_study(study), torch.device("cpu"), 1).teacher
@@ -146,7 +146,7 @@ def test_the_energy_of_a_trial_is_that_of_all_its_attempts_also_after_a_restore(
 
 
 @pytest.mark.parametrize("to", ["an actor", "a task"])
-def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_is_told(to, tmp_path):
+def test_work_of_a_trials_actor_is_charged_to_the_trial_and_that_of_a_task_is_flagged(to, tmp_path):
     ledger = kdtune.EnergyLedger()
     bundles = tune.PlacementGroupFactory([{"CPU": 0.1}, {"CPU": 1}])
     fit(tune.with_resources(delegate, bundles), tmp_path, ledger, param_space={"to": to})
@@ -158,14 +158,14 @@ def test_work_of_an_actor_that_a_trial_starts_is_the_trials_and_that_of_a_task_i
     assert sum(account.buckets.values()) == account.node_uj
 
 
-def test_gpus_are_told_apart_by_the_process_that_they_are_given_to():
+def test_gpus_of_the_trial_and_of_its_workers_are_distinguished():
     own, theirs = {"CPU": 1, "GPU": 1}, {"CPU": 2, "GPU": 0.5}
-    assert _given_to(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
-    assert _given_to(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
-    assert _given_to(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
+    assert trial_resources(tune.PlacementGroupFactory([own, theirs, theirs])) == (5.0, 1.0, 1.0)
+    assert trial_resources(tune.PlacementGroupFactory([{}, theirs])) == (2.0, 0.0, 0.5)
+    assert trial_resources(tune.PlacementGroupFactory([own])) == (1.0, 1.0, 0.0)
 
 
-def test_an_experiment_in_which_no_trial_came_to_its_first_step_is_charged(tmp_path):
+def test_an_experiment_without_a_first_step_is_charged(tmp_path):
     ledger = kdtune.EnergyLedger()
     assert fit(SetupFails, tmp_path, ledger).num_errors == 1
     account = ledger.account()
@@ -213,7 +213,7 @@ tune.Tuner(burn_until_it_may_stop, param_space={"stop": f"{place}/stop"}, run_co
 
 
 class Experiment:
-    """An experiment in a process of its own, on either kind of store."""
+    """An experiment in a separate process with local or remote storage."""
 
     def __init__(self, place, store):
         self._place, self._store = place / store, store
@@ -236,7 +236,7 @@ class Experiment:
         assert tuner.fit().num_errors == 0
 
     def is_under_way(self):
-        """Whether a trial was charged, and Tune has noted the experiment."""
+        """Return whether a trial was charged and Tune has saved the experiment."""
         assert self.process.poll() is None, self.process.communicate()[1][-2000:]
         charged = sum(self.ledger.account().windows.values()) > 0
         return charged and list((self._place / "study").glob("experiment_state*"))
@@ -252,12 +252,12 @@ class Experiment:
 
 def has_ended(process):
     try:
-        return process.status() == psutil.STATUS_ZOMBIE  # where nobody asks what became of it
+        return process.status() == psutil.STATUS_ZOMBIE  # its parent has not waited for it
     except psutil.NoSuchProcess:
         return True
 
 
-def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
+def test_restored_experiments_continue_their_ledgers(tmp_path):
     both = [Experiment(tmp_path, store) for store in ("local", "remote")]
     for one in both:
         one.begin()
@@ -284,13 +284,13 @@ def test_killed_experiments_that_are_restored_go_on_in_their_ledgers(tmp_path):
 
 
 class Refusing(tune.Callback):
-    """Somebody's callback that ends the experiment in a way in which Tune tells the others nothing."""
+    """A callback that ends the experiment without a report of Tune to the other callbacks."""
 
     def setup(self, *_, **__):
         raise KeyboardInterrupt
 
 
-def test_experiments_that_failed_are_nobodys_neighbours_afterwards(tmp_path):
+def test_failed_experiments_leave_no_registered_meter(tmp_path):
     unfinished, without_a_trial, ledger = (kdtune.EnergyLedger() for _ in range(3))
     run = tune.RunConfig(name="failed", storage_path=str(tmp_path), callbacks=[unfinished, Refusing()], verbose=0)
     with pytest.raises(KeyboardInterrupt):
@@ -310,7 +310,7 @@ def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
     example = next(block for block in blocks if "EnergyLedger" in block)
     assert len(example.strip().splitlines()) <= 15
     (tmp_path / "example.py").write_text(example)
-    # Tune's default, which it reads from the environment once only.
+    # The default of Tune, which reads it from the environment only once.
     monkeypatch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(tmp_path / "ray_results"))
     runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")
     assert list((tmp_path / "ray_results").glob("*/energy_ledger/*.jsonl"))
@@ -318,7 +318,7 @@ def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
 
 
 class Spoiling(tune.Callback):
-    """Takes the ledger's place away once a trial has begun, as a disk does that fills up or is unmounted."""
+    """Removes the ledger's folder once a trial has begun, like a disk that is unmounted."""
 
     def __init__(self, folder):
         self._folder = folder

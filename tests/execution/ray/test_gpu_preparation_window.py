@@ -1,4 +1,4 @@
-"""While a worker is prepared, its GPU is charged to orchestration."""
+"""The GPU of a worker is charged to orchestration while the worker is prepared."""
 
 import os
 from pathlib import Path
@@ -63,7 +63,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid="a"))
 
 
-def test_the_gpu_is_held_until_the_processs_own_work_begins(ledger):
+def test_the_gpu_is_charged_until_the_work_of_the_process_begins(ledger):
     meter = MeterHandle(find_meter(SESSION))
     open_preparation_window(meter, {"GPU-a": 0.5})
     meter.open(Window("trial/1", "trials", os.getpid(), 1.0, {"GPU-a": 0.5}))
@@ -79,7 +79,7 @@ def test_the_gpu_is_held_until_the_processs_own_work_begins(ledger):
     assert (held.pid, held.cpus, held.gpus) == (os.getpid(), 0.0, {"GPU-a": 0.5})
 
 
-def test_without_a_gpu_or_without_a_session_nothing_is_held(ledger):
+def test_without_a_gpu_or_a_session_no_window_opens(ledger):
     open_preparation_window(MeterHandle(find_meter(SESSION)), {})
     open_preparation_window(MeterHandle(None), {"GPU-a": 1.0})
     assert ledger() == []
@@ -101,7 +101,7 @@ PREPARED = {
 
 
 @pytest.mark.parametrize("job", PREPARED)
-def test_a_job_holds_its_gpu_before_it_computes(ledger, gpu, tmp_path, job):
+def test_the_gpu_of_a_job_is_charged_before_it_computes(ledger, gpu, tmp_path, job):
     with meter_reached(SESSION), pytest.raises((RuntimeError, AssertionError)):  # of torch, as there is no GPU
         PREPARED[job](load_study(small_study()), str(tmp_path))
     assert [(kind, window.bucket, window.gpus) for kind, window, _ in ledger()] == [
@@ -109,7 +109,7 @@ def test_a_job_holds_its_gpu_before_it_computes(ledger, gpu, tmp_path, job):
     ]
 
 
-def test_a_trial_holds_its_gpu_before_it_warms_up(ledger, gpu, tmp_path):
+def test_the_gpu_of_a_trial_is_charged_before_it_warms_up(ledger, gpu, tmp_path):
     trainable = DistillTrainable.__new__(DistillTrainable)
     trainable._trial_info = SimpleNamespace(
         trial_resources=SimpleNamespace(required_resources={"CPU": 1.0, "GPU": 0.25})

@@ -1,4 +1,4 @@
-"""Meters of machines that join and are lost. The machines are made up: their meters answer here and not over Ray."""
+"""Meters of machines that join and are lost. The machines are simulated: their meters answer without Ray."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ HERE = os.uname().nodename
 
 
 class Machine:
-    """One whose meter has counted so much since it began; it notes what it is asked."""
+    """A machine whose meter has counted this much energy; it records its requests."""
 
     def __init__(self, spent_uj: int, began_ns: int = 1) -> None:
         self.spent_uj, self.began_ns = spent_uj, began_ns
@@ -37,7 +37,7 @@ class Machine:
 
 @pytest.fixture
 def machines(monkeypatch):
-    """By name, those that are in the cluster."""
+    """The machines of the cluster by name."""
     there = {HERE: Machine(10), "b": Machine(1000)}
 
     def start(session_id, metered=(), **_):
@@ -61,7 +61,7 @@ def lose(machines, name):
     machines.pop(name).fails = ray.exceptions.ActorDiedError()
 
 
-def test_what_a_lost_machine_had_counted_stays_counted_also_when_it_is_back(machines, meters):
+def test_the_energy_of_a_lost_machine_is_kept_also_when_it_returns(machines, meters):
     reading = meters.reading()
     assert reading.spent == {"trials": 1010}
     assert [reading.charged_uj(dedicated=dedicated) for dedicated in (True, False)] == [1010, 0]
@@ -72,7 +72,7 @@ def test_what_a_lost_machine_had_counted_stays_counted_also_when_it_is_back(mach
     assert meters.reading().spent == {"trials": 1011}
 
 
-def test_a_meter_that_goes_on_for_one_that_was_killed_is_not_counted_twice(machines, meters):
+def test_a_restarted_meter_is_not_counted_twice(machines, meters):
     meters.reading()
     lose(machines, "b")
     meters.reading()
@@ -102,7 +102,7 @@ def test_the_next_ledger_names_the_machines_that_are_left(machines, meters):
     assert machines[HERE].asked[-1] == ("switch", "/third", [])
 
 
-def test_a_machine_whose_meter_cannot_be_asked_to_begin_is_asked_again(machines, meters, monkeypatch):
+def test_a_machine_whose_meter_does_not_begin_is_tried_again(machines, meters, monkeypatch):
     machines["c"] = machine = Machine(0)
     monkeypatch.setattr(machine, "begin", SimpleNamespace(remote=_refuses), raising=False)
     meters.meter_new_nodes()
@@ -118,7 +118,7 @@ def _refuses(*_):
     raise ValueError("the actor has died")
 
 
-def test_a_full_disk_on_another_machine_ends_no_study_and_on_this_one_it_does(machines, meters):
+def test_a_full_disk_ends_a_study_only_on_its_own_machine(machines, meters):
     full = ray.exceptions.RayTaskError("switch", "", MachineError("the disk is full"))
     machines["b"].fails = full
     meters.switch(Path("/second"))

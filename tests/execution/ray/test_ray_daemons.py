@@ -16,7 +16,7 @@ def child():
     process.wait()
 
 
-def test_a_daemon_that_died_is_named_though_nobody_has_waited_for_it(child):
+def test_a_dead_daemon_is_named_even_if_it_is_a_zombie(child):
     daemons = RayDaemons([("raylet", identity_of(child.pid))])
     daemons.check()
     child.kill()
@@ -29,7 +29,7 @@ def test_a_daemon_that_died_is_named_though_nobody_has_waited_for_it(child):
         daemons.check()
 
 
-def test_another_process_with_the_same_number_is_not_the_daemon(child):
+def test_another_process_with_the_same_pid_is_not_the_daemon(child):
     pid, started = identity_of(child.pid)
     assert is_alive((pid, started)) and not is_alive((pid, started + 1))
 

@@ -1,4 +1,4 @@
-"""What Ray and its workers find in their environment, whatever the user has set for other programs."""
+"""Environment of Ray and its workers, independent of the user's settings for other programs."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ import pytest
 from kdtune.errors import RayError, UsageError
 from kdtune.execution.ray.ray_environment import environment, ray_environment, temporary_folder
 
-#: Pages that are asked for anew where 64 MB are needed again and again.
+#: Program that counts page faults when 64 MB are allocated repeatedly.
 FAULTS = """
 import resource
 import numpy as np
@@ -31,20 +31,20 @@ def faults():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other C libraries have other settings")
-def test_only_workers_keep_the_memory_of_a_step_for_the_next_one():
+def test_only_workers_keep_memory_between_steps():
     with ray_environment():
         assert faults() < 20
     assert faults() > 100
 
 
-def test_what_the_user_has_set_for_the_c_library_stays(monkeypatch):
+def test_the_users_settings_of_the_c_library_are_kept(monkeypatch):
     monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
     with ray_environment():
         assert os.environ["MALLOC_TOP_PAD_"] == "1" and "MALLOC_TRIM_THRESHOLD_" in os.environ
     assert os.environ["MALLOC_TOP_PAD_"] == "1" and "MALLOC_TRIM_THRESHOLD_" not in os.environ
 
 
-#: A variable as users set it for other programs, and what a study that starts Ray sees of it.
+#: A user's variable for other programs, and its value in a study that starts Ray.
 VARIABLES = [
     ("TUNE_RESULT_DIR", "/x", None),
     ("TUNE_GLOBAL_CHECKPOINT_S", "1", "31536000"),
@@ -70,7 +70,7 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize(("name", "value", "seen"), VARIABLES)
-def test_a_variable_of_the_users_neither_breaks_nor_changes_a_study(monkeypatch, without_ray, name, value, seen):
+def test_variables_of_the_user_neither_break_nor_change_a_study(monkeypatch, without_ray, name, value, seen):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv(name, value)
     with ray_environment():
@@ -85,7 +85,7 @@ def test_a_cluster_that_runs_already_keeps_its_own_variables(monkeypatch):
         assert os.environ["RAY_NUM_CPUS"] == "1" and "TUNE_RESULT_DIR" not in os.environ
 
 
-def test_filters_of_warnings_and_levels_of_loggers_are_as_before_afterwards():
+def test_warning_filters_and_log_levels_are_restored():
     tune = logging.getLogger("ray.tune.tune")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -108,7 +108,7 @@ def test_variables_are_restored_after_an_error(monkeypatch):
 
 @pytest.fixture
 def no_home(monkeypatch):
-    """As for a user without an entry in the password file."""
+    """A user without an entry in the password file."""
 
     def missing(*_):
         raise RuntimeError("Could not determine home directory.")
@@ -117,7 +117,7 @@ def no_home(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
 
 
-def test_without_a_home_folder_ray_gets_the_cache_for_one(monkeypatch, tmp_path, without_ray, no_home):
+def test_without_a_home_folder_ray_uses_the_cache(monkeypatch, tmp_path, without_ray, no_home):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     with ray_environment():
         assert os.environ["HOME"] == str(tmp_path)
@@ -130,7 +130,7 @@ def test_without_a_home_folder_and_a_cache_the_variable_to_set_is_named(monkeypa
         pass
 
 
-def test_ray_gets_a_token_where_it_cannot_keep_one_in_the_home_folder(monkeypatch, tmp_path, without_ray):
+def test_ray_gets_a_token_if_the_home_folder_is_not_writable(monkeypatch, tmp_path, without_ray):
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "file").touch()
@@ -163,9 +163,9 @@ def test_a_temporary_folder_with_too_long_a_path_is_not_used(monkeypatch, tmp_pa
     assert temporary_folder() == "/tmp/ray"
 
 
-def test_where_no_folder_suits_the_message_names_the_variable(monkeypatch, tmp_path):
+def test_without_a_usable_folder_the_message_names_the_variable(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "file"))
     monkeypatch.setattr("kdtune.execution.ray.ray_environment._OTHER_FOLDERS", (str(tmp_path / "file"),))
-    with pytest.raises(RayError, match="set TMPDIR to a folder"):
+    with pytest.raises(RayError, match="set TMPDIR to a writable folder"):
         temporary_folder()

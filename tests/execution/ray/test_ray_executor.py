@@ -1,4 +1,4 @@
-"""What a session leaves behind, however it ends."""
+"""Start and end of a Ray session, also after errors."""
 
 import json
 
@@ -12,7 +12,7 @@ from kdtune.results.folder import StudyFolder
 
 @pytest.fixture
 def meeting(without_ray, tmp_path, monkeypatch):
-    """Where the meters of this process meet, nobody else's among them."""
+    """Registry folder of meters for this test alone."""
     folder = tmp_path / "meeting"
     monkeypatch.setattr("kdtune.energy.neighbours.shared_folder", lambda: folder)
     return folder
@@ -34,24 +34,24 @@ def refuses(*_, **__):
     raise RuntimeError("no room")
 
 
-def test_a_session_whose_ray_does_not_start_is_nobodys_neighbour(session, meeting, monkeypatch):
+def test_a_session_whose_ray_does_not_start_leaves_no_registered_meter(session, meeting, monkeypatch):
     monkeypatch.setattr(ray, "init", refuses)
     with pytest.raises(RayError, match="no room"):
         session.start()
     assert has_left(meeting)
 
 
-def test_a_session_that_the_cluster_is_too_small_for_is_nobodys_neighbour(session, meeting, monkeypatch):
+def test_a_session_that_needs_a_larger_cluster_leaves_no_registered_meter(session, meeting, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 0.5}}])
     with pytest.raises(UsageError):
         session.start()
     assert has_left(meeting)
-    session.stop()  # as whoever started it does in any case
+    session.stop()  # as its caller always does
     assert has_left(meeting)
 
 
-def test_a_cluster_without_gpus_is_joined_with_a_warning_where_this_machine_has_one(tmp_path, meeting, monkeypatch):
+def test_a_cluster_without_gpus_is_joined_with_a_warning_if_this_machine_has_one(tmp_path, meeting, monkeypatch):
     (tmp_path / "nvidia0").touch()
     monkeypatch.setattr("kdtune.planning.resources._DEVICES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -67,7 +67,7 @@ def test_a_cluster_without_gpus_is_joined_with_a_warning_where_this_machine_has_
     ("given", "environment", "joined"),
     [(None, None, "local"), (None, "10.0.0.1:6379", "10.0.0.1:6379"), ("auto", "10.0.0.1:6379", "auto")],
 )
-def test_only_a_cluster_that_was_named_is_joined(given, environment, joined, tmp_path, meeting, monkeypatch):
+def test_only_a_named_cluster_is_joined(given, environment, joined, tmp_path, meeting, monkeypatch):
     asked = []
 
     def init(**options):
@@ -83,7 +83,7 @@ def test_only_a_cluster_that_was_named_is_joined(given, environment, joined, tmp
     assert asked == [joined]
 
 
-def test_what_ray_advises_about_tokens_is_kept(session, monkeypatch):
+def test_the_advice_of_ray_about_tokens_is_shown(session, monkeypatch):
     def refused(**_):
         try:
             raise RuntimeError(

@@ -18,9 +18,9 @@ from tests.studies import outcome_of, small_study
 pytestmark = pytest.mark.study
 
 
-def test_results_are_bit_identical_whatever_ran_beside(running_ray, tmp_path):
+def test_results_are_bit_identical_with_and_without_other_trials(running_ray, tmp_path):
     study = small_study(search_space={"tau": {"values": [2, 10]}}, strategies={"grid": {}}, repeats=1)
-    study["training"] = {**study["training"], "epochs": 80}  # longer than one worker's start is behind another's
+    study["training"] = {**study["training"], "epochs": 80}  # long enough for both workers to have started
     alone = kdtune.run_study(study, out=tmp_path / "alone", inline=True)
     together = kdtune.run_study(study, out=tmp_path / "together")  # two cores: two at a time
     assert ray.is_initialized()
@@ -41,7 +41,7 @@ def _most_at_once(ledger):
 
 
 def test_trials_that_fail_or_are_stopped_early_are_recorded_and_charged(running_ray, tmp_path, monkeypatch):
-    # In place of the grid: workers look the study's strategies up by name, and only the driver asks them.
+    # It replaces the grid, since workers look up strategies by name and only the driver calls them.
     monkeypatch.setitem(STRATEGIES._built_in, "grid", replace(STRATEGIES["grid"], import_it=lambda: Pruner))
     space = {"tau": {"values": [4, 6]}, "learning_rate": {"values": [0.05, 1e30]}}
     study = small_study(search_space=space, strategies={"grid": {}}, repeats=1)
@@ -56,7 +56,7 @@ def test_trials_that_fail_or_are_stopped_early_are_recorded_and_charged(running_
     assert trials.energy_j.sum() * 1e6 == pytest.approx(result["cost"]["energy_uj"]["trials"])
 
 
-def test_of_a_study_that_was_through_when_ray_died_nothing_is_missing(running_ray, tmp_path, monkeypatch):
+def test_a_study_that_finished_before_ray_died_is_complete(running_ray, tmp_path, monkeypatch):
     log = tmp_path / "small" / "fixed" / "trials.jsonl"
 
     def dies_at_the_end(self):
@@ -69,7 +69,7 @@ def test_of_a_study_that_was_through_when_ray_died_nothing_is_missing(running_ra
     assert (outcome.exit_code, outcome.results[0]["status"], TrialLog.read(log).status) == (0, "completed", "completed")
 
 
-def test_more_than_the_cluster_has_is_refused_instead_of_waiting(running_ray, tmp_path):
+def test_more_cores_than_the_cluster_has_are_refused_instead_of_waiting(running_ray, tmp_path):
     with pytest.raises(kdtune.KdtuneError, match="cpus_per_trial 4096"):
         kdtune.run_study(small_study(), out=tmp_path, cpus_per_trial=4096)
     assert not (tmp_path / "small").exists()

@@ -5,7 +5,7 @@ import signal
 from kdtune.execution.ray.start_signals import sigterm_handler_kept
 
 
-def test_nobody_sets_a_handler_for_sigterm_meanwhile_and_others_may():
+def test_only_handlers_for_other_signals_can_be_set_while_ray_starts():
     ours, usr1 = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
     try:
         with sigterm_handler_kept():

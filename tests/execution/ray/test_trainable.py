@@ -1,4 +1,4 @@
-"""A worker's trainable, without Ray around it."""
+"""The trainable of a worker, without Ray."""
 
 import threading
 
@@ -12,7 +12,7 @@ from kdtune.results.trial import Trial
 from tests.studies import small_study
 
 
-def test_a_worker_warms_up_once_for_every_setting_that_it_takes_on_and_with_the_trials_own_seed(tmp_path, monkeypatch):
+def test_a_worker_warms_up_once_per_setting_with_the_seed_of_the_trial(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
     training = {"epochs": 2, "batch_size": 64, "learning_rate": 0.05, "augment": ["crop"]}
     study = small_study(seed=7, repeats=1, teacher_logits="replay", training=training)
@@ -23,7 +23,7 @@ def test_a_worker_warms_up_once_for_every_setting_that_it_takes_on_and_with_the_
     try:
         worker = kdtune.DistillTrainable({"study": study, "tau": 2, "seed": 7})
         assert trained
-        # The teacher was asked for the trial's repeat alone, and not for another one to warm up with.
+        # The logits were read only for the repeat of the trial, also by the warm-up.
         assert len(list((tmp_path / "teacher-logits").iterdir())) == 1
         trained.clear()
         worker.reset_config({"study": study, "tau": 6, "seed": 7})
@@ -34,13 +34,13 @@ def test_a_worker_warms_up_once_for_every_setting_that_it_takes_on_and_with_the_
         hook.remove()
 
 
-def test_what_a_scheduler_copies_from_another_trial_keeps_the_hyperparameters_that_were_asked_for(tmp_path):
+def test_a_trial_copied_by_a_scheduler_keeps_its_own_hyperparameters(tmp_path):
     study = small_study(training={"epochs": 3, "batch_size": 64, "learning_rate": 0.05})
     donor = kdtune.DistillTrainable({"study": study, "loss": "ce", "weight_decay": 0.0073, "learning_rate": 0.01})
     assert donor.step()["learning_rate"] == 0.01
     donor.save_checkpoint(str(tmp_path))
     worker = kdtune.DistillTrainable({"study": study, "loss": "ce"})
-    # As population-based training does it with an actor that is used again.
+    # This is what population-based training does with a reused actor.
     worker.reset_config({"study": study, "loss": "ce", "weight_decay": 0.0616, "learning_rate": 0.02})
     worker.load_checkpoint(str(tmp_path))
     report = worker.step()
@@ -59,7 +59,7 @@ def weights(worker):
 
 
 @pytest.mark.parametrize("killed_in", [2, 3, 4])
-def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts_twice(
+def test_a_kill_between_checkpoint_and_report_changes_no_result_and_counts_no_epoch_twice(
     tmp_path, monkeypatch, killed_in
 ):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
@@ -80,7 +80,7 @@ def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts
     for _ in range(killed_in - 1):
         take(killed.step())
     killed.step()  # its report is lost
-    killed._training.close("killed")  # the thread may have come so far, or not
+    killed._training.close("killed")  # the checkpoint thread may or may not have finished
     checkpoints = sorted((tmp_path / "killed").iterdir())
     assert checkpoints and len(checkpoints) <= 2
     trial.attempts = 2
@@ -93,7 +93,7 @@ def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts
     lines = read_epochs(log)
     counted = [line for line, again in zip(lines, superseded(lines), strict=True) if not again]
     assert len({line.epoch for line in counted}) == len(counted)
-    for line in lines:  # also those that were trained twice
+    for line in lines:  # including epochs that were trained twice
         wanted = expected[line.epoch - 1]
         assert {
             key: getattr(line, key) for key in ("train_loss", "val_loss", "val_accuracy", "tau", "learning_rate")
@@ -101,7 +101,7 @@ def test_a_kill_between_checkpoint_and_report_changes_no_bit_and_no_epoch_counts
     assert counted[-1].epoch == 4
 
 
-def test_a_worker_that_takes_on_another_trial_or_fails_leaves_no_thread_behind(tmp_path, monkeypatch):
+def test_a_worker_leaves_no_thread_after_a_trial_or_a_failure(tmp_path, monkeypatch):
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
     study = small_study(training={"epochs": 3, "batch_size": 64, "learning_rate": 0.05})
 

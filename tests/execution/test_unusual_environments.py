@@ -1,4 +1,4 @@
-"""A study in an environment that is set up for everything but kdtune has the outcome of an undisturbed one."""
+"""Studies in unusual environments have the same results as in a clean one."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.studies import here, outcome_of, results_of
 
 STUDY = ["study", "digits-hkd", "-s", "fixed", "--epochs", "2", "--repeats", "1"]
 
-#: What is odd, and the variables that make it so. All hold at once; each alone was fatal to a study, or changed it.
+#: Unusual settings and their variables, all used at once; each of them has broken or changed a study.
 ENVIRONMENTS: list[tuple[str, dict[str, str]]] = [
     ("a SLURM job without scontrol", {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "8192"}),
     ("results of Tune somewhere else", {"TUNE_RESULT_DIR": "/x", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0"}),
@@ -27,13 +27,13 @@ ENVIRONMENTS: list[tuple[str, dict[str, str]]] = [
     ("no home that can be written", {"HOME": "/proc/nowhere"}),
 ]
 
-#: Modules that a user's script in the working folder may be called like; workers import each of them.
+#: Modules whose names a user's script in the working folder may have; workers import each of them.
 SCRIPTS = ("kdtune", "queue", "inspect", "random", "torch")
 
 
 @pytest.fixture
 def workplace(tmp_path):
-    """A folder with a name of many letters, scripts of the user's, and a long path for temporary files."""
+    """A folder with an unusual name, scripts of the user, and a long path for temporary files."""
     place = tmp_path / "Übungen zur 蒸留"
     (place / ("temporary" * 10)).mkdir(parents=True)
     for name in SCRIPTS:
@@ -43,12 +43,12 @@ def workplace(tmp_path):
 
 @pytest.mark.study
 @pytest.mark.parametrize("more", [[], ["--inline"]], ids=["ray", "inline"])
-def test_a_study_has_its_usual_outcome_in_all_environments_at_once(workplace, tmp_path, more):
+def test_unusual_environment_does_not_change_results(workplace, tmp_path, more):
     variables = {name: value for _, one in ENVIRONMENTS for name, value in one.items()}
     environment = {**os.environ, **variables, "TMPDIR": str(workplace / ("temporary" * 10))}
     environment.pop("RAY_idle_worker_killing_time_threshold_ms", None)  # of the tests' own Ray
     one_core = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
-    # As the installed command: the working folder is not searched for modules.
+    # Like the installed command, this does not import modules from the working folder.
     kdtune = [*one_core, sys.executable, "-c", f"import sys; sys.path[0] = {str(Path(__file__).parents[2])!r}; "
               "from kdtune.__main__ import main; main()"]  # fmt: skip
     done = subprocess.run(
@@ -65,7 +65,7 @@ def test_a_study_has_its_usual_outcome_in_all_environments_at_once(workplace, tm
 
 @pytest.mark.study
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_ray_starts_ends_the_study_with_130_and_what_to_type(tmp_path, number):
+def test_a_signal_while_ray_starts_exits_with_130_and_the_next_command(tmp_path, number):
     started = subprocess.Popen(
         [sys.executable, "-m", "kdtune", *STUDY, "--json"],
         cwd=tmp_path,

@@ -30,7 +30,7 @@ def inspection():
 
 @pytest.fixture
 def known(inspection, tmp_path, monkeypatch):
-    """Of a study whose teacher there is."""
+    """Inspection of a study whose teacher is cached."""
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
     teacher = tmp_path / "cache" / "teachers" / "t"
     teacher.mkdir(parents=True)
@@ -43,12 +43,12 @@ def known(inspection, tmp_path, monkeypatch):
     return StudyFacts(found, two_cores(), TimeAndEnergy(3.0, 60e6, 60e6))
 
 
-def test_what_was_found_out_is_read_back_as_it_was(known, tmp_path):
+def test_a_cached_inspection_is_read_back_unchanged(known, tmp_path):
     place(tmp_path).keep(known)
     assert place(tmp_path).read() == known
 
 
-def test_what_a_study_is_called_changes_nothing_and_all_that_matters_does(known, tmp_path):
+def test_the_name_of_a_study_does_not_change_its_entry_and_relevant_settings_do(known, tmp_path):
     place(tmp_path).keep(known)
     assert place(tmp_path, name="another", description="in other words").read() == known
     for different in (
@@ -62,7 +62,7 @@ def test_what_a_study_is_called_changes_nothing_and_all_that_matters_does(known,
         assert different.read() is None
 
 
-def test_where_something_is_to_be_told_or_to_be_made_a_worker_looks_again(known, tmp_path):
+def test_with_remarks_or_missing_artifacts_a_worker_inspects_again(known, tmp_path):
     kept = place(tmp_path)
     kept.keep(dataclasses.replace(known, inspection=dataclasses.replace(known.inspection, remarks=("look",))))
     assert kept.read() is None
@@ -72,7 +72,7 @@ def test_where_something_is_to_be_told_or_to_be_made_a_worker_looks_again(known,
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x00\xff", b'{"inspection": 3}'])
-def test_a_damaged_file_is_as_none(known, tmp_path, content):
+def test_a_damaged_entry_is_ignored(known, tmp_path, content):
     kept = place(tmp_path)
     kept.keep(known)
     kept._path.write_bytes(content)
@@ -81,7 +81,7 @@ def test_a_damaged_file_is_as_none(known, tmp_path, content):
 
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_becomes_of_the_file_it_is_as_it_was_or_as_none(known, tmp_path, data):
+def test_a_changed_file_is_read_unchanged_or_ignored(known, tmp_path, data):
     kept = place(tmp_path)
     kept.keep(known)
     kept._path.write_bytes(data.draw(damaged(kept._path.read_bytes())))
@@ -91,7 +91,7 @@ def test_whatever_becomes_of_the_file_it_is_as_it_was_or_as_none(known, tmp_path
 @pytest.mark.parametrize(
     "folder", ["/etc", "{cache}/teachers/..", "{cache}/teachers/../../x", "{cache}/decoded/x", "t"]
 )
-def test_a_place_outside_the_cache_is_not_believed(known, tmp_path, folder):
+def test_a_path_outside_the_cache_is_refused(known, tmp_path, folder):
     named = folder.format(cache=tmp_path / "cache")
     place(tmp_path).keep(
         dataclasses.replace(known, inspection=dataclasses.replace(known.inspection, teacher_folder=named))
@@ -99,14 +99,14 @@ def test_a_place_outside_the_cache_is_not_believed(known, tmp_path, folder):
     assert place(tmp_path).read() is None
 
 
-def test_nor_is_code_outside_the_cache(known, tmp_path):
+def test_code_outside_the_cache_is_refused(known, tmp_path):
     for place_of_code, believed in ((tmp_path / "cache" / "compilations" / "c", True), (tmp_path / "c", False)):
         found = dataclasses.replace(known.inspection, compilations={False: str(place_of_code)})
         place(tmp_path).keep(dataclasses.replace(known, inspection=found))
         assert bool(place(tmp_path).read()) == believed
 
 
-def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(known, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_ignored(known, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "file"))
     place(tmp_path).keep(known)
