@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 import torch
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedParameter
 
 from kdtune.catalog.builtin import MODELS
 from kdtune.catalog.catalog import cause_of
@@ -50,10 +50,10 @@ def build_network(component: Component, in_channels: int, num_classes: int) -> t
     return made
 
 
-def weight_shapes(component: Component, in_channels: int, num_classes: int) -> dict[str, torch.Tensor]:
-    """Return the tensors of a network without values: nothing is drawn, and usually no memory is taken.
+def build_without_values(component: Component, in_channels: int, num_classes: int) -> torch.nn.Module:
+    """Build a network on the ``meta`` device: it has shapes alone, and its passes compute nothing.
 
-    A network whose function needs values while it builds the network is built on the CPU.
+    A network whose function needs values is built on the CPU and moved. Torch's global random numbers stay as they are.
 
     Args:
         component: See :func:`build_network`.
@@ -66,10 +66,9 @@ def weight_shapes(component: Component, in_channels: int, num_classes: int) -> d
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
-                return build_network(component, in_channels, num_classes).state_dict()
+                return build_network(component, in_channels, num_classes)
         except UsageError:
-            state = build_network(component, in_channels, num_classes).state_dict()
-            return {name: value.to("meta") for name, value in state.items()}
+            return build_network(component, in_channels, num_classes).to("meta")
 
 
 def accepts_channels(component: Component) -> bool:
@@ -84,7 +83,7 @@ def accepts_channels(component: Component) -> bool:
 def _check_weights(component: Component, network: torch.nn.Module) -> None:
     """Raise a UsageError if a network has no weights, or some whose shapes the first batch is to determine."""
     for name, module in network.named_modules():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+        if any(isinstance(weight, UninitializedParameter) for weight in module.parameters(recurse=False)):
             raise UsageError(
                 f"model {component}: the layer {name or 'itself'} is a {type(module).__name__}, whose shape is unknown "
                 f"before the first batch; use {type(module).__name__.removeprefix('Lazy')} with the sizes given, or "

@@ -6,7 +6,7 @@ import torch
 
 from kdtune.catalog.catalog import cause_of
 from kdtune.errors import UsageError
-from kdtune.models.building import accepts_channels, build_network
+from kdtune.models.building import accepts_channels, build_network, build_without_values
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 
@@ -94,28 +94,26 @@ def _remedy(component: Component, info: DataInfo) -> str:
     channels, *size = info.shape
     if channels != 3 and not accepts_channels(component):
         return f"; it does not accept in_channels and the images have {channels}: let it accept in_channels"
-    works = [pixels for pixels in _SIZES if pixels not in size and _runs(component, info, pixels)]
-    larger = [pixels for pixels in works if pixels > max(size)]
-    if not larger:
-        return f"; it works with images of {_by((works[-1],) * 2)}" if works else ""
-    low, high = max(size), larger[0]
+    network = build_without_values(component, channels, info.classes)
+
+    def runs(pixels: int) -> bool:
+        try:
+            with torch.device("meta"):
+                network(torch.zeros(_IMAGES, channels, pixels, pixels))
+        except Exception:  # whatever a network raises for a size that it does not accept
+            return False
+        return True
+
+    works = next((pixels for pixels in _SIZES if pixels > max(size) and runs(pixels)), None)
+    if works is None:
+        return ""
+    low, high = max(size), works
     while high - low > 1:  # the smallest size, by bisection
         middle = (low + high) // 2
-        low, high = (low, middle) if _runs(component, info, middle) else (middle, high)
+        low, high = (low, middle) if runs(middle) else (middle, high)
     return (
         f"; the smallest images that it accepts have {_by((high, high))} pixels: give the data set a larger image_size"
     )
-
-
-def _runs(component: Component, info: DataInfo, pixels: int) -> bool:
-    """Return whether a pass is possible at another size, found without computing it."""
-    try:
-        with torch.device("meta"):
-            network = build_network(component, info.shape[0], info.classes)
-            network(torch.zeros(_IMAGES, info.shape[0], pixels, pixels))
-    except Exception:  # whatever a network raises for a size that it does not accept
-        return False
-    return True
 
 
 def _by(shape: tuple[int, ...]) -> str:

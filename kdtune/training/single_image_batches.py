@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 from kdtune.data.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.errors import Fault, SpecError, UsageError
-from kdtune.models.building import build_network
+from kdtune.models.building import build_network, build_without_values
 from kdtune.specs.component import Component
 from kdtune.specs.study import Study
+
+#: In the message of torch's normalisation layers for a batch that is too small.
+_NEEDS_MORE = "more than 1 value per channel"
 
 
 def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
@@ -65,10 +68,24 @@ def _trains_on_one(network: Component, shape: Sequence[int], classes: int) -> bo
     """Whether a training pass over one image is possible, found out without computing any of it."""
     import torch
 
-    with torch.device("meta"):
-        model = build_network(network, shape[0], classes).train()
-        try:
+    model = build_without_values(network, shape[0], classes).train()
+    try:
+        with torch.device("meta"):
             model(torch.zeros(1, *shape))
-        except ValueError:  # as torch's normalisation layers raise it
-            return False
+    except ValueError as error:
+        return _NEEDS_MORE not in str(error)
+    except Exception:  # a network that needs values: a pass over one image is computed
+        return _computes_one(network, shape, classes)
+    return True
+
+
+def _computes_one(network: Component, shape: Sequence[int], classes: int) -> bool:
+    """Return whether a training pass over one image is possible; what else may fail, the check of the network names."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        try:
+            build_network(network, shape[0], classes).train()(torch.zeros(1, *shape))
+        except Exception as error:
+            return _NEEDS_MORE not in str(error)
     return True

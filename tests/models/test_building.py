@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdtune.errors import UsageError
-from kdtune.models.building import build_network, weight_shapes
+from kdtune.models.building import build_network, build_without_values
 from kdtune.specs.component import Component, component_of
 
 NETS = """
@@ -85,7 +85,7 @@ def test_functions_classes_and_partials_get_the_sizes_and_their_options(of_file,
     component = of_file(name, **options)
     network = build_network(component, 3, 4)
     assert next(network.parameters()).shape == weights
-    shapes = weight_shapes(component, 3, 4)
+    shapes = build_without_values(component, 3, 4).state_dict()
     assert {key: one.shape for key, one in shapes.items()} == {k: v.shape for k, v in network.state_dict().items()}
     assert all(one.is_meta for one in shapes.values())
 
@@ -138,5 +138,5 @@ def test_a_network_that_is_an_object_is_refused():
 
 def test_shapes_leave_random_numbers_alone(of_file):
     before = torch.get_rng_state()
-    weight_shapes(of_file("values"), 3, 4)
+    build_without_values(of_file("values"), 3, 4)
     assert torch.equal(torch.get_rng_state(), before)
