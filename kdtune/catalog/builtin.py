@@ -106,6 +106,7 @@ DATASETS.add_scheme("folder", "kdtune.data.image_folder:FOLDERS", of_paths=True)
 
 MODELS = Catalog("model", "kdtune.models")
 MODELS.add_scheme("torchvision", "kdtune.models.torchvision_networks:TORCHVISION")
+MODELS.add_scheme("timm", "kdtune.models.timm_networks:TIMM")
 MODELS.add("convnet_2_4_4", "kdtune.models.convnet:convnet_2_4_4", "three convolutions of 2, 4 and 4 channels")
 MODELS.add("convnet_4_8_16", "kdtune.models.convnet:convnet_4_8_16", "three convolutions of 4, 8 and 16 channels")
 MODELS.add("convnet_16_32_64", "kdtune.models.convnet:convnet_16_32_64", "three convolutions of 16, 32 and 64 channels")

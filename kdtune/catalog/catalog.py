@@ -70,7 +70,7 @@ class Entry:
         except KdtuneError:
             raise
         except Exception as error:
-            raise UsageError(f"{self.kind} {self.reference}: cannot be imported: {_cause(error)}") from error
+            raise UsageError(f"{self.kind} {self.reference}: cannot be imported: {cause_of(error)}") from error
 
 
 class Catalog:
@@ -246,7 +246,7 @@ def _digest_of_module(module: str, reference: Reference) -> str:
     raise ValueError(f"{reference.text!r}: there is no module {module!r}; install its package, or start in its folder")
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
     """Return an exception in one line, with the place in the user's code that raised it."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     frames = [one for one in traceback.extract_tb(error.__traceback__) if "kdtune/catalog" not in one.filename]

@@ -1,11 +1,14 @@
 """Builds networks, built-in ones and users' own."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn.parameter import UninitializedParameter
 
 from kdtune.catalog.builtin import MODELS
+from kdtune.catalog.catalog import cause_of
 from kdtune.errors import UsageError
 from kdtune.specs.component import Component
 
@@ -26,7 +29,8 @@ def build_network(component: Component, in_channels: int, num_classes: int) -> t
         A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).
 
     Raises:
-        UsageError: The network's function does not accept the arguments, fails, or returns no ``torch.nn.Module``.
+        UsageError: The network's function does not accept the arguments, fails, or returns no ``torch.nn.Module``; or
+            the network's weights have no shape yet, or there are none.
     """
     build = MODELS.load(component.name, component.digest)
     if component.name in MODELS and not component.options:
@@ -36,14 +40,56 @@ def build_network(component: Component, in_channels: int, num_classes: int) -> t
     try:
         made = build(**arguments)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = cause_of(error)
         raise UsageError(f"model {component}: cannot be built with {_written(arguments)}: {reason}") from error
     if not isinstance(made, torch.nn.Module):
         raise UsageError(
             f"model {component}: has to return a torch.nn.Module, but {component.name} returned a "
             f"{type(made).__name__}; name the function or class that builds the network"
         )
+    _check_weights(component, made)
     return made
+
+
+def build_without_values(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """Build a network on the ``meta`` device: it has shapes alone, and its passes compute nothing.
+
+    A network whose function needs values is built on the CPU and moved. Torch's global random state is not changed.
+
+    Args:
+        build: Builds the network; see :func:`build_network`.
+
+    Raises:
+        UsageError: As :func:`build_network`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return build()
+        except UsageError:
+            return build().to("meta")
+
+
+def accepts_channels(component: Component) -> bool:
+    """Return whether a network's function accepts ``in_channels``; if not, it is for colour images only."""
+    try:
+        parameters = inspect.signature(MODELS.load(component.name, component.digest)).parameters
+    except ValueError:
+        return True
+    return "in_channels" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+
+def _check_weights(component: Component, network: torch.nn.Module) -> None:
+    """Raise a UsageError if a network has no weights, or some whose shapes the first batch is to determine."""
+    for name, module in network.named_modules():
+        if any(isinstance(weight, UninitializedParameter) for weight in module.parameters(recurse=False)):
+            raise UsageError(
+                f"model {component}: the layer {name or 'itself'} is a {type(module).__name__}, whose shape is unknown "
+                f"before the first batch; use {type(module).__name__.removeprefix('Lazy')} with the sizes given, or "
+                "pass an image through the network before returning it"
+            )
+    if next(network.parameters(), None) is None:
+        raise UsageError(f"model {component}: has no parameters to train; register its layers as attributes")
 
 
 def _accepted(component: Component, build: Any, sizes: dict[str, int]) -> dict[str, Any]:
@@ -52,6 +98,11 @@ def _accepted(component: Component, build: Any, sizes: dict[str, int]) -> dict[s
     Raises:
         UsageError: It does not accept the number of classes, or an option.
     """
+    if isinstance(build, torch.nn.Module):
+        raise UsageError(
+            f"model {component}: {component.name} is a network that has been built already; name the function or class "
+            "that builds it, so that every training begins with weights of its own"
+        )
     if not callable(build):
         raise UsageError(f"model {component}: {component.name} is not a function or class that builds a network")
     try:
@@ -70,6 +121,17 @@ def _accepted(component: Component, build: Any, sizes: dict[str, int]) -> dict[s
         raise UsageError(
             f"model {component}: {component.name} does not accept num_classes; define it as "
             "fn(num_classes, in_channels, **options)"
+        )
+    needed = [
+        name
+        for name, one in parameters.items()
+        if one.default is one.empty and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+    ]
+    if missing := [name for name in needed if name not in _SIZES and name not in component.options]:
+        values = ", ".join(f"{name} = ..." for name in missing)
+        raise UsageError(
+            f"model {component}: {component.name} needs {', '.join(missing)}; write "
+            f'{{ ref = "{component.name}", {values} }}'
         )
     given = {key: value for key, value in sizes.items() if takes_any or key in parameters}
     return {**given, **component.options}

@@ -7,6 +7,7 @@ from torch import nn
 
 from kdtune.catalog.catalog import version_of
 from kdtune.catalog.spelling import did_you_mean
+from kdtune.models.first_convolution import replace_first_convolution
 
 
 class _Torchvision:
@@ -48,23 +49,5 @@ def build(name: str, num_classes: int, in_channels: int = 3, **options: Any) -> 
         options = {"aux_logits": False, "init_weights": True, **options}  # auxiliary classifiers are not distilled
     network = models.get_model(name, weights=None, num_classes=num_classes, **options)
     if in_channels != 3:
-        _replace_first_convolution(network, in_channels)
+        replace_first_convolution(network, in_channels)
     return network
-
-
-def _replace_first_convolution(network: nn.Module, in_channels: int) -> None:
-    name, first = next((name, one) for name, one in network.named_modules() if isinstance(one, nn.Conv2d))
-    parent, _, attribute = name.rpartition(".")
-    replacement = nn.Conv2d(
-        in_channels,
-        first.out_channels,
-        kernel_size=_pair(first.kernel_size),
-        stride=_pair(first.stride),
-        padding=first.padding if isinstance(first.padding, str) else _pair(first.padding),
-        bias=first.bias is not None,
-    )
-    setattr(network.get_submodule(parent), attribute, replacement.to(next(network.parameters()).device))
-
-
-def _pair(value: tuple[int, ...]) -> tuple[int, int]:
-    return value[0], value[1]

@@ -6,11 +6,15 @@ Batch normalisation computes a variance over the batch and the map. Where the ma
 from collections.abc import Sequence
 
 from kdtune.errors import Fault, SpecError, UsageError
+from kdtune.models.building import build_without_values
 from kdtune.specs.component import Component
 from kdtune.specs.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.specs.study import Study
 from kdtune.tasks.loading import task_of
 from kdtune.tasks.task import Task
+
+#: In the message of torch's normalisation layers for a batch that is too small.
+_NEEDS_MORE = "more than 1 value per channel"
 
 
 def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
@@ -66,10 +70,19 @@ def _trains_on_one(network: Component, shape: Sequence[int], task: Task) -> bool
     """Return whether a training pass over one image is possible, by a pass on the meta device."""
     import torch
 
-    with torch.device("meta"):
-        model = task.network(network, shape).train()
-        try:
+    def build() -> torch.nn.Module:
+        return task.network(network, shape).train()
+
+    model = build_without_values(build)
+    try:
+        with torch.device("meta"):
             model(torch.zeros(1, *shape))
-        except ValueError:  # raised by torch's normalisation layers
-            return False
+    except ValueError as error:
+        return _NEEDS_MORE not in str(error)
+    except Exception:  # a network that needs values: a pass over one image is computed
+        with torch.random.fork_rng(devices=[]):
+            try:
+                build()(torch.zeros(1, *shape))
+            except Exception as error:  # what else may fail, the check of the network reports
+                return _NEEDS_MORE not in str(error)
     return True

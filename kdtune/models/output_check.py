@@ -1,0 +1,120 @@
+"""Passes two images through a network and names what a training could not use of its output."""
+
+from typing import Any
+
+import torch
+
+from kdtune.catalog.catalog import cause_of
+from kdtune.errors import UsageError
+from kdtune.models.building import accepts_channels, build_network, build_without_values
+from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
+
+#: Images of the batch: the fewest with which every batch normalisation can be trained.
+_IMAGES = 2
+
+#: Image sizes at which a network is tried that fails at the size of the data set.
+_SIZES = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
+
+
+def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
+    """Build a network and pass a batch of random images through it, in training mode and in evaluation mode.
+
+    Torch's global random numbers are left as they were.
+
+    Args:
+        component: The network; see :func:`kdtune.models.building.build_network`.
+        info: The data set.
+
+    Returns:
+        The network on the CPU, untrained and in evaluation mode.
+
+    Raises:
+        UsageError: The network cannot be built, fails, or its output is no logits of shape (batch, num_classes).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_network(component, info.shape[0], info.classes)
+        images = torch.randn(_IMAGES, *info.shape)
+        for mode in ("training", "evaluation"):
+            network.train(mode == "training")
+            try:
+                output = network(images)
+            except Exception as error:
+                reason = f"fails for images of {_by(info.shape)} in {mode} mode: {cause_of(error)}"
+                raise UsageError(f"model {component}: {reason}{_remedy(component, info)}") from error
+            if problem := _output_problem(output, info.classes):
+                raise UsageError(f"model {component}: in {mode} mode {problem}")
+            if mode == "training" and not output.requires_grad:
+                raise UsageError(
+                    f"model {component}: its output has no gradient, so that it cannot be trained; remove detach(), "
+                    "torch.no_grad() and the like from its forward()"
+                )
+    return network
+
+
+def _output_problem(output: Any, classes: int) -> str | None:
+    """Return what is wrong with the output for a batch; None if nothing is."""
+    wanted = f"expected are logits of shape ({_IMAGES}, {classes}) for {_IMAGES} images and {classes} classes"
+    if not isinstance(output, torch.Tensor):
+        return f"its output is {_described(output)}; {wanted}: return the logits alone"
+    shape = tuple(output.shape)
+    if shape != (_IMAGES, classes):
+        return f"its output has the shape {shape}; {wanted}{_likely_cause(shape, classes)}"
+    if not output.is_floating_point():
+        return f"its output is of the type {output.dtype}; {wanted}, not the predicted class"
+    if not output.isfinite().all():
+        return "its output for random images is not finite (NaN or infinity), with untrained weights"
+    rows = output.detach().double()
+    for name, values in (("probabilities", rows), ("logarithms of probabilities", rows.exp())):
+        if bool((values >= 0).all()) and torch.allclose(values.sum(1), torch.ones(_IMAGES).double(), atol=1e-4):
+            layer = "softmax" if name == "probabilities" else "log_softmax"
+            return f"its output is {name}, which sum to 1; {wanted}: remove the {layer} at its end"
+    return None
+
+
+def _likely_cause(shape: tuple[int, ...], classes: int) -> str:
+    if len(shape) > 2:
+        return ": these look like features; end with pooling, flatten(1) and a linear layer"
+    if len(shape) == 2 and shape[0] == _IMAGES:
+        return f": its last layer has to have num_classes={classes} outputs"
+    return ": the first dimension has to be the batch"
+
+
+def _described(output: Any) -> str:
+    if isinstance(output, dict):
+        return f"a {type(output).__name__} with the keys {', '.join(map(str, output))}"
+    if isinstance(output, (tuple, list)):
+        return f"a {type(output).__name__} of {len(output)} values"
+    return f"a {type(output).__name__}"
+
+
+def _remedy(component: Component, info: DataInfo) -> str:
+    """Return what follows from trying other numbers of channels and sizes; empty if nothing does."""
+    channels, *size = info.shape
+    if channels != 3 and not accepts_channels(component):
+        return f"; it does not accept in_channels and the images have {channels}: let it accept in_channels"
+    network = build_without_values(lambda: build_network(component, channels, info.classes))
+
+    def runs(pixels: int) -> bool:
+        try:
+            with torch.device("meta"):
+                network(torch.zeros(_IMAGES, channels, pixels, pixels))
+        except Exception:  # whatever a network raises for a size that it does not accept
+            return False
+        return True
+
+    works = next((pixels for pixels in _SIZES if pixels > max(size) and runs(pixels)), None)
+    if works is None:
+        return ""
+    low, high = max(size), works
+    while high - low > 1:  # the smallest size, by bisection
+        middle = (low + high) // 2
+        low, high = (low, middle) if runs(middle) else (middle, high)
+    return (
+        f"; the smallest images that it accepts have {_by((high, high))} pixels: give the data set a larger image_size"
+    )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
