@@ -14,9 +14,9 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
 from kdtune.data.sources import available_images, described
 from kdtune.energy.flops import macs
-from kdtune.errors import Fault, KdtuneError, SpecError, UsageError
+from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
-from kdtune.models.building import build_network
+from kdtune.models.output_check import check_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.loading import StudyLike, load_study, loadable_components, place_of
@@ -27,9 +27,6 @@ from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.paths import DataDir
 from kdtune.training.batch_norm_checks import check_batches
 from kdtune.training.resolution import resolved_recipe
-
-#: Images with which a network's output is checked.
-_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def _check_parts(
         if key in components:
             with _collected(found, where, key):
                 if found.data:
-                    found.networks[key] = check_network(components[key], found.data)
+                    found.networks[key] = _network_facts(components[key], found.data)
                 else:  # the sizes of its input and output are unknown
                     MODELS.load(components[key].name, components[key].digest)
     if "loss" in components:
@@ -160,46 +157,18 @@ def _check_parts(
     return found
 
 
-def check_network(component: Component, info: DataInfo) -> NetworkFacts:
-    """Build a network and pass two images through it.
+def _network_facts(component: Component, info: DataInfo) -> NetworkFacts:
+    """Check a network and return what is known of it.
 
     Raises:
-        UsageError: It cannot be built, fails, or does not return one logit per class.
+        UsageError: See :func:`kdtune.models.output_check.check_network`.
     """
-    channels, height, width = info.shape
-    with torch.random.fork_rng(devices=[]):
-        network = build_network(component, channels, info.classes).eval()
-        check_output(component, network, torch.zeros(_IMAGES, channels, height, width), info.classes)
+    network = check_network(component, info)
     try:
-        counted = macs(network, channels, height, width)
+        counted = macs(network, *info.shape)
     except Exception:  # fvcore traces the network, which not every network allows
         counted = None
     return NetworkFacts(str(component), sum(one.numel() for one in network.parameters()), counted)
-
-
-def check_output(component: Component, network: torch.nn.Module, images: torch.Tensor, classes: int) -> None:
-    """Pass images through a network and check its output.
-
-    Raises:
-        UsageError: The network fails, or does not return one logit per image and class.
-    """
-    try:
-        with torch.no_grad():
-            output = network(images)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(f"{component}: fails on images of shape {tuple(images.shape)}: {reason}") from error
-    expected = (len(images), classes)
-    if not isinstance(output, torch.Tensor):
-        raise UsageError(
-            f"{component}: returns a {type(output).__name__}, but has to return a tensor of logits of shape {expected}"
-        )
-    if tuple(output.shape) != expected:
-        likely = " (another number of classes?)" if output.ndim == len(expected) else ""
-        raise UsageError(
-            f"{component}: returns shape {tuple(output.shape)} for {len(images)} images, but has to return logits of "
-            f"shape {expected}{likely}"
-        )
 
 
 def check_own_components(context: TrainingContext) -> None:
