@@ -19,7 +19,8 @@ import torch
 from benchmarks.record import ResultsByRound, print_progress
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
-from kdtune.specs.study import PLAIN, Numerics, Study
+from kdtune.specs.numerics import PLAIN, Numerics
+from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import resolved_recipe

@@ -9,7 +9,8 @@ import torch
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.arrays import Arrays
 from kdtune.specs import load_study
-from kdtune.specs.study import Numerics, Study
+from kdtune.specs.numerics import Numerics
+from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.training.distiller import Distiller
 from kdtune.training.resolution import resolved_recipe

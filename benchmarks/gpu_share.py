@@ -22,7 +22,7 @@ from benchmarks.gpu_benches import context_of, endless_steps, study_of, training
 from benchmarks.gpu_step import BFLOAT16
 from benchmarks.record import print_progress
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 
 #: Numbers of concurrent trainings, and the steps of each; then for a smoke test.
 COUNTS, STEPS = (1, 2, 4, 8), 200

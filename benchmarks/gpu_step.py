@@ -16,7 +16,8 @@ from benchmarks.record import print_progress
 from benchmarks.roofline import roofline
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import KdtuneError
-from kdtune.specs.study import Numerics, Study
+from kdtune.specs.numerics import Numerics
+from kdtune.specs.study import Study
 from kdtune.training.compiled_networks import Compiler
 
 #: Rounds, and steps of each way that are timed in a round, at least 100 in total; then for a smoke test.

@@ -23,7 +23,7 @@ from benchmarks.reference import ReferenceLoop, cifar100, use_fastest
 from benchmarks.roofline import roofline
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
-from kdtune.specs.study import PLAIN, Numerics
+from kdtune.specs.numerics import PLAIN, Numerics
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import data_dir
 from kdtune.training.distiller import Distiller

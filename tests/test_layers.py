@@ -30,6 +30,7 @@ LAYERS = (
     ("paper",),
     ("report",),
     ("api",),
+    ("testing",),
     ("cli",),
     ("__init__", "__main__"),
 )

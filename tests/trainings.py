@@ -8,7 +8,7 @@ from kdtune.catalog.builtin import MODELS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.specs import load_study
-from kdtune.specs.study import PLAIN
+from kdtune.specs.numerics import PLAIN
 from kdtune.tasks.classification.task import Classification
 from kdtune.training.distiller import Distiller
 from kdtune.training.numerics import Arithmetic

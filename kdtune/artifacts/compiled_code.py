@@ -13,7 +13,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 from kdtune.storage.checksums import CHECKSUM_KEY, verified, with_checksum
 from kdtune.storage.files import read_whole, write_json
 from kdtune.storage.parsing import parse_json

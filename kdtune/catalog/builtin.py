@@ -1,7 +1,7 @@
 """The built-in components, one line each; nothing of them is imported before it is used."""
 
 from kdtune.catalog.catalog import Catalog
-from kdtune.tasks.metric import ACCURACY, Metric
+from kdtune.catalog.metric import ACCURACY, Metric
 
 #: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another.
 TASKS = Catalog("task", "kdtune.tasks")

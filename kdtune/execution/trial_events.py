@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from kdtune.catalog.metric import deciding_value
 from kdtune.errors import KdtuneError, MachineError
 from kdtune.execution.error_conversion import as_kdtune_error
 from kdtune.execution.trial_training import SLICE_S
@@ -13,7 +14,6 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial, best
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
-from kdtune.tasks.metric import deciding_value
 
 if TYPE_CHECKING:
     from kdtune.execution.run_context import RunContext

@@ -13,8 +13,8 @@ import torch
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import VARYING_TEMPERATURE
 from kdtune.specs.component import Component
+from kdtune.specs.numerics import Numerics
 from kdtune.specs.split_sizes import batch_sizes
-from kdtune.specs.study import Numerics
 from kdtune.specs.suggestion import Suggestion
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import graph_maker

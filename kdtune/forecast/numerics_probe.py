@@ -20,7 +20,7 @@ from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
 from kdtune.specs.component import as_written
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 from kdtune.storage.checksums import verified, with_checksum
 from kdtune.storage.files import exclusive_lock, read_whole, write_json
 from kdtune.storage.parsing import parse_json

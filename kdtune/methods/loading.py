@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kdtune.catalog.builtin import LOSSES
 from kdtune.errors import UsageError
+from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.specs.component import Component
-from kdtune.tasks.task import SoftPairs
 
 if TYPE_CHECKING:
     import torch

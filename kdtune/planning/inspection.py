@@ -7,7 +7,8 @@ from kdtune.artifacts.logit_store import LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.strategy_estimate import Timings
 from kdtune.planning.trial_plan import settled_strategies
-from kdtune.specs.study import Numerics, Study
+from kdtune.specs.numerics import Numerics
+from kdtune.specs.study import Study
 from kdtune.strategies.equal_cost import DistillationCost
 
 

@@ -20,8 +20,9 @@ from kdtune.models.output_check import check_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.loading import StudyLike, load_study, loadable_components, place_of
+from kdtune.specs.numerics import Numerics
 from kdtune.specs.split_sizes import split_problems
-from kdtune.specs.study import Numerics, Study
+from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.paths import DataDir

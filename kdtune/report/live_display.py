@@ -11,13 +11,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from kdtune.catalog.metric import ACCURACY, Metric, deciding_value
 from kdtune.energy.carbon import Carbon, raw_kwh
 from kdtune.report.number_formats import NOTHING, describe_point, duration, percent, significant
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
 from kdtune.tasks.loading import objective_of
-from kdtune.tasks.metric import ACCURACY, Metric, deciding_value
 
 
 @dataclass

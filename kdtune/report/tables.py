@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kdtune.analysis.green_index import energy_multiple, formula
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
@@ -16,7 +17,6 @@ from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
 from kdtune.results.strategy_result import Computed, ExpectedCost, GreenIndex, StrategyResult
-from kdtune.tasks.metric import ACCURACY, Metric
 
 #: Cells of a row, in the order of :data:`COLUMNS`.
 Row = list[str]

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from kdtune.catalog.metric import ACCURACY
 from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.interval_shares import split_integer
@@ -26,7 +27,6 @@ from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
-from kdtune.tasks.metric import ACCURACY
 
 
 def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:

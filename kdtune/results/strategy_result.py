@@ -6,11 +6,11 @@ The order of the fields is that of the keys in the file.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.results.cost_document import Cost
 from kdtune.specs.search_space import Point
 from kdtune.storage.field_types import TestMetrics
 from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
-from kdtune.tasks.metric import ACCURACY, Metric
 
 SCHEMA_VERSION = 1
 

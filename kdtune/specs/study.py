@@ -14,12 +14,14 @@ from pydantic import (
 
 from kdtune.catalog.builtin import DATASETS, LOSSES, objectives_of
 from kdtune.specs.component import Component, StudyComponent
+from kdtune.specs.counts import Count
 from kdtune.specs.data_info import DataInfo, built_in_info
+from kdtune.specs.data_options import DataOptions
 from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.numerics import Numerics
 from kdtune.specs.search_space import GREATEST, SearchSpace
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 
 #: Weight of the distillation term under a loss that is not built in, if the study gives none.
 DEFAULT_ALPHA = 1.0
@@ -112,87 +114,6 @@ class Training(FrozenModel):
 
 def _as_integer(value: float) -> int | float:
     return int(value) if value == int(value) else value
-
-
-class DataOptions(FrozenModel):
-    """Which part of the data set is used.
-
-    Attributes:
-        train_limit: Number of training images that are used. They are a stratified subset, drawn with ``split_seed``
-            before validation images are held out. None uses all images.
-        mean: Mean by which images are normalised, for each channel, with pixels between 0 and 1; such as that of the
-            images on which a teacher was trained elsewhere. None computes it from the training part.
-        std: Standard deviation, like ``mean``; both are given, or neither.
-        resident: Whether all images are put on the training device. If not, they stay in the cache and are read ahead
-            batch by batch, for data sets that are larger than the device; steps are then not captured as graphs.
-            Results are the same.
-    """
-
-    train_limit: Count | None = None
-    mean: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None
-    std: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] | None = None
-    resident: bool = True
-
-    @model_validator(mode="after")
-    def _normalisation_is_whole(self) -> "DataOptions":
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std belong together; give both, or neither")
-        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
-            raise ValueError(f"mean has {len(self.mean)} numbers and std {len(self.std)}; give one for each channel")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A study that does not use an option is with_given_teacher as if there were none.
-        table: dict[str, Any] = handler(self)
-        unused = {*(("mean", "std") if self.mean is None else ()), *(("resident",) if self.resident else ())}
-        return {key: value for key, value in table.items() if key not in unused}
-
-    @property
-    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """Mean and standard deviation of each channel, where the study gives them."""
-        return None if self.mean is None or self.std is None else (self.mean, self.std)
-
-
-class Numerics(FrozenModel):
-    """Numerics of all trainings of a study, the teacher's included; ``auto`` is resolved once and then fixed.
-
-    Attributes:
-        precision: Precision of the networks' passes; weights and losses are always float32.
-        memory_layout: Memory layout of images and weights.
-        compile: ``on``: networks are compiled with ``torch.compile``. ``graph``: the whole training step is captured as
-            one CUDA graph (on a CPU, the same step runs eagerly). ``compiled_graph``: both. ``off``: neither.
-    """
-
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    memory_layout: Literal["auto", "contiguous", "channels_last"] = "auto"
-    compile: Literal["auto", "off", "on", "graph", "compiled_graph"] = "auto"
-
-    def resolved(self, found: "Numerics | None" = None) -> "Numerics":
-        """Return the numerics with each ``auto`` replaced by the value in ``found``, or by default in ``PLAIN``."""
-        found = found or PLAIN
-        return Numerics(
-            **{key: getattr(found, key) if value == "auto" else value for key, value in self.model_dump().items()}
-        )
-
-    @property
-    def uses_compiler(self) -> bool:
-        """Whether networks are compiled."""
-        return self.compile in ("on", "compiled_graph")
-
-    @property
-    def captures_steps(self) -> bool:
-        """Whether a training step is captured as a whole."""
-        return self.compile in ("graph", "compiled_graph")
-
-    @property
-    def is_resolved(self) -> bool:
-        """Whether no value is ``auto``."""
-        return "auto" not in self.model_dump().values()
-
-
-#: Numerics that every machine supports; the fastest for short studies of small networks.
-PLAIN = Numerics(precision="float32", memory_layout="contiguous", compile="off")
 
 
 class Setting(FrozenModel):

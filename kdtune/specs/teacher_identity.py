@@ -1,8 +1,9 @@
 """Identities of a teacher and of its stored logits."""
 
 from kdtune.specs.identity import digest
+from kdtune.specs.numerics import PLAIN
 from kdtune.specs.seeds import derive_seed
-from kdtune.specs.study import PLAIN, Setting
+from kdtune.specs.study import Setting
 
 #: Name of the random streams of a teacher's training. It is part of the teacher's identity, because teachers of
 #: earlier releases used the streams of a repeat.

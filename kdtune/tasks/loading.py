@@ -1,8 +1,8 @@
 """Finds the task of a study; free of torch until a task is made."""
 
 from kdtune.catalog.builtin import TASKS, objectives_of
+from kdtune.catalog.metric import Metric
 from kdtune.specs.study import Setting
-from kdtune.tasks.metric import Metric
 from kdtune.tasks.task import Task
 
 

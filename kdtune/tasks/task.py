@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from kdtune.catalog.metric import Metric
+from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.specs.component import Component
-from kdtune.tasks.metric import Metric
 
 if TYPE_CHECKING:  # strategies and plans import this module, and have no other need of torch
     import torch
@@ -25,23 +26,6 @@ Metrics = dict[str, float | None]
 
 #: From the outputs of a network and the targets of the same images to a 0-d loss.
 LabelLoss = Callable[["torch.Tensor", Any], "torch.Tensor"]
-
-
-@dataclass(frozen=True)
-class SoftPairs:
-    """All that distillation losses and temperatures see of a batch: one pair for each image, or for each anchor.
-
-    Attributes:
-        student: Logits with gradient, float32, (n, classes), in the order of the images, with equally many for each.
-        teacher: Logits without gradient, (n, classes); None in a training without a teacher.
-        labels: True classes, int64, (n,).
-        weights: Weights of the pairs in the mean of the distillation term, float32, (n,); None weighs all alike.
-    """
-
-    student: "torch.Tensor"
-    teacher: "torch.Tensor | None"
-    labels: "torch.Tensor"
-    weights: "torch.Tensor | None" = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +61,6 @@ class Task(Protocol):
         Raises:
             UsageError: The task cannot work on the study's data set, or with its options.
         """
-
-    @classmethod
-    def prepare(cls) -> None:
-        """Do once in a process what the first call of :meth:`test_metrics` is slow at."""
 
     def splits(self, arrays: "Arrays", setting: "Setting", device: "torch.device") -> "Splits":
         """Split the data of a study and put them on a device."""

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.catalog.metric import ACCURACY
 from kdtune.data.batches import Splits
 from kdtune.errors import DivergedError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.split_sizes import batch_sizes
 from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
-from kdtune.tasks.metric import ACCURACY
 from kdtune.tasks.task import Evaluation, Task
 from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts

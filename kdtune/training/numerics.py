@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from kdtune.specs.study import PLAIN, Numerics
+from kdtune.specs.numerics import PLAIN, Numerics
 from kdtune.training.fast_bfloat16_layers import make_lean
 
 #: Raised when another way may be the fastest than was: when how passes are computed changes.

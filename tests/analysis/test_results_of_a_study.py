@@ -13,7 +13,7 @@ from kdtune.errors import ResultsError, UsageError
 from kdtune.results.documents import read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.specs.component import Component
-from kdtune.specs.study import DataOptions
+from kdtune.specs.data_options import DataOptions
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 from tests.studies import here, small_study

@@ -12,7 +12,7 @@ from kdtune.artifacts.compiled_code import CodeDependencies
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError
 from kdtune.specs import load_study
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 from kdtune.training.compiled_networks import told_plainly
 from kdtune.training.compiler_paths import is_plain
 from tests.recipes import recipe_of

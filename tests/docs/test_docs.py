@@ -21,7 +21,7 @@ from kdtune.artifacts.caches import KINDS
 from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, STRATEGIES, TEMPERATURES
 from kdtune.catalog.python_objects import PICKLE
 from kdtune.cli.app import app
-from kdtune.data.image_folder import ImageFolder
+from kdtune.data.image_folder import FolderOptions
 from kdtune.errors import SpecError
 from kdtune.report.csv_and_markdown import CSV_COLUMNS, GREEN_COLUMNS, OBJECTIVE_COLUMNS
 from kdtune.results.epoch_log import FIELDS, append_epochs
@@ -339,7 +339,7 @@ def test_the_example_with_a_function_as_a_network_runs(tmp_path, capsys):
 
 
 def test_all_forms_options_and_groups_of_components_are_described():
-    assert set(first_column(OWN, "folder option")) == set(inspect.signature(ImageFolder).parameters) - {"folder"}
+    assert set(first_column(OWN, "folder option")) == set(FolderOptions.model_fields)
     assert set(first_column(OWN, "group")) == {catalog.group for catalog in CATALOGS}
     schemes = {name for catalog in CATALOGS for name in catalog._schemes} - {PICKLE}
     assert {text.partition(":")[0] for text in first_column(OWN, "reference")} > schemes

@@ -6,7 +6,7 @@ from kdtune.forecast import graph_check, numerics_probe
 from kdtune.forecast.graph_check import TOLERANCE, loss_difference
 from kdtune.forecast.open_settings import resolve_open_settings
 from kdtune.specs import load_study
-from kdtune.specs.study import PLAIN
+from kdtune.specs.numerics import PLAIN
 from kdtune.training import captured_steps
 from kdtune.training.cuda_graphs import EagerGraph
 from tests.studies import small_study

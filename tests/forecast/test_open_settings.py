@@ -10,7 +10,7 @@ from kdtune.errors import KdtuneError
 from kdtune.forecast import numerics_probe, open_settings
 from kdtune.forecast.open_settings import resolve_open_settings
 from kdtune.specs import load_study
-from kdtune.specs.study import PLAIN, Numerics
+from kdtune.specs.numerics import PLAIN, Numerics
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kdtune.forecast.graph_check import TOLERANCE, loss_difference
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 from kdtune.training.checkpoints import CheckpointFolder
 from tests.gpu.conftest import BFLOAT16, FLOAT32
 from tests.recipes import recipe_of

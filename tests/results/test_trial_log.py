@@ -376,8 +376,8 @@ def test_the_objective_chooses_and_not_the_accuracy_and_ties_go_by_the_lower_los
 
 
 def test_where_lower_values_are_better_the_lowest_is_chosen(monkeypatch):
+    from kdtune.catalog.metric import Metric
     from kdtune.results import trial_log
-    from kdtune.tasks.metric import Metric
 
     monkeypatch.setattr(trial_log, "objective_of", lambda setting: Metric("error", higher_is_better=False))
     trials = [decided("a", 0, 0.9, 0.1, 0.4), decided("b", 1, 0.5, 0.8, 0.2)]

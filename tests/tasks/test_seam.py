@@ -8,10 +8,10 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.errors import UsageError
 from kdtune.methods.losses import hkd
+from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.models.building import build_network
 from kdtune.specs.component import Component
 from kdtune.tasks.classification.task import Classification
-from kdtune.tasks.task import SoftPairs
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.distiller import Distiller

@@ -10,7 +10,7 @@ from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 from kdtune.tasks.classification.task import Classification
 from kdtune.training.batch_norm_checks import check_batches, check_step
 from kdtune.training.distiller import Distiller

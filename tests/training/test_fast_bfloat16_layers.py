@@ -9,7 +9,7 @@ from torch import nn
 from kdtune.catalog.builtin import MODELS
 from kdtune.energy.flops import macs
 from kdtune.models.mobilenet_v2 import InvertedResidual
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 from kdtune.training.fast_bfloat16_layers import make_lean
 from kdtune.training.numerics import Arithmetic
 

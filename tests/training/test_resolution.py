@@ -10,7 +10,8 @@ from kdtune.errors import SpecError
 from kdtune.results.flat_points import flat_trial_id
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
-from kdtune.specs.study import DataOptions, Setting
+from kdtune.specs.data_options import DataOptions
+from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import teacher_key
 from kdtune.training.resolution import teacher_recipe
 from tests.recipes import identity_of, recipe_of, spec_of

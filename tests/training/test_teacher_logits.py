@@ -8,7 +8,7 @@ import torch
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import MachineError
 from kdtune.specs import load_study
-from kdtune.specs.study import Numerics
+from kdtune.specs.numerics import Numerics
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
 from tests.recipes import recipe_of

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
+from kdtune.catalog.metric import Metric
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import ImageSet, Splits
 from kdtune.errors import SpecError
+from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.models.building import build_network
 from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component
@@ -25,8 +27,7 @@ from kdtune.tasks.classification.metrics import (
     macro_f1,
 )
 from kdtune.tasks.loading import objective_of
-from kdtune.tasks.metric import Metric
-from kdtune.tasks.task import Evaluation, LabelLoss, Metrics, SoftPairs
+from kdtune.tasks.task import Evaluation, LabelLoss, Metrics
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.evaluation import outputs_of
 from kdtune.training.numerics import Arithmetic
@@ -57,12 +58,6 @@ class Classification:
         if faults := class_weight_faults(setting, "study"):
             raise SpecError(faults)
         return cls(setting.data_info.classes, objective_of(setting))
-
-    @classmethod
-    def prepare(cls) -> None:
-        """Import the library of metrics and let it compute some."""
-        labels = torch.tensor([0, 1])
-        classification_metrics(labels, labels, 2)
 
     @property
     def output_size(self) -> int:

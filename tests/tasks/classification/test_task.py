@@ -3,9 +3,9 @@ from math import log
 import pytest
 import torch
 
+from kdtune.catalog.metric import Metric
 from kdtune.data.batches import ImageSet
 from kdtune.tasks.classification.task import Classification
-from kdtune.tasks.metric import Metric
 
 
 class Echo(torch.nn.Module):
