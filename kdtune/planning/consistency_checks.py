@@ -17,12 +17,12 @@ def refuse_other_data(kept: Iterable[StrategyFolder], fingerprint: str, data: Da
         data: Folder with the present data.
 
     Raises:
-        UsageError: A strategy was run on other files.
+        UsageError: A strategy ran on other files.
     """
     for folder in kept:
         if folder.resolved().get("data", "") != fingerprint:
             raise UsageError(
-                f"{folder.path}: was run on other files of {folder.read_study().dataset} than {data} holds; name the "
+                f"{folder.path}: ran on other files of {folder.read_study().dataset} than {data} holds; name the "
                 "folder with those by --data-dir DIR, or write elsewhere with --out DIR"
             )
 
