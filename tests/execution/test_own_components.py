@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from ray import tune
 
 import kdtune
 from kdtune.errors import KdtuneError, ResultsError, ResultsExistError
@@ -153,3 +154,19 @@ def test_a_network_that_does_not_fit_ends_the_command_before_anything_is_trained
         kdtune.run_study(small_study(student="./wrong.py:net"), inline=True)
     assert not list(place.glob("results/*/*/study.toml"))
     assert not (place / "cache" / "teachers").exists()
+
+
+def test_a_users_tuner_takes_functions_files_and_data_in_its_param_space(running_ray, place):
+    def build(num_classes, in_channels, width):
+        from torch import nn
+
+        return nn.Sequential(nn.Flatten(), nn.Linear(64 * in_channels, width), nn.Linear(width, num_classes))
+
+    own = {key: {**one, "ref": f"{place}/{one['ref']}"} for key in ("dataset", "teacher") for one in [OWN[key]]}
+    study = small_study(**{**OWN, **own, "loss": "hkd", "student": {"ref": build, "width": 3}})
+    run = tune.RunConfig(name="own", storage_path=str(place), verbose=0)
+    space = {"study": study, "tau": tune.grid_search([2, 4])}
+    results = tune.Tuner(kdtune.DistillTrainable, run_config=run, param_space=space).fit()
+    assert not results.errors
+    assert {result.config["tau"] for result in results} == {2, 4}
+    assert all(0 <= result.metrics["val_accuracy"] <= 1 for result in results)
