@@ -62,6 +62,10 @@ class MachineError(KdtuneError):
     """What trials stand on gave way (a disk, a cache, memory): no trial is to blame, and a resume goes on."""
 
 
+class SourceChangedError(MachineError):
+    """The source of a component was edited while a study used it; once it is restored, a resume goes on."""
+
+
 class RayError(MachineError):
     """Ray could not be started, or died."""
 

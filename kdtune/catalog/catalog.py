@@ -15,7 +15,7 @@ from kdtune.catalog.python_objects import PICKLE
 from kdtune.catalog.references import Reference, parse_reference
 from kdtune.catalog.source_digest import digest_of_file, digest_of_module
 from kdtune.catalog.spelling import did_you_mean
-from kdtune.errors import KdtuneError, UsageError
+from kdtune.errors import KdtuneError, SourceChangedError, UsageError
 from kdtune.storage.paths import here
 
 #: Digits of a component's digest.
@@ -171,15 +171,15 @@ class Catalog:
             digest: The digest that the component is expected to have; empty accepts any.
 
         Raises:
-            UsageError: There is no such component, its code fails when it is imported, or its source has another
-                digest.
+            UsageError: There is no such component, or its code fails when it is imported.
+            SourceChangedError: Its source has another digest.
         """
         try:
             entry = self.resolve(text)
         except ValueError as error:
             raise UsageError(str(error)) from None
         if digest and entry.digest != digest:
-            raise UsageError(
+            raise SourceChangedError(
                 f"{self.kind} {text}: has been edited since the study began; restore the earlier source, or begin the "
                 "study anew with --fresh"
             )

@@ -10,7 +10,7 @@ from kdtune.catalog import catalog as module
 from kdtune.catalog.catalog import Catalog, version_of
 from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.spelling import did_you_mean
-from kdtune.errors import UsageError
+from kdtune.errors import SourceChangedError, UsageError
 
 CATALOGS = [one for one in vars(builtin).values() if isinstance(one, Catalog)]
 BUILT_IN = [pytest.param(table, name, id=f"{table.kind}-{name}") for table in CATALOGS for name in table]
@@ -107,7 +107,7 @@ def test_an_edited_file_is_a_new_component_and_never_replaces_the_earlier_one(fr
     assert after != before
     assert after.load()(1, 1) == "tinier"
     assert fruit.load(after.reference, after.digest)(1, 1) == "tinier"
-    with pytest.raises(UsageError, match=r"nets.py:tiny: has been edited since the study began; .*--fresh"):
+    with pytest.raises(SourceChangedError, match=r"nets.py:tiny: has been edited since the study began; .*--fresh"):
         fruit.load(before.reference, before.digest)
 
 

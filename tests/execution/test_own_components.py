@@ -170,3 +170,18 @@ def test_a_users_tuner_takes_functions_files_and_data_in_its_param_space(running
     assert not results.errors
     assert {result.config["tau"] for result in results} == {2, 4}
     assert all(0 <= result.metrics["val_accuracy"] <= 1 for result in results)
+
+
+def test_a_file_that_is_edited_during_a_study_stops_it_and_once_restored_it_goes_on(place):
+    class Editing(kdtune.Watcher):
+        def trial_started(self, trial):
+            (place / "heads.py").write_text(HEADS + "# edited\n")
+
+    study = small_study(**{**OWN, "teacher": "convnet_2_4_4", "strategies": {"grid": {}}})
+    with pytest.raises(KdtuneError, match="has been edited since the study began"):
+        found = kdtune.run_study(study, inline=True, watcher=Editing())
+        raise KdtuneError("; ".join(found.errors))
+    (place / "heads.py").write_text(HEADS)
+    resumed = kdtune.resume_study(place / "results" / "small")
+    assert resumed.exit_code == 0, resumed.errors
+    assert resumed.results[0]["cost"]["trials"] == {"completed": 3}
