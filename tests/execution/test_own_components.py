@@ -184,4 +184,5 @@ def test_a_file_that_is_edited_during_a_study_stops_it_and_once_restored_it_goes
     (place / "heads.py").write_text(HEADS)
     resumed = kdtune.resume_study(place / "results" / "small")
     assert resumed.exit_code == 0, resumed.errors
-    assert resumed.results[0]["cost"]["trials"] == {"completed": 3}
+    counts = resumed.results[0]["cost"]["trials"]
+    assert {status: count for status, count in counts.items() if count} == {"completed": 3}
