@@ -31,8 +31,8 @@ native_batch_norm_legit native_batch_norm_legit_no_training native_channel_shuff
 native_layer_norm ne neg new_empty new_full new_ones new_zeros norm ones ones_like or pad permute pixel_shuffle
 pixel_unshuffle pow prelu prod rand rand_like real reciprocal reflection_pad2d relu relu6 remainder repeat
 repeat_interleave replication_pad2d reshape reshape_alias resolve_conj rms_norm roll round rrelu rsqrt rsub
-scalar_tensor select selu sigmoid sign silu sin slice softmax softplus split split_with_sizes sqrt square squeeze
-stack std std_mean sub sum swapaxes t tanh tensor threshold to to_copy topk transpose tril triu type_as unbind
+safe_softmax scalar_tensor select selu sigmoid sign silu sin slice softmax softplus split split_with_sizes sqrt square
+squeeze stack std std_mean sub sum swapaxes t tanh tensor threshold to to_copy topk transpose tril triu type_as unbind
 unflatten unfold unsafe_split unsafe_view unsqueeze upsample_nearest2d var var_mean view view_as view_as_complex
 view_as_real where xor zero zeros zeros_like
 """

@@ -65,6 +65,12 @@ def test_a_network_that_cannot_be_traced_is_counted_by_running_it():
     network.stem = torch.jit.script(network.stem)  # fvcore registers hooks, which scripted layers do not allow
     assert count_operations(network, 1, 8, 8) == OperationCount(MACS)
     assert network.training and network.head.training
+    network.mix = lambda values: F.scaled_dot_product_attention(values, values, values)
+    found = count_operations(network, 1, 8, 8)
+    assert found in (
+        OperationCount(MACS + 2 * 36 * 36 * 8),  # torch divides attention into matrix products, or
+        OperationCount(MACS, ("scaled_dot_product_flash_attention_for_cpu",)),
+    )
     network.mix = lambda values: torch.fft.fft2(values).real
     assert count_operations(network, 1, 8, 8) == OperationCount(MACS, ("fft_c2c",))
 
