@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.energy.flops import macs
+from kdtune.energy.operation_counts import count_operations
 
 
 def roofline(
@@ -25,8 +25,8 @@ def roofline(
     """
     student, teacher = context.untrained_student(), context.untrained_teacher()
     flops = {
-        False: 2 * batch * (3 * macs(student, 3, 32, 32) + macs(teacher, 3, 32, 32)),
-        True: 2 * batch * 3 * macs(student, 3, 32, 32),
+        False: 2 * batch * (3 * count_operations(student, 3, 32, 32).macs + count_operations(teacher, 3, 32, 32).macs),
+        True: 2 * batch * 3 * count_operations(student, 3, 32, 32).macs,
     }
     values = {
         False: _values(student, batch) * 5 + _values(teacher, batch) * 2,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
+from kdtune.artifacts.network_shapes import COUNTER, NetworkShapes, Sizes, differences
 from kdtune.artifacts.weight_checks import impossible_weights
 from kdtune.artifacts.weight_files import HOW_TO_WRITE, StateDict, Weights, parts_of, read_weight_file, state_dicts_in
 from kdtune.catalog.builtin import MODELS
 from kdtune.errors import KdtuneError, Remark, UsageError
-from kdtune.models.building import build_network
 from kdtune.specs.component import Component
 from kdtune.specs.study import Study
 from kdtune.storage.files import exclusive_lock, replaced_atomically
@@ -131,18 +131,18 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
         UsageError: The file cannot be read, or contains no weights of this teacher for this data set, or several.
     """
     content = read_weight_file(file, where)
-    channels, classes = study.data_info.shape[0], study.data_info.classes
-    state_dicts = list(state_dicts_in(content))
+    shapes = NetworkShapes(study.teacher, Sizes(study.data_info.shape[0], study.data_info.classes))
+    state_dicts = list(state_dicts_in(content, own_parts={part for name in shapes.tensors for part in name.split(".")}))
     if not state_dicts:
         keys = f"; its keys are {_some(map(repr, content))}" if isinstance(content, Mapping) and content else ""
         raise UsageError(f"{where}: contains no state dict{keys}; {HOW_TO_WRITE}")
-    fitting = _fitting(study.teacher, state_dicts, channels)
+    fitting = _fitting(shapes, state_dicts)
     if not fitting:
-        raise UsageError(f"{where}: {_what_else(study, state_dicts, channels, classes)}")
-    if classes not in fitting.values():
-        raise UsageError(f"{where}: has {next(iter(fitting.values()))} classes, {study.dataset} has {classes}")
-    network = _network(study.teacher, channels, classes)
-    states = {state_dict: _state(state_dict, network) for state_dict, found in fitting.items() if found == classes}
+        raise UsageError(f"{where}: {_what_else(study, shapes, state_dicts)}")
+    if shapes.sizes not in fitting.values():
+        part, sizes = next(iter(fitting.items()))
+        raise UsageError(f"{where}: {_other_sizes(study, shapes, part.weights, sizes)}")
+    states = {part: _state(part, shapes.tensors) for part, sizes in fitting.items() if sizes == shapes.sizes}
     taken = _the_one_meant(states, study, where)
     state = states[taken]
     for problem, names in impossible_weights(taken.weights, state).items():
@@ -150,12 +150,16 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 
 
-def _fitting(network: Component, state_dicts: Iterable[StateDict], channels: int) -> dict[StateDict, int]:
-    """Return the state dicts that fit a network, each with its number of classes."""
-    last = list(_network(network, channels, 1))[-1]
-    parts = (part for state_dict in state_dicts for part in parts_of(state_dict, last))
-    found = {part: _classes_if_it_is(network, part.weights, channels) for part in parts}
-    return {part: classes for part, classes in found.items() if classes is not None}
+def _fitting(shapes: NetworkShapes, state_dicts: Iterable[StateDict]) -> dict[StateDict, Sizes]:
+    """Return the state dicts that fit a network, each with the sizes with which it fits."""
+    found = {part: shapes.sizes_of(part.weights) for part in _parts(shapes, state_dicts)}
+    return {part: sizes for part, sizes in found.items() if sizes is not None}
+
+
+def _parts(shapes: NetworkShapes, state_dicts: Iterable[StateDict]) -> list[StateDict]:
+    """Return the parts of state dicts that may be the network, recognised by its first or last tensor."""
+    names = [name for name in shapes.tensors if not name.endswith(COUNTER)]
+    return [part for state_dict in state_dicts for part in parts_of(state_dict, {names[0], names[-1]})]
 
 
 def _state(state_dict: StateDict, network: Weights) -> Weights:
@@ -194,53 +198,37 @@ def _remarks(taken: StateDict, states: Iterable[StateDict]) -> Iterator[str]:
         yield f"the weights {taken} were used; other tensors were ignored: {_some(ignored)}"
 
 
-def _network(network: Component, channels: int, classes: int) -> Weights:
-    """Return a network's tensors without values, which draws no random numbers and needs no memory."""
-    with torch.device("meta"):
-        state: Weights = build_network(network, channels, classes).state_dict()
-    return state
+def _other_sizes(study: Study, shapes: NetworkShapes, given: Weights, sizes: Sizes) -> str:
+    """Describe weights of the study's teacher for another number of classes or channels."""
+    wanted, theirs, ours, remedy = shapes.sizes, [], [], ""
+    if sizes.channels != wanted.channels:
+        theirs.append(f"images of {sizes.channels} channel{'s' if sizes.channels > 1 else ''}")
+        ours.append(f"{wanted.channels} channel{'s' if wanted.channels > 1 else ''}")
+    if sizes.classes != wanted.classes:
+        theirs.append(f"{sizes.classes} classes")
+        ours.append(str(wanted.classes))
+        remedy = "; train the teacher with a new last layer on this data set first"
+    unlike = _some(differences(shapes.tensors, given)[-1])
+    return f"is for {' and '.join(theirs)}, {study.dataset} has {' and '.join(ours)}: {unlike}{remedy}"
 
 
-def _classes_if_it_is(network: Component, given: Weights, channels: int) -> int | None:
-    """Return the number of classes of weights that fit a network; None if they do not fit."""
-    last = list(_network(network, channels, 1))[-1]
-    if last not in given or given[last].ndim != 1 or not len(given[last]):
-        return None
-    classes = len(given[last])
-    return None if any(_differences(_network(network, channels, classes), given)) else classes
-
-
-def _differences(wanted: Weights, given: Weights) -> tuple[list[str], list[str], list[str]]:
-    """Return the missing names, the unexpected names, and the names with another shape, these with both shapes."""
-    # Older files lack the count of batches, which PyTorch added in 2018 and which is not used here.
-    missing = [name for name in wanted if name not in given and not name.endswith(".num_batches_tracked")]
-    unlike = [
-        f"{name} ({_described(given[name])} instead of {_described(wanted[name])})"
-        for name in wanted
-        if name in given and _described(given[name]) != _described(wanted[name])
-    ]
-    return missing, [name for name in given if name not in wanted], unlike
-
-
-def _described(value: torch.Tensor) -> str:
-    shape = "x".join(map(str, value.shape)) or "a number"
-    plain = value.layout is torch.strided and not value.is_quantized and not value.is_complex()
-    return shape if plain else f"{shape} {value.dtype}"
-
-
-def _what_else(study: Study, state_dicts: list[StateDict], channels: int, classes: int) -> str:
+def _what_else(study: Study, shapes: NetworkShapes, state_dicts: list[StateDict]) -> str:
     """Describe weights that do not fit the study's teacher."""
     for name in MODELS:
-        if _fitting(Component(name=name), state_dicts, channels):
+        if _fitting(NetworkShapes(Component(name=name), shapes.sizes), state_dicts):
             return f"is a {name}, but the study's teacher is {study.teacher}; use it with --set teacher={name}"
-    network = _network(study.teacher, channels, classes)
-    last = list(network)[-1]
-    parts = [part for state_dict in state_dicts for part in parts_of(state_dict, last)] or state_dicts
-    closest = max(parts, key=lambda part: len(network.keys() & part.weights.keys()))
-    lists = zip(("missing", "unexpected", "of another shape"), _differences(network, closest.weights), strict=True)
-    problems = "; ".join(f"{what}: {_some(names)}" for what, names in lists if names)
+    parts = _parts(shapes, state_dicts) or state_dicts
+    closest = max(parts, key=lambda part: len(shapes.tensors.keys() & part.weights.keys()))
+    missing, unexpected, unlike = differences(shapes.tensors, closest.weights)
+    lists = {"missing": missing, "unexpected": unexpected, "of another shape": unlike}
+    problems = "; ".join(f"{what}: {_some(names)}" for what, names in lists.items() if names)
     place = f" (tensors were found {_some(map(str, state_dicts))})" if closest.keys else ""
-    return f"is not kdtune's {study.teacher} for {study.dataset}: {problems}{place}"
+    whose = "kdtune's " if study.teacher.name in MODELS else ""
+    cause = ""
+    if study.teacher.name not in MODELS:
+        what = "another depth" if missing or unexpected else "another width"
+        cause = f"; perhaps the weights belong to a network with {what} or other options"
+    return f"is not {whose}{study.teacher} for {study.dataset}: {problems}{place}{cause}"
 
 
 def _some(names: Iterable[str]) -> str:

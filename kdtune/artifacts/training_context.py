@@ -18,7 +18,8 @@ from kdtune.artifacts.teacher_record import read_record
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.sources import load_arrays
-from kdtune.energy.flops import Workload, macs
+from kdtune.energy.flops import Workload
+from kdtune.energy.operation_counts import count_operations
 from kdtune.specs.component import Component, as_written
 from kdtune.specs.split_sizes import batch_sizes, folds_last_image
 from kdtune.specs.study import Setting, Study
@@ -274,15 +275,22 @@ class TrainingContext(Generic[S]):
         return model
 
     def workload(self) -> Workload:
-        """Return the sizes of the study's networks and data, from which FLOPs are computed."""
-        shape = tuple(self.splits.train.images.shape[1:])
+        """Return the sizes of the study's networks and data, from which FLOPs are computed.
+
+        Raises:
+            UsageError: The operations of a network cannot be counted.
+        """
         return Workload(
-            teacher_macs=macs(self._untrained(self.study.teacher), *shape),
-            student_macs=macs(self._untrained(self.study.student), *shape),
+            teacher_macs=self._macs(self.study.teacher),
+            student_macs=self._macs(self.study.student),
             train_images=len(self.splits.train),
             val_images=len(self.splits.validation),
             test_images=len(self.splits.test),
         )
+
+    def _macs(self, network: Component) -> int:
+        channels, height, width = self.splits.train.images.shape[1:]
+        return count_operations(self._untrained(network), channels, height, width, str(network)).macs
 
     def _untrained(self, network: Component) -> torch.nn.Module:
         return self.arithmetic.place(self.task.network(network, self.splits.train.images.shape[1:]))

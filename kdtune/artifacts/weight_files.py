@@ -3,7 +3,7 @@
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,22 +81,30 @@ class StateDict:
         return f"{place} with the prefix {self.prefix!r}" if self.prefix else place
 
 
-def state_dicts_in(content: Any, keys: tuple[str, ...] = ()) -> Iterator[StateDict]:
-    """Yield every state dict with tensors in a file's content, the outermost first."""
+def state_dicts_in(content: Any, own_parts: Set[str], keys: tuple[str, ...] = ()) -> Iterator[StateDict]:
+    """Yield every state dict with tensors in a file's content, the outermost first.
+
+    Args:
+        content: The content, or a part of it.
+        own_parts: Components of the names of the network's own tensors, which are not taken for those of wrappers.
+        keys: Keys that lead to the content.
+    """
     if not isinstance(content, Mapping):
         return
     tensors = {name: one for name, one in content.items() if isinstance(name, str) and isinstance(one, torch.Tensor)}
     count = tensors.pop(_AVERAGED, None)
     if tensors:
-        yield StateDict(keys, "", _unwrapped(tensors), has_count=count is not None)
+        yield StateDict(keys, "", _unwrapped(tensors, _WRAPPERS - own_parts), has_count=count is not None)
     for key, inner in content.items():
         if isinstance(key, str) and len(keys) < _DEPTH:
-            yield from state_dicts_in(inner, (*keys, key))
+            yield from state_dicts_in(inner, own_parts, (*keys, key))
 
 
-def parts_of(state_dict: StateDict, name: str) -> Iterator[StateDict]:
-    """Yield the parts of a state dict that contain a tensor of the given name, one part for each prefix."""
-    prefixes = {found.removesuffix(name) for found in state_dict.weights if f".{found}".endswith(f".{name}")}
+def parts_of(state_dict: StateDict, names: Iterable[str]) -> Iterator[StateDict]:
+    """Yield the parts of a state dict that contain a tensor of one of the names, one part for each prefix."""
+    prefixes = {
+        found.removesuffix(name) for name in names for found in state_dict.weights if f".{found}".endswith(f".{name}")
+    }
     for prefix in sorted(prefixes):
         if not prefix:
             yield state_dict
@@ -106,9 +114,9 @@ def parts_of(state_dict: StateDict, name: str) -> Iterator[StateDict]:
         yield StateDict(state_dict.keys, prefix, weights, beside, state_dict.has_count)
 
 
-def _unwrapped(tensors: Weights) -> Weights:
+def _unwrapped(tensors: Weights, wrappers: Set[str]) -> Weights:
     """Return the tensors with the names that they had before the network was wrapped."""
-    plain = {".".join(p for p in name.split(".") if p not in _WRAPPERS): one for name, one in tensors.items()}
+    plain = {".".join(p for p in name.split(".") if p not in wrappers): one for name, one in tensors.items()}
     return plain if len(plain) == len(tensors) else tensors
 
 

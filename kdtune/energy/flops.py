@@ -1,16 +1,13 @@
 """Floating-point operations of trainings: the paper's nominal column, and the operations that are really executed.
 
-fvcore counts a multiply-add as one operation. Here it counts as two FLOPs.
+A multiply-add (see :mod:`kdtune.energy.operation_counts`) is two FLOPs.
 """
 
-import logging
-import warnings
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
-from kdtune.energy.logger_levels import level_of
 from kdtune.storage.records import exact
 
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -18,29 +15,6 @@ _Count = Annotated[int, Field(ge=0, lt=2**63)]
 #: Cost of a forward and a backward pass, in forward passes. The backward pass costs about two: the gradients of the
 #: activations and those of the weights. That the first layer needs only the latter is neglected.
 TRAINING_PASSES = 3
-
-
-def macs(model: object, channels: int, height: int, width: int) -> int:
-    """Return the multiply-adds of one forward pass for one image, as counted by fvcore.
-
-    Args:
-        model: A ``torch.nn.Module``; its training mode is restored afterwards.
-        channels: Channels of the image.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
-    """
-    import torch
-    from fvcore.nn import FlopCountAnalysis
-
-    assert isinstance(model, torch.nn.Module)
-    was_training = model.training
-    image = torch.zeros(1, channels, height, width, device=next(model.parameters()).device)
-    with warnings.catch_warnings(), level_of("fvcore", logging.ERROR):
-        warnings.simplefilter("ignore")  # torch.jit.trace, which fvcore uses, warns about itself
-        count = FlopCountAnalysis(model.eval(), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        total = int(count.total())
-    model.train(was_training)
-    return total
 
 
 @exact

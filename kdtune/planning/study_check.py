@@ -13,7 +13,7 @@ from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
 from kdtune.data.sources import available_images, described
-from kdtune.energy.flops import macs
+from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
 from kdtune.models.output_check import check_network
@@ -37,12 +37,14 @@ class NetworkFacts:
     Attributes:
         network: Its name and options.
         parameters: Number of weights.
-        macs: Multiply-adds of a forward pass for one image; None if they could not be counted.
+        macs: Multiply-adds of a forward pass for one image.
+        uncounted: Names of the operators that count as 0 although they may cost much.
     """
 
     network: str
     parameters: int
-    macs: int | None
+    macs: int
+    uncounted: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -162,14 +164,12 @@ def _network_facts(component: Component, info: DataInfo) -> NetworkFacts:
     """Check a network and return what is known of it.
 
     Raises:
-        UsageError: See :func:`kdtune.models.output_check.check_network`.
+        UsageError: See :func:`kdtune.models.output_check.check_network`; or its operations cannot be counted.
     """
     network = check_network(component, info)
-    try:
-        counted = macs(network, *info.shape)
-    except Exception:  # fvcore traces the network, which not every network allows
-        counted = None
-    return NetworkFacts(str(component), sum(one.numel() for one in network.parameters()), counted)
+    counted = count_operations(network, *info.shape, name=str(component))
+    parameters = sum(one.numel() for one in network.parameters())
+    return NetworkFacts(str(component), parameters, counted.macs, counted.uncounted)
 
 
 def check_own_components(context: TrainingContext) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdtune.planning.study_check import StudyCheck
-from kdtune.report.number_formats import NOTHING, significant
+from kdtune.report.number_formats import significant
 
 
 def check_table(found: StudyCheck) -> RenderableType:
@@ -24,8 +24,9 @@ def check_table(found: StudyCheck) -> RenderableType:
             f"{found.data.classes} classes",
         )
     for role, network in found.networks.items():
-        counted = NOTHING if network.macs is None else significant(network.macs / 1e6)
-        table.add_row(role, f"{network.network}: {network.parameters:,} parameters, {counted} M MACs per image")
+        uncounted = f" (not counted: {', '.join(network.uncounted)})" if network.uncounted else ""
+        counted = f"{significant(network.macs / 1e6)} M MACs per image{uncounted}"
+        table.add_row(role, f"{network.network}: {network.parameters:,} parameters, {counted}")
     for step in found.steps:
         tau = "" if step.tau is None else f"tau {step.tau:g}, "
         memory = "" if step.memory_bytes is None else f", {step.memory_bytes / 1e9:.2f} GB of GPU memory"

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kdtune.catalog.builtin import MODELS
-from kdtune.energy.flops import macs
+from kdtune.energy.operation_counts import count_operations
 
 # Parameters, layer by layer (no bias before a batch normalisation, which has a scale and a shift a channel):
 #   convnet_2_4_4: 9*1*2 + 2*2 + 9*2*4 + 2*4 + 9*4*4 + 2*4 + (4*10 + 10) = 18 + 4 + 72 + 8 + 144 + 8 + 50
@@ -32,7 +32,7 @@ def test_the_number_of_parameters(name, count):
 
 @pytest.mark.parametrize(("name", "count"), MACS.items())
 def test_the_number_of_multiply_adds(name, count):
-    assert macs(build(name), 1, 8, 8) == count
+    assert count_operations(build(name), 1, 8, 8).macs == count
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -1,7 +1,11 @@
+from io import StringIO
+
 import pytest
 import torch
+from rich.console import Console
 
 from kdtune.planning.study_check import check_study
+from kdtune.report.check_table import as_json, check_table
 from kdtune.storage.paths import data_dir
 from tests.studies import small_study
 
@@ -37,6 +41,19 @@ def partly_trained(num_classes, in_channels):
     net = Tiny(num_classes, in_channels)
     net.head = nn.Linear(3, 4)
     net.forward = lambda images: nn.Sequential(*list(net)[:4])(images)
+    return net
+
+
+class Attention(Tiny):
+    def forward(self, images):
+        values = self[0](images).flatten(2)
+        values = nn.functional.scaled_dot_product_attention(values, values, values)
+        return self[3](values.mean(2))
+
+
+def scripted(num_classes, in_channels):
+    net = Tiny(num_classes, in_channels)
+    net[0] = torch.jit.script(net[0])
     return net
 
 
@@ -93,6 +110,23 @@ def test_a_sound_study_has_no_fault_and_its_sizes_are_reported(check):
         (tau, precision) for tau in (2, 10) for precision in ("float32", "bfloat16")
     }
     assert all(step.memory_bytes is None and step.loss > 0 for step in found.steps)
+
+
+def test_operators_that_are_not_counted_are_named_in_the_table_and_in_json(check):
+    found = check(teacher="./nets.py:scripted", student="./nets.py:Attention")
+    assert found.faults == []
+    networks = as_json(found)["networks"]
+    assert networks["student"]["uncounted"] == ("scaled_dot_product_attention",)
+    assert networks["student"]["macs"] == 2 * 9 * 36 + 2 * 10
+    assert networks["teacher"]["uncounted"] == () and networks["teacher"]["macs"] == 2 * 9 * 36 + 2 * 10
+    console = Console(record=True, width=200, file=StringIO())
+    console.print(check_table(found))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "teacher nets.py:scripted: 50 parameters, 0.000668 M MACs per image" in lines
+    assert (
+        "student nets.py:Attention: 50 parameters, 0.000668 M MACs per image "
+        "(not counted: scaled_dot_product_attention)"
+    ) in lines
 
 
 @pytest.mark.parametrize(
