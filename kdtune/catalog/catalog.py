@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from kdtune.catalog.local_modules import attribute_of_file, attribute_of_module
 from kdtune.catalog.python_objects import PICKLE
 from kdtune.catalog.references import Reference, parse_reference
-from kdtune.catalog.source_digest import digest_of_file, digest_of_module
+from kdtune.catalog.source_digest import sources_of_file, sources_of_module
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import KdtuneError, SourceChangedError, UsageError
 from kdtune.storage.paths import here
@@ -206,7 +206,7 @@ class Catalog:
     def _of_file(self, reference: Reference, base: Path) -> Entry:
         file = reference.path(base)
         try:
-            digest = digest_of_file(file)[:DIGITS]
+            digest = sources_of_file(file).digest[:DIGITS]
         except OSError as error:
             raise ValueError(f"{reference.text!r}: {file} cannot be read ({error.strerror})") from None
         except SyntaxError as error:
@@ -235,7 +235,7 @@ def _import(target: str) -> Any:
 
 def _digest_of_module(module: str, reference: Reference) -> str:
     try:
-        return digest_of_module(module)[:DIGITS]
+        return sources_of_module(module).digest[:DIGITS]
     except ModuleNotFoundError:
         pass
     except SyntaxError as error:

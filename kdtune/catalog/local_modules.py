@@ -9,20 +9,29 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kdtune.catalog.source_digest import digest_of_file
+from kdtune.catalog.source_digest import LocalSources, sources_of_file, sources_of_module
 
-#: Digest of the file, by its folder, for which modules of the folder were last imported.
-_DIGESTS: dict[Path, str] = {}
+#: SHA-256 of the source from which each local module was imported, by its name in ``sys.modules``.
+_IMPORTED: dict[str, str] = {}
 
 
 def attribute_of_module(module: str, attribute: str) -> Any:
     """Import a module and return an attribute of it.
 
+    A module that was edited since kdtune last used it is imported again, together with the local modules that it uses.
+
     Raises:
         AttributeError: The module has no such attribute; the message names those that it defines.
         Exception: Any error that the module raises while it is imported.
     """
-    return _attribute(importlib.import_module(module), attribute)
+    try:
+        sources = sources_of_module(module)
+    except ModuleNotFoundError:  # a compiled module has no source that could be edited
+        return _attribute(importlib.import_module(module), attribute)
+    forget_stale(sources)
+    found = importlib.import_module(module)
+    note_imported(sources)
+    return _attribute(found, attribute)
 
 
 def attribute_of_file(file: Path, attribute: str) -> Any:
@@ -37,14 +46,13 @@ def attribute_of_file(file: Path, attribute: str) -> Any:
         Exception: Any error that the file raises while it runs.
     """
     file = file.resolve()
-    digest = digest_of_file(file)
-    name = f"_kdtune_local_{digest[:16]}_{file.stem}"
+    sources = sources_of_file(file)
+    name = f"_kdtune_local_{sources.digest[:16]}_{file.stem}"
     module = sys.modules.get(name)
-    if module is None:
-        if _DIGESTS.get(file.parent, digest) != digest:
-            _forget_modules_in(file.parent)
-        _DIGESTS[file.parent] = digest
+    if module is None or Path(str(module.__file__)) != file:
+        forget_stale(sources)
         module = _run(file, name)
+        note_imported(sources)
     return _attribute(module, attribute)
 
 
@@ -60,6 +68,8 @@ def _run(file: Path, name: str) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))  # for imports within functions, which run later
     return module
 
 
@@ -74,12 +84,29 @@ def _first_on_path(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _forget_modules_in(folder: Path) -> None:
-    """Remove imported modules of a folder, so that they are imported again."""
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and Path(file).parent == folder and name != "__main__":
-            del sys.modules[name]
+def forget_stale(sources: LocalSources) -> None:
+    """Remove modules from ``sys.modules`` whose source was edited, or that come from another folder.
+
+    If one of a component's modules is stale, all of them are removed, since others may hold references to its content.
+    """
+    stale = {name for name in sources.files if name in sys.modules and _is_stale(name, sources)}
+    for name in sources.files if stale else ():
+        if name != "__main__":
+            sys.modules.pop(name, None)
+    if stale:
+        importlib.invalidate_caches()
+
+
+def _is_stale(name: str, sources: LocalSources) -> bool:
+    file = getattr(sys.modules[name], "__file__", None)
+    return (
+        file is None or Path(file) != sources.files[name] or _IMPORTED.get(name, "") not in ("", sources.hashes[name])
+    )
+
+
+def note_imported(sources: LocalSources) -> None:
+    """Record the sources of a component's modules that have been imported."""
+    _IMPORTED.update({name: sources.hashes[name] for name in sources.files if name in sys.modules})
 
 
 def _attribute(module: ModuleType, attribute: str) -> Any:

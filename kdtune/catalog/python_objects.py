@@ -1,13 +1,20 @@
 """References to functions and classes that a program passes as they are."""
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from pickletools import genops
 from typing import Any
 
+from kdtune.catalog.local_modules import forget_stale, note_imported
+from kdtune.catalog.source_digest import find_module, is_installed, sources_of_module
 from kdtune.storage.files import replaced_atomically
 from kdtune.storage.paths import cache_dir
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 #: Prefix of references to pickled functions and classes.
 PICKLE = "pickle"
@@ -48,28 +55,49 @@ def _pickled(component: Callable[..., Any]) -> Path:
     return path
 
 
+def _local_modules_in(pickled: bytes) -> Iterator[str]:
+    """Yield the names of local modules that a pickle refers to instead of containing their code."""
+    names = {argument for _, argument, _ in genops(pickled) if isinstance(argument, str)}
+    for name in sorted({part for text in names for part in text.split()}):  # an old protocol joins module and name
+        if _MODULE.fullmatch(name):
+            file = find_module(name, sys.path)
+            if file and not is_installed(file):
+                yield name
+
+
 class _Pickles:
-    """The scheme of pickled functions and classes, which are identified by their content."""
+    """The scheme of pickled functions and classes. Their content identifies them, and that of the modules they use."""
 
     def identify(self, name: str) -> str:
-        """Return a digest of a file.
+        """Return a digest of a file and of the local modules that the pickle refers to.
 
         Raises:
             ValueError: The file cannot be read.
         """
         try:
-            return sha256(Path(name).read_bytes()).hexdigest()[:16]
+            pickled = Path(name).read_bytes()
         except OSError as error:
             raise ValueError(
                 f"{name}: cannot be read ({error.strerror}); begin the study anew in the program that defines "
                 "the component"
             ) from None
+        digest = sha256(pickled)
+        for module in _local_modules_in(pickled):
+            digest.update(sources_of_module(module).digest.encode())
+        return digest.hexdigest()[:16]
 
     def load(self, name: str) -> Any:
         """Return the function or class that a file holds."""
         import cloudpickle
 
-        return cloudpickle.loads(Path(name).read_bytes())
+        pickled = Path(name).read_bytes()
+        sources = [sources_of_module(module) for module in _local_modules_in(pickled)]
+        for one in sources:
+            forget_stale(one)
+        component = cloudpickle.loads(pickled)
+        for one in sources:
+            note_imported(one)
+        return component
 
 
 PICKLES = _Pickles()

@@ -3,41 +3,61 @@
 import ast
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import cast
+
+#: Sources that were read, by file, module and path, with the state of the files at that time: a network is built often.
+_KEPT: dict[tuple[str, str, tuple[str, ...]], tuple[list[tuple[str, int, int] | None], "LocalSources"]] = {}
 
 _INSTALLED = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def digest_of_file(file: Path) -> str:
-    """Return a digest of a Python file and all local modules that it imports, directly or indirectly.
+@dataclass(frozen=True)
+class LocalSources:
+    """The source files that identify a component.
 
-    Installed packages and the standard library are left out, because their versions identify them.
+    Attributes:
+        files: By the name under which each module is imported; the component's own module is among them.
+        hashes: SHA-256 of each file, by module.
+    """
+
+    files: dict[str, Path]
+    hashes: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """A digest of all files, 64 hexadecimal digits."""
+        digest = sha256()
+        for module, content in sorted(self.hashes.items()):
+            digest.update(f"{module}\0{content}\n".encode())
+        return digest.hexdigest()
+
+
+def sources_of_file(file: Path) -> LocalSources:
+    """Return a Python file and all local modules that it imports, directly or indirectly.
+
+    Installed packages and the standard library are left out.
 
     Args:
         file: The Python file. Modules that it imports are searched in its folder and then on ``sys.path``.
-
-    Returns:
-        64 hexadecimal digits.
 
     Raises:
         OSError: The file cannot be read.
         SyntaxError: It, or a module that it imports, is not Python.
     """
-    return _digest(file, file.stem, [str(file.parent), *sys.path])
+    return _sources(file, file.stem, [str(file.parent), *sys.path])
 
 
-def digest_of_module(name: str, path: Sequence[str] | None = None) -> str:
-    """Return a digest of an importable module, and of the modules of its own package and local modules that it imports.
+def sources_of_module(name: str, path: Sequence[str] | None = None) -> LocalSources:
+    """Return an importable module, the modules of its own package and the local modules that it imports.
 
     Args:
         name: Dotted name of the module.
         path: Folders in which modules are searched; ``sys.path`` by default.
-
-    Returns:
-        64 hexadecimal digits.
 
     Raises:
         ModuleNotFoundError: The module has no Python source.
@@ -47,7 +67,7 @@ def digest_of_module(name: str, path: Sequence[str] | None = None) -> str:
     file = find_module(name, path)
     if file is None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    return _digest(file, name, path)
+    return _sources(file, name, path)
 
 
 def find_module(name: str, path: Sequence[str]) -> Path | None:
@@ -56,11 +76,14 @@ def find_module(name: str, path: Sequence[str]) -> Path | None:
     file: Path | None = None
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:depth]), places)
+        spec = PathFinder.find_spec(parts[depth - 1], places)  # with a dotted name it would look up imported parents
+        if spec is None and depth == 1:
+            spec = _spec_of_hooks(name.partition(".")[0])
         if spec is None:
             return None
         file = Path(spec.origin) if spec.origin else None
-        places = list(spec.submodule_search_locations or ())
+        locations = spec.submodule_search_locations or ()
+        places = list(getattr(locations, "_path", locations))  # a namespace package's own list imports its parent
     return file if file is not None and file.suffix == ".py" else None
 
 
@@ -84,23 +107,50 @@ def summary_of(module: str, attribute: str) -> str:
     return (found[-1] or "").partition("\n")[0] if found else ""
 
 
-def _digest(file: Path, name: str, path: Sequence[str]) -> str:
-    """Return the digest of a module and of the imported modules that belong to its identity."""
-    sources: dict[str, bytes] = {}
+def _spec_of_hooks(name: str) -> ModuleSpec | None:
+    """Return the spec of a top-level module that an import hook finds, such as that of an editable installation."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        if finder is not PathFinder and find and (spec := find(name, None)) and spec.origin not in (None, "built-in"):
+            return cast(ModuleSpec, spec)
+    return None
+
+
+def _sources(file: Path, name: str, path: Sequence[str]) -> LocalSources:
+    """Return a module and the imported modules that belong to its identity."""
+    key = (str(file), name, tuple(path))
+    kept = _KEPT.get(key)
+    if kept and kept[0] == _states(kept[1].files.values()):
+        return kept[1]
+    files: dict[str, Path] = {}
+    hashes: dict[str, str] = {}
     pending = [(name, file)]
     while pending:
         module, one = pending.pop()
-        if module in sources:
+        if module in files:
             continue
-        sources[module] = one.read_bytes()
-        for imported in {*_imports(sources[module], one, module), *_packages(module)}:
-            found = find_module(imported, path) if imported not in sources else None
+        source = one.read_bytes()
+        files[module], hashes[module] = one, sha256(source).hexdigest()
+        for imported in {*_imports(source, one, module), *_packages(module)}:
+            found = find_module(imported, path) if imported not in files else None
             if found and _is_part(imported, found, name):
                 pending.append((imported, found))
-    digest = sha256()
-    for module, source in sorted(sources.items()):
-        digest.update(f"{module}\0{len(source)}\0".encode() + source)
-    return digest.hexdigest()
+    sources = LocalSources(files, hashes)
+    _KEPT[key] = _states(files.values()), sources
+    return sources
+
+
+def _states(files: Iterable[Path]) -> list[tuple[str, int, int] | None]:
+    """Return size and time of files, which change when a file is edited; None for a file that is gone."""
+    found: list[tuple[str, int, int] | None] = []
+    for file in files:
+        try:
+            state = file.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((str(file), state.st_size, state.st_mtime_ns))
+    return found
 
 
 def _is_part(imported: str, file: Path, name: str) -> bool:
@@ -109,7 +159,12 @@ def _is_part(imported: str, file: Path, name: str) -> bool:
     if top == "kdtune":
         # For built-in components, modules of the same folder belong to it; for others, kdtune's version identifies it.
         return own == top and imported.rpartition(".")[0] == name.rpartition(".")[0]
-    return top == own or not any(file.is_relative_to(place) for place in _INSTALLED)
+    return top == own or not is_installed(file)
+
+
+def is_installed(file: Path) -> bool:
+    """Return whether a file belongs to the standard library or to an installed package."""
+    return any(file.is_relative_to(place) for place in _INSTALLED)
 
 
 def _packages(module: str) -> Iterator[str]:

@@ -1,5 +1,7 @@
+import importlib
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -171,6 +173,19 @@ def test_a_function_without_a_module_is_pickled_and_found_by_another_process(fru
     root = Path(module.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "15"
+
+
+def test_a_pickled_function_is_identified_by_the_local_modules_that_it_uses_as_well(fruit, tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "pickled_nets.py").write_text("def build(width):\n    return 10 * width\n")
+    nets = importlib.import_module("pickled_nets")
+    references = [reference_to(lambda: nets.build(4)), reference_to(partial(nets.build, width=2))]
+    before = [fruit.resolve(one).digest for one in references]
+    assert [fruit.load(references[0])(), fruit.load(references[1])()] == [40, 20]
+    (tmp_path / "pickled_nets.py").write_text("def build(width):\n    return 999 * width\n")
+    assert all(fruit.resolve(one).digest != digest for one, digest in zip(references, before, strict=True))
+    assert [fruit.load(references[0])(), fruit.load(references[1])()] == [3996, 1998]
 
 
 def test_an_object_that_cannot_be_pickled_is_refused_with_the_remedy(tmp_path, monkeypatch):

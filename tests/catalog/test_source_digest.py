@@ -1,10 +1,11 @@
-"""An edited component has another identity; what it does not depend on does not matter."""
+"""An edited component has another identity; changes of what it does not depend on leave its identity."""
 
 import sys
+from importlib.util import spec_from_file_location
 
 import pytest
 
-from kdtune.catalog.source_digest import digest_of_file, digest_of_module, find_module
+from kdtune.catalog.source_digest import find_module, sources_of_file, sources_of_module
 
 
 @pytest.fixture
@@ -22,43 +23,64 @@ def nets(tmp_path):
 
 @pytest.mark.parametrize("edited", ["nets", "blocks", "heads", "parts/__init__", "parts/layers", "parts/basic"])
 def test_an_edit_anywhere_that_is_imported_changes_the_digest(nets, edited):
-    before = digest_of_file(nets / "nets.py")
+    before = sources_of_file(nets / "nets.py").digest
     file = nets / f"{edited}.py"
     file.write_text(file.read_text() + "\nx = 1\n")
-    assert digest_of_file(nets / "nets.py") != before
+    assert sources_of_file(nets / "nets.py").digest != before
 
 
 def test_other_files_and_the_folder_do_not_change_the_digest(nets, tmp_path_factory):
-    before = digest_of_file(nets / "nets.py")
+    before = sources_of_file(nets / "nets.py").digest
     (nets / "unused.py").write_text("x = 1")
-    assert digest_of_file(nets / "nets.py") == before
+    assert sources_of_file(nets / "nets.py").digest == before
     moved = tmp_path_factory.mktemp("elsewhere") / "project"
     nets.rename(moved)
-    assert digest_of_file(moved / "nets.py") == before
+    assert sources_of_file(moved / "nets.py").digest == before
 
 
 def test_the_digest_of_a_module_includes_imported_modules_of_its_package_and_runs_none(nets):
     path = [str(nets)]
-    before = digest_of_module("parts.layers", path)
+    before = sources_of_module("parts.layers", path).digest
     (nets / "parts" / "basic.py").write_text("y = 2")
-    assert digest_of_module("parts.layers", path) != before
+    assert sources_of_module("parts.layers", path).digest != before
     assert "parts" not in sys.modules
 
 
 def test_installed_packages_are_identified_by_their_versions(nets, monkeypatch):
-    alone = digest_of_file(nets / "heads.py")
+    alone = sources_of_file(nets / "heads.py").digest
     (nets / "heads.py").write_text("import numpy\nimport json\nfrom kdtune.catalog.builtin import DATASETS\n")
-    with_imports = digest_of_file(nets / "heads.py")
+    with_imports = sources_of_file(nets / "heads.py").digest
     monkeypatch.setattr(sys, "path", [])  # nothing of them is read
-    assert digest_of_file(nets / "heads.py") == with_imports != alone
+    assert sources_of_file(nets / "heads.py").digest == with_imports != alone
 
 
 def test_a_built_in_depends_on_the_modules_of_its_own_folder_alone():
-    assert digest_of_module("kdtune.models.vgg") != digest_of_module("kdtune.models.resnet")
-    assert len(digest_of_module("kdtune.models.vgg")) == 64
+    assert sources_of_module("kdtune.models.vgg").digest != sources_of_module("kdtune.models.resnet").digest
+    assert len(sources_of_module("kdtune.models.vgg").digest) == 64
 
 
 def test_a_missing_module_is_an_error(nets):
     assert find_module("parts.nothing", [str(nets)]) is None
     with pytest.raises(ModuleNotFoundError, match=r"'parts\.nothing'"):
-        digest_of_module("parts.nothing", [str(nets)])
+        sources_of_module("parts.nothing", [str(nets)])
+
+
+def test_a_nested_namespace_package_is_found(tmp_path):
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "outer" / "inner" / "nets.py").write_text("")
+    assert find_module("outer.inner.nets", [str(tmp_path)]) == tmp_path / "outer" / "inner" / "nets.py"
+
+
+def test_a_module_that_an_import_hook_finds_is_identified_by_its_source(tmp_path, monkeypatch):
+    """As an editable installation does it."""
+    (tmp_path / "hooked.py").write_text("A = 1\n")
+
+    class Hook:
+        @staticmethod
+        def find_spec(name, path, target=None):
+            return spec_from_file_location(name, tmp_path / "hooked.py") if name == "hooked" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Hook])
+    before = sources_of_module("hooked").digest
+    (tmp_path / "hooked.py").write_text("A = 22\n")
+    assert sources_of_module("hooked").digest != before
