@@ -145,7 +145,7 @@ def read_given(file: Path, study: Study, where: str) -> GivenTeacher:
     states = {part: _state(part, shapes.tensors) for part, sizes in fitting.items() if sizes == shapes.sizes}
     taken = _the_one_meant(states, study, where)
     state = states[taken]
-    for problem, names in impossible_weights(taken.weights, state).items():
+    for problem, names in impossible_weights(taken.weights, state, shapes.constants).items():
         raise UsageError(f"{where}: {_some(names)} {problem}")
     return GivenTeacher(state, identity_of(state), tuple(_remarks(taken, states)))
 

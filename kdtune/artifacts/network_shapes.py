@@ -48,6 +48,15 @@ class NetworkShapes:
         """
         return self.with_sizes(self.sizes)
 
+    @property
+    def constants(self) -> set[str]:
+        """Names of the tensors that no training changes: neither parameters nor statistics of normalisation layers."""
+        return {
+            name
+            for name, one in self.tensors.items()
+            if not isinstance(one, torch.nn.Parameter) and ".running_" not in f".{name}"
+        }
+
     def sizes_of(self, given: Weights) -> Sizes | None:
         """Return the sizes with which the network has given tensors; None if it has other tensors with all sizes.
 
@@ -87,7 +96,7 @@ class NetworkShapes:
 
     def _with_sizes(self, sizes: Sizes) -> Weights:
         network = build_without_values(lambda: build_network(self.network, sizes.channels, sizes.classes))
-        return {name: one for name, one in network.state_dict().items() if isinstance(one, torch.Tensor)}
+        return {name: one for name, one in network.state_dict(keep_vars=True).items() if isinstance(one, torch.Tensor)}
 
 
 def _solutions(one: Weights, other: Weights, given: Weights, size: int, other_size: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """Checks for invalid weights, which name the affected tensors before energy is spent."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 import torch
 
@@ -8,19 +8,25 @@ import torch
 _VARIANCE = "running_var"
 
 
-def impossible_weights(given: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
+def impossible_weights(
+    given: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], constants: Set[str]
+) -> dict[str, list[str]]:
     """Return the names of invalid tensors by problem. Messages consist of the names followed by the problem.
 
     Args:
         given: Tensors as they were read.
         state: All tensors of the network, converted to the network's types.
+        constants: Names of tensors that are not trained, such as masks of attention, which may contain infinities.
     """
+
+    def is_finite(name: str, value: torch.Tensor) -> bool:
+        return not bool((value.isnan() if name in constants else ~value.isfinite()).any())
 
     def where(is_wrong: Callable[[str, torch.Tensor], object]) -> list[str]:
         return [name for name, value in state.items() if is_wrong(name, value)]
 
-    broken = where(lambda name, value: name in given and not torch.isfinite(given[name]).all())
-    too_large = where(lambda name, value: name not in broken and not torch.isfinite(value).all())
+    broken = where(lambda name, value: name in given and not is_finite(name, given[name]))
+    too_large = where(lambda name, value: name not in broken and not is_finite(name, value))
     negative = where(lambda name, value: name.endswith(_VARIANCE) and (value < 0).any())
     found = {
         "contains values that are not finite numbers; its training has diverged": broken,

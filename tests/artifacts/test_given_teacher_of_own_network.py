@@ -43,6 +43,14 @@ class TwoPerClass(nn.Module):
         return self.scale * self.module(images).mean((2, 3))[:, : self.classes]
 
 
+class Masked(HeadFirst):
+    \"""Has a constant with infinities, as masks of attention have.\"""
+
+    def __init__(self, num_classes, in_channels):
+        super().__init__(num_classes, in_channels)
+        self.register_buffer("mask", torch.full((3, 3), float("-inf")).triu(1))
+
+
 class TenOnly(HeadFirst):
     def __init__(self, num_classes, in_channels):
         if num_classes != 10:
@@ -57,7 +65,7 @@ class NeedsValues(HeadFirst):
         super().__init__(num_classes, in_channels, width=int(torch.ones(4).sum().item()))
 """
 
-NETWORKS = ["HeadFirst", "TwoPerClass", "TenOnly", "NeedsValues"]
+NETWORKS = ["HeadFirst", "TwoPerClass", "TenOnly", "Masked", "NeedsValues"]
 
 
 @pytest.fixture(autouse=True)
@@ -182,3 +190,13 @@ def test_a_network_that_cannot_be_built_without_values_is_built_with_them():
     study = study_of("torchvision:regnet_x_400mf", dataset="cifar10")
     torch.save(regnet_x_400mf(num_classes=10).state_dict(), "mine.pth")
     assert with_given_teacher(study, Path("mine.pth")).teacher_weights
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("mask", "nan"), ("head.weight", "inf"), ("norm.running_mean", "inf"), ("norm.weight", "nan")]
+)
+def test_infinities_are_accepted_in_constants_alone(name, value):
+    study = study_of("./nets.py:Masked")
+    weights = weights_of(study)
+    weights[name] = torch.full_like(weights[name], float(value))
+    assert refusal(study, weights).startswith(f"{name} contains values that are not finite numbers")

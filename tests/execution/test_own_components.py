@@ -51,6 +51,17 @@ def soft(student, teacher, labels, temperature, alpha, power=1):
     return alpha * distillation + (1 - alpha) * F.cross_entropy(student, labels)
 """
 
+PAIRS = """
+from nets import Tiny
+
+
+class Pairs(Tiny):
+    def forward(self, images):
+        if len(images) < 2:
+            raise ValueError("needs two images")
+        return super().forward(images)
+"""
+
 OWN = {
     "dataset": {"ref": "./data.py:even_digits", "limit": 380},
     "teacher": {"ref": "./nets.py:Tiny", "width": 8},
@@ -186,3 +197,10 @@ def test_a_file_that_is_edited_during_a_study_stops_it_and_once_restored_it_goes
     assert resumed.exit_code == 0, resumed.errors
     counts = resumed.results[0]["cost"]["trials"]
     assert {status: count for status, count in counts.items() if count} == {"completed": 3}
+
+
+def test_a_network_whose_operations_cannot_be_counted_is_named_before_anything_is_trained(place):
+    (place / "pairs.py").write_text(PAIRS)
+    with pytest.raises(KdtuneError, match=r"model pairs.py:Pairs: its multiply-adds cannot be counted .*needs two"):
+        run(student="./pairs.py:Pairs", validation=60)
+    assert not list((place / "cache").glob("teachers/*/teacher.pt"))
