@@ -58,7 +58,7 @@ def study_as_begun(saved: dict[str, Any], folder: StudyFolder) -> Study:
             listed[label] = frozen.strategies.get(label, {})
     begun = study.model_copy(update={"strategies": listed})
     if faults := not_installed(begun, str(folder.run_toml)):
-        raise ResultsError(f"{folder.path}: cannot be resumed here ({_in_one_line(faults)}); install what is missing")
+        raise ResultsError(f"{folder.path}: cannot be resumed here: {_in_one_line(faults)}")
     return begun
 
 

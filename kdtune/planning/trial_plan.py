@@ -120,9 +120,8 @@ def uses_teacher(study: Study, label: str) -> bool:
 def epochs_of(study: Study, label: str) -> int:
     """Return the number of epochs of each training of a strategy; all of its trainings have the same."""
     first = make_strategies(study, label)[0]
-    if not isinstance(first, OneRound):
-        return study.training.epochs
-    return resolved_recipe(study, first.suggestions()[0]).training.epochs
+    suggestions = first.suggestions() if isinstance(first, OneRound) else []
+    return resolved_recipe(study, suggestions[0]).training.epochs if suggestions else study.training.epochs
 
 
 def teacher_trainings(study: Study) -> int:

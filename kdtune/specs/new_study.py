@@ -30,6 +30,7 @@ loss = {loss}
 {alpha}
 search_space = "tau-2-20"    # tau = 2, 3, ..., 20
 validation = 0.1             # share of the training images by which strategies choose; the test set is used once
+# objective = "balanced_accuracy"  # or "f1": what decides between trials, instead of the accuracy
 repeats = 3                  # seeds per strategy; 6 or more for a comparison that can be significant
 
 [training]                   # of the student
@@ -41,7 +42,8 @@ momentum = 0.9
 weight_decay = 5e-4
 milestones = {milestones}        # epochs before which the rate is multiplied by gamma
 gamma = 0.2
-augment = {augment}   # "crop", "flip" and "rotate", or []
+augment = {augment}   # of crop, flip, rotate, resized-crop and jitter, or []
+# class_weights = "balanced"  # for classes of unequal size, in the loss with the labels
 
 [teacher_training]           # not used with --teacher FILE
 epochs = {epochs}

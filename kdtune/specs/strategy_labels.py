@@ -43,7 +43,10 @@ def check_strategies(table: Any, where: str, *, has_run: bool = False) -> list[F
             faults.append(Fault(where, f"{key}.strategy" if named else key, problem + hint))
         else:
             try:
-                model = STRATEGIES.load(name).options_model(given)
+                kind = STRATEGIES.load(name)
+                if not hasattr(kind, "options_model"):
+                    raise UsageError(f"{name} has to be a class derived from kdtune.strategies.base.Strategy")
+                model = kind.options_model(given)
             except UsageError as error:
                 faults.append(Fault(where, f"{key}.strategy", str(error)))
                 continue

@@ -126,3 +126,26 @@ def test_a_custom_loss_has_weight_one_unless_the_study_gives_another(tmp_path):
     (tmp_path / "losses.py").write_text("def gap(student, teacher, labels, temperature, alpha):\n    return None\n")
     assert load_study(study_file(tmp_path, loss="./losses.py:gap")).alpha == 1.0
     assert load_study(study_file(tmp_path, loss="./losses.py:gap", alpha=0.3)).alpha == 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"strategy": "./mine.py:Other"},
+            "mine.py:Other has to be a class derived from kdtune.strategies.base.Strategy",
+        ),
+        (
+            {"strategy": "single", "temperature": "./mine.py:Other"},
+            "has to be a class derived from .*TemperaturePolicy",
+        ),
+        (
+            {"strategy": "single", "temperature": "./mine.py:function"},
+            "has to be a class derived from .*TemperaturePolicy",
+        ),
+    ],
+)
+def test_a_class_of_another_kind_is_refused(tmp_path, options, problem):
+    (tmp_path / "mine.py").write_text("class Other:\n    pass\n\n\ndef function():\n    pass\n")
+    with pytest.raises(SpecError, match=problem):
+        load_study(study_file(tmp_path, strategies={"mine": options}))
