@@ -5,7 +5,7 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from kdtune.analysis.comparability import in_words
-from kdtune.catalog.builtin import LOSSES, STRATEGIES
+from kdtune.catalog.builtin import LOSSES, STRATEGIES, is_all_built_in
 from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.planning.trial_plan import uses_teacher
@@ -99,9 +99,9 @@ def other_options(study: Study, label: str) -> str | None:
     """Describe the options of the strategy behind a label that differ from their defaults; None if none differs."""
     name, given = study.labelled(label)
     own, usual = given, {}
-    if name in STRATEGIES:
+    if is_all_built_in(name, given):  # nothing else that a results folder names is imported
         model = STRATEGIES.load(name).options_model(given)
-        with suppress(ValidationError):  # raised for components that are not installed here
+        with suppress(ValidationError):  # another release of kdtune may have had other options
             own = model.model_validate(given, context=HAS_RUN).model_dump()
             usual = {key: None if field.is_required() else field.default for key, field in model.model_fields.items()}
     # Without a scale, that of the search space applies, which other_space describes.
