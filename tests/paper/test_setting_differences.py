@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from kdtune.energy.flops import Workload
+from kdtune.paper.printed_values import TEACHER
 from kdtune.paper.setting_differences import departures, other_options, protocol
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.results.folder import StrategyFolder
@@ -51,6 +52,31 @@ def test_a_label_of_the_students_own_training_departs_in_nothing_of_the_teacher(
     run = StrategyRun(StrategyFolder(Path(label)), study, {}, workload, None)
     assert any("alpha" in text for text in departures(run, label)) == has_teacher
     assert any("teacher" in text for text in protocol(run, label)) == has_teacher
+
+
+def test_objective_class_weights_and_normalisation_are_departures():
+    weighted = {"class_weights": "balanced"}
+    changes = {
+        "objective": "f1",
+        "training": {**small_study()["training"], **weighted},
+        "teacher_training": {**small_study()["teacher_training"], **weighted},
+        "data": {"mean": [0.5], "std": [0.25]},
+    }
+    objective, student = "objective f1 instead of accuracy", "class_weights balanced instead of none"
+    teacher = "class_weights of the teacher balanced instead of none"
+    images = "images normalised by mean 0.5 and std 0.25 instead of those of the training images"
+
+    def named(label, *keys):
+        study = load_study(small_study(strategies=STRATEGIES, **{key: changes[key] for key in keys}))
+        run = StrategyRun(StrategyFolder(Path(label)), study, {}, Workload(10, 3, 100, 50, 20), None)
+        protocol(run, label)  # describes the recipe without the weights
+        return {text for text in departures(run, label) if text in (objective, student, teacher, images)}
+
+    assert named("fixed") == set()
+    assert named("fixed", *changes) == {objective, student, teacher, images}
+    assert named("alone", *changes) == {objective, student, images}
+    assert named(TEACHER, *changes) == {teacher, images}
+    assert named("alone", "data") == {images}
 
 
 def _leaving_a_mark(folder):
