@@ -1,5 +1,8 @@
 """The built-in components, one line each; nothing of them is imported before it is used."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kdtune.catalog.catalog import Catalog
 from kdtune.catalog.metric import ACCURACY, Metric
 
@@ -211,3 +214,15 @@ STRATEGIES.add(
     "no search: the student alone, trained on the labels without a teacher",
     needs_teacher=False,
 )
+
+#: Options of built-in strategies whose value names another component, with the catalog of that component.
+OPTION_CATALOGS = {"temperature": TEMPERATURES, "of": STRATEGIES}
+
+
+def is_all_built_in(strategy: str, options: Mapping[str, Any]) -> bool:
+    """Return whether a strategy and all components that its options name are built in.
+
+    Results folders may come from others, so code that only reads them must not import anything else that they name.
+    """
+    named = ((catalog, options[key]) for key, catalog in OPTION_CATALOGS.items() if key in options)
+    return strategy in STRATEGIES and all(isinstance(name, str) and name in catalog for catalog, name in named)

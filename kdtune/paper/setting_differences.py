@@ -5,7 +5,7 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from kdtune.analysis.comparability import in_words
-from kdtune.catalog.builtin import LOSSES, STRATEGIES
+from kdtune.catalog.builtin import LOSSES, STRATEGIES, is_all_built_in, objectives_of
 from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.planning.trial_plan import uses_teacher
@@ -85,9 +85,28 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
         if study.alpha != usual:
             found.append(f"alpha {study.alpha:g} instead of {usual:g}")
         found.append(other_space(study))
+    usual_objective = objectives_of(study.task)[0].name
+    if strategy != TEACHER and study.objective != usual_objective:
+        found.append(f"objective {study.objective} instead of {usual_objective}")
+    found += _loss_weights(study, strategy)
+    if study.data.normalisation:
+        mean, std = (", ".join(f"{one:g}" for one in part) for part in study.data.normalisation)
+        found.append(f"images normalised by mean {mean} and std {std} instead of those of the training images")
     if study.numerics.precision == "bfloat16":
         found.append("networks computed in bfloat16 instead of float32")
     return [text for text in found if text]
+
+
+def _loss_weights(study: Study, strategy: str) -> list[str]:
+    """Describe the class weights with which a network, and the teacher behind it, were trained."""
+    trainings = {} if strategy == TEACHER else {"": study.training}
+    if _depends_on_teacher(study, strategy) and not study.teacher_weights:
+        trainings[" of the teacher"] = study.teacher_training
+    return [
+        f"class_weights{whose} {in_words(training.class_weights)} instead of none"
+        for whose, training in trainings.items()
+        if training.class_weights is not None
+    ]
 
 
 def _depends_on_teacher(study: Study, strategy: str) -> bool:
@@ -99,9 +118,9 @@ def other_options(study: Study, label: str) -> str | None:
     """Describe the options of the strategy behind a label that differ from their defaults; None if none differs."""
     name, given = study.labelled(label)
     own, usual = given, {}
-    if name in STRATEGIES:
+    if is_all_built_in(name, given):  # nothing else that a results folder names is imported
         model = STRATEGIES.load(name).options_model(given)
-        with suppress(ValidationError):  # raised for components that are not installed here
+        with suppress(ValidationError):  # another release of kdtune may have had other options
             own = model.model_validate(given, context=HAS_RUN).model_dump()
             usual = {key: None if field.is_required() else field.default for key, field in model.model_fields.items()}
     # Without a scale, that of the search space applies, which other_space describes.
@@ -161,7 +180,7 @@ def _recipe(training: Training) -> str:
     for name in descriptions:
         model = Training(**with_recipe({"recipe": name})).scaled_to(training.epochs)
         own, its = training.model_dump(), model.model_dump()
-        apart[name] = [f"{key} {in_words(own[key])}" for key in own if key != "batch_size" and own[key] != its[key]]
+        apart[name] = [f"{key} {in_words(own[key])}" for key in its if key != "batch_size" and own[key] != its[key]]
         if not apart[name]:
             return descriptions[name]
     return f"trained differently from the released code: {', '.join(apart['paper-code'])}"

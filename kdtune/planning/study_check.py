@@ -193,7 +193,7 @@ def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep]
     """Take a training step at each extreme temperature, in each precision that the study may use.
 
     Args:
-        context: The study's workbench; nothing in it is changed, except that its data are loaded.
+        context: The study's training context; it is not changed, except that its data are loaded.
         where: The study's file, for messages.
 
     Returns:

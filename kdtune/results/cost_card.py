@@ -47,7 +47,8 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: SharedInpu
     """Return the content of ``cost.json``: what a strategy's models cost, on which hardware, and by which method.
 
     Energy is in kWh and includes the PUE. ``one_model`` is the mean over models, and ``in_all`` is the whole charge.
-    Both include the energy of repeats that produced no model, which is divided evenly between the models.
+    Both include the energy of repeats that produced no model, which is divided evenly between the models. The keys
+    ``objective`` and ``test_objective`` are present if another metric than the accuracy decided the study.
     """
     cost, kwh = result.cost, _kwh_of(result.cost.carbon)
     return {
@@ -61,6 +62,7 @@ def cost_card(folder: StrategyFolder, result: StrategyResult, shared: SharedInpu
                 "seed": one.seed,
                 "chosen": one.chosen,
                 "test_accuracy": one.test_accuracy,
+                **({"objective": result.objective, "test_objective": one.test_objective} if result.objective else {}),
                 "charged_kwh": kwh(charged_uj),
             }
             for one, charged_uj in _models(result)

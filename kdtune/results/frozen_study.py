@@ -85,7 +85,8 @@ class FrozenStudy:
         if not self.study_toml.is_file():
             raise ResultsError(f"{self.path}: no study.toml, so this is not a strategy's results folder")
         self._frozen()
-        return load_study(self.study_toml)
+        # Options of a new study are checked by its components, which this would import if [resolved] were missing.
+        return load_study(self.study_toml, has_run=True)
 
     def _frozen(self) -> dict[str, Any]:
         """Return the whole table of ``study.toml``, after checking its checksum; early releases wrote none."""

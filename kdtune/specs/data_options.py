@@ -37,7 +37,7 @@ class DataOptions(FrozenModel):
 
     @model_serializer(mode="wrap")
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A study that does not use an option is with_given_teacher as if there were none.
+        # Unused options are left out, so that they do not change identities from before they existed.
         table: dict[str, Any] = handler(self)
         unused = {*(("mean", "std") if self.mean is None else ()), *(("resident",) if self.resident else ())}
         return {key: value for key, value in table.items() if key not in unused}

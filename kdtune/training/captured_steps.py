@@ -1,8 +1,8 @@
-"""Training steps recorded as graphs over static buffers, one for each size of batch, and shared by many trainings.
+"""Training steps captured as graphs over static buffers, one for each batch size, and shared by many trainings.
 
-An epoch begins by copying everything that differs between epochs and trainings (the order of the images, their random
-changes, learning rates, temperatures, replayed logits) into buffers that stay. A step then looks its own part up by
-counters on the device, so that the host has nothing to do but to replay the graph.
+At the beginning of an epoch, everything that differs between epochs and trainings (the order of the images, their
+random changes, learning rates, temperatures, replayed logits) is copied into permanent buffers. A step then reads its
+part by means of counters on the device, so the host only has to replay the graph.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +28,10 @@ from kdtune.training.optimisers import allocate_state, fill_state, make_optimize
 from kdtune.training.teacher_logits import TeacherLogits
 from kdtune.training.training_step import Teacher, TrainingStep
 
-#: Recipes whose steps are kept: each holds a network, its optimiser's state and the memory of its graphs.
+#: Number of recipes whose steps are kept. Each needs memory for a network, its optimiser's state and its graphs.
 KEPT = 4
 
-#: Begins the names of the tables of :class:`Changes`.
+#: Prefix of the names of the tables of :class:`Changes`.
 _CHANGE = "change_"
 
 #: Names and shapes of the tensors that differ from epoch to epoch.
@@ -40,14 +40,15 @@ _Form = tuple[tuple[str, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class EpochInputs:
-    """What an epoch's steps read and no step changes.
+    """Inputs of the steps of an epoch, which no step changes.
 
     Attributes:
-        order: The images' numbers in the order of the epoch, int64, (N,).
-        changes: Random changes to all images; None for none.
+        order: Indices of the images in the order of the epoch, int64, (N,).
+        changes: Random changes to all images; None without any.
         rates: Learning rate of each step.
-        temperature: Of all steps, see :meth:`Temperature.of_steps`; None without a teacher.
-        rows: The teacher's logits of all images, (N, classes); None where each batch is computed, or for no teacher.
+        temperature: Temperatures of all steps, see :meth:`Temperature.of_steps`; None without a teacher.
+        rows: The teacher's logits of all images, (N, classes); None without a teacher, or if they are computed for
+            each batch.
     """
 
     order: torch.Tensor
@@ -57,14 +58,14 @@ class EpochInputs:
     rows: torch.Tensor | None
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What steps look up beside order and rates, by name; what there is none of is left out."""
+        """Return the inputs other than order and rates, by name, without those that are None."""
         softness = self.temperature
         found = {
             **({f"{_CHANGE}{name}": table for name, table in self.changes.tables().items()} if self.changes else {}),
             "student_tau": softness.student if softness else None,
             "teacher_tau": softness.teacher if softness else None,
             "weight": softness.weight if softness else None,
-            # One epoch may have been kept as float16 and another as float32; float32 holds either exactly.
+            # Epochs may be stored as float16 or as float32; float32 represents both exactly.
             "rows": None if self.rows is None else self.rows.float(),
         }
         return {name: tensor for name, tensor in found.items() if tensor is not None}
@@ -72,16 +73,16 @@ class EpochInputs:
 
 @dataclass(frozen=True)
 class TrainingParts:
-    """What a training is made of.
+    """The parts of a training.
 
     Attributes:
-        recipe: What is trained and how.
-        task: What outputs and labels mean.
-        train: The images, which stay where they are.
-        model: On the training device. Its weights stay where they are.
-        compiled: The same network, compiled for the recipe's size of batch; None where nothing is compiled.
+        recipe: Recipe of the training.
+        task: Task of the study.
+        train: The training images, whose address does not change.
+        model: Network on the training device; the addresses of its weights do not change.
+        compiled: The same network, compiled for the recipe's batch size; None if it is not compiled.
         arithmetic: Precision and memory layout.
-        teacher: Gives the logits to imitate; None for no teacher.
+        teacher: Provides the teacher's logits; None without a teacher.
     """
 
     recipe: Recipe
@@ -94,20 +95,20 @@ class TrainingParts:
 
     @property
     def computing_teacher(self) -> TeacherLogits | None:
-        """The teacher, if it computes the logits of each batch; None where they are looked up."""
+        """The teacher if it computes the logits of each batch; None if they are looked up."""
         return self.teacher if self.teacher is not None and self.teacher.rows is None else None
 
     @property
     def recorded(self) -> tuple[object, ...]:
-        """Everything that a recorded step cannot change: trainings that agree in it share their graphs."""
+        """Everything that is fixed in a captured step; trainings that agree in it share their graphs."""
         recipe, training = self.recipe, self.recipe.training
-        # Numbers that are no tensors are part of the recorded work.
+        # Numbers that are not tensors become constants of the graph.
         numbers = (training.batch_size, training.momentum, training.weight_decay, training.class_weights)
         names = (recipe.model.model_dump_json(), recipe.method.model_dump_json(), training.optimizer, training.augment)
         return (*names, self.computing_teacher, *numbers)
 
     def training_step(self, rate: torch.Tensor | None = None) -> TrainingStep:
-        """The step from a batch to changed weights, with an optimiser of its own.
+        """Return a training step with a new optimiser.
 
         Args:
             rate: The learning rate as a tensor; see :func:`make_optimizer`.
@@ -128,20 +129,20 @@ class TrainingParts:
 
 
 class CapturedStep:
-    """The training step of one recipe, captured at its first use with each size of batch."""
+    """The training step of one recipe, captured at its first use with each batch size."""
 
     def __init__(self, parts: TrainingParts, new_graph: Callable[[], Graph]) -> None:
         """Allocate the buffers.
 
         Args:
-            parts: Of the training.
-            new_graph: Makes an empty graph.
+            parts: Parts of the training.
+            new_graph: Returns a new, empty graph.
         """
         self._train = parts.train
         self._teacher = parts.computing_teacher
         self._new_graph = new_graph
         device, images = parts.train.images.device, len(parts.train)
-        # torch's kernels read a rate that lies on a GPU as float32; on a CPU they take all digits of it.
+        # torch's kernels read a learning rate as float32 on a GPU, and in full precision on a CPU.
         dtype = torch.float32 if device.type == "cuda" else torch.float64
         self._rate = torch.zeros((), dtype=dtype, device=device)
         self.step = parts.training_step(self._rate)
@@ -151,7 +152,7 @@ class CapturedStep:
         self._losses = torch.zeros(images, device=device)  # no epoch has more steps than images
         self._rates = torch.zeros(images, dtype=dtype, device=device)
         self._order = torch.zeros(images, dtype=torch.int64, device=device)
-        #: Buffers and graphs for every form that an epoch's inputs have had: names and shapes.
+        #: Buffers and graphs for each form (names and shapes) that the inputs of an epoch have had.
         self._buffers: dict[_Form, dict[str, torch.Tensor]] = {}
         self._graphs: dict[tuple[_Form, int], Graph] = {}
         self._form: _Form = ()
@@ -177,20 +178,20 @@ class CapturedStep:
             buffers[name].copy_(tensor)
 
     def take(self, step: int, size: int) -> torch.Tensor:
-        """Take the epoch's next step.
+        """Take the next step of the epoch.
 
         Args:
-            step: Its number, counted from 0.
-            size: Images in it.
+            step: Number of the step, counted from 0.
+            size: Number of images in the step.
 
         Returns:
-            The loss, 0-d; overwritten in the next epoch.
+            The loss, 0-d, which is overwritten in the next epoch.
         """
         self._graph(size).replay()
         return self._losses[step]
 
     def prepare(self, size: int) -> None:
-        """Capture the step for one size of batch, if it has not been. The present epoch is over."""
+        """Capture the step for one batch size unless it was captured before. This ends the current epoch."""
         self._number.zero_()
         self._start.zero_()
         self._graph(size)
@@ -204,14 +205,14 @@ class CapturedStep:
         return graph
 
     def logits_of(self, images: ImageSet) -> CapturedLogits:
-        """The network's passes over the images that it is evaluated on, which are always the same."""
+        """Return captured passes of the network over the images for evaluation, which are always the same."""
         if self._evaluation is None:
             step = self.step
             self._evaluation = CapturedLogits(step.model, images, BATCH_SIZE, step.arithmetic, self._new_graph)
         return self._evaluation
 
     def reset(self, weights: dict[str, torch.Tensor]) -> None:
-        """Begin another training of the same recipe: with its own weights, and the optimiser's state all zeros."""
+        """Begin another training of the same recipe, with the given weights and an optimiser state of zeros."""
         self.step.model.load_state_dict(weights)
         self.load_optimizer({})
 
@@ -220,7 +221,7 @@ class CapturedStep:
         fill_state(self.step.optimizer, state)
 
     def _state(self) -> list[torch.Tensor]:
-        """All that a step both reads and writes."""
+        """Return all tensors that a step both reads and writes."""
         weights = self.step.model.state_dict().values()
         return [*weights, *optimizer_tensors(self.step.optimizer), self._number, self._start]
 
@@ -254,17 +255,17 @@ class CapturedStep:
 
 
 class CapturedSteps:
-    """Keeps the captured step of each recipe and gives it to one training after the other."""
+    """Keeps the captured step of each recipe, which successive trainings use."""
 
     def __init__(self, device: torch.device) -> None:
-        """Capture on one device."""
+        """Prepare for captures on one device."""
         self._new_graph = graph_maker(device)
         self._kept: dict[tuple[object, ...], CapturedStep] = {}
 
     def step_for(self, parts: TrainingParts) -> CapturedStep:
-        """The step for a training that begins with the weights of its model.
+        """Return the step for a training that begins with the weights of its model.
 
-        A training that had the step before is over: its weights are overwritten.
+        An earlier training that used the step must have ended, because its weights are overwritten.
         """
         key = parts.recorded
         kept = self._kept.pop(key, None)
@@ -273,5 +274,5 @@ class CapturedSteps:
                 del self._kept[next(iter(self._kept))]
             kept = CapturedStep(parts, self._new_graph)
         kept.reset(parts.model.state_dict())
-        self._kept[key] = kept  # as the one used last
+        self._kept[key] = kept  # the last key is the most recently used one
         return kept

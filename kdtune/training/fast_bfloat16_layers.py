@@ -1,15 +1,16 @@
-"""Layers that compute what a network's own do, in bfloat16 on a CPU, and take less time.
+"""Layers that compute the same as torch's layers in bfloat16 on a CPU, and are faster.
 
-They take the place of the network's own by their class, so weights, their names and what is saved stay as they are:
+A layer is replaced by changing its class, so the weights, their names and the saved files do not change:
 
-- A bias before a batch normalisation falls out again with the mean. So it is left out of the convolution in training,
-  put into the running mean, and its gradient is nothing, as it is in exact arithmetic; in the first layer of
-  MobileNetV2 summing it up takes oneDNN three times as long as all the rest.
-- A convolution of 1x1 pixels is a product of matrices where the channels come last, and is computed as one.
-- oneDNN (as of torch 2.14) has no fast kernel for the gradient that a strided depthwise convolution passes on: it takes
-  fifteen times as long as without the stride. So it is computed without, what comes in set apart by zeros.
-- ReLU6 in place is slower than beside it.
-- The gradient of a global average comes with the channels first, and everything before it is slow with it.
+- A bias before a batch normalisation is cancelled by the subtraction of the mean. In training, the convolution omits
+  it, the running mean includes it, and its gradient is 0, as in exact arithmetic. In the first layer of MobileNetV2,
+  oneDNN takes three times as long for the gradient of the bias as for everything else.
+- With the channels last in memory, a 1x1 convolution is a matrix product, and is computed as one.
+- oneDNN (as of torch 2.14) has no fast kernel for the input gradient of a strided depthwise convolution, which takes
+  fifteen times as long as without a stride. It is computed without a stride, after inserting zeros into the gradient
+  of the output.
+- ReLU6 is slower in place than out of place.
+- The gradient of a global average has the channels first in memory, which slows down all layers before it.
 """
 
 from itertools import pairwise
@@ -21,11 +22,12 @@ from torch import nn
 
 
 def make_lean(model: nn.Module, *, channels_last: bool) -> None:
-    """Let a network's layers be those of this module where they have one, in place.
+    """Replace the layers of a network by those of this module, where there is one, in place.
 
     Args:
-        model: Trained and evaluated on a CPU under autocast to bfloat16.
-        channels_last: Whether features lie so in memory; only then are the second and the last any faster.
+        model: Network that is trained and evaluated on a CPU under autocast to bfloat16.
+        channels_last: Whether features have the channels last in memory. Only then are matrix products and the
+            layout of the gradient of a global average faster.
     """
     for module in model.modules():
         if type(module) is nn.Conv2d:
@@ -42,26 +44,26 @@ def make_lean(model: nn.Module, *, channels_last: bool) -> None:
             if isinstance(layer, _Convolution) and _centres(following) and layer.bias is not None:
                 following.__class__ = _AfterBias
                 assert isinstance(following, _AfterBias)
-                # In tuples, or each would be taken for a part of the other.
+                # Tuples, since torch would register a module as a submodule of the other.
                 layer.following, following.preceding = (following,), (layer,)
 
 
 def _centres(layer: nn.Module) -> bool:
-    """Whether what a layer adds to all pixels of a channel falls out behind it, and into a running mean."""
+    """Return whether a layer subtracts the mean of each channel and keeps a running mean."""
     return type(layer) is nn.BatchNorm2d and layer.track_running_stats and layer.momentum is not None
 
 
 class _Convolution(nn.Conv2d):
-    """A product of matrices where it can be one, without bias where that falls out, with a quick gradient."""
+    """A convolution that is a matrix product if possible, omits a cancelled bias, and has a fast gradient."""
 
-    #: The batch normalisation that is all that sees what comes out, where there is one.
+    #: The batch normalisation that alone receives the output, if there is one.
     following: tuple[nn.BatchNorm2d, ...] = ()
 
-    #: How features lie in memory.
+    #: Whether features have the channels last in memory.
     channels_last = False
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """As any convolution's."""
+        """Return the same as ``Conv2d``, apart from a bias that the batch normalisation cancels."""
         if self.bias is None or not any(norm.training for norm in self.following):
             return self._convolved(features, self.bias)
         without: torch.Tensor = _WithoutGradient.apply(self._convolved(features, None), self.bias)
@@ -93,30 +95,30 @@ class _Convolution(nn.Conv2d):
 
 
 class _AfterBias(nn.BatchNorm2d):
-    """Behind a convolution that leaves its bias out in training."""
+    """A batch normalisation after a convolution that omits its bias in training."""
 
     preceding: tuple[_Convolution, ...]
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """As any batch normalisation's."""
+        """Return the same as ``BatchNorm2d``, and add the omitted bias to the running mean."""
         normalised = super().forward(features)
         bias = self.preceding[0].bias
         if self.training and self.running_mean is not None and bias is not None:
-            # By .data: the gradient has no use for the running mean, but would find it changed.
+            # Uses .data, since autograd would reject a changed running mean although the gradient does not need it.
             self.running_mean.data.add_(bias.detach(), alpha=self.momentum)
         return normalised
 
 
 class _AveragePool(nn.AdaptiveAvgPool2d):
-    """Hands its gradient on with the channels last."""
+    """A pooling whose gradient has the channels last in memory."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """As any pooling's."""
+        """Return the same as ``AdaptiveAvgPool2d``."""
         return super().forward(_ChannelsLastGradient.apply(features))
 
 
 class _ChannelsLastGradient(torch.autograd.Function):
-    """Lets features pass, and their gradient with the channels last."""
+    """The identity, whose gradient has the channels last in memory."""
 
     @staticmethod
     def forward(ctx: Any, features: torch.Tensor) -> torch.Tensor:
@@ -128,7 +130,7 @@ class _ChannelsLastGradient(torch.autograd.Function):
 
 
 class _WithoutGradient(torch.autograd.Function):
-    """Lets features pass beside a weight that they do not depend on, whose gradient is 0."""
+    """The identity on features, with a gradient of 0 for a weight on which they do not depend."""
 
     @staticmethod
     def forward(ctx: Any, features: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -173,7 +175,7 @@ def _gradient(
     stride: tuple[int, int],
     padding: tuple[int, int],
 ) -> torch.Tensor:
-    """What a depthwise convolution passes on to its features (operand 0) or to its weight (1)."""
+    """Return the gradient of a depthwise convolution for its features (operand 0) or its weight (1)."""
     wanted = [operand == 0, operand == 1, False]
     found: torch.Tensor = torch.ops.aten.convolution_backward(
         gradient, features, weight, None, stride, padding, (1, 1), False, (0, 0), len(weight), wanted
@@ -188,7 +190,7 @@ def _set_apart(
     stride: tuple[int, int],
     padding: tuple[int, int],
 ) -> torch.Tensor:
-    """The gradient of the same convolution without stride, 0 wherever the stride leaves a place out."""
+    """Return the output gradient of the same convolution without stride, which is 0 at places that the stride skips."""
     height, width = (
         size + 2 * pad - kernel + 1
         for size, pad, kernel in zip(features.shape[2:], padding, weight.shape[2:], strict=True)

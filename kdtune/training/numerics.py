@@ -1,4 +1,4 @@
-"""How passes through networks are computed: precision and memory layout, the same for every training of a study."""
+"""Precision and memory layout of passes through networks, which all trainings of a study share."""
 
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from kdtune.specs.numerics import PLAIN, Numerics
 from kdtune.training.fast_bfloat16_layers import make_lean
 
-#: Raised when another way may be the fastest than was: when how passes are computed changes.
+#: Version of the computation of passes. It is increased when a change may make other numerics the fastest.
 ARITHMETIC = 2
 
 
@@ -17,11 +17,11 @@ ARITHMETIC = 2
 class Arithmetic:
     """Precision and memory layout on one device.
 
-    Weights that are trained stay float32 whatever the precision, and so do losses: logits are handed out as float32.
+    Trained weights, logits and losses are float32 at any precision.
 
     Attributes:
-        device: Where it is computed.
-        numerics: Nothing of it left open.
+        device: Device of the computation.
+        numerics: Resolved numerics, without ``auto``.
     """
 
     device: torch.device
@@ -29,23 +29,23 @@ class Arithmetic:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """How images and weights of convolutions lie in memory."""
+        """Memory format of images and of the weights of convolutions."""
         return torch.channels_last if self.numerics.memory_layout == "channels_last" else torch.contiguous_format
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Move a network to the device and lay out its weights."""
+        """Move a network to the device, convert its memory layout, and return it."""
         if self.device.type == "cpu" and self.numerics.precision == "bfloat16":
             make_lean(model, channels_last=self.memory_format is torch.channels_last)
         return model.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def freeze(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Let a network only be asked from now on.
+        """Prepare a network for inference only, and return it.
 
-        Weights that would be rounded anew for every batch are rounded here: what :meth:`logits` finds stays the same,
-        bit for bit. By itself, without autocast, it takes no float32 any more.
+        Weights that autocast would round for every batch are rounded once, which leaves the results of :meth:`logits`
+        unchanged bit for bit. Without autocast, the network then no longer accepts float32 images.
 
         Args:
-            model: Placed by :meth:`place`.
+            model: Network that was placed by :meth:`place`.
         """
         if self.numerics.precision == "bfloat16":
             for module in model.modules():
@@ -54,14 +54,14 @@ class Arithmetic:
         return model.eval().requires_grad_(False)
 
     def logits(self, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-        """One pass.
+        """Return the logits of a batch.
 
         Args:
-            model: Placed by :meth:`place`, or compiled from such a one.
-            images: float32, (n, channels, height, width), in any layout.
+            model: Network that was placed by :meth:`place`, or its compiled version.
+            images: Images, float32, (n, channels, height, width), in any memory layout.
 
         Returns:
-            float32, (n, classes).
+            Logits, float32, (n, classes).
         """
         with self._autocast():
             logits: torch.Tensor = model(images.contiguous(memory_format=self.memory_format))
@@ -70,12 +70,12 @@ class Arithmetic:
     def _autocast(self) -> AbstractContextManager[object]:
         if self.numerics.precision == "float32":
             return nullcontext()
-        # A step uses each weight once, so casts kept for a second use only hinder a step that is captured.
+        # A step uses each weight once, so a cache of casts has no benefit, and it interferes with captured steps.
         return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=self.device.type != "cuda")
 
 
 def device_name(device: torch.device) -> str:
-    """The model of a device, as its maker calls it."""
+    """Return the manufacturer's name for the model of a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     with suppress(OSError):
@@ -86,11 +86,11 @@ def device_name(device: torch.device) -> str:
 
 
 def set_up_gpu() -> None:
-    """Let this process's GPU passes be what they are called, and fast.
+    """Make float32 on this process's GPU exact, and choose fast convolutions.
 
-    In float32 torch lets convolutions round their inputs to TF32, ten bits of mantissa, unless told not to. Batches
-    are all of a few sizes, so trying out convolutions for each pays; which one wins may differ from run to run, and
-    bits with it, which nobody promises on a GPU.
+    By default, torch rounds the inputs of float32 convolutions to TF32, with a mantissa of ten bits. Batches have few
+    different sizes, so the benchmark of convolution algorithms for each size pays off. The fastest algorithm may
+    differ between runs, so results on a GPU are not bit-identical.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

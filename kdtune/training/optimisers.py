@@ -1,4 +1,4 @@
-"""Optimisers and learning rates, as a recipe asks for them."""
+"""Optimisers and learning rates of a recipe."""
 
 from collections.abc import Iterable, Mapping
 from inspect import unwrap
@@ -10,10 +10,10 @@ from kdtune.specs.study import Training
 
 
 class _Eager:
-    """An optimiser that does not import torch's compiler only to keep it out of its methods.
+    """An optimiser that does not import torch's compiler.
 
-    The import takes a second of every worker's start. Optimisers are never compiled here; what torch wraps around
-    these methods does nothing else.
+    torch wraps these methods only to exclude them from compilation. kdtune never compiles optimisers, and the import
+    would take a second at the start of every worker.
     """
 
     add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
@@ -33,17 +33,17 @@ class _Adam(_Eager, torch.optim.Adam):
 def make_optimizer(
     training: Training, parameters: Iterable[torch.nn.Parameter], rate: torch.Tensor | None = None
 ) -> torch.optim.Optimizer:
-    """SGD with momentum, or Adam.
+    """Return SGD with momentum, or Adam.
 
     Args:
         training: The recipe.
-        parameters: What is trained.
-        rate: The learning rate as a 0-d tensor that is written before each step, so that the step can be captured as
+        parameters: The trained parameters.
+        rate: The learning rate as a 0-d tensor that is updated before each step, so that the step can be captured as
             a graph; None for a number.
     """
     initial = training.learning_rate if rate is None else rate
     if training.optimizer == "sgd":
-        # Fused is one pass over each weight; beside torch's plain loop a step differs by its rounding.
+        # The fused version makes one pass over each weight. Its rounding differs from that of torch's plain loop.
         return _Sgd(
             parameters,
             initial,
@@ -51,14 +51,14 @@ def make_optimizer(
             weight_decay=training.weight_decay,
             fused=True,
         )
-    on_gpu = rate is not None and rate.device.type == "cuda"  # its count of steps has to be on the GPU too
+    on_gpu = rate is not None and rate.device.type == "cuda"  # the step counter must be on the GPU too
     return _Adam(parameters, initial, weight_decay=training.weight_decay, capturable=on_gpu, fused=on_gpu or None)
 
 
 def allocate_state(optimizer: torch.optim.Optimizer) -> None:
-    """Give every parameter the state that an optimiser creates in its first step, all zeros.
+    """Create the state that an optimiser otherwise creates in its first step, filled with zeros.
 
-    Zeros are what a first step begins from, so no later step differs. The weights stay as they are.
+    A first step starts from zeros, so no step is changed by this. The weights are not changed.
     """
     parameters = _parameters(optimizer)
     kept = [parameter.detach().clone() for parameter in parameters]
@@ -73,11 +73,11 @@ def allocate_state(optimizer: torch.optim.Optimizer) -> None:
 
 
 def fill_state(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Any]]) -> None:
-    """Write state into the tensors that :func:`allocate_state` created, so that their addresses stay.
+    """Write state into the tensors that :func:`allocate_state` created, whose addresses do not change.
 
     Args:
-        optimizer: Its learning rate and the other hyperparameters are left alone.
-        state: By parameter and name, as in ``state_dict()["state"]``; what it does not name becomes zero.
+        optimizer: The optimiser, whose learning rate and other hyperparameters are not changed.
+        state: Tensors by parameter and name, as in ``state_dict()["state"]``; missing ones become zero.
     """
     for number, parameter in enumerate(_parameters(optimizer)):
         given = state.get(number, {})
@@ -87,7 +87,7 @@ def fill_state(optimizer: torch.optim.Optimizer, state: Mapping[int, Mapping[str
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """All tensors of an optimiser's state."""
+    """Return all tensors of an optimiser's state."""
     kept = (optimizer.state.get(parameter, {}).values() for parameter in _parameters(optimizer))
     return [value for values in kept for value in values if isinstance(value, torch.Tensor)]
 
@@ -97,15 +97,15 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
 
 
 def learning_rate(training: Training, epoch: int, step: int, steps: int) -> float:
-    """The rate of one step, a function of where it stands and nothing else.
+    """Return the learning rate of one step, which depends only on its position.
 
     Args:
         training: The recipe.
-        epoch: Counted from 0.
-        step: Within the epoch, counted from 0.
-        steps: Steps in an epoch.
+        epoch: Epoch, counted from 0.
+        step: Step within the epoch, counted from 0.
+        steps: Number of steps in an epoch.
     """
-    taken, warmup_steps = epoch * steps + step + 1, training.warmup_epochs * steps  # may end between two steps
+    taken, warmup_steps = epoch * steps + step + 1, training.warmup_epochs * steps  # may not be an integer
     if taken <= warmup_steps:
         return training.learning_rate * taken / warmup_steps
     passed = sum(epoch >= milestone for milestone in training.milestones)

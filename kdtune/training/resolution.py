@@ -1,6 +1,6 @@
-"""Resolves suggestions: from a study and what a strategy suggests to everything that one training depends on.
+"""Resolution of a strategy's suggestion and a study to everything that one training depends on.
 
-Free of torch, since plans are made without it.
+This module does not import torch, because plans are made without it.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe, TrialSpec
 from kdtune.specs.validation_messages import faults_of
 
-#: Searched values that belong to the student's training, whatever its method and temperature.
+#: Searched values that belong to the student's training and not to its method or temperature.
 _OF_TRAINING = ("learning_rate", "weight_decay")
 
 #: A temperature for trainings whose outcome does not matter.
@@ -24,21 +24,21 @@ _ANY_TAU = 4.0
 
 
 def resolved_trial(study: Study, suggestion: Suggestion, seed: int) -> TrialSpec:
-    """Everything that the training of a suggestion depends on.
+    """Return everything that the training of a suggestion depends on.
 
     Args:
-        study: The study, settled.
-        suggestion: What a strategy suggests.
-        seed: The repeat's seed.
+        study: The study, with all settings resolved.
+        suggestion: The suggestion of a strategy.
+        seed: Seed of the repeat.
 
     Raises:
-        SpecError: The suggestion names an unknown component, or options that it has not.
+        SpecError: The suggestion names an unknown component or unknown options.
     """
     return TrialSpec(setting=study.setting, recipe=resolved_recipe(study, suggestion), seed=seed)
 
 
 def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
-    """How the student of a suggestion is trained: the study's own values, replaced where the suggestion names them.
+    """Return the recipe of the student of a suggestion: the study's values, except those that the suggestion gives.
 
     Raises:
         SpecError: As for :func:`resolved_trial`.
@@ -47,7 +47,7 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     needs_teacher = bool(LOSSES.facts_of(method.name).get("needs_teacher", True))
     _check_options(method, needs_teacher=needs_teacher)
     if needs_teacher and suggestion.longer != 1:
-        problem = "goes with a loss without a teacher alone, since the teacher is asked for the study's epochs"
+        problem = "is only possible for a loss without a teacher, because the teacher's logits cover only the study's epochs"
         raise SpecError([Fault("point", "longer", problem)])
     training = study.training.longer_by(suggestion.longer).model_copy(
         update={key: float(suggestion.values[key]) for key in _OF_TRAINING if key in suggestion.values}
@@ -68,7 +68,7 @@ def _method(study: Study, suggestion: Suggestion, method: Component) -> Componen
 
 
 def _check_options(method: Component, *, needs_teacher: bool) -> None:
-    """Refuse options that a loss does not have; those of a loss that is not built in are checked when it is loaded."""
+    """Refuse unknown options of a built-in loss; the options of other losses are checked when they are loaded."""
     if method.name not in LOSSES:
         return
     if unknown := [key for key in method.options if not (needs_teacher and key == "alpha")]:
@@ -78,7 +78,7 @@ def _check_options(method: Component, *, needs_teacher: bool) -> None:
 
 
 def _temperature(study: Study, suggestion: Suggestion) -> Component:
-    """The suggested temperature; its options are validated by its own model and hold nothing that is left open."""
+    """Return the suggested temperature with validated options, of which none is left open."""
     given = _found(TEMPERATURES, suggestion.temperature or Component(name=DEFAULT_TEMPERATURE))
     policy = TEMPERATURES.load(given.name, given.digest)
     model: type[BaseModel] = policy.Options
@@ -108,16 +108,16 @@ def _found(catalog: Catalog, component: Component) -> Component:
 
 
 def representative_recipe(study: Study, *, with_teacher: bool) -> Recipe:
-    """The recipe of some student of a study, for steps that are timed or compiled and whose outcome is not used.
+    """Return the recipe of an arbitrary student of a study, for steps that are only timed or compiled.
 
     Args:
         study: The study.
-        with_teacher: Under the study's own loss at a fixed temperature, else on the labels alone.
+        with_teacher: Whether to use the study's loss at a fixed temperature; otherwise only the labels are used.
     """
     alone = Suggestion(method=Component(name=WITHOUT_TEACHER))
     return resolved_recipe(study, Suggestion(values={"tau": _ANY_TAU}) if with_teacher else alone)
 
 
 def teacher_recipe(setting: Setting) -> Recipe:
-    """The recipe of a study's teacher, which is trained on the labels."""
+    """Return the recipe of a study's teacher, which is trained on the labels."""
     return Recipe(model=setting.teacher, training=setting.teacher_training, method=Component(name=WITHOUT_TEACHER))

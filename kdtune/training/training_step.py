@@ -1,4 +1,4 @@
-"""One training step, from a batch of images to changed weights: the same for an eager and for a captured training."""
+"""One training step, from a batch of images to updated weights, for eager and for captured trainings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from kdtune.temperature.base import Temperature
 from kdtune.training.compiled_networks import told_plainly
 from kdtune.training.numerics import Arithmetic
 
-#: From a batch of images and their numbers to the teacher's logits.
+#: Function from a batch of images and their indices to the teacher's logits.
 Teacher = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What takes part in every step of one training.
+    """The parts of every step of one training.
 
     Attributes:
         model: The network that is trained.
-        compiled: The same, compiled for batches of one size; None where nothing is compiled.
-        compiled_size: That size.
+        compiled: The same network, compiled for batches of one size; None if it is not compiled.
+        compiled_size: The batch size of the compiled network.
         arithmetic: Precision and memory layout.
-        optimizer: Of the network's parameters.
-        task: Turns outputs into pairs of logits.
-        loss: See :mod:`kdtune.methods.losses`.
-        label_loss: Of the task.
+        optimizer: Optimiser of the network's parameters.
+        task: Task that turns outputs into pairs of logits.
+        loss: Loss of the training; see :mod:`kdtune.methods.losses`.
+        label_loss: The task's loss with the labels.
         alpha: Weight of the distillation term.
     """
 
@@ -53,17 +53,17 @@ class TrainingStep:
         """Take one step and return its loss, 0-d, without a gradient.
 
         Args:
-            images: float32, (n, channels, height, width), changed and normalised.
-            targets: Of these images, as the training part gives them.
-            index: The images' numbers, int64, (n,).
-            teacher: Gives the logits to imitate; None where the loss needs none.
-            temperature: From the student's and the teacher's logits of all pairs; None without a teacher.
+            images: Augmented and normalised images, float32, (n, channels, height, width).
+            targets: Targets of the images, as returned by the training part.
+            index: Indices of the images, int64, (n,).
+            teacher: Returns the teacher's logits; None if the loss needs no teacher.
+            temperature: Function from the logits of student and teacher of all pairs; None without a teacher.
         """
-        # Code is compiled for one size of batch; the last batch of an epoch may have another.
+        # Code is compiled for one batch size; the last batch of an epoch may have another size.
         is_whole = len(images) == self.compiled_size
         model = self.compiled if self.compiled is not None and is_whole else self.model
-        # What is not needed is let go first, and the teacher asked first: while it computes, nothing is kept that the
-        # student's backward pass needs.
+        # Gradients are freed first, and the teacher runs before the student, so that nothing which the student's backward
+        # pass needs occupies memory while the teacher computes.
         self.optimizer.zero_grad(set_to_none=True)
         with told_plainly():
             teacher_outputs = teacher(images, index) if teacher is not None else None

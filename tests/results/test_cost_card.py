@@ -30,13 +30,13 @@ def folder(tmp_path):
     return a_strategy(tmp_path)
 
 
-def a_strategy(tmp_path, repeats=1):
+def a_strategy(tmp_path, repeats=1, **study):
     """One session and one trial, that of the first repeat; the other repeats produced no model."""
     study_folder = StudyFolder(tmp_path / "small")
     folder = study_folder.strategy("grid")
     folder.path.mkdir(parents=True)
     versions = {"kdtune": "1", "python": "3.11.9", "torch": "2", "ray": "2", "device": "cpu"}
-    folder.write_study(load_study(small_study(repeats=repeats)), {"workload": WORKLOAD, "versions": versions})
+    folder.write_study(load_study(small_study(repeats=repeats, **study)), {"workload": WORKLOAD, "versions": versions})
     node = Node(two_cores(gpus=("GPU-a",))).start().open(trial("a/1", gpus={"GPU-a": 1.0}))
     node.work(4, {"a/1": 2}, other=1, gpu_j={"GPU-a": GPU_J}).close("a/1").stop()
     write_ledger(node, folder.ledger)
@@ -109,6 +109,15 @@ def test_cost_json_explains_the_flags(folder):
     write_result(folder, CARBON)
     card = json.loads((folder.path / "cost.json").read_text())
     assert card["method"]["to_be_told"] == [f"{FLAGS['gap']} (1 times)"]
+
+
+def test_cost_json_has_the_objective_where_another_metric_decided(tmp_path):
+    folder = a_strategy(tmp_path, objective="f1")
+    log = TrialLog.read(folder.trials)
+    log.evaluation(0, "a", {"accuracy": 0.75, "f1": 0.5})
+    write_result(folder, CARBON)
+    model = json.loads((folder.path / "cost.json").read_text())["models"][0]
+    assert (model["test_accuracy"], model["objective"], model["test_objective"]) == (0.75, "f1", 0.5)
 
 
 def test_there_is_no_cost_json_without_a_model(folder):
