@@ -89,12 +89,13 @@ def component_of(value: Any) -> Any:
         digest = value.get(_DIGEST, "")
         if digest != "" and not (isinstance(digest, str) and _DIGEST_TEXT.fullmatch(digest)):
             raise ValueError(_taken(_DIGEST))
-        options = _options_of({key: one for key, one in value.items() if key not in (_REFERENCE, _DIGEST)})
+        given = {key: one for key, one in value.items() if key not in (_REFERENCE, _DIGEST)}
+        options = _options_of(given, may_be_none=False)
         return made.model_copy(update={"options": options, "digest": digest})
     return value
 
 
-def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+def _options_of(given: Mapping[str, Any], *, may_be_none: bool = True) -> dict[str, Any]:
     """Return the options of a component as JSON values.
 
     Raises:
@@ -105,7 +106,7 @@ def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
         if key in (_REFERENCE, _DIGEST):
             raise ValueError(_taken(key))
         try:
-            options[key] = json_value(value)
+            options[key] = json_value(value, may_be_none=may_be_none)
         except ValueError as error:
             raise ValueError(f"option {key!r} {error}") from None
     return options

@@ -7,16 +7,22 @@ from typing import Any
 import numpy as np
 
 
-def json_value(value: Any) -> Any:
-    """Return a value as JSON and TOML hold it: scalars of NumPy become Python's, and tuples become lists.
+def json_value(value: Any, *, may_be_none: bool = True) -> Any:
+    """Return a value as JSON holds it: scalars of NumPy become Python's, and tuples become lists.
 
     An option then has the same value in the identity of a trial, in a frozen study and in the call of a component.
 
+    Args:
+        value: The value.
+        may_be_none: Whether it may be or contain None, which JSON holds and the TOML of a frozen study does not.
+
     Raises:
-        ValueError: JSON cannot hold the value.
+        ValueError: JSON or TOML cannot hold the value.
     """
     if isinstance(value, np.generic):
         value = value.item()
+    if value is None and not may_be_none:
+        raise ValueError("has no value (None); leave the option out")
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -24,9 +30,9 @@ def json_value(value: Any) -> Any:
             raise ValueError(f"has to be a finite number, got {value}")
         return value
     if isinstance(value, list | tuple):
-        return [json_value(one) for one in value]
+        return [json_value(one, may_be_none=may_be_none) for one in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: json_value(one) for key, one in value.items()}
+        return {key: json_value(one, may_be_none=may_be_none) for key, one in value.items()}
     raise ValueError(f"has to be a number, a text, a truth value, or a list or table of these, got {_shown(value)}")
 
 

@@ -142,6 +142,7 @@ def test_options_become_json_values(nets):
     [
         (float("nan"), "has to be a finite number, got nan"),
         ([1, np.float64("inf")], "has to be a finite number, got inf"),
+        (None, r"has no value \(None\); leave the option out"),
         (np.arange(3), "has to be a number, .*got array"),
         ({"a": {1: 2}}, "has to be a number, .*got {1: 2} of type dict"),
         (object, "has to be a number, .*got <class 'object'> of type type"),
