@@ -25,7 +25,7 @@ class ImageSet:
         images: uint8, (N, channels, height, width), on the device, or those that are read from the host when needed.
         labels: int64, (N,).
         mean: Mean of the training part, or as given, in units of the pixel range, float32, (channels, 1, 1).
-        std: Standard deviation, like ``mean``.
+        std: Standard deviation, like ``mean``; 1 for a channel that is constant in the training part.
     """
 
     images: torch.Tensor | HostImages
@@ -180,6 +180,8 @@ class Splits:
 def _mean_and_std(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation per channel in units of the pixel range, float64, (channels,).
 
+    The deviation of a constant channel is given as 1, so that its normalised values are 0 and not undefined.
+
     They are computed from exact integer sums over blocks of images, so the order does not matter and memory is small.
 
     Args:
@@ -199,4 +201,4 @@ def _mean_and_std(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.
         (count * int(squares) - int(one) ** 2) / (255 * count) ** 2
         for one, squares in zip(total, of_squares, strict=True)
     ]
-    return np.array(means), np.sqrt(variances)
+    return np.array(means), np.where(np.array(variances) > 0, np.sqrt(variances), 1.0)

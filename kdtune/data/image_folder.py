@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from kdtune.data.arrays import Arrays
-from kdtune.data.decoding import IMAGE_SUFFIXES, Decoded, Decoding, Labelled, Resize, decode_all, is_grey
+from kdtune.data.copies import digests, repetitions
+from kdtune.data.decoding import IMAGE_SUFFIXES, Decoding, Labelled, Resize, decode_all, is_grey
 from kdtune.data.sources import DataSource
 from kdtune.errors import DataError, SpecError
 from kdtune.specs.frozen_model import FrozenModel
@@ -128,7 +129,7 @@ class ImageFolder(DataSource):
 
         Files that cannot be decoded are left out. A training image that is also in the test part, to the last pixel, is
         left out of the training part: a model that has seen it would be tested on what it knows. The arrays' remarks
-        list and count both.
+        list and count both, and count the training images that occur more than once.
 
         Raises:
             DataError: See :meth:`listing`; or a class has no images left.
@@ -138,7 +139,8 @@ class ImageFolder(DataSource):
         channels = options.channels or (1 if is_grey([path for path, _ in files]) else 3)
         decoding = Decoding(options.image_size, options.resize, channels)
         train, test = decode_all(listing.train, decoding), decode_all(listing.test, decoding)
-        is_copy = _is_in(test, train)
+        known, of_train = set(digests(test.images)), digests(train.images)
+        is_copy = np.array([one in known for one in of_train], bool)
         copies = [path for path, copied in zip(train.paths, is_copy, strict=True) if copied]
         train = train.keep(~is_copy)
         for part, labels in (("training", train.labels), ("test", test.labels)):
@@ -148,7 +150,10 @@ class ImageFolder(DataSource):
         return Arrays(
             *(train.images, train.labels, test.images, test.labels),
             class_names=listing.class_names,
-            remarks=tuple(self._remarks(train.unusable | test.unusable, copies)),
+            remarks=(
+                *self._remarks(train.unusable | test.unusable, copies),
+                *(f"{self.folder}: {remark}" for remark in repetitions([one for one in of_train if one not in known])),
+            ),
         )
 
     def _remarks(self, unusable: dict[Path, str], copies: Sequence[Path]) -> Iterator[str]:
@@ -201,9 +206,18 @@ class ImageFolder(DataSource):
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    """Image files in a folder and its subfolders, in no particular order; hidden files are skipped."""
+    """Image files in a folder and its subfolders, in no particular order; hidden files are skipped.
+
+    Links to folders are followed, but no folder is visited twice, and none above the first one, which would hold the
+    images of other classes, too.
+    """
+    visited = {str(above) for above in Path(os.path.realpath(folder)).parents}
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        if (real := os.path.realpath(root)) in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield Path(root, name)
@@ -211,12 +225,6 @@ def _images(folder: Path) -> Iterator[Path]:
 
 def _files(part: Path, class_names: Sequence[str]) -> Labelled:
     return [(path, label) for label, name in enumerate(class_names) for path in sorted(_images(part / name))]
-
-
-def _is_in(test: Decoded, train: Decoded) -> np.ndarray:
-    """Whether each training image is a test image, too; bool, (N,)."""
-    known = {sha256(image.tobytes()).digest() for image in test.images}
-    return np.array([sha256(image.tobytes()).digest() in known for image in train.images], bool)
 
 
 def _counted(files: Sequence[str], one: str, many: str) -> str:

@@ -27,6 +27,11 @@ def eight_bit(image: Any, *, grey: bool) -> Any:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise ValueError("holds pixels of more than 16 bits; save it with 8 bits per channel")
+        if image.mode == "I" and 0 < values.max() <= 0xFF:
+            raise ValueError(
+                f"holds 32-bit pixels of at most {values.max()}, which may have 8 bits or be dark ones of 16 bits; "
+                "convert it to 8 bits per channel (mode L)"
+            )
         image = Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
     return image.convert("L" if grey else "RGB")
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kdtune.data.arrays import Arrays, scratch_images
+from kdtune.data.copies import digests, leaked, repetitions
 from kdtune.data.pixels import array_of, as_bytes, channels_first, pixels_of
 from kdtune.errors import DataError
 
@@ -17,7 +18,8 @@ _BLOCK = 256
 def arrays_of(parts: Any, name: str) -> Arrays:
     """Convert what a user's function returned.
 
-    Images go to a file of their own one by one, so no second copy of them needs memory.
+    Images go to a file of their own one by one, so no second copy of them needs memory. The arrays' remarks count the
+    training images that occur more than once and the test images that are training images, too; all are kept.
 
     Args:
         parts: A pair (train, test), or a triple with the class names. Each part is a map-style data set of pairs
@@ -40,7 +42,9 @@ def arrays_of(parts: Any, name: str) -> Arrays:
             f"part {test_images.shape[1:]} (channels, height, width); resize them to one shape"
         )
     _check_labels(train_labels, test_labels, names, name)
-    return Arrays(train_images, train_labels, test_images, test_labels, class_names=names)
+    train, test = digests(train_images), digests(test_images)
+    remarks = tuple(f"data set {name}: {remark}" for remark in (*repetitions(train), *leaked(train, test)))
+    return Arrays(train_images, train_labels, test_images, test_labels, class_names=names, remarks=remarks)
 
 
 def _names(given: Any, name: str) -> tuple[str, ...]:

@@ -9,14 +9,19 @@ from pydantic import (
     BeforeValidator,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 
 from kdtune.catalog.python_objects import reference_to
 from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.json_values import json_value
 
 #: Keys of a component's table that are not options of the component.
 _REFERENCE, _DIGEST = "ref", "digest"
+
+#: What the digest in the table of a frozen study looks like: hexadecimal digits, or ``NAME==VERSION`` of a package.
+_DIGEST_TEXT = re.compile(r"[0-9a-f]{16}|[A-Za-z0-9._-]+==\S+")
 
 
 class Component(FrozenModel):
@@ -31,6 +36,11 @@ class Component(FrozenModel):
     name: str
     options: dict[str, Any] = {}
     digest: str = ""
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _json_options(cls, options: Any) -> Any:
+        return _options_of(options) if isinstance(options, Mapping) else options
 
     @model_serializer(mode="wrap")
     def _without_empty_digest(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -76,9 +86,34 @@ def component_of(value: Any) -> Any:
         made = component_of(value[_REFERENCE])
         if not isinstance(made, Component):
             raise ValueError("ref has to be a name or a reference")
-        options = {key: one for key, one in value.items() if key not in (_REFERENCE, _DIGEST)}
-        return made.model_copy(update={"options": options, "digest": str(value.get(_DIGEST, ""))})
+        digest = value.get(_DIGEST, "")
+        if digest != "" and not (isinstance(digest, str) and _DIGEST_TEXT.fullmatch(digest)):
+            raise ValueError(_taken(_DIGEST))
+        given = {key: one for key, one in value.items() if key not in (_REFERENCE, _DIGEST)}
+        options = _options_of(given, may_be_none=False)
+        return made.model_copy(update={"options": options, "digest": digest})
     return value
+
+
+def _options_of(given: Mapping[str, Any], *, may_be_none: bool = True) -> dict[str, Any]:
+    """Return the options of a component as JSON values.
+
+    Raises:
+        ValueError: An option is no JSON value, or has a name that the table of a component uses otherwise.
+    """
+    options = {}
+    for key, value in given.items():
+        if key in (_REFERENCE, _DIGEST):
+            raise ValueError(_taken(key))
+        try:
+            options[key] = json_value(value, may_be_none=may_be_none)
+        except ValueError as error:
+            raise ValueError(f"option {key!r} {error}") from None
+    return options
+
+
+def _taken(key: str) -> str:
+    return f"option {key!r} has a name that kdtune uses itself; rename the option in the component"
 
 
 def as_written(component: Component) -> str | dict[str, Any]:

@@ -23,7 +23,7 @@ from kdtune.specs.study_components import (
     COMPONENT_CATALOGS,
     changed_components,
     resolve_components,
-    resolve_strategy_files,
+    resolve_strategies,
 )
 from kdtune.specs.temperature_range import temperature_faults
 from kdtune.specs.validation_messages import faults_of
@@ -182,7 +182,7 @@ def load_study(
     faults += _fill_recipes(table, where)
     if is_new:
         faults += resolve_components(table, where, set_keys)
-        resolve_strategy_files(table.get("strategies"), where)
+        faults += resolve_strategies(table, where)
         faults += check_strategies(table.get("strategies"), where)
     faults += _load_named_space(table, where)
     study = None

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS
+from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.references import with_absolute_path
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.component import Component, component_of
+from kdtune.specs.json_values import json_value
 from kdtune.specs.study import Study
 from kdtune.storage.paths import here
 
@@ -54,19 +56,31 @@ def resolve_components(table: dict[str, Any], where: str, set_keys: Collection[s
     return faults
 
 
-def resolve_strategy_files(strategies: Any, where: str) -> None:
-    """Make the paths of Python files in strategies and their options absolute, in place.
+def resolve_strategies(table: dict[str, Any], where: str) -> list[Fault]:
+    """Make the options of strategies JSON values in the table of a study, in place.
+
+    Functions and classes become references, and the paths of Python files become absolute.
 
     Args:
-        strategies: The strategies of a study, not validated yet.
+        table: The study, not validated yet. An option that cannot be converted is left out.
         where: The file of the study, to whose folder relative paths refer.
     """
-    if not isinstance(strategies, dict):
-        return
-    base = _folder_of(where)
+    strategies = table.get("strategies")
+    if not isinstance(strategies, Mapping):
+        return []
+    base, faults = _folder_of(where), []
+    table["strategies"] = dict(strategies)
     for label, options in strategies.items():
-        if isinstance(options, Mapping):
-            strategies[label] = {key: with_absolute_path(value, base) for key, value in options.items()}
+        if not isinstance(options, Mapping):
+            continue
+        table["strategies"][label] = found = {}
+        for key, value in options.items():
+            try:
+                plain = reference_to(value) if callable(value) else json_value(value, may_be_none=False)
+                found[key] = with_absolute_path(plain, base)
+            except ValueError as error:
+                faults.append(Fault(where, f"strategies.{label}.{key}", str(error)))
+    return faults
 
 
 def changed_components(study: Study, where: str) -> list[Fault]:

@@ -77,8 +77,10 @@ class Suggestion(FrozenModel):
         if faults:
             raise SpecError(faults)
         owner = next(iter(components), None)
-        made = {key: Component(name=name, options=options if key == owner else {}) for key, name in components.items()}
         try:
+            made = {
+                key: Component(name=name, options=options if key == owner else {}) for key, name in components.items()
+            }
             return cls(
                 values={key: _plain(point[key]) for key in SEARCHABLE if key in point},
                 method=made.get("loss"),

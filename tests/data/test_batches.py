@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -200,3 +202,13 @@ def test_memory_mapped_images_are_copied_and_may_be_written_to(arrays, tmp_path)
     split = Splits.of(Arrays(arrays.train_images, arrays.train_labels, mapped, arrays.test_labels), 30, 0, CPU)
     split.test.images[0] = 255 - split.test.images[0]
     assert np.array_equal(np.load(tmp_path / "images.npy"), arrays.test_images)
+
+
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_channel_that_is_constant_in_training_is_normalised_to_0(arrays, value):
+    images = arrays.train_images.copy()
+    images[:, 0] = value
+    splits = Splits.of(replace(arrays, train_images=images), 30, 0, CPU)
+    normalised = splits.train.normalised(slice(None))
+    torch.testing.assert_close(normalised[:, 0], torch.zeros_like(normalised[:, 0]), atol=1e-6, rtol=0)
+    assert splits.test.normalised(slice(None)).isfinite().all()

@@ -86,8 +86,8 @@ def test_files_of_every_kind_are_read(photos):
     rotated = Image.Exif()
     rotated[0x0112] = 6  # turned by 90 degrees
     picture(photos / "train" / "cats" / "a.jpg", exif=rotated)
-    picture(photos / "train" / "cats" / "b.webp")
-    picture(photos / "train" / "cats" / "c.png", (0, 0, 0, 0), mode="RGBA")
+    picture(photos / "train" / "cats" / "b.webp", (200, 20, 30))
+    picture(photos / "train" / "cats" / "c.png", (0, 50, 0, 0), mode="RGBA")
     picture(photos / "train" / "cats" / "D.JPG", 7, mode="L")
     picture(photos / "train" / "cats" / "deeper" / "e.gif", 3, mode="P")
     (photos / "train" / "cats" / "notes.txt").write_text("no picture")
@@ -143,6 +143,30 @@ def test_a_picture_in_both_parts_is_left_out_of_training(photos):
     arrays, (remark,) = arrays_of(photos)
     assert len(arrays.train_labels) == 6
     assert remark.endswith("left out 1 training image that is a test image too: train/dogs/again.bmp")
+
+
+def test_training_images_that_occur_more_than_once_are_counted(photos):
+    for name in ("again.bmp", "and again.png"):
+        picture(photos / "train" / "dogs" / name, (0, 10, 5))  # train/cats/1.png
+    arrays, (remark,) = arrays_of(photos)
+    assert len(arrays.train_labels) == 8
+    assert remark == f"{photos}: 1 training image occurs more than once; copies may fall into the validation part"
+
+
+@pytest.mark.parametrize("target", [".", "..", "../.."])
+def test_a_link_to_a_folder_above_lists_no_file_again(photos, target):
+    before = arrays_of(photos)[0]
+    (photos / "train" / "cats" / "up").symlink_to(target, target_is_directory=True)
+    after, remarks = arrays_of(photos)
+    assert after.train_labels.tolist() == before.train_labels.tolist()
+    assert remarks == ()
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(photos, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    picture(elsewhere / "more.png", (9, 9, 9))
+    (photos / "train" / "cats" / "more").symlink_to(elsewhere, target_is_directory=True)
+    assert len(arrays_of(photos)[0].train_labels) == 7
 
 
 @pytest.mark.parametrize(
@@ -233,7 +257,7 @@ def test_a_decoding_that_is_cut_short_leaves_nothing(photos, monkeypatch):
     component = Component(name=f"folder:{photos}", options={"image_size": 8})
     decoded = Path(os.environ["KDTUNE_CACHE_DIR"], "decoded")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("kdtune.data.image_folder._is_in", cut)  # all images have been decoded
+        patch.setattr("kdtune.data.image_folder.digests", cut)  # all images have been decoded
         describe(component)
     assert not list(decoded.rglob("*.npy"))
     assert describe(component).train_images == 6

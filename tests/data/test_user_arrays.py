@@ -167,3 +167,25 @@ NAN = np.full((4, 6), np.nan)
 def test_what_is_no_data_set_is_one_message(parts, message):
     with pytest.raises(DataError, match=message):
         arrays_of(parts, "mine")
+
+
+def test_test_images_that_are_training_images_and_copies_among_these_are_counted():
+    one, two, three = GREY, GREY + 1, GREY + 2
+    train = Listed((one, 0), (two, 1), (one, 0), (one, 1), (three, 1))
+    arrays = arrays_of((train, Listed((two, 1), (three, 1), (GREY + 3, 0))), "mine")
+    assert (len(arrays.train_labels), len(arrays.test_labels)) == (5, 3)
+    copies, in_both = arrays.remarks
+    assert copies == "data set mine: 1 training image occurs more than once; copies may fall into the validation part"
+    assert in_both.startswith("data set mine: 2 test images are training images too;")
+
+
+def test_different_images_are_not_remarked_on():
+    different = Listed((GREY, 0), (GREY + 1, 1)), Listed((GREY + 2, 0), (GREY + 3, 1))
+    assert arrays_of(different, "mine").remarks == ()
+
+
+def test_an_image_of_32_bits_with_values_of_8_is_refused_instead_of_blackened():
+    with pytest.raises(DataError, match=r"mine: train: image 0 holds 32-bit pixels of at most 23, .*\(mode L\)"):
+        train_images(Image.fromarray(GREY.astype(np.int32)))
+    assert train_images(Image.fromarray(GREY.astype(np.int32) * 256))[0, 0].tolist() == GREY.tolist()
+    assert not train_images(Image.new("I", (4, 4), 0)).any()

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from kdtune.errors import SpecError
@@ -45,7 +46,7 @@ def test_options_are_shown():
 
 
 @pytest.mark.parametrize(
-    "value", ["resnet18", {"ref": "x.y:z", "width": 2}, {"ref": "x.y:z", "digest": "abc", "width": 2}]
+    "value", ["resnet18", {"ref": "x.y:z", "width": 2}, {"ref": "x.y:z", "digest": "0123456789abcdef", "width": 2}]
 )
 def test_a_component_is_unchanged_after_writing_and_reading(value):
     assert as_written(component_of(value)) == value
@@ -149,3 +150,45 @@ def test_a_class_of_another_kind_is_refused(tmp_path, options, problem):
     (tmp_path / "mine.py").write_text("class Other:\n    pass\n\n\ndef function():\n    pass\n")
     with pytest.raises(SpecError, match=problem):
         load_study(study_file(tmp_path, strategies={"mine": options}))
+
+
+def test_options_become_json_values(nets):
+    given = {"width": np.int64(3), "rate": np.float32(0.5), "deep": np.bool_(True), "sizes": (1, (2, np.int8(3)))}
+    student = load_study(small_study(student={"ref": f"{nets}:tiny", **given})).student
+    assert student.options == {"width": 3, "rate": 0.5, "deep": True, "sizes": [1, [2, 3]]}
+    assert [type(one) for one in student.options.values()] == [int, float, bool, list]
+    assert Component(name="x.y:z", options=given).options == student.options
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (float("nan"), "has to be a finite number, got nan"),
+        ([1, np.float64("inf")], "has to be a finite number, got inf"),
+        (None, r"has no value \(None\); leave the option out"),
+        (np.arange(3), "has to be a number, .*got array"),
+        ({"a": {1: 2}}, "has to be a number, .*got {1: 2} of type dict"),
+        (object, "has to be a number, .*got <class 'object'> of type type"),
+    ],
+)
+def test_an_option_that_is_no_json_value_is_refused_once_by_name(nets, value, problem):
+    with pytest.raises(SpecError, match=f"student: option 'width' {problem}") as caught:
+        load_study(small_study(student={"ref": f"{nets}:tiny", "width": value}))
+    assert len(caught.value.faults) == 1
+
+
+@pytest.mark.parametrize("digest", ["sha256", 256, True, None, "0123"])
+def test_an_option_called_digest_is_refused_instead_of_dropped(nets, digest):
+    with pytest.raises(SpecError, match="student: option 'digest' has a name that kdtune uses itself"):
+        load_study(small_study(student={"ref": f"{nets}:tiny", "digest": digest}))
+
+
+@pytest.mark.parametrize("digest", ["0123456789abcdef", "torchvision==0.26.0+cpu"])
+def test_the_digest_of_a_frozen_table_is_accepted(digest):
+    assert component_of({"ref": "x.y:z", "digest": digest}).digest == digest
+
+
+@pytest.mark.parametrize("key", ["ref", "digest"])
+def test_a_component_of_a_program_has_no_option_with_a_name_of_the_table(key):
+    with pytest.raises(ValueError, match=f"option '{key}' has a name that kdtune uses itself"):
+        Component(name="x.y:z", options={key: "0123456789abcdef"})

@@ -1,10 +1,13 @@
 """The labels under which a study lists its strategies."""
 
+import numpy as np
 import pytest
 
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.loading import strategy_labels
+from kdtune.strategies.fixed import Fixed
+from kdtune.temperature.fixed import FixedTemperature
 from tests.studies import small_study
 
 
@@ -90,3 +93,43 @@ def test_labels_are_known_for_a_study_with_faults_but_not_for_a_missing_one(tmp_
     assert strategy_labels("no-such-study") is None
     (tmp_path / "broken.toml").write_text("strategies = 3")
     assert strategy_labels(tmp_path / "broken.toml") == []
+
+
+class Hot(Fixed):
+    pass
+
+
+class Warm(FixedTemperature):
+    pass
+
+
+def test_strategies_and_temperatures_are_accepted_as_classes(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path))
+
+    class Local(Fixed):
+        pass
+
+    given = {
+        "hot": {"strategy": Hot, "tau": np.float64(9)},
+        "local": {"strategy": Local},
+        "warm": {"strategy": "single", "temperature": Warm, "tau": 3},
+    }
+    study = listed(**given)
+    assert study.labelled("hot") == (f"{__name__}:Hot", {"tau": 9.0})
+    assert study.labelled("local")[0].startswith(f"pickle:{tmp_path}/components/")
+    assert study.labelled("warm") == ("single", {"temperature": f"{__name__}:Warm", "tau": 3})
+    assert given["hot"]["strategy"] is Hot
+    assert load_study(study.model_dump(mode="json", exclude_none=True), has_run=True) == study
+
+
+def test_an_option_of_a_strategy_that_is_no_json_value_is_refused_by_name():
+    assert ("strategies.fixed.tau", "has to be a finite number, got nan") in faults(fixed={"tau": float("nan")})
+
+
+def test_an_object_that_cannot_be_pickled_is_refused_by_name():
+    class Locked(Fixed):
+        key = (one for one in ())
+
+    (fault, *_) = faults(mine={"strategy": Locked})
+    assert fault[0] == "strategies.mine.strategy"
+    assert "cannot be pickled" in fault[1]
