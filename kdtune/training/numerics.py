@@ -10,7 +10,7 @@ from kdtune.specs.study import PLAIN, Numerics
 from kdtune.training.fast_bfloat16_layers import make_lean
 
 #: Raised when another way may be the fastest than was: when how passes are computed changes.
-ARITHMETIC = 2
+ARITHMETIC = 3
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,31 @@ class Arithmetic:
         """How images and weights of convolutions lie in memory."""
         return torch.channels_last if self.numerics.memory_layout == "channels_last" else torch.contiguous_format
 
-    def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Move a network to the device and lay out its weights."""
-        if self.device.type == "cpu" and self.numerics.precision == "bfloat16":
+    def place(self, model: torch.nn.Module, *, built_in: bool = False) -> torch.nn.Module:
+        """Move a network to the device and lay out its weights.
+
+        Args:
+            model: The network.
+            built_in: Whether it is one of kdtune's own networks, as kdtune builds it. Only their layers are known well
+                enough to be replaced by faster ones: the code of other networks may use its layers in any way, such as
+                through subclasses, hooks, parametrizations or weights that it reads itself.
+        """
+        if built_in and self.device.type == "cpu" and self.numerics.precision == "bfloat16":
             make_lean(model, channels_last=self.memory_format is torch.channels_last)
         return model.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
-    def freeze(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Let a network only be asked from now on.
+    def freeze(self, model: torch.nn.Module, *, built_in: bool = False) -> torch.nn.Module:
+        """Prepare a network that is only evaluated from now on.
 
-        Weights that would be rounded anew for every batch are rounded here: what :meth:`logits` finds stays the same,
-        bit for bit. By itself, without autocast, it takes no float32 any more.
+        In a built-in network, weights that autocast would round anew for every batch are rounded here. Its logits stay
+        the same, bit for bit, but without autocast it no longer accepts float32 images. The code of other networks may
+        compute with its weights outside of autocast, so theirs stay as they are.
 
         Args:
             model: Placed by :meth:`place`.
+            built_in: As for :meth:`place`.
         """
-        if self.numerics.precision == "bfloat16":
+        if built_in and self.numerics.precision == "bfloat16":
             for module in model.modules():
                 if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
                     module.to(torch.bfloat16)
