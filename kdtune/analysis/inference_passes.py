@@ -134,13 +134,12 @@ def ready_student(context: TrainingContext, file: Path) -> torch.nn.Module:
         ResultsError: The file cannot be read as the student's weights.
     """
     try:
-        model = context.student(torch.load(file, map_location="cpu", weights_only=True))
+        return context.student(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # the unpickler and the network raise all kinds of errors, some with long messages
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         raise ResultsError(
             f"{file}: cannot be read as weights of {context.study.student} ({reason}); replace it with an intact copy"
         ) from None
-    return context.arithmetic.freeze(model)
 
 
 def parameters(model: torch.nn.Module) -> int:

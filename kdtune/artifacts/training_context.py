@@ -15,6 +15,7 @@ from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
+from kdtune.catalog.builtin import MODELS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.sources import load_arrays
@@ -100,7 +101,7 @@ class TrainingContext(Generic[S]):
                 self.train_teacher(folder)
         model = self._untrained(self.study.teacher)
         load_teacher(model, self.study, folder)
-        return self.arithmetic.freeze(model)
+        return self._frozen(self.study.teacher, model)
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
         """Train the study's teacher into its folder; see :func:`kdtune.artifacts.teacher.train_teacher`."""
@@ -266,13 +267,13 @@ class TrainingContext(Generic[S]):
 
     def untrained_teacher(self) -> torch.nn.Module:
         """Return an untrained, frozen network of the teacher's architecture, which is as fast as the real teacher."""
-        return self.arithmetic.freeze(self._untrained(self.study.teacher))
+        return self._frozen(self.study.teacher, self._untrained(self.study.teacher))
 
     def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
-        """Return the student with the given weights."""
+        """Return the student with the given weights, frozen."""
         model = self.untrained_student()
         model.load_state_dict(weights)
-        return model
+        return self._frozen(self.study.student, model)
 
     def workload(self) -> Workload:
         """Return the sizes of the study's networks and data, from which FLOPs are computed.
@@ -293,4 +294,8 @@ class TrainingContext(Generic[S]):
         return count_operations(self._untrained(network), channels, height, width, str(network)).macs
 
     def _untrained(self, network: Component) -> torch.nn.Module:
-        return self.arithmetic.place(self.task.network(network, self.splits.train.images.shape[1:]))
+        model = self.task.network(network, self.splits.train.images.shape[1:])
+        return self.arithmetic.place(model, built_in=network.name in MODELS)
+
+    def _frozen(self, network: Component, model: torch.nn.Module) -> torch.nn.Module:
+        return self.arithmetic.freeze(model, built_in=network.name in MODELS)

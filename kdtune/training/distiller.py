@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.catalog.builtin import MODELS, TEMPERATURES
 from kdtune.catalog.metric import ACCURACY
 from kdtune.data.batches import Splits
 from kdtune.errors import DivergedError
@@ -113,7 +113,8 @@ class Distiller:
         #: Where tau does not depend on logits: from a step and its number of images to the temperature.
         self._scheduled: Callable[[int, int], Temperature] | None = None
         torch.manual_seed(derive_seed(self._seed, "init"))
-        model = self._arithmetic.place(task.network(recipe.model, splits.train.images.shape[1:]))
+        network = task.network(recipe.model, splits.train.images.shape[1:])
+        model = self._arithmetic.place(network, built_in=recipe.model.name in MODELS)
         compiled: torch.nn.Module | None = None
         if compiler:
             model, compiled = compiler.compiled(recipe.model.model_dump_json(), model)

@@ -10,7 +10,7 @@ from kdtune.specs.numerics import PLAIN, Numerics
 from kdtune.training.fast_bfloat16_layers import make_lean
 
 #: Version of the computation of passes. It is increased when a change may make other numerics the fastest.
-ARITHMETIC = 2
+ARITHMETIC = 3
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,31 @@ class Arithmetic:
         """Memory format of images and of the weights of convolutions."""
         return torch.channels_last if self.numerics.memory_layout == "channels_last" else torch.contiguous_format
 
-    def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Move a network to the device, convert its memory layout, and return it."""
-        if self.device.type == "cpu" and self.numerics.precision == "bfloat16":
+    def place(self, model: torch.nn.Module, *, built_in: bool = False) -> torch.nn.Module:
+        """Move a network to the device, convert its memory layout, and return it.
+
+        Args:
+            model: The network.
+            built_in: Whether it is one of kdtune's own networks, as kdtune builds it. Only their layers are known well
+                enough to be replaced by faster ones: the code of other networks may use its layers in any way, such as
+                through subclasses, hooks, parametrizations or weights that it reads itself.
+        """
+        if built_in and self.device.type == "cpu" and self.numerics.precision == "bfloat16":
             make_lean(model, channels_last=self.memory_format is torch.channels_last)
         return model.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
-    def freeze(self, model: torch.nn.Module) -> torch.nn.Module:
+    def freeze(self, model: torch.nn.Module, *, built_in: bool = False) -> torch.nn.Module:
         """Prepare a network for inference only, and return it.
 
-        Weights that autocast would round for every batch are rounded once, which leaves the results of :meth:`logits`
-        unchanged bit for bit. Without autocast, the network then no longer accepts float32 images.
+        In a built-in network, weights that autocast would round for every batch are rounded once, which leaves the
+        results of :meth:`logits` unchanged bit for bit. Without autocast, the network then no longer accepts float32
+        images. The code of other networks may compute with its weights outside of autocast, so theirs stay unchanged.
 
         Args:
             model: Network that was placed by :meth:`place`.
+            built_in: As for :meth:`place`.
         """
-        if self.numerics.precision == "bfloat16":
+        if built_in and self.numerics.precision == "bfloat16":
             for module in model.modules():
                 if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
                     module.to(torch.bfloat16)

@@ -224,7 +224,7 @@ def test_every_way_computes_the_same_to_its_rounding(precision, tolerance, layou
     images = torch.randn(16, 3, 32, 32)
     with torch.no_grad():
         wanted = plain(images)
-        got = arithmetic.logits(arithmetic.place(plain), images)
+        got = arithmetic.logits(arithmetic.place(plain, built_in=True), images)
     assert got.dtype == torch.float32
     assert float((got - wanted).norm() / wanted.norm()) < tolerance
 
@@ -235,10 +235,10 @@ def test_a_frozen_network_says_the_same_bit_for_bit():
     images = torch.randn(8, 3, 32, 32)
     for layout in ("contiguous", "channels_last"):
         arithmetic = Arithmetic(CPU, Numerics(precision="bfloat16", memory_layout=layout, compile="off"))
-        model = arithmetic.place(MODELS.load("vgg8")(3, 10)).eval()
+        model = arithmetic.place(MODELS.load("vgg8")(3, 10), built_in=True).eval()
         with torch.no_grad():
             says = arithmetic.logits(model, images)
-            assert torch.equal(arithmetic.logits(arithmetic.freeze(model), images), says)
+            assert torch.equal(arithmetic.logits(arithmetic.freeze(model, built_in=True), images), says)
         assert {one.dtype for one in model.parameters()} == {torch.bfloat16, torch.float32}
 
 
