@@ -47,7 +47,7 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     needs_teacher = bool(LOSSES.facts_of(method.name).get("needs_teacher", True))
     _check_options(method, needs_teacher=needs_teacher)
     if needs_teacher and suggestion.longer != 1:
-        problem = "is only possible without a teacher, because the teacher's logits cover only the study's epochs"
+        problem = "is possible only for a loss without a teacher; a teacher's logits cover only the study's epochs"
         raise SpecError([Fault("point", "longer", problem)])
     training = study.training.longer_by(suggestion.longer).model_copy(
         update={key: float(suggestion.values[key]) for key in _OF_TRAINING if key in suggestion.values}

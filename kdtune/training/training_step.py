@@ -62,8 +62,8 @@ class TrainingStep:
         # Code is compiled for one batch size; the last batch of an epoch may have another size.
         is_whole = len(images) == self.compiled_size
         model = self.compiled if self.compiled is not None and is_whole else self.model
-        # Gradients are freed first, and the teacher runs before the student, whose activations would otherwise
-        # occupy memory while the teacher computes.
+        # Gradients are freed first, and the teacher runs before the student, so nothing that the student's backward
+        # pass needs occupies memory while the teacher computes.
         self.optimizer.zero_grad(set_to_none=True)
         with told_plainly():
             teacher_outputs = teacher(images, index) if teacher is not None else None

@@ -59,7 +59,7 @@ def test_a_policy_by_name_draws_from_the_studys_space(study):
     ("point", "words"),
     [
         ({"tau": 4, "draw": "epoch"}, "point: draw: cannot be searched; known: tau, alpha"),
-        ({"tau": 4, "longer": 2}, "point: longer: is only possible without a teacher"),
+        ({"tau": 4, "longer": 2}, "point: longer: is possible only for a loss without a teacher"),
         ({"temperature": "stochastic", "draw": "bach"}, "point: draw: should be 'batch', 'epoch' or 'sample'"),
         ({"temperature": "stochastic", "scale": "lin"}, "point: scale: should be 'uniform' or 'log'"),
         ({"temperature": "stochastic", "tau": 4}, "point: tau: unknown key; known: draw, scale, space"),
