@@ -59,9 +59,8 @@ class TrainingContext(Generic[S]):
         self.task = task_of(study)
         numerics = study.numerics.resolved()
         self.arithmetic = Arithmetic(device, numerics)
-        captures = numerics.captures_steps
-        self.compiler = Compiler(device, graphs=not captures) if numerics.uses_compiler else None
-        self.captures = CapturedSteps(device) if captures else None
+        self.compiler = Compiler(device, graphs=not numerics.captures_steps) if numerics.uses_compiler else None
+        self.captures = CapturedSteps(device) if numerics.captures_steps else None
         #: Folders of the cache that are in use as long as this object exists and must not be removed.
         self._used: dict[Path, ExitStack] = {}
         if device.type == "cuda":

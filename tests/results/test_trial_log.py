@@ -377,12 +377,12 @@ def test_the_objective_chooses_and_not_the_accuracy_and_ties_go_by_the_lower_los
 
 def test_where_lower_values_are_better_the_lowest_is_chosen(monkeypatch):
     from kdtune.catalog.metric import Metric
-    from kdtune.results import trial_log
+    from kdtune.results import trial
 
-    monkeypatch.setattr(trial_log, "objective_of", lambda setting: Metric("error", higher_is_better=False))
+    monkeypatch.setattr(trial, "objective_of", lambda setting: Metric("error", higher_is_better=False))
     trials = [decided("a", 0, 0.9, 0.1, 0.4), decided("b", 1, 0.5, 0.8, 0.2)]
-    for trial in trials:
-        trial.spec = spec_of(load_study("digits-hkd"), {"tau": 4}, 0)
+    for one in trials:
+        one.spec = spec_of(load_study("digits-hkd"), {"tau": 4}, 0)
     assert best(trials).id == "b" and trials[1].score == -0.2
 
 
