@@ -93,10 +93,12 @@ class TrialTraining:
             DivergedError: The loss is no longer a finite number.
         """
         self._open()
+        self._save_reported()
         until_s = time.monotonic() + self._slice_s
         # A training that resumes after its last epoch, whose report was lost, only repeats this report.
         reports = [self._report(self.distiller.last_metrics()) if self.distiller.done else self._epoch()]
-        while not self.distiller.done and time.monotonic() < until_s:
+        # The last epoch has a report of its own, which is the only one that is repeated if it is lost.
+        while self._epochs_left > 1 and time.monotonic() < until_s:
             reports.append(self._epoch())
         last = {**reports[-1], "done": self.distiller.done}
         if self._slice_s:
@@ -128,10 +130,23 @@ class TrialTraining:
         energy_uj = self._meter.window_uj(self._window)
         return None if energy_uj is None else (self._earlier_uj + energy_uj) / 1e6
 
+    @property
+    def _epochs_left(self) -> int:
+        return self.distiller.recipe.training.epochs - self.distiller.epoch
+
+    def _save_reported(self) -> None:
+        """Write a checkpoint if one is due, of epochs whose reports were processed, so that a kill loses no report."""
+        if self._checkpoints and self.distiller.epoch > 0 and not self.distiller.done:
+            try:
+                self._checkpoints.epoch_done(self.distiller)
+            except Exception:
+                self.close("failed")
+                raise
+
     def _epoch(self) -> dict[str, Any]:
         try:
             metrics = self.distiller.train_epoch()
-            if self._checkpoints:
+            if self._checkpoints and self.distiller.done:
                 self._checkpoints.epoch_done(self.distiller)
         except Exception as error:
             self.close("interrupted" if isinstance(error, StudyInterrupted) else "failed")

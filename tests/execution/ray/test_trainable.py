@@ -9,6 +9,7 @@ import kdtune
 from kdtune.errors import DivergedError
 from kdtune.results.epoch_log import append_epochs, read_epochs, superseded
 from kdtune.results.trial import Trial
+from kdtune.training import checkpoints
 from tests.studies import small_study
 
 
@@ -112,7 +113,8 @@ def test_a_worker_leaves_no_thread_after_a_trial_or_a_failure(tmp_path, monkeypa
         return [one for one in threading.enumerate() if one.name.startswith("kdtune-")]
 
     worker = kdtune.DistillTrainable(config("first"))
-    worker.step()
+    for _ in range(2):
+        worker.step()
     assert len(threads()) == 1
     worker.reset_config(config("second", learning_rate=1e30))
     assert not threads()
@@ -120,7 +122,26 @@ def test_a_worker_leaves_no_thread_after_a_trial_or_a_failure(tmp_path, monkeypa
         worker.step()
     assert not threads()
     worker.reset_config(config("third"))
-    worker.step()
+    for _ in range(2):
+        worker.step()
     worker.cleanup()
     assert not threads()
     assert len(list((tmp_path / "third").iterdir())) == 1
+
+
+def test_a_checkpoint_holds_only_epochs_whose_reports_were_processed(tmp_path, monkeypatch):
+    """A kill therefore leaves no epoch without a line in the log, however many epochs a report has."""
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(checkpoints, "LONGEST_S", 0.0)
+    study = small_study(training={"epochs": 400, "batch_size": 64, "learning_rate": 0.05})
+    run = {"checkpoints": str(tmp_path / "kept"), "slice_s": 0.05}
+    worker = kdtune.DistillTrainable({"study": study, "loss": "ce", "run": run})
+    reported = 0
+    for _ in range(3):
+        report = worker.step()
+        worker._training._checkpoints._wait()
+        kept = checkpoints.CheckpointFolder(tmp_path / "kept").load_latest()
+        assert (kept["epoch"] if kept else 0) == reported
+        assert [one["epoch"] for one in report["epochs"]] == list(range(reported + 1, report["epoch"] + 1))
+        reported = report["epoch"]
+    worker.cleanup()
