@@ -13,6 +13,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+from kdtune.specs.component import Component, as_written
 from kdtune.specs.numerics import Numerics
 from kdtune.storage.checksums import CHECKSUM_KEY, verified, with_checksum
 from kdtune.storage.files import read_whole, write_json
@@ -107,8 +108,8 @@ class CodeDependencies:
     """Everything that the generated code depends on.
 
     Attributes:
-        student: Architecture of the student.
-        teacher: Architecture of a teacher that runs in every step and is compiled too; None without one.
+        student: The student.
+        teacher: A teacher that runs in every step and is compiled too; None without one.
         image_shape: (channels, height, width).
         classes: Number of logits of an image.
         batch_size: Images of a step. Code for one batch size serves no other.
@@ -118,8 +119,8 @@ class CodeDependencies:
         torch_version: Version of torch, which contains the compiler.
     """
 
-    student: str
-    teacher: str | None
+    student: Component
+    teacher: Component | None
     image_shape: Sequence[int]
     classes: int
     batch_size: int
@@ -132,6 +133,7 @@ class CodeDependencies:
     def compilation(self) -> CompiledCode:
         """The folder of the code, which need not exist yet."""
         fields = {**asdict(self), "numerics": self.numerics.model_dump(), "format": FORMAT, "written": _written()}
+        fields |= {"student": str(as_written(self.student)), "teacher": self.teacher and str(as_written(self.teacher))}
         key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
-        named = f"{self.teacher}-{self.student}" if self.teacher else self.student
+        named = "-".join(one.slug for one in (self.teacher, self.student) if one)
         return CompiledCode(cache_dir() / KIND / f"{named}-{key}")

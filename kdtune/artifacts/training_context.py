@@ -21,7 +21,7 @@ from kdtune.data.batches import Splits
 from kdtune.data.sources import load_arrays
 from kdtune.energy.flops import Workload
 from kdtune.energy.operation_counts import count_operations
-from kdtune.specs.component import Component, as_written
+from kdtune.specs.component import Component
 from kdtune.specs.split_sizes import batch_sizes, folds_last_image
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.trial_spec import Recipe
@@ -187,8 +187,8 @@ class TrainingContext(Generic[S]):
         """
         study = self.study
         return CodeDependencies(
-            student=str(as_written(study.student)),
-            teacher=str(as_written(study.teacher)) if asks_teacher else None,
+            student=study.student,
+            teacher=study.teacher if asks_teacher else None,
             image_shape=self.splits.train.images.shape[1:],
             classes=self.task.output_size,
             batch_size=study.training.batch_size,

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from kdtune.artifacts.compiled_code import CodeDependencies
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError
 from kdtune.specs import load_study
+from kdtune.specs.component import Component
 from kdtune.specs.numerics import Numerics
 from kdtune.training.compiled_networks import told_plainly
 from kdtune.training.compiler_paths import is_plain
@@ -21,7 +23,7 @@ from tests.studies import small_study
 COMPILED = Numerics(precision="float32", memory_layout="contiguous", compile="on")
 
 NETWORKS = CodeDependencies(
-    student="convnet_2_4_4",
+    student=Component(name="convnet_2_4_4"),
     teacher=None,
     image_shape=(1, 8, 8),
     classes=10,
@@ -48,11 +50,18 @@ def context(**changes):
     return TrainingContext(load_study(study), torch.device("cpu"), threads=1)
 
 
+def test_a_network_from_a_file_gives_a_folder_of_its_own_directly_in_the_cache(cache):
+    own = Component(name="/home/ada/nets.py:tiny", options={"width": 2}, digest="0123456789abcdef")
+    folder = replace(NETWORKS, student=own).compilation.folder
+    assert folder.parent == cache / "compilations" and folder.name.startswith("nets-tiny-")
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"student": "convnet_4_8_16"},
-        {"teacher": "convnet_32"},
+        {"student": Component(name="convnet_4_8_16")},
+        {"student": Component(name="convnet_2_4_4", options={"width": 2})},
+        {"teacher": Component(name="convnet_32")},
         {"image_shape": (3, 8, 8)},
         {"classes": 9},
         {"batch_size": 64},
