@@ -22,6 +22,7 @@ KINDS = {
     "numerics": "which precision and memory layout is fastest here",
     "inspections": "sizes and measurements of studies from before they ran",
     "verified": "which data files passed their checks",
+    "components": "functions and classes that programs passed",
 }
 
 

@@ -40,6 +40,8 @@ def teacher_key(
         fingerprint: Fingerprint of the data; see :class:`kdtune.data.arrays.Arrays`.
         folds: Whether a single last image joins the batch before it; earlier releases trained on it alone.
     """
+    # Where the images lie does not change results.
+    setting = setting.model_copy(update={"data": setting.data.model_copy(update={"resident": True})})
     origin = ("teacher_weights",) if setting.teacher_weights else ("teacher_seed", "teacher_training")
     fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
     recipe = setting.model_dump(mode="json", include=fields)

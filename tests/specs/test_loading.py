@@ -477,6 +477,7 @@ def test_a_normalisation_that_fits_no_image_is_refused(overrides, key, problem):
 def test_images_on_the_host_are_read_by_eager_steps_alone():
     study = load_study("digits-hkd", overrides=["data.resident=false"])
     assert study.model_dump(mode="json")["data"] == {"train_limit": None, "resident": False}
+    assert teacher_key(study, 1) == teacher_key(load_study("digits-hkd"), 1)
     assert load_study(study) == study
     overrides = ["data.resident=false", "numerics.compile=graph"]
     assert "a captured step cannot read images from the host" in faults("digits-hkd", overrides=overrides)[0][2]
