@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not see what __geta
     from kdtune.analysis.comparison import compare
     from kdtune.analysis.data_frames import load_results
     from kdtune.analysis.inference_measurement import measure_inference
-    from kdtune.api import plan_study, resume_study, run_study
+    from kdtune.api import check_study, plan_study, resume_study, run_study
     from kdtune.energy.attribution import Account
     from kdtune.errors import (
         BudgetReached,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not see what __geta
         Remark,
         ResultsError,
         ResultsExistError,
+        SourceChangedError,
         SpecError,
         StudyInterrupted,
         UsageError,
@@ -56,11 +57,13 @@ _MODULE_OF = {
     "Remark": "kdtune.errors",
     "ResultsError": "kdtune.errors",
     "ResultsExistError": "kdtune.errors",
+    "SourceChangedError": "kdtune.errors",
     "SpecError": "kdtune.errors",
     "StudyInterrupted": "kdtune.errors",
     "StudyResult": "kdtune.results.study_result",
     "UsageError": "kdtune.errors",
     "Watcher": "kdtune.results.watcher",
+    "check_study": "kdtune.api",
     "compare": "kdtune.analysis.comparison",
     "load_results": "kdtune.analysis.data_frames",
     "load_study": "kdtune.specs",
@@ -88,11 +91,13 @@ __all__ = [
     "Remark",
     "ResultsError",
     "ResultsExistError",
+    "SourceChangedError",
     "SpecError",
     "StudyInterrupted",
     "StudyResult",
     "UsageError",
     "Watcher",
+    "check_study",
     "compare",
     "load_results",
     "load_study",

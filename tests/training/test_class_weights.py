@@ -6,9 +6,9 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from kdtune.artifacts.workbench import Workbench
 from sklearn.utils.class_weight import compute_class_weight
 
+from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import SpecError, UsageError
 from kdtune.methods.losses import dml, hkd
 from kdtune.specs import load_study
@@ -113,16 +113,18 @@ def test_weights_are_part_of_identities_and_their_absence_is_not():
 def test_a_teacher_is_trained_with_the_weights_of_its_own_training(tmp_path):
     folders = []
     for overrides in ([], ["teacher_training.class_weights=[9,1,1,1,1,1,1,1,1,1]"]):
-        bench = Workbench(load_study(small_study(), overrides=["teacher_training.epochs=1", *overrides]), CPU, 1)
+        context = TrainingContext(
+            load_study(small_study(), overrides=["teacher_training.epochs=1", *overrides]), CPU, 1
+        )
         folders.append(tmp_path / str(len(overrides)))
-        bench.train_teacher(folders[-1])
+        context.train_teacher(folders[-1])
     plain, favoured = (torch.load(folder / "teacher.pt", weights_only=True) for folder in folders)
-    images = bench.splits.validation
+    images = context.splits.validation
     counts = []
     for weights in (plain, favoured):
-        model = bench.untrained_teacher()
+        model = context.untrained_teacher()
         model.load_state_dict(weights)
-        counts.append(int((bench.task.evaluate(model, images).predictions == 0).sum()))
+        counts.append(int((context.task.evaluate(model, images).predictions == 0).sum()))
     assert counts[1] > counts[0]
 
 
@@ -150,4 +152,4 @@ def test_weights_are_checked_against_the_classes_of_other_data_sets_too():
     study = load_study(small_study(), overrides=["training.class_weights=[1,2,1,1,1,1,1,1,1,1]"])
     info = study.data_info.model_copy(update={"classes": 3})
     with pytest.raises(SpecError, match="has 10 weights"):
-        Workbench(study.model_copy(update={"dataset_info": info}), CPU, 1)
+        TrainingContext(study.model_copy(update={"dataset_info": info}), CPU, 1)
