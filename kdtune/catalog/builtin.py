@@ -151,6 +151,19 @@ TEMPERATURES.add(
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
     shown_as="random",
 )
+TEMPERATURES.add(
+    "cosine", "kdtune.temperature.cosine:Cosine", "falls along half a cosine, the control of falling temperatures"
+)
+TEMPERATURES.add(
+    "instance",
+    "kdtune.temperature.instance:InstanceWise",
+    "a tau for each image, smaller for hard ones: FLSW or CWSM (arXiv 1911.07471)",
+)
+TEMPERATURES.add(
+    "dtkd",
+    "kdtune.temperature.dtkd:Dtkd",
+    "a tau for each image and network, from their greatest logits (the temperature of arXiv 2404.12711)",
+)
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
 DEFAULT_TEMPERATURE = "fixed"

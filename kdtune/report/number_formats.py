@@ -1,6 +1,6 @@
 """Formats of numbers and points, used by all tables."""
 
-from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, TEMPERATURES
 from kdtune.specs.search_space import Point
 
 #: Shown for values that were not measured or do not apply.
@@ -65,9 +65,8 @@ def describe_point(point: Point | None) -> str:
         for key, value in point.items()
         if key not in ("tau", "temperature", "loss")
     ]
+    name = point.get("temperature")
+    shown = [] if name in (None, DEFAULT_TEMPERATURE) else [str(TEMPERATURES.facts_of(str(name)).get("shown_as", name))]
     if "tau" in point:
-        tau = f"{point['tau']:g}"
-    else:
-        name = str(point.get("temperature", NOTHING))
-        tau = str(TEMPERATURES.facts_of(name).get("shown_as", name))
-    return " ".join([tau, *others])
+        shown.append(f"{point['tau']:g}")
+    return " ".join([*(shown or [NOTHING]), *others])
