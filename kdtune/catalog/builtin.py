@@ -206,3 +206,4 @@ STRATEGIES.add(
     "no search: the student alone, trained on the labels without a teacher",
     needs_teacher=False,
 )
+STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
