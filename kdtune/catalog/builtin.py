@@ -172,6 +172,19 @@ TEMPERATURES.add(
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
     shown_as="random",
 )
+TEMPERATURES.add(
+    "cosine", "kdtune.temperature.cosine:Cosine", "falls along half a cosine, the control of falling temperatures"
+)
+TEMPERATURES.add(
+    "instance",
+    "kdtune.temperature.instance:InstanceWise",
+    "a tau for each image, smaller for hard ones: FLSW or CWSM (arXiv 1911.07471)",
+)
+TEMPERATURES.add(
+    "dtkd",
+    "kdtune.temperature.dtkd:Dtkd",
+    "a tau for each image and network, from their greatest logits (the temperature of arXiv 2404.12711)",
+)
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
 DEFAULT_TEMPERATURE = "fixed"
@@ -214,6 +227,7 @@ STRATEGIES.add(
     "no search: the student alone, trained on the labels without a teacher",
     needs_teacher=False,
 )
+STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
 OPTION_CATALOGS = {"temperature": TEMPERATURES, "of": STRATEGIES}

@@ -1,6 +1,6 @@
 """Formats of numbers and points, used by all tables."""
 
-from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, TEMPERATURES
 from kdtune.specs.component import Component
 from kdtune.specs.search_space import Point
 
@@ -66,9 +66,13 @@ def describe_point(point: Point | None) -> str:
         for key, value in point.items()
         if key not in ("tau", "temperature", "loss")
     ]
+    name = point.get("temperature")
+    shown = [] if name in (None, DEFAULT_TEMPERATURE) else [_name_of(str(name))]
     if "tau" in point:
-        tau = f"{point['tau']:g}"
-    else:
-        name = str(point.get("temperature", NOTHING))
-        tau = str(TEMPERATURES.facts_of(name).get("shown_as", Component(name=name).short_name))
-    return " ".join([tau, *others])
+        shown.append(f"{point['tau']:g}")
+    return " ".join([*(shown or [NOTHING]), *others])
+
+
+def _name_of(temperature: str) -> str:
+    """Return what a temperature policy is called in tables."""
+    return str(TEMPERATURES.facts_of(temperature).get("shown_as", Component(name=temperature).short_name))

@@ -256,7 +256,7 @@ def test_the_folders_of_the_package_are_described():
 
 @pytest.mark.parametrize(
     ("name", "new"),
-    [("architecture", set()), ("contributing", {"kdtune/strategies/ends.py", "kdtune/temperature/cosine.py"})],
+    [("architecture", set()), ("contributing", {"kdtune/strategies/ends.py", "kdtune/temperature/linear.py"})],
 )
 def test_the_modules_that_a_page_names_exist(name, new):
     """All but those that a reader of the page writes."""
@@ -388,37 +388,37 @@ def test_the_example_of_a_new_strategy_keeps_to_the_protocol():
 
 
 @pytest.fixture
-def cosine(monkeypatch, tmp_path):
+def linear(monkeypatch, tmp_path):
     """The temperature that a reader of 'contributing' writes, registered."""
-    (tmp_path / "reader_cosine.py").write_text(example_of("Cosine"))
+    (tmp_path / "reader_linear.py").write_text(example_of("Linear"))
     monkeypatch.syspath_prepend(tmp_path)
     for entries in ("_built_in", "_targets"):
         monkeypatch.setattr(TEMPERATURES, entries, dict(getattr(TEMPERATURES, entries)))
-    TEMPERATURES.add("cosine", "reader_cosine:Cosine", "an example")
-    yield TEMPERATURES.load("cosine")
-    sys.modules.pop("reader_cosine")
+    TEMPERATURES.add("linear", "reader_linear:Cosine", "an example")
+    yield TEMPERATURES.load("linear")
+    sys.modules.pop("reader_linear")
 
 
-def test_the_example_of_a_new_temperature_keeps_to_the_protocol(cosine):
+def test_the_example_of_a_new_temperature_keeps_to_the_protocol(linear):
     checks = [
         check
         for name, check in vars(temperature_conformance).items()
         if name.startswith("test_") and list(inspect.signature(check).parameters) == ["name"]
     ]
     assert len(checks) > 5
-    for example in cosine.Options.model_json_schema()["examples"]:
+    for example in linear.Options.model_json_schema()["examples"]:
         for check in checks:
-            check(("cosine", example))
+            check(("linear", example))
 
 
-def test_the_example_of_a_new_temperature_can_be_used_in_a_study(cosine):
-    [text] = [text for text in blocks(page("contributing"), "toml") if "cosine" in text]
+def test_the_example_of_a_new_temperature_can_be_used_in_a_study(linear):
+    [text] = [text for text in blocks(page("contributing"), "toml") if "linear" in text]
     study = load_study(small_study(strategies=tomllib.loads(text)["strategies"]))
     [label] = study.strategies
     given = {key: value for key, value in study.strategies[label].items() if key != "strategy"}
     [suggestion] = STRATEGIES.load("single").from_table(study.search_space, given, 0).ask()
-    policy = cosine(
-        cosine.Options.model_validate(resolved_trial(study, suggestion, 0).recipe.temperature.options),
+    policy = linear(
+        linear.Options.model_validate(resolved_trial(study, suggestion, 0).recipe.temperature.options),
         PolicyContext(0, torch.device("cpu"), epochs=3, batch_size=4),
     )
     taus = []

@@ -58,6 +58,8 @@ def test_durations_are_written_like_a_clock(seconds, text):
 @pytest.mark.parametrize(
     ("point", "text"),
     [
+        ({"tau": 4, "temperature": "instance", "beta": 3}, "instance 4 beta=3"),
+        ({"tau": 4, "temperature": "fixed"}, "4"),
         ({"tau": 4}, "4"),
         ({"tau": 2.5, "alpha": 0.9}, "2.5 alpha=0.9"),
         ({"temperature": "stochastic"}, "random"),
