@@ -1,4 +1,4 @@
-"""Catalogs: what a name or a reference in a study stands for, and what identifies it."""
+"""Catalogs, which find and identify the component that a name or reference in a study refers to."""
 
 import sys
 import traceback

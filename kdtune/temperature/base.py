@@ -74,7 +74,7 @@ class PolicyContext:
     """What a policy may know of the training in which it decides tau.
 
     Attributes:
-        seed: Of the training; a policy draws from a generator of its own.
+        seed: Seed of the training, for the policy's own generator.
         device: On which the training runs.
         epochs: Of the training.
         batch_size: Images in its largest step.

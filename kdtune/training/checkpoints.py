@@ -75,7 +75,7 @@ class CheckpointFolder:
                 continue
             try:
                 state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            except Exception:  # nobody's checkpoint but for its hash; the unpickler raises what it likes
+            except Exception:  # not written by kdtune; the unpickler raises errors of any type
                 continue
             if isinstance(state, dict) and type(state.get("epoch")) is int:
                 return dict(state)

@@ -26,7 +26,7 @@ def is_plain(path: Path | str) -> bool:
 
 
 def plain_path(folder: Path) -> Path:
-    """A path of one word to a folder: its own, or else that of a symbolic link to it.
+    """Return a path without spaces to a folder: the given one, or that of a symbolic link to it.
 
     The link is the same for every process of a user on a machine, and lies where nobody else can put another one.
 

@@ -394,7 +394,7 @@ def linear(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     for entries in ("_built_in", "_targets"):
         monkeypatch.setattr(TEMPERATURES, entries, dict(getattr(TEMPERATURES, entries)))
-    TEMPERATURES.add("linear", "reader_linear:Cosine", "an example")
+    TEMPERATURES.add("linear", "reader_linear:Linear", "an example")
     yield TEMPERATURES.load("linear")
     sys.modules.pop("reader_linear")
 
