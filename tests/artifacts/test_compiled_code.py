@@ -5,18 +5,23 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import repeat
 
 import pytest
 import torch
 
 from kdtune.artifacts.compiled_code import CodeDependencies
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import CompileError
+from kdtune.forecast import numerics_probe, step_timing
+from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
 from kdtune.specs.numerics import Numerics
 from kdtune.training.compiled_networks import told_plainly
 from kdtune.training.compiler_paths import is_plain
+from kdtune.training.distiller import Distiller
 from tests.recipes import recipe_of
 from tests.studies import small_study
 
@@ -127,6 +132,27 @@ def test_a_worker_uses_complete_code_only(cache):
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(compilation.code)
         assert os.environ["TRITON_CACHE_DIR"].startswith(str(compilation.code))
         assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
+
+
+@pytest.mark.parametrize("use", ["probe", "timing"])
+def test_steps_that_are_timed_use_complete_code_and_leave_the_environment_unchanged(cache, monkeypatch, use):
+    """Otherwise they would generate the same code once more, with every inspection."""
+    one = context()
+    compilation = one.compilation(asks_teacher=True)
+    compilation.code.mkdir(parents=True)
+    compilation.mark_complete()
+    folders = []
+    monkeypatch.setattr(
+        Distiller, "steps", lambda distiller: folders.append(os.environ["TORCHINDUCTOR_CACHE_DIR"]) or repeat(0)
+    )
+    monkeypatch.setattr(step_timing, "_steps", lambda distiller, size: (size for _ in distiller.steps()))
+    if use == "probe":
+        numerics_probe._step_of(one, COMPILED)
+    else:
+        step_timing.time_work(one, ["distilling"], Stopwatch(NodeSensors(()).hardware()), [], None)
+    assert set(folders) == {str(compilation.code)}
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(cache / "elsewhere")
+    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ
 
 
 def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
