@@ -115,7 +115,7 @@ def compiler_environment_restored() -> Iterator[None]:
 
 
 def _written() -> str:
-    """A digest of the networks' source, whatever the version is called."""
+    """Return a digest of the networks' source, which may change without a change of the version."""
     specs = find_spec("kdtune.models"), find_spec("kdtune.training.fast_bfloat16_layers")
     models, layers = (Path(spec.origin) for spec in specs if spec and spec.origin)
     files = [*sorted(models.parent.glob("*.py")), layers]

@@ -9,7 +9,7 @@ import torch
 from kdtune.methods.loading import DistillationLoss
 from kdtune.tasks.task import LabelLoss, Task
 from kdtune.temperature.base import Temperature
-from kdtune.training.compiled_networks import told_plainly
+from kdtune.training.compiled_networks import compiler_errors_converted
 from kdtune.training.numerics import Arithmetic
 
 #: Function from a batch of images and their indices to the teacher's logits.
@@ -65,7 +65,7 @@ class TrainingStep:
         # Gradients are freed first, and the teacher runs before the student, so nothing that the student's backward
         # pass needs occupies memory while the teacher computes.
         self.optimizer.zero_grad(set_to_none=True)
-        with told_plainly():
+        with compiler_errors_converted():
             teacher_outputs = teacher(images, index) if teacher is not None else None
             outputs = self.arithmetic.logits(model, images)
             pairs = self.task.soft_pairs(outputs, teacher_outputs, targets)

@@ -19,7 +19,7 @@ from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
 from kdtune.specs.numerics import Numerics
-from kdtune.training.compiled_networks import told_plainly
+from kdtune.training.compiled_networks import compiler_errors_converted
 from kdtune.training.compiler_paths import is_plain
 from kdtune.training.distiller import Distiller
 from tests.recipes import recipe_of
@@ -164,9 +164,9 @@ def test_only_the_error_of_the_c_compiler_is_shown():
     from torch._inductor.exc import CppCompileError, InductorError
 
     output = "In file included from a.h:\n/cache/main.cpp:7:1: error: expected ';'\ncompilation terminated."
-    with pytest.raises(CompileError) as told, told_plainly():
+    with pytest.raises(CompileError) as raised, compiler_errors_converted():
         raise InductorError(CppCompileError(["g++", "/cache/main.cpp"], output), None)
-    assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(told.value)
+    assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(raised.value)
 
 
 def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
@@ -174,17 +174,17 @@ def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
     plainly = r"^the networks cannot be compiled here: .*C\+\+.*compile=off$"
-    with pytest.raises(CompileError, match=plainly) as told, told_plainly():
+    with pytest.raises(CompileError, match=plainly) as raised, compiler_errors_converted():
         raise InductorError(InvalidCxxCompiler(), None)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     with (
         pytest.raises(CompileError, match=r"compiled here: shapes do not fit; or leave it out with --set"),
-        told_plainly(),
+        compiler_errors_converted(),
     ):
         raise BackendCompilerFailed(print, ValueError("shapes do not fit\nand more"), None)
-    with pytest.raises(torch.OutOfMemoryError, match="of memory"), told_plainly():
+    with pytest.raises(torch.OutOfMemoryError, match="of memory"), compiler_errors_converted():
         raise BackendCompilerFailed(print, torch.OutOfMemoryError("out of memory"), None)
-    with pytest.raises(RuntimeError, match=r"^no memory$"), told_plainly():
+    with pytest.raises(RuntimeError, match=r"^no memory$"), compiler_errors_converted():
         raise RuntimeError("no memory")
 
 

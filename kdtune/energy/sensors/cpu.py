@@ -39,7 +39,7 @@ def look_up_cpu() -> CpuPower:
 
 
 def _model_name() -> str | None:
-    """The CPU's name as Linux gives it; None where it gives none, as on ARM."""
+    """Return the CPU's name from Linux; None if Linux gives none, as on ARM."""
     try:
         lines = CPU_INFO.read_text().splitlines()
     except OSError:
