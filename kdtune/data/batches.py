@@ -3,18 +3,22 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from kdtune.data.arrays import Arrays
-from kdtune.data.augment import Changes, augment, changed
+from kdtune.data.augment import Changes
 from kdtune.data.device_transfer import moved
 from kdtune.data.host_images import HostImages
 from kdtune.data.splits import stratified_split, stratified_subset
 from kdtune.errors import UsageError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.split_sizes import batch_sizes, normalisation_problem
+
+#: Images in a pass of a classifier without gradients.
+PASS_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class ImageSet:
 
     Attributes:
         images: uint8, (N, channels, height, width), on the device, or those that are read from the host when needed.
-        labels: int64, (N,).
+        labels: What is known of each image, with N rows; of a classifier the classes, int64, (N,).
         mean: Mean of the training part, or as given, in units of the pixel range, float32, (channels, 1, 1).
         std: Standard deviation, like ``mean``; 1 for a channel that is constant in the training part.
     """
@@ -32,6 +36,11 @@ class ImageSet:
     labels: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor
+
+    @property
+    def pass_size(self) -> int:
+        """Images in a pass without gradients, which may be larger than a training batch."""
+        return PASS_SIZE
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,11 +64,20 @@ class ImageSet:
         intercept, slope = self._line
         return torch.addcmul(intercept, images, slope)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield batches (images, labels) in the order of the images."""
+    def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, Any]]:
+        """Yield batches (images, targets) in the order of the images."""
         batches = torch.arange(len(self), device=self.labels.device).split(batch_size)
-        for images, labels in zip(self._fetched(batches), self.labels.split(batch_size), strict=True):
-            yield self._scaled(images), labels
+        for images, index in zip(self._fetched(batches), batches, strict=True):
+            yield self._scaled(images), self.targets(index, None)
+
+    def targets(self, index: torch.Tensor, changes: Changes | None) -> Any:
+        """Return what the images' outputs are compared with; of a classifier the labels.
+
+        Args:
+            index: Numbers of the images, int64, (n,).
+            changes: Augmentation of all images in this epoch, or None.
+        """
+        return self.labels[index]
 
     def _fetched(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Yield the images of one batch after the other, uint8, (n, channels, height, width)."""
@@ -71,8 +89,8 @@ class ImageSet:
 
     def shuffled(
         self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = (), changes_seed: int | None = None
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yield batches (images, labels, index of the images) in an order that depends only on seed and epoch.
+    ) -> Iterator[tuple[torch.Tensor, Any, torch.Tensor]]:
+        """Yield batches (images, targets, index of the images) in an order that depends only on seed and epoch.
 
         Every point of a repeat therefore sees the same batches.
 
@@ -87,7 +105,7 @@ class ImageSet:
         drawn = self.epoch_changes(changes, seed if changes_seed is None else changes_seed, epoch)
         batches = order.split(batch_sizes(len(self), batch_size))
         for index, images in zip(batches, self._fetched(batches), strict=True):
-            yield self._finished(images, index, drawn), self.labels[index], index
+            yield self._finished(images, index, drawn), self.targets(index, drawn), index
 
     def order(self, seed: int, epoch: int) -> torch.Tensor:
         """Return the numbers of all images in the order of an epoch, int64, (N,), on the images' device."""
@@ -98,24 +116,27 @@ class ImageSet:
         """Draw the augmentation of all images in an epoch; None if ``changes`` is empty."""
         if not changes:
             return None
-        every = torch.arange(len(self), device=self.images.device)
-        return Changes.drawn(every, changes, self.images.shape[2:], seed, epoch)
+        return self._drawn(torch.arange(len(self), device=self.images.device), changes, seed, epoch)
 
-    def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images, augmented and normalised, and their labels.
+    def _drawn(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> Changes:
+        return Changes.drawn(index, changes, self.images.shape[2:], seed, epoch)
+
+    def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, Any]:
+        """Return images, augmented and normalised, and their targets.
 
         Args:
             index: Numbers of the images, int64, (n,).
             changes: Augmentation of all images in this epoch, or None.
         """
-        return self._finished(self.images.index_select(0, index), index, changes), self.labels[index]
+        return self._finished(self.images.index_select(0, index), index, changes), self.targets(index, changes)
 
     def _finished(self, images: torch.Tensor, index: torch.Tensor, changes: Changes | None) -> torch.Tensor:
-        return self._scaled(changed(images, changes.of(index)) if changes else images)
+        return self._scaled(changes.of(index).applied_to(images) if changes else images)
 
     def changed(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> torch.Tensor:
         """Return images as a training sees them in an epoch: augmented, then normalised."""
-        return self._scaled(augment(self.images, index, changes, seed, epoch))
+        images = self.images.index_select(0, index)
+        return self._scaled(self._drawn(index, changes, seed, epoch).applied_to(images) if changes else images)
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,13 @@ def describe_own_data(component: Component) -> DataInfo:
     for remark in arrays.remarks:
         warnings.warn(Remark(remark), stacklevel=2)
     return DataInfo(
-        classes=max(len(arrays.class_names), 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))),
+        classes=len(arrays.class_names) or 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max())),
         shape=tuple(arrays.train_images.shape[1:]),
         train_images=len(arrays.train_labels),
         test_images=len(arrays.test_labels),
         class_names=arrays.class_names,
         fingerprint=fingerprint,
+        annotations="boxes" if arrays.train_labels.ndim > 1 else "classes",
     )
 
 

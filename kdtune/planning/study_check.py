@@ -11,21 +11,21 @@ import torch
 
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.catalog.builtin import MODELS
+from kdtune.catalog.builtin import MODELS, TASKS
 from kdtune.data.sources import available_images, describe_data
 from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
-from kdtune.models.output_check import check_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
-from kdtune.specs.loading import StudyLike, load_study, loadable_components, place_of
+from kdtune.specs.loading import StudyLike, load_study, loadable_components, place_of, task_name
 from kdtune.specs.numerics import Numerics
 from kdtune.specs.split_sizes import split_problems
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.paths import DataDir
+from kdtune.tasks.task import Task
 from kdtune.training.batch_norm_checks import check_batches
 from kdtune.training.resolution import resolved_recipe
 
@@ -112,13 +112,15 @@ def check_study(
     components = loadable_components(source, overrides)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch and fvcore
-        found = _check_parts(study, components, place_of(source), place, teacher, device, threads)
+        task: type[Task] = TASKS.load(task_name(source, overrides))
+        found = _check_parts(study, task, components, place_of(source), place, teacher, device, threads)
     found.faults = list(dict.fromkeys([*faults, *found.faults]))
     return found
 
 
 def _check_parts(
     study: Study | None,
+    task: type[Task],
     components: Mapping[str, Component],
     where: str,
     place: DataDir,
@@ -133,7 +135,7 @@ def _check_parts(
         if key in components:
             with _collected(found, where, key):
                 if found.data:
-                    found.networks[key] = _network_facts(components[key], found.data)
+                    found.networks[key] = _network_facts(task, components[key], found.data)
                 else:  # the sizes of its input and output are unknown
                     MODELS.load(components[key].name, components[key].digest)
     if "loss" in components:
@@ -160,13 +162,13 @@ def _check_parts(
     return found
 
 
-def _network_facts(component: Component, info: DataInfo) -> NetworkFacts:
+def _network_facts(task: type[Task], component: Component, info: DataInfo) -> NetworkFacts:
     """Check a network and return what is known of it.
 
     Raises:
-        UsageError: See :func:`kdtune.models.output_check.check_network`; or its operations cannot be counted.
+        UsageError: See :meth:`kdtune.tasks.task.Task.check_network`; or its operations cannot be counted.
     """
-    network = check_network(component, info)
+    network = task.check_network(component, info)
     counted = count_operations(network, *info.shape, name=str(component))
     parameters = sum(one.numel() for one in network.parameters())
     return NetworkFacts(str(component), parameters, counted.macs, counted.uncounted)
@@ -183,7 +185,7 @@ def check_own_components(context: TrainingContext) -> None:
     if not any(one.digest for one in (study.teacher, study.student, study.loss)):
         return
     for network in (study.teacher, study.student):
-        check_network(network, study.data_info)
+        context.task.check_network(network, study.data_info)
     _, faults, _ = check_steps(context, f"study {study.name}")
     if faults:
         raise SpecError(faults)

@@ -78,6 +78,18 @@ def loadable_components(source: StudyLike, overrides: Sequence[str] = ()) -> dic
     }
 
 
+def task_name(source: StudyLike, overrides: Sequence[str] = ()) -> str:
+    """Return the name of a study's task, the default if it names none that is known, even if the study has faults."""
+    default = next(iter(TASKS))
+    try:
+        where, table, _ = _table_of(source)
+    except SpecError:
+        return default
+    apply_overrides(table, overrides, where)
+    named = table.get("task")
+    return named if isinstance(named, str) and named in TASKS else default
+
+
 def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     """Fill the recipes that a study names into the tables of its trainings, in place."""
     faults = []

@@ -73,6 +73,8 @@ class TrainingStep:
             if pairs.teacher is not None and temperature is not None:
                 softness = temperature(pairs.student, pairs.teacher).of_pairs(len(pairs.student))
             loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), softness, self.alpha)
+            if pairs.further_loss is not None:
+                loss = loss + pairs.further_loss
             loss.backward()
         self.optimizer.step()
         detached: torch.Tensor = loss.detach()

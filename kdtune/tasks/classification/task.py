@@ -12,11 +12,13 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from kdtune.catalog.metric import Metric
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import ImageSet, Splits
-from kdtune.errors import SpecError
+from kdtune.errors import Fault, SpecError
 from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.models.building import build_network
+from kdtune.models.output_check import check_network
 from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
 from kdtune.specs.study import Setting, Training
 from kdtune.tasks.classification.documents import confusion_csv, per_class_csv
 from kdtune.tasks.classification.metrics import (
@@ -53,8 +55,11 @@ class Classification:
         """Make the task of a study.
 
         Raises:
-            SpecError: There is not one class weight for each class.
+            SpecError: There is not one class weight for each class, or the images have boxes in place of classes.
         """
+        if setting.data_info.annotations != "classes":
+            problem = f'{setting.dataset} has boxes in place of classes; write task = "detection" in the study'
+            raise SpecError([Fault("study", "task", problem)])
         if faults := class_weight_faults(setting, "study"):
             raise SpecError(faults)
         return cls(setting.data_info.classes, objective_of(setting))
@@ -89,6 +94,11 @@ class Classification:
     def network(self, component: Component, image_shape: Sequence[int]) -> torch.nn.Module:
         """See :func:`kdtune.models.building.build_network`."""
         return build_network(component, image_shape[0], self.classes)
+
+    @classmethod
+    def check_network(cls, component: Component, info: DataInfo) -> torch.nn.Module:
+        """See :func:`kdtune.models.output_check.check_network`."""
+        return check_network(component, info)
 
     def label_loss(self, training: Training, train: ImageSet) -> LabelLoss:
         """Cross-entropy in nats; with class weights its mean is weighted by those of the images' classes."""
