@@ -14,6 +14,12 @@ TASKS.add(
     "one class for each image",
     objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
 )
+TASKS.add(
+    "detection",
+    "kdtune.tasks.detection.task:Detection",
+    "the objects in each image, with classes and boxes",
+    objectives=(Metric("map", label="mAP"), Metric("map_area", label="mAP (area)")),
+)
 
 
 def objectives_of(task: str) -> tuple[Metric, ...]:
@@ -23,8 +29,9 @@ def objectives_of(task: str) -> tuple[Metric, ...]:
 
 
 #: Facts: ``classes``; ``shape`` of an image; ``train_images`` and ``test_images`` as published (a subset made by the
-#: user has fewer); ``download_mb``; and ``files``, the files required in the data folder, with their MD5 if it is
-#: known. The target is a class that loads the data set: see :class:`kdtune.data.published.Published`.
+#: user has fewer); ``annotations``, "boxes" where images have boxes in place of a class; ``download_mb``; and
+#: ``files``, the files required in the data folder, with their MD5 if it is known. The target is a class that loads
+#: the data set: see :class:`kdtune.data.published.Published`.
 DATASETS = Catalog("data set", "kdtune.datasets")
 DATASETS.add(
     "digits",
@@ -105,6 +112,18 @@ DATASETS.add(
         "tiny-imagenet-200/val/images": None,
     },
 )
+DATASETS.add(
+    "digits_on_canvases",
+    "kdtune.tasks.detection.canvases:DigitsOnCanvases",
+    "for detection: 1 to 4 of scikit-learn's digits on canvases of 64x64 grey, 10 classes; nothing to download",
+    classes=10,
+    shape=(1, 64, 64),
+    train_images=1100,
+    test_images=300,
+    download_mb=0,
+    files={},
+    annotations="boxes",
+)
 DATASETS.add_scheme("folder", "kdtune.data.image_folder:FOLDERS", of_paths=True)
 
 MODELS = Catalog("model", "kdtune.models")
@@ -126,6 +145,13 @@ MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normali
 MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
 MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
 MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "ShuffleNetV2 of width 1, 1.4 M parameters")
+_SMALL, _FULL = "kdtune.tasks.detection.small_detectors", "kdtune.tasks.detection.full_detectors"
+MODELS.add("ssd_16_32_64_64", f"{_SMALL}:ssd_16_32_64_64", "detector of four convolutions, SSD's heads")
+MODELS.add("ssdlite_6_12_16_16", f"{_SMALL}:ssdlite_6_12_16_16", "detector of four convolutions, SSDLite's heads")
+MODELS.add("ssdlite_4_6_8_8", f"{_SMALL}:ssdlite_4_6_8_8", "smaller detector of four convolutions, SSDLite's heads")
+MODELS.add("ssd300_vgg16", f"{_FULL}:ssd300_vgg16", "SSD300 with VGG16, 8,732 anchors, 26.3 M parameters")
+MODELS.add("vgg16_ssd_3000", f"{_FULL}:vgg16_ssd_3000", "SSD with VGG16, 3,000 anchors, 26.7 M parameters")
+MODELS.add("ssdlite_mobilenet_v2", f"{_FULL}:ssdlite_mobilenet_v2", "SSDLite, 3,000 anchors, 3.4 M parameters")
 
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
 #: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which

@@ -1,6 +1,6 @@
 """Images on the training device, and batches as tensor code without loader processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -158,6 +158,8 @@ class Splits:
         normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
         *,
         resident: bool = True,
+        strata: np.ndarray | None = None,
+        make_part: Callable[..., ImageSet] = ImageSet,
     ) -> "Splits":
         """Split a data set and put it on a device.
 
@@ -169,6 +171,8 @@ class Splits:
             train_limit: Size of a stratified subset of the training images to split; None uses all.
             normalisation: Mean and standard deviation of each channel; None computes them from the training part.
             resident: Whether all images are put on the device; otherwise they stay where they are on the host.
+            strata: Class of each training image for the split, int64, (N,); None takes the labels.
+            make_part: Makes a part from the fields of :class:`ImageSet` by position.
 
         Raises:
             UsageError: The split would leave a part empty, there are fewer images than the limit, or the normalisation
@@ -177,8 +181,9 @@ class Splits:
         if problem := normalisation_problem(arrays.train_images.shape[1], normalisation):
             raise UsageError(f"data.mean: {problem}")
         labels = np.asarray(arrays.train_labels)
-        chosen = np.arange(len(labels)) if train_limit is None else stratified_subset(labels, train_limit, split_seed)
-        train, held = (chosen[part] for part in stratified_split(labels[chosen], validation, split_seed))
+        strata = labels if strata is None else strata
+        chosen = np.arange(len(strata)) if train_limit is None else stratified_subset(strata, train_limit, split_seed)
+        train, held = (chosen[part] for part in stratified_split(strata[chosen], validation, split_seed))
         mean, std = (
             torch.tensor(statistic, dtype=torch.float32, device=device)[:, None, None]
             for statistic in normalisation or _mean_and_std(arrays.train_images, train)
@@ -187,9 +192,9 @@ class Splits:
         def part(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> ImageSet:
             numbers = torch.from_numpy(np.asarray(labels)[rows]).to(device)
             if not resident:
-                return ImageSet(HostImages(images, rows, device), numbers, mean, std)
+                return make_part(HostImages(images, rows, device), numbers, mean, std)
             # On a CPU the tensors share memory with the arrays copied from the memory-mapped file.
-            return ImageSet(torch.from_numpy(np.asarray(images)[rows]).to(device), numbers, mean, std)
+            return make_part(torch.from_numpy(np.asarray(images)[rows]).to(device), numbers, mean, std)
 
         return cls(
             train=part(arrays.train_images, labels, train),

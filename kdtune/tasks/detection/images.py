@@ -1,0 +1,95 @@
+"""Images with objects on the training device, and what augmentation does to the boxes."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from kdtune.data.augment import Changes
+from kdtune.data.batches import ImageSet
+from kdtune.tasks.detection.boxes import clipped
+from kdtune.tasks.detection.matching import BOX, CLASS, Matched, match
+
+#: Pixels in a pass without gradients: 512 images of 64x64.
+_PASS_PIXELS = 512 * 64 * 64
+
+
+@dataclass(frozen=True)
+class BoxedImages(ImageSet):
+    """Images and the objects in them.
+
+    Attributes:
+        labels: Objects of each image, float32, (N, objects, 6); see :mod:`kdtune.tasks.detection.matching`.
+        anchors: Of the networks, on the device, (anchors, 4).
+    """
+
+    anchors: torch.Tensor = field(kw_only=True)
+
+    @property
+    def pass_size(self) -> int:
+        """Images in a pass without gradients: fewer for larger images."""
+        height, width = self.images.shape[2:]
+        return max(8, min(super().pass_size, _PASS_PIXELS // (height * width)))
+
+    def targets(self, index: torch.Tensor, changes: Changes | None) -> Matched:
+        """Return what the anchors of the images are to predict."""
+        return match(self.objects(index, changes), self.anchors)
+
+    def objects(self, index: torch.Tensor, changes: Changes | None) -> torch.Tensor:
+        """Return the objects of images after augmentation, (n, objects, 6).
+
+        Args:
+            index: Numbers of the images, int64, (n,).
+            changes: Augmentation of all images in this epoch, or None.
+        """
+        objects = self.labels[index]
+        height, width = self.images.shape[2:]
+        return objects if changes is None else moved(objects, changes.of(index), height, width)
+
+
+def moved(objects: torch.Tensor, changes: Changes, height: int, width: int) -> torch.Tensor:
+    """Move the objects of images as augmentation moves the pixels.
+
+    Boxes are cut to the image. An object whose centre is outside the image is left out (SSD).
+
+    Args:
+        objects: (n, objects, 6).
+        changes: Of these images, without rotation.
+        height: Of the images.
+        width: Of the images.
+    """
+    boxes = objects[..., BOX]
+    if changes.box is not None:
+        top, left, rows, columns = changes.box.to(boxes.dtype).unsqueeze(2).unbind(1)
+        scale_x, scale_y = width / columns, height / rows
+        x, y = (boxes[..., 0::2] - left[:, :, None]) * scale_x[:, :, None], boxes[..., 1::2] - top[:, :, None]
+        y = y * scale_y[:, :, None]
+        boxes = torch.stack([x, y], dim=3).flatten(2)
+    if changes.offsets is not None:
+        top, left, sign = changes.offsets.to(boxes.dtype).view(-1, 3, 1, 1).unbind(1)
+        y, x = boxes[..., 1::2] - top, boxes[..., 0::2]
+        x = torch.where(sign > 0, x - left, (left + 1 - x).flip(2))
+        boxes = torch.stack([x, y], dim=3).flatten(2)
+    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
+    size = boxes.new_tensor([width, height])
+    is_inside = ((centres >= 0) & (centres < size)).all(dim=2)
+    label = torch.where(is_inside, objects[..., CLASS], -1.0)
+    return torch.cat([label.unsqueeze(2), objects[..., 1:2], clipped(boxes, height, width)], dim=2)
+
+
+def rarest_classes(labels: np.ndarray) -> np.ndarray:
+    """Return for each image the class in it that the fewest images have, int64, (N,); -1 without objects.
+
+    Split by it, rare classes keep their share of the validation part.
+
+    Args:
+        labels: Objects of each image, (N, objects, 6).
+    """
+    found = np.asarray(labels)[..., CLASS].astype(np.int64)
+    classes = int(found.max(initial=-1)) + 1
+    has = np.stack([(found == label).any(axis=1) for label in range(classes)], axis=1) if classes else None
+    if has is None:
+        return np.full(len(found), -1)
+    images = has.sum(axis=0)
+    rarity = np.where(has, images, np.iinfo(np.int64).max)
+    return np.where(has.any(axis=1), rarity.argmin(axis=1), -1)
