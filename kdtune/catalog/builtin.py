@@ -18,7 +18,7 @@ TASKS.add(
     "detection",
     "kdtune.tasks.detection.task:Detection",
     "the objects in each image, with classes and boxes",
-    objectives=(Metric("map", label="mAP"), Metric("map_area", label="mAP (area)")),
+    objectives=(Metric("map"), Metric("map_area")),
 )
 
 
@@ -125,6 +125,8 @@ DATASETS.add(
     annotations="boxes",
 )
 DATASETS.add_scheme("folder", "kdtune.data.image_folder:FOLDERS", of_paths=True)
+DATASETS.add_scheme("voc", "kdtune.tasks.detection.voc_folder:VOC_FOLDERS", of_paths=True)
+DATASETS.add_scheme("coco", "kdtune.tasks.detection.coco_folder:COCO_FOLDERS", of_paths=True)
 
 MODELS = Catalog("model", "kdtune.models")
 MODELS.add_scheme("torchvision", "kdtune.models.torchvision_networks:TORCHVISION")

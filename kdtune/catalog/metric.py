@@ -17,19 +17,18 @@ class Metric:
         higher_is_better: Whether larger values are better.
         unit: ``fraction`` for values in [0, 1], which tables show as percentages.
         resolution: Smallest difference that tables show, in the unit.
-        label: Its name in the head of a table; empty derives it from the name.
     """
 
     name: str
     higher_is_better: bool = True
     unit: str = "fraction"
     resolution: float = 0.001
-    label: str = ""
 
     @property
     def title(self) -> str:
         """Its name in the head of a table, such as ``balanced acc.``."""
-        return self.label or self.name.replace("_", " ").replace("accuracy", "acc.")
+        words = self.name.replace("_", " ").replace("accuracy", "acc.").split()
+        return " ".join("mAP" if word == "map" else word for word in words)
 
     def score(self, value: float) -> float:
         """Return what search strategies maximise."""

@@ -4,7 +4,9 @@ import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS
@@ -36,6 +38,28 @@ class DataSource(ABC):
         Raises:
             DataError: The data set is missing, incomplete or damaged.
         """
+
+
+class FolderScheme:
+    """A scheme of folders, such as ``folder:PATH``; a folder is identified by its content, not by its name."""
+
+    def __init__(self, source: Callable[..., DataSource]) -> None:
+        """Keep what makes a data set from a folder's absolute path and the component's options."""
+        self._source = source
+
+    def identify(self, name: str) -> str:
+        """Return nothing: the content is digested before a run, not whenever a study is read.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if not Path(name).is_dir():
+            raise ValueError(f"{name}: there is no such folder")
+        return ""
+
+    def load(self, name: str) -> Any:
+        """Return a function from options to the folder's data set."""
+        return partial(self._source, Path(name))
 
 
 def describe_own_data(component: Component) -> DataInfo:
