@@ -16,6 +16,9 @@ from kdtune.data.host_images import HostImages
 from kdtune.data.photo_augment import drawn_boxes, drawn_colours, jittered, resized_crops
 from kdtune.data.random_fractions import random_fractions
 
+#: The kinds of change of this module, in the order in which they are applied.
+KINDS = ("resized-crop", "crop", "flip", "rotate", "jitter")
+
 #: Black pixels added around an image before cropping to its own size (as in PLOS ONE 2023, e0285668, and CRD).
 PADDING = 4
 
@@ -57,7 +60,7 @@ class Changes:
         seed: int,
         epoch: int,
         padding: int = PADDING,
-    ) -> "Changes":
+    ) -> Self:
         """Draw the augmentation of some images.
 
         Args:
@@ -70,6 +73,7 @@ class Changes:
             epoch: Counted from 0.
             padding: Pixels around the image for ``crop``.
         """
+        assert {*changes} <= {*KINDS}, changes
         box = drawn_boxes(index, size[0], size[1], seed, epoch) if "resized-crop" in changes else None
         colour = drawn_colours(index, seed, epoch) if "jitter" in changes else None
         if not {"crop", "flip", "rotate"} & {*changes}:

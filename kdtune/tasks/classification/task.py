@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.catalog.metric import Metric
 from kdtune.data.arrays import Arrays
+from kdtune.data.augment import KINDS
 from kdtune.data.batches import ImageSet, Splits
 from kdtune.errors import Fault, SpecError
 from kdtune.methods.soft_pairs import SoftPairs
@@ -55,12 +56,13 @@ class Classification:
         """Make the task of a study.
 
         Raises:
-            SpecError: There is not one class weight for each class, or the images have boxes in place of classes.
+            SpecError: There is not one class weight for each class, the images have boxes in place of classes, or an
+                augmentation needs boxes.
         """
         if setting.data_info.annotations != "classes":
             problem = f'{setting.dataset} has boxes in place of classes; write task = "detection" in the study'
             raise SpecError([Fault("study", "task", problem)])
-        if faults := class_weight_faults(setting, "study"):
+        if faults := [*class_weight_faults(setting, "study"), *_augmentation_faults(setting)]:
             raise SpecError(faults)
         return cls(setting.data_info.classes, objective_of(setting))
 
@@ -176,3 +178,13 @@ class Classification:
 
     def _confusion(self, predictions: torch.Tensor, part: ImageSet) -> torch.Tensor:
         return count_confusions(predictions.cpu(), part.labels.cpu(), self.classes)
+
+
+def _augmentation_faults(setting: Setting) -> list[Fault]:
+    given = {name: getattr(setting, name).augment for name in ("training", "teacher_training")}
+    return [
+        Fault("study", f"{name}.augment", f"{kind!r} needs boxes, so it is for detection alone; remove it")
+        for name, kinds in given.items()
+        for kind in kinds
+        if kind not in KINDS
+    ]

@@ -1,5 +1,6 @@
 """Images with objects on the training device, and what augmentation does to the boxes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
 from kdtune.tasks.detection.boxes import clipped
 from kdtune.tasks.detection.matching import BOX, CLASS, Matched, match
+from kdtune.tasks.detection.windows import KINDS, WindowChanges, drawn_windows
 
 #: Pixels in a pass without gradients: 512 images of 64x64.
 _PASS_PIXELS = 512 * 64 * 64
@@ -30,6 +32,14 @@ class BoxedImages(ImageSet):
         """Images in a pass without gradients: fewer for larger images."""
         height, width = self.images.shape[2:]
         return max(8, min(super().pass_size, _PASS_PIXELS // (height * width)))
+
+    def _drawn(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> Changes:
+        size = self.images.shape[2:]
+        drawn = WindowChanges.drawn(index, [kind for kind in changes if kind not in KINDS], size, seed, epoch)
+        if not {*changes} & {*KINDS}:
+            return drawn
+        window = drawn_windows(self.labels[index], index, changes, size, seed, epoch)
+        return drawn.with_windows(window, torch.round(255 * self.mean.flatten()).to(torch.uint8))
 
     def targets(self, index: torch.Tensor, changes: Changes | None) -> Matched:
         """Return what the anchors of the images are to predict."""
@@ -58,23 +68,31 @@ def moved(objects: torch.Tensor, changes: Changes, height: int, width: int) -> t
         height: Of the images.
         width: Of the images.
     """
-    boxes = objects[..., BOX]
-    if changes.box is not None:
-        top, left, rows, columns = changes.box.to(boxes.dtype).unsqueeze(2).unbind(1)
-        scale_x, scale_y = width / columns, height / rows
-        x, y = (boxes[..., 0::2] - left[:, :, None]) * scale_x[:, :, None], boxes[..., 1::2] - top[:, :, None]
-        y = y * scale_y[:, :, None]
-        boxes = torch.stack([x, y], dim=3).flatten(2)
+    label, boxes = objects[..., CLASS], objects[..., BOX]
+
+    def cut() -> None:
+        # After every change, since the next one moves what is visible alone.
+        nonlocal label, boxes
+        centres = (boxes[..., :2] + boxes[..., 2:]) / 2
+        is_inside = ((centres >= 0) & (centres < boxes.new_tensor([width, height]))).all(dim=2)
+        label, boxes = torch.where(is_inside, label, -1.0), clipped(boxes, height, width)
+
+    for window in (changes.window if isinstance(changes, WindowChanges) else None, changes.box):
+        if window is not None:
+            top, left, rows, columns = window.to(boxes.dtype).view(-1, 4, 1, 1).unbind(1)
+            boxes = _joined((boxes[..., 0::2] - left) * (width / columns), (boxes[..., 1::2] - top) * (height / rows))
+            cut()
     if changes.offsets is not None:
         top, left, sign = changes.offsets.to(boxes.dtype).view(-1, 3, 1, 1).unbind(1)
-        y, x = boxes[..., 1::2] - top, boxes[..., 0::2]
-        x = torch.where(sign > 0, x - left, (left + 1 - x).flip(2))
-        boxes = torch.stack([x, y], dim=3).flatten(2)
-    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
-    size = boxes.new_tensor([width, height])
-    is_inside = ((centres >= 0) & (centres < size)).all(dim=2)
-    label = torch.where(is_inside, objects[..., CLASS], -1.0)
-    return torch.cat([label.unsqueeze(2), objects[..., 1:2], clipped(boxes, height, width)], dim=2)
+        x = torch.where(sign > 0, boxes[..., 0::2] - left, (left + 1 - boxes[..., 0::2]).flip(2))
+        boxes = _joined(x, boxes[..., 1::2] - top)
+        cut()
+    return torch.cat([label.unsqueeze(2), objects[..., 1:2], boxes], dim=2)
+
+
+def _joined(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return boxes from left and right, and top and bottom, each (n, objects, 2)."""
+    return torch.stack([x, y], dim=3).flatten(2)
 
 
 def rarest_classes(labels: np.ndarray) -> np.ndarray:
