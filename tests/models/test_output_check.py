@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdtune.catalog.builtin import MODELS
+from kdtune.catalog.builtin import models_of
 from kdtune.errors import UsageError
 from kdtune.models.output_check import check_network
 from kdtune.specs.component import Component
@@ -67,7 +67,7 @@ def test_a_network_of_logits_is_returned(of_file, shape):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", models_of("classification"))
 def test_the_built_in_networks_pass(name):
     check_network(Component(name=name), info(1, 28, 28))
 
