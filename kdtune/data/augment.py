@@ -8,7 +8,7 @@ gather of pixels, so that an image is sampled only once; for the others see :mod
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -100,7 +100,8 @@ class Changes:
 
     def with_tables(self, tables: Mapping[str, torch.Tensor]) -> Self:
         """Return the same kinds of change with other tables, by the names of the attributes."""
-        return replace(self, **tables)
+        fields_of_tables: dict[str, Any] = {**tables}
+        return replace(self, **fields_of_tables)
 
     def of(self, index: torch.Tensor) -> Self:
         """Select rows of the tables by their positions, int64, (n,)."""

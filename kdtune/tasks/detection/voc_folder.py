@@ -116,7 +116,7 @@ def _image(folder: Path, stem: str) -> Path:
 
 
 #: Name of the class, difficult, and the box as it is written.
-_Object = tuple[str, float, tuple[float, float, float, float]]
+_Object = tuple[str, float, tuple[float, ...]]
 
 
 def _objects_in(annotation: Path) -> tuple[list[_Object], tuple[int, int] | None]:
