@@ -20,6 +20,9 @@ VOC_OVERLAP = 0.5
 #: Overlaps that a right detection has to reach (COCO).
 COCO_OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
+#: Images whose detections are compared with their objects at once.
+_IMAGES = 256
+
 #: Detections of an image that count (COCO).
 COCO_DETECTIONS = 100
 
@@ -50,17 +53,8 @@ def voc_results(found: torch.Tensor, objects: torch.Tensor, classes: int) -> lis
         classes: Number of classes.
     """
     found, objects = found.detach().cpu(), objects.detach().cpu()
-    if objects.shape[1]:
-        known = overlaps(found[..., predictions.BOX], objects[..., matching.BOX])
-        same = found[..., None, predictions.CLASS] == objects[:, None, :, matching.CLASS]
-        overlap, best = torch.where(same, known, -1.0).max(dim=2)
-        difficult = objects[..., matching.DIFFICULT].gather(1, best) > 0
-    else:
-        overlap = torch.full(found.shape[:2], -1.0)
-        best, difficult = (
-            torch.zeros(found.shape[:2], dtype=torch.int64),
-            torch.zeros(found.shape[:2], dtype=torch.bool),
-        )
+    parts = zip(found.split(_IMAGES), objects.split(_IMAGES), strict=True)
+    overlap, best, difficult = (torch.cat(one) for one in zip(*(_nearest(*part) for part in parts), strict=True))
     number = (best + torch.arange(len(best))[:, None] * max(1, objects.shape[1])).flatten().numpy()
     labels, scores = (found[..., column].flatten().numpy() for column in (predictions.CLASS, predictions.SCORE))
     hit, ignored = (overlap > VOC_OVERLAP).flatten().numpy(), difficult.flatten().numpy()
@@ -78,6 +72,21 @@ def voc_results(found: torch.Tensor, objects: torch.Tensor, classes: int) -> lis
         count = int(((of_objects == label) & is_wanted).sum())
         results.append(_result(right & firsts, count))
     return results
+
+
+def _nearest(found: torch.Tensor, objects: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return for each detection the greatest overlap with an object of its class, its number, and if it is difficult.
+
+    Returns:
+        float32, int64 and bool, each (n, detections); an overlap of -1 without such an object.
+    """
+    if not objects.shape[1]:
+        overlap = torch.full(found.shape[:2], -1.0)
+        return overlap, torch.zeros_like(overlap, dtype=torch.int64), torch.zeros_like(overlap, dtype=torch.bool)
+    known = overlaps(found[..., predictions.BOX], objects[..., matching.BOX])
+    same = found[..., None, predictions.CLASS] == objects[:, None, :, matching.CLASS]
+    overlap, best = torch.where(same, known, -1.0).max(dim=2)
+    return overlap, best, objects[..., matching.DIFFICULT].gather(1, best) > 0
 
 
 def _result(right: np.ndarray, objects: int) -> ClassResult:
@@ -113,7 +122,8 @@ def coco_precision(found: torch.Tensor, objects: torch.Tensor, classes: int) -> 
     Difficult objects are treated as COCO treats crowds: detections that match one are ignored.
     """
     found, objects = found.detach().cpu()[:, :COCO_DETECTIONS], objects.detach().cpu()
-    is_right, ignored = _coco_matches(found, objects)
+    parts = zip(found.split(_IMAGES), objects.split(_IMAGES), strict=True)
+    is_right, ignored = (np.concatenate(one, axis=1) for one in zip(*(_coco_matches(*x) for x in parts), strict=True))
     labels, scores = (found[..., column].flatten().numpy() for column in (predictions.CLASS, predictions.SCORE))
     wanted = objects[..., matching.CLASS][objects[..., matching.DIFFICULT] == 0].numpy()
     means: dict[float, float | None] = {}

@@ -1,7 +1,7 @@
 """Detections from the outputs of a network: scores, suppression of overlapping boxes, and the best of an image.
 
-The detections of some images are one tensor, float32, (n, detections, 6): class, score and box, best first. Images
-with fewer detections are filled up with rows of class -1.
+The detections of some images are one tensor, float32, (n, MOST, 6): class, score and box, best first. Images with
+fewer detections are filled up with rows of class -1.
 """
 
 import torch
@@ -38,7 +38,7 @@ def detections(
         width: Of the images.
 
     Returns:
-        See the module; at most :data:`MOST` of each image.
+        See the module.
     """
     scores = logits.softmax(dim=2)[..., 1:].transpose(1, 2)  # (n, classes, anchors)
     boxes = clipped(decode(offsets, anchors), height, width)
@@ -80,18 +80,7 @@ def _best_of_images(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     every = torch.cat([classes.unsqueeze(3), scores.unsqueeze(3), boxes], dim=3).flatten(1, 2)
     order = every[..., SCORE].argsort(dim=1, descending=True, stable=True)[:, :MOST]
     found = every.gather(1, order.unsqueeze(2).expand(-1, -1, COLUMNS))
-    return torch.where(found[..., SCORE : SCORE + 1] > 0, found, empty(1, 1, found.device))
-
-
-def empty(images: int, size: int, device: torch.device | None = None) -> torch.Tensor:
-    """Return the rows of images without detections, (images, size, 6)."""
-    rows = torch.zeros(images, size, COLUMNS, device=device)
+    rows = found.new_zeros(len(found), MOST, COLUMNS)
     rows[..., CLASS] = -1
+    rows[:, : found.shape[1]] = torch.where(found[..., SCORE : SCORE + 1] > 0, found, rows[:, :1])
     return rows
-
-
-def joined(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Concatenate detections of several batches, filled up to the same number."""
-    size = max(part.shape[1] for part in parts)
-    filled = [torch.cat([part, empty(len(part), size - part.shape[1], part.device)], dim=1) for part in parts]
-    return torch.cat(filled)

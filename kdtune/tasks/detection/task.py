@@ -23,7 +23,7 @@ from kdtune.tasks.detection.images import BoxedImages, rarest_classes
 from kdtune.tasks.detection.loss import Weights, box_loss, label_loss, objects_of, pair_weights
 from kdtune.tasks.detection.matching import Matched
 from kdtune.tasks.detection.network_checks import anchors_of, check_detector, differing_anchors
-from kdtune.tasks.detection.predictions import BOX, SCORE, detections, joined
+from kdtune.tasks.detection.predictions import BOX, SCORE, detections
 from kdtune.tasks.detection.setting_checks import setting_faults
 from kdtune.tasks.loading import objective_of
 from kdtune.tasks.task import Evaluation, LabelLoss, Metrics
@@ -141,7 +141,7 @@ class Detection:
         return logits.view(-1, len(self.anchors), self.classes + 1), offsets.view(-1, len(self.anchors), 4)
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return the detections of each image, (n, detections, 6); see :mod:`kdtune.tasks.detection.predictions`."""
+        """Return the detections of each image, (n, 200, 6); see :mod:`kdtune.tasks.detection.predictions`."""
         return detections(*self._parts(outputs), self.anchors.to(outputs.device), *self.shape[1:])
 
     def evaluate(
@@ -159,7 +159,7 @@ class Detection:
             count = objects_of(targets.labels)
             losses.append((label_loss(logits, targets) + box_loss(offsets, None, targets, Weights())) * count)
             objects.append(count)
-        predictions = joined(found).cpu()
+        predictions = torch.cat(found).cpu()
         loss = float(torch.stack(losses).double().sum() / torch.stack(objects).sum())
         return Evaluation(self.metrics(predictions, part), loss, predictions)
 
@@ -179,11 +179,9 @@ class Detection:
 
     def disagreement(self, found: torch.Tensor, known: torch.Tensor) -> float:
         """Return the share of images whose detections differ by more than rounding."""
-        whole = joined([found, known])
-        some, others = whole[: len(found)], whole[len(found) :]
         steps = torch.tensor([0.5, _SCORE_STEP, *[_PIXEL_STEP] * 4])
         assert (SCORE, BOX.start) == (1, 2)
-        return float(((some - others).abs() > steps).flatten(1).any(dim=1).double().mean())
+        return float(((found - known).abs() > steps).flatten(1).any(dim=1).double().mean())
 
     def documents(self, predictions: torch.Tensor, part: ImageSet, class_names: Sequence[str]) -> dict[str, str]:
         """Return the average precision of each class."""
