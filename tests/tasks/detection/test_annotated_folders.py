@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdtune.errors import DataError, SpecError
+from kdtune.data.sources import describe_own_data
+from kdtune.errors import DataError, Remark, SpecError
+from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
 from kdtune.storage.paths import data_dir
 from kdtune.tasks.detection.coco_folder import CocoFolder
 from kdtune.tasks.detection.voc_folder import VOC_CLASSES, VocFolder
@@ -123,6 +126,15 @@ def test_a_class_that_is_not_listed_and_a_missing_file_are_named(voc):
         VocFolder(folder / "JPEGImages").pictures()
     with pytest.raises(SpecError, match="imagesize: unknown key; did you mean 'image_size'"):
         VocFolder(folder, imagesize=9)
+
+
+def test_a_study_is_told_that_a_folder_has_boxes_and_what_was_dropped(voc):
+    folder = voc(a=xml(CELL, thing("cell", 5, 5, 5, 9)), t=xml(CELL))
+    dataset = Component(name=f"voc:{folder}", options={"image_size": 48})
+    with pytest.warns(Remark, match="dropped boxes without an area in 1 picture"):
+        info = describe_own_data(dataset)
+    assert (info.annotations, info.classes, info.shape, info.class_names) == ("boxes", 1, (3, 48, 48), ("cell",))
+    assert info == DataInfo.model_validate(info.model_dump())
 
 
 def test_other_boxes_and_other_options_are_other_data(voc):

@@ -190,6 +190,10 @@ def test_the_task_of_a_study_and_its_objective():
     [
         ({"dataset": "digits"}, "digits has no boxes; name a data set with boxes"),
         ({"task": "classification"}, 'digits_on_canvases has boxes in place of classes; write task = "detection"'),
+        (
+            {"task": "classification", "dataset": "digits", "training": {**TRAINING, "augment": ["zoom-out"]}},
+            "training.augment: 'zoom-out' needs boxes, so it is for detection alone; remove it",
+        ),
         ({"training": {**TRAINING, "augment": ["rotate"]}}, "training.augment: 'rotate' would leave boxes"),
         ({"training": {**TRAINING, "class_weights": "balanced"}}, "class_weights: detection has no class weights"),
         ({"student": {"ref": "ssdlite_4_6_8_8", "ratios": [2]}}, r"different anchors \(160 and 320\), but .*by anchor"),
@@ -198,7 +202,7 @@ def test_the_task_of_a_study_and_its_objective():
             r"different anchors \(anchor 0 is \(-4.0, -4.0, 12.0, 12.0\) and \(-2.4, -2.4, 10.4, 10.4\)\)",
         ),
     ],
-    ids=["classes", "boxes", "rotate", "weights", "fewer", "others"],
+    ids=["classes", "boxes", "zoom-out", "rotate", "weights", "fewer", "others"],
 )
 def test_a_study_that_cannot_be_one_of_detection_is_refused_with_the_remedy(changes, message):
     with pytest.raises(SpecError, match=message):
