@@ -129,7 +129,9 @@ MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "Shuffl
 
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
 #: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which
-#: is a weight of 1 on distillation and none on the labels.
+#: is a weight of 1 on distillation and none on the labels. Methods of their own are classes (see
+#: :mod:`kdtune.methods.base`) and have further facts: ``hidden_tuning``, what their authors picked, and on what, and
+#: ``default_tau``, unless they have no tau. Methods with weights of their own have no ``default_alpha``.
 LOSSES = Catalog("loss", "kdtune.losses")
 LOSSES.add(
     "hkd",
@@ -160,30 +162,99 @@ LOSSES.add(
     default_alpha=0.0,
 )
 
+LOSSES.add(
+    "standardized",
+    "kdtune.methods.standardized:Standardized",
+    "logit standardisation: 9 tau^2 KL of logits with deviation 1, and 0.1 CE (CVPR 2024)",
+    needs_teacher=True,
+    default_tau=2,
+    hidden_tuning="tau 2 or 3 and weight 9 or 1, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "multi",
+    "kdtune.methods.multi:MultiTemperature",
+    "mean of tau^2 KL over several multiples of tau (from MLKD, CVPR 2023)",
+    needs_teacher=True,
+    default_alpha=0.9,
+    default_tau=4,
+    hidden_tuning="the set {2, 3, 4, 5, 6}, of the authors' code for CIFAR-100, which has no validation part",
+)
+LOSSES.add(
+    "dtkd",
+    "kdtune.methods.dtkd:DynamicTemperature",
+    "KL at a pair of temperatures for each image and at tau, after a ramp, and CE (arXiv 2404.12711)",
+    needs_teacher=True,
+    default_tau=4,
+    hidden_tuning="tau 4, three weights and the ramp of the authors' code for CIFAR-100, which has no validation part",
+)
+LOSSES.add(
+    "ttm",
+    "kdtune.methods.ttm:Ttm",
+    "KL of the student's plain outputs from the teacher's softened ones, and CE (ICLR 2024)",
+    needs_teacher=True,
+    default_tau=10,
+    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "wttm",
+    "kdtune.methods.ttm:Wttm",
+    "as ttm, each image weighted by the sum of the powers of the teacher's outputs (ICLR 2024)",
+    needs_teacher=True,
+    default_tau=5,
+    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "ea",
+    "kdtune.methods.ea:EntropyAdaptive",
+    "tau^2 KL, each image weighted by the entropies of teacher and student (arXiv 2311.13621)",
+    needs_teacher=True,
+    default_alpha=0.9,
+    default_tau=4,
+    hidden_tuning="temperature 3 of the entropies and their bound; the authors' code has no validation part",
+)
+
 #: The loss of a network that is trained without a teacher, such as the teacher itself.
 WITHOUT_TEACHER = "ce"
 
-#: Facts: ``shown_as``, what tables show in place of a single tau.
+#: Facts: ``hidden_tuning``, what the authors of a method picked, and on what; ``shown_as``, what tables show in place
+#: of a single tau.
 TEMPERATURES = Catalog("temperature", "kdtune.temperatures")
-TEMPERATURES.add("fixed", "kdtune.temperature.fixed:FixedTemperature", "one tau for the whole training")
+TEMPERATURES.add(
+    "fixed",
+    "kdtune.temperature.fixed:FixedTemperature",
+    "one tau for the whole training",
+    hidden_tuning="tau, where it is given and not searched",
+)
 TEMPERATURES.add(
     "stochastic",
     "kdtune.temperature.stochastic:StochasticTemperature",
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
+    hidden_tuning="the range 2 to 20 (the study's search space)",
     shown_as="random",
 )
 TEMPERATURES.add(
-    "cosine", "kdtune.temperature.cosine:Cosine", "falls along half a cosine, the control of falling temperatures"
+    "cosine",
+    "kdtune.temperature.cosine:Cosine",
+    "falls along half a cosine, the control of falling temperatures",
+    hidden_tuning="the first tau and the last",
 )
 TEMPERATURES.add(
     "instance",
     "kdtune.temperature.instance:InstanceWise",
     "a tau for each image, smaller for hard ones: FLSW or CWSM (arXiv 1911.07471)",
+    hidden_tuning="tau, beta and gamma; the defaults are neutral values of kdtune",
 )
 TEMPERATURES.add(
     "dtkd",
     "kdtune.temperature.dtkd:Dtkd",
     "a tau for each image and network, from their greatest logits (the temperature of arXiv 2404.12711)",
+    hidden_tuning="the reference tau 4, of the authors' code for CIFAR-100, which has no validation part",
+)
+TEMPERATURES.add(
+    "normkd",
+    "kdtune.temperature.normkd:NormKd",
+    "a tau for each image and network, in proportion to the spread of their logits (arXiv 2308.00520)",
+    hidden_tuning="k = 2 (here tau), of the authors' code for CIFAR-100, which has no validation part",
 )
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
@@ -228,6 +299,19 @@ STRATEGIES.add(
     needs_teacher=False,
 )
 STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
+
+
+def is_method(loss: str) -> bool:
+    """Return whether a loss is a built-in method of its own, a class with options that is defined without torch."""
+    return "hidden_tuning" in LOSSES.facts_of(loss)
+
+
+# Every method is a strategy of one training by its own name, unless there is a strategy of that name.
+for _name in (*filter(is_method, LOSSES), *TEMPERATURES):
+    if _name not in STRATEGIES:
+        _catalog = LOSSES if is_method(_name) else TEMPERATURES
+        _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
+        STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
 OPTION_CATALOGS = {"temperature": TEMPERATURES, "of": STRATEGIES}

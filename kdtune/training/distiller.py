@@ -172,6 +172,11 @@ class Distiller:
             if step == 1 and self._teacher and self.epoch + 1 < self.recipe.training.epochs:
                 self._teacher.fetch_ahead(self.epoch + 1)  # while a GPU is at work on the first steps
 
+    @property
+    def _progress(self) -> float:
+        """Share of the epochs that have begun, the present one included."""
+        return (self.epoch + 1) / self.recipe.training.epochs
+
     def _rates(self) -> list[float]:
         """The learning rate of each step of the present epoch."""
         steps = len(self.batch_sizes)
@@ -199,6 +204,7 @@ class Distiller:
                 order=train.order(self._seed, self.epoch),
                 changes=train.epoch_changes(self.recipe.training.augment, self._changes_seed, self.epoch),
                 rates=self._rates(),
+                progress=self._progress,
                 temperature=self._policy.scheduled(sizes) if self._policy else None,
                 rows=self._teacher.rows if self._teacher else None,
             )
@@ -230,7 +236,10 @@ class Distiller:
         return self._task.evaluate(self.model, images, self._arithmetic, captured)
 
     def _step(self, images: torch.Tensor, targets: Any, index: torch.Tensor, step: int) -> torch.Tensor:
-        return self._training_step.take(images, targets, index, self._teacher, self._temperature_at(step, len(index)))
+        # The device fills it: a copy from the host would wait for the queued work.
+        progress = torch.full((), self._progress, device=self._device)
+        temperature = self._temperature_at(step, len(index))
+        return self._training_step.take(images, targets, index, self._teacher, temperature, progress)
 
     def _temperature_at(self, step: int, images: int) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
         """Return what gives the temperature of a step from the logits of student and teacher."""

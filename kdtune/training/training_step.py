@@ -49,6 +49,7 @@ class TrainingStep:
         index: torch.Tensor,
         teacher: Teacher | None,
         temperature: Callable[[torch.Tensor, torch.Tensor], Temperature] | None,
+        progress: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Take one step and return its loss, 0-d, without a gradient.
 
@@ -58,6 +59,7 @@ class TrainingStep:
             index: Indices of the images, int64, (n,).
             teacher: Returns the teacher's logits; None if the loss needs no teacher.
             temperature: Function from the logits of student and teacher of all pairs; None without a teacher.
+            progress: Share of the training's epochs that have begun, float32, 0-d; None stands for 1.
         """
         # Code is compiled for one batch size; the last batch of an epoch may have another size.
         is_whole = len(images) == self.compiled_size
@@ -72,7 +74,7 @@ class TrainingStep:
             softness = None
             if pairs.teacher is not None and temperature is not None:
                 softness = temperature(pairs.student, pairs.teacher).of_pairs(len(pairs.student))
-            loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), softness, self.alpha)
+            loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), softness, self.alpha, progress)
             loss.backward()
         self.optimizer.step()
         detached: torch.Tensor = loss.detach()
