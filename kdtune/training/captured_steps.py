@@ -26,7 +26,7 @@ from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import allocate_state, fill_state, make_optimizer, optimizer_tensors
 from kdtune.training.teacher_logits import TeacherLogits
-from kdtune.training.training_step import Teacher, TrainingStep
+from kdtune.training.training_step import StepTemperature, Teacher, TrainingStep
 
 #: Number of recipes whose steps are kept. Each needs memory for a network, its optimiser's state and its graphs.
 KEPT = 4
@@ -248,13 +248,11 @@ class CapturedStep:
             return self._teacher
         return lambda images, index: buffers["rows"].index_select(0, index).float()
 
-    def _temperature_from(
-        self, buffers: dict[str, torch.Tensor], size: int
-    ) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
+    def _temperature_from(self, buffers: dict[str, torch.Tensor], size: int) -> StepTemperature | None:
         if "student_tau" not in buffers:
             return None
         of_steps = Temperature(buffers["student_tau"], buffers["teacher_tau"], buffers["weight"])
-        return lambda student, teacher: of_steps.at(self._number, size)
+        return lambda student, teacher, labels: of_steps.at(self._number, size)
 
 
 class CapturedSteps:
