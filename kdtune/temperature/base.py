@@ -99,11 +99,14 @@ class TemperaturePolicy:
         Options: Model of the policy's options. An option with the name of a searched value takes that value.
         depends_on_logits: Whether tau depends on the logits. If not, :meth:`scheduled` returns the values of a whole
             epoch, and a step can be captured as a graph.
+        weight_is_tau_squared: Whether the weight is the product of both temperatures. If not, the policy's docstring
+            gives the weight, which is finite and not negative.
     """
 
     Options: ClassVar[type[BaseModel]]
 
     depends_on_logits: bool = True
+    weight_is_tau_squared: ClassVar[bool] = True
 
     @classmethod
     def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:
