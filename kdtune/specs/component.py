@@ -1,7 +1,7 @@
 """Components that a study names, by name or reference."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +13,13 @@ from pydantic import (
     model_serializer,
 )
 
+from kdtune.catalog.component_digest import is_component_digest
 from kdtune.catalog.python_objects import reference_to
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.json_values import json_value
 
 #: Keys of a component's table that are not options of the component.
 _REFERENCE, _DIGEST = "ref", "digest"
-
-#: What the digest in the table of a frozen study looks like: hexadecimal digits, or ``NAME==VERSION`` of a package.
-_DIGEST_TEXT = re.compile(r"[0-9a-f]{16}|[A-Za-z0-9._-]+==\S+")
 
 
 class Component(FrozenModel):
@@ -30,7 +28,8 @@ class Component(FrozenModel):
     Attributes:
         name: A name in its catalog, or a reference; see :class:`kdtune.catalog.catalog.Catalog`.
         options: Options of the component, which validates them itself; JSON values only.
-        digest: Digest of the source of a component that is not built in, once it is resolved; otherwise empty.
+        digest: Identifies the source of a component that is not built in, once it is resolved, see
+            :mod:`kdtune.catalog.component_digest`; otherwise empty.
     """
 
     name: str
@@ -87,7 +86,7 @@ def component_of(value: Any) -> Any:
         if not isinstance(made, Component):
             raise ValueError("ref has to be a name or a reference")
         digest = value.get(_DIGEST, "")
-        if digest != "" and not (isinstance(digest, str) and _DIGEST_TEXT.fullmatch(digest)):
+        if digest != "" and not is_component_digest(digest):
             raise ValueError(_taken(_DIGEST))
         given = {key: one for key, one in value.items() if key not in (_REFERENCE, _DIGEST)}
         options = _options_of(given, may_be_none=False)
@@ -126,5 +125,3 @@ def as_written(component: Component) -> str | dict[str, Any]:
 
 #: A component in a study: written as a name, or as a table with ``ref`` and options.
 StudyComponent = Annotated[Component, BeforeValidator(component_of), PlainSerializer(as_written)]
-
-ComponentLike = str | Mapping[str, Any] | Callable[..., Any] | Component

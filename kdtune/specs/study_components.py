@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS
+from kdtune.catalog.component_digest import change_since
 from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.references import with_absolute_path
 from kdtune.errors import Fault, SpecError
@@ -84,7 +85,7 @@ def resolve_strategies(table: dict[str, Any], where: str) -> list[Fault]:
 
 
 def changed_components(study: Study, where: str) -> list[Fault]:
-    """Return a fault for each component of a study that is missing here or was edited after the study began.
+    """Return a fault for each component of a study that is missing here or has changed since the study began.
 
     Args:
         study: A study that was run.
@@ -94,9 +95,8 @@ def changed_components(study: Study, where: str) -> list[Fault]:
     for key, catalog in COMPONENT_CATALOGS.items():
         component: Component = getattr(study, key)
         try:
-            if catalog.resolve(component.name).digest != component.digest:
-                remedy = "restore the earlier source, or begin the study anew with --fresh"
-                faults.append(Fault(where, key, f"{component} has been edited since the study began; {remedy}"))
+            if change := change_since(component.digest, catalog.resolve(component.name).digest):
+                faults.append(Fault(where, key, f"{component} {change}"))
         except ValueError as error:
             faults.append(Fault(where, key, str(error)))
     return faults
