@@ -176,7 +176,7 @@ class Setting(FrozenModel):
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Options with default values are left out, so that they do not change identities from before they existed.
         table: dict[str, Any] = handler(self)
-        if self.data == DataOptions():
+        if not any(value is not None for value in table.get("data", {}).values()):
             table.pop("data", None)
         if self.numerics == Numerics():
             table.pop("numerics", None)
