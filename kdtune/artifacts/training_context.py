@@ -135,7 +135,7 @@ class TrainingContext(Generic[S]):
             UsageError: The network needs more images per step than there are.
         """
         train = self.splits.train
-        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.task)
+        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], lambda: self.task)
         return Distiller(
             recipe,
             seed,
