@@ -16,6 +16,7 @@ from kdtune.specs.component import Component
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import OneRound, require_finite
+from kdtune.temperature.loading import policy_class
 
 
 class Tuned(OneRound):
@@ -57,7 +58,7 @@ class _Scheme:
         Raises:
             UsageError: The temperature has no tau that could be searched.
         """
-        options: type[BaseModel] = TEMPERATURES.load(name).Options
+        options = policy_class(name).Options
         if "tau" not in options.model_fields:
             raise UsageError(f"the temperature {name!r} has no option 'tau', so there is nothing to tune")
         return type("TunedTemperature", (Tuned,), {"temperature": name, "Options": _without_tau(options)})
