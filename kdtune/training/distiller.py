@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from kdtune.catalog.builtin import MODELS, TEMPERATURES
+from kdtune.catalog.builtin import MODELS
 from kdtune.catalog.metric import ACCURACY
 from kdtune.data.batches import Splits
 from kdtune.errors import DivergedError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.split_sizes import batch_sizes
-from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.task import Evaluation, Task
 from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
+from kdtune.temperature.loading import make_policy
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.epoch_metrics import EpochMetrics
@@ -188,6 +188,7 @@ class Distiller:
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
         validation = self.validate()
+        tau = self._policy.epoch_tau() if self._policy else None
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
@@ -197,7 +198,7 @@ class Distiller:
             train_loss=train_loss,
             val_loss=validation.loss,
             val_accuracy=validation.metrics.get("accuracy"),
-            tau=self._policy.epoch_tau() if self._policy else None,
+            tau=tau,
             learning_rate=rate,
             val_objective=None if self._objective == ACCURACY else validation.metrics[self._objective],
             **self._trace.summary(),
@@ -285,6 +286,4 @@ class Distiller:
 def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
     if recipe.temperature is None:
         return None
-    policy: type[TemperaturePolicy] = TEMPERATURES.load(recipe.temperature.name, recipe.temperature.digest)
-    options = policy.Options.model_validate(recipe.temperature.options, context=HAS_RUN)
-    return policy(options, PolicyContext(seed, device, recipe.training.epochs, batch_size))
+    return make_policy(recipe.temperature, PolicyContext(seed, device, recipe.training.epochs, batch_size))
