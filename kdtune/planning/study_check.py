@@ -17,6 +17,7 @@ from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
 from kdtune.models.output_check import check_network
+from kdtune.planning.study_remarks import study_remarks
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.loading import StudyLike, load_study, loadable_components, place_of
@@ -142,6 +143,7 @@ def _check_parts(
     if study is None or found.data is None:
         return found
     found.study = study if study.dataset_info else study.with_data_info(found.data)
+    found.remarks += study_remarks(study, study.strategies)
     with _collected(found, where, "dataset"):
         images = available_images(found.study, place)
         problems = split_problems(images, study.validation, study.data.train_limit)
