@@ -21,6 +21,7 @@ from kdtune.planning.inspection import Inspection
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
 from kdtune.planning.study_plan import StudyPlan
+from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
@@ -194,7 +195,7 @@ def _estimated_plan(
         session=session,
         slots=slots,
         carbon=carbon,
-        remarks=inspection.remarks,
+        remarks=(*inspection.remarks, *study_remarks(study, strategies)),
     )
 
 

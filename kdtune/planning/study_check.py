@@ -18,6 +18,7 @@ from kdtune.methods.loading import loss_of
 from kdtune.models.output_check import check_network
 from kdtune.planning.first_rounds import first_rounds
 from kdtune.planning.step_checks import CheckedStep, check_recipes, check_steps
+from kdtune.planning.study_remarks import study_remarks
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.loading import StudyLike, load_with_faults, loadable_components, place_of
@@ -129,6 +130,7 @@ def _check_parts(
     if found.data is None:
         return found
     described_study = study if study.dataset_info else study.with_data_info(found.data)
+    found.remarks += study_remarks(study, labels)
     problems: dict[str, str] = {}
     with _collected(found, where, "dataset"):
         images = available_images(described_study, place)
