@@ -104,8 +104,8 @@ class TrainingContext(Generic[S]):
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
         """Train the study's teacher into its folder; see :func:`kdtune.artifacts.teacher.train_teacher`."""
-        # The command holds the folder's other lock. If the command is killed, its worker continues until it notices, and
-        # the next process waits for that and continues from the last checkpoint.
+        # The command holds the folder's other lock. If it is killed, its worker continues until it notices, and the
+        # next process waits for that and continues from the last checkpoint.
         with exclusive_lock(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
