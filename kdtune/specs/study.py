@@ -37,10 +37,11 @@ class Training(FrozenModel):
         epochs: Passes over the training images.
         batch_size: Images per step. The last batch of an epoch may be smaller; a single remaining image is added to the
             batch before it.
-        optimizer: ``sgd`` (with Nesterov off) or ``adam``.
+        optimizer: ``sgd`` (with Nesterov off), ``adam`` or ``adamw``.
         learning_rate: Learning rate after the warm-up.
-        momentum: Momentum of SGD; ignored by Adam.
-        weight_decay: L2 penalty, added to the gradient.
+        momentum: Momentum of SGD; ignored by Adam and AdamW.
+        weight_decay: L2 penalty, added to the gradient; of AdamW the share, multiplied by the learning rate, by which
+            each step shrinks the weights.
         milestones: Epochs, counted from 0, before which the learning rate is multiplied by ``gamma``.
         gamma: Factor at each milestone.
         warmup_epochs: Epochs over which the learning rate grows linearly, step by step; may end within an epoch.
@@ -54,7 +55,7 @@ class Training(FrozenModel):
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
     batch_size: Count
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0.0, le=GREATEST)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     weight_decay: float = Field(default=0.0, ge=0.0, le=GREATEST)
