@@ -7,13 +7,14 @@ on. This module does not import torch, which the driver does not need otherwise.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from kdtune.specs.component import Component, as_written
+from kdtune.specs.component import Component, identity_of
 from kdtune.specs.numerics import Numerics
 from kdtune.storage.checksums import CHECKSUM_KEY, verified, with_checksum
 from kdtune.storage.files import read_whole, write_json
@@ -23,6 +24,10 @@ from kdtune.training.compiler_paths import plain_path
 
 #: Name of the folder in the cache, and of the kind in :data:`kdtune.artifacts.caches.KINDS`.
 KIND = "compilations"
+
+#: Environment variables of the compiler that this module sets.
+_CODE_FOLDER, _TRITON_FOLDER, _THREADS = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_COMPILE_THREADS"
+_VARIABLES = (_CODE_FOLDER, _TRITON_FOLDER, _THREADS)
 
 #: Number that is increased when the compiled code, or the way of compiling it, changes.
 FORMAT = 1
@@ -61,7 +66,7 @@ class CompiledCode:
         """
         code = plain_path(self.code)
         # Triton keeps the first folder that a process uses, which may be that of another compilation.
-        return {"TORCHINDUCTOR_CACHE_DIR": str(code), "TRITON_CACHE_DIR": str(code / "triton")}
+        return {_CODE_FOLDER: str(code), _TRITON_FOLDER: str(code / "triton")}
 
     def use(self) -> None:
         """Make the folder the compiler's cache for the rest of this process.
@@ -79,7 +84,7 @@ class CompiledCode:
             CompileError: The compiler cannot use the folder's path.
         """
         self.use()
-        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+        os.environ.setdefault(_THREADS, "1")
 
     def is_made(self) -> bool:
         """Return whether all code was generated and its energy measured; False if ``made.json`` cannot be read."""
@@ -95,8 +100,22 @@ class CompiledCode:
         write_json(self._made, with_checksum({"format": FORMAT}))
 
 
+@contextmanager
+def compiler_environment_restored() -> Iterator[None]:
+    """Restore the variables that :meth:`CompiledCode.look_up` sets, so that other code gets into another folder."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _written() -> str:
-    """A digest of the networks' source, whatever the version is called."""
+    """Return a digest of the networks' source, which may change without a change of the version."""
     specs = find_spec("kdtune.models"), find_spec("kdtune.training.fast_bfloat16_layers")
     models, layers = (Path(spec.origin) for spec in specs if spec and spec.origin)
     files = [*sorted(models.parent.glob("*.py")), layers]
@@ -133,7 +152,8 @@ class CodeDependencies:
     def compilation(self) -> CompiledCode:
         """The folder of the code, which need not exist yet."""
         fields = {**asdict(self), "numerics": self.numerics.model_dump(), "format": FORMAT, "written": _written()}
-        fields |= {"student": str(as_written(self.student)), "teacher": self.teacher and str(as_written(self.teacher))}
+        fields["student"] = str(identity_of(self.student))
+        fields["teacher"] = self.teacher and str(identity_of(self.teacher))
         key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
         named = "-".join(one.slug for one in (self.teacher, self.student) if one)
         return CompiledCode(cache_dir() / KIND / f"{named}-{key}")

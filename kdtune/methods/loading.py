@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import ValidationError
+
 from kdtune.catalog.builtin import LOSSES
 from kdtune.errors import UsageError
 from kdtune.methods.soft_pairs import SoftPairs
@@ -21,6 +23,9 @@ _POSITIONAL = ("student_logits", "teacher_logits", "labels", "temperature", "alp
 #: Keyword arguments that a loss accepts if it can serve more than unweighted classification.
 _LABEL_LOSS, _PAIR_WEIGHTS = "label_loss", "pair_weights"
 
+#: Keyword argument that a loss accepts if it changes during the training.
+_PROGRESS = "progress"
+
 
 class DistillationLoss(Protocol):
     """A loss with its options, as a training step calls it."""
@@ -31,6 +36,7 @@ class DistillationLoss(Protocol):
         label_loss: "Callable[[], torch.Tensor]",
         temperature: "Temperature | None",
         alpha: float,
+        progress: "torch.Tensor | None" = None,
     ) -> "torch.Tensor":
         """Return the loss of a batch, 0-d.
 
@@ -39,6 +45,7 @@ class DistillationLoss(Protocol):
             label_loss: Computes the task's loss with the labels.
             temperature: Of this step; None without a teacher.
             alpha: Weight of the distillation term.
+            progress: Share of the training's epochs that have begun, 0-d; None stands for 1.
         """
 
 
@@ -57,6 +64,8 @@ def loss_of(method: Component, *, needs_label_loss: bool = False) -> Distillatio
     options = {key: value for key, value in method.options.items() if key != "alpha"}
     if not callable(loss):
         raise UsageError(f"loss {method}: {method.name} is not a function")
+    if hasattr(loss, "Options"):
+        loss, options = _with_options(loss, options, method), {}
     try:
         signature = inspect.signature(loss)
         signature.bind(*_POSITIONAL, **options)
@@ -64,10 +73,24 @@ def loss_of(method: Component, *, needs_label_loss: bool = False) -> Distillatio
         raise UsageError(
             f"loss {method}: {error}; a loss is defined as fn({', '.join(_POSITIONAL)}, **options)"
         ) from None
-    accepted = frozenset({_LABEL_LOSS, _PAIR_WEIGHTS} & signature.parameters.keys())
+    accepted = frozenset({_LABEL_LOSS, _PAIR_WEIGHTS, _PROGRESS} & signature.parameters.keys())
     if needs_label_loss:
         _require(_LABEL_LOSS, accepted, method, "the loss with the labels is not the plain mean cross-entropy")
     return partial(_call, partial(loss, **options), accepted, method)
+
+
+def _with_options(kind: Callable[..., Any], options: dict[str, Any], method: Component) -> Callable[..., Any]:
+    """Return an instance of a class of losses.
+
+    Raises:
+        UsageError: The class refuses the options.
+    """
+    try:
+        made: Callable[..., Any] = kind(kind.Options.model_validate(options))  # type: ignore[attr-defined]
+    except ValidationError as error:
+        faults = "; ".join(f"option {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise UsageError(f"loss {method}: {faults}") from None
+    return made
 
 
 def _call(
@@ -78,10 +101,11 @@ def _call(
     label_loss: "Callable[[], torch.Tensor]",
     temperature: "Temperature | None",
     alpha: float,
+    progress: "torch.Tensor | None" = None,
 ) -> "torch.Tensor":
     if pairs.weights is not None:
         _require(_PAIR_WEIGHTS, accepted, method, "the task weighs its pairs of logits")
-    keywords = {_LABEL_LOSS: label_loss, _PAIR_WEIGHTS: pairs.weights}
+    keywords = {_LABEL_LOSS: label_loss, _PAIR_WEIGHTS: pairs.weights, _PROGRESS: progress}
     found: torch.Tensor = loss(
         pairs.student, pairs.teacher, pairs.labels, temperature, alpha, **{key: keywords[key] for key in accepted}
     )

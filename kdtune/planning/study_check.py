@@ -12,7 +12,7 @@ import torch
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
-from kdtune.data.sources import available_images, described
+from kdtune.data.sources import available_images, describe_data
 from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
@@ -128,7 +128,7 @@ def _check_parts(
 ) -> StudyCheck:
     found = StudyCheck()
     with _collected(found, where, "dataset"):
-        found.data = described(components["dataset"], place) if "dataset" in components else None
+        found.data = describe_data(components["dataset"], place) if "dataset" in components else None
     for key in ("teacher", "student"):
         if key in components:
             with _collected(found, where, key):

@@ -6,9 +6,6 @@ from enum import Enum
 from typing import Any
 
 from kdtune.catalog.builtin import LOSSES, STRATEGIES
-from kdtune.errors import ResultsError, SpecError
-from kdtune.results.documents import REMEDY
-from kdtune.results.flat_points import flat_trial_id
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
@@ -74,40 +71,6 @@ def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -
         label: made if before.labelled(label) == study.labelled(label) else make_strategies(study, label)
         for label, made in strategies.items()
     }
-
-
-def check_unchanged(folder: StrategyFolder, study: Study) -> None:
-    """Check that a strategy can be resumed, because its files were not changed after it was started.
-
-    Args:
-        folder: Folder of the strategy.
-        study: The study in ``run.toml``.
-
-    Raises:
-        ResultsError: One of the files was changed.
-    """
-    if changed := folder.differences(study):
-        raise ResultsError(
-            f"{folder.study_toml}: differs from {folder.study.run_toml} in {', '.join(changed)}, so one of them was "
-            f"changed after it was written; restore the old value, or start again with 'kdtune study' and --fresh"
-        )
-    frozen, log = folder.read_study(), TrialLog.read(folder.trials)
-    for trial in log.trials.values():
-        if trial.id != _identity(frozen, trial):
-            raise ResultsError(
-                f"{log.path}: trial {trial.id} does not belong to the study in {folder.study_toml}, so one of them was "
-                f"changed, or another release of kdtune wrote them; {REMEDY}"
-            )
-
-
-def _identity(study: Study, trial: Trial) -> str:
-    """Return the identifier that a logged trial must have."""
-    if trial.spec is None:
-        return flat_trial_id(study, trial.point, trial.seed)
-    try:
-        return resolved_trial(study, trial.suggestion, trial.seed).identity
-    except SpecError:  # its components are not installed here, which is reported for the study as a whole
-        return trial.spec.identity
 
 
 def uses_teacher(study: Study, label: str) -> bool:

@@ -121,8 +121,8 @@ class Setting(FrozenModel):
 
     Attributes:
         task: What the networks are trained for.
-        objective: Name of the metric on the validation images that strategies are told, that chooses the trial and
-            that early stopping judges; the task's first one unless given.
+        objective: Name of the metric on the validation images. Strategies receive it, it chooses the trial, and early
+            stopping judges it. The task's first metric by default.
         dataset: The data set, by name or reference.
         dataset_info: Sizes, class names and fingerprint of a data set that is not built in, determined before a run.
             None for a built-in data set.
@@ -176,7 +176,7 @@ class Setting(FrozenModel):
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Options with default values are left out, so that they do not change identities from before they existed.
         table: dict[str, Any] = handler(self)
-        if self.data == DataOptions():
+        if not any(value is not None for value in table.get("data", {}).values()):
             table.pop("data", None)
         if self.numerics == Numerics():
             table.pop("numerics", None)

@@ -4,7 +4,7 @@ from functools import cached_property
 
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.frozen_model import FrozenModel
-from kdtune.specs.identity import digest
+from kdtune.specs.identity import AS_IDENTITY, digest
 from kdtune.specs.study import Setting, Training
 
 
@@ -52,4 +52,4 @@ class TrialSpec(FrozenModel):
     @cached_property
     def identity(self) -> str:
         """Identity of the trial, 12 hexadecimal digits. Trials with the same identity compute the same result."""
-        return digest(self.model_dump(mode="json"))[:12]
+        return digest(self.model_dump(mode="json", context=AS_IDENTITY))[:12]

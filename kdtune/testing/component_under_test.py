@@ -1,8 +1,12 @@
 """The component that a conformance suite tests."""
 
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
-from kdtune.specs.component import Component, ComponentLike, component_of
+from kdtune.specs.component import Component, component_of
+
+#: What a study may name a component by.
+ComponentLike = str | Mapping[str, Any] | Callable[..., Any] | Component
 
 
 class ComponentConformance:
@@ -31,11 +35,11 @@ class ComponentConformance:
                 'component = {"ref": "my_package.my_module:Mine", "width": 2}; '
                 f"or define a fixture {fixture!r} that returns a kdtune.specs.component.Component"
             )
-        found = component_of(_function_of(type(self)))
+        found = component_of(_as_written(type(self)))
         assert isinstance(found, Component), f"component has to be a name, a table, a function or a class, got {found}"
         return found
 
 
-def _function_of(suite: type[ComponentConformance]) -> ComponentLike | None:
+def _as_written(suite: type[ComponentConformance]) -> ComponentLike | None:
     """Return the attribute as it was written: a function is not bound to an instance of the suite."""
     return next(vars(one)["component"] for one in suite.__mro__ if "component" in vars(one))

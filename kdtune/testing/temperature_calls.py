@@ -68,13 +68,13 @@ def check_shapes(found: Temperature, images: int) -> None:
 
 
 def check_values(found: Temperature, where: str) -> None:
-    """Raise an AssertionError unless tau and weight are finite float32 numbers above 0."""
+    """Raise an AssertionError unless tau is finite and above 0, the weight finite and not negative, all float32."""
     for name in ("student", "teacher", "weight"):
         field = getattr(found, name)
         assert field.dtype == torch.float32, f"{where}: {name} has to be float32, but is {field.dtype}"
-        assert bool((torch.isfinite(field) & (field > 0)).all()), (
-            f"{where}: {name} has to be finite and above 0, but is {field.tolist()}"
-        )
+        assert bool(field.isfinite().all()), f"{where}: {name} has to be finite, but is {field.tolist()}"
+        assert name == "weight" or bool((field > 0).all()), f"{where}: {name} has to be above 0: {field.tolist()}"
+    assert bool((found.weight >= 0).all()), f"{where}: the weight must not be negative: {found.weight.tolist()}"
 
 
 def leaves(*tensors: torch.Tensor) -> list[torch.Tensor]:

@@ -99,10 +99,10 @@ class TemperatureConformance(ComponentConformance):
         policy = made(temperature)
         policy.begin_epoch(0, 2)
         for step, images in enumerate((BATCH, BATCH - 1)):
-            check_shapes(called(policy, *(logits[:images] for logits in LOGITS), step), images)
+            check_shapes(called(policy, LOGITS[0][:images], LOGITS[1][:images], step), images)
 
     def test_tau_is_finite_and_positive_in_every_epoch(self, temperature: Component) -> None:
-        """Tau and weight are finite float32 numbers above 0 in every epoch, also in a training of one."""
+        """Tau is finite and above 0, the weight finite and not negative, in every epoch, also in a training of one."""
         for epochs in (EPOCHS, 1):
             policy = made(temperature, epochs=epochs)
             for epoch in range(epochs):
@@ -126,13 +126,15 @@ class TemperatureConformance(ComponentConformance):
             f"{case}: the gradient of the loss hkd with respect to the student's logits is not finite"
         )
 
-    def test_the_weight_is_tau_squared(self, temperature: Component) -> None:
+    def test_the_weight_is_tau_squared_unless_the_policy_declares_another(self, temperature: Component) -> None:
         """The weight is the product of both temperatures, so that the size of the gradient does not depend on tau."""
-        for found in epoch_of(made(temperature)):
+        policy = made(temperature)
+        for found in epoch_of(policy):
             square = found.student * found.teacher
-            assert torch.equal(found.weight, square.squeeze(-1) if square.dim() else square), (
-                f"the weight has to be the product of the temperatures of student and teacher, {square}, "
-                f"but is {found.weight}"
+            square = square.squeeze(-1) if square.dim() else square
+            assert torch.equal(found.weight, square) or not policy.weight_is_tau_squared, (
+                f"the weight has to be the product of both temperatures, {square}, but is {found.weight}; declare "
+                "weight_is_tau_squared = False if the method has another one"
             )
 
     def test_the_same_seed_gives_the_same(self, temperature: Component) -> None:
@@ -235,8 +237,9 @@ class TemperatureConformance(ComponentConformance):
             table = captured.scheduled(sizes)
             # The order of steps does not matter: a schedule is a function of seed, epoch and step.
             for step in reversed(range(len(sizes))):
-                expected = called(eager, *(logits[: sizes[step]] for logits in LOGITS), step)
-                found = table.at(torch.tensor([step]), sizes[step])
+                size = sizes[step]
+                expected = called(eager, LOGITS[0][:size], LOGITS[1][:size], step)
+                found = table.at(torch.tensor([step]), size)
                 assert values([found]) == values([expected]), (
                     f"epoch {epoch}, step {step}: scheduled() gives {found}, but a call gives {expected}"
                 )
@@ -288,7 +291,7 @@ class TemperatureConformance(ComponentConformance):
             if not policy.depends_on_logits:
                 policy.scheduled([BATCH, BATCH]).at(torch.zeros(1, dtype=torch.int64, device="meta"), BATCH)
             for step in range(2):
-                called(policy, *(logits.to("meta") for logits in LOGITS), step)
+                called(policy, LOGITS[0].to("meta"), LOGITS[1].to("meta"), step)
         except (RuntimeError, NotImplementedError) as error:
             pytest.fail(
                 "a step reads a value from the device, or uses a tensor that is not on context.device; replace item(), "

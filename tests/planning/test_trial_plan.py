@@ -4,10 +4,10 @@ from collections.abc import Sequence
 import pytest
 
 from kdtune.errors import ResultsError
+from kdtune.planning.resume_checks import check_unchanged
 from kdtune.planning.trial_plan import (
     Next,
     Plan,
-    check_unchanged,
     epochs_of,
     frozen_cost,
     make_strategies,

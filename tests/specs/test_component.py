@@ -29,7 +29,7 @@ def study_file(folder, **changes):
         ("/home/me/nets.py:tiny", "nets.py:tiny", "nets-tiny"),
         ("my_package.nets:Tiny", "my_package.nets:Tiny", "my_package-nets-Tiny"),
         ("torchvision:resnet50", "torchvision:resnet50", "torchvision-resnet50"),
-        ("folder:/data/my photos", "folder:my photos", "folder-my-photos"),
+        ("folder:/data/my photos", "folder:my photos", "folder"),
         ("pickle:/cache/tiny-0123456789abcdef.pkl", "tiny", "tiny"),
     ],
 )

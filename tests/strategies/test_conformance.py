@@ -13,6 +13,7 @@ from kdtune.specs import SearchSpace, load_study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
 from kdtune.strategies.base import Outcome, Strategy
+from kdtune.strategies.by_method import UnderMethod
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
 from kdtune.training.resolution import resolved_trial
 
@@ -45,7 +46,7 @@ VARIANTS = {
 }
 
 #: Proposes a value of its own whatever the space is.
-IGNORES_THE_SPACE = {"fixed", "best of fixed"}
+IGNORES_THE_SPACE = {"fixed", "best of fixed", *(n for n in STRATEGIES if issubclass(STRATEGIES.load(n), UnderMethod))}
 
 #: Learns as it goes and may come back to a point, which is then answered from its record.
 MAY_REPEAT = {"optuna"}
