@@ -17,7 +17,6 @@ Several sets of options are tested with a fixture::
 """
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.methods.losses import hkd
 from kdtune.specs.component import Component
+from kdtune.specs.suggestion import Suggestion
 from kdtune.temperature.base import Temperature, TemperaturePolicy
 from kdtune.testing.component_under_test import ComponentConformance
 from kdtune.testing.logits import BATCH, CASES, labels_of, normal
@@ -43,6 +43,8 @@ from kdtune.testing.temperature_calls import (
     resolved_options,
     values,
 )
+from kdtune.testing.temperature_sequences import TemperatureSequences
+from kdtune.testing.trainings import TrainingConformance
 
 
 def examples(reference: str) -> list[Component]:
@@ -58,13 +60,18 @@ def examples(reference: str) -> list[Component]:
     return [Component(name=reference, options=options) for options in schema.get("examples", [{}])]
 
 
-class TemperatureConformance(ComponentConformance):
+class TemperatureConformance(TemperatureSequences, TrainingConformance, ComponentConformance):
     """Tests of one temperature; a subclass has the attribute ``component`` or the fixture ``temperature``."""
 
     @pytest.fixture
     def temperature(self) -> Component:
         """The temperature by reference, with its options."""
         return self.named("temperature")
+
+    @pytest.fixture
+    def suggestion(self, temperature: Component) -> Suggestion:
+        """A training under the temperature."""
+        return Suggestion(temperature=temperature)
 
     def test_it_follows_the_protocol(self, temperature: Component) -> None:
         """A temperature is a class derived from the base class, with a model of its options."""
@@ -136,77 +143,6 @@ class TemperatureConformance(ComponentConformance):
                 f"the weight has to be the product of both temperatures, {square}, but is {found.weight}; declare "
                 "weight_is_tau_squared = False if the method has another one"
             )
-
-    def test_the_same_seed_gives_the_same(self, temperature: Component) -> None:
-        """Two trainings with one seed have the same temperatures."""
-        first, second = made(temperature, seed=5), made(temperature, seed=5)
-        for epoch in range(3):
-            assert values(epoch_of(first, epoch)) == values(epoch_of(second, epoch)), (
-                f"epoch {epoch} differs between two trainings with the same seed; draw from a generator of your own "
-                "that is seeded with context.seed"
-            )
-
-    def test_draws_depend_on_nothing_that_ran_before(self, temperature: Component) -> None:
-        """Torch's global generator has no influence on tau."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            first = values(epoch_of(made(temperature, seed=5)))
-            torch.manual_seed(2)
-            torch.rand(10)
-            again = values(epoch_of(made(temperature, seed=5)))
-        assert again == first, "tau depends on torch's global generator; draw from a generator of your own"
-
-    def test_torchs_own_generator_is_never_moved(self, temperature: Component) -> None:
-        """Other random numbers of the training do not depend on the temperature."""
-        before = torch.get_rng_state()
-        policy = made(temperature)
-        epoch_of(policy)
-        policy.load_state_dict(policy.state_dict())
-        epoch_of(policy, 1)
-        assert torch.equal(torch.get_rng_state(), before), (
-            "the temperature draws from torch's global generator; draw from a generator of your own"
-        )
-
-    @pytest.mark.parametrize("done", [0, 1, 3])
-    def test_a_resumed_policy_goes_on_with_the_exact_sequence(
-        self, temperature: Component, done: int, tmp_path: Path
-    ) -> None:
-        """After an interruption between two epochs, all values equal those of an undisturbed training to the bit."""
-        undisturbed, interrupted = made(temperature), made(temperature)
-        for epoch in range(done):
-            epoch_of(undisturbed, epoch)
-            epoch_of(interrupted, epoch)
-        torch.save(interrupted.state_dict(), tmp_path / "state.pt")
-        resumed = made(temperature, seed=99)
-        resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-        for epoch in range(done, done + 3):
-            assert values(epoch_of(resumed, epoch)) == values(epoch_of(undisturbed, epoch)), (
-                f"after a resumption at epoch {done}, epoch {epoch} differs; everything that later epochs depend on, "
-                "such as the state of a generator, belongs into state_dict() and load_state_dict()"
-            )
-
-    def test_saving_and_restoring_within_an_epoch_changes_nothing(self, temperature: Component) -> None:
-        """Neither state_dict nor load_state_dict disturbs the epoch that is running."""
-        undisturbed, restored = made(temperature), made(temperature)
-        expected = values([*epoch_of(undisturbed), *epoch_of(undisturbed, 1)])
-        restored.begin_epoch(0, STEPS)
-        found = [called(restored, *LOGITS, step) for step in range(STEPS // 2)]
-        restored.load_state_dict(restored.state_dict())
-        found += [called(restored, *LOGITS, step) for step in range(STEPS // 2, STEPS)]
-        assert values([*found, *epoch_of(restored, 1)]) == expected, (
-            "after state_dict() and load_state_dict() in the middle of an epoch, later values differ"
-        )
-
-    def test_a_state_that_was_taken_does_not_move_with_the_policy(self, temperature: Component) -> None:
-        """A state is a copy, so that a checkpoint may be written while the training goes on."""
-        policy = made(temperature)
-        state = policy.state_dict()
-        first = values(epoch_of(policy))
-        again = made(temperature, seed=99)
-        again.load_state_dict(state)
-        assert values(epoch_of(again)) == first, (
-            "a state changes after it was returned by state_dict(); return copies of tensors"
-        )
 
     def test_epochs_may_differ_in_length(self, temperature: Component) -> None:
         """The number of steps is that of each epoch."""
