@@ -11,7 +11,7 @@ import torch
 
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.catalog.builtin import MODELS
+from kdtune.catalog.builtin import MODELS, TASKS
 from kdtune.data.sources import available_images, described
 from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
@@ -27,6 +27,7 @@ from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.paths import DataDir
+from kdtune.tasks.loading import task_of
 from kdtune.training.batch_norm_checks import check_batches
 from kdtune.training.resolution import resolved_recipe
 
@@ -134,7 +135,7 @@ def _check_parts(
         if key in components:
             with _collected(found, where, key):
                 if found.data:
-                    found.networks[key] = _network_facts(components[key], found.data)
+                    found.networks[key] = _network_facts(components[key], found.data, study)
                 else:  # the sizes of its input and output are unknown
                     MODELS.load(components[key].name, components[key].digest)
     if "loss" in components:
@@ -162,16 +163,24 @@ def _check_parts(
     return found
 
 
-def _network_facts(component: Component, info: DataInfo) -> NetworkFacts:
-    """Check a network and return what is known of it.
+def _network_facts(component: Component, info: DataInfo, study: Study | None) -> NetworkFacts:
+    """Check a network and return what is known of it; without a study, as one for classification.
 
     Raises:
         UsageError: See :func:`kdtune.models.output_check.check_network`; or its operations cannot be counted.
     """
-    network = check_network(component, info)
+    network = _checked(component, info, study)
     counted = count_operations(network, *info.shape, name=str(component))
     parameters = sum(one.numel() for one in network.parameters())
     return NetworkFacts(str(component), parameters, counted.macs, counted.uncounted)
+
+
+def _checked(component: Component, info: DataInfo, study: Study | None) -> torch.nn.Module:
+    """Check a network for the task of a study; see :func:`kdtune.models.output_check.check_network`."""
+    if study is None or study.task.name in TASKS:
+        return check_network(component, info)
+    task = task_of(study.with_data_info(info))
+    return check_network(component, info, lambda: task.network(component, info.shape), task.output_size)
 
 
 def check_own_components(context: TrainingContext) -> None:
@@ -182,10 +191,10 @@ def check_own_components(context: TrainingContext) -> None:
         SpecError: A training step fails or its loss is not a finite number.
     """
     study = context.study
-    if not any(one.digest for one in (study.teacher, study.student, study.loss)):
+    if not any(one.digest for one in (study.task, study.teacher, study.student, study.loss)):
         return
     for network in (study.teacher, study.student):
-        check_network(network, study.data_info)
+        _checked(network, study.data_info, study)
     _, faults, _ = check_steps(context, f"study {study.name}")
     if faults:
         raise SpecError(faults)
