@@ -7,7 +7,8 @@ on. This module does not import torch, which the driver does not need otherwise.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.util import find_spec
@@ -23,6 +24,10 @@ from kdtune.training.compiler_paths import plain_path
 
 #: Name of the folder in the cache, and of the kind in :data:`kdtune.artifacts.caches.KINDS`.
 KIND = "compilations"
+
+#: Environment variables of the compiler that this module sets.
+_CODE_FOLDER, _TRITON_FOLDER, _THREADS = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_COMPILE_THREADS"
+_VARIABLES = (_CODE_FOLDER, _TRITON_FOLDER, _THREADS)
 
 #: Number that is increased when the compiled code, or the way of compiling it, changes.
 FORMAT = 1
@@ -61,7 +66,7 @@ class CompiledCode:
         """
         code = plain_path(self.code)
         # Triton keeps the first folder that a process uses, which may be that of another compilation.
-        return {"TORCHINDUCTOR_CACHE_DIR": str(code), "TRITON_CACHE_DIR": str(code / "triton")}
+        return {_CODE_FOLDER: str(code), _TRITON_FOLDER: str(code / "triton")}
 
     def use(self) -> None:
         """Make the folder the compiler's cache for the rest of this process.
@@ -79,7 +84,7 @@ class CompiledCode:
             CompileError: The compiler cannot use the folder's path.
         """
         self.use()
-        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+        os.environ.setdefault(_THREADS, "1")
 
     def is_made(self) -> bool:
         """Return whether all code was generated and its energy measured; False if ``made.json`` cannot be read."""
@@ -95,8 +100,22 @@ class CompiledCode:
         write_json(self._made, with_checksum({"format": FORMAT}))
 
 
+@contextmanager
+def compiler_environment_restored() -> Iterator[None]:
+    """Restore the variables that :meth:`CompiledCode.look_up` sets, so that other code gets into another folder."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _written() -> str:
-    """A digest of the networks' source, whatever the version is called."""
+    """Return a digest of the networks' source, which may change without a change of the version."""
     specs = find_spec("kdtune.models"), find_spec("kdtune.training.fast_bfloat16_layers")
     models, layers = (Path(spec.origin) for spec in specs if spec and spec.origin)
     files = [*sorted(models.parent.glob("*.py")), layers]

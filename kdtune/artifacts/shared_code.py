@@ -1,17 +1,30 @@
 """Artifact for the code of compiled networks, which is generated once for all trainings."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kdtune.artifacts.artifact import Artifact, Charge
-from kdtune.artifacts.compiled_code import KIND, CompiledCode
+from kdtune.artifacts.compiled_code import KIND, CompiledCode, compiler_environment_restored
 from kdtune.training.resolution import representative_recipe
 
 if TYPE_CHECKING:
     from kdtune.artifacts.training_context import TrainingContext
+    from kdtune.specs.trial_spec import Recipe
+
+
+@contextmanager
+def code_found(context: "TrainingContext", recipe: "Recipe") -> Iterator[None]:
+    """Use cached code, if it is complete, for the first steps of trainings within the block.
+
+    A process that tries several numerics needs this, since the code of each is in another folder.
+    """
+    with compiler_environment_restored():
+        context.find_code(recipe)
+        yield
 
 
 @dataclass(frozen=True)

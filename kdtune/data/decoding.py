@@ -130,7 +130,7 @@ def _threads() -> int:
 
 
 def is_grey(files: Sequence[Path]) -> bool:
-    """Whether all files that can be opened are grey; reads their headers only."""
+    """Return whether all files that can be opened are grey. Only their headers are read."""
     from PIL import Image
 
     modes = set()

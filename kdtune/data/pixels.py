@@ -58,7 +58,7 @@ def pixels_of(image: Any) -> np.ndarray:
 
 
 def channels_first(shape: tuple[int, ...], image: Any) -> bool:
-    """Whether the first of three axes holds the channels, and not the last.
+    """Return whether the first of three axes holds the channels, and not the last.
 
     Args:
         shape: Of one image.

@@ -38,7 +38,7 @@ class DataSource(ABC):
         """
 
 
-def describe(component: Component) -> DataInfo:
+def describe_own_data(component: Component) -> DataInfo:
     """Return what is known of a data set that is not built in, before energy is spent on a study.
 
     The images are decoded into the cache unless they are there. What a user should know of them, such as files that
@@ -67,7 +67,7 @@ def describe(component: Component) -> DataInfo:
     )
 
 
-def described(component: Component, place: DataDir) -> DataInfo:
+def describe_data(component: Component, place: DataDir) -> DataInfo:
     """Return what is known of a data set, built in or not, after checking that it can be read.
 
     Args:
@@ -76,10 +76,10 @@ def described(component: Component, place: DataDir) -> DataInfo:
 
     Raises:
         DataError: The data set is missing, incomplete or damaged.
-        UsageError: See :func:`describe`.
+        UsageError: See :func:`describe_own_data`.
     """
     if component.name not in DATASETS:
-        return describe(component)
+        return describe_own_data(component)
     _refuse_options(component)
     info = built_in_info(component)
     return info.model_copy(update={"train_images": obtain(component.name, place)})
@@ -96,12 +96,12 @@ def with_described_data(study: Study) -> Study:
 
     Raises:
         DataError: The data set is missing, incomplete or damaged, or has changed since the study began.
-        UsageError: See :func:`describe`.
+        UsageError: See :func:`describe_own_data`.
     """
     if study.dataset.name in DATASETS:
         _refuse_options(study.dataset)
         return study
-    info = describe(study.dataset)
+    info = describe_own_data(study.dataset)
     if study.dataset_info:
         check_unchanged(study.dataset, info.fingerprint, study.dataset_info.fingerprint)
     return study.with_data_info(info)
@@ -169,7 +169,7 @@ def check_unchanged(component: Component, found: str, expected: str) -> None:
 
 
 def _made(component: Component) -> Any:
-    """Call what a data set's reference stands for with the component's options."""
+    """Call the function that a data set's reference names, with the component's options."""
     make = DATASETS.load(component.name, component.digest)
     if not callable(make):
         raise UsageError(f"data set {component}: {component.name} is not a function that returns (train, test)")

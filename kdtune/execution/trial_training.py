@@ -2,12 +2,14 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdtune.catalog.builtin import DATASETS
-from kdtune.data.sources import describe
+from kdtune.data.sources import describe_own_data
 from kdtune.errors import StudyInterrupted
 from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import MeterHandle, meter_of
@@ -137,21 +139,23 @@ class TrialTraining:
     def _save_reported(self) -> None:
         """Write a checkpoint if one is due, of epochs whose reports were processed, so that a kill loses no report."""
         if self._checkpoints and self.distiller.epoch > 0 and not self.distiller.done:
-            try:
+            with self._closing_on_error():
                 self._checkpoints.epoch_done(self.distiller)
-            except Exception:
-                self.close("failed")
-                raise
 
     def _epoch(self) -> dict[str, Any]:
-        try:
+        with self._closing_on_error():
             metrics = self.distiller.train_epoch()
             if self._checkpoints and self.distiller.done:
                 self._checkpoints.epoch_done(self.distiller)
+        return self._report(metrics)
+
+    @contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             self.close("interrupted" if isinstance(error, StudyInterrupted) else "failed")
             raise
-        return self._report(metrics)
 
     def _report(self, metrics: Any) -> dict[str, Any]:
         report: dict[str, Any] = metrics.as_report()
@@ -222,7 +226,7 @@ class TrialWorker:
 @cache
 def _described_once(dataset: str) -> DataInfo:
     """Describe a data set, given as JSON, once per worker: that reads all of its files."""
-    return describe(Component.model_validate_json(dataset))
+    return describe_own_data(Component.model_validate_json(dataset))
 
 
 def _spec_of(config: dict[str, Any]) -> TrialSpec:

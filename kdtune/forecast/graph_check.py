@@ -10,6 +10,7 @@ from itertools import count, islice
 
 import torch
 
+from kdtune.artifacts.shared_code import code_found
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import VARYING_TEMPERATURE
 from kdtune.specs.component import Component
@@ -91,7 +92,8 @@ def _train(context: TrainingContext, steps: int) -> _Trained:
     torch.manual_seed(seed)  # for the weights of the untrained teacher
     teacher = _teacher(context)
     recipe = resolved_recipe(context.study, Suggestion(temperature=Component(name=VARYING_TEMPERATURE)))
-    context.training(recipe, seed + 1, teacher).warm_up()
+    with code_found(context, recipe):
+        context.training(recipe, seed + 1, teacher).warm_up()
     distiller = context.training(recipe, seed, teacher)
 
     def losses() -> Iterator[torch.Tensor]:

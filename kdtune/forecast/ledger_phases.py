@@ -52,7 +52,7 @@ class _Moment:
         return cls(record.counters.t_ns, sum(own.values()), own["idle"], dict(account.unheld_uj))
 
     def without(self, unused_gpus: Collection[str]) -> "_Moment":
-        """The same moment without the idle energy of some GPUs."""
+        """Return the same moment without the idle energy of some GPUs."""
         unused_uj = sum(self.unheld_uj.get(gpu, 0) for gpu in unused_gpus)
         return replace(self, used_uj=self.used_uj - unused_uj, idle_uj=self.idle_uj - unused_uj)
 

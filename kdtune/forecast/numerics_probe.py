@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import torch
 
+from kdtune.artifacts.shared_code import code_found
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
@@ -267,8 +268,9 @@ def _step_of(context: TrainingContext, numerics: Numerics) -> Callable[[], objec
     own = context.with_study(study.model_copy(update={"numerics": numerics, "training": training}))
     recipe = representative_recipe(own.study, with_teacher=True)
     steps = _whole_steps(own.training(recipe, study.seed, own.untrained_teacher_logits()))
-    for _ in range(1 if numerics.compile == "off" and context.device.type == "cpu" else WARM_UP_STEPS):
-        next(steps)
+    with code_found(own, recipe):
+        for _ in range(1 if numerics.compile == "off" and context.device.type == "cpu" else WARM_UP_STEPS):
+            next(steps)
     return lambda: next(steps)
 
 

@@ -5,15 +5,18 @@ The teacher is an untrained one, since its weights do not influence the time. Th
 
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
 
+from kdtune.artifacts.shared_code import code_found
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.data.batches import ImageSet
 from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
+from kdtune.specs.trial_spec import Recipe
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
 from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import representative_recipe, teacher_recipe
@@ -51,7 +54,11 @@ def time_work(
     """
     idle_uw = watch.measure_idle_uw(COUNTED_SLICE_S)
     timer = _Timer(context.device, watch, gpus)
-    timed = {kind: timer.per_image(*_work(context, kind)) for kind in kinds}
+    timed = {}
+    for kind in kinds:
+        recipe = _recipe(context, kind)
+        with code_found(context, recipe) if recipe else nullcontext():
+            timed[kind] = timer.per_image(*_work(context, kind, recipe))
     return Timings(
         per_image={kind: usage for kind, (usage, _) in timed.items()},
         batches={kind: size for kind, (_, size) in timed.items()},
@@ -113,24 +120,27 @@ class _Timer:
             torch.cuda.synchronize(self.device)
 
 
-def _work(context: TrainingContext, kind: WorkKind) -> tuple[_Units, int]:
+def _recipe(context: TrainingContext, kind: WorkKind) -> Recipe | None:
+    """Return the recipe of the trainings that a kind of work consists of; None if it is no training."""
+    if kind in ("evaluation", "teacher_evaluation", "teacher_logits"):
+        return None
+    if kind == "teacher":
+        return teacher_recipe(context.study)
+    return representative_recipe(context.study, with_teacher=kind == "distilling")
+
+
+def _work(context: TrainingContext, kind: WorkKind, recipe: Recipe | None) -> tuple[_Units, int]:
     """Return the units of a kind of work, and the number of images in each when the study runs."""
+    if recipe:
+        teacher = context.untrained_teacher_logits() if recipe.needs_teacher else None
+        distiller = context.training(recipe, context.study.seed, teacher)
+        train_images = len(context.splits.train)
+        return lambda size: _steps(distiller, size), min(recipe.training.batch_size, train_images)
     if kind in ("evaluation", "teacher_evaluation"):
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
         images = context.splits.validation
         return lambda size: _evaluations(context, model, images, size), min(BATCH_SIZE, len(images))
-    if kind == "teacher_logits":
-        return lambda size: _teacher_passes(context, size), min(BATCH_SIZE, len(context.splits.train))
-    study = context.study
-    if kind == "teacher":
-        recipe = teacher_recipe(study)
-    else:
-        recipe = representative_recipe(study, with_teacher=kind == "distilling")
-    distiller = context.training(
-        recipe, study.seed, context.untrained_teacher_logits() if recipe.needs_teacher else None
-    )
-    train_images = len(context.splits.train)
-    return lambda size: _steps(distiller, size), min(recipe.training.batch_size, train_images)
+    return lambda size: _teacher_passes(context, size), min(BATCH_SIZE, len(context.splits.train))
 
 
 def _teacher_passes(context: TrainingContext, size: int) -> Iterator[int]:

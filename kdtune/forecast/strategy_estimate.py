@@ -177,7 +177,7 @@ class Conditions:
     trials_per_gpu: int = 0
 
     def unused_gpus(self, trials: int) -> int:
-        """How many of the node's GPUs some trials leave unused; Ray fills one GPU before it takes the next."""
+        """Return how many of the node's GPUs some trials leave unused. Ray fills one GPU before it takes the next."""
         if not self.trials_per_gpu:
             return 0
         return max(0, self.gpus - math.ceil(min(trials, self.slots) / self.trials_per_gpu))

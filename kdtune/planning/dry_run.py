@@ -29,7 +29,7 @@ from kdtune.specs.split_sizes import check_split
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import DataDir
-from kdtune.strategies.base import OneRound, Strategy
+from kdtune.strategies.base import Strategy
 from kdtune.training.batch_norm_checks import check_batches
 
 
@@ -221,5 +221,5 @@ def _with_budget_remark(plan: StudyPlan, budget: Budget) -> StudyPlan:
 
 def _suggestions(made: list[Strategy]) -> list[list[Suggestion]] | None:
     """Return the suggestions of each repeat; None if they depend on outcomes."""
-    static = [one.suggestions() for one in made if isinstance(one, OneRound)]
-    return static if len(static) == len(made) else None
+    planned = [found for one in made if (found := one.planned()) is not None]
+    return planned if len(planned) == len(made) else None

@@ -9,6 +9,7 @@ from kdtune.catalog.spelling import did_you_mean
 from kdtune.data.sources import with_described_data
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.planning.budget import Budget
+from kdtune.planning.first_rounds import first_rounds, foreign_labels
 from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.planning.usable_cores import usable_cores
@@ -63,6 +64,8 @@ def validate_run_arguments(
         spec = with_given_teacher(spec, teacher)
     # Without duplicates, and with "all" replaced.
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
+    if faults := first_rounds(spec, foreign_labels(spec, names), f"study {spec.name}")[1]:
+        raise SpecError(faults)
     return spec, {name: make_strategies(spec, name) for name in names}
 
 

@@ -28,5 +28,5 @@ def study_remarks(study: Study, labels: Collection[str]) -> list[str]:
 
 def _ignores_labels(study: Study) -> bool:
     """Return whether the study's loss is one of kdtune's own and gives the loss with the labels no weight."""
-    alpha = float(study.loss.options.get("alpha", study.alpha))
+    alpha = study.loss.options.get("alpha", study.alpha)
     return study.loss.name in LOSSES and alpha == 1 and "alpha" not in study.search_space

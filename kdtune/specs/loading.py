@@ -169,6 +169,31 @@ def load_study(
     Raises:
         SpecError: The study has faults; lists all that were found.
     """
+    study, faults = load_with_faults(
+        source, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed, has_run=has_run
+    )
+    if faults or study is None:
+        raise SpecError(faults)
+    return study
+
+
+def load_with_faults(
+    source: StudyLike,
+    *,
+    overrides: Sequence[str] = (),
+    epochs: int | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+    has_run: bool = False,
+) -> tuple[Study | None, list[Fault]]:
+    """Return a study and its faults. The arguments are those of :func:`load_study`.
+
+    Returns:
+        The study, in which built-in components stand for those that cannot be resolved; None if it is not valid.
+
+    Raises:
+        SpecError: The study cannot be read.
+    """
     where, table, written_by_run = _table_of(source)
     is_new = not (has_run or written_by_run) or bool(overrides)
     faults: list[Fault] = []
@@ -192,11 +217,9 @@ def load_study(
         faults += faults_of(error, Study, where)
     if study:
         faults += _study_faults(study, where, is_new=is_new, has_other_faults=bool(faults))
-    if faults or study is None:
-        raise SpecError(naming_flags(faults, set_keys, flags))
-    if epochs is not None:
+    if study and epochs is not None and not faults:
         study = study.model_copy(update={"training": study.training.scaled_to(epochs)})
-    return study
+    return study, list(naming_flags(faults, set_keys, flags))
 
 
 def _load_named_space(table: dict[str, Any], where: str) -> list[Fault]:

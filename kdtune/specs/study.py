@@ -38,10 +38,11 @@ class Training(FrozenModel):
         epochs: Passes over the training images.
         batch_size: Images per step. The last batch of an epoch may be smaller; a single remaining image is added to the
             batch before it.
-        optimizer: ``sgd`` (with Nesterov off) or ``adam``.
+        optimizer: ``sgd`` (with Nesterov off), ``adam`` or ``adamw``.
         learning_rate: Learning rate after the warm-up.
-        momentum: Momentum of SGD; ignored by Adam.
-        weight_decay: L2 penalty, added to the gradient.
+        momentum: Momentum of SGD; ignored by Adam and AdamW.
+        weight_decay: L2 penalty, added to the gradient; of AdamW the share, multiplied by the learning rate, by which
+            each step shrinks the weights.
         milestones: Epochs, counted from 0, before which the learning rate is multiplied by ``gamma``.
         gamma: Factor at each milestone.
         warmup_epochs: Epochs over which the learning rate grows linearly, step by step; may end within an epoch.
@@ -55,7 +56,7 @@ class Training(FrozenModel):
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
     batch_size: Count
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0.0, le=GREATEST)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     weight_decay: float = Field(default=0.0, ge=0.0, le=GREATEST)
@@ -129,8 +130,8 @@ class Setting(FrozenModel):
 
     Attributes:
         task: What the networks are trained for, by name or reference.
-        objective: Name of the metric on the validation images that strategies are told, that chooses the trial and
-            that early stopping judges; the task's first one unless given.
+        objective: Name of the metric on the validation images. Strategies receive it, it chooses the trial, and early
+            stopping judges it. The task's first metric by default.
         objective_info: How that metric is judged and shown, of a task that is not built in; None for a built-in task.
         dataset: The data set, by name or reference.
         dataset_info: Sizes, class names and fingerprint of a data set that is not built in, determined before a run.

@@ -74,7 +74,7 @@ class PolicyContext:
     """What a policy may know of the training in which it decides tau.
 
     Attributes:
-        seed: Of the training; a policy draws from a generator of its own.
+        seed: Seed of the training, for the policy's own generator.
         device: On which the training runs.
         epochs: Of the training.
         batch_size: Images in its largest step.
@@ -99,11 +99,14 @@ class TemperaturePolicy:
         Options: Model of the policy's options. An option with the name of a searched value takes that value.
         depends_on_logits: Whether tau depends on the logits. If not, :meth:`scheduled` returns the values of a whole
             epoch, and a step can be captured as a graph.
+        weight_is_tau_squared: Whether the weight is the product of both temperatures. If not, the policy's docstring
+            gives the weight, which is finite and not negative.
     """
 
     Options: ClassVar[type[BaseModel]]
 
     depends_on_logits: bool = True
+    weight_is_tau_squared: ClassVar[bool] = True
 
     @classmethod
     def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from kdtune.data.arrays import Arrays, decoded_copy
-from kdtune.data.sources import describe
+from kdtune.data.sources import describe_own_data
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 
@@ -66,7 +66,7 @@ class DatasetConformance:
         assert {*arrays.test_labels.tolist()} <= {*arrays.train_labels.tolist()}, "a class has test images alone"
 
     def test_class_names_are_one_for_each_class_or_none(self, dataset: Component) -> None:
-        """Every class has a name of its own, or none has."""
+        """Every class has a name that no other class has, or there are no names."""
         info, arrays = _decoded(dataset)
         assert arrays.class_names == info.class_names
         assert len(info.class_names) in (0, info.classes)
@@ -85,11 +85,11 @@ class DatasetConformance:
 
     def test_other_content_has_another_fingerprint(self, dataset: Component, altered: Callable[[], Component]) -> None:
         """A changed pixel or label changes the fingerprint."""
-        assert describe(dataset).fingerprint != describe(altered()).fingerprint
+        assert describe_own_data(dataset).fingerprint != describe_own_data(altered()).fingerprint
 
 
 def _decoded(dataset: Component) -> tuple[DataInfo, Arrays]:
-    info = describe(dataset)
+    info = describe_own_data(dataset)
     arrays = decoded_copy(dataset.slug, info.fingerprint)
     assert info.fingerprint, "nothing identifies the content"
     assert arrays is not None, "there is no decoded copy"

@@ -43,7 +43,7 @@ class CapturedLogits:
 
     @torch.no_grad()
     def of_all(self, changes: Changes | None = None) -> torch.Tensor:
-        """The logits of all images, float32, (N, classes); the next call overwrites them.
+        """Return the logits of all images, float32, (N, classes). The next call overwrites them.
 
         Args:
             changes: Random changes to the images, of the same kinds in every call that has any.

@@ -26,7 +26,7 @@ from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import allocate_state, fill_state, make_optimizer, optimizer_tensors
 from kdtune.training.teacher_logits import TeacherLogits
-from kdtune.training.training_step import Teacher, TrainingStep
+from kdtune.training.training_step import StepTemperature, Teacher, TrainingStep
 
 #: Number of recipes whose steps are kept. Each needs memory for a network, its optimiser's state and its graphs.
 KEPT = 4
@@ -46,6 +46,7 @@ class EpochInputs:
         order: Indices of the images in the order of the epoch, int64, (N,).
         changes: Random changes to all images; None without any.
         rates: Learning rate of each step.
+        progress: Share of the training's epochs that have begun, this one included.
         temperature: Temperatures of all steps, see :meth:`Temperature.of_steps`; None without a teacher.
         rows: The teacher's logits of all images, (N, classes); None without a teacher, or if they are computed for
             each batch.
@@ -54,6 +55,7 @@ class EpochInputs:
     order: torch.Tensor
     changes: Changes | None
     rates: Sequence[float]
+    progress: float
     temperature: Temperature | None
     rows: torch.Tensor | None
 
@@ -145,6 +147,7 @@ class CapturedStep:
         # torch's kernels read a learning rate as float32 on a GPU, and in full precision on a CPU.
         dtype = torch.float32 if device.type == "cuda" else torch.float64
         self._rate = torch.zeros((), dtype=dtype, device=device)
+        self._progress = torch.ones((), device=device)
         self.step = parts.training_step(self._rate)
         allocate_state(self.step.optimizer)
         self._number, self._start = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
@@ -164,6 +167,7 @@ class CapturedStep:
         self._number.zero_()
         self._start.zero_()
         self._order.copy_(inputs.order)
+        self._progress.fill_(inputs.progress)
         rates = moved(torch.tensor(inputs.rates, dtype=self._rates.dtype), self._rates.device)
         self._rates[: len(rates)].copy_(rates)
         self._leaves_gaps = inputs.changes is not None and inputs.changes.leaves_gaps
@@ -229,9 +233,8 @@ class CapturedStep:
         index = self._order.index_select(0, self._start + self._places[:size])
         images, targets = self._train.batch(index, self._changes_from(buffers))
         self._rate.copy_(self._rates.index_select(0, self._number)[0])
-        loss = self.step.take(
-            images, targets, index, self._teacher_from(buffers), self._temperature_from(buffers, size)
-        )
+        teacher, temperature = self._teacher_from(buffers), self._temperature_from(buffers, size)
+        loss = self.step.take(images, targets, index, teacher, temperature, self._progress)
         self._losses.index_copy_(0, self._number, loss.view(1))
         self._number.add_(1)
         self._start.add_(size)
@@ -245,13 +248,11 @@ class CapturedStep:
             return self._teacher
         return lambda images, index: buffers["rows"].index_select(0, index).float()
 
-    def _temperature_from(
-        self, buffers: dict[str, torch.Tensor], size: int
-    ) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
+    def _temperature_from(self, buffers: dict[str, torch.Tensor], size: int) -> StepTemperature | None:
         if "student_tau" not in buffers:
             return None
         of_steps = Temperature(buffers["student_tau"], buffers["teacher_tau"], buffers["weight"])
-        return lambda student, teacher: of_steps.at(self._number, size)
+        return lambda student, teacher, labels: of_steps.at(self._number, size)
 
 
 class CapturedSteps:

@@ -36,10 +36,10 @@ class CheckpointFolder:
         self.folder = folder
 
     def save(self, state: dict[str, Any]) -> Path:
-        """Write a checkpoint to the disk, whole or not at all, and delete those before the last two.
+        """Write a checkpoint atomically, and delete all but the last two.
 
         Raises:
-            MachineError: The disk is full, or cannot be written.
+            MachineError: The disk is full or not writable.
         """
         path = self.folder / f"epoch-{state['epoch']:06d}.pt"
         content = io.BytesIO()
@@ -56,14 +56,14 @@ class CheckpointFolder:
         return path
 
     def paths(self) -> list[Path]:
-        """The checkpoints there are, oldest first."""
+        """Return the existing checkpoints, oldest first."""
         return sorted(self.folder.glob("epoch-*.pt"))
 
     def load_latest(self) -> dict[str, Any] | None:
-        """The newest checkpoint that can be read, None where there is none.
+        """Return the newest checkpoint that can be read, or None.
 
-        Its tensors are on the CPU: ``load_state_dict`` moves what belongs on the training device, and generator states
-        have to stay.
+        Its tensors are on the CPU. ``load_state_dict`` moves those that belong on the training device; the states of
+        generators have to stay on the CPU.
         """
         for path in reversed(self.paths()):
             try:
@@ -75,7 +75,7 @@ class CheckpointFolder:
                 continue
             try:
                 state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            except Exception:  # nobody's checkpoint but for its hash; the unpickler raises what it likes
+            except Exception:  # not written by kdtune; the unpickler raises errors of any type
                 continue
             if isinstance(state, dict) and type(state.get("epoch")) is int:
                 return dict(state)
@@ -83,14 +83,14 @@ class CheckpointFolder:
 
 
 class ResumableTraining(Protocol):
-    """What :class:`CheckpointWriter` needs of a training."""
+    """The part of a training that :class:`CheckpointWriter` uses."""
 
     @property
     def done(self) -> bool:
         """Whether the last epoch has been trained."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on; the next epoch may change its tensors."""
+        """Return the whole state that the next epoch depends on. The next epoch may change its tensors."""
 
 
 class CheckpointWriter:
@@ -103,8 +103,8 @@ class CheckpointWriter:
         """Prepare; the thread starts with the first checkpoint.
 
         Args:
-            folder: Where to write.
-            clock: Gives seconds since some moment.
+            folder: Folder of the checkpoints.
+            clock: Returns seconds since some moment.
         """
         self.folder = folder
         self._clock = clock
@@ -116,11 +116,11 @@ class CheckpointWriter:
     def epoch_done(self, training: ResumableTraining) -> None:
         """Copy the training's state to the host and write it in the background, if a checkpoint is due.
 
-        The last epoch's checkpoint is on the disk when this returns. A write that is still going on when the next
-        checkpoint is due is waited for, so that a slow disk cannot increase what a kill loses.
+        The last epoch's checkpoint is on the disk when this method returns. If a write is still in progress when the
+        next checkpoint is due, this method waits for it, so that a slow disk cannot increase the loss through a kill.
 
         Args:
-            training: Has just trained an epoch.
+            training: Training that has just finished an epoch.
 
         Raises:
             MachineError: This checkpoint or an earlier one could not be written.
@@ -158,7 +158,7 @@ class CheckpointWriter:
 
 
 def _on_the_host(value: Any) -> Any:
-    """A copy of nested mappings and sequences, with their tensors copied to the CPU."""
+    """Return a copy of nested mappings and sequences, with their tensors copied to the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Networks prepared by ``torch.compile``, once in a process however many trainings follow."""
+"""Networks prepared by ``torch.compile``, once per process for any number of trainings."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,23 +11,23 @@ import torch
 from kdtune.errors import CompileError
 from kdtune.training.compiler_paths import is_plain, plain_path
 
-#: What generates the code.
+#: Name of the backend that generates the code.
 BACKEND = "inductor"
 
 
 class Compiler:
-    """Keeps one compiled network of each kind and gives it to one training after the other.
+    """Keeps one compiled network of each architecture, which one training uses after the other.
 
-    A network that is built anew for each training would be compiled anew too. The loss stays outside of what is
-    compiled, and with it tau: another temperature compiles nothing.
+    If each training built its own network, each network would be compiled again. The loss, and with it tau, is not
+    compiled, so another temperature compiles nothing.
     """
 
     def __init__(self, device: torch.device, *, graphs: bool = True) -> None:
         """Compile for one device.
 
         Args:
-            device: Where the networks run.
-            graphs: Whether the kernels of a pass are replayed as one CUDA graph on a GPU; not where the whole step is
+            device: Device of the networks.
+            graphs: Whether a GPU replays the kernels of a pass as one CUDA graph. It must not if whole steps are
                 captured.
         """
         self._mode = "reduce-overhead" if device.type == "cuda" and graphs else None
@@ -36,14 +36,17 @@ class Compiler:
         self._kept: dict[str, tuple[torch.nn.Module, torch.nn.Module]] = {}
 
     def compiled(self, name: str, model: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
-        """A network with the weights of ``model``, and the same one compiled; nothing is compiled before its use.
+        """Return a network with the weights of ``model``, and the same network compiled.
+
+        The compiler runs at the first use of the network.
 
         Args:
-            name: Of the network's architecture.
-            model: Weights to begin with; not kept where there is a network already.
+            name: Name of the network's architecture.
+            model: Network with the weights to begin with. It is used itself if it is the first of its architecture.
 
         Returns:
-            Both share their weights. Those of the training that had them before are overwritten.
+            The network and the compiled network, which share their weights. The weights of the training that used them
+            before are overwritten.
         """
         if name not in self._kept:
             compiled = torch.compile(model, backend=BACKEND, mode=self._mode, dynamic=False)
@@ -57,12 +60,12 @@ class Compiler:
 
 
 def _place_headers() -> None:
-    """Let the compiler keep its headers under a path of one word, for it does not quote it.
+    """Make the compiler keep its headers under a path without spaces, since it does not quote the path.
 
-    It looks for the temporary folder once, when it is imported.
+    The compiler looks up the temporary folder only once, when it is imported.
 
     Raises:
-        CompileError: There is no such place.
+        CompileError: There is no folder with such a path.
     """
     before = tempfile.tempdir
     tempfile.tempdir = str(plain_path(Path(tempfile.gettempdir())))
@@ -73,11 +76,11 @@ def _place_headers() -> None:
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """Tell in one line what the compiler fails at inside.
+def compiler_errors_converted() -> Iterator[None]:
+    """Convert an error of the compiler into one line.
 
     Raises:
-        CompileError: It fails; names the remedy.
+        CompileError: The compiler fails; the message names the remedy.
     """
     try:
         yield
@@ -88,11 +91,11 @@ def told_plainly() -> Iterator[None]:
             raise
         cause = getattr(error, "inner_exception", error)
         if isinstance(cause, torch.OutOfMemoryError):
-            raise cause from None  # which others know what to do about
+            raise cause from None  # the caller handles it
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        # Of a C++ compiler's own words the first that names an error; before them stands its command line.
-        told = next((line.strip() for line in lines[1:] if "error: " in line), None)
-        why = f"{lines[0]}: {told}" if told else lines[0]
+        # The message of a C++ compiler begins with its command line; the first line with an error follows later.
+        detail = next((line.strip() for line in lines[1:] if "error: " in line), None)
+        why = f"{lines[0]}: {detail}" if detail else lines[0]
         takes = "; on a CPU that takes a C++ compiler (g++)" if "InvalidCxxCompiler" in repr(error) else ""
         raise CompileError(
             f"the networks cannot be compiled here: {why}{takes}; or leave it out with --set numerics.compile=off"

@@ -18,7 +18,7 @@ _SHARED = ("/tmp", "/var/tmp")
 
 
 def is_plain(path: Path | str) -> bool:
-    """Whether a command line that is split into words keeps a path as it is."""
+    """Return whether a path stays one word if a command line that contains it is split into words."""
     try:
         return shlex.split(str(path)) == [str(path)]
     except ValueError:  # a quote that is not closed
@@ -26,15 +26,15 @@ def is_plain(path: Path | str) -> bool:
 
 
 def plain_path(folder: Path) -> Path:
-    """A path of one word to a folder: its own, or else that of a symbolic link to it.
+    """Return a path without spaces to a folder: the given one, or that of a symbolic link to it.
 
-    The link is the same for every process of a user on a machine, and lies where nobody else can put another one.
+    All processes of a user on a machine use the same link. It lies in a folder to which other users cannot write.
 
     Args:
-        folder: Absolute; need not exist yet.
+        folder: Absolute path, which need not exist yet.
 
     Raises:
-        CompileError: There is no place for such a link.
+        CompileError: There is no folder for such a link.
     """
     if is_plain(folder):
         return folder
@@ -43,7 +43,7 @@ def plain_path(folder: Path) -> Path:
             try:
                 return _link(Path(base) / f"kdtune-links-{os.getuid()}", folder)
             except OSError:
-                continue  # not there, not writable, or another user's
+                continue  # it does not exist, is not writable, or belongs to another user
     raise CompileError(
         f"{folder}: networks cannot be compiled into a folder with such a name, since torch's compiler splits it at "
         "its spaces or quotes; set KDTUNE_CACHE_DIR to a folder whose path has none, or leave compiling out with "
@@ -52,10 +52,10 @@ def plain_path(folder: Path) -> Path:
 
 
 def _link(place: Path, folder: Path) -> Path:
-    """A link to a folder in a place that is this user's alone.
+    """Return a link to a folder, in a folder to which only this user can write.
 
     Raises:
-        OSError: The place cannot be made, or others may write in it.
+        OSError: The folder for links cannot be made, or others may write to it.
     """
     place.mkdir(mode=0o700, exist_ok=True)
     state = place.lstat()

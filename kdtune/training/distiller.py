@@ -2,62 +2,34 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 
-from kdtune.catalog.builtin import MODELS, TEMPERATURES
+from kdtune.catalog.builtin import MODELS
 from kdtune.catalog.metric import ACCURACY
 from kdtune.data.batches import Splits
 from kdtune.errors import DivergedError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.split_sizes import batch_sizes
-from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.task import Evaluation, Task
 from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
+from kdtune.temperature.loading import make_policy
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
 from kdtune.training.compiled_networks import Compiler
+from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import learning_rate
 from kdtune.training.step_listener import step_taken
+from kdtune.training.tau_trace import TauTrace
 from kdtune.training.teacher_logits import TeacherLogits
+from kdtune.training.training_step import StepTemperature
 
 #: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
 #: are recorded as a CUDA graph in the second.
 WARM_UP_STEPS = 3
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """What one epoch came to.
-
-    Attributes:
-        epoch: Epochs done, this one included.
-        train_loss: Mean of the steps' losses, in the loss's own unit.
-        val_loss: Mean loss with the labels on the validation images; of classifiers in nats.
-        val_accuracy: Fraction of validation images classified rightly; None where the task has no accuracy.
-        tau: Mean temperature of the epoch; None without a teacher.
-        learning_rate: Of the epoch's last step.
-        val_objective: On the validation images, the metric that decides the study; None where that is the accuracy.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float | None
-    tau: float | None
-    learning_rate: float
-    val_objective: float | None = None
-
-    def as_report(self) -> dict[str, Any]:
-        """The fields by name, without ``val_objective`` where the accuracy decides."""
-        report = asdict(self)
-        if self.val_objective is None:
-            del report["val_objective"]
-        return report
 
 
 class Distiller:
@@ -110,6 +82,7 @@ class Distiller:
         # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
         largest = max(recipe.training.batch_size, self.batch_sizes[-1])
         self._policy = _make_policy(recipe, self._seed, device, largest)
+        self._trace = TauTrace()
         #: Where tau does not depend on logits: from a step and its number of images to the temperature.
         self._scheduled: Callable[[int, int], Temperature] | None = None
         torch.manual_seed(derive_seed(self._seed, "init"))
@@ -162,6 +135,7 @@ class Distiller:
         """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
         # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
+        self._trace = TauTrace()
         if self._policy:
             self._policy.begin_epoch(self.epoch, len(self.batch_sizes))
         if self._teacher:
@@ -172,6 +146,11 @@ class Distiller:
             if step == 1 and self._teacher and self.epoch + 1 < self.recipe.training.epochs:
                 self._teacher.fetch_ahead(self.epoch + 1)  # while a GPU is at work on the first steps
 
+    @property
+    def _progress(self) -> float:
+        """Share of the epochs that have begun, the present one included."""
+        return (self.epoch + 1) / self.recipe.training.epochs
+
     def _rates(self) -> list[float]:
         """The learning rate of each step of the present epoch."""
         steps = len(self.batch_sizes)
@@ -180,7 +159,7 @@ class Distiller:
     def _eager_steps(self) -> Iterator[torch.Tensor]:
         training, rates = self.recipe.training, self._rates()
         if self._policy and not self._policy.depends_on_logits:
-            of_steps = self._policy.scheduled(self.batch_sizes)
+            of_steps = self._scheduled_temperatures(self._policy)
             numbers = torch.arange(len(self.batch_sizes), device=self._device)
             self._scheduled = lambda step, images: of_steps.at(numbers[step : step + 1], images)
         batches = self._splits.train.shuffled(
@@ -199,7 +178,8 @@ class Distiller:
                 order=train.order(self._seed, self.epoch),
                 changes=train.epoch_changes(self.recipe.training.augment, self._changes_seed, self.epoch),
                 rates=self._rates(),
-                temperature=self._policy.scheduled(sizes) if self._policy else None,
+                progress=self._progress,
+                temperature=self._scheduled_temperatures(self._policy) if self._policy else None,
                 rows=self._teacher.rows if self._teacher else None,
             )
         )
@@ -208,6 +188,7 @@ class Distiller:
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
         validation = self.validate()
+        tau = self._policy.epoch_tau() if self._policy else None
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
@@ -217,9 +198,10 @@ class Distiller:
             train_loss=train_loss,
             val_loss=validation.loss,
             val_accuracy=validation.metrics.get("accuracy"),
-            tau=self._policy.epoch_tau() if self._policy else None,
+            tau=tau,
             learning_rate=rate,
             val_objective=None if self._objective == ACCURACY else validation.metrics[self._objective],
+            **self._trace.summary(),
         )
         return self._last
 
@@ -230,17 +212,26 @@ class Distiller:
         return self._task.evaluate(self.model, images, self._arithmetic, captured)
 
     def _step(self, images: torch.Tensor, targets: Any, index: torch.Tensor, step: int) -> torch.Tensor:
-        return self._training_step.take(images, targets, index, self._teacher, self._temperature_at(step, len(index)))
+        # The device fills it: a copy from the host would wait for the queued work.
+        progress = torch.full((), self._progress, device=self._device)
+        temperature = self._temperature_at(step, len(index))
+        return self._training_step.take(images, targets, index, self._teacher, temperature, progress)
 
-    def _temperature_at(self, step: int, images: int) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
-        """Return what gives the temperature of a step from the logits of student and teacher."""
+    def _scheduled_temperatures(self, policy: TemperaturePolicy) -> Temperature:
+        """Return the temperatures of all steps of the epoch, under a policy that does not depend on logits."""
+        of_steps = policy.scheduled(self.batch_sizes)
+        self._trace.scheduled(of_steps, self.batch_sizes)
+        return of_steps
+
+    def _temperature_at(self, step: int, images: int) -> StepTemperature | None:
+        """Return what gives the temperature of a step from the logits of student and teacher and the labels."""
         policy, scheduled = self._policy, self._scheduled
         if policy is None:
             return None
         if scheduled is None:
-            return lambda student, teacher: policy(student, teacher, step)
+            return lambda student, teacher, labels: self._trace.recorded(policy(student, teacher, step), labels)
         # An image may have several pairs of logits, so their number is not that of the images.
-        return lambda student, teacher: scheduled(step, images)
+        return lambda student, teacher, labels: scheduled(step, images)
 
     def warm_up(self) -> None:
         """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
@@ -295,6 +286,4 @@ class Distiller:
 def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
     if recipe.temperature is None:
         return None
-    policy: type[TemperaturePolicy] = TEMPERATURES.load(recipe.temperature.name, recipe.temperature.digest)
-    options = policy.Options.model_validate(recipe.temperature.options, context=HAS_RUN)
-    return policy(options, PolicyContext(seed, device, recipe.training.epochs, batch_size))
+    return make_policy(recipe.temperature, PolicyContext(seed, device, recipe.training.epochs, batch_size))

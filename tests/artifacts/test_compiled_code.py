@@ -5,18 +5,23 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import repeat
 
 import pytest
 import torch
 
 from kdtune.artifacts.compiled_code import CodeDependencies
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.energy.sensors.node import NodeSensors
 from kdtune.errors import CompileError
+from kdtune.forecast import numerics_probe, step_timing
+from kdtune.forecast.stopwatch import Stopwatch
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
 from kdtune.specs.numerics import Numerics
-from kdtune.training.compiled_networks import told_plainly
+from kdtune.training.compiled_networks import compiler_errors_converted
 from kdtune.training.compiler_paths import is_plain
+from kdtune.training.distiller import Distiller
 from tests.recipes import recipe_of
 from tests.studies import small_study
 
@@ -129,6 +134,27 @@ def test_a_worker_uses_complete_code_only(cache):
         assert os.environ["TORCHINDUCTOR_COMPILE_THREADS"] == "1"
 
 
+@pytest.mark.parametrize("use", ["probe", "timing"])
+def test_steps_that_are_timed_use_complete_code_and_leave_the_environment_unchanged(cache, monkeypatch, use):
+    """Otherwise they would generate the same code once more, with every inspection."""
+    one = context()
+    compilation = one.compilation(asks_teacher=True)
+    compilation.code.mkdir(parents=True)
+    compilation.mark_complete()
+    folders = []
+    monkeypatch.setattr(
+        Distiller, "steps", lambda distiller: folders.append(os.environ["TORCHINDUCTOR_CACHE_DIR"]) or repeat(0)
+    )
+    monkeypatch.setattr(step_timing, "_steps", lambda distiller, size: (size for _ in distiller.steps()))
+    if use == "probe":
+        numerics_probe._step_of(one, COMPILED)
+    else:
+        step_timing.time_work(one, ["distilling"], Stopwatch(NodeSensors(()).hardware()), [], None)
+    assert set(folders) == {str(compilation.code)}
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(cache / "elsewhere")
+    assert "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ
+
+
 def test_without_a_whole_batch_there_is_nothing_to_compile(cache):
     assert context().compiles
     assert not context(data={"train_limit": 430}).compiles  # of which 400 are held out, and a batch is 32
@@ -138,9 +164,9 @@ def test_only_the_error_of_the_c_compiler_is_shown():
     from torch._inductor.exc import CppCompileError, InductorError
 
     output = "In file included from a.h:\n/cache/main.cpp:7:1: error: expected ';'\ncompilation terminated."
-    with pytest.raises(CompileError) as told, told_plainly():
+    with pytest.raises(CompileError) as raised, compiler_errors_converted():
         raise InductorError(CppCompileError(["g++", "/cache/main.cpp"], output), None)
-    assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(told.value)
+    assert "C++ compile error: /cache/main.cpp:7:1: error: expected ';'; or leave it out" in str(raised.value)
 
 
 def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
@@ -148,17 +174,17 @@ def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
     plainly = r"^the networks cannot be compiled here: .*C\+\+.*compile=off$"
-    with pytest.raises(CompileError, match=plainly) as told, told_plainly():
+    with pytest.raises(CompileError, match=plainly) as raised, compiler_errors_converted():
         raise InductorError(InvalidCxxCompiler(), None)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     with (
         pytest.raises(CompileError, match=r"compiled here: shapes do not fit; or leave it out with --set"),
-        told_plainly(),
+        compiler_errors_converted(),
     ):
         raise BackendCompilerFailed(print, ValueError("shapes do not fit\nand more"), None)
-    with pytest.raises(torch.OutOfMemoryError, match="of memory"), told_plainly():
+    with pytest.raises(torch.OutOfMemoryError, match="of memory"), compiler_errors_converted():
         raise BackendCompilerFailed(print, torch.OutOfMemoryError("out of memory"), None)
-    with pytest.raises(RuntimeError, match=r"^no memory$"), told_plainly():
+    with pytest.raises(RuntimeError, match=r"^no memory$"), compiler_errors_converted():
         raise RuntimeError("no memory")
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kdtune.data.image_folder import ImageFolder
-from kdtune.data.sources import describe, load_arrays
+from kdtune.data.sources import describe_own_data, load_arrays
 from kdtune.errors import DataError, Remark, SpecError
 from kdtune.specs.component import Component
 from kdtune.specs.loading import load_study
@@ -219,7 +219,7 @@ def test_the_fingerprint_is_of_content_and_decoding_and_not_of_the_place(photos,
 )
 def test_options_are_refused_by_name(photos, options, message):
     with pytest.raises(SpecError) as caught:
-        describe(Component(name=f"folder:{photos}", options=options))
+        describe_own_data(Component(name=f"folder:{photos}", options=options))
     assert f"data set folder:{photos.name}: {message}" in str(caught.value)
 
 
@@ -228,7 +228,7 @@ def test_whoever_describes_a_folder_is_told_what_was_left_out_every_time(photos)
     component = Component(name=f"folder:{photos}", options={"image_size": 8})
     for _ in range(2):
         with pytest.warns(Remark, match=r"left out 1 file that is no usable image: train/cats/0\.png is empty"):
-            info = describe(component)
+            info = describe_own_data(component)
     assert (info.train_images, info.test_images, info.shape) == (5, 4, (3, 8, 8))
     assert info.class_names == ("cats", "dogs")
 
@@ -237,7 +237,7 @@ def test_a_study_loads_the_images_that_were_described_and_no_others(photos, plac
     table = {**load_study("digits-hkd").model_dump(mode="json", exclude_none=True), "name": "photos"}
     table["dataset"] = {"ref": f"folder:{photos}", "image_size": 8}
     study = load_study(table)
-    study = study.model_copy(update={"dataset_info": describe(study.dataset)})
+    study = study.model_copy(update={"dataset_info": describe_own_data(study.dataset)})
     arrays = load_arrays(study, place)
     assert arrays.train_images.shape == (6, 3, 8, 8)
     assert arrays.class_names == ("cats", "dogs")  # the titles of confusion.csv
@@ -258,6 +258,6 @@ def test_a_decoding_that_is_cut_short_leaves_nothing(photos, monkeypatch):
     decoded = Path(os.environ["KDTUNE_CACHE_DIR"], "decoded")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("kdtune.data.image_folder.digests", cut)  # all images have been decoded
-        describe(component)
+        describe_own_data(component)
     assert not list(decoded.rglob("*.npy"))
-    assert describe(component).train_images == 6
+    assert describe_own_data(component).train_images == 6

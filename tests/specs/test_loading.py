@@ -1,4 +1,5 @@
 import copy
+import os
 import subprocess
 import sys
 
@@ -354,14 +355,26 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path):
     assert faults(path)[0][2] == "not valid TOML: line 1 is not UTF-8 (byte 0x89); save the file as UTF-8"
 
 
-def test_loading_and_planning_import_neither_torch_nor_ray():
-    # So that --help and a typo are answered at once.
-    code = (
-        "import sys; from kdtune.specs import load_study; from tests.recipes import identity_of;"
-        "identity_of(load_study('digits-hkd'), {'tau': 4}, 0);"
-        "print(sorted({'torch', 'ray', 'sklearn', 'pandas'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_loading_and_planning_import_no_library_that_takes_seconds(tmp_path):
+    # So that --help and a typo are answered at once, and the command that drives Ray's workers starts quickly.
+    code = """
+import sys
+import kdtune.api
+from kdtune.data.sources import available_images
+from kdtune.planning.trial_plan import teacher_trainings
+from kdtune.specs import load_study
+from kdtune.storage.paths import data_dir
+from kdtune.training.batch_norm_checks import check_batches
+from tests.recipes import identity_of
+
+study = load_study("digits-hkd")
+identity_of(study, {"tau": 4}, 0)
+check_batches(study, available_images(study, data_dir()), trains_teacher=True)
+assert teacher_trainings(study) > 3
+print(sorted({"torch", "ray", "sklearn", "scipy", "pandas", "optuna"} & sys.modules.keys()))
+"""
+    environment = {**os.environ, "KDTUNE_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.builtin import METHOD_STRATEGIES, STRATEGIES
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
 from kdtune.specs.suggestion import Suggestion
@@ -45,7 +45,7 @@ VARIANTS = {
 }
 
 #: Proposes a value of its own whatever the space is.
-IGNORES_THE_SPACE = {"fixed", "best of fixed"}
+IGNORES_THE_SPACE = {"fixed", "best of fixed", *METHOD_STRATEGIES}
 
 #: Learns as it goes and may come back to a point, which is then answered from its record.
 MAY_REPEAT = {"optuna"}

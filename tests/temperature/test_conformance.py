@@ -82,10 +82,13 @@ def test_tau_is_a_finite_float32_greater_than_zero(name):
 
 
 @every_policy
-def test_the_weight_is_tau_squared(name):
-    for temperature in epoch_of(make(name)):
+def test_the_weight_is_finite_and_tau_squared_unless_the_policy_declares_another(name):
+    policy = make(name)
+    for temperature in epoch_of(policy):
+        assert bool((torch.isfinite(temperature.weight) & (temperature.weight >= 0)).all())
         square = temperature.student * temperature.teacher
-        assert torch.equal(temperature.weight, square.squeeze(-1) if square.dim() else square)
+        square = square.squeeze(-1) if square.dim() else square
+        assert torch.equal(temperature.weight, square) or not policy.weight_is_tau_squared
 
 
 @every_policy

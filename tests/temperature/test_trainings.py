@@ -1,4 +1,4 @@
-"""Trainings under the temperatures that change within one: resumed, captured and replayed."""
+"""Trainings under the methods and the temperatures that change within one: resumed, captured and replayed."""
 
 import pytest
 import torch
@@ -11,6 +11,13 @@ POINTS = [
     {"tau": 4, "temperature": "instance", "beta": 3.0},
     {"tau": 4, "temperature": "instance", "weights": "cwsm"},
     {"temperature": "dtkd"},
+    {"temperature": "normkd"},
+    {"tau": 2, "loss": "standardized"},
+    {"tau": 4, "loss": "multi"},
+    {"tau": 4, "loss": "dtkd", "ramp": 0.9},
+    {"tau": 4, "loss": "ttm", "weight": 2.0},
+    {"tau": 4, "loss": "wttm", "weight": 0.5},
+    {"tau": 4, "loss": "ea"},
 ]
 every_point = pytest.mark.parametrize("point", POINTS, ids=lambda point: " ".join(map(str, point.values())))
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kdtune.energy.processes import Identity, is_alive, snapshot
 from kdtune.errors import RayError
@@ -44,7 +44,7 @@ class RayDaemons:
             if not is_alive(identity):
                 raise RayError(f"Ray's {name} (process {identity[0]}) died")
 
-    def watch(self, remedy: str) -> None:
+    def watch(self, remedy: str, before_end: Callable[[], None] = lambda: None) -> None:
         """End this process if a daemon dies and :meth:`unwatch` is not called soon afterwards.
 
         A request to a dead Ray may never return, and after a minute Ray ends the process without a message. All
@@ -52,26 +52,30 @@ class RayDaemons:
 
         Args:
             remedy: Advice that follows the error message.
+            before_end: Called in the watching thread, after the message, when this process is about to be ended.
         """
         if self._started:
-            threading.Thread(target=self._watch, args=(remedy,), daemon=True, name="kdtune-ray").start()
+            threading.Thread(target=self._watch, args=(remedy, before_end), daemon=True, name="kdtune-ray").start()
 
     def unwatch(self) -> None:
         """Stop watching, since Ray is about to end or was left."""
         self._over.set()
 
-    def _watch(self, remedy: str) -> None:
+    def _watch(self, remedy: str, before_end: Callable[[], None]) -> None:
         while not self._over.wait(WATCH_S):
             try:
                 self.check()
             except RayError as error:
                 if not self._over.wait(GRACE_S):
-                    self._end(f"error: {error}\n{remedy}\n", error.exit_code)
+                    self._end(f"error: {error}\n{remedy}\n", error.exit_code, before_end)
 
-    def _end(self, words: str, code: int) -> None:
+    def _end(self, words: str, code: int, before_end: Callable[[], None]) -> None:
         sys.stderr.write(words)
         sys.stderr.flush()
         for _, identity in self._started:  # workers end with their daemon
             if is_alive(identity):
                 os.kill(identity[0], signal.SIGKILL)
-        os._exit(code)
+        try:
+            before_end()
+        finally:
+            os._exit(code)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import ray
@@ -76,6 +77,7 @@ class RayExecutor(Executor):
         self._registry = registry_of(self.id)
         self._daemons = RayDaemons()
         self._cleanup = ExitStack()
+        self._ending_ledgers = Lock()
 
     @ray_errors_converted()
     def start(self) -> None:
@@ -103,7 +105,7 @@ class RayExecutor(Executor):
                 start_ray(address)
                 if is_local:
                     self._daemons = RayDaemons.of_this_process()
-                    self._daemons.watch(self._study.remedy)
+                    self._daemons.watch(self._study.remedy, self._end_open_ledgers)
             nodes = cluster_nodes()
             if self._pick_gpus:
                 gpus = gpus_by_default(nodes, self.gpus, is_own=is_local, tell=self._tell)
@@ -259,13 +261,25 @@ class RayExecutor(Executor):
             pass  # a meter died; its ledger ends with its last record
         finally:
             ray.shutdown()
-        if self._sensors and self._meters:
-            # The counters of this node are still readable; other nodes are counted up to their last sample.
+        self._end_open_ledgers(mine)
+
+    def _end_open_ledgers(self, mine: CpuScope | None = None) -> None:
+        """End the ledgers of this node that its meter has left open.
+
+        The node's counters are still readable; other nodes are counted up to their last sample.
+
+        Args:
+            mine: Counts the CPU time of this process since shortly after the meter's last record; None for none.
+        """
+        if not (self._sensors and self._meters):
+            return
+        with self._ending_ledgers:  # the thread that watches Ray's daemons may end the process at this moment
             for folder in {*self._ledgers}:  # a meter that died may not have begun the last folder
                 path = folder / f"{os.uname().nodename}.jsonl"
                 records = read_folder(folder).get(path.stem)
                 if records and self._is_open(records[-1]):
-                    append_stop(path, self._sensors, mine.update(snapshot()), records[-1], self._registry)
+                    own_us = mine.update(snapshot()) if mine else 0
+                    append_stop(path, self._sensors, own_us, records[-1], self._registry)
 
     def _is_open(self, last: Record) -> bool:
         """Return whether this session's meter had not finished the ledger with this last record."""

@@ -15,7 +15,7 @@ PER_CLASS = ("class", "images", "predicted", "accuracy", "precision", "f1")
 
 
 def confusion_csv(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> str:
-    """Return a confusion matrix as CSV. It is a file of its own: for 200 classes it has 40,000 numbers.
+    """Return a confusion matrix as CSV. It is kept apart from the other results: for 200 classes it has 40,000 numbers.
 
     Args:
         counts: Images, (classes, classes): a row for each true class, a column for each predicted one.

@@ -61,7 +61,7 @@ def balanced_weights(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
 
 
 def classification_metrics(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> Metrics:
-    """The standard metrics, macro-averaged over classes, one class against the rest; and two of the paper's own.
+    """Return the standard metrics, macro-averaged over classes (one against the rest), and two of the paper's own.
 
     What is not defined: a class that has images and is never predicted has a precision and an F1 of 0; one that has
     neither images nor predictions is left out of these means. Where all images are of one class its specificity is 0,

@@ -105,7 +105,7 @@ class Classification:
         return SoftPairs(student, teacher, targets)
 
     def predict(self, outputs: torch.Tensor) -> torch.Tensor:
-        """The class of each image, int64, (n,)."""
+        """Return the class of each image, int64, (n,)."""
         return outputs.argmax(dim=1)
 
     def evaluate(
@@ -138,11 +138,11 @@ class Classification:
         return {**every, **self.metrics(predictions, part)}
 
     def disagreement(self, found: torch.Tensor, known: torch.Tensor) -> float:
-        """The share of images that are given another class."""
+        """Return the share of images that are given another class."""
         return float((found != known).double().mean())
 
     def documents(self, predictions: torch.Tensor, part: ImageSet, class_names: Sequence[str]) -> dict[str, str]:
-        """The confusion matrix, and the metrics of each class."""
+        """Return the confusion matrix and the metrics of each class."""
         counts = self._confusion(predictions, part).tolist()
         return {"confusion": confusion_csv(counts, class_names), "per-class": per_class_csv(counts, class_names)}
 

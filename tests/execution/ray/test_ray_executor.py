@@ -1,10 +1,13 @@
 """Start and end of a Ray session, also after errors."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import ray
 
+from kdtune.energy.ledger import read
 from kdtune.errors import RayError, UsageError
 from kdtune.execution.ray.ray_executor import RayExecutor
 from kdtune.results.folder import StudyFolder
@@ -96,3 +99,33 @@ def test_the_advice_of_ray_about_tokens_is_shown(session, monkeypatch):
     with pytest.raises(RayError) as told:
         session.start()
     assert str(told.value).endswith("at 10.0.0.1:6379: AuthenticationError: no token. Set RAY_AUTH_MODE=token.")
+
+
+WAITS_FOR_A_DEAD_RAY = """
+import os, signal, sys, time
+from pathlib import Path
+from kdtune.energy.processes import snapshot
+from kdtune.execution.ray import ray_daemons
+from kdtune.execution.ray.ray_executor import RayExecutor
+from kdtune.results.folder import StudyFolder
+
+ray_daemons.GRACE_S = 0.0
+session = RayExecutor(StudyFolder(Path(sys.argv[1])), 1.0, None)
+session.start()
+session.settle()
+[gcs] = [one.pid for one in snapshot().values() if one.parent == os.getpid() and one.name == "gcs_server"]
+os.kill(gcs, signal.SIGKILL)
+time.sleep(60)  # as a request that never returns
+"""
+
+
+@pytest.mark.study
+def test_a_command_that_waits_for_a_dead_ray_is_ended_with_its_ledger(tmp_path):
+    folder = tmp_path / "study"
+    done = subprocess.run(
+        [sys.executable, "-c", WAITS_FOR_A_DEAD_RAY, str(folder)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "Ray's gcs_server (process" in done.stderr and "Traceback" not in done.stderr
+    [path] = folder.rglob("*.jsonl")
+    assert read(path)[-1].kind == "stop"
