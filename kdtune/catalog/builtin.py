@@ -16,9 +16,12 @@ TASKS.add(
     objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
 )
 
+#: The task of a study that names none.
+DEFAULT_TASK = "classification"
+
 
 def objectives_of(task: str) -> tuple[Metric, ...]:
-    """Return the metrics that can decide a study, the default first; of a task that is not known here, the accuracy."""
+    """Return the metrics that can decide a study, the default first; of a task that is not built in, the accuracy."""
     found: tuple[Metric, ...] = TASKS.facts_of(task).get("objectives", (Metric(ACCURACY),))
     return found
 

@@ -1,5 +1,6 @@
 """Passes two images through a network and names what a training could not use of its output."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,9 @@ _IMAGES = 2
 _SIZES = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
 
 
-def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
+def check_network(
+    component: Component, info: DataInfo, build: Callable[[], torch.nn.Module] | None = None, outputs: int | None = None
+) -> torch.nn.Module:
     """Build a network and pass a batch of random images through it, in training mode and in evaluation mode.
 
     Torch's global random numbers are left as they were.
@@ -25,6 +28,8 @@ def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
     Args:
         component: The network; see :func:`kdtune.models.building.build_network`.
         info: The data set.
+        build: Builds the network for a task other than classification.
+        outputs: Number of outputs for an image under that task; None for one logit for each class.
 
     Returns:
         The network on the CPU, untrained and in evaluation mode.
@@ -34,7 +39,7 @@ def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_network(component, info.shape[0], info.classes)
+        network = build() if build else build_network(component, info.shape[0], info.classes)
         images = torch.randn(_IMAGES, *info.shape)
         for mode in ("training", "evaluation"):
             network.train(mode == "training")
@@ -43,7 +48,7 @@ def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
             except Exception as error:
                 reason = f"fails for images of {_by(info.shape)} in {mode} mode: {cause_of(error)}"
                 raise UsageError(f"model {component}: {reason}{_remedy(component, info)}") from error
-            if problem := _output_problem(output, info.classes):
+            if problem := _output_problem(output, outputs or info.classes, is_logits=outputs is None):
                 raise UsageError(f"model {component}: in {mode} mode {problem}")
             if mode == "training" and not output.requires_grad:
                 raise UsageError(
@@ -53,18 +58,22 @@ def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
     return network
 
 
-def _output_problem(output: Any, classes: int) -> str | None:
+def _output_problem(output: Any, classes: int, *, is_logits: bool = True) -> str | None:
     """Return what is wrong with the output for a batch; None if nothing is."""
     wanted = f"expected are logits of shape ({_IMAGES}, {classes}) for {_IMAGES} images and {classes} classes"
+    if not is_logits:
+        wanted = f"expected are {classes} outputs for each image, of shape ({_IMAGES}, {classes})"
     if not isinstance(output, torch.Tensor):
-        return f"its output is {_described(output)}; {wanted}: return the logits alone"
+        return f"its output is {_described(output)}; {wanted}: return {'the logits' if is_logits else 'them'} alone"
     shape = tuple(output.shape)
     if shape != (_IMAGES, classes):
-        return f"its output has the shape {shape}; {wanted}{_likely_cause(shape, classes)}"
+        return f"its output has the shape {shape}; {wanted}{_likely_cause(shape, classes) if is_logits else ''}"
     if not output.is_floating_point():
         return f"its output is of the type {output.dtype}; {wanted}, not the predicted class"
     if not output.isfinite().all():
         return "its output for random images is not finite (NaN or infinity), with untrained weights"
+    if not is_logits:
+        return None
     rows = output.detach().double()
     for name, values in (("probabilities", rows), ("logarithms of probabilities", rows.exp())):
         if bool((values >= 0).all()) and torch.allclose(values.sum(1), torch.ones(_IMAGES).double(), atol=1e-4):

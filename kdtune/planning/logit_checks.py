@@ -125,11 +125,13 @@ def _temperatures(context: TrainingContext, recipe: Recipe, batch: LogitBatch) -
     largest = max(batch_size, sizes[-1])
     policy = make_policy(recipe.temperature, PolicyContext(0, context.device, epochs, largest), guarded=True)
     images, taken = len(batch.labels), list[Temperature | None]()
+    pairs = context.task.soft_pairs(batch.student, batch.teacher, batch.labels)
+    assert pairs.teacher is not None
     for epoch in dict.fromkeys((0, epochs - 1)):
         policy.begin_epoch(epoch, len(sizes))
         if policy.depends_on_logits:
             steps = dict.fromkeys((0, len(sizes) - 1))
-            taken += [policy(batch.student, batch.teacher, step) for step in steps]
+            taken += [policy(pairs.student, pairs.teacher, step) for step in steps]
         else:
             schedule = policy.scheduled(sizes)
             means = schedule.student.flatten(1).mean(1) if schedule.student.ndim > 1 else schedule.student
@@ -151,14 +153,13 @@ def _check_loss(context: TrainingContext, recipe: Recipe, batch: LogitBatch, tem
     outputs = leaf.clone()  # no leaf, like the output of a network
     given = batch.teacher.clone() if recipe.needs_teacher else None
     pairs = context.task.soft_pairs(outputs, given, batch.labels.clone())
+    arguments = {"student_logits": pairs.student, "teacher_logits": pairs.teacher, "labels": pairs.labels}
+    seen = {name: (one, one.detach().clone()) for name, one in arguments.items() if one is not None}
+    temperature = temperature and temperature.of_pairs(len(pairs.student))
     value = loss(pairs, lambda: label_loss(outputs, batch.labels), temperature, recipe.alpha)
     name = f"loss {recipe.method.name}"
-    for argument, after, before in (
-        ("student_logits", outputs, batch.student),
-        ("teacher_logits", given, batch.teacher),
-        ("labels", pairs.labels, batch.labels),
-    ):
-        if after is not None and not torch.equal(after.detach(), before):
+    for argument, (after, before) in seen.items():
+        if not torch.equal(after.detach(), before):
             raise UsageError(f"{name}: changes {argument} in place; compute with a copy, such as logits / tau")
     with foreign_call(name, "its backward pass"):
         value.backward()

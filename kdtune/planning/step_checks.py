@@ -8,15 +8,19 @@ from dataclasses import dataclass
 import torch
 
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.catalog.builtin import TASKS
 from kdtune.catalog.catalog import cause_of
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.models.output_check import check_network
 from kdtune.planning.first_rounds import first_rounds, foreign_labels
 from kdtune.planning.logit_checks import NamedRecipe, check_on_logits, random_logits, untrained_logits
+from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
 from kdtune.specs.numerics import Numerics
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
+from kdtune.tasks.loading import task_of
 from kdtune.training.resolution import resolved_recipe
 
 
@@ -46,17 +50,31 @@ def check_own_components(context: TrainingContext) -> None:
     """
     study, where = context.study, f"study {context.study.name}"
     labels = foreign_labels(study, study.strategies)
-    own = any(one.digest for one in (study.teacher, study.student, study.loss))
+    own = any(one.digest for one in (study.task, study.teacher, study.student, study.loss))
     if not own and not labels:
         return
     for network in (study.teacher, study.student) if own else ():
-        check_network(network, study.data_info)
+        check_network_of(network, study.data_info, study)
     rounds, faults = first_rounds(study, labels, where)
     faults += check_recipes(context, rounds, where, networks=True)
     if own and not faults:
         faults += check_steps(context, where)[1]
     if faults:
         raise SpecError(faults)
+
+
+def check_network_of(component: Component, info: DataInfo, study: Study | None) -> torch.nn.Module:
+    """Check a network for the task of a study; see :func:`kdtune.models.output_check.check_network`.
+
+    Args:
+        component: The network.
+        info: The data set.
+        study: The study; None if it could not be read, so that classification is assumed.
+    """
+    if study is None or study.task.name in TASKS:
+        return check_network(component, info)
+    task = task_of(study.with_data_info(info))
+    return check_network(component, info, lambda: task.network(component, info.shape), task.output_size)
 
 
 def check_recipes(

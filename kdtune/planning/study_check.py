@@ -15,9 +15,8 @@ from kdtune.data.sources import available_images, describe_data
 from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
-from kdtune.models.output_check import check_network
 from kdtune.planning.first_rounds import first_rounds
-from kdtune.planning.step_checks import CheckedStep, check_recipes, check_steps
+from kdtune.planning.step_checks import CheckedStep, check_network_of, check_recipes, check_steps
 from kdtune.planning.study_remarks import study_remarks
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
@@ -116,7 +115,7 @@ def _check_parts(
         if key in components:
             with _collected(found, where, key):
                 if found.data:
-                    found.networks[key] = _network_facts(components[key], found.data)
+                    found.networks[key] = _network_facts(components[key], found.data, study)
                 else:  # the sizes of its input and output are unknown
                     MODELS.load(components[key].name, components[key].digest)
     if "loss" in components:
@@ -167,13 +166,13 @@ def _names(found: StudyCheck, *keys: str) -> bool:
     return any(fault.key == key or fault.key.startswith(f"{key}.") for fault in found.faults for key in keys)
 
 
-def _network_facts(component: Component, info: DataInfo) -> NetworkFacts:
-    """Check a network and return what is known of it.
+def _network_facts(component: Component, info: DataInfo, study: Study | None) -> NetworkFacts:
+    """Check a network and return what is known of it; without a study, as one for classification.
 
     Raises:
         UsageError: See :func:`kdtune.models.output_check.check_network`; or its operations cannot be counted.
     """
-    network = check_network(component, info)
+    network = check_network_of(component, info, study)
     counted = count_operations(network, *info.shape, name=str(component))
     parameters = sum(one.numel() for one in network.parameters())
     return NetworkFacts(str(component), parameters, counted.macs, counted.uncounted)

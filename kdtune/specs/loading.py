@@ -25,6 +25,7 @@ from kdtune.specs.study_components import (
     resolve_components,
     resolve_strategies,
 )
+from kdtune.specs.task_objective import settle_objective
 from kdtune.specs.temperature_range import temperature_faults
 from kdtune.specs.validation_messages import faults_of
 
@@ -95,11 +96,9 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     return faults
 
 
-def _check_task(study: Study, where: str) -> list[Fault]:
-    if study.task not in TASKS:
-        return [Fault(where, "task", f"unknown task {study.task!r}; {did_you_mean(study.task, list(TASKS))}")]
-    names = [metric.name for metric in objectives_of(study.task)]
-    if study.objective in names:
+def _check_objective(study: Study, where: str) -> list[Fault]:
+    names = [metric.name for metric in objectives_of(study.task.name)]
+    if study.task.name not in TASKS or study.objective in names:  # a task of others has been asked before
         return []
     hint = did_you_mean(study.objective, names)
     return [Fault(where, "objective", f"{study.objective!r} cannot decide a study; {hint}")]
@@ -207,6 +206,7 @@ def load_with_faults(
     faults += _fill_recipes(table, where)
     if is_new:
         faults += resolve_components(table, where, set_keys)
+        faults += settle_objective(table, where)
         faults += resolve_strategies(table, where)
         faults += check_strategies(table.get("strategies"), where)
     faults += _load_named_space(table, where)
@@ -247,7 +247,7 @@ def _study_faults(study: Study, where: str, *, is_new: bool, has_other_faults: b
     if not has_other_faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau]; kdtune compares strategies that choose tau"))
     if is_new:
-        faults += _check_task(study, where)
+        faults += _check_objective(study, where)
         if not has_other_faults and not faults:
             faults += [*_check_split(study, where), *schedule_faults(study, where)]
         faults += temperature_faults(study, where)

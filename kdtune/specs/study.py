@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, objectives_of
+from kdtune.catalog.builtin import DATASETS, DEFAULT_TASK, LOSSES, objectives_of
+from kdtune.catalog.metric import Metric
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.counts import Count
 from kdtune.specs.data_info import DataInfo, built_in_info
@@ -113,6 +114,13 @@ class Training(FrozenModel):
         return self if factor == 1 else self.scaled_to(max(1, round(self.epochs * factor)))
 
 
+def _name_in(component: Any) -> str:
+    """Return the name of a component that has not been validated."""
+    if isinstance(component, Component):
+        return component.name
+    return str(component.get("ref") if isinstance(component, Mapping) else component)
+
+
 def _as_integer(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
@@ -121,9 +129,10 @@ class Setting(FrozenModel):
     """Settings that all trainings of a study share: data, networks, teacher and numerics.
 
     Attributes:
-        task: What the networks are trained for.
+        task: What the networks are trained for, by name or reference.
         objective: Name of the metric on the validation images. Strategies receive it, it chooses the trial, and early
             stopping judges it. The task's first metric by default.
+        objective_info: How that metric is judged and shown, of a task that is not built in; None for a built-in task.
         dataset: The data set, by name or reference.
         dataset_info: Sizes, class names and fingerprint of a data set that is not built in, determined before a run.
             None for a built-in data set.
@@ -141,8 +150,9 @@ class Setting(FrozenModel):
             fit on the disk.
     """
 
-    task: str = "classification"
+    task: StudyComponent = Component(name=DEFAULT_TASK)
     objective: str
+    objective_info: Metric | None = None
     dataset: StudyComponent
     dataset_info: DataInfo | None = None
     data: DataOptions = DataOptions()
@@ -162,7 +172,7 @@ class Setting(FrozenModel):
     def _default_objective(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "objective" in values:
             return values
-        return {**values, "objective": objectives_of(str(values.get("task", "classification")))[0].name}
+        return {**values, "objective": objectives_of(_name_in(values.get("task", DEFAULT_TASK)))[0].name}
 
     @model_validator(mode="after")
     def _graphs_need_resident_images(self) -> "Setting":
@@ -187,8 +197,10 @@ class Setting(FrozenModel):
             table.pop("teacher_weights", None)
         if self.dataset_info is None:
             table.pop("dataset_info", None)
-        if self.objective == objectives_of(self.task)[0].name:
+        if self.objective == objectives_of(self.task.name)[0].name:
             table.pop("objective", None)
+        if self.objective_info is None:
+            table.pop("objective_info", None)
         first: dict[str, Any] = {key: table[key] for key in ("name", "description") if key in table}
         return {**first, **table}
 
@@ -244,9 +256,7 @@ class Study(Setting):
     def _default_alpha(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "alpha" in values or "loss" not in values:
             return values
-        loss = values["loss"]
-        name = loss.name if isinstance(loss, Component) else loss.get("ref") if isinstance(loss, Mapping) else loss
-        return {**values, "alpha": LOSSES.facts_of(str(name)).get("default_alpha", DEFAULT_ALPHA)}
+        return {**values, "alpha": LOSSES.facts_of(_name_in(values["loss"])).get("default_alpha", DEFAULT_ALPHA)}
 
     def settled_as(self, other: "Study") -> "Study":
         """Return the study with open settings resolved as in another study, which has run."""

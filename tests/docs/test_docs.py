@@ -17,7 +17,16 @@ import kdtune
 from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import LISTS
 from kdtune.artifacts.caches import KINDS
-from kdtune.catalog.builtin import DATASETS, LOSSES, METHOD_STRATEGIES, MODELS, STRATEGIES, TEMPERATURES, is_method
+from kdtune.catalog.builtin import (
+    DATASETS,
+    LOSSES,
+    METHOD_STRATEGIES,
+    MODELS,
+    STRATEGIES,
+    TASKS,
+    TEMPERATURES,
+    is_method,
+)
 from kdtune.catalog.python_objects import PICKLE
 from kdtune.cli.app import app
 from kdtune.data.image_folder import FolderOptions
@@ -45,7 +54,7 @@ STUDIES = sorted(available("studies"))
 METHODS = [name for name in LOSSES if is_method(name)]
 PROPER_STRATEGIES = {*STRATEGIES} - {*METHOD_STRATEGIES}
 
-CATALOGS = (MODELS, DATASETS, LOSSES, TEMPERATURES, STRATEGIES)
+CATALOGS = (MODELS, DATASETS, LOSSES, TEMPERATURES, STRATEGIES, TASKS)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
