@@ -89,7 +89,8 @@ def untrained_logits(context: TrainingContext, precision: str) -> LogitBatch:
                 found.append(compute())
             if found[-1].shape != shape:
                 raise UsageError(f"model {network}: its output for {batch} has the shape {tuple(found[-1].shape)}")
-    return LogitBatch(f"for the untrained networks in {precision}", *found, labels)
+    of_student, of_teacher = found
+    return LogitBatch(f"for the untrained networks in {precision}", of_student, of_teacher, labels)
 
 
 def check_on_logits(
