@@ -52,7 +52,7 @@ def test_options_are_validated_without_torch():
 def epoch_of(policy, epoch=0, steps=STEPS):
     """The temperatures of one epoch."""
     policy.begin_epoch(epoch, steps)
-    return [policy(*LOGITS, step) for step in range(steps)]
+    return [policy.of_step(*LOGITS, torch.tensor([0, 1, 2, 4]), step) for step in range(steps)]
 
 
 def taus(temperatures):
