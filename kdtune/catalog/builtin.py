@@ -178,6 +178,19 @@ TEMPERATURES.add(
     "a tau for each image and network, in proportion to the spread of their logits (arXiv 2308.00520)",
     hidden_tuning="k = 2 (here tau), of the authors' code for CIFAR-100, which has no validation part",
 )
+TEMPERATURES.add(
+    "dts",
+    "kdtune.temperature.dts:Dts",
+    "falls along a cosine, more slowly where the student lags far behind the teacher (arXiv 2511.13767)",
+    hidden_tuning="tau 8, its lower limit 4 and the moving average 0.9; the authors choose the epoch by test images",
+)
+TEMPERATURES.add(
+    "ctkd",
+    "kdtune.temperature.ctkd:Ctkd",
+    "one tau, learned against the student by a reversed gradient (AAAI 2023)",
+    hidden_tuning="the range 1 to 21 and the ramp of 10 epochs, of the authors' code, which has no validation part",
+    shown_as="learned",
+)
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
 DEFAULT_TEMPERATURE = "fixed"

@@ -111,10 +111,10 @@ def _call(
     given = pairs.student, pairs.teacher, pairs.labels, temperature, alpha
     with foreign_call(f"loss {method}", "it") if method.digest else nullcontext():
         found = loss(*given, **{key: keywords[key] for key in accepted})
-    return _checked(found, method)
+    return _checked(found, pairs, method)
 
 
-def _checked(found: Any, method: Component) -> "torch.Tensor":
+def _checked(found: Any, pairs: SoftPairs, method: Component) -> "torch.Tensor":
     """Return what a loss returned.
 
     Raises:
@@ -129,7 +129,7 @@ def _checked(found: Any, method: Component) -> "torch.Tensor":
             f"loss {method}: returned a tensor of the shape {tuple(found.shape)}; return a 0-d tensor, such as "
             "the mean over the batch"
         )
-    if not found.requires_grad:
+    if pairs.student.requires_grad and not found.requires_grad:
         raise UsageError(
             f"loss {method}: its result has no gradient, so that nothing is learnt; compute it from student_logits "
             "without detach(), item(), argmax() or torch.no_grad()"

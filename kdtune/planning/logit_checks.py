@@ -146,7 +146,7 @@ def _temperatures(context: TrainingContext, recipe: Recipe, batch: LogitBatch) -
         policy.begin_epoch(epoch, len(sizes))
         if policy.depends_on_logits:
             steps = dict.fromkeys((0, len(sizes) - 1))
-            taken += [policy(pairs.student, pairs.teacher, step) for step in steps]
+            taken += [policy.of_step(pairs.student, pairs.teacher, pairs.labels, step) for step in steps]
         else:
             schedule = policy.scheduled(sizes)
             means = schedule.student.flatten(1).mean(1) if schedule.student.ndim > 1 else schedule.student

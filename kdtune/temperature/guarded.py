@@ -49,14 +49,21 @@ class GuardedPolicy(TemperaturePolicy):
         with foreign_call(self._component, "begin_epoch()"):
             self._own.begin_epoch(epoch, steps)
 
-    def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
+    def of_step(
+        self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor, step: int
+    ) -> Temperature:
         """Return the policy's temperature of a step."""
         with foreign_call(self._component, "__call__()"):
-            found = self._own(student_logits, teacher_logits, step)
+            found = self._own.of_step(student_logits, teacher_logits, labels, step)
         images = len(student_logits)
         self._check_shapes("__call__()", found, [(), (images, 1)], [(), (images,)])
         self._extremes.append(_extremes(found))
         return found
+
+    def parameters(self) -> Sequence[torch.nn.Parameter]:
+        """Return the policy's learned parameters."""
+        with foreign_call(self._component, "parameters()"):
+            return tuple(self._own.parameters())
 
     def scheduled(self, sizes: Sequence[int]) -> Temperature:
         """Return the policy's temperatures of the epoch."""

@@ -7,6 +7,7 @@ from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolic
 from kdtune.temperature.guarded import GuardedPolicy
 
 LOGITS = torch.zeros(4, 3)
+LABELS = torch.zeros(len(LOGITS), dtype=torch.int64)
 
 
 class Jumping(TemperaturePolicy):
@@ -37,7 +38,7 @@ def policy():
 def epoch_tau(policy, epoch):
     policy.begin_epoch(epoch, 2)
     for step in range(2):
-        policy(LOGITS, LOGITS, step)
+        policy.of_step(LOGITS, LOGITS, LABELS, step)
     return policy.epoch_tau()
 
 
@@ -52,4 +53,6 @@ def test_a_tau_out_of_range_ends_the_training_with_its_epoch(policy):
 def test_a_shape_that_does_not_fit_the_batch_is_refused_in_its_step(policy):
     policy.begin_epoch(0, 1)
     with pytest.raises(UsageError, match=r"student has the shape \(2, 1\); it has to be \(\) or \(4, 1\)"):
-        policy._check_shapes("__call__()", policy(LOGITS[:2], LOGITS[:2], 0), [(), (4, 1)], [(), (4,)])
+        policy._check_shapes(
+            "__call__()", policy.of_step(LOGITS[:2], LOGITS[:2], LABELS[:2], 0), [(), (4, 1)], [(), (4,)]
+        )
