@@ -52,7 +52,8 @@ def test_a_tau_out_of_range_ends_the_training_with_its_epoch(policy):
 
 def test_a_shape_that_does_not_fit_the_batch_is_refused_in_its_step(policy):
     policy.begin_epoch(0, 1)
+    half = policy.of_step(LOGITS[:2], LOGITS[:2], LABELS[:2], 0)
     with pytest.raises(UsageError, match=r"student has the shape \(2, 1\); it has to be \(\) or \(4, 1\)"):
         policy._check_shapes(
-            "__call__()", policy.of_step(LOGITS[:2], LOGITS[:2], LABELS[:2], 0), [(), (4, 1)], [(), (4,)]
+            "__call__()", half, [(), (4, 1)], [(), (4,)]
         )
