@@ -54,6 +54,4 @@ def test_a_shape_that_does_not_fit_the_batch_is_refused_in_its_step(policy):
     policy.begin_epoch(0, 1)
     half = policy.of_step(LOGITS[:2], LOGITS[:2], LABELS[:2], 0)
     with pytest.raises(UsageError, match=r"student has the shape \(2, 1\); it has to be \(\) or \(4, 1\)"):
-        policy._check_shapes(
-            "__call__()", half, [(), (4, 1)], [(), (4,)]
-        )
+        policy._check_shapes("__call__()", half, [(), (4, 1)], [(), (4,)])
