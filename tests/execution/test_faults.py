@@ -6,9 +6,9 @@ import subprocess
 import pytest
 
 from benchmarks import driving, faults, kills
-from benchmarks.driving import command
 from kdtune.energy.ledger import read
 from kdtune.results.epoch_log import read_epochs
+from tests.studies import here
 
 pytestmark = pytest.mark.study
 
@@ -72,12 +72,13 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
         faults.empty_disk(place)
 
     faults.spoil_checkpoints(place)
-    assert faults.resume(place) == 0
+    resumed = here("resume", str(place / "results" / "digits-hkd"), cwd=place)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert not any('"failed"' in line for line in kills.trial_log(place).read_text().splitlines())
 
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    done = subprocess.run(command(*STUDY, "--inline"), cwd=undisturbed, capture_output=True, text=True)
+    done = here(*STUDY, "--inline", cwd=undisturbed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert faults.outcome(place) == faults.outcome(undisturbed)
     if not mounted:
