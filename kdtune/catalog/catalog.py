@@ -73,7 +73,7 @@ class Entry:
             return self.import_it()
         except KdtuneError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script may parse a command line of its own
             raise UsageError(f"{self.kind} {self.reference}: cannot be imported: {cause_of(error)}") from error
 
 
@@ -242,7 +242,7 @@ def _digest_of_module(module: str, reference: Reference) -> str:
         raise ValueError(f"{reference.text!r}: {problem}") from None
 
 
-def cause_of(error: Exception) -> str:
+def cause_of(error: BaseException) -> str:
     """Return an exception in one line, with the place in the user's own code that raised it, or else in a package."""
     text = f"{type(error).__name__}: {_message_of(error)}".splitlines()[0].rstrip(": ")
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
@@ -253,7 +253,7 @@ def cause_of(error: Exception) -> str:
     return f"{text} ({last.filename}, line {last.lineno})" if last else text
 
 
-def _message_of(error: Exception) -> str:
+def _message_of(error: BaseException) -> str:
     """Return the message of an exception, and of all invalid values if it is one of pydantic."""
     if isinstance(error, ValidationError):
         return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())

@@ -21,7 +21,7 @@ def foreign_call(component: str, call: str, *passing: type[Exception]) -> Iterat
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, (KdtuneError, *passing)):
             raise
         raise UsageError(f"{component}: {call} fails: {cause_of(error)}") from error

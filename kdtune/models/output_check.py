@@ -40,14 +40,15 @@ def check_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build() if build else build_network(component, info.shape[0], info.classes)
+        _check_placement(component, network)
         images = torch.randn(_IMAGES, *info.shape)
         for mode in ("training", "evaluation"):
             network.train(mode == "training")
             try:
                 output = network(images)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 reason = f"fails for images of {_by(info.shape)} in {mode} mode: {cause_of(error)}"
-                raise UsageError(f"model {component}: {reason}{_remedy(component, info)}") from error
+                raise UsageError(f"model {component}: {reason}{_remedy(component, info, mode)}") from error
             if problem := _output_problem(output, outputs or info.classes, is_logits=outputs is None):
                 raise UsageError(f"model {component}: in {mode} mode {problem}")
             if mode == "training" and not output.requires_grad:
@@ -56,6 +57,21 @@ def check_network(
                     "torch.no_grad() and the like from its forward()"
                 )
     return network
+
+
+def _check_placement(component: Component, network: torch.nn.Module) -> None:
+    """Refuse a network whose weights are of another type or on another device than those of a new network."""
+    for name, weight in network.named_parameters():
+        if weight.device.type != "cpu":
+            raise UsageError(
+                f"model {component}: its weight {name} is on the device {weight.device}; build it on the CPU, from "
+                "where kdtune moves it"
+            )
+        if weight.dtype in (torch.float64, torch.float16, torch.bfloat16):
+            raise UsageError(
+                f"model {component}: its weight {name} is {weight.dtype}; build it in float32: the precision of a "
+                "training is numerics.precision of the study"
+            )
 
 
 def _output_problem(output: Any, classes: int, *, is_logits: bool = True) -> str | None:
@@ -98,24 +114,30 @@ def _described(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
-def _remedy(component: Component, info: DataInfo) -> str:
+def _remedy(component: Component, info: DataInfo, mode: str) -> str:
     """Return what follows from trying other numbers of channels and sizes; empty if nothing does."""
     channels, *size = info.shape
     if channels != 3 and not accepts_channels(component):
         return f"; it does not accept in_channels and the images have {channels}: let it accept in_channels"
     network = build_without_values(lambda: build_network(component, channels, info.classes))
+    network.train(mode == "training")
 
     def runs(pixels: int) -> bool:
         try:
             with torch.device("meta"):
                 network(torch.zeros(_IMAGES, channels, pixels, pixels))
-        except Exception:  # whatever a network raises for a size that it does not accept
+        except (Exception, SystemExit):  # whatever a network raises for a size that it does not accept
             return False
         return True
 
+    if runs(max(size)):  # it fails because of values
+        return ""
     works = next((pixels for pixels in _SIZES if pixels > max(size) and runs(pixels)), None)
     if works is None:
-        return ""
+        smaller = next((pixels for pixels in reversed(_SIZES) if pixels < max(size) and runs(pixels)), None)
+        return (
+            f"; it accepts images of {_by((smaller, smaller))} pixels: set the data set's image_size" if smaller else ""
+        )
     low, high = max(size), works
     while high - low > 1:  # the smallest size, by bisection
         middle = (low + high) // 2

@@ -48,7 +48,9 @@ def first_rounds(study: Study, labels: Iterable[str], where: str) -> tuple[dict[
     """
     found: dict[str, list[Suggestion]] = {}
     faults: list[Fault] = []
-    settled = settled_strategies(study, _ANY_COST)
+    labels = list(labels)
+    listed = {label: study.strategies[label] for label in labels if label in study.strategies}
+    settled = settled_strategies(study.model_copy(update={"strategies": listed}), _ANY_COST)
     for label in labels:
         key = f"strategies.{label}"
         try:

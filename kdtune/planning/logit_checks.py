@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
@@ -65,7 +66,11 @@ def random_logits(context: TrainingContext) -> LogitBatch:
 
 
 def untrained_logits(context: TrainingContext, precision: str) -> LogitBatch:
-    """Return the logits of the study's untrained networks for the first training images."""
+    """Return the logits of the study's untrained networks for the first training images.
+
+    Raises:
+        UsageError: A network fails for them, or returns a batch of another size.
+    """
     numerics = Numerics(precision=precision, memory_layout="contiguous", compile="off")
     here = context.with_study(context.study.model_copy(update={"numerics": numerics, "teacher_logits": "live"}))
     train = here.splits.train.first(context.study.training.batch_size)
@@ -74,8 +79,18 @@ def untrained_logits(context: TrainingContext, precision: str) -> LogitBatch:
         student, teacher = here.untrained_student().train(), here.untrained_teacher_logits()
         images, labels = next(train.in_order(len(train)))
         index = torch.arange(len(train), device=context.device)
-        logits = here.arithmetic.logits(student, images), teacher(images, index)
-    return LogitBatch(f"for the untrained networks in {precision}", *logits, labels)
+        batch, shape = f"a batch of {len(train)} images in {precision}", (len(train), here.task.output_size)
+        found = []
+        for network, compute in (
+            (here.study.student, partial(here.arithmetic.logits, student, images)),
+            (here.study.teacher, partial(teacher, images, index)),
+        ):
+            with foreign_call(f"model {network}", f"its forward() for {batch}"):
+                found.append(compute())
+            if found[-1].shape != shape:
+                raise UsageError(f"model {network}: its output for {batch} has the shape {tuple(found[-1].shape)}")
+    of_student, of_teacher = found
+    return LogitBatch(f"for the untrained networks in {precision}", of_student, of_teacher, labels)
 
 
 def check_on_logits(

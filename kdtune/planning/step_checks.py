@@ -10,7 +10,7 @@ import torch
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import TASKS
 from kdtune.catalog.catalog import cause_of
-from kdtune.errors import Fault, KdtuneError, SpecError
+from kdtune.errors import Fault, KdtuneError, SpecError, UsageError
 from kdtune.models.output_check import check_network
 from kdtune.planning.first_rounds import first_rounds, foreign_labels
 from kdtune.planning.logit_checks import NamedRecipe, check_on_logits, random_logits, untrained_logits
@@ -45,18 +45,23 @@ def check_own_components(context: TrainingContext) -> None:
     """Check the components of a study that are not built in by single steps, if there are any.
 
     Raises:
-        UsageError: A network cannot be built or does not fit the data set.
-        SpecError: A strategy, a temperature or the loss cannot be used, or a training step fails.
+        SpecError: A network cannot be built or does not fit the data set; a strategy, a temperature or the loss cannot
+            be used; or a training step fails.
     """
     study, where = context.study, f"study {context.study.name}"
     labels = foreign_labels(study, study.strategies)
     own = any(one.digest for one in (study.task, study.teacher, study.student, study.loss))
     if not own and not labels:
         return
-    for network in (study.teacher, study.student) if own else ():
-        check_network_of(network, study.data_info, study)
-    rounds, faults = first_rounds(study, labels, where)
-    faults += check_recipes(context, rounds, where, networks=True)
+    faults: list[Fault] = []
+    for key, network in {"teacher": study.teacher, "student": study.student}.items() if own else ():
+        try:
+            check_network_of(network, study.data_info, study)
+        except UsageError as error:
+            faults.append(Fault(where, key, str(error)))
+    fits = not faults
+    rounds, wrong = first_rounds(study, labels, where)
+    faults += [*wrong, *check_recipes(context, rounds, where, networks=fits)]
     if own and not faults:
         faults += check_steps(context, where)[1]
     if faults:
@@ -92,7 +97,9 @@ def check_recipes(
     batches = [random_logits(context)]
     if networks:
         batches = [*(untrained_logits(context, precision) for precision in _precisions(study)), *batches]
-    named = [NamedRecipe(resolved_recipe(study, one), "loss", "search_space.tau") for one in _extremes(study)]
+    named = []
+    with suppress(SpecError):  # reported when the study was loaded
+        named = [NamedRecipe(resolved_recipe(study, one), "loss", "search_space.tau") for one in _extremes(study)]
     for label, suggestions in rounds.items():
         key = f"strategies.{label}"
         for one in suggestions:
@@ -127,14 +134,15 @@ def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep]
             except KdtuneError:
                 raise
             except Exception as error:  # of the network, since the loss has been checked on its own
-                faults.append(Fault(where, "student", f"a training step at {named} fails: {cause_of(error)}"))
-                continue
+                problem = f"model {study.student}: a training step at {named} fails: {cause_of(error)}"
+                return steps, [*faults, Fault(where, "student", problem)], remarks
             steps.append(step)
             if not math.isfinite(step.loss):
                 problem = f"{study.loss} is {step.loss} at {named}; narrow the search space, or set numerics.precision"
                 faults.append(Fault(where, "loss", problem))
             elif diverged:
-                problem = f"after one step at {named}, {diverged[0]} is not finite; lower training.learning_rate"
+                at = f"after one step at {named}"
+                problem = f"model {study.student}: {diverged[0]} is not finite {at}; lower training.learning_rate"
                 faults.append(Fault(where, "student", problem))
             if untrained and not remarks:
                 names = ", ".join(untrained[:3]) + (f" and {len(untrained) - 3} more" if len(untrained) > 3 else "")

@@ -126,7 +126,7 @@ def _check_parts(
     labels = [label for label in study.strategies if not _names(found, f"strategies.{label}")]
     rounds, wrong = first_rounds(study, labels, where)
     found.faults += wrong
-    if found.data is None:
+    if found.data is None or _names(found, "task"):
         return found
     described_study = study if study.dataset_info else study.with_data_info(found.data)
     found.remarks += study_remarks(study, labels)

@@ -45,8 +45,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix
         given = item.get("input")
         if item["type"] == "extra_forbidden":
             inside = _model_at(model, location[:-1])
-            hint = did_you_mean(str(location[-1]), list(inside.model_fields)) if inside else "not allowed here"
-            problem = f"unknown key; {hint}"
+            known = list(inside.model_fields) if inside else []
+            problem = f"unknown key; {did_you_mean(str(location[-1]), known) if known else 'no key is known here'}"
         elif item["type"] == "missing":
             problem = "is missing"
         else:

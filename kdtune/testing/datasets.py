@@ -1,14 +1,12 @@
 """What every data set has to satisfy.
 
-A test module of one's own has a class that says which data set is meant::
+A test module of one's own has a class that names the data set, and inherits all tests::
 
-    from kdtune.specs.component import Component
     from kdtune.testing.datasets import DatasetConformance
 
+
     class TestPhotos(DatasetConformance):
-        @pytest.fixture
-        def dataset(self):
-            return Component(name="my_package.data:photos", options={"image_size": 32})
+        component = {"ref": "my_package.my_module:photos", "image_size": 32}
 """
 
 from collections.abc import Callable
@@ -20,19 +18,16 @@ from kdtune.data.arrays import Arrays, decoded_copy
 from kdtune.data.sources import describe_own_data
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
+from kdtune.testing.component_under_test import ComponentConformance
 
 
-class DatasetConformance:
-    """Tests of one data set; a subclass defines the fixture ``dataset``, and ``altered`` if it can."""
+class DatasetConformance(ComponentConformance):
+    """Tests of one data set: the attribute ``component`` or fixture ``dataset``; and ``altered``, if it can change."""
 
     @pytest.fixture
     def dataset(self) -> Component:
-        """The data set by reference, with its options.
-
-        Raises:
-            NotImplementedError: The subclass has no such fixture.
-        """
-        raise NotImplementedError("define a fixture 'dataset' that returns a kdtune.specs.component.Component")
+        """The data set by reference, with its options."""
+        return self.named("dataset")
 
     @pytest.fixture
     def altered(self) -> Callable[[], Component]:

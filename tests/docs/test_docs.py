@@ -1,7 +1,6 @@
 """The documentation agrees with the program: links, commands, names, formats and examples."""
 
 import ast
-import inspect
 import json
 import re
 import sys
@@ -40,11 +39,11 @@ from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import NoOptions
 from kdtune.temperature.base import PolicyContext
+from kdtune.testing.temperatures import TemperatureConformance, examples
 from kdtune.training.resolution import resolved_trial
 from tests.docs.markdown import PAGES, ROOT, anchors, blocks, commands, first_column, links, prose
 from tests.results.finished import finished
 from tests.studies import here, small_study
-from tests.temperature import test_conformance as temperature_conformance
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -427,16 +426,11 @@ def linear(monkeypatch, tmp_path):
     sys.modules.pop("reader_linear")
 
 
-def test_the_example_of_a_new_temperature_keeps_to_the_protocol(linear):
-    checks = [
-        check
-        for name, check in vars(temperature_conformance).items()
-        if name.startswith("test_") and list(inspect.signature(check).parameters) == ["name"]
-    ]
-    assert len(checks) > 5
-    for example in linear.Options.model_json_schema()["examples"]:
-        for check in checks:
-            check(("linear", example))
+class TestTheExampleOfANewTemperature(TemperatureConformance):
+    @pytest.fixture
+    def temperature(self, linear):
+        [example] = examples("linear")
+        return example
 
 
 def test_the_example_of_a_new_temperature_can_be_used_in_a_study(linear):

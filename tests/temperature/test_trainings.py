@@ -1,10 +1,4 @@
-"""Trainings under the methods and the temperatures that change within one: resumed, captured and replayed."""
-
-import pytest
-import torch
-
-from kdtune.training.captured_steps import CapturedSteps
-from tests.trainings import CPU
+"""Trainings under the methods and the temperatures that change within one."""
 
 POINTS = [
     {"tau": 4, "temperature": "cosine"},
@@ -19,43 +13,11 @@ POINTS = [
     {"tau": 4, "loss": "wttm", "weight": 0.5},
     {"tau": 4, "loss": "ea"},
 ]
-every_point = pytest.mark.parametrize("point", POINTS, ids=lambda point: " ".join(map(str, point.values())))
-
-
-def trained(distiller):
-    return [distiller.train_epoch() for _ in range(distiller.epoch, distiller.recipe.training.epochs)]
-
-
-def assert_same_weights(one, other):
-    torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
-
-
-@every_point
-def test_a_resumed_training_equals_an_undisturbed_one_to_the_bit(training, point):
-    undisturbed, interrupted, resumed = training(point), training(point), training(point)
-    expected = trained(undisturbed)
-    interrupted.train_epoch()
-    resumed.load_state_dict(interrupted.state_dict())
-    assert trained(resumed) == expected[1:]
-    assert_same_weights(resumed, undisturbed)
-
-
-@every_point
-def test_a_training_that_may_be_captured_equals_the_eager_one_to_the_bit(training, point):
-    eager, ours = training(point), training(point, CapturedSteps(CPU))
-    assert trained(eager) == trained(ours)
-    assert_same_weights(eager, ours)
-
-
-@every_point
-def test_replayed_logits_train_what_those_of_the_teacher_do(training, teacher, splits, point):
-    with torch.no_grad():
-        rows = teacher(splits.train.normalised(torch.arange(len(splits.train))))
-    live, replayed = training(point), training(point, rows=lambda epoch: rows)
-    for ours, theirs in zip(trained(replayed), trained(live), strict=True):
-        assert ours.tau == pytest.approx(theirs.tau, rel=1e-3)
-        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
 
 
 def test_they_all_train_something_else(training):
-    assert len({trained(training(point))[-1].train_loss for point in [*POINTS, {"tau": 4}]}) == len(POINTS) + 1
+    def last_loss(point):
+        distiller = training(point)
+        return [distiller.train_epoch().train_loss for _ in range(distiller.recipe.training.epochs)][-1]
+
+    assert len({last_loss(point) for point in [*POINTS, {"tau": 4}]}) == len(POINTS) + 1
