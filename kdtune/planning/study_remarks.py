@@ -21,8 +21,8 @@ def study_remarks(study: Study, labels: Collection[str]) -> list[str]:
         return []
     where = "" if len(without) == len(labels) else f" in {', '.join(without)}"
     return [
-        f"training.class_weights has no effect{where}: with alpha = 1, the loss {study.loss} does not use the labels. "
-        "Set alpha below 1, or remove class_weights."
+        f"training.class_weights has no effect{where}: with alpha = 1, the loss {study.loss} does not use the labels; "
+        "set alpha below 1, or remove class_weights"
     ]
 
 

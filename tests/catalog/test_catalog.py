@@ -211,9 +211,10 @@ def test_every_built_in_component_can_be_loaded_and_has_a_summary(table, name):
 
 def test_the_packages_that_local_modules_import_are_part_of_the_identity(fruit, tmp_path, monkeypatch):
     site = package_site(tmp_path, monkeypatch)
-    install(site, "1.0")
     (tmp_path / "nets.py").write_text("import json, torch\nimport kdtune\nimport parts\n\ndef tiny():\n    pass\n")
     (tmp_path / "parts.py").write_text("def late():\n    from fruit_lib.trees import apple\n    import not_there\n")
+    assert " " not in fruit.resolve("./nets.py:tiny", tmp_path).digest  # not installed yet
+    install(site, "1.0")
     before = fruit.resolve("./nets.py:tiny", tmp_path)
     assert before.digest.split()[1:] == ["fruitlib==1.0"]
     install(site, "2.0.1")

@@ -26,7 +26,7 @@ def test_class_weights_without_effect_are_named_with_the_strategies():
     (told,) = remarks_of(alpha=1)
     assert told == (
         "training.class_weights has no effect in grid, stochastic: with alpha = 1, the loss hkd does not use the "
-        "labels. Set alpha below 1, or remove class_weights."
+        "labels; set alpha below 1, or remove class_weights"
     )
     (told,) = remarks_of(loss="dml", strategies={"grid": {}})  # its default
     assert told.startswith("training.class_weights has no effect: with alpha = 1, the loss dml")
