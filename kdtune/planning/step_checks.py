@@ -14,7 +14,7 @@ from kdtune.models.output_check import check_network
 from kdtune.planning.first_rounds import first_rounds, foreign_labels
 from kdtune.planning.logit_checks import NamedRecipe, check_on_logits, random_logits, untrained_logits
 from kdtune.specs.numerics import Numerics
-from kdtune.specs.study import Study
+from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
 from kdtune.training.resolution import resolved_recipe
@@ -49,12 +49,7 @@ def check_own_components(context: TrainingContext) -> None:
     own = any(one.digest for one in (study.teacher, study.student, study.loss))
     if not own and not labels:
         return
-    faults: list[Fault] = []
-    for key, network in {"teacher": study.teacher, "student": study.student}.items() if own else ():
-        try:
-            check_network(network, study.data_info)
-        except UsageError as error:
-            faults.append(Fault(where, key, str(error)))
+    faults = network_faults(study, where) if own else []
     fits = not faults
     rounds, wrong = first_rounds(study, labels, where)
     faults += [*wrong, *check_recipes(context, rounds, where, networks=fits)]
@@ -62,6 +57,22 @@ def check_own_components(context: TrainingContext) -> None:
         faults += check_steps(context, where)[1]
     if faults:
         raise SpecError(faults)
+
+
+def network_faults(setting: Setting, where: str) -> list[Fault]:
+    """Return a fault for each network that cannot be built or does not fit the data set.
+
+    Args:
+        setting: The study, or the setting that its trainings share.
+        where: The study's file, for messages.
+    """
+    faults = []
+    for key, network in {"teacher": setting.teacher, "student": setting.student}.items():
+        try:
+            check_network(network, setting.data_info)
+        except UsageError as error:
+            faults.append(Fault(where, key, str(error)))
+    return faults
 
 
 def check_recipes(
