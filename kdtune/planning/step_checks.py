@@ -17,7 +17,7 @@ from kdtune.planning.logit_checks import NamedRecipe, check_on_logits, random_lo
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.numerics import Numerics
-from kdtune.specs.study import Study
+from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.loading import task_of
@@ -53,12 +53,7 @@ def check_own_components(context: TrainingContext) -> None:
     own = any(one.digest for one in (study.task, study.teacher, study.student, study.loss))
     if not own and not labels:
         return
-    faults: list[Fault] = []
-    for key, network in {"teacher": study.teacher, "student": study.student}.items() if own else ():
-        try:
-            check_network_of(network, study.data_info, study)
-        except UsageError as error:
-            faults.append(Fault(where, key, str(error)))
+    faults = network_faults(study, where) if own else []
     fits = not faults
     rounds, wrong = first_rounds(study, labels, where)
     faults += [*wrong, *check_recipes(context, rounds, where, networks=fits)]
@@ -68,7 +63,23 @@ def check_own_components(context: TrainingContext) -> None:
         raise SpecError(faults)
 
 
-def check_network_of(component: Component, info: DataInfo, study: Study | None) -> torch.nn.Module:
+def network_faults(setting: Setting, where: str) -> list[Fault]:
+    """Return a fault for each network that cannot be built or does not fit the data set.
+
+    Args:
+        setting: The study, or the setting that its trainings share.
+        where: The study's file, for messages.
+    """
+    faults = []
+    for key, network in {"teacher": setting.teacher, "student": setting.student}.items():
+        try:
+            check_network_of(network, setting.data_info, setting)
+        except UsageError as error:
+            faults.append(Fault(where, key, str(error)))
+    return faults
+
+
+def check_network_of(component: Component, info: DataInfo, study: Setting | None) -> torch.nn.Module:
     """Check a network for the task of a study; see :func:`kdtune.models.output_check.check_network`.
 
     Args:

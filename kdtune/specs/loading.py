@@ -197,8 +197,8 @@ def load_with_faults(
     where, table, written_by_run = _table_of(source)
     is_new = not (has_run or written_by_run) or bool(overrides)
     faults: list[Fault] = []
-    if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
-        faults.append(Fault("--epochs", "", f"has to lie between 1 and {MAX_EPOCHS}, got {epochs}"))
+    if epochs is not None and not (type(epochs) is int and 1 <= epochs <= MAX_EPOCHS):
+        faults.append(Fault("--epochs", "", f"has to be an integer between 1 and {MAX_EPOCHS}, got {epochs!r}"))
     flags = {key: value for key, value in {"repeats": repeats, "seed": seed}.items() if value is not None}
     table |= flags
     set_keys, wrong = apply_overrides(table, [overrides] if isinstance(overrides, str) else overrides, where)

@@ -1,5 +1,6 @@
 """The model of a study, as in ``studies/*.toml``."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +27,9 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 #: Weight of the distillation term under a loss that is not built in, if the study gives none.
 DEFAULT_ALPHA = 1.0
+
+#: Valid names of studies.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 #: Upper limit that catches typing errors.
 MAX_EPOCHS = 100_000
@@ -241,7 +245,7 @@ class Study(Setting):
             ``strategy`` if it differs from the label; see :meth:`labelled`.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str
     description: str = ""
     attribution: Literal["dedicated", "shared"] = "dedicated"
     loss: StudyComponent
@@ -250,6 +254,16 @@ class Study(Setting):
     repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
     seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     strategies: dict[str, dict[str, Any]]
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if _NAME.fullmatch(name):
+            return name
+        raise ValueError(
+            "names the folder of the results and is that of the file unless given, so it has to consist of at most 100 "
+            "letters, digits, '.', '_' and '-' and to begin with a letter or digit; rename the file, or give a name"
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -49,7 +49,9 @@ def resolve_components(table: dict[str, Any], where: str, set_keys: Collection[s
         try:
             component = component_of(table.get(key))
             if isinstance(component, Component):
-                found = catalog.resolve(component.name, here() if key in set_keys else _folder_of(where))
+                found = catalog.resolve(
+                    component.name, here() if {key, f"{key}.ref"} & {*set_keys} else _folder_of(where)
+                )
                 table[key] = component.model_copy(update={"name": found.reference, "digest": found.digest})
         except ValueError as error:
             faults.append(Fault(where, key, str(error)))
