@@ -5,7 +5,7 @@ import torch
 
 from kdtune.catalog.builtin import LOSSES, is_method
 from kdtune.errors import UsageError
-from kdtune.methods.base import Options
+from kdtune.methods.base import MethodLoss, Options
 from kdtune.methods.loading import loss_of
 from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.specs.component import Component
@@ -87,3 +87,25 @@ def test_it_takes_a_tau_for_each_image(name):
 def test_an_option_that_it_does_not_have_is_named(name):
     with pytest.raises(UsageError, match=f"loss {name}.*wieght"):
         loss(name, *drawn(2, 3), wieght=1.0)
+
+
+class Halved(MethodLoss):
+    """A user's method, named by reference."""
+
+    class Options(Options):
+        power: float = 1.0
+
+    def __init__(self, options):
+        super().__init__(options)
+        self._power = options.power
+
+    def of_pairs(self, student_logits, teacher_logits, temperature, progress):
+        return 0.5 * (student_logits - teacher_logits).abs().pow(self._power).sum(dim=1)
+
+
+def test_a_users_class_is_used_by_reference_with_its_options():
+    student, teacher = torch.tensor([[1.0, 5.0]]), torch.tensor([[3.0, 4.0]])
+    name = f"{__name__}:Halved"
+    assert loss(name, student, teacher, alpha=1.0, power=2.0).item() == 2.5
+    with pytest.raises(UsageError, match="Halved.*option power"):
+        loss(name, student, teacher, power="high")
