@@ -59,6 +59,13 @@ def test_it_is_finite_whatever_the_logits(name, scale, images, classes):
 
 
 @every_method
+def test_bfloat16_gives_nearly_the_same(name):
+    student, teacher = drawn(8, 10, 3.0)
+    found = loss(name, student.bfloat16(), teacher.bfloat16()).item()
+    assert found == pytest.approx(loss(name, student, teacher).item(), rel=0.05)
+
+
+@every_method
 def test_a_student_like_the_teacher_has_no_distillation_to_do_where_both_are_softened_alike(name):
     student, _ = drawn(4, 5)
     value = loss(name, student, student.clone(), label_weight=0.0).item()
