@@ -198,8 +198,8 @@ DEFAULT_TEMPERATURE = "fixed"
 #: A temperature under which tau differs from step to step, for checks that compare such steps.
 VARYING_TEMPERATURE = "stochastic"
 
-#: Facts: ``needs_teacher``, False where a strategy's trainings have none whatever the study's loss is; ``restartable``,
-#: True where it is one training that ``best-of`` can start again.
+#: Facts: ``needs_teacher``, whether a strategy's trainings have one, where that does not depend on the study's loss;
+#: ``restartable``, True where it is one training that ``best-of`` can start again.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -249,7 +249,8 @@ METHOD_STRATEGIES = tuple(
 for _name in METHOD_STRATEGIES:
     _catalog = LOSSES if is_method(_name) else TEMPERATURES
     _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
-    STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True)
+    _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's loss is
+    STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True, **_facts)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
 OPTION_CATALOGS = {"temperature": TEMPERATURES, "of": STRATEGIES}
