@@ -20,7 +20,6 @@ from kdtune.specs.split_sizes import normalisation_problem
 from kdtune.specs.study import Setting, Study
 from kdtune.storage.paths import DataDir
 
-
 #: Bytes of training images above which a function is not called again for a check.
 _LARGE = 2**28
 
@@ -90,7 +89,7 @@ def check_repeatable(component: Component, info: DataInfo) -> None:
     made = _made(component)
     if not isinstance(made, DataSource) and _content_digest(arrays_of(made, str(component))) != info.fingerprint:
         raise DataError(
-            f"data set {component}: returns other images or labels each time it is called, so that no study of it could "
+            f"data set {component}: returns other images or labels each time it is called, so that no study of it can "
             "be continued; use a fixed seed for all that it draws, and no set or folder without an order"
         )
 
