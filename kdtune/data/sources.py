@@ -1,6 +1,7 @@
 """Data sets that are not built in: described before a run, decoded once, and loaded from the decoded copy."""
 
 import inspect
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from kdtune.specs.data_info import DataInfo, built_in_info
 from kdtune.specs.split_sizes import normalisation_problem
 from kdtune.specs.study import Setting, Study
 from kdtune.storage.paths import DataDir
+
+#: Bytes of training images above which a function is not called again for a check.
+_LARGE = 2**28
 
 
 class DataSource(ABC):
@@ -67,6 +71,27 @@ def describe_own_data(component: Component) -> DataInfo:
         class_names=arrays.class_names,
         fingerprint=fingerprint,
     )
+
+
+def check_repeatable(component: Component, info: DataInfo) -> None:
+    """Call the function of a data set again, unless the data set is large, and compare what it returns.
+
+    Args:
+        component: The data set.
+        info: What :func:`describe_own_data` found.
+
+    Raises:
+        DataError: It returned other images or labels.
+        UsageError: It fails.
+    """
+    if component.name in DATASETS or math.prod(info.shape) * info.train_images > _LARGE:
+        return
+    made = _made(component)
+    if not isinstance(made, DataSource) and _content_digest(arrays_of(made, str(component))) != info.fingerprint:
+        raise DataError(
+            f"data set {component}: returns other images or labels each time it is called, so that no study of it can "
+            "be continued; use a fixed seed for all that it draws, and no set or folder without an order"
+        )
 
 
 def describe_data(component: Component, place: DataDir) -> DataInfo:

@@ -251,7 +251,7 @@ def _spec_of(config: dict[str, Any]) -> TrialSpec:
         return spec
     seed = config.get("seed", 0)
     problems = {} if "study" in config else {"study": "is missing; give the name, the file or the table of a study"}
-    if not isinstance(seed, Real) or not 0 <= float(seed) < MAX_SEED:
+    if not (isinstance(seed, Real) and 0 <= float(seed) < MAX_SEED):
         problems["seed"] = f"has to be an integer from 0 to {MAX_SEED - 1}, got {seed!r}"
     if problems:
         raise SpecError([Fault("param_space", key, problem) for key, problem in problems.items()])

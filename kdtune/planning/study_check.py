@@ -11,7 +11,7 @@ import torch
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
-from kdtune.data.sources import available_images, describe_data
+from kdtune.data.sources import available_images, check_repeatable, describe_data
 from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
@@ -110,7 +110,9 @@ def _check_parts(
 ) -> StudyCheck:
     found = StudyCheck(faults=list(faults))
     with _collected(found, where, "dataset"):
-        found.data = describe_data(components["dataset"], place) if "dataset" in components else None
+        if "dataset" in components:
+            found.data = describe_data(components["dataset"], place)
+            check_repeatable(components["dataset"], found.data)
     for key in ("teacher", "student"):
         if key in components:
             with _collected(found, where, key):

@@ -76,6 +76,11 @@ import numpy as np
 def gappy():
     images, labels = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 3 + 1
     return (images, labels), (images, labels)
+
+
+def drawn():
+    images, labels = np.random.rand(40, 8, 8), np.arange(40) % 2
+    return (images, labels), (images, labels)
 """
 
 
@@ -182,3 +187,8 @@ def test_all_faults_are_reported_at_once(check):
     )
     keys = {fault.key for fault in found.faults}
     assert keys == {"student", "teacher", "loss", "repeats", "training.epoch", "strategies.gird"}
+
+
+def test_a_data_set_that_returns_other_images_each_time_is_a_fault(check):
+    expected = "dataset: data set data.py:drawn: returns other images or labels each time it is called"
+    assert expected in told(check(dataset="./data.py:drawn", validation=0.2))
