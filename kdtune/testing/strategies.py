@@ -122,10 +122,11 @@ class StrategyConformance(ComponentConformance):
 
     def test_it_leaves_the_global_generators_alone(self, strategy: Component) -> None:
         """Other random numbers of the program do not depend on the strategy."""
-        before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        before = _global_states()
         proposed(new(strategy, FINITE["logarithmic"]))
-        after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
-        assert after == before, "the strategy draws from a global generator; make one of your own from self.seed"
+        assert _global_states() == before, (
+            "the strategy draws from a global generator; make one of your own from self.seed"
+        )
 
     def test_points_lie_in_the_space(self, strategy: Component) -> None:
         """Values are finite numbers, within the bounds, and points of a space that has some."""
@@ -267,6 +268,12 @@ def _again(made: Strategy, strategy: Component) -> Strategy:
 def _read_again(suggestions: list[Suggestion]) -> list[Suggestion]:
     text = json.dumps([suggestion.as_point() for suggestion in suggestions], allow_nan=False)
     return [Suggestion.from_point(point) for point in json.loads(text)]
+
+
+def _global_states() -> list[object]:
+    """Return the states of all global generators of random numbers."""
+    numpy_state = np.random.get_state(legacy=False)["state"]
+    return [random.getstate(), numpy_state["key"].tolist(), numpy_state["pos"], torch.get_rng_state().tolist()]
 
 
 def _succeeded(suggestion: Suggestion) -> Outcome:
