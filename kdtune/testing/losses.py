@@ -10,6 +10,7 @@ A test module of one's own has a class that names the loss, and inherits all tes
         is_divergence = True
 """
 
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -24,8 +25,8 @@ from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.temperature_range import TAU_RANGE
 from kdtune.temperature.base import Temperature
 from kdtune.testing.component_under_test import ComponentConformance
+from kdtune.testing.gradients import check_gradient, leaves
 from kdtune.testing.logits import BATCH, CASES, CLASSES, labels_of, normal
-from kdtune.testing.temperature_calls import leaves
 from kdtune.testing.trainings import TrainingConformance
 
 #: Weight of the distillation term.
@@ -113,7 +114,7 @@ class LossConformance(TrainingConformance, ComponentConformance):
         student, teacher = _logits(scale=2.0)
         student.requires_grad_()
         for tau in (TAU, TAUS):
-            torch.autograd.gradcheck(lambda logits, tau=tau: computed(loss, logits, teacher, tau), (student,))
+            check_gradient(partial(_of_logits, loss, teacher, tau), student)
 
     def test_it_changes_nothing_that_it_is_given(self, loss: Component) -> None:
         """The loss is a pure function: it changes no argument, draws no random number, and gives the same twice."""
@@ -193,6 +194,11 @@ class LossConformance(TrainingConformance, ComponentConformance):
 def _logits(scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Return logits of student and teacher, float64, (4, 5)."""
     return scale * normal(BATCH, CLASSES, 0).double(), scale * normal(BATCH, CLASSES, 1).double()
+
+
+def _of_logits(loss: Component, teacher: torch.Tensor, tau: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+    """Return the loss as a function of its last argument, the student's logits."""
+    return computed(loss, student, teacher, tau)
 
 
 def _distillation(loss: Component, student: torch.Tensor, teacher: torch.Tensor) -> float:

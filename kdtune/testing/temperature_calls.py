@@ -75,17 +75,3 @@ def check_values(found: Temperature, where: str) -> None:
         assert bool(field.isfinite().all()), f"{where}: {name} has to be finite, but is {field.tolist()}"
         assert name == "weight" or bool((field > 0).all()), f"{where}: {name} has to be above 0: {field.tolist()}"
     assert bool((found.weight >= 0).all()), f"{where}: the weight must not be negative: {found.weight.tolist()}"
-
-
-def leaves(*tensors: torch.Tensor) -> list[torch.Tensor]:
-    """Return all tensors with respect to which the given ones have a gradient."""
-    found = [tensor for tensor in tensors if tensor.is_leaf and tensor.requires_grad]
-    nodes, seen = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None], set()
-    while nodes:
-        node = nodes.pop()
-        if node not in seen:
-            seen.add(node)
-            if hasattr(node, "variable"):
-                found.append(node.variable)
-            nodes += [following for following, _ in node.next_functions if following is not None]
-    return found

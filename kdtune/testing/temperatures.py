@@ -28,6 +28,7 @@ from kdtune.specs.component import Component
 from kdtune.specs.suggestion import Suggestion
 from kdtune.temperature.base import Temperature, TemperaturePolicy
 from kdtune.testing.component_under_test import ComponentConformance
+from kdtune.testing.gradients import check_gradient, leaves
 from kdtune.testing.logits import BATCH, CASES, labels_of, normal
 from kdtune.testing.temperature_calls import (
     EPOCHS,
@@ -38,7 +39,6 @@ from kdtune.testing.temperature_calls import (
     check_shapes,
     check_values,
     epoch_of,
-    leaves,
     made,
     resolved_options,
     values,
@@ -214,7 +214,7 @@ class TemperatureConformance(TemperatureSequences, TrainingConformance, Componen
         def loss(logits: torch.Tensor) -> torch.Tensor:
             return hkd(logits, teacher, labels_of(logits), tau(logits) if flows else constant, 0.9)
 
-        torch.autograd.gradcheck(loss, (student,))
+        check_gradient(loss, student)
 
     def test_no_step_waits_for_the_device(self, temperature: Component) -> None:
         """Within an epoch, no value is read from the device: that would stop the queue of a GPU at every step.

@@ -1,0 +1,14 @@
+"""Runs one check of a conformance suite on a faulty component."""
+
+import pytest
+
+from kdtune.specs.component import component_of
+
+#: What a failed check raises.
+FAILURE = (AssertionError, pytest.fail.Exception)
+
+
+def refuses(suite, check, component, message, *arguments):
+    """Assert that a check of a suite fails for a component, with this message."""
+    with pytest.raises(FAILURE, match=message):
+        getattr(suite(), check)(component_of(component), *arguments)
