@@ -56,6 +56,18 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[floa
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
+def deviation_of(values: Sequence[float], resolution: float = 0.0) -> float:
+    """Return the sample standard deviation, at least the resolution; 0 for a single value or equal ones without one.
+
+    Args:
+        values: At least one observation.
+        resolution: As for :func:`t_interval`.
+    """
+    deviation = max(statistics.stdev(values), resolution) if len(values) > 1 else 0.0
+    # Rounding errors of equal numbers do not count as a deviation.
+    return deviation if deviation > 1e-12 * max(1.0, abs(statistics.fmean(values))) else 0.0
+
+
 def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval | None:
     """Return the mean and Student's t interval at :data:`CONFIDENCE`; None without observations.
 
@@ -70,9 +82,8 @@ def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval | N
     if not values:
         return None
     mean, n = statistics.fmean(values), len(values)
-    deviation = max(statistics.stdev(values), resolution) if n > 1 else 0.0
-    # Rounding errors of equal numbers do not count as a deviation.
-    if deviation <= 1e-12 * max(1.0, abs(mean)):
+    deviation = deviation_of(values, resolution)
+    if not deviation:
         return Interval.unbounded(mean, n)
     from scipy.stats import t
 
