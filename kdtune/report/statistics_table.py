@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kdtune.analysis.baseline_comparisons import BaselineComparison, TableStatistics
+from kdtune.analysis.baseline_comparisons import StrategySummary, TableStatistics
+from kdtune.analysis.difference_verdicts import BaselineComparison
 from kdtune.analysis.paired_tests import ALPHA, MOST_REPEATS, POWER
 from kdtune.analysis.verdicts import FEWEST, Interval
 from kdtune.catalog.metric import Metric
@@ -13,12 +14,14 @@ from kdtune.report.csv_and_markdown import markdown_list, markdown_row
 from kdtune.report.number_formats import NOTHING, significant
 from kdtune.report.split_table import SplitTable
 
-#: A further column names the baseline, and ``{}`` is the metric.
-COLUMNS = (
+#: Columns about each strategy; ``{}`` is the metric.
+STRATEGY_COLUMNS = ("strategy", "test {} %", "val. - test", "ECE %", "NLL")
+
+#: Columns about each comparison with the baseline.
+COMPARISON_COLUMNS = (
     "strategy",
-    "test {} %",
-    "val. - test",
     "difference",
+    "noise",
     "p (t)",
     "p (signs)",
     "P(better)",
@@ -27,62 +30,67 @@ COLUMNS = (
     "verdict",
 )
 
+_LEFT = ("strategy", "verdict")
+
+_WITHOUT_SPREAD = "No intervals or comparisons: no strategy was tested in two repeats; --repeats 6 or more allows both."
+
 
 def statistics_table(found: TableStatistics) -> RenderableType:
-    """Return the table with its notes; empty text if no strategy was tested in two repeats."""
+    """Return tables of strategies and comparisons, with notes; one line if no strategy was tested in two repeats."""
     if not _has_spread(found):
         return Text(_WITHOUT_SPREAD, style="dim")
-    names = _columns(found)
-    splits = [names.index(name) for name in ("difference", "energy as run", "verdict") if name in names]
-    table = SplitTable(_title(found), names, ("strategy", "verdict"), *splits)
-    for row in statistics_rows(found):
-        table.add_row(row)
-    return Group(Text(), table, *(Text(line, style="dim") for line in statistics_notes(found)))
+    shown: list[RenderableType] = []
+    for title, (names, *rows) in _tables(found):
+        splits = [names.index(name) for name in ("p (t)", "energy as run", "verdict") if name in names]
+        table = SplitTable(title, names, _LEFT, *splits)
+        for row in rows:
+            table.add_row(row)
+        shown += [Text(), table]
+    return Group(*shown, *(Text(line, style="dim") for line in statistics_notes(found)))
 
 
 def statistics_markdown(found: TableStatistics) -> str:
-    """Return the table and its notes as Markdown."""
+    """Return the tables and their notes as Markdown."""
     if not _has_spread(found):
         return markdown_list([_WITHOUT_SPREAD])
-    names = list(_columns(found))
-    rule = [":--" if name in ("strategy", "verdict") else "--:" for name in names]
-    table = "\n".join(markdown_row(row) for row in [names, rule, *statistics_rows(found)])
-    return f"{table}\n\n{markdown_list(statistics_notes(found))}"
-
-
-_WITHOUT_SPREAD = "No intervals or comparisons: no strategy was tested in two repeats; --repeats 6 or more allows both."
+    parts = []
+    for _, (names, *rows) in _tables(found):
+        rule = [":--" if name in _LEFT else "--:" for name in names]
+        parts.append("\n".join(markdown_row(row) for row in [names, rule, *rows]))
+    return "\n\n".join([*parts, markdown_list(statistics_notes(found))])
 
 
 def _has_spread(found: TableStatistics) -> bool:
     return any(one.test is not None and one.test.n > 1 for one in found.strategies)
 
 
-def _columns(found: TableStatistics) -> tuple[str, ...]:
-    named = tuple(name.format(Metric(found.metric).title) for name in COLUMNS)
-    return named if found.comparisons else named[: named.index("difference")]
+def _tables(found: TableStatistics) -> list[tuple[str, list[list[str]]]]:
+    """Return title and rows of each table; the first row has the names of the columns."""
+    studies = ", ".join(found.studies)
+    names = [name.format(Metric(found.metric).title) for name in STRATEGY_COLUMNS]
+    strategies = [names, *(_strategy_cells(one) for one in found.strategies)]
+    tables = [(f"{studies}: means over repeats, with 95 % intervals", strategies)]
+    if found.comparisons:
+        comparisons = [[*COMPARISON_COLUMNS], *(_comparison_cells(one, found.margin) for one in found.comparisons)]
+        tables.append((f"{studies}: compared with {found.baseline}, paired by seed", comparisons))
+    return tables
 
 
-def _title(found: TableStatistics) -> str:
-    text = f"{', '.join(found.studies)}: mean and 95 % interval over repeats"
-    return f"{text}, and comparison with {found.baseline}" if found.comparisons else text
-
-
-def statistics_rows(found: TableStatistics) -> list[list[str]]:
-    """Return one row per strategy."""
-    compared = {one.strategy: one for one in found.comparisons}
-    rows = []
-    for summary in found.strategies:
-        own = [summary.strategy, points(summary.test), points(summary.gap, signed=True)]
-        if found.comparisons:
-            one = compared.get(summary.strategy)
-            own += _comparison_cells(one, found.margin) if one else [NOTHING] * (len(COLUMNS) - 4) + ["baseline"]
-        rows.append(own)
-    return rows
+def _strategy_cells(one: StrategySummary) -> list[str]:
+    return [
+        one.strategy,
+        points(one.test),
+        points(one.gap, signed=True),
+        NOTHING if one.ece is None else f"{100 * one.ece.mean:.1f}",
+        NOTHING if one.nll is None else f"{one.nll.mean:.3f}",
+    ]
 
 
 def _comparison_cells(one: BaselineComparison, margin: float) -> list[str]:
     return [
+        one.strategy,
         points(one.difference, signed=True),
+        _noise(one),
         _p(one.t_p_holm),
         _p(one.sign_flip_p),
         NOTHING if one.better_share is None else f"{one.better_share.mean:.2f}",
@@ -90,6 +98,14 @@ def _comparison_cells(one: BaselineComparison, margin: float) -> list[str]:
         _ratio(one.energy_training),
         in_words(one, margin),
     ]
+
+
+def _noise(one: BaselineComparison) -> str:
+    """Format the standard errors of a difference over repeats and over test images, in points."""
+    if one.seed_error is None:
+        return NOTHING
+    images = NOTHING if one.image_error is None else f"{100 * one.image_error:.2f}"
+    return f"{100 * one.seed_error:.2f} / {images}"
 
 
 def points(interval: Interval | None, *, signed: bool = False) -> str:
@@ -141,12 +157,12 @@ def statistics_notes(found: TableStatistics) -> list[str]:
     """Return notes on the table."""
     lines = [
         "In parentheses: 95 % intervals over repeats by Student's t. They cover what varied between repeats, the seeds "
-        "of the trainings, and not the choice of the test images."
-    ]
-    lines.append(
+        "of the trainings, and not the choice of the test images.",
         "Val. - test is the chosen model's value on the validation images minus that on the test images; searches "
-        "choose by the former, so it is too good."
-    )
+        "choose by the former, so it is too good.",
+    ]
+    if any(one.ece for one in found.strategies):
+        lines.append("ECE: expected calibration error; NLL: negative log-likelihood in nats; both on the test images.")
     if not found.comparisons:
         return lines
     n = len(found.comparisons)
@@ -156,6 +172,10 @@ def statistics_notes(found: TableStatistics) -> list[str]:
         "equivalence by two one-sided t tests, corrected likewise, and the bootstrap interval within the margin "
         f"of {significant(100 * found.margin)} points, which the study fixed. P(better) is the share of repeats won, "
         "ties counting half."
+    )
+    lines.append(
+        "Noise: standard error of the difference over repeats / over test images, in points"
+        + ("." if any(one.image_error is not None for one in found.comparisons) else "; the latter is not known here.")
     )
     lines += _too_few(found.comparisons)
     if any(one.repeats_to_settle for one in found.comparisons):

@@ -5,8 +5,9 @@ import random
 
 import pytest
 
-from kdtune.analysis.baseline_comparisons import paired_comparison, statistics_of, with_verdicts
+from kdtune.analysis.baseline_comparisons import statistics_of
 from kdtune.analysis.comparison import compare
+from kdtune.analysis.difference_verdicts import paired_comparison, with_verdicts
 from kdtune.catalog.metric import Metric
 from kdtune.errors import UsageError
 from tests.results.several import ran

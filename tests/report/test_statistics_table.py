@@ -4,12 +4,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from kdtune.analysis.baseline_comparisons import (
-    StrategySummary,
-    TableStatistics,
-    paired_comparison,
-    with_verdicts,
-)
+from kdtune.analysis.baseline_comparisons import StrategySummary, TableStatistics
+from kdtune.analysis.difference_verdicts import paired_comparison, with_verdicts
 from kdtune.analysis.verdicts import Interval
 from kdtune.catalog.metric import Metric
 from kdtune.report.statistics_table import in_words, statistics_markdown, statistics_table
@@ -28,8 +24,9 @@ def statistics(differences=DIFFERENCES, **changes):
     compared = [paired_comparison(name, one, METRIC, MARGIN, 1e-4) for name, one in differences.items()]
     n = len(next(iter(differences.values())))
     test = Interval(0.6, 0.59, 0.61, n) if n > 1 else Interval.unbounded(0.6, n)
-    summaries = [StrategySummary(name, test, 0.01, test, Interval(-0.0004, -0.004, 0.003, n)) for name in differences]
-    summaries.append(StrategySummary("stochastic", test, 0.01, test, None))
+    gap, ece = Interval(-0.0004, -0.004, 0.003, n), Interval(0.021, 0.02, 0.022, n)
+    summaries = [StrategySummary(name, test, 0.01, test, gap, ece, None) for name in differences]
+    summaries.append(StrategySummary("stochastic", test, 0.01, test, None, None, Interval(0.41, 0.4, 0.42, n)))
     found = TableStatistics(
         ("small",), "accuracy", MARGIN, "stochastic", tuple(summaries), with_verdicts(compared, METRIC, MARGIN)
     )
@@ -46,6 +43,10 @@ def row_of(text, strategy):
     return next(line for line in text.splitlines() if line.strip().startswith(strategy))
 
 
+def comparison_row(text, strategy):
+    return row_of(text[text.index("compared with") :], strategy)
+
+
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
@@ -53,18 +54,26 @@ def row_of(text, strategy):
         ("worse-but-little", "worse, but within 0.5 points"),
         ("fixed", "equivalent within 0.5 points"),
         ("none", "open: more than 1000 repeats"),
-        ("stochastic", "baseline"),
     ],
 )
 def test_a_verdict_is_in_words(strategy, words):
-    assert row_of(shown(statistics()), strategy).rstrip().endswith(words)
+    assert comparison_row(shown(statistics()), strategy).rstrip().endswith(words)
 
 
 def test_figures_are_points_with_intervals():
     text = shown(statistics())
-    assert "+2.6 (+2.1 to +3.1)" in row_of(text, "grid") and "60.0 (59.0 to 61.0)" in row_of(text, "grid")
+    assert "+2.6 (+2.1 to +3.1)" in comparison_row(text, "grid") and "60.0 (59.0 to 61.0)" in row_of(text, "grid")
     assert " 0.0 (-0.4 to +0.3)" in row_of(text, "grid").replace("+0.0", "0.0"), "no minus zero"
     assert "with Holm's correction for 4 comparisons" in text.replace("\n", " ")
+
+
+def test_noise_of_seeds_and_images_and_calibration_are_shown_where_known():
+    found = statistics()
+    assert row_of(shown(found), "grid").split()[-2:] == ["2.1", "-"]
+    assert row_of(shown(found), "stochastic").split()[-2:] == ["-", "0.410"]
+    assert "0.18 / -" in shown(found) and "the latter is not known here" in shown(found)
+    known = replace(found, comparisons=tuple(replace(one, image_error=0.0021) for one in found.comparisons))
+    assert "0.18 / 0.21" in shown(known) and "not known here" not in shown(known)
 
 
 def test_an_open_comparison_names_the_repeats_that_would_settle_it():
@@ -104,5 +113,5 @@ def test_every_figure_is_whole_in_a_narrow_terminal():
 
 def test_markdown_has_the_same_rows():
     lines = statistics_markdown(statistics()).splitlines()
-    assert lines[0].startswith("| strategy | test acc. % |") and lines[0].endswith("| verdict |")
-    assert row_of("\n".join(lines), "| grid").endswith("| better |")
+    assert lines[0].startswith("| strategy | test acc. % |") and lines[0].endswith("| NLL |")
+    assert any(line.startswith("| grid") and line.endswith("| better |") for line in lines)
