@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal
 
 Verdict = Literal["supported", "contradicted", "not settled", "not run"]
@@ -49,6 +49,15 @@ class Interval:
         """Return the interval of a ratio from the interval of its logarithm."""
         ends = (math.exp(self.low), math.exp(self.high)) if self.is_bounded else (self.low, self.high)
         return Interval(math.exp(self.mean), *ends, self.n)
+
+
+def bounded_record(value: Any) -> Any:
+    """Return a dataclass, or a list of them, as a JSON value; infinite ends of intervals are null."""
+    if isinstance(value, Interval):
+        return value.as_json()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: bounded_record(one) for key, one in vars(value).items()}
+    return [bounded_record(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kdtune.analysis.baseline_comparisons import common_metric
 from kdtune.analysis.green_index import energy_multiple, formula
+from kdtune.analysis.strategy_figures import common_metric
 from kdtune.catalog.metric import ACCURACY
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
