@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 
 from kdtune import __version__
-from kdtune.cli import check, claims, clean, compare, doctor, inference, list_command, new, recommend, resume, study
+from kdtune.cli import (
+    check,
+    claims,
+    clean,
+    compare,
+    doctor,
+    inference,
+    list_command,
+    new,
+    recommend,
+    replay,
+    resume,
+    study,
+)
 from kdtune.cli.streams import guarded_streams, unwritable
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.storage.escaping import printable
@@ -48,6 +61,7 @@ app.command("new", help=new.HELP, epilog=new.EXAMPLES)(new.new)
 app.command("check", help=check.HELP, epilog=check.EXAMPLES)(check.check)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)
 app.command("recommend", help=recommend.HELP, epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command("replay", help=replay.HELP, epilog=replay.EXAMPLES)(replay.replay)
 app.command("inference", help=inference.HELP, epilog=inference.EXAMPLES)(inference.inference)
 app.command("claims", help=claims.HELP, epilog=claims.EXAMPLES)(claims.claims)
 app.command("resume", help=resume.HELP, epilog=resume.EXAMPLES)(resume.resume)
