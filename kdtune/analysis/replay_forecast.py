@@ -4,24 +4,21 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from kdtune.analysis.comparison import WantedCarbon, carbon_for
-from kdtune.analysis.find_results import Places, find_results
+from kdtune.analysis.comparison import WantedCarbon
+from kdtune.analysis.find_results import Places
+from kdtune.analysis.grid_recording import GridRecording, read_grids
 from kdtune.catalog.builtin import STRATEGIES, is_all_built_in
-from kdtune.energy.carbon import Carbon
 from kdtune.errors import Fault, ResultsError, SpecError
-from kdtune.execution.replay.recorded_trials import PointKey, RecordedRepeat, key_of, recorded_repeats
-from kdtune.execution.replay.replay_executor import ReplayedTrial, ReplayExecutor, searched_keys
-from kdtune.results.folder import StrategyFolder
+from kdtune.execution.replay.recorded_trials import PointKey, key_of
+from kdtune.execution.replay.replay_executor import ReplayedTrial, ReplayExecutor
 from kdtune.results.trial import best
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
 from kdtune.storage.records import as_record
 from kdtune.strategies.base import OneRound, Strategy
-from kdtune.tasks.loading import objective_of
 
 #: Number of replays by default: of strategies that ask once, and of those that learn from outcomes, which take longer.
 REPLAYS, ADAPTIVE_REPLAYS = 10_000, 200
@@ -82,42 +79,6 @@ class ReplayForecast:
         return record
 
 
-class _Recording:
-    """The repeats of a study whose grid was recorded completely."""
-
-    def __init__(self, study: Study, folders: Sequence[StrategyFolder], carbon: Carbon) -> None:
-        self.study, self.folders, self.carbon = study, folders, carbon
-        self.metric = objective_of(study)
-        if not study.search_space.is_finite:
-            raise ResultsError(f"{study.name}: its search space has no 'step' or 'values', so it has no grid to replay")
-        self.grid = searched_keys(study.search_space.points())
-        every = recorded_repeats(study, folders)
-        self.repeats = [one for one in every if all(key in one.trials for key in self.grid) and one.best(self.grid)]
-        if not self.repeats:
-            raise ResultsError(
-                f"{folders[0].path.parent}: no repeat has every point of the search space recorded; "
-                f"run 'kdtune study {study.name} -s grid' first"
-            )
-        self.elsewhere = [self._elsewhere(repeat) for repeat in self.repeats]
-        self.best = [one.best(self.grid) for one in self.repeats]
-        self.best_score = [self.score(one, key) for one, key in zip(self.repeats, self.best, strict=True)]
-
-    def score(self, repeat: RecordedRepeat, key: PointKey) -> float:
-        last = repeat.trials[key].last
-        assert last is not None, "a chosen trial has succeeded"
-        return last.score
-
-    def _elsewhere(self, repeat: RecordedRepeat) -> dict[PointKey, float]:
-        """Return the mean score of each point in the other repeats that have it."""
-        found = {}
-        for key in repeat.trials:
-            others = [other.trials[key].last for other in self.repeats if other is not repeat and key in other.trials]
-            scores = [last.score for last in others if last is not None]
-            if scores:
-                found[key] = sum(scores) / len(scores)
-        return found
-
-
 def forecast(
     places: Places,
     labels: Sequence[str] = (),
@@ -142,13 +103,9 @@ def forecast(
         ResultsError: There is no recorded grid, or a named strategy suggests a point that was not recorded.
         SpecError: A change of the study is not valid, or a strategy is unknown.
     """
-    of_study: dict[Path, list[StrategyFolder]] = {}
-    for folder in find_results(places):
-        of_study.setdefault(folder.path.parent, []).append(folder)
     found: list[ReplayForecast] = []
     remarks: list[str] = []
-    for folders in of_study.values():
-        recording = _Recording(folders[0].read_study(), folders, carbon_for(folders[0], carbon))
+    for recording in read_grids(places, carbon):
         study = load_study(recording.study, overrides=overrides) if overrides else recording.study
         for label in labels or study.strategies:
             try:
@@ -162,7 +119,7 @@ def forecast(
     return found, remarks
 
 
-def _forecast(recording: _Recording, study: Study, label: str, replays: int | None) -> ReplayForecast:
+def _forecast(recording: GridRecording, study: Study, label: str, replays: int | None) -> ReplayForecast:
     name, given = study.labelled(label)
     if problem := STRATEGIES.problem(name):
         raise SpecError([Fault("--strategy", "", problem)])
@@ -188,7 +145,7 @@ def _forecast(recording: _Recording, study: Study, label: str, replays: int | No
     return sums.forecast(study.name, label, len(same), sum(same))
 
 
-def _really_chosen(recording: _Recording, study: Study, label: str) -> dict[int, PointKey]:
+def _really_chosen(recording: GridRecording, study: Study, label: str) -> dict[int, PointKey]:
     """Return the point that the strategy chose in each repeat in which it was run with the same options."""
     folder = next((one for one in recording.folders if one.path.name == label), None)
     if folder is None or folder.read_study().labelled(label) != study.labelled(label):
@@ -201,7 +158,7 @@ def _really_chosen(recording: _Recording, study: Study, label: str) -> dict[int,
 class _Sums:
     """Collects replayed searches."""
 
-    def __init__(self, recording: _Recording) -> None:
+    def __init__(self, recording: GridRecording) -> None:
         self._recording = recording
         #: For each replay: repeat, points chosen after each trial, and energy up to it in microjoules.
         self._replays: list[tuple[int, list[PointKey | None], list[float | None]]] = []

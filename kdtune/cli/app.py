@@ -22,6 +22,7 @@ from kdtune.cli import (
     recommend,
     replay,
     resume,
+    sensitivity,
     study,
 )
 from kdtune.cli.streams import guarded_streams, unwritable
@@ -62,6 +63,7 @@ app.command("check", help=check.HELP, epilog=check.EXAMPLES)(check.check)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)
 app.command("recommend", help=recommend.HELP, epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command("replay", help=replay.HELP, epilog=replay.EXAMPLES)(replay.replay)
+app.command("sensitivity", help=sensitivity.HELP, epilog=sensitivity.EXAMPLES)(sensitivity.sensitivity)
 app.command("inference", help=inference.HELP, epilog=inference.EXAMPLES)(inference.inference)
 app.command("claims", help=claims.HELP, epilog=claims.EXAMPLES)(claims.claims)
 app.command("resume", help=resume.HELP, epilog=resume.EXAMPLES)(resume.resume)
