@@ -29,6 +29,7 @@ MUST_AGREE: dict[str, tuple[str, ...]] = {
     "cores for each trial": ("resolved.cpus_per_trial",),
     "task": ("task",),
     "objective": ("objective",),
+    "margin": ("margin",),
 }
 
 

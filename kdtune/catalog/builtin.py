@@ -199,7 +199,8 @@ DEFAULT_TEMPERATURE = "fixed"
 VARYING_TEMPERATURE = "stochastic"
 
 #: Facts: ``needs_teacher``, whether a strategy's trainings have one, where that does not depend on the study's loss;
-#: ``restartable``, True where it is one training that ``best-of`` can start again.
+#: ``restartable``, True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it
+#: searches for nothing, so that its gain over one training is what the choice of the best of many gives.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -226,6 +227,7 @@ STRATEGIES.add(
     "best-of",
     "kdtune.strategies.best_of:BestOf",
     "no search: the best of many restarts of one training, a control for luck",
+    control="luck",
 )
 STRATEGIES.add(
     "none",

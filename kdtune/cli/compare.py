@@ -12,6 +12,7 @@ from kdtune.cli.output import PIPE_WIDTH, make_console, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kdtune.analysis.baseline_comparisons import TableStatistics
     from kdtune.analysis.comparison import Comparison, WantedCarbon
 
 HELP = (
@@ -68,6 +69,7 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
+    from kdtune.analysis.baseline_comparisons import statistics_of
     from kdtune.analysis.find_results import studies_here
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.catalog.spelling import did_you_mean
@@ -103,12 +105,14 @@ def compare(
     if csv:
         _write_csv(csv, as_csv(outcomes))
     console = make_console(to_stderr=json)
-    for place, found in enumerate(comparisons):
+    tables_of_statistics = [statistics_of(found, base) for found in comparisons]
+    for place, (found, statistics) in enumerate(zip(comparisons, tables_of_statistics, strict=True)):
         if place:
             console.print()
-        _show(console, found, base, markdown=markdown)
+        _show(console, found, statistics, base, markdown=markdown)
     if json:
-        print_json(comparison.as_json(outcomes))
+        statistics_json = [statistics.as_json() for statistics in tables_of_statistics]
+        print_json({**comparison.as_json(outcomes), "statistics": statistics_json})
 
 
 def _refuse_with_paper(flags: list[str]) -> None:
@@ -129,18 +133,22 @@ def _write_csv(path: Path, text: str) -> None:
         raise ResultsError(f"--csv {path}: cannot be written ({error.strerror})") from None
 
 
-def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: bool) -> None:
+def _show(
+    console: "Console", found: "Comparison", statistics: "TableStatistics", baseline: str, *, markdown: bool
+) -> None:
     from kdtune.report.csv_and_markdown import as_markdown, markdown_list
     from kdtune.report.inference_table import payback_line
+    from kdtune.report.statistics_table import statistics_markdown, statistics_table
     from kdtune.report.tables import cost_table, notes
 
     remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
         lines = [*notes(found.outcomes, found.teacher, baseline), *remarks]
-        text = as_markdown(found.outcomes, found.teacher, baseline) + "\n\n" + markdown_list(lines)
-        console.print(text, soft_wrap=True)
+        parts = [as_markdown(found.outcomes, found.teacher, baseline), markdown_list(lines)]
+        console.print("\n\n".join([*parts, statistics_markdown(statistics)]), soft_wrap=True)
     else:
         console.print(cost_table(found.outcomes, found.teacher, baseline, remarks))
+        console.print(statistics_table(statistics))
     _warn(console, found.warnings)
 
 

@@ -11,9 +11,7 @@ from kdtune.paper.evidence import Evidence, Judge, PairComparison
 from kdtune.paper.study_pairing import group_by_differences
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 from kdtune.results.trial_log import TrialLog
-
-#: Largest difference of accuracy that does not matter: half a point.
-MARGIN = 0.005
+from kdtune.specs.study import DEFAULT_MARGIN as MARGIN
 
 #: Differences of tau below this, a step of the paper's search, do not matter.
 TAU_MARGIN = 1.0

@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kdtune.analysis.green_index import energy_multiple, formula
-from kdtune.catalog.metric import ACCURACY, Metric
+from kdtune.analysis.strategy_figures import common_metric
+from kdtune.catalog.metric import ACCURACY
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
@@ -44,14 +45,8 @@ GREEN = "green index"
 
 def columns(results: Sequence[StrategyResult]) -> tuple[str, ...]:
     """Return the columns: :data:`COLUMNS` with the name of the objective, and the green index if results have one."""
-    named = tuple(name.replace("acc.", _shown(results).title) for name in COLUMNS)
+    named = tuple(name.replace("acc.", common_metric(results).title) for name in COLUMNS)
     return (*named, GREEN) if has_green_index(results) else named
-
-
-def _shown(results: Sequence[StrategyResult]) -> Metric:
-    """Return the metric that decided all results, or the accuracy, which all have, if they had different ones."""
-    deciding = {result.deciding for result in results}
-    return deciding.pop() if len(deciding) == 1 else Metric(ACCURACY)
 
 
 def has_green_index(results: Sequence[StrategyResult]) -> bool:
@@ -68,7 +63,7 @@ def _chosen(result: StrategyResult) -> str:
 def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> list[Row]:
     """Return one row per strategy. Costs are those of one model, the mean over all models."""
     base = next((result for result in results if result.strategy == baseline), None)
-    shown = _shown(results)
+    shown = common_metric(results)
     rows = []
     for result in results:
         cost = result.cost
@@ -104,8 +99,8 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
         f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
         NOTHING if teacher.given else "1",
         NOTHING,
-        percent(teacher.val_accuracy if _shown(results).name == ACCURACY else None),
-        percent(teacher.test.get(_shown(results).name)),
+        percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else None),
+        percent(teacher.test.get(common_metric(results).name)),
         significant(teacher.gflops_millions),
         significant(carbon.kwh(energy.charged_uj) if energy else None),
         significant(carbon.co2_g(energy.charged_uj) if energy else None),
@@ -126,7 +121,7 @@ def cost_table(
     title = f"{results[0].study}: cost of one model"
     title += f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""
     names = columns(results)
-    table = SplitTable(title, names, left=("strategy", "tau"), split=names.index("GFLOPs (M)"))
+    table = SplitTable(title, names, ("strategy", "tau"), names.index("GFLOPs (M)"))
     for row in cost_rows(results, baseline):
         table.add_row(row)
     if teacher:

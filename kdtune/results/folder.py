@@ -75,6 +75,11 @@ class StrategyFolder(FrozenStudy):
         return self.path / "predictions.npz"
 
     @property
+    def probabilities(self) -> Path:
+        """Probabilities of the classes for the test images, one array for each repeat, and the true classes."""
+        return self.path / "probabilities.npz"
+
+    @property
     def inference(self) -> Path:
         """The file with the energy that the student uses for inference, compared with the teacher."""
         return self.path / "inference.json"

@@ -31,6 +31,9 @@ DEFAULT_ALPHA = 1.0
 #: Valid names of studies.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+#: Largest difference of accuracy that does not matter: half a point.
+DEFAULT_MARGIN = 0.005
+
 #: Upper limit that catches typing errors.
 MAX_EPOCHS = 100_000
 
@@ -241,6 +244,8 @@ class Study(Setting):
         search_space: Values from which strategies choose.
         repeats: Number of times that each strategy runs, with seeds ``seed``, ``seed + 1``, ...
         seed: Seed of the first repeat.
+        margin: Differences of the objective smaller than this, on the test images, do not matter; in its unit. It is
+            fixed with the study, since a margin that is chosen after the results can confirm anything.
         strategies: The strategies that ``--strategy all`` runs: options by label, with the name of the strategy as
             ``strategy`` if it differs from the label; see :meth:`labelled`.
     """
@@ -253,6 +258,7 @@ class Study(Setting):
     search_space: SearchSpace
     repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
     seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
+    margin: Fraction = DEFAULT_MARGIN
     strategies: dict[str, dict[str, Any]]
 
     @field_validator("name")

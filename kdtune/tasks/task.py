@@ -36,11 +36,14 @@ class Evaluation:
         metrics: The values that are needed after every epoch, the objective's among them.
         loss: Mean loss on the labels, unweighted and unsoftened, so that it compares across losses and taus.
         predictions: For each image in order, on the CPU; see :meth:`Task.predict`.
+        probabilities: Float32 on the CPU, a row for each image and a column for each class; None unless they were to be
+            kept, or if the task has none.
     """
 
     metrics: Metrics
     loss: float
     predictions: "torch.Tensor"
+    probabilities: "torch.Tensor | None" = None
 
 
 class Task(Protocol):
@@ -109,6 +112,8 @@ class Task(Protocol):
         part: "ImageSet",
         arithmetic: "Arithmetic | None" = None,
         captured: "CapturedLogits | None" = None,
+        *,
+        keep_probabilities: bool = False,
     ) -> Evaluation:
         """Evaluate a network, its normalisation layers in inference mode; the mode is restored afterwards.
 
@@ -117,6 +122,7 @@ class Task(Protocol):
             part: The images and their targets.
             arithmetic: Precision and memory layout; None for float32, contiguous.
             captured: Gives the network's outputs from graphs; None computes them.
+            keep_probabilities: Whether the evaluation holds the probabilities of the classes.
         """
 
     def metrics(self, predictions: "torch.Tensor", part: "ImageSet") -> Metrics:
@@ -124,6 +130,9 @@ class Task(Protocol):
 
     def test_metrics(self, predictions: "torch.Tensor", part: "ImageSet") -> Metrics:
         """Return all metrics, those of :meth:`metrics` among them with the same values."""
+
+    def calibration(self, evaluation: Evaluation, part: "ImageSet") -> Metrics:
+        """Return how well probabilities are calibrated; empty if the evaluation holds none."""
 
     def disagreement(self, found: "torch.Tensor", known: "torch.Tensor") -> float:
         """Return by how much predictions of the same network for the same images differ, as a fraction."""

@@ -117,10 +117,19 @@ def test_the_results_folder_has_all_promised_files(undisturbed):
     for name in STRATEGIES:
         files = {path.name for path in (folder / name).iterdir()}
         expected = {"study.toml", "ledger", "trials.jsonl", "epochs.jsonl", "result.json", "predictions.npz"}
+        expected.add("probabilities.npz")
         assert expected | {"student.pt", "student-1.pt", "confusion.csv", "confusion-1.csv", "per-class.csv"} <= files
         assert "checkpoints" not in files
     with np.load(folder / "grid" / "predictions.npz") as predictions:
         assert {key: value.shape for key, value in predictions.items()} == {"seed_0": (997,), "seed_1": (997,)}
+        chosen = predictions["seed_0"]
+    with np.load(folder / "grid" / "probabilities.npz") as kept:
+        shapes = {key: (value.shape, str(value.dtype)) for key, value in kept.items()}
+        assert shapes == {**dict.fromkeys(("seed_0", "seed_1"), ((997, 10), "float16")), "labels": ((997,), "int64")}
+        test = json.loads((folder / "grid" / "result.json").read_text())["repeats"][0]["test"]
+        assert test["accuracy"] == pytest.approx((chosen == kept["labels"]).mean())
+        own = kept["seed_0"][np.arange(997), kept["labels"]].astype(float)
+        assert test["nll"] == pytest.approx(-np.log(own).mean(), rel=1e-3) and 0 < test["ece"] < 1
     confusion = pandas.read_csv(folder / "grid" / "confusion-1.csv", index_col=0).to_numpy()
     assert confusion.shape == (10, 10) and confusion.sum() == 997
     second = json.loads((folder / "grid" / "result.json").read_text())["repeats"][1]

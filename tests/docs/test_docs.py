@@ -182,7 +182,7 @@ def test_every_option_in_backticks_exists(page):
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", " ".join(re.findall(r"`[^`]+`", prose(page))))) <= known
 
 
-@pytest.mark.parametrize("command", ["new", "check", "study", "compare", "inference"])
+@pytest.mark.parametrize("command", ["new", "check", "study", "compare", "replay", "inference"])
 def test_the_table_of_a_command_has_all_of_its_options_and_no_other(command):
     described = first_column(page("command-line"), "option", f"kdtune {command}")
     described = {part.split()[0] for cell in described for part in cell.split(", ")}

@@ -51,9 +51,9 @@ class Places(Classification):
     def predict(self, outputs):
         return outputs[:, : self.classes].argmax(dim=1)
 
-    def evaluate(self, model, part, arithmetic=None, captured=None):
+    def evaluate(self, model, part, arithmetic=None, captured=None, **kept):
         first = torch.nn.Sequential(model, Head(self.classes))
-        return Classification.evaluate(self, first, part, arithmetic)
+        return Classification.evaluate(self, first, part, arithmetic, **kept)
 
 
 class Head(torch.nn.Module):
