@@ -10,8 +10,9 @@ from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.specs.named_recipes import with_recipe
-from kdtune.specs.study import DEFAULT_ALPHA, Study, Training
+from kdtune.specs.study import DEFAULT_ALPHA, Study
 from kdtune.specs.temperature_range import HAS_RUN
+from kdtune.specs.training import Training
 
 #: The temperatures of the paper's search.
 PAPER_TAUS = tuple(range(2, 21))

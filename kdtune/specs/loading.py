@@ -18,7 +18,7 @@ from kdtune.specs.schedule_checks import schedule_faults
 from kdtune.specs.search_space import SEARCHABLE, SearchSpace
 from kdtune.specs.split_sizes import normalisation_problem, split_problems
 from kdtune.specs.strategy_labels import check_strategies
-from kdtune.specs.study import MAX_EPOCHS, Study
+from kdtune.specs.study import Study
 from kdtune.specs.study_components import (
     COMPONENT_CATALOGS,
     changed_components,
@@ -27,6 +27,7 @@ from kdtune.specs.study_components import (
 )
 from kdtune.specs.task_objective import settle_objective
 from kdtune.specs.temperature_range import temperature_faults
+from kdtune.specs.training import MAX_EPOCHS
 from kdtune.specs.validation_messages import faults_of
 
 StudyLike = str | Path | Mapping[str, Any] | Study

@@ -5,7 +5,8 @@ from functools import cached_property
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.identity import AS_IDENTITY, digest
-from kdtune.specs.study import Setting, Training
+from kdtune.specs.study import Setting
+from kdtune.specs.training import Training
 
 
 class Recipe(FrozenModel):

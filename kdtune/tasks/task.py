@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # strategies and plans import this module, and have no other 
 
     from kdtune.data.arrays import Arrays
     from kdtune.data.batches import ImageSet, Splits
-    from kdtune.specs.study import Setting, Training
+    from kdtune.specs.study import Setting
+    from kdtune.specs.training import Training
     from kdtune.training.captured_passes import CapturedLogits
     from kdtune.training.numerics import Arithmetic
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from kdtune.specs.study import Training
+from kdtune.specs.training import Training
 
 
 class _Eager:

@@ -13,8 +13,9 @@ from kdtune.catalog.catalog import Catalog
 from kdtune.errors import Fault, SpecError
 from kdtune.methods.base import Options
 from kdtune.specs.component import Component
-from kdtune.specs.study import MAX_EPOCHS, Setting, Study
+from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.training import MAX_EPOCHS
 from kdtune.specs.trial_spec import Recipe, TrialSpec
 from kdtune.specs.validation_messages import faults_of
 from kdtune.temperature.loading import policy_class, resolved_options

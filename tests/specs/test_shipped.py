@@ -8,7 +8,7 @@ from kdtune.specs import SEARCH_SPACES, available, load_study
 from kdtune.specs.file_search import _shipped
 from kdtune.specs.loading import load_search_space
 from kdtune.specs.named_recipes import RECIPES
-from kdtune.specs.study import Training
+from kdtune.specs.training import Training
 
 #: Each study's data set, teacher, student, loss, batch size and repeats.
 SHIPPED = {

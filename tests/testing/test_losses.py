@@ -69,10 +69,15 @@ class Declared(LossConformance):
     ("loss", "check", "message", "arguments"),
     [
         (any_option, "test_an_unknown_option_is_refused", "name its options in place of", ()),
-        (of_images, "test_it_returns_the_mean_over_the_batch", "has to be a 0-d tensor", ()),
+        (
+            of_images,
+            "test_it_returns_the_mean_over_the_batch",
+            "return a 0-d tensor, such as the mean over",
+            (),
+        ),
         (summed, "test_it_returns_the_mean_over_the_batch", "has to be the mean over the batch", ()),
         (unstable, "test_it_is_finite_for_unusual_logits_at_any_tau", "tau 0.0001: ", ("1,000 classes",)),
-        (detached, "test_the_gradient_reaches_the_student_alone", "has no gradient", ()),
+        (detached, "test_the_gradient_reaches_the_student_alone", "its result has no gradient", ()),
         (partly_detached, "test_the_gradient_is_the_numerical_one", "is not the numerical one; a part of", ()),
         (in_place, "test_it_changes_nothing_that_it_is_given", "changes a tensor in place", ()),
         (drawn, "test_it_changes_nothing_that_it_is_given", "differs between two calls", ()),
