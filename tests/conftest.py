@@ -16,7 +16,7 @@ settings.load_profile("kdtune")
 
 
 def pytest_configure(config):
-    """Let processes that share the suite (``-n 2 --dist loadfile``) take files in the order of the collection."""
+    """Let processes that share the suite (``-n 3 --dist loadfile``) take files in the order of the collection."""
     config.option.loadscopereorder = False
 
 
