@@ -208,7 +208,8 @@ class Plan:
         try:
             spec = self._resolved(suggestion, repeat.seed)
         except SpecError as error:
-            raise SpecError([replace(fault, where=f"suggestion {point}") for fault in error.faults]) from None
+            where = f"{repeat.strategy} suggests {point}"
+            raise SpecError([replace(fault, where=where) for fault in error.faults]) from None
         trial = self._log.suggestion(spec.identity, repeat.number, repeat.seed, repeat.asked, point, spec)
         repeat.asked += 1
         return trial

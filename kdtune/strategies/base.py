@@ -76,6 +76,9 @@ class Strategy:
         self.options = options
         self.seed = seed
 
+    def __str__(self) -> str:
+        return f"strategy {type(self).__name__}"
+
     @classmethod
     def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
         """Return the model that validates the options; ``Options`` unless the model depends on the options.

@@ -37,6 +37,9 @@ class GuardedStrategy(Strategy):
             super().__init__(space, self._own.options, seed)
         self.judges_epochs = bool(self._own.judges_epochs)
 
+    def __str__(self) -> str:
+        return self._component
+
     def expected_trials(self) -> int:
         """Return the strategy's own number."""
         with foreign_call(self._component, "expected_trials()"):

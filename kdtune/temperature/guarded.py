@@ -40,12 +40,13 @@ class GuardedPolicy(TemperaturePolicy):
             self._own = policy(options, context)
             self.depends_on_logits = bool(self._own.depends_on_logits)
         self._epoch = 0
-        #: Smallest and largest tau and weight of each step of the epoch that were not checked yet, on the device.
-        self._extremes: list[torch.Tensor] = []
+        #: Smallest and largest values of the steps that were not checked yet, 0-d, on the device.
+        self._taus: list[torch.Tensor] = []
+        self._weights: list[torch.Tensor] = []
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
         """Prepare the policy for an epoch."""
-        self._epoch, self._extremes = epoch, []
+        self._epoch, self._taus, self._weights = epoch, [], []
         with foreign_call(self._component, "begin_epoch()"):
             self._own.begin_epoch(epoch, steps)
 
@@ -57,7 +58,7 @@ class GuardedPolicy(TemperaturePolicy):
             found = self._own.of_step(student_logits, teacher_logits, labels, step)
         images = len(student_logits)
         self._check_shapes("__call__()", found, [(), (images, 1)], [(), (images,)])
-        self._extremes.append(_extremes(found))
+        self._note_values(found)
         return found
 
     def parameters(self) -> Sequence[torch.nn.Parameter]:
@@ -71,7 +72,7 @@ class GuardedPolicy(TemperaturePolicy):
             found = self._own.scheduled(sizes)
         steps, images = len(sizes), max(sizes)
         self._check_shapes("scheduled()", found, [(steps,), (steps, images, 1)], [(steps,), (steps, images)])
-        self._extremes = [_extremes(found)]
+        self._note_values(found)
         self._check_values()
         return found
 
@@ -104,6 +105,8 @@ class GuardedPolicy(TemperaturePolicy):
             value = getattr(found, field)
             if not isinstance(value, torch.Tensor):
                 raise self._error(f"{method}: {field} is of type {type(value).__name__}; return a torch.Tensor")
+            if value.device != found.student.device:
+                raise self._error(f"{method}: {field} is on {value.device}, student on {found.student.device}")
             if tuple(value.shape) not in shapes:
                 raise self._error(
                     f"{method}: {field} has the shape {tuple(value.shape)}; it has to be "
@@ -118,25 +121,27 @@ class GuardedPolicy(TemperaturePolicy):
         """
         import torch
 
-        if not self._extremes:
+        if not self._taus:
             return
-        found, self._extremes = torch.stack(self._extremes).double().cpu(), []
+        taus, weights = (torch.stack(values).double().cpu() for values in (self._taus, self._weights))
+        self._taus, self._weights = [], []
         low, high = TAU_RANGE
-        allowed = (found[:, :4] >= low * (1 - _ROUNDING)) & (found[:, :4] <= high * (1 + _ROUNDING))
+        allowed = (taus >= low * (1 - _ROUNDING)) & (taus <= high * (1 + _ROUNDING))
         at = f"in epoch {self._epoch + 1}"
         if not bool(allowed.all()):
-            wrong = float(found[:, :4][~allowed][0])
+            wrong = float(taus[~allowed][0])
             raise self._error(f"tau is {wrong:g} {at}; it has to lie between {low:g} and {high:g}: limit it by clamp()")
-        if not bool(found[:, 4:].isfinite().all()):
+        if not bool(weights.isfinite().all()):
             raise self._error(f"the weight is not a finite number {at}; it is usually tau squared")
+
+    def _note_values(self, found: Temperature) -> None:
+        """Keep the smallest and the largest tau and weight; NaN if a value is NaN."""
+        import torch
+
+        self._taus += torch.aminmax(found.student.detach().float())
+        if found.teacher is not found.student:
+            self._taus += torch.aminmax(found.teacher.detach().float())
+        self._weights += torch.aminmax(found.weight.detach().float())
 
     def _error(self, problem: str) -> UsageError:
         return UsageError(f"{self._component}: {problem}")
-
-
-def _extremes(temperature: Temperature) -> torch.Tensor:
-    """Return the smallest and the largest tau of student and teacher and weight, (6,); NaN if a value is NaN."""
-    import torch
-
-    fields = (temperature.student, temperature.teacher, temperature.weight)
-    return torch.stack([torch.stack(torch.aminmax(one.detach().float())) for one in fields]).flatten()

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from kdtune.errors import ResultsError
+from kdtune.errors import ResultsError, SpecError
 from kdtune.planning.resume_checks import check_unchanged
 from kdtune.planning.trial_plan import (
     Next,
@@ -449,3 +449,12 @@ def test_a_strategy_is_told_the_objective_and_judges_by_it(path):
 def test_without_an_objective_of_its_own_the_accuracy_is_the_score():
     assert Outcome(at(4), 0.9, 1.0).score == 0.9
     assert not Outcome(at(4), None, None).succeeded
+
+
+# --- suggestions that cannot be trained ------------------------------------------------------------------------
+
+
+def test_a_suggestion_that_cannot_be_trained_names_the_strategy(path):
+    plan, _ = plan_of(path, Listed([10**9]))
+    with pytest.raises(SpecError, match=r"strategy Listed suggests \{'tau': 1000000000\}: tau: has to lie between"):
+        plan.next()
