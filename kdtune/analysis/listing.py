@@ -112,9 +112,15 @@ def _temperatures(place: Path) -> list[Record]:
     from kdtune.catalog.builtin import LOSSES, TEMPERATURES, is_method
 
     methods = [record for record in _components(LOSSES) if is_method(record["name"])]
-    kinds = (("temperature", _components(TEMPERATURES)), ("loss", methods))
     keys = ("name", "summary", "hidden_tuning")
-    return [{**{key: one[key] for key in keys}, "kind": kind} for kind, records in kinds for one in records]
+    # Where a method has the name of a temperature that is a part of it, its hidden tuning is that of both.
+    found = {
+        one["name"]: {**{key: one[key] for key in keys}, "kind": "temperature"} for one in _components(TEMPERATURES)
+    }
+    for one in methods:
+        kind = "temperature and loss" if one["name"] in found else "loss"
+        found[one["name"]] = {**{key: one[key] for key in keys}, "kind": kind}
+    return list(found.values())
 
 
 def _datasets(place: Path) -> list[Record]:

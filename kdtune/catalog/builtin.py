@@ -16,9 +16,12 @@ TASKS.add(
     objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
 )
 
+#: The task of a study that names none.
+DEFAULT_TASK = "classification"
+
 
 def objectives_of(task: str) -> tuple[Metric, ...]:
-    """Return the metrics that can decide a study, the default first; of a task that is not known here, the accuracy."""
+    """Return the metrics that can decide a study, the default first; of a task that is not built in, the accuracy."""
     found: tuple[Metric, ...] = TASKS.facts_of(task).get("objectives", (Metric(ACCURACY),))
     return found
 
@@ -41,6 +44,9 @@ MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40
 MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
 MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
 MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
+MODELS.add(
+    "mobilenet_v2_half", "kdtune.models.mobilenet_v2:mobilenet_v2_half", "MobileNetV2 of half width, 0.8 M parameters"
+)
 MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "ShuffleNetV2 of width 1, 1.4 M parameters")
 
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
@@ -172,6 +178,19 @@ TEMPERATURES.add(
     "a tau for each image and network, in proportion to the spread of their logits (arXiv 2308.00520)",
     hidden_tuning="k = 2 (here tau), of the authors' code for CIFAR-100, which has no validation part",
 )
+TEMPERATURES.add(
+    "dts",
+    "kdtune.temperature.dts:Dts",
+    "falls along a cosine, more slowly where the student lags far behind the teacher (arXiv 2511.13767)",
+    hidden_tuning="tau 8, its lower limit 4 and the moving average 0.9; the authors choose the epoch by test images",
+)
+TEMPERATURES.add(
+    "ctkd",
+    "kdtune.temperature.ctkd:Ctkd",
+    "one tau, learned against the student by a reversed gradient (AAAI 2023)",
+    hidden_tuning="the range 1 to 21 and the ramp of 10 epochs, of the authors' code, which has no validation part",
+    shown_as="learned",
+)
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
 DEFAULT_TEMPERATURE = "fixed"
@@ -222,12 +241,15 @@ def is_method(loss: str) -> bool:
     return "hidden_tuning" in LOSSES.facts_of(loss)
 
 
-# Every method is a strategy of one training by its own name, unless there is a strategy of that name.
-for _name in (*filter(is_method, LOSSES), *TEMPERATURES):
-    if _name not in STRATEGIES:
-        _catalog = LOSSES if is_method(_name) else TEMPERATURES
-        _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
-        STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True)
+#: Methods that are strategies of one training by their own names: all losses that are methods, and all temperatures,
+#: unless there is another strategy of that name.
+METHOD_STRATEGIES = tuple(
+    name for name in dict.fromkeys((*filter(is_method, LOSSES), *TEMPERATURES)) if name not in STRATEGIES
+)
+for _name in METHOD_STRATEGIES:
+    _catalog = LOSSES if is_method(_name) else TEMPERATURES
+    _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
+    STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
 OPTION_CATALOGS = {"temperature": TEMPERATURES, "of": STRATEGIES}

@@ -10,15 +10,20 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from kdtune.catalog.component_digest import change_since
 from kdtune.catalog.local_modules import attribute_of_file, attribute_of_module
 from kdtune.catalog.packages import version_of
 from kdtune.catalog.python_objects import PICKLE
 from kdtune.catalog.references import Reference, parse_reference
-from kdtune.catalog.source_digest import sources_of_file, sources_of_module
+from kdtune.catalog.source_digest import is_installed, sources_of_file, sources_of_module
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import KdtuneError, SourceChangedError, UsageError
 from kdtune.storage.paths import here
+
+#: Folder of kdtune's own code.
+_OURS = Path(__file__).parents[1]
 
 
 class Scheme(Protocol):
@@ -68,7 +73,7 @@ class Entry:
             return self.import_it()
         except KdtuneError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script may parse a command line of its own
             raise UsageError(f"{self.kind} {self.reference}: cannot be imported: {cause_of(error)}") from error
 
 
@@ -237,9 +242,19 @@ def _digest_of_module(module: str, reference: Reference) -> str:
         raise ValueError(f"{reference.text!r}: {problem}") from None
 
 
-def cause_of(error: Exception) -> str:
-    """Return an exception in one line, with the place in the user's code that raised it."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if "kdtune/catalog" not in one.filename]
-    frames = [one for one in frames if not one.filename.startswith("<frozen")]
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
+def cause_of(error: BaseException) -> str:
+    """Return an exception in one line, with the place in the user's own code that raised it, or else in a package."""
+    text = f"{type(error).__name__}: {_message_of(error)}".splitlines()[0].rstrip(": ")
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    frames = [one for one in frames if not Path(one.filename).is_relative_to(_OURS)]
+    users = [one for one in frames if not is_installed(Path(one.filename))]
+    others = [one for one in frames if "/torch/" not in one.filename]  # such as the package of a network
+    last = next(reversed(users or others or frames), None)
+    return f"{text} ({last.filename}, line {last.lineno})" if last else text
+
+
+def _message_of(error: BaseException) -> str:
+    """Return the message of an exception, and of all invalid values if it is one of pydantic."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return str(error)

@@ -8,12 +8,14 @@ from hashlib import sha256
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS
+from kdtune.catalog.foreign_calls import foreign_call
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
 from kdtune.data.published import obtain
 from kdtune.data.user_arrays import arrays_of
-from kdtune.errors import DataError, KdtuneError, Remark, UsageError
+from kdtune.errors import DataError, Fault, Remark, SpecError, UsageError
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo, built_in_info
+from kdtune.specs.split_sizes import normalisation_problem
 from kdtune.specs.study import Setting, Study
 from kdtune.storage.paths import DataDir
 
@@ -97,6 +99,7 @@ def with_described_data(study: Study) -> Study:
     Raises:
         DataError: The data set is missing, incomplete or damaged, or has changed since the study began.
         UsageError: See :func:`describe_own_data`.
+        SpecError: The given mean does not fit the images.
     """
     if study.dataset.name in DATASETS:
         _refuse_options(study.dataset)
@@ -104,6 +107,8 @@ def with_described_data(study: Study) -> Study:
     info = describe_own_data(study.dataset)
     if study.dataset_info:
         check_unchanged(study.dataset, info.fingerprint, study.dataset_info.fingerprint)
+    if wrong := normalisation_problem(info.shape[0], study.data.normalisation):
+        raise SpecError([Fault(f"study {study.name}", "data.mean", wrong)])
     return study.with_data_info(info)
 
 
@@ -179,13 +184,8 @@ def _made(component: Component) -> Any:
         raise UsageError(f"data set {component}: {error}; correct its options in the study") from None
     except ValueError:
         pass  # of a compiled function nothing is known
-    try:
+    with foreign_call(f"data set {component}", component.name):
         return make(**component.options)
-    except KdtuneError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(f"data set {component}: {component.name} failed: {reason}") from error
 
 
 def _content_digest(arrays: Arrays) -> str:

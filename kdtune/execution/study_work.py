@@ -29,6 +29,7 @@ from kdtune.planning.consistency_checks import (
 from kdtune.planning.inspection import Inspection
 from kdtune.planning.resume_checks import strategy_digest
 from kdtune.planning.run_toml import note_run
+from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
@@ -89,7 +90,7 @@ class StudyWork:
         known, estimates = self._inspect()
         inspection = known.inspection
         self._refuse_incomparable(inspection)
-        for remark in inspection.remarks:
+        for remark in (*inspection.remarks, *study_remarks(state.study, state.strategies)):
             self._context.watcher.message(remark)
         state.study = inspection.settle(state.study)
         state.strategies = remade(original, state.study, state.strategies)

@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
 from kdtune.catalog.builtin import LOSSES
+from kdtune.catalog.foreign_calls import foreign_call
 from kdtune.errors import UsageError
 from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.specs.component import Component
@@ -106,9 +108,32 @@ def _call(
     if pairs.weights is not None:
         _require(_PAIR_WEIGHTS, accepted, method, "the task weighs its pairs of logits")
     keywords = {_LABEL_LOSS: label_loss, _PAIR_WEIGHTS: pairs.weights, _PROGRESS: progress}
-    found: torch.Tensor = loss(
-        pairs.student, pairs.teacher, pairs.labels, temperature, alpha, **{key: keywords[key] for key in accepted}
-    )
+    given = pairs.student, pairs.teacher, pairs.labels, temperature, alpha
+    with foreign_call(f"loss {method}", "it") if method.digest else nullcontext():
+        found = loss(*given, **{key: keywords[key] for key in accepted})
+    return _checked(found, pairs, method)
+
+
+def _checked(found: Any, pairs: SoftPairs, method: Component) -> "torch.Tensor":
+    """Return what a loss returned.
+
+    Raises:
+        UsageError: It is no 0-d tensor, or has no gradient.
+    """
+    import torch
+
+    if not isinstance(found, torch.Tensor):
+        raise UsageError(f"loss {method}: returned a value of type {type(found).__name__}; return a 0-d tensor")
+    if found.ndim:
+        raise UsageError(
+            f"loss {method}: returned a tensor of the shape {tuple(found.shape)}; return a 0-d tensor, such as "
+            "the mean over the batch"
+        )
+    if pairs.student.requires_grad and not found.requires_grad:
+        raise UsageError(
+            f"loss {method}: its result has no gradient, so that nothing is learnt; compute it from student_logits "
+            "without detach(), item(), argmax() or torch.no_grad()"
+        )
     return found
 
 

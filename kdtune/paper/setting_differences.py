@@ -85,7 +85,7 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
         if study.alpha != usual:
             found.append(f"alpha {study.alpha:g} instead of {usual:g}")
         found.append(other_space(study))
-    usual_objective = objectives_of(study.task)[0].name
+    usual_objective = objectives_of(study.task.name)[0].name
     if strategy != TEACHER and study.objective != usual_objective:
         found.append(f"objective {study.objective} instead of {usual_objective}")
     found += _loss_weights(study, strategy)

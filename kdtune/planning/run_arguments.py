@@ -1,6 +1,7 @@
 """Validation of the arguments of a run, before any energy is spent."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from kdtune.catalog.spelling import did_you_mean
 from kdtune.data.sources import with_described_data
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.planning.budget import Budget
+from kdtune.planning.first_rounds import first_rounds, foreign_labels
 from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.planning.usable_cores import usable_cores
@@ -16,6 +18,7 @@ from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike, not_installed, strategy_labels
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
+from kdtune.training.resolution import representative_recipe
 
 #: Name that stands for all strategies that a study lists.
 ALL = "all"
@@ -63,6 +66,14 @@ def validate_run_arguments(
         spec = with_given_teacher(spec, teacher)
     # Without duplicates, and with "all" replaced.
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
+    try:
+        representative_recipe(spec, with_teacher=True)  # refuses unknown options of the loss
+    except SpecError as error:
+        raise SpecError(
+            [replace(fault, where=f"study {spec.name}", key=f"loss.{fault.key}") for fault in error.faults]
+        ) from None
+    if faults := first_rounds(spec, foreign_labels(spec, names), f"study {spec.name}")[1]:
+        raise SpecError(faults)
     return spec, {name: make_strategies(spec, name) for name in names}
 
 

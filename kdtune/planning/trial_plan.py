@@ -2,18 +2,22 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from kdtune.catalog.builtin import LOSSES, STRATEGIES
+from kdtune.errors import SpecError
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import TrialSpec
-from kdtune.strategies.base import OneRound, Outcome, Strategy
+from kdtune.strategies.base import Outcome, Strategy
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
+from kdtune.strategies.guarded import GuardedStrategy
 from kdtune.tasks.loading import objective_of
 from kdtune.training.resolution import resolved_recipe, resolved_trial
 
@@ -30,10 +34,11 @@ def make_strategies(study: Study, label: str) -> list[Strategy]:
 
     Raises:
         SpecError: The strategy cannot use the study's search space.
+        UsageError: A strategy that is not built in fails.
     """
     name, given = study.labelled(label)
-    kind = STRATEGIES.load(name)
-    return [kind.from_table(study.search_space, given, seed) for seed in study.seeds()]
+    make = STRATEGIES.load(name).from_table if name in STRATEGIES else partial(GuardedStrategy, name)
+    return [make(study.search_space, given, seed) for seed in study.seeds()]
 
 
 def settled_strategies(study: Study, cost: DistillationCost) -> Study:
@@ -82,8 +87,7 @@ def uses_teacher(study: Study, label: str) -> bool:
 
 def epochs_of(study: Study, label: str) -> int:
     """Return the number of epochs of each training of a strategy; all of its trainings have the same."""
-    first = make_strategies(study, label)[0]
-    suggestions = first.suggestions() if isinstance(first, OneRound) else []
+    suggestions = make_strategies(study, label)[0].planned()
     return resolved_recipe(study, suggestions[0]).training.epochs if suggestions else study.training.epochs
 
 
@@ -200,8 +204,11 @@ class Plan:
         return resolved_trial(self._study, suggestion, seed)
 
     def _suggest(self, repeat: _Repeat, suggestion: Suggestion) -> Trial:
-        spec = self._resolved(suggestion, repeat.seed)
         point = suggestion.as_point()
+        try:
+            spec = self._resolved(suggestion, repeat.seed)
+        except SpecError as error:
+            raise SpecError([replace(fault, where=f"suggestion {point}") for fault in error.faults]) from None
         trial = self._log.suggestion(spec.identity, repeat.number, repeat.seed, repeat.asked, point, spec)
         repeat.asked += 1
         return trial

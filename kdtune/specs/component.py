@@ -111,7 +111,9 @@ def component_of(value: Any) -> Any:
         given = {key: one for key, one in value.items() if key not in (_REFERENCE, _DIGEST)}
         options = _options_of(given, may_be_none=False)
         return made.model_copy(update={"options": options, "digest": digest})
-    return value
+    if value is None:
+        return value
+    raise ValueError(f"has to be a name, a reference or a table with ref, got {value!r}")
 
 
 def _options_of(given: Mapping[str, Any], *, may_be_none: bool = True) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The model of a study, as in ``studies/*.toml``."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, objectives_of
+from kdtune.catalog.builtin import DATASETS, DEFAULT_TASK, LOSSES, objectives_of
+from kdtune.catalog.metric import Metric
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.counts import Count
 from kdtune.specs.data_info import DataInfo, built_in_info
@@ -26,6 +28,9 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 #: Weight of the distillation term under a loss that is not built in, if the study gives none.
 DEFAULT_ALPHA = 1.0
 
+#: Valid names of studies.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
 #: Upper limit that catches typing errors.
 MAX_EPOCHS = 100_000
 
@@ -37,10 +42,11 @@ class Training(FrozenModel):
         epochs: Passes over the training images.
         batch_size: Images per step. The last batch of an epoch may be smaller; a single remaining image is added to the
             batch before it.
-        optimizer: ``sgd`` (with Nesterov off) or ``adam``.
+        optimizer: ``sgd`` (with Nesterov off), ``adam`` or ``adamw``.
         learning_rate: Learning rate after the warm-up.
-        momentum: Momentum of SGD; ignored by Adam.
-        weight_decay: L2 penalty, added to the gradient.
+        momentum: Momentum of SGD; ignored by Adam and AdamW.
+        weight_decay: L2 penalty, added to the gradient; of AdamW the share, multiplied by the learning rate, by which
+            each step shrinks the weights.
         milestones: Epochs, counted from 0, before which the learning rate is multiplied by ``gamma``.
         gamma: Factor at each milestone.
         warmup_epochs: Epochs over which the learning rate grows linearly, step by step; may end within an epoch.
@@ -54,7 +60,7 @@ class Training(FrozenModel):
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
     batch_size: Count
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0.0, le=GREATEST)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     weight_decay: float = Field(default=0.0, ge=0.0, le=GREATEST)
@@ -112,6 +118,13 @@ class Training(FrozenModel):
         return self if factor == 1 else self.scaled_to(max(1, round(self.epochs * factor)))
 
 
+def _name_in(component: Any) -> str:
+    """Return the name of a component that has not been validated."""
+    if isinstance(component, Component):
+        return component.name
+    return str(component.get("ref") if isinstance(component, Mapping) else component)
+
+
 def _as_integer(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
@@ -120,9 +133,10 @@ class Setting(FrozenModel):
     """Settings that all trainings of a study share: data, networks, teacher and numerics.
 
     Attributes:
-        task: What the networks are trained for.
+        task: What the networks are trained for, by name or reference.
         objective: Name of the metric on the validation images. Strategies receive it, it chooses the trial, and early
             stopping judges it. The task's first metric by default.
+        objective_info: How that metric is judged and shown, of a task that is not built in; None for a built-in task.
         dataset: The data set, by name or reference.
         dataset_info: Sizes, class names and fingerprint of a data set that is not built in, determined before a run.
             None for a built-in data set.
@@ -140,8 +154,9 @@ class Setting(FrozenModel):
             fit on the disk.
     """
 
-    task: str = "classification"
+    task: StudyComponent = Component(name=DEFAULT_TASK)
     objective: str
+    objective_info: Metric | None = None
     dataset: StudyComponent
     dataset_info: DataInfo | None = None
     data: DataOptions = DataOptions()
@@ -161,7 +176,7 @@ class Setting(FrozenModel):
     def _default_objective(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "objective" in values:
             return values
-        return {**values, "objective": objectives_of(str(values.get("task", "classification")))[0].name}
+        return {**values, "objective": objectives_of(_name_in(values.get("task", DEFAULT_TASK)))[0].name}
 
     @model_validator(mode="after")
     def _graphs_need_resident_images(self) -> "Setting":
@@ -186,8 +201,10 @@ class Setting(FrozenModel):
             table.pop("teacher_weights", None)
         if self.dataset_info is None:
             table.pop("dataset_info", None)
-        if self.objective == objectives_of(self.task)[0].name:
+        if self.objective == objectives_of(self.task.name)[0].name:
             table.pop("objective", None)
+        if self.objective_info is None:
+            table.pop("objective_info", None)
         first: dict[str, Any] = {key: table[key] for key in ("name", "description") if key in table}
         return {**first, **table}
 
@@ -228,7 +245,7 @@ class Study(Setting):
             ``strategy`` if it differs from the label; see :meth:`labelled`.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str
     description: str = ""
     attribution: Literal["dedicated", "shared"] = "dedicated"
     loss: StudyComponent
@@ -238,14 +255,22 @@ class Study(Setting):
     seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
     strategies: dict[str, dict[str, Any]]
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if _NAME.fullmatch(name):
+            return name
+        raise ValueError(
+            "names the folder of the results and is that of the file unless given, so it has to consist of at most 100 "
+            "letters, digits, '.', '_' and '-' and to begin with a letter or digit; rename the file, or give a name"
+        )
+
     @model_validator(mode="before")
     @classmethod
     def _default_alpha(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "alpha" in values or "loss" not in values:
             return values
-        loss = values["loss"]
-        name = loss.name if isinstance(loss, Component) else loss.get("ref") if isinstance(loss, Mapping) else loss
-        return {**values, "alpha": LOSSES.facts_of(str(name)).get("default_alpha", DEFAULT_ALPHA)}
+        return {**values, "alpha": LOSSES.facts_of(_name_in(values["loss"])).get("default_alpha", DEFAULT_ALPHA)}
 
     def settled_as(self, other: "Study") -> "Study":
         """Return the study with open settings resolved as in another study, which has run."""

@@ -1,10 +1,10 @@
-"""Resolution of the components that a study names: data set, teacher, student and loss."""
+"""Resolution of the components that a study names: task, data set, teacher, student and loss."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS
+from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS
 from kdtune.catalog.component_digest import change_since
 from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.references import moved_along, with_absolute_path
@@ -15,7 +15,7 @@ from kdtune.specs.study import Study
 from kdtune.storage.paths import here
 
 #: The keys of a study whose values are components, and the catalog of each.
-COMPONENT_CATALOGS = {"dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
+COMPONENT_CATALOGS = {"task": TASKS, "dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
 
 
 def find_components(references: Mapping[str, str]) -> dict[str, str]:
@@ -49,7 +49,9 @@ def resolve_components(table: dict[str, Any], where: str, set_keys: Collection[s
         try:
             component = component_of(table.get(key))
             if isinstance(component, Component):
-                found = catalog.resolve(component.name, here() if key in set_keys else _folder_of(where))
+                found = catalog.resolve(
+                    component.name, here() if {key, f"{key}.ref"} & {*set_keys} else _folder_of(where)
+                )
                 table[key] = component.model_copy(update={"name": found.reference, "digest": found.digest})
         except ValueError as error:
             faults.append(Fault(where, key, str(error)))

@@ -1,5 +1,6 @@
 """Identities of a teacher and of its stored logits."""
 
+from kdtune.catalog.builtin import DEFAULT_TASK
 from kdtune.specs.identity import AS_IDENTITY, digest
 from kdtune.specs.numerics import PLAIN
 from kdtune.specs.seeds import derive_seed
@@ -42,6 +43,7 @@ def teacher_key(
     """
     origin = ("teacher_weights",) if setting.teacher_weights else ("teacher_seed", "teacher_training")
     fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
+    fields |= {"task"} if setting.task.name != DEFAULT_TASK else set()
     recipe = setting.model_dump(mode="json", include=fields, context=AS_IDENTITY)
     recipe |= {} if setting.teacher_weights else {"streams": _TEACHER_STREAMS}
     recipe |= {"fingerprint": fingerprint} if fingerprint else {}

@@ -17,6 +17,7 @@ from kdtune.specs.component import Component
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.temperature_range import TauAsWritten
 from kdtune.strategies.base import OneTraining
+from kdtune.temperature.loading import policy_class
 
 #: Tau of a temperature that has none by default, a customary value.
 CUSTOMARY_TAU = 4
@@ -45,7 +46,7 @@ class Method:
         """
         if is_method(name):
             return cls(name, LOSSES.load(name).Options, LOSSES.facts_of(name).get("default_tau"))
-        options: type[BaseModel] = TEMPERATURES.load(name).Options
+        options = policy_class(name).Options
         field = options.model_fields.get("tau")
         if field is None:
             return cls(name, options, None)

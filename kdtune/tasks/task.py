@@ -44,7 +44,11 @@ class Evaluation:
 
 
 class Task(Protocol):
-    """A task, with what it has to know of a study."""
+    """A task, with what it has to know of a study.
+
+    A class that is not built in may have the attribute ``objectives``, a tuple of metrics that can decide a study, the
+    default first; without it, the accuracy does. Whatever decides, ``accuracy`` is one of the metrics.
+    """
 
     @property
     def objective(self) -> Metric:

@@ -98,7 +98,7 @@ class TemperaturePolicy:
     Attributes:
         Options: Model of the policy's options. An option with the name of a searched value takes that value.
         depends_on_logits: Whether tau depends on the logits. If not, :meth:`scheduled` returns the values of a whole
-            epoch, and a step can be captured as a graph.
+            epoch, and a step can be captured as a graph. So it can under :class:`kdtune.temperature.in_graph.InGraph`.
         weight_is_tau_squared: Whether the weight is the product of both temperatures. If not, the policy's docstring
             gives the weight, which is finite and not negative.
     """
@@ -132,6 +132,23 @@ class TemperaturePolicy:
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
         """Return the temperature of a step (counted from 0); both logits have the shape (batch, classes)."""
         raise NotImplementedError
+
+    def of_step(
+        self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor, step: int
+    ) -> Temperature:
+        """Return the temperature of a step; a policy that needs labels overrides this instead of ``__call__``.
+
+        Args:
+            student_logits: (batch, classes), with gradient.
+            teacher_logits: (batch, classes).
+            labels: True classes, int64, (batch,).
+            step: Number of the step in the epoch, counted from 0.
+        """
+        return self(student_logits, teacher_logits, step)
+
+    def parameters(self) -> Sequence[torch.nn.Parameter]:
+        """Return what is learned: the student's optimiser trains it too. It is part of :meth:`state_dict`."""
+        return ()
 
     def scheduled(self, sizes: Sequence[int]) -> Temperature:
         """Return the temperatures of all steps of the current epoch, equal to those of a call for each step.

@@ -9,7 +9,7 @@ from kdtune.catalog.builtin import TEMPERATURES
 from kdtune.specs.component import Component
 from kdtune.specs.search_space import SearchSpace
 from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
-from kdtune.testing.logits import BATCH, CLASSES
+from kdtune.testing.logits import BATCH, CLASSES, labels_of
 
 #: Steps of an epoch, and epochs of the training.
 STEPS, EPOCHS = 12, 5
@@ -39,7 +39,7 @@ def made(
 
 def called(policy: TemperaturePolicy, student: torch.Tensor, teacher: torch.Tensor, step: int) -> Temperature:
     """Return the temperature of a step, as a training asks for it."""
-    return policy(student, teacher, step)
+    return policy.of_step(student, teacher, labels_of(student).to(student.device), step)
 
 
 def epoch_of(policy: TemperaturePolicy, epoch: int = 0, steps: int = STEPS) -> list[Temperature]:

@@ -1,31 +1,30 @@
 """The epoch loop: trains one network under one recipe, with or without a teacher."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import torch
 
-from kdtune.catalog.builtin import MODELS, TEMPERATURES
+from kdtune.catalog.builtin import MODELS
 from kdtune.catalog.metric import ACCURACY
 from kdtune.data.batches import Splits
 from kdtune.errors import DivergedError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.split_sizes import batch_sizes
-from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.task import Evaluation, Task
-from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
-from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
+from kdtune.temperature.base import PolicyContext
+from kdtune.training.captured_steps import CapturedSteps, EpochInputs
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import learning_rate
 from kdtune.training.step_listener import step_taken
-from kdtune.training.tau_trace import TauTrace
+from kdtune.training.step_temperatures import StepTemperatures, can_be_captured, policy_of
 from kdtune.training.teacher_logits import TeacherLogits
-from kdtune.training.training_step import StepTemperature
+from kdtune.training.training_parts import TrainingParts
 
 #: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
 #: are recorded as a CUDA graph in the second.
@@ -63,8 +62,7 @@ class Distiller:
             teacher: Gives the logits to imitate. None where the loss needs none.
             arithmetic: Precision and memory layout; None for float32, contiguous.
             compiler: Compiles the network for whole batches; None leaves it as it is.
-            captures: Captures the training step as a graph, where its temperature does not depend on logits; None
-                takes every step eagerly.
+            captures: Captures the training step where its temperature can be; None takes every step eagerly.
         """
         if recipe.needs_teacher and teacher is None:
             raise ValueError(f"the loss {recipe.method.name!r} needs a teacher")
@@ -81,25 +79,26 @@ class Distiller:
         self._arithmetic = arithmetic or Arithmetic(device)
         # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
         largest = max(recipe.training.batch_size, self.batch_sizes[-1])
-        self._policy = _make_policy(recipe, self._seed, device, largest)
-        self._trace = TauTrace()
-        #: Where tau does not depend on logits: from a step and its number of images to the temperature.
-        self._scheduled: Callable[[int, int], Temperature] | None = None
+        self._policy = policy_of(recipe, PolicyContext(self._seed, device, recipe.training.epochs, largest))
         torch.manual_seed(derive_seed(self._seed, "init"))
         network = task.network(recipe.model, splits.train.images.shape[1:])
         model = self._arithmetic.place(network, built_in=recipe.model.name in MODELS)
         compiled: torch.nn.Module | None = None
         if compiler:
             model, compiled = compiler.compiled(recipe.model.model_dump_json(), model)
-        parts = TrainingParts(recipe, task, splits.train, model, compiled, self._arithmetic, self._teacher)
+        parts = TrainingParts(
+            recipe, task, splits.train, model, compiled, self._arithmetic, self._teacher, self._policy
+        )
         self._captured = None
-        if captures and not (self._policy and self._policy.depends_on_logits):
+        if captures and can_be_captured(self._policy):
             self._captured = captures.step_for(parts)
             self._training_step = self._captured.step
+            self._policy = self._captured.policy or self._policy
         else:
             self._training_step = parts.training_step()
         self.model = self._training_step.model
         self._optimizer = self._training_step.optimizer
+        self._temperatures = StepTemperatures(self._policy, device)
 
     @property
     def done(self) -> bool:
@@ -135,9 +134,7 @@ class Distiller:
         """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
         # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
-        self._trace = TauTrace()
-        if self._policy:
-            self._policy.begin_epoch(self.epoch, len(self.batch_sizes))
+        self._temperatures.begin_epoch(self.epoch, self.batch_sizes)
         if self._teacher:
             self._teacher.begin_epoch(self.epoch)
         self.model.train()
@@ -158,10 +155,6 @@ class Distiller:
 
     def _eager_steps(self) -> Iterator[torch.Tensor]:
         training, rates = self.recipe.training, self._rates()
-        if self._policy and not self._policy.depends_on_logits:
-            of_steps = self._scheduled_temperatures(self._policy)
-            numbers = torch.arange(len(self.batch_sizes), device=self._device)
-            self._scheduled = lambda step, images: of_steps.at(numbers[step : step + 1], images)
         batches = self._splits.train.shuffled(
             training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
         )
@@ -179,15 +172,18 @@ class Distiller:
                 changes=train.epoch_changes(self.recipe.training.augment, self._changes_seed, self.epoch),
                 rates=self._rates(),
                 progress=self._progress,
-                temperature=self._scheduled_temperatures(self._policy) if self._policy else None,
+                temperature=self._temperatures.scheduled,
                 rows=self._teacher.rows if self._teacher else None,
             )
         )
         for step, size in enumerate(sizes):
             yield self._captured.take(step, size)
+        if self._captured.policy:
+            self._temperatures.captured(self._captured.taus[: len(sizes)])
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
         validation = self.validate()
+        temperatures = self._temperatures.metrics()  # a policy's own fault is named rather than the loss
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
@@ -197,10 +193,9 @@ class Distiller:
             train_loss=train_loss,
             val_loss=validation.loss,
             val_accuracy=validation.metrics.get("accuracy"),
-            tau=self._policy.epoch_tau() if self._policy else None,
             learning_rate=rate,
             val_objective=None if self._objective == ACCURACY else validation.metrics[self._objective],
-            **self._trace.summary(),
+            **temperatures,
         )
         return self._last
 
@@ -213,24 +208,8 @@ class Distiller:
     def _step(self, images: torch.Tensor, targets: Any, index: torch.Tensor, step: int) -> torch.Tensor:
         # The device fills it: a copy from the host would wait for the queued work.
         progress = torch.full((), self._progress, device=self._device)
-        temperature = self._temperature_at(step, len(index))
+        temperature = self._temperatures.at(step, len(index))
         return self._training_step.take(images, targets, index, self._teacher, temperature, progress)
-
-    def _scheduled_temperatures(self, policy: TemperaturePolicy) -> Temperature:
-        """Return the temperatures of all steps of the epoch, under a policy that does not depend on logits."""
-        of_steps = policy.scheduled(self.batch_sizes)
-        self._trace.scheduled(of_steps, self.batch_sizes)
-        return of_steps
-
-    def _temperature_at(self, step: int, images: int) -> StepTemperature | None:
-        """Return what gives the temperature of a step from the logits of student and teacher and the labels."""
-        policy, scheduled = self._policy, self._scheduled
-        if policy is None:
-            return None
-        if scheduled is None:
-            return lambda student, teacher, labels: self._trace.recorded(policy(student, teacher, step), labels)
-        # An image may have several pairs of logits, so their number is not that of the images.
-        return lambda student, teacher, labels: scheduled(step, images)
 
     def warm_up(self) -> None:
         """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
@@ -280,11 +259,3 @@ class Distiller:
         # A checkpoint of an older version does not name its temperature; only the same training is resumed from it.
         if self._policy and state.get("temperature", self._temperature) == self._temperature:
             self._policy.load_state_dict(state["policy"])
-
-
-def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
-    if recipe.temperature is None:
-        return None
-    policy: type[TemperaturePolicy] = TEMPERATURES.load(recipe.temperature.name, recipe.temperature.digest)
-    options = policy.Options.model_validate(recipe.temperature.options, context=HAS_RUN)
-    return policy(options, PolicyContext(seed, device, recipe.training.epochs, batch_size))

@@ -6,17 +6,18 @@ This module does not import torch, because plans are made without it.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kdtune.catalog.builtin import DEFAULT_TEMPERATURE, LOSSES, TEMPERATURES, WITHOUT_TEACHER, is_method
 from kdtune.catalog.catalog import Catalog
 from kdtune.errors import Fault, SpecError
 from kdtune.methods.base import Options
 from kdtune.specs.component import Component
-from kdtune.specs.study import Setting, Study
+from kdtune.specs.study import MAX_EPOCHS, Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe, TrialSpec
 from kdtune.specs.validation_messages import faults_of
+from kdtune.temperature.loading import policy_class, resolved_options
 
 #: Searched values that belong to the student's training and not to its method or temperature.
 _OF_TRAINING = ("learning_rate", "weight_decay")
@@ -45,12 +46,18 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     Raises:
         SpecError: As for :func:`resolved_trial`.
     """
+    if problems := suggestion.value_problems():
+        raise SpecError([Fault("point", key, problem) for key, problem in problems.items()])
     method = _found(LOSSES, suggestion.method) if suggestion.method else study.loss
     needs_teacher = bool(LOSSES.facts_of(method.name).get("needs_teacher", True))
     method = _with_valid_options(method, needs_teacher=needs_teacher, searched=suggestion.values)
     if needs_teacher and suggestion.longer != 1:
         problem = "is possible only for a loss without a teacher; a teacher's logits cover only the study's epochs"
         raise SpecError([Fault("point", "longer", problem)])
+    if suggestion.longer * study.training.epochs > MAX_EPOCHS:
+        raise SpecError(
+            [Fault("point", "longer", f"has more than {MAX_EPOCHS:,} epochs in all, got {suggestion.longer}")]
+        )
     training = study.training.longer_by(suggestion.longer).model_copy(
         update={key: float(suggestion.values[key]) for key in _OF_TRAINING if key in suggestion.values}
     )
@@ -104,8 +111,7 @@ def _with_own_options(method: Component, searched: Mapping[str, float]) -> Compo
 def _temperature(study: Study, suggestion: Suggestion) -> Component:
     """Return the suggested temperature with validated options, of which none is left open."""
     given = _found(TEMPERATURES, suggestion.temperature or Component(name=DEFAULT_TEMPERATURE))
-    policy = TEMPERATURES.load(given.name, given.digest)
-    model: type[BaseModel] = policy.Options
+    model = policy_class(given.name, given.digest).Options
     searched = {key: value for key, value in suggestion.values.items() if key not in (*_OF_TRAINING, "alpha")}
     try:
         options = model.model_validate({**searched, **given.options})
@@ -115,7 +121,7 @@ def _temperature(study: Study, suggestion: Suggestion) -> Component:
             hint = f"is missing: give one, or name a temperature: {', '.join(TEMPERATURES)}"
             faults = [replace(fault, problem=hint) if fault.problem == "is missing" else fault for fault in faults]
         raise SpecError(faults) from None
-    resolved = policy.resolved(options, study.search_space)
+    resolved = resolved_options(given, options, study.search_space)
     return given.model_copy(update={"options": resolved.model_dump(mode="json", exclude_none=True)})
 
 

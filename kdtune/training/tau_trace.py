@@ -29,6 +29,10 @@ class TauTrace:
         taus = temperatures.student
         self._taus = [taus] if taus.ndim == 1 else [tau[:size, 0] for tau, size in zip(taus, sizes, strict=True)]
 
+    def computed(self, taus: torch.Tensor) -> None:
+        """Record the temperatures of all steps, (steps,), which captured steps have computed."""
+        self._taus = [taus]
+
     def recorded(self, temperature: Temperature, labels: torch.Tensor) -> Temperature:
         """Record the temperature of a step, and return it.
 

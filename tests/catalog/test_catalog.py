@@ -1,5 +1,4 @@
 import importlib
-import shutil
 import subprocess
 import sys
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kdtune.catalog import builtin, source_digest
+from kdtune.catalog import builtin
 from kdtune.catalog import catalog as module
 from kdtune.catalog.catalog import Catalog
 from kdtune.catalog.component_digest import is_component_digest
@@ -16,6 +15,7 @@ from kdtune.catalog.packages import version_of
 from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import SourceChangedError, UsageError
+from tests.installed import install, package_site
 
 CATALOGS = [one for one in vars(builtin).values() if isinstance(one, Catalog)]
 BUILT_IN = [pytest.param(table, name, id=f"{table.kind}-{name}") for table in CATALOGS for name in table]
@@ -209,33 +209,15 @@ def test_every_built_in_component_can_be_loaded_and_has_a_summary(table, name):
     assert "\n" not in table[name].summary
 
 
-@pytest.fixture
-def fruitlib(tmp_path, monkeypatch):
-    """An installed package; the fixture is a function that installs a version of it."""
-    site = tmp_path / "site"
-    (site / "fruit_lib").mkdir(parents=True)
-    (site / "fruit_lib" / "__init__.py").write_text("raise RuntimeError('imported while it is identified')\n")
-    monkeypatch.setattr("kdtune.catalog.source_digest._INSTALLED", {site, *source_digest._INSTALLED})
-    monkeypatch.syspath_prepend(site)
-
-    def install(version):
-        for old in site.glob("*.dist-info"):
-            shutil.rmtree(old)
-        info = site / f"fruitlib-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: fruitlib\nVersion: {version}\n")
-        (info / "RECORD").write_text("fruit_lib/__init__.py,,\n")
-
-    install("1.0")
-    return install
-
-
-def test_the_packages_that_local_modules_import_are_part_of_the_identity(fruit, tmp_path, fruitlib):
+def test_the_packages_that_local_modules_import_are_part_of_the_identity(fruit, tmp_path, monkeypatch):
+    site = package_site(tmp_path, monkeypatch)
     (tmp_path / "nets.py").write_text("import json, torch\nimport kdtune\nimport parts\n\ndef tiny():\n    pass\n")
     (tmp_path / "parts.py").write_text("def late():\n    from fruit_lib.trees import apple\n    import not_there\n")
+    assert " " not in fruit.resolve("./nets.py:tiny", tmp_path).digest  # not installed yet
+    install(site, "1.0")
     before = fruit.resolve("./nets.py:tiny", tmp_path)
     assert before.digest.split()[1:] == ["fruitlib==1.0"]
-    fruitlib("2.0.1")
+    install(site, "2.0.1")
     after = fruit.resolve("./nets.py:tiny", tmp_path)
     assert after.digest == before.digest.replace("1.0", "2.0.1")
     with pytest.raises(SourceChangedError) as changed:

@@ -17,6 +17,7 @@ import torch
 from kdtune.energy.ledger import read
 from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.planning.budget import NEAR_S
+from tests.forked import Forked
 from tests.studies import SMALL, command, here, kdtune, outcome_of, results_of
 
 STRATEGIES = ["grid", "stochastic", "none"]
@@ -305,11 +306,11 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
 def test_simultaneous_studies_divide_the_idle_power_and_report_it(tmp_path):
     """Neither is a child of the other, which would be charged for its work."""
     places = [tmp_path / name for name in ("one", "two")]
-    study = command("study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json")
+    study = ["study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json"]
     running = []
     for place in places:
         place.mkdir()
-        running.append(subprocess.Popen(study, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        running.append(Forked(None, study, place))
     results = []
     for one in running:
         out, err = one.communicate(timeout=150)

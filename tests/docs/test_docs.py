@@ -17,7 +17,16 @@ import kdtune
 from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import LISTS
 from kdtune.artifacts.caches import KINDS
-from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, STRATEGIES, TEMPERATURES, is_method
+from kdtune.catalog.builtin import (
+    DATASETS,
+    LOSSES,
+    METHOD_STRATEGIES,
+    MODELS,
+    STRATEGIES,
+    TASKS,
+    TEMPERATURES,
+    is_method,
+)
 from kdtune.catalog.python_objects import PICKLE
 from kdtune.cli.app import app
 from kdtune.data.image_folder import FolderOptions
@@ -29,7 +38,6 @@ from kdtune.specs import available, load_study
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import NoOptions
-from kdtune.strategies.by_method import UnderMethod
 from kdtune.temperature.base import PolicyContext
 from kdtune.testing.temperatures import TemperatureConformance, examples
 from kdtune.training.resolution import resolved_trial
@@ -42,11 +50,11 @@ README = ROOT / "README.md"
 OWN = DOCS / "your-own-networks-and-data.md"
 COMMANDS = typer.main.get_command(app).commands
 STUDIES = sorted(available("studies"))
-#: Losses that are methods of their own, and temperatures that are strategies only by their names.
+#: Losses that are methods of their own, and the strategies that are not methods.
 METHODS = [name for name in LOSSES if is_method(name)]
-POLICIES_BY_NAME = [name for name in TEMPERATURES if issubclass(STRATEGIES.load(name), UnderMethod)]
+PROPER_STRATEGIES = {*STRATEGIES} - {*METHOD_STRATEGIES}
 
-CATALOGS = (MODELS, DATASETS, LOSSES, TEMPERATURES, STRATEGIES)
+CATALOGS = (MODELS, DATASETS, LOSSES, TEMPERATURES, STRATEGIES, TASKS)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -209,7 +217,7 @@ def test_every_command_list_and_cache_is_described():
 @pytest.mark.parametrize(
     ("name", "title", "registry"),
     [
-        ("strategies", "strategy", {*STRATEGIES} - {*METHODS, *POLICIES_BY_NAME}),
+        ("strategies", "strategy", PROPER_STRATEGIES),
         ("strategies", "loss", {*LOSSES} - {*METHODS}),
         ("strategies", "method", METHODS),
         ("strategies", "policy", TEMPERATURES),
@@ -225,7 +233,7 @@ def test_a_table_names_all_that_there_is_and_nothing_else(name, title, registry)
 
 def test_the_readme_lists_the_strategies():
     # The first table with this title holds results.
-    assert set(first_column(README, "strategy", "A first study")) == {*STRATEGIES} - {*METHODS, *POLICIES_BY_NAME}
+    assert set(first_column(README, "strategy", "A first study")) == PROPER_STRATEGIES
 
 
 def test_every_study_in_backticks_is_shipped():
@@ -242,8 +250,7 @@ def test_every_control_is_a_label_of_the_studies_that_are_named():
 
 
 def test_every_option_of_a_strategy_is_described():
-    names = {*STRATEGIES} - {*METHODS, *POLICIES_BY_NAME}
-    fields = {field for name in names for field in STRATEGIES.load(name).Options.model_fields}
+    fields = {field for name in PROPER_STRATEGIES for field in STRATEGIES.load(name).Options.model_fields}
     assert set(first_column(page("strategies"), "option", "Options")) == fields
 
 

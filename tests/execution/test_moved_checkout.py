@@ -7,7 +7,7 @@ import pytest
 
 import kdtune
 from kdtune.errors import Remark, ResultsError
-from tests.execution.test_own_components import DATA, HEADS, LOSSES, NETS, OWN
+from tests.execution.own_components import DATA, HEADS, LOSSES, NETS, OWN
 from tests.studies import small_study
 
 TAU = """

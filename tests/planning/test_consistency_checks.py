@@ -25,7 +25,5 @@ def test_images_stay_on_the_device_if_earlier_steps_were_captured(tmp_path):
     on_host = load_study(small_study(data={"resident": False})).settled_as(captured)
     refuse_captured_steps([], on_host)
     refuse_captured_steps([folder], captured)
-    with pytest.raises(
-        UsageError, match="grid: its steps were captured .* data.resident = true, or .*--out DIR"
-    ):
+    with pytest.raises(UsageError, match="grid: its steps were captured .* data.resident = true, or .*--out DIR"):
         refuse_captured_steps([folder], on_host)

@@ -70,3 +70,8 @@ def test_cores_that_are_neither_whole_nor_a_fraction_are_refused(cpus):
 def test_a_share_of_a_gpu_a_whole_one_and_none_are_accepted():
     for gpus in (None, 0.0, 0.0001, 0.25, 1.0):
         check_resources(0.5, gpus, "10.0.0.1:6379")
+
+
+def test_an_unknown_option_of_a_built_in_loss_is_refused():
+    (found,) = faults("all", study=small_study(loss={"ref": "hkd", "power": 2}, strategies={"fixed": {}}))
+    assert found == ("study small", "loss.power", "is no option of loss 'hkd'; its only option is alpha")

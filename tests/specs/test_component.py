@@ -104,7 +104,7 @@ def test_all_unknown_components_are_reported_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "problem"),
-    [({"width": 2}, "has no ref"), ({"ref": 3}, "ref has to be a name or a reference"), (3, "Component")],
+    [({"width": 2}, "has no ref"), ({"ref": 3}, "has to be a name, a reference"), (3, "table with ref, got 3")],
 )
 def test_a_value_that_names_no_component_is_refused(value, problem):
     with pytest.raises(SpecError, match=problem):

@@ -8,10 +8,12 @@ from kdtune.artifacts.compiled_code import CodeDependencies
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
+from kdtune.specs.loading import not_installed
 from kdtune.specs.study_differences import differences
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.teacher_identity import teacher_key
 from kdtune.training.resolution import resolved_trial
+from tests.installed import install, package_site
 from tests.studies import small_study
 
 TAU = """
@@ -90,3 +92,19 @@ def test_where_the_images_lie_in_memory_is_not_part_of_any_identity(checkout):
 def test_models_of_a_hub_with_the_same_name_are_different():
     one, other = (Component(name=f"timm:hf-hub:{who}/net", digest="timm==1.0") for who in ("ada", "ben"))
     assert one.name_without_folder != other.name_without_folder
+
+
+def test_another_version_of_an_imported_package_makes_everything_anew_and_is_named(checkout, tmp_path, monkeypatch):
+    site = package_site(tmp_path, monkeypatch)
+    (checkout / "nets.py").write_text("import fruit_lib\n\ndef tiny(num_classes, in_channels, width=2):\n    pass\n")
+    install(site, "1.0")
+    study, before = identities(checkout)
+    install(site, "1.1")
+    other, after = identities(checkout)
+    assert all(now != then for now, then in zip(after[:3], before[:3], strict=True))
+    changed = [fault for fault in not_installed(study, "run.toml") if fault.key == "student"]
+    assert [fault.problem for fault in changed] == [
+        "nets.py:tiny(width=3) uses other versions of packages: fruitlib 1.0 when the study began, 1.1 now; install "
+        "the earlier version, or begin the study anew with --fresh"
+    ]
+    assert load_study(study.model_dump(mode="json", exclude_none=True), has_run=True) == study

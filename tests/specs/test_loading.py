@@ -143,7 +143,7 @@ def test_a_misspelt_override_is_refused_with_a_suggestion():
 
 def test_an_override_below_a_value_is_one_fault():
     (fault,) = faults("digits-hkd", overrides=["training.epochs.x=3"])
-    assert fault == ("--set", "training.epochs.x", "training.epochs is a value, not a table")
+    assert fault == ("--set", "training.epochs.x", "training.epochs is 30 and not a table")
 
 
 def test_repeats_and_seed_replace_the_studys():
@@ -494,3 +494,21 @@ def test_images_on_the_host_are_read_by_eager_steps_alone():
     assert load_study(study) == study
     overrides = ["data.resident=false", "numerics.compile=graph"]
     assert "a captured step cannot read images from the host" in faults("digits-hkd", overrides=overrides)[0][2]
+
+
+@pytest.mark.parametrize("epochs", [0, 1.5, "3", True])
+def test_epochs_that_are_no_positive_integer_are_refused(epochs):
+    (fault,) = faults("digits-hkd", epochs=epochs)
+    assert fault[0] == "--epochs" and fault[2].startswith("has to be an integer between 1 and")
+
+
+def test_an_option_of_a_component_without_options_can_be_set():
+    study = load_study("digits-hkd", overrides=["student.width=3"])
+    assert (study.student.name, study.student.options) == (load_study("digits-hkd").student.name, {"width": 3})
+
+
+def test_a_name_that_names_no_folder_is_refused_with_a_remedy(tmp_path):
+    (tmp_path / "my stüdy.toml").write_text('repeats = 1\ntraining = "fast"\n')
+    found = {key: problem for _, key, problem in faults(tmp_path / "my stüdy.toml")}
+    assert "rename the file, or give a name, got 'my stüdy'" in found["name"]
+    assert found["training"] == "has to be a table, got 'fast'"

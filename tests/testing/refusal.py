@@ -2,10 +2,11 @@
 
 import pytest
 
+from kdtune.errors import UsageError
 from kdtune.specs.component import component_of
 
-#: What a failed check raises.
-FAILURE = (AssertionError, pytest.fail.Exception)
+#: What a failed check raises, or kdtune itself where it refuses the component.
+FAILURE = (AssertionError, pytest.fail.Exception, UsageError)
 
 
 def refuses(suite, check, component, message, *arguments):
