@@ -206,7 +206,7 @@ class TemperatureConformance(TemperatureSequences, TrainingConformance, Componen
             return called(policy, logits, teacher, 0)
 
         constant = tau(student)
-        flows = constant.student.requires_grad or constant.teacher.requires_grad or constant.weight.requires_grad
+        flows = any(leaf is student for leaf in leaves(constant.student, constant.teacher, constant.weight))
         assert not flows or constant.student.dtype == torch.float64, (
             "tau has a gradient, but is rounded to float32; compute it in the precision of the logits, at least float32"
         )

@@ -6,7 +6,6 @@ from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
-from kdtune.strategies.by_method import UnderMethod
 from kdtune.testing.strategies import FINITE, StrategyConformance, new, proposed
 from kdtune.training.resolution import resolved_trial
 
@@ -28,9 +27,7 @@ VARIANTS = [
 
 #: Suggest a value of their own whatever the space is.
 IGNORE_THE_SPACE = [
-    one
-    for one in VARIANTS
-    if one.name == "fixed" or one.options.get("of") == "fixed" or issubclass(STRATEGIES.load(one.name), UnderMethod)
+    one for one in VARIANTS if one.name == "fixed" or one.options.get("of") == "fixed" or one.name in METHOD_STRATEGIES
 ]
 
 #: Learn as they go, and may come back to a point.

@@ -5,7 +5,7 @@ import pytest
 from kdtune.errors import UsageError
 from kdtune.specs.component import component_of
 
-#: What a failed check raises.
+#: What a failed check raises, or kdtune itself where it refuses the component.
 FAILURE = (AssertionError, pytest.fail.Exception, UsageError)
 
 

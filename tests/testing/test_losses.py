@@ -69,12 +69,7 @@ class Declared(LossConformance):
     ("loss", "check", "message", "arguments"),
     [
         (any_option, "test_an_unknown_option_is_refused", "name its options in place of", ()),
-        (
-            of_images,
-            "test_it_returns_the_mean_over_the_batch",
-            "return a 0-d tensor, such as the mean over",
-            (),
-        ),
+        (of_images, "test_it_returns_the_mean_over_the_batch", "return a 0-d tensor", ()),
         (summed, "test_it_returns_the_mean_over_the_batch", "has to be the mean over the batch", ()),
         (unstable, "test_it_is_finite_for_unusual_logits_at_any_tau", "tau 0.0001: ", ("1,000 classes",)),
         (detached, "test_the_gradient_reaches_the_student_alone", "its result has no gradient", ()),
