@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.builtin import METHOD_STRATEGIES, STRATEGIES
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
