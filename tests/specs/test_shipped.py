@@ -70,4 +70,4 @@ def test_descriptions_of_studies_are_different(tmp_path):
 
 
 def test_both_search_spaces_are_shipped():
-    assert {"tau-1-20", "tau-2-20"} <= available(SEARCH_SPACES).keys()
+    assert {"tau-1-20", "tau-2-20", "tau-alpha"} <= available(SEARCH_SPACES).keys()
