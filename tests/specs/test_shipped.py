@@ -97,4 +97,4 @@ def test_descriptions_of_studies_are_different(tmp_path):
 
 
 def test_the_search_spaces_are_shipped():
-    assert {"tau-1-20", "tau-2-20", "tau-1-40-log"} <= available(SEARCH_SPACES).keys()
+    assert {"tau-1-20", "tau-2-20", "tau-1-40-log", "tau-alpha"} <= available(SEARCH_SPACES).keys()
