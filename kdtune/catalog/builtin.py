@@ -52,8 +52,9 @@ MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "Shuffl
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
 #: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which
 #: is a weight of 1 on distillation and none on the labels. Methods of their own are classes (see
-#: :mod:`kdtune.methods.base`) and have further facts: ``hidden_tuning``, what their authors picked, and on what, and
-#: ``default_tau``, unless they have no tau. Methods with weights of their own have no ``default_alpha``.
+#: :mod:`kdtune.methods.base`) and have further facts: ``hidden_tuning``, what their authors picked, and on what;
+#: ``default_tau``, unless they have no tau; and ``has_phases``, True where a training has phases. Methods with weights
+#: of their own have no ``default_alpha``.
 LOSSES = Catalog("loss", "kdtune.losses")
 LOSSES.add(
     "hkd",
@@ -134,6 +135,14 @@ LOSSES.add(
     default_tau=4,
     hidden_tuning="temperature 3 of the entropies and their bound; the authors' code has no validation part",
 )
+LOSSES.add(
+    "annealing",
+    "kdtune.methods.annealing:Annealing",
+    "regression onto the teacher's annealed logits, then CE from the best weights (EACL 2021)",
+    needs_teacher=True,
+    has_phases=True,
+    hidden_tuning="10 levels and the lengths of both phases, chosen per data set",
+)
 
 #: The loss of a network that is trained without a teacher, such as the teacher itself.
 WITHOUT_TEACHER = "ce"
@@ -190,6 +199,12 @@ TEMPERATURES.add(
     "one tau, learned against the student by a reversed gradient (AAAI 2023)",
     hidden_tuning="the range 1 to 21 and the ramp of 10 epochs, of the authors' code, which has no validation part",
     shown_as="learned",
+)
+TEMPERATURES.add(
+    "annealing",
+    "kdtune.temperature.annealing:Annealed",
+    "falls in equal blocks of epochs (the annealing of the method annealing, EACL 2021)",
+    hidden_tuning="10 levels",
 )
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
@@ -251,7 +266,7 @@ METHOD_STRATEGIES = tuple(
 for _name in METHOD_STRATEGIES:
     _catalog = LOSSES if is_method(_name) else TEMPERATURES
     _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
-    _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's loss is
+    _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's own loss is
     STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True, **_facts)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.

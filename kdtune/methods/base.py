@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
 from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.trial_spec import Phase
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,21 @@ class MethodLoss:
         """Keep the options, an instance of the class's ``Options``."""
         assert isinstance(options, Options)
         self._weight, self._label_weight = options.weight, options.label_weight
+
+    @classmethod
+    def phases(cls, options: dict[str, Any], epochs: int) -> tuple[Phase, ...]:
+        """Return the phases of a training, whose epochs add up to ``epochs``; empty if it is all of one piece.
+
+        A training with phases has no other temperature than theirs.
+
+        Args:
+            options: Validated options of the method, and ``alpha`` if it is given.
+            epochs: Of the training.
+
+        Raises:
+            SpecError: There are too few epochs for the phases.
+        """
+        return ()
 
     def of_pairs(
         self,

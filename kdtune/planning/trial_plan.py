@@ -85,10 +85,19 @@ def uses_teacher(study: Study, label: str) -> bool:
     return bool(STRATEGIES.facts_of(name).get("needs_teacher", of_loss))
 
 
-def epochs_of(study: Study, label: str) -> int:
-    """Return the number of epochs of each training of a strategy; all of its trainings have the same."""
+def kinds_of_epochs(study: Study, label: str) -> set[bool]:
+    """Return whether the epochs of a strategy's trainings need the teacher; both where their phases differ in that."""
+    name, _ = study.labelled(label)
+    return {True, False} if LOSSES.facts_of(name).get("has_phases") else {uses_teacher(study, label)}
+
+
+def epochs_of(study: Study, label: str) -> tuple[int, int]:
+    """Return the epochs of each training of a strategy, and those that need the teacher; the same for all trainings."""
     suggestions = make_strategies(study, label)[0].planned()
-    return resolved_recipe(study, suggestions[0]).training.epochs if suggestions else study.training.epochs
+    if not suggestions:
+        return study.training.epochs, study.training.epochs if uses_teacher(study, label) else 0
+    recipe = resolved_recipe(study, suggestions[0])
+    return recipe.training.epochs, recipe.teacher_epochs(recipe.training.epochs)
 
 
 def teacher_trainings(study: Study) -> int:

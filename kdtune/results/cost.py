@@ -135,9 +135,9 @@ def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedIn
     executed = workload.teacher_passes_flops(sum(store.passes for store in shared.teacher_logits.values()))
     live = study.teacher_logits != "replay"
     for trial in log.trials.values():
-        with_teacher = trial.needs_teacher(study)
-        nominal += workload.nominal_flops(trial.epochs, with_teacher=with_teacher)
-        executed += workload.executed_flops(trial.epochs, teacher_forward=with_teacher and live)
+        teacher_epochs = trial.teacher_epochs(study)
+        nominal += workload.nominal_flops(trial.epochs, teacher_epochs=teacher_epochs)
+        executed += workload.executed_flops(trial.epochs, teacher_epochs=teacher_epochs if live else 0)
     return nominal, executed
 
 

@@ -16,6 +16,7 @@ from kdtune.specs.split_sizes import batch_sizes
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.task import Evaluation, Task
 from kdtune.temperature.base import PolicyContext
+from kdtune.training.best_weights import BestWeights
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.epoch_metrics import EpochMetrics
@@ -74,31 +75,48 @@ class Distiller:
         self._task = task
         self._objective = task.objective.name
         self._splits = splits
-        self._teacher = teacher if recipe.needs_teacher else None
+        self._given_teacher = teacher
         self._device = device
         self._arithmetic = arithmetic or Arithmetic(device)
-        # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
-        largest = max(recipe.training.batch_size, self.batch_sizes[-1])
-        self._policy = policy_of(recipe, PolicyContext(self._seed, device, recipe.training.epochs, largest))
+        self._captures = captures
         torch.manual_seed(derive_seed(self._seed, "init"))
         network = task.network(recipe.model, splits.train.images.shape[1:])
-        model = self._arithmetic.place(network, built_in=recipe.model.name in MODELS)
-        compiled: torch.nn.Module | None = None
+        self._network = self._arithmetic.place(network, built_in=recipe.model.name in MODELS)
+        self._compiled: torch.nn.Module | None = None
         if compiler:
-            model, compiled = compiler.compiled(recipe.model.model_dump_json(), model)
+            self._network, self._compiled = compiler.compiled(recipe.model.model_dump_json(), self._network)
+        self._begin(0)
+
+    def _begin(self, phase: int) -> None:
+        """Prepare the steps of a phase, with the present weights of the network and a new optimiser."""
+        self._phase = phase
+        self._recipe = recipe = self.recipe.of_phase(phase)
+        self._best = BestWeights(self._task.objective)
+        self._teacher = self._given_teacher if recipe.needs_teacher else None
+        # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
+        largest = max(recipe.training.batch_size, self.batch_sizes[-1])
+        self._policy = policy_of(recipe, PolicyContext(self._seed, self._device, recipe.training.epochs, largest))
         parts = TrainingParts(
-            recipe, task, splits.train, model, compiled, self._arithmetic, self._teacher, self._policy
+            *(recipe, self._task, self._splits.train, self._network, self._compiled, self._arithmetic),
+            teacher=self._teacher,
+            policy=self._policy,
         )
         self._captured = None
-        if captures and can_be_captured(self._policy):
-            self._captured = captures.step_for(parts)
+        if self._captures and can_be_captured(self._policy):
+            self._captured = self._captures.step_for(parts)
             self._training_step = self._captured.step
             self._policy = self._captured.policy or self._policy
         else:
             self._training_step = parts.training_step()
         self.model = self._training_step.model
         self._optimizer = self._training_step.optimizer
-        self._temperatures = StepTemperatures(self._policy, device)
+        self._temperatures = StepTemperatures(self._policy, self._device)
+
+    def _begin_next(self, phase: int) -> None:
+        """Begin a phase with the weights that it asks for."""
+        best = self._best.weights if self.recipe.phases[phase].from_best else {}
+        self._network.load_state_dict(best or self.model.state_dict())
+        self._begin(phase)
 
     @property
     def done(self) -> bool:
@@ -108,7 +126,7 @@ class Distiller:
     @property
     def _temperature(self) -> str | None:
         """Name of what decides tau."""
-        return self.recipe.temperature.name if self.recipe.temperature else None
+        return self._recipe.temperature.name if self._recipe.temperature else None
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -132,21 +150,28 @@ class Distiller:
 
     def steps(self) -> Iterator[torch.Tensor]:
         """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
+        if self._phase != (phase := self.recipe.phase_at(self.epoch)):
+            self._begin_next(phase)
         # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
-        self._temperatures.begin_epoch(self.epoch, self.batch_sizes)
+        self._temperatures.begin_epoch(self._epoch_of_phase, self.batch_sizes)
         if self._teacher:
             self._teacher.begin_epoch(self.epoch)
         self.model.train()
         for step, loss in enumerate(self._captured_steps() if self._captured else self._eager_steps()):
             yield loss
-            if step == 1 and self._teacher and self.epoch + 1 < self.recipe.training.epochs:
+            if step == 1 and self._teacher and self._progress < 1:
                 self._teacher.fetch_ahead(self.epoch + 1)  # while a GPU is at work on the first steps
 
     @property
+    def _epoch_of_phase(self) -> int:
+        """The present epoch of the phase, counted from 0."""
+        return self.epoch - self.recipe.begin_of(self._phase)
+
+    @property
     def _progress(self) -> float:
-        """Share of the epochs that have begun, the present one included."""
-        return (self.epoch + 1) / self.recipe.training.epochs
+        """Share of the phase's epochs that have begun, the present one included."""
+        return (self._epoch_of_phase + 1) / self._recipe.training.epochs
 
     def _rates(self) -> list[float]:
         """The learning rate of each step of the present epoch."""
@@ -188,6 +213,8 @@ class Distiller:
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
             raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; {remedy} may help")
+        if self.recipe.keeps_best(self._phase):
+            self._best.evaluated(validation, self.model)
         self._last = EpochMetrics(
             epoch=self.epoch,
             train_loss=train_loss,
@@ -216,13 +243,15 @@ class Distiller:
 
         Takes a few steps and an evaluation: a distiller that was warmed up is not to be trained.
         """
-        list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
-        last = self.batch_sizes[-1]
-        if self._captured:
-            self._captured.prepare(last)
-        elif self._device.type == "cuda" and last != self.batch_sizes[0]:
-            index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
-            self._step(*self._splits.train.batch(index, None), index, 0)
+        for phase in range(len(self.recipe.phases) or 1):
+            self.epoch = self.recipe.begin_of(phase)
+            list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
+            last = self.batch_sizes[-1]
+            if self._captured:
+                self._captured.prepare(last)
+            elif self._device.type == "cuda" and last != self.batch_sizes[0]:
+                index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
+                self._step(*self._splits.train.batch(index, None), index, 0)
         self.validate()
 
     def last_metrics(self) -> EpochMetrics:
@@ -233,6 +262,7 @@ class Distiller:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, loadable with ``weights_only=True``."""
+        phase = {"phase": self._phase, "best": self._best.state_dict()} if self.recipe.phases else {}
         return {
             "epoch": self.epoch,
             "metrics": self._last.as_report() if self._last else None,
@@ -240,6 +270,7 @@ class Distiller:
             "optimizer": self._optimizer.state_dict(),
             "temperature": self._temperature,
             "policy": self._policy.state_dict() if self._policy else {},
+            **phase,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -250,6 +281,9 @@ class Distiller:
         """
         self.epoch = int(state["epoch"])
         self._last = EpochMetrics(**state["metrics"]) if state["metrics"] else None
+        if self.recipe.phases:
+            self._begin(int(state["phase"]))
+            self._best.load_state_dict(state["best"])
         self.model.load_state_dict(state["model"])
         if self._captured:
             self._captured.load_optimizer(state["optimizer"]["state"])

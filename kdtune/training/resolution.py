@@ -16,7 +16,7 @@ from kdtune.specs.component import Component
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.training import MAX_EPOCHS
-from kdtune.specs.trial_spec import Recipe, TrialSpec
+from kdtune.specs.trial_spec import Phase, Recipe, TrialSpec
 from kdtune.specs.validation_messages import faults_of
 from kdtune.temperature.loading import policy_class, resolved_options
 
@@ -62,14 +62,36 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     training = study.training.longer_by(suggestion.longer).model_copy(
         update={key: float(suggestion.values[key]) for key in _OF_TRAINING if key in suggestion.values}
     )
+    method = _method(study, suggestion, method) if needs_teacher else method
+    phases = _phases(suggestion, method, training.epochs)
     return Recipe(
         model=study.student,
         training=training,
-        method=_method(study, suggestion, method) if needs_teacher else method,
-        temperature=_temperature(study, suggestion) if needs_teacher else None,
+        method=method,
+        temperature=_temperature(study, suggestion) if needs_teacher and not phases else None,
         needs_teacher=needs_teacher,
         restart=suggestion.restart,
+        phases=phases,
     )
+
+
+def _phases(suggestion: Suggestion, method: Component, epochs: int) -> tuple[Phase, ...]:
+    """Return the phases of a built-in method; empty if it has none.
+
+    Raises:
+        SpecError: The suggestion has values that would have no effect in them, or there are too few epochs.
+    """
+    if not is_method(method.name):
+        return ()
+    phases: tuple[Phase, ...] = LOSSES.load(method.name).phases(method.options, epochs)
+    ignored = [key for key in suggestion.values if key not in _OF_TRAINING]
+    if suggestion.temperature:
+        ignored.append("temperature")
+    if phases and ignored:
+        problem = f"has no effect under {method.name!r}, whose phases have losses and temperatures of their own"
+        remedy = f"use -s {method.name}, and give the study another loss if it names this one"
+        raise SpecError([Fault("point", key, f"{problem}; {remedy}") for key in ignored])
+    return phases
 
 
 def _method(study: Study, suggestion: Suggestion, method: Component) -> Component:

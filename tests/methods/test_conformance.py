@@ -6,10 +6,14 @@ import torch
 from kdtune.catalog.builtin import LOSSES, is_method
 from kdtune.methods.base import Options
 from kdtune.specs.component import Component
+from kdtune.specs.suggestion import Suggestion
 from kdtune.testing.losses import LossConformance, computed
 
 #: Only the teacher's outputs are softened, so that equal logits do not have equal outputs.
 SOFTENS_THE_TEACHER_ALONE = ("ttm", "wttm")
+
+#: Phases decide tau themselves, and soften the teacher's logits alone.
+HAS_PHASES = tuple(name for name in LOSSES if LOSSES.facts_of(name).get("has_phases"))
 
 #: Entropies weigh the images, without a gradient.
 STOPS_GRADIENTS = ("ea",)
@@ -17,10 +21,12 @@ STOPS_GRADIENTS = ("ea",)
 #: Without a teacher there is nothing to diverge from.
 WITHOUT_TEACHER = ("ce",)
 
+OTHERS = SOFTENS_THE_TEACHER_ALONE + HAS_PHASES + STOPS_GRADIENTS + WITHOUT_TEACHER
+
 METHODS = [name for name in LOSSES if is_method(name)]
 
 #: Options other than the default ones, with which more of a method is at work in a short training.
-OPTIONS = {"dtkd": {"ramp": 0.9}, "ttm": {"weight": 2.0}, "wttm": {"weight": 0.5}}
+OPTIONS = {"dtkd": {"ramp": 0.9}, "ttm": {"weight": 2.0}, "wttm": {"weight": 0.5}, "annealing": {"levels": 2}}
 
 
 def losses(names):
@@ -30,7 +36,7 @@ def losses(names):
 class TestDivergences(LossConformance):
     is_divergence = True
 
-    @losses([name for name in LOSSES if name not in SOFTENS_THE_TEACHER_ALONE + STOPS_GRADIENTS + WITHOUT_TEACHER])
+    @losses([name for name in LOSSES if name not in OTHERS])
     def loss(self, request):
         return request.param
 
@@ -47,6 +53,16 @@ class TestOthers(LossConformance):
     @losses(SOFTENS_THE_TEACHER_ALONE + WITHOUT_TEACHER)
     def loss(self, request):
         return request.param
+
+
+class TestPhases(LossConformance):
+    @losses(HAS_PHASES)
+    def loss(self, request):
+        return request.param
+
+    @pytest.fixture
+    def suggestion(self, loss):
+        return Suggestion(method=loss)
 
 
 @pytest.mark.parametrize("name", METHODS)

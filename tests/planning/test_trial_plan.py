@@ -10,6 +10,7 @@ from kdtune.planning.trial_plan import (
     Plan,
     epochs_of,
     frozen_cost,
+    kinds_of_epochs,
     make_strategies,
     remade,
     settled_strategies,
@@ -401,10 +402,15 @@ def test_a_recorded_cost_is_reused_for_later_strategies_of_a_folder(tmp_path):
 
 def test_each_label_has_its_own_number_of_epochs():
     settled = settled_strategies(LABELLED, COST)
-    assert {label: epochs_of(settled, label) for label in settled.strategies} == {
+    assert {label: epochs_of(settled, label)[0] for label in settled.strategies} == {
         "hot": 3, "alone": 3, "alone-longer": 6, "alone-equal": 4, "again": 3, "grid": 3
     }  # fmt: skip
-    assert epochs_of(settled, "optuna") == 3
+    assert epochs_of(settled, "optuna") == (3, 3)
+    assert epochs_of(settled, "alone") == (3, 0)
+    assert epochs_of(settled, "annealing") == (3, 2)
+    assert [kinds_of_epochs(settled, label) for label in ("optuna", "alone", "annealing")] == [
+        {True}, {False}, {True, False}
+    ]  # fmt: skip
 
 
 # --- early stopping --------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ POINTS = [
     {"tau": 4, "loss": "ttm", "weight": 2.0},
     {"tau": 4, "loss": "wttm", "weight": 0.5},
     {"tau": 4, "loss": "ea"},
+    {"loss": "annealing", "levels": 2},
 ]
 
 
