@@ -233,7 +233,7 @@ METHOD_STRATEGIES = tuple(
 for _name in METHOD_STRATEGIES:
     _catalog = LOSSES if is_method(_name) else TEMPERATURES
     _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
-    _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's loss is
+    _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's own loss is
     STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True, **_facts)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
