@@ -160,7 +160,7 @@ TEMPERATURES.add(
     "stochastic",
     "kdtune.temperature.stochastic:StochasticTemperature",
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
-    hidden_tuning="the range 2 to 20 (the study's search space)",
+    hidden_tuning="the range, which is 2 to 20 in the paper and the search space here",
     shown_as="random",
 )
 TEMPERATURES.add(
