@@ -206,6 +206,13 @@ TEMPERATURES.add(
     "falls in equal blocks of epochs (the annealing of the method annealing, EACL 2021)",
     hidden_tuning="10 levels",
 )
+TEMPERATURES.add(
+    "meta",
+    "kdtune.temperature.meta:Meta",
+    "a tau for each network, by meta-gradients on held-out training images (arXiv 2202.07940)",
+    hidden_tuning="the first tau, both learning rates, the interval and the held-out share; the defaults are of kdtune",
+    shown_as="learned",
+)
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
 DEFAULT_TEMPERATURE = "fixed"

@@ -3,8 +3,8 @@
 A multiply-add (see :mod:`kdtune.energy.operation_counts`) is two FLOPs.
 """
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -65,6 +65,14 @@ class Workload:
     def distillation_ratio(self) -> float:
         """Executed FLOPs of an epoch with a live teacher, divided by those of an epoch of the student alone."""
         return self.executed_flops(1, teacher_epochs=1) / self.executed_flops(1, teacher_epochs=0)
+
+    def trained_on(self, images: int) -> Self:
+        """Return the sizes of trainings on a part of the training images."""
+        return replace(self, train_images=images)
+
+    def student_passes_flops(self, passes: int) -> int:
+        """Return the FLOPs of a number of forward passes of the student, one image each."""
+        return 2 * self.student_macs * passes
 
     def teacher_passes_flops(self, passes: int) -> int:
         """Return the FLOPs of a number of forward passes of the teacher, one image each."""

@@ -14,7 +14,7 @@ from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
-from kdtune.specs.trial_spec import TrialSpec
+from kdtune.specs.trial_spec import Recipe, TrialSpec
 from kdtune.strategies.base import Outcome, Strategy
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
 from kdtune.strategies.guarded import GuardedStrategy
@@ -93,11 +93,16 @@ def kinds_of_epochs(study: Study, label: str) -> set[bool]:
 
 def epochs_of(study: Study, label: str) -> tuple[int, int]:
     """Return the epochs of each training of a strategy, and those that need the teacher; the same for all trainings."""
-    suggestions = make_strategies(study, label)[0].planned()
-    if not suggestions:
+    recipe = first_recipe(study, label)
+    if recipe is None:
         return study.training.epochs, study.training.epochs if uses_teacher(study, label) else 0
-    recipe = resolved_recipe(study, suggestions[0])
     return recipe.training.epochs, recipe.teacher_epochs(recipe.training.epochs)
+
+
+def first_recipe(study: Study, label: str) -> Recipe | None:
+    """Return the recipe of a strategy's first training; None if that depends on outcomes."""
+    suggestions = make_strategies(study, label)[0].planned()
+    return resolved_recipe(study, suggestions[0]) if suggestions else None
 
 
 def teacher_trainings(study: Study) -> int:

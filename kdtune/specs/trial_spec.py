@@ -8,6 +8,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.identity import AS_IDENTITY, digest
+from kdtune.specs.meta_part import MetaPart
+from kdtune.specs.split_sizes import held_out_images
 from kdtune.specs.study import Setting
 from kdtune.specs.training import Training
 
@@ -44,6 +46,7 @@ class Recipe(FrozenModel):
             order of the images.
         phases: Parts of the training, in order; empty if it is all of one piece. Otherwise the method names where the
             phases come from, and only the phases have temperatures.
+        meta: Training images that are held out for meta-gradients; None if there are none.
     """
 
     model: StudyComponent
@@ -53,13 +56,15 @@ class Recipe(FrozenModel):
     needs_teacher: bool = False
     restart: int = 0
     phases: tuple[Phase, ...] = ()
+    meta: MetaPart | None = None
 
     @model_serializer(mode="wrap")
     def _without_phases(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A training of one piece is identified as if there were no phases.
+        # A training of one piece is identified as if there were no phases, and likewise without meta-gradients.
         table: dict[str, Any] = handler(self)
-        if not self.phases:
-            table.pop("phases", None)
+        for name in ("phases", "meta"):
+            if not getattr(self, name):
+                table.pop(name, None)
         return table
 
     def phase_at(self, epoch: int) -> int:
@@ -89,6 +94,18 @@ class Recipe(FrozenModel):
         if not self.phases:
             return epochs if self.needs_teacher else 0
         return sum(self.phases[self.phase_at(epoch)].needs_teacher for epoch in range(epochs))
+
+    def trained_images(self, images: int) -> int:
+        """Return how many of the images of the training part are trained on."""
+        return images - (held_out_images(images, self.meta.share) if self.meta else 0)
+
+    def meta_passes(self, images: int) -> int:
+        """Return the student's forward passes, one image each, that meta-gradients cost in an epoch.
+
+        Args:
+            images: Number of images in the training part.
+        """
+        return self.meta.student_passes(images, self.training.batch_size) if self.meta else 0
 
     @property
     def alpha(self) -> float:

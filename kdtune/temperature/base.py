@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
+from kdtune.specs.meta_part import MetaPart
 from kdtune.specs.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -118,6 +119,15 @@ class TemperaturePolicy:
         """
         return options
 
+    @classmethod
+    def meta_part(cls, options: BaseModel) -> MetaPart | None:
+        """Return what part of the training images is held out for :meth:`before_step`; None if none is.
+
+        Args:
+            options: An instance of ``Options``.
+        """
+        return None
+
     def __init__(self, options: BaseModel, context: PolicyContext) -> None:
         """Prepare for a training.
 
@@ -145,6 +155,9 @@ class TemperaturePolicy:
             step: Number of the step in the epoch, counted from 0.
         """
         return self(student_logits, teacher_logits, step)
+
+    def before_step(self, look_ahead: Any) -> None:
+        """Learn from a look-ahead, a :class:`kdtune.training.look_ahead.LookAhead`, before some of the steps."""
 
     def parameters(self) -> Sequence[torch.nn.Parameter]:
         """Return what is learned: the student's optimiser trains it too. It is part of :meth:`state_dict`."""

@@ -12,12 +12,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-class InGraph(TemperaturePolicy):
-    """One tau for each step, computed on the device, so that a step can be captured although tau is not scheduled.
-
-    A captured graph reads and writes tensors at fixed addresses. What such a policy keeps is therefore changed in place
-    only, and is named by :meth:`tensors` if a step changes it, so that it can be restored after a trial run.
-    """
+class OnDevice(TemperaturePolicy):
+    """One tau for each step, computed on the device from what is kept there; it is changed in place only."""
 
     depends_on_logits = True
 
@@ -61,10 +57,6 @@ class InGraph(TemperaturePolicy):
         """Return by name what is kept from step to step and from epoch to epoch."""
         raise NotImplementedError
 
-    def tensors(self) -> Sequence[torch.Tensor]:
-        """Return all tensors that a captured step both reads and writes, apart from gradients."""
-        return [self._sum, *self.kept().values()]
-
     def epoch_tau(self) -> float | None:
         """Return the mean tau of the steps; None before the first epoch."""
         return float(self._sum) / self._steps if self._steps else None
@@ -80,3 +72,15 @@ class InGraph(TemperaturePolicy):
         with torch.no_grad():
             for name, tensor in self.kept().items():
                 tensor.copy_(state[name])
+
+
+class InGraph(OnDevice):
+    """A policy under which a step can be captured although tau is not scheduled.
+
+    A captured graph reads and writes tensors at fixed addresses. Those that a step changes are named by
+    :meth:`tensors`, so that they can be restored after a trial run.
+    """
+
+    def tensors(self) -> Sequence[torch.Tensor]:
+        """Return all tensors that a captured step both reads and writes, apart from gradients."""
+        return [self._sum, *self.kept().values()]

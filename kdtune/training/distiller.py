@@ -20,6 +20,7 @@ from kdtune.training.best_weights import BestWeights
 from kdtune.training.captured_steps import CapturedSteps, EpochInputs
 from kdtune.training.compiled_networks import Compiler
 from kdtune.training.epoch_metrics import EpochMetrics
+from kdtune.training.look_ahead import HeldOutImages, LookAhead
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import learning_rate
 from kdtune.training.step_listener import step_taken
@@ -75,6 +76,7 @@ class Distiller:
         self._task = task
         self._objective = task.objective.name
         self._splits = splits
+        self._held_out = HeldOutImages(splits.train, recipe.meta) if recipe.meta else None
         self._given_teacher = teacher
         self._device = device
         self._arithmetic = arithmetic or Arithmetic(device)
@@ -124,14 +126,10 @@ class Distiller:
         return self.epoch >= self.recipe.training.epochs
 
     @property
-    def _temperature(self) -> str | None:
-        """Name of what decides tau."""
-        return self._recipe.temperature.name if self._recipe.temperature else None
-
-    @property
     def batch_sizes(self) -> list[int]:
         """Images in each step of an epoch."""
-        return batch_sizes(len(self._splits.train), self.recipe.training.batch_size)
+        images = len(self._splits.train) - len(self._held_out or ())
+        return batch_sizes(images, self.recipe.training.batch_size)
 
     def train_epoch(self) -> EpochMetrics:
         """Train one more epoch and evaluate it on the validation images.
@@ -180,8 +178,9 @@ class Distiller:
 
     def _eager_steps(self) -> Iterator[torch.Tensor]:
         training, rates = self.recipe.training, self._rates()
+        left_out = self._held_out.mask if self._held_out else None
         batches = self._splits.train.shuffled(
-            training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
+            training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed, left_out
         )
         for step, (images, targets, index) in enumerate(batches):
             for group in self._optimizer.param_groups:
@@ -235,6 +234,9 @@ class Distiller:
     def _step(self, images: torch.Tensor, targets: Any, index: torch.Tensor, step: int) -> torch.Tensor:
         # The device fills it: a copy from the host would wait for the queued work.
         progress = torch.full((), self._progress, device=self._device)
+        if self._policy and self._held_out and (held_out := self._held_out.of_step(step, len(index))):
+            given = (images, targets, index, self._teacher, progress, held_out)
+            self._policy.before_step(LookAhead(self._training_step, *given))
         temperature = self._temperatures.at(step, len(index))
         return self._training_step.take(images, targets, index, self._teacher, temperature, progress)
 
@@ -268,7 +270,7 @@ class Distiller:
             "metrics": self._last.as_report() if self._last else None,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "temperature": self._temperature,
+            "temperature": self._recipe.temperature.name if self._recipe.temperature else None,
             "policy": self._policy.state_dict() if self._policy else {},
             **phase,
         }
@@ -291,5 +293,6 @@ class Distiller:
             groups = self._optimizer.state_dict()["param_groups"]
             self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         # A checkpoint of an older version does not name its temperature; only the same training is resumed from it.
-        if self._policy and state.get("temperature", self._temperature) == self._temperature:
+        own = self._recipe.temperature
+        if self._policy and own and state.get("temperature", own.name) == own.name:
             self._policy.load_state_dict(state["policy"])

@@ -13,8 +13,10 @@ from kdtune.catalog.catalog import Catalog
 from kdtune.errors import Fault, SpecError
 from kdtune.methods.base import Options
 from kdtune.specs.component import Component
+from kdtune.specs.meta_part import MetaPart
 from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
+from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.training import MAX_EPOCHS
 from kdtune.specs.trial_spec import Phase, Recipe, TrialSpec
 from kdtune.specs.validation_messages import faults_of
@@ -64,15 +66,23 @@ def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:
     )
     method = _method(study, suggestion, method) if needs_teacher else method
     phases = _phases(suggestion, method, training.epochs)
+    temperature = _temperature(study, suggestion) if needs_teacher and not phases else None
     return Recipe(
         model=study.student,
         training=training,
         method=method,
-        temperature=_temperature(study, suggestion) if needs_teacher and not phases else None,
+        temperature=temperature,
         needs_teacher=needs_teacher,
         restart=suggestion.restart,
         phases=phases,
+        meta=_meta_part(temperature) if temperature else None,
     )
+
+
+def _meta_part(temperature: Component) -> MetaPart | None:
+    policy = TEMPERATURES.load(temperature.name, temperature.digest)
+    found: MetaPart | None = policy.meta_part(policy.Options.model_validate(temperature.options, context=HAS_RUN))
+    return found
 
 
 def _phases(suggestion: Suggestion, method: Component, epochs: int) -> tuple[Phase, ...]:

@@ -14,6 +14,7 @@ POINTS = [
     {"temperature": "normkd"},
     {"temperature": "dts", "large": 0},
     {"temperature": "ctkd", "ramp": 2},
+    {"temperature": "meta", "every": 2, "beta": 5.0, "held_out": 0.2},
     {"tau": 2, "loss": "standardized"},
     {"tau": 4, "loss": "multi"},
     {"tau": 4, "loss": "dtkd", "ramp": 0.9},
