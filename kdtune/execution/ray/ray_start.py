@@ -56,10 +56,15 @@ def only_needed_daemons() -> Iterator[None]:
     """Leave out daemons of a new Ray that a study does not use and that ``ray.init`` has no options for.
 
     These are the monitors of the logs and of the autoscaler, and the dashboard's server, which Ray starts even without
-    a dashboard. Each takes most of a second of CPU time and 80 MB of memory.
+    a dashboard. Each takes most of a second of CPU time and 80 MB of memory. Names of Ray that are not public decide
+    this; a version of Ray without them starts all daemons.
     """
     private: Any = ray._private
-    parameters, start_server = private.parameter.RayParams, private.services.start_api_server
+    try:
+        parameters, start_server = private.parameter.RayParams, private.services.start_api_server
+    except AttributeError:
+        yield
+        return
     private.parameter.RayParams = partial(parameters, include_log_monitor=False, no_monitor=True)
     private.services.start_api_server = lambda *_, **__: (None, None)  # as if it had failed, which Ray tolerates
     try:
