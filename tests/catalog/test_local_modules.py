@@ -1,5 +1,7 @@
 import importlib
 import sys
+import time
+from types import ModuleType
 
 import pytest
 
@@ -154,3 +156,42 @@ def test_an_installed_package_that_was_replaced_needs_a_new_process(tmp_path, mo
     with pytest.raises(SourceChangedError, match="installed_nets: was installed anew .*; start a new process"):
         attribute_of_module("installed_nets", "net")
     assert "installed_nets" in sys.modules
+
+
+def test_a_module_that_the_program_imported_before_an_edit_is_imported_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "imported_nets.py").write_text("import imported_parts\n\ndef net():\n    return 1\n")
+    (tmp_path / "imported_parts.py").write_text("")
+    importlib.import_module("imported_nets")
+    (tmp_path / "imported_nets.py").write_text("def net():\n    return 22\n")
+    assert attribute_of_module("imported_nets", "net")() == 22
+    assert attribute_of_module("imported_nets", "net") is sys.modules["imported_nets"].net
+
+
+def test_a_module_that_the_program_imported_without_an_edit_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("kdtune.catalog.local_modules._start_of_process", lambda: time.time() + 60)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "kept_nets.py").write_text("def net():\n    return 1\n")
+    kept = importlib.import_module("kept_nets")
+    assert attribute_of_module("kept_nets", "net") is kept.net
+
+
+def test_a_module_imported_within_a_function_is_imported_again_after_an_edit(tmp_path):
+    (tmp_path / "nets.py").write_text("def net():\n    from late_width import WIDTH\n    return WIDTH\n")
+    helper = tmp_path / "late_width.py"
+    for width in (1, 22, 1, 333, 22):  # an earlier source as well
+        helper.write_text(f"WIDTH = {width}\n")
+        net = attribute_of_file(tmp_path / "nets.py", "net")
+        assert (net(), net()) == (width, width)
+        assert attribute_of_file(tmp_path / "nets.py", "net") is net
+
+
+def test_a_program_that_a_component_imports_is_not_imported_again(tmp_path, monkeypatch):
+    (tmp_path / "__main__.py").write_text("WIDTH = 1\n")
+    (tmp_path / "nets.py").write_text("import __main__\n\ndef net():\n    return __main__\n")
+    program = ModuleType("__main__")
+    program.__file__ = str(tmp_path / "__main__.py")
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    net = attribute_of_file(tmp_path / "nets.py", "net")
+    assert net() is program
+    assert attribute_of_file(tmp_path / "nets.py", "net") is net
