@@ -3,9 +3,9 @@
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import cache_from_source, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,6 +121,19 @@ def forget_stale(sources: LocalSources, run_as_file: str = "") -> None:
             del sys.modules[name]
             _IMPORTED.pop(name, None)
         importlib.invalidate_caches()
+    _remove_bytecode(sources)
+
+
+def _remove_bytecode(sources: LocalSources) -> None:
+    """Remove the bytecode of a component's modules that will be imported.
+
+    Python uses it as long as the size of the source and its time in whole seconds are the same, so it may be that of an
+    earlier source.
+    """
+    for name in sources.files.keys() - _own_modules(sources):
+        if not is_installed(sources.files[name]):
+            with suppress(OSError):  # such as a folder that cannot be written; nothing has been edited there
+                Path(cache_from_source(str(sources.files[name]))).unlink(missing_ok=True)
 
 
 def _edited(sources: LocalSources) -> set[str]:

@@ -1,4 +1,5 @@
 import importlib
+import os
 import sys
 import time
 from types import ModuleType
@@ -195,3 +196,15 @@ def test_a_program_that_a_component_imports_is_not_imported_again(tmp_path, monk
     net = attribute_of_file(tmp_path / "nets.py", "net")
     assert net() is program
     assert attribute_of_file(tmp_path / "nets.py", "net") is net
+
+
+def test_the_bytecode_of_an_earlier_source_is_not_used(tmp_path, monkeypatch):
+    """Python itself uses it if size and time, in seconds, are the same."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for width in (1, 2, 3):
+        (tmp_path / "quick_width.py").write_text(f"WIDTH = {width}\n")
+        (tmp_path / "nets.py").write_text(f"from quick_width import WIDTH\n\ndef net():\n    return {width}\n")
+        for name in ("quick_width", "nets"):
+            os.utime(tmp_path / f"{name}.py", (1e9, 1e9))
+        assert attribute_of_file(tmp_path / "nets.py", "net")() == width
+        assert attribute_of_file(tmp_path / "nets.py", "WIDTH") == width
