@@ -26,6 +26,9 @@ _IMPORTED: dict[str, str] = {}
 #: State of the file of each local module when a component was loaded that may import it later, within a function.
 _NOT_YET_IMPORTED: dict[str, State] = {}
 
+#: Modules that the program imported and kdtune imported again; the program may still use their functions and classes.
+_REPLACED: dict[str, ModuleType] = {}
+
 
 def attribute_of_module(module: str, attribute: str) -> Any:
     """Import a module and return an attribute of it.
@@ -45,6 +48,17 @@ def attribute_of_module(module: str, attribute: str) -> Any:
     found = importlib.import_module(module)
     note_imported(sources)
     return _attribute(found, attribute)
+
+
+def is_attribute_of_module(component: object, module: str, attribute: str) -> bool:
+    """Return whether an object is an attribute of a module, as it is now or as the program had imported it earlier."""
+    for one in (importlib.import_module(module), _REPLACED.get(module)):
+        found: Any = one
+        for part in attribute.split("."):
+            found = getattr(found, part, None)
+        if found is component:
+            return True
+    return False
 
 
 def attribute_of_file(file: Path, attribute: str) -> Any:
@@ -118,8 +132,9 @@ def forget_stale(sources: LocalSources, run_as_file: str = "") -> None:
     others -= {run_as_file, "__main__"}
     if edited or others:
         for name in {name for name in own if not is_installed(sources.files[name])} | others:
-            del sys.modules[name]
-            _IMPORTED.pop(name, None)
+            module = sys.modules.pop(name)
+            if _IMPORTED.pop(name, None) is None and name in own:
+                _REPLACED[name] = module
         importlib.invalidate_caches()
     _remove_bytecode(sources)
 

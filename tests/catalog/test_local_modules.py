@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from kdtune.catalog.local_modules import attribute_of_file, attribute_of_module
+from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.source_digest import sources_of_file
 from kdtune.errors import SourceChangedError
 
@@ -163,10 +164,11 @@ def test_a_module_that_the_program_imported_before_an_edit_is_imported_again(tmp
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "imported_nets.py").write_text("import imported_parts\n\ndef net():\n    return 1\n")
     (tmp_path / "imported_parts.py").write_text("")
-    importlib.import_module("imported_nets")
+    earlier = importlib.import_module("imported_nets").net
     (tmp_path / "imported_nets.py").write_text("def net():\n    return 22\n")
     assert attribute_of_module("imported_nets", "net")() == 22
-    assert attribute_of_module("imported_nets", "net") is sys.modules["imported_nets"].net
+    assert attribute_of_module("imported_nets", "net") is sys.modules["imported_nets"].net is not earlier
+    assert reference_to(earlier) == "imported_nets:net"  # the program's variables still have the earlier one
 
 
 def test_a_module_that_the_program_imported_without_an_edit_is_kept(tmp_path, monkeypatch):
