@@ -117,7 +117,7 @@ class GuardedPolicy(TemperaturePolicy):
         """Read the values of the epoch from the device.
 
         Raises:
-            UsageError: A tau is out of range, or a weight is not a finite number.
+            UsageError: A tau is out of range, or a weight is negative or not a finite number.
         """
         import torch
 
@@ -133,6 +133,8 @@ class GuardedPolicy(TemperaturePolicy):
             raise self._error(f"tau is {wrong:g} {at}; it has to lie between {low:g} and {high:g}: limit it by clamp()")
         if not bool(weights.isfinite().all()):
             raise self._error(f"the weight is not a finite number {at}; it is usually tau squared")
+        if float(weights.min()) < 0:
+            raise self._error(f"the weight is {float(weights.min()):g} {at}; it must not be negative")
 
     def _note_values(self, found: Temperature) -> None:
         """Keep the smallest and the largest tau and weight; NaN if a value is NaN."""

@@ -55,3 +55,27 @@ def test_a_shape_that_does_not_fit_the_batch_is_refused_in_its_step(policy):
     half = policy.of_step(LOGITS[:2], LOGITS[:2], LABELS[:2], 0)
     with pytest.raises(UsageError, match=r"student has the shape \(2, 1\); it has to be \(\) or \(4, 1\)"):
         policy._check_shapes("__call__()", half, [(), (4, 1)], [(), (4,)])
+
+
+class OfWeight(TemperaturePolicy):
+    """Has one weight below the others."""
+
+    class Options(FrozenModel):
+        least: float
+
+    def __init__(self, options, context):
+        self.least = options.least
+
+    def __call__(self, student_logits, teacher_logits, step):
+        tau = torch.full((len(student_logits), 1), 4.0)
+        return Temperature(tau, tau, torch.tensor([1.0, self.least, 1.0, 1.0]))
+
+
+def test_a_negative_weight_is_refused_and_a_weight_of_zero_is_not():
+    def checked(least):
+        context = PolicyContext(0, torch.device("cpu"), 3, 4)
+        epoch_tau(GuardedPolicy("tau.py:OfWeight", OfWeight, OfWeight.Options(least=least), context), 0)
+
+    checked(0.0)
+    with pytest.raises(UsageError, match=r"tau.py:OfWeight: the weight is -0.5 in epoch 1; it must not be negative"):
+        checked(-0.5)
