@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -38,6 +38,14 @@ class Scheme(Protocol):
 
     def load(self, name: str) -> Any:
         """Import and return a component."""
+
+
+@runtime_checkable
+class SchemeWithFacts(Scheme, Protocol):
+    """A scheme that knows facts about its components, such as whether the trainings of a strategy need a teacher."""
+
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """Return the facts about a component, without importing code of others; nothing if none are known."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +141,15 @@ class Catalog:
         return self._built_in[name]
 
     def facts_of(self, name: str) -> Mapping[str, Any]:
-        """Return the facts about a built-in component; nothing for any other, whose code is not imported here."""
-        return self._built_in[name].facts if name in self._built_in else {}
+        """Return the facts about a component that is built in or of a scheme that knows facts; otherwise nothing.
+
+        The code of other components is not imported.
+        """
+        if name in self._built_in:
+            return self._built_in[name].facts
+        prefix, _, rest = name.partition(":")
+        scheme = _import(self._schemes[prefix]) if rest and prefix in self._schemes else None
+        return scheme.facts(rest) if isinstance(scheme, SchemeWithFacts) else {}
 
     def resolve(self, text: str, base: Path | None = None) -> Entry:
         """Find a component without importing it.

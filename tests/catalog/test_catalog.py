@@ -32,6 +32,9 @@ class Round:
     def load(self, name):
         return name * 2
 
+    def facts(self, name):
+        return {"pips": 0} if name == "round" else {}
+
 
 ROUND = Round()
 
@@ -60,6 +63,8 @@ def test_facts_summary_and_order_of_built_in_names_are_known_without_loading(fru
     assert fruit["apple"].summary == "round"
     assert fruit.facts_of("apple") == {"pips": 5}
     assert fruit.facts_of("somebody.elses:pear") == {}
+    assert fruit.facts_of("shape:round") == {"pips": 0}
+    assert fruit.facts_of("shape:square") == fruit.facts_of("shape:") == fruit.facts_of("pickle:absent.pkl") == {}
 
 
 def test_a_duplicate_is_refused_with_the_component_that_has_the_name(fruit):
