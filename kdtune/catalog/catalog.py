@@ -42,7 +42,10 @@ class Scheme(Protocol):
 
 @runtime_checkable
 class SchemeWithFacts(Scheme, Protocol):
-    """A scheme that knows facts about its components, such as whether the trainings of a strategy need a teacher."""
+    """A scheme that makes components of kdtune's own from others, and knows facts about them."""
+
+    def is_built_in(self, name: str) -> bool:
+        """Return whether all of a component is kdtune's own code."""
 
     def facts(self, name: str) -> Mapping[str, Any]:
         """Return the facts about a component, without importing code of others; nothing if none are known."""
@@ -147,9 +150,19 @@ class Catalog:
         """
         if name in self._built_in:
             return self._built_in[name].facts
+        scheme, rest = self._scheme_with_facts(name)
+        return scheme.facts(rest) if scheme else {}
+
+    def is_built_in(self, name: str) -> bool:
+        """Return whether a component is built in, or made by a scheme from built-in ones; nothing else is imported."""
+        scheme, rest = self._scheme_with_facts(name)
+        return name in self._built_in or (scheme is not None and scheme.is_built_in(rest))
+
+    def _scheme_with_facts(self, name: str) -> tuple[SchemeWithFacts | None, str]:
+        """Return the scheme that a reference begins with if it knows facts, and the text after it."""
         prefix, _, rest = name.partition(":")
         scheme = _import(self._schemes[prefix]) if rest and prefix in self._schemes else None
-        return scheme.facts(rest) if isinstance(scheme, SchemeWithFacts) else {}
+        return scheme if isinstance(scheme, SchemeWithFacts) else None, rest
 
     def resolve(self, text: str, base: Path | None = None) -> Entry:
         """Find a component without importing it.

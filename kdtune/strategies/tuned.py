@@ -51,6 +51,10 @@ class _Scheme:
         digest = "" if is_method(name) else TEMPERATURES.resolve(name).digest
         return digest or f"kdtune=={__version__}"
 
+    def is_built_in(self, name: str) -> bool:
+        """Return whether a method is one of kdtune's own."""
+        return is_method(name) or name in TEMPERATURES
+
     def facts(self, name: str) -> Mapping[str, Any]:
         """Return that a loss needs a teacher; under a temperature, that depends on the study's loss."""
         return {"needs_teacher": LOSSES.facts_of(name)["needs_teacher"]} if is_method(name) else {}
