@@ -285,5 +285,6 @@ def is_all_built_in(strategy: str, options: Mapping[str, Any]) -> bool:
 
     Results folders may come from others, so code that only reads them must not import anything else that they name.
     """
-    named = ((catalog, options[key]) for key, catalog in OPTION_CATALOGS.items() if key in options)
-    return strategy in STRATEGIES and all(isinstance(name, str) and name in catalog for catalog, name in named)
+    named = [(catalog, options[key]) for key, catalog in OPTION_CATALOGS.items() if key in options]
+    named.append((STRATEGIES, strategy))
+    return all(isinstance(name, str) and catalog.is_built_in(name) for catalog, name in named)

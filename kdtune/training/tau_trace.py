@@ -60,6 +60,11 @@ class TauTrace:
 
 
 def _by_class(taus: torch.Tensor, labels: torch.Tensor) -> tuple[float | None, ...]:
-    """Return the mean of each class up to the largest label; None for one without images."""
+    """Return the mean of each class up to the largest label; None for one without images.
+
+    Pairs with a negative label, which stands for pairs that a loss ignores, belong to no class.
+    """
+    has_class = labels >= 0
+    taus, labels = taus[has_class], labels[has_class]
     sums, counts = labels.bincount(taus).tolist(), labels.bincount().tolist()
     return tuple(total / count if count else None for total, count in zip(sums, counts, strict=True))
