@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kdtune.analysis.green_index import DEFAULT_WEIGHT, energy_multiple
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within
-from kdtune.catalog.builtin import METHOD_STRATEGIES
+from kdtune.catalog.builtin import STRATEGIES
 from kdtune.paper.claim_tests import MARGIN, of_accuracies
 from kdtune.paper.evidence import Evidence, PairComparison
 from kdtune.paper.study_runs import StrategyRun, StudyRun
@@ -58,10 +58,10 @@ def _consistent(of_method: list[Evidence]) -> list[Evidence]:
 
 
 def _pairs(studies: Sequence[StudyRun], other: str) -> Iterator[tuple[StrategyRun, StrategyRun]]:
-    """Yield every strategy of one training under a method, with another strategy of its study."""
+    """Yield every strategy of one training under a dynamic temperature, with another strategy of its study."""
     for study in studies:
         for label, run in study.strategies.items():
-            if run.study.labelled(label)[0] in METHOD_STRATEGIES:
+            if STRATEGIES.facts_of(run.study.labelled(label)[0]).get("dynamic"):
                 yield from study.both(label, other)
 
 

@@ -327,15 +327,15 @@ def test_with_nothing_run_every_claim_says_what_to_type(tmp_path, monkeypatch):
     assert len({claim.claim.id for claim in claims}) == 11
 
 
-METHOD = {"tau": 2, "loss": "standardized"}
+METHOD = {"tau": 8, "temperature": "dts"}
 
 
 def with_method(tmp_path, method, fixed, trial_s=None, **study):
     times = {"trial_s": trial_s} if trial_s else {}
-    ran(tmp_path, "standardized", method, points=[METHOD], strategies={"standardized": {}}, **times, **study)
-    ran(tmp_path, "fixed", fixed, strategies={"standardized": {}}, **study)
+    ran(tmp_path, "dts", method, points=[METHOD], strategies={"dts": {}}, **times, **study)
+    ran(tmp_path, "fixed", fixed, strategies={"dts": {}}, **study)
     times = {"trial_s": [4.0] * 4} if trial_s else {}
-    ran(tmp_path, "stochastic", fixed, strategies={"standardized": {}}, **times, **study)
+    ran(tmp_path, "stochastic", fixed, strategies={"dts": {}}, **times, **study)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_a_method_has_to_beat_the_fixed_tau_in_every_study(tmp_path, second, ver
         with_method(tmp_path, second, [0.70] * 4, name="two")
     found = judged("none-beats-fixed", tmp_path).evidence
     assert [one.verdict for one in found] == verdicts
-    assert all(one.measure == "standardized - fixed, test accuracy" for one in found)
+    assert all(one.measure == "dts - fixed, test accuracy" for one in found)
 
 
 @pytest.mark.parametrize(
@@ -369,6 +369,15 @@ def test_the_gain_of_a_method_is_less_a_point_for_each_doubling_of_its_energy(tm
         assert found.interval.mean == pytest.approx(0.02 - price, abs=1e-3)
 
 
-def test_strategies_that_are_no_methods_are_not_compared_as_such(tmp_path):
-    both(tmp_path, [0.8] * 3, [0.7] * 3)
-    assert judged("dynamic-not-worth-it", tmp_path).evidence == ()
+@pytest.mark.parametrize("name", ["grid", "cosine", "standardized", "multi", "ttm", "wttm", "ea"])
+def test_a_fixed_tau_a_search_and_the_control_are_no_dynamic_temperatures(tmp_path, name):
+    for one in (name, "fixed", "stochastic"):
+        ran(tmp_path, one, [0.8] * 4, strategies={name: {}})
+    assert judged("dynamic-not-worth-it", tmp_path).evidence == judged("none-beats-fixed", tmp_path).evidence == ()
+
+
+@pytest.mark.parametrize("name", ["dts", "ctkd", "annealing", "meta", "instance", "dtkd", "normkd"])
+def test_a_tau_that_moves_or_differs_between_images_is_dynamic(tmp_path, name):
+    for one in (name, "fixed"):
+        ran(tmp_path, one, [0.8] * 4, strategies={name: {}})
+    assert evidence("none-beats-fixed", tmp_path).measure == f"{name} - fixed, test accuracy"
