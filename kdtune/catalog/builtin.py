@@ -44,9 +44,7 @@ MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40
 MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
 MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
 MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
-MODELS.add(
-    "mobilenet_v2_half", "kdtune.models.mobilenet_v2:mobilenet_v2_half", "MobileNetV2 of half width, 0.8 M parameters"
-)
+MODELS.add("mobilenet_v2_half", "kdtune.models.mobilenet_v2:mobilenet_v2_half", "its half width, 0.8 M parameters")
 MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "ShuffleNetV2 of width 1, 1.4 M parameters")
 
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
