@@ -42,7 +42,7 @@ class GuardedPolicy(TemperaturePolicy):
             name: Reference or entry point of the policy.
             policy: Its class.
             options: An instance of its ``Options``, resolved.
-            context: Of the training.
+            context: Facts about the training.
             built_in: Whether the policy is one of kdtune's own. Some of these follow the logits beyond the range that
                 users' policies must keep to, such as ``normkd`` for equal logits; only a positive, finite tau is
                 required of them.

@@ -49,7 +49,7 @@ def make_policy(temperature: Component, context: PolicyContext, *, guarded: bool
 
     Args:
         temperature: The policy, with resolved options.
-        context: Of the training.
+        context: Facts about the training.
         guarded: Whether to check the values of a built-in policy as well.
 
     Raises:

@@ -50,10 +50,11 @@ class TauTrace:
         if not self._taus:
             return {}
         taus = torch.cat(self._taus)
-        ordered = taus.sort().values.tolist()
-        if ordered[0] == ordered[-1]:
+        places = [(len(taus) - 1) * percent // 100 for percent in (0, 100, *_PERCENTILES.values())]
+        least, greatest, *percentiles = taus.sort().values[places].tolist()
+        if least == greatest:
             return {}
-        found: dict[str, Any] = {name: ordered[(len(ordered) - 1) * p // 100] for name, p in _PERCENTILES.items()}
+        found: dict[str, Any] = dict(zip(_PERCENTILES, percentiles, strict=True))
         if self._labels:
             found["tau_by_class"] = _by_class(taus.double(), torch.cat(self._labels))
         return found
