@@ -74,6 +74,11 @@ class GuardedPolicy(TemperaturePolicy):
         self._note_values(found)
         return found
 
+    def before_step(self, look_ahead: Any) -> None:
+        """Let the policy learn from a look-ahead."""
+        with foreign_call(self._component, "before_step()"):
+            self._own.before_step(look_ahead)
+
     def parameters(self) -> Sequence[torch.nn.Parameter]:
         """Return the policy's learned parameters."""
         with foreign_call(self._component, "parameters()"):

@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 import torch
 
@@ -57,6 +59,11 @@ def test_a_shape_that_does_not_fit_the_batch_is_refused_in_its_step(policy):
     half = policy.of_step(LOGITS[:2], LOGITS[:2], LABELS[:2], 0)
     with pytest.raises(UsageError, match=r"student has the shape \(2, 1\); it has to be \(\) or \(4, 1\)"):
         policy._check_shapes("__call__()", half, [(), (4, 1)], [(), (4,)])
+
+
+def test_every_method_of_a_policy_is_passed_on():
+    methods = {name for name, member in vars(TemperaturePolicy).items() if inspect.isfunction(member)}
+    assert methods - {"__call__"} <= vars(GuardedPolicy).keys()  # which of_step calls
 
 
 class OfWeight(TemperaturePolicy):
