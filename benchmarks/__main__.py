@@ -18,6 +18,7 @@ from benchmarks import (
     step,
     study_time,
     torture,
+    verdict_errors,
     whole_study,
 )
 
@@ -31,6 +32,7 @@ ALL = {
     "soak": soak.run,
     "step": step.run,
     "study_time": study_time.run,
+    "verdict_errors": verdict_errors.run,
     "whole_study": whole_study.run,
 }
 

@@ -38,12 +38,14 @@ class Comparison:
         warnings: Warnings for the reader.
         inference: Inference measurements of the strategies that have one, named as in ``outcomes``. The payback is
             computed from the current charges.
+        folders: Folder of each of ``outcomes``.
     """
 
     outcomes: Sequence[StrategyResult]
     teacher: Teacher | None
     warnings: list[str]
     inference: Sequence[InferenceDocument]
+    folders: Sequence[StrategyFolder]
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -94,7 +96,8 @@ def compare(
         for folder, outcome in zip(folders, outcomes, strict=True)
         if (measured := read_inference(folder))
     ]
-    return Comparison(outcomes, next(iter(teachers.values())) if len(teachers) == 1 else None, warnings, inference)
+    teacher = next(iter(teachers.values())) if len(teachers) == 1 else None
+    return Comparison(outcomes, teacher, warnings, inference, folders)
 
 
 def _with_unique_names(folders: Sequence[StrategyFolder], results: Sequence[StrategyResult]) -> list[StrategyResult]:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal
 
 Verdict = Literal["supported", "contradicted", "not settled", "not run"]
@@ -51,9 +51,30 @@ class Interval:
         return Interval(math.exp(self.mean), *ends, self.n)
 
 
+def bounded_record(value: Any) -> Any:
+    """Return a dataclass, or a list of them, as a JSON value; infinite ends of intervals are null."""
+    if isinstance(value, Interval):
+        return value.as_json()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: bounded_record(one) for key, one in vars(value).items()}
+    return [bounded_record(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
     """Return the differences ``first - second`` of all seeds that both have, in the order of seeds."""
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def deviation_of(values: Sequence[float], resolution: float = 0.0) -> float:
+    """Return the sample standard deviation, at least the resolution; 0 for a single value or equal ones without one.
+
+    Args:
+        values: At least one observation.
+        resolution: As for :func:`t_interval`.
+    """
+    deviation = max(statistics.stdev(values), resolution) if len(values) > 1 else 0.0
+    # Rounding errors of equal numbers do not count as a deviation.
+    return deviation if deviation > 1e-12 * max(1.0, abs(statistics.fmean(values))) else 0.0
 
 
 def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval | None:
@@ -70,9 +91,8 @@ def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval | N
     if not values:
         return None
     mean, n = statistics.fmean(values), len(values)
-    deviation = max(statistics.stdev(values), resolution) if n > 1 else 0.0
-    # Rounding errors of equal numbers do not count as a deviation.
-    if deviation <= 1e-12 * max(1.0, abs(mean)):
+    deviation = deviation_of(values, resolution)
+    if not deviation:
         return Interval.unbounded(mean, n)
     from scipy.stats import t
 

@@ -214,7 +214,7 @@ def _other_sizes(study: Study, shapes: NetworkShapes, given: Weights, sizes: Siz
 
 def _what_else(study: Study, shapes: NetworkShapes, state_dicts: list[StateDict]) -> str:
     """Describe weights that do not fit the study's teacher."""
-    for name in models_of(study.task):
+    for name in models_of(study.task.name):
         if _fitting(NetworkShapes(Component(name=name), shapes.sizes), state_dicts):
             return f"is a {name}, but the study's teacher is {study.teacher}; use it with --set teacher={name}"
     parts = _parts(shapes, state_dicts) or state_dicts

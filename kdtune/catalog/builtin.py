@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kdtune.catalog.builtin_datasets import DATASETS as DATASETS
+from kdtune.catalog.builtin_data import DATASETS as DATASETS
+from kdtune.catalog.builtin_models import DEFAULT_TASK as DEFAULT_TASK
+from kdtune.catalog.builtin_models import MODELS as MODELS
+from kdtune.catalog.builtin_models import models_of as models_of
 from kdtune.catalog.catalog import Catalog
 from kdtune.catalog.metric import ACCURACY, Metric
 
@@ -24,70 +27,17 @@ TASKS.add(
 
 
 def objectives_of(task: str) -> tuple[Metric, ...]:
-    """Return the metrics that can decide a study, the default first; of a task that is not known here, the accuracy."""
+    """Return the metrics that can decide a study, the default first; of a task that is not built in, the accuracy."""
     found: tuple[Metric, ...] = TASKS.facts_of(task).get("objectives", (Metric(ACCURACY),))
     return found
 
 
-#: Facts: ``task``, what a network is for, unless it is the default.
-MODELS = Catalog("model", "kdtune.models")
-MODELS.add_scheme("torchvision", "kdtune.models.torchvision_networks:TORCHVISION")
-MODELS.add_scheme("timm", "kdtune.models.timm_networks:TIMM")
-MODELS.add("convnet_2_4_4", "kdtune.models.convnet:convnet_2_4_4", "three convolutions of 2, 4 and 4 channels")
-MODELS.add("convnet_4_8_16", "kdtune.models.convnet:convnet_4_8_16", "three convolutions of 4, 8 and 16 channels")
-MODELS.add("convnet_16_32_64", "kdtune.models.convnet:convnet_16_32_64", "three convolutions of 16, 32 and 64 channels")
-MODELS.add("convnet_32", "kdtune.models.convnet:convnet_32", "three convolutions of 32 channels each")
-MODELS.add("resnet18", "kdtune.models.resnet:resnet18", "ResNet-18 with a 3x3 stem, 11.2 M parameters")
-MODELS.add("resnet20", "kdtune.models.resnet:resnet20", "ResNet-20 for CIFAR, 0.28 M parameters")
-MODELS.add("resnet56", "kdtune.models.resnet:resnet56", "ResNet-56 for CIFAR, 0.86 M parameters")
-MODELS.add("resnet8x4", "kdtune.models.resnet:resnet8x4", "ResNet-8 with four times the channels, 1.2 M parameters")
-MODELS.add("resnet32x4", "kdtune.models.resnet:resnet32x4", "ResNet-32 with four times the channels, 7.4 M parameters")
-MODELS.add("wrn_16_1", "kdtune.models.wide_resnet:wrn_16_1", "wide ResNet WRN-16-1, 0.18 M parameters")
-MODELS.add("wrn_16_2", "kdtune.models.wide_resnet:wrn_16_2", "wide ResNet WRN-16-2, 0.70 M parameters")
-MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40-2, 2.3 M parameters")
-MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
-MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
-MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
-MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "ShuffleNetV2 of width 1, 1.4 M parameters")
-_SMALL, _FULL = "kdtune.tasks.detection.small_detectors", "kdtune.tasks.detection.full_detectors"
-MODELS.add(
-    "ssd_16_32_64_64", f"{_SMALL}:ssd_16_32_64_64", "detector of four convolutions, SSD's heads", task="detection"
-)
-MODELS.add(
-    "ssdlite_6_12_16_16",
-    f"{_SMALL}:ssdlite_6_12_16_16",
-    "detector of four convolutions, SSDLite's heads",
-    task="detection",
-)
-MODELS.add(
-    "ssdlite_4_6_8_8",
-    f"{_SMALL}:ssdlite_4_6_8_8",
-    "smaller detector of four convolutions, SSDLite's heads",
-    task="detection",
-)
-MODELS.add(
-    "ssd300_vgg16", f"{_FULL}:ssd300_vgg16", "SSD300 with VGG16, 8,732 anchors, 26.3 M parameters", task="detection"
-)
-MODELS.add(
-    "vgg16_ssd_3000", f"{_FULL}:vgg16_ssd_3000", "SSD with VGG16, 3,000 anchors, 26.7 M parameters", task="detection"
-)
-MODELS.add(
-    "ssdlite_mobilenet_v2",
-    f"{_FULL}:ssdlite_mobilenet_v2",
-    "SSDLite, 3,000 anchors, 3.4 M parameters",
-    task="detection",
-)
-
-
-def models_of(task: str) -> tuple[str, ...]:
-    """Return the built-in networks for a task."""
-    default = next(iter(TASKS))
-    return tuple(name for name in MODELS if MODELS[name].facts.get("task", default) == task)
-
-
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
 #: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which
-#: is a weight of 1 on distillation and none on the labels.
+#: is a weight of 1 on distillation and none on the labels. Methods of their own are classes (see
+#: :mod:`kdtune.methods.base`) and have further facts: ``hidden_tuning``, what their authors picked, and on what;
+#: ``default_tau``, unless they have no tau; ``has_phases``, True where a training has phases; and ``dynamic``, as for
+#: temperatures. Methods with weights of their own have no ``default_alpha``.
 LOSSES = Catalog("loss", "kdtune.losses")
 LOSSES.add(
     "hkd",
@@ -118,30 +68,143 @@ LOSSES.add(
     default_alpha=0.0,
 )
 
+LOSSES.add(
+    "standardized",
+    "kdtune.methods.standardized:Standardized",
+    "logit standardisation: 9 tau^2 KL of logits with deviation 1, and 0.1 CE (CVPR 2024)",
+    needs_teacher=True,
+    default_tau=2,
+    hidden_tuning="tau 2 or 3 and weight 9 or 1, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "multi",
+    "kdtune.methods.multi:MultiTemperature",
+    "mean of tau^2 KL over several multiples of tau (from MLKD, CVPR 2023)",
+    needs_teacher=True,
+    default_alpha=0.9,
+    default_tau=4,
+    hidden_tuning="the set {2, 3, 4, 5, 6}, of the authors' code for CIFAR-100, which has no validation part",
+)
+LOSSES.add(
+    "dtkd",
+    "kdtune.methods.dtkd:DynamicTemperature",
+    "KL at a pair of temperatures for each image and at tau, after a ramp, and CE (arXiv 2404.12711)",
+    needs_teacher=True,
+    dynamic=True,
+    default_tau=4,
+    hidden_tuning="tau 4, three weights and the ramp of the authors' code for CIFAR-100, which has no validation part",
+)
+LOSSES.add(
+    "ttm",
+    "kdtune.methods.ttm:Ttm",
+    "KL of the student's plain outputs from the teacher's softened ones, and CE (ICLR 2024)",
+    needs_teacher=True,
+    default_tau=10,
+    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "wttm",
+    "kdtune.methods.ttm:Wttm",
+    "as ttm, each image weighted by the sum of the powers of the teacher's outputs (ICLR 2024)",
+    needs_teacher=True,
+    default_tau=5,
+    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "ea",
+    "kdtune.methods.ea:EntropyAdaptive",
+    "tau^2 KL, each image weighted by the entropies of teacher and student (arXiv 2311.13621)",
+    needs_teacher=True,
+    default_alpha=0.9,
+    default_tau=4,
+    hidden_tuning="temperature 3 of the entropies and their bound; the authors' code has no validation part",
+)
+LOSSES.add(
+    "annealing",
+    "kdtune.methods.annealing:Annealing",
+    "regression onto the teacher's annealed logits, then CE from the best weights (EACL 2021)",
+    needs_teacher=True,
+    dynamic=True,
+    has_phases=True,
+    hidden_tuning="10 levels and the lengths of both phases, chosen per data set",
+)
+
 #: The loss of a network that is trained without a teacher, such as the teacher itself.
 WITHOUT_TEACHER = "ce"
 
-#: Facts: ``shown_as``, what tables show in place of a single tau.
+#: Facts: ``hidden_tuning``, what the authors of a method picked, and on what; ``shown_as``, what tables show in place
+#: of a single tau; ``dynamic``, True for a method that moves tau during a training or from image to image by a rule of
+#: its own, which neither chance nor the control of such methods is.
 TEMPERATURES = Catalog("temperature", "kdtune.temperatures")
-TEMPERATURES.add("fixed", "kdtune.temperature.fixed:FixedTemperature", "one tau for the whole training")
+TEMPERATURES.add(
+    "fixed",
+    "kdtune.temperature.fixed:FixedTemperature",
+    "one tau for the whole training",
+    hidden_tuning="tau, where it is given and not searched",
+)
 TEMPERATURES.add(
     "stochastic",
     "kdtune.temperature.stochastic:StochasticTemperature",
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
+    hidden_tuning="the range, which is 2 to 20 in the paper and the search space here",
     shown_as="random",
 )
 TEMPERATURES.add(
-    "cosine", "kdtune.temperature.cosine:Cosine", "falls along half a cosine, the control of falling temperatures"
+    "cosine",
+    "kdtune.temperature.cosine:Cosine",
+    "falls along half a cosine, the control of falling temperatures",
+    hidden_tuning="the first tau and the last",
 )
 TEMPERATURES.add(
     "instance",
     "kdtune.temperature.instance:InstanceWise",
     "a tau for each image, smaller for hard ones: FLSW or CWSM (arXiv 1911.07471)",
+    dynamic=True,
+    hidden_tuning="tau, beta and gamma; the defaults are neutral values of kdtune",
 )
 TEMPERATURES.add(
     "dtkd",
     "kdtune.temperature.dtkd:Dtkd",
     "a tau for each image and network, from their greatest logits (the temperature of arXiv 2404.12711)",
+    dynamic=True,
+    hidden_tuning="the reference tau 4, of the authors' code for CIFAR-100, which has no validation part",
+)
+TEMPERATURES.add(
+    "normkd",
+    "kdtune.temperature.normkd:NormKd",
+    "a tau for each image and network, in proportion to the spread of their logits (arXiv 2308.00520)",
+    dynamic=True,
+    hidden_tuning="k = 2 (here tau), of the authors' code for CIFAR-100, which has no validation part",
+)
+TEMPERATURES.add(
+    "dts",
+    "kdtune.temperature.dts:Dts",
+    "falls along a cosine, more slowly where the student lags far behind the teacher (arXiv 2511.13767)",
+    dynamic=True,
+    hidden_tuning="tau 8, its lower limit 4 and the moving average 0.9; the authors choose the epoch by test images",
+)
+TEMPERATURES.add(
+    "ctkd",
+    "kdtune.temperature.ctkd:Ctkd",
+    "one tau, learned against the student by a reversed gradient (AAAI 2023)",
+    dynamic=True,
+    hidden_tuning="the range 1 to 21 and the ramp of 10 epochs, of the authors' code, which has no validation part",
+    shown_as="learned",
+)
+TEMPERATURES.add(
+    "annealing",
+    "kdtune.temperature.annealing:Annealed",
+    "falls in equal blocks of epochs (the annealing of the method annealing, EACL 2021)",
+    dynamic=True,
+    hidden_tuning="10 levels",
+)
+TEMPERATURES.add(
+    "meta",
+    "kdtune.temperature.meta:Meta",
+    "a tau for each network, by meta-gradients on held-out training images (arXiv 2202.07940)",
+    dynamic=True,
+    hidden_tuning="the first tau, both learning rates, the interval and the held-out share; the defaults are of kdtune",
+    shown_as="learned",
 )
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
@@ -150,8 +213,9 @@ DEFAULT_TEMPERATURE = "fixed"
 #: A temperature under which tau differs from step to step, for checks that compare such steps.
 VARYING_TEMPERATURE = "stochastic"
 
-#: Facts: ``needs_teacher``, False where a strategy's trainings have none whatever the study's loss is; ``restartable``,
-#: True where it is one training that ``best-of`` can start again.
+#: Facts: ``needs_teacher``, whether a strategy's trainings have one, where that does not depend on the study's loss;
+#: ``restartable``, True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it
+#: searches for nothing, so that its gain is what the choice of the best of many gives; ``dynamic`` as for temperatures.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -178,6 +242,7 @@ STRATEGIES.add(
     "best-of",
     "kdtune.strategies.best_of:BestOf",
     "no search: the best of many restarts of one training, a control for luck",
+    control="luck",
 )
 STRATEGIES.add(
     "none",
@@ -186,6 +251,24 @@ STRATEGIES.add(
     needs_teacher=False,
 )
 STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
+
+
+def is_method(loss: str) -> bool:
+    """Return whether a loss is a built-in method of its own, a class with options that is defined without torch."""
+    return "hidden_tuning" in LOSSES.facts_of(loss)
+
+
+#: Methods that are strategies of one training by their own names: all losses that are methods, and all temperatures,
+#: unless there is another strategy of that name.
+METHOD_STRATEGIES = tuple(
+    name for name in dict.fromkeys((*filter(is_method, LOSSES), *TEMPERATURES)) if name not in STRATEGIES
+)
+for _name in METHOD_STRATEGIES:
+    _catalog = LOSSES if is_method(_name) else TEMPERATURES
+    _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
+    _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's own loss is
+    _facts["dynamic"] = _catalog.facts_of(_name).get("dynamic", False)
+    STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True, **_facts)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
 OPTION_CATALOGS = {"temperature": TEMPERATURES, "of": STRATEGIES}
@@ -196,5 +279,6 @@ def is_all_built_in(strategy: str, options: Mapping[str, Any]) -> bool:
 
     Results folders may come from others, so code that only reads them must not import anything else that they name.
     """
-    named = ((catalog, options[key]) for key, catalog in OPTION_CATALOGS.items() if key in options)
-    return strategy in STRATEGIES and all(isinstance(name, str) and name in catalog for catalog, name in named)
+    named = [(catalog, options[key]) for key, catalog in OPTION_CATALOGS.items() if key in options]
+    named.append((STRATEGIES, strategy))
+    return all(isinstance(name, str) and catalog.is_built_in(name) for catalog, name in named)

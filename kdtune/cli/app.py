@@ -10,7 +10,21 @@ from typing import Annotated, Any
 import typer
 
 from kdtune import __version__
-from kdtune.cli import check, claims, clean, compare, doctor, inference, list_command, new, resume, study
+from kdtune.cli import (
+    check,
+    claims,
+    clean,
+    compare,
+    doctor,
+    inference,
+    list_command,
+    new,
+    recommend,
+    replay,
+    resume,
+    sensitivity,
+    study,
+)
 from kdtune.cli.streams import guarded_streams, unwritable
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.storage.escaping import printable
@@ -47,6 +61,9 @@ app.command("study", help=study.HELP, epilog=study.EXAMPLES)(study.study)
 app.command("new", help=new.HELP, epilog=new.EXAMPLES)(new.new)
 app.command("check", help=check.HELP, epilog=check.EXAMPLES)(check.check)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)
+app.command("recommend", help=recommend.HELP, epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command("replay", help=replay.HELP, epilog=replay.EXAMPLES)(replay.replay)
+app.command("sensitivity", help=sensitivity.HELP, epilog=sensitivity.EXAMPLES)(sensitivity.sensitivity)
 app.command("inference", help=inference.HELP, epilog=inference.EXAMPLES)(inference.inference)
 app.command("claims", help=claims.HELP, epilog=claims.EXAMPLES)(claims.claims)
 app.command("resume", help=resume.HELP, epilog=resume.EXAMPLES)(resume.resume)

@@ -12,7 +12,9 @@ from kdtune.cli.output import PIPE_WIDTH, make_console, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kdtune.analysis.baseline_comparisons import TableStatistics
     from kdtune.analysis.comparison import Comparison, WantedCarbon
+    from kdtune.analysis.equal_budget import EqualBudget
 
 HELP = (
     "Compare strategies in a cost table. The table is made from results folders; --paper prints the paper's tables "
@@ -25,6 +27,7 @@ EXAMPLES = """Examples:
 \n\n    kdtune compare results/a results/b --allow-mismatch --csv costs.csv
 \n\n    kdtune compare results/digits-hkd --country FRA --json
 \n\n    kdtune compare results/digits-hkd --green --green-weight 2
+\n\n    kdtune compare results/digits-hkd --at-kwh 0.0002
 \n\n    kdtune compare --paper --preset paper
 """
 
@@ -49,6 +52,10 @@ def compare(
         float | None,
         typer.Option(help="Points of accuracy that the index subtracts for each doubling of energy, by default 1."),
     ] = None,
+    at_kwh: Annotated[
+        float | None,
+        typer.Option(help="Also show what each strategy had found when one model was charged so many kWh."),
+    ] = None,
     paper: Annotated[
         bool, typer.Option("--paper", help="Print the paper's tables with the figures of your results beside them.")
     ] = False,
@@ -68,6 +75,8 @@ def compare(
 ) -> None:
     """Compare results."""
     from kdtune.analysis import comparison
+    from kdtune.analysis.baseline_comparisons import statistics_of
+    from kdtune.analysis.equal_budget import at_budget, check_budget
     from kdtune.analysis.find_results import studies_here
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight, with_green_index
     from kdtune.catalog.spelling import did_you_mean
@@ -78,6 +87,7 @@ def compare(
 
     carbon = carbon_changes(preset, country, region, intensity, pue)
     weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
+    budget = None if at_kwh is None else check_budget(at_kwh)
     wants_green = green or green_weight is not None
 
     if paper:
@@ -86,6 +96,7 @@ def compare(
             "--green": wants_green,
             "--allow-mismatch": allow_mismatch,
             "--baseline": baseline is not None,
+            "--at-kwh": at_kwh is not None,
         }
         _refuse_with_paper([flag for flag, is_given in flags.items() if is_given])
         _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
@@ -103,12 +114,18 @@ def compare(
     if csv:
         _write_csv(csv, as_csv(outcomes))
     console = make_console(to_stderr=json)
-    for place, found in enumerate(comparisons):
+    tables_of_statistics = [statistics_of(found, base) for found in comparisons]
+    budgets = [None if budget is None else at_budget(found, budget) for found in comparisons]
+    for place, parts in enumerate(zip(comparisons, tables_of_statistics, budgets, strict=True)):
         if place:
             console.print()
-        _show(console, found, base, markdown=markdown)
+        _show(console, *parts, base, markdown=markdown)
     if json:
-        print_json(comparison.as_json(outcomes))
+        document = comparison.as_json(outcomes)
+        document["statistics"] = [statistics.as_json() for statistics in tables_of_statistics]
+        if budget is not None:
+            document["at_kwh"] = [one.as_json() for one in budgets if one]
+        print_json(document)
 
 
 def _refuse_with_paper(flags: list[str]) -> None:
@@ -129,18 +146,32 @@ def _write_csv(path: Path, text: str) -> None:
         raise ResultsError(f"--csv {path}: cannot be written ({error.strerror})") from None
 
 
-def _show(console: "Console", found: "Comparison", baseline: str, *, markdown: bool) -> None:
+def _show(
+    console: "Console",
+    found: "Comparison",
+    statistics: "TableStatistics",
+    budget: "EqualBudget | None",
+    baseline: str,
+    *,
+    markdown: bool,
+) -> None:
+    from kdtune.report.budget_table import budget_markdown, budget_table
     from kdtune.report.csv_and_markdown import as_markdown, markdown_list
     from kdtune.report.inference_table import payback_line
+    from kdtune.report.statistics_table import statistics_markdown, statistics_table
     from kdtune.report.tables import cost_table, notes
 
     remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
         lines = [*notes(found.outcomes, found.teacher, baseline), *remarks]
-        text = as_markdown(found.outcomes, found.teacher, baseline) + "\n\n" + markdown_list(lines)
-        console.print(text, soft_wrap=True)
+        parts = [as_markdown(found.outcomes, found.teacher, baseline), markdown_list(lines)]
+        parts += [statistics_markdown(statistics), *([budget_markdown(budget)] if budget else [])]
+        console.print("\n\n".join(parts), soft_wrap=True)
     else:
         console.print(cost_table(found.outcomes, found.teacher, baseline, remarks))
+        console.print(statistics_table(statistics))
+        if budget:
+            console.print(budget_table(budget))
     _warn(console, found.warnings)
 
 

@@ -39,12 +39,16 @@ class EvaluatedModel:
         metrics: Metrics by name; see :meth:`kdtune.tasks.task.Task.test_metrics`.
         predictions: Array with a row for each test image; of a classifier the predicted classes.
         documents: Text of CSV files by name; see :meth:`kdtune.tasks.task.Task.documents`.
+        probabilities: Array of float16 with a row for each test image; None if the task has no probabilities.
+        labels: Array of the true classes; None likewise.
     """
 
     repeat: int
     metrics: Metrics
     predictions: Any
     documents: dict[str, str]
+    probabilities: Any = None
+    labels: Any = None
 
 
 def prepare_evaluation(session_id: str) -> None:
@@ -88,9 +92,11 @@ def _evaluated(context: Any, candidate: Candidate) -> EvaluatedModel | None:
     if state is None or state["epoch"] != candidate.epochs:
         return None  # an earlier epoch must not replace the last one
     task, test = context.task, context.splits.test
-    predictions = task.evaluate(context.student(state["model"]), test, context.arithmetic).predictions
-    metrics = task.test_metrics(predictions, test)
-    documents = task.documents(predictions, test, context.arrays.class_names)
+    tested = task.evaluate(context.student(state["model"]), test, context.arithmetic, keep_probabilities=True)
+    metrics = {**task.test_metrics(tested.predictions, test), **task.calibration(tested, test)}
+    documents = task.documents(tested.predictions, test, context.arrays.class_names)
     with replaced_atomically(Path(candidate.weights)) as file:
         torch.save(dict(state["model"]), file)
-    return EvaluatedModel(candidate.repeat, metrics, predictions.numpy(), documents)
+    probabilities = None if tested.probabilities is None else tested.probabilities.half().numpy()
+    labels = None if probabilities is None else test.labels.cpu().numpy()
+    return EvaluatedModel(candidate.repeat, metrics, tested.predictions.numpy(), documents, probabilities, labels)

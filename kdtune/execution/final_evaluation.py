@@ -43,7 +43,8 @@ def evaluate(
             )
     if not candidates:
         return
-    read_predictions(folder.predictions)  # a damaged file is reported before energy is spent
+    for path in (folder.predictions, folder.probabilities):
+        read_predictions(path)  # a damaged file is reported before energy is spent
     executor = context.executor
     executor.settle_for_evaluation()
     tested: list[EvaluatedModel] = executor.run_job(
@@ -57,6 +58,8 @@ def evaluate(
     )
     seeds = study.seeds()
     add_predictions(folder.predictions, {seeds[one.repeat]: one.predictions for one in tested})
+    if known := {seeds[one.repeat]: one.probabilities for one in tested if one.probabilities is not None}:
+        add_predictions(folder.probabilities, known, labels=tested[0].labels)
     for model in tested:
         for name, text in model.documents.items():
             with replaced_atomically(folder.document(name, seeds[model.repeat], study.seed)) as file:

@@ -11,9 +11,7 @@ from kdtune.paper.evidence import Evidence, Judge, PairComparison
 from kdtune.paper.study_pairing import group_by_differences
 from kdtune.paper.study_runs import StrategyRun, StudyRun
 from kdtune.results.trial_log import TrialLog
-
-#: Largest difference of accuracy that does not matter: half a point.
-MARGIN = 0.005
+from kdtune.specs.study import DEFAULT_MARGIN as MARGIN
 
 #: Differences of tau below this, a step of the paper's search, do not matter.
 TAU_MARGIN = 1.0
@@ -56,7 +54,7 @@ def accuracy(
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            _of_accuracies(PairComparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
+            of_accuracies(PairComparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
             for study in _of_loss(studies, losses)
             for pair in study.both(first, second)
         ]
@@ -64,7 +62,7 @@ def accuracy(
     return test
 
 
-def _of_accuracies(
+def of_accuracies(
     comparison: PairComparison,
     runs: tuple[StrategyRun, StrategyRun],
     judge: Judge,
@@ -90,7 +88,7 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
             elif trials >= whole:
                 found.append(comparison.unsettled(f"random search may try {trials} points and the grid has {whole}"))
             else:
-                found.append(_of_accuracies(comparison, (grid, drawn), clearly_better))
+                found.append(of_accuracies(comparison, (grid, drawn), clearly_better))
     return found
 
 
@@ -186,7 +184,7 @@ def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
                 names = (f"batches of {_batch(run)}", f"batches of {_batch(usual)}")
                 measure = f"{names[0]} - {names[1]}, test accuracy"
                 comparison = PairComparison((run, usual), measure, "fraction", ("training",))
-                found.append(_of_accuracies(comparison, (run, usual), matches, names))
+                found.append(of_accuracies(comparison, (run, usual), matches, names))
     return found
 
 

@@ -1,24 +1,16 @@
 """Test of the paper's claim about the cost of tuning, from the energies of a grid and of a tau drawn for each batch."""
 
-import math
 from collections.abc import Sequence
 
 from kdtune.analysis.green_index import EnergyKey
-from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired, t_interval
+from kdtune.analysis.repeat_energy import MOST_SHARED, energy_of_repeats, energy_ratio
+from kdtune.analysis.verdicts import Interval, Verdict, lies_within
 from kdtune.energy.attribution import FLAGS, SHARED_NODE
-from kdtune.energy.carbon import J_PER_KWH
-from kdtune.energy.ledger import read_folder
-from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.paper.evidence import Evidence, PairComparison
 from kdtune.paper.study_runs import StrategyRun, StudyRun
-from kdtune.results.outcome import own_energy_of_repeats
-from kdtune.results.trial_log import TrialLog
 
 #: The paper's factors of 19 and 20, with a margin of a tenth on either side.
 COST_LOW, COST_HIGH = 19 / 1.1, 20 * 1.1
-
-#: Largest share of energy that repeats may have in common and still count as independent measurements.
-MOST_SHARED = 0.1
 
 #: Numbers of points of the grids to which the paper's factors refer.
 GRID_POINTS = (19, 20)
@@ -42,16 +34,16 @@ def _cost_ratio(runs: tuple[StrategyRun, StrategyRun], measure: str, key: Energy
     comparison = PairComparison(runs, f"energy of grid / stochastic, {measure}", "ratio")
     if reason := _not_comparable(runs):
         return comparison.unsettled(reason)
-    energies = [_of_repeats(run, key) for run in runs]
-    logs = ({seed: math.log(uj) for seed, uj in by_seed.items()} for by_seed, _ in energies)
-    interval = t_interval(paired(*logs))
-    if interval is None:
+    first, second = (energy_of_repeats(run.folder, run.result, key) for run in runs)
+    assert first is not None and second is not None, "their energy was measured"
+    ratio = energy_ratio(first, second)
+    if ratio is None:
         return comparison.unsettled("no seed in common")
-    shared = max(share for _, share in energies)
+    shared = max(first.common, second.common)
     if shared > MOST_SHARED:
         reason = f"{shared:.0%} of the energy is common to the repeats, so they are not independent measurements"
-        return comparison.unsettled(reason, interval=Interval.unbounded(interval.mean, interval.n).exponential())
-    return comparison.judged(interval.exponential(), _costs_nineteen)
+        return comparison.unsettled(reason, interval=ratio)
+    return comparison.judged(ratio, _costs_nineteen)
 
 
 def _costs_nineteen(interval: Interval) -> Verdict:
@@ -84,23 +76,3 @@ def _not_comparable(runs: tuple[StrategyRun, StrategyRun]) -> str:
     if any(SHARED_NODE in cost.flags for cost in costs):
         return FLAGS[SHARED_NODE]
     return ""
-
-
-def _of_repeats(run: StrategyRun, key: EnergyKey) -> tuple[dict[int, float], float]:
-    """Return the energy of each repeat in microjoules by its seed, and the share that is common to all repeats.
-
-    Common energy is divided equally among the repeats.
-
-    Args:
-        run: A completed strategy.
-        key: Which energy to use.
-    """
-    cost = run.result.cost
-    charged_kwh: float | None = getattr(cost, key)
-    assert charged_kwh is not None, "its energy was measured"
-    own = own_energy_of_repeats(
-        run.study, TrialLog.read(run.folder.trials), account_of_nodes(read_folder(run.folder.ledger))
-    )
-    total = charged_kwh / cost.carbon.pue * J_PER_KWH * 1e6
-    common = max(0.0, total - sum(own))
-    return {seed: uj + common / len(own) for seed, uj in zip(run.study.seeds(), own, strict=True)}, common / total

@@ -1,6 +1,7 @@
-"""A table that is split into two parts, one below the other, if it is too wide for the terminal."""
+"""A table that is split into parts, one below the other, if it is too wide for the terminal."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rich.box import Box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,19 +16,19 @@ PLAIN_HEAD = Box("    \n    \n -- \n    \n -- \n    \n    \n    \n", ascii=True)
 class SplitTable:
     """Rows of text under named columns, whose figures are never truncated."""
 
-    def __init__(self, title: str, columns: Sequence[str], left: Sequence[str], split: int) -> None:
+    def __init__(self, title: str, columns: Sequence[str], left: Sequence[str], *splits: int) -> None:
         """Create a table without rows.
 
         Args:
             title: Title above the table.
-            columns: Names of the columns. The first column names the rows and is repeated in the second part.
+            columns: Names of the columns. The first column names the rows and is repeated in every part.
             left: Left-aligned columns.
-            split: Index of the column with which a second part begins.
+            splits: Indices of the columns with which further parts begin.
         """
         self._title = title
         self._columns = list(columns)
         self._left = set(left)
-        self._split = split
+        self._splits = splits
         self._sections: list[list[Sequence[str]]] = [[]]
 
     def add_row(self, row: Sequence[str]) -> None:
@@ -39,14 +40,15 @@ class SplitTable:
         self._sections.append([])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render the table in one part if it fits, otherwise in two."""
+        """Render the table in one part if it fits, otherwise in all of its parts."""
         whole = self._part(range(len(self._columns)), self._title)
         if Measurement.get(console, options.update(max_width=10_000), whole).minimum <= options.max_width:
             yield whole
             return
-        yield self._part(range(self._split), self._title)
-        yield Text()
-        yield self._part([0, *range(self._split, len(self._columns))], "")
+        for first, last in pairwise([1, *self._splits, len(self._columns)]):
+            if first > 1:
+                yield Text()
+            yield self._part([0, *range(first, last)], self._title if first == 1 else "")
 
     def _part(self, places: Sequence[int], title: str) -> Table:
         table = Table(title=title or None, title_justify="left", box=PLAIN_HEAD, pad_edge=False)

@@ -6,11 +6,15 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kdtune.analysis.green_index import energy_multiple, formula
-from kdtune.catalog.metric import ACCURACY, Metric
+from kdtune.analysis.strategy_figures import common_metric
+from kdtune.catalog.metric import ACCURACY
 from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
+from kdtune.paper.published_accuracies import published_accuracies
+from kdtune.report.hidden_tuning import hidden_tuning
+from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.report.split_table import SplitTable
 from kdtune.results.abandoned_energy import abandoned_uj
@@ -42,14 +46,8 @@ GREEN = "green index"
 
 def columns(results: Sequence[StrategyResult]) -> tuple[str, ...]:
     """Return the columns: :data:`COLUMNS` with the name of the objective, and the green index if results have one."""
-    named = tuple(name.replace("acc.", _shown(results).title) for name in COLUMNS)
+    named = tuple(name.replace("acc.", common_metric(results).title) for name in COLUMNS)
     return (*named, GREEN) if has_green_index(results) else named
-
-
-def _shown(results: Sequence[StrategyResult]) -> Metric:
-    """Return the metric that decided all results, or the accuracy, which all have, if they had different ones."""
-    deciding = {result.deciding for result in results}
-    return deciding.pop() if len(deciding) == 1 else Metric(ACCURACY)
 
 
 def has_green_index(results: Sequence[StrategyResult]) -> bool:
@@ -66,7 +64,7 @@ def _chosen(result: StrategyResult) -> str:
 def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> list[Row]:
     """Return one row per strategy. Costs are those of one model, the mean over all models."""
     base = next((result for result in results if result.strategy == baseline), None)
-    shown = _shown(results)
+    shown = common_metric(results)
     rows = []
     for result in results:
         cost = result.cost
@@ -102,8 +100,8 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
         f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
         NOTHING if teacher.given else "1",
         NOTHING,
-        percent(teacher.val_accuracy if _shown(results).name == ACCURACY else teacher.val_objective),
-        percent(teacher.test.get(_shown(results).name)),
+        percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else teacher.val_objective),
+        percent(teacher.test.get(common_metric(results).name)),
         significant(teacher.gflops_millions),
         significant(carbon.kwh(energy.charged_uj) if energy else None),
         significant(carbon.co2_g(energy.charged_uj) if energy else None),
@@ -124,7 +122,7 @@ def cost_table(
     title = f"{results[0].study}: cost of one model"
     title += f", mean of {models.pop()} repeats" if len(models) == 1 and max(models) > 1 else ""
     names = columns(results)
-    table = SplitTable(title, names, left=("strategy", "tau"), split=names.index("GFLOPs (M)"))
+    table = SplitTable(title, names, ("strategy", "tau"), names.index("GFLOPs (M)"))
     for row in cost_rows(results, baseline):
         table.add_row(row)
     if teacher:
@@ -151,6 +149,10 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         lines.append(f"Note on {', '.join(flagged)}: {FLAGS[name]}.")
     if teacher and teacher.energy:
         lines += [f"Note on the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
+    lines += hidden_tuning(results) + meta_gradients(results)
+    for study in dict.fromkeys(result.study for result in results):
+        labels = [result.strategy.rpartition("/")[2] for result in results if result.study == study]
+        lines += filter(None, [published_accuracies(study, labels)])
     lines.append(how_emitted(carbon))
     lines.append(_multiples_of([result.strategy for result in results], baseline))
     if index := results[0].green_index:

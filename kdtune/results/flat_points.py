@@ -7,7 +7,7 @@ from kdtune.specs.identity import digest
 from kdtune.specs.study import Study
 
 #: Fields of a study on which the settings of a training do not depend.
-_NOT_TRAINING = {"name", "description", "repeats", "seed", "strategies", "attribution"}
+_NOT_TRAINING = {"name", "description", "repeats", "seed", "strategies", "attribution", "margin"}
 
 
 def flat_trial_id(study: Study, point: dict[str, Any], seed: int) -> str:

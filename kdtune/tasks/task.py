@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # strategies and plans import this module, and have no other 
     from kdtune.data.arrays import Arrays
     from kdtune.data.batches import ImageSet, Splits
     from kdtune.specs.data_info import DataInfo
-    from kdtune.specs.study import Setting, Training
+    from kdtune.specs.study import Setting
+    from kdtune.specs.training import Training
     from kdtune.training.captured_passes import CapturedLogits
     from kdtune.training.numerics import Arithmetic
 
@@ -37,15 +38,22 @@ class Evaluation:
         metrics: The values that are needed after every epoch, the objective's among them.
         loss: Mean loss on the labels, unweighted and unsoftened, so that it compares across losses and taus.
         predictions: For each image in order, on the CPU; see :meth:`Task.predict`.
+        probabilities: Float32 on the CPU, a row for each image and a column for each class; None unless they were to be
+            kept, or if the task has none.
     """
 
     metrics: Metrics
     loss: float
     predictions: "torch.Tensor"
+    probabilities: "torch.Tensor | None" = None
 
 
 class Task(Protocol):
-    """A task, with what it has to know of a study."""
+    """A task, with what it has to know of a study.
+
+    A class that is not built in may have the attribute ``objectives``, a tuple of metrics that can decide a study, the
+    default first; without it, the accuracy does. Whatever decides, ``accuracy`` is one of the metrics.
+    """
 
     @property
     def objective(self) -> Metric:
@@ -123,6 +131,8 @@ class Task(Protocol):
         part: "ImageSet",
         arithmetic: "Arithmetic | None" = None,
         captured: "CapturedLogits | None" = None,
+        *,
+        keep_probabilities: bool = False,
     ) -> Evaluation:
         """Evaluate a network, its normalisation layers in inference mode; the mode is restored afterwards.
 
@@ -131,6 +141,7 @@ class Task(Protocol):
             part: The images and their targets.
             arithmetic: Precision and memory layout; None for float32, contiguous.
             captured: Gives the network's outputs from graphs; None computes them.
+            keep_probabilities: Whether the evaluation holds the probabilities of the classes.
         """
 
     def metrics(self, predictions: "torch.Tensor", part: "ImageSet") -> Metrics:
@@ -138,6 +149,9 @@ class Task(Protocol):
 
     def test_metrics(self, predictions: "torch.Tensor", part: "ImageSet") -> Metrics:
         """Return all metrics, those of :meth:`metrics` among them with the same values."""
+
+    def calibration(self, evaluation: Evaluation, part: "ImageSet") -> Metrics:
+        """Return how well probabilities are calibrated; empty if the evaluation holds none."""
 
     def disagreement(self, found: "torch.Tensor", known: "torch.Tensor") -> float:
         """Return by how much predictions of the same network for the same images differ, as a fraction."""

@@ -17,6 +17,7 @@ import torch
 from kdtune.energy.ledger import read
 from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.planning.budget import NEAR_S
+from tests.forked import Forked
 from tests.studies import SMALL, command, here, kdtune, outcome_of, results_of
 
 STRATEGIES = ["grid", "stochastic", "none"]
@@ -116,10 +117,19 @@ def test_the_results_folder_has_all_promised_files(undisturbed):
     for name in STRATEGIES:
         files = {path.name for path in (folder / name).iterdir()}
         expected = {"study.toml", "ledger", "trials.jsonl", "epochs.jsonl", "result.json", "predictions.npz"}
+        expected.add("probabilities.npz")
         assert expected | {"student.pt", "student-1.pt", "confusion.csv", "confusion-1.csv", "per-class.csv"} <= files
         assert "checkpoints" not in files
     with np.load(folder / "grid" / "predictions.npz") as predictions:
         assert {key: value.shape for key, value in predictions.items()} == {"seed_0": (997,), "seed_1": (997,)}
+        chosen = predictions["seed_0"]
+    with np.load(folder / "grid" / "probabilities.npz") as kept:
+        shapes = {key: (value.shape, str(value.dtype)) for key, value in kept.items()}
+        assert shapes == {**dict.fromkeys(("seed_0", "seed_1"), ((997, 10), "float16")), "labels": ((997,), "int64")}
+        test = json.loads((folder / "grid" / "result.json").read_text())["repeats"][0]["test"]
+        assert test["accuracy"] == pytest.approx((chosen == kept["labels"]).mean())
+        own = kept["seed_0"][np.arange(997), kept["labels"]].astype(float)
+        assert test["nll"] == pytest.approx(-np.log(own).mean(), rel=1e-3) and 0 < test["ece"] < 1
     confusion = pandas.read_csv(folder / "grid" / "confusion-1.csv", index_col=0).to_numpy()
     assert confusion.shape == (10, 10) and confusion.sum() == 997
     second = json.loads((folder / "grid" / "result.json").read_text())["repeats"][1]
@@ -214,12 +224,8 @@ def _wait_for(condition, timeout_s=100):
         time.sleep(0.05)
 
 
-def _interrupt(arguments, place, is_time, stop):
-    """Run a study in a folder, stop it on a condition, and return the grid's result."""
-    started = subprocess.Popen(
-        command(*arguments), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+def _interrupt(started, place, is_time, stop):
+    """Stop a study that was started in a folder on a condition, and return the grid's result."""
     _wait_for(is_time)
     stop(started)
     out, err = started.communicate(timeout=60)
@@ -234,8 +240,12 @@ def _interrupt(arguments, place, is_time, stop):
 def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_same_outcome(tmp_path, undisturbed):
     grid = tmp_path / "results" / "digits-hkd" / "grid"
     log, estimate = grid / "trials.jsonl", grid / "estimate.json"
+    started = subprocess.Popen(
+        command(*STUDY), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     interrupted = _interrupt(
-        STUDY,
+        started,
         tmp_path,
         lambda: log.exists() and '"completed"' in log.read_text(),
         # Like Ctrl-C, which a terminal sends to all processes in the foreground.
@@ -272,13 +282,14 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
     folder = tmp_path / "results" / "digits-hkd"
     told = folder / "grid" / "epochs.jsonl"
     endless = ["study", "digits-hkd", "-s", "grid", "--inline", "--repeats", "1", *SMALL[:-1], "20000"]
-    interrupted = _interrupt(endless, tmp_path, lambda: told.exists() and told.read_text(), lambda one: one.terminate())
+    started = Forked(None, endless, tmp_path)
+    interrupted = _interrupt(started, tmp_path, lambda: told.exists() and told.read_text(), lambda one: one.terminate())
 
     def steps():
         return _charged_so_far([*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")])
 
     earlier, earlier_epochs = len(steps()), len(told.read_text().splitlines())
-    limit_kwh = 4 * interrupted["cost"]["charged_kwh"]  # enough to begin again in a running process
+    limit_kwh = 6 * interrupted["cost"]["charged_kwh"]  # enough to begin again in a running process
     stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
     assert "--max-kwh" in stopped.stdout and f"kdtune resume {folder} --max-kwh MORE" in stopped.stdout
@@ -305,11 +316,11 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
 def test_simultaneous_studies_divide_the_idle_power_and_report_it(tmp_path):
     """Neither is a child of the other, which would be charged for its work."""
     places = [tmp_path / name for name in ("one", "two")]
-    study = command("study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json")
+    study = ["study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json"]
     running = []
     for place in places:
         place.mkdir()
-        running.append(subprocess.Popen(study, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        running.append(Forked(None, study, place))
     results = []
     for one in running:
         out, err = one.communicate(timeout=150)

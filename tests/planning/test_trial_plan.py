@@ -3,13 +3,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from kdtune.errors import ResultsError
+from kdtune.errors import ResultsError, SpecError
+from kdtune.planning.resume_checks import check_unchanged
 from kdtune.planning.trial_plan import (
     Next,
     Plan,
-    check_unchanged,
     epochs_of,
+    first_recipe,
     frozen_cost,
+    kinds_of_epochs,
     make_strategies,
     remade,
     settled_strategies,
@@ -364,6 +366,28 @@ def test_the_strategy_of_a_label_decides_whether_a_teacher_is_needed():
     assert [label for label in LABELLED.strategies if uses_teacher(LABELLED, label)] == ["hot", "again", "grid"]
 
 
+def test_a_method_needs_a_teacher_whatever_the_loss_of_the_study():
+    labels = {
+        "wttm": {},
+        "searched": {"strategy": "tuned:wttm"},
+        "restarts": {"strategy": "best-of", "of": "wttm", "trials": 2},
+        "tuned": {"strategy": "tuned:normkd"},
+        "grid": {},
+        "best-of": {"trials": 2},
+    }
+    study = load_study(small_study(loss="ce", strategies=labels))
+    assert [label for label in labels if uses_teacher(study, label)] == ["wttm", "searched", "restarts"]
+    for label in ("wttm", "tuned:wttm", "searched", "restarts"):
+        assert first_recipe(study, label).needs_teacher
+    study = load_study(small_study(strategies=labels))
+    assert all(uses_teacher(study, label) for label in labels)
+
+
+def test_restarts_of_a_method_with_phases_have_epochs_with_and_without_a_teacher():
+    study = load_study(small_study(strategies={"restarts": {"strategy": "best-of", "of": "annealing", "trials": 2}}))
+    assert kinds_of_epochs(study, "restarts") == {True, False}
+
+
 def test_trainings_with_a_teacher_are_counted_over_all_labels():
     assert teacher_trainings(LABELLED) == 1 + 3 + 3  # hot, again, and a grid of three points
 
@@ -401,10 +425,15 @@ def test_a_recorded_cost_is_reused_for_later_strategies_of_a_folder(tmp_path):
 
 def test_each_label_has_its_own_number_of_epochs():
     settled = settled_strategies(LABELLED, COST)
-    assert {label: epochs_of(settled, label) for label in settled.strategies} == {
+    assert {label: epochs_of(settled, label)[0] for label in settled.strategies} == {
         "hot": 3, "alone": 3, "alone-longer": 6, "alone-equal": 4, "again": 3, "grid": 3
     }  # fmt: skip
-    assert epochs_of(settled, "optuna") == 3
+    assert epochs_of(settled, "optuna") == (3, 3)
+    assert epochs_of(settled, "alone") == (3, 0)
+    assert epochs_of(settled, "annealing") == (3, 2)
+    assert [kinds_of_epochs(settled, label) for label in ("optuna", "alone", "annealing")] == [
+        {True}, {False}, {True, False}
+    ]  # fmt: skip
 
 
 # --- early stopping --------------------------------------------------------------------------------------------
@@ -449,3 +478,12 @@ def test_a_strategy_is_told_the_objective_and_judges_by_it(path):
 def test_without_an_objective_of_its_own_the_accuracy_is_the_score():
     assert Outcome(at(4), 0.9, 1.0).score == 0.9
     assert not Outcome(at(4), None, None).succeeded
+
+
+# --- suggestions that cannot be trained ------------------------------------------------------------------------
+
+
+def test_a_suggestion_that_cannot_be_trained_names_the_strategy(path):
+    plan, _ = plan_of(path, Listed([10**9]))
+    with pytest.raises(SpecError, match=r"strategy Listed suggests \{'tau': 1000000000\}: tau: has to lie between"):
+        plan.next()

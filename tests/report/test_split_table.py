@@ -13,7 +13,7 @@ ROWS = [
 
 
 def shown(width: int) -> list[str]:
-    table = SplitTable("a study", COLUMNS, left=("strategy", "tau"), split=3)
+    table = SplitTable("a study", COLUMNS, ("strategy", "tau"), 3)
     for row in ROWS:
         table.add_row(row)
     console = Console(file=StringIO(), width=width)

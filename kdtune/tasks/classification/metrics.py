@@ -111,3 +111,25 @@ def classification_metrics(predictions: torch.Tensor, labels: torch.Tensor, num_
     }
     defined = {name: None if value.isnan() else float(value) for name, value in values.items()}
     return {**defined, "balanced_accuracy": balanced_accuracy(counts)}
+
+
+#: Bins of the expected calibration error, of equal width.
+CALIBRATION_BINS = 15
+
+
+def expected_calibration_error(probabilities: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the expected calibration error of the predicted classes (Guo et al. 2017).
+
+    Images are put into :data:`CALIBRATION_BINS` by the probability of their predicted class. The error is the mean over
+    bins of the difference between accuracy and mean probability, weighted by the share of images in the bin.
+
+    Args:
+        probabilities: Probabilities of the classes, float, (N, C).
+        labels: True classes, int64, (N,).
+    """
+    confidence, predicted = probabilities.double().max(dim=1)
+    # Bins include their upper end, as torchmetrics' do.
+    bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    surplus = confidence - (predicted == labels).double()
+    in_bins = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).scatter_add_(0, bins, surplus)
+    return float(in_bins.abs().sum() / len(labels))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from typing import Self
 
 import numpy as np
@@ -20,13 +21,15 @@ from kdtune.models.output_check import check_network
 from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
-from kdtune.specs.study import Setting, Training
+from kdtune.specs.study import Setting
+from kdtune.specs.training import Training
 from kdtune.tasks.classification.documents import confusion_csv, per_class_csv
 from kdtune.tasks.classification.metrics import (
     balanced_accuracy,
     balanced_weights,
     classification_metrics,
     count_confusions,
+    expected_calibration_error,
     macro_f1,
 )
 from kdtune.tasks.loading import objective_of
@@ -126,15 +129,20 @@ class Classification:
         part: ImageSet,
         arithmetic: Arithmetic | None = None,
         captured: CapturedLogits | None = None,
+        *,
+        keep_probabilities: bool = False,
     ) -> Evaluation:
         """Evaluate a classifier; its loss is the mean cross-entropy in nats."""
-        predictions, losses = [], []
+        predictions, losses, probabilities = [], [], []
         for logits, labels in outputs_of(model, part, arithmetic, captured):
             predictions.append(self.predict(logits))
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+            if keep_probabilities:
+                probabilities.append(logits.float().softmax(dim=1))
         predicted = torch.cat(predictions)
         loss = float(torch.stack(losses).double().sum() / len(part))
-        return Evaluation(self.metrics(predicted, part), loss, predicted.cpu())
+        kept = torch.cat(probabilities).cpu() if keep_probabilities else None
+        return Evaluation(self.metrics(predicted, part), loss, predicted.cpu(), kept)
 
     def metrics(self, predictions: torch.Tensor, part: ImageSet) -> Metrics:
         """Accuracy and the objective."""
@@ -148,6 +156,14 @@ class Classification:
         """See :func:`kdtune.tasks.classification.metrics.classification_metrics`."""
         every = classification_metrics(predictions.cpu(), part.labels.cpu(), self.classes)
         return {**every, **self.metrics(predictions, part)}
+
+    def calibration(self, evaluation: Evaluation, part: ImageSet) -> Metrics:
+        """Return ``nll``, the mean cross-entropy in nats, and ``ece``, the expected calibration error."""
+        if evaluation.probabilities is None:
+            return {}
+        labels = part.labels.to(evaluation.probabilities.device)
+        nll = evaluation.loss if isfinite(evaluation.loss) else None
+        return {"nll": nll, "ece": expected_calibration_error(evaluation.probabilities, labels)}
 
     def disagreement(self, found: torch.Tensor, known: torch.Tensor) -> float:
         """Return the share of images that are given another class."""

@@ -15,7 +15,8 @@ from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.models.building import build_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
-from kdtune.specs.study import Setting, Training
+from kdtune.specs.study import Setting
+from kdtune.specs.training import Training
 from kdtune.tasks.detection import matching
 from kdtune.tasks.detection.average_precision import ClassResult, coco_precision, mean_of, voc_results
 from kdtune.tasks.detection.documents import per_class_csv
@@ -150,8 +151,13 @@ class Detection:
         part: ImageSet,
         arithmetic: Arithmetic | None = None,
         captured: CapturedLogits | None = None,
+        *,
+        keep_probabilities: bool = False,
     ) -> Evaluation:
-        """Evaluate a detector; its loss is that of labels and boxes together, for each anchor with an object."""
+        """Evaluate a detector; its loss is that of labels and boxes together, for each anchor with an object.
+
+        Probabilities are not kept: each detection has its score.
+        """
         found, losses, objects = [], [], []
         for outputs, targets in outputs_of(model, part, arithmetic, captured):
             found.append(self.predict(outputs))
@@ -176,6 +182,10 @@ class Detection:
             "map_coco_50": coco[0.5],
             "map_coco_75": coco[0.75],
         }
+
+    def calibration(self, evaluation: Evaluation, part: ImageSet) -> Metrics:
+        """Return nothing: the evaluation holds no probabilities of an image."""
+        return {}
 
     def disagreement(self, found: torch.Tensor, known: torch.Tensor) -> float:
         """Return the share of images whose detections differ by more than rounding."""

@@ -3,7 +3,12 @@ import json
 import pytest
 import torch
 
-from kdtune.tasks.classification.metrics import classification_metrics, count_confusions, macro_f1
+from kdtune.tasks.classification.metrics import (
+    classification_metrics,
+    count_confusions,
+    expected_calibration_error,
+    macro_f1,
+)
 
 # True class by row, prediction by column:
 #        0  1  2
@@ -165,3 +170,19 @@ def test_always_naming_the_majority_class_has_a_high_accuracy_and_a_balanced_one
     labels = torch.tensor([0] * 90 + [1] * 10)
     constant = classification_metrics(torch.zeros_like(labels), labels, 2)
     assert constant["accuracy"] == pytest.approx(0.9) and constant["balanced_accuracy"] == 0.5
+
+
+def test_the_calibration_error_is_that_of_torchmetrics():
+    """The figures are those of ``multiclass_calibration_error`` of torchmetrics 1.9, with 15 bins and norm l1."""
+    four = torch.tensor([[0.25, 0.20, 0.55], [0.55, 0.05, 0.40], [0.10, 0.30, 0.60], [0.90, 0.05, 0.05]])
+    assert expected_calibration_error(four, torch.tensor([0, 1, 2, 0])) == pytest.approx(0.4)
+    generator = torch.Generator().manual_seed(0)
+    many = (3 * torch.randn(997, 10, generator=generator)).softmax(dim=1)
+    labels = torch.randint(10, (997,), generator=generator)
+    assert expected_calibration_error(many, labels) == pytest.approx(0.58874834, abs=1e-6)
+
+
+def test_sure_and_right_is_calibrated_and_sure_and_wrong_is_not():
+    sure = torch.eye(3)
+    assert expected_calibration_error(sure, torch.tensor([0, 1, 2])) == 0
+    assert expected_calibration_error(sure, torch.tensor([1, 2, 0])) == 1

@@ -140,7 +140,7 @@ def test_a_batch_without_objects_trains_nothing_and_is_finite(splits, teacher):
     teacher_outputs = LiveTeacher(teacher, Arithmetic(CPU))
     from kdtune.temperature.base import Temperature
 
-    def tau(student, teacher):
+    def tau(student, teacher, labels):
         return Temperature.same(torch.tensor(4.0))
 
     assert distiller._training_step.take(images, targets, empty, teacher_outputs, tau) == 0

@@ -1,0 +1,71 @@
+"""Energy of each repeat of a strategy, and ratios of two strategies' energies with intervals."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kdtune.analysis.green_index import EnergyKey
+from kdtune.analysis.verdicts import Interval, paired, t_interval
+from kdtune.energy.carbon import J_PER_KWH
+from kdtune.energy.ledger import read_folder
+from kdtune.energy.several_nodes import account_of_nodes
+from kdtune.results.folder import StrategyFolder
+from kdtune.results.outcome import own_energy_of_repeats
+from kdtune.results.strategy_result import StrategyResult
+from kdtune.results.trial_log import TrialLog
+
+#: Largest share of energy that repeats may have in common and still count as independent measurements.
+MOST_SHARED = 0.1
+
+
+@dataclass(frozen=True)
+class RepeatEnergy:
+    """Energy of the repeats of a strategy.
+
+    Attributes:
+        by_seed: Energy in microjoules of each repeat that has a model. Energy that all repeats have in common is
+            divided equally.
+        common: The common share, as a fraction.
+    """
+
+    by_seed: Mapping[int, float]
+    common: float
+
+
+def energy_of_repeats(folder: StrategyFolder, result: StrategyResult, key: EnergyKey) -> RepeatEnergy | None:
+    """Return the energy of each repeat of a strategy; None if it was not measured.
+
+    Args:
+        folder: Folder of the strategy.
+        result: Its result.
+        key: Which energy: as run, or for training only.
+    """
+    cost = result.cost
+    charged_kwh: float | None = getattr(cost, key)
+    if charged_kwh is None:
+        return None
+    study = folder.read_study()
+    own = own_energy_of_repeats(study, TrialLog.read(folder.trials), account_of_nodes(read_folder(folder.ledger)))
+    total = charged_kwh / cost.carbon.pue * J_PER_KWH * 1e6
+    common = max(0.0, total - sum(own))
+    by_seed = {
+        repeat.seed: uj + common / len(own) for repeat, uj in zip(result.repeats, own, strict=True) if repeat.test
+    }
+    return RepeatEnergy(by_seed, common / total if total else 1.0)
+
+
+def energy_ratio(first: RepeatEnergy | None, second: RepeatEnergy | None) -> Interval | None:
+    """Return the geometric mean of the ratios ``first / second``, paired by seed, and the interval of its logarithm.
+
+    The interval has no bounds if a side's repeats have more than :data:`MOST_SHARED` of their energy in common, since
+    they are then no independent measurements. None without pairs.
+    """
+    if first is None or second is None:
+        return None
+    logs = ({seed: math.log(uj) for seed, uj in one.by_seed.items() if uj > 0} for one in (first, second))
+    interval = t_interval(paired(*logs))
+    if interval is None:
+        return None
+    if max(first.common, second.common) > MOST_SHARED:
+        interval = Interval.unbounded(interval.mean, interval.n)
+    return interval.exponential()

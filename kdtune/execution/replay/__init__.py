@@ -1,0 +1,1 @@
+"""Replays of searches on recorded trials, which train nothing and use no energy."""

@@ -1,0 +1,93 @@
+"""A recommendation as a paragraph that a person can act on."""
+
+from collections import Counter
+
+from kdtune.analysis.difference_verdicts import BaselineComparison
+from kdtune.analysis.recommendation import ComparedStrategy, Recommendation
+from kdtune.report.number_formats import describe_point, significant
+from kdtune.report.statistics_table import in_words, points
+
+
+def recommendation_text(found: Recommendation) -> str:
+    """Return the paragraph, without what is missing."""
+    sentences = [_answer(found)]
+    if found.advice == "no teacher":
+        sentences.append(_of_teacher(found))
+    if found.search_gain and found.search and found.single:
+        sentences.append(_of_search(found, found.search_gain, found.search, found.single))
+    if found.advice != "no teacher" and found.teacher_gain:
+        sentences.append(_of_teacher(found))
+    sentences.append(
+        f"This rests on {found.repeats} repeat{'s' * (found.repeats > 1)}, paired by seed, and on a margin of "
+        f"{significant(100 * found.margin)} points below which a difference does not matter."
+    )
+    return f"{found.study}: " + " ".join(filter(None, sentences))
+
+
+def missing_lines(found: Recommendation) -> list[str]:
+    """Return a line for everything that an answer lacks."""
+    return [f"Missing: {one.what}." + (f" Add it with: {one.command}" if one.command else "") for one in found.missing]
+
+
+def _answer(found: Recommendation) -> str:
+    of = {one.strategy: one for one in (found.single, found.search, found.control, found.alone) if one}
+    if found.use is None:
+        return "There is no answer: no strategy has a tested model."
+    use = _named(of[found.use])
+    return {
+        "search": f"A search is worth it: use {use}.",
+        "one training": f"Use {use}; a search is not worth it.",
+        "no teacher": f"Train without a teacher, with {use}.",
+        "open": f"There is no answer yet; until then, use {use}.",
+    }[found.advice]
+
+
+def _named(one: ComparedStrategy) -> str:
+    """Return the label of a strategy with the points that its repeats chose."""
+    count = Counter(map(describe_point, one.chosen))
+    if not count or set(count) == {"-"}:
+        return one.strategy
+    if len(count) == 1:
+        return f"{one.strategy} (tau {next(iter(count))})"
+    taus = ", ".join(f"{tau} in {times}" for tau, times in count.most_common())
+    return f"{one.strategy} (it chose tau {taus} of {len(one.chosen)} repeats)"
+
+
+def _of_search(
+    found: Recommendation, gain: BaselineComparison, search: ComparedStrategy, single: ComparedStrategy
+) -> str:
+    text = (
+        f"Searching with {search.strategy} ({search.trials} trainings) gains {points(gain.difference, signed=True)} "
+        f"points over {single.strategy}{_for_energy(gain)} ({in_words(gain, found.margin)})"
+    )
+    if found.control is None or found.control_gain is None or found.search_over_control is None:
+        return f"{text}. How much of that is luck is not known."
+    restarts = f"{found.control.trials} restarts of one training ({found.control.strategy})"
+    luck = points(found.control_gain.difference, signed=True)
+    over = found.search_over_control
+    return (
+        f"{text}; {restarts} gain {luck}, so the search itself gives {points(over.difference, signed=True)} "
+        f"({in_words(over, found.margin)})."
+    )
+
+
+def _for_energy(gain: BaselineComparison) -> str:
+    """Return the energy of a search in words: as run if its interval is known, otherwise for training only."""
+    as_run, training = gain.energy_as_run, gain.energy_training
+    ratio = as_run if as_run and (as_run.is_bounded or not (training and training.is_bounded)) else training
+    if ratio is None:
+        return ", for an energy that was not measured"
+    text = f" for {significant(ratio.mean)} times the energy"
+    if ratio.is_bounded:
+        text += f" ({significant(ratio.low)} to {significant(ratio.high)})"
+    return text if ratio is as_run else f"{text} of training"
+
+
+def _of_teacher(found: Recommendation) -> str:
+    gain = found.teacher_gain
+    if gain is None or found.alone is None:
+        return ""
+    return (
+        f"Distillation with {gain.strategy} gains {points(gain.difference, signed=True)} points over "
+        f"{found.alone.strategy}{_for_energy(gain)}, without the teacher's training ({in_words(gain, found.margin)})."
+    )

@@ -1,0 +1,75 @@
+"""Table of replayed searches: what they find and cost, for growing numbers of trainings."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from kdtune.analysis.replay_forecast import BudgetPoint, ReplayForecast
+from kdtune.catalog.metric import Metric
+from kdtune.report.number_formats import percent, significant
+from kdtune.report.split_table import SplitTable
+
+#: ``{}`` is the metric.
+COLUMNS = ("strategy", "trainings", "kWh", "val. {} %", "elsewhere %", "regret", "finds the best")
+
+#: Numbers of trainings that are shown, besides the largest one.
+SHOWN = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
+
+
+def replay_table(forecasts: Sequence[ReplayForecast]) -> RenderableType:
+    """Return the table of all forecasts with its notes."""
+    if not forecasts:
+        return Text("No strategy of the study can be replayed.")
+    metrics = {one.metric for one in forecasts}
+    title = Metric(metrics.pop()).title if len(metrics) == 1 else "objective"
+    studies = ", ".join(dict.fromkeys(one.study for one in forecasts))
+    names = [name.format(title) for name in COLUMNS]
+    table = SplitTable(f"{studies}: replayed searches", names, ("strategy",), names.index("elsewhere %"))
+    for place, one in enumerate(forecasts):
+        if place:
+            table.add_section()
+        for row in replay_rows(one):
+            table.add_row(row)
+    return Group(table, *(Text(line, style="dim") for line in replay_notes(forecasts)))
+
+
+def replay_rows(forecast: ReplayForecast) -> list[list[str]]:
+    """Return a row for each number of trainings that is shown."""
+    last = forecast.curve[-1]
+    shown = [point for point in forecast.curve if point.trials in SHOWN or point is last]
+    return [[forecast.strategy if place == 0 else "", *_cells(point)] for place, point in enumerate(shown)]
+
+
+def _cells(point: BudgetPoint) -> list[str]:
+    return [
+        str(point.trials),
+        significant(point.training_kwh),
+        percent(point.validation),
+        percent(point.elsewhere),
+        f"{100 * point.regret:.1f}",
+        f"{point.found_best:.0%}",
+    ]
+
+
+def replay_notes(forecasts: Sequence[ReplayForecast]) -> list[str]:
+    """Return notes on the table."""
+    lines = [
+        f"{one.strategy}: {one.replays:,} replays on {one.recorded_repeats} recorded repeat"
+        f"{'s' * (one.recorded_repeats > 1)}, {one.trials:.3g} trainings on average."
+        + (
+            f" It was really run in {one.searches_run}: the replay with the same seed chooses the same point in "
+            f"{one.same_choice}."
+            if one.searches_run
+            else ""
+        )
+        for one in forecasts
+    ]
+    lines.append(
+        "Nothing was trained, and only recorded points count. kWh: recorded energy of the trainings, without start-up."
+    )
+    lines.append(
+        "Elsewhere: validation value at the chosen point in the other repeats, which the choice does not flatter. "
+        "Regret: points by which the choice is worse than the best of the grid in its repeat."
+    )
+    return lines

@@ -1,0 +1,93 @@
+"""Recommendations from hand-written results, and their text."""
+
+import json
+
+import pytest
+
+from kdtune.analysis.recommendation import recommend
+from kdtune.report.recommendation_text import missing_lines, recommendation_text
+from tests.results.several import ran
+from tests.studies import here
+
+BASE = [0.600, 0.612, 0.595, 0.604, 0.588, 0.607]
+SECONDS = [4.0, 4.2, 4.1, 4.0, 4.3, 4.1]
+TWO = [{"tau": 2}, {"tau": 4}]
+GAIN = (0.03, 0.02, 0.025, 0.031, 0.022, 0.028)
+LITTLE = (0.001, -0.001, 0.0, 0.0, 0.001, 0.0)
+LOSS = (-0.03, -0.02, -0.025, -0.031, -0.022, -0.028)
+NOISE = (0.01, -0.02, 0.015, 0.0, -0.01, 0.02)
+
+
+def study(place, **by):
+    """A study in which ``fixed`` has the accuracies of BASE, and other strategies differ from it."""
+    kinds = {"grid": TWO, "best_of": TWO, "fixed": [{"tau": 4}], "none": [{"loss": "ce"}]}
+    for name, differences in {"fixed": [0.0] * 6, **by}.items():
+        accuracies = [round(base + one, 4) for base, one in zip(BASE, differences, strict=True)]
+        ran(place, name.replace("_", "-"), accuracies, points=kinds[name], trial_s=SECONDS)
+    return place / "small"
+
+
+@pytest.mark.parametrize(
+    ("by", "advice", "use"),
+    [
+        ({"grid": GAIN, "best_of": LITTLE, "none": LOSS}, "search", "grid"),
+        ({"grid": GAIN, "none": LOSS}, "search", "grid"),
+        ({"grid": LITTLE, "best_of": LITTLE, "none": LOSS}, "one training", "fixed"),
+        ({"grid": GAIN, "best_of": GAIN, "none": LOSS}, "one training", "fixed"),  # restarts gain as much: luck
+        ({"grid": LOSS, "none": LOSS}, "one training", "fixed"),
+        ({"grid": NOISE, "best_of": NOISE, "none": LOSS}, "open", "fixed"),
+        ({"none": LOSS}, "open", "fixed"),
+        ({"grid": LITTLE, "none": LITTLE}, "no teacher", "none"),
+        ({"grid": GAIN, "best_of": LITTLE, "none": [0.1] * 6}, "no teacher", "none"),
+    ],
+)
+def test_the_advice_follows_from_the_gain_its_control_and_the_teacher(tmp_path, by, advice, use):
+    [found] = recommend(study(tmp_path, **by))
+    assert (found.advice, found.use) == (advice, use)
+
+
+def test_the_paragraph_names_gain_energy_control_and_repeats(tmp_path):
+    [found] = recommend(study(tmp_path, grid=GAIN, best_of=GAIN, none=LOSS))
+    text = recommendation_text(found)
+    assert text.startswith(
+        "small: Use fixed (tau 4); a search is not worth it. Searching with grid (2 trainings) gains "
+    )
+    assert "gains +2.6 (+2.1 to +3.1) points over fixed for 2 times the energy (better); 2 restarts of one" in text
+    assert "(best-of) gain +2.6 (+2.1 to +3.1), so the search itself gives 0.0".replace("0.0", "+0.0") in text
+    assert "Distillation with fixed gains +2.6 (+2.1 to +3.1) points over none" in text
+    assert text.endswith(
+        "This rests on 6 repeats, paired by seed, and on a margin of 0.5 points below which a "
+        "difference does not matter."
+    )
+    assert missing_lines(found) == []
+
+
+def test_what_is_missing_has_the_command_that_adds_it(tmp_path):
+    ran(tmp_path, "fixed", [0.6, None, None])
+    [found] = recommend(tmp_path / "small")
+    lines = missing_lines(found)
+    assert f"Add it with: kdtune study small -s grid --repeats 3 --out {tmp_path}" in lines[0]
+    assert any("-s best-of " in line for line in lines) and any("-s none " in line for line in lines)
+    assert f"Missing: the rest of fixed, which is incomplete. Add it with: kdtune resume {tmp_path}/small" in lines
+    assert "Missing: repeats: 3 cannot establish a difference in an exact test, 6 can." in lines
+    assert any("energy" in line for line in lines)
+
+
+def test_without_a_tested_model_there_is_no_answer(tmp_path):
+    ran(tmp_path, "fixed", [None])
+    [found] = recommend(tmp_path / "small")
+    assert (found.advice, found.use) == ("open", None) and "no strategy has a tested model" in recommendation_text(
+        found
+    )
+
+
+def test_the_command_prints_the_text_or_one_json_document(tmp_path):
+    folder = study(tmp_path / "results", grid=GAIN, best_of=LITTLE, none=LOSS)
+    done = here("recommend", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("small: A search is worth it: use grid (tau 2).")
+    done = here("recommend", str(folder), "--json", cwd=tmp_path)
+    document = json.loads(done.stdout)
+    [one] = document["recommendations"]
+    assert (document["schema_version"], one["advice"], one["search"]["trials"]) == (1, "search", 2)
+    assert one["search_gain"]["difference"]["n"] == 6 and one["text"] in done.stderr
+    assert here("recommend", "elsewhere", cwd=tmp_path).returncode == 2
