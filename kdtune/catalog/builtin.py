@@ -10,7 +10,8 @@ from kdtune.catalog.builtin_models import models_of as models_of
 from kdtune.catalog.catalog import Catalog
 from kdtune.catalog.metric import ACCURACY, Metric
 
-#: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another.
+#: Facts: ``objectives``, the metrics that can decide a study; the first one does unless the study names another; and
+#: ``options``, where the model of its options is, which imports no torch; without it, the task has no options.
 TASKS = Catalog("task", "kdtune.tasks")
 TASKS.add(
     "classification",
@@ -23,6 +24,7 @@ TASKS.add(
     "kdtune.tasks.detection.task:Detection",
     "the objects in each image, with classes and boxes",
     objectives=(Metric("map"), Metric("map_area")),
+    options="kdtune.tasks.detection.options:Options",
 )
 
 

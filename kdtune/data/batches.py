@@ -79,6 +79,10 @@ class ImageSet:
         """
         return self.labels[index]
 
+    def strata(self) -> np.ndarray:
+        """Return the class of each image, of which a selection of images keeps the shares, int64, (N,)."""
+        return self.labels.cpu().numpy()
+
     def _fetched(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Yield the images of one batch after the other, uint8, (n, channels, height, width)."""
         if isinstance(self.images, HostImages):

@@ -26,6 +26,7 @@ from kdtune.specs.study_components import (
     resolve_strategies,
 )
 from kdtune.specs.task_objective import settle_objective
+from kdtune.specs.task_options import task_option_faults
 from kdtune.specs.temperature_range import temperature_faults
 from kdtune.specs.training import MAX_EPOCHS
 from kdtune.specs.validation_messages import faults_of
@@ -259,7 +260,7 @@ def _study_faults(study: Study, where: str, *, is_new: bool, has_other_faults: b
     if not has_other_faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau]; kdtune compares strategies that choose tau"))
     if is_new:
-        faults += _check_objective(study, where)
+        faults += [*_check_objective(study, where), *task_option_faults(study, where)]
         if not has_other_faults and not faults:
             faults += [*_check_split(study, where), *schedule_faults(study, where)]
         faults += temperature_faults(study, where)

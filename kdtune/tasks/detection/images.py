@@ -45,6 +45,10 @@ class BoxedImages(ImageSet):
         """Return what the anchors of the images are to predict."""
         return match(self.objects(index, changes), self.anchors)
 
+    def strata(self) -> np.ndarray:
+        """Return the rarest class of each image."""
+        return rarest_classes(self.labels.cpu().numpy())
+
     def objects(self, index: torch.Tensor, changes: Changes | None) -> torch.Tensor:
         """Return the objects of images after augmentation, (n, objects, 6).
 

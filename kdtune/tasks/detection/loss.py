@@ -1,40 +1,23 @@
 """The loss of SSD, as sums over selected anchors that distillation losses and temperatures see as pairs of logits.
 
-    L = [(1 - alpha) sum_S CE + alpha sum_S D + lambda sum_P smoothL1 + nu sum_P b] / max(1, |P|)
+    L = [(1 - alpha) sum_S CE + alpha sum_S D + lambda sum_P smoothL1 + nu sum_P b] / max(1, |P|) + h MSE
 
 P are the anchors with an object. S adds the hardest of the others: for each image the 3 |P| with the greatest
 cross-entropy of the student, at tau 1, so that the selection does not depend on the temperature. D is the distillation
-term of an anchor. A batch without objects has the loss 0.
+term of an anchor, multiplied by the weight of the background where there is no object. b is the teacher-bounded loss of
+offsets, and MSE the mean squared difference of all logits from the teacher's, which knows no temperature; lambda, nu, h
+and the weight of the background are options, and the last two terms are left out by default. Without objects in
+a batch, the rest of the loss is 0.
 """
-
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.tasks.detection.matching import BACKGROUND, Matched
+from kdtune.tasks.detection.options import Options
 
 #: Anchors of the background for each anchor with an object.
 NEGATIVES = 3
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights of the parts of the loss.
-
-    Attributes:
-        box: Weight lambda of the smooth L1 loss of the offsets.
-        bounded: Weight nu of the teacher-bounded loss of the offsets; 0 for none.
-        margin: Margin m of the teacher-bounded loss.
-        background: Weight of the background among the anchors of the distillation term.
-        hint: Weight of the mean squared difference of all logits; 0 for none.
-    """
-
-    box: float = 1.0
-    bounded: float = 0.0
-    margin: float = 0.0
-    background: float = 1.0
-    hint: float = 0.0
 
 
 def selected(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -82,7 +65,7 @@ def pair_weights(logits: torch.Tensor, targets: Matched, background: float = 1.0
 
 
 def box_loss(
-    offsets: torch.Tensor, teacher_offsets: torch.Tensor | None, targets: Matched, weights: Weights
+    offsets: torch.Tensor, teacher_offsets: torch.Tensor | None, targets: Matched, options: Options
 ) -> torch.Tensor:
     """Return the weighted losses of the offsets of anchors with an object, divided by their number.
 
@@ -90,13 +73,13 @@ def box_loss(
         offsets: Of the student, (n, anchors, 4).
         teacher_offsets: Of the teacher; None in a training without one.
         targets: Of the same images.
-        weights: Of the parts of the loss.
+        options: Weights of the parts of the loss.
     """
     is_object = (targets.labels != BACKGROUND).unsqueeze(2)
     smooth = F.smooth_l1_loss(offsets, targets.offsets, reduction="none")
-    total = weights.box * torch.where(is_object, smooth, 0.0).sum()
-    if weights.bounded and teacher_offsets is not None:
-        total = total + weights.bounded * bounded(offsets, teacher_offsets, targets, weights.margin).sum()
+    total = options.box_weight * torch.where(is_object, smooth, 0.0).sum()
+    if options.bounded_weight and teacher_offsets is not None:
+        total = total + options.bounded_weight * bounded(offsets, teacher_offsets, targets, options.margin).sum()
     return total / objects_of(targets.labels)
 
 
@@ -112,6 +95,11 @@ def bounded(
     teachers = (teacher_offsets - targets.offsets).square().sum(dim=2)
     counts = (targets.labels != BACKGROUND) & (own.detach() + margin > teachers)
     return torch.where(counts, own, 0.0)
+
+
+def hint(logits: torch.Tensor, teacher_logits: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of all logits, 0-d; both (n, anchors, classes + 1)."""
+    return F.mse_loss(logits, teacher_logits)
 
 
 def _numbers(order: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,10 @@ from kdtune.tasks.detection import matching
 from kdtune.tasks.detection.average_precision import ClassResult, coco_precision, mean_of, voc_results
 from kdtune.tasks.detection.documents import per_class_csv
 from kdtune.tasks.detection.images import BoxedImages, rarest_classes
-from kdtune.tasks.detection.loss import Weights, box_loss, label_loss, objects_of, pair_weights
+from kdtune.tasks.detection.loss import box_loss, hint, label_loss, objects_of, pair_weights
 from kdtune.tasks.detection.matching import Matched
 from kdtune.tasks.detection.network_checks import anchors_of, check_detector, differing_anchors
+from kdtune.tasks.detection.options import Options
 from kdtune.tasks.detection.predictions import BOX, SCORE, detections
 from kdtune.tasks.detection.setting_checks import setting_faults
 from kdtune.tasks.loading import objective_of
@@ -45,14 +46,14 @@ class Detection:
         shape: Channels, height and width of an image.
         anchors: Of the networks, (anchors, 4), on the CPU.
         objective: The metric that decides the study.
-        weights: Of the parts of the loss.
+        options: Weights of the parts of the loss.
     """
 
     classes: int
     shape: tuple[int, int, int]
     anchors: torch.Tensor = field(compare=False)
     objective: Metric = Metric("map")
-    weights: Weights = Weights()
+    options: Options = Options()
 
     @classmethod
     def of(cls, setting: Setting) -> Self:
@@ -68,7 +69,8 @@ class Detection:
         teacher, student = (anchors_of(one, info.shape, info.classes) for one in (setting.teacher, setting.student))
         if problem := differing_anchors(setting.teacher, teacher, setting.student, student):
             raise SpecError([Fault("study", "student", problem)])
-        return cls(info.classes, info.shape, student, objective_of(setting))
+        options = Options.model_validate(setting.task.options)
+        return cls(info.classes, info.shape, student, objective_of(setting), options)
 
     @property
     def output_size(self) -> int:
@@ -128,12 +130,15 @@ class Detection:
         """Return one pair for each anchor, of which those that are not selected have the weight 0."""
         logits, offsets = self._parts(student)
         teacher_logits, teacher_offsets = self._parts(teacher) if teacher is not None else (None, None)
+        further = box_loss(offsets, teacher_offsets, targets, self.options)
+        if self.options.hint_weight and teacher_logits is not None:
+            further = further + self.options.hint_weight * hint(logits, teacher_logits)
         return SoftPairs(
             student=logits.flatten(0, 1),
             teacher=None if teacher_logits is None else teacher_logits.flatten(0, 1),
             labels=targets.labels.flatten(),
-            weights=pair_weights(logits, targets, self.weights.background),
-            further_loss=box_loss(offsets, teacher_offsets, targets, self.weights),
+            weights=pair_weights(logits, targets, self.options.background_weight),
+            further_loss=further,
         )
 
     def _parts(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -163,7 +168,7 @@ class Detection:
             found.append(self.predict(outputs))
             logits, offsets = self._parts(outputs)
             count = objects_of(targets.labels)
-            losses.append((label_loss(logits, targets) + box_loss(offsets, None, targets, Weights())) * count)
+            losses.append((label_loss(logits, targets) + box_loss(offsets, None, targets, Options())) * count)
             objects.append(count)
         predictions = torch.cat(found).cpu()
         loss = float(torch.stack(losses).double().sum() / torch.stack(objects).sum())

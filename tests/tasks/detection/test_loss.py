@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.methods.losses import cmc, dml, hkd
-from kdtune.tasks.detection.loss import Weights, bounded, box_loss, label_loss, pair_weights, selected
+from kdtune.tasks.detection.loss import bounded, box_loss, label_loss, pair_weights, selected
 from kdtune.tasks.detection.matching import Matched
+from kdtune.tasks.detection.options import Options
 from kdtune.temperature.base import Temperature
 
 CLASSES = 2
@@ -78,16 +79,16 @@ def test_the_teacher_bounds_the_loss_of_the_boxes():
     teachers = torch.cat([teachers, torch.zeros(1, 3, 3)], dim=2)
     assert bounded(own, teachers, known).tolist() == [[0, 2, 0]]
     assert bounded(own, teachers, known, margin=0.5).tolist() == [[1, 2, 0]]
-    smooth = box_loss(own, teachers, known, Weights())
+    smooth = box_loss(own, teachers, known, Options())
     assert smooth.item() == pytest.approx(3 * 0.5 / 2)
-    both = box_loss(own, teachers, known, Weights(bounded=0.5))
+    both = box_loss(own, teachers, known, Options(bounded_weight=0.5))
     assert both.item() == pytest.approx((3 * 0.5 + 0.5 * 2) / 2)
 
 
 def test_a_batch_without_objects_has_the_loss_0_and_a_gradient_of_0():
     logits, offsets, known = random(2, 8, 3).requires_grad_(), random(2, 8, 4).requires_grad_(), targets([[0] * 8] * 2)
     weights = pair_weights(logits, known)
-    loss = label_loss(logits, known) + box_loss(offsets, None, known, Weights())
+    loss = label_loss(logits, known) + box_loss(offsets, None, known, Options())
     loss = loss + hkd(
         *(logits.flatten(0, 1), random(16, 3, seed=1), known.labels.flatten()),
         *(Temperature.same(torch.tensor(4.0)), 1.0),

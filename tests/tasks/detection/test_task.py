@@ -4,18 +4,22 @@ import numpy as np
 import pytest
 import torch
 
+from kdtune.catalog.builtin import LOSSES, TEMPERATURES
 from kdtune.errors import SpecError, UsageError
 from kdtune.specs import load_study
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
 from kdtune.specs.numerics import PLAIN
+from kdtune.specs.suggestion import Suggestion
 from kdtune.tasks.detection.annotations import Annotated, packed
 from kdtune.tasks.detection.network_checks import anchors_of
 from kdtune.tasks.detection.task import Detection
 from kdtune.tasks.loading import objective_of, task_of
+from kdtune.temperature.loading import policy_class
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.distiller import Distiller
 from kdtune.training.numerics import Arithmetic
+from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
 from tests.recipes import recipe_of
 
@@ -106,12 +110,40 @@ def test_a_detector_is_trained_the_same_captured_and_eagerly_and_after_an_interr
     torch.testing.assert_close(resumed.state_dict()["model"], weights, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["cosine", "instance", "dtkd"])
-@pytest.mark.parametrize("loss", ["hkd", "cmc", "dml"])
-def test_every_temperature_serves_every_loss(name, loss, splits, teacher):
-    study = study_of(loss=loss, training={**TRAINING, "epochs": 1})
-    metrics, _ = trained(training(splits, {"tau": 4, "temperature": name}, teacher, study=study))
-    assert np.isfinite(metrics[0].train_loss) and metrics[0].tau is not None
+#: Temperatures of which a study may take any; ``annealing`` is that of the method of this name.
+POLICIES = [name for name in TEMPERATURES if name != "annealing"]
+SHORT = {**TRAINING, "epochs": 1}
+
+
+def learned(splits, teacher, study, point):
+    """The metrics of the epochs, of which none is undefined."""
+    metrics, weights = trained(training(splits, point, teacher, study=study))
+    assert all(np.isfinite(one.train_loss) for one in metrics)
+    assert all(bool(one.isfinite().all()) for one in weights.values())
+    return metrics
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("loss", ["hkd", "cmc"])
+def test_every_temperature_serves_detection(name, loss, splits, teacher):
+    has_tau = "tau" in policy_class(name).Options.model_fields
+    point = {"temperature": name, **({"tau": 4} if has_tau else {})}
+    [metrics] = learned(splits, teacher, study_of(loss=loss, training=SHORT), point)
+    assert metrics.tau > 0
+
+
+def test_a_tau_of_its_own_for_each_image_is_that_of_all_its_anchors(splits, teacher):
+    suggestion = Suggestion(temperature=Component(name="stochastic", options={"draw": "sample"}))
+    recipe = resolved_recipe(study_of(training=SHORT), suggestion)
+    distiller = Distiller(recipe, 0, TASK, splits, CPU, LiveTeacher(teacher, Arithmetic(CPU)), Arithmetic(CPU, PLAIN))
+    assert np.isfinite(distiller.train_epoch().train_loss)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if LOSSES.facts_of(name)["needs_teacher"]])
+def test_every_method_serves_detection(name, splits, teacher):
+    has_phases = LOSSES.facts_of(name).get("has_phases")
+    metrics = learned(splits, teacher, study_of(loss=name), {} if has_phases else {"tau": 4})
+    assert [one.tau is None for one in metrics] == [False, bool(has_phases)]
 
 
 def test_replayed_outputs_of_the_teacher_train_the_same_student(splits, teacher):
