@@ -89,6 +89,7 @@ def task_name(source: StudyLike, overrides: Sequence[str] = ()) -> str:
         return DEFAULT_TASK
     apply_overrides(table, overrides, where)
     named = table.get("task")
+    named = named.get("ref") if isinstance(named, Mapping) else named
     return named if isinstance(named, str) and named in TASKS else DEFAULT_TASK
 
 

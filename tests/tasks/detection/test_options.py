@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kdtune.errors import SpecError
+from kdtune.specs import load_study
 from kdtune.specs.teacher_identity import teacher_key
 from kdtune.tasks.detection.options import Options
 from kdtune.tasks.loading import task_of
@@ -20,6 +21,13 @@ def test_the_weights_of_the_loss_are_options_of_the_task():
     paper = task_of(study_of(alpha=0.5, **task(protocol="paper"))).options
     assert (paper.bounded_weight, paper.margin, paper.background_weight, paper.hint_weight) == (0.5, 0, 1.5, 0.5)
     assert task_of(STUDY).options == Options()
+
+
+def test_an_option_is_set_on_the_command_line():
+    study = load_study("digits-detection", overrides=["task.protocol=paper", "alpha=0.5"])
+    assert study.task.options == {"protocol": "paper"}
+    with pytest.raises(SpecError, match="--set: task.hint: unknown key; .*'hint_weight'"):
+        load_study("digits-detection", overrides=["task.hint=1"])
 
 
 @pytest.mark.parametrize(
