@@ -25,6 +25,7 @@ from kdtune.tasks.detection.loss import box_loss, hint, label_loss, objects_of, 
 from kdtune.tasks.detection.matching import Matched
 from kdtune.tasks.detection.network_checks import anchors_of, check_detector, differing_anchors
 from kdtune.tasks.detection.options import Options
+from kdtune.tasks.detection.pictures import detections_png
 from kdtune.tasks.detection.predictions import BOX, SCORE, detections
 from kdtune.tasks.detection.setting_checks import setting_faults
 from kdtune.tasks.loading import objective_of
@@ -201,9 +202,14 @@ class Detection:
         assert (SCORE, BOX.start) == (1, 2)
         return float(((found - known).abs() > steps).flatten(1).any(dim=1).double().mean())
 
-    def documents(self, predictions: torch.Tensor, part: ImageSet, class_names: Sequence[str]) -> dict[str, str]:
-        """Return the average precision of each class."""
-        return {"per-class": per_class_csv(self._results(predictions, part), class_names)}
+    def documents(
+        self, predictions: torch.Tensor, part: ImageSet, class_names: Sequence[str]
+    ) -> dict[str, str | bytes]:
+        """Return the average precision of each class, and a picture of some images with boxes."""
+        return {
+            "per-class": per_class_csv(self._results(predictions, part), class_names),
+            "detections": detections_png(predictions, part, class_names),
+        }
 
     def teacher_facts(self, found: Sequence[tuple[Evaluation, ImageSet]]) -> dict[str, float]:
         """Return what tells whether a detector knows its task, over all images that it was evaluated on together.
