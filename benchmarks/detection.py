@@ -80,6 +80,7 @@ def run(rounds: int = ROUNDS, steps: int = STEPS) -> None:
         rounds: Number of rounds.
         steps: Steps of each way in a round.
     """
+    torch.set_num_threads(1)  # as a trial has one core by default
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     record = ResultsByRound(f"detection_{device.type}", "python -m benchmarks detection")
     context = _context(device)
