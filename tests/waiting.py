@@ -1,4 +1,4 @@
-"""Waiting for a condition, without a limit of its own: pytest ends a test that hangs (``timeout`` in pyproject.toml)."""
+"""Waiting for a condition without a limit: pytest ends a test that hangs (``timeout`` in pyproject.toml)."""
 
 import time
 from collections.abc import Callable

@@ -135,12 +135,11 @@ def used_uj(hardware: Hardware, first: Record, last: Record) -> int:
 
 
 def test_overlapping_windows_are_charged_their_own_cpu_time_each(cpu_meter, path):
-    with python(BURN_ON) as one, python(BURN_ON) as other:
-        with window_of(cpu_meter, "long", one.pid) as long:
-            wait_for_cpu(one.pid, 100_000)
-            with window_of(cpu_meter, "short", other.pid) as short:
-                wait_for_cpu(other.pid, 200_000)
-            wait_for_cpu(one.pid, 100_000)
+    with python(BURN_ON) as one, python(BURN_ON) as other, window_of(cpu_meter, "long", one.pid) as long:
+        wait_for_cpu(one.pid, 100_000)
+        with window_of(cpu_meter, "short", other.pid) as short:
+            wait_for_cpu(other.pid, 200_000)
+        wait_for_cpu(one.pid, 100_000)
     records = ledger.read(path)
     account, spent_us = account_of_ledger(records), closed(records)
     for name, bounds in (("long", long), ("short", short)):

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdtune.energy.processes import CpuScope, Process, identity_of, snapshot
-
 from tests.waiting import wait_for
 
 from .burners import BURN, BURN_ON, cpu_us, python, wait_for_cpu
