@@ -199,6 +199,7 @@ STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
 STRATEGIES.add("optuna", "kdtune.strategies.optuna:Optuna", "Optuna's TPE, in rounds of a frozen size")
+STRATEGIES.add("asha", "kdtune.strategies.asha:Asha", "successive halving: all points briefly, the best to the end")
 STRATEGIES.add(
     "stochastic",
     "kdtune.strategies.stochastic:Stochastic",

@@ -64,6 +64,9 @@ class Strategy:
     #: Whether :meth:`report` may stop a trial early and is therefore called after every epoch.
     judges_epochs: ClassVar[bool] = False
 
+    #: Whether suggestions may train for a part of the epochs and be suggested again to go on.
+    has_rungs: ClassVar[bool] = False
+
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         """Prepare one repeat.
 
