@@ -35,7 +35,7 @@ class Asha(Strategy):
     """Trains all points briefly, and only the best of them to the end."""
 
     Options: ClassVar[type[BaseModel]] = Options
-    has_rungs: ClassVar[bool] = True
+    has_rungs = True
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)

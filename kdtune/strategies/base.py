@@ -65,7 +65,7 @@ class Strategy:
     judges_epochs: ClassVar[bool] = False
 
     #: Whether suggestions may train for a part of the epochs and be suggested again to go on.
-    has_rungs: ClassVar[bool] = False
+    has_rungs: bool = False
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         """Prepare one repeat.

@@ -39,6 +39,7 @@ VARIANTS = {
     "stochastic per sample and log": ("stochastic", {"draw": "sample", "scale": "log"}),
     "stochastic uniform": ("stochastic", {"scale": "uniform"}),
     "none longer": ("none", {"longer": 2.5}),
+    "optuna with pruning": ("optuna", {"pruning": True}),
     "one random tau": ("random", {"trials": 1}),
     "best of fixed": ("best-of", {"of": "fixed", "tau": 7, "trials": 3}),
     "best of stochastic per epoch": ("best-of", {"draw": "epoch", "trials": 1}),
@@ -48,7 +49,7 @@ VARIANTS = {
 IGNORES_THE_SPACE = {"fixed", "best of fixed"}
 
 #: May come back to a point, which is then answered from its record, or goes on where it stopped.
-MAY_REPEAT = {"optuna", "asha"}
+MAY_REPEAT = {"optuna", "optuna with pruning", "asha"}
 
 
 def make(variant, space, seed=0):
@@ -189,8 +190,10 @@ def test_it_proposes_as_many_as_it_expected_to(name, space):
     strategy = make(name, space)
     expected = strategy.expected_trials()
     suggestions = proposed(strategy)
-    trials = {json.dumps(one.as_point()) for one in suggestions} if strategy.has_rungs else suggestions
-    assert len(trials) == expected
+    if strategy.has_rungs:  # a trial that goes on is suggested again
+        first = suggestions[0].until
+        suggestions = [one for one in suggestions if one.until == first]
+    assert len(suggestions) == expected
 
 
 @every_strategy
