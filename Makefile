@@ -9,9 +9,10 @@ READY := $(VENV)/.ready
 study: $(READY)
 	$(BIN)/kdtune study digits-hkd --strategy all --fresh
 
-# Bytecode is written, for tests start a hundred processes that would each compile the package again.
+# Three processes even on two cores, since a third of the time tests wait for processes that they started. Bytecode is
+# written, for these are a hundred processes, which would each compile the package again.
 test: $(READY)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

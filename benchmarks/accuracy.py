@@ -140,7 +140,9 @@ def _trainer(plain: TrainingContext, numerics: Numerics, teacher: dict[str, torc
         distiller = context.training(recipe, seed, ReplayedTeacher(lambda epoch: rows, context.device))
         while not distiller.done:
             distiller.train_epoch()
-        return distiller.last_metrics().val_accuracy
+        accuracy = distiller.last_metrics().val_accuracy
+        assert accuracy is not None  # the study has validation images
+        return accuracy
 
     return train_one
 

@@ -315,7 +315,7 @@ def one_case(place: Path, fault: Fault) -> dict[str, Any]:
 
 
 def _one_case(place: Path, fault: Fault) -> dict[str, Any]:
-    study = kills.begin(place, **fault.environment(place))
+    study = kills.begin(place, kills.STUDY, **fault.environment(place))
     finished = set(_completed(place))
     struck_s = time.monotonic()
     fault.strike(place, study)

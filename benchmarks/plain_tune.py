@@ -6,6 +6,7 @@ TAUS``, where ``TAUS`` is the number of integer temperatures, from 2 on. The pro
 of its first trial, in seconds since boot.
 """
 
+import logging
 import sys
 import time
 from typing import Any
@@ -63,7 +64,7 @@ def main() -> None:
     import ray
 
     teacher_file, epochs, batch_size, taus = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
         param_space={
@@ -78,7 +79,7 @@ def main() -> None:
         run_config=tune.RunConfig(verbose=0),
     )
     results = tuner.fit()
-    print(min(result.metrics["began_s"] for result in results if result.metrics))
+    print(min(result.metrics["began_s"] for result in map(results.__getitem__, range(len(results))) if result.metrics))
 
 
 if __name__ == "__main__":

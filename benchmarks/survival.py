@@ -199,7 +199,7 @@ def phase_of(folder: StudyFolder, cache: Path, began_s: float) -> str:
         return "logits"
     log = TrialLog.read(max((strategy.trials for strategy in at_work), key=lambda path: path.stat().st_mtime))
     if log.status == "completed":
-        every = [TrialLog.read(folder.strategy(name).trials) for name in folder.asked_strategies()]
+        every = [TrialLog.read(folder.strategy(name).trials) for name in folder.noted_options()]
         return "shutdown" if all(one.status == "completed" for one in every) else "between strategies"
     if log.evaluations:
         return "results"

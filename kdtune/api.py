@@ -269,7 +269,7 @@ def resume_study(
     with folder.locked():
         begun = folder.read_run_document()
         settings = begun.options
-        spec = study_as_begun(begun.study, folder)
+        spec = study_as_begun(begun, folder)
         strategies = strategies_to_resume(spec, begun, folder, only)
         runs_inline = settings.inline if inline is None else inline
         choice = ExecutorChoice(settings.cpus_per_trial, settings.gpus_per_trial, address, runs_inline)

@@ -16,7 +16,7 @@ settings.load_profile("kdtune")
 
 
 def pytest_configure(config):
-    """Let processes that share the suite (``-n 2 --dist loadfile``) take files in the order of the collection."""
+    """Let processes that share the suite (``-n 3 --dist loadfile``) take files in the order of the collection."""
     config.option.loadscopereorder = False
 
 
@@ -78,12 +78,15 @@ def running_ray():
     """Start Ray before kdtune does, as in a user's pipeline. Modules share it, since a start takes seconds."""
     import ray
 
+    from kdtune.execution.ray.ray_start import only_needed_daemons
+
     if ray.is_initialized():
         return
     # The workers' environment names no data folder, so that studies must pass the folder to them.
     data = os.environ.pop("KDTUNE_DATA_DIR", None)
     try:
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        with only_needed_daemons():
+            ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     finally:
         if data is not None:
             os.environ["KDTUNE_DATA_DIR"] = data

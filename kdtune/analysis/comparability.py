@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.results.folder import StrategyFolder
+from kdtune.specs.identity import AS_IDENTITY
 
 #: Settings that must agree, by their name in messages, with the keys of the study or of ``resolved`` that hold them.
 MUST_AGREE: dict[str, tuple[str, ...]] = {
@@ -69,7 +70,7 @@ def _names(studies: Sequence[Path]) -> dict[Path, str]:
 def _described(folder: StrategyFolder) -> dict[str, Any]:
     """Return the values of all keys of :data:`MUST_AGREE`."""
     study, resolved = folder.read_study(), folder.resolved()
-    table = study.model_dump(mode="json", exclude_none=True)
+    table = study.model_dump(mode="json", exclude_none=True, context=AS_IDENTITY)
     # The name of a teacher's folder depends on the machine, but given weights are the same everywhere.
     resolved["teacher"] = study.teacher_weights or resolved.get("teacher")
     data = {f"data.{key}": getattr(study.data, key) for key in ("train_limit", "mean", "std")}

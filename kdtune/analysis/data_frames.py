@@ -8,7 +8,7 @@ from kdtune.energy.attribution import BUCKETS
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.several_nodes import account_of_nodes
-from kdtune.results.epoch_log import read_epochs, superseded
+from kdtune.results.epoch_log import OPTIONAL_FIELDS, read_epochs, superseded
 from kdtune.results.trial_log import TrialLog
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Results:
             of the epoch), ``learning_rate``, ``energy_j`` (joules since the last reading; NaN for an epoch too
             short for one), ``superseded`` (whether a later attempt repeated the epoch from an earlier checkpoint;
             without these rows every epoch of a trial occurs once, but their energy was spent nevertheless).
+            Where tau differs within an epoch, ``tau_p05``, ``tau_median`` and ``tau_p95`` are percentiles of it;
+            where a policy computes it for each image, ``tau_by_class`` is its mean for each class.
         energy: One row per node and bucket. ``node``, ``bucket`` (``trials``, ``evaluation``, ``orchestration``,
             ``idle``, ``other``), ``energy_j`` (joules), ``quality`` (``counter``, ``polled``, ``modelled``). A
             node's buckets sum to its energy.
@@ -92,9 +94,10 @@ def load_results(place: Places = "results") -> Results:
             lines = read_epochs(folder.epochs)
             for epoch, again in zip(lines, superseded(lines), strict=True):
                 line = asdict(epoch)
-                energy_uj, objective = line.pop("energy_uj"), line.pop("val_objective")
+                energy_uj, rest = line.pop("energy_uj"), {field: line.pop(field) for field in OPTIONAL_FIELDS}
                 energy_j = None if energy_uj is None else energy_uj / 1e6
-                epochs.append({**labels, **line, "energy_j": energy_j, "superseded": again} | _objective(objective))
+                there = {field: value for field, value in rest.items() if value is not None}
+                epochs.append({**labels, **line, "energy_j": energy_j, "superseded": again} | there)
         for node, records in nodes.items():
             account = account_of_ledger(records)
             energy += [

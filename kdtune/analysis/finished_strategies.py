@@ -63,7 +63,7 @@ def find_finished(places: Places, carbon: Carbon | Callable[[Carbon], Carbon] | 
     """
     found, faults = [], []
     for folder in find_results(places):
-        study, resolved = folder.read_study(), folder.rerun_settings()
+        study, resolved = folder.study_here(), folder.rerun_settings()
         result = build_result(folder, carbon_for(folder, carbon))
         teacher_folder = cache_dir() / "teachers" / resolved.teacher
         teacher, student = read_record(teacher_folder), folder.weights(study.seed, study.seed)

@@ -13,8 +13,9 @@ Record = dict[str, Any]
 
 def _components(catalog: Catalog) -> list[Record]:
     """Return the built-in components and those of other packages, of which nothing is imported."""
-    built_in = [{"name": name, "summary": catalog[name].summary, **catalog[name].facts} for name in catalog]
-    unknown = dict.fromkeys(built_in[0])
+    known = [{"name": name, "summary": catalog[name].summary, **catalog[name].facts} for name in catalog]
+    unknown = dict.fromkeys(key for record in known for key in record)
+    built_in = [{**unknown, **record} for record in known]
     others = catalog.entry_points().items()
     return built_in + [{**unknown, "name": name, "summary": _summary(point)} for name, point in others]
 
@@ -107,9 +108,19 @@ def _strategies(place: Path) -> list[Record]:
 
 
 def _temperatures(place: Path) -> list[Record]:
-    from kdtune.catalog.builtin import TEMPERATURES
+    """Return the temperatures, and the losses that are methods of their own."""
+    from kdtune.catalog.builtin import LOSSES, TEMPERATURES, is_method
 
-    return _components(TEMPERATURES)
+    methods = [record for record in _components(LOSSES) if is_method(record["name"])]
+    keys = ("name", "summary", "hidden_tuning")
+    # Where a method has the name of a temperature that is a part of it, its hidden tuning is that of both.
+    found = {
+        one["name"]: {**{key: one[key] for key in keys}, "kind": "temperature"} for one in _components(TEMPERATURES)
+    }
+    for one in methods:
+        kind = "temperature and loss" if one["name"] in found else "loss"
+        found[one["name"]] = {**{key: one[key] for key in keys}, "kind": kind}
+    return list(found.values())
 
 
 def _datasets(place: Path) -> list[Record]:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from kdtune.specs.component import Component, as_written
+from kdtune.specs.component import Component, identity_of
 from kdtune.specs.numerics import Numerics
 from kdtune.storage.checksums import CHECKSUM_KEY, verified, with_checksum
 from kdtune.storage.files import read_whole, write_json
@@ -152,7 +152,8 @@ class CodeDependencies:
     def compilation(self) -> CompiledCode:
         """The folder of the code, which need not exist yet."""
         fields = {**asdict(self), "numerics": self.numerics.model_dump(), "format": FORMAT, "written": _written()}
-        fields |= {"student": str(as_written(self.student)), "teacher": self.teacher and str(as_written(self.teacher))}
+        fields["student"] = str(identity_of(self.student))
+        fields["teacher"] = self.teacher and str(identity_of(self.teacher))
         key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
         named = "-".join(one.slug for one in (self.teacher, self.student) if one)
         return CompiledCode(cache_dir() / KIND / f"{named}-{key}")

@@ -27,7 +27,8 @@ from kdtune.tasks.task import Metrics, Task
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.checkpoints import CheckpointFolder, CheckpointWriter
 from kdtune.training.compiled_networks import Compiler
-from kdtune.training.distiller import Distiller, EpochMetrics
+from kdtune.training.distiller import Distiller
+from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.resolution import teacher_recipe
 

@@ -31,7 +31,8 @@ from kdtune.tasks.loading import task_of
 from kdtune.training.batch_norm_checks import check_step
 from kdtune.training.captured_steps import CapturedSteps
 from kdtune.training.compiled_networks import Compiler
-from kdtune.training.distiller import Distiller, EpochMetrics
+from kdtune.training.distiller import Distiller
+from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
@@ -98,14 +99,13 @@ class TrainingContext(Generic[S]):
         if not self.study.teacher_weights and read_record(folder) is None:
             with exclusive_lock(folder):
                 self.train_teacher(folder)
-        model = self._untrained(self.study.teacher)
-        load_teacher(model, self.study, folder)
+        load_teacher(model := self._untrained(self.study.teacher), self.study, folder)
         return self._frozen(self.study.teacher, model)
 
     def train_teacher(self, folder: Path, on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None) -> None:
         """Train the study's teacher into its folder; see :func:`kdtune.artifacts.teacher.train_teacher`."""
-        # The command holds the folder's other lock. If the command is killed, its worker continues until it notices.
-        # The next process waits until then and continues from the last checkpoint.
+        # The command holds the folder's other lock. A killed command's worker continues until it notices. The next
+        # process waits until then and continues from the last checkpoint.
         with exclusive_lock(folder, TRAINING):
             if read_record(folder) is None:
                 train_teacher(
@@ -135,7 +135,7 @@ class TrainingContext(Generic[S]):
             UsageError: The network needs more images per step than there are.
         """
         train = self.splits.train
-        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], self.task)
+        check_step(recipe.model, len(train), recipe.training.batch_size, train.images.shape[1:], lambda: self.task)
         return Distiller(
             recipe,
             seed,

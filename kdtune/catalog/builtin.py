@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kdtune.catalog.builtin_data import DATASETS as DATASETS
 from kdtune.catalog.catalog import Catalog
 from kdtune.catalog.metric import ACCURACY, Metric
 
@@ -15,97 +16,15 @@ TASKS.add(
     objectives=(Metric(ACCURACY), Metric("balanced_accuracy"), Metric("f1")),
 )
 
+#: The task of a study that names none.
+DEFAULT_TASK = "classification"
+
 
 def objectives_of(task: str) -> tuple[Metric, ...]:
-    """Return the metrics that can decide a study, the default first; of a task that is not known here, the accuracy."""
+    """Return the metrics that can decide a study, the default first; of a task that is not built in, the accuracy."""
     found: tuple[Metric, ...] = TASKS.facts_of(task).get("objectives", (Metric(ACCURACY),))
     return found
 
-
-#: Facts: ``classes``; ``shape`` of an image; ``train_images`` and ``test_images`` as published (a subset made by the
-#: user has fewer); ``download_mb``; and ``files``, the files required in the data folder, with their MD5 if it is
-#: known. The target is a class that loads the data set: see :class:`kdtune.data.published.Published`.
-DATASETS = Catalog("data set", "kdtune.datasets")
-DATASETS.add(
-    "digits",
-    "kdtune.data.digits:Digits",
-    "scikit-learn's 1,797 scanned digits, 8x8 grey, 10 classes; bundled, nothing to download",
-    classes=10,
-    shape=(1, 8, 8),
-    train_images=800,
-    test_images=997,
-    download_mb=0,
-    files={},
-)
-DATASETS.add(
-    "cifar10",
-    "kdtune.data.cifar:Cifar10",
-    "photos of animals and vehicles, 32x32 in colour, 10 classes (Krizhevsky 2009)",
-    classes=10,
-    shape=(3, 32, 32),
-    train_images=50_000,
-    test_images=10_000,
-    download_mb=170,
-    files={
-        "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
-        "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-        "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
-        "cifar-10-batches-py/batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-    },
-)
-DATASETS.add(
-    "cifar100",
-    "kdtune.data.cifar:Cifar100",
-    "photos of 100 kinds of things, 32x32 in colour (Krizhevsky 2009)",
-    classes=100,
-    shape=(3, 32, 32),
-    train_images=50_000,
-    test_images=10_000,
-    download_mb=169,
-    files={
-        "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
-        "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-        "cifar-100-python/meta": "7973b15100ade9c7d40fb424638fde48",
-    },
-)
-DATASETS.add(
-    "fashion_mnist",
-    "kdtune.data.fashion_mnist:FashionMnist",
-    "articles of clothing, 28x28 grey, 10 classes (Xiao et al. 2017)",
-    classes=10,
-    shape=(1, 28, 28),
-    train_images=60_000,
-    test_images=10_000,
-    download_mb=31,
-    # MD5 of the unpacked files. Torchvision publishes those of the archives from which these were unpacked.
-    files={
-        "FashionMNIST/raw/train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-        "FashionMNIST/raw/train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-        "FashionMNIST/raw/t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-        "FashionMNIST/raw/t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-    },
-)
-DATASETS.add(
-    "tiny_imagenet",
-    "kdtune.data.tiny_imagenet:TinyImageNet",
-    "photos of 200 kinds of things, 64x64 in colour; its validation part is the test set (Stanford CS231n)",
-    classes=200,
-    shape=(3, 64, 64),
-    train_images=100_000,
-    test_images=10_000,
-    download_mb=248,
-    files={
-        "tiny-imagenet-200/wnids.txt": None,
-        "tiny-imagenet-200/words.txt": None,
-        "tiny-imagenet-200/train": None,
-        "tiny-imagenet-200/val/val_annotations.txt": None,
-        "tiny-imagenet-200/val/images": None,
-    },
-)
-DATASETS.add_scheme("folder", "kdtune.data.image_folder:FOLDERS", of_paths=True)
 
 MODELS = Catalog("model", "kdtune.models")
 MODELS.add_scheme("torchvision", "kdtune.models.torchvision_networks:TORCHVISION")
@@ -125,11 +44,17 @@ MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40
 MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
 MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
 MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
+MODELS.add(
+    "mobilenet_v2_half", "kdtune.models.mobilenet_v2:mobilenet_v2_half", "MobileNetV2 of half width, 0.8 M parameters"
+)
 MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "ShuffleNetV2 of width 1, 1.4 M parameters")
 
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
 #: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which
-#: is a weight of 1 on distillation and none on the labels.
+#: is a weight of 1 on distillation and none on the labels. Methods of their own are classes (see
+#: :mod:`kdtune.methods.base`) and have further facts: ``hidden_tuning``, what their authors picked, and on what;
+#: ``default_tau``, unless they have no tau; and ``has_phases``, True where a training has phases. Methods with weights
+#: of their own have no ``default_alpha``.
 LOSSES = Catalog("loss", "kdtune.losses")
 LOSSES.add(
     "hkd",
@@ -160,30 +85,133 @@ LOSSES.add(
     default_alpha=0.0,
 )
 
+LOSSES.add(
+    "standardized",
+    "kdtune.methods.standardized:Standardized",
+    "logit standardisation: 9 tau^2 KL of logits with deviation 1, and 0.1 CE (CVPR 2024)",
+    needs_teacher=True,
+    default_tau=2,
+    hidden_tuning="tau 2 or 3 and weight 9 or 1, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "multi",
+    "kdtune.methods.multi:MultiTemperature",
+    "mean of tau^2 KL over several multiples of tau (from MLKD, CVPR 2023)",
+    needs_teacher=True,
+    default_alpha=0.9,
+    default_tau=4,
+    hidden_tuning="the set {2, 3, 4, 5, 6}, of the authors' code for CIFAR-100, which has no validation part",
+)
+LOSSES.add(
+    "dtkd",
+    "kdtune.methods.dtkd:DynamicTemperature",
+    "KL at a pair of temperatures for each image and at tau, after a ramp, and CE (arXiv 2404.12711)",
+    needs_teacher=True,
+    default_tau=4,
+    hidden_tuning="tau 4, three weights and the ramp of the authors' code for CIFAR-100, which has no validation part",
+)
+LOSSES.add(
+    "ttm",
+    "kdtune.methods.ttm:Ttm",
+    "KL of the student's plain outputs from the teacher's softened ones, and CE (ICLR 2024)",
+    needs_teacher=True,
+    default_tau=10,
+    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "wttm",
+    "kdtune.methods.ttm:Wttm",
+    "as ttm, each image weighted by the sum of the powers of the teacher's outputs (ICLR 2024)",
+    needs_teacher=True,
+    default_tau=5,
+    hidden_tuning="gamma = 1/tau and the weight, chosen per pair of networks; the authors' code has no validation part",
+)
+LOSSES.add(
+    "ea",
+    "kdtune.methods.ea:EntropyAdaptive",
+    "tau^2 KL, each image weighted by the entropies of teacher and student (arXiv 2311.13621)",
+    needs_teacher=True,
+    default_alpha=0.9,
+    default_tau=4,
+    hidden_tuning="temperature 3 of the entropies and their bound; the authors' code has no validation part",
+)
+LOSSES.add(
+    "annealing",
+    "kdtune.methods.annealing:Annealing",
+    "regression onto the teacher's annealed logits, then CE from the best weights (EACL 2021)",
+    needs_teacher=True,
+    has_phases=True,
+    hidden_tuning="10 levels and the lengths of both phases, chosen per data set",
+)
+
 #: The loss of a network that is trained without a teacher, such as the teacher itself.
 WITHOUT_TEACHER = "ce"
 
-#: Facts: ``shown_as``, what tables show in place of a single tau.
+#: Facts: ``hidden_tuning``, what the authors of a method picked, and on what; ``shown_as``, what tables show in place
+#: of a single tau.
 TEMPERATURES = Catalog("temperature", "kdtune.temperatures")
-TEMPERATURES.add("fixed", "kdtune.temperature.fixed:FixedTemperature", "one tau for the whole training")
+TEMPERATURES.add(
+    "fixed",
+    "kdtune.temperature.fixed:FixedTemperature",
+    "one tau for the whole training",
+    hidden_tuning="tau, where it is given and not searched",
+)
 TEMPERATURES.add(
     "stochastic",
     "kdtune.temperature.stochastic:StochasticTemperature",
     "a random tau from the search space for each batch (PLOS ONE 2023, e0285668)",
+    hidden_tuning="the range, which is 2 to 20 in the paper and the search space here",
     shown_as="random",
 )
 TEMPERATURES.add(
-    "cosine", "kdtune.temperature.cosine:Cosine", "falls along half a cosine, the control of falling temperatures"
+    "cosine",
+    "kdtune.temperature.cosine:Cosine",
+    "falls along half a cosine, the control of falling temperatures",
+    hidden_tuning="the first tau and the last",
 )
 TEMPERATURES.add(
     "instance",
     "kdtune.temperature.instance:InstanceWise",
     "a tau for each image, smaller for hard ones: FLSW or CWSM (arXiv 1911.07471)",
+    hidden_tuning="tau, beta and gamma; the defaults are neutral values of kdtune",
 )
 TEMPERATURES.add(
     "dtkd",
     "kdtune.temperature.dtkd:Dtkd",
     "a tau for each image and network, from their greatest logits (the temperature of arXiv 2404.12711)",
+    hidden_tuning="the reference tau 4, of the authors' code for CIFAR-100, which has no validation part",
+)
+TEMPERATURES.add(
+    "normkd",
+    "kdtune.temperature.normkd:NormKd",
+    "a tau for each image and network, in proportion to the spread of their logits (arXiv 2308.00520)",
+    hidden_tuning="k = 2 (here tau), of the authors' code for CIFAR-100, which has no validation part",
+)
+TEMPERATURES.add(
+    "dts",
+    "kdtune.temperature.dts:Dts",
+    "falls along a cosine, more slowly where the student lags far behind the teacher (arXiv 2511.13767)",
+    hidden_tuning="tau 8, its lower limit 4 and the moving average 0.9; the authors choose the epoch by test images",
+)
+TEMPERATURES.add(
+    "ctkd",
+    "kdtune.temperature.ctkd:Ctkd",
+    "one tau, learned against the student by a reversed gradient (AAAI 2023)",
+    hidden_tuning="the range 1 to 21 and the ramp of 10 epochs, of the authors' code, which has no validation part",
+    shown_as="learned",
+)
+TEMPERATURES.add(
+    "annealing",
+    "kdtune.temperature.annealing:Annealed",
+    "falls in equal blocks of epochs (the annealing of the method annealing, EACL 2021)",
+    hidden_tuning="10 levels",
+)
+TEMPERATURES.add(
+    "meta",
+    "kdtune.temperature.meta:Meta",
+    "a tau for each network, by meta-gradients on held-out training images (arXiv 2202.07940)",
+    hidden_tuning="the first tau, both learning rates, the interval and the held-out share; the defaults are of kdtune",
+    shown_as="learned",
 )
 
 #: The temperature of a suggestion that names none: it takes the suggested tau.
@@ -192,9 +220,9 @@ DEFAULT_TEMPERATURE = "fixed"
 #: A temperature under which tau differs from step to step, for checks that compare such steps.
 VARYING_TEMPERATURE = "stochastic"
 
-#: Facts: ``needs_teacher``, False where a strategy's trainings have none whatever the study's loss is; ``restartable``,
-#: True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it searches for nothing,
-#: so that its gain over one training is what the choice of the best of many gives.
+#: Facts: ``needs_teacher``, whether a strategy's trainings have one, where that does not depend on the study's loss;
+#: ``restartable``, True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it
+#: searches for nothing, so that its gain over one training is what the choice of the best of many gives.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -231,6 +259,23 @@ STRATEGIES.add(
     needs_teacher=False,
 )
 STRATEGIES.add_scheme("tuned", "kdtune.strategies.tuned:TUNED")
+
+
+def is_method(loss: str) -> bool:
+    """Return whether a loss is a built-in method of its own, a class with options that is defined without torch."""
+    return "hidden_tuning" in LOSSES.facts_of(loss)
+
+
+#: Methods that are strategies of one training by their own names: all losses that are methods, and all temperatures,
+#: unless there is another strategy of that name.
+METHOD_STRATEGIES = tuple(
+    name for name in dict.fromkeys((*filter(is_method, LOSSES), *TEMPERATURES)) if name not in STRATEGIES
+)
+for _name in METHOD_STRATEGIES:
+    _catalog = LOSSES if is_method(_name) else TEMPERATURES
+    _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
+    _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's own loss is
+    STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True, **_facts)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
 OPTION_CATALOGS = {"temperature": TEMPERATURES, "of": STRATEGIES}

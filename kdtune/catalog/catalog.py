@@ -6,20 +6,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
+from kdtune.catalog.component_digest import change_since
 from kdtune.catalog.local_modules import attribute_of_file, attribute_of_module
+from kdtune.catalog.packages import version_of
 from kdtune.catalog.python_objects import PICKLE
 from kdtune.catalog.references import Reference, parse_reference
-from kdtune.catalog.source_digest import sources_of_file, sources_of_module
+from kdtune.catalog.source_digest import is_installed, sources_of_file, sources_of_module
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import KdtuneError, SourceChangedError, UsageError
 from kdtune.storage.paths import here
 
-#: Digits of a component's digest.
-DIGITS = 16
+#: Folder of kdtune's own code.
+_OURS = Path(__file__).parents[1]
 
 
 class Scheme(Protocol):
@@ -43,8 +47,8 @@ class Entry:
     Attributes:
         kind: Such as ``model`` or ``loss``.
         reference: Name or reference of the component; files and folders have absolute paths.
-        digest: Identifies the component's source and that of the local modules that it imports; empty for a built-in
-            component, whose source belongs to kdtune's version.
+        digest: Identifies the component's source and what it imports, see :mod:`kdtune.catalog.component_digest`; empty
+            for a built-in component, whose source belongs to kdtune's version.
         import_it: Imports and returns it.
         summary: One line for people, of a built-in component.
         facts: Properties of a built-in component that are known without importing it.
@@ -69,7 +73,7 @@ class Entry:
             return self.import_it()
         except KdtuneError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script may parse a command line of its own
             raise UsageError(f"{self.kind} {self.reference}: cannot be imported: {cause_of(error)}") from error
 
 
@@ -172,17 +176,14 @@ class Catalog:
 
         Raises:
             UsageError: There is no such component, or its code fails when it is imported.
-            SourceChangedError: Its source has another digest.
+            SourceChangedError: Its source or a package that it imports has changed.
         """
         try:
             entry = self.resolve(text)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        if digest and entry.digest != digest:
-            raise SourceChangedError(
-                f"{self.kind} {text}: has been edited since the study began; restore the earlier source, or begin the "
-                "study anew with --fresh"
-            )
+        if digest and (change := change_since(digest, entry.digest)):
+            raise SourceChangedError(f"{self.kind} {text}: {change}")
         return entry.load()
 
     def entry_points(self) -> dict[str, EntryPoint]:
@@ -192,8 +193,8 @@ class Catalog:
     def _registered_elsewhere(self, reference: Reference) -> Entry:
         others = self.entry_points()
         if point := others.get(reference.place):
-            digest = _digest_of_module(point.value.partition(":")[0], reference)
-            return Entry(self.kind, reference.place, digest, point.load)
+            load = partial(attribute_of_module, point.module, point.attr) if point.attr else point.load
+            return Entry(self.kind, reference.place, _digest_of_module(point.module, reference), load)
         hint = did_you_mean(reference.place, [*self._built_in, *others])
         raise ValueError(f"unknown {self.kind} {reference.place!r}; {hint}")
 
@@ -206,7 +207,7 @@ class Catalog:
     def _of_file(self, reference: Reference, base: Path) -> Entry:
         file = reference.path(base)
         try:
-            digest = sources_of_file(file).digest[:DIGITS]
+            digest = sources_of_file(file).component_digest
         except OSError as error:
             raise ValueError(f"{reference.text!r}: {file} cannot be read ({error.strerror})") from None
         except SyntaxError as error:
@@ -222,12 +223,6 @@ class Catalog:
         return Entry(self.kind, f"{prefix}:{name}", scheme.identify(name), partial(scheme.load, name))
 
 
-def version_of(package: str) -> str:
-    """Return an installed package's distribution and version, as ``name==version``."""
-    names = packages_distributions().get(package, [package])
-    return f"{names[0]}=={version(names[0])}"
-
-
 def _import(target: str) -> Any:
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
@@ -235,20 +230,31 @@ def _import(target: str) -> Any:
 
 def _digest_of_module(module: str, reference: Reference) -> str:
     try:
-        return sources_of_module(module).digest[:DIGITS]
+        return sources_of_module(module).component_digest
     except ModuleNotFoundError:
         pass
     except SyntaxError as error:
         raise ValueError(f"{reference.text!r}: {error.filename}, line {error.lineno}: {error.msg}") from None
-    top = module.partition(".")[0]
-    if top in packages_distributions():  # a compiled module has no source to digest
-        return version_of(top)
-    raise ValueError(f"{reference.text!r}: there is no module {module!r}; install its package, or start in its folder")
+    try:
+        return version_of(module.partition(".")[0])  # a compiled module has no source to digest
+    except PackageNotFoundError:
+        problem = f"there is no module {module!r}; install its package, or start in its folder"
+        raise ValueError(f"{reference.text!r}: {problem}") from None
 
 
-def cause_of(error: Exception) -> str:
-    """Return an exception in one line, with the place in the user's code that raised it."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if "kdtune/catalog" not in one.filename]
-    frames = [one for one in frames if not one.filename.startswith("<frozen")]
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
+def cause_of(error: BaseException) -> str:
+    """Return an exception in one line, with the place in the user's own code that raised it, or else in a package."""
+    text = f"{type(error).__name__}: {_message_of(error)}".splitlines()[0].rstrip(": ")
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<frozen")]
+    frames = [one for one in frames if not Path(one.filename).is_relative_to(_OURS)]
+    users = [one for one in frames if not is_installed(Path(one.filename))]
+    others = [one for one in frames if "/torch/" not in one.filename]  # such as the package of a network
+    last = next(reversed(users or others or frames), None)
+    return f"{text} ({last.filename}, line {last.lineno})" if last else text
+
+
+def _message_of(error: BaseException) -> str:
+    """Return the message of an exception, and of all invalid values if it is one of pydantic."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return str(error)

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kdtune.catalog.source_digest import LocalSources, sources_of_file, sources_of_module
+from kdtune.catalog.source_digest import LocalSources, is_installed, sources_of_file, sources_of_module
+from kdtune.errors import SourceChangedError
 
 #: SHA-256 of the source from which each local module was imported, by its name in ``sys.modules``.
 _IMPORTED: dict[str, str] = {}
@@ -50,7 +51,7 @@ def attribute_of_file(file: Path, attribute: str) -> Any:
     name = f"_kdtune_local_{sources.digest[:16]}_{file.stem}"
     module = sys.modules.get(name)
     if module is None or Path(str(module.__file__)) != file:
-        forget_stale(sources)
+        forget_stale(sources, run_as_file=file.stem)
         module = _run(file, name)
         note_imported(sources)
     return _attribute(module, attribute)
@@ -84,29 +85,52 @@ def _first_on_path(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def forget_stale(sources: LocalSources) -> None:
+def forget_stale(sources: LocalSources, run_as_file: str = "") -> None:
     """Remove modules from ``sys.modules`` whose source was edited, or that come from another folder.
 
     If one of a component's modules is stale, all of them are removed, since others may hold references to its content.
+    Modules of the standard library and of installed packages are never removed.
+
+    Args:
+        sources: The source files of the component.
+        run_as_file: Name of a file that is run and not imported, so that a module of this name may be any other one.
+
+    Raises:
+        SourceChangedError: An installed package was replaced after it was imported.
     """
-    stale = {name for name in sources.files if name in sys.modules and _is_stale(name, sources)}
-    for name in sources.files if stale else ():
-        if name != "__main__":
-            sys.modules.pop(name, None)
-    if stale:
+    own = _own_modules(sources)
+    edited = {name for name in own if _IMPORTED.get(name, "") not in ("", sources.hashes[name])}
+    if replaced := [name for name in sorted(edited) if is_installed(sources.files[name])]:
+        raise SourceChangedError(f"{replaced[0]}: was installed anew after it was imported; start a new process")
+    others = {name for name in sources.files.keys() & sys.modules.keys() if name not in own and _is_local(name)}
+    others.discard(run_as_file)
+    if edited or others:
+        for name in {name for name in own if not is_installed(sources.files[name])} | others:
+            if name != "__main__":
+                del sys.modules[name]
         importlib.invalidate_caches()
 
 
-def _is_stale(name: str, sources: LocalSources) -> bool:
-    file = getattr(sys.modules[name], "__file__", None)
-    return (
-        file is None or Path(file) != sources.files[name] or _IMPORTED.get(name, "") not in ("", sources.hashes[name])
-    )
+def _own_modules(sources: LocalSources) -> set[str]:
+    """Return the names of a component's modules that have been imported from its files.
+
+    Links are followed, since a folder on ``sys.path`` may be one.
+    """
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in sources.files}
+    return {name for name, file in files.items() if file and Path(file).resolve() == sources.files[name].resolve()}
+
+
+def _is_local(name: str) -> bool:
+    """Return whether an imported module belongs neither to the standard library nor to an installed package."""
+    module = sys.modules[name]
+    file = getattr(module, "__file__", None)
+    places = [file] if file else list(getattr(module, "__path__", []))  # a folder without __init__.py has no file
+    return bool(places) and not any(is_installed(Path(place)) for place in places)
 
 
 def note_imported(sources: LocalSources) -> None:
     """Record the sources of a component's modules that have been imported."""
-    _IMPORTED.update({name: sources.hashes[name] for name in sources.files if name in sys.modules})
+    _IMPORTED.update({name: sources.hashes[name] for name in _own_modules(sources)})
 
 
 def _attribute(module: ModuleType, attribute: str) -> Any:

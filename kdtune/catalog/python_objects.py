@@ -2,14 +2,16 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from pickletools import genops
 from typing import Any
 
+from kdtune.catalog.component_digest import component_digest
 from kdtune.catalog.local_modules import forget_stale, note_imported
+from kdtune.catalog.packages import versions_of
 from kdtune.catalog.source_digest import find_module, is_installed, sources_of_module
 from kdtune.storage.files import replaced_atomically
 from kdtune.storage.paths import cache_dir
@@ -55,21 +57,25 @@ def _pickled(component: Callable[..., Any]) -> Path:
     return path
 
 
-def _local_modules_in(pickled: bytes) -> Iterator[str]:
-    """Yield the names of local modules that a pickle refers to instead of containing their code."""
+def _modules_in(pickled: bytes) -> tuple[list[str], set[str]]:
+    """Return the local modules and the top-level names of others that a pickle refers to instead of containing them."""
     names = {argument for _, argument, _ in genops(pickled) if isinstance(argument, str)}
+    local, others = [], set()
     for name in sorted({part for text in names for part in text.split()}):  # an old protocol joins module and name
         if _MODULE.fullmatch(name):
             file = find_module(name, sys.path)
             if file and not is_installed(file):
-                yield name
+                local.append(name)
+            elif file:
+                others.add(name.partition(".")[0])
+    return local, others - {"cloudpickle"}
 
 
 class _Pickles:
     """The scheme of pickled functions and classes. Their content identifies them, and that of the modules they use."""
 
     def identify(self, name: str) -> str:
-        """Return a digest of a file and of the local modules that the pickle refers to.
+        """Return the digest of a file, with the modules that the pickle refers to.
 
         Raises:
             ValueError: The file cannot be read.
@@ -82,16 +88,18 @@ class _Pickles:
                 "the component"
             ) from None
         digest = sha256(pickled)
-        for module in _local_modules_in(pickled):
-            digest.update(sources_of_module(module).digest.encode())
-        return digest.hexdigest()[:16]
+        local, packages = _modules_in(pickled)
+        for sources in map(sources_of_module, local):
+            digest.update(sources.digest.encode())
+            packages |= sources.packages
+        return component_digest(digest.hexdigest(), versions_of(packages))
 
     def load(self, name: str) -> Any:
         """Return the function or class that a file holds."""
         import cloudpickle
 
         pickled = Path(name).read_bytes()
-        sources = [sources_of_module(module) for module in _local_modules_in(pickled)]
+        sources = [sources_of_module(module) for module in _modules_in(pickled)[0]]
         for one in sources:
             forget_stale(one)
         component = cloudpickle.loads(pickled)

@@ -11,6 +11,12 @@ Form = Literal["name", "module", "file", "scheme"]
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ATTRIBUTE = _MODULE
 
+#: Scheme, if any, path and attribute of a reference to a Python file.
+_OF_FILE = re.compile(r"((?:\w+:)?)(.+\.py):([\w.]+)")
+
+#: Scheme, if any, absolute path, and colon and attribute, if any.
+_OF_PATH = re.compile(r"((?:\w+:)?)(/.+?)((?<=\.py):[\w.]+)?")
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -71,7 +77,28 @@ def with_absolute_path(value: Any, base: Path) -> Any:
         value: A value of a study.
         base: Folder to which relative paths refer.
     """
-    place, colon, attribute = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not (colon and place.endswith(".py") and _ATTRIBUTE.fullmatch(attribute)):
+    found = _OF_FILE.fullmatch(value) if isinstance(value, str) else None
+    if not found:
         return value
-    return f"{Reference(value, 'file', place).path(base)}:{attribute}"
+    scheme, place, attribute = found.groups()
+    return f"{scheme}{Reference(value, 'file', place).path(base)}:{attribute}"
+
+
+def moved_along(value: Any, before: Path, now: Path) -> Any:
+    """Return a reference whose file or folder was moved together with another folder.
+
+    Args:
+        value: A value of a study, such as ``/old/nets.py:tiny`` or ``folder:/old/photos``.
+        before: Where the other folder was, such as ``/old/results/mine``.
+        now: Where the other folder is.
+
+    Returns:
+        The reference with the path that lies relative to ``now`` as the earlier one to ``before``, if there is
+        something at that path; otherwise the value.
+    """
+    found = _OF_PATH.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        return value
+    scheme, path, attribute = found.groups(default="")
+    moved = os.path.normpath(now / os.path.relpath(path, before))
+    return f"{scheme}{moved}{attribute}" if Path(moved).exists() else value

@@ -1,6 +1,8 @@
 """Digests of a Python module together with the local modules that it imports, computed without running any of them."""
 
 import ast
+import os
+import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,10 +12,22 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import cast
 
+from kdtune.catalog.component_digest import component_digest
+from kdtune.catalog.packages import versions_of
+
 #: Sources that were read, by file, module and path, with the state of the files at that time: a network is built often.
 _KEPT: dict[tuple[str, str, tuple[str, ...]], tuple[list[tuple[str, int, int] | None], "LocalSources"]] = {}
 
-_INSTALLED = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+#: Folders of the standard library and of installed packages, as they are named and without symbolic links.
+_INSTALLED = {
+    Path(spelling)
+    for place in (
+        *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    )
+    for spelling in (place, os.path.realpath(place))
+}
 
 
 @dataclass(frozen=True)
@@ -23,10 +37,12 @@ class LocalSources:
     Attributes:
         files: By the name under which each module is imported; the component's own module is among them.
         hashes: SHA-256 of each file, by module.
+        packages: Top-level names of the other modules that they import, installed or not.
     """
 
     files: dict[str, Path]
     hashes: dict[str, str]
+    packages: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
@@ -36,6 +52,11 @@ class LocalSources:
             digest.update(f"{module}\0{content}\n".encode())
         return digest.hexdigest()
 
+    @property
+    def component_digest(self) -> str:
+        """What identifies the component: its files, and the installed packages that these import."""
+        return component_digest(self.digest, versions_of(self.packages))
+
 
 def sources_of_file(file: Path) -> LocalSources:
     """Return a Python file and all local modules that it imports, directly or indirectly.
@@ -43,12 +64,14 @@ def sources_of_file(file: Path) -> LocalSources:
     Installed packages and the standard library are left out.
 
     Args:
-        file: The Python file. Modules that it imports are searched in its folder and then on ``sys.path``.
+        file: The Python file. Modules that it imports are searched in its folder and then on ``sys.path``. If it is a
+            symbolic link, its folder is that of the file to which it leads, as for a program.
 
     Raises:
         OSError: The file cannot be read.
         SyntaxError: It, or a module that it imports, is not Python.
     """
+    file = file.resolve()
     return _sources(file, file.stem, [str(file.parent), *sys.path])
 
 
@@ -124,6 +147,7 @@ def _sources(file: Path, name: str, path: Sequence[str]) -> LocalSources:
         return kept[1]
     files: dict[str, Path] = {}
     hashes: dict[str, str] = {}
+    packages: set[str] = set()
     pending = [(name, file)]
     while pending:
         module, one = pending.pop()
@@ -131,11 +155,15 @@ def _sources(file: Path, name: str, path: Sequence[str]) -> LocalSources:
             continue
         source = one.read_bytes()
         files[module], hashes[module] = one, sha256(source).hexdigest()
-        for imported in {*_imports(source, one, module), *_packages(module)}:
-            found = find_module(imported, path) if imported not in files else None
+        for imported in {*_imports(source, one, module), *_packages(module)} - files.keys():
+            found = find_module(imported, path)
             if found and _is_part(imported, found, name):
                 pending.append((imported, found))
-    sources = LocalSources(files, hashes)
+            else:
+                packages.add(imported.partition(".")[0])
+    # A name that is found neither here nor elsewhere is an attribute of a local module.
+    local = {module.partition(".")[0] for module in files}
+    sources = LocalSources(files, hashes, frozenset(packages - local))
     _KEPT[key] = _states(files.values()), sources
     return sources
 
@@ -164,7 +192,7 @@ def _is_part(imported: str, file: Path, name: str) -> bool:
 
 def is_installed(file: Path) -> bool:
     """Return whether a file belongs to the standard library or to an installed package."""
-    return any(file.is_relative_to(place) for place in _INSTALLED)
+    return any(one.is_relative_to(place) for one in (file, file.resolve()) for place in _INSTALLED)
 
 
 def _packages(module: str) -> Iterator[str]:

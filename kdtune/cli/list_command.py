@@ -23,7 +23,7 @@ EXAMPLES = """Examples:
 _OVERVIEW = ("studies", "spaces", "strategies", "temperatures", "datasets")
 
 #: Columns that appear only in the JSON.
-_HIDDEN = {"file", "folder", "shape", "files", "needs_teacher"}
+_HIDDEN = {"file", "folder", "shape", "files", "needs_teacher", "restartable"}
 
 
 def list_command(

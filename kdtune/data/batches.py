@@ -70,7 +70,13 @@ class ImageSet:
             yield from (self.images.index_select(0, index) for index in batches)
 
     def shuffled(
-        self, batch_size: int, seed: int, epoch: int, changes: Sequence[str] = (), changes_seed: int | None = None
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        changes: Sequence[str] = (),
+        changes_seed: int | None = None,
+        left_out: torch.Tensor | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Yield batches (images, labels, index of the images) in an order that depends only on seed and epoch.
 
@@ -82,10 +88,13 @@ class ImageSet:
             epoch: Counted from 0.
             changes: Augmentation; see :func:`kdtune.data.augment.augment`.
             changes_seed: Seed of the augmentation; by default that of the training.
+            left_out: Whether an image is left out, bool, (N,); None leaves none out.
         """
         order = self.order(seed, epoch)
+        if left_out is not None:
+            order = order[~left_out[order]]
         drawn = self.epoch_changes(changes, seed if changes_seed is None else changes_seed, epoch)
-        batches = order.split(batch_sizes(len(self), batch_size))
+        batches = order.split(batch_sizes(len(order), batch_size))
         for index, images in zip(batches, self._fetched(batches), strict=True):
             yield self._finished(images, index, drawn), self.labels[index], index
 

@@ -122,6 +122,8 @@ class ImageFolder(DataSource):
                     raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
                 digest.update(f"{path.relative_to(self.folder)}\0{label}\0{content}\n".encode())
             digest.update(b"\n")
+        if empty := self._empty_folders(listing.class_names):
+            digest.update("\0".join(empty).encode())  # they have a remark
         return digest.hexdigest()[:12]
 
     def decode(self) -> Arrays:
@@ -151,12 +153,15 @@ class ImageFolder(DataSource):
             *(train.images, train.labels, test.images, test.labels),
             class_names=listing.class_names,
             remarks=(
-                *self._remarks(train.unusable | test.unusable, copies),
+                *self._remarks(listing.class_names, train.unusable | test.unusable, copies),
                 *(f"{self.folder}: {remark}" for remark in repetitions([one for one in of_train if one not in known])),
             ),
         )
 
-    def _remarks(self, unusable: dict[Path, str], copies: Sequence[Path]) -> Iterator[str]:
+    def _remarks(self, class_names: Sequence[str], unusable: dict[Path, str], copies: Sequence[Path]) -> Iterator[str]:
+        if empty := self._empty_folders(class_names):
+            folders = "folder without images, which is no class", "folders without images, which are no classes"
+            yield f"{self.folder}: {_counted(empty, *folders)}"
         if unusable:
             files = [f"{path.relative_to(self.folder)} {reason}" for path, reason in unusable.items()]
             yield f"{self.folder}: {_counted(files, 'file that is no usable image', 'files that are no usable images')}"
@@ -165,13 +170,12 @@ class ImageFolder(DataSource):
             one, many = "training image that is a test image too", "training images that are test images too"
             yield f"{self.folder}: {_counted(files, one, many)}"
 
+    def _empty_folders(self, class_names: Sequence[str]) -> list[str]:
+        train = self.folder / "train"
+        return [name for name in _folders(train if train.is_dir() else self.folder) if name not in class_names]
+
     def _classes(self, part: Path) -> tuple[str, ...]:
-        try:
-            with os.scandir(part) as entries:
-                names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-        except OSError as error:
-            raise DataError(f"{part}: cannot be read ({error.strerror or error})") from None
-        names = [name for name in names if any(_images(part / name))]
+        names = [name for name in _folders(part) if any(_images(part / name))]
         if len(names) < 2:
             raise DataError(
                 f"{part}: holds {len(names)} folders with images, and at least two classes are needed; put the images "
@@ -203,6 +207,19 @@ class ImageFolder(DataSource):
             for label, name in enumerate(class_names):
                 if not counts[label]:
                     raise DataError(f"{self.folder}: the {part} part has no images of class {name!r}; add some")
+
+
+def _folders(part: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; hidden ones are skipped.
+
+    Raises:
+        DataError: The folder cannot be read.
+    """
+    try:
+        with os.scandir(part) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{part}: cannot be read ({error.strerror or error})") from None
 
 
 def _images(folder: Path) -> Iterator[Path]:

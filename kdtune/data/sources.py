@@ -1,6 +1,7 @@
 """Data sets that are not built in: described before a run, decoded once, and loaded from the decoded copy."""
 
 import inspect
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,14 +9,19 @@ from hashlib import sha256
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS
+from kdtune.catalog.foreign_calls import foreign_call
 from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
 from kdtune.data.published import obtain
 from kdtune.data.user_arrays import arrays_of
-from kdtune.errors import DataError, KdtuneError, Remark, UsageError
+from kdtune.errors import DataError, Fault, Remark, SpecError, UsageError
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo, built_in_info
+from kdtune.specs.split_sizes import normalisation_problem
 from kdtune.specs.study import Setting, Study
 from kdtune.storage.paths import DataDir
+
+#: Bytes of training images above which a function is not called again for a check.
+_LARGE = 2**28
 
 
 class DataSource(ABC):
@@ -67,6 +73,27 @@ def describe_own_data(component: Component) -> DataInfo:
     )
 
 
+def check_repeatable(component: Component, info: DataInfo) -> None:
+    """Call the function of a data set again, unless the data set is large, and compare what it returns.
+
+    Args:
+        component: The data set.
+        info: What :func:`describe_own_data` found.
+
+    Raises:
+        DataError: It returned other images or labels.
+        UsageError: It fails.
+    """
+    if component.name in DATASETS or math.prod(info.shape) * info.train_images > _LARGE:
+        return
+    made = _made(component)
+    if not isinstance(made, DataSource) and _content_digest(arrays_of(made, str(component))) != info.fingerprint:
+        raise DataError(
+            f"data set {component}: returns other images or labels each time it is called, so that no study of it can "
+            "be continued; use a fixed seed for all that it draws, and no set or folder without an order"
+        )
+
+
 def describe_data(component: Component, place: DataDir) -> DataInfo:
     """Return what is known of a data set, built in or not, after checking that it can be read.
 
@@ -97,6 +124,7 @@ def with_described_data(study: Study) -> Study:
     Raises:
         DataError: The data set is missing, incomplete or damaged, or has changed since the study began.
         UsageError: See :func:`describe_own_data`.
+        SpecError: The given mean does not fit the images.
     """
     if study.dataset.name in DATASETS:
         _refuse_options(study.dataset)
@@ -104,6 +132,8 @@ def with_described_data(study: Study) -> Study:
     info = describe_own_data(study.dataset)
     if study.dataset_info:
         check_unchanged(study.dataset, info.fingerprint, study.dataset_info.fingerprint)
+    if wrong := normalisation_problem(info.shape[0], study.data.normalisation):
+        raise SpecError([Fault(f"study {study.name}", "data.mean", wrong)])
     return study.with_data_info(info)
 
 
@@ -179,13 +209,8 @@ def _made(component: Component) -> Any:
         raise UsageError(f"data set {component}: {error}; correct its options in the study") from None
     except ValueError:
         pass  # of a compiled function nothing is known
-    try:
+    with foreign_call(f"data set {component}", component.name):
         return make(**component.options)
-    except KdtuneError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(f"data set {component}: {component.name} failed: {reason}") from error
 
 
 def _content_digest(arrays: Arrays) -> str:

@@ -3,8 +3,10 @@
 It is applied only when results are reported, so the same results can be reported again for another country or PUE.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -156,7 +158,9 @@ def resolve_carbon(
 def _world_average() -> float:
     from codecarbon.input import DataSource
 
-    return float(DataSource().get_carbon_intensity_per_source_data()["world_average"])
+    # DataSource's own methods read all tables, and import pandas for that, which takes half a second.
+    intensities = json.loads(Path(DataSource().carbon_intensity_per_source_path).read_text(encoding="utf-8"))
+    return float(intensities["world_average"])
 
 
 def _mix(country: str, faults: list[Fault]) -> tuple[str, str] | None:

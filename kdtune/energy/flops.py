@@ -3,8 +3,8 @@
 A multiply-add (see :mod:`kdtune.energy.operation_counts`) is two FLOPs.
 """
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -36,15 +36,19 @@ class Workload:
     val_images: _Count
     test_images: _Count
 
-    def nominal_flops(self, epochs: int, *, with_teacher: bool) -> int:
+    def nominal_flops(self, epochs: int, *, teacher_epochs: int) -> int:
         """Return the nominal FLOPs of one training, as in the paper's column: forward passes only.
 
         2 x [teacher MACs x N_train + student MACs x (N_train + N_val)] x epochs
-        """
-        teacher = self.teacher_macs * self.train_images if with_teacher else 0
-        return 2 * (teacher + self.student_macs * (self.train_images + self.val_images)) * epochs
 
-    def executed_flops(self, epochs: int, *, teacher_forward: bool) -> int:
+        Args:
+            epochs: Epochs of the training.
+            teacher_epochs: Those of them that need the teacher.
+        """
+        student = self.student_macs * (self.train_images + self.val_images)
+        return 2 * (self.teacher_macs * self.train_images * teacher_epochs + student * epochs)
+
+    def executed_flops(self, epochs: int, *, teacher_epochs: int) -> int:
         """Return the FLOPs that one training executes, the backward passes included.
 
         The paper prints a single figure of this kind, the 2.16 in Table 8 for a student alone; its other rows count
@@ -52,16 +56,23 @@ class Workload:
 
         Args:
             epochs: Epochs of the training.
-            teacher_forward: Whether the teacher's forward passes are executed.
+            teacher_epochs: Those of them in which the teacher's forward passes are executed.
         """
-        teacher = self.teacher_macs * self.train_images if teacher_forward else 0
         student = self.student_macs * (TRAINING_PASSES * self.train_images + self.val_images)
-        return 2 * (teacher + student) * epochs
+        return 2 * (self.teacher_macs * self.train_images * teacher_epochs + student * epochs)
 
     @property
     def distillation_ratio(self) -> float:
         """Executed FLOPs of an epoch with a live teacher, divided by those of an epoch of the student alone."""
-        return self.executed_flops(1, teacher_forward=True) / self.executed_flops(1, teacher_forward=False)
+        return self.executed_flops(1, teacher_epochs=1) / self.executed_flops(1, teacher_epochs=0)
+
+    def trained_on(self, images: int) -> Self:
+        """Return the sizes of trainings on a part of the training images."""
+        return replace(self, train_images=images)
+
+    def student_passes_flops(self, passes: int) -> int:
+        """Return the FLOPs of a number of forward passes of the student, one image each."""
+        return 2 * self.student_macs * passes
 
     def teacher_passes_flops(self, passes: int) -> int:
         """Return the FLOPs of a number of forward passes of the teacher, one image each."""

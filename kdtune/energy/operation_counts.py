@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from kdtune.catalog.catalog import cause_of
 from kdtune.energy.logger_levels import level_of
@@ -96,6 +95,8 @@ def _counted(model: torch.nn.Module, image: torch.Tensor) -> OperationCount:
 
 
 def _counted_by_torch(model: torch.nn.Module, image: torch.Tensor) -> OperationCount:
+    from torch.utils.flop_counter import FlopCounterMode  # imports Triton, which takes a fifth of a second
+
     with _Operators() as operators, FlopCounterMode(display=False) as counter:
         model(image)
     flops = counter.get_flop_counts().get("Global", {})

@@ -22,6 +22,7 @@ from kdtune.execution.inspection_job import inspect_study
 from kdtune.execution.run_context import RunContext
 from kdtune.forecast.ledger_phases import session_charge
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, WorkKind
+from kdtune.planning.first_rounds import foreign_digests
 from kdtune.planning.inspection import Inspection
 from kdtune.planning.resources import Resources
 from kdtune.specs.study import Study
@@ -85,6 +86,7 @@ class CachedInspection:
             "teacher": teacher_key(study, resources.threads),  # changes with the way in which teachers are trained
             "versions": [__version__, *map(version, ("torch", "torchvision", "ray", "scikit-learn"))],
             "boot": boot_id(),
+            "strategies": foreign_digests(study),  # a study names them without their digests
         }
         key = sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
         names = "-".join(one.slug for one in (study.dataset, study.teacher, study.student))

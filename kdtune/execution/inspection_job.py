@@ -46,7 +46,7 @@ def inspect_study(
     import torch  # noqa: F401 - its import is part of the setup that is timed
 
     from kdtune.forecast.open_settings import resolve_open_settings
-    from kdtune.planning.study_check import check_own_components
+    from kdtune.planning.step_checks import check_own_components
 
     meter_of(session_id).join()
     context = open_training_context(study, resources, data, session_id)

@@ -1,17 +1,19 @@
 """Restores a study from its results folder, so that a command can resume it."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from kdtune.catalog.builtin import STRATEGIES
-from kdtune.errors import Fault, ResultsError, SpecError, UsageError
-from kdtune.planning.trial_plan import check_unchanged, make_strategies
+from kdtune.errors import Fault, Remark, ResultsError, SpecError, UsageError
+from kdtune.planning.resume_checks import changed_strategy, check_unchanged
+from kdtune.planning.trial_plan import make_strategies
 from kdtune.results.folder import RUN_REMEDY, StudyFolder
 from kdtune.results.run_document import RunDocument
 from kdtune.specs import load_study
 from kdtune.specs.loading import not_installed
 from kdtune.specs.study import Study
+from kdtune.specs.study_components import moved_study
 from kdtune.storage import paths
 from kdtune.strategies.base import Strategy
 
@@ -33,24 +35,25 @@ def find_study_folder(path: str | Path) -> tuple[StudyFolder, str | None]:
     return folder, label
 
 
-def study_as_begun(saved: dict[str, Any], folder: StudyFolder) -> Study:
-    """Return the study with its strategies as they were begun.
+def study_as_begun(document: RunDocument, folder: StudyFolder) -> Study:
+    """Return the study with its strategies as they were begun, and with the present paths of its files.
 
     Args:
-        saved: The study in ``run.toml``.
+        document: Content of ``run.toml``.
         folder: Results folder of the study.
 
     Raises:
-        ResultsError: ``saved`` is not a study, or differs from the study of a strategy that was begun, or something
-            that the study uses is not installed.
+        ResultsError: The document has no study, or one that differs from that of a strategy that was begun, or
+            something that the study uses is not installed or has changed.
     """
     try:
-        study = load_study(saved, has_run=True)
+        study = load_study(document.study, has_run=True)
     except SpecError as error:
         raise ResultsError(f"{folder.run_toml}: damaged (study: {_in_one_line(error.faults)}); {RUN_REMEDY}") from None
+    study = moved_study(study, Path(document.options.folder or folder.path), folder.path)
     listed = dict(study.strategies)
     for strategy in folder.strategies():
-        label, frozen = strategy.path.name, strategy.read_study()
+        label, frozen = strategy.path.name, strategy.study_here()
         if label not in {*STRATEGIES, *frozen.strategies}:
             raise ResultsError(f"{strategy.path}: {study.name} has no strategy of this name; move the folder away")
         check_unchanged(strategy, study)
@@ -59,6 +62,9 @@ def study_as_begun(saved: dict[str, Any], folder: StudyFolder) -> Study:
     begun = study.model_copy(update={"strategies": listed})
     if faults := not_installed(begun, str(folder.run_toml)):
         raise ResultsError(f"{folder.path}: cannot be resumed here: {_in_one_line(faults)}")
+    for strategy in folder.strategies():
+        if change := changed_strategy(strategy, begun):
+            warnings.warn(Remark(change), stacklevel=2)
     return begun
 
 

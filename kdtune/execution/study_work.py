@@ -19,9 +19,17 @@ from kdtune.execution.run_options import RunOptions
 from kdtune.execution.strategy_runner import StrategyRunner
 from kdtune.execution.study_state import StudyState
 from kdtune.planning.budget import BudgetWatch
-from kdtune.planning.consistency_checks import FOLDED, refuse_another_teacher, refuse_other_batches, refuse_other_data
+from kdtune.planning.consistency_checks import (
+    FOLDED,
+    refuse_another_teacher,
+    refuse_captured_steps,
+    refuse_other_batches,
+    refuse_other_data,
+)
 from kdtune.planning.inspection import Inspection
+from kdtune.planning.resume_checks import strategy_digest
 from kdtune.planning.run_toml import note_run
+from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
@@ -82,7 +90,7 @@ class StudyWork:
         known, estimates = self._inspect()
         inspection = known.inspection
         self._refuse_incomparable(inspection)
-        for remark in inspection.remarks:
+        for remark in (*inspection.remarks, *study_remarks(state.study, state.strategies)):
             self._context.watcher.message(remark)
         state.study = inspection.settle(state.study)
         state.strategies = remade(original, state.study, state.strategies)
@@ -101,6 +109,7 @@ class StudyWork:
         kept = state.kept
         if kept:
             state.study = state.study.settled_as(kept[0].read_study())
+        refuse_captured_steps(kept, state.study)
         self._cost = frozen_cost(kept)
         state.study = settled_strategies(state.study, self._cost)
 
@@ -233,7 +242,9 @@ class StudyWork:
         folder = state.folder.strategy(name)
         folder.path.mkdir(parents=True, exist_ok=True)
         if not folder.study_toml.exists():
-            folder.write_study(state.study, dict(resolved))
+            source = strategy_digest(state.study, name)
+            own = {"folder": str(folder.path), **({"strategy_digest": source} if source else {})}
+            folder.write_study(state.study, {**resolved, **own})
             if estimate:
                 save_estimate(folder, estimate)
         log = state.log(name)

@@ -81,8 +81,8 @@ class TrialEvents:
     def next(self) -> Trial | Next:
         """Return the next trial, or the reason why there is none now."""
         try:
-            return self._plan.next()  # writes suggestions to the log
-        except OSError as error:
+            return self._plan.next()  # asks the strategy, and writes suggestions to the log
+        except (OSError, KdtuneError) as error:
             self.give_up(error)
             return Next.DONE
 

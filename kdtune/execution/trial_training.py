@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdtune.catalog.builtin import DATASETS
 from kdtune.data.sources import describe_own_data
-from kdtune.errors import StudyInterrupted
+from kdtune.errors import Fault, SpecError, StudyInterrupted
 from kdtune.execution.gpu_preparation_window import open_preparation_window
 from kdtune.execution.meter_handle import MeterHandle, meter_of
 from kdtune.planning.resources import Resources, gpu_indices, gpu_shares
@@ -31,6 +32,9 @@ READING_INTERVAL_S = 1.0
 #: Seconds between two reports of a trial if not every epoch is judged. Tune takes about 15 ms for a report, which is
 #: more than an epoch of a very small network takes.
 SLICE_S = 0.5
+
+#: Seeds are smaller than this.
+MAX_SEED = 2**31
 
 _NOT_POINT = {"study", "seed", "run"}
 
@@ -211,6 +215,8 @@ class TrialWorker:
             from kdtune.artifacts.training_context import TrainingContext
 
             self._setting = None  # stays None if one of the next steps fails
+            if "spec" not in config:  # a study of kdtune checks its networks before it starts
+                _check_networks(spec.setting)
             open_preparation_window(meter, self._shares)
             self._context = TrainingContext(spec.setting, self._device, self._resources.threads, run.get("data"))
             self._warm_up(spec)
@@ -225,6 +231,15 @@ class TrialWorker:
         self._context.distiller(spec.recipe, spec.seed).warm_up()
 
 
+def _check_networks(setting: Setting) -> None:
+    """Raise a SpecError if a network that is not built in cannot be trained on the data set."""
+    from kdtune.planning.step_checks import network_faults
+
+    own = setting.teacher.digest or setting.student.digest
+    if own and (faults := network_faults(setting, "study")):
+        raise SpecError(faults)
+
+
 @cache
 def _described_once(dataset: str) -> DataInfo:
     """Describe a data set, given as JSON, once per worker: that reads all of its files."""
@@ -236,6 +251,12 @@ def _spec_of(config: dict[str, Any]) -> TrialSpec:
     if "spec" in config:
         spec: TrialSpec = config["spec"]
         return spec
+    seed = config.get("seed", 0)
+    problems = {} if "study" in config else {"study": "is missing; give the name, the file or the table of a study"}
+    if not (isinstance(seed, Real) and 0 <= float(seed) < MAX_SEED):
+        problems["seed"] = f"has to be an integer from 0 to {MAX_SEED - 1}, got {seed!r}"
+    if problems:
+        raise SpecError([Fault("param_space", key, problem) for key, problem in problems.items()])
     study = load_study(config["study"])
     if study.dataset.name not in DATASETS and study.dataset_info is None:
         study = study.with_data_info(_described_once(study.dataset.model_dump_json()))

@@ -20,7 +20,7 @@ from kdtune.artifacts.shared_code import code_found
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.errors import CompileError, KdtuneError
 from kdtune.forecast.graph_check import STEPS, TOLERANCE, loss_difference
-from kdtune.specs.component import as_written
+from kdtune.specs.component import identity_of
 from kdtune.specs.numerics import Numerics
 from kdtune.storage.checksums import verified, with_checksum
 from kdtune.storage.files import exclusive_lock, read_whole, write_json
@@ -103,8 +103,8 @@ def _cache_path(context: TrainingContext, is_long: bool) -> Path:
     study = context.study
     depends_on: list[Any] = [
         ARITHMETIC,
-        as_written(study.teacher),
-        as_written(study.student),
+        identity_of(study.teacher),
+        identity_of(study.student),
         list(context.splits.train.images.shape[1:]),
         context.task.output_size,
         study.training.batch_size,

@@ -8,12 +8,15 @@ Every loss has the same arguments, for n pairs of logits: one pair for each imag
     temperature: Temperature of this step.
     alpha: Weight of the distillation term; 1 - alpha is the weight of the loss with the labels.
 
-It returns a 0-d tensor, the mean over the pairs. Two keyword arguments are optional. A loss without them serves
-classification with unweighted classes only.
+It returns a 0-d tensor, the mean over the pairs. Three keyword arguments are optional. A loss without the first two
+serves classification with unweighted classes only.
 
     label_loss: Function without arguments that computes the loss with the labels, weighted as the study says; None
         stands for the mean cross-entropy.
     pair_weights: Weights of the pairs in the distillation term, float32, (n,); None weighs all alike.
+    progress: Share of the training's epochs that have begun, above 0 and up to 1, float32, 0-d.
+
+A loss with options of its own is a class; see :mod:`kdtune.methods.base`.
 """
 
 from collections.abc import Callable
@@ -47,14 +50,15 @@ def _with_labels(
     # If the labels have no weight, their loss is not computed.
     if alpha == 1.0:
         return distillation
-    return alpha * distillation + (1.0 - alpha) * _of_labels(student_logits, labels, label_loss)
+    return alpha * distillation + (1.0 - alpha) * of_labels(student_logits, labels, label_loss)
 
 
-def _of_labels(student_logits: torch.Tensor, labels: torch.Tensor, label_loss: LabelLoss | None) -> torch.Tensor:
+def of_labels(student_logits: torch.Tensor, labels: torch.Tensor, label_loss: LabelLoss | None) -> torch.Tensor:
+    """Return the loss with the labels, 0-d."""
     return label_loss() if label_loss else F.cross_entropy(student_logits, labels)
 
 
-def _mean(distillation: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+def weighted_mean(distillation: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
     """Return the mean of values for each pair, (n,) or (n, classes), with the pairs weighted."""
     if weights is None:
         return distillation.mean()
@@ -72,7 +76,7 @@ def hkd(
 ) -> torch.Tensor:
     """Hinton's distillation: alpha tau^2 KL(teacher, student) + (1 - alpha) CE (equations 1 and 2)."""
     kl = softened_kl(student_logits, teacher_logits, temperature)
-    return _with_labels(_mean(temperature.weight * kl, pair_weights), student_logits, labels, alpha, label_loss)
+    return _with_labels(weighted_mean(temperature.weight * kl, pair_weights), student_logits, labels, alpha, label_loss)
 
 
 def cmc(
@@ -89,7 +93,7 @@ def cmc(
     This is the paper's modified form; tau = 1 gives the original. A fixed tau only scales this loss, by 1 / tau^2.
     """
     difference = student_logits / temperature.student - teacher_logits / temperature.teacher
-    return _with_labels(_mean(difference.square(), pair_weights), student_logits, labels, alpha, label_loss)
+    return _with_labels(weighted_mean(difference.square(), pair_weights), student_logits, labels, alpha, label_loss)
 
 
 def dml(
@@ -103,7 +107,7 @@ def dml(
 ) -> torch.Tensor:
     """KL(teacher, student) of the softened outputs without the weight tau^2; tau = 1 gives the original form."""
     kl = softened_kl(student_logits, teacher_logits, temperature)
-    return _with_labels(_mean(kl, pair_weights), student_logits, labels, alpha, label_loss)
+    return _with_labels(weighted_mean(kl, pair_weights), student_logits, labels, alpha, label_loss)
 
 
 def ce(
@@ -116,4 +120,4 @@ def ce(
     pair_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Loss with the labels, of classifiers the cross-entropy in nats. The other arguments are not used."""
-    return _of_labels(student_logits, labels, label_loss)
+    return of_labels(student_logits, labels, label_loss)

@@ -39,7 +39,7 @@ def build_network(component: Component, in_channels: int, num_classes: int) -> t
     arguments = _accepted(component, build, {"num_classes": num_classes, "in_channels": in_channels})
     try:
         made = build(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = cause_of(error)
         raise UsageError(f"model {component}: cannot be built with {_written(arguments)}: {reason}") from error
     if not isinstance(made, torch.nn.Module):

@@ -1,5 +1,6 @@
 """Passes two images through a network and names what a training could not use of its output."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,9 @@ _IMAGES = 2
 _SIZES = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
 
 
-def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
+def check_network(
+    component: Component, info: DataInfo, build: Callable[[], torch.nn.Module] | None = None, outputs: int | None = None
+) -> torch.nn.Module:
     """Build a network and pass a batch of random images through it, in training mode and in evaluation mode.
 
     Torch's global random numbers are left as they were.
@@ -25,6 +28,8 @@ def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
     Args:
         component: The network; see :func:`kdtune.models.building.build_network`.
         info: The data set.
+        build: Builds the network for a task other than classification.
+        outputs: Number of outputs for an image under that task; None for one logit for each class.
 
     Returns:
         The network on the CPU, untrained and in evaluation mode.
@@ -34,16 +39,17 @@ def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_network(component, info.shape[0], info.classes)
+        network = build() if build else build_network(component, info.shape[0], info.classes)
+        _check_placement(component, network)
         images = torch.randn(_IMAGES, *info.shape)
         for mode in ("training", "evaluation"):
             network.train(mode == "training")
             try:
                 output = network(images)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 reason = f"fails for images of {_by(info.shape)} in {mode} mode: {cause_of(error)}"
-                raise UsageError(f"model {component}: {reason}{_remedy(component, info)}") from error
-            if problem := _output_problem(output, info.classes):
+                raise UsageError(f"model {component}: {reason}{_remedy(component, info, mode)}") from error
+            if problem := _output_problem(output, outputs or info.classes, is_logits=outputs is None):
                 raise UsageError(f"model {component}: in {mode} mode {problem}")
             if mode == "training" and not output.requires_grad:
                 raise UsageError(
@@ -53,18 +59,37 @@ def check_network(component: Component, info: DataInfo) -> torch.nn.Module:
     return network
 
 
-def _output_problem(output: Any, classes: int) -> str | None:
+def _check_placement(component: Component, network: torch.nn.Module) -> None:
+    """Refuse a network whose weights are of another type or on another device than those of a new network."""
+    for name, weight in network.named_parameters():
+        if weight.device.type != "cpu":
+            raise UsageError(
+                f"model {component}: its weight {name} is on the device {weight.device}; build it on the CPU, from "
+                "where kdtune moves it"
+            )
+        if weight.dtype in (torch.float64, torch.float16, torch.bfloat16):
+            raise UsageError(
+                f"model {component}: its weight {name} is {weight.dtype}; build it in float32: the precision of a "
+                "training is numerics.precision of the study"
+            )
+
+
+def _output_problem(output: Any, classes: int, *, is_logits: bool = True) -> str | None:
     """Return what is wrong with the output for a batch; None if nothing is."""
     wanted = f"expected are logits of shape ({_IMAGES}, {classes}) for {_IMAGES} images and {classes} classes"
+    if not is_logits:
+        wanted = f"expected are {classes} outputs for each image, of shape ({_IMAGES}, {classes})"
     if not isinstance(output, torch.Tensor):
-        return f"its output is {_described(output)}; {wanted}: return the logits alone"
+        return f"its output is {_described(output)}; {wanted}: return {'the logits' if is_logits else 'them'} alone"
     shape = tuple(output.shape)
     if shape != (_IMAGES, classes):
-        return f"its output has the shape {shape}; {wanted}{_likely_cause(shape, classes)}"
+        return f"its output has the shape {shape}; {wanted}{_likely_cause(shape, classes) if is_logits else ''}"
     if not output.is_floating_point():
         return f"its output is of the type {output.dtype}; {wanted}, not the predicted class"
     if not output.isfinite().all():
         return "its output for random images is not finite (NaN or infinity), with untrained weights"
+    if not is_logits:
+        return None
     rows = output.detach().double()
     for name, values in (("probabilities", rows), ("logarithms of probabilities", rows.exp())):
         if bool((values >= 0).all()) and torch.allclose(values.sum(1), torch.ones(_IMAGES).double(), atol=1e-4):
@@ -89,24 +114,30 @@ def _described(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
-def _remedy(component: Component, info: DataInfo) -> str:
+def _remedy(component: Component, info: DataInfo, mode: str) -> str:
     """Return what follows from trying other numbers of channels and sizes; empty if nothing does."""
     channels, *size = info.shape
     if channels != 3 and not accepts_channels(component):
         return f"; it does not accept in_channels and the images have {channels}: let it accept in_channels"
     network = build_without_values(lambda: build_network(component, channels, info.classes))
+    network.train(mode == "training")
 
     def runs(pixels: int) -> bool:
         try:
             with torch.device("meta"):
                 network(torch.zeros(_IMAGES, channels, pixels, pixels))
-        except Exception:  # whatever a network raises for a size that it does not accept
+        except (Exception, SystemExit):  # whatever a network raises for a size that it does not accept
             return False
         return True
 
+    if runs(max(size)):  # it fails because of values
+        return ""
     works = next((pixels for pixels in _SIZES if pixels > max(size) and runs(pixels)), None)
     if works is None:
-        return ""
+        smaller = next((pixels for pixels in reversed(_SIZES) if pixels < max(size) and runs(pixels)), None)
+        return (
+            f"; it accepts images of {_by((smaller, smaller))} pixels: set the data set's image_size" if smaller else ""
+        )
     low, high = max(size), works
     while high - low > 1:  # the smallest size, by bisection
         middle = (low + high) // 2

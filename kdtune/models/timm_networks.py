@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from kdtune.catalog.catalog import version_of
+from kdtune.catalog.packages import version_of
 from kdtune.catalog.spelling import did_you_mean
 
 

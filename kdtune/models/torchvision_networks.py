@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from kdtune.catalog.catalog import version_of
+from kdtune.catalog.packages import version_of
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.models.first_convolution import replace_first_convolution
 

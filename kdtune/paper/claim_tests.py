@@ -54,7 +54,7 @@ def accuracy(
 
     def test(studies: Sequence[StudyRun]) -> list[Evidence]:
         return [
-            _of_accuracies(PairComparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
+            of_accuracies(PairComparison(pair, f"{first} - {second}, test accuracy", "fraction"), pair, judge)
             for study in _of_loss(studies, losses)
             for pair in study.both(first, second)
         ]
@@ -62,7 +62,7 @@ def accuracy(
     return test
 
 
-def _of_accuracies(
+def of_accuracies(
     comparison: PairComparison,
     runs: tuple[StrategyRun, StrategyRun],
     judge: Judge,
@@ -88,7 +88,7 @@ def grid_or_random(studies: Sequence[StudyRun]) -> list[Evidence]:
             elif trials >= whole:
                 found.append(comparison.unsettled(f"random search may try {trials} points and the grid has {whole}"))
             else:
-                found.append(_of_accuracies(comparison, (grid, drawn), clearly_better))
+                found.append(of_accuracies(comparison, (grid, drawn), clearly_better))
     return found
 
 
@@ -184,7 +184,7 @@ def batch_size(studies: Sequence[StudyRun]) -> list[Evidence]:
                 names = (f"batches of {_batch(run)}", f"batches of {_batch(usual)}")
                 measure = f"{names[0]} - {names[1]}, test accuracy"
                 comparison = PairComparison((run, usual), measure, "fraction", ("training",))
-                found.append(_of_accuracies(comparison, (run, usual), matches, names))
+                found.append(of_accuracies(comparison, (run, usual), matches, names))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The paper's claims, their sources, and verdicts on them from results, study by study."""
+"""The paper's claims, and one about its subject, their sources, and verdicts from results, study by study."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtune.paper import claim_tests as tests
+from kdtune.paper import dynamic_claims as dynamic
 from kdtune.paper.cost_claim import COST_HIGH, COST_LOW, LIVE_TEACHER, cost
 from kdtune.paper.evidence import Evidence
 from kdtune.paper.study_pairing import why_unpaired
@@ -41,7 +42,7 @@ _BETTER = (
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper.
+    """A claim of the paper, or of another one about its subject.
 
     Attributes:
         id: A short name.
@@ -53,6 +54,7 @@ class Claim:
         test: Returns evidence from the studies that were run.
         remark: Additional remark; may be empty.
         settings: Settings that a study needs, in the form of ``--set``.
+        example: The study that a user is told to run if kdtune has none of the paper for the claim.
         why_unpaired: For a claim about pairs of studies, returns why the studies that were run form no pair.
     """
 
@@ -65,6 +67,7 @@ class Claim:
     test: Callable[[Sequence[StudyRun]], list[Evidence]]
     remark: str = ""
     settings: tuple[str, ...] = ()
+    example: str = "digits-hkd"
     why_unpaired: Callable[[Sequence[StudyRun]], str] | None = None
 
 
@@ -167,6 +170,31 @@ CLAIMS: tuple[Claim, ...] = (
         ("grid", "none"),
         tests.accuracy("grid", "none", tests.better, ("hkd",)),
     ),
+    Claim(
+        "dynamic-not-worth-it",
+        "Dynamic temperatures are not worth their energy.",
+        "the paper dismisses them as costly; no figures are given",
+        "supported if the 95% interval of a method's gain in test accuracy over a tau drawn for each batch, less 1 "
+        "point for each doubling of the energy, is below 0.5 points, contradicted if it is above",
+        (),
+        ("standardized", "stochastic"),
+        dynamic.not_worth_their_energy,
+        "Every method of a study is compared by itself. What its authors spent on tuning it is charged to nobody.",
+        example="digits-dynamic",
+    ),
+    Claim(
+        "none-beats-fixed",
+        "No dynamic temperature beats one fixed tau, shared by both networks, consistently.",
+        "arXiv 2603.02430, a comparison of such methods for tau from 1 to 40; not the paper",
+        "a method beats the fixed tau in a study if the 95% interval of its gain in test accuracy is above zero, and "
+        "does not if it is below 0.5 points; supported where it does not, contradicted if it does in at least two "
+        "studies and fails to in none",
+        (),
+        ("standardized", "fixed"),
+        dynamic.none_beats_fixed,
+        "Every method of a study is compared by itself, under the tau of its authors.",
+        example="digits-dynamic",
+    ),
 )
 
 
@@ -191,7 +219,7 @@ class JudgedClaim:
         """Command that runs the first missing study; None if nothing is missing."""
         if not self.not_run and (self.evidence or self.unpaired):
             return None
-        study = self.not_run[0] if self.not_run else "digits-hkd"  # for claims without a study of the paper
+        study = self.not_run[0] if self.not_run else self.claim.example
         words = [*(f"-s {name}" for name in self.claim.strategies), *(f"--set {one}" for one in self.claim.settings)]
         return f"kdtune study {study} " + " ".join(words)
 

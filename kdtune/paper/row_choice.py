@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from kdtune.paper.printed_values import TEACHER, PaperRow, paper_values
 from kdtune.paper.setting_differences import cuts, differences, other_options
 from kdtune.paper.study_runs import StrategyRun
-from kdtune.specs.study import Training
+from kdtune.specs.training import Training
 
 #: The run that fills a row, by the row's study and strategy.
 Shown = Mapping[tuple[str | None, str], StrategyRun]

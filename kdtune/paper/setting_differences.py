@@ -10,8 +10,9 @@ from kdtune.paper.printed_values import TEACHER, PaperStudy, paper_values
 from kdtune.paper.study_runs import StrategyRun
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.specs.named_recipes import with_recipe
-from kdtune.specs.study import DEFAULT_ALPHA, Study, Training
+from kdtune.specs.study import DEFAULT_ALPHA, Study
 from kdtune.specs.temperature_range import HAS_RUN
+from kdtune.specs.training import Training
 
 #: The temperatures of the paper's search.
 PAPER_TAUS = tuple(range(2, 21))
@@ -85,7 +86,7 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
         if study.alpha != usual:
             found.append(f"alpha {study.alpha:g} instead of {usual:g}")
         found.append(other_space(study))
-    usual_objective = objectives_of(study.task)[0].name
+    usual_objective = objectives_of(study.task.name)[0].name
     if strategy != TEACHER and study.objective != usual_objective:
         found.append(f"objective {study.objective} instead of {usual_objective}")
     found += _loss_weights(study, strategy)

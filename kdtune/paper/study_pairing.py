@@ -7,6 +7,7 @@ from typing import Any
 
 from kdtune.analysis.comparability import in_words
 from kdtune.paper.study_runs import StudyRun
+from kdtune.specs.identity import AS_IDENTITY
 
 #: Settings in which paired studies may differ, apart from those that the claim is about.
 FREE = {"name", "description", "strategies", "attribution", "repeats", "seed", "teacher_logits", "numerics"}
@@ -25,7 +26,8 @@ def group_by_differences(studies: Sequence[StudyRun], *apart_from: str) -> list[
 
 def _compared(study: StudyRun, apart_from: Collection[str]) -> dict[str, Any]:
     """Return the settings that must be equal in paired studies, by dotted key."""
-    table = {**study.study.model_dump(mode="json", exclude=FREE), FILES: study.first.folder.resolved().get("data")}
+    table = study.study.model_dump(mode="json", exclude=FREE, context=AS_IDENTITY)
+    table[FILES] = study.first.folder.resolved().get("data")
     return {
         key: value
         for key, value in _flat(table)

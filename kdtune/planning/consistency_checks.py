@@ -1,10 +1,11 @@
 """Checks that strategies started at different times use the same data, batches and teacher."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kdtune.errors import UsageError
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.folder import StrategyFolder
+from kdtune.specs.study import Study
 from kdtune.storage.paths import DataDir
 
 
@@ -47,6 +48,23 @@ def refuse_other_batches(kept: Iterable[StrategyFolder]) -> None:
                 "left over by itself; it now joins the batch before it. Write elsewhere with --out DIR, or put the "
                 "earlier results aside with --fresh"
             )
+
+
+def refuse_captured_steps(kept: Sequence[StrategyFolder], study: Study) -> None:
+    """Refuse to leave images on the host if earlier strategies captured their steps, which need resident images.
+
+    Args:
+        kept: Strategies that were started earlier.
+        study: The study with the settings that they resolved.
+
+    Raises:
+        UsageError: The study's images are not resident, and its steps are captured.
+    """
+    if kept and study.numerics.captures_steps and not study.data.resident:
+        raise UsageError(
+            f"{kept[0].path}: its steps were captured as graphs, which cannot read images from the host; leave "
+            "data.resident = true, or write elsewhere with --out DIR"
+        )
 
 
 def refuse_another_teacher(kept: Iterable[StrategyFolder], key: str) -> None:

@@ -21,6 +21,7 @@ from kdtune.planning.inspection import Inspection
 from kdtune.planning.process_state import restored_process_state
 from kdtune.planning.resources import Resources, cluster_address, gpus_by_default
 from kdtune.planning.study_plan import StudyPlan
+from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.results.folder import StudyFolder
@@ -28,7 +29,7 @@ from kdtune.specs.split_sizes import check_split
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.storage.paths import DataDir
-from kdtune.strategies.base import OneRound, Strategy
+from kdtune.strategies.base import Strategy
 from kdtune.training.batch_norm_checks import check_batches
 
 
@@ -194,7 +195,7 @@ def _estimated_plan(
         session=session,
         slots=slots,
         carbon=carbon,
-        remarks=inspection.remarks,
+        remarks=(*inspection.remarks, *study_remarks(study, strategies)),
     )
 
 
@@ -220,5 +221,5 @@ def _with_budget_remark(plan: StudyPlan, budget: Budget) -> StudyPlan:
 
 def _suggestions(made: list[Strategy]) -> list[list[Suggestion]] | None:
     """Return the suggestions of each repeat; None if they depend on outcomes."""
-    static = [one.suggestions() for one in made if isinstance(one, OneRound)]
-    return static if len(static) == len(made) else None
+    planned = [found for one in made if (found := one.planned()) is not None]
+    return planned if len(planned) == len(made) else None

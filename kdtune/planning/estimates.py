@@ -25,7 +25,7 @@ from kdtune.forecast.strategy_estimate import (
     sum_or_none,
 )
 from kdtune.planning.resources import Resources
-from kdtune.planning.trial_plan import epochs_of, uses_teacher
+from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
@@ -63,7 +63,7 @@ def session_estimate(earlier: list[CompletedStrategy]) -> SessionEstimate:
 def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
     """Return the kinds of work that the trainings of the given strategies consist of."""
     steps: dict[bool, WorkKind] = {True: "distilling", False: "labels"}
-    kinds = {uses_teacher(study, name) for name in strategies}
+    kinds = {kind for name in strategies for kind in kinds_of_epochs(study, name)}
     logits: list[WorkKind] = ["teacher_logits"] if True in kinds and study.teacher_logits != "live" else []
     return [*(steps[with_teacher] for with_teacher in kinds), *logits, "evaluation"]
 
@@ -125,11 +125,20 @@ class Estimator:
             name: The strategy's label.
             trials: Expected number of its trials, over all repeats.
         """
-        with_teacher, epochs = uses_teacher(self._study, name), epochs_of(self._study, name)
+        with_teacher, (epochs, teacher_epochs) = uses_teacher(self._study, name), epochs_of(self._study, name)
         epoch, idle_uw, of_trainings = self._epoch(name, trials, with_teacher=with_teacher)
-        overhead, complete, of_start = self._overhead(name, trials)
-        wall_s, own_uj = strategy_charge(trials, epoch * epochs, idle_uw, overhead, self._conditions)
+        training = epoch * epochs
+        if 0 < teacher_epochs < epochs:  # the teacher is needed in some phases only
+            alone, _, _ = self._epoch(name, trials, with_teacher=False)
+            training = epoch * teacher_epochs + alone * (epochs - teacher_epochs)
         replays = with_teacher and bool(self._stores)
+        workload, meta_flops = self._of_trainings(name, epochs)
+        flops = workload.executed_flops(epochs, teacher_epochs=0 if replays else teacher_epochs)
+        training = training * (
+            1 + meta_flops / flops
+        )  # a look-ahead is not timed; its operations are taken to be as fast
+        overhead, complete, of_start = self._overhead(name, trials)
+        wall_s, own_uj = strategy_charge(trials, training, idle_uw, overhead, self._conditions)
         compiled_uj = self.compiled_uj(name)
         charged_uj = sum_or_none(
             own_uj,
@@ -143,14 +152,23 @@ class Estimator:
         return StrategyEstimate(
             strategy=name,
             trials=trials,
-            gflops_millions=trials * self._workload.nominal_flops(epochs, with_teacher=with_teacher) / 1e15,
-            training_flops=trials * self._workload.executed_flops(epochs, teacher_forward=with_teacher and not replays)
-            + (self._workload.teacher_passes_flops(self.logits.passes) if replays else 0),
+            gflops_millions=trials * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15,
+            training_flops=trials * (flops + meta_flops)
+            + (workload.teacher_passes_flops(self.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),
             complete=complete and self._session.complete and compiled_uj is not None,
             basis=tuple(basis),
         )
+
+    def _of_trainings(self, name: str, epochs: int) -> tuple[Workload, int]:
+        """Return the workload of a strategy's trainings, and the FLOPs that meta-gradients add to one of them."""
+        whole, recipe = self._workload, first_recipe(self._study, name)
+        if recipe is None or recipe.meta is None:
+            return whole, 0
+        images = whole.train_images
+        meta_flops = whole.student_passes_flops(recipe.meta_passes(images) * epochs)
+        return whole.trained_on(recipe.trained_images(images)), meta_flops
 
     def compiled_uj(self, name: str) -> int | None:
         """Return the energy of earlier compilation that a strategy will be charged, in microjoules.
@@ -257,7 +275,7 @@ class Estimator:
         )
         return (
             ours == theirs
-            and uses_teacher(one.study, one.strategy) == with_teacher
+            and kinds_of_epochs(one.study, one.strategy) == {with_teacher}
             and (one.cpus, one.gpus) == (self._resources.cpus, self._resources.gpus)
         )
 

@@ -1,6 +1,7 @@
 """Validation of the arguments of a run, before any energy is spent."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ from kdtune.catalog.spelling import did_you_mean
 from kdtune.data.sources import with_described_data
 from kdtune.errors import Fault, SpecError, UsageError
 from kdtune.planning.budget import Budget
+from kdtune.planning.first_rounds import first_rounds, foreign_labels
 from kdtune.planning.resources import SMALLEST_SHARE, cluster_address
 from kdtune.planning.trial_plan import make_strategies
 from kdtune.planning.usable_cores import usable_cores
 from kdtune.specs import load_study
 from kdtune.specs.loading import StudyLike, not_installed, strategy_labels
+from kdtune.specs.strategy_labels import LABEL, check_strategies
 from kdtune.specs.study import Study
 from kdtune.strategies.base import Strategy
+from kdtune.training.resolution import representative_recipe
 
 #: Name that stands for all strategies that a study lists.
 ALL = "all"
@@ -52,6 +56,7 @@ def validate_run_arguments(
         labels = strategy_labels(study)
         unknown = [] if labels is None else _unknown_strategies(asked, labels)
         raise SpecError([*error.faults, *unknown, *others]) from None
+    asked, spec = _with_labels(asked, spec)
     if others := [*_unknown_strategies(asked, list(spec.strategies)), *others]:
         raise SpecError(others)
     if faults := not_installed(spec, f"study {spec.name}"):  # a frozen study may name components of another machine
@@ -63,7 +68,39 @@ def validate_run_arguments(
         spec = with_given_teacher(spec, teacher)
     # Without duplicates, and with "all" replaced.
     names = list(dict.fromkeys(name for one in asked for name in (spec.strategies if one == ALL else [one])))
+    try:
+        representative_recipe(spec, with_teacher=True)  # refuses unknown options of the loss
+    except SpecError as error:
+        raise SpecError(
+            [replace(fault, where=f"study {spec.name}", key=f"loss.{fault.key}") for fault in error.faults]
+        ) from None
+    if faults := first_rounds(spec, foreign_labels(spec, names), f"study {spec.name}")[1]:
+        raise SpecError(faults)
     return spec, {name: make_strategies(spec, name) for name in names}
+
+
+def _with_labels(asked: Sequence[str], study: Study) -> tuple[list[str], Study]:
+    """Return what was asked for with labels in place of references, and the study with these labels.
+
+    A reference such as ``tuned:ea`` is no label, since it cannot name a folder. Its label is ``tuned-ea``, unless the
+    study lists that label for something else.
+
+    Raises:
+        SpecError: There is no such strategy.
+    """
+    labels, listed, faults = [], dict(study.strategies), []
+    for name in asked:
+        label, options = name.replace(":", "-"), {"strategy": name}
+        is_reference = ":" in name and LABEL.fullmatch(label) and not STRATEGIES.problem(name)
+        if not is_reference or listed.get(label, options) != options:
+            labels.append(name)
+            continue
+        faults += check_strategies({label: options}, f"--strategy {name}")
+        listed[label] = options
+        labels.append(label)
+    if faults:
+        raise SpecError(faults)
+    return labels, study.model_copy(update={"strategies": listed})
 
 
 def _unknown_strategies(asked: Sequence[str], labels: list[str]) -> list[Fault]:

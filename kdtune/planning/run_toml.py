@@ -41,6 +41,7 @@ def note_run(
     options = {
         "cpus_per_trial": resources.cpus,
         "gpus_per_trial": resources.gpus,
+        "folder": str(folder.path),
         "data_dir": str(data.path),
         "teacher": str(teacher_file) if teacher_file else None,
         "accepted_teacher": accepted_teacher,

@@ -1,6 +1,5 @@
 """Checks of a study before energy is spent: everything is loaded, and single training steps are taken."""
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,22 +11,21 @@ import torch
 from kdtune.artifacts.given_teacher import with_given_teacher
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
-from kdtune.data.sources import available_images, describe_data
+from kdtune.data.sources import available_images, check_repeatable, describe_data
 from kdtune.energy.operation_counts import count_operations
 from kdtune.errors import Fault, KdtuneError, SpecError
 from kdtune.methods.loading import loss_of
-from kdtune.models.output_check import check_network
+from kdtune.planning.first_rounds import first_rounds
+from kdtune.planning.step_checks import CheckedStep, check_network_of, check_recipes, check_steps
+from kdtune.planning.study_remarks import study_remarks
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
-from kdtune.specs.loading import StudyLike, load_study, loadable_components, place_of
-from kdtune.specs.numerics import Numerics
+from kdtune.specs.loading import StudyLike, load_with_faults, loadable_components, place_of
 from kdtune.specs.split_sizes import split_problems
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
-from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.paths import DataDir
 from kdtune.training.batch_norm_checks import check_batches
-from kdtune.training.resolution import resolved_recipe
 
 
 @dataclass(frozen=True)
@@ -45,23 +43,6 @@ class NetworkFacts:
     parameters: int
     macs: int
     uncounted: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class CheckedStep:
-    """One training step that was taken.
-
-    Attributes:
-        tau: Temperature; None under a loss without a teacher.
-        precision: ``float32`` or ``bfloat16``.
-        loss: In the loss's own unit.
-        memory_bytes: Greatest memory allocated on a GPU; None on a CPU.
-    """
-
-    tau: float | None
-    precision: str
-    loss: float
-    memory_bytes: int | None
 
 
 @dataclass
@@ -104,21 +85,22 @@ def check_study(
         threads: CPU threads of a training.
     """
     study: Study | None = None
-    faults: tuple[Fault, ...] = ()
+    faults: list[Fault] = []
     try:
-        study = load_study(source, overrides=overrides)
+        study, faults = load_with_faults(source, overrides=overrides)
     except SpecError as error:
-        faults = error.faults
+        faults = list(error.faults)
     components = loadable_components(source, overrides)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch and fvcore
-        found = _check_parts(study, components, place_of(source), place, teacher, device, threads)
-    found.faults = list(dict.fromkeys([*faults, *found.faults]))
+        found = _check_parts(study, faults, components, place_of(source), place, teacher, device, threads)
+    found.faults = list(dict.fromkeys(found.faults))
     return found
 
 
 def _check_parts(
     study: Study | None,
+    faults: Sequence[Fault],
     components: Mapping[str, Component],
     where: str,
     place: DataDir,
@@ -126,129 +108,76 @@ def _check_parts(
     device: torch.device,
     threads: int,
 ) -> StudyCheck:
-    found = StudyCheck()
+    found = StudyCheck(faults=list(faults))
     with _collected(found, where, "dataset"):
-        found.data = describe_data(components["dataset"], place) if "dataset" in components else None
+        if "dataset" in components:
+            found.data = describe_data(components["dataset"], place)
+            check_repeatable(components["dataset"], found.data)
     for key in ("teacher", "student"):
         if key in components:
             with _collected(found, where, key):
                 if found.data:
-                    found.networks[key] = _network_facts(components[key], found.data)
+                    found.networks[key] = _network_facts(components[key], found.data, study)
                 else:  # the sizes of its input and output are unknown
                     MODELS.load(components[key].name, components[key].digest)
     if "loss" in components:
         with _collected(found, where, "loss"):
             loss_of(components["loss"])
-    if study is None or found.data is None:
+    if study is None:
         return found
-    found.study = study if study.dataset_info else study.with_data_info(found.data)
+    labels = [label for label in study.strategies if not _names(found, f"strategies.{label}")]
+    rounds, wrong = first_rounds(study, labels, where)
+    found.faults += wrong
+    if found.data is None or _names(found, "task"):
+        return found
+    described_study = study if study.dataset_info else study.with_data_info(found.data)
+    found.remarks += study_remarks(study, labels)
+    problems: dict[str, str] = {}
     with _collected(found, where, "dataset"):
-        images = available_images(found.study, place)
+        images = available_images(described_study, place)
         problems = split_problems(images, study.validation, study.data.train_limit)
         found.faults += [Fault(where, key, problem) for key, problem in problems.items()]
         if not problems and len(found.networks) == 2:
-            check_batches(found.study, images, trains_teacher=study.teacher_weights is None)
+            check_batches(described_study, images, trains_teacher=study.teacher_weights is None)
     if teacher:
         with _collected(found, where, "teacher"):
-            found.study = with_given_teacher(found.study, teacher)
-    if not found.faults:
+            described_study = with_given_teacher(described_study, teacher)
+    if not faults:
+        found.study = described_study
+    if not problems:
         with _collected(found, where, ""):
-            context = TrainingContext(found.study, device, threads, str(place.path))
-            steps, faults, remarks = check_steps(context, where)
-            found.steps, found.faults = steps, [*found.faults, *faults]
-            found.remarks += remarks
+            _check_steps(found, TrainingContext(described_study, device, threads, str(place.path)), rounds, where)
     return found
 
 
-def _network_facts(component: Component, info: DataInfo) -> NetworkFacts:
-    """Check a network and return what is known of it.
+def _check_steps(
+    found: StudyCheck, context: TrainingContext, rounds: Mapping[str, Sequence[Suggestion]], where: str
+) -> None:
+    """Check loss and temperatures on logits, and take single steps if nothing is wrong so far."""
+    if not _names(found, "loss"):
+        networks = len(found.networks) == 2 and not _names(found, "teacher", "student", "training.batch_size")
+        found.faults += check_recipes(context, rounds, where, networks=networks)
+    if not found.faults:
+        found.steps, faults, remarks = check_steps(context, where)
+        found.faults += faults
+        found.remarks += remarks
+
+
+def _names(found: StudyCheck, *keys: str) -> bool:
+    """Return whether a fault names one of some keys, or a key below it."""
+    return any(fault.key == key or fault.key.startswith(f"{key}.") for fault in found.faults for key in keys)
+
+
+def _network_facts(component: Component, info: DataInfo, study: Study | None) -> NetworkFacts:
+    """Check a network and return what is known of it; without a study, as one for classification.
 
     Raises:
         UsageError: See :func:`kdtune.models.output_check.check_network`; or its operations cannot be counted.
     """
-    network = check_network(component, info)
+    network = check_network_of(component, info, study)
     counted = count_operations(network, *info.shape, name=str(component))
     parameters = sum(one.numel() for one in network.parameters())
     return NetworkFacts(str(component), parameters, counted.macs, counted.uncounted)
-
-
-def check_own_components(context: TrainingContext) -> None:
-    """Check the networks and the loss of a study by single steps, if some of them are not built in.
-
-    Raises:
-        UsageError: A network cannot be built or does not fit the data set.
-        SpecError: A training step fails or its loss is not a finite number.
-    """
-    study = context.study
-    if not any(one.digest for one in (study.teacher, study.student, study.loss)):
-        return
-    for network in (study.teacher, study.student):
-        check_network(network, study.data_info)
-    _, faults, _ = check_steps(context, f"study {study.name}")
-    if faults:
-        raise SpecError(faults)
-
-
-def check_steps(context: TrainingContext, where: str) -> tuple[list[CheckedStep], list[Fault], list[str]]:
-    """Take a training step at each extreme temperature, in each precision that the study may use.
-
-    Args:
-        context: The study's training context; it is not changed, except that its data are loaded.
-        where: The study's file, for messages.
-
-    Returns:
-        The steps, the faults that they showed, and remarks.
-    """
-    study = context.study
-    steps: list[CheckedStep] = []
-    faults: list[Fault] = []
-    remarks: list[str] = []
-    precisions = ("float32", "bfloat16") if study.numerics.precision == "auto" else (study.numerics.precision,)
-    for precision in precisions:
-        numerics = Numerics(precision=precision, memory_layout="contiguous", compile="off")
-        here = context.with_study(study.model_copy(update={"numerics": numerics, "teacher_logits": "live"}))
-        for suggestion in _extremes(study):
-            recipe = resolved_recipe(study, suggestion)
-            tau = suggestion.values.get("tau") if recipe.needs_teacher else None
-            named = f"tau {tau:g} in {precision}" if tau is not None else precision
-            try:
-                step, untrained = _take_step(here, recipe, tau, precision)
-            except KdtuneError:
-                raise
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                faults.append(Fault(where, "loss", f"a training step at {named} fails: {reason}"))
-                continue
-            steps.append(step)
-            if not math.isfinite(step.loss):
-                problem = f"{study.loss} is {step.loss} at {named}; narrow the search space, or set numerics.precision"
-                faults.append(Fault(where, "loss", problem))
-            if untrained and not remarks:
-                names = ", ".join(untrained[:3]) + (f" and {len(untrained) - 3} more" if len(untrained) > 3 else "")
-                remarks.append(f"student {study.student}: no gradient reaches {names}: they are not trained")
-    return steps, faults, remarks
-
-
-def _take_step(
-    context: TrainingContext, recipe: Recipe, tau: float | None, precision: str
-) -> tuple[CheckedStep, list[str]]:
-    """Take one step; also return the names of the parameters that no gradient reaches."""
-    is_gpu = context.device.type == "cuda"
-    if is_gpu:
-        torch.cuda.reset_peak_memory_stats(context.device)
-    distiller = context.training(recipe, 0, context.untrained_teacher_logits() if recipe.needs_teacher else None)
-    loss = float(next(distiller.steps()))
-    changed = dict(distiller.model.named_parameters())
-    if any(not bool(torch.isfinite(one).all()) for one in changed.values()):
-        loss = math.nan
-    memory = torch.cuda.max_memory_allocated(context.device) if is_gpu else None
-    return CheckedStep(tau, precision, loss, memory), [name for name, one in changed.items() if one.grad is None]
-
-
-def _extremes(study: Study) -> list[Suggestion]:
-    """Return suggestions with the lowest and the highest temperature of the search space."""
-    low, high = study.search_space["tau"].bounds
-    return [Suggestion(values={"tau": tau}) for tau in dict.fromkeys((low, high))]
 
 
 @contextmanager

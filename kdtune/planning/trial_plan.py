@@ -2,21 +2,22 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from kdtune.catalog.builtin import LOSSES, STRATEGIES
-from kdtune.errors import ResultsError, SpecError
-from kdtune.results.documents import REMEDY
-from kdtune.results.flat_points import flat_trial_id
+from kdtune.errors import SpecError
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
-from kdtune.specs.trial_spec import TrialSpec
-from kdtune.strategies.base import OneRound, Outcome, Strategy
+from kdtune.specs.trial_spec import Recipe, TrialSpec
+from kdtune.strategies.base import Outcome, Strategy
 from kdtune.strategies.equal_cost import DistillationCost, EqualCost
+from kdtune.strategies.guarded import GuardedStrategy
 from kdtune.tasks.loading import objective_of
 from kdtune.training.resolution import resolved_recipe, resolved_trial
 
@@ -33,10 +34,11 @@ def make_strategies(study: Study, label: str) -> list[Strategy]:
 
     Raises:
         SpecError: The strategy cannot use the study's search space.
+        UsageError: A strategy that is not built in fails.
     """
     name, given = study.labelled(label)
-    kind = STRATEGIES.load(name)
-    return [kind.from_table(study.search_space, given, seed) for seed in study.seeds()]
+    make = STRATEGIES.load(name).from_table if name in STRATEGIES else partial(GuardedStrategy, name)
+    return [make(study.search_space, given, seed) for seed in study.seeds()]
 
 
 def settled_strategies(study: Study, cost: DistillationCost) -> Study:
@@ -76,40 +78,6 @@ def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -
     }
 
 
-def check_unchanged(folder: StrategyFolder, study: Study) -> None:
-    """Check that a strategy can be resumed, because its files were not changed after it was started.
-
-    Args:
-        folder: Folder of the strategy.
-        study: The study in ``run.toml``.
-
-    Raises:
-        ResultsError: One of the files was changed.
-    """
-    if changed := folder.differences(study):
-        raise ResultsError(
-            f"{folder.study_toml}: differs from {folder.study.run_toml} in {', '.join(changed)}, so one of them was "
-            f"changed after it was written; restore the old value, or start again with 'kdtune study' and --fresh"
-        )
-    frozen, log = folder.read_study(), TrialLog.read(folder.trials)
-    for trial in log.trials.values():
-        if trial.id != _identity(frozen, trial):
-            raise ResultsError(
-                f"{log.path}: trial {trial.id} does not belong to the study in {folder.study_toml}, so one of them was "
-                f"changed, or another release of kdtune wrote them; {REMEDY}"
-            )
-
-
-def _identity(study: Study, trial: Trial) -> str:
-    """Return the identifier that a logged trial must have."""
-    if trial.spec is None:
-        return flat_trial_id(study, trial.point, trial.seed)
-    try:
-        return resolved_trial(study, trial.suggestion, trial.seed).identity
-    except SpecError:  # its components are not installed here, which is reported for the study as a whole
-        return trial.spec.identity
-
-
 def uses_teacher(study: Study, label: str) -> bool:
     """Return whether the trainings of a strategy use the teacher; True if strategy and loss are both unknown."""
     name, _ = study.labelled(label)
@@ -117,11 +85,24 @@ def uses_teacher(study: Study, label: str) -> bool:
     return bool(STRATEGIES.facts_of(name).get("needs_teacher", of_loss))
 
 
-def epochs_of(study: Study, label: str) -> int:
-    """Return the number of epochs of each training of a strategy; all of its trainings have the same."""
-    first = make_strategies(study, label)[0]
-    suggestions = first.suggestions() if isinstance(first, OneRound) else []
-    return resolved_recipe(study, suggestions[0]).training.epochs if suggestions else study.training.epochs
+def kinds_of_epochs(study: Study, label: str) -> set[bool]:
+    """Return whether the epochs of a strategy's trainings need the teacher; both where their phases differ in that."""
+    name, _ = study.labelled(label)
+    return {True, False} if LOSSES.facts_of(name).get("has_phases") else {uses_teacher(study, label)}
+
+
+def epochs_of(study: Study, label: str) -> tuple[int, int]:
+    """Return the epochs of each training of a strategy, and those that need the teacher; the same for all trainings."""
+    recipe = first_recipe(study, label)
+    if recipe is None:
+        return study.training.epochs, study.training.epochs if uses_teacher(study, label) else 0
+    return recipe.training.epochs, recipe.teacher_epochs(recipe.training.epochs)
+
+
+def first_recipe(study: Study, label: str) -> Recipe | None:
+    """Return the recipe of a strategy's first training; None if that depends on outcomes."""
+    suggestions = make_strategies(study, label)[0].planned()
+    return resolved_recipe(study, suggestions[0]) if suggestions else None
 
 
 def teacher_trainings(study: Study) -> int:
@@ -269,8 +250,12 @@ class Plan:
         return resolved_trial(self._study, suggestion, seed)
 
     def _suggest(self, repeat: _Repeat, suggestion: Suggestion) -> Trial:
-        spec = self._resolved(suggestion, repeat.seed)
         point = suggestion.as_point()
+        try:
+            spec = self._resolved(suggestion, repeat.seed)
+        except SpecError as error:
+            where = f"{repeat.strategy} suggests {point}"
+            raise SpecError([replace(fault, where=where) for fault in error.faults]) from None
         trial = self._log.suggestion(spec.identity, repeat.number, repeat.seed, repeat.asked, point, spec)
         repeat.asked += 1
         return trial

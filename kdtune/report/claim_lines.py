@@ -27,7 +27,7 @@ def claim_lines(claims: Sequence[JudgedClaim]) -> list[Text]:
     for number, judged in enumerate(claims, start=1):
         claim = judged.claim
         lines.append(Text(f"{number}. {claim.text}", style="bold"))
-        lines.append(Text(f"   Paper: {claim.where}.", style="dim"))
+        lines.append(Text(f"   Source: {claim.where}.", style="dim"))
         lines.append(Text(f"   Rule: {claim.rule}. {claim.remark}".rstrip(), style="dim"))
         lines += [_evidence(one) for one in judged.evidence]
         if judged.unpaired:

@@ -12,6 +12,9 @@ from kdtune.energy.attribution import FLAGS
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.cpu import power_in_words
 from kdtune.energy.sensors.node import Quality
+from kdtune.paper.published_accuracies import published_accuracies
+from kdtune.report.hidden_tuning import hidden_tuning
+from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.report.split_table import SplitTable
 from kdtune.results.abandoned_energy import abandoned_uj
@@ -146,6 +149,10 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         lines.append(f"Note on {', '.join(flagged)}: {FLAGS[name]}.")
     if teacher and teacher.energy:
         lines += [f"Note on the teacher: {FLAGS[name]}." for name in teacher.energy.flags]
+    lines += hidden_tuning(results) + meta_gradients(results)
+    for study in dict.fromkeys(result.study for result in results):
+        labels = [result.strategy.rpartition("/")[2] for result in results if result.study == study]
+        lines += filter(None, [published_accuracies(study, labels)])
     lines.append(how_emitted(carbon))
     lines.append(_multiples_of([result.strategy for result in results], baseline))
     if index := results[0].green_index:

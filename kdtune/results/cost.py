@@ -42,7 +42,7 @@ def cost_of(
     teacher_uj, teacher_flags = _teacher_energy(study, log, shared)
     with_teacher_uj = None if charged_uj is None or teacher_uj is None else charged_uj + teacher_uj
     training_uj = _training_uj(account, shared) if metered else None
-    nominal, executed = _flops(folder, study, log, shared)
+    nominal, executed, meta = _flops(folder, study, log, shared)
     models = sum(repeat in log.evaluations for repeat in range(study.repeats))
     abandoned = abandoned_parts(folder)
     kwh, co2_g = _or_none(carbon.kwh), _or_none(carbon.co2_g)
@@ -52,6 +52,7 @@ def cost_of(
         trials=_count_trials(log),
         gflops_millions=nominal / 1e15,
         training_flops=executed,
+        meta_flops=meta or None,
         energy_uj=_energy_by_bucket(account) if metered else dict.fromkeys(_energy_by_bucket(account)),
         sources_uj=account.sources if metered else None,
         uncertainty_uj=_uncertainty(account, inputs, dedicated=dedicated) if metered else None,
@@ -128,17 +129,23 @@ def _worst_quality(account: Account, inputs: list[LedgerSummary]) -> Quality | N
     return max(known, key=QUALITIES.index, default=None)
 
 
-def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int, int]:
-    """Return nominal and executed FLOPs of all trials. The teacher's passes for replayed logits count as executed."""
-    workload = folder.workload()
-    nominal = 0
-    executed = workload.teacher_passes_flops(sum(store.passes for store in shared.teacher_logits.values()))
+def _flops(folder: StrategyFolder, study: Study, log: TrialLog, shared: SharedInputs) -> tuple[int, int, int]:
+    """Return nominal and executed FLOPs of all trials, and those of the executed ones that meta-gradients added.
+
+    The teacher's passes for replayed logits count as executed.
+    """
+    whole = folder.workload()
+    nominal = meta = 0
+    executed = whole.teacher_passes_flops(sum(store.passes for store in shared.teacher_logits.values()))
     live = study.teacher_logits != "replay"
     for trial in log.trials.values():
-        with_teacher = trial.needs_teacher(study)
-        nominal += workload.nominal_flops(trial.epochs, with_teacher=with_teacher)
-        executed += workload.executed_flops(trial.epochs, teacher_forward=with_teacher and live)
-    return nominal, executed
+        teacher_epochs, workload = trial.teacher_epochs(study), whole
+        if trial.spec:
+            workload = whole.trained_on(trial.spec.recipe.trained_images(whole.train_images))
+            meta += whole.student_passes_flops(trial.spec.recipe.meta_passes(whole.train_images) * trial.epochs)
+        nominal += workload.nominal_flops(trial.epochs, teacher_epochs=teacher_epochs)
+        executed += workload.executed_flops(trial.epochs, teacher_epochs=teacher_epochs if live else 0)
+    return nominal, executed + meta, meta
 
 
 def _uncertainty(account: Account, inputs: list[LedgerSummary], *, dedicated: bool) -> dict[str, int]:

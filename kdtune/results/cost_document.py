@@ -1,11 +1,11 @@
 """Dataclasses of the ``cost`` in ``result.json``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.node import Hardware, Quality
-from kdtune.storage.records import strict
+from kdtune.storage.records import LEFT_OUT_IF_NONE, strict
 
 #: Energy in microjoules by bucket.
 ByBucket = dict[str, int]
@@ -158,6 +158,7 @@ class Cost:
         flags: Number of occurrences of each flag of :data:`kdtune.energy.attribution.FLAGS`.
         carbon: Factors that convert energy to CO2.
         hardware: The metered nodes.
+        meta_flops: Those of the executed FLOPs that meta-gradients added; None if there are none.
     """
 
     models: int
@@ -187,6 +188,7 @@ class Cost:
     flags: dict[str, int]
     carbon: Carbon
     hardware: tuple[Node, ...]
+    meta_flops: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     def of_one_model(self, total: float | None) -> float | None:
         """Divide a total between the models; None if there is no model or no total.

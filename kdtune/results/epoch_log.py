@@ -14,6 +14,9 @@ from kdtune.storage.field_types import Accuracy, Count, Value
 from kdtune.storage.journal import Journal, JournalError
 from kdtune.storage.records import faults, parsed, strict
 
+#: Fields that a line has only where the report has them.
+OPTIONAL_FIELDS = ("val_objective", "tau_p05", "tau_median", "tau_p95", "tau_by_class")
+
 #: Fields that are copied from the trainable's report.
 FIELDS = ("epoch", "train_loss", "val_loss", "val_accuracy", "tau", "learning_rate", "energy_uj")
 
@@ -38,6 +41,12 @@ class Epoch:
             epoch.
         val_objective: Value of the study's objective on the validation images; None, and absent from the file, if the
             objective is the accuracy.
+        tau_p05: The 5th percentile of the temperatures of the epoch, over its images if each has its own, otherwise
+            over its steps; None, and absent from the file, if all are equal. So are the next two.
+        tau_median: Their median.
+        tau_p95: Their 95th percentile.
+        tau_by_class: Their mean for each class, None for a class without images; None, and absent from the file,
+            unless a temperature policy computes one for each image.
     """
 
     trial_id: str
@@ -52,18 +61,21 @@ class Epoch:
     learning_rate: float | None
     energy_uj: Count | None
     val_objective: Value | None = None
+    tau_p05: float | None = None
+    tau_median: float | None = None
+    tau_p95: float | None = None
+    tau_by_class: list[float | None] | None = None
 
 
 def append_epochs(path: Path, trial: Trial, reports: Sequence[Mapping[str, Any]]) -> None:
     """Append epochs of a trial's current attempt. The file is not synced to disk, since nothing is resumed from it."""
     attempt = {"trial_id": trial.id, "repeat": trial.repeat, "seed": trial.seed, "attempt": trial.attempts}
-    lines = [{**attempt, **{field: report[field] for field in FIELDS}, **_objective(report)} for report in reports]
+    lines = [{**attempt, **{field: report[field] for field in FIELDS}, **_optional(report)} for report in reports]
     _journal(path).append(*lines, sync=False)
 
 
-def _objective(report: Mapping[str, Any]) -> dict[str, float]:
-    value = report.get("val_objective")
-    return {} if value is None else {"val_objective": value}
+def _optional(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: report[field] for field in OPTIONAL_FIELDS if report.get(field) is not None}
 
 
 def read_epochs(path: Path) -> list[Epoch]:

@@ -13,6 +13,7 @@ from kdtune.errors import ResultsError
 from kdtune.results.documents import REMEDY, check, check_key, read_table
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
+from kdtune.specs.study_components import moved_study
 from kdtune.specs.study_differences import differences
 from kdtune.storage.checksums import CHECKSUM_KEY, checksum
 from kdtune.storage.field_types import Name
@@ -87,6 +88,16 @@ class FrozenStudy:
         self._frozen()
         # Options of a new study are checked by its components, which this would import if [resolved] were missing.
         return load_study(self.study_toml, has_run=True)
+
+    def study_here(self) -> Study:
+        """Return the study as it ran, with the present paths of files that were moved together with this folder.
+
+        Raises:
+            ResultsError: See :meth:`read_study`; or ``[resolved]`` is damaged.
+            SpecError: The study is not valid.
+        """
+        began_in = self.resolved().get("folder")
+        return moved_study(self.read_study(), Path(began_in), self.path) if began_in else self.read_study()
 
     def _frozen(self) -> dict[str, Any]:
         """Return the whole table of ``study.toml``, after checking its checksum; early releases wrote none."""

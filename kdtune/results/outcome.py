@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from kdtune.catalog.builtin import is_method
 from kdtune.catalog.metric import ACCURACY
 from kdtune.energy.attribution import Account
 from kdtune.energy.carbon import Carbon
@@ -83,6 +84,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
             if trial.status == "failed"
         ),
         objective=objective,
+        loss=study.loss.name if is_method(study.loss.name) else None,
     )
 
 

@@ -20,8 +20,10 @@ class RunPaths:
         data_dir: Folder with the data sets.
         teacher: File with the teacher's weights, if the user gave one.
         accepted_teacher: Identity of weights that the user accepted although their accuracy is at chance.
+        folder: The results folder, to which the study's files may lie in the same relation after a move.
     """
 
+    folder: str | None = None
     data_dir: str | None = None
     teacher: str | None = None
     accepted_teacher: str | None = None

@@ -146,6 +146,7 @@ class StrategyResult:
         failures: Failed trials.
         green_index: Green index, if the user asked for it.
         objective: Name of the study's objective; None if that is the accuracy.
+        loss: Name of the study's loss; None unless it is a method of its own.
     """
 
     schema_version: int
@@ -160,6 +161,7 @@ class StrategyResult:
     failures: tuple[FailedTrial, ...]
     green_index: GreenIndex | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    loss: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
     def deciding(self) -> Metric:

@@ -91,6 +91,16 @@ class Trial:
         """
         return self.spec.recipe.needs_teacher if self.spec else flat_needs_teacher(study, self.point)
 
+    def teacher_epochs(self, study: Study) -> int:
+        """Return how many epochs of the last attempt that ended needed the teacher.
+
+        Args:
+            study: The study of the trial.
+        """
+        if self.spec is None:
+            return self.epochs if self.needs_teacher(study) else 0
+        return self.spec.recipe.teacher_epochs(self.epochs)
+
     @property
     def val_deciding(self) -> float | None:
         """The metric on the validation images that decides the study."""

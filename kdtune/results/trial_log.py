@@ -135,7 +135,10 @@ class TrialLog:
                 "point": point,
             }
             self._append({**line, "spec": spec.model_dump(mode="json")} if spec else line)
-        return self.trials[known]
+        trial = self.trials[known]
+        if spec:  # the same training, but the files of its components may have moved since it was logged
+            trial.point, trial.spec = point, spec
+        return trial
 
     def resolve_earlier(self, resolved: Callable[[Suggestion, int], TrialSpec]) -> None:
         """Resolve the trials of a release that did not log everything that they depend on. They keep their ids.

@@ -3,7 +3,8 @@
 from kdtune.specs.file_search import SEARCH_SPACES, STUDIES, available, find
 from kdtune.specs.loading import load_search_space, load_study
 from kdtune.specs.search_space import Dimension, Point, SearchSpace
-from kdtune.specs.study import Study, Training
+from kdtune.specs.study import Study
+from kdtune.specs.training import Training
 
 __all__ = [
     "SEARCH_SPACES",

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kdtune.specs.counts import Count
 from kdtune.specs.frozen_model import FrozenModel
+from kdtune.specs.identity import is_identity
 
 
 class DataOptions(FrozenModel):
@@ -36,10 +37,12 @@ class DataOptions(FrozenModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Unused options are left out, so that they do not change identities from before they existed.
+    def _as_table(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        # Unused options are left out, so that they do not change identities from before they existed. Where the images
+        # lie does not change results.
         table: dict[str, Any] = handler(self)
-        unused = {*(("mean", "std") if self.mean is None else ()), *(("resident",) if self.resident else ())}
+        unused = {"mean", "std"} if self.mean is None else set()
+        unused |= {"resident"} if self.resident or is_identity(info) else set()
         return {key: value for key, value in table.items() if key not in unused}
 
     @property

@@ -18,14 +18,16 @@ from kdtune.specs.schedule_checks import schedule_faults
 from kdtune.specs.search_space import SEARCHABLE, SearchSpace
 from kdtune.specs.split_sizes import normalisation_problem, split_problems
 from kdtune.specs.strategy_labels import check_strategies
-from kdtune.specs.study import MAX_EPOCHS, Study
+from kdtune.specs.study import Study
 from kdtune.specs.study_components import (
     COMPONENT_CATALOGS,
     changed_components,
     resolve_components,
     resolve_strategies,
 )
+from kdtune.specs.task_objective import settle_objective
 from kdtune.specs.temperature_range import temperature_faults
+from kdtune.specs.training import MAX_EPOCHS
 from kdtune.specs.validation_messages import faults_of
 
 StudyLike = str | Path | Mapping[str, Any] | Study
@@ -95,11 +97,9 @@ def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
     return faults
 
 
-def _check_task(study: Study, where: str) -> list[Fault]:
-    if study.task not in TASKS:
-        return [Fault(where, "task", f"unknown task {study.task!r}; {did_you_mean(study.task, list(TASKS))}")]
-    names = [metric.name for metric in objectives_of(study.task)]
-    if study.objective in names:
+def _check_objective(study: Study, where: str) -> list[Fault]:
+    names = [metric.name for metric in objectives_of(study.task.name)]
+    if study.task.name not in TASKS or study.objective in names:  # a task of others has been asked before
         return []
     hint = did_you_mean(study.objective, names)
     return [Fault(where, "objective", f"{study.objective!r} cannot decide a study; {hint}")]
@@ -170,11 +170,36 @@ def load_study(
     Raises:
         SpecError: The study has faults; lists all that were found.
     """
+    study, faults = load_with_faults(
+        source, overrides=overrides, epochs=epochs, repeats=repeats, seed=seed, has_run=has_run
+    )
+    if faults or study is None:
+        raise SpecError(faults)
+    return study
+
+
+def load_with_faults(
+    source: StudyLike,
+    *,
+    overrides: Sequence[str] = (),
+    epochs: int | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+    has_run: bool = False,
+) -> tuple[Study | None, list[Fault]]:
+    """Return a study and its faults. The arguments are those of :func:`load_study`.
+
+    Returns:
+        The study, in which built-in components stand for those that cannot be resolved; None if it is not valid.
+
+    Raises:
+        SpecError: The study cannot be read.
+    """
     where, table, written_by_run = _table_of(source)
     is_new = not (has_run or written_by_run) or bool(overrides)
     faults: list[Fault] = []
-    if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
-        faults.append(Fault("--epochs", "", f"has to lie between 1 and {MAX_EPOCHS}, got {epochs}"))
+    if epochs is not None and not (type(epochs) is int and 1 <= epochs <= MAX_EPOCHS):
+        faults.append(Fault("--epochs", "", f"has to be an integer between 1 and {MAX_EPOCHS}, got {epochs!r}"))
     flags = {key: value for key, value in {"repeats": repeats, "seed": seed}.items() if value is not None}
     table |= flags
     set_keys, wrong = apply_overrides(table, [overrides] if isinstance(overrides, str) else overrides, where)
@@ -182,6 +207,7 @@ def load_study(
     faults += _fill_recipes(table, where)
     if is_new:
         faults += resolve_components(table, where, set_keys)
+        faults += settle_objective(table, where)
         faults += resolve_strategies(table, where)
         faults += check_strategies(table.get("strategies"), where)
     faults += _load_named_space(table, where)
@@ -192,11 +218,9 @@ def load_study(
         faults += faults_of(error, Study, where)
     if study:
         faults += _study_faults(study, where, is_new=is_new, has_other_faults=bool(faults))
-    if faults or study is None:
-        raise SpecError(naming_flags(faults, set_keys, flags))
-    if epochs is not None:
+    if study and epochs is not None and not faults:
         study = study.model_copy(update={"training": study.training.scaled_to(epochs)})
-    return study
+    return study, list(naming_flags(faults, set_keys, flags))
 
 
 def _load_named_space(table: dict[str, Any], where: str) -> list[Fault]:
@@ -224,7 +248,7 @@ def _study_faults(study: Study, where: str, *, is_new: bool, has_other_faults: b
     if not has_other_faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau]; kdtune compares strategies that choose tau"))
     if is_new:
-        faults += _check_task(study, where)
+        faults += _check_objective(study, where)
         if not has_other_faults and not faults:
             faults += [*_check_split(study, where), *schedule_faults(study, where)]
         faults += temperature_faults(study, where)

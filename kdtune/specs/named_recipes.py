@@ -17,7 +17,7 @@ kept.
 
 from typing import Any
 
-from kdtune.specs.study import MAX_EPOCHS, Training
+from kdtune.specs.training import MAX_EPOCHS, Training
 
 _PAPER: dict[str, Any] = {
     "epochs": 100,

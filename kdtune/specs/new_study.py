@@ -36,7 +36,7 @@ repeats = 3                  # seeds per strategy; 6 or more for a comparison th
 [training]                   # of the student
 epochs = {epochs}
 batch_size = 64
-optimizer = "sgd"            # or "adam"
+optimizer = "sgd"            # or "adam", "adamw"
 learning_rate = 0.05
 momentum = 0.9
 weight_decay = 5e-4

@@ -10,6 +10,9 @@ from kdtune.storage.parsing import parse_toml
 #: The tables of a study that may name a recipe.
 TRAININGS = ("training", "teacher_training")
 
+#: Keys whose value names a component; a table has the name as ``ref`` and the component's options.
+COMPONENTS = ("dataset", "teacher", "student", "loss")
+
 #: Keys that may become invalid when another key is overridden.
 _DEPENDENT_KEYS = {
     "training.epochs": ("training.milestones", "training.warmup_epochs"),
@@ -76,9 +79,11 @@ def _set(table: dict[str, Any], key: tuple[str, ...], value: Any, where: str) ->
     inside = table
     for depth, part in enumerate(key[:-1]):
         child = inside.get(part, {})
+        if depth == 0 and part in COMPONENTS and isinstance(child, str):
+            child = {"ref": child}  # the value is an option of the component
         if not isinstance(child, Mapping):
             parent = ".".join(key[: depth + 1])
-            raise SpecError([Fault("--set", ".".join(key), f"{parent} is a value, not a table")])
+            raise SpecError([Fault("--set", ".".join(key), f"{parent} is {child!r} and not a table")])
         inside[part] = dict(child)
         inside = inside[part]
     inside[key[-1]] = value

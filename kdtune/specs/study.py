@@ -1,131 +1,55 @@
 """The model of a study, as in ``studies/*.toml``."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
-    field_serializer,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, objectives_of
+from kdtune.catalog.builtin import DATASETS, DEFAULT_TASK, LOSSES, objectives_of
+from kdtune.catalog.metric import Metric
 from kdtune.specs.component import Component, StudyComponent
 from kdtune.specs.counts import Count
 from kdtune.specs.data_info import DataInfo, built_in_info
 from kdtune.specs.data_options import DataOptions
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.numerics import Numerics
-from kdtune.specs.search_space import GREATEST, SearchSpace
+from kdtune.specs.search_space import SearchSpace
+from kdtune.specs.training import Training
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 
-#: Weight of the distillation term under a loss that is not built in, if the study gives none.
+#: Weight of the distillation term under a user's loss, if the study gives none.
 DEFAULT_ALPHA = 1.0
+
+#: Valid names of studies.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 #: Largest difference of accuracy that does not matter: half a point.
 DEFAULT_MARGIN = 0.005
 
-#: Upper limit that catches typing errors.
-MAX_EPOCHS = 100_000
 
-
-class Training(FrozenModel):
-    """Settings of the training of one network.
-
-    Attributes:
-        epochs: Passes over the training images.
-        batch_size: Images per step. The last batch of an epoch may be smaller; a single remaining image is added to the
-            batch before it.
-        optimizer: ``sgd`` (with Nesterov off) or ``adam``.
-        learning_rate: Learning rate after the warm-up.
-        momentum: Momentum of SGD; ignored by Adam.
-        weight_decay: L2 penalty, added to the gradient.
-        milestones: Epochs, counted from 0, before which the learning rate is multiplied by ``gamma``.
-        gamma: Factor at each milestone.
-        warmup_epochs: Epochs over which the learning rate grows linearly, step by step; may end within an epoch.
-        augment: Random changes to the training images: ``crop`` (after padding with 4 black pixels), ``flip`` (left
-            to right) and ``rotate`` (by up to 15 degrees); for photos ``resized-crop`` (35 to 100 % of the image,
-            enlarged) and ``jitter`` (brightness, contrast and saturation by up to 40 %).
-        class_weights: Weights of the classes in the loss with the labels, in the order of the labels; ``balanced``
-            weighs each class inversely to its number of training images; None weighs all images alike. The
-            distillation term is not weighted.
-    """
-
-    epochs: int = Field(ge=1, le=MAX_EPOCHS, strict=True)
-    batch_size: Count
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = Field(gt=0.0, le=GREATEST)
-    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
-    weight_decay: float = Field(default=0.0, ge=0.0, le=GREATEST)
-    milestones: tuple[Count, ...] = ()
-    gamma: float = Field(default=0.2, gt=0.0, le=1.0)
-    warmup_epochs: float = Field(default=0, ge=0.0, le=MAX_EPOCHS, strict=True)
-    augment: tuple[Literal["crop", "flip", "rotate", "resized-crop", "jitter"], ...] = ()
-    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
-
-    @field_validator("class_weights", mode="before")
-    @classmethod
-    def _balanced_or_weights(cls, value: Any) -> Any:
-        numbers = value if isinstance(value, list | tuple) else ()
-        sound = all(type(one) in (int, float) and 0 < one <= GREATEST for one in numbers)
-        if value is None or value == "balanced" or (numbers and sound):
-            return value
-        raise ValueError('has to be "balanced" or a list with a weight greater than 0 for each class')
-
-    @model_serializer(mode="wrap")
-    def _without_unset_weights(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A training without weights is identified as if there were no such option.
-        table: dict[str, Any] = handler(self)
-        if self.class_weights is None:
-            table.pop("class_weights", None)
-        return table
-
-    @field_validator("warmup_epochs")
-    @classmethod
-    def _whole_epochs(cls, value: float) -> float:
-        return _as_integer(value)
-
-    @field_serializer("warmup_epochs")
-    def _whole_epochs_as_they_are(self, value: float) -> int | float:
-        # Otherwise 1 and 1.0 would be different identities of the same training.
-        return value
-
-    def scaled_to(self, epochs: int) -> "Training":
-        """Return the same recipe with another number of epochs; milestones and warm-up change in proportion.
-
-        The warm-up changes exactly. Milestones are rounded to whole epochs, at least 1. Milestones that become equal
-        are merged, and those after the last epoch are removed, so the learning rate has fewer steps in few epochs.
-        """
-        ratio = epochs / self.epochs
-        moved = {max(1, round(milestone * ratio)) for milestone in self.milestones}
-        return self.model_copy(
-            update={
-                "epochs": epochs,
-                "milestones": tuple(sorted(milestone for milestone in moved if milestone < epochs)),
-                "warmup_epochs": _as_integer(self.warmup_epochs * epochs / self.epochs),
-            }
-        )
-
-    def longer_by(self, factor: float) -> "Training":
-        """Return the same recipe with ``factor`` times as many epochs, rounded to a whole number."""
-        return self if factor == 1 else self.scaled_to(max(1, round(self.epochs * factor)))
-
-
-def _as_integer(value: float) -> int | float:
-    return int(value) if value == int(value) else value
+def _name_in(component: Any) -> str:
+    """Return the name of a component that has not been validated."""
+    if isinstance(component, Component):
+        return component.name
+    return str(component.get("ref") if isinstance(component, Mapping) else component)
 
 
 class Setting(FrozenModel):
     """Settings that all trainings of a study share: data, networks, teacher and numerics.
 
     Attributes:
-        task: What the networks are trained for.
+        task: What the networks are trained for, by name or reference.
         objective: Name of the metric on the validation images. Strategies receive it, it chooses the trial, and early
             stopping judges it. The task's first metric by default.
+        objective_info: How that metric is judged and shown, of a task that is not built in; None for a built-in task.
         dataset: The data set, by name or reference.
         dataset_info: Sizes, class names and fingerprint of a data set that is not built in, determined before a run.
             None for a built-in data set.
@@ -143,8 +67,9 @@ class Setting(FrozenModel):
             fit on the disk.
     """
 
-    task: str = "classification"
+    task: StudyComponent = Component(name=DEFAULT_TASK)
     objective: str
+    objective_info: Metric | None = None
     dataset: StudyComponent
     dataset_info: DataInfo | None = None
     data: DataOptions = DataOptions()
@@ -164,7 +89,7 @@ class Setting(FrozenModel):
     def _default_objective(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "objective" in values:
             return values
-        return {**values, "objective": objectives_of(str(values.get("task", "classification")))[0].name}
+        return {**values, "objective": objectives_of(_name_in(values.get("task", DEFAULT_TASK)))[0].name}
 
     @model_validator(mode="after")
     def _graphs_need_resident_images(self) -> "Setting":
@@ -179,7 +104,7 @@ class Setting(FrozenModel):
     def _as_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Options with default values are left out, so that they do not change identities from before they existed.
         table: dict[str, Any] = handler(self)
-        if self.data == DataOptions():
+        if not any(value is not None for value in table.get("data", {}).values()):
             table.pop("data", None)
         if self.numerics == Numerics():
             table.pop("numerics", None)
@@ -189,8 +114,10 @@ class Setting(FrozenModel):
             table.pop("teacher_weights", None)
         if self.dataset_info is None:
             table.pop("dataset_info", None)
-        if self.objective == objectives_of(self.task)[0].name:
+        if self.objective == objectives_of(self.task.name)[0].name:
             table.pop("objective", None)
+        if self.objective_info is None:
+            table.pop("objective_info", None)
         first: dict[str, Any] = {key: table[key] for key in ("name", "description") if key in table}
         return {**first, **table}
 
@@ -233,7 +160,7 @@ class Study(Setting):
             ``strategy`` if it differs from the label; see :meth:`labelled`.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str
     description: str = ""
     attribution: Literal["dedicated", "shared"] = "dedicated"
     loss: StudyComponent
@@ -244,14 +171,22 @@ class Study(Setting):
     margin: Fraction = DEFAULT_MARGIN
     strategies: dict[str, dict[str, Any]]
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if _NAME.fullmatch(name):
+            return name
+        raise ValueError(
+            "names the folder of the results and is that of the file unless given, so it has to consist of at most 100 "
+            "letters, digits, '.', '_' and '-' and to begin with a letter or digit; rename the file, or give a name"
+        )
+
     @model_validator(mode="before")
     @classmethod
     def _default_alpha(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "alpha" in values or "loss" not in values:
             return values
-        loss = values["loss"]
-        name = loss.name if isinstance(loss, Component) else loss.get("ref") if isinstance(loss, Mapping) else loss
-        return {**values, "alpha": LOSSES.facts_of(str(name)).get("default_alpha", DEFAULT_ALPHA)}
+        return {**values, "alpha": LOSSES.facts_of(_name_in(values["loss"])).get("default_alpha", DEFAULT_ALPHA)}
 
     def settled_as(self, other: "Study") -> "Study":
         """Return the study with open settings resolved as in another study, which has run."""

@@ -1,12 +1,13 @@
-"""Resolution of the components that a study names: data set, teacher, student and loss."""
+"""Resolution of the components that a study names: task, data set, teacher, student and loss."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS
+from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, TASKS
+from kdtune.catalog.component_digest import change_since
 from kdtune.catalog.python_objects import reference_to
-from kdtune.catalog.references import with_absolute_path
+from kdtune.catalog.references import moved_along, with_absolute_path
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.component import Component, component_of
 from kdtune.specs.json_values import json_value
@@ -14,7 +15,7 @@ from kdtune.specs.study import Study
 from kdtune.storage.paths import here
 
 #: The keys of a study whose values are components, and the catalog of each.
-COMPONENT_CATALOGS = {"dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
+COMPONENT_CATALOGS = {"task": TASKS, "dataset": DATASETS, "teacher": MODELS, "student": MODELS, "loss": LOSSES}
 
 
 def find_components(references: Mapping[str, str]) -> dict[str, str]:
@@ -48,7 +49,9 @@ def resolve_components(table: dict[str, Any], where: str, set_keys: Collection[s
         try:
             component = component_of(table.get(key))
             if isinstance(component, Component):
-                found = catalog.resolve(component.name, here() if key in set_keys else _folder_of(where))
+                found = catalog.resolve(
+                    component.name, here() if {key, f"{key}.ref"} & {*set_keys} else _folder_of(where)
+                )
                 table[key] = component.model_copy(update={"name": found.reference, "digest": found.digest})
         except ValueError as error:
             faults.append(Fault(where, key, str(error)))
@@ -83,8 +86,27 @@ def resolve_strategies(table: dict[str, Any], where: str) -> list[Fault]:
     return faults
 
 
+def moved_study(study: Study, before: Path, now: Path) -> Study:
+    """Return a study whose files were moved together with its results folder, with their present paths.
+
+    Args:
+        study: A study that was run.
+        before: Results folder in which it was run.
+        now: The same folder now.
+    """
+    components = {key: getattr(study, key) for key in COMPONENT_CATALOGS}
+    changes: dict[str, Any] = {
+        key: one.model_copy(update={"name": moved_along(one.name, before, now)}) for key, one in components.items()
+    }
+    changes["strategies"] = {
+        label: {key: moved_along(value, before, now) for key, value in options.items()}
+        for label, options in study.strategies.items()
+    }
+    return study if before == now else study.model_copy(update=changes)
+
+
 def changed_components(study: Study, where: str) -> list[Fault]:
-    """Return a fault for each component of a study that is missing here or was edited after the study began.
+    """Return a fault for each component of a study that is missing here or has changed since the study began.
 
     Args:
         study: A study that was run.
@@ -94,9 +116,8 @@ def changed_components(study: Study, where: str) -> list[Fault]:
     for key, catalog in COMPONENT_CATALOGS.items():
         component: Component = getattr(study, key)
         try:
-            if catalog.resolve(component.name).digest != component.digest:
-                remedy = "restore the earlier source, or begin the study anew with --fresh"
-                faults.append(Fault(where, key, f"{component} has been edited since the study began; {remedy}"))
+            if change := change_since(component.digest, catalog.resolve(component.name).digest):
+                faults.append(Fault(where, key, f"{component} {change}"))
         except ValueError as error:
             faults.append(Fault(where, key, str(error)))
     return faults

@@ -9,7 +9,7 @@ from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.component import Component
 from kdtune.specs.frozen_model import FrozenModel
-from kdtune.specs.search_space import SEARCHABLE, Point
+from kdtune.specs.search_space import POSITIVE, SEARCHABLE, Point
 from kdtune.specs.validation_messages import faults_of
 
 
@@ -50,6 +50,17 @@ class Suggestion(FrozenModel):
         if self.restart:
             point["restart"] = self.restart
         return point
+
+    def value_problems(self) -> dict[str, str]:
+        """Return by key why a searched value cannot be used; tau is validated by the temperature that uses it."""
+        problems = {}
+        for key, value in self.values.items():
+            low, high = SEARCHABLE.get(key, (None, None))
+            if key in POSITIVE - {"tau"} and value <= 0:
+                problems[key] = f"has to be greater than 0, got {value}"
+            elif (low is not None and value < low) or (high is not None and value > high):
+                problems[key] = f"has to lie in [{low:g}, {'...' if high is None else f'{high:g}'}], got {value}"
+        return problems
 
     @classmethod
     def from_point(cls, point: Point) -> "Suggestion":

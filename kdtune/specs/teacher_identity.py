@@ -1,6 +1,7 @@
 """Identities of a teacher and of its stored logits."""
 
-from kdtune.specs.identity import digest
+from kdtune.catalog.builtin import DEFAULT_TASK
+from kdtune.specs.identity import AS_IDENTITY, digest
 from kdtune.specs.numerics import PLAIN
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.study import Setting
@@ -40,11 +41,10 @@ def teacher_key(
         fingerprint: Fingerprint of the data; see :class:`kdtune.data.arrays.Arrays`.
         folds: Whether a single last image joins the batch before it; earlier releases trained on it alone.
     """
-    # Where the images lie does not change results.
-    setting = setting.model_copy(update={"data": setting.data.model_copy(update={"resident": True})})
     origin = ("teacher_weights",) if setting.teacher_weights else ("teacher_seed", "teacher_training")
     fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
-    recipe = setting.model_dump(mode="json", include=fields)
+    fields |= {"task"} if setting.task.name != DEFAULT_TASK else set()
+    recipe = setting.model_dump(mode="json", include=fields, context=AS_IDENTITY)
     recipe |= {} if setting.teacher_weights else {"streams": _TEACHER_STREAMS}
     recipe |= {"fingerprint": fingerprint} if fingerprint else {}
     recipe |= {"last_batch": "folded"} if folds and not setting.teacher_weights else {}

@@ -45,10 +45,12 @@ def faults_of(error: ValidationError, model: type[BaseModel], where: str, prefix
         given = item.get("input")
         if item["type"] == "extra_forbidden":
             inside = _model_at(model, location[:-1])
-            hint = did_you_mean(str(location[-1]), list(inside.model_fields)) if inside else "not allowed here"
-            problem = f"unknown key; {hint}"
+            known = list(inside.model_fields) if inside else []
+            problem = f"unknown key; {did_you_mean(str(location[-1]), known) if known else 'no key is known here'}"
         elif item["type"] == "missing":
             problem = "is missing"
+        elif item["type"] in ("model_type", "model_attributes_type", "dict_type"):
+            problem = f"has to be a table, got {given!r}"
         else:
             problem = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
             named = isinstance(given, str) and repr(given) in problem

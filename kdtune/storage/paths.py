@@ -49,8 +49,10 @@ def expanded(given: str | Path, named_by: str = "") -> Path:
         named_by: The option or variable that contains it, for messages.
 
     Raises:
-        UsageError: The user does not exist.
+        UsageError: The user does not exist, or it is no path.
     """
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(f"{named_by} {given!r}: has to be a path".lstrip())
     try:
         return Path(given).expanduser()
     except RuntimeError:

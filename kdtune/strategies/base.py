@@ -62,7 +62,7 @@ class Strategy:
     Options: ClassVar[type[BaseModel]] = NoOptions
 
     #: Whether :meth:`report` may stop a trial early and is therefore called after every epoch.
-    judges_epochs: ClassVar[bool] = False
+    judges_epochs: bool = False
 
     #: Whether suggestions may train for a part of the epochs and be suggested again to go on.
     has_rungs: bool = False
@@ -78,6 +78,9 @@ class Strategy:
         self.space = space
         self.options = options
         self.seed = seed
+
+    def __str__(self) -> str:
+        return f"strategy {type(self).__name__}"
 
     @classmethod
     def options_model(cls, given: Mapping[str, Any]) -> type[BaseModel]:
@@ -104,6 +107,10 @@ class Strategy:
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Receive the outcomes of the latest round, in the order of its suggestions."""
 
+    def planned(self) -> list[Suggestion] | None:
+        """Return all suggestions if they do not depend on outcomes; otherwise None."""
+        return None
+
     def export(self, folder: Path) -> None:
         """Write files for other tools to the strategy's results folder; none by default."""
 
@@ -126,6 +133,10 @@ class OneRound(Strategy):
     def suggestions(self) -> list[Suggestion]:
         """Return all suggestions, in order."""
         raise NotImplementedError
+
+    def planned(self) -> list[Suggestion]:
+        """Return all suggestions."""
+        return self.suggestions()
 
     def expected_trials(self) -> int:
         """Return the number of suggestions."""

@@ -7,6 +7,7 @@ and on the outcomes, not on which trials ran at the same time, and a resumed stu
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -50,22 +51,9 @@ class Optuna(Strategy):
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
-        import optuna
-
         assert isinstance(options, Options)
         self._left = options.trials
         self._round_size = options.round_size
-        self._distributions = {name: _distribution(space[name]) for name in space}
-        self._storage = optuna.storages.InMemoryStorage()
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
-            sampler = optuna.samplers.TPESampler(n_startup_trials=options.startup_trials, seed=seed, constant_liar=True)
-            self._study = optuna.create_study(
-                storage=self._storage, sampler=sampler, study_name=f"seed-{seed}", direction="maximize"
-            )
-        finally:
-            optuna.logging.set_verbosity(before)
         self._asked: deque[Any] = deque()
         self.has_rungs = options.pruning
         self._startup = options.startup_trials
@@ -73,6 +61,30 @@ class Optuna(Strategy):
         self._going_on: list[tuple[Any, Suggestion]] = []
         self._at_rung: list[float] = []
         self._is_rung = False
+
+    @cached_property
+    def _storage(self) -> Any:
+        import optuna
+
+        return optuna.storages.InMemoryStorage()
+
+    @cached_property
+    def _study(self) -> Any:
+        """The Optuna study, made at its first use since the import of Optuna takes a while and plans do not need it."""
+        import optuna
+
+        assert isinstance(self.options, Options)
+        before = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            sampler = optuna.samplers.TPESampler(
+                n_startup_trials=self.options.startup_trials, seed=self.seed, constant_liar=True
+            )
+            return optuna.create_study(
+                storage=self._storage, sampler=sampler, study_name=f"seed-{self.seed}", direction="maximize"
+            )
+        finally:
+            optuna.logging.set_verbosity(before)
 
     def expected_trials(self) -> int:
         """Return the number of proposed points; there are fewer trials if a point is proposed twice."""
@@ -89,7 +101,8 @@ class Optuna(Strategy):
         self._is_rung = self.has_rungs
         count = min(self._round_size, self._left)
         self._left -= count
-        self._asked = deque(self._study.ask(self._distributions) for _ in range(count))
+        distributions = {name: _distribution(self.space[name]) for name in self.space}
+        self._asked = deque(self._study.ask(distributions) for _ in range(count))
         until = RUNG if self._is_rung else 1.0
         return [
             Suggestion(values={name: self._snapped(name, value) for name, value in trial.params.items()}, until=until)

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from kdtune.catalog.builtin import TEMPERATURES
-from kdtune.errors import UsageError
 from kdtune.specs.component import Component
 from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import NoOptions, OneTraining
+from kdtune.temperature.loading import policy_class
 
 
 class Options(NoOptions):
@@ -48,13 +48,7 @@ class Single(OneTraining):
             return Options
         if TEMPERATURES.problem(name):
             return _AnyOptions
-        policy = TEMPERATURES.load(name)
-        if not isinstance(getattr(policy, "Options", None), type):
-            raise UsageError(
-                f"temperature {name}: has to be a class derived from kdtune.temperature.base.TemperaturePolicy, with a "
-                "model of its options as its attribute Options"
-            )
-        return create_model("Options", __base__=(Options, policy.Options))
+        return create_model("Options", __base__=(Options, policy_class(name).Options))
 
     def suggestion(self) -> Suggestion:
         """Return the temperature policy with the given options."""

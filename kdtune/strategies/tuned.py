@@ -1,4 +1,4 @@
-"""The scheme ``tuned:TEMPERATURE``: a grid over the study's search space under a temperature.
+"""The scheme ``tuned:METHOD``: a grid over the study's search space under a method, a loss or a temperature.
 
 It finds out what a method's hidden tuning is worth, and charges the method for it: every point is a training.
 """
@@ -10,61 +10,63 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, create_model
 
-from kdtune.catalog.builtin import TEMPERATURES
+from kdtune.catalog.builtin import TEMPERATURES, is_method
 from kdtune.errors import UsageError
-from kdtune.specs.component import Component
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import OneRound, require_finite
+from kdtune.strategies.by_method import Method
 
 
 class Tuned(OneRound):
-    """Every point of the search space, in order, under one temperature.
+    """Every point of the search space, in order, under one method.
 
     Attributes:
-        temperature: Its name. Its options are those of the strategy, but for tau, which is searched.
+        method: Its options are those of the strategy, but for tau, which is searched.
     """
 
-    temperature: ClassVar[str]
+    method: ClassVar[Method]
 
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         super().__init__(space, options, seed)
-        require_finite(space, f"tuned:{self.temperature}")
+        require_finite(space, f"tuned:{self.method.name}")
 
     def suggestions(self) -> list[Suggestion]:
         """Return all points; the last dimension varies fastest."""
         options = self.options.model_dump(mode="json", exclude_defaults=True)
-        temperature = Component(name=self.temperature, options=options)
-        return [Suggestion(values=point, temperature=temperature) for point in self.space.points()]
+        return [self.method.suggestion(point, options) for point in self.space.points()]
 
 
 class _Scheme:
-    """Makes a strategy of every temperature that has a tau."""
+    """Makes a strategy of every method that has a tau."""
 
     def identify(self, name: str) -> str:
-        """Return the digest of a temperature; kdtune's version for one of its own.
+        """Return the digest of a method; kdtune's version for one of its own.
 
         Raises:
-            ValueError: There is no such temperature.
+            ValueError: There is no such method.
         """
         from kdtune import __version__
 
-        return TEMPERATURES.resolve(name).digest or f"kdtune=={__version__}"
+        digest = "" if is_method(name) else TEMPERATURES.resolve(name).digest
+        return digest or f"kdtune=={__version__}"
 
     def load(self, name: str) -> type[Tuned]:
         """Return the strategy.
 
         Raises:
-            UsageError: The temperature has no tau that could be searched.
+            UsageError: The method has no tau that could be searched.
         """
-        options: type[BaseModel] = TEMPERATURES.load(name).Options
-        if "tau" not in options.model_fields:
+        method = Method.named(name)
+        if method.tau is None:
             raise UsageError(f"the temperature {name!r} has no option 'tau', so there is nothing to tune")
-        return type("TunedTemperature", (Tuned,), {"temperature": name, "Options": _without_tau(options)})
+        return type("TunedMethod", (Tuned,), {"method": method, "Options": _without_tau(method.Options)})
 
 
 def _without_tau(options: type[BaseModel]) -> type[BaseModel]:
     """Return a model of the same options in which tau has to be left to the search."""
+    if "tau" not in options.model_fields:
+        return options
     changes: Mapping[str, Any] = {"tau": (None, Field(default=None, exclude=True))}
     return create_model("Options", __base__=options, **changes)
 

@@ -12,7 +12,7 @@ def task_of(setting: Setting) -> Task:
     Raises:
         UsageError: The task cannot work on the study's data set, or with its options.
     """
-    task: Task = TASKS.load(setting.task).of(setting)
+    task: Task = TASKS.load(setting.task.name, setting.task.digest).of(setting)
     return task
 
 
@@ -23,5 +23,5 @@ def load_all_tasks() -> list[type[Task]]:
 
 def objective_of(setting: Setting) -> Metric:
     """Return the metric that decides a study, without importing its task."""
-    known = (one for one in objectives_of(setting.task) if one.name == setting.objective)
-    return next(known, Metric(setting.objective))  # results may be of a task that is not installed here
+    known = (one for one in objectives_of(setting.task.name) if one.name == setting.objective)
+    return setting.objective_info or next(known, Metric(setting.objective))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # strategies and plans import this module, and have no other 
 
     from kdtune.data.arrays import Arrays
     from kdtune.data.batches import ImageSet, Splits
-    from kdtune.specs.study import Setting, Training
+    from kdtune.specs.study import Setting
+    from kdtune.specs.training import Training
     from kdtune.training.captured_passes import CapturedLogits
     from kdtune.training.numerics import Arithmetic
 
@@ -47,7 +48,11 @@ class Evaluation:
 
 
 class Task(Protocol):
-    """A task, with what it has to know of a study."""
+    """A task, with what it has to know of a study.
+
+    A class that is not built in may have the attribute ``objectives``, a tuple of metrics that can decide a study, the
+    default first; without it, the accuracy does. Whatever decides, ``accuracy`` is one of the metrics.
+    """
 
     @property
     def objective(self) -> Metric:

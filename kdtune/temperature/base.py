@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
+from kdtune.specs.meta_part import MetaPart
 from kdtune.specs.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -98,12 +99,15 @@ class TemperaturePolicy:
     Attributes:
         Options: Model of the policy's options. An option with the name of a searched value takes that value.
         depends_on_logits: Whether tau depends on the logits. If not, :meth:`scheduled` returns the values of a whole
-            epoch, and a step can be captured as a graph.
+            epoch, and a step can be captured as a graph. So it can under :class:`kdtune.temperature.in_graph.InGraph`.
+        weight_is_tau_squared: Whether the weight is the product of both temperatures. If not, the policy's docstring
+            gives the weight, which is finite and not negative.
     """
 
     Options: ClassVar[type[BaseModel]]
 
     depends_on_logits: bool = True
+    weight_is_tau_squared: ClassVar[bool] = True
 
     @classmethod
     def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:
@@ -114,6 +118,15 @@ class TemperaturePolicy:
             space: Of the study.
         """
         return options
+
+    @classmethod
+    def meta_part(cls, options: BaseModel) -> MetaPart | None:
+        """Return what part of the training images is held out for :meth:`before_step`; None if none is.
+
+        Args:
+            options: An instance of ``Options``.
+        """
+        return None
 
     def __init__(self, options: BaseModel, context: PolicyContext) -> None:
         """Prepare for a training.
@@ -129,6 +142,26 @@ class TemperaturePolicy:
     def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
         """Return the temperature of a step (counted from 0); both logits have the shape (batch, classes)."""
         raise NotImplementedError
+
+    def of_step(
+        self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, labels: torch.Tensor, step: int
+    ) -> Temperature:
+        """Return the temperature of a step; a policy that needs labels overrides this instead of ``__call__``.
+
+        Args:
+            student_logits: (batch, classes), with gradient.
+            teacher_logits: (batch, classes).
+            labels: True classes, int64, (batch,).
+            step: Number of the step in the epoch, counted from 0.
+        """
+        return self(student_logits, teacher_logits, step)
+
+    def before_step(self, look_ahead: Any) -> None:
+        """Learn from a look-ahead, a :class:`kdtune.training.look_ahead.LookAhead`, before some of the steps."""
+
+    def parameters(self) -> Sequence[torch.nn.Parameter]:
+        """Return what is learned: the student's optimiser trains it too. It is part of :meth:`state_dict`."""
+        return ()
 
     def scheduled(self, sizes: Sequence[int]) -> Temperature:
         """Return the temperatures of all steps of the current epoch, equal to those of a call for each step.

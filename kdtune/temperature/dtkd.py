@@ -9,14 +9,14 @@ detaches nothing.
 
 Erratum: the authors' README says that formulas 4 and 5 of the paper are wrong; the form above is that of their code.
 
-This is the temperature alone, and so a part of DTKD. The whole loss is min(e/20, 1) (3 DTKD + HKD at tau 4) + CE, where
-e is the epoch: the term at the fixed tau, its weights and the ramp are not a temperature's. Under the loss ``hkd`` the
-published figures of DTKD are therefore not to be expected.
+This is the temperature alone, and so a part of DTKD. The whole method has a term at the fixed tau, weights and a ramp
+besides, and is the loss of :mod:`kdtune.methods.dtkd`. Under the loss ``hkd`` the published figures of DTKD are
+therefore not to be expected.
 
 Guards, which the paper does not have: a greatest logit below 0.000001 gives no ratio, so both networks then use
 ``tau``; and no temperature is less than ``tau``/20, which needs greatest logits that differ 39-fold.
 
-Hidden tuning: the reference ``tau`` (4) and, in the whole loss, the weights 3 and 1 and the ramp of 20 epochs.
+Hidden tuning: the reference ``tau`` (4).
 """
 
 from __future__ import annotations
@@ -61,16 +61,29 @@ class Dtkd(FromLogits):
 
     def of_images(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor) -> Temperature:
         """Return a tau per image for each network."""
-        import torch
+        return pair_of_temperatures(student_logits, teacher_logits, self._tau)
 
-        greatest_student = student_logits.amax(dim=1, keepdim=True)
-        greatest_teacher = teacher_logits.amax(dim=1, keepdim=True)
-        defined = (greatest_student > LEAST_LOGIT) & (greatest_teacher > LEAST_LOGIT)
-        # Where the ratio is not defined, both are replaced before the division: its gradient would not be a number.
-        one = torch.ones_like(greatest_student)
-        greatest_student = torch.where(defined, greatest_student, one)
-        greatest_teacher = torch.where(defined, greatest_teacher, one)
-        part = 2 * greatest_student / (greatest_student + greatest_teacher)
-        part = part.clamp(LEAST_PART, 2 - LEAST_PART)
-        student, teacher = self._tau * part, self._tau * (2 - part)
-        return Temperature(student=student, teacher=teacher, weight=(student * teacher).squeeze(1))
+
+def pair_of_temperatures(
+    student_logits: torch.Tensor, teacher_logits: torch.Tensor, tau: float | torch.Tensor
+) -> Temperature:
+    """Return a tau per image for each network.
+
+    Args:
+        student_logits: (n, classes).
+        teacher_logits: (n, classes).
+        tau: The reference temperature: a number, a 0-d tensor, or (n, 1).
+    """
+    import torch
+
+    greatest_student = student_logits.amax(dim=1, keepdim=True)
+    greatest_teacher = teacher_logits.amax(dim=1, keepdim=True)
+    defined = (greatest_student > LEAST_LOGIT) & (greatest_teacher > LEAST_LOGIT)
+    # Where the ratio is not defined, both are replaced before the division: its gradient would not be a number.
+    one = torch.ones_like(greatest_student)
+    greatest_student = torch.where(defined, greatest_student, one)
+    greatest_teacher = torch.where(defined, greatest_teacher, one)
+    part = 2 * greatest_student / (greatest_student + greatest_teacher)
+    part = part.clamp(LEAST_PART, 2 - LEAST_PART)
+    student, teacher = tau * part, tau * (2 - part)
+    return Temperature(student=student, teacher=teacher, weight=(student * teacher).squeeze(1))

@@ -1,14 +1,12 @@
 """What every data set has to satisfy.
 
-A test module of one's own has a class that says which data set is meant::
+A test module of one's own has a class that names the data set, and inherits all tests::
 
-    from kdtune.specs.component import Component
     from kdtune.testing.datasets import DatasetConformance
 
+
     class TestPhotos(DatasetConformance):
-        @pytest.fixture
-        def dataset(self):
-            return Component(name="my_package.data:photos", options={"image_size": 32})
+        component = {"ref": "my_package.my_module:photos", "image_size": 32}
 """
 
 from collections.abc import Callable
@@ -20,19 +18,16 @@ from kdtune.data.arrays import Arrays, decoded_copy
 from kdtune.data.sources import describe_own_data
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
+from kdtune.testing.component_under_test import ComponentConformance
 
 
-class DatasetConformance:
-    """Tests of one data set; a subclass defines the fixture ``dataset``, and ``altered`` if it can."""
+class DatasetConformance(ComponentConformance):
+    """Tests of one data set: the attribute ``component`` or fixture ``dataset``; and ``altered``, if it can change."""
 
     @pytest.fixture
     def dataset(self) -> Component:
-        """The data set by reference, with its options.
-
-        Raises:
-            NotImplementedError: The subclass has no such fixture.
-        """
-        raise NotImplementedError("define a fixture 'dataset' that returns a kdtune.specs.component.Component")
+        """The data set by reference, with its options."""
+        return self.named("dataset")
 
     @pytest.fixture
     def altered(self) -> Callable[[], Component]:
@@ -47,9 +42,9 @@ class DatasetConformance:
         """Images are uint8, and as many and as large as the description says."""
         info, arrays = _decoded(dataset)
         for images, count in ((arrays.train_images, info.train_images), (arrays.test_images, info.test_images)):
-            assert images.dtype == np.uint8
-            assert images.shape == (count, *info.shape)
-        assert info.shape[0] in (1, 3)
+            assert images.dtype == np.uint8, f"images have to be uint8, but are {images.dtype}"
+            assert images.shape == (count, *info.shape), f"images are {images.shape}, not {(count, *info.shape)}"
+        assert info.shape[0] in (1, 3), f"images have to have 1 or 3 channels, but have {info.shape[0]}"
 
     def test_images_differ(self, dataset: Component) -> None:
         """Images are not blank."""
@@ -60,17 +55,20 @@ class DatasetConformance:
         """Labels are integers from 0 on, one for each image."""
         info, arrays = _decoded(dataset)
         for labels, count in ((arrays.train_labels, info.train_images), (arrays.test_labels, info.test_images)):
-            assert labels.dtype == np.int64
-            assert labels.shape == (count,)
-            assert 0 <= labels.min() <= labels.max() < info.classes
+            assert labels.dtype == np.int64, f"labels have to be int64, but are {labels.dtype}"
+            assert labels.shape == (count,), f"there are {count} images, but labels of shape {labels.shape}"
+            assert 0 <= labels.min() <= labels.max() < info.classes, (
+                f"labels have to lie within 0 and {info.classes - 1}, but lie within {labels.min()} and {labels.max()}"
+            )
         assert {*arrays.test_labels.tolist()} <= {*arrays.train_labels.tolist()}, "a class has test images alone"
 
     def test_class_names_are_one_for_each_class_or_none(self, dataset: Component) -> None:
         """Every class has a name that no other class has, or there are no names."""
         info, arrays = _decoded(dataset)
-        assert arrays.class_names == info.class_names
-        assert len(info.class_names) in (0, info.classes)
-        assert len({*info.class_names}) == len(info.class_names)
+        names = info.class_names
+        assert arrays.class_names == names, f"the decoded copy has other class names: {arrays.class_names}, {names}"
+        assert len(names) in (0, info.classes), f"there are {info.classes} classes, but {len(names)} names: {names}"
+        assert len({*names}) == len(names), f"two classes have one name: {names}"
 
     def test_decoding_twice_gives_the_same(
         self, dataset: Component, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -79,13 +77,16 @@ class DatasetConformance:
         info, arrays = _decoded(dataset)
         monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path_factory.mktemp("again")))
         again_info, again = _decoded(dataset)
-        assert again_info == info
+        assert again_info == info, f"the description differs the second time: {info}, {again_info}"
         for name in ("train_images", "train_labels", "test_images", "test_labels"):
-            assert np.array_equal(getattr(again, name), getattr(arrays, name)), name
+            assert np.array_equal(getattr(again, name), getattr(arrays, name)), (
+                f"{name} differ the second time; the function has to return the same images each time: set a seed"
+            )
 
     def test_other_content_has_another_fingerprint(self, dataset: Component, altered: Callable[[], Component]) -> None:
         """A changed pixel or label changes the fingerprint."""
-        assert describe_own_data(dataset).fingerprint != describe_own_data(altered()).fingerprint
+        before = describe_own_data(dataset).fingerprint
+        assert describe_own_data(altered()).fingerprint != before, "a changed pixel or label leaves the fingerprint"
 
 
 def _decoded(dataset: Component) -> tuple[DataInfo, Arrays]:

@@ -3,10 +3,9 @@
 Batch normalisation computes a variance over the batch and the map. Where the map is 1x1 it needs two images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kdtune.errors import Fault, SpecError, UsageError
-from kdtune.models.building import build_without_values
 from kdtune.specs.component import Component
 from kdtune.specs.split_sizes import batch_sizes, held_out_images, used_images
 from kdtune.specs.study import Study
@@ -30,33 +29,36 @@ def check_batches(study: Study, images: int, *, trains_teacher: bool) -> None:
     """
     used = used_images(images, study.data.train_limit)
     train = used - held_out_images(used, study.validation)
-    info, task = study.data_info, task_of(study)
     trainings = [("training", study.student, study.training)]
     trainings += [("teacher_training", study.teacher, study.teacher_training)] if trains_teacher else []
     faults = []
     for key, network, training in trainings:
         try:
-            check_step(network, train, training.batch_size, info.shape, task)
+            check_step(network, train, training.batch_size, study.data_info.shape, lambda: task_of(study))
         except UsageError as error:
             faults.append(Fault(f"study {study.name}", f"{key}.batch_size", str(error)))
     if faults:
         raise SpecError(faults)
 
 
-def check_step(network: Component, images: int, batch_size: int, shape: Sequence[int], task: Task) -> None:
+def check_step(
+    network: Component, images: int, batch_size: int, shape: Sequence[int], task: Callable[[], Task]
+) -> None:
     """Refuse a training with single-image steps if the network cannot be trained on one image.
+
+    Without such a step, this does not import torch, which takes seconds.
 
     Args:
         network: The network.
         images: Images in the training part.
         batch_size: Images in a full batch.
         shape: Shape of an image: channels, height, width.
-        task: Task for which the network is trained.
+        task: Returns the task for which the network is trained.
 
     Raises:
         UsageError: The training would fail; the message names a remedy.
     """
-    if batch_sizes(images, batch_size)[-1] > 1 or _trains_on_one(network, shape, task):
+    if batch_sizes(images, batch_size)[-1] > 1 or _trains_on_one(network, shape, task()):
         return
     size = "x".join(map(str, shape))
     remedy = "hold out fewer, or use more" if images == 1 else "give 2 or more"
@@ -69,6 +71,8 @@ def check_step(network: Component, images: int, batch_size: int, shape: Sequence
 def _trains_on_one(network: Component, shape: Sequence[int], task: Task) -> bool:
     """Return whether a training pass over one image is possible, by a pass on the meta device."""
     import torch
+
+    from kdtune.models.building import build_without_values
 
     def build() -> torch.nn.Module:
         return task.network(network, shape).train()

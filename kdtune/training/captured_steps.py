@@ -11,22 +11,17 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.data.augment import Changes
 from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
-from kdtune.methods.loading import loss_of
-from kdtune.specs.trial_spec import Recipe
-from kdtune.tasks.task import Task
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import Graph, graph_maker
 from kdtune.training.evaluation import BATCH_SIZE
-from kdtune.training.numerics import Arithmetic
-from kdtune.training.optimisers import allocate_state, fill_state, make_optimizer, optimizer_tensors
-from kdtune.training.teacher_logits import TeacherLogits
-from kdtune.training.training_step import Teacher, TrainingStep
+from kdtune.training.optimisers import allocate_state, fill_state, optimizer_tensors
+from kdtune.training.training_parts import TrainingParts
+from kdtune.training.training_step import StepTemperature, Teacher
 
 #: Number of recipes whose steps are kept. Each needs memory for a network, its optimiser's state and its graphs.
 KEPT = 4
@@ -46,7 +41,9 @@ class EpochInputs:
         order: Indices of the images in the order of the epoch, int64, (N,).
         changes: Random changes to all images; None without any.
         rates: Learning rate of each step.
-        temperature: Temperatures of all steps, see :meth:`Temperature.of_steps`; None without a teacher.
+        progress: Share of the training's epochs that have begun, this one included.
+        temperature: Temperatures of all steps, see :meth:`Temperature.of_steps`; None without a teacher, or if the
+            steps compute them.
         rows: The teacher's logits of all images, (N, classes); None without a teacher, or if they are computed for
             each batch.
     """
@@ -54,6 +51,7 @@ class EpochInputs:
     order: torch.Tensor
     changes: Changes | None
     rates: Sequence[float]
+    progress: float
     temperature: Temperature | None
     rows: torch.Tensor | None
 
@@ -71,63 +69,6 @@ class EpochInputs:
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
-@dataclass(frozen=True)
-class TrainingParts:
-    """The parts of a training.
-
-    Attributes:
-        recipe: Recipe of the training.
-        task: Task of the study.
-        train: The training images, whose address does not change.
-        model: Network on the training device; the addresses of its weights do not change.
-        compiled: The same network, compiled for the recipe's batch size; None if it is not compiled.
-        arithmetic: Precision and memory layout.
-        teacher: Provides the teacher's logits; None without a teacher.
-    """
-
-    recipe: Recipe
-    task: Task
-    train: ImageSet
-    model: torch.nn.Module
-    compiled: torch.nn.Module | None
-    arithmetic: Arithmetic
-    teacher: TeacherLogits | None
-
-    @property
-    def computing_teacher(self) -> TeacherLogits | None:
-        """The teacher if it computes the logits of each batch; None if they are looked up."""
-        return self.teacher if self.teacher is not None and self.teacher.rows is None else None
-
-    @property
-    def recorded(self) -> tuple[object, ...]:
-        """Everything that is fixed in a captured step; trainings that agree in it share their graphs."""
-        recipe, training = self.recipe, self.recipe.training
-        # Numbers that are not tensors become constants of the graph.
-        numbers = (training.batch_size, training.momentum, training.weight_decay, training.class_weights)
-        names = (recipe.model.model_dump_json(), recipe.method.model_dump_json(), training.optimizer, training.augment)
-        return (*names, self.computing_teacher, *numbers)
-
-    def training_step(self, rate: torch.Tensor | None = None) -> TrainingStep:
-        """Return a training step with a new optimiser.
-
-        Args:
-            rate: The learning rate as a tensor; see :func:`make_optimizer`.
-        """
-        recipe = self.recipe
-        label_loss = self.task.label_loss(recipe.training, self.train)
-        return TrainingStep(
-            model=self.model,
-            compiled=self.compiled,
-            compiled_size=recipe.training.batch_size,
-            arithmetic=self.arithmetic,
-            optimizer=make_optimizer(recipe.training, self.model.parameters(), rate),
-            task=self.task,
-            loss=loss_of(recipe.method, needs_label_loss=label_loss is not F.cross_entropy),
-            label_loss=label_loss,
-            alpha=recipe.alpha,
-        )
-
-
 class CapturedStep:
     """The training step of one recipe, captured at its first use with each batch size."""
 
@@ -140,16 +81,21 @@ class CapturedStep:
         """
         self._train = parts.train
         self._teacher = parts.computing_teacher
+        #: Computes the temperatures of the steps in the graph; None if they are inputs.
+        self.policy = parts.in_graph
         self._new_graph = new_graph
         device, images = parts.train.images.device, len(parts.train)
         # torch's kernels read a learning rate as float32 on a GPU, and in full precision on a CPU.
         dtype = torch.float32 if device.type == "cuda" else torch.float64
         self._rate = torch.zeros((), dtype=dtype, device=device)
+        self._progress = torch.ones((), device=device)
         self.step = parts.training_step(self._rate)
         allocate_state(self.step.optimizer)
         self._number, self._start = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
         self._places = torch.arange(images, device=device)
         self._losses = torch.zeros(images, device=device)  # no epoch has more steps than images
+        #: The student's temperatures in the steps of the epoch, if the graph computes them.
+        self.taus = torch.zeros(images, device=device)
         self._rates = torch.zeros(images, dtype=dtype, device=device)
         self._order = torch.zeros(images, dtype=torch.int64, device=device)
         #: Buffers and graphs for each form (names and shapes) that the inputs of an epoch have had.
@@ -164,6 +110,7 @@ class CapturedStep:
         self._number.zero_()
         self._start.zero_()
         self._order.copy_(inputs.order)
+        self._progress.fill_(inputs.progress)
         rates = moved(torch.tensor(inputs.rates, dtype=self._rates.dtype), self._rates.device)
         self._rates[: len(rates)].copy_(rates)
         self._leaves_gaps = inputs.changes is not None and inputs.changes.leaves_gaps
@@ -211,9 +158,11 @@ class CapturedStep:
             self._evaluation = CapturedLogits(step.model, images, BATCH_SIZE, step.arithmetic, self._new_graph)
         return self._evaluation
 
-    def reset(self, weights: dict[str, torch.Tensor]) -> None:
-        """Begin another training of the same recipe, with the given weights and an optimiser state of zeros."""
-        self.step.model.load_state_dict(weights)
+    def reset(self, parts: TrainingParts) -> None:
+        """Begin another training of the same recipe, with the parts' weights and an optimiser state of zeros."""
+        self.step.model.load_state_dict(parts.model.state_dict())
+        if self.policy and parts.policy:
+            self.policy.load_state_dict(parts.policy.state_dict())
         self.load_optimizer({})
 
     def load_optimizer(self, state: Mapping[int, Mapping[str, Any]]) -> None:
@@ -223,15 +172,15 @@ class CapturedStep:
     def _state(self) -> list[torch.Tensor]:
         """Return all tensors that a step both reads and writes."""
         weights = self.step.model.state_dict().values()
-        return [*weights, *optimizer_tensors(self.step.optimizer), self._number, self._start]
+        of_policy = self.policy.tensors() if self.policy else ()
+        return [*weights, *optimizer_tensors(self.step.optimizer), *of_policy, self._number, self._start]
 
     def _work(self, buffers: dict[str, torch.Tensor], size: int) -> None:
         index = self._order.index_select(0, self._start + self._places[:size])
         images, targets = self._train.batch(index, self._changes_from(buffers))
         self._rate.copy_(self._rates.index_select(0, self._number)[0])
-        loss = self.step.take(
-            images, targets, index, self._teacher_from(buffers), self._temperature_from(buffers, size)
-        )
+        teacher, temperature = self._teacher_from(buffers), self._temperature_from(buffers, size)
+        loss = self.step.take(images, targets, index, teacher, temperature, self._progress)
         self._losses.index_copy_(0, self._number, loss.view(1))
         self._number.add_(1)
         self._start.add_(size)
@@ -245,13 +194,19 @@ class CapturedStep:
             return self._teacher
         return lambda images, index: buffers["rows"].index_select(0, index).float()
 
-    def _temperature_from(
-        self, buffers: dict[str, torch.Tensor], size: int
-    ) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
+    def _temperature_from(self, buffers: dict[str, torch.Tensor], size: int) -> StepTemperature | None:
+        if self.policy:
+            return self._computed_temperature
         if "student_tau" not in buffers:
             return None
         of_steps = Temperature(buffers["student_tau"], buffers["teacher_tau"], buffers["weight"])
-        return lambda student, teacher: of_steps.at(self._number, size)
+        return lambda student, teacher, labels: of_steps.at(self._number, size)
+
+    def _computed_temperature(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> Temperature:
+        assert self.policy is not None
+        temperature = self.policy.of_step(student, teacher, labels, 0)
+        self.taus.index_copy_(0, self._number, temperature.student.detach().view(1))
+        return temperature
 
 
 class CapturedSteps:
@@ -273,6 +228,6 @@ class CapturedSteps:
             while len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]
             kept = CapturedStep(parts, self._new_graph)
-        kept.reset(parts.model.state_dict())
+        kept.reset(parts)
         self._kept[key] = kept  # the last key is the most recently used one
         return kept

@@ -1,63 +1,36 @@
 """The epoch loop: trains one network under one recipe, with or without a teacher."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import torch
 
-from kdtune.catalog.builtin import MODELS, TEMPERATURES
+from kdtune.catalog.builtin import MODELS
 from kdtune.catalog.metric import ACCURACY
 from kdtune.data.batches import Splits
 from kdtune.errors import DivergedError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.split_sizes import batch_sizes
-from kdtune.specs.temperature_range import HAS_RUN
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.task import Evaluation, Task
-from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
-from kdtune.training.captured_steps import CapturedSteps, EpochInputs, TrainingParts
+from kdtune.temperature.base import PolicyContext
+from kdtune.training.best_weights import BestWeights
+from kdtune.training.captured_steps import CapturedSteps, EpochInputs
 from kdtune.training.compiled_networks import Compiler
+from kdtune.training.epoch_metrics import EpochMetrics
+from kdtune.training.look_ahead import HeldOutImages, LookAhead
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.optimisers import learning_rate
 from kdtune.training.step_listener import step_taken
+from kdtune.training.step_temperatures import StepTemperatures, can_be_captured, policy_of
 from kdtune.training.teacher_logits import TeacherLogits
+from kdtune.training.training_parts import TrainingParts
 
 #: Steps on a GPU until all that is done once is done: a compiled network is compiled in the first, and its kernels
 #: are recorded as a CUDA graph in the second.
 WARM_UP_STEPS = 3
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """What one epoch came to.
-
-    Attributes:
-        epoch: Epochs done, this one included.
-        train_loss: Mean of the steps' losses, in the loss's own unit.
-        val_loss: Mean loss with the labels on the validation images; of classifiers in nats.
-        val_accuracy: Fraction of validation images classified rightly; None where the task has no accuracy.
-        tau: Mean temperature of the epoch; None without a teacher.
-        learning_rate: Of the epoch's last step.
-        val_objective: On the validation images, the metric that decides the study; None where that is the accuracy.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float | None
-    tau: float | None
-    learning_rate: float
-    val_objective: float | None = None
-
-    def as_report(self) -> dict[str, Any]:
-        """The fields by name, without ``val_objective`` where the accuracy decides."""
-        report = asdict(self)
-        if self.val_objective is None:
-            del report["val_objective"]
-        return report
 
 
 class Distiller:
@@ -91,8 +64,7 @@ class Distiller:
             teacher: Gives the logits to imitate. None where the loss needs none.
             arithmetic: Precision and memory layout; None for float32, contiguous.
             compiler: Compiles the network for whole batches; None leaves it as it is.
-            captures: Captures the training step as a graph, where its temperature does not depend on logits; None
-                takes every step eagerly.
+            captures: Captures the training step where its temperature can be; None takes every step eagerly.
         """
         if recipe.needs_teacher and teacher is None:
             raise ValueError(f"the loss {recipe.method.name!r} needs a teacher")
@@ -104,29 +76,49 @@ class Distiller:
         self._task = task
         self._objective = task.objective.name
         self._splits = splits
-        self._teacher = teacher if recipe.needs_teacher else None
+        self._held_out = HeldOutImages(splits.train, recipe.meta) if recipe.meta else None
+        self._given_teacher = teacher
         self._device = device
         self._arithmetic = arithmetic or Arithmetic(device)
-        # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
-        largest = max(recipe.training.batch_size, self.batch_sizes[-1])
-        self._policy = _make_policy(recipe, self._seed, device, largest)
-        #: Where tau does not depend on logits: from a step and its number of images to the temperature.
-        self._scheduled: Callable[[int, int], Temperature] | None = None
+        self._captures = captures
         torch.manual_seed(derive_seed(self._seed, "init"))
         network = task.network(recipe.model, splits.train.images.shape[1:])
-        model = self._arithmetic.place(network, built_in=recipe.model.name in MODELS)
-        compiled: torch.nn.Module | None = None
+        self._network = self._arithmetic.place(network, built_in=recipe.model.name in MODELS)
+        self._compiled: torch.nn.Module | None = None
         if compiler:
-            model, compiled = compiler.compiled(recipe.model.model_dump_json(), model)
-        parts = TrainingParts(recipe, task, splits.train, model, compiled, self._arithmetic, self._teacher)
+            self._network, self._compiled = compiler.compiled(recipe.model.model_dump_json(), self._network)
+        self._begin(0)
+
+    def _begin(self, phase: int) -> None:
+        """Prepare the steps of a phase, with the present weights of the network and a new optimiser."""
+        self._phase = phase
+        self._recipe = recipe = self.recipe.of_phase(phase)
+        self._best = BestWeights(self._task.objective)
+        self._teacher = self._given_teacher if recipe.needs_teacher else None
+        # A policy draws for full batches, whatever the last one holds: more only where that is the larger one.
+        largest = max(recipe.training.batch_size, self.batch_sizes[-1])
+        self._policy = policy_of(recipe, PolicyContext(self._seed, self._device, recipe.training.epochs, largest))
+        parts = TrainingParts(
+            *(recipe, self._task, self._splits.train, self._network, self._compiled, self._arithmetic),
+            teacher=self._teacher,
+            policy=self._policy,
+        )
         self._captured = None
-        if captures and not (self._policy and self._policy.depends_on_logits):
-            self._captured = captures.step_for(parts)
+        if self._captures and can_be_captured(self._policy):
+            self._captured = self._captures.step_for(parts)
             self._training_step = self._captured.step
+            self._policy = self._captured.policy or self._policy
         else:
             self._training_step = parts.training_step()
         self.model = self._training_step.model
         self._optimizer = self._training_step.optimizer
+        self._temperatures = StepTemperatures(self._policy, self._device)
+
+    def _begin_next(self, phase: int) -> None:
+        """Begin a phase with the weights that it asks for."""
+        best = self._best.weights if self.recipe.phases[phase].from_best else {}
+        self._network.load_state_dict(best or self.model.state_dict())
+        self._begin(phase)
 
     @property
     def done(self) -> bool:
@@ -134,14 +126,10 @@ class Distiller:
         return self.epoch >= self.recipe.training.epochs
 
     @property
-    def _temperature(self) -> str | None:
-        """Name of what decides tau."""
-        return self.recipe.temperature.name if self.recipe.temperature else None
-
-    @property
     def batch_sizes(self) -> list[int]:
         """Images in each step of an epoch."""
-        return batch_sizes(len(self._splits.train), self.recipe.training.batch_size)
+        images = len(self._splits.train) - len(self._held_out or ())
+        return batch_sizes(images, self.recipe.training.batch_size)
 
     def train_epoch(self) -> EpochMetrics:
         """Train one more epoch and evaluate it on the validation images.
@@ -160,17 +148,28 @@ class Distiller:
 
     def steps(self) -> Iterator[torch.Tensor]:
         """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
+        if self._phase != (phase := self.recipe.phase_at(self.epoch)):
+            self._begin_next(phase)
         # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
-        if self._policy:
-            self._policy.begin_epoch(self.epoch, len(self.batch_sizes))
+        self._temperatures.begin_epoch(self._epoch_of_phase, self.batch_sizes)
         if self._teacher:
             self._teacher.begin_epoch(self.epoch)
         self.model.train()
         for step, loss in enumerate(self._captured_steps() if self._captured else self._eager_steps()):
             yield loss
-            if step == 1 and self._teacher and self.epoch + 1 < self.recipe.training.epochs:
+            if step == 1 and self._teacher and self._progress < 1:
                 self._teacher.fetch_ahead(self.epoch + 1)  # while a GPU is at work on the first steps
+
+    @property
+    def _epoch_of_phase(self) -> int:
+        """The present epoch of the phase, counted from 0."""
+        return self.epoch - self.recipe.begin_of(self._phase)
+
+    @property
+    def _progress(self) -> float:
+        """Share of the phase's epochs that have begun, the present one included."""
+        return (self._epoch_of_phase + 1) / self._recipe.training.epochs
 
     def _rates(self) -> list[float]:
         """The learning rate of each step of the present epoch."""
@@ -179,12 +178,9 @@ class Distiller:
 
     def _eager_steps(self) -> Iterator[torch.Tensor]:
         training, rates = self.recipe.training, self._rates()
-        if self._policy and not self._policy.depends_on_logits:
-            of_steps = self._policy.scheduled(self.batch_sizes)
-            numbers = torch.arange(len(self.batch_sizes), device=self._device)
-            self._scheduled = lambda step, images: of_steps.at(numbers[step : step + 1], images)
+        left_out = self._held_out.mask if self._held_out else None
         batches = self._splits.train.shuffled(
-            training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed
+            training.batch_size, self._seed, self.epoch, training.augment, self._changes_seed, left_out
         )
         for step, (images, targets, index) in enumerate(batches):
             for group in self._optimizer.param_groups:
@@ -199,27 +195,33 @@ class Distiller:
                 order=train.order(self._seed, self.epoch),
                 changes=train.epoch_changes(self.recipe.training.augment, self._changes_seed, self.epoch),
                 rates=self._rates(),
-                temperature=self._policy.scheduled(sizes) if self._policy else None,
+                progress=self._progress,
+                temperature=self._temperatures.scheduled,
                 rows=self._teacher.rows if self._teacher else None,
             )
         )
         for step, size in enumerate(sizes):
             yield self._captured.take(step, size)
+        if self._captured.policy:
+            self._temperatures.captured(self._captured.taus[: len(sizes)])
 
     def _validated(self, train_loss: float, rate: float) -> EpochMetrics:
         validation = self.validate()
+        temperatures = self._temperatures.metrics()  # a policy's own fault is named rather than the loss
         if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
             worse = train_loss if not math.isfinite(train_loss) else validation.loss
             remedy = "a lower learning rate" if self._policy is None else "a lower learning rate or a tau nearer to 1"
             raise DivergedError(f"the loss became {worse} in epoch {self.epoch}; {remedy} may help")
+        if self.recipe.keeps_best(self._phase):
+            self._best.evaluated(validation, self.model)
         self._last = EpochMetrics(
             epoch=self.epoch,
             train_loss=train_loss,
             val_loss=validation.loss,
             val_accuracy=validation.metrics.get("accuracy"),
-            tau=self._policy.epoch_tau() if self._policy else None,
             learning_rate=rate,
             val_objective=None if self._objective == ACCURACY else validation.metrics[self._objective],
+            **temperatures,
         )
         return self._last
 
@@ -230,30 +232,28 @@ class Distiller:
         return self._task.evaluate(self.model, images, self._arithmetic, captured)
 
     def _step(self, images: torch.Tensor, targets: Any, index: torch.Tensor, step: int) -> torch.Tensor:
-        return self._training_step.take(images, targets, index, self._teacher, self._temperature_at(step, len(index)))
-
-    def _temperature_at(self, step: int, images: int) -> Callable[[torch.Tensor, torch.Tensor], Temperature] | None:
-        """Return what gives the temperature of a step from the logits of student and teacher."""
-        policy, scheduled = self._policy, self._scheduled
-        if policy is None:
-            return None
-        if scheduled is None:
-            return lambda student, teacher: policy(student, teacher, step)
-        # An image may have several pairs of logits, so their number is not that of the images.
-        return lambda student, teacher: scheduled(step, images)
+        # The device fills it: a copy from the host would wait for the queued work.
+        progress = torch.full((), self._progress, device=self._device)
+        if self._policy and self._held_out and (held_out := self._held_out.of_step(step, len(index))):
+            given = (images, targets, index, self._teacher, progress, held_out)
+            self._policy.before_step(LookAhead(self._training_step, *given))
+        temperature = self._temperatures.at(step, len(index))
+        return self._training_step.take(images, targets, index, self._teacher, temperature, progress)
 
     def warm_up(self) -> None:
         """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
 
         Takes a few steps and an evaluation: a distiller that was warmed up is not to be trained.
         """
-        list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
-        last = self.batch_sizes[-1]
-        if self._captured:
-            self._captured.prepare(last)
-        elif self._device.type == "cuda" and last != self.batch_sizes[0]:
-            index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
-            self._step(*self._splits.train.batch(index, None), index, 0)
+        for phase in range(len(self.recipe.phases) or 1):
+            self.epoch = self.recipe.begin_of(phase)
+            list(islice(self.steps(), WARM_UP_STEPS if self._device.type == "cuda" else 1))
+            last = self.batch_sizes[-1]
+            if self._captured:
+                self._captured.prepare(last)
+            elif self._device.type == "cuda" and last != self.batch_sizes[0]:
+                index = torch.arange(last, device=self._device)  # kernels are chosen for the epoch's last batch too
+                self._step(*self._splits.train.batch(index, None), index, 0)
         self.validate()
 
     def last_metrics(self) -> EpochMetrics:
@@ -264,13 +264,15 @@ class Distiller:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, loadable with ``weights_only=True``."""
+        phase = {"phase": self._phase, "best": self._best.state_dict()} if self.recipe.phases else {}
         return {
             "epoch": self.epoch,
             "metrics": self._last.as_report() if self._last else None,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "temperature": self._temperature,
+            "temperature": self._recipe.temperature.name if self._recipe.temperature else None,
             "policy": self._policy.state_dict() if self._policy else {},
+            **phase,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -281,6 +283,9 @@ class Distiller:
         """
         self.epoch = int(state["epoch"])
         self._last = EpochMetrics(**state["metrics"]) if state["metrics"] else None
+        if self.recipe.phases:
+            self._begin(int(state["phase"]))
+            self._best.load_state_dict(state["best"])
         self.model.load_state_dict(state["model"])
         if self._captured:
             self._captured.load_optimizer(state["optimizer"]["state"])
@@ -288,13 +293,6 @@ class Distiller:
             groups = self._optimizer.state_dict()["param_groups"]
             self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         # A checkpoint of an older version does not name its temperature; only the same training is resumed from it.
-        if self._policy and state.get("temperature", self._temperature) == self._temperature:
+        own = self._recipe.temperature
+        if self._policy and own and state.get("temperature", own.name) == own.name:
             self._policy.load_state_dict(state["policy"])
-
-
-def _make_policy(recipe: Recipe, seed: int, device: torch.device, batch_size: int) -> TemperaturePolicy | None:
-    if recipe.temperature is None:
-        return None
-    policy: type[TemperaturePolicy] = TEMPERATURES.load(recipe.temperature.name, recipe.temperature.digest)
-    options = policy.Options.model_validate(recipe.temperature.options, context=HAS_RUN)
-    return policy(options, PolicyContext(seed, device, recipe.training.epochs, batch_size))

@@ -1,8 +1,10 @@
 """Precision and memory layout of passes through networks, which all trainings of a study share."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -62,11 +64,11 @@ class Arithmetic:
                     module.to(torch.bfloat16)
         return model.eval().requires_grad_(False)
 
-    def logits(self, model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    def logits(self, model: Callable[[torch.Tensor], Any], images: torch.Tensor) -> torch.Tensor:
         """Return the logits of a batch.
 
         Args:
-            model: Network that was placed by :meth:`place`, or its compiled version.
+            model: Network that was placed by :meth:`place`, its compiled version, or a call of it with other weights.
             images: Images, float32, (n, channels, height, width), in any memory layout.
 
         Returns:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from kdtune.specs.study import Training
+from kdtune.specs.training import Training
 
 
 class _Eager:
@@ -33,7 +33,7 @@ class _Adam(_Eager, torch.optim.Adam):
 def make_optimizer(
     training: Training, parameters: Iterable[torch.nn.Parameter], rate: torch.Tensor | None = None
 ) -> torch.optim.Optimizer:
-    """Return SGD with momentum, or Adam.
+    """Return SGD with momentum, Adam, or AdamW.
 
     Args:
         training: The recipe.
@@ -52,7 +52,14 @@ def make_optimizer(
             fused=True,
         )
     on_gpu = rate is not None and rate.device.type == "cuda"  # the step counter must be on the GPU too
-    return _Adam(parameters, initial, weight_decay=training.weight_decay, capturable=on_gpu, fused=on_gpu or None)
+    return _Adam(
+        parameters,
+        initial,
+        weight_decay=training.weight_decay,
+        decoupled_weight_decay=training.optimizer == "adamw",
+        capturable=on_gpu,
+        fused=on_gpu or None,
+    )
 
 
 def allocate_state(optimizer: torch.optim.Optimizer) -> None:

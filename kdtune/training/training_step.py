@@ -12,6 +12,9 @@ from kdtune.temperature.base import Temperature
 from kdtune.training.compiled_networks import compiler_errors_converted
 from kdtune.training.numerics import Arithmetic
 
+#: Function from the logits of student and teacher and the labels of all pairs to the temperature of a step.
+StepTemperature = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Temperature]
+
 #: Function from a batch of images and their indices to the teacher's logits.
 Teacher = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -48,7 +51,8 @@ class TrainingStep:
         targets: Any,
         index: torch.Tensor,
         teacher: Teacher | None,
-        temperature: Callable[[torch.Tensor, torch.Tensor], Temperature] | None,
+        temperature: StepTemperature | None,
+        progress: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Take one step and return its loss, 0-d, without a gradient.
 
@@ -57,7 +61,8 @@ class TrainingStep:
             targets: Targets of the images, as returned by the training part.
             index: Indices of the images, int64, (n,).
             teacher: Returns the teacher's logits; None if the loss needs no teacher.
-            temperature: Function from the logits of student and teacher of all pairs; None without a teacher.
+            temperature: Gives the temperature of the step; None without a teacher.
+            progress: Share of the training's epochs that have begun, float32, 0-d; None stands for 1.
         """
         # Code is compiled for one batch size; the last batch of an epoch may have another size.
         is_whole = len(images) == self.compiled_size
@@ -71,8 +76,8 @@ class TrainingStep:
             pairs = self.task.soft_pairs(outputs, teacher_outputs, targets)
             softness = None
             if pairs.teacher is not None and temperature is not None:
-                softness = temperature(pairs.student, pairs.teacher).of_pairs(len(pairs.student))
-            loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), softness, self.alpha)
+                softness = temperature(pairs.student, pairs.teacher, pairs.labels).of_pairs(len(pairs.student))
+            loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), softness, self.alpha, progress)
             loss.backward()
         self.optimizer.step()
         detached: torch.Tensor = loss.detach()

@@ -40,3 +40,15 @@ def test_what_is_not_known_of_a_component_of_another_package_is_null(other_packa
 def test_a_package_whose_source_is_damaged_is_still_listed(source, other_package, tmp_path):
     (tmp_path / "my_parts.py").write_text(source)
     assert "from package my-parts" in [one["summary"] for one in LISTS["models"](tmp_path)]
+
+
+def test_temperatures_and_methods_are_listed_once_with_their_hidden_tuning(tmp_path):
+    records = {one["name"]: one for one in LISTS["temperatures"](tmp_path)}
+    assert [records[name]["kind"] for name in ("normkd", "ttm", "dtkd")] == [
+        "temperature",
+        "loss",
+        "temperature and loss",
+    ]
+    assert "k = 2" in records["normkd"]["hidden_tuning"] and "the ramp" in records["dtkd"]["hidden_tuning"]
+    assert {one["hidden_tuning"] is None for one in records.values()} == {False}
+    assert not {"hkd", "cmc", "ce"} & records.keys()

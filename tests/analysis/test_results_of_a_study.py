@@ -17,7 +17,6 @@ from kdtune.specs.data_options import DataOptions
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import write_json
 from tests.studies import here, small_study
-from tests.studies import kdtune as run_command
 
 pytestmark = pytest.mark.study
 
@@ -113,7 +112,7 @@ def test_another_country_changes_carbon_and_not_energy(finished, tmp_path):
 
 
 def test_compare_writes_csv_and_markdown(finished, tmp_path):
-    done = run_command("compare", str(finished), "--markdown", "--csv", "costs.csv", cwd=tmp_path)
+    done = here("compare", str(finished), "--markdown", "--csv", "costs.csv", cwd=tmp_path)
     assert done.returncode == 0
     rows = list(csv.DictReader((tmp_path / "costs.csv").open()))
     assert [row["strategy"] for row in rows] == ["optuna", "stochastic"]
@@ -149,7 +148,7 @@ def test_frames_agree_with_the_result(finished):
 
 
 def test_inference_is_measured_and_shown_below_the_cost_table(copy, tmp_path):
-    done = run_command("inference", str(copy), "--seconds", "0.2", "--pue", "2", "--json", cwd=tmp_path)
+    done = here("inference", str(copy), "--seconds", "0.2", "--pue", "2", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     documents = json.loads(done.stdout)["inference"]
     assert [document["strategy"] for document in documents] == ["optuna", "stochastic"]

@@ -188,6 +188,13 @@ def test_compiler_errors_take_one_line_and_other_errors_are_unchanged():
         raise RuntimeError("no memory")
 
 
+_TINY = """
+import torch
+
+def tiny(in_channels, num_classes):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * in_channels, num_classes), torch.nn.Tanh())
+"""
+
 #: Generates code as the job does, or warms up as a worker does; prints what the compiler found.
 _PROCESS = """
 import json, sys, torch
@@ -222,10 +229,13 @@ def test_the_compilers_headers_have_a_path_without_spaces(tmp_path):
 
 
 @pytest.mark.study
-def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, cache):
+def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, cache, tmp_path):
     # The cache's name contains a space, at which torch's compiler would split it.
     monkeypatch.setenv("KDTUNE_CACHE_DIR", str(cache / "my cäche"))
-    study = small_study(numerics=COMPILED.model_dump(), teacher_logits="live")
+    # Its own network, since each layer of the built-in ones is C++ code that takes seconds to compile.
+    (tmp_path / "nets.py").write_text(_TINY)
+    student = f"{tmp_path / 'nets.py'}:tiny"
+    study = small_study(student=student, numerics=COMPILED.model_dump(), teacher_logits="live")
 
     def counted(what):
         process = [sys.executable, "-c", _PROCESS, json.dumps(study), what]
@@ -235,7 +245,8 @@ def test_code_that_was_generated_once_is_found_by_another_process(monkeypatch, c
         return json.loads(done.stdout)
 
     def generated():
-        return {path for path in context().compilation(asks_teacher=False).code.rglob("*") if path.suffix == ".so"}
+        code = context(student=student).compilation(asks_teacher=False).code
+        return {path for path in code.rglob("*") if path.suffix == ".so"}
 
     assert counted("generate")["fxgraph_cache_miss"] == 2  # forwards and backwards
     before = generated()

@@ -3,8 +3,6 @@
 import argparse
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from kdtune.catalog.builtin import MODELS
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.specs import load_study
 from kdtune.specs.teacher_identity import teacher_key
+from tests.forked import Forked
 from tests.recipes import identity_of, recipe_of
 from tests.studies import small_study
 
@@ -511,27 +510,24 @@ def test_a_worker_refuses_a_copy_whose_weights_have_changed(study, file):
 
 
 KEEP = """
-import sys
+import sys, time
 from pathlib import Path
 from kdtune.artifacts.given_teacher import with_given_teacher, provide
 from kdtune.specs import load_study
 from tests.studies import small_study
 study = with_given_teacher(load_study(small_study()), Path(sys.argv[1]))
-sys.stdin.readline()
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.001)
 for _ in range(20):
     provide(study, Path(sys.argv[1]))
 print(study.teacher_weights)
 """
 
 
-def test_two_processes_may_keep_the_same_at_once(study, file):
-    both = [
-        subprocess.Popen([sys.executable, "-c", KEEP, str(file)], stdin=-1, stdout=-1, stderr=-1, text=True)
-        for _ in range(2)
-    ]
-    for one in both:
-        one.stdin.write("go\n")
-        one.stdin.flush()
+def test_two_processes_may_keep_the_same_at_once(study, file, tmp_path):
+    start = tmp_path / "start"
+    both = [Forked(KEEP, [str(file), str(start)]) for _ in range(2)]
+    start.touch()
     ended = [one.communicate(timeout=120) for one in both]
     assert [one.returncode for one in both] == [0, 0], ended
     assert len({out for out, _ in ended}) == 1

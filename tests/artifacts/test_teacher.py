@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.specs import load_study
+from tests.forked import Forked
 from tests.recipes import recipe_of
 from tests.studies import small_study
 
@@ -53,12 +52,8 @@ class Processes:
 
     def __init__(self, place: Path, count: int) -> None:
         self.told, self._start = place / "epochs.jsonl", place / "start"
-        environment = {**os.environ, "KDTUNE_CACHE_DIR": str(place / "cache")}
-        command = [sys.executable, "-c", WANT, str(self.told), str(self._start)]
-        self.all = [
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for _ in range(count)
-        ]
+        arguments = [str(self.told), str(self._start)]
+        self.all = [Forked(WANT, arguments, KDTUNE_CACHE_DIR=str(place / "cache")) for _ in range(count)]
 
     def go(self) -> None:
         wait_for(lambda: len(list(self._start.parent.glob("start.*"))) == len(self.all))
@@ -69,7 +64,7 @@ class Processes:
         lines = self.told.read_text().splitlines() if self.told.exists() else []
         return [(line["process"], line["epoch"]) for line in map(json.loads, lines)]
 
-    def ended(self, which: subprocess.Popen) -> dict:
+    def ended(self, which: Forked) -> dict:
         out, err = which.communicate(timeout=100)
         assert which.returncode == 0, err
         return json.loads(out)

@@ -9,10 +9,13 @@ import pytest
 
 from kdtune.catalog import builtin
 from kdtune.catalog import catalog as module
-from kdtune.catalog.catalog import Catalog, version_of
+from kdtune.catalog.catalog import Catalog
+from kdtune.catalog.component_digest import is_component_digest
+from kdtune.catalog.packages import version_of
 from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import SourceChangedError, UsageError
+from tests.installed import install, package_site
 
 CATALOGS = [one for one in vars(builtin).values() if isinstance(one, Catalog)]
 BUILT_IN = [pytest.param(table, name, id=f"{table.kind}-{name}") for table in CATALOGS for name in table]
@@ -85,7 +88,7 @@ def test_every_form_is_resolved_and_loaded(fruit, tmp_path, reference, component
     entry = fruit.resolve(reference, tmp_path)
     assert entry.kind == "fruit"
     assert entry.load().__module__.startswith(component_module)
-    assert len(entry.digest) == (16 if has_digest else 0)
+    assert len(entry.digest.partition(" ")[0]) == (16 if has_digest else 0)
 
 
 def test_the_reference_of_a_file_is_absolute_and_resolves_to_itself(fruit, tmp_path):
@@ -204,3 +207,42 @@ def test_every_built_in_component_can_be_loaded_and_has_a_summary(table, name):
     assert callable(table.load(name))
     assert table[name].summary
     assert "\n" not in table[name].summary
+
+
+def test_the_packages_that_local_modules_import_are_part_of_the_identity(fruit, tmp_path, monkeypatch):
+    site = package_site(tmp_path, monkeypatch)
+    (tmp_path / "nets.py").write_text("import json, torch\nimport kdtune\nimport parts\n\ndef tiny():\n    pass\n")
+    (tmp_path / "parts.py").write_text("def late():\n    from fruit_lib.trees import apple\n    import not_there\n")
+    assert " " not in fruit.resolve("./nets.py:tiny", tmp_path).digest  # not installed yet
+    install(site, "1.0")
+    before = fruit.resolve("./nets.py:tiny", tmp_path)
+    assert before.digest.split()[1:] == ["fruitlib==1.0"]
+    install(site, "2.0.1")
+    after = fruit.resolve("./nets.py:tiny", tmp_path)
+    assert after.digest == before.digest.replace("1.0", "2.0.1")
+    with pytest.raises(SourceChangedError) as changed:
+        fruit.load(before.reference, before.digest)
+    assert str(changed.value) == (
+        f"fruit {tmp_path}/nets.py:tiny: uses other versions of packages: fruitlib 1.0 when the study began, "
+        "2.0.1 now; install the earlier version, or begin the study anew with --fresh"
+    )
+
+
+def test_a_pickled_function_depends_on_the_packages_that_it_uses(fruit, tmp_path, monkeypatch):
+    import optuna
+
+    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
+    entry = fruit.resolve(reference_to(lambda: optuna.__version__))
+    assert f"optuna=={optuna.__version__}" in entry.digest.split()[1:]
+    assert "cloudpickle" not in entry.digest
+    assert is_component_digest(entry.digest)
+
+
+def test_the_edited_module_of_an_entry_point_is_imported_again(fruit, tmp_path, monkeypatch):
+    """As in a package that is installed in editable mode."""
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("pear", "edited_pears:Pears.sweet", "tests.fruit")
+    monkeypatch.setattr(module, "entry_points", lambda group: [point])
+    for taste in ("mild", "strong"):
+        (tmp_path / "edited_pears.py").write_text(f"class Pears:\n    def sweet():\n        return {taste!r}\n")
+        assert fruit.load("pear")() == taste

@@ -1,8 +1,11 @@
+import importlib
 import sys
 
 import pytest
 
 from kdtune.catalog.local_modules import attribute_of_file, attribute_of_module
+from kdtune.catalog.source_digest import sources_of_file
+from kdtune.errors import SourceChangedError
 
 
 @pytest.fixture
@@ -93,3 +96,61 @@ def test_two_files_of_a_folder_are_run_once_each(tmp_path):
         (tmp_path / f"{name}.py").write_text("class Net:\n    pass\n")
     first = [attribute_of_file(tmp_path / f"{name}.py", "Net") for name in ("one", "two")]
     assert [attribute_of_file(tmp_path / f"{name}.py", "Net") for name in ("one", "two")] == first
+
+
+def test_a_module_behind_a_symbolic_link_is_imported_once(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "linked_nets.py").write_text("import linked_parts\n\ndef net():\n    pass\n")
+    (tmp_path / "real" / "linked_parts.py").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.syspath_prepend(tmp_path / "link")
+    net = attribute_of_module("linked_nets", "net")
+    monkeypatch.syspath_prepend(tmp_path / "real")  # the same folder under its other name
+    assert attribute_of_module("linked_nets", "net") is net
+    assert attribute_of_file(tmp_path / "link" / "linked_nets.py", "net")() is None
+    assert attribute_of_module("linked_nets", "net") is net
+
+
+def test_a_file_that_is_a_link_is_identified_by_the_modules_that_it_uses(tmp_path):
+    for folder, width in (("here", 3), ("there", 5)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "parts_of_it.py").write_text(f"WIDTH = {width}\n")
+    target = tmp_path / "there" / "nets.py"
+    target.write_text("import parts_of_it\n\ndef net():\n    return parts_of_it.WIDTH\n")
+    (tmp_path / "here" / "nets.py").symlink_to(target)
+    assert attribute_of_file(tmp_path / "here" / "nets.py", "net")() == 5
+    assert sources_of_file(tmp_path / "here" / "nets.py") == sources_of_file(target)
+
+
+def test_a_file_may_have_the_name_of_any_module(tmp_path, monkeypatch):
+    """Neither a standard module, nor an installed one, nor the module of another folder is replaced by it."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "unrelated_nets.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "other")
+    kept = {name: importlib.import_module(name) for name in ("json", "time", "numpy", "unrelated_nets")}
+    for name in kept:
+        file = tmp_path / f"{name}.py"
+        for width in (1, 22):  # edited, too
+            file.write_text(f"def net():\n    return {width}\n")
+            assert attribute_of_file(file, "net")() == width
+    assert {name: sys.modules[name] for name in kept} == kept
+
+
+def test_a_file_that_others_import_is_imported_again_after_an_edit(tmp_path):
+    (tmp_path / "first_nets.py").write_text("def net():\n    return 1\n")
+    (tmp_path / "second_nets.py").write_text("from first_nets import net\n")
+    assert attribute_of_file(tmp_path / "second_nets.py", "net")() == 1
+    (tmp_path / "first_nets.py").write_text("def net():\n    return 22\n")
+    assert attribute_of_file(tmp_path / "first_nets.py", "net")() == 22
+    assert attribute_of_file(tmp_path / "second_nets.py", "net")() == 22
+
+
+def test_an_installed_package_that_was_replaced_needs_a_new_process(tmp_path, monkeypatch):
+    monkeypatch.setattr("kdtune.catalog.source_digest._INSTALLED", {tmp_path})
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "installed_nets.py").write_text("def net():\n    return 1\n")
+    assert attribute_of_module("installed_nets", "net")() == 1
+    (tmp_path / "installed_nets.py").write_text("def net():\n    return 22\n")
+    with pytest.raises(SourceChangedError, match="installed_nets: was installed anew .*; start a new process"):
+        attribute_of_module("installed_nets", "net")
+    assert "installed_nets" in sys.modules

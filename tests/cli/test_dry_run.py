@@ -2,13 +2,13 @@
 
 import json
 
-from tests.studies import SMALL, here, kdtune
+from tests.studies import SMALL, here
 
 STUDY = ["study", "digits-hkd", "-s", "grid", "-s", "optuna", *SMALL]
 
 
 def test_a_dry_run_shows_the_plan_and_the_next_command_and_leaves_no_files(tmp_path):
-    done = kdtune(*STUDY, "--dry-run", cwd=tmp_path)
+    done = here(*STUDY, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for words in (
         "points",

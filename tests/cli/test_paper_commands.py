@@ -7,7 +7,7 @@ import pytest
 
 from kdtune.results.source_commit import commit
 from tests.results.several import CIFAR100_HKD, ran
-from tests.studies import here, kdtune
+from tests.studies import here
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_without_results_the_tables_have_dashes_and_the_next_command(tmp_path):
     assert done.returncode == 0
     assert "| Ours [3] | 91.67 | - | - | 0.21 | - | - | 61.76 | - |" in done.stdout
     assert "kdtune study cifar10-hkd -s grid -s stochastic -s none" in done.stdout
-    claims = json.loads(kdtune("claims", "--json", cwd=tmp_path).stdout)
+    claims = json.loads(here("claims", "--json", cwd=tmp_path).stdout)
     assert claims["schema_version"] == 1
     assert {one["verdict"] for claim in claims["claims"] for one in claim["evidence"]} == {"not run"}
 

@@ -17,6 +17,7 @@ import torch
 from kdtune.energy.ledger import read
 from kdtune.energy.running_account import RunningAccount, account_of_ledger
 from kdtune.planning.budget import NEAR_S
+from tests.forked import Forked
 from tests.studies import SMALL, command, here, kdtune, outcome_of, results_of
 
 STRATEGIES = ["grid", "stochastic", "none"]
@@ -223,12 +224,8 @@ def _wait_for(condition, timeout_s=100):
         time.sleep(0.05)
 
 
-def _interrupt(arguments, place, is_time, stop):
-    """Run a study in a folder, stop it on a condition, and return the grid's result."""
-    started = subprocess.Popen(
-        command(*arguments), cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+def _interrupt(started, place, is_time, stop):
+    """Stop a study that was started in a folder on a condition, and return the grid's result."""
     _wait_for(is_time)
     stop(started)
     out, err = started.communicate(timeout=60)
@@ -243,8 +240,12 @@ def _interrupt(arguments, place, is_time, stop):
 def test_a_study_that_is_interrupted_while_ray_runs_it_resumes_inline_to_the_same_outcome(tmp_path, undisturbed):
     grid = tmp_path / "results" / "digits-hkd" / "grid"
     log, estimate = grid / "trials.jsonl", grid / "estimate.json"
+    started = subprocess.Popen(
+        command(*STUDY), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     interrupted = _interrupt(
-        STUDY,
+        started,
         tmp_path,
         lambda: log.exists() and '"completed"' in log.read_text(),
         # Like Ctrl-C, which a terminal sends to all processes in the foreground.
@@ -281,13 +282,14 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
     folder = tmp_path / "results" / "digits-hkd"
     told = folder / "grid" / "epochs.jsonl"
     endless = ["study", "digits-hkd", "-s", "grid", "--inline", "--repeats", "1", *SMALL[:-1], "20000"]
-    interrupted = _interrupt(endless, tmp_path, lambda: told.exists() and told.read_text(), lambda one: one.terminate())
+    started = Forked(None, endless, tmp_path)
+    interrupted = _interrupt(started, tmp_path, lambda: told.exists() and told.read_text(), lambda one: one.terminate())
 
     def steps():
         return _charged_so_far([*folder.glob("sessions/*/*.jsonl"), *folder.glob("grid/ledger/*.jsonl")])
 
     earlier, earlier_epochs = len(steps()), len(told.read_text().splitlines())
-    limit_kwh = 4 * interrupted["cost"]["charged_kwh"]  # enough to begin again in a running process
+    limit_kwh = 6 * interrupted["cost"]["charged_kwh"]  # enough to begin again in a running process
     stopped = here("resume", str(folder), "--max-kwh", f"{limit_kwh:.9f}", cwd=tmp_path)
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
     assert "--max-kwh" in stopped.stdout and f"kdtune resume {folder} --max-kwh MORE" in stopped.stdout
@@ -314,11 +316,11 @@ def test_sigterm_stops_an_endless_study_and_a_budget_stops_its_resumption_within
 def test_simultaneous_studies_divide_the_idle_power_and_report_it(tmp_path):
     """Neither is a child of the other, which would be charged for its work."""
     places = [tmp_path / name for name in ("one", "two")]
-    study = command("study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json")
+    study = ["study", "digits-hkd", "-s", "stochastic", "--inline", "--repeats", "1", "--epochs", "30", "--json"]
     running = []
     for place in places:
         place.mkdir()
-        running.append(subprocess.Popen(study, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        running.append(Forked(None, study, place))
     results = []
     for one in running:
         out, err = one.communicate(timeout=150)

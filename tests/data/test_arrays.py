@@ -1,8 +1,6 @@
 import errno
 import json
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from kdtune.data.arrays import Arrays, decoded_copy, decoded_once, forget_copy
 from kdtune.data.digits import Digits
 from kdtune.errors import KdtuneError
 from kdtune.storage.checksums import verified
+from tests.forked import Forked
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -183,7 +182,7 @@ def test_what_cannot_be_written_names_the_folder_and_the_remedy(own_cache, monke
 
 
 def decoding(*arguments):
-    return subprocess.Popen([sys.executable, "-c", DECODING, *arguments], stdout=subprocess.PIPE, text=True)
+    return Forked(DECODING, arguments)
 
 
 @pytest.mark.parametrize("file", ["1", "2", "3", "4", "5"])

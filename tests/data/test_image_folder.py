@@ -233,6 +233,16 @@ def test_whoever_describes_a_folder_is_told_what_was_left_out_every_time(photos)
     assert info.class_names == ("cats", "dogs")
 
 
+def test_a_folder_without_images_is_no_class_and_has_a_remark_also_when_it_is_added_later(photos):
+    component = Component(name=f"folder:{photos}", options={"image_size": 8})
+    assert describe_own_data(component).class_names == ("cats", "dogs")
+    (photos / "train" / "fish").mkdir()
+    (photos / "train" / "fish" / "1.heic").write_bytes(b"x")
+    with pytest.warns(Remark, match=r"left out 1 folder without images, which is no class: fish") as told:
+        assert describe_own_data(component).class_names == ("cats", "dogs")
+    assert len(told) == 1
+
+
 def test_a_study_loads_the_images_that_were_described_and_no_others(photos, place):
     table = {**load_study("digits-hkd").model_dump(mode="json", exclude_none=True), "name": "photos"}
     table["dataset"] = {"ref": f"folder:{photos}", "image_size": 8}

@@ -1,7 +1,6 @@
 """The documentation agrees with the program: links, commands, names, formats and examples."""
 
 import ast
-import inspect
 import json
 import re
 import sys
@@ -18,7 +17,16 @@ import kdtune
 from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import LISTS
 from kdtune.artifacts.caches import KINDS
-from kdtune.catalog.builtin import DATASETS, LOSSES, MODELS, STRATEGIES, TEMPERATURES
+from kdtune.catalog.builtin import (
+    DATASETS,
+    LOSSES,
+    METHOD_STRATEGIES,
+    MODELS,
+    STRATEGIES,
+    TASKS,
+    TEMPERATURES,
+    is_method,
+)
 from kdtune.catalog.python_objects import PICKLE
 from kdtune.cli.app import app
 from kdtune.data.image_folder import FolderOptions
@@ -31,18 +39,22 @@ from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
 from kdtune.strategies.base import NoOptions
 from kdtune.temperature.base import PolicyContext
+from kdtune.testing.temperatures import TemperatureConformance, examples
 from kdtune.training.resolution import resolved_trial
 from tests.docs.markdown import PAGES, ROOT, anchors, blocks, commands, first_column, links, prose
 from tests.results.finished import finished
 from tests.studies import here, small_study
-from tests.temperature import test_conformance as temperature_conformance
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 OWN = DOCS / "your-own-networks-and-data.md"
 COMMANDS = typer.main.get_command(app).commands
 STUDIES = sorted(available("studies"))
-CATALOGS = (MODELS, DATASETS, LOSSES, TEMPERATURES, STRATEGIES)
+#: Losses that are methods of their own, and the strategies that are not methods.
+METHODS = [name for name in LOSSES if is_method(name)]
+PROPER_STRATEGIES = {*STRATEGIES} - {*METHOD_STRATEGIES}
+
+CATALOGS = (MODELS, DATASETS, LOSSES, TEMPERATURES, STRATEGIES, TASKS)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -205,8 +217,9 @@ def test_every_command_list_and_cache_is_described():
 @pytest.mark.parametrize(
     ("name", "title", "registry"),
     [
-        ("strategies", "strategy", STRATEGIES),
-        ("strategies", "loss", LOSSES),
+        ("strategies", "strategy", PROPER_STRATEGIES),
+        ("strategies", "loss", {*LOSSES} - {*METHODS}),
+        ("strategies", "method", METHODS),
         ("strategies", "policy", TEMPERATURES),
         ("strategies", "study", STUDIES),
         ("getting-started", "name", DATASETS),
@@ -220,7 +233,7 @@ def test_a_table_names_all_that_there_is_and_nothing_else(name, title, registry)
 
 def test_the_readme_lists_the_strategies():
     # The first table with this title holds results.
-    assert set(first_column(README, "strategy", "A first study")) == set(STRATEGIES)
+    assert set(first_column(README, "strategy", "A first study")) == PROPER_STRATEGIES
 
 
 def test_every_study_in_backticks_is_shipped():
@@ -237,15 +250,29 @@ def test_every_control_is_a_label_of_the_studies_that_are_named():
 
 
 def test_every_option_of_a_strategy_is_described():
-    fields = {field for name in STRATEGIES for field in STRATEGIES.load(name).Options.model_fields}
+    fields = {field for name in PROPER_STRATEGIES for field in STRATEGIES.load(name).Options.model_fields}
     assert set(first_column(page("strategies"), "option", "Options")) == fields
+
+
+def test_the_defaults_and_options_of_the_methods_are_those_of_the_program():
+    text = section(page("strategies").read_text(), "Methods")
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")
+    ]
+    assert [row[0] for row in rows] == METHODS
+    for name, _, tau, weight, label_weight, others in rows:
+        made = LOSSES.load(name).Options()
+        assert (None if tau == "-" else float(tau)) == LOSSES[name].facts.get("default_tau")
+        assert weight == ("alpha" if made.weight is None else f"{made.weight:g}")
+        assert label_weight == ("1 - alpha" if made.label_weight is None else f"{made.label_weight:g}")
+        assert {"weight", "label_weight", *re.findall(r"\w+", others)} == set(type(made).model_fields)
 
 
 def test_the_default_weights_of_the_losses_are_those_of_the_program():
     text = section(page("strategies").read_text(), "Losses")
     table = dict(re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+) \|$", text, re.MULTILINE))
     assert {name: float(alpha) for name, alpha in table.items()} == {
-        name: LOSSES[name].facts["default_alpha"] for name in LOSSES
+        name: LOSSES[name].facts["default_alpha"] for name in LOSSES if name not in METHODS
     }
 
 
@@ -399,16 +426,11 @@ def linear(monkeypatch, tmp_path):
     sys.modules.pop("reader_linear")
 
 
-def test_the_example_of_a_new_temperature_keeps_to_the_protocol(linear):
-    checks = [
-        check
-        for name, check in vars(temperature_conformance).items()
-        if name.startswith("test_") and list(inspect.signature(check).parameters) == ["name"]
-    ]
-    assert len(checks) > 5
-    for example in linear.Options.model_json_schema()["examples"]:
-        for check in checks:
-            check(("linear", example))
+class TestTheExampleOfANewTemperature(TemperatureConformance):
+    @pytest.fixture
+    def temperature(self, linear):
+        [example] = examples("linear")
+        return example
 
 
 def test_the_example_of_a_new_temperature_can_be_used_in_a_study(linear):

@@ -9,7 +9,7 @@ import pynvml
 import pytest
 from codecarbon.core import cpu as codecarbon_cpu
 
-from kdtune.energy.sensors import busy_time
+from kdtune.energy.sensors import busy_time, cpu
 
 
 @pytest.fixture
@@ -98,10 +98,7 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def known_cpu(monkeypatch):
-    """Replace codecarbon's look-up of the CPU, which takes seconds."""
-    monkeypatch.setattr(
-        codecarbon_cpu,
-        "TDP",
-        lambda: SimpleNamespace(model="Test CPU", tdp=65.5, _get_cpu_power_from_registry=lambda model: 65.5),
-    )
+def known_cpu(monkeypatch, tmp_path):
+    """Let the machine have a CPU that is in codecarbon's table, with 7.5 W."""
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Cortex-A72\n")
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")

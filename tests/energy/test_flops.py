@@ -15,22 +15,22 @@ SMALL = Workload(teacher_macs=100, student_macs=10, train_images=4, val_images=3
 
 def test_the_nominal_count_is_two_flops_per_multiply_add_of_forward_passes():
     # 2 * [100 * 4 + 10 * (4 + 3)] * 5 = 2 * 470 * 5
-    assert SMALL.nominal_flops(5, with_teacher=True) == 4700
+    assert SMALL.nominal_flops(5, teacher_epochs=5) == 4700
 
 
 def test_the_nominal_count_without_a_teacher():
     # 2 * 10 * (4 + 3) * 5
-    assert SMALL.nominal_flops(5, with_teacher=False) == 700
+    assert SMALL.nominal_flops(5, teacher_epochs=0) == 700
 
 
 def test_the_executed_count_includes_the_backward_pass_as_two_forward_passes():
     # 2 * [100 * 4 + 10 * (3*4 + 3)] * 5 = 2 * 550 * 5
-    assert SMALL.executed_flops(5, teacher_forward=True) == 5500
+    assert SMALL.executed_flops(5, teacher_epochs=5) == 5500
 
 
 def test_the_executed_count_without_the_teachers_forward_pass():
     # 2 * 10 * (3*4 + 3) * 5
-    assert SMALL.executed_flops(5, teacher_forward=False) == 1500
+    assert SMALL.executed_flops(5, teacher_epochs=0) == 1500
 
 
 def test_the_teachers_own_training_is_counted_like_the_students():
@@ -74,7 +74,7 @@ def test_the_papers_column_for_a_run_and_for_a_tuned_temperature(name):
     printed, tuned = TABLES_4_AND_7[name]
     study = load_study(name)
     assert study.training.epochs == 100
-    run = as_in_the_paper(study).nominal_flops(study.training.epochs, with_teacher=True) / 1e15
+    run = as_in_the_paper(study).nominal_flops(study.training.epochs, teacher_epochs=study.training.epochs) / 1e15
     assert run == pytest.approx(printed, rel=0.04)
     # The paper counts 20 runs for its 19 temperatures from 2 to 20.
     points = make_strategies(study, "grid")[0].expected_trials()
@@ -85,8 +85,8 @@ def test_the_papers_column_for_a_run_and_for_a_tuned_temperature(name):
 def test_the_papers_row_without_distillation_counts_the_backward_passes_too():
     """Table 8 has 2.16 for MobileNetV2 alone; counted like its other rows, by forward passes, it would be 0.80."""
     workload = as_in_the_paper(load_study("cifar10-hkd"))
-    assert workload.executed_flops(100, teacher_forward=False) / 1e15 == pytest.approx(2.16, rel=0.02)
-    assert workload.nominal_flops(100, with_teacher=False) / 1e15 == pytest.approx(0.80, rel=0.01)
+    assert workload.executed_flops(100, teacher_epochs=0) / 1e15 == pytest.approx(2.16, rel=0.02)
+    assert workload.nominal_flops(100, teacher_epochs=0) / 1e15 == pytest.approx(0.80, rel=0.01)
 
 
 # Executed FLOPs, computed by hand: the student has two linear layers of 6x4 and 4x3 weights, the teacher one of 6x3.
@@ -108,8 +108,8 @@ def test_the_executed_count_of_a_tiny_training_by_hand():
     # a forward pass. For each validation image, the student makes a forward pass. A multiply-add is two FLOPs, and
     # there are 3 epochs.
     by_hand = 3 * 2 * (5 * (3 * (24 + 12) + 18) + 2 * (24 + 12))
-    assert workload.executed_flops(3, teacher_forward=True) == by_hand == 4212
-    assert workload.executed_flops(3, teacher_forward=False) == by_hand - 3 * 2 * 5 * 18
+    assert workload.executed_flops(3, teacher_epochs=3) == by_hand == 4212
+    assert workload.executed_flops(3, teacher_epochs=0) == by_hand - 3 * 2 * 5 * 18
 
 
 def test_pytorchs_own_count_differs_only_by_the_gradient_of_the_images():
@@ -122,6 +122,6 @@ def test_pytorchs_own_count_differs_only_by_the_gradient_of_the_images():
         with torch.no_grad():
             student(validation)
     workload = Workload(TEACHER_MACS, sum(LAYERS_MACS), train_images=5, val_images=2, test_images=99)
-    executed = workload.executed_flops(1, teacher_forward=True)
+    executed = workload.executed_flops(1, teacher_epochs=1)
     # The gradient with respect to the images is not computed, so the first layer's backward pass counts as one pass.
     assert executed - counter.get_total_flops() == 2 * 5 * LAYERS_MACS[0]

@@ -2,8 +2,6 @@
 
 import ast
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import kdtune
 from kdtune.errors import UsageError
 from kdtune.execution import executor_choice
 from kdtune.execution.executor_choice import ExecutorChoice
+from tests.forked import Forked
 from tests.studies import small_study
 
 EXECUTION = Path(executor_choice.__file__).parent
@@ -44,8 +43,8 @@ def test_a_study_that_runs_inline_loads_no_ray(tmp_path):
         f"result = kdtune.run_study(study, out={str(tmp_path)!r}, inline=True)\n"
         "print(result.exit_code, [name for name in sys.modules if name.split('.')[0] == 'ray'])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
-    assert done.stdout == "0 []\n", done.stderr
+    out, err = Forked(script, []).communicate(timeout=200)
+    assert out == "0 []\n", err
 
 
 def test_a_cluster_is_refused_for_a_study_that_runs_inline(tmp_path):

@@ -5,14 +5,17 @@ import subprocess
 
 import pytest
 
-from benchmarks import faults, kills
-from benchmarks.driving import command
+from benchmarks import driving, faults, kills
 from kdtune.energy.ledger import read
+from kdtune.results.epoch_log import read_epochs
+from tests.studies import here
 
 pytestmark = pytest.mark.study
 
-#: Three temperatures instead of four: enough for what happens to the study.
-STUDY = [*kills.STUDY[:-1], "search_space.tau.step=9"]
+#: Three temperatures and 40 epochs instead of four and 120: enough for faults in the middle of a training. One worker,
+#: since a command that waits for the start of another one would be ended by its watching thread.
+STUDY = ["study", "digits-hkd", "-s", kills.STRATEGY, "--repeats", "1", "--epochs", "40"]
+STUDY += ["--set", "search_space.tau.step=9", "--max-concurrent", "1"]
 
 
 @pytest.fixture
@@ -25,6 +28,17 @@ def place(tmp_path):
     yield place, mounted
     if mounted:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def begin(place, arguments):
+    """Start or resume the study, and wait until a trial has reported an epoch and begun another one."""
+
+    def reported():
+        return len(read_epochs(faults.strategy_folder(place) / "epochs.jsonl"))
+
+    known, process = reported(), driving.begin(arguments, place)
+    driving.wait_for(process, lambda: reported() > known)
+    return process
 
 
 def ended(place, study):
@@ -40,7 +54,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     resume = ["resume", str(place / "results" / "digits-hkd"), "--inline"]
     go_on = "Not finished. Continue with: kdtune resume ./results/digits-hkd"
 
-    study = kills.begin(place, STUDY)
+    study = begin(place, STUDY)
     faults.kill_daemon("gcs_server")(place, study)
     code, told = ended(place, study)
     assert code == 1 and told[-1] == go_on
@@ -50,7 +64,7 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
     assert ledgers and all(records[-1].kind == "stop" for records in ledgers)
 
     if mounted:
-        study = kills.begin(place, resume)
+        study = begin(place, resume)
         faults.fill_disk(place, study)
         code, told = ended(place, study)
         assert code == 1 and told[-1] == go_on
@@ -58,12 +72,13 @@ def test_faults_are_reported_and_the_resumed_study_has_the_same_results(tmp_path
         faults.empty_disk(place)
 
     faults.spoil_checkpoints(place)
-    assert faults.resume(place) == 0
+    resumed = here("resume", str(place / "results" / "digits-hkd"), cwd=place)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert not any('"failed"' in line for line in kills.trial_log(place).read_text().splitlines())
 
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    done = subprocess.run(command(*STUDY, "--inline"), cwd=undisturbed, capture_output=True, text=True)
+    done = here(*STUDY, "--inline", cwd=undisturbed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert faults.outcome(place) == faults.outcome(undisturbed)
     if not mounted:

@@ -8,17 +8,8 @@ import torch
 import kdtune
 from kdtune.catalog.builtin import MODELS
 from kdtune.errors import UsageError
-from tests.execution.test_own_components import DATA, HEADS, LOSSES, NETS, OWN
+from tests.execution.own_components import OWN
 from tests.studies import small_study
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KDTUNE_CACHE_DIR", str(tmp_path / "cache"))
-    for name, source in (("nets.py", NETS), ("heads.py", HEADS), ("data.py", DATA), ("losses.py", LOSSES)):
-        (tmp_path / name).write_text(source)
-    return tmp_path
 
 
 def run(**arguments):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +12,12 @@ import pytest
 from kdtune.artifacts.teacher_record import epoch_journal
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import account_of_nodes
-from tests.studies import SMALL, command
+from tests.forked import Forked
+from tests.studies import SMALL
 
 pytestmark = pytest.mark.study
 
-EPOCHS = 200
+EPOCHS = 120
 
 STUDY = [
     *("study", "digits-hkd", "-s", "fixed", "--repeats", "1", *SMALL, "--set", "teacher_logits=live"),
@@ -31,15 +31,7 @@ class Command:
     def __init__(self, place: Path, name: str) -> None:
         self.folder, self._cache = place / name / "results" / "digits-hkd", place / "cache"
         (place / name).mkdir()
-        self.process = subprocess.Popen(
-            command(*STUDY),
-            cwd=place / name,
-            env={**os.environ, "KDTUNE_CACHE_DIR": str(self._cache)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self.process = Forked(None, STUDY, place / name, KDTUNE_CACHE_DIR=str(self._cache))
 
     def wants_the_teacher(self) -> bool:
         """Return whether the command looks for the teacher or trains it."""

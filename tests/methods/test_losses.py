@@ -154,20 +154,6 @@ def test_alpha_1_is_the_teacher_alone(loss, expected):
     assert loss(STUDENT, TEACHER, 1 - LABELS, tau(2), 1.0).item() == exactly(expected)
 
 
-@pytest.mark.parametrize("loss", [hkd, cmc, dml])
-def test_a_student_that_agrees_with_the_teacher_has_no_distillation_loss(loss):
-    assert loss(TEACHER, TEACHER, LABELS, tau(3), 1.0).item() == exactly(0)
-
-
-@pytest.mark.parametrize("loss", [hkd, cmc, dml, ce])
-def test_a_batch_twice_over_has_the_same_loss(loss):
-    def twice(tensor):
-        return torch.cat([tensor, tensor])
-
-    once = loss(STUDENT, TEACHER, LABELS, tau(2), 0.9).item()
-    assert loss(twice(STUDENT), twice(TEACHER), twice(LABELS), tau(2), 0.9).item() == exactly(once)
-
-
 def gradient(loss, student, teacher, temperature, alpha):
     student = student.clone().requires_grad_()
     loss(student, teacher, torch.tensor([1]), temperature, alpha).backward()
@@ -196,8 +182,3 @@ def test_the_gradient_of_cmc():
 def test_the_gradient_of_the_labels_is_unsoftened():
     # Student at tau 1 is (1/10, 9/10), label 1: (1/10, 9/10 - 1)
     assert gradient(hkd, ONE_STUDENT, ONE_TEACHER, tau(2), 0.0) == [exactly(0.1), exactly(-0.1)]
-
-
-@pytest.mark.parametrize("loss", [hkd, cmc, dml])
-def test_the_loss_is_a_finite_number_for_extreme_logits(loss):
-    assert torch.isfinite(loss(logits([1000, -1000]), logits([-1000, 1000]), LABELS[:1], tau(1), 0.5))

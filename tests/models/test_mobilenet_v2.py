@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from kdtune.models.mobilenet_v2 import InvertedResidual, mobilenet_v2
+from kdtune.models.mobilenet_v2 import InvertedResidual, mobilenet_v2, mobilenet_v2_half
 
 
 def silence(block):
@@ -18,6 +18,17 @@ def test_the_stem_pads_to_34_pixels_and_three_strides_leave_5():
         features = layer(features)
         sizes.append(features.shape[-1])
     assert sizes == [34, 34, *[17] * 2, *[9] * 3, *[5] * 12]
+
+
+def test_the_stem_of_half_width_halves_the_pixels_and_three_strides_leave_2():
+    model = mobilenet_v2_half(3, 100).eval()
+    features = torch.zeros(1, 3, 32, 32)
+    sizes = []
+    for layer in model[:-3]:
+        features = layer(features)
+        sizes.append(features.shape[-1])
+    assert sizes == [16, *[16] * 3, *[8] * 3, *[4] * 7, *[2] * 5]
+    assert features.shape[1] == 1280 and not any(isinstance(module, nn.ReLU6) for module in model.modules())
 
 
 def test_a_block_adds_its_input_where_the_shape_stays():

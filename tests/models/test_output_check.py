@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from kdtune.catalog.builtin import MODELS
 from kdtune.errors import UsageError
 from kdtune.models.output_check import check_network
 from kdtune.specs.component import Component
@@ -45,6 +44,29 @@ class Large(Net):
         if x.shape[-1] < 37:
             raise ValueError("too small")
         return super().forward(x)
+
+class Small(Net):
+    def forward(self, x):
+        if x.shape[-1] > 40:
+            raise ValueError("too large")
+        return super().forward(x)
+
+class Evaluated(Net):
+    def forward(self, x):
+        return super().forward(x) if self.training else self.missing(x)
+
+def double(num_classes, in_channels):
+    return Net(num_classes, in_channels).double()
+
+def elsewhere(num_classes, in_channels):
+    return Net(num_classes, in_channels).to("meta")
+
+def ends(num_classes, in_channels):
+    raise SystemExit("usage: train.py")
+
+class Ends(Net):
+    def forward(self, x):
+        raise SystemExit(3)
 """
 
 
@@ -65,11 +87,6 @@ def test_a_network_of_logits_is_returned(of_file, shape):
     assert not network.training
     assert network(torch.zeros(3, *shape)).shape == (3, 5)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_built_in_networks_pass(name):
-    check_network(Component(name=name), info(1, 28, 28))
 
 
 @pytest.mark.parametrize(
@@ -106,3 +123,25 @@ def test_grey_images_for_a_network_for_colour_alone(of_file):
 def test_the_smallest_size_that_a_network_accepts_is_named(of_file):
     with pytest.raises(UsageError, match=r"3 x 16 x 16 in training mode: ValueError: too small .*have 37 x 37 pixels"):
         check_network(of_file("Large"), info(3, 16, 16))
+
+
+def test_a_size_that_a_network_accepts_is_named_if_the_images_are_too_large(of_file):
+    with pytest.raises(
+        UsageError, match=r"too large .*; it accepts images of 32 x 32 pixels: set the data set's image"
+    ):
+        check_network(of_file("Small"), info(3, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("Evaluated", r"in evaluation mode: AttributeError: .*'missing' \(.*nets.py, line 46\)$"),
+        ("double", r"its weight conv.weight is torch.float64; build it in float32"),
+        ("elsewhere", r"its weight conv.weight is on the device meta; build it on the CPU"),
+        ("ends", r"cannot be built with .*: SystemExit: usage: train.py \(.*nets.py, line 55\)$"),
+        ("Ends", r"fails for images of 3 x 8 x 8 in training mode: SystemExit: 3 \(.*nets.py, line 59\)$"),
+    ],
+)
+def test_what_keeps_a_network_from_being_trained_is_named_with_its_place(of_file, network, message):
+    with pytest.raises(UsageError, match=message):
+        check_network(of_file(network), info(3, 8, 8))

@@ -324,4 +324,51 @@ def test_with_nothing_run_every_claim_says_what_to_type(tmp_path, monkeypatch):
     assert all(not claim.evidence and claim.to_type.startswith("kdtune study ") for claim in claims)
     document = claims[0].as_json()
     assert {one["verdict"] for one in document["evidence"]} == {"not run"}
-    assert len({claim.claim.id for claim in claims}) == 9
+    assert len({claim.claim.id for claim in claims}) == 11
+
+
+METHOD = {"tau": 2, "loss": "standardized"}
+
+
+def with_method(tmp_path, method, fixed, trial_s=None, **study):
+    times = {"trial_s": trial_s} if trial_s else {}
+    ran(tmp_path, "standardized", method, points=[METHOD], strategies={"standardized": {}}, **times, **study)
+    ran(tmp_path, "fixed", fixed, strategies={"standardized": {}}, **study)
+    times = {"trial_s": [4.0] * 4} if trial_s else {}
+    ran(tmp_path, "stochastic", fixed, strategies={"standardized": {}}, **times, **study)
+
+
+@pytest.mark.parametrize(
+    ("second", "verdicts"),
+    [
+        ([0.75, 0.751, 0.749, 0.75], ["contradicted", "contradicted"]),
+        ([0.70, 0.701, 0.699, 0.70], ["not settled", "supported"]),
+        (None, ["not settled"]),
+    ],
+)
+def test_a_method_has_to_beat_the_fixed_tau_in_every_study(tmp_path, second, verdicts):
+    with_method(tmp_path, [0.75, 0.751, 0.749, 0.75], [0.70] * 4, name="one")
+    if second:
+        with_method(tmp_path, second, [0.70] * 4, name="two")
+    found = judged("none-beats-fixed", tmp_path).evidence
+    assert [one.verdict for one in found] == verdicts
+    assert all(one.measure == "standardized - fixed, test accuracy" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("trial_s", "verdict", "price"),
+    [([4.0] * 4, "contradicted", 0.0), ([32.0] * 4, "supported", 0.03), (None, "not settled", None)],
+)
+def test_the_gain_of_a_method_is_less_a_point_for_each_doubling_of_its_energy(tmp_path, trial_s, verdict, price):
+    with_method(tmp_path, [0.72, 0.721, 0.719, 0.72], [0.70] * 4, trial_s)
+    found = evidence("dynamic-not-worth-it", tmp_path)
+    assert found.verdict == verdict
+    if price is None:
+        assert found.reason == "energy was not measured"
+    else:
+        assert found.interval.mean == pytest.approx(0.02 - price, abs=1e-3)
+
+
+def test_strategies_that_are_no_methods_are_not_compared_as_such(tmp_path):
+    both(tmp_path, [0.8] * 3, [0.7] * 3)
+    assert judged("dynamic-not-worth-it", tmp_path).evidence == ()

@@ -3,7 +3,7 @@
 import pytest
 
 from kdtune.errors import UsageError
-from kdtune.planning.consistency_checks import FOLDED, refuse_other_batches
+from kdtune.planning.consistency_checks import FOLDED, refuse_captured_steps, refuse_other_batches
 from kdtune.results.folder import StudyFolder
 from kdtune.specs import load_study
 from tests.studies import small_study
@@ -17,3 +17,13 @@ def test_a_strategy_that_trained_on_the_last_image_by_itself_is_not_mixed_with_l
     refuse_other_batches([folder.strategy("fixed")])
     with pytest.raises(UsageError, match="grid: was begun by an earlier kdtune.* --out DIR.* --fresh"):
         refuse_other_batches(folder.strategies())
+
+
+def test_images_stay_on_the_device_if_earlier_steps_were_captured(tmp_path):
+    folder = StudyFolder(tmp_path).strategy("grid")
+    captured = load_study(small_study(numerics={"compile": "graph"}))
+    on_host = load_study(small_study(data={"resident": False})).settled_as(captured)
+    refuse_captured_steps([], on_host)
+    refuse_captured_steps([folder], captured)
+    with pytest.raises(UsageError, match="grid: its steps were captured .* data.resident = true, or .*--out DIR"):
+        refuse_captured_steps([folder], on_host)

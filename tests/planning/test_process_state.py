@@ -17,6 +17,7 @@ import logging, random, signal, sys, warnings
 import codecarbon, numpy, ray, torch
 from ray import tune
 import kdtune
+from kdtune.execution.ray.ray_start import only_needed_daemons
 from tests.studies import small_study
 
 LOGGERS = ["", "ray", "ray.tune", "ray.tune.tune", "codecarbon", "fvcore", "kdtune"]
@@ -41,7 +42,8 @@ logging.getLogger("codecarbon").setLevel(logging.WARNING)
 logging.getLogger("ray").setLevel(logging.WARNING)
 signal.signal(signal.SIGUSR1, lambda *_: None)
 warnings.simplefilter("once")
-ray.init(address="local", num_cpus=2, include_dashboard=False)
+with only_needed_daemons():
+    ray.init(address="local", num_cpus=2, include_dashboard=False)
 for stream in (sys.stdout, sys.stderr):
     print("BEGIN", file=stream, flush=True)
 before = state()

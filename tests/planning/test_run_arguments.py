@@ -70,3 +70,25 @@ def test_cores_that_are_neither_whole_nor_a_fraction_are_refused(cpus):
 def test_a_share_of_a_gpu_a_whole_one_and_none_are_accepted():
     for gpus in (None, 0.0, 0.0001, 0.25, 1.0):
         check_resources(0.5, gpus, "10.0.0.1:6379")
+
+
+def test_an_unknown_option_of_a_built_in_loss_is_refused():
+    (found,) = faults("all", study=small_study(loss={"ref": "hkd", "power": 2}, strategies={"fixed": {}}))
+    assert found == ("study small", "loss.power", "is no option of loss 'hkd'; its only option is alpha")
+
+
+def test_a_method_can_be_tuned_by_its_reference_under_a_label_that_names_a_folder():
+    spec, made = validate_run_arguments(small_study(strategies={"fixed": {}}), ["tuned:ea"], Budget())
+    assert list(made) == ["tuned-ea"] and spec.labelled("tuned-ea") == ("tuned:ea", {})
+    assert made["tuned-ea"][0].expected_trials() == len(spec.search_space.points())
+
+
+def test_a_reference_whose_label_means_something_else_is_refused():
+    study = small_study(strategies={"tuned-ea": {"strategy": "tuned:ea", "upper_bound": 2}})
+    assert [problem for _, _, problem in faults("tuned:ea", study=study)] == [
+        "unknown strategy 'tuned:ea'; did you mean 'tuned-ea'?"
+    ]
+
+
+def test_a_method_without_a_tau_cannot_be_tuned():
+    assert "nothing to tune" in faults("tuned:stochastic")[0][2]

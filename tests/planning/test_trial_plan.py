@@ -3,13 +3,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from kdtune.errors import ResultsError
+from kdtune.errors import ResultsError, SpecError
+from kdtune.planning.resume_checks import check_unchanged
 from kdtune.planning.trial_plan import (
     Next,
     Plan,
-    check_unchanged,
     epochs_of,
     frozen_cost,
+    kinds_of_epochs,
     make_strategies,
     remade,
     settled_strategies,
@@ -401,10 +402,15 @@ def test_a_recorded_cost_is_reused_for_later_strategies_of_a_folder(tmp_path):
 
 def test_each_label_has_its_own_number_of_epochs():
     settled = settled_strategies(LABELLED, COST)
-    assert {label: epochs_of(settled, label) for label in settled.strategies} == {
+    assert {label: epochs_of(settled, label)[0] for label in settled.strategies} == {
         "hot": 3, "alone": 3, "alone-longer": 6, "alone-equal": 4, "again": 3, "grid": 3
     }  # fmt: skip
-    assert epochs_of(settled, "optuna") == 3
+    assert epochs_of(settled, "optuna") == (3, 3)
+    assert epochs_of(settled, "alone") == (3, 0)
+    assert epochs_of(settled, "annealing") == (3, 2)
+    assert [kinds_of_epochs(settled, label) for label in ("optuna", "alone", "annealing")] == [
+        {True}, {False}, {True, False}
+    ]  # fmt: skip
 
 
 # --- early stopping --------------------------------------------------------------------------------------------
@@ -501,3 +507,12 @@ def test_a_resumed_plan_tells_each_rung_what_was_reached_in_it(path):
     plan, log = plan_of(path, last)
     assert plan.next() is Next.DONE
     assert [[one.score for one in told] for told in last.told] == [[0.4, 0.5], [0.7]]
+
+
+# --- suggestions that cannot be trained ------------------------------------------------------------------------
+
+
+def test_a_suggestion_that_cannot_be_trained_names_the_strategy(path):
+    plan, _ = plan_of(path, Listed([10**9]))
+    with pytest.raises(SpecError, match=r"strategy Listed suggests \{'tau': 1000000000\}: tau: has to lie between"):
+        plan.next()

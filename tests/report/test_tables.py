@@ -256,3 +256,33 @@ def test_where_results_were_decided_by_different_metrics_the_table_shows_the_acc
     assert columns(results) == COLUMNS
     assert [row[3] for row in cost_rows(results)] == ["90.0 +- 1.0", "90.0 +- 1.0"]
     assert "objective" in as_csv(results).splitlines()[0]
+
+
+def footnotes(*results):
+    console = Console(width=250, file=io.StringIO())
+    console.print(cost_table([strategy_result(one) for one in results], None))
+    return console.file.getvalue()
+
+
+def trained_under(strategy, study="s", **chosen):
+    whole = result(strategy)
+    return {**whole, "study": study, "repeats": [{**one, "chosen": chosen} for one in whole["repeats"]]}
+
+
+def test_the_hidden_tuning_of_each_method_is_a_footnote():
+    text = footnotes(trained_under("mine", tau=2, temperature="normkd"), trained_under("dtkd", tau=4, loss="dtkd"))
+    assert "Hidden tuning of normkd, charged only where a strategy searches it: k = 2" in text
+    assert "Hidden tuning of dtkd" in text and "three weights and the ramp" in text
+    assert footnotes(trained_under("grid", tau=2)).count("Hidden tuning") == 0
+
+
+def test_the_hidden_tuning_of_the_studys_own_loss_is_a_footnote_of_every_search_under_it():
+    whole = trained_under("grid", tau=2)
+    assert "Hidden tuning of standardized" in footnotes({**whole, "loss": "standardized"})
+
+
+def test_published_accuracies_stand_below_the_table_of_the_study_that_has_them():
+    text = footnotes(trained_under("wttm", study="cifar100-dynamic"), trained_under("grid", study="cifar100-dynamic"))
+    assert "240 epochs, on all training images, without a validation part): teacher 79.42, wttm 76.06." in text
+    assert "Published" not in footnotes(trained_under("grid", study="cifar100-dynamic"))
+    assert "Published" not in footnotes(trained_under("wttm"))

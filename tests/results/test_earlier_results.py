@@ -10,7 +10,8 @@ import kdtune
 from kdtune.analysis.data_frames import load_results
 from kdtune.analysis.listing import runs
 from kdtune.errors import ResultsError
-from kdtune.planning.trial_plan import Next, Plan, check_unchanged, make_strategies
+from kdtune.planning.resume_checks import check_unchanged
+from kdtune.planning.trial_plan import Next, Plan, make_strategies
 from kdtune.results.carbon_settings import carbon_of
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import build_result

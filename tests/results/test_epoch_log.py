@@ -75,3 +75,15 @@ def test_an_epoch_has_the_objective_where_it_is_not_the_accuracy(tmp_path):
     append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), reports)
     assert ["val_objective" in line for line in path.read_text().splitlines()] == [False, True]
     assert [epoch.val_objective for epoch in read_epochs(path)] == [None, 0.25]
+
+
+def test_an_epoch_has_the_distribution_of_tau_where_it_varies(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    spread = {"tau_p05": 1.5, "tau_median": 4.0, "tau_p95": 9.0, "tau_by_class": (2.0, None, 6.5)}
+    append_epochs(path, Trial("one", 0, 0, 0, {}, attempts=1), [report(1), {**report(2), **spread}])
+    first, second = read_epochs(path)
+    assert (first.tau_median, first.tau_by_class) == (None, None) and "tau_median" not in path.read_text().split("\n")[
+        0
+    ]
+    assert (second.tau_p05, second.tau_median, second.tau_p95) == (1.5, 4.0, 9.0)
+    assert second.tau_by_class == [2.0, None, 6.5]

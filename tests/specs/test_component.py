@@ -29,7 +29,7 @@ def study_file(folder, **changes):
         ("/home/me/nets.py:tiny", "nets.py:tiny", "nets-tiny"),
         ("my_package.nets:Tiny", "my_package.nets:Tiny", "my_package-nets-Tiny"),
         ("torchvision:resnet50", "torchvision:resnet50", "torchvision-resnet50"),
-        ("folder:/data/my photos", "folder:my photos", "folder-my-photos"),
+        ("folder:/data/my photos", "folder:my photos", "folder"),
         ("pickle:/cache/tiny-0123456789abcdef.pkl", "tiny", "tiny"),
     ],
 )
@@ -104,7 +104,7 @@ def test_all_unknown_components_are_reported_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "problem"),
-    [({"width": 2}, "has no ref"), ({"ref": 3}, "ref has to be a name or a reference"), (3, "Component")],
+    [({"width": 2}, "has no ref"), ({"ref": 3}, "has to be a name, a reference"), (3, "table with ref, got 3")],
 )
 def test_a_value_that_names_no_component_is_refused(value, problem):
     with pytest.raises(SpecError, match=problem):

@@ -1,4 +1,5 @@
 import copy
+import os
 import subprocess
 import sys
 
@@ -142,7 +143,7 @@ def test_a_misspelt_override_is_refused_with_a_suggestion():
 
 def test_an_override_below_a_value_is_one_fault():
     (fault,) = faults("digits-hkd", overrides=["training.epochs.x=3"])
-    assert fault == ("--set", "training.epochs.x", "training.epochs is a value, not a table")
+    assert fault == ("--set", "training.epochs.x", "training.epochs is 30 and not a table")
 
 
 def test_repeats_and_seed_replace_the_studys():
@@ -354,14 +355,26 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path):
     assert faults(path)[0][2] == "not valid TOML: line 1 is not UTF-8 (byte 0x89); save the file as UTF-8"
 
 
-def test_loading_and_planning_import_neither_torch_nor_ray():
-    # So that --help and a typo are answered at once.
-    code = (
-        "import sys; from kdtune.specs import load_study; from tests.recipes import identity_of;"
-        "identity_of(load_study('digits-hkd'), {'tau': 4}, 0);"
-        "print(sorted({'torch', 'ray', 'sklearn', 'pandas'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_loading_and_planning_import_no_library_that_takes_seconds(tmp_path):
+    # So that --help and a typo are answered at once, and the command that drives Ray's workers starts quickly.
+    code = """
+import sys
+import kdtune.api
+from kdtune.data.sources import available_images
+from kdtune.planning.trial_plan import teacher_trainings
+from kdtune.specs import load_study
+from kdtune.storage.paths import data_dir
+from kdtune.training.batch_norm_checks import check_batches
+from tests.recipes import identity_of
+
+study = load_study("digits-hkd")
+identity_of(study, {"tau": 4}, 0)
+check_batches(study, available_images(study, data_dir()), trains_teacher=True)
+assert teacher_trainings(study) > 3
+print(sorted({"torch", "ray", "sklearn", "scipy", "pandas", "optuna"} & sys.modules.keys()))
+"""
+    environment = {**os.environ, "KDTUNE_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -481,3 +494,21 @@ def test_images_on_the_host_are_read_by_eager_steps_alone():
     assert load_study(study) == study
     overrides = ["data.resident=false", "numerics.compile=graph"]
     assert "a captured step cannot read images from the host" in faults("digits-hkd", overrides=overrides)[0][2]
+
+
+@pytest.mark.parametrize("epochs", [0, 1.5, "3", True])
+def test_epochs_that_are_no_positive_integer_are_refused(epochs):
+    (fault,) = faults("digits-hkd", epochs=epochs)
+    assert fault[0] == "--epochs" and fault[2].startswith("has to be an integer between 1 and")
+
+
+def test_an_option_of_a_component_without_options_can_be_set():
+    study = load_study("digits-hkd", overrides=["student.width=3"])
+    assert (study.student.name, study.student.options) == (load_study("digits-hkd").student.name, {"width": 3})
+
+
+def test_a_name_that_names_no_folder_is_refused_with_a_remedy(tmp_path):
+    (tmp_path / "my stüdy.toml").write_text('repeats = 1\ntraining = "fast"\n')
+    found = {key: problem for _, key, problem in faults(tmp_path / "my stüdy.toml")}
+    assert "rename the file, or give a name, got 'my stüdy'" in found["name"]
+    assert found["training"] == "has to be a table, got 'fast'"

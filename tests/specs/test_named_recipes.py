@@ -4,7 +4,7 @@ import tomli_w
 from kdtune.errors import SpecError
 from kdtune.specs import load_study
 from kdtune.specs.named_recipes import RECIPES, with_recipe
-from kdtune.specs.study import Training
+from kdtune.specs.training import Training
 from tests.studies import small_study
 
 AUGMENT = ("crop", "flip", "rotate")

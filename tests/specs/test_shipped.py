@@ -3,8 +3,12 @@
 import pytest
 
 from kdtune.analysis.listing import studies
+from kdtune.catalog.builtin import METHOD_STRATEGIES
 from kdtune.specs import SEARCH_SPACES, available, load_study
 from kdtune.specs.file_search import _shipped
+from kdtune.specs.loading import load_search_space
+from kdtune.specs.named_recipes import RECIPES
+from kdtune.specs.training import Training
 
 #: Each study's data set, teacher, student, loss, batch size and repeats.
 SHIPPED = {
@@ -64,10 +68,33 @@ def test_every_study_lists_the_six_strategies_with_a_budget_of_ten(name):
     assert {strategy: strategies.get(strategy) for strategy in six} == six
 
 
+#: Those that compare dynamic temperatures.
+DYNAMIC = {
+    "digits-dynamic": ("convnet_32", "convnet_2_4_4", "adamw", 10),
+    "fashion-dynamic": ("convnet_16_32_64", "convnet_4_8_16", "adamw", 6),
+    "cifar100-dynamic": ("resnet32x4", "resnet8x4", "sgd", 5),
+    "cifar100-dynamic-adamw": ("resnet32x4", "resnet8x4", "adamw", 5),
+    "cifar100-dynamic-mobilenet": ("vgg13", "mobilenet_v2_half", "sgd", 5),
+}
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_every_dynamic_study_lists_all_methods_and_their_rivals(name):
+    study = load_study(_shipped("studies") / f"{name}.toml")
+    assert (study.teacher.name, study.student.name, study.training.optimizer, study.repeats) == DYNAMIC[name]
+    rivals = {"fixed", "grid", "none", "stochastic", "instance-cwsm", "tuned-standardized", "tuned-normkd"}
+    assert {*METHOD_STRATEGIES} | rivals == {*study.strategies}
+    assert (study.alpha, study.search_space) == (0.9, load_search_space("tau-1-40-log"))
+    if study.dataset.name == "cifar100" and study.training.optimizer == "sgd":
+        rate = 0.01 if "mobilenet" in name else 0.05
+        crd = Training.model_validate(RECIPES["crd"])
+        assert (study.training, study.teacher_training) == (crd.model_copy(update={"learning_rate": rate}), crd)
+
+
 def test_descriptions_of_studies_are_different(tmp_path):
     told = [one["description"] for one in studies(tmp_path)]
     assert all(told) and len(set(told)) == len(told)
 
 
-def test_both_search_spaces_are_shipped():
-    assert {"tau-1-20", "tau-2-20", "tau-alpha"} <= available(SEARCH_SPACES).keys()
+def test_the_search_spaces_are_shipped():
+    assert {"tau-1-20", "tau-2-20", "tau-1-40-log", "tau-alpha"} <= available(SEARCH_SPACES).keys()

@@ -91,7 +91,7 @@ def test_values_out_of_range_and_unknown_keys_are_refused(changes):
         {"gamma": 0},
         {"gamma": 1.5},
         {"warmup_epochs": -1},
-        {"optimizer": "adamw"},
+        {"optimizer": "rmsprop"},
         {"lr": 0.1},
     ],
 )

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
 
 import kdtune
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import LOSSES
 from kdtune.errors import DivergedError, SpecError
+from kdtune.methods.loading import loss_of
+from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.specs import load_study
+from kdtune.specs.component import Component
 from kdtune.specs.temperature_range import TAU_RANGE, tau_problem
 from kdtune.temperature.base import Temperature
 from tests.recipes import recipe_of
@@ -24,9 +28,9 @@ DISTILLING = [name for name in LOSSES if LOSSES[name].facts["needs_teacher"]]
 def loss_and_gradient(loss, tau, logits, dtype):
     student, teacher = (one.to(dtype) for one in logits)
     student.requires_grad_()
-    value = LOSSES.load(loss)(
-        student, teacher, torch.zeros(64).long(), Temperature.same(torch.tensor(tau).to(dtype)), 1
-    )
+    pairs = SoftPairs(student, teacher, torch.zeros(64).long())
+    temperature = Temperature.same(torch.tensor(tau).to(dtype))
+    value = loss_of(Component(name=loss))(pairs, lambda: F.cross_entropy(student, pairs.labels), temperature, 1)
     value.backward()
     return value.detach(), student.grad.double()
 

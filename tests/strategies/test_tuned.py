@@ -29,7 +29,7 @@ def test_every_point_of_the_space_is_tried_under_the_temperature():
     assert [Suggestion.from_point(point).as_point() for point in points] == points
 
 
-@pytest.mark.parametrize("name", ["fixed", "cosine", "instance", "dtkd"])
+@pytest.mark.parametrize("name", ["fixed", "cosine", "instance", "normkd"])
 def test_the_training_has_the_searched_tau(name):
     study = study_with(mine={"strategy": f"tuned:{name}"})
     for suggestion in suggestions(f"tuned:{name}"):

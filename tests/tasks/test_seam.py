@@ -99,14 +99,15 @@ def test_losses_and_temperatures_see_the_pairs_and_their_weights(study, splits):
     images, targets = splits.train.batch(index, None)
     seen = []
 
-    def temperature(student, teacher):
-        seen.append((student.detach().clone(), teacher))
+    def temperature(student, teacher, labels):
+        seen.append((student.detach().clone(), teacher, labels))
         return Temperature.same(torch.tensor([[2.0], [3.0], [4.0], [5.0], [6.0]]))
 
     asked = ReplayedTeacher(rows, CPU)
     asked.begin_epoch(0)
     loss = distiller._training_step.take(images, targets, index, asked, temperature)
-    (student, teacher), labels = seen[0], TASK._flat(torch.zeros(5, PLACES * CLASSES), targets)[1]
+    (student, teacher, given), labels = seen[0], TASK._flat(torch.zeros(5, PLACES * CLASSES), targets)[1]
+    assert torch.equal(given, labels)
     assert student.shape == teacher.shape == (10, CLASSES)
     taus = [2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     divergences = [

@@ -1,4 +1,4 @@
-"""Trainings under the temperatures that change within one: resumed, captured and replayed."""
+"""Trainings under the methods and the temperatures that change within one."""
 
 import pytest
 import torch
@@ -11,44 +11,47 @@ POINTS = [
     {"tau": 4, "temperature": "instance", "beta": 3.0},
     {"tau": 4, "temperature": "instance", "weights": "cwsm"},
     {"temperature": "dtkd"},
+    {"temperature": "normkd"},
+    {"temperature": "dts", "large": 0},
+    {"temperature": "ctkd", "ramp": 2},
+    {"temperature": "meta", "every": 2, "beta": 5.0, "held_out": 0.2},
+    {"tau": 2, "loss": "standardized"},
+    {"tau": 4, "loss": "multi"},
+    {"tau": 4, "loss": "dtkd", "ramp": 0.9},
+    {"tau": 4, "loss": "ttm", "weight": 2.0},
+    {"tau": 4, "loss": "wttm", "weight": 0.5},
+    {"tau": 4, "loss": "ea"},
+    {"loss": "annealing", "levels": 2},
 ]
-every_point = pytest.mark.parametrize("point", POINTS, ids=lambda point: " ".join(map(str, point.values())))
 
 
 def trained(distiller):
     return [distiller.train_epoch() for _ in range(distiller.epoch, distiller.recipe.training.epochs)]
 
 
-def assert_same_weights(one, other):
-    torch.testing.assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
-
-
-@every_point
-def test_a_resumed_training_equals_an_undisturbed_one_to_the_bit(training, point):
-    undisturbed, interrupted, resumed = training(point), training(point), training(point)
-    expected = trained(undisturbed)
-    interrupted.train_epoch()
-    resumed.load_state_dict(interrupted.state_dict())
-    assert trained(resumed) == expected[1:]
-    assert_same_weights(resumed, undisturbed)
-
-
-@every_point
-def test_a_training_that_may_be_captured_equals_the_eager_one_to_the_bit(training, point):
-    eager, ours = training(point), training(point, CapturedSteps(CPU))
-    assert trained(eager) == trained(ours)
-    assert_same_weights(eager, ours)
-
-
-@every_point
-def test_replayed_logits_train_what_those_of_the_teacher_do(training, teacher, splits, point):
-    with torch.no_grad():
-        rows = teacher(splits.train.normalised(torch.arange(len(splits.train))))
-    live, replayed = training(point), training(point, rows=lambda epoch: rows)
-    for ours, theirs in zip(trained(replayed), trained(live), strict=True):
-        assert ours.tau == pytest.approx(theirs.tau, rel=1e-3)
-        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
-
-
 def test_they_all_train_something_else(training):
     assert len({trained(training(point))[-1].train_loss for point in [*POINTS, {"tau": 4}]}) == len(POINTS) + 1
+
+
+LEARNED = [{"temperature": "dts", "tau": 16}, {"temperature": "ctkd", "ramp": 2}]
+
+
+@pytest.mark.parametrize("point", LEARNED, ids=lambda point: point["temperature"])
+def test_the_next_training_begins_with_a_temperature_of_its_own(training, point):
+    captures = CapturedSteps(CPU)
+    trained(training(point, captures))
+    again, eager = training(point, captures), training(point)
+    assert trained(again) == trained(eager)
+    torch.testing.assert_close(again.state_dict()["policy"], eager.state_dict()["policy"], rtol=0, atol=0)
+    assert len(captures._kept) == 1  # the graphs of the first training
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_learned_temperature_is_trained_by_the_students_optimiser(training, optimizer):
+    learned, plain = (training(point, optimizer=optimizer) for point in ({"temperature": "ctkd"}, {"tau": 4}))
+    before = learned.state_dict()["policy"]["theta"].item()
+    taus = [metrics.tau for metrics in trained(learned)]
+    state = learned.state_dict()
+    assert before == 1.0 != state["policy"]["theta"].item()
+    assert len(set(taus)) == len(taus)
+    assert len(state["optimizer"]["state"]) == len(list(plain.model.parameters())) + 1

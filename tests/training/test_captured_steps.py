@@ -63,7 +63,7 @@ def test_a_captured_training_equals_the_eager_one_to_the_last_bit(training, poin
     assert_equal(eager, ours)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_the_next_training_finds_nothing_of_the_one_before(training, optimizer):
     captures, graphs = CapturedSteps(CPU), set()
     for point, seed in [(FIXED, 0), (STOCHASTIC, 1), (SLOW, 1), (PER_EPOCH, 0), (FIXED, 0)]:

@@ -93,11 +93,17 @@ def test_adams_weight_decay_is_added_to_the_gradient():
     assert stepped(training(optimizer="adam", weight_decay=3.0), gradient=-1.0, steps=1) == pytest.approx([0.9])
 
 
+def test_the_weight_decay_of_adamw_is_not_part_of_the_gradient():
+    # The decay shrinks the weight to 1 - 0.1 * 3 = 0.7, and the gradient points down, so the step adds the rate.
+    assert stepped(training(optimizer="adamw", weight_decay=3.0), gradient=-1.0, steps=1) == pytest.approx([0.8])
+
+
 @pytest.mark.parametrize(
     ("optimizer", "plain"),
     [
         ("sgd", lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9, weight_decay=5e-4, fused=True)),
         ("adam", lambda weights: torch.optim.Adam(weights, 0.1, weight_decay=5e-4)),
+        ("adamw", lambda weights: torch.optim.AdamW(weights, 0.1, weight_decay=5e-4)),
     ],
 )
 def test_steps_are_torchs_own_also_after_a_checkpoint(optimizer, plain):

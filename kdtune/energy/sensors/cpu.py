@@ -1,5 +1,6 @@
 """Power of a CPU without energy counters, modelled from its thermal design power (TDP)."""
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,8 @@ class CpuPower:
 
     Attributes:
         model: Model name that the CPU reports.
-        tdp_w: Power in watts; 0 if codecarbon has none.
-        known: Whether ``tdp_w`` is the design power of this CPU; otherwise it is codecarbon's default.
+        tdp_w: Design power in watts; 0 if the table does not contain the CPU.
+        known: Whether the table contains the CPU.
     """
 
     model: str
@@ -24,18 +25,26 @@ class CpuPower:
 
 def look_up_cpu() -> CpuPower:
     """Return the entry of this machine's CPU in codecarbon's table."""
-    from codecarbon.core import cpu
+    from codecarbon.core.cpu import detect_cpu_model
 
-    detect = cpu.detect_cpu_model
-    if name := _model_name():
-        # codecarbon's own function starts other programs, which takes a second.
-        cpu.detect_cpu_model = lambda: name  # type: ignore[assignment]
-    try:
-        tdp = cpu.TDP()
-    finally:
-        cpu.detect_cpu_model = detect
-    known = bool(tdp.model) and tdp._get_cpu_power_from_registry(tdp.model) is not None
-    return CpuPower(str(tdp.model), float(tdp.tdp or 0), known)
+    # codecarbon's function, which starts other programs and takes a second, is the last resort.
+    model = _model_name() or detect_cpu_model()
+    power_w = _design_power_w(model) if model else None
+    return CpuPower(model or "Unknown", power_w or 0.0, known=power_w is not None)
+
+
+def _design_power_w(model: str) -> float | None:
+    """Return the power of the table's CPU that codecarbon matches with a model name; None if it matches none.
+
+    codecarbon itself reads the table with pandas, whose import takes half a second in each process with a meter.
+    """
+    from codecarbon.core.cpu import TDP
+    from codecarbon.input import DataSource
+
+    with Path(DataSource().cpu_power_path).open(encoding="utf-8", newline="") as table:
+        powers_w = {row["Name"]: row["TDP"] for row in csv.DictReader(table)}
+    match = TDP._get_matching_cpu(TDP.__new__(TDP), model, {"Name": list(powers_w)})
+    return float(powers_w[match]) if match else None
 
 
 def _model_name() -> str | None:

@@ -3,6 +3,9 @@
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +45,32 @@ def start_ray(address: str | None = None) -> None:
         where = "on this machine"
         _require_loopback()
     try:
-        with sigterm_handler_kept():
+        with sigterm_handler_kept(), only_needed_daemons():
             ray.init(**options)
     except Exception as error:
         raise RayError(f"Ray did not start {where}: {_with_cause(error)}") from None
+
+
+@contextmanager
+def only_needed_daemons() -> Iterator[None]:
+    """Leave out daemons of a new Ray that a study does not use and that ``ray.init`` has no options for.
+
+    These are the monitors of the logs and of the autoscaler, and the dashboard's server, which Ray starts even without
+    a dashboard. Each takes most of a second of CPU time and 80 MB of memory. Names of Ray that are not public decide
+    this; a version of Ray without them starts all daemons.
+    """
+    private: Any = ray._private
+    try:
+        parameters, start_server = private.parameter.RayParams, private.services.start_api_server
+    except AttributeError:
+        yield
+        return
+    private.parameter.RayParams = partial(parameters, include_log_monitor=False, no_monitor=True)
+    private.services.start_api_server = lambda *_, **__: (None, None)  # as if it had failed, which Ray tolerates
+    try:
+        yield
+    finally:
+        private.parameter.RayParams, private.services.start_api_server = parameters, start_server
 
 
 def _require_loopback() -> None:

@@ -22,13 +22,15 @@ class DistillTrainable(tune.Trainable):
                with the name of a temperature and its options, such as ``"stochastic"`` with ``draw`` (``batch``,
                ``epoch`` or ``sample``) and ``scale`` (``uniform`` or ``log``); or ``loss="ce"`` for training without
                a teacher, with ``longer``, a factor of the epochs; ``restart``, the number of a repetition with other
-               initial weights, order and draws. Other keys are refused.
+               initial weights, order and draws. ``loss`` may also name a method, such as ``standardized``, with its
+               options. Other keys are refused.
 
     Data sets are read from ``$KDTUNE_DATA_DIR`` of the worker, by default ``~/.cache/kdtune/data``.
 
     Reports after each epoch: ``epoch``, ``val_accuracy`` (a fraction), ``val_loss`` and ``train_loss``,
     ``val_objective`` (the metric that decides the study, unless that is the accuracy),
-    ``tau`` (mean of the epoch) and ``energy_j`` (joules that a :class:`~kdtune.EnergyLedger` charges to all attempts of
+    ``tau`` (mean of the epoch; where it varies also ``tau_p05``, ``tau_median``, ``tau_p95`` and ``tau_by_class``) and
+    ``energy_j`` (joules that a :class:`~kdtune.EnergyLedger` charges to all attempts of
     this trial so far; None without a ledger, or if the trial trained earlier without one); ``done`` with the last
     epoch. A trial that continues from the checkpoint of another one, as in population-based training, reports only its
     own attempts; the energy of the other trial remains charged to that trial.

@@ -28,7 +28,11 @@ class EarlyStopping(tune.Stopper):
         self._events: Any = events
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return not self._events.keep_going(self._events.trial_of(result["config"]), result)
+        try:
+            return not self._events.keep_going(self._events.trial_of(result["config"]), result)
+        except KdtuneError as error:  # of the strategy
+            self._events.give_up(error)
+            return False
 
     def stop_all(self) -> bool:
         return self._events.must_stop

@@ -18,7 +18,8 @@ from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.models.building import build_network
 from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component
-from kdtune.specs.study import Setting, Training
+from kdtune.specs.study import Setting
+from kdtune.specs.training import Training
 from kdtune.tasks.classification.documents import confusion_csv, per_class_csv
 from kdtune.tasks.classification.metrics import (
     balanced_accuracy,

@@ -6,7 +6,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pynvml
 import pytest
@@ -16,7 +15,7 @@ from codecarbon.external import ram as codecarbon_ram
 from kdtune.energy.ledger import Record
 from kdtune.energy.running_account import account_of_ledger
 from kdtune.energy.sensors import cpu, nvidia
-from kdtune.energy.sensors.cpu import power_in_words
+from kdtune.energy.sensors.cpu import CpuPower, power_in_words
 from kdtune.energy.sensors.node import NodeSensors
 from tests.energy.machine import FakeGpu, fails_with
 
@@ -184,7 +183,7 @@ def test_a_node_without_sensors_is_modelled(known_cpu):
     sensors = NodeSensors()
     hardware = sensors.hardware()
     assert hardware.cpu_quality == hardware.quality == "modelled"
-    assert hardware.tdp_uw == 65_500_000
+    assert hardware.tdp_uw == 7_500_000
     assert (hardware.rapl_range_uj, hardware.gpus) == ({}, {})
     counters = sensors.read()
     assert (counters.rapl_uj, counters.gpu_mj) == ({}, {})
@@ -244,7 +243,7 @@ def test_a_polled_counter_continues_in_a_later_process(gpus, clock):
 PROBES = [
     (codecarbon_cpu, "is_rapl_available", "RAPL"),
     (nvidia, "NvidiaGpu", "GPUs"),
-    (codecarbon_cpu, "TDP", "CPU power"),
+    (codecarbon_cpu.TDP, "_get_matching_cpu", "CPU power"),
     (codecarbon_ram, "RAM", "memory"),
 ]
 
@@ -303,14 +302,44 @@ def test_codecarbon_finds_power_for_cpu_and_memory_of_this_machine():
 @pytest.mark.parametrize("cpu_info", ["/proc/cpuinfo", "/proc/nowhere", "/proc/version"])
 def test_the_cpu_is_the_one_that_codecarbon_detects(monkeypatch, cpu_info):
     monkeypatch.setattr(cpu, "CPU_INFO", Path(cpu_info))
-    expected = codecarbon_cpu.TDP()
-    assert (cpu.look_up_cpu().model, cpu.look_up_cpu().tdp_w) == (expected.model, expected.tdp)
+    found, expected = NodeSensors().hardware(), codecarbon_cpu.TDP()
+    assert (found.cpu_model, found.tdp_uw) == (expected.model, 1e6 * expected.tdp)
+
+
+NAMES = [
+    "Cortex-A72",
+    "intel xeon e5-2620 v4",
+    "Intel(R) Xeon(R) CPU E5-2620 v4 @ 2.10GHz",
+    "AMD EPYC 7763",
+    "Xeon",
+    "?",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_power_of_a_cpu_is_that_of_codecarbons_own_look_up(monkeypatch, tmp_path, name):
+    (tmp_path / "cpuinfo").write_text(f"model name\t: {name}\n")
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")
+    power_w = codecarbon_cpu.TDP()._get_cpu_power_from_registry(name)
+    assert cpu.look_up_cpu() == CpuPower(name, power_w or 0.0, known=power_w is not None)
+    assert (power_w is None) == (name in ("Xeon", "?"))
+
+
+def test_a_meter_and_the_carbon_intensity_need_no_pandas():
+    code = """
+import sys
+from kdtune.energy.carbon import resolve_carbon
+from kdtune.energy.sensors.node import NodeSensors
+NodeSensors().hardware()
+resolve_carbon()
+assert not {"pandas", "numpy", "torch"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_codecarbon_is_silent_during_probes_and_keeps_its_log_level(monkeypatch):
     logger, levels = logging.getLogger("codecarbon"), []
-    unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
-    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: levels.append(logger.getEffectiveLevel()) or unknown)
+    monkeypatch.setattr(codecarbon_cpu.TDP, "_get_matching_cpu", lambda *_: levels.append(logger.getEffectiveLevel()))
     monkeypatch.setattr(logger, "level", logging.WARNING)
     NodeSensors().hardware()
     assert levels == [logging.CRITICAL] and logger.level == logging.WARNING
@@ -329,15 +358,16 @@ sensors.read()
 
 
 def test_an_unknown_cpu_is_described_as_unknown(monkeypatch):
-    unknown = SimpleNamespace(model="A VM's CPU", tdp=8, _get_cpu_power_from_registry=lambda model: None)
-    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: unknown)
+    monkeypatch.setattr(cpu, "CPU_INFO", Path("/proc/nowhere"))
+    monkeypatch.setattr(codecarbon_cpu, "detect_cpu_model", lambda: "A VM's CPU")
     hardware = NodeSensors().hardware()
-    assert (hardware.tdp_uw, hardware.tdp_known) == (8_000_000, False)
+    assert (hardware.cpu_model, hardware.tdp_known) == ("A VM's CPU", False)
+    assert hardware.tdp_uw == 4_000_000 * hardware.cores == 1e6 * codecarbon_cpu.TDP().tdp
     assert power_in_words(8.0, known=False) == "8 W, which is codecarbon's default for an unknown CPU"
 
 
 def test_a_cpu_without_a_name_gets_the_default_power(monkeypatch):
-    nameless = SimpleNamespace(model="Unknown", tdp=None, _get_cpu_power_from_registry=lambda model: None)
-    monkeypatch.setattr(codecarbon_cpu, "TDP", lambda: nameless)
+    monkeypatch.setattr(cpu, "CPU_INFO", Path("/proc/nowhere"))
+    monkeypatch.setattr(codecarbon_cpu, "detect_cpu_model", lambda: None)
     hardware = NodeSensors().hardware()
-    assert hardware.tdp_uw == 4_000_000 * hardware.cores and not hardware.tdp_known
+    assert hardware.cpu_model == "Unknown" and hardware.tdp_uw == 4_000_000 * hardware.cores and not hardware.tdp_known

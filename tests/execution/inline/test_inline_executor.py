@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import time
 from dataclasses import asdict
 
@@ -16,7 +15,8 @@ from kdtune.errors import MachineError
 from kdtune.results.epoch_log import read_epochs
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
-from tests.studies import command, outcome_of, small_study
+from tests.forked import Forked
+from tests.studies import outcome_of, small_study
 
 pytestmark = pytest.mark.study
 
@@ -100,14 +100,7 @@ class Began:
     def __init__(self, cwd, *more):
         study = ["study", "digits-hkd", "-s", "fixed", "--inline", "--repeats", "1", "--epochs", "100000", *more]
         self.folder = cwd / "results" / "digits-hkd"
-        self.process = subprocess.Popen(
-            command(*study),
-            cwd=cwd,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        self.process = Forked(None, study, cwd)
         deadline = time.monotonic() + 150
         while len(read_epochs(self.folder / "fixed" / "epochs.jsonl")) < 2:
             assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()[1]
@@ -127,14 +120,7 @@ def test_a_study_resumes_after_a_kill_and_after_a_signal(tmp_path):
     begun = Began(tmp_path)
     assert begun.end(signal.SIGKILL)[0] == -signal.SIGKILL
     for number in (signal.SIGTERM, signal.SIGINT):
-        resumed = subprocess.Popen(
-            command("resume", str(begun.folder)),
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        resumed = Forked(None, ["resume", str(begun.folder)], tmp_path)
         known = len(read_epochs(begun.folder / "fixed" / "epochs.jsonl"))
         while len(read_epochs(begun.folder / "fixed" / "epochs.jsonl")) <= known + 1:
             assert resumed.poll() is None, resumed.communicate()[1]

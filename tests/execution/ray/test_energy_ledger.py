@@ -200,10 +200,12 @@ import kdtune
 import ray
 from pyarrow import fs
 from ray import tune
+from kdtune.execution.ray.ray_start import only_needed_daemons
 from tests.execution.ray.experiments import burn_until_it_may_stop
 
 place, store = sys.argv[1:]
-ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+with only_needed_daemons():
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 where = {"storage_path": place}
 if store == "remote":
     where = {"storage_path": "/", "storage_filesystem": fs.SubTreeFileSystem(place, fs.LocalFileSystem())}
@@ -309,7 +311,10 @@ def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     example = next(block for block in blocks if "EnergyLedger" in block)
     assert len(example.strip().splitlines()) <= 15
-    (tmp_path / "example.py").write_text(example)
+    assert "num_samples=4" in example
+    (tmp_path / "example.py").write_text(
+        example.replace("num_samples=4", "num_samples=1")
+    )  # every line runs all the same
     # The default of Tune, which reads it from the environment only once.
     monkeypatch.setattr("ray.train.constants.DEFAULT_STORAGE_PATH", str(tmp_path / "ray_results"))
     runpy.run_path(str(tmp_path / "example.py"), run_name="__main__")

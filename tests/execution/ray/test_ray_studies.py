@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import psutil
 import pytest
 import ray
 import torch
@@ -67,6 +68,11 @@ def test_a_study_that_finished_before_ray_died_is_complete(running_ray, tmp_path
     outcome = kdtune.run_study(small_study(strategies={"fixed": {}}, repeats=1), out=tmp_path)
     assert outcome.errors == ("fixed: Ray's gcs_server (process 7) died",)
     assert (outcome.exit_code, outcome.results[0]["status"], TrialLog.read(log).status) == (0, "completed", "completed")
+
+
+def test_ray_starts_only_daemons_that_a_study_uses(running_ray):
+    started = [one for one in psutil.Process().children() if "/ray/" in " ".join(one.cmdline())]
+    assert sorted(one.name() for one in started) == ["gcs_server", "raylet"]
 
 
 def test_more_cores_than_the_cluster_has_are_refused_instead_of_waiting(running_ray, tmp_path):

@@ -1,0 +1,65 @@
+"""Distribution of the temperatures of an epoch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from kdtune.temperature.base import Temperature
+
+#: Percentiles by field of :class:`kdtune.training.epoch_metrics.EpochMetrics`.
+_PERCENTILES = {"tau_p05": 5, "tau_median": 50, "tau_p95": 95}
+
+
+class TauTrace:
+    """Keeps the student's temperatures of one epoch on the device, and reads them when it has ended."""
+
+    def __init__(self) -> None:
+        """Begin without a temperature."""
+        self._taus: list[torch.Tensor] = []
+        self._labels: list[torch.Tensor] = []
+
+    def scheduled(self, temperatures: Temperature, sizes: Sequence[int]) -> None:
+        """Record the temperatures of all steps at once.
+
+        Args:
+            temperatures: A result of :meth:`Temperature.of_steps`.
+            sizes: Number of images in each step.
+        """
+        taus = temperatures.student
+        self._taus = [taus] if taus.ndim == 1 else [tau[:size, 0] for tau, size in zip(taus, sizes, strict=True)]
+
+    def computed(self, taus: torch.Tensor) -> None:
+        """Record the temperatures of all steps, (steps,), which captured steps have computed."""
+        self._taus = [taus]
+
+    def recorded(self, temperature: Temperature, labels: torch.Tensor) -> Temperature:
+        """Record the temperature of a step, and return it.
+
+        Args:
+            temperature: One for the step, or one for each pair of logits.
+            labels: True classes of the pairs, (n,).
+        """
+        self._taus.append(temperature.student.detach().flatten())
+        if temperature.student.ndim:
+            self._labels.append(labels)
+        return temperature
+
+    def summary(self) -> dict[str, Any]:
+        """Return the fields of the epoch's metrics; none if all temperatures are equal."""
+        if not self._taus:
+            return {}
+        taus = torch.cat(self._taus)
+        ordered = taus.sort().values.tolist()
+        if ordered[0] == ordered[-1]:
+            return {}
+        found: dict[str, Any] = {name: ordered[(len(ordered) - 1) * p // 100] for name, p in _PERCENTILES.items()}
+        if self._labels:
+            found["tau_by_class"] = _by_class(taus.double(), torch.cat(self._labels))
+        return found
+
+
+def _by_class(taus: torch.Tensor, labels: torch.Tensor) -> tuple[float | None, ...]:
+    """Return the mean of each class up to the largest label; None for one without images."""
+    sums, counts = labels.bincount(taus).tolist(), labels.bincount().tolist()
+    return tuple(total / count if count else None for total, count in zip(sums, counts, strict=True))

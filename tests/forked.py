@@ -1,0 +1,96 @@
+"""Python processes that are forked from a server which has imported torch and kdtune once.
+
+They are like those of ``subprocess.Popen([sys.executable, ...])``, without the import, which takes two seconds of CPU
+time in each. Tests of the start itself, of Ray, or of variables that are read during an import start a real one.
+"""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from tests.studies import command
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    [
+        "tests.forked",
+        "tests.recipes",
+        "kdtune.artifacts.training_context",
+        "kdtune.cli.study",
+        "kdtune.cli.resume",
+        "kdtune.execution.inline.inline_executor",
+        "kdtune.execution.trial_training",
+        "kdtune.api",
+    ]
+)
+
+
+class Forked:
+    """A process with the methods of ``subprocess.Popen`` that tests use; it leads a session of its own."""
+
+    def __init__(self, code: str | None, arguments: Sequence[str], cwd: Path | None = None, **environment: str) -> None:
+        """Start the process.
+
+        Args:
+            code: Python code; None for the command ``kdtune``.
+            arguments: Arguments of the code or the command.
+            cwd: Working folder; that of this process by default.
+            environment: Environment variables in addition to those of this process.
+        """
+        self._out, self._err = NamedTemporaryFile(), NamedTemporaryFile()  # noqa: SIM115 - read after the end
+        streams = self._out.name, self._err.name
+        given = (code, list(arguments), str(cwd or Path.cwd()), {**os.environ, **environment}, streams)
+        self._process = _SERVER.Process(target=_run, args=given, daemon=True)
+        self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def communicate(self, timeout: float = 120.0) -> tuple[str, str]:
+        """Wait for the end and return what was printed to standard output and standard error."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("a forked process", timeout)
+        return Path(self._out.name).read_text(), Path(self._err.name).read_text()
+
+
+def _run(code: str | None, arguments: list[str], cwd: str, environment: dict[str, str], streams: Sequence[str]) -> None:
+    """Become the process; runs in the fork."""
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, name in enumerate(streams, 1):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if code is None:
+            from kdtune.__main__ import main
+
+            sys.orig_argv = command(*arguments)
+            sys.argv = ["kdtune", *arguments]
+            main()
+        else:
+            sys.argv = ["-c", *arguments]
+            exec(code, {"__name__": "__main__"})
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        atexit._run_exitfuncs()

@@ -1,0 +1,15 @@
+"""The conformance suite over every registered network."""
+
+import pytest
+
+from kdtune.catalog.builtin import MODELS
+from kdtune.specs.component import Component
+from kdtune.testing.networks import NetworkConformance
+
+
+class TestBuiltIn(NetworkConformance):
+    image_shape = (1, 28, 28)
+
+    @pytest.fixture(params=MODELS)
+    def network(self, request):
+        return Component(name=request.param)
