@@ -23,7 +23,7 @@ class GridRecording:
         carbon: Settings for CO2.
         metric: The metric that decides the study.
         grid: Keys of the points of the search space, in order.
-        repeats: The repeats.
+        repeats: The repeats, with the points of the grid alone, even if other strategies trained further points.
         best: For each repeat, the point that the grid chooses, and ``best_score`` its score.
         elsewhere: For each repeat, the mean score of each point in the other repeats.
     """
@@ -40,7 +40,11 @@ class GridRecording:
             raise ResultsError(f"{study.name}: its search space has no 'step' or 'values', so it has no grid to replay")
         self.grid = searched_keys(study.search_space.points())
         every = recorded_repeats(study, folders)
-        self.repeats = [one for one in every if all(key in one.trials for key in self.grid) and one.best(self.grid)]
+        self.repeats = [
+            RecordedRepeat(one.seed, {key: one.trials[key] for key in self.grid})
+            for one in every
+            if all(key in one.trials for key in self.grid) and one.best(self.grid)
+        ]
         if not self.repeats:
             raise ResultsError(
                 f"{folders[0].path.parent}: no repeat has every point of the search space recorded; "
@@ -57,10 +61,10 @@ class GridRecording:
         return last.score
 
     def _elsewhere(self, repeat: RecordedRepeat) -> dict[PointKey, float]:
-        """Return the mean score of each point in the other repeats that have it."""
+        """Return the mean score of each point in the other repeats in which it succeeded."""
         found = {}
-        for key in repeat.trials:
-            others = [other.trials[key].last for other in self.repeats if other is not repeat and key in other.trials]
+        for key in self.grid:
+            others = [other.trials[key].last for other in self.repeats if other is not repeat]
             scores = [last.score for last in others if last is not None]
             if scores:
                 found[key] = sum(scores) / len(scores)

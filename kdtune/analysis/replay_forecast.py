@@ -91,7 +91,8 @@ def forecast(
 
     Args:
         places: Folders with results, in which a grid was recorded.
-        labels: Strategies to replay; by default all strategies of the study that search and can be replayed.
+        labels: Strategies to replay; by default all strategies of the study that train more than once and
+            can be replayed.
         replays: Number of replays of each strategy; by default :data:`REPLAYS`, or :data:`ADAPTIVE_REPLAYS`.
         overrides: ``KEY=VALUE`` texts that change the study, such as ``strategies.random.trials=5``.
         carbon: Settings for CO2, whose PUE applies; by default those of the study.
@@ -100,7 +101,7 @@ def forecast(
         The forecasts, and remarks on strategies that cannot be replayed.
 
     Raises:
-        ResultsError: There is no recorded grid, or a named strategy suggests a point that was not recorded.
+        ResultsError: There is no recorded grid, or a named strategy suggests a point that the grid does not have.
         SpecError: A change of the study is not valid, or a strategy is unknown.
     """
     found: list[ReplayForecast] = []
@@ -109,7 +110,7 @@ def forecast(
         study = load_study(recording.study, overrides=overrides) if overrides else recording.study
         for label in labels or study.strategies:
             try:
-                one = _forecast(recording, study, label, replays)
+                one = _forecast(recording, study, label, replays, is_named=bool(labels))
             except ResultsError as error:
                 if labels:
                     raise ResultsError(f"{label}: {error}") from None
@@ -119,7 +120,9 @@ def forecast(
     return found, remarks
 
 
-def _forecast(recording: GridRecording, study: Study, label: str, replays: int | None) -> ReplayForecast:
+def _forecast(
+    recording: GridRecording, study: Study, label: str, replays: int | None, *, is_named: bool
+) -> ReplayForecast:
     name, given = study.labelled(label)
     if problem := STRATEGIES.problem(name):
         raise SpecError([Fault("--strategy", "", problem)])
@@ -131,7 +134,10 @@ def _forecast(recording: GridRecording, study: Study, label: str, replays: int |
         made: Strategy = kind.from_table(study.search_space, given, seed)
         return made
 
-    count = replays or (REPLAYS if isinstance(strategy(0), OneRound) else ADAPTIVE_REPLAYS)
+    first = strategy(0)
+    if not is_named and first.expected_trials() == 1:
+        raise ResultsError("it trains once and searches for nothing")
+    count = replays or (REPLAYS if isinstance(first, OneRound) else ADAPTIVE_REPLAYS)
     executors = [ReplayExecutor(repeat) for repeat in recording.repeats]
     sums = _Sums(recording)
     for number in range(count):

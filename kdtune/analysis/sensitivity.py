@@ -77,12 +77,17 @@ class CoarserGrid:
     Attributes:
         step: Every how many points one is kept. All offsets are averaged.
         points: Mean number of points.
-        loss: By how much the value at the chosen point is worse than that of the whole grid in the other repeats.
+        loss: By how much the value at the chosen point is worse than that of the whole grid in the other repeats; mean
+            over the repeats in which the points are chosen.
+        smallest_loss: The smallest loss of a repeat, and ``largest_loss`` the largest one. There is no confidence
+            interval, since every repeat also judges the choices of all others: their losses are not independent.
     """
 
     step: int
     points: float
-    loss: Interval
+    loss: float
+    smallest_loss: float
+    largest_loss: float
 
 
 @dataclass(frozen=True)
@@ -240,7 +245,5 @@ def _coarser(recording: GridRecording) -> list[CoarserGrid]:
             of_best = recording.elsewhere[place][recording.best[place]]
             chosen = [min(keys, key=lambda key: _rank(recording, place, key)) for keys in offsets]
             losses.append(of_best - statistics.fmean(recording.elsewhere[place][key] for key in chosen))
-        interval = t_interval(losses)
-        assert interval is not None
-        found.append(CoarserGrid(step, n / step, interval))
+        found.append(CoarserGrid(step, n / step, statistics.fmean(losses), min(losses), max(losses)))
     return found

@@ -44,17 +44,15 @@ MODELS.add("wrn_40_2", "kdtune.models.wide_resnet:wrn_40_2", "wide ResNet WRN-40
 MODELS.add("vgg8", "kdtune.models.vgg:vgg8", "VGG of 8 layers with batch normalisation, 4.0 M parameters")
 MODELS.add("vgg13", "kdtune.models.vgg:vgg13", "VGG of 13 layers with batch normalisation, 9.5 M parameters")
 MODELS.add("mobilenet_v2", "kdtune.models.mobilenet_v2:mobilenet_v2", "MobileNetV2 with a 1x1 stem, 2.4 M parameters")
-MODELS.add(
-    "mobilenet_v2_half", "kdtune.models.mobilenet_v2:mobilenet_v2_half", "MobileNetV2 of half width, 0.8 M parameters"
-)
+MODELS.add("mobilenet_v2_half", "kdtune.models.mobilenet_v2:mobilenet_v2_half", "its half width, 0.8 M parameters")
 MODELS.add("shufflenet_v2", "kdtune.models.shufflenet_v2:shufflenet_v2", "ShuffleNetV2 of width 1, 1.4 M parameters")
 
 #: Facts: ``needs_teacher``, whether the loss compares with a teacher, and ``default_alpha``, the weight of the
 #: distillation term if a study gives none. The paper uses 0.95 for HKD and says that CMC and DML take no weights, which
 #: is a weight of 1 on distillation and none on the labels. Methods of their own are classes (see
 #: :mod:`kdtune.methods.base`) and have further facts: ``hidden_tuning``, what their authors picked, and on what;
-#: ``default_tau``, unless they have no tau; and ``has_phases``, True where a training has phases. Methods with weights
-#: of their own have no ``default_alpha``.
+#: ``default_tau``, unless they have no tau; ``has_phases``, True where a training has phases; and ``dynamic``, as for
+#: temperatures. Methods with weights of their own have no ``default_alpha``.
 LOSSES = Catalog("loss", "kdtune.losses")
 LOSSES.add(
     "hkd",
@@ -107,6 +105,7 @@ LOSSES.add(
     "kdtune.methods.dtkd:DynamicTemperature",
     "KL at a pair of temperatures for each image and at tau, after a ramp, and CE (arXiv 2404.12711)",
     needs_teacher=True,
+    dynamic=True,
     default_tau=4,
     hidden_tuning="tau 4, three weights and the ramp of the authors' code for CIFAR-100, which has no validation part",
 )
@@ -140,6 +139,7 @@ LOSSES.add(
     "kdtune.methods.annealing:Annealing",
     "regression onto the teacher's annealed logits, then CE from the best weights (EACL 2021)",
     needs_teacher=True,
+    dynamic=True,
     has_phases=True,
     hidden_tuning="10 levels and the lengths of both phases, chosen per data set",
 )
@@ -148,7 +148,8 @@ LOSSES.add(
 WITHOUT_TEACHER = "ce"
 
 #: Facts: ``hidden_tuning``, what the authors of a method picked, and on what; ``shown_as``, what tables show in place
-#: of a single tau.
+#: of a single tau; ``dynamic``, True for a method that moves tau during a training or from image to image by a rule of
+#: its own, which neither chance nor the control of such methods is.
 TEMPERATURES = Catalog("temperature", "kdtune.temperatures")
 TEMPERATURES.add(
     "fixed",
@@ -173,30 +174,35 @@ TEMPERATURES.add(
     "instance",
     "kdtune.temperature.instance:InstanceWise",
     "a tau for each image, smaller for hard ones: FLSW or CWSM (arXiv 1911.07471)",
+    dynamic=True,
     hidden_tuning="tau, beta and gamma; the defaults are neutral values of kdtune",
 )
 TEMPERATURES.add(
     "dtkd",
     "kdtune.temperature.dtkd:Dtkd",
     "a tau for each image and network, from their greatest logits (the temperature of arXiv 2404.12711)",
+    dynamic=True,
     hidden_tuning="the reference tau 4, of the authors' code for CIFAR-100, which has no validation part",
 )
 TEMPERATURES.add(
     "normkd",
     "kdtune.temperature.normkd:NormKd",
     "a tau for each image and network, in proportion to the spread of their logits (arXiv 2308.00520)",
+    dynamic=True,
     hidden_tuning="k = 2 (here tau), of the authors' code for CIFAR-100, which has no validation part",
 )
 TEMPERATURES.add(
     "dts",
     "kdtune.temperature.dts:Dts",
     "falls along a cosine, more slowly where the student lags far behind the teacher (arXiv 2511.13767)",
+    dynamic=True,
     hidden_tuning="tau 8, its lower limit 4 and the moving average 0.9; the authors choose the epoch by test images",
 )
 TEMPERATURES.add(
     "ctkd",
     "kdtune.temperature.ctkd:Ctkd",
     "one tau, learned against the student by a reversed gradient (AAAI 2023)",
+    dynamic=True,
     hidden_tuning="the range 1 to 21 and the ramp of 10 epochs, of the authors' code, which has no validation part",
     shown_as="learned",
 )
@@ -204,12 +210,14 @@ TEMPERATURES.add(
     "annealing",
     "kdtune.temperature.annealing:Annealed",
     "falls in equal blocks of epochs (the annealing of the method annealing, EACL 2021)",
+    dynamic=True,
     hidden_tuning="10 levels",
 )
 TEMPERATURES.add(
     "meta",
     "kdtune.temperature.meta:Meta",
     "a tau for each network, by meta-gradients on held-out training images (arXiv 2202.07940)",
+    dynamic=True,
     hidden_tuning="the first tau, both learning rates, the interval and the held-out share; the defaults are of kdtune",
     shown_as="learned",
 )
@@ -222,7 +230,7 @@ VARYING_TEMPERATURE = "stochastic"
 
 #: Facts: ``needs_teacher``, whether a strategy's trainings have one, where that does not depend on the study's loss;
 #: ``restartable``, True where it is one training that ``best-of`` can start again; ``control``, ``luck`` where it
-#: searches for nothing, so that its gain over one training is what the choice of the best of many gives.
+#: searches for nothing, so that its gain is what the choice of the best of many gives; ``dynamic`` as for temperatures.
 STRATEGIES = Catalog("strategy", "kdtune.strategies")
 STRATEGIES.add("grid", "kdtune.strategies.grid:Grid", "every point of the search space")
 STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn without replacement")
@@ -275,6 +283,7 @@ for _name in METHOD_STRATEGIES:
     _catalog = LOSSES if is_method(_name) else TEMPERATURES
     _summary = f"no search: one training under {_name}, {_catalog[_name].summary}"
     _facts = {"needs_teacher": True} if is_method(_name) else {}  # whatever the study's own loss is
+    _facts["dynamic"] = _catalog.facts_of(_name).get("dynamic", False)
     STRATEGIES.add(_name, f"kdtune.strategies.by_method:{_name}", _summary, restartable=True, **_facts)
 
 #: Options of built-in strategies whose value names another component, with the catalog of that component.
@@ -286,5 +295,6 @@ def is_all_built_in(strategy: str, options: Mapping[str, Any]) -> bool:
 
     Results folders may come from others, so code that only reads them must not import anything else that they name.
     """
-    named = ((catalog, options[key]) for key, catalog in OPTION_CATALOGS.items() if key in options)
-    return strategy in STRATEGIES and all(isinstance(name, str) and name in catalog for catalog, name in named)
+    named = [(catalog, options[key]) for key, catalog in OPTION_CATALOGS.items() if key in options]
+    named.append((STRATEGIES, strategy))
+    return all(isinstance(name, str) and catalog.is_built_in(name) for catalog, name in named)

@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -38,6 +38,17 @@ class Scheme(Protocol):
 
     def load(self, name: str) -> Any:
         """Import and return a component."""
+
+
+@runtime_checkable
+class SchemeWithFacts(Scheme, Protocol):
+    """A scheme that makes components of kdtune's own from others, and knows facts about them."""
+
+    def is_built_in(self, name: str) -> bool:
+        """Return whether all of a component is kdtune's own code."""
+
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """Return the facts about a component, without importing code of others; nothing if none are known."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +144,25 @@ class Catalog:
         return self._built_in[name]
 
     def facts_of(self, name: str) -> Mapping[str, Any]:
-        """Return the facts about a built-in component; nothing for any other, whose code is not imported here."""
-        return self._built_in[name].facts if name in self._built_in else {}
+        """Return the facts about a component that is built in or of a scheme that knows facts; otherwise nothing.
+
+        The code of other components is not imported.
+        """
+        if name in self._built_in:
+            return self._built_in[name].facts
+        scheme, rest = self._scheme_with_facts(name)
+        return scheme.facts(rest) if scheme else {}
+
+    def is_built_in(self, name: str) -> bool:
+        """Return whether a component is built in, or made by a scheme from built-in ones; nothing else is imported."""
+        scheme, rest = self._scheme_with_facts(name)
+        return name in self._built_in or (scheme is not None and scheme.is_built_in(rest))
+
+    def _scheme_with_facts(self, name: str) -> tuple[SchemeWithFacts | None, str]:
+        """Return the scheme that a reference begins with if it knows facts, and the text after it."""
+        prefix, _, rest = name.partition(":")
+        scheme = _import(self._schemes[prefix]) if rest and prefix in self._schemes else None
+        return scheme if isinstance(scheme, SchemeWithFacts) else None, rest
 
     def resolve(self, text: str, base: Path | None = None) -> Entry:
         """Find a component without importing it.

@@ -28,15 +28,20 @@ def is_component_digest(text: object) -> bool:
 def change_since(before: str, now: str) -> str | None:
     """Return how a component has changed since a study began, with the remedy; None if it has not.
 
+    A text that has no versions may have been written by a release that did not record any, so nothing is known about
+    the packages of that time, and only the digests of the source files are compared.
+
     Args:
         before: The text that the study recorded.
         now: The text of the component as it is now.
     """
-    if before == now:
-        return None
     changes, remedies = [], []
     sources, versions = _parts(before)
     sources_now, versions_now = _parts(now)
+    if not versions:
+        versions_now = {}
+    if (sources, versions) == (sources_now, versions_now):
+        return None
     if sources != sources_now:
         changes.append("has been edited since the study began")
         remedies.append("restore the earlier source")

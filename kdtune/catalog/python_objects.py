@@ -4,13 +4,12 @@ import re
 import sys
 from collections.abc import Callable
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
 from pickletools import genops
 from typing import Any
 
 from kdtune.catalog.component_digest import component_digest
-from kdtune.catalog.local_modules import forget_stale, note_imported
+from kdtune.catalog.local_modules import forget_stale, is_attribute_of_module, note_imported
 from kdtune.catalog.packages import versions_of
 from kdtune.catalog.source_digest import find_module, is_installed, sources_of_module
 from kdtune.storage.files import replaced_atomically
@@ -31,13 +30,10 @@ def reference_to(component: Callable[..., Any]) -> str:
     Raises:
         ValueError: It cannot be pickled.
     """
-    module, name = getattr(component, "__module__", None), getattr(component, "__qualname__", "")
-    if module not in (None, "__main__") and "<locals>" not in name:
-        found: Any = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is component:
-            return f"{module}:{name}"
+    module, name = getattr(component, "__module__", None) or "", getattr(component, "__qualname__", "")
+    importable = module not in ("", "__main__") and "<locals>" not in name
+    if importable and is_attribute_of_module(component, module, name):
+        return f"{module}:{name}"
     return f"{PICKLE}:{_pickled(component)}"
 
 

@@ -15,8 +15,12 @@ from typing import cast
 from kdtune.catalog.component_digest import component_digest
 from kdtune.catalog.packages import versions_of
 
-#: Sources that were read, by file, module and path, with the state of the files at that time: a network is built often.
-_KEPT: dict[tuple[str, str, tuple[str, ...]], tuple[list[tuple[str, int, int] | None], "LocalSources"]] = {}
+#: What changes when a file is edited, or when a module is added to a folder or removed; None if nothing is there.
+State = tuple[int, ...] | None
+
+#: Sources that were read, by file, module and path, with the states of all files that were read and of all folders that
+#: were searched, from before they were read: a network is built often.
+_KEPT: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, State], "LocalSources"]] = {}
 
 #: Folders of the standard library and of installed packages, as they are named and without symbolic links.
 _INSTALLED = {
@@ -93,12 +97,20 @@ def sources_of_module(name: str, path: Sequence[str] | None = None) -> LocalSour
     return _sources(file, name, path)
 
 
-def find_module(name: str, path: Sequence[str]) -> Path | None:
-    """Return the source file of a module without importing it or its packages; None if there is none."""
+def find_module(name: str, path: Sequence[str], states: dict[str, State] | None = None) -> Path | None:
+    """Return the source file of a module without importing it or its packages; None if there is none.
+
+    Args:
+        name: Dotted name of the module.
+        path: Folders in which its top-level package is searched.
+        states: Receives the states of the folders that are searched, from before the search.
+    """
     places: Sequence[str] = path
     file: Path | None = None
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
+        if states is not None:
+            _add_states(states, places)
         spec = PathFinder.find_spec(parts[depth - 1], places)  # with a dotted name it would look up imported parents
         if spec is None and depth == 1:
             spec = _spec_of_hooks(name.partition(".")[0])
@@ -143,8 +155,9 @@ def _sources(file: Path, name: str, path: Sequence[str]) -> LocalSources:
     """Return a module and the imported modules that belong to its identity."""
     key = (str(file), name, tuple(path))
     kept = _KEPT.get(key)
-    if kept and kept[0] == _states(kept[1].files.values()):
+    if kept and all(state_of(place) == state for place, state in kept[0].items()):
         return kept[1]
+    states: dict[str, State] = {}
     files: dict[str, Path] = {}
     hashes: dict[str, str] = {}
     packages: set[str] = set()
@@ -153,10 +166,11 @@ def _sources(file: Path, name: str, path: Sequence[str]) -> LocalSources:
         module, one = pending.pop()
         if module in files:
             continue
+        _add_states(states, [str(one)])
         source = one.read_bytes()
         files[module], hashes[module] = one, sha256(source).hexdigest()
         for imported in {*_imports(source, one, module), *_packages(module)} - files.keys():
-            found = find_module(imported, path)
+            found = find_module(imported, path, states)
             if found and _is_part(imported, found, name):
                 pending.append((imported, found))
             else:
@@ -164,21 +178,24 @@ def _sources(file: Path, name: str, path: Sequence[str]) -> LocalSources:
     # A name that is found neither here nor elsewhere is an attribute of a local module.
     local = {module.partition(".")[0] for module in files}
     sources = LocalSources(files, hashes, frozenset(packages - local))
-    _KEPT[key] = _states(files.values()), sources
+    _KEPT[key] = states, sources
     return sources
 
 
-def _states(files: Iterable[Path]) -> list[tuple[str, int, int] | None]:
-    """Return size and time of files, which change when a file is edited; None for a file that is gone."""
-    found: list[tuple[str, int, int] | None] = []
-    for file in files:
-        try:
-            state = file.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((str(file), state.st_size, state.st_mtime_ns))
-    return found
+def _add_states(states: dict[str, State], places: Iterable[str]) -> None:
+    """Add the states of files and folders that have none yet."""
+    for place in places:
+        if place not in states:
+            states[place] = state_of(place)
+
+
+def state_of(place: str) -> State:
+    """Return the state of a file or a folder."""
+    try:
+        found = Path(place).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _is_part(imported: str, file: Path, name: str) -> bool:

@@ -29,7 +29,7 @@ def replay(
         typer.Option(
             "--strategy",
             "-s",
-            help="A strategy or label; may be repeated; by default all that the study lists.",
+            help="A strategy or label; may be repeated; by default all searches that the study lists.",
         ),
     ] = None,
     replays: Annotated[

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdtune.catalog.builtin import WITHOUT_TEACHER
 from kdtune.errors import Fault, SpecError
-from kdtune.methods.base import MethodLoss
+from kdtune.methods.base import MethodLoss, OptionalWeight
 from kdtune.methods.base import Options as Weights
 from kdtune.specs.component import Component
 from kdtune.specs.temperature_range import TAU_RANGE
@@ -47,8 +47,8 @@ class Options(Weights):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"levels": 3, "first": 0.5}]})
 
-    weight: float | None = Field(default=1.0, ge=0, le=1e6)
-    label_weight: float | None = Field(default=0.0, ge=0, le=1e6)
+    weight: OptionalWeight = 1.0
+    label_weight: OptionalWeight = 0.0
     levels: int = Field(default=10, ge=1, le=int(TAU_RANGE[1]), strict=True)
     first: float = Field(default=2 / 3, gt=0.0, lt=1.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from kdtune.temperature.base import Temperature
 
 
+#: Weight of a term of a loss.
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+#: Weight of a term, or None for the weight that follows from the study's ``alpha``.
+OptionalWeight = Weight | None
+
+
 class Options(FrozenModel):
     """Weights of both terms; base class of the options of a method.
 
     Attributes:
-        weight: Of the distillation term; None for ``alpha``.
-        label_weight: Of the loss with the labels; None for 1 - ``alpha``.
+        weight: Weight of the distillation term; None for ``alpha``.
+        label_weight: Weight of the loss with the labels; None for 1 - ``alpha``.
     """
 
-    weight: float | None = Field(default=None, ge=0, le=1e6)
-    label_weight: float | None = Field(default=None, ge=0, le=1e6)
+    weight: OptionalWeight = None
+    label_weight: OptionalWeight = None
 
     @property
     def ignores_alpha(self) -> bool:
@@ -58,7 +65,7 @@ class MethodLoss:
 
         Args:
             options: Validated options of the method, and ``alpha`` if it is given.
-            epochs: Of the training.
+            epochs: Number of epochs of the training.
 
         Raises:
             SpecError: There are too few epochs for the phases.
@@ -77,7 +84,7 @@ class MethodLoss:
         Args:
             student_logits: (n, classes), with gradient.
             teacher_logits: (n, classes), without gradient.
-            temperature: Of this step, as a strategy or policy chose it.
+            temperature: Temperature of this step, as a strategy or policy chose it.
             progress: Share of the training's epochs that have begun, above 0 and up to 1, 0-d; None stands for 1.
         """
         raise NotImplementedError

@@ -31,17 +31,17 @@ class Options(base.Options):
     """The weights of the three terms, and the ramp of the first two.
 
     Attributes:
-        weight: Of both terms of distillation together.
-        label_weight: Of the loss with the labels.
-        dynamic_weight: Of the term with a pair of temperatures for each image.
-        fixed_weight: Of the term at tau.
+        weight: Weight of both terms of distillation together.
+        label_weight: Weight of the loss with the labels.
+        dynamic_weight: Weight of the term with a pair of temperatures for each image.
+        fixed_weight: Weight of the term at tau.
         ramp: Share of the epochs during which the terms of distillation grow to their full weight.
     """
 
-    weight: float | None = Field(default=1, ge=0, le=1e6)
-    label_weight: float | None = Field(default=1, ge=0, le=1e6)
-    dynamic_weight: float = Field(default=3, ge=0, le=1e6)
-    fixed_weight: float = Field(default=1, ge=0, le=1e6)
+    weight: base.OptionalWeight = 1
+    label_weight: base.OptionalWeight = 1
+    dynamic_weight: base.Weight = 3
+    fixed_weight: base.Weight = 1
     ramp: float = Field(default=20 / 240, ge=0, le=1)
 
 

@@ -45,7 +45,7 @@ class DistillationLoss(Protocol):
         Args:
             pairs: The logits of student and teacher.
             label_loss: Computes the task's loss with the labels.
-            temperature: Of this step; None without a teacher.
+            temperature: Temperature of this step; None without a teacher.
             alpha: Weight of the distillation term.
             progress: Share of the training's epochs that have begun, 0-d; None stands for 1.
         """

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from kdtune.methods import base
 from kdtune.temperature.base import Temperature
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Options(base.Options):
     """The authors' weights of both terms."""
 
-    weight: float | None = Field(default=9, ge=0, le=1e6)
-    label_weight: float | None = Field(default=0.1, ge=0, le=1e6)
+    weight: base.OptionalWeight = 9
+    label_weight: base.OptionalWeight = 0.1
 
 
 class Standardized(base.MethodLoss):

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from kdtune.methods import base
 from kdtune.temperature.base import Temperature
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 class Options(base.Options):
     """The weights of TTM."""
 
-    weight: float | None = Field(default=45, ge=0, le=1e6)
-    label_weight: float | None = Field(default=1, ge=0, le=1e6)
+    weight: base.OptionalWeight = 45
+    label_weight: base.OptionalWeight = 1
 
 
 class WeightedOptions(Options):
     """The weights of WTTM."""
 
-    weight: float | None = Field(default=4, ge=0, le=1e6)
+    weight: base.OptionalWeight = 4
 
 
 class Ttm(base.MethodLoss):

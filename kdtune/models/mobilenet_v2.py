@@ -20,6 +20,8 @@ whose published accuracies the distillation literature quotes: a 3x3 stem of str
 ReLU, no bias before a batch normalisation, and half of all widths but the last.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torchvision.ops.misc import Conv2dNormActivation
@@ -65,6 +67,22 @@ class InvertedResidual(nn.Module):
         return features + narrowed if self.adds_input else narrowed
 
 
+def _blocks(
+    width_in: int,
+    stages: Sequence[tuple[int, int, int, int]],
+    activation: type[nn.Module] = nn.ReLU6,
+    bias: bool = True,
+) -> list[nn.Module]:
+    """Return the blocks of all stages, for features of a width."""
+    blocks: list[nn.Module] = []
+    for expansion, width, count, first_stride in stages:
+        for block in range(count):
+            stride = first_stride if block == 0 else 1
+            blocks.append(InvertedResidual(width_in, width, stride, expansion, activation, bias))
+            width_in = width
+    return blocks
+
+
 def mobilenet_v2(in_channels: int, num_classes: int) -> nn.Sequential:
     """Build MobileNetV2 of width 1, the student of the paper on stochastic temperature.
 
@@ -75,17 +93,10 @@ def mobilenet_v2(in_channels: int, num_classes: int) -> nn.Sequential:
     Returns:
         A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).
     """
-    layers: list[nn.Module] = [
-        Conv2dNormActivation(in_channels, STEM_WIDTH, 1, padding=1, activation_layer=nn.ReLU6, bias=True)
-    ]
-    width_in = STEM_WIDTH
-    for expansion, width, blocks, first_stride in STAGES:
-        for block in range(blocks):
-            layers.append(InvertedResidual(width_in, width, first_stride if block == 0 else 1, expansion))
-            width_in = width
     return nn.Sequential(
-        *layers,
-        Conv2dNormActivation(width_in, LAST_WIDTH, 1, activation_layer=nn.ReLU6, bias=True),
+        Conv2dNormActivation(in_channels, STEM_WIDTH, 1, padding=1, activation_layer=nn.ReLU6, bias=True),
+        *_blocks(STEM_WIDTH, STAGES),
+        Conv2dNormActivation(STAGES[-1][1], LAST_WIDTH, 1, activation_layer=nn.ReLU6, bias=True),
         nn.AdaptiveAvgPool2d(1),
         nn.Conv2d(LAST_WIDTH, num_classes, 1),
         nn.Flatten(),
@@ -102,17 +113,10 @@ def mobilenet_v2_half(in_channels: int, num_classes: int) -> nn.Sequential:
     Returns:
         A network from images of shape (batch, in_channels, height, width) to logits of shape (batch, num_classes).
     """
-    layers: list[nn.Module] = [
-        Conv2dNormActivation(in_channels, HALF_STEM_WIDTH, 3, stride=2, activation_layer=nn.ReLU, bias=False)
-    ]
-    width_in = HALF_STEM_WIDTH
-    for expansion, width, blocks, first_stride in HALF_STAGES:
-        for block in range(blocks):
-            stride = first_stride if block == 0 else 1
-            layers.append(InvertedResidual(width_in, width, stride, expansion, activation=nn.ReLU, bias=False))
-            width_in = width
+    stem = Conv2dNormActivation(in_channels, HALF_STEM_WIDTH, 3, stride=2, activation_layer=nn.ReLU, bias=False)
+    blocks = _blocks(HALF_STEM_WIDTH, HALF_STAGES, nn.ReLU, bias=False)
     classifier = nn.Linear(LAST_WIDTH, num_classes)
     nn.init.normal_(classifier.weight, std=0.01)
     nn.init.zeros_(classifier.bias)
-    last = Conv2dNormActivation(width_in, LAST_WIDTH, 1, activation_layer=nn.ReLU, bias=False)
-    return he_normal(nn.Sequential(*layers, last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier))
+    last = Conv2dNormActivation(HALF_STAGES[-1][1], LAST_WIDTH, 1, activation_layer=nn.ReLU, bias=False)
+    return he_normal(nn.Sequential(stem, *blocks, last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier))

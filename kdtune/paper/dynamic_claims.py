@@ -4,10 +4,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
+from kdtune.analysis.difference_verdicts import paired_comparison, with_verdicts
 from kdtune.analysis.green_index import DEFAULT_WEIGHT, energy_multiple
-from kdtune.analysis.verdicts import Interval, Verdict, lies_within
-from kdtune.catalog.builtin import METHOD_STRATEGIES
+from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired
+from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.paper.claim_tests import MARGIN, of_accuracies
 from kdtune.paper.evidence import Evidence, PairComparison
 from kdtune.paper.study_runs import StrategyRun, StudyRun
@@ -18,7 +21,7 @@ FEWEST_STUDIES = 2
 
 def not_worth_their_energy(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Compare each method with a tau drawn for each batch, by test accuracy less points for the energy."""
-    return [_net_gain(method, drawn) for method, drawn in _pairs(studies, "stochastic")]
+    return [_net_gain(method, drawn) for study in studies for method, drawn in _pairs(study, "stochastic")]
 
 
 def _net_gain(method: StrategyRun, drawn: StrategyRun) -> Evidence:
@@ -38,38 +41,58 @@ def _net_gain(method: StrategyRun, drawn: StrategyRun) -> Evidence:
 def none_beats_fixed(studies: Sequence[StudyRun]) -> list[Evidence]:
     """Compare each method with one fixed tau; a method that wins has to win in every study."""
     found: dict[str, list[Evidence]] = defaultdict(list)
-    for method, fixed in _pairs(studies, "fixed"):
-        label = method.result.strategy
-        comparison = PairComparison((method, fixed), f"{label} - fixed, test accuracy", "fraction")
-        found[label].append(of_accuracies(comparison, (method, fixed), _does_not_beat))
+    for study in studies:
+        pairs = list(_pairs(study, "fixed"))
+        winners = _better_than_fixed(pairs)
+        for method, fixed in pairs:
+            label = method.result.strategy
+            found[label].append(_against_fixed(method, fixed, is_better=label in winners))
     return [one for of_method in found.values() for one in _consistent(of_method)]
+
+
+def _better_than_fixed(pairs: Sequence[tuple[StrategyRun, StrategyRun]]) -> set[str]:
+    """Return the methods of a study that ``kdtune compare`` calls better, with Holm's correction over these methods."""
+    metric = Metric(ACCURACY)
+    compared = []
+    for method, fixed in pairs:
+        differences = paired(method.by_seed("test_accuracy"), fixed.by_seed("test_accuracy"))
+        resolution = max(method.an_image("test_accuracy"), fixed.an_image("test_accuracy"))
+        compared.append(paired_comparison(method.result.strategy, differences, metric, MARGIN, resolution))
+    return {one.strategy for one in with_verdicts(compared, metric, MARGIN) if one.verdict == "better"}
+
+
+def _against_fixed(method: StrategyRun, fixed: StrategyRun, *, is_better: bool) -> Evidence:
+    label = method.result.strategy
+    comparison = PairComparison((method, fixed), f"{label} - fixed, test accuracy", "fraction")
+    one = of_accuracies(comparison, (method, fixed), partial(_does_not_beat, is_better=is_better))
+    if one.verdict == "not settled" and not one.reason and one.interval and one.interval.low > 0:
+        return replace(one, reason="the tests of kdtune compare, corrected for all methods, do not establish the gain")
+    return one
 
 
 def _consistent(of_method: list[Evidence]) -> list[Evidence]:
     """Return the evidence on one method, in which wins count only if the method wins consistently."""
-    wins = sum(one.verdict == "contradicted" for one in of_method)
-    if wins >= FEWEST_STUDIES and all(one.verdict != "supported" for one in of_method):
+    if len(of_method) >= FEWEST_STUDIES and all(one.verdict == "contradicted" for one in of_method):
         return of_method
-    reason = "it beats the fixed tau here, but not in at least two studies and without a failure in others"
+    reason = "it beats the fixed tau here, but not in every study and in at least two"
     return [
         replace(one, verdict="not settled", reason=reason) if one.verdict == "contradicted" else one
         for one in of_method
     ]
 
 
-def _pairs(studies: Sequence[StudyRun], other: str) -> Iterator[tuple[StrategyRun, StrategyRun]]:
-    """Yield every strategy of one training under a method, with another strategy of its study."""
-    for study in studies:
-        for label, run in study.strategies.items():
-            if run.study.labelled(label)[0] in METHOD_STRATEGIES:
-                yield from study.both(label, other)
+def _pairs(study: StudyRun, other: str) -> Iterator[tuple[StrategyRun, StrategyRun]]:
+    """Yield every strategy of one training under a dynamic temperature, with another strategy of its study."""
+    for label, run in study.strategies.items():
+        if STRATEGIES.facts_of(run.study.labelled(label)[0]).get("dynamic"):
+            yield from study.both(label, other)
 
 
 def _no_gain(interval: Interval) -> Verdict:
     return lies_within(interval, -math.inf, MARGIN)
 
 
-def _does_not_beat(interval: Interval) -> Verdict:
-    if interval.low > 0:
+def _does_not_beat(interval: Interval, *, is_better: bool) -> Verdict:
+    if is_better:
         return "contradicted"
     return "supported" if interval.high < MARGIN else "not settled"

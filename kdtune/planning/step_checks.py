@@ -31,7 +31,7 @@ class CheckedStep:
     Attributes:
         tau: Temperature; None under a loss without a teacher.
         precision: ``float32`` or ``bfloat16``.
-        loss: In the loss's own unit.
+        loss: Value of the loss, in its own unit.
         memory_bytes: Greatest memory allocated on a GPU; None on a CPU.
     """
 

@@ -1,10 +1,16 @@
 """Remarks about settings of a study that have no effect, made before energy is spent on them."""
 
 from collections.abc import Collection
+from contextlib import suppress
 
-from kdtune.catalog.builtin import LOSSES, STRATEGIES
-from kdtune.planning.trial_plan import uses_teacher
+from kdtune.catalog.builtin import LOSSES, is_all_built_in
+from kdtune.errors import KdtuneError
+from kdtune.planning.trial_plan import first_recipe, uses_teacher
 from kdtune.specs.study import Study
+from kdtune.training.resolution import representative_recipe
+
+#: How a weight of zero for the labels is avoided, by the setting that gives it.
+_REMEDIES = {"alpha = 1": "set alpha below 1", "label_weight = 0": "set label_weight above 0"}
 
 
 def study_remarks(study: Study, labels: Collection[str]) -> list[str]:
@@ -14,19 +20,34 @@ def study_remarks(study: Study, labels: Collection[str]) -> list[str]:
         study: The study.
         labels: Labels of the strategies that are to run.
     """
-    if study.training.class_weights is None or not _ignores_labels(study):
+    if study.training.class_weights is None:
         return []
-    without = [one for one in labels if study.labelled(one)[0] in STRATEGIES and uses_teacher(study, one)]
-    if not without:
-        return []
-    where = "" if len(without) == len(labels) else f" in {', '.join(without)}"
-    return [
-        f"training.class_weights has no effect{where}: with alpha = 1, the loss {study.loss} does not use the labels; "
-        "set alpha below 1, or remove class_weights"
-    ]
+    without: dict[tuple[str, str], list[str]] = {}  # labels, by the setting and the loss
+    for label in labels:
+        if is_all_built_in(*study.labelled(label)) and uses_teacher(study, label):
+            with suppress(KdtuneError):  # what cannot be trained is reported elsewhere
+                if found := _loss_without_labels(study, label):
+                    without.setdefault(found, []).append(label)
+    remarks = []
+    for (setting, loss), some in without.items():
+        where = "" if len(some) == len(labels) else f" in {', '.join(some)}"
+        remarks.append(
+            f"training.class_weights has no effect{where}: with {setting}, the loss {loss} does not use the labels; "
+            f"{_REMEDIES[setting]}, or remove class_weights"
+        )
+    return remarks
 
 
-def _ignores_labels(study: Study) -> bool:
-    """Return whether the study's loss is one of kdtune's own and gives the loss with the labels no weight."""
-    alpha = study.loss.options.get("alpha", study.alpha)
-    return study.loss.name in LOSSES and alpha == 1 and "alpha" not in study.search_space
+def _loss_without_labels(study: Study, label: str) -> tuple[str, str] | None:
+    """Return the setting that gives the labels no weight, and the loss that a strategy trains with.
+
+    It is None if the labels have a weight, or the loss is not one of kdtune's own.
+    """
+    recipe = first_recipe(study, label) or representative_recipe(study, with_teacher=True)
+    method = recipe.method
+    if method.name not in LOSSES or not all(phase.needs_teacher for phase in recipe.phases):
+        return None
+    weight = method.options.get("label_weight")
+    if weight is not None:
+        return None if weight else ("label_weight = 0", method.name)
+    return ("alpha = 1", method.name) if recipe.alpha == 1 and "alpha" not in study.search_space else None

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from kdtune.catalog.builtin import LOSSES, STRATEGIES
+from kdtune.catalog.builtin import LOSSES, OPTION_CATALOGS, STRATEGIES
 from kdtune.errors import SpecError
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
@@ -80,15 +80,22 @@ def remade(before: Study, study: Study, strategies: dict[str, list[Strategy]]) -
 
 def uses_teacher(study: Study, label: str) -> bool:
     """Return whether the trainings of a strategy use the teacher; True if strategy and loss are both unknown."""
-    name, _ = study.labelled(label)
     of_loss = LOSSES.facts_of(study.loss.name).get("needs_teacher", True)
-    return bool(STRATEGIES.facts_of(name).get("needs_teacher", of_loss))
+    facts = [STRATEGIES.facts_of(name) for name in _strategies_of(study, label)]
+    return bool(next((one["needs_teacher"] for one in facts if "needs_teacher" in one), of_loss))
 
 
 def kinds_of_epochs(study: Study, label: str) -> set[bool]:
     """Return whether the epochs of a strategy's trainings need the teacher; both where their phases differ in that."""
-    name, _ = study.labelled(label)
-    return {True, False} if LOSSES.facts_of(name).get("has_phases") else {uses_teacher(study, label)}
+    has_phases = any(LOSSES.facts_of(name).get("has_phases") for name in _strategies_of(study, label))
+    return {True, False} if has_phases else {uses_teacher(study, label)}
+
+
+def _strategies_of(study: Study, label: str) -> list[str]:
+    """Return the strategy behind a label, and those that its options name, as ``of`` of ``best-of``."""
+    name, given = study.labelled(label)
+    options = [key for key, catalog in OPTION_CATALOGS.items() if catalog is STRATEGIES and key in given]
+    return [name, *(str(given[key]) for key in options)]
 
 
 def epochs_of(study: Study, label: str) -> tuple[int, int]:

@@ -40,9 +40,11 @@ def sensitivity_lines(found: Sensitivity) -> list[str]:
     lines += [_unneeded(found), _of_budgets(found)]
     if found.coarser:
         coarser = "; ".join(
-            f"every {one.step}{_ordinal(one.step)}: {points(one.loss, signed=True)}" for one in found.coarser
+            f"every {one.step}{_ordinal(one.step)}: {100 * one.loss:+.2f} ({100 * one.smallest_loss:+.2f} to "
+            f"{100 * one.largest_loss:+.2f})"
+            for one in found.coarser
         )
-        lines.append(f"Coarser grids lose, in points of other repeats: {coarser}.")
+        lines.append(f"Coarser grids lose, in points of other repeats (mean, and range of the repeats): {coarser}.")
     return lines
 
 

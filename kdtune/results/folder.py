@@ -164,12 +164,14 @@ class StudyFolder:
         if existing and not fresh:
             changed = next((found for folder in existing if (found := folder.differences(study))), [])
             command = f"kdtune resume {shlex.quote(str(self.path))}"
+            is_edited = any(".digest " in one for one in changed)
+            go_on = f"Continue{' that study' if changed else ''} with '{command}', use" if not is_edited else "Use"
             raise ResultsExistError(
                 f"{', '.join(str(folder.path) for folder in existing)}: these results exist already and are never "
                 "overwritten"
                 + (f"; this study differs from theirs in {', '.join(changed)}" if changed else "")
-                + f". Continue{' that study' if changed else ''} with '{command}', use another folder with --out DIR, "
-                "or put them aside with --fresh"
+                + (", since a component, or a package that it imports, has changed" if is_edited else "")
+                + f". {go_on} another folder with --out DIR, or put them aside with --fresh"
             )
         for folder in self.strategies():
             if folder.path.name not in names:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, create_model
 
-from kdtune.catalog.builtin import TEMPERATURES, is_method
+from kdtune.catalog.builtin import LOSSES, TEMPERATURES, is_method
 from kdtune.errors import UsageError
 from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.suggestion import Suggestion
@@ -50,6 +50,14 @@ class _Scheme:
 
         digest = "" if is_method(name) else TEMPERATURES.resolve(name).digest
         return digest or f"kdtune=={__version__}"
+
+    def is_built_in(self, name: str) -> bool:
+        """Return whether a method is one of kdtune's own."""
+        return is_method(name) or name in TEMPERATURES
+
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """Return that a loss needs a teacher; under a temperature, that depends on the study's loss."""
+        return {"needs_teacher": LOSSES.facts_of(name)["needs_teacher"]} if is_method(name) else {}
 
     def load(self, name: str) -> type[Tuned]:
         """Return the strategy.

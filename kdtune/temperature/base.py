@@ -76,8 +76,8 @@ class PolicyContext:
 
     Attributes:
         seed: Seed of the training, for the policy's own generator.
-        device: On which the training runs.
-        epochs: Of the training.
+        device: Device of the training.
+        epochs: Number of epochs of the training.
         batch_size: Images in its largest step.
     """
 
@@ -111,11 +111,11 @@ class TemperaturePolicy:
 
     @classmethod
     def resolved(cls, options: BaseModel, space: SearchSpace) -> BaseModel:
-        """Options in which nothing is left open that the study's search space decides.
+        """Return options in which nothing is left open that the study's search space decides.
 
         Args:
             options: An instance of ``Options``.
-            space: Of the study.
+            space: Search space of the study.
         """
         return options
 
@@ -133,7 +133,7 @@ class TemperaturePolicy:
 
         Args:
             options: An instance of ``Options``, resolved.
-            context: Of the training.
+            context: Facts about the training.
         """
 
     def begin_epoch(self, epoch: int, steps: int) -> None:

@@ -15,17 +15,14 @@ Hidden tuning: ``tau`` and ``last``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.temperature_range import Tau
-from kdtune.temperature.base import PolicyContext, Temperature, TemperaturePolicy
-
-if TYPE_CHECKING:
-    import torch
+from kdtune.temperature.base import PolicyContext
+from kdtune.temperature.per_epoch import OnePerEpoch
 
 
 class Options(FrozenModel):
@@ -37,35 +34,18 @@ class Options(FrozenModel):
     last: Tau = 1
 
 
-class Cosine(TemperaturePolicy):
+class Cosine(OnePerEpoch):
     """Uses one tau for all steps of an epoch, and lowers it from epoch to epoch."""
 
     Options: ClassVar[type[BaseModel]] = Options
-    depends_on_logits = False
 
     def __init__(self, options: BaseModel, context: PolicyContext) -> None:
-        """Prepare for the training's number of epochs."""
+        """Keep the options."""
+        super().__init__(options, context)
         assert isinstance(options, Options)
         self._first, self._last = float(options.tau), float(options.last)
-        self._epochs, self._device = context.epochs, context.device
 
-    def begin_epoch(self, epoch: int, steps: int) -> None:
-        """Compute the epoch's tau."""
-        import torch
-
-        share = min(1.0, epoch / max(1, self._epochs - 1))
-        self._tau = self._last + (self._first - self._last) * (1 + math.cos(math.pi * share)) / 2
-        # The device fills it: a copy from the host would wait for the queued work.
-        self._temperature = Temperature.same(torch.full((), self._tau, device=self._device))
-
-    def __call__(self, student_logits: torch.Tensor, teacher_logits: torch.Tensor, step: int) -> Temperature:
-        """Return the epoch's tau."""
-        return self._temperature
-
-    def scheduled(self, sizes: Sequence[int]) -> Temperature:
-        """Return the epoch's tau for every step."""
-        return Temperature.of_steps(self._temperature.student.expand(len(sizes)))
-
-    def epoch_tau(self) -> float:
-        """Return the epoch's tau."""
-        return self._tau
+    def tau_of(self, epoch: int) -> float:
+        """Return the tau of an epoch, counted from 0."""
+        share = min(1.0, epoch / max(1, self.context.epochs - 1))
+        return self._last + (self._first - self._last) * (1 + math.cos(math.pi * share)) / 2

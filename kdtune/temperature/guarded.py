@@ -20,21 +20,34 @@ _ROUNDING = 1e-6
 
 
 class GuardedPolicy(TemperaturePolicy):
-    """A policy of another author. Every method raises a :class:`UsageError` if the policy's own does.
+    """A policy of another author, or a built-in one that is checked.
 
+    Every method raises a :class:`UsageError` if the policy's own does.
     Shapes are checked in each step. Values are checked when an epoch ends, so that no step waits for a device, and
     those of a schedule before its first step.
     """
 
-    def __init__(self, name: str, policy: type[TemperaturePolicy], options: BaseModel, context: PolicyContext) -> None:
+    def __init__(
+        self,
+        name: str,
+        policy: type[TemperaturePolicy],
+        options: BaseModel,
+        context: PolicyContext,
+        *,
+        built_in: bool = False,
+    ) -> None:
         """Make the policy.
 
         Args:
             name: Reference or entry point of the policy.
             policy: Its class.
             options: An instance of its ``Options``, resolved.
-            context: Of the training.
+            context: Facts about the training.
+            built_in: Whether the policy is one of kdtune's own. Some of these follow the logits beyond the range that
+                users' policies must keep to, such as ``normkd`` for equal logits; only a positive, finite tau is
+                required of them.
         """
+        self._built_in = built_in
         self._component = f"temperature {name}"
         with foreign_call(self._component, "__init__()"):
             self._own = policy(options, context)
@@ -60,6 +73,11 @@ class GuardedPolicy(TemperaturePolicy):
         self._check_shapes("__call__()", found, [(), (images, 1)], [(), (images,)])
         self._note_values(found)
         return found
+
+    def before_step(self, look_ahead: Any) -> None:
+        """Let the policy learn from a look-ahead."""
+        with foreign_call(self._component, "before_step()"):
+            self._own.before_step(look_ahead)
 
     def parameters(self) -> Sequence[torch.nn.Parameter]:
         """Return the policy's learned parameters."""
@@ -117,7 +135,7 @@ class GuardedPolicy(TemperaturePolicy):
         """Read the values of the epoch from the device.
 
         Raises:
-            UsageError: A tau is out of range, or a weight is not a finite number.
+            UsageError: A tau is out of range, or a weight is negative or not a finite number.
         """
         import torch
 
@@ -126,13 +144,17 @@ class GuardedPolicy(TemperaturePolicy):
         taus, weights = (torch.stack(values).double().cpu() for values in (self._taus, self._weights))
         self._taus, self._weights = [], []
         low, high = TAU_RANGE
-        allowed = (taus >= low * (1 - _ROUNDING)) & (taus <= high * (1 + _ROUNDING))
+        allowed, rule = (taus > 0) & taus.isfinite(), "it has to be positive and finite"
+        if not self._built_in:
+            allowed = (taus >= low * (1 - _ROUNDING)) & (taus <= high * (1 + _ROUNDING))
+            rule = f"it has to lie between {low:g} and {high:g}: limit it by clamp()"
         at = f"in epoch {self._epoch + 1}"
         if not bool(allowed.all()):
-            wrong = float(taus[~allowed][0])
-            raise self._error(f"tau is {wrong:g} {at}; it has to lie between {low:g} and {high:g}: limit it by clamp()")
+            raise self._error(f"tau is {float(taus[~allowed][0]):g} {at}; {rule}")
         if not bool(weights.isfinite().all()):
             raise self._error(f"the weight is not a finite number {at}; it is usually tau squared")
+        if float(weights.min()) < 0:
+            raise self._error(f"the weight is {float(weights.min()):g} {at}; it must not be negative")
 
     def _note_values(self, found: Temperature) -> None:
         """Keep the smallest and the largest tau and weight; NaN if a value is NaN."""

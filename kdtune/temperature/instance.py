@@ -42,7 +42,7 @@ class Options(FrozenModel):
 
     Attributes:
         weights: What tells how hard an image is: ``flsw`` or ``cwsm``.
-        tau: Of an image of mean weight; it can be searched.
+        tau: Tau of an image of mean weight, which can be searched.
         beta: How far tau moves with the weight.
         gamma: Exponent of the weights ``flsw``; ``cwsm`` does not use it.
     """

@@ -49,7 +49,7 @@ def make_policy(temperature: Component, context: PolicyContext, *, guarded: bool
 
     Args:
         temperature: The policy, with resolved options.
-        context: Of the training.
+        context: Facts about the training.
         guarded: Whether to check the values of a built-in policy as well.
 
     Raises:
@@ -58,5 +58,6 @@ def make_policy(temperature: Component, context: PolicyContext, *, guarded: bool
     policy = policy_class(temperature.name, temperature.digest)
     options = policy.Options.model_validate(temperature.options, context=HAS_RUN)
     if guarded or temperature.digest:
-        return GuardedPolicy(temperature.name, policy, options, context)
+        built_in = temperature.name in TEMPERATURES
+        return GuardedPolicy(temperature.name, policy, options, context, built_in=built_in)
     return policy(options, context)

@@ -224,7 +224,7 @@ def computed(
         teacher: Logits of the teacher, (n, classes).
         tau: 0-d, or (n, 1) with one tau per image.
         labels: (n,); see :func:`labels_of` unless given.
-        weights: Of the pairs, (n,).
+        weights: Weights of the pairs, (n,).
         label_loss: Value of the loss with the labels; computed unless given.
     """
     precision = torch.promote_types(student.dtype, torch.float32)

@@ -36,9 +36,9 @@ WARM_UP_STEPS = 3
 class Distiller:
     """One training, epoch by epoch.
 
-    The seed decides initialisation, order and draws; two distillers with the same seed share them whatever
-    their points (common random numbers). On a CPU the result is bit-identical for the same seed and number
-    of threads, also when it was interrupted and went on from :meth:`state_dict`.
+    The seed decides the initialisation, the order and all draws. Two distillers with the same seed share them even if
+    their points differ (common random numbers). On a CPU the result is bit-identical for the same seed and number of
+    threads, also if the training was interrupted and continued from :meth:`state_dict`.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class Distiller:
         """Build the network and everything around it.
 
         Args:
-            recipe: What to train and how.
-            seed: The repeat's seed; a restart derives its own from it, but for the changes to the images.
-            task: What the network is trained for.
-            splits: The data, on ``device``; the test part is not touched.
-            device: Where to train.
-            teacher: Gives the logits to imitate. None where the loss needs none.
+            recipe: Recipe of the training.
+            seed: Seed of the repeat. A restart derives its own seed from it, except for the changes to the images.
+            task: Task of the network.
+            splits: The data, on ``device``; the test part is not used.
+            device: Device of the training.
+            teacher: Provides the logits to imitate; None if the loss needs none.
             arithmetic: Precision and memory layout; None for float32, contiguous.
-            compiler: Compiles the network for whole batches; None leaves it as it is.
-            captures: Captures the training step where its temperature can be; None takes every step eagerly.
+            compiler: Compiles the network for whole batches; None compiles nothing.
+            captures: Captures the training step if its temperature can be captured; None takes every step eagerly.
         """
         if recipe.needs_teacher and teacher is None:
             raise ValueError(f"the loss {recipe.method.name!r} needs a teacher")
@@ -72,7 +72,7 @@ class Distiller:
         self.epoch = 0
         self._last: EpochMetrics | None = None
         self._seed = derive_seed(seed, "restart", recipe.restart) if recipe.restart else seed
-        self._changes_seed = seed  # a restart sees the same images: the teacher's kept answers are to them
+        self._changes_seed = seed  # a restart sees the same images, for which the teacher's logits were stored
         self._task = task
         self._objective = task.objective.name
         self._splits = splits
@@ -147,12 +147,14 @@ class Distiller:
         return self._validated(float(torch.stack(losses).mean()), rate)
 
     def steps(self) -> Iterator[torch.Tensor]:
-        """Take the steps of the present epoch one by one, each as its loss is asked for; the epoch does not end."""
+        """Take the steps of the present epoch, one for each loss that is taken; the last one does not end the epoch."""
         if self._phase != (phase := self.recipe.phase_at(self.epoch)):
             self._begin_next(phase)
-        # For layers that draw (dropout): what they draw depends on seed and epoch, not on what ran before.
+        # Layers that draw (dropout) depend on the seed and the epoch, and not on what ran before.
         torch.manual_seed(derive_seed(self._seed, "layers", self.epoch))
         self._temperatures.begin_epoch(self._epoch_of_phase, self.batch_sizes)
+        # The device fills it: a copy from the host would wait for the queued work.
+        self._progress_on_device = torch.full((), self._progress, device=self._device)
         if self._teacher:
             self._teacher.begin_epoch(self.epoch)
         self.model.train()
@@ -172,7 +174,7 @@ class Distiller:
         return (self._epoch_of_phase + 1) / self._recipe.training.epochs
 
     def _rates(self) -> list[float]:
-        """The learning rate of each step of the present epoch."""
+        """Return the learning rate of each step of the present epoch."""
         steps = len(self.batch_sizes)
         return [learning_rate(self.recipe.training, self.epoch, step, steps) for step in range(steps)]
 
@@ -232,18 +234,16 @@ class Distiller:
         return self._task.evaluate(self.model, images, self._arithmetic, captured)
 
     def _step(self, images: torch.Tensor, targets: Any, index: torch.Tensor, step: int) -> torch.Tensor:
-        # The device fills it: a copy from the host would wait for the queued work.
-        progress = torch.full((), self._progress, device=self._device)
         if self._policy and self._held_out and (held_out := self._held_out.of_step(step, len(index))):
-            given = (images, targets, index, self._teacher, progress, held_out)
+            given = (images, targets, index, self._teacher, self._progress_on_device, held_out)
             self._policy.before_step(LookAhead(self._training_step, *given))
         temperature = self._temperatures.at(step, len(index))
-        return self._training_step.take(images, targets, index, self._teacher, temperature, progress)
+        return self._training_step.take(images, targets, index, self._teacher, temperature, self._progress_on_device)
 
     def warm_up(self) -> None:
-        """Do everything once that is slow the first time (kernels are chosen, memory is set aside).
+        """Take a few steps and an evaluation, since the first ones are slow: kernels are chosen, memory is allocated.
 
-        Takes a few steps and an evaluation: a distiller that was warmed up is not to be trained.
+        A distiller that was warmed up must not be trained.
         """
         for phase in range(len(self.recipe.phases) or 1):
             self.epoch = self.recipe.begin_of(phase)
@@ -257,13 +257,13 @@ class Distiller:
         self.validate()
 
     def last_metrics(self) -> EpochMetrics:
-        """What the last epoch came to, also when it was trained before an interruption."""
+        """Return the metrics of the last epoch, even if it was trained before an interruption."""
         if self._last is None:
             raise ValueError("no epoch has been trained yet")
         return self._last
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on, loadable with ``weights_only=True``."""
+        """Return the whole state that the next epoch depends on, loadable with ``weights_only=True``."""
         phase = {"phase": self._phase, "best": self._best.state_dict()} if self.recipe.phases else {}
         return {
             "epoch": self.epoch,
@@ -276,10 +276,10 @@ class Distiller:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`.
+        """Continue from a result of :meth:`state_dict`.
 
-        Hyperparameters are this training's own: population-based training copies weights and momenta from one trial
-        to another that has a different learning rate, weight decay or temperature.
+        This training keeps its hyperparameters, since population-based training copies weights and momenta between
+        trials with different ones.
         """
         self.epoch = int(state["epoch"])
         self._last = EpochMetrics(**state["metrics"]) if state["metrics"] else None

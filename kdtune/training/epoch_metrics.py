@@ -14,8 +14,8 @@ class EpochMetrics:
         val_loss: Mean loss with the labels on the validation images; of classifiers in nats.
         val_accuracy: Fraction of validation images classified rightly; None where the task has no accuracy.
         tau: Mean temperature of the epoch; None without a teacher.
-        learning_rate: Of the epoch's last step.
-        val_objective: On the validation images, the metric that decides the study; None where that is the accuracy.
+        learning_rate: Learning rate of the epoch's last step.
+        val_objective: Metric that decides the study, on the validation images; None if that is the accuracy.
         tau_p05: The 5th percentile of the student's temperatures in the epoch, over its images if each has its own,
             otherwise over its steps; None if all are equal. So are the next two.
         tau_median: Their median.

@@ -31,7 +31,7 @@ class StepTemperatures:
 
         Args:
             policy: Decides the temperatures; None without a teacher.
-            device: On which the training runs.
+            device: Device of the training.
         """
         self._policy = policy
         self._device = device

@@ -50,16 +50,22 @@ class TauTrace:
         if not self._taus:
             return {}
         taus = torch.cat(self._taus)
-        ordered = taus.sort().values.tolist()
-        if ordered[0] == ordered[-1]:
+        places = [(len(taus) - 1) * percent // 100 for percent in (0, 100, *_PERCENTILES.values())]
+        least, greatest, *percentiles = taus.sort().values[places].tolist()
+        if least == greatest:
             return {}
-        found: dict[str, Any] = {name: ordered[(len(ordered) - 1) * p // 100] for name, p in _PERCENTILES.items()}
+        found: dict[str, Any] = dict(zip(_PERCENTILES, percentiles, strict=True))
         if self._labels:
             found["tau_by_class"] = _by_class(taus.double(), torch.cat(self._labels))
         return found
 
 
 def _by_class(taus: torch.Tensor, labels: torch.Tensor) -> tuple[float | None, ...]:
-    """Return the mean of each class up to the largest label; None for one without images."""
+    """Return the mean of each class up to the largest label; None for one without images.
+
+    Pairs with a negative label, which stands for pairs that a loss ignores, belong to no class.
+    """
+    has_class = labels >= 0
+    taus, labels = taus[has_class], labels[has_class]
     sums, counts = labels.bincount(taus).tolist(), labels.bincount().tolist()
     return tuple(total / count if count else None for total, count in zip(sums, counts, strict=True))

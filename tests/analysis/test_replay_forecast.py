@@ -52,11 +52,25 @@ def test_options_can_be_changed(folder):
 def test_by_default_all_strategies_are_replayed_that_can_be(folder):
     found, remarks = forecast(folder, replays=10)
     assert [one.strategy for one in found] == ["grid", "random"]
-    assert remarks == ["small: none is left out: loss ce was not recorded, so it cannot be replayed"]
-    with pytest.raises(ResultsError, match="none: loss ce was not recorded"):
+    assert remarks == ["small: none is left out: it trains once and searches for nothing"]
+    with pytest.raises(ResultsError, match="none: loss ce is not in the recorded grid, so it cannot be replayed"):
         forecast(folder, ["none"])
     with pytest.raises(SpecError, match="--strategy: unknown strategy 'rando'"):
         forecast(folder, ["rando"])
+
+
+def test_only_the_grid_is_replayed_though_other_strategies_trained_other_points(tmp_path):
+    space = {**SPACE, "strategies": {"grid": {}, "fixed": {"tau": 5}, "fixed-4": {"strategy": "fixed", "tau": 4}}}
+    ran(tmp_path, "grid", [0.6, 0.6], points=[{"tau": tau} for tau in TAUS], val=VAL, **space)
+    ran(tmp_path, "fixed", [0.6, 0.6], points=[{"tau": 5}], **space)
+    ran(tmp_path, "fixed-4", [0.6, 0.6], points=[{"tau": 4}], **space)
+    found, remarks = forecast(tmp_path / "small", replays=2)
+    assert [one.strategy for one in found] == ["grid"]
+    assert [remark.split(" is left out: ")[0] for remark in remarks] == ["small: fixed", "small: fixed-4"]
+    with pytest.raises(ResultsError, match="fixed: tau 5 is not in the recorded grid"):
+        forecast(tmp_path / "small", ["fixed"], replays=2)
+    [named], _ = forecast(tmp_path / "small", ["fixed-4"], replays=2)
+    assert named.trials == 1 and named.curve[0].validation == pytest.approx(fmean([0.61, 0.57]))
 
 
 def test_without_a_complete_grid_there_is_nothing_to_replay(tmp_path):

@@ -73,7 +73,18 @@ def test_a_coarser_grid_loses_what_the_other_repeats_say(tmp_path):
     [found] = sensitivity(grid(tmp_path, values))
     [coarser] = found.coarser
     assert (coarser.step, coarser.points) == (2, 3)
-    assert coarser.loss.mean == pytest.approx((0.01 + 0) / 2)
+    assert coarser.loss == pytest.approx((0.01 + 0) / 2)
+
+
+def test_the_loss_of_a_coarser_grid_has_the_range_of_the_repeats_and_no_interval(tmp_path):
+    values = [[50, 50, 50], [50, 50, 50], [50, 50, 50], [50, 50, 50], [50, 50, 50], [53, 51, 51]]
+    [found] = sensitivity(grid(tmp_path, values))
+    # Half of the grids lack the last point: they lose the mean gain of the two other repeats.
+    losses = [0.5 * 0.01, 0.5 * 0.02, 0.5 * 0.02]
+    [record] = found.as_json()["coarser"]
+    expected = {"loss": fmean(losses), "smallest_loss": min(losses), "largest_loss": max(losses)}
+    assert record == pytest.approx({"step": 2, "points": 3, **expected})
+    assert sensitivity_lines(found)[-1].endswith("(mean, and range of the repeats): every 2nd: +0.83 (+0.50 to +1.00).")
 
 
 def test_equal_points_leave_nothing_to_tune(tmp_path):

@@ -32,6 +32,12 @@ class Round:
     def load(self, name):
         return name * 2
 
+    def is_built_in(self, name):
+        return name == "round"
+
+    def facts(self, name):
+        return {"pips": 0} if name == "round" else {}
+
 
 ROUND = Round()
 
@@ -60,6 +66,13 @@ def test_facts_summary_and_order_of_built_in_names_are_known_without_loading(fru
     assert fruit["apple"].summary == "round"
     assert fruit.facts_of("apple") == {"pips": 5}
     assert fruit.facts_of("somebody.elses:pear") == {}
+    assert fruit.facts_of("shape:round") == {"pips": 0}
+    assert fruit.facts_of("shape:square") == fruit.facts_of("shape:") == fruit.facts_of("pickle:absent.pkl") == {}
+
+
+def test_a_component_that_a_scheme_makes_from_built_in_ones_is_built_in(fruit):
+    names = ["apple", "shape:round", "shape:square", "shape:", "pickle:absent.pkl", "Their Fruit", "./nets.py:tiny"]
+    assert [name for name in names if fruit.is_built_in(name)] == ["apple", "shape:round"]
 
 
 def test_a_duplicate_is_refused_with_the_component_that_has_the_name(fruit):

@@ -17,6 +17,8 @@ def test_the_text_of_a_frozen_study_is_recognised():
     ("before", "now", "change"),
     [
         (A, A, None),
+        (A, f"{A} numpy==2.3.0", None),  # earlier releases recorded no versions
+        (A, f"{B} numpy==2.3.0", "has been edited since the study began; restore the earlier source, or begin"),
         (A, B, "has been edited since the study began; restore the earlier source, or begin the study anew"),
         (
             f"{A} a==1 b==1 c==1",

@@ -1,9 +1,13 @@
 import importlib
+import os
 import sys
+import time
+from types import ModuleType
 
 import pytest
 
 from kdtune.catalog.local_modules import attribute_of_file, attribute_of_module
+from kdtune.catalog.python_objects import reference_to
 from kdtune.catalog.source_digest import sources_of_file
 from kdtune.errors import SourceChangedError
 
@@ -154,3 +158,55 @@ def test_an_installed_package_that_was_replaced_needs_a_new_process(tmp_path, mo
     with pytest.raises(SourceChangedError, match="installed_nets: was installed anew .*; start a new process"):
         attribute_of_module("installed_nets", "net")
     assert "installed_nets" in sys.modules
+
+
+def test_a_module_that_the_program_imported_before_an_edit_is_imported_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "imported_nets.py").write_text("import imported_parts\n\ndef net():\n    return 1\n")
+    (tmp_path / "imported_parts.py").write_text("")
+    earlier = importlib.import_module("imported_nets").net
+    (tmp_path / "imported_nets.py").write_text("def net():\n    return 22\n")
+    assert attribute_of_module("imported_nets", "net")() == 22
+    assert attribute_of_module("imported_nets", "net") is sys.modules["imported_nets"].net is not earlier
+    assert reference_to(earlier) == "imported_nets:net"  # the program's variables still have the earlier one
+
+
+def test_a_module_that_the_program_imported_without_an_edit_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("kdtune.catalog.local_modules._start_of_process", lambda: time.time() + 60)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "kept_nets.py").write_text("def net():\n    return 1\n")
+    kept = importlib.import_module("kept_nets")
+    assert attribute_of_module("kept_nets", "net") is kept.net
+
+
+def test_a_module_imported_within_a_function_is_imported_again_after_an_edit(tmp_path):
+    (tmp_path / "nets.py").write_text("def net():\n    from late_width import WIDTH\n    return WIDTH\n")
+    helper = tmp_path / "late_width.py"
+    for width in (1, 22, 1, 333, 22):  # an earlier source as well
+        helper.write_text(f"WIDTH = {width}\n")
+        net = attribute_of_file(tmp_path / "nets.py", "net")
+        assert (net(), net()) == (width, width)
+        assert attribute_of_file(tmp_path / "nets.py", "net") is net
+
+
+def test_a_program_that_a_component_imports_is_not_imported_again(tmp_path, monkeypatch):
+    (tmp_path / "__main__.py").write_text("WIDTH = 1\n")
+    (tmp_path / "nets.py").write_text("import __main__\n\ndef net():\n    return __main__\n")
+    program = ModuleType("__main__")
+    program.__file__ = str(tmp_path / "__main__.py")
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    net = attribute_of_file(tmp_path / "nets.py", "net")
+    assert net() is program
+    assert attribute_of_file(tmp_path / "nets.py", "net") is net
+
+
+def test_the_bytecode_of_an_earlier_source_is_not_used(tmp_path, monkeypatch):
+    """Python itself uses it if size and time, in seconds, are the same."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for width in (1, 2, 3):
+        (tmp_path / "quick_width.py").write_text(f"WIDTH = {width}\n")
+        (tmp_path / "nets.py").write_text(f"from quick_width import WIDTH\n\ndef net():\n    return {width}\n")
+        for name in ("quick_width", "nets"):
+            os.utime(tmp_path / f"{name}.py", (1e9, 1e9))
+        assert attribute_of_file(tmp_path / "nets.py", "net")() == width
+        assert attribute_of_file(tmp_path / "nets.py", "WIDTH") == width

@@ -1,5 +1,7 @@
 """An edited component has another identity; changes of what it does not depend on leave its identity."""
 
+import ast
+import os
 import sys
 from importlib.util import spec_from_file_location
 
@@ -84,3 +86,33 @@ def test_a_module_that_an_import_hook_finds_is_identified_by_its_source(tmp_path
     before = sources_of_module("hooked").digest
     (tmp_path / "hooked.py").write_text("A = 22\n")
     assert sources_of_module("hooked").digest != before
+
+
+@pytest.mark.parametrize("extra", ["rv_extra.py", "rv_package/extra.py", "rv_folder/extra.py"])
+def test_a_module_that_is_added_changes_the_digest(tmp_path, extra):
+    (tmp_path / "rv_folder").mkdir()
+    (tmp_path / "rv_package").mkdir()
+    (tmp_path / "rv_package" / "__init__.py").write_text("")
+    imported = extra.removesuffix(".py").replace("/", ".")
+    (tmp_path / "nets.py").write_text(f"try:\n    import {imported}\nexcept ImportError:\n    pass\n")
+    added = tmp_path / extra
+    os.utime(added.parent, ns=(0, 0))  # so that the folder's time differs even if all of this takes one tick of it
+    before = sources_of_file(tmp_path / "nets.py")
+    assert sources_of_file(tmp_path / "nets.py") is before
+    added.write_text("")
+    assert imported in sources_of_file(tmp_path / "nets.py").files.keys() - before.files.keys()
+
+
+def test_an_edit_while_a_module_is_read_is_noticed(tmp_path, monkeypatch):
+    file = tmp_path / "edited_meanwhile.py"
+    file.write_text("")
+    parse = ast.parse
+
+    def edit_and_parse(source, *names):
+        file.write_text("WIDTH = 2\n")
+        return parse(source, *names)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(ast, "parse", edit_and_parse)
+        before = sources_of_file(file)
+    assert sources_of_file(file).digest != before.digest

@@ -34,8 +34,9 @@ def test_a_study_of_own_components_runs_and_an_edit_makes_everything_that_depend
 
     # A module that the network's file imports is edited: other weights, another teacher, and nothing is mixed.
     (place / "heads.py").write_text(HEADS.replace("nn.Linear(width, classes)", "nn.Linear(width, classes, bias=False)"))
-    with pytest.raises(ResultsExistError, match=r"differs from theirs in teacher\.digest .*student\.digest"):
+    with pytest.raises(ResultsExistError, match=r"differs from theirs in teacher\.digest .*student\.digest") as differs:
         run()
+    assert "Continue" not in str(differs.value)  # a resume would be refused
     with pytest.raises(ResultsError, match="Tiny.* has been edited since the study began; restore the earlier source"):
         kdtune.resume_study(first.folder)
     again = kdtune.run_study(small_study(**OWN), inline=True, out="second")

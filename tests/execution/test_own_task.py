@@ -62,8 +62,9 @@ class Twice(Classification):
     def predict(self, outputs):
         return outputs[:, : self.classes].argmax(dim=1)
 
-    def evaluate(self, model, part, arithmetic=None, captured=None):
-        return Classification.evaluate(self, FirstHalf(model, self.classes), part, arithmetic)
+    def evaluate(self, model, part, arithmetic=None, captured=None, keep_probabilities=False):
+        first = FirstHalf(model, self.classes)
+        return Classification.evaluate(self, first, part, arithmetic, keep_probabilities=keep_probabilities)
 
     def metrics(self, predictions, part):
         found = super().metrics(predictions, part)

@@ -11,20 +11,9 @@ import torch
 
 from kdtune.methods.losses import ce, cmc, dml, hkd, softened_kl
 from kdtune.temperature.base import Temperature
+from tests.methods.by_hand import exactly, logits, tau
 
 LN3 = log(3)
-
-
-def logits(*rows):
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def tau(value):
-    return Temperature.same(torch.tensor(float(value), dtype=torch.float64))
-
-
-def exactly(value):
-    return pytest.approx(value, rel=1e-12, abs=1e-14)
 
 
 # Two images. At tau 2 the first has the student at (1/4, 3/4) and the teacher at (3/4, 1/4):

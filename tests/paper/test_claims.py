@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from kdtune.analysis.baseline_comparisons import statistics_of
+from kdtune.analysis.comparison import compare
 from kdtune.paper.claims import CLAIMS, judge_claims
 from tests.energy.simulated import two_cores
 from tests.results.several import CIFAR100_HKD, ran
@@ -327,32 +329,52 @@ def test_with_nothing_run_every_claim_says_what_to_type(tmp_path, monkeypatch):
     assert len({claim.claim.id for claim in claims}) == 11
 
 
-METHOD = {"tau": 2, "loss": "standardized"}
+METHOD = {"tau": 8, "temperature": "dts"}
+
+
+#: Test accuracies of a method that beats 0.70.
+WINS = [0.75, 0.751, 0.749, 0.75, 0.752, 0.748]
 
 
 def with_method(tmp_path, method, fixed, trial_s=None, **study):
     times = {"trial_s": trial_s} if trial_s else {}
-    ran(tmp_path, "standardized", method, points=[METHOD], strategies={"standardized": {}}, **times, **study)
-    ran(tmp_path, "fixed", fixed, strategies={"standardized": {}}, **study)
+    ran(tmp_path, "dts", method, points=[METHOD], strategies={"dts": {}}, **times, **study)
+    ran(tmp_path, "fixed", fixed, strategies={"dts": {}}, **study)
     times = {"trial_s": [4.0] * 4} if trial_s else {}
-    ran(tmp_path, "stochastic", fixed, strategies={"standardized": {}}, **times, **study)
+    ran(tmp_path, "stochastic", fixed, strategies={"dts": {}}, **times, **study)
 
 
 @pytest.mark.parametrize(
-    ("second", "verdicts"),
+    ("others", "verdicts"),
     [
-        ([0.75, 0.751, 0.749, 0.75], ["contradicted", "contradicted"]),
-        ([0.70, 0.701, 0.699, 0.70], ["not settled", "supported"]),
-        (None, ["not settled"]),
+        ([WINS], ["contradicted", "contradicted"]),
+        ([[0.70, 0.701, 0.699, 0.70, 0.701, 0.699]], ["not settled", "supported"]),
+        ([WINS, [0.75, 0.65, 0.77, 0.63, 0.74, 0.66]], ["not settled"] * 3),
+        ([], ["not settled"]),
     ],
 )
-def test_a_method_has_to_beat_the_fixed_tau_in_every_study(tmp_path, second, verdicts):
-    with_method(tmp_path, [0.75, 0.751, 0.749, 0.75], [0.70] * 4, name="one")
-    if second:
-        with_method(tmp_path, second, [0.70] * 4, name="two")
+def test_a_method_has_to_beat_the_fixed_tau_in_every_study(tmp_path, others, verdicts):
+    for number, values in enumerate([WINS, *others]):
+        with_method(tmp_path, values, [0.70] * 6, name=f"study-{number}")
     found = judged("none-beats-fixed", tmp_path).evidence
     assert [one.verdict for one in found] == verdicts
-    assert all(one.measure == "standardized - fixed, test accuracy" for one in found)
+    assert all(one.measure == "dts - fixed, test accuracy" for one in found)
+
+
+def test_wins_are_corrected_for_the_methods_of_a_study_as_by_compare(tmp_path):
+    methods = {"strategies": {"dts": {}, "normkd": {}}}
+    barely = [0.702, 0.703, 0.710, 0.715, 0.730, 0.740]  # p = 0.044
+    for name in ("one", "two"):
+        ran(tmp_path, "dts", barely, name=name, **methods)
+        ran(tmp_path, "fixed", [0.70] * 6, name=name, **methods)
+    assert [one.verdict for one in judged("none-beats-fixed", tmp_path).evidence] == ["contradicted"] * 2
+    ran(tmp_path, "normkd", [0.69, 0.71, 0.68, 0.72, 0.69, 0.71], name="one", **methods)
+    of_compare = statistics_of(compare(tmp_path / "one"), "fixed").comparisons
+    assert {one.strategy: one.verdict for one in of_compare} == {"dts": "open", "normkd": "open"}
+    found = judged("none-beats-fixed", tmp_path).evidence
+    of_dts = {one.studies: one for one in found if one.measure.startswith("dts")}
+    assert {one.verdict for one in of_dts.values()} == {"not settled"} and of_dts["one",].interval.low > 0
+    assert of_dts["one",].reason.startswith("the tests of kdtune compare, corrected for all methods, do not establish")
 
 
 @pytest.mark.parametrize(
@@ -369,6 +391,15 @@ def test_the_gain_of_a_method_is_less_a_point_for_each_doubling_of_its_energy(tm
         assert found.interval.mean == pytest.approx(0.02 - price, abs=1e-3)
 
 
-def test_strategies_that_are_no_methods_are_not_compared_as_such(tmp_path):
-    both(tmp_path, [0.8] * 3, [0.7] * 3)
-    assert judged("dynamic-not-worth-it", tmp_path).evidence == ()
+@pytest.mark.parametrize("name", ["grid", "cosine", "standardized", "multi", "ttm", "wttm", "ea"])
+def test_a_fixed_tau_a_search_and_the_control_are_no_dynamic_temperatures(tmp_path, name):
+    for one in (name, "fixed", "stochastic"):
+        ran(tmp_path, one, [0.8] * 4, strategies={name: {}})
+    assert judged("dynamic-not-worth-it", tmp_path).evidence == judged("none-beats-fixed", tmp_path).evidence == ()
+
+
+@pytest.mark.parametrize("name", ["dts", "ctkd", "annealing", "meta", "instance", "dtkd", "normkd"])
+def test_a_tau_that_moves_or_differs_between_images_is_dynamic(tmp_path, name):
+    for one in (name, "fixed"):
+        ran(tmp_path, one, [0.8] * 4, strategies={name: {}})
+    assert evidence("none-beats-fixed", tmp_path).measure == f"{name} - fixed, test accuracy"

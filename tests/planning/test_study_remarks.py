@@ -41,11 +41,36 @@ def test_class_weights_without_effect_are_named_with_the_strategies():
         {"alpha": 1, "strategies": {"none": {}}},
         {"alpha": 1, "search_space": {"tau": {"values": [2]}, "alpha": {"values": [0.5, 1]}}},
         {"alpha": 1, "loss": "tests.planning.test_study_remarks:their_own"},
+        {"alpha": 1, "loss": "standardized"},
+        {"alpha": 1, "strategies": {"wttm": {}, "mine": {"strategy": "tuned:ttm"}, "annealing": {}}},
+        {"alpha": 1, "strategies": {"again": {"strategy": "best-of", "of": "dtkd", "trials": 2}}},
     ],
-    ids=["alpha below 1", "option of the loss", "without teacher", "alpha is searched", "a loss of others"],
+    ids=[
+        "alpha below 1",
+        "option of the loss",
+        "without teacher",
+        "alpha is searched",
+        "a loss of others",
+        "a method with a weight of its own",
+        "strategies that are methods",
+        "restarts of a method",
+    ],
 )
 def test_class_weights_that_have_an_effect_are_not(changes):
     assert remarks_of(**changes) == []
+
+
+def test_each_strategy_is_judged_by_the_method_that_it_trains():
+    methods = {"optuna": {}, "ttm": {}, "ea": {}, "wttm": {"label_weight": 0}}
+    assert remarks_of(alpha=1, strategies=methods) == [
+        "training.class_weights has no effect in optuna: with alpha = 1, the loss hkd does not use the labels; "
+        "set alpha below 1, or remove class_weights",
+        "training.class_weights has no effect in ea: with alpha = 1, the loss ea does not use the labels; "
+        "set alpha below 1, or remove class_weights",
+        "training.class_weights has no effect in wttm: with label_weight = 0, the loss wttm does not use the labels; "
+        "set label_weight above 0, or remove class_weights",
+    ]
+    assert len(remarks_of(alpha=0.5, strategies=methods)) == 1
 
 
 def their_own(student, teacher, labels, temperature, alpha, label_loss=None):

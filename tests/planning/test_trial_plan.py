@@ -9,6 +9,7 @@ from kdtune.planning.trial_plan import (
     Next,
     Plan,
     epochs_of,
+    first_recipe,
     frozen_cost,
     kinds_of_epochs,
     make_strategies,
@@ -363,6 +364,28 @@ def test_the_strategy_of_a_label_is_made_with_its_options():
 
 def test_the_strategy_of_a_label_decides_whether_a_teacher_is_needed():
     assert [label for label in LABELLED.strategies if uses_teacher(LABELLED, label)] == ["hot", "again", "grid"]
+
+
+def test_a_method_needs_a_teacher_whatever_the_loss_of_the_study():
+    labels = {
+        "wttm": {},
+        "searched": {"strategy": "tuned:wttm"},
+        "restarts": {"strategy": "best-of", "of": "wttm", "trials": 2},
+        "tuned": {"strategy": "tuned:normkd"},
+        "grid": {},
+        "best-of": {"trials": 2},
+    }
+    study = load_study(small_study(loss="ce", strategies=labels))
+    assert [label for label in labels if uses_teacher(study, label)] == ["wttm", "searched", "restarts"]
+    for label in ("wttm", "tuned:wttm", "searched", "restarts"):
+        assert first_recipe(study, label).needs_teacher
+    study = load_study(small_study(strategies=labels))
+    assert all(uses_teacher(study, label) for label in labels)
+
+
+def test_restarts_of_a_method_with_phases_have_epochs_with_and_without_a_teacher():
+    study = load_study(small_study(strategies={"restarts": {"strategy": "best-of", "of": "annealing", "trials": 2}}))
+    assert kinds_of_epochs(study, "restarts") == {True, False}
 
 
 def test_trainings_with_a_teacher_are_counted_over_all_labels():

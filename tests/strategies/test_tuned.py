@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.builtin import STRATEGIES, is_all_built_in
 from kdtune.errors import SpecError
 from kdtune.specs import SearchSpace, load_study
 from kdtune.specs.suggestion import Suggestion
@@ -61,3 +61,17 @@ def test_what_cannot_be_tuned_is_refused_with_the_study(options, problem):
 def test_a_space_without_a_step_is_refused():
     with pytest.raises(SpecError, match="cannot be enumerated"):
         suggestions("tuned:dtkd", SearchSpace.model_validate({"tau": {"low": 2, "high": 6}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("tuned:wttm", {}, True),
+        ("tuned:normkd", {}, True),
+        ("tuned:./their.py:Policy", {}, False),
+        ("tuned:theirs", {}, False),
+        ("single", {"temperature": "tuned:normkd"}, False),
+    ],
+)
+def test_a_tuned_method_is_built_in_if_the_method_is(name, options, expected):
+    assert is_all_built_in(name, options) == expected

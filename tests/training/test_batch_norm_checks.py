@@ -21,7 +21,7 @@ from tests.recipes import recipe_of
 from tests.studies import small_study
 
 CPU = torch.device("cpu")
-SMALL_MAPS = ["resnet18", "shufflenet_v2", "vgg8", "vgg13"]
+SMALL_MAPS = ["mobilenet_v2_half", "resnet18", "shufflenet_v2", "vgg8", "vgg13"]
 POINTS = [{"tau": 4}, {"temperature": "stochastic"}, {"temperature": "stochastic", "draw": "sample"}, {"loss": "ce"}]
 
 

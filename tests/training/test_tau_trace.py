@@ -21,6 +21,17 @@ def test_percentiles_are_over_all_images_and_means_over_those_of_a_class():
     assert found["tau_by_class"] == (5, None, None, 2)
 
 
+@pytest.mark.parametrize("ignored", [-1, -100])
+def test_pairs_that_a_negative_label_excludes_are_in_no_class(ignored):
+    trace = TauTrace()
+    trace.recorded(each(1.0, 9.0, 5.0), torch.tensor([1, ignored, 0]))
+    assert trace.summary()["tau_by_class"] == (5, 1)
+    trace = TauTrace()
+    trace.recorded(each(1.0, 9.0), torch.tensor([ignored, ignored]))
+    found = trace.summary()
+    assert found["tau_p05"] == 1 and found["tau_by_class"] == ()
+
+
 def test_temperatures_of_steps_have_percentiles_and_no_classes():
     trace = TauTrace()
     trace.scheduled(Temperature.of_steps(torch.arange(101.0)), [8] * 101)

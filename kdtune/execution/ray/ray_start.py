@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def start_ray(address: str | None = None) -> None:
         where = "on this machine"
         _require_loopback()
     try:
-        with sigterm_handler_kept(), only_needed_daemons():
+        with sigterm_handler_kept(), nullcontext() if address else only_needed_daemons():
             ray.init(**options)
     except Exception as error:
         raise RayError(f"Ray did not start {where}: {_with_cause(error)}") from None

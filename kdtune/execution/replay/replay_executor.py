@@ -46,7 +46,7 @@ class ReplayExecutor:
             strategy: The strategy, which has not been asked yet.
 
         Raises:
-            ResultsError: The strategy suggests a point that was not recorded.
+            ResultsError: The strategy suggests a point that the recorded grid does not have.
         """
         outcomes: dict[tuple[PointKey, int | None], Outcome] = {}
         trained: dict[PointKey, int] = {}
@@ -76,7 +76,7 @@ class ReplayExecutor:
         if key in self._recorded:
             return self._recorded[key]
         point = ", ".join(f"{name} {value}" for name, value in suggestion.as_point().items())
-        raise ResultsError(f"{point} was not recorded, so it cannot be replayed")
+        raise ResultsError(f"{point} is not in the recorded grid, so it cannot be replayed")
 
     def _trained(
         self, strategy: Strategy, suggestion: Suggestion, recorded: RecordedTrial, target: int | None

@@ -124,7 +124,7 @@ def expected_calibration_error(probabilities: torch.Tensor, labels: torch.Tensor
     bins of the difference between accuracy and mean probability, weighted by the share of images in the bin.
 
     Args:
-        probabilities: Of the classes, float, (N, C).
+        probabilities: Probabilities of the classes, float, (N, C).
         labels: True classes, int64, (N,).
     """
     confidence, predicted = probabilities.double().max(dim=1)

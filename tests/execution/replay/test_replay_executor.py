@@ -59,7 +59,7 @@ def test_a_failed_trial_is_told_as_failed_costs_energy_and_is_never_chosen():
 
 
 def test_only_recorded_points_count():
-    with pytest.raises(ResultsError, match=r"tau 5\.5 was not recorded"):
+    with pytest.raises(ResultsError, match=r"tau 5\.5 is not in the recorded grid"):
         ReplayExecutor(record({2: 0.5})).run(Script([5.5]))
 
 
