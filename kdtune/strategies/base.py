@@ -96,6 +96,11 @@ class Strategy:
         """Return the strategy of one repeat, from options that were validated when the study was loaded."""
         return cls(space, cls.options_model(given).model_validate(given, context=HAS_RUN), seed)
 
+    @classmethod
+    def restarted(cls, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Return name and options of the strategy that a control restarts; None for any other strategy."""
+        return None
+
     def expected_trials(self) -> int:
         """Return the largest number of trials that the strategy may need, for plans and remaining times."""
         raise NotImplementedError
