@@ -9,6 +9,7 @@ from typing import Any
 
 from kdtune.catalog.builtin import LOSSES, OPTION_CATALOGS, STRATEGIES
 from kdtune.errors import SpecError
+from kdtune.planning.rungs import check_end, check_round, epochs_until
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
 from kdtune.results.trial_log import TrialLog
@@ -248,8 +249,10 @@ class Plan:
                 repeat.strategy.tell([repeat.outcome(*one) for one in repeat.round])
             suggestions = repeat.strategy.ask()
             repeat.round = [(suggestion, self._suggest(repeat, suggestion)) for suggestion in suggestions]
+            check_round(repeat.strategy, repeat.round)
             repeat.hand_out()
             if not suggestions:
+                check_end(repeat.strategy, self._log.of_repeat(repeat.number))
                 repeat.exhausted = True
                 self._log.plan_complete(repeat.number)
 
@@ -266,8 +269,3 @@ class Plan:
         trial = self._log.suggestion(spec.identity, repeat.number, repeat.seed, repeat.asked, point, spec)
         repeat.asked += 1
         return trial
-
-
-def epochs_until(suggestion: Suggestion, trial: Trial) -> int:
-    """Return the number of epochs to which a suggestion lets a trial train, at least 1."""
-    return max(1, round(suggestion.until * trial.planned_epochs))
