@@ -29,7 +29,7 @@ def is_at_chance(right: int, images: int, chance: float) -> bool:
 
 
 def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) -> str | None:
-    """Return the message about a given teacher whose accuracy is at chance; None if the teacher is better.
+    """Return the message about a given teacher whose accuracy is at chance; None if it is better, or has no accuracy.
 
     Validation and test images are used together, since more images recognise weaker teachers. No choice depends on the
     result.
@@ -40,6 +40,8 @@ def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) 
             share of the most frequent class, so classes of equal size are assumed for them.
         workload: Sizes of the validation and test parts.
     """
+    if record["val_accuracy"] is None:  # a task without accuracy
+        return None
     images = workload.val_images + workload.test_images
     right = round(record["val_accuracy"] * workload.val_images + record["test"]["accuracy"] * workload.test_images)
     chance = record.get("chance_accuracy") or 1 / study.data_info.classes

@@ -232,6 +232,8 @@ def _disagreements(documents: Sequence[InferenceDocument]) -> list[str]:
     tested |= {f"the student of {document.strategy}": document.student for document in documents}
     lines = []
     for name, one in tested.items():
+        if one.test_accuracy is None or one.recorded_test_accuracy is None:
+            continue
         found, recorded = round(one.test_accuracy * images), round(one.recorded_test_accuracy * images)
         if found != recorded:
             lines.append(

@@ -187,7 +187,7 @@ class LiveTable(_Display):
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
         self._message = (
-            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(metrics['val_accuracy'])} %"
+            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(deciding_value(metrics))} %"
         )
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:

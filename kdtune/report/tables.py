@@ -100,7 +100,7 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
         f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
         NOTHING if teacher.given else "1",
         NOTHING,
-        percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else None),
+        percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else teacher.val_objective),
         percent(teacher.test.get(common_metric(results).name)),
         significant(teacher.gflops_millions),
         significant(carbon.kwh(energy.charged_uj) if energy else None),

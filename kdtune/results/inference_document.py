@@ -30,15 +30,15 @@ class Network:
         model: Name of the model.
         parameters: Number of parameters.
         macs: Multiply-adds of a forward pass for one image.
-        test_accuracy: Accuracy on the test images in this measurement, as a fraction.
+        test_accuracy: Accuracy on the test images in this measurement, as a fraction; None where the task has none.
         recorded_test_accuracy: Accuracy on the test images when the study ran, as a fraction.
     """
 
     model: str
     parameters: int
     macs: int
-    test_accuracy: float
-    recorded_test_accuracy: float
+    test_accuracy: float | None
+    recorded_test_accuracy: float | None
 
 
 @strict

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # strategies and plans import this module, and have no other 
 
     from kdtune.data.arrays import Arrays
     from kdtune.data.batches import ImageSet, Splits
+    from kdtune.specs.data_info import DataInfo
     from kdtune.specs.study import Setting
     from kdtune.specs.training import Training
     from kdtune.training.captured_passes import CapturedLogits
@@ -85,6 +86,23 @@ class Task(Protocol):
 
         Raises:
             UsageError: The network cannot be built for this task.
+        """
+
+    @classmethod
+    def check_network(cls, component: Component, info: "DataInfo") -> "torch.nn.Module":
+        """Build a network and try it with random images, in training mode and in evaluation mode.
+
+        Torch's global random numbers are left as they were.
+
+        Args:
+            component: The network.
+            info: The data set.
+
+        Returns:
+            The network on the CPU, untrained and in evaluation mode.
+
+        Raises:
+            UsageError: The network cannot be built, fails, or a training could not use its output.
         """
 
     def label_loss(self, training: "Training", train: "ImageSet") -> LabelLoss:

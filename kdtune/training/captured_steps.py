@@ -18,7 +18,6 @@ from kdtune.data.device_transfer import moved
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import Graph, graph_maker
-from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.optimisers import allocate_state, fill_state, optimizer_tensors
 from kdtune.training.training_parts import TrainingParts
 from kdtune.training.training_step import StepTemperature, Teacher
@@ -102,7 +101,7 @@ class CapturedStep:
         self._buffers: dict[_Form, dict[str, torch.Tensor]] = {}
         self._graphs: dict[tuple[_Form, int], Graph] = {}
         self._form: _Form = ()
-        self._leaves_gaps = False
+        self._changes: Changes | None = None  # the kinds of change; their tables are in the buffers
         self._evaluation: CapturedLogits | None = None
 
     def begin_epoch(self, inputs: EpochInputs) -> None:
@@ -113,7 +112,7 @@ class CapturedStep:
         self._progress.fill_(inputs.progress)
         rates = moved(torch.tensor(inputs.rates, dtype=self._rates.dtype), self._rates.device)
         self._rates[: len(rates)].copy_(rates)
-        self._leaves_gaps = inputs.changes is not None and inputs.changes.leaves_gaps
+        self._changes = inputs.changes
         given = inputs.tensors()
         self._form = tuple((name, tuple(tensor.shape)) for name, tensor in given.items())
         if self._form not in self._buffers:
@@ -155,7 +154,7 @@ class CapturedStep:
         """Return captured passes of the network over the images for evaluation, which are always the same."""
         if self._evaluation is None:
             step = self.step
-            self._evaluation = CapturedLogits(step.model, images, BATCH_SIZE, step.arithmetic, self._new_graph)
+            self._evaluation = CapturedLogits(step.model, images, images.pass_size, step.arithmetic, self._new_graph)
         return self._evaluation
 
     def reset(self, parts: TrainingParts) -> None:
@@ -187,7 +186,7 @@ class CapturedStep:
 
     def _changes_from(self, buffers: dict[str, torch.Tensor]) -> Changes | None:
         tables = {name.removeprefix(_CHANGE): buffer for name, buffer in buffers.items() if name.startswith(_CHANGE)}
-        return Changes(**tables, leaves_gaps=self._leaves_gaps) if tables else None
+        return self._changes.with_tables(tables) if self._changes else None
 
     def _teacher_from(self, buffers: dict[str, torch.Tensor]) -> Teacher | None:
         if "rows" not in buffers:
