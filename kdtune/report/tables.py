@@ -169,7 +169,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         for failure in result.failures
     ]
     if expected := [_expected(result, result.estimate) for result in results if result.estimate]:
-        lines.append(f"Estimated before the run, all repeats: {', '.join(expected)}.")
+        lines.append(f"Estimated before the run (and used), kWh over all repeats: {', '.join(expected)}.")
     if abandoned := abandoned_uj([result.cost for result in results]):
         kwh = significant(carbon.kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
@@ -240,7 +240,7 @@ def _bound(cost: Cost) -> float:
 def _expected(result: StrategyResult, estimate: ExpectedCost) -> str:
     """Format a strategy's estimate and its actual charge."""
     expected, actual = significant(estimate.charged_kwh), significant(result.cost.charged_kwh)
-    return f"{result.strategy} {expected} kWh (used {actual})"
+    return f"{result.strategy} {expected} ({actual})"
 
 
 def how_far_off(what: str, bounds: Sequence[float]) -> str:
