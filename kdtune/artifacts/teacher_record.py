@@ -39,6 +39,7 @@ class TeacherRecord:
         chance_accuracy: Accuracy of always predicting the most frequent class.
         reordered_accuracy: Accuracy under the best permutation of the classes.
         val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
+        chance_objective: The same on validation and test images together, of predictions that know nothing of them.
     """
 
     model: str
@@ -52,6 +53,7 @@ class TeacherRecord:
     chance_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     reordered_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     val_objective: Value | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    chance_objective: Value | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from kdtune.tasks.detection.loss import box_loss, hint, label_loss, objects_of, 
 from kdtune.tasks.detection.matching import Matched
 from kdtune.tasks.detection.network_checks import anchors_of, check_detector, differing_anchors
 from kdtune.tasks.detection.options import Options
+from kdtune.tasks.detection.pictures import detections_png
 from kdtune.tasks.detection.predictions import BOX, SCORE, detections
 from kdtune.tasks.detection.setting_checks import setting_faults
 from kdtune.tasks.loading import objective_of
@@ -35,6 +36,9 @@ from kdtune.training.numerics import Arithmetic
 
 #: Differences of scores and of coordinates in pixels up to which detections count as equal.
 _SCORE_STEP, _PIXEL_STEP = 0.01, 1.0
+
+#: Number of orders of the images in which a detector's detections are compared with the objects of other images.
+_OTHER_ORDERS = 20
 
 
 @dataclass(frozen=True)
@@ -198,13 +202,31 @@ class Detection:
         assert (SCORE, BOX.start) == (1, 2)
         return float(((found - known).abs() > steps).flatten(1).any(dim=1).double().mean())
 
-    def documents(self, predictions: torch.Tensor, part: ImageSet, class_names: Sequence[str]) -> dict[str, str]:
-        """Return the average precision of each class."""
-        return {"per-class": per_class_csv(self._results(predictions, part), class_names)}
+    def documents(
+        self, predictions: torch.Tensor, part: ImageSet, class_names: Sequence[str]
+    ) -> dict[str, str | bytes]:
+        """Return the average precision of each class, and a picture of some images with boxes."""
+        return {
+            "per-class": per_class_csv(self._results(predictions, part), class_names),
+            "detections": detections_png(predictions, part, class_names),
+        }
 
     def teacher_facts(self, found: Sequence[tuple[Evaluation, ImageSet]]) -> dict[str, float]:
-        """Return nothing: the metrics tell whether a detector knows its task."""
-        return {}
+        """Return what tells whether a detector knows its task, over all images that it was evaluated on together.
+
+        Returns:
+            ``chance_objective``, the best value of the objective if the detections of other images take the place of
+            an image's own, in several orders; nothing if a part has a single image.
+        """
+        images = sum(len(part) for _, part in found)
+
+        def in_another_order(shift: int) -> float:
+            each = [(self.metrics(one.predictions.roll(shift, 0), part), len(part)) for one, part in found]
+            return sum((metrics[self.objective.name] or 0.0) * count for metrics, count in each) / images
+
+        orders = min(_OTHER_ORDERS, *(len(part) - 1 for _, part in found))
+        values = [in_another_order(shift) for shift in range(1, orders + 1)]
+        return {"chance_objective": max(values)} if values else {}
 
     def _results(self, predictions: torch.Tensor, part: ImageSet) -> list[ClassResult]:
         return voc_results(predictions, part.labels, self.classes)

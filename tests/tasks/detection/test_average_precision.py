@@ -1,7 +1,11 @@
+import contextlib
+import io
+
+import numpy as np
 import pytest
 import torch
 
-from kdtune.tasks.detection.average_precision import coco_precision, mean_of, voc_results
+from kdtune.tasks.detection.average_precision import COCO_OVERLAPS, coco_precision, mean_of, voc_results
 
 DIFFICULT = 1.0
 
@@ -35,9 +39,15 @@ def test_precision_at_eleven_points_and_as_an_area():
     assert result.eleven_points == pytest.approx(6 / 11) and result.area == pytest.approx(5 / 9)
 
 
+#: Two objects, and two detections that overlap the first of them most.
+CROWDED = (
+    objects((0, 0, (0, 0, 10, 10)), (0, 0, (0, 0, 10, 5))),
+    found((0, 0.9, (0, 0, 10, 10)), (0, 0.8, (0, 0, 10, 9))),
+)
+
+
 def test_a_detection_counts_for_the_object_that_it_overlaps_most_in_voc_and_for_a_free_one_in_coco():
-    known = objects((0, 0, (0, 0, 10, 10)), (0, 0, (0, 0, 10, 5)))
-    detections = found((0, 0.9, (0, 0, 10, 10)), (0, 0.8, (0, 0, 10, 9)))
+    known, detections = CROWDED
     assert voc(detections, known).eleven_points == pytest.approx(6 / 11)
     assert coco(detections, known)[0.5] == pytest.approx(1.0)
 
@@ -76,37 +86,75 @@ def test_without_objects_nothing_is_defined_and_without_detections_all_is_0():
     assert coco(no_detections, objects((0, 0, box(0))))[0.5] == 0
 
 
-def random_case(seed, images=12, classes=3):
-    """Objects, and detections of which about half are near them."""
+def random_case(seed, images=12, classes=3, *, apart=False):
+    """Objects, ``apart`` or not, and detections of which about half are near them."""
     draw = torch.Generator().manual_seed(seed)
     corner, size = torch.rand(images, 5, 2, generator=draw) * 80, 8 + torch.rand(images, 5, 2, generator=draw) * 30
+    if apart:
+        corner = corner + 1000 * torch.arange(5.0).view(1, 5, 1)
     label = torch.randint(classes, (images, 5, 1), generator=draw).float()
     known = torch.cat([label, torch.zeros(images, 5, 1), corner, corner + size], dim=2)
     known[torch.rand(images, 5, generator=draw) < 0.3] = torch.tensor([-1.0, 0, 0, 0, 0, 0])
     near = known.repeat(1, 2, 1)
     near[..., 2:] += torch.randn(near[..., 2:].shape, generator=draw) * 3
+    near[..., 4:] = near[..., 4:].maximum(near[..., 2:4] + 1)
     near[..., 1] = torch.rand(images, 10, generator=draw)
     order = near[..., 1].argsort(dim=1, descending=True)
     return near.gather(1, order.unsqueeze(2).expand(-1, -1, 6)), known
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_coco_precision_is_that_of_a_coco_evaluator(seed):
-    pytest.importorskip("faster_coco_eval", reason="the extra 'detection' is not installed")
-    from torchmetrics.detection import MeanAveragePrecision
+def evaluated_by_pycocotools(detections, known, overlaps, recalls=None):
+    """The average precision of each class and overlap by pycocotools, (overlaps, classes); NaN without objects."""
+    pytest.importorskip("pycocotools", reason="the extra 'detection' is not installed")
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
+    def rows(each, kind):
+        for image, found in enumerate(each.tolist()):
+            for label, more, left, top, right, bottom in found:
+                if label >= 0:
+                    box = [left, top, right - left, bottom - top]
+                    common = {"image_id": image, "category_id": int(label), "bbox": box, "area": box[2] * box[3]}
+                    yield {**common, "score": more} if kind == "found" else {**common, "iscrowd": int(more)}
+
+    truth, classes = COCO(), int(known[..., 0].max()) + 1
+    truth.dataset = {
+        "images": [{"id": image} for image in range(len(known))],
+        "categories": [{"id": label} for label in range(classes)],
+        "annotations": [{"id": number, **row} for number, row in enumerate(rows(known, "known"), start=1)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(list(rows(detections, "found"))), "bbox")
+        evaluation.params.iouThrs = np.array(overlaps)
+        if recalls is not None:
+            evaluation.params.recThrs = np.array(recalls)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # all sizes, the 100 best detections
+    return np.where(precision > -1, precision, np.nan).mean(axis=1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_coco_precision_is_that_of_pycocotools(seed):
     detections, known = random_case(seed)
-    metric = MeanAveragePrecision(backend="faster_coco_eval")
-    metric.update(
-        [
-            {"boxes": d[:, 2:], "scores": d[:, 1], "labels": d[:, 0].int()}
-            for d in (d[d[:, 0] >= 0] for d in detections)
-        ],
-        [{"boxes": o[:, 2:], "labels": o[:, 0].int()} for o in (o[o[:, 0] >= 0] for o in known)],
-    )
-    theirs, ours = metric.compute(), coco_precision(detections, known, 3)
-    assert ours[0.5] == pytest.approx(theirs["map_50"].item(), abs=1e-4)
-    assert mean_of(list(ours.values())) == pytest.approx(theirs["map"].item(), abs=1e-4)
+    theirs, ours = evaluated_by_pycocotools(detections, known, COCO_OVERLAPS), coco_precision(detections, known, 3)
+    assert [*ours.values()] == pytest.approx(theirs.mean(axis=1), abs=1e-9)
+    assert 0.05 < mean_of([*ours.values()]) < 0.9
+
+
+def test_voc_and_coco_agree_where_no_object_can_be_found_twice():
+    detections, known = random_case(4, apart=True)
+    results, recalls = voc_results(detections, known, 3), [step / 10 for step in range(11)]
+    [theirs] = evaluated_by_pycocotools(detections, known, [0.5], recalls)
+    assert [one.eleven_points for one in results] == pytest.approx(theirs, abs=1e-9)
+
+
+def test_voc_and_coco_differ_where_another_object_is_free():
+    known, detections = CROWDED
+    [[theirs]] = evaluated_by_pycocotools(detections, known, [0.5])
+    assert theirs == pytest.approx(coco(detections, known)[0.5]) == 1
+    assert voc(detections, known).eleven_points == pytest.approx(6 / 11)
 
 
 def brute_force(detections, known, label):

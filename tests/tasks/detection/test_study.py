@@ -45,6 +45,7 @@ def test_a_study_of_detection_has_mean_average_precision_in_place_of_accuracy(ru
     assert sum(value for key, value in energy.items() if key != "node_total") == energy["node_total"]
     with np.load(folder / "predictions.npz") as kept:
         assert kept["seed_0"].shape == (300, 200, 6)
+    assert (folder / "detections.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((folder / "per-class.csv").open()))
     assert [row["class"] for row in rows] == [*"0123456789"] and all(int(row["objects"]) > 0 for row in rows)
 

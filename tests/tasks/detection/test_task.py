@@ -191,6 +191,8 @@ def test_a_detector_learns_and_its_metrics_are_those_of_its_predictions(splits):
     assert every["map"] == found.metrics["map"] > 0.3 and every["map_coco"] < every["map_coco_50"]
     assert TASK.disagreement(found.predictions, found.predictions) == 0
     assert TASK.disagreement(found.predictions, found.predictions.flip(0)) > 0.5
+    facts = TASK.teacher_facts([(found, splits.test)])
+    assert 0 < facts["chance_objective"] < 0.7 * every["map"]
     table = TASK.documents(found.predictions, splits.test, ("square", "cross"))["per-class"].splitlines()
     assert table[0] == "class,objects,detections,ap,ap_area"
     assert [line.split(",")[:2] for line in table[1:]] == [["square", "4"], ["cross", "3"]] or len(table) == 3
