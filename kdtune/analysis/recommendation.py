@@ -1,7 +1,7 @@
 """What to do after a study: search, train once, or train without a teacher; and what an answer lacks."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -104,13 +104,22 @@ def recommend(places: Places, carbon: WantedCarbon = None) -> list[Recommendatio
     of_study: dict[Path, list[Path]] = {}
     for folder in find_results(places):
         of_study.setdefault(folder.path.parent, []).append(folder.path)
-    return [_recommended(path, compare(folders, carbon=carbon)) for path, folders in of_study.items()]
+    return [recommendation_of(path, compare(folders, carbon=carbon)) for path, folders in of_study.items()]
 
 
-def _recommended(folder: Path, found: Comparison) -> Recommendation:
+def recommendation_of(
+    folder: Path, found: Comparison, figures: Mapping[str, StrategyFigures] | None = None
+) -> Recommendation:
+    """Return the recommendation for one study.
+
+    Args:
+        folder: Folder of the study.
+        found: Its results.
+        figures: Figures of all strategies, if they have been computed already.
+    """
     metric, margin = common_metric(found.outcomes), margin_of(found)
     study = found.folders[0].read_study()
-    tested = {name: one for name, one in figures_of(found, metric).items() if one.test}
+    tested = {name: one for name, one in (figures or figures_of(found, metric)).items() if one.test}
 
     def best(kind: Callable[[str, StrategyFigures], bool]) -> StrategyFigures | None:
         """Return the strategy of a kind with the best validation value, since the test is for judging."""

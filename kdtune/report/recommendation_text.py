@@ -10,6 +10,22 @@ from kdtune.report.statistics_table import in_words, points
 
 def recommendation_text(found: Recommendation) -> str:
     """Return the paragraph, without what is missing."""
+    return f"{found.study}: " + " ".join(
+        [
+            *_sentences(found),
+            f"This rests on {found.repeats} repeat{'s' * (found.repeats > 1)}, paired by seed, and on a margin of "
+            f"{significant(100 * found.margin)} points below which a difference does not matter.",
+        ]
+    )
+
+
+def verdict_text(found: Recommendation) -> str:
+    """Return the verdict in at most two sentences: what to use, and the comparison that decides it."""
+    return " ".join(_sentences(found)[:2])
+
+
+def _sentences(found: Recommendation) -> list[str]:
+    """Return the answer and the comparisons on which it is based, the most important one first."""
     sentences = [_answer(found)]
     if found.advice == "no teacher":
         sentences.append(_of_teacher(found))
@@ -17,11 +33,7 @@ def recommendation_text(found: Recommendation) -> str:
         sentences.append(_of_search(found, found.search_gain, found.search, found.single))
     if found.advice != "no teacher" and found.teacher_gain:
         sentences.append(_of_teacher(found))
-    sentences.append(
-        f"This rests on {found.repeats} repeat{'s' * (found.repeats > 1)}, paired by seed, and on a margin of "
-        f"{significant(100 * found.margin)} points below which a difference does not matter."
-    )
-    return f"{found.study}: " + " ".join(filter(None, sentences))
+    return list(filter(None, sentences))
 
 
 def missing_lines(found: Recommendation) -> list[str]:
