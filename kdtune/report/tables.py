@@ -55,7 +55,7 @@ def has_green_index(results: Sequence[StrategyResult]) -> bool:
     return any(result.green_index for result in results)
 
 
-def _chosen(result: StrategyResult) -> str:
+def chosen_points(result: StrategyResult) -> str:
     """Return the points that the repeats chose, or the one point if all agree."""
     chosen = [describe_point(repeat.chosen) for repeat in result.repeats]
     return chosen[0] if len(set(chosen)) == 1 else ", ".join(chosen)
@@ -73,7 +73,7 @@ def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> li
             [
                 result.strategy + ("" if result.status == "completed" else f" ({result.status})"),
                 NOTHING if trials is None else f"{round(trials, 2):g}",
-                _chosen(result),
+                chosen_points(result),
                 percent(*result.mean_and_std(shown, "val")),
                 percent(*result.mean_and_std(shown, "test")),
                 significant(cost.of_one_model(cost.gflops_millions)),
