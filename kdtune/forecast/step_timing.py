@@ -18,7 +18,6 @@ from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
 from kdtune.specs.trial_spec import Recipe
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
-from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import representative_recipe, teacher_recipe
 from kdtune.training.teacher_logits import LiveTeacher
 
@@ -140,8 +139,9 @@ def _work(context: TrainingContext, kind: WorkKind, recipe: Recipe | None) -> tu
     if kind in ("evaluation", "teacher_evaluation"):
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
         images = context.splits.validation
-        return lambda size: _evaluations(context, model, images, size), min(BATCH_SIZE, len(images))
-    return lambda size: _teacher_passes(context, size), min(BATCH_SIZE, len(context.splits.train))
+        return lambda size: _evaluations(context, model, images, size), min(images.pass_size, len(images))
+    train = context.splits.train
+    return lambda size: _teacher_passes(context, size), min(train.pass_size, len(train))
 
 
 def _teacher_passes(context: TrainingContext, size: int) -> Iterator[int]:

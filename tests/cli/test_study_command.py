@@ -150,7 +150,7 @@ def test_the_estimate_is_stored_beside_the_result(undisturbed):
         # Most of so short a study is its start and end, and the end had not been metered yet.
         assert 0.1 < expected["charged_kwh"] / result["cost"]["charged_kwh"] < 2
         assert expected["wall_s"] > 0 and "timed steps" in expected["basis"]
-    assert "Estimated before the run, all repeats: grid" in done.stderr
+    assert "Estimated before the run (and used), kWh over all repeats: grid" in done.stderr
 
 
 def test_epoch_energies_sum_to_the_trials_bucket(undisturbed):

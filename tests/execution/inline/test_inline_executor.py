@@ -1,5 +1,6 @@
 """Studies in this process: same results and metering as through Ray, and the state of the process is restored."""
 
+import json
 import os
 import random
 import signal
@@ -36,10 +37,19 @@ def epochs(folder):
     ]
 
 
+#: The strategies, of which asha stops two of three trials after the first epoch.
+STRATEGIES = {
+    "grid": {},
+    "stochastic": {},
+    "asha": {"rungs": 2},
+    "optuna": {"trials": 3, "startup_trials": 1, "pruning": True},
+}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished study: its folder and its results."""
-    study = small_study(strategies={"grid": {}, "stochastic": {}}, repeats=2)
+    study = small_study(strategies=STRATEGIES, repeats=2)
     state = random.getstate(), torch.random.get_rng_state().tolist(), torch.get_num_threads()
     result = kdtune.run_study(study, out=tmp_path_factory.mktemp("inline"), inline=True)
     # The state of the process is restored.
@@ -49,13 +59,73 @@ def finished(tmp_path_factory):
 
 
 def test_results_through_ray_are_bit_identical(finished, running_ray, tmp_path):
-    study = small_study(strategies={"grid": {}, "stochastic": {}}, repeats=2)
-    through_ray = kdtune.run_study(study, "stochastic", out=tmp_path)
-    assert outcome_of(finished.results[1]) == outcome_of(through_ray.results[0])
-    here, there = (one.folder / "stochastic" for one in (finished, through_ray))
+    study = small_study(strategies=STRATEGIES, repeats=2)
+    through_ray = kdtune.run_study(study, ["stochastic", "asha"], out=tmp_path)
+    assert [outcome_of(one) for one in finished.results[1:3]] == [outcome_of(one) for one in through_ray.results]
+    for strategy in ("stochastic", "asha"):
+        here, there = (one.folder / strategy for one in (finished, through_ray))
+        assert weights(here) == weights(there)
+        by_trial = [sorted(epochs(one), key=lambda line: (line["trial_id"], line["epoch"])) for one in (here, there)]
+        assert by_trial[0] == by_trial[1]
+
+
+def test_a_trial_that_goes_on_after_a_rung_ends_as_if_it_had_never_stopped(finished):
+    grid, asha = (TrialLog.read(finished.folder / one / "trials.jsonl") for one in ("grid", "asha"))
+    whole = {trial.id: trial for trial in grid.trials.values()}
+    assert asha.trials.keys() == whole.keys()
+    ended = [(trial.status, trial.epochs, trial.attempts) for trial in asha.trials.values()]
+    assert sorted(ended) == [("completed", 3, 2)] * 2 + [("pruned", 1, 1)] * 4
+    for trial in asha.trials.values():
+        if trial.status == "completed":
+            assert (trial.val_accuracy, trial.val_loss) == (whole[trial.id].val_accuracy, whole[trial.id].val_loss)
+    # No epoch was trained twice: a rung ends with a checkpoint.
+    lines = [(line["trial_id"], line["epoch"]) for line in epochs(finished.folder / "asha")]
+    assert len(lines) == len({*lines}) == 2 * 3 + 4
+    cost = finished.results[2]["cost"]
+    assert (cost["trials"], cost["models"]) == ({"completed": 2, "pruned": 4, "failed": 0, "interrupted": 0}, 2)
+    assert not (finished.folder / "asha" / "checkpoints").exists()
+
+
+#: A command that is killed as soon as so many epochs were reported.
+KILLED = """
+import json, os, signal, sys
+import kdtune
+
+class Killing(kdtune.Watcher):
+    left = int(sys.argv[1])
+
+    def epoch_done(self, *_):
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+study, labels, out = json.loads(sys.argv[2])
+begun = os.path.exists(os.path.join(out, study["name"], "run.toml"))
+how = {"watcher": Killing(), "max_kwh": 1e3, "inline": True}
+if begun:
+    kdtune.resume_study(os.path.join(out, study["name"]), **how)
+else:
+    kdtune.run_study(study, labels, out=out, **how)
+"""
+
+
+@pytest.mark.parametrize("strategy", ["asha", "optuna"])
+def test_kills_in_the_middle_of_rungs_change_nothing(finished, tmp_path, strategy):
+    """With a budget, every epoch is reported, so that the kills hit each rung."""
+    study = json.dumps([small_study(strategies=STRATEGIES, repeats=2), [strategy], str(tmp_path)])
+    for _ in range(2):
+        process = Forked(KILLED, ["4", study])
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    resumed = kdtune.resume_study(tmp_path / "small", inline=True)
+    undisturbed = {one["strategy"]: one for one in finished.results}[strategy]
+    assert [outcome_of(one) for one in resumed.results] == [outcome_of(undisturbed)]
+    here, there = (one.folder / strategy for one in (resumed, finished))
     assert weights(here) == weights(there)
-    by_trial = [sorted(epochs(one), key=lambda line: (line["trial_id"], line["epoch"])) for one in (here, there)]
-    assert by_trial[0] == by_trial[1]
+    told, expected = (
+        {(line["trial_id"], line["epoch"]): line | {"attempt": 0} for line in epochs(one)} for one in (here, there)
+    )
+    assert told == expected
 
 
 def test_every_joule_is_in_a_bucket_and_every_training_has_a_window(finished):
