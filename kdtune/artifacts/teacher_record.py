@@ -38,6 +38,8 @@ class TeacherRecord:
         weights_sha256: Checksum of the weights' file.
         chance_accuracy: Accuracy of always predicting the most frequent class.
         reordered_accuracy: Accuracy under the best permutation of the classes.
+        mean: Mean by which its images are normalised, for each channel, with pixels from 0 to 1.
+        std: Standard deviation, like ``mean``.
     """
 
     model: str
@@ -50,6 +52,8 @@ class TeacherRecord:
     weights_sha256: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     chance_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     reordered_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    mean: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    std: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

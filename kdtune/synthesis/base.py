@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, model_validator
@@ -51,28 +50,17 @@ class Options(FrozenModel):
         return [self.batch_size] * whole + ([left] if left else [])
 
 
-@dataclass(frozen=True)
-class Passes:
-    """How often networks process an image while it is made, in forward passes; a pass backward to the image is one.
-
-    Attributes:
-        teacher: Passes of the teacher.
-        student: Passes of the student.
-    """
-
-    teacher: int = 0
-    student: int = 0
-
-
 class Synthesizer(ABC):
     """Makes images in batches. A batch depends on teacher, options and its number alone.
 
     Attributes:
         Options: Model of the method's options, derived from :class:`Options`.
+        independent: Whether batches do not depend on each other, so that they can be made in any order.
         needs_batch_norm: Whether the method compares with running statistics of batch normalisation.
     """
 
     Options: ClassVar[type[BaseModel]] = Options
+    independent: ClassVar[bool] = True
     needs_batch_norm: ClassVar[bool] = True
 
     def __init__(self, options: BaseModel, classes: int, shape: tuple[int, int, int]) -> None:
@@ -102,10 +90,14 @@ class Synthesizer(ABC):
             the teacher's device.
         """
 
-    @property
     @abstractmethod
-    def passes(self) -> Passes:
-        """Passes that it takes to make one image."""
+    def flops(self, teacher_macs: int, student_macs: int) -> int:
+        """Return the FLOPs that it takes to make one image. A pass backward to the images costs as much as one forward.
+
+        Args:
+            teacher_macs: Multiply-adds of the teacher's forward pass for one image; each is two FLOPs.
+            student_macs: Those of the student's.
+        """
 
     def drawn_classes(self, number: int, generator: torch.Generator) -> torch.Tensor:
         """Draw the classes of a batch, int64, (n,), on the CPU."""

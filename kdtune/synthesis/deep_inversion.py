@@ -8,12 +8,12 @@ total variation, and J the disagreement of teacher and student,
 
 where mean and (biased) variance are those of the input of a batch normalisation over the batch. Before each pass the
 batch is rolled by up to ``roll`` pixels and flipped with probability 1/2, one draw for the batch. Afterwards pixels are
-clipped to what can be shown. The images of the lowest loss are kept; the authors' code, and that of CMI, return the last
-ones, since what they keep is not a copy.
+clipped to what can be shown. The images of the lowest loss are kept; the authors' code, and that of CMI, return the
+last ones, since what they keep is not a copy.
 
-The defaults are those with which CMI's authors (arXiv 2105.08584) compare for WRN-40-2 on CIFAR. The authors' own variant
-for CIFAR has 2000 iterations, ``tv_norm = 2``, ``tv = 2.5e-5`` and ``roll = 2``. ``adaptive = true`` bounds the last
-term as in their Adaptive DeepInversion: adv (1 - clamp(J, 0, 1)) in place of -adv J.
+The defaults are those with which CMI's authors (arXiv 2105.08584) compare for WRN-40-2 on CIFAR. The authors' own
+variant for CIFAR has 2000 iterations, ``tv_norm = 2``, ``tv = 2.5e-5`` and ``roll = 2``. ``adaptive = true`` bounds the
+last term as in their Adaptive DeepInversion: adv (1 - clamp(J, 0, 1)) in place of -adv J.
 """
 
 from __future__ import annotations
@@ -69,11 +69,10 @@ class DeepInversion(base.Synthesizer):
         assert isinstance(options, Options)
         self._options = options
 
-    @property
-    def passes(self) -> base.Passes:
-        """A pass forward and one backward in each iteration."""
-        both = 2 * self._options.iterations
-        return base.Passes(both, both if self._options.adv else 0)
+    def flops(self, teacher_macs: int, student_macs: int) -> int:
+        """Return the FLOPs of a pass forward and one backward in each iteration."""
+        macs = teacher_macs + (student_macs if self._options.adv else 0)
+        return 4 * macs * self._options.iterations
 
     def make(self, number: int, teacher: InvertedNetwork, student: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Optimise a batch; see :meth:`kdtune.synthesis.base.Synthesizer.make`."""

@@ -67,7 +67,7 @@ class InvertedNetwork:
     @property
     def feature_size(self) -> int:
         """Number of features of an image."""
-        return sum(int(layer.num_features) for layer in self._layers)  # type: ignore[arg-type]
+        return sum(len(layer.get_buffer("running_mean")) for layer in self._layers)
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -68,9 +68,9 @@ def test_the_student_draws_images_to_where_it_disagrees(inverted, network):
     assert torch.equal(against, bounded)  # the bound does not bind here, and the gradients are the same
 
 
-def test_passes_count_both_directions_and_the_student_only_where_it_takes_part():
-    assert (_method().passes.teacher, _method().passes.student) == (10, 0)
-    assert _method(adv=1).passes.student == 10
+def test_flops_count_both_directions_and_the_student_only_where_it_takes_part():
+    assert _method().flops(100, 7) == 2 * 2 * 5 * 100
+    assert _method(adv=1).flops(100, 7) == 2 * 2 * 5 * 107
 
 
 def test_the_last_batch_holds_the_rest():
