@@ -9,7 +9,6 @@ from kdtune.artifacts.shared_code import SharedCode
 from kdtune.artifacts.shared_logits import SharedLogits
 from kdtune.artifacts.shared_teacher import SharedTeacher
 from kdtune.artifacts.teacher_chance import refuse_at_chance
-from kdtune.energy.flops import Workload
 from kdtune.errors import BudgetReached, KdtuneError, MachineError, StudyInterrupted
 from kdtune.execution.artifact_store import ArtifactStore
 from kdtune.execution.cached_inspection import StudyFacts, inspected
@@ -33,7 +32,7 @@ from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
+from kdtune.results.shared_document import CompilationInput, SynthesisInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
 from kdtune.specs.split_sizes import folds_last_image
 from kdtune.storage.records import as_record, parsed
@@ -159,7 +158,7 @@ class StudyWork:
 
     def _make_artifacts(self, inspection: Inspection) -> None:
         """Provide the teacher, its logits and compiled code."""
-        state, workload = self._state, Workload(**inspection.workload)
+        state, workload = self._state, inspection.of_teacher
         self._artifacts = ArtifactStore(state.study, self._context)
         teacher = SharedTeacher(Path(inspection.teacher_folder), state.study, workload)
         if state.needs_teacher and state.study.teacher_weights:
@@ -170,6 +169,9 @@ class StudyWork:
             self._note_run()
         if state.needs_teacher:
             state.teacher = state.teacher or self._provide_teacher(teacher)
+            if inspection.synthesis:
+                images = self._provide(inspection.synthesis, SynthesisInput)
+                state.synthesis = {inspection.synthesis.folder.name: images}
             stores = zip(inspection.logit_stores, state.study.seeds(), strict=False)
             state.logits = {
                 store.folder.name: self._provide(SharedLogits(store, seed), TeacherLogitsInput)

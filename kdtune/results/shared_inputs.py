@@ -13,6 +13,7 @@ from kdtune.results.shared_document import (
     CompilationInput,
     LedgerSummary,
     SharedInputs,
+    SynthesisInput,
     Teacher,
     TeacherLogitsInput,
 )
@@ -54,6 +55,7 @@ def write_shared(
     teacher: Teacher | None,
     logits: Mapping[str, TeacherLogitsInput] | None = None,
     compilations: Mapping[str, CompilationInput] | None = None,
+    synthesis: Mapping[str, SynthesisInput] | None = None,
 ) -> None:
     """Write ``shared.json``, so that a strategy's folder contains the cost of all inputs that it shares with others.
 
@@ -62,10 +64,11 @@ def write_shared(
         teacher: The teacher; None for a strategy without one.
         logits: Stores of teacher logits that the strategy reads, by name.
         compilations: Compiled code that the strategy uses, by name.
+        synthesis: Synthetic images on which the strategy trains, by name.
     """
     # A session whose ledgers have been deleted is still charged, from its earlier summary.
     sessions = noted_inputs(folder).sessions | _sessions(folder)
-    shared = SharedInputs(sessions, teacher, dict(logits or {}), dict(compilations or {}))
+    shared = SharedInputs(sessions, teacher, dict(logits or {}), dict(compilations or {}), dict(synthesis or {}))
     write_json(folder.shared, with_checksum(as_record(shared)))
 
 

@@ -66,6 +66,7 @@ class Meta(OnDevice):
     """Learns a tau for each network, so that the next step helps on images that are held out."""
 
     Options: ClassVar[type[BaseModel]] = Options
+    needs_labels = True
 
     @classmethod
     def meta_part(cls, options: BaseModel) -> MetaPart:
