@@ -22,7 +22,7 @@ and fashion-dynamic (of 2), where a fixed tau of 4 gives 86.8 % and 77.9 %:
     digits, accuracy in %    85.1   85.4   80.2   61.9   70.8
     Fashion-MNIST            77.4   75.9   -      -      -
 
-At 1, tau stays within a tenth of its first value on both; at 100 it triples in some trainings, and from 1000 on it is
+At 1, tau stays within an eighth of its first value on both; at 100 it triples in some trainings, and from 1000 on it is
 driven towards its limits. The gradients of tau differ 1000-fold between networks: another pair may want another value.
 
 Hidden tuning: ``tau``, eta, ``beta``, ``every`` and ``held_out``; the defaults are values of kdtune.

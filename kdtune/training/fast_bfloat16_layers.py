@@ -178,9 +178,10 @@ class _StridedDepthwise(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, of_features: torch.Tensor, of_weight: torch.Tensor, *settings: None) -> torch.Tensor:
         features, weight = ctx.saved_tensors
-        pairs = (of_features, weight), (features, of_weight)
-        first, second = (F.conv2d(*pair, None, ctx.stride, ctx.padding, groups=len(weight)) for pair in pairs)
-        return first + second
+        groups = len(weight)
+        through_features = F.conv2d(of_features, weight, None, ctx.stride, ctx.padding, groups=groups)
+        through_weight = F.conv2d(features, of_weight, None, ctx.stride, ctx.padding, groups=groups)
+        return through_features + through_weight
 
 
 def _gradient(

@@ -82,10 +82,10 @@ class LookAhead:
         """Return the loss with the held-out labels after a virtual step of plain gradient descent, 0-d.
 
         Its gradient with respect to the temperature is exact, of second order. The temperature acts on the virtual step
-        through the gradient g of the loss with respect to the outputs z alone, and with the slope v of the held-out loss
-        after the step, the chain rule gives d loss / d tau = -rate (dg / d tau) (dz / d weights v). The last factor is
-        one derivative in forward mode. Differentiating the backward pass itself would give the same, but takes
-        a hundred times as long for depthwise convolutions, whose channels torch then computes one by one.
+        through the gradient g of the loss with respect to the outputs z alone. With the slope v of the held-out loss
+        after the step, the chain rule gives d loss / d tau = -rate (dg / d tau) (dz / d weights v), whose last factor
+        is one derivative in forward mode. Differentiating the backward pass would give the same, but takes many times
+        as long for depthwise convolutions, whose channels torch then computes one by one.
 
         Args:
             temperature: Gives the temperature of the virtual step; gradients flow to it.
