@@ -124,6 +124,17 @@ def test_temperatures_move_against_the_gradient_within_their_limits():
     assert policy_after(lambda s, t: (s - 4).sqrt() + t, tau=4, beta=0.5) == [4, 3.5]  # the slope of s is infinite
 
 
+def test_an_update_waits_for_no_value_of_the_device():
+    policy = Meta(Options(), PolicyContext(0, torch.device("meta"), 3, 8))
+
+    class Known:
+        def held_out_loss(self, temperature, rate=None):
+            return temperature().weight
+
+    policy.before_step(Known())  # on the device "meta", tensors have no values that could be read
+    assert policy.kept()["student"].device.type == "meta"
+
+
 def test_images_are_held_out_from_training_and_validation(training, splits):
     ours = training(POINT)
     trained = torch.cat([index for *_, index in splits.train.shuffled(16, 0, 0, left_out=ours._held_out.mask)])
