@@ -125,6 +125,17 @@ def student_splits(context: "TrainingContext[Any]") -> Splits:
     return _with_parts(context, made.images, made.labels, train, held)
 
 
+def use_stand_ins(context: "TrainingContext[Any]") -> None:
+    """Let a context measure and check a study before there are images; does nothing for a study on real images.
+
+    Raises:
+        UsageError: See :func:`check_teacher`.
+    """
+    if context.study.synthesis:
+        check_teacher(context)
+        context.splits = stand_in_splits(context)
+
+
 def stand_in_splits(context: "TrainingContext[Any]") -> Splits:
     """Return the same parts with noise in place of images, for measurements before there are images."""
     train, held = synthetic_images(context.study)
