@@ -15,7 +15,7 @@ from kdtune.errors import KdtuneError, UsageError
 from kdtune.specs.component import identity_of
 from kdtune.specs.identity import digest
 from kdtune.specs.synthetic_data import synthetic_images
-from kdtune.storage.files import TRAINING, exclusive_lock
+from kdtune.storage.files import TRAINING, exclusive_lock, replaced_atomically
 from kdtune.synthesis.base import Synthesizer
 from kdtune.synthesis.inverted_network import InvertedNetwork, statistics_layers
 
@@ -70,11 +70,17 @@ def check_teacher(context: "TrainingContext[Any]") -> None:
 def make_images(context: "TrainingContext[Any]", numbers: list[int]) -> None:
     """Make and save batches of a study's images, and complete the store once all are there."""
     store, synthesizer, teacher = store_of(context), synthesizer_of(context), _inverted_teacher(context)
+    if not synthesizer.independent and numbers:
+        numbers = list(range(_continued(store, synthesizer, teacher), store.batches))
     for number in numbers:
         images, targets = synthesizer.make(number, teacher)
         confidences, labels = teacher.classified(images).softmax(1).max(1)
         arrays = (one.cpu().numpy() for one in (images, targets, labels, confidences))
         store.add(number, MadeImages(*arrays))
+        synthesizer.remember(number, images, teacher)
+        if state := synthesizer.state_dict():
+            with replaced_atomically(store.state) as file:
+                torch.save({"batches": number + 1, "method": state}, file)
     with exclusive_lock(store.folder, TRAINING):  # another worker may finish its last batch at the same time
         if store.record() is None and not store.missing():
             made, classes = store.all_batches(), context.task.output_size
@@ -82,6 +88,23 @@ def make_images(context: "TrainingContext[Any]", numbers: list[int]) -> None:
             teacher_macs = context.macs(context.study.teacher)
             flops = synthesizer.flops(teacher_macs, 0) * len(made.images)
             store.finish(made, {**facts_of(made, classes), "flops": flops})
+
+
+def _continued(store: SyntheticImages, synthesizer: Synthesizer, teacher: InvertedNetwork) -> int:
+    """Restore a method whose batches depend on those before them; return the number of the next batch."""
+    try:
+        state = torch.load(store.state, map_location="cpu", weights_only=True)
+        finished = int(state["batches"])
+    except Exception:  # it is missing or damaged, and what torch raises then is not documented
+        return 0
+    known = [store.batch(number) for number in range(finished)]
+    if any(one is None for one in known):
+        return 0
+    synthesizer.load_state_dict(state["method"])
+    for number in range(max(0, finished - synthesizer.remembered), finished):
+        images = torch.from_numpy(known[number].images)  # type: ignore[union-attr]
+        synthesizer.remember(number, images.to(teacher.device), teacher)
+    return finished
 
 
 def _inverted_teacher(context: "TrainingContext[Any]") -> InvertedNetwork:
@@ -123,6 +146,17 @@ def student_splits(context: "TrainingContext[Any]") -> Splits:
     held_out = synthetic_images(context.study)[1]
     train, held = stratified_split(made.labels, held_out, context.study.split_seed)
     return _with_parts(context, made.images, made.labels, train, held)
+
+
+def use_stand_ins(context: "TrainingContext[Any]") -> None:
+    """Let a context measure and check a study before there are images; does nothing for a study on real images.
+
+    Raises:
+        UsageError: See :func:`check_teacher`.
+    """
+    if context.study.synthesis:
+        check_teacher(context)
+        context.splits = stand_in_splits(context)
 
 
 def stand_in_splits(context: "TrainingContext[Any]") -> Splits:

@@ -104,16 +104,20 @@ class SyntheticImages:
         """Return the batches that have not been made."""
         if self.record():
             return []
-        return [number for number in range(self.batches) if self._read(self._batch(number)) is None]
+        return [number for number in range(self.batches) if self.batch(number) is None]
 
     def add(self, number: int, made: MadeImages) -> None:
         """Save a finished batch."""
         self._batch(number).parent.mkdir(parents=True, exist_ok=True)
         _write(self._batch(number), made)
 
+    def batch(self, number: int) -> MadeImages | None:
+        """Return a batch; None if it is missing or damaged."""
+        return self._read(self._batch(number))
+
     def all_batches(self) -> MadeImages:
         """Return the images of all batches, which are finished."""
-        parts = [self._read(self._batch(number)) for number in range(self.batches)]
+        parts = [self.batch(number) for number in range(self.batches)]
         return MadeImages.joined([part for part in parts if part is not None])
 
     def finish(self, made: MadeImages, facts: dict[str, Any]) -> None:

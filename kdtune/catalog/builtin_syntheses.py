@@ -9,4 +9,9 @@ SYNTHESES.add(
     "kdtune.synthesis.deep_inversion:DeepInversion",
     "pixels optimised until the teacher's batch statistics are those of its training (CVPR 2020)",
 )
+SYNTHESES.add(
+    "cmi",
+    "kdtune.synthesis.cmi:Cmi",
+    "a generator for each batch, and contrast with earlier images (IJCAI 2021)",
+)
 SYNTHESES.add("noise", "kdtune.synthesis.noise:Noise", "uniform noise, the control of the others")

@@ -47,15 +47,13 @@ def inspect_study(
 
     import torch  # noqa: F401 - its import is part of the setup that is timed
 
-    from kdtune.artifacts.student_data import check_teacher, stand_in_splits
+    from kdtune.artifacts.student_data import use_stand_ins
     from kdtune.forecast.open_settings import resolve_open_settings
     from kdtune.planning.step_checks import check_own_components
 
     meter_of(session_id).join()
     context = open_training_context(study, resources, data, session_id)
-    if study.synthesis:  # before there are images
-        check_teacher(context)
-        context.splits = stand_in_splits(context)
+    use_stand_ins(context)
     _ = context.splits  # loads the data
     setup = watch.lap() if watch else None
     check_own_components(context)

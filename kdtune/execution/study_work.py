@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, TypeVar
 
 from kdtune.artifacts.artifact import Artifact
@@ -172,6 +173,7 @@ class StudyWork:
             if inspection.synthesis:
                 images = self._provide(inspection.synthesis, SynthesisInput)
                 state.synthesis = {inspection.synthesis.folder.name: images}
+                copyfile(inspection.synthesis.images.sheet, state.folder.synthetic_sheet)
             stores = zip(inspection.logit_stores, state.study.seeds(), strict=False)
             state.logits = {
                 store.folder.name: self._provide(SharedLogits(store, seed), TeacherLogitsInput)

@@ -180,6 +180,8 @@ def _estimated_plan(
         session,
         inspection.logit_stores,
         inspection.compilations,
+        inspection.synthesis,
+        inspection.of_teacher,
     )
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     return StudyPlan(

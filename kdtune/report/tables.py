@@ -17,6 +17,7 @@ from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.report.split_table import SplitTable
+from kdtune.report.synthetic_images import synthetic_images_notes
 from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
@@ -158,7 +159,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
     if index := results[0].green_index:
         lines.append(formula(index.points_per_doubling, baseline))
     lines += dict.fromkeys(how_computed(result.computed) for result in results)
-    lines += _of_shared_energy(results, carbon)
+    lines += _of_shared_energy(results, carbon) + synthetic_images_notes(results, carbon)
     if teacher:
         lines.append(_of_teacher(teacher, carbon))
     lines += [_lost(result) for result in results if result.cost.models < len(result.repeats)]

@@ -35,6 +35,11 @@ def settle_synthesis(table: dict[str, Any], where: str) -> list[Fault]:
         options = model.model_validate(component.options)
     except ValidationError as error:
         return faults_of(error, model, where, "synthesis")
+    if getattr(options, "needs_student", False):
+        problem = (
+            "images against the student would have to be made in each trial, which kdtune does not do; set adv = 0"
+        )
+        return [Fault(where, "synthesis.adv", problem)]
     filled = options.model_dump(mode="json", exclude_none=True)
     table["synthesis"] = component.model_copy(update={"options": filled})
     return []

@@ -49,6 +49,11 @@ class Options(FrozenModel):
         whole, left = divmod(self.images, self.batch_size)
         return [self.batch_size] * whole + ([left] if left else [])
 
+    @property
+    def needs_student(self) -> bool:
+        """Whether images depend on the student, so that each trial makes its own."""
+        return False
+
 
 class Synthesizer(ABC):
     """Makes images in batches. A batch depends on teacher, options and its number alone.
@@ -89,6 +94,27 @@ class Synthesizer(ABC):
             Images, uint8, (n, channels, height, width); and the classes that they were made for, int64, (n,). Both on
             the teacher's device.
         """
+
+    def remember(self, number: int, images: torch.Tensor, teacher: InvertedNetwork) -> None:  # noqa: B027 - optional
+        """Take note of a finished batch, in the order of the numbers, if later batches depend on it.
+
+        Args:
+            number: Number of the batch.
+            images: Its images, as :meth:`make` returned them.
+            teacher: The teacher.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what later batches depend on, besides the finished ones; loadable with ``weights_only=True``."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - optional
+        """Restore a result of :meth:`state_dict`."""
+
+    @property
+    def remembered(self) -> int:
+        """Number of batches on which the next one depends."""
+        return 0
 
     @abstractmethod
     def flops(self, teacher_macs: int, student_macs: int) -> int:

@@ -57,6 +57,11 @@ class Options(base.Options):
     roll: int = Field(default=4, ge=0, le=1024, strict=True)
     flip: bool = True
 
+    @property
+    def needs_student(self) -> bool:
+        """Whether the student's disagreement has a weight."""
+        return self.adv > 0
+
 
 class DeepInversion(base.Synthesizer):
     """Optimises the pixels of each batch."""

@@ -40,6 +40,7 @@ class InvertedNetwork:
         model: The network, in inference mode and without gradients of its own.
         mean: Mean by which images are normalised, float32, (channels, 1, 1), with pixels from 0 to 1.
         std: Standard deviation, like ``mean``.
+        arithmetic: Precision and memory layout.
     """
 
     def __init__(self, model: nn.Module, arithmetic: Arithmetic, mean: torch.Tensor, std: torch.Tensor) -> None:
@@ -54,7 +55,7 @@ class InvertedNetwork:
         self.model = model
         self.mean = mean
         self.std = std
-        self._arithmetic = arithmetic
+        self.arithmetic = arithmetic
         self._layers = statistics_layers(model)
         self._distances: list[torch.Tensor] = []
         self._features: list[torch.Tensor] | None = None
@@ -94,7 +95,7 @@ class InvertedNetwork:
         Call it within :meth:`watched`.
         """
         self._distances, self._features = [], [] if with_features else None
-        logits = self._arithmetic.logits(self.model, images)
+        logits = self.arithmetic.logits(self.model, images)
         distance = torch.stack(self._distances).sum() if self._distances else logits.new_zeros(())
         return Response(logits, distance, torch.cat(self._features, 1) if self._features else None)
 
@@ -114,7 +115,7 @@ class InvertedNetwork:
     @torch.no_grad()
     def classified(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits of uint8 images, float32, (n, classes)."""
-        return self._arithmetic.logits(self.model, self.normalised(images.float() / 255))
+        return self.arithmetic.logits(self.model, self.normalised(images.float() / 255))
 
 
 def _statistics(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Studies without data: images are made from the teacher once, billed to all users, and nothing else is read."""
+"""Studies without data: images are made from the teacher once and billed to all who used them."""
 
 import shutil
 
@@ -181,3 +181,18 @@ def test_what_synthetic_images_cannot_give_is_refused_before_anything_is_made(ch
     with pytest.raises(SpecError, match=reason):
         kdtune.run_study(data_free(**changes), strategy, out=tmp_path, inline=True)
     assert not any(tmp_path.iterdir())
+
+
+def test_results_say_what_the_images_are_and_what_was_chosen_by(finished):
+    grid = finished.results[0]["synthetic"]
+    named = grid["method"], grid["selection"], grid["images"], grid["held_out"]
+    assert named == ("deep-inversion", "synthetic", 48, 16)
+    assert 0 < grid["confidence"] <= 1 and grid["diversity"] > 0 and sum(grid["class_counts"]) == 48
+    assert StudyFolder(finished.folder).synthetic_sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_check_uses_stand_ins_and_makes_no_images(finished, tmp_path):
+    changed = data_free(synthesis={**SYNTHESIS, "seed": 7})
+    found = kdtune.check_study(changed)
+    assert found.faults == []
+    assert not store_of(context_of(synthesis={**SYNTHESIS, "seed": 7})).folder.exists()
