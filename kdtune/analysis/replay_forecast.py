@@ -29,19 +29,19 @@ class BudgetPoint:
     """The expected outcome of a search that may train so often. Searches that end earlier count as they ended.
 
     Attributes:
-        trials: Largest number of trainings.
+        trials: Largest number of trainings; one that stops early and goes on later counts again.
         training_kwh: Energy of the trainings, PUE included, without start-up; None if it was not metered.
-        validation: Validation value of the chosen point, which is optimistic.
+        validation: Validation value of the chosen point, which is optimistic; None before any replay has a model.
         elsewhere: Validation value at the chosen point in the other repeats, which is not; None with one repeat.
-        regret: By how much the validation value is worse than the best of the grid in the same repeat.
+        regret: By how much the validation value is worse than the best of the grid in the same repeat; None likewise.
         found_best: Probability of having found the point that the grid chooses.
     """
 
     trials: int
     training_kwh: float | None
-    validation: float
+    validation: float | None
     elsewhere: float | None
-    regret: float
+    regret: float | None
     found_best: float
 
 
@@ -211,19 +211,18 @@ class _Sums:
         scores = {one: score for one in count if (score := self._score(*one)) is not None}
         elsewhere = {one: value for one in scores if (value := recording.elsewhere[one[0]].get(one[1])) is not None}
         known = [uj for uj in energies if uj is not None]
-        mean_score = _weighted(scores, count)
+        regrets = {one: recording.best_score[one[0]] - score for one, score in scores.items()}
         return BudgetPoint(
             trials=trials,
             training_kwh=recording.carbon.kwh(statistics.fmean(known)) if len(known) == len(energies) else None,
-            validation=recording.metric.score(mean_score),
+            validation=recording.metric.score(_weighted(scores, count)) if scores else None,
             elsewhere=recording.metric.score(_weighted(elsewhere, count)) if elsewhere else None,
-            regret=_weighted({one: recording.best_score[one[0]] - score for one, score in scores.items()}, count),
+            regret=_weighted(regrets, count) if regrets else None,
             found_best=sum(times for (place, key), times in count.items() if key == recording.best[place])
             / count.total(),
         )
 
 
 def _weighted(values: Mapping[tuple[int, PointKey], float], count: Mapping[tuple[int, PointKey], int]) -> float:
-    """Return the mean of values, each as often as it occurred."""
-    total = sum(count[one] for one in values)
-    return sum(value * count[one] for one, value in values.items()) / total if total else float("nan")
+    """Return the mean of at least one value, each as often as it occurred."""
+    return sum(value * count[one] for one, value in values.items()) / sum(count[one] for one in values)

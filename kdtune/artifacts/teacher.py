@@ -16,6 +16,7 @@ import torch
 from kdtune.artifacts.given_teacher import identity_of, kept_weights
 from kdtune.artifacts.teacher_record import RECORD, WEIGHTS, sha256_of, weights_are_sound
 from kdtune.artifacts.weight_checks import largest_weight
+from kdtune.catalog.metric import ACCURACY
 from kdtune.data.batches import Splits
 from kdtune.errors import KdtuneError, UsageError
 from kdtune.specs.study import Setting
@@ -106,7 +107,7 @@ def train_teacher(
         torch.save(distiller.model.state_dict(), file)
     last = distiller.last_metrics()
     known: dict[str, Any] = {"epochs": distiller.epoch, "val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
-    known["weights_sha256"] = sha256_of(folder / WEIGHTS)
+    known |= {"weights_sha256": sha256_of(folder / WEIGHTS), **_objective(last.val_objective)}
     _write_record(folder, study, known, task.test_metrics(tested.predictions, splits.test))
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
 
@@ -131,9 +132,19 @@ def measure_teacher(
             "--teacher: the teacher's logits, or its loss, are not finite numbers in float32; the largest of its "
             f"weights is {size:.3g}, in {name}. Give a file with correct weights"
         )
-    known = {"epochs": None, "val_accuracy": validation.metrics["accuracy"], "val_loss": validation.loss}
+    known: dict[str, Any] = {
+        "epochs": None,
+        "val_accuracy": validation.metrics.get(ACCURACY),
+        "val_loss": validation.loss,
+    }
+    if task.objective.name != ACCURACY:
+        known |= _objective(validation.metrics[task.objective.name])
     known |= task.teacher_facts([(validation, splits.validation), (tested, splits.test)])
     _write_record(folder, study, known, task.test_metrics(tested.predictions, splits.test))
+
+
+def _objective(value: float | None) -> dict[str, float]:
+    return {} if value is None else {"val_objective": value}
 
 
 def _write_record(folder: Path, study: Setting, known: dict[str, Any], test: Metrics) -> None:

@@ -5,7 +5,9 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS
@@ -44,6 +46,28 @@ class DataSource(ABC):
         """
 
 
+class FolderScheme:
+    """A scheme of folders, such as ``folder:PATH``; a folder is identified by its content, not by its name."""
+
+    def __init__(self, source: Callable[..., DataSource]) -> None:
+        """Keep what makes a data set from a folder's absolute path and the component's options."""
+        self._source = source
+
+    def identify(self, name: str) -> str:
+        """Return nothing: the content is digested before a run, not whenever a study is read.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if not Path(name).is_dir():
+            raise ValueError(f"{name}: there is no such folder")
+        return ""
+
+    def load(self, name: str) -> Any:
+        """Return a function from options to the folder's data set."""
+        return partial(self._source, Path(name))
+
+
 def describe_own_data(component: Component) -> DataInfo:
     """Return what is known of a data set that is not built in, before energy is spent on a study.
 
@@ -64,12 +88,13 @@ def describe_own_data(component: Component) -> DataInfo:
     for remark in arrays.remarks:
         warnings.warn(Remark(remark), stacklevel=2)
     return DataInfo(
-        classes=max(len(arrays.class_names), 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))),
+        classes=len(arrays.class_names) or 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max())),
         shape=tuple(arrays.train_images.shape[1:]),
         train_images=len(arrays.train_labels),
         test_images=len(arrays.test_labels),
         class_names=arrays.class_names,
         fingerprint=fingerprint,
+        annotations="boxes" if arrays.train_labels.ndim > 1 else "classes",
     )
 
 

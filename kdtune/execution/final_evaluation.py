@@ -61,9 +61,10 @@ def evaluate(
     if known := {seeds[one.repeat]: one.probabilities for one in tested if one.probabilities is not None}:
         add_predictions(folder.probabilities, known, labels=tested[0].labels)
     for model in tested:
-        for name, text in model.documents.items():
-            with replaced_atomically(folder.document(name, seeds[model.repeat], study.seed)) as file:
-                file.write(text.encode())
+        for name, content in model.documents.items():
+            data, suffix = (content, ".png") if isinstance(content, bytes) else (content.encode(), ".csv")
+            with replaced_atomically(folder.document(name, seeds[model.repeat], study.seed, suffix)) as file:
+                file.write(data)
     found = {one.repeat: one for one in tested}
     for candidate in candidates:
         chosen = best(log.of_repeat(candidate.repeat))

@@ -100,6 +100,7 @@ class TrialEvents:
                 "window": trial.window(trial.attempts + 1),
                 "checkpoints": str(self._folder.checkpoints(trial.id).absolute()),
                 "slice_s": self._slice_s,
+                "until": self._plan.target_epochs(trial),
                 "data": self._context.data_path,
             },
         }
@@ -210,7 +211,7 @@ class TrialEvents:
         # A model that is not the best so far cannot be chosen in the end, so its checkpoints are removed.
         chosen = best(self._log.of_repeat(trial.repeat))
         for other in self._log.of_repeat(trial.repeat):
-            if other.is_final and other is not chosen:
+            if other.is_final and other is not chosen and not self._plan.may_go_on(other):
                 shutil.rmtree(self._folder.checkpoints(other.id), ignore_errors=True)
         self._watcher.trial_ended(trial)
         self._watcher.trials_planned(self._plan.expected_trials())

@@ -67,13 +67,20 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class PaperStudy:
-    """The settings that identify one of the paper's studies, which kdtune ships."""
+    """The settings that identify one of the paper's studies, which kdtune ships.
+
+    Attributes:
+        epochs: Epochs of its trainings; None for those of most of the paper.
+        recipe: How its trainings are known; None if the released code and the text have them.
+    """
 
     dataset: str
     teacher: str
     student: str
     loss: str
     batch_size: int = 128
+    epochs: int | None = None
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from kdtune.report.split_table import SplitTable
 from kdtune.report.statistics_table import points
 
 _NOTE = (
-    "Validation values of the best training that each repeat had finished when it was charged so much; what is charged "
-    "apart from trainings, such as the start, counts before the first one. Trials count in the order of suggestion."
+    "Validation values of the best training that each repeat had finished when it was charged so much. The start "
+    "counts before the first training; idle power and evaluation grow in proportion to the trainings. Trials count in "
+    "the order of suggestion."
 )
 
 

@@ -96,6 +96,7 @@ class _Display(Watcher):
         self._progress = Progress()
         self._strategy = ""
         self._running: dict[str, _Running] = {}
+        self._ended: set[str] = set()
         self._spent_uj: dict[str, int] = {}
         self._kwh: Callable[[int], float] = raw_kwh
         self._objective = Metric(ACCURACY)
@@ -126,7 +127,9 @@ class _Display(Watcher):
 
     def trial_ended(self, trial: Trial) -> None:
         self._running.pop(trial.id, None)
-        self._progress.trial_ended(self._strategy, time.monotonic())
+        if trial.id not in self._ended:  # a trial that was stopped may go on and end again
+            self._progress.trial_ended(self._strategy, time.monotonic())
+        self._ended.add(trial.id)
 
     def energy(self, by_window: dict[str, int], charged_uj: int) -> None:
         now_s = time.monotonic()
@@ -184,7 +187,7 @@ class LiveTable(_Display):
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
         self._message = (
-            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(metrics['val_accuracy'])} %"
+            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(deciding_value(metrics))} %"
         )
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:

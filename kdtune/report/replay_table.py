@@ -7,7 +7,7 @@ from rich.text import Text
 
 from kdtune.analysis.replay_forecast import BudgetPoint, ReplayForecast
 from kdtune.catalog.metric import Metric
-from kdtune.report.number_formats import percent, significant
+from kdtune.report.number_formats import NOTHING, percent, significant
 from kdtune.report.split_table import SplitTable
 
 #: ``{}`` is the metric.
@@ -47,7 +47,7 @@ def _cells(point: BudgetPoint) -> list[str]:
         significant(point.training_kwh),
         percent(point.validation),
         percent(point.elsewhere),
-        f"{100 * point.regret:.1f}",
+        NOTHING if point.regret is None else f"{100 * point.regret:.1f}",
         f"{point.found_best:.0%}",
     ]
 

@@ -100,7 +100,7 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
         f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
         NOTHING if teacher.given else "1",
         NOTHING,
-        percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else None),
+        percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else teacher.val_objective),
         percent(teacher.test.get(common_metric(results).name)),
         significant(teacher.gflops_millions),
         significant(carbon.kwh(energy.charged_uj) if energy else None),
@@ -169,7 +169,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
         for failure in result.failures
     ]
     if expected := [_expected(result, result.estimate) for result in results if result.estimate]:
-        lines.append(f"Estimated before the run, all repeats: {', '.join(expected)}.")
+        lines.append(f"Estimated before the run (and used), kWh over all repeats: {', '.join(expected)}.")
     if abandoned := abandoned_uj([result.cost for result in results]):
         kwh = significant(carbon.kwh(abandoned))
         lines.append(f"Spent on earlier runs that --fresh put aside, charged to no row: {kwh} kWh.")
@@ -240,7 +240,7 @@ def _bound(cost: Cost) -> float:
 def _expected(result: StrategyResult, estimate: ExpectedCost) -> str:
     """Format a strategy's estimate and its actual charge."""
     expected, actual = significant(estimate.charged_kwh), significant(result.cost.charged_kwh)
-    return f"{result.strategy} {expected} kWh (used {actual})"
+    return f"{result.strategy} {expected} ({actual})"
 
 
 def how_far_off(what: str, bounds: Sequence[float]) -> str:

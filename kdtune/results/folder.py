@@ -17,7 +17,7 @@ from kdtune.catalog.builtin import STRATEGIES
 from kdtune.errors import ResultsError, ResultsExistError
 from kdtune.results.documents import check, check_key, read_table
 from kdtune.results.frozen_study import FrozenStudy
-from kdtune.results.run_document import RunDocument, RunPaths
+from kdtune.results.run_document import RunDocument, RunPaths, RunSettings
 from kdtune.results.write_access import refuse_links, take_lock
 from kdtune.specs.study import Study
 from kdtune.storage.files import replaced_atomically
@@ -105,9 +105,9 @@ class StrategyFolder(FrozenStudy):
         """Return the path of the chosen model of a repeat: ``student.pt`` for the first repeat."""
         return self._of_repeat("student", ".pt", seed, first_seed)
 
-    def document(self, name: str, seed: int, first_seed: int) -> Path:
-        """Return the path of a task's CSV file about a chosen model: ``confusion.csv`` for the first repeat."""
-        return self._of_repeat(name, ".csv", seed, first_seed)
+    def document(self, name: str, seed: int, first_seed: int, suffix: str = ".csv") -> Path:
+        """Return the path of a task's file about a chosen model: ``confusion.csv`` for the first repeat."""
+        return self._of_repeat(name, suffix, seed, first_seed)
 
     def _of_repeat(self, stem: str, suffix: str, seed: int, first_seed: int) -> Path:
         return self.path / (f"{stem}{suffix}" if seed == first_seed else f"{stem}-{seed}{suffix}")
@@ -226,6 +226,11 @@ class StudyFolder:
     def noted_paths(self) -> RunPaths:
         """Return the paths that the last command used."""
         return self._noted("options", RunPaths) or RunPaths()
+
+    def noted_settings(self) -> RunSettings | None:
+        """Return the paths and resources of the last command; None if they were not written."""
+        has_options = self.run_toml.is_file() and "options" in self.read_run()
+        return self._noted("options", RunSettings) if has_options else None
 
     def _noted(self, key: str, kind: type[T]) -> T | None:
         """Return the value of a key of ``run.toml``; None if the file does not exist."""

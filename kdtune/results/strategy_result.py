@@ -61,8 +61,8 @@ class Repeat:
 
     @property
     def test_accuracy(self) -> float | None:
-        """Test accuracy of the chosen model, as a fraction."""
-        return None if self.test is None else self.test["accuracy"]
+        """Test accuracy of the chosen model, as a fraction; None where the task has no accuracy."""
+        return None if self.test is None else self.test.get(ACCURACY)
 
 
 @strict

@@ -21,7 +21,7 @@ from typing import Any
 
 from kdtune.errors import ResultsError
 from kdtune.results.documents import REMEDY
-from kdtune.results.trial import Trial, best
+from kdtune.results.trial import EpochOutcome, Trial, best
 from kdtune.results.trial_log_lines import EndStatus, StudyStatus, check_line
 from kdtune.specs.search_space import Point
 from kdtune.specs.suggestion import Suggestion
@@ -87,6 +87,9 @@ class TrialLog:
                 trial.status, trial.epochs, trial.error = line["status"], line["epochs"], line["error"]
                 trial.val_accuracy, trial.val_loss = line["val_accuracy"], line["val_loss"]
                 trial.val_objective = line.get("val_objective")
+                if line["status"] in ("completed", "pruned"):
+                    reached = EpochOutcome(trial.val_accuracy, trial.val_loss, trial.val_objective)
+                    trial.reached[trial.epochs] = reached
             case "planned":
                 self.planned.add(line["repeat"])
             case "evaluation_attempt":

@@ -64,6 +64,9 @@ class Strategy:
     #: Whether :meth:`report` may stop a trial early and is therefore called after every epoch.
     judges_epochs: bool = False
 
+    #: Whether suggestions may train for a part of the epochs and be suggested again to go on.
+    has_rungs: bool = False
+
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         """Prepare one repeat.
 
@@ -92,6 +95,11 @@ class Strategy:
     def from_table(cls, space: SearchSpace, given: Mapping[str, Any], seed: int) -> Self:
         """Return the strategy of one repeat, from options that were validated when the study was loaded."""
         return cls(space, cls.options_model(given).model_validate(given, context=HAS_RUN), seed)
+
+    @classmethod
+    def restarted(cls, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Return name and options of the strategy that a control restarts; None for any other strategy."""
+        return None
 
     def expected_trials(self) -> int:
         """Return the largest number of trials that the strategy may need, for plans and remaining times."""

@@ -36,6 +36,7 @@ class GuardedStrategy(Strategy):
             self._own: Strategy = kind.from_table(space, given, seed)
             super().__init__(space, self._own.options, seed)
         self.judges_epochs = bool(self._own.judges_epochs)
+        self.has_rungs = bool(self._own.has_rungs)
 
     def __str__(self) -> str:
         return self._component

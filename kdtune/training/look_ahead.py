@@ -29,7 +29,7 @@ class HeldOutImages:
         """
         self._train = train
         self._every = meta.every
-        _, rows = stratified_split(train.labels.cpu().numpy(), meta.share, 0)
+        _, rows = stratified_split(train.strata(), meta.share, 0)
         self._rows = torch.from_numpy(rows).to(train.labels.device)
         #: Whether an image is held out, bool, (N,).
         self.mask = torch.zeros(len(train), dtype=torch.bool, device=train.labels.device)
@@ -87,7 +87,7 @@ class LookAhead:
         teacher = self.teacher(self.images, self.index) if self.teacher else None
         pairs = step.task.soft_pairs(outputs, teacher, self.targets)
         softness = temperature().of_pairs(len(pairs.student))
-        loss = step.loss(pairs, lambda: step.label_loss(outputs, self.targets), softness, step.alpha, self.progress)
+        loss = step.loss_of(pairs, outputs, self.targets, softness, self.progress)
         slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
         rate = step.optimizer.param_groups[0]["lr"] if rate is None else rate
         moved = {name: one - rate * slope for (name, one), slope in zip(weights.items(), slopes, strict=True)}

@@ -271,9 +271,15 @@ def trained_under(strategy, study="s", **chosen):
 
 def test_the_hidden_tuning_of_each_method_is_a_footnote():
     text = footnotes(trained_under("mine", tau=2, temperature="normkd"), trained_under("dtkd", tau=4, loss="dtkd"))
-    assert "Hidden tuning of normkd, charged only where a strategy searches it: k = 2" in text
+    assert "Hidden tuning of normkd: k = 2" in text
+    assert text.count("Hidden tuning is charged only where a strategy searches it.") == 1
     assert "Hidden tuning of dtkd" in text and "three weights and the ramp" in text
     assert footnotes(trained_under("grid", tau=2)).count("Hidden tuning") == 0
+
+
+def test_methods_with_the_same_hidden_tuning_share_a_footnote():
+    text = footnotes(trained_under("ttm", tau=10, loss="ttm"), trained_under("wttm", tau=5, loss="wttm"))
+    assert text.count("gamma = 1/tau") == 1 and "Hidden tuning of ttm and wttm: gamma" in text
 
 
 def test_the_hidden_tuning_of_the_studys_own_loss_is_a_footnote_of_every_search_under_it():
