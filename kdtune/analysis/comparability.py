@@ -17,6 +17,7 @@ MUST_AGREE: dict[str, tuple[str, ...]] = {
     "normalisation of the images": ("data.mean", "data.std"),
     "split": ("validation", "split_seed"),
     "teacher": ("teacher", "teacher_seed", "teacher_training"),
+    "what varies between repeats": ("vary",),
     "student": ("student",),
     "loss": ("loss", "alpha"),
     "training": ("training",),

@@ -5,26 +5,21 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Generic
 
 import torch
-from typing_extensions import TypeVar
 
 from kdtune.artifacts.compiled_code import CodeDependencies, CompiledCode
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
 from kdtune.artifacts.student_data import store_of, student_splits
+from kdtune.artifacts.study_networks import S, StudyNetworks
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
-from kdtune.catalog.builtin import MODELS
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
 from kdtune.data.sources import load_arrays, load_test_part
-from kdtune.energy.flops import Workload
-from kdtune.energy.operation_counts import count_operations
-from kdtune.specs.component import Component
 from kdtune.specs.split_sizes import batch_sizes, folds_last_image, held_out_images, used_images
-from kdtune.specs.study import Setting, Study
+from kdtune.specs.study import Setting
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, exclusive_lock, in_use
 from kdtune.storage.paths import DataDir, data_dir
@@ -37,11 +32,8 @@ from kdtune.training.epoch_metrics import EpochMetrics
 from kdtune.training.numerics import Arithmetic, device_name, set_up_gpu
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
-#: A whole study, or the resolved setting that several trainings share.
-S = TypeVar("S", bound=Setting, default=Study)
 
-
-class TrainingContext(Generic[S]):
+class TrainingContext(StudyNetworks[S]):
     """Loads data and networks once and keeps them, so that a reused worker starts its next trial in milliseconds."""
 
     def __init__(self, study: S, device: torch.device, threads: int, data: str | None = None) -> None:
@@ -75,6 +67,18 @@ class TrainingContext(Generic[S]):
         other.arrays, other.splits = self.arrays, self.splits
         return other
 
+    def of_repeat(self, study: S) -> "TrainingContext[S]":
+        """Return a training context for a repeat of the study, with its split of the same data.
+
+        Args:
+            study: The study as the repeat trains it.
+        """
+        if study.setting == self.study.setting:
+            return self
+        other = TrainingContext(study, self.device, self.threads, self._data)
+        other.arrays = self.arrays
+        return other
+
     @cached_property
     def arrays(self) -> Arrays:
         """The data as stored on the disk; without training images if the study does not read them."""
@@ -104,8 +108,14 @@ class TrainingContext(Generic[S]):
 
     @property
     def teacher_folder(self) -> Path:
-        """The folder of the study's teacher, which need not exist yet."""
-        study = self.study
+        """The folder of the study's teacher, which need not exist yet; that of the first repeat if repeats vary."""
+        return self._teacher_folder_of(self.study)
+
+    def teacher_folder_of(self, seed: int) -> Path:
+        """Return the folder of the teacher of the repeat with a seed, which need not exist yet."""
+        return self._teacher_folder_of(self.study.of_repeat(seed))
+
+    def _teacher_folder_of(self, study: Setting) -> Path:
         used = used_images(self.arrays.training_images, study.data.train_limit)
         images = used - held_out_images(used, study.validation)
         folds = folds_last_image(images, study.teacher_training.batch_size)
@@ -174,7 +184,7 @@ class TrainingContext(Generic[S]):
 
     def logit_store(self, seed: int) -> LogitStore:
         """Return the store of the teacher's logits for a repeat, which need not exist yet."""
-        images = store_of(self).folder if self.study.synthesis else self.teacher_folder
+        images = store_of(self).folder if self.study.synthesis else self.teacher_folder_of(seed)
         return self._repeat_logits.store(seed, images.name)
 
     def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
@@ -263,37 +273,3 @@ class TrainingContext(Generic[S]):
             return self._asking(self.untrained_teacher(), "untrained teacher")
         rows = torch.zeros(len(self.splits.train), self.task.output_size, dtype=torch.float16, device=self.device)
         return ReplayedTeacher(lambda epoch: rows, self.device)
-
-    def untrained_student(self) -> torch.nn.Module:
-        """Return an untrained student."""
-        return self._untrained(self.study.student)
-
-    def untrained_teacher(self) -> torch.nn.Module:
-        """Return an untrained, frozen network of the teacher's architecture, which is as fast as the real teacher."""
-        return self._frozen(self.study.teacher, self._untrained(self.study.teacher))
-
-    def student(self, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
-        """Return the student with the given weights, frozen."""
-        model = self.untrained_student()
-        model.load_state_dict(weights)
-        return self._frozen(self.study.student, model)
-
-    def workload(self) -> Workload:
-        """Return the sizes of the study's networks and the students' data, from which FLOPs are computed.
-
-        Raises:
-            UsageError: The operations of a network cannot be counted.
-        """
-        macs, parts = (self.macs(self.study.teacher), self.macs(self.study.student)), self.splits
-        return Workload(*macs, len(parts.train), len(parts.validation), len(parts.test))
-
-    def macs(self, network: Component) -> int:
-        """Return the multiply-adds of a network's forward pass for one image."""
-        return count_operations(self._untrained(network), *self.image_shape, str(network)).macs
-
-    def _untrained(self, network: Component) -> torch.nn.Module:
-        model = self.task.network(network, self.image_shape)
-        return self.arithmetic.place(model, built_in=network.name in MODELS)
-
-    def _frozen(self, network: Component, model: torch.nn.Module) -> torch.nn.Module:
-        return self.arithmetic.freeze(model, built_in=network.name in MODELS)

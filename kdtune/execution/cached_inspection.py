@@ -108,8 +108,8 @@ class CachedInspection:
             if not _lies_in_cache(found):
                 return None
             whole = not found.remarks and not any(store.missing_epochs() for store in found.logit_stores)
-            if whole and read_record(Path(found.teacher_folder)):
-                return replace(kept, inspection=replace(found, teacher_cached=True))
+            if whole and all(read_record(Path(folder)) for folder in found.teacher_folders):
+                return replace(kept, inspection=replace(found, missing_teachers=0))
         return None
 
     def keep(self, known: StudyFacts) -> None:
@@ -133,7 +133,10 @@ def _lies_in_cache(found: Inspection) -> bool:
     teachers, logits, code, images = (
         cache_dir() / kind for kind in ("teachers", "teacher-logits", COMPILATIONS, IMAGES)
     )
-    places = [(Path(found.teacher_folder), teachers), *((store.folder, logits) for store in found.logit_stores)]
+    places = [
+        *((Path(folder), teachers) for folder in found.teacher_folders),
+        *((store.folder, logits) for store in found.logit_stores),
+    ]
     places += [(found.synthesis.folder, images)] if found.synthesis else []
     places += [(Path(folder), code) for folder in found.compilations.values()]
     return all(path.parent == place and path.name != ".." for path, place in places)

@@ -81,7 +81,7 @@ def _timings(
     from kdtune.forecast.step_timing import time_work
 
     study = context.study
-    due = _due(kinds, study, cached=_teacher_is_cached(context), replays=study.teacher_logits == "replay")
+    due = _due(kinds, study, cached=not _missing_teachers(context), replays=study.teacher_logits == "replay")
     return time_work(context, due, watch, list(gpu_shares(resources.gpus)), setup)
 
 
@@ -140,7 +140,7 @@ def _inspection(
         teacher_folder=str(context.teacher_folder),
         fingerprint=context.arrays.fingerprint,
         versions=_versions(context.device),
-        teacher_cached=_teacher_is_cached(context),
+        missing_teachers=_missing_teachers(context),
         numerics=study.numerics,
         teacher_logits="replay" if replays else "live",
         logit_stores=_logit_stores(context) if replays else [],
@@ -152,6 +152,7 @@ def _inspection(
         energy_multiple=energy_multiple,
         synthesis=_synthesis(context) if study.synthesis else None,
         teacher_workload=asdict(_teacher_workload(context, workload)) if study.synthesis else None,
+        repeat_teachers={seed: str(context.teacher_folder_of(seed)) for seed in study.seeds()} if study.vary else {},
     )
 
 
@@ -167,10 +168,12 @@ def _teacher_workload(context: Any, workload: Workload) -> Workload:
     return replace(workload, train_images=images - held_out, val_images=held_out)
 
 
-def _teacher_is_cached(context: Any) -> bool:
+def _missing_teachers(context: Any) -> int:
+    """Return the number of teachers that are not in the cache."""
     from kdtune.artifacts.teacher_record import read_record
 
-    return read_record(context.teacher_folder) is not None
+    folders = {context.teacher_folder_of(seed) for seed in context.study.seeds()}
+    return sum(read_record(folder) is None for folder in folders)
 
 
 def _logit_stores(context: Any) -> list[LogitStore]:

@@ -227,16 +227,16 @@ class Estimator:
         wall_s, due_uj = strategy_charge(parts, part, self._idle_uw(parts), nothing, self._conditions)
         return wall_s, sum_or_none(spent.charged_uj if spent else 0, due_uj), due_uj
 
-    def teacher(self, *, cached: bool) -> TeacherEstimate:
+    def teacher(self, *, missing: int) -> TeacherEstimate:
         """Return the estimate of the training of the teacher, or of the evaluation of a given one, without start-up.
 
         Args:
-            cached: Whether the teacher is in the cache already.
+            missing: Number of teachers that are not in the cache yet.
         """
         model, epochs = str(self._study.teacher), self._study.teacher_training.epochs
         given = self._study.teacher_weights is not None
-        if cached:
-            return TeacherEstimate(model, cached, gflops_millions=0.0, wall_s=0.0, charged_uj=0, given=given)
+        if not missing:
+            return TeacherEstimate(model, True, gflops_millions=0.0, wall_s=0.0, charged_uj=0, given=given, missing=0)
         if given:
             work, flops = self._timings.teacher_measuring(self._of_teacher), 0.0
         else:
@@ -244,8 +244,8 @@ class Estimator:
             flops = self._of_teacher.teacher_flops(epochs) / 1e15
         nothing = StrategyOverhead(TimeAndEnergy(0.0, 0.0, 0.0))
         wall_s, energy_uj = strategy_charge(1, work, self._idle_uw(1), nothing, self._conditions)
-        charged_uj = None if energy_uj is None else round(energy_uj)
-        return TeacherEstimate(model, cached, flops, wall_s, charged_uj, given)
+        charged_uj = None if energy_uj is None else round(missing * energy_uj)
+        return TeacherEstimate(model, False, missing * flops, missing * wall_s, charged_uj, given, missing)
 
     def _idle_uw(self, trials: int) -> float | None:
         """Return the idle power that is charged while ``trials`` trials run, in microwatts."""

@@ -98,7 +98,9 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
     """Return the teacher's row with its accuracy and the cost of its training, which is unknown for given teachers."""
     energy, carbon = teacher.training, results[0].cost.carbon
     cells = [
-        f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
+        f"teacher ({teacher.model})"
+        + (", given" if teacher.given else "")
+        + (f", mean of {teacher.count}" if teacher.count else ""),
         NOTHING if teacher.given else "1",
         NOTHING,
         percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else teacher.val_objective),
@@ -223,6 +225,11 @@ def _lost(result: StrategyResult) -> str:
 
 def _of_teacher(teacher: Teacher, carbon: Carbon) -> str:
     if not teacher.given:
+        if teacher.count:
+            return (
+                f"Each repeat has a teacher of its own. All {teacher.count} were trained for this study, and none is "
+                "included in any strategy's figures."
+            )
         return "The teacher was trained once and is not included in any strategy's figures."
     evaluation = teacher.energy
     spent = f" Its evaluation took {significant(carbon.kwh(evaluation.charged_uj))} kWh." if evaluation else ""

@@ -154,7 +154,8 @@ class Cost:
         per_repeat_kwh: Charge of one model.
         training_kwh: Trials, evaluation, and the teacher's passes for replayed logits.
         charged_co2_g: CO2 of the charge.
-        teacher_kwh: Energy of the teacher's training; 0 for a strategy without a teacher.
+        teacher_kwh: Energy of the teacher's training; 0 for a strategy without a teacher, and the sum of all trainings
+            if the repeats have teachers of their own.
         with_teacher_kwh: Sum of the charge and the teacher's training.
         with_teacher_co2_g: CO2 of ``with_teacher_kwh``.
         car_km: Kilometres that a new car of 2018 drives for ``charged_co2_g``.
@@ -167,6 +168,7 @@ class Cost:
         hardware: The metered nodes.
         synthesis_flops: FLOPs of making synthetic images, which are part of no other figure; None if there are none.
         meta_flops: Those of the executed FLOPs that meta-gradients added; None if there are none.
+        teachers: Number of teachers in ``teacher_kwh`` if the repeats have teachers of their own; None otherwise.
     """
 
     models: int
@@ -198,6 +200,7 @@ class Cost:
     hardware: tuple[Node, ...]
     meta_flops: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     synthesis_flops: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    teachers: int | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     def of_one_model(self, total: float | None) -> float | None:
         """Divide a total between the models; None if there is no model or no total.

@@ -52,7 +52,6 @@ def _removed_energy_uj(folder: StudyFolder, names: set[str]) -> int:
         energies: dict[str, LedgerSummary | TeacherEnergy | None] = {}
         inputs = shared.teacher_logits | shared.compilations | shared.synthesis
         energies |= {name: one.energy for name, one in inputs.items()}
-        if shared.teacher:
-            energies[shared.teacher.key] = shared.teacher.energy
+        energies |= {key: teacher.energy for key, teacher in shared.teachers.items()}
         found |= {name: energy.charged_uj for name, energy in energies.items() if name in names and energy}
     return sum(found.values())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     Field,
@@ -24,6 +24,9 @@ from kdtune.specs.search_space import SearchSpace
 from kdtune.specs.training import Training
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+#: What may differ between repeats besides the seeds of the trainings.
+Source = Literal["split", "teacher"]
 
 #: Weight of the distillation term under a user's loss, if the study gives none.
 DEFAULT_ALPHA = 1.0
@@ -55,7 +58,8 @@ class Setting(FrozenModel):
             None for a built-in data set.
         data: Which part of the data set is used; all of it by default.
         validation: Share (a fraction) or number (an integer) of training images that are held out for the strategies.
-        split_seed: Seed of the train and validation split, which is the same for all repeats and strategies.
+        split_seed: Seed of the train and validation split, which is the same for all strategies, and for all repeats
+            unless the study varies it.
         training: Training of the student, unless a suggestion changes it.
         teacher_training: Training of the teacher.
         teacher_seed: Seed of the teacher's training, which does not depend on the study's ``seed``.
@@ -135,6 +139,8 @@ class Setting(FrozenModel):
             table.pop("objective", None)
         if self.objective_info is None:
             table.pop("objective_info", None)
+        if not table.get("vary", True):
+            table.pop("vary")
         first: dict[str, Any] = {key: table[key] for key in ("name", "description") if key in table}
         return {**first, **table}
 
@@ -158,6 +164,10 @@ class Setting(FrozenModel):
         """Return the same setting with facts about its data set; unchanged if the data set is built in."""
         return self if self.dataset.name in DATASETS else self.model_copy(update={"dataset_info": info})
 
+    def of_repeat(self, seed: int) -> "Setting":
+        """Return the setting of the repeat with a seed, which is this one: only a study may vary its repeats."""
+        return self
+
     @property
     def setting(self) -> "Setting":
         """Only the fields of ``Setting``, without those that a study adds."""
@@ -176,6 +186,9 @@ class Study(Setting):
         search_space: Values from which strategies choose.
         repeats: Number of times that each strategy runs, with seeds ``seed``, ``seed + 1``, ...
         seed: Seed of the first repeat.
+        vary: What differs between repeats besides the seeds of the trainings. Repeat ``i`` uses ``split_seed + i`` for
+            ``split`` and ``teacher_seed + i`` for ``teacher``. Another split needs another teacher too, since the one
+            of the first split was trained on images that this split holds out.
         margin: Differences of the objective smaller than this, on the test images, do not matter; in its unit. It is
             fixed with the study, since a margin that is chosen after the results can confirm anything.
         strategies: The strategies that ``--strategy all`` runs: options by label, with the name of the strategy as
@@ -190,6 +203,7 @@ class Study(Setting):
     search_space: SearchSpace
     repeats: int = Field(default=3, ge=1, le=10_000, strict=True)
     seed: int = Field(default=0, ge=0, lt=2**31, strict=True)
+    vary: tuple[Source, ...] = ()
     margin: Fraction = DEFAULT_MARGIN
     strategies: dict[str, dict[str, Any]]
 
@@ -202,6 +216,11 @@ class Study(Setting):
             "names the folder of the results and is that of the file unless given, so it has to consist of at most 100 "
             "letters, digits, '.', '_' and '-' and to begin with a letter or digit; rename the file, or give a name"
         )
+
+    @field_validator("vary")
+    @classmethod
+    def _once_and_in_order(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        return tuple(source for source in get_args(Source) if source in sources)
 
     @model_validator(mode="before")
     @classmethod
@@ -229,6 +248,13 @@ class Study(Setting):
     def is_dedicated(self) -> bool:
         """Whether the idle power of the node is charged to the study."""
         return self.attribution == "dedicated"
+
+    def of_repeat(self, seed: int) -> "Study":
+        """Return the study as the repeat with a seed trains it, with the split and the teacher of that repeat."""
+        if not self.vary:
+            return self
+        seeds = {f"{source}_seed": getattr(self, f"{source}_seed") + seed - self.seed for source in self.vary}
+        return self.model_copy(update={**seeds, "vary": ()})
 
     def seeds(self) -> list[int]:
         """Return the seed of each repeat, in order."""

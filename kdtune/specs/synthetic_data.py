@@ -62,6 +62,9 @@ def synthesis_faults(study: Study, where: str) -> list[Fault]:
     if "alpha" in study.search_space:
         problem = "alpha cannot be searched: synthetic images have no labels, so alpha has to be 1"
         faults.append(Fault(where, "search_space.alpha", problem))
+    if study.vary:
+        problem = "all repeats of a study on synthetic images use the same images, of one teacher; leave vary out"
+        faults.append(Fault(where, "vary", problem))
     return faults
 
 

@@ -41,7 +41,7 @@ def resolved_trial(study: Study, suggestion: Suggestion, seed: int) -> TrialSpec
     Raises:
         SpecError: The suggestion names an unknown component or unknown options.
     """
-    return TrialSpec(setting=study.setting, recipe=resolved_recipe(study, suggestion), seed=seed)
+    return TrialSpec(setting=study.of_repeat(seed).setting, recipe=resolved_recipe(study, suggestion), seed=seed)
 
 
 def resolved_recipe(study: Study, suggestion: Suggestion) -> Recipe:

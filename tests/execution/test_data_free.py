@@ -172,6 +172,7 @@ def test_a_teacher_without_batch_normalisation_is_refused(tmp_path):
         ({}, "dts", "'dts' computes tau from labels, and synthetic images have no labels"),
         ({"training": {**TRAINING, "epochs": 2}}, "annealing", "'annealing' has a phase that trains on labels alone"),
         ({"search_space": "tau-alpha"}, "grid", "search_space.alpha: alpha cannot be searched"),
+        ({"vary": ["teacher"]}, "fixed", "vary: all repeats of a study on synthetic images use the same images"),
         ({"data": {"train_limit": 700}}, "grid", "data.train_limit: selects real training images"),
         ({"synthesis": {"ref": "deep-inversion", "imges": 9}}, "grid", "synthesis.imges: unknown key; .*'images'"),
         ({"synthesis": None, "selection": "synthetic"}, "grid", "selection: is for studies with a .synthesis."),
