@@ -54,6 +54,7 @@ class RunEstimator:
             _session(earlier, known.start),
             inspection.logit_stores,
             inspection.compilations,
+            inspection.synthesis,
         )
         return {name: estimator.strategy(name, count) for name, count in self._trials.items()}
 

@@ -180,6 +180,8 @@ def _estimated_plan(
         session,
         inspection.logit_stores,
         inspection.compilations,
+        inspection.synthesis,
+        inspection.of_teacher,
     )
     with_teacher = any(uses_teacher(study, name) for name in strategies)
     return StudyPlan(
@@ -189,7 +191,7 @@ def _estimated_plan(
         estimates=[
             estimator.strategy(name, sum(one.expected_trials() for one in made)) for name, made in strategies.items()
         ],
-        teacher=estimator.teacher(cached=inspection.teacher_cached) if with_teacher else None,
+        teacher=estimator.teacher(missing=inspection.missing_teachers) if with_teacher else None,
         logits=estimator.logits if with_teacher and inspection.logit_stores else None,
         compiled_uj={name: estimator.compiled_uj(name) or 0 for name in strategies},
         session=session,

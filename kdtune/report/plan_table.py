@@ -51,14 +51,15 @@ def _strategy_row(plan: StudyPlan, one: StrategyEstimate) -> list[str]:
 
 
 def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate) -> list[str]:
-    name = f"teacher ({teacher.model})"
+    own = ", one for each repeat" if plan.study.vary else ""
+    name = f"teacher ({teacher.model}){own}"
     if teacher.cached:
         where = "given and already evaluated" if teacher.given else "already in the cache"
         return [f"{name}, {where}", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]
     figures = _figures(plan, teacher.wall_s, teacher.charged_uj, complete=False)
     if teacher.given:
         return [f"{name}, given: to be evaluated", NOTHING, NOTHING, NOTHING, *figures]
-    return [name, NOTHING, "1", significant(teacher.gflops_millions), *figures]
+    return [name, NOTHING, str(teacher.missing), significant(teacher.gflops_millions), *figures]
 
 
 def _logits_row(plan: StudyPlan, logits: LogitsEstimate) -> list[str]:

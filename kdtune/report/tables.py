@@ -17,6 +17,7 @@ from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
 from kdtune.report.split_table import SplitTable
+from kdtune.report.synthetic_images import synthetic_images_notes
 from kdtune.results.abandoned_energy import abandoned_uj
 from kdtune.results.cost_document import Cost, Node
 from kdtune.results.shared_document import Teacher
@@ -97,7 +98,9 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
     """Return the teacher's row with its accuracy and the cost of its training, which is unknown for given teachers."""
     energy, carbon = teacher.training, results[0].cost.carbon
     cells = [
-        f"teacher ({teacher.model})" + (", given" if teacher.given else ""),
+        f"teacher ({teacher.model})"
+        + (", given" if teacher.given else "")
+        + (f", mean of {teacher.count}" if teacher.count else ""),
         NOTHING if teacher.given else "1",
         NOTHING,
         percent(teacher.val_accuracy if common_metric(results).name == ACCURACY else teacher.val_objective),
@@ -158,7 +161,7 @@ def notes(results: Sequence[StrategyResult], teacher: Teacher | None, baseline: 
     if index := results[0].green_index:
         lines.append(formula(index.points_per_doubling, baseline))
     lines += dict.fromkeys(how_computed(result.computed) for result in results)
-    lines += _of_shared_energy(results, carbon)
+    lines += _of_shared_energy(results, carbon) + synthetic_images_notes(results, carbon)
     if teacher:
         lines.append(_of_teacher(teacher, carbon))
     lines += [_lost(result) for result in results if result.cost.models < len(result.repeats)]
@@ -222,6 +225,11 @@ def _lost(result: StrategyResult) -> str:
 
 def _of_teacher(teacher: Teacher, carbon: Carbon) -> str:
     if not teacher.given:
+        if teacher.count:
+            return (
+                f"Each repeat has a teacher of its own. All {teacher.count} were trained for this study, and none is "
+                "included in any strategy's figures."
+            )
         return "The teacher was trained once and is not included in any strategy's figures."
     evaluation = teacher.energy
     spent = f" Its evaluation took {significant(carbon.kwh(evaluation.charged_uj))} kWh." if evaluation else ""

@@ -81,7 +81,12 @@ class Series:
     @property
     def mark(self) -> str:
         """Its mark."""
-        return MARKS[(self.number + self.number // len(COLOURS)) % len(MARKS)]
+        return MARKS[self.mark_number]
+
+    @property
+    def mark_number(self) -> int:
+        """Place of its mark in :data:`MARKS`."""
+        return (self.number + self.number // len(COLOURS)) % len(MARKS)
 
     @property
     def dashes(self) -> str:
@@ -149,11 +154,8 @@ def as_svg(figure: "Figure", name: str, title: str, description: str) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = _small(svg[svg.index("<svg") :])
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
-    svg = re.sub(r'\b(d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(r"\1", found[0]), svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
     head = (
@@ -163,6 +165,16 @@ def as_svg(figure: "Figure", name: str, title: str, description: str) -> str:
         f'<title id="{name}-title">{_text(title)}</title><desc id="{name}-description">{_text(description)}</desc>'
     )
     return head + svg[svg.index(">") + 1 :]
+
+
+def _small(svg: str) -> str:
+    """Return a drawing without what a page does not need, which is more than half of it."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)  # it is that of the page
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
+    svg = re.sub(r'\b(d|x|y|transform)="[^"]*"', lambda found: _DIGITS.sub(r"\1", found[0]), svg)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
+    return re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><")
 
 
 def _text(text: str) -> str:

@@ -15,6 +15,7 @@ from kdtune.report.html.drawing import ReportFigure, Series
 from kdtune.report.html.energy_figures import energy_by_part, energy_over_time
 from kdtune.report.html.reported_study import ReportedStudy, read_study
 from kdtune.report.html.study_tables import (
+    MOST_TRIALS,
     PageCell,
     PageTable,
     commands,
@@ -101,7 +102,7 @@ def report_page(places: Places, carbon: WantedCarbon = None) -> str:
     for folder in find_results(places):
         by_study.setdefault(folder.path.parent, []).append(folder)
     sections = [
-        _section(read_study(StudyFolder(path), folders, carbon), number)
+        _section(read_study(StudyFolder(path), folders, carbon), number, MOST_TRIALS // len(by_study))
         for number, (path, folders) in enumerate(by_study.items(), start=1)
     ]
     return (
@@ -130,7 +131,7 @@ def write_report(places: Places, file: Path, carbon: WantedCarbon = None) -> Non
         raise ResultsError(f"{file}: cannot be written ({error.strerror}); name another file with -o") from None
 
 
-def _section(study: ReportedStudy, number: int) -> StudySection:
+def _section(study: ReportedStudy, number: int, most_trials: int) -> StudySection:
     series = {one.name: Series(one.name, place) for place, one in enumerate(study.strategies)}
     drawn = [draw(study, series) for draw in _DRAWERS]
     results, teacher = study.comparison.outcomes, study.comparison.teacher
@@ -146,7 +147,7 @@ def _section(study: ReportedStudy, number: int) -> StudySection:
         omitted=[one for one in drawn if isinstance(one, str)],
         overview=cost_overview(study, series),
         costs=PageTable("All columns of the cost table", columns(results), (1, 3), costs),
-        trials=trials_table(study, series),
+        trials=trials_table(study, series, most_trials),
         hardware=hardware_table(study),
         versions=versions_table(study),
         commands=commands(study),

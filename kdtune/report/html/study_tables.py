@@ -12,7 +12,7 @@ from kdtune.report.tables import chosen_points
 from kdtune.report.units import energy_unit
 from kdtune.results.strategy_result import StrategyResult
 
-#: Most trials in the page, which would be slow to open with more.
+#: Most trials in a page, which would be slow to open with more.
 MOST_TRIALS = 800
 
 
@@ -100,11 +100,17 @@ def _chosen(result: StrategyResult) -> str:
     return chosen_points(replace(result, repeats=tuple(repeats)))
 
 
-def trials_table(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
-    """Return every trial, the chosen ones and failures marked."""
+def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MOST_TRIALS) -> PageTable:
+    """Return every trial, the chosen ones and failures marked.
+
+    Args:
+        study: The study.
+        series: How its strategies look.
+        most: Most trials to show.
+    """
     carbon = study.strategies[0].result.cost.carbon
     every = [(one, trial) for one in study.strategies for trial in one.trials]
-    shown = every[:MOST_TRIALS]
+    shown = every[:most]
     kwh = [carbon.kwh(one.trial_uj[trial.id]) if trial.id in one.trial_uj else None for one, trial in shown]
     unit = energy_unit(kwh)
     rows = []
