@@ -87,7 +87,7 @@ class CarbonOptions:
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class ExecutionOptions:
     """Where and within which limits a study is run or resumed."""
 
     max_concurrent: MaxConcurrent = None

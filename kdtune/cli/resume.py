@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kdtune.cli.option_groups import with_option_groups
-from kdtune.cli.options import AcceptTeacher, InlineOrNot, Json, Quiet, RunSettings
+from kdtune.cli.options import AcceptTeacher, ExecutionOptions, InlineOrNot, Json, Quiet
 from kdtune.cli.output import make_console, show_outcome
 
 HELP = "Continue a study that was stopped. Finished trials are not run again."
@@ -23,7 +23,7 @@ def resume(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Results folder of the study, or of one of its strategies.")
     ],
-    run: RunSettings,
+    run: ExecutionOptions,
     inline: InlineOrNot = None,
     accept_teacher: AcceptTeacher = False,
     json: Json = False,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from kdtune.cli.option_groups import with_option_groups
-from kdtune.cli.options import AcceptTeacher, CarbonOptions, Inline, Json, Overrides, Quiet, RunSettings
+from kdtune.cli.options import AcceptTeacher, CarbonOptions, ExecutionOptions, Inline, Json, Overrides, Quiet
 from kdtune.cli.output import make_console, show_outcome, show_plan
 
 HELP = (
@@ -69,7 +69,7 @@ def study(
         ),
     ] = ["all"],  # noqa: B006 - typer only reads it
     options: StudyOptions,
-    run: RunSettings,
+    run: ExecutionOptions,
     carbon: CarbonOptions,
     accept_teacher: AcceptTeacher = False,
     dry_run: Annotated[

@@ -235,7 +235,7 @@ def check_unchanged(component: Component, found: str, expected: str) -> None:
     if found != expected:
         raise DataError(
             f"data set {component}: its images have changed since the study began; restore them, or begin the study "
-            "anew with --fresh"
+            "anew with 'kdtune study --fresh'"
         )
 
 
