@@ -141,14 +141,24 @@ class _Display(Watcher):
         return self._kwh(sum(self._spent_uj.values()))
 
 
+def _teacher_progress(epochs: int, metrics: dict[str, Any]) -> str:
+    value = percent(deciding_value(metrics))
+    return f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {value} %"
+
+
 class PlainLines(_Display):
-    """Prints a line for each message, each started strategy and each ended trial."""
+    """Prints a line for each message, each tenth of a teacher's training, each started strategy and ended trial."""
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
         self._print(f"{text} ...")
+
+    def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
+        tenths = [10 * epoch // epochs for epoch in (metrics["epoch"] - 1, metrics["epoch"])]
+        if tenths[0] < tenths[1]:
+            self._print(_teacher_progress(epochs, metrics))
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         super().strategy_started(name, trials, ended)
@@ -186,9 +196,7 @@ class LiveTable(_Display):
             self._console.print(f"{text} ...", highlight=False, markup=False, soft_wrap=True)
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
-        self._message = (
-            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(deciding_value(metrics))} %"
-        )
+        self._message = _teacher_progress(epochs, metrics)
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
         super().strategy_started(name, trials, ended)

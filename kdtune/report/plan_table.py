@@ -9,6 +9,7 @@ from rich.text import Text
 from kdtune.forecast.strategy_estimate import LogitsEstimate, TeacherEstimate
 from kdtune.planning.study_plan import StudyPlan
 from kdtune.report.number_formats import NOTHING, describe_point, duration, significant
+from kdtune.report.row_names import network_name
 from kdtune.report.split_table import PLAIN_HEAD
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.specs.suggestion import Suggestion
@@ -52,7 +53,7 @@ def _strategy_row(plan: StudyPlan, one: StrategyEstimate) -> list[str]:
 
 def _teacher_row(plan: StudyPlan, teacher: TeacherEstimate) -> list[str]:
     own = ", one for each repeat" if plan.study.vary else ""
-    name = f"teacher ({teacher.model}){own}"
+    name = network_name("teacher", teacher.model) + own
     if teacher.cached:
         where = "given and already evaluated" if teacher.given else "already in the cache"
         return [f"{name}, {where}", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING]

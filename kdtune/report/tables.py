@@ -16,6 +16,7 @@ from kdtune.paper.published_accuracies import published_accuracies
 from kdtune.report.hidden_tuning import hidden_tuning
 from kdtune.report.meta_gradients import meta_gradients
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio, significant
+from kdtune.report.row_names import network_name
 from kdtune.report.split_table import SplitTable
 from kdtune.report.synthetic_images import synthetic_images_notes
 from kdtune.results.abandoned_energy import abandoned_uj
@@ -98,7 +99,7 @@ def teacher_row(teacher: Teacher, results: Sequence[StrategyResult]) -> Row:
     """Return the teacher's row with its accuracy and the cost of its training, which is unknown for given teachers."""
     energy, carbon = teacher.training, results[0].cost.carbon
     cells = [
-        f"teacher ({teacher.model})"
+        network_name("teacher", teacher.model)
         + (", given" if teacher.given else "")
         + (f", mean of {teacher.count}" if teacher.count else ""),
         NOTHING if teacher.given else "1",

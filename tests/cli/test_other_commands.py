@@ -52,6 +52,14 @@ def test_list_prints_records_with_names(what, tmp_path):
     assert here("list", what, cwd=tmp_path).returncode == 0
 
 
+def test_a_component_with_options_is_listed_like_in_a_call(tmp_path):
+    (tmp_path / "studies").mkdir()
+    own = 'dataset = "digits"\nteacher = { ref = "./nets.py:Wide", width = 8 }\nstudent = { ref = "./nets.py:Tiny" }\n'
+    (tmp_path / "studies" / "own.toml").write_text(own)
+    shown = " ".join(here("list", "studies", cwd=tmp_path, COLUMNS="300").stdout.split())
+    assert "./nets.py:Wide(width=8) ./nets.py:Tiny" in shown and "{" not in shown
+
+
 def test_studies_are_listed_with_the_labels_of_their_strategies(tmp_path):
     document = json.loads(here("list", "studies", "--json", cwd=tmp_path).stdout)
     (controls,) = [one for one in document["studies"] if one["name"] == "digits-controls"]

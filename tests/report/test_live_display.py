@@ -85,6 +85,17 @@ def test_in_a_pipe_each_trial_is_a_plain_line_with_an_eta():
     assert not any("\x1b" in line for line in lines)
 
 
+def test_in_a_pipe_the_teachers_training_is_about_ten_lines():
+    out = console()
+    watcher = display(out)
+    for epochs in (3, 200):
+        for epoch in range(1, epochs + 1):
+            watcher.teacher_epoch(epochs, {"epoch": epoch, "val_accuracy": epoch / 1000})
+    lines = out.file.getvalue().splitlines()
+    assert lines[:3] == [f"training the teacher: epoch {n}/3, validation 0.{n} %" for n in (1, 2, 3)]
+    assert [line.split()[4] for line in lines[3:]] == [f"{epoch}/200," for epoch in range(20, 201, 20)]
+
+
 def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_energy():
     out = console(terminal=True)
     watcher = display(out)

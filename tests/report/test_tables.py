@@ -146,6 +146,13 @@ def test_a_teacher_of_unknown_cost_has_a_dash_and_not_zero():
     assert line.split()[-4:] == ["-", "-", "-", "-"]
 
 
+def test_a_teacher_of_the_user_is_shown_without_its_folders():
+    model = "/home/anna/experiments/nets.py:Wide"
+    teacher = {"model": model, "val_accuracy": 0.9, "test": {}, "gflops_millions": 1.0, "energy": None}
+    assert "teacher (nets.py:Wide) " in shown(result(), teacher=teacher)
+    assert "anna" not in shown(result(), teacher=teacher)
+
+
 def test_a_teacher_that_was_given_has_no_cost_and_the_notes_say_why():
     teacher = {
         "model": "t",

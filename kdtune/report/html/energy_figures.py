@@ -13,6 +13,7 @@ from kdtune.report.html.drawing import (
     thinned,
 )
 from kdtune.report.html.reported_study import ReportedStrategy, ReportedStudy
+from kdtune.report.row_names import network_name
 from kdtune.report.units import energy_unit
 from kdtune.results.strategy_result import StrategyResult
 
@@ -48,7 +49,7 @@ def energy_by_part(study: ReportedStudy, series: Mapping[str, Series]) -> Report
         return "Energy by part is not shown, since it was not measured for any strategy with a model."
     teacher, carbon = study.comparison.teacher, study.strategies[0].result.cost.carbon
     if teacher and teacher.training:
-        bars.append((f"teacher ({teacher.model})", {_TEACHER: carbon.kwh(teacher.training.charged_uj)}))
+        bars.append((network_name("teacher", teacher.model), {_TEACHER: carbon.kwh(teacher.training.charged_uj)}))
     used = [part for part in (*PARTS, _TEACHER) if any(part in parts for _, parts in bars)]
     styles = {part: Series(PARTS.get(part, part), number) for number, part in enumerate((*PARTS, _TEACHER))}
     unit = energy_unit([sum(parts.values()) for _, parts in bars])

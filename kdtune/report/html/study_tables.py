@@ -8,6 +8,7 @@ from kdtune.analysis.green_index import energy_multiple
 from kdtune.report.html.drawing import Series
 from kdtune.report.html.reported_study import ReportedStudy
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio
+from kdtune.report.row_names import network_name
 from kdtune.report.tables import chosen_points
 from kdtune.report.units import energy_unit
 from kdtune.results.strategy_result import StrategyResult
@@ -79,7 +80,7 @@ def cost_overview(study: ReportedStudy, series: dict[str, Series]) -> PageTable:
         known = teacher.test.get(study.metric.name)
         spent = carbon.kwh(teacher.training.charged_uj) if teacher.training else None
         texts = [percent(known), unit.number(spent), NOTHING, NOTHING if teacher.given else "1", NOTHING]
-        rows.append([PageCell(f"teacher ({teacher.model})"), *map(PageCell, texts)])
+        rows.append([PageCell(network_name("teacher", teacher.model)), *map(PageCell, texts)])
     names = ("strategy", f"test {study.metric.title} %", f"energy of one model ({unit.name})")
     return PageTable(
         "Accuracy and cost of one model",
