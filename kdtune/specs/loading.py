@@ -204,7 +204,8 @@ def load_with_faults(
     """Return a study and its faults. The arguments are those of :func:`load_study`.
 
     Returns:
-        The study, in which built-in components stand for those that cannot be resolved; None if it is not valid.
+        The study, in which built-in components stand for those that cannot be resolved, and defaults for values that
+        are not valid; None if such a value has no default.
 
     Raises:
         SpecError: The study cannot be read.
@@ -231,11 +232,28 @@ def load_with_faults(
         study = Study.model_validate(table)
     except ValidationError as error:
         faults += faults_of(error, Study, where)
+        study = _with_defaults(table, error)
     if study:
         faults += _study_faults(study, where, is_new=is_new, has_other_faults=bool(faults))
     if study and epochs is not None and not faults:
         study = study.model_copy(update={"training": study.training.scaled_to(epochs)})
     return study, list(naming_flags(faults, set_keys, flags))
+
+
+def _with_defaults(table: dict[str, Any], error: ValidationError) -> Study | None:
+    """Return a study without the values that are not valid; None if it is not valid without them."""
+    rest = dict(table)
+    for item in error.errors():
+        inner: Any = rest
+        for part in item["loc"][:-1]:
+            inner[part] = dict(inner[part]) if isinstance(inner.get(part), Mapping) else {}
+            inner = inner[part]
+        if item["loc"]:
+            inner.pop(item["loc"][-1], None)
+    try:
+        return Study.model_validate(rest)
+    except ValidationError:
+        return None
 
 
 def _load_named_space(table: dict[str, Any], where: str) -> list[Fault]:
