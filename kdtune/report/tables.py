@@ -59,7 +59,9 @@ def has_green_index(results: Sequence[StrategyResult]) -> bool:
 def chosen_points(result: StrategyResult) -> str:
     """Return the points that the repeats chose, or the one point if all agree."""
     chosen = [describe_point(repeat.chosen) for repeat in result.repeats]
-    return chosen[0] if len(set(chosen)) == 1 else ", ".join(chosen)
+    # Strategies of one training choose the same in every repeat, also before all of them have ended.
+    different = {describe_point(repeat.chosen) for repeat in result.repeats if repeat.chosen} or {*chosen}
+    return different.pop() if len(different) == 1 else ", ".join(chosen)
 
 
 def cost_rows(results: Sequence[StrategyResult], baseline: str = BASELINE) -> list[Row]:
