@@ -139,7 +139,7 @@ class OneRound(Strategy):
         """Return all suggestions, in order."""
         raise NotImplementedError
 
-    def planned(self) -> list[Suggestion]:
+    def planned(self) -> list[Suggestion] | None:
         """Return all suggestions."""
         return self.suggestions()
 
