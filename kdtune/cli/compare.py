@@ -23,7 +23,7 @@ HELP = (
 
 EXAMPLES = """Examples:
 \n\n    kdtune compare
-\n\n    kdtune compare results/digits-hkd --baseline fixed --markdown
+\n\n    kdtune compare results/digits-hkd --baseline fixed --wide --markdown
 \n\n    kdtune compare results/a results/b --allow-mismatch --csv costs.csv
 \n\n    kdtune compare results/digits-hkd --country FRA --json
 \n\n    kdtune compare results/digits-hkd --green --green-weight 2
@@ -65,6 +65,7 @@ def compare(
             help="Also write totals over all repeats to a CSV file; its column 'models' is the divisor for one model."
         ),
     ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Print all columns of the cost table.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     country: Country = None,
     region: Region = None,
@@ -82,8 +83,8 @@ def compare(
     from kdtune.catalog.spelling import did_you_mean
     from kdtune.energy.carbon import carbon_changes
     from kdtune.errors import Fault, SpecError
+    from kdtune.report.cost_rows import BASELINE
     from kdtune.report.csv_and_markdown import as_csv
-    from kdtune.report.tables import BASELINE
 
     carbon = carbon_changes(preset, country, region, intensity, pue)
     weight = check_weight(DEFAULT_WEIGHT if green_weight is None else green_weight)
@@ -97,6 +98,7 @@ def compare(
             "--allow-mismatch": allow_mismatch,
             "--baseline": baseline is not None,
             "--at-kwh": at_kwh is not None,
+            "--wide": wide,
         }
         _refuse_with_paper([flag for flag, is_given in flags.items() if is_given])
         _beside_the_paper(folders, carbon, as_json=json, markdown=markdown)
@@ -119,7 +121,7 @@ def compare(
     for place, parts in enumerate(zip(comparisons, tables_of_statistics, budgets, strict=True)):
         if place:
             console.print()
-        _show(console, *parts, base, markdown=markdown)
+        _show(console, *parts, base, wide=wide, markdown=markdown)
     if json:
         document = comparison.as_json(outcomes)
         document["statistics"] = [statistics.as_json() for statistics in tables_of_statistics]
@@ -153,6 +155,7 @@ def _show(
     budget: "EqualBudget | None",
     baseline: str,
     *,
+    wide: bool,
     markdown: bool,
 ) -> None:
     from kdtune.report.budget_table import budget_markdown, budget_table
@@ -164,11 +167,11 @@ def _show(
     remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
         lines = [*notes(found.outcomes, found.teacher, baseline), *remarks]
-        parts = [as_markdown(found.outcomes, found.teacher, baseline), markdown_list(lines)]
+        parts = [as_markdown(found.outcomes, found.teacher, baseline, wide=wide), markdown_list(lines)]
         parts += [statistics_markdown(statistics), *([budget_markdown(budget)] if budget else [])]
         console.print("\n\n".join(parts), soft_wrap=True)
     else:
-        console.print(cost_table(found.outcomes, found.teacher, baseline, remarks))
+        console.print(cost_table(found.outcomes, found.teacher, baseline, remarks, wide=wide))
         console.print(statistics_table(statistics))
         if budget:
             console.print(budget_table(budget))
