@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from kdtune.forecast.strategy_estimate import (
     sum_or_none,
 )
 from kdtune.planning.resources import Resources
+from kdtune.planning.session_estimate import SessionEstimate
 from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, trained_share, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_inputs import ledger_summary
@@ -34,31 +34,6 @@ from kdtune.specs.study import Study
 #: Fields of a study, and fields of its training, on which the cost of an epoch depends.
 _COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation", "numerics", "teacher_logits"}
 _COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
-
-
-@dataclass(frozen=True)
-class SessionEstimate:
-    """Estimate of the costs that all strategies of a command share.
-
-    Attributes:
-        charge: Time and energy of the start and end of the session, and of the inspection of the data.
-        basis: Source of the estimate, in words.
-        complete: Whether the estimate includes all of these costs.
-    """
-
-    charge: TimeAndEnergy
-    basis: str
-    complete: bool
-
-
-def session_estimate(earlier: list[CompletedStrategy]) -> SessionEstimate:
-    """Return the session of the newest earlier command; an incomplete estimate of 0 if there is none."""
-    for one in earlier:
-        if one.session:
-            return SessionEstimate(one.session, f"The session's start and end as in {one.label}.", complete=True)
-    return SessionEstimate(
-        TimeAndEnergy(0.0, 0.0, 0.0), "The session's start and end are not included.", complete=False
-    )
 
 
 def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
