@@ -24,7 +24,7 @@ HELP = (
 
 EXAMPLES = """Examples:
 \n\n    kdtune compare
-\n\n    kdtune compare results/digits-hkd --baseline fixed --markdown
+\n\n    kdtune compare results/digits-hkd --baseline fixed --wide --markdown
 \n\n    kdtune compare results/a results/b --allow-mismatch --csv costs.csv
 \n\n    kdtune compare results/digits-hkd --country FRA --json
 \n\n    kdtune compare results/digits-hkd --green --green-weight 2
@@ -60,6 +60,7 @@ class TableOptions:
             help="Also write totals over all repeats to a CSV file; its column 'models' is the divisor for one model."
         ),
     ] = None
+    wide: Annotated[bool, typer.Option("--wide", help="Print all columns of the cost table.")] = False
 
     @property
     def wants_green(self) -> bool:
@@ -74,6 +75,7 @@ class TableOptions:
             "--allow-mismatch": self.allow_mismatch,
             "--baseline": self.baseline is not None,
             "--at-kwh": self.at_kwh is not None,
+            "--wide": self.wide,
         }
         return [flag for flag, is_given in flags.items() if is_given]
 
@@ -100,8 +102,8 @@ def compare(
     from kdtune.analysis.baseline_comparisons import statistics_of
     from kdtune.analysis.equal_budget import at_budget, check_budget
     from kdtune.analysis.green_index import DEFAULT_WEIGHT, check_weight
+    from kdtune.report.cost_rows import BASELINE
     from kdtune.report.csv_and_markdown import as_csv
-    from kdtune.report.tables import BASELINE
 
     changes, base = carbon.changes(), table.baseline or BASELINE
     weight = check_weight(DEFAULT_WEIGHT if table.green_weight is None else table.green_weight)
@@ -120,7 +122,7 @@ def compare(
     for place, parts in enumerate(zip(comparisons, tables_of_statistics, budgets, strict=True)):
         if place:
             console.print()
-        _show(console, *parts, base, markdown=markdown)
+        _show(console, *parts, base, wide=table.wide, markdown=markdown)
     if json:
         document = comparison.as_json(outcomes)
         document["statistics"] = [statistics.as_json() for statistics in tables_of_statistics]
@@ -175,6 +177,7 @@ def _show(
     budget: "EqualBudget | None",
     baseline: str,
     *,
+    wide: bool,
     markdown: bool,
 ) -> None:
     from kdtune.report.budget_table import budget_markdown, budget_table
@@ -186,11 +189,11 @@ def _show(
     remarks = [line] if (line := payback_line(found.inference)) else []
     if markdown:
         lines = [*notes(found.outcomes, found.teacher, baseline), *remarks]
-        parts = [as_markdown(found.outcomes, found.teacher, baseline), markdown_list(lines)]
+        parts = [as_markdown(found.outcomes, found.teacher, baseline, wide=wide), markdown_list(lines)]
         parts += [statistics_markdown(statistics), *([budget_markdown(budget)] if budget else [])]
         console.print("\n\n".join(parts), soft_wrap=True)
     else:
-        console.print(cost_table(found.outcomes, found.teacher, baseline, remarks))
+        console.print(cost_table(found.outcomes, found.teacher, baseline, remarks, wide=wide))
         console.print(statistics_table(statistics))
         if budget:
             console.print(budget_table(budget))

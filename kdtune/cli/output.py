@@ -60,7 +60,7 @@ def show_outcome(result: "StudyResult", console: "Console", *, as_json: bool) ->
     if result.over_budget:
         console.print(f"Stopped: {result.over_budget}.", soft_wrap=True)
     if not result.exit_code:
-        console.print(f"Next: kdtune compare {folder} --markdown", soft_wrap=True, markup=False)
+        console.print(f"Next: kdtune compare {folder} --wide", soft_wrap=True, markup=False)
     elif result.is_settled:
         console.print("Nothing is left to resume: a strategy has no finished trial, for the reason above.")
     elif not result.can_resume:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -26,7 +25,8 @@ from kdtune.forecast.strategy_estimate import (
     sum_or_none,
 )
 from kdtune.planning.resources import Resources
-from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, uses_teacher
+from kdtune.planning.session_estimate import SessionEstimate
+from kdtune.planning.trial_plan import epochs_of, first_recipe, kinds_of_epochs, trained_share, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate
 from kdtune.results.shared_inputs import ledger_summary
 from kdtune.specs.study import Study
@@ -34,31 +34,6 @@ from kdtune.specs.study import Study
 #: Fields of a study, and fields of its training, on which the cost of an epoch depends.
 _COST_FIELDS = {"dataset", "data", "teacher", "student", "loss", "validation", "numerics", "teacher_logits"}
 _COST_OF_TRAINING = {"batch_size", "optimizer", "augment"}
-
-
-@dataclass(frozen=True)
-class SessionEstimate:
-    """Estimate of the costs that all strategies of a command share.
-
-    Attributes:
-        charge: Time and energy of the start and end of the session, and of the inspection of the data.
-        basis: Source of the estimate, in words.
-        complete: Whether the estimate includes all of these costs.
-    """
-
-    charge: TimeAndEnergy
-    basis: str
-    complete: bool
-
-
-def session_estimate(earlier: list[CompletedStrategy]) -> SessionEstimate:
-    """Return the session of the newest earlier command; an incomplete estimate of 0 if there is none."""
-    for one in earlier:
-        if one.session:
-            return SessionEstimate(one.session, f"The session's start and end as in {one.label}.", complete=True)
-    return SessionEstimate(
-        TimeAndEnergy(0.0, 0.0, 0.0), "The session's start and end are not included.", complete=False
-    )
 
 
 def student_work(study: Study, strategies: Iterable[str]) -> list[WorkKind]:
@@ -142,6 +117,8 @@ class Estimator:
         flops = workload.executed_flops(epochs, teacher_epochs=0 if replays else teacher_epochs)
         # A look-ahead is not timed; its operations are taken to be as fast.
         training = training * (1 + meta_flops / flops)
+        share = trained_share(self._study, name, epochs)
+        training = training * float(share)
         overhead, complete, of_start = self._overhead(name, trials)
         wall_s, own_uj = strategy_charge(trials, training, idle_uw, overhead, self._conditions)
         compiled_uj, images_uj = self.compiled_uj(name), self.images_uj
@@ -153,6 +130,8 @@ class Estimator:
             images_uj or 0,
         )
         basis = [of_trainings, of_start, self._session.basis]
+        if share < 1:
+            basis.append(f"Trials stop early: their epochs are those of at most {float(trials * share):.1f} trainings.")
         if compiled_uj is None:
             basis.append("Compiling the networks is not included.")
         if images_uj is None:
@@ -160,8 +139,8 @@ class Estimator:
         return StrategyEstimate(
             strategy=name,
             trials=trials,
-            gflops_millions=trials * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15,
-            training_flops=trials * (flops + meta_flops)
+            gflops_millions=trials * share * workload.nominal_flops(epochs, teacher_epochs=teacher_epochs) / 1e15,
+            training_flops=round(trials * share * (flops + meta_flops))
             + (workload.teacher_passes_flops(self.logits.passes) if replays else 0),
             wall_s=wall_s,
             charged_uj=None if charged_uj is None else round(charged_uj),

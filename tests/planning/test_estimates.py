@@ -8,8 +8,9 @@ from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
-from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, student_work
 from kdtune.planning.resources import Resources
+from kdtune.planning.session_estimate import SessionEstimate, session_estimate
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, W, two_cores
 from tests.results.finished import WORKLOAD, finished, write_ledger
@@ -241,3 +242,13 @@ def test_only_necessary_work_is_timed():
     assert set(student_work(live, ["grid", "none"])) == {"distilling", "labels", "evaluation"}
     assert set(student_work(study, ["none"])) == {"labels", "evaluation"}
     assert set(student_work(load_study(small_study(loss="ce")), ["grid"])) == {"labels", "evaluation"}
+
+
+def test_the_epochs_of_rungs_are_counted_instead_of_whole_trainings():
+    strategies = {"grid": {}, "asha": {"rungs": 2}, "one": {"strategy": "asha", "rungs": 1}}
+    grid, asha, one = (estimator(strategies=strategies).strategy(label, 6) for label in strategies)
+    # In each of two repeats, three trials train one epoch, and one of them goes on for two more: 10 epochs of 18.
+    assert asha.wall_s == pytest.approx(2 + (grid.wall_s - 2) * 10 / 18)
+    assert asha.training_flops == round(grid.training_flops * 10 / 18)
+    assert asha.gflops_millions == pytest.approx(grid.gflops_millions * 10 / 18) and asha.trials == 6
+    assert "at most 3.3 trainings" in asha.basis[-1] and (one.wall_s, one.basis) == (grid.wall_s, grid.basis)

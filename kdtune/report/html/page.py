@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kdtune.analysis.comparison import WantedCarbon
 from kdtune.analysis.find_results import Places, find_results
 from kdtune.errors import ResultsError
+from kdtune.report.cost_rows import columns, cost_rows, teacher_row
 from kdtune.report.html.accuracy_figures import accuracy_over_energy, paired_differences
 from kdtune.report.html.drawing import ReportFigure, Series
 from kdtune.report.html.energy_figures import energy_by_part, energy_over_time
@@ -26,7 +27,7 @@ from kdtune.report.html.study_tables import (
 )
 from kdtune.report.html.training_figures import accuracy_over_tau, learning_curves, path_of_tau, search_history
 from kdtune.report.recommendation_text import missing_lines, recommendation_text, verdict_text
-from kdtune.report.tables import columns, cost_rows, notes, teacher_row
+from kdtune.report.tables import notes
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.storage.escaping import printable
 from kdtune.storage.files import replaced_atomically
@@ -135,7 +136,7 @@ def _section(study: ReportedStudy, number: int, most_trials: int) -> StudySectio
     series = {one.name: Series(one.name, place) for place, one in enumerate(study.strategies)}
     drawn = [draw(study, series) for draw in _DRAWERS]
     results, teacher = study.comparison.outcomes, study.comparison.teacher
-    rows = cost_rows(results, study.baseline) + ([teacher_row(teacher, results)] if teacher else [])
+    rows = cost_rows(results, study.baseline, teacher) + ([teacher_row(teacher, results)] if teacher else [])
     costs = [list(map(PageCell, row)) for row in rows]
     return StudySection(
         anchor=f"study-{number}",
@@ -146,7 +147,7 @@ def _section(study: ReportedStudy, number: int, most_trials: int) -> StudySectio
         figures=[one.with_prefix(f"s{number}-") for one in drawn if isinstance(one, ReportFigure)],
         omitted=[one for one in drawn if isinstance(one, str)],
         overview=cost_overview(study, series),
-        costs=PageTable("All columns of the cost table", columns(results), (1, 3), costs),
+        costs=PageTable("All columns of the cost table", columns(results, teacher), (1, 6), costs),
         trials=trials_table(study, series, most_trials),
         hardware=hardware_table(study),
         versions=versions_table(study),

@@ -11,7 +11,7 @@ from kdtune.analysis.strategy_figures import StrategyFigures, common_metric, fig
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.energy.ledger import read_folder
 from kdtune.energy.several_nodes import account_of_nodes
-from kdtune.report.tables import BASELINE
+from kdtune.report.cost_rows import BASELINE
 from kdtune.results.epoch_log import Epoch, read_epochs, superseded
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.strategy_result import StrategyResult

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kdtune.analysis.green_index import energy_multiple
+from kdtune.report.cost_rows import chosen_points
 from kdtune.report.html.drawing import Series
 from kdtune.report.html.reported_study import ReportedStudy
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio
 from kdtune.report.row_names import network_name
-from kdtune.report.tables import chosen_points
 from kdtune.report.units import energy_unit
 from kdtune.results.strategy_result import StrategyResult
 
