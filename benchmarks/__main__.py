@@ -17,6 +17,7 @@ from benchmarks import (
     soak,
     step,
     study_time,
+    synthesis,
     torture,
     verdict_errors,
     whole_study,
@@ -32,6 +33,7 @@ ALL = {
     "soak": soak.run,
     "step": step.run,
     "study_time": study_time.run,
+    "synthesis": synthesis.run,
     "verdict_errors": verdict_errors.run,
     "whole_study": whole_study.run,
 }

@@ -67,13 +67,18 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class PaperStudy:
-    """The settings that identify one of the paper's studies, which kdtune ships."""
+    """The settings that identify one of the paper's studies, which kdtune ships.
+
+    Attributes:
+        epochs: Epochs of the trainings; None for those of :class:`PaperValues`.
+    """
 
     dataset: str
     teacher: str
     student: str
     loss: str
     batch_size: int = 128
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,11 @@ class PaperValues:
     studies: dict[str, PaperStudy]
     tables: tuple[PaperTable, ...]
     inference: PaperInference
+
+    def epochs_of(self, study: str) -> int:
+        """Return the epochs of the trainings of a study."""
+        known = self.studies.get(study)
+        return (known.epochs if known else None) or self.epochs
 
 
 @cache

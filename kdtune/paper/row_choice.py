@@ -27,7 +27,7 @@ def choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
     def nearness(run: StrategyRun) -> tuple[bool, int, int, int, int]:
         as_usual = row.strategy == TEACHER or other_options(run.study, row.strategy) is None
         training = run.study.teacher_training if row.strategy == TEACHER else run.study.training
-        return as_usual, -_departures(run, row.strategy), -_apart(training), run.images, run.tested
+        return as_usual, -_departures(run, row.strategy), -_apart(training, run.study.name), run.images, run.tested
 
     return max(fitting, key=nearness, default=None)
 
@@ -38,9 +38,9 @@ def _departures(run: StrategyRun, strategy: str) -> int:
     return len(differences(run, strategy)) - bool(short) + len(short)
 
 
-def _apart(training: Training) -> int:
+def _apart(training: Training, study: str) -> int:
     """Return the difference from the paper's number of epochs."""
-    return abs(training.epochs - paper_values().epochs)
+    return abs(training.epochs - paper_values().epochs_of(study))
 
 
 def unfinished(runs: Iterable[StrategyRun], shown: Shown) -> list[StrategyRun]:
