@@ -10,7 +10,7 @@ from kdtune.cli.output import make_console, print_json
 
 HELP = (
     "List what is available, run or cached. The lists are studies, spaces, strategies, temperatures, datasets, models, "
-    "losses, runs and caches; without an argument, the first five are printed."
+    "losses, syntheses, runs and caches; without an argument, the first five are printed."
 )
 
 EXAMPLES = """Examples:

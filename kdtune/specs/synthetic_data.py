@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from kdtune.catalog.builtin import DEFAULT_TASK
 from kdtune.catalog.builtin_syntheses import SYNTHESES
 from kdtune.errors import Fault, UsageError
 from kdtune.specs.component import Component
@@ -56,6 +57,9 @@ def synthesis_faults(study: Study, where: str) -> list[Fault]:
         problem = 'is for studies with a [synthesis]; a study on real images selects by "validation"'
         return [Fault(where, "selection", problem)] if study.selection == "synthetic" else []
     faults = []
+    if study.task.name != DEFAULT_TASK:
+        problem = f"images are made for classes, so the task has to be {DEFAULT_TASK!r}"
+        faults.append(Fault(where, "task", problem))
     if study.data.train_limit is not None:
         problem = "selects real training images, of which this study uses none; give synthesis.images"
         faults.append(Fault(where, "data.train_limit", problem))

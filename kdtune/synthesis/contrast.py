@@ -44,13 +44,15 @@ class MemoryBank:
     def __init__(self, batches: int) -> None:
         """Make an empty bank for the images of this many batches."""
         self._batches: deque[torch.Tensor] = deque(maxlen=batches)
+        self._every = torch.empty(0)
 
     def __len__(self) -> int:
-        return sum(map(len, self._batches))
+        return len(self._every)
 
     def add(self, local: torch.Tensor, whole: torch.Tensor) -> None:
         """Add a batch, (n, features) each; the oldest batch makes room if the bank is full."""
         self._batches.append(torch.stack([local, whole], 1).half())
+        self._every = torch.cat(list(self._batches))  # once for a batch, since each of its steps draws from them
 
     def drawn(self, count: int, generator: torch.Generator) -> Sequence[torch.Tensor]:
         """Draw images without replacement: features of their local and their global views; fewer if it holds fewer.
@@ -59,5 +61,4 @@ class MemoryBank:
         that has just become full.
         """
         rows = torch.randperm(len(self), generator=generator)[:count]
-        every = torch.cat(list(self._batches))
-        return every[rows.to(every.device)].float().unbind(1)
+        return self._every[rows.to(self._every.device)].float().unbind(1)
