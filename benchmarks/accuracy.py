@@ -22,7 +22,6 @@ from kdtune.specs import load_study
 from kdtune.specs.numerics import PLAIN, Numerics
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
-from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher
 
@@ -131,7 +130,7 @@ def _trainer(plain: TrainingContext, numerics: Numerics, teacher: dict[str, torc
     model = context.untrained_teacher()
     model.load_state_dict(teacher)
     live, train = LiveTeacher(model, context.arithmetic), context.splits.train
-    indices = torch.arange(len(train), device=context.device).split(BATCH_SIZE)
+    indices = torch.arange(len(train), device=context.device).split(train.pass_size)
     # Neither data set is augmented, so the logits are the same in all epochs and for all seeds.
     rows = torch.cat([live(train.normalised(index), index).half() for index in indices])
     recipe = resolved_recipe(context.study, Suggestion(values={"tau": 4}))

@@ -1,5 +1,6 @@
 """Statistics of a cost table: each strategy over its repeats, and each paired by seed with the baseline."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,16 +64,19 @@ class TableStatistics:
         return record
 
 
-def statistics_of(comparison: Comparison, baseline: str) -> TableStatistics:
+def statistics_of(
+    comparison: Comparison, baseline: str, figures: Mapping[str, StrategyFigures] | None = None
+) -> TableStatistics:
     """Return the statistics of results that were compared.
 
     Args:
         comparison: The results.
         baseline: Name of the strategy with which the others are compared.
+        figures: Figures of all strategies, if they have been computed already.
     """
     metric = common_metric(comparison.outcomes)
     margin = margin_of(comparison)
-    figures = figures_of(comparison, metric)
+    figures = figures or figures_of(comparison, metric)
     base = figures.get(baseline)
     others = [one for name, one in figures.items() if name != baseline] if base else []
     return TableStatistics(

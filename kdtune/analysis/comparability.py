@@ -26,6 +26,8 @@ MUST_AGREE: dict[str, tuple[str, ...]] = {
     "compilation": ("resolved.compile",),
     "teacher logits": ("resolved.teacher_logits",),
     "teacher's weights": ("resolved.teacher",),
+    "synthetic images": ("synthesis",),
+    "selection": ("selection",),
     "search space": ("search_space",),
     "cores for each trial": ("resolved.cpus_per_trial",),
     "task": ("task",),

@@ -143,7 +143,8 @@ def _data() -> Finding:
         if not missing:
             complete.append(name)
         elif len(missing) == len(files_of(name)):
-            absent.append(f"{name} ({DATASETS[name].facts['download_mb']} MB)")
+            facts = DATASETS[name].facts
+            absent.append(f"{name} ({'by hand' if 'by_hand' in facts else str(facts['download_mb']) + ' MB'})")
         else:
             incomplete.append(f"{name} ({missing[0]} is missing)")
     found = f"digits are bundled with scikit-learn; in {place}: {', '.join(complete) or 'nothing'}"

@@ -13,6 +13,7 @@ from kdtune.analysis.find_results import Places
 from kdtune.analysis.finished_strategies import FinishedStrategy, find_finished
 from kdtune.analysis.inference_setting import InferenceSetting, check_arguments, setting_of
 from kdtune.analysis.payback import paybacks
+from kdtune.catalog.metric import ACCURACY
 from kdtune.data.sources import available_images
 from kdtune.energy.attribution import SHARED_NODE
 from kdtune.energy.carbon import Carbon
@@ -37,9 +38,11 @@ from kdtune.results.inference_document import (
 from kdtune.results.strategy_result import Computed
 from kdtune.results.watcher import contained
 from kdtune.results.write_access import refuse_links
+from kdtune.specs.component import Component
 from kdtune.storage.checksums import with_checksum
 from kdtune.storage.files import exclusive_lock, write_json
 from kdtune.storage.paths import noted_data_dir
+from kdtune.tasks.task import Metrics
 
 if TYPE_CHECKING:
     from kdtune.artifacts.training_context import TrainingContext
@@ -156,7 +159,7 @@ def _measure(
     """Time the networks that a group of strategies shares, test each student, and write the results."""
     import torch
 
-    from kdtune.analysis.inference_passes import accuracy, parameters, ready_student, ready_teacher, take_turns
+    from kdtune.analysis.inference_passes import metrics_of, parameters, ready_student, ready_teacher, take_turns
 
     torch.set_num_threads(context.threads)
     first, test = group[0], context.splits.test
@@ -165,9 +168,8 @@ def _measure(
     # All networks are read and warmed up before anything is written.
     students = [ready_student(context, one.student_file) for one in group]
     teacher = ready_teacher(context, first.teacher_folder)
-    accuracies = [accuracy(context.task, student, *how) for student in students]
-    of_teacher = accuracy(context.task, teacher, *how)
-    assert of_teacher is not None
+    of_students = [metrics_of(context.task, student, *how) for student in students]
+    of_teacher = metrics_of(context.task, teacher, *how)
 
     networks = {"teacher": teacher, "student": students[0]}
     ledger = first.folder.inference_ledger / f"{setting.hardware.node}.jsonl"
@@ -181,22 +183,32 @@ def _measure(
     }
     workload, documents = first.resolved.workload, []
     sizes = {role: parameters(network) for role, network in networks.items()}
-    for one, of_student in zip(group, accuracies, strict=True):
-        recorded = one.result.repeats[0].test_accuracy
-        assert recorded is not None and of_student is not None, "the strategy has finished"
+    for one, of_student in zip(group, of_students, strict=True):
+        recorded, objective = one.result.repeats[0].test or {}, one.result.objective
         described = {
-            "teacher": Network(
-                str(one.study.teacher),
-                sizes["teacher"],
-                workload.teacher_macs,
-                of_teacher,
-                one.teacher["test"]["accuracy"],
+            "teacher": _network(
+                *(one.study.teacher, sizes["teacher"], workload.teacher_macs),
+                *(of_teacher, one.teacher["test"], objective),
             ),
-            "student": Network(str(one.study.student), sizes["student"], workload.student_macs, of_student, recorded),
+            "student": _network(
+                *(one.study.student, sizes["student"], workload.student_macs),
+                *(of_student, recorded, objective),
+            ),
         }
         documents.append(_document(one, first, setting, described, metered, len(test)))
         write_json(one.folder.inference, with_checksum(documents[-1].as_json()))
     return documents
+
+
+def _network(
+    component: Component, parameters: int, macs: int, found: Metrics, recorded: Metrics, objective: str | None
+) -> Network:
+    """Return what is known of a network, with its metrics on the test images now and when the study ran."""
+    return Network(
+        *(str(component), parameters, macs, found.get(ACCURACY), recorded.get(ACCURACY)),
+        test_objective=found.get(objective) if objective else None,
+        recorded_test_objective=recorded.get(objective) if objective else None,
+    )
 
 
 @contextmanager
@@ -254,4 +266,5 @@ def _document(
         charged=ChargedOn(cost.quality, cost.hardware),
         hardware=(Node.of(setting.hardware),),
         carbon=cost.carbon,
+        objective=one.result.objective,
     )

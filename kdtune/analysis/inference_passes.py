@@ -18,7 +18,7 @@ from kdtune.data.batches import ImageSet
 from kdtune.energy.ledger import Window
 from kdtune.energy.meter import Meter
 from kdtune.errors import ResultsError
-from kdtune.tasks.task import Task
+from kdtune.tasks.task import Metrics, Task
 from kdtune.training.numerics import Arithmetic
 
 #: Minimum number of turns of each network, unless a pass takes longer than a turn. Their spread shows the precision of
@@ -61,11 +61,11 @@ def predict(
     return torch.cat([task.predict(arithmetic.logits(model, batch)) for batch, _ in batches]).cpu()
 
 
-def accuracy(
+def metrics_of(
     task: Task, model: torch.nn.Module, images: ImageSet, arithmetic: Arithmetic, batch_size: int
-) -> float | None:
-    """Return the accuracy of a network as a fraction; None if the task has none. The pass also warms up the network."""
-    return task.metrics(predict(task, model, images, arithmetic, batch_size), images).get("accuracy")
+) -> Metrics:
+    """Return the metrics of a network, the objective among them. The pass also warms up the network."""
+    return task.metrics(predict(task, model, images, arithmetic, batch_size), images)
 
 
 def take_turns(

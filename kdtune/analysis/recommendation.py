@@ -1,6 +1,6 @@
 """What to do after a study: search, train once, or train without a teacher; and what an answer lacks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,12 +99,11 @@ def recommend(places: Places, carbon: WantedCarbon = None) -> list[Recommendatio
     of_study: dict[Path, list[Path]] = {}
     for folder in find_results(places):
         of_study.setdefault(folder.path.parent, []).append(folder.path)
-    return [_recommended(path, compare(folders, carbon=carbon)) for path, folders in of_study.items()]
+    return [recommendation_of(path, compare(folders, carbon=carbon)) for path, folders in of_study.items()]
 
 
-def _roles(study: Study, found: Comparison, metric: Metric) -> dict[Role, StrategyFigures | None]:
+def _roles(study: Study, tested: Mapping[str, StrategyFigures], metric: Metric) -> dict[Role, StrategyFigures | None]:
     """Return the strategies to compare: of each kind the best by its validation images, since the test is to judge."""
-    tested = {name: one for name, one in figures_of(found, metric).items() if one.test}
     alone = {name for name in tested if has_fact(study, name, "needs_teacher", False)}
     controls = {name for name in tested if has_fact(study, name, "control", "luck")}
     singles = {name for name in tested.keys() - alone - controls if trials_of(tested[name]) == 1}
@@ -123,10 +122,20 @@ def _roles(study: Study, found: Comparison, metric: Metric) -> dict[Role, Strate
     }
 
 
-def _recommended(folder: Path, found: Comparison) -> Recommendation:
+def recommendation_of(
+    folder: Path, found: Comparison, figures: Mapping[str, StrategyFigures] | None = None
+) -> Recommendation:
+    """Return the recommendation for one study.
+
+    Args:
+        folder: Folder of the study.
+        found: Its results.
+        figures: Figures of all strategies, if they have been computed already.
+    """
     metric, margin = common_metric(found.outcomes), margin_of(found)
     study = found.folders[0].read_study()
-    roles = _roles(study, found, metric)
+    tested = {name: one for name, one in (figures or figures_of(found, metric)).items() if one.test}
+    roles = _roles(study, tested, metric)
     single, search, control, alone = (roles[role] for role in ("single", "search", "control", "alone"))
     pairs = [(search, single), (control, single), (search, control), (single, alone), (search, alone)]
     judged = iter(

@@ -15,7 +15,7 @@ import torch
 from kdtune.artifacts.network_shapes import COUNTER, NetworkShapes, Sizes, differences
 from kdtune.artifacts.weight_checks import impossible_weights
 from kdtune.artifacts.weight_files import HOW_TO_WRITE, StateDict, Weights, parts_of, read_weight_file, state_dicts_in
-from kdtune.catalog.builtin import MODELS
+from kdtune.catalog.builtin import MODELS, models_of
 from kdtune.errors import KdtuneError, Remark, UsageError
 from kdtune.specs.component import Component
 from kdtune.specs.study import Study
@@ -220,7 +220,7 @@ def _other_sizes(study: Study, shapes: NetworkShapes, given: Weights, sizes: Siz
 
 def _what_else(study: Study, shapes: NetworkShapes, state_dicts: list[StateDict]) -> str:
     """Describe weights that do not fit the study's teacher."""
-    for name in MODELS:
+    for name in models_of(study.task.name):
         if _fitting(NetworkShapes(Component(name=name), shapes.sizes), state_dicts):
             return f"is a {name}, but the study's teacher is {study.teacher}; use it with --set teacher={name}"
     parts = _parts(shapes, state_dicts) or state_dicts

@@ -13,7 +13,6 @@ from kdtune.specs.study import Setting
 from kdtune.specs.teacher_identity import logits_key
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import graph_maker
-from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.numerics import Arithmetic
 from kdtune.training.step_listener import step_taken
 from kdtune.training.teacher_logits import LiveTeacher
@@ -79,13 +78,13 @@ class RepeatLogits:
         if self._captures:
             if self._passes is None:
                 new_graph = graph_maker(self._device)
-                self._passes = CapturedLogits(teacher, train, BATCH_SIZE, self._arithmetic, new_graph)
-            for logits in self._passes.of_all(train.epoch_changes(augment, seed, epoch)).split(BATCH_SIZE):
+                self._passes = CapturedLogits(teacher, train, train.pass_size, self._arithmetic, new_graph)
+            for logits in self._passes.of_all(train.epoch_changes(augment, seed, epoch)).split(train.pass_size):
                 yield logits.cpu().numpy()
                 step_taken()
             return
         live = LiveTeacher(teacher, self._arithmetic)
-        for index in torch.arange(len(train), device=self._device).split(BATCH_SIZE):
+        for index in torch.arange(len(train), device=self._device).split(train.pass_size):
             yield live(train.changed(index, augment, seed, epoch), index).cpu().numpy()
             step_taken()
 

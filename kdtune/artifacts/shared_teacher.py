@@ -60,7 +60,7 @@ class SharedTeacher(Artifact):
 
     def make(self, context: "TrainingContext", part: None, charge: Charge) -> None:
         """Train the teacher and append each epoch to ``epochs.jsonl``, or evaluate it if its weights were given."""
-        _ = context.splits
+        _ = context.teacher_splits
         if self.study.teacher_weights:
             _ = context.teacher
             with charge("teacher", "evaluation"):

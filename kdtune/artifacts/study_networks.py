@@ -34,7 +34,12 @@ class StudyNetworks(Generic[S]):
 
     @cached_property
     def splits(self) -> Splits:
-        """The data, split and moved to the device."""
+        """The parts on which students are trained, selected and tested, on the device."""
+        raise NotImplementedError
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
         raise NotImplementedError
 
     def untrained_student(self) -> torch.nn.Module:
@@ -52,25 +57,20 @@ class StudyNetworks(Generic[S]):
         return self._frozen(self.study.student, model)
 
     def workload(self) -> Workload:
-        """Return the sizes of the study's networks and data, from which FLOPs are computed.
+        """Return the sizes of the study's networks and the students' data, from which FLOPs are computed.
 
         Raises:
             UsageError: The operations of a network cannot be counted.
         """
-        return Workload(
-            teacher_macs=self._macs(self.study.teacher),
-            student_macs=self._macs(self.study.student),
-            train_images=len(self.splits.train),
-            val_images=len(self.splits.validation),
-            test_images=len(self.splits.test),
-        )
+        macs, parts = (self.macs(self.study.teacher), self.macs(self.study.student)), self.splits
+        return Workload(*macs, len(parts.train), len(parts.validation), len(parts.test))
 
-    def _macs(self, network: Component) -> int:
-        channels, height, width = self.splits.train.images.shape[1:]
-        return count_operations(self._untrained(network), channels, height, width, str(network)).macs
+    def macs(self, network: Component) -> int:
+        """Return the multiply-adds of a network's forward pass for one image."""
+        return count_operations(self._untrained(network), *self.image_shape, str(network)).macs
 
     def _untrained(self, network: Component) -> torch.nn.Module:
-        model = self.task.network(network, self.splits.train.images.shape[1:])
+        model = self.task.network(network, self.image_shape)
         return self.arithmetic.place(model, built_in=network.name in MODELS)
 
     def _frozen(self, network: Component, model: torch.nn.Module) -> torch.nn.Module:

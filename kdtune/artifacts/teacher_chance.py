@@ -10,6 +10,7 @@ from typing import Any
 from kdtune.energy.flops import Workload
 from kdtune.errors import UsageError
 from kdtune.specs.study import Study
+from kdtune.tasks.loading import objective_of
 
 #: Significance level: probability with which a teacher at chance passes the test.
 SIGNIFICANCE = 1e-3
@@ -29,7 +30,7 @@ def is_at_chance(right: int, images: int, chance: float) -> bool:
 
 
 def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) -> str | None:
-    """Return the message about a given teacher whose accuracy is at chance; None if the teacher is better.
+    """Return the message about a given teacher that is at chance; None if it is better, or if that is not known.
 
     Validation and test images are used together, since more images recognise weaker teachers. No choice depends on the
     result.
@@ -41,6 +42,8 @@ def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) 
         workload: Sizes of the validation and test parts.
     """
     images = workload.val_images + workload.test_images
+    if record["val_accuracy"] is None:  # a task without accuracy
+        return _objective_problem(study, record, workload)
     right = round(record["val_accuracy"] * workload.val_images + record["test"]["accuracy"] * workload.test_images)
     chance = record.get("chance_accuracy") or 1 / study.data_info.classes
     if not is_at_chance(right, images, chance):
@@ -53,6 +56,25 @@ def chance_problem(study: Study, record: Mapping[str, Any], workload: Workload) 
         f"the given teacher is no better than chance: it classifies {right / images:.1%} of {images:,} validation and "
         f"test images correctly, and always predicting the most frequent class gives {chance:.1%}. Perhaps {order}, "
         "it was trained on another data set or on images normalised in another way, or it was never trained"
+    )
+
+
+def _objective_problem(study: Study, record: Mapping[str, Any], workload: Workload) -> str | None:
+    """Return the message about a given teacher whose objective is no better than that of other images' predictions."""
+    chance, validated = record.get("chance_objective"), record.get("val_objective")
+    tested = record["test"].get(study.objective)
+    if chance is None or validated is None or tested is None:
+        return None
+    images = workload.val_images + workload.test_images
+    value = (validated * workload.val_images + tested * workload.test_images) / images
+    metric = objective_of(study)
+    if metric.score(value) > metric.score(chance):
+        return None
+    return (
+        f"the given teacher is no better than chance: its {metric.title} on {images:,} validation and test images is "
+        f"{value:.1%}, and that of its predictions for other images is {chance:.1%}. Perhaps its classes are in "
+        "another order, it was trained on another data set or on images normalised in another way, or it was never "
+        "trained"
     )
 
 

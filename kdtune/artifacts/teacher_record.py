@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from kdtune.storage.checksums import verified
-from kdtune.storage.field_types import Accuracy, TestMetrics
+from kdtune.storage.field_types import Accuracy, TestMetrics, Value
 from kdtune.storage.files import read_whole
 from kdtune.storage.journal import Journal
 from kdtune.storage.parsing import parse_json
@@ -30,7 +30,7 @@ class TeacherRecord:
     Attributes:
         model: Name of the model.
         epochs: Epochs of the training; None for a teacher whose weights the user gave.
-        val_accuracy: Validation accuracy, as a fraction.
+        val_accuracy: Validation accuracy, as a fraction; None where the task has no accuracy.
         val_loss: Validation loss, in nats.
         test: Metrics on the test images.
         given: Identity of the weights that the user gave; None for a teacher that kdtune trained.
@@ -38,11 +38,15 @@ class TeacherRecord:
         weights_sha256: Checksum of the weights' file.
         chance_accuracy: Accuracy of always predicting the most frequent class.
         reordered_accuracy: Accuracy under the best permutation of the classes.
+        val_objective: Value of the study's objective on the validation images; None if that is the accuracy.
+        chance_objective: The same on validation and test images together, of predictions that know nothing of them.
+        mean: Mean by which its images are normalised, for each channel, with pixels from 0 to 1.
+        std: Standard deviation, like ``mean``.
     """
 
     model: str
     epochs: Annotated[int, Field(ge=1, lt=2**31)] | None
-    val_accuracy: Accuracy
+    val_accuracy: Accuracy | None
     val_loss: float
     test: TestMetrics
     given: str | None = None
@@ -50,6 +54,10 @@ class TeacherRecord:
     weights_sha256: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     chance_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
     reordered_accuracy: Accuracy | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    val_objective: Value | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    chance_objective: Value | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    mean: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+    std: tuple[float, ...] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -11,17 +11,18 @@ import torch
 from kdtune.artifacts.compiled_code import CodeDependencies, CompiledCode
 from kdtune.artifacts.logit_store import FILLINGS, LogitStore
 from kdtune.artifacts.repeat_logits import RepeatLogits
+from kdtune.artifacts.student_data import store_of, student_splits
 from kdtune.artifacts.study_networks import S, StudyNetworks
 from kdtune.artifacts.teacher import load_teacher, measure_teacher, teacher_folder, train_teacher
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.data.arrays import Arrays
 from kdtune.data.batches import Splits
-from kdtune.data.sources import load_arrays
-from kdtune.specs.split_sizes import batch_sizes, folds_last_image
+from kdtune.data.sources import load_arrays, load_test_part
+from kdtune.specs.split_sizes import batch_sizes, folds_last_image, held_out_images, used_images
 from kdtune.specs.study import Setting
 from kdtune.specs.trial_spec import Recipe
 from kdtune.storage.files import TRAINING, exclusive_lock, in_use
-from kdtune.storage.paths import data_dir
+from kdtune.storage.paths import DataDir, data_dir
 from kdtune.tasks.loading import task_of
 from kdtune.training.batch_norm_checks import check_step
 from kdtune.training.captured_steps import CapturedSteps
@@ -80,14 +81,30 @@ class TrainingContext(StudyNetworks[S]):
 
     @cached_property
     def arrays(self) -> Arrays:
-        """The data as stored on the disk."""
-        place = data_dir(self._data, "the study's data folder")
-        return load_arrays(self.study, place)
+        """The data as stored on the disk; without training images if the study does not read them."""
+        load = load_test_part if self.study.is_data_free else load_arrays
+        return load(self.study, self._data_dir)
+
+    @property
+    def _data_dir(self) -> DataDir:
+        return data_dir(self._data, "the study's data folder")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.arrays.train_images.shape[1:]
+        return channels, height, width
 
     @cached_property
     def splits(self) -> Splits:
-        """The data, split and moved to the device."""
-        return self.task.splits(self.arrays, self.study, self.device)
+        """The parts on which students are trained, selected and tested, on the device."""
+        return student_splits(self) if self.study.synthesis else self.teacher_splits
+
+    @cached_property
+    def teacher_splits(self) -> Splits:
+        """The parts of the data set, on which the teacher is trained and evaluated, on the device."""
+        arrays = load_arrays(self.study, self._data_dir) if self.arrays.unopened_images else self.arrays
+        return self.task.splits(arrays, self.study, self.device)
 
     @property
     def teacher_folder(self) -> Path:
@@ -99,7 +116,9 @@ class TrainingContext(StudyNetworks[S]):
         return self._teacher_folder_of(self.study.of_repeat(seed))
 
     def _teacher_folder_of(self, study: Setting) -> Path:
-        folds = folds_last_image(len(self.splits.train), study.teacher_training.batch_size)
+        used = used_images(self.arrays.training_images, study.data.train_limit)
+        images = used - held_out_images(used, study.validation)
+        folds = folds_last_image(images, study.teacher_training.batch_size)
         return teacher_folder(study, self.threads, self.device, self.arrays.fingerprint, folds=folds)
 
     @cached_property
@@ -121,7 +140,7 @@ class TrainingContext(StudyNetworks[S]):
                 train_teacher(
                     self.study,
                     self.task,
-                    self.splits,
+                    self.teacher_splits,
                     self.device,
                     folder,
                     on_epoch,
@@ -132,7 +151,7 @@ class TrainingContext(StudyNetworks[S]):
 
     def measure_teacher(self, folder: Path) -> None:
         """Evaluate the given teacher; see :func:`kdtune.artifacts.teacher.measure_teacher`."""
-        measure_teacher(self.teacher, self.study, self.task, self.splits, folder, self.arithmetic)
+        measure_teacher(self.teacher, self.study, self.task, self.teacher_splits, folder, self.arithmetic)
 
     def distiller(self, recipe: Recipe, seed: int) -> Distiller:
         """Return a training of the student, with the study's teacher if the recipe needs one."""
@@ -165,7 +184,8 @@ class TrainingContext(StudyNetworks[S]):
 
     def logit_store(self, seed: int) -> LogitStore:
         """Return the store of the teacher's logits for a repeat, which need not exist yet."""
-        return self._repeat_logits.store(seed, self.teacher_folder_of(seed).name)
+        images = store_of(self).folder if self.study.synthesis else self.teacher_folder_of(seed)
+        return self._repeat_logits.store(seed, images.name)
 
     def fill_logits(self, seed: int, epochs: Sequence[int], folder: Path | None = None) -> None:
         """Compute and store the teacher's logits for the given epochs of a repeat.
@@ -199,7 +219,7 @@ class TrainingContext(StudyNetworks[S]):
         return CodeDependencies(
             student=study.student,
             teacher=study.teacher if asks_teacher else None,
-            image_shape=self.splits.train.images.shape[1:],
+            image_shape=self.image_shape,
             classes=self.task.output_size,
             batch_size=study.training.batch_size,
             numerics=study.numerics.resolved(),
@@ -207,23 +227,6 @@ class TrainingContext(StudyNetworks[S]):
             device=device_name(self.device),
             torch_version=str(torch.__version__),
         ).compilation
-
-    def compile_networks(self, compilation: CompiledCode, recipe: Recipe) -> None:
-        """Generate the code for the study's trainings by taking the first steps of a training that is then discarded.
-
-        Call it in a process that has not compiled anything yet, since code that is in memory is not written again.
-
-        Args:
-            compilation: Folder of the code.
-            recipe: Recipe of the training; a teacher that it needs runs in every step.
-
-        Raises:
-            CompileError: There is no compiler, or it fails.
-        """
-        compilation.use()
-        # The code does not depend on the teacher's weights.
-        teacher = self.untrained_teacher_logits() if recipe.needs_teacher else None
-        self.training(recipe, 0, teacher).warm_up()
 
     def find_code(self, recipe: Recipe) -> None:
         """Make the compiler use the cached code for a training, if it is complete; otherwise it compiles again.
@@ -233,10 +236,11 @@ class TrainingContext(StudyNetworks[S]):
         if self.compiler:
             compilation = self.compilation(asks_teacher=recipe.needs_teacher and self.study.teacher_logits != "replay")
             if compilation.is_made():
-                self._use(compilation.folder)
+                self.keep(compilation.folder)
                 compilation.look_up()
 
-    def _use(self, folder: Path) -> None:
+    def keep(self, folder: Path) -> None:
+        """Protect a folder of the cache from removal as long as this object exists."""
         if folder not in self._used:
             self._used[folder] = ExitStack()
             self._used[folder].enter_context(in_use(folder))
@@ -245,7 +249,7 @@ class TrainingContext(StudyNetworks[S]):
         if self.study.teacher_logits != "replay":
             return self._live_teacher
         store = self.logit_store(seed)
-        self._use(store.folder)
+        self.keep(store.folder)
         if store.missing_epochs():  # deleted meanwhile, or a worker of a pipeline without kdtune
             with exclusive_lock(store.folder):
                 for _ in range(FILLINGS):

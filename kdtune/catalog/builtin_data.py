@@ -3,8 +3,9 @@
 from kdtune.catalog.catalog import Catalog
 
 #: Facts: ``classes``; ``shape`` of an image; ``train_images`` and ``test_images`` as published (a subset made by the
-#: user has fewer); ``download_mb``; and ``files``, the files required in the data folder, with their MD5 if it is
-#: known. The target is a class that loads the data set: see :class:`kdtune.data.published.Published`.
+#: user has fewer); ``annotations``, "boxes" where images have boxes in place of a class; ``download_mb``; ``by_hand``,
+#: how a user gets a data set that is no archive; and ``files``, the files required in the data folder, with their MD5
+#: if it is known. The target is a class that loads the data set: see :class:`kdtune.data.published.Published`.
 DATASETS = Catalog("data set", "kdtune.datasets")
 DATASETS.add(
     "digits",
@@ -85,4 +86,47 @@ DATASETS.add(
         "tiny-imagenet-200/val/images": None,
     },
 )
+DATASETS.add(
+    "digits_on_canvases",
+    "kdtune.tasks.detection.canvases:DigitsOnCanvases",
+    "for detection: 1 to 4 of scikit-learn's digits on canvases of 64x64 grey, 10 classes; nothing to download",
+    classes=10,
+    shape=(1, 64, 64),
+    train_images=1100,
+    test_images=300,
+    download_mb=0,
+    files={},
+    annotations="boxes",
+)
+DATASETS.add(
+    "voc",
+    "kdtune.tasks.detection.published_boxes:Voc0712",
+    "for detection: photos of PASCAL VOC 2007 and 2012, tested on 2007, at 300x300 in colour, 20 classes",
+    classes=20,
+    shape=(3, 300, 300),
+    train_images=16_551,
+    test_images=4_952,
+    download_mb=2_800,
+    files={
+        "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt": None,
+        "VOCdevkit/VOC2007/ImageSets/Main/test.txt": None,
+        "VOCdevkit/VOC2012/ImageSets/Main/trainval.txt": None,
+    },
+    annotations="boxes",
+)
+DATASETS.add(
+    "bccd",
+    "kdtune.tasks.detection.published_boxes:Bccd",
+    "for detection: blood cells under a microscope, at 128x128 in colour, 3 classes (BCCD)",
+    classes=3,
+    shape=(3, 128, 128),
+    train_images=292,
+    test_images=72,
+    download_mb=0,
+    by_hand="copy the folder BCCD of github.com/Shenggan/BCCD_Dataset into it",
+    files={"BCCD/ImageSets/Main/trainval.txt": None, "BCCD/ImageSets/Main/test.txt": None},
+    annotations="boxes",
+)
 DATASETS.add_scheme("folder", "kdtune.data.image_folder:FOLDERS", of_paths=True)
+DATASETS.add_scheme("voc", "kdtune.tasks.detection.voc_folder:VOC_FOLDERS", of_paths=True)
+DATASETS.add_scheme("coco", "kdtune.tasks.detection.coco_folder:COCO_FOLDERS", of_paths=True)

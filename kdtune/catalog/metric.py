@@ -27,7 +27,8 @@ class Metric:
     @property
     def title(self) -> str:
         """Its name in the head of a table, such as ``balanced acc.``."""
-        return self.name.replace("_", " ").replace("accuracy", "acc.")
+        words = self.name.replace("_", " ").replace("accuracy", "acc.").split()
+        return " ".join("mAP" if word == "map" else word for word in words)
 
     def score(self, value: float) -> float:
         """Return what search strategies maximise."""

@@ -6,14 +6,18 @@ gather of pixels, so that an image is sampled only once; for the others see :mod
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import torch
 
 from kdtune.data.host_images import HostImages
 from kdtune.data.photo_augment import drawn_boxes, drawn_colours, jittered, resized_crops
 from kdtune.data.random_fractions import random_fractions
+
+#: The kinds of change of this module, in the order in which they are applied.
+KINDS = ("resized-crop", "crop", "flip", "rotate", "jitter")
 
 #: Black pixels added around an image before cropping to its own size (as in PLOS ONE 2023, e0285668, and CRD).
 PADDING = 4
@@ -56,7 +60,7 @@ class Changes:
         seed: int,
         epoch: int,
         padding: int = PADDING,
-    ) -> "Changes":
+    ) -> Self:
         """Draw the augmentation of some images.
 
         Args:
@@ -69,6 +73,7 @@ class Changes:
             epoch: Counted from 0.
             padding: Pixels around the image for ``crop``.
         """
+        assert {*changes} <= {*KINDS}, changes
         box = drawn_boxes(index, size[0], size[1], seed, epoch) if "resized-crop" in changes else None
         colour = drawn_colours(index, seed, epoch) if "jitter" in changes else None
         if not {"crop", "flip", "rotate"} & {*changes}:
@@ -93,27 +98,29 @@ class Changes:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
 
-    def of(self, index: torch.Tensor) -> "Changes":
+    def with_tables(self, tables: Mapping[str, torch.Tensor]) -> Self:
+        """Return the same kinds of change with other tables, by the names of the attributes."""
+        fields_of_tables: dict[str, Any] = {**tables}
+        return replace(self, **fields_of_tables)
+
+    def of(self, index: torch.Tensor) -> Self:
         """Select rows of the tables by their positions, int64, (n,)."""
-        rows = {name: table[index] for name, table in self.tables().items()}
-        return Changes(**rows, leaves_gaps=self.leaves_gaps)
+        return self.with_tables({name: table[index] for name, table in self.tables().items()})
 
+    def applied_to(self, images: torch.Tensor) -> torch.Tensor:
+        """Augment the images to which the rows belong; pixels from outside the image are black.
 
-def changed(images: torch.Tensor, changes: Changes) -> torch.Tensor:
-    """Apply augmentation to images; pixels from outside the image are black.
+        Args:
+            images: uint8, (n, channels, height, width).
 
-    Args:
-        images: uint8, (n, channels, height, width).
-        changes: Augmentation of these images.
-
-    Returns:
-        Images of the same shape, uint8.
-    """
-    if changes.box is not None:
-        images = resized_crops(images, changes.box)
-    if changes.offsets is not None:
-        images = _moved(images, changes.offsets, changes)
-    return images if changes.colour is None else jittered(images, changes.colour)
+        Returns:
+            Images of the same shape, uint8.
+        """
+        if self.box is not None:
+            images = resized_crops(images, self.box)
+        if self.offsets is not None:
+            images = _moved(images, self.offsets, self)
+        return images if self.colour is None else jittered(images, self.colour)
 
 
 def _moved(images: torch.Tensor, offsets: torch.Tensor, changes: Changes) -> torch.Tensor:
@@ -162,7 +169,8 @@ def augment(
     """
     if not changes:
         return images.index_select(0, index)
-    return changed(images.index_select(0, index), Changes.drawn(index, changes, images.shape[2:], seed, epoch, padding))
+    drawn = Changes.drawn(index, changes, images.shape[2:], seed, epoch, padding)
+    return drawn.applied_to(images.index_select(0, index))
 
 
 def _rotated(

@@ -1,20 +1,24 @@
 """Images on the training device, and batches as tensor code without loader processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from kdtune.data.arrays import Arrays
-from kdtune.data.augment import Changes, augment, changed
+from kdtune.data.augment import Changes
 from kdtune.data.device_transfer import moved
 from kdtune.data.host_images import HostImages
 from kdtune.data.splits import stratified_split, stratified_subset
 from kdtune.errors import UsageError
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.split_sizes import batch_sizes, normalisation_problem
+
+#: Images in a pass of a classifier without gradients.
+PASS_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class ImageSet:
 
     Attributes:
         images: uint8, (N, channels, height, width), on the device, or those that are read from the host when needed.
-        labels: int64, (N,).
+        labels: What is known of each image, with N rows; of a classifier the classes, int64, (N,).
         mean: Mean of the training part, or as given, in units of the pixel range, float32, (channels, 1, 1).
         std: Standard deviation, like ``mean``; 1 for a channel that is constant in the training part.
     """
@@ -32,6 +36,11 @@ class ImageSet:
     labels: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor
+
+    @property
+    def pass_size(self) -> int:
+        """Images in a pass without gradients, which may be larger than a training batch."""
+        return PASS_SIZE
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,11 +64,24 @@ class ImageSet:
         intercept, slope = self._line
         return torch.addcmul(intercept, images, slope)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield batches (images, labels) in the order of the images."""
+    def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, Any]]:
+        """Yield batches (images, targets) in the order of the images."""
         batches = torch.arange(len(self), device=self.labels.device).split(batch_size)
-        for images, labels in zip(self._fetched(batches), self.labels.split(batch_size), strict=True):
-            yield self._scaled(images), labels
+        for images, index in zip(self._fetched(batches), batches, strict=True):
+            yield self._scaled(images), self.targets(index, None)
+
+    def targets(self, index: torch.Tensor, changes: Changes | None) -> Any:
+        """Return what the images' outputs are compared with; of a classifier the labels.
+
+        Args:
+            index: Numbers of the images, int64, (n,).
+            changes: Augmentation of all images in this epoch, or None.
+        """
+        return self.labels[index]
+
+    def strata(self) -> np.ndarray:
+        """Return the class of each image, of which a selection of images keeps the shares, int64, (N,)."""
+        return self.labels.cpu().numpy()
 
     def _fetched(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Yield the images of one batch after the other, uint8, (n, channels, height, width)."""
@@ -77,8 +99,8 @@ class ImageSet:
         changes: Sequence[str] = (),
         changes_seed: int | None = None,
         left_out: torch.Tensor | None = None,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yield batches (images, labels, index of the images) in an order that depends only on seed and epoch.
+    ) -> Iterator[tuple[torch.Tensor, Any, torch.Tensor]]:
+        """Yield batches (images, targets, index of the images) in an order that depends only on seed and epoch.
 
         Every point of a repeat therefore sees the same batches.
 
@@ -96,7 +118,7 @@ class ImageSet:
         drawn = self.epoch_changes(changes, seed if changes_seed is None else changes_seed, epoch)
         batches = order.split(batch_sizes(len(order), batch_size))
         for index, images in zip(batches, self._fetched(batches), strict=True):
-            yield self._finished(images, index, drawn), self.labels[index], index
+            yield self._finished(images, index, drawn), self.targets(index, drawn), index
 
     def order(self, seed: int, epoch: int) -> torch.Tensor:
         """Return the numbers of all images in the order of an epoch, int64, (N,), on the images' device."""
@@ -107,24 +129,27 @@ class ImageSet:
         """Draw the augmentation of all images in an epoch; None if ``changes`` is empty."""
         if not changes:
             return None
-        every = torch.arange(len(self), device=self.images.device)
-        return Changes.drawn(every, changes, self.images.shape[2:], seed, epoch)
+        return self._drawn(torch.arange(len(self), device=self.images.device), changes, seed, epoch)
 
-    def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images, augmented and normalised, and their labels.
+    def _drawn(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> Changes:
+        return Changes.drawn(index, changes, self.images.shape[2:], seed, epoch)
+
+    def batch(self, index: torch.Tensor, changes: Changes | None) -> tuple[torch.Tensor, Any]:
+        """Return images, augmented and normalised, and their targets.
 
         Args:
             index: Numbers of the images, int64, (n,).
             changes: Augmentation of all images in this epoch, or None.
         """
-        return self._finished(self.images.index_select(0, index), index, changes), self.labels[index]
+        return self._finished(self.images.index_select(0, index), index, changes), self.targets(index, changes)
 
     def _finished(self, images: torch.Tensor, index: torch.Tensor, changes: Changes | None) -> torch.Tensor:
-        return self._scaled(changed(images, changes.of(index)) if changes else images)
+        return self._scaled(changes.of(index).applied_to(images) if changes else images)
 
     def changed(self, index: torch.Tensor, changes: Sequence[str], seed: int, epoch: int) -> torch.Tensor:
         """Return images as a training sees them in an epoch: augmented, then normalised."""
-        return self._scaled(augment(self.images, index, changes, seed, epoch))
+        images = self.images.index_select(0, index)
+        return self._scaled(self._drawn(index, changes, seed, epoch).applied_to(images) if changes else images)
 
 
 @dataclass(frozen=True)
@@ -146,6 +171,8 @@ class Splits:
         normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
         *,
         resident: bool = True,
+        strata: np.ndarray | None = None,
+        make_part: Callable[..., ImageSet] = ImageSet,
     ) -> "Splits":
         """Split a data set and put it on a device.
 
@@ -157,6 +184,8 @@ class Splits:
             train_limit: Size of a stratified subset of the training images to split; None uses all.
             normalisation: Mean and standard deviation of each channel; None computes them from the training part.
             resident: Whether all images are put on the device; otherwise they stay where they are on the host.
+            strata: Class of each training image for the split, int64, (N,); None takes the labels.
+            make_part: Makes a part from the fields of :class:`ImageSet` by position.
 
         Raises:
             UsageError: The split would leave a part empty, there are fewer images than the limit, or the normalisation
@@ -165,25 +194,52 @@ class Splits:
         if problem := normalisation_problem(arrays.train_images.shape[1], normalisation):
             raise UsageError(f"data.mean: {problem}")
         labels = np.asarray(arrays.train_labels)
-        chosen = np.arange(len(labels)) if train_limit is None else stratified_subset(labels, train_limit, split_seed)
-        train, held = (chosen[part] for part in stratified_split(labels[chosen], validation, split_seed))
+        strata = labels if strata is None else strata
+        chosen = np.arange(len(strata)) if train_limit is None else stratified_subset(strata, train_limit, split_seed)
+        train, held = (chosen[part] for part in stratified_split(strata[chosen], validation, split_seed))
         mean, std = (
             torch.tensor(statistic, dtype=torch.float32, device=device)[:, None, None]
             for statistic in normalisation or _mean_and_std(arrays.train_images, train)
         )
 
         def part(images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> ImageSet:
-            numbers = torch.from_numpy(np.asarray(labels)[rows]).to(device)
-            if not resident:
-                return ImageSet(HostImages(images, rows, device), numbers, mean, std)
-            # On a CPU the tensors share memory with the arrays copied from the memory-mapped file.
-            return ImageSet(torch.from_numpy(np.asarray(images)[rows]).to(device), numbers, mean, std)
+            return image_set(images, labels, rows, mean, std, device, resident=resident, make_part=make_part)
 
         return cls(
             train=part(arrays.train_images, labels, train),
             validation=part(arrays.train_images, labels, held),
             test=part(arrays.test_images, arrays.test_labels, np.arange(len(arrays.test_labels))),
         )
+
+
+def image_set(
+    images: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    device: torch.device,
+    *,
+    resident: bool = True,
+    make_part: Callable[..., ImageSet] = ImageSet,
+) -> ImageSet:
+    """Select images and put them on a device.
+
+    Args:
+        images: uint8, (N, channels, height, width).
+        labels: int64, (N,).
+        rows: The selected rows, int64, (n,).
+        mean: See :class:`ImageSet`.
+        std: See :class:`ImageSet`.
+        device: Device of the images.
+        resident: Whether all images are put on the device; otherwise they stay where they are on the host.
+        make_part: Makes the result from the fields of :class:`ImageSet` by position.
+    """
+    numbers = torch.from_numpy(np.asarray(labels)[rows]).to(device)
+    if not resident:
+        return make_part(HostImages(images, rows, device), numbers, mean, std)
+    # On a CPU the tensors share memory with the arrays copied from the memory-mapped file.
+    return make_part(torch.from_numpy(np.asarray(images)[rows]).to(device), numbers, mean, std)
 
 
 def _mean_and_std(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from pydantic import Field, ValidationError
 from kdtune.data.arrays import Arrays
 from kdtune.data.copies import digests, repetitions
 from kdtune.data.decoding import IMAGE_SUFFIXES, Decoding, Labelled, Resize, decode_all, is_grey
-from kdtune.data.sources import DataSource
+from kdtune.data.sources import DataSource, FolderScheme
 from kdtune.errors import DataError, SpecError
 from kdtune.specs.frozen_model import FrozenModel
 from kdtune.specs.seeds import derive_seed
@@ -250,22 +249,5 @@ def _counted(files: Sequence[str], one: str, many: str) -> str:
     return f"left out {len(files)} {one if len(files) == 1 else many}: {names}{more}"
 
 
-class _Folders:
-    """The scheme ``folder:PATH``; a folder is identified by its content, see :meth:`ImageFolder.fingerprint`."""
-
-    def identify(self, name: str) -> str:
-        """Return nothing: the content is digested before a run, not whenever a study is read.
-
-        Raises:
-            ValueError: There is no such folder.
-        """
-        if not Path(name).is_dir():
-            raise ValueError(f"{name}: there is no such folder")
-        return ""
-
-    def load(self, name: str) -> Any:
-        """Return a function from options to the folder's data set."""
-        return partial(ImageFolder, Path(name))
-
-
-FOLDERS = _Folders()
+#: The scheme ``folder:PATH``.
+FOLDERS = FolderScheme(ImageFolder)

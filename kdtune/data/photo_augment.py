@@ -57,26 +57,33 @@ def drawn_boxes(index: torch.Tensor, height: int, width: int, seed: int, epoch: 
     return torch.stack([top, left, rows, columns], dim=1)
 
 
-def resized_crops(images: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+def resized_crops(images: torch.Tensor, box: torch.Tensor, fill: torch.Tensor | None = None) -> torch.Tensor:
     """Enlarge parts of images to the images' size, with bilinear interpolation between the pixels of the part.
 
     Args:
         images: uint8, (n, channels, height, width).
         box: See :func:`drawn_boxes`.
+        fill: Colours outside of the images, uint8, (n, channels), for parts that reach there, which may also be larger
+            than the image; None for parts inside the images.
 
     Returns:
         uint8, of the same shape.
     """
     count, channels, height, width = images.shape
+    outside = None if fill is None else fill.int().view(count, channels, 1, 1)
     top, left, rows, columns = box.unbind(1)
     above, below, row_weight = _neighbours(top, rows, height)
     before, after, column_weight = _neighbours(left, columns, width)
 
     def lines(place: torch.Tensor) -> torch.Tensor:
-        return images.gather(2, place.view(count, 1, height, 1).expand(-1, channels, -1, width)).int()
+        place = place.view(count, 1, height, 1)
+        found = images.gather(2, place.clamp(0, height - 1).expand(-1, channels, -1, width)).int()
+        return found if outside is None else torch.where((place < 0) | (place >= height), outside, found)
 
     def pixels(image: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        return image.gather(3, place.view(count, 1, 1, width).expand(-1, channels, height, -1))
+        place = place.view(count, 1, 1, width)
+        found = image.gather(3, place.clamp(0, width - 1).expand(-1, channels, height, -1))
+        return found if outside is None else torch.where((place < 0) | (place >= width), outside * _STEPS, found)
 
     weight = row_weight.view(count, 1, height, 1)
     mixed = lines(above) * (_STEPS - weight) + lines(below) * weight

@@ -126,7 +126,7 @@ class Published(ABC):
         Raises:
             KdtuneError: It cannot be downloaded or written.
         """
-        if self._is_whole(place):
+        if self._is_whole(place) or not self.archives():
             return  # also if the folder is read-only
         with _written_to(place), exclusive_lock(place.path, remedy=f"name a folder on a local disk by {place.remedy}"):
             if self._is_whole(place):  # another process may have downloaded it in the meantime
@@ -194,7 +194,9 @@ def missing_files(name: str, root: Path) -> list[str]:
 
 
 def download_hint(name: str) -> str:
-    """Return the option that downloads a data set, and its size."""
+    """Return the option that downloads a data set, and its size; or what to do by hand."""
+    if by_hand := DATASETS[name].facts.get("by_hand"):
+        return str(by_hand)
     return f"--download fetches it ({DATASETS[name].facts['download_mb']} MB)"
 
 

@@ -5,13 +5,15 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from kdtune.catalog.builtin import DATASETS
 from kdtune.catalog.foreign_calls import foreign_call
-from kdtune.data.arrays import Arrays, decoded_copy, decoded_once
-from kdtune.data.published import obtain
+from kdtune.data.arrays import Arrays, decoded_copy, decoded_once, decoded_test_part
+from kdtune.data.published import obtain, published_fingerprint
 from kdtune.data.user_arrays import arrays_of
 from kdtune.errors import DataError, Fault, Remark, SpecError, UsageError
 from kdtune.specs.component import Component
@@ -44,6 +46,28 @@ class DataSource(ABC):
         """
 
 
+class FolderScheme:
+    """A scheme of folders, such as ``folder:PATH``; a folder is identified by its content, not by its name."""
+
+    def __init__(self, source: Callable[..., DataSource]) -> None:
+        """Keep what makes a data set from a folder's absolute path and the component's options."""
+        self._source = source
+
+    def identify(self, name: str) -> str:
+        """Return nothing: the content is digested before a run, not whenever a study is read.
+
+        Raises:
+            ValueError: There is no such folder.
+        """
+        if not Path(name).is_dir():
+            raise ValueError(f"{name}: there is no such folder")
+        return ""
+
+    def load(self, name: str) -> Any:
+        """Return a function from options to the folder's data set."""
+        return partial(self._source, Path(name))
+
+
 def describe_own_data(component: Component) -> DataInfo:
     """Return what is known of a data set that is not built in, before energy is spent on a study.
 
@@ -64,12 +88,13 @@ def describe_own_data(component: Component) -> DataInfo:
     for remark in arrays.remarks:
         warnings.warn(Remark(remark), stacklevel=2)
     return DataInfo(
-        classes=max(len(arrays.class_names), 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))),
+        classes=len(arrays.class_names) or 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max())),
         shape=tuple(arrays.train_images.shape[1:]),
         train_images=len(arrays.train_labels),
         test_images=len(arrays.test_labels),
         class_names=arrays.class_names,
         fingerprint=fingerprint,
+        annotations="boxes" if arrays.train_labels.ndim > 1 else "classes",
     )
 
 
@@ -148,8 +173,10 @@ def available_images(
     """Return the number of training images of a study's data set, after checking that it can be loaded.
 
     For the arguments and errors see :func:`kdtune.data.published.obtain`; nothing is downloaded for a data set that
-    is not built in.
+    is not built in. A study that reads no training image accepts a decoded test part by itself.
     """
+    if setting.is_data_free and (test := _decoded_test_part(setting, place)):
+        return test.training_images
     if setting.dataset.name in DATASETS:
         return obtain(setting.dataset.name, place, download=download, tell=tell, show_bar=show_bar)
     return setting.data_info.train_images
@@ -183,6 +210,20 @@ def load_arrays(setting: Setting, place: DataDir) -> Arrays:
         return arrays
 
     return decoded_once(component.slug, decode, fingerprint)
+
+
+def load_test_part(setting: Setting, place: DataDir) -> Arrays:
+    """Return the test part of a study's data set; training images are opened only if nothing has been decoded yet.
+
+    The arguments and errors are those of :func:`load_arrays`.
+    """
+    return _decoded_test_part(setting, place) or load_arrays(setting, place).without_training_images()
+
+
+def _decoded_test_part(setting: Setting, place: DataDir) -> Arrays | None:
+    if (component := setting.dataset).name in DATASETS:
+        return decoded_test_part(component.name, published_fingerprint(component.name, place.path))
+    return decoded_test_part(component.slug, setting.data_info.fingerprint)
 
 
 def check_unchanged(component: Component, found: str, expected: str) -> None:

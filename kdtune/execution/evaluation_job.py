@@ -1,5 +1,6 @@
 """The job that evaluates the chosen models on the test set, in a worker."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class EvaluatedModel:
         repeat: Number of the repeat, counted from 0.
         metrics: Metrics by name; see :meth:`kdtune.tasks.task.Task.test_metrics`.
         predictions: Array with a row for each test image; of a classifier the predicted classes.
-        documents: Text of CSV files by name; see :meth:`kdtune.tasks.task.Task.documents`.
+        documents: Text of CSV files and bytes of PNG files by name; see :meth:`kdtune.tasks.task.Task.documents`.
         probabilities: Array of float16 with a row for each test image; None if the task has no probabilities.
         labels: Array of the true classes; None likewise.
     """
@@ -46,7 +47,7 @@ class EvaluatedModel:
     repeat: int
     metrics: Metrics
     predictions: Any
-    documents: dict[str, str]
+    documents: Mapping[str, str | bytes]
     probabilities: Any = None
     labels: Any = None
 

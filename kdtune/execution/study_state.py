@@ -6,7 +6,7 @@ from kdtune.energy.carbon import Carbon
 from kdtune.planning.trial_plan import uses_teacher
 from kdtune.results.folder import StrategyFolder, StudyFolder
 from kdtune.results.outcome import write_result
-from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
+from kdtune.results.shared_document import CompilationInput, SynthesisInput, Teacher, TeacherLogitsInput
 from kdtune.results.shared_inputs import noted_inputs, write_shared
 from kdtune.results.strategy_result import StrategyResult
 from kdtune.results.trial_log import TrialLog
@@ -28,6 +28,7 @@ class StudyState:
         teachers: Record and energy of each teacher by key, that of the first repeat first; empty before they are looked
             up.
         logits: Passes and energy of the teacher's logits, by store; None before they are looked up.
+        synthesis: Facts and energy of synthetic images, by their folder; None before they are looked up.
         compilations: By strategy, the energy of compiling the code that it uses.
         errors: Reasons why strategies failed, one line each.
     """
@@ -40,6 +41,7 @@ class StudyState:
     holds_earlier: bool = False
     teachers: dict[str, Teacher] = field(default_factory=dict)
     logits: dict[str, TeacherLogitsInput] | None = None
+    synthesis: dict[str, SynthesisInput] | None = None
     compilations: dict[str, dict[str, CompilationInput]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
@@ -102,7 +104,8 @@ class StudyState:
         first, *others = [*(self.teachers or noted.teachers).values(), None] if needed else [None]
         logits = (noted.teacher_logits if self.logits is None else self.logits) if needed else {}
         compilations = noted.compilations | self.compilations.get(name, {})
-        write_shared(folder, first, logits, compilations, filter(None, others))
+        synthesis = (noted.synthesis if self.synthesis is None else self.synthesis) if needed else {}
+        write_shared(folder, first, logits, compilations, synthesis, filter(None, others))
 
     def account(self, name: str) -> StrategyResult:
         """Write a strategy's result and return it."""

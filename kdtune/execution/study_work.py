@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, TypeVar
 
 from kdtune.artifacts.artifact import Artifact
@@ -34,7 +35,7 @@ from kdtune.planning.study_remarks import study_remarks
 from kdtune.planning.trial_plan import frozen_cost, remade, settled_strategies, uses_teacher
 from kdtune.results.estimate_document import StrategyEstimate, save_estimate
 from kdtune.results.folder import StrategyFolder
-from kdtune.results.shared_document import CompilationInput, Teacher, TeacherLogitsInput
+from kdtune.results.shared_document import CompilationInput, SynthesisInput, Teacher, TeacherLogitsInput
 from kdtune.results.source_commit import commit
 from kdtune.specs.split_sizes import folds_last_image
 from kdtune.storage.records import as_record, parsed
@@ -160,7 +161,7 @@ class StudyWork:
 
     def _make_artifacts(self, inspection: Inspection) -> None:
         """Provide the teacher, its logits and compiled code."""
-        state, workload = self._state, Workload(**inspection.workload)
+        state, workload = self._state, inspection.of_teacher
         self._artifacts = ArtifactStore(state.study, self._context)
         if state.needs_teacher and state.study.teacher_weights:
             self._provide_teachers(inspection, workload)
@@ -171,6 +172,10 @@ class StudyWork:
             self._note_run()
         if state.needs_teacher:
             self._provide_teachers(inspection, workload)
+            if inspection.synthesis:
+                images = self._provide(inspection.synthesis, SynthesisInput)
+                state.synthesis = {inspection.synthesis.folder.name: images}
+                copyfile(inspection.synthesis.images.sheet, state.folder.synthetic_sheet)
             stores = zip(inspection.logit_stores, state.study.seeds(), strict=False)
             state.logits = {
                 store.folder.name: self._provide(SharedLogits(store, seed), TeacherLogitsInput, seed=seed)

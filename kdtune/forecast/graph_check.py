@@ -20,7 +20,6 @@ from kdtune.specs.suggestion import Suggestion
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.cuda_graphs import graph_maker
 from kdtune.training.distiller import Distiller
-from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import resolved_recipe
 from kdtune.training.teacher_logits import LiveTeacher, ReplayedTeacher, TeacherLogits
 
@@ -107,11 +106,11 @@ def _logits_difference(context: TrainingContext) -> float:
     """Return the relative difference between the teacher's captured and eager logits, in the second epoch."""
     train, augment, seed = context.splits.train, context.study.training.augment, context.study.seed
     teacher = context.untrained_teacher()
-    passes = CapturedLogits(teacher, train, BATCH_SIZE, context.arithmetic, graph_maker(context.device))
+    passes = CapturedLogits(teacher, train, train.pass_size, context.arithmetic, graph_maker(context.device))
     passes.of_all(train.epoch_changes(augment, seed, 0))
     captured = passes.of_all(train.epoch_changes(augment, seed, 1))
     live = LiveTeacher(teacher, context.arithmetic)
-    parts = torch.arange(len(train), device=context.device).split(BATCH_SIZE)
+    parts = torch.arange(len(train), device=context.device).split(train.pass_size)
     eager = torch.cat([live(train.changed(index, augment, seed, 1), index) for index in parts])
     return float((captured - eager).abs().max() / eager.abs().max())
 

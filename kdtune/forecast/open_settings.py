@@ -7,6 +7,7 @@ from typing import Literal
 
 from kdtune.artifacts.logit_store import check_room, room_bytes
 from kdtune.artifacts.training_context import TrainingContext
+from kdtune.catalog.builtin import DATASETS
 from kdtune.forecast.numerics_probe import resolve_numerics
 
 
@@ -30,7 +31,7 @@ def resolve_open_settings(
     mode = _cheaper_mode(context, trainings) if wanted == "auto" else wanted
     chosen, numerics_remarks = _with_fastest_numerics(context, mode, trainings_per_worker)
     missing_bytes = _missing_bytes(chosen) if chosen.study.teacher_logits == "replay" else 0
-    size, remarks = f"{missing_bytes / 1e9:.2g} GB", [*context.task.remarks(context.arrays, context.splits)]
+    size, remarks = f"{missing_bytes / 1e9:.2g} GB", _remarks_on_data(context)
     if wanted == "replay":
         check_room(missing_bytes)
     if wanted == "auto" and 2 * missing_bytes > room_bytes():
@@ -67,3 +68,9 @@ def _missing_bytes(context: TrainingContext) -> int:
     """
     stores = {store.folder: store for store in map(context.logit_store, context.study.seeds())}.values()
     return sum(store.bytes for store in stores if store.missing_epochs())
+
+
+def _remarks_on_data(context: TrainingContext) -> list[str]:
+    """Return what a user should know of the data; the source of a data set that is not built in has spoken already."""
+    of_source = context.arrays.remarks if context.study.dataset.name in DATASETS else ()
+    return [*of_source, *context.task.remarks(context.arrays, context.splits)]

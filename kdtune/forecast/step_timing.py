@@ -18,7 +18,6 @@ from kdtune.forecast.stopwatch import Lap, Stopwatch
 from kdtune.forecast.strategy_estimate import Timings, WorkKind, WorkUsage
 from kdtune.specs.trial_spec import Recipe
 from kdtune.training.distiller import WARM_UP_STEPS, Distiller
-from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.resolution import representative_recipe, teacher_recipe
 from kdtune.training.teacher_logits import LiveTeacher
 
@@ -27,8 +26,9 @@ SLICE_S = 0.15
 #: The same if energy counters are read, and the time for which the idle power is measured. A GPU's counter changes
 #: about ten times a second, so a shorter time is not enough.
 COUNTED_SLICE_S = 0.4
-#: Number of parts into which a slice is divided. The median part counts, so that a short disturbance has no influence.
-_CHUNKS = 5
+#: Number of parts into which a slice is divided. The median part counts, so that a short disturbance has no influence;
+#: with fewer than three parts, it would have.
+_CHUNKS, _FEWEST_CHUNKS = 5, 3
 #: Time in seconds that two steps, the least number that is timed, may take on a CPU; else they get fewer images.
 LIMIT_S = 0.5
 #: Images of the first step on a CPU; normalisation layers need two.
@@ -99,7 +99,7 @@ class _Timer:
         self.watch.lap()
         chunks: list[tuple[float, float, int]] = []
         began_s = time.perf_counter()
-        while len(chunks) < 2 or time.perf_counter() - began_s < self.slice_s:
+        while len(chunks) < _FEWEST_CHUNKS or time.perf_counter() - began_s < self.slice_s:
             chunks.append(self._chunk(repeated, count))
         lap = self.watch.lap()
         usage = self.watch.usage(lap, self.gpus) * (1 / sum(images for _, _, images in chunks))
@@ -139,8 +139,9 @@ def _work(context: TrainingContext, kind: WorkKind, recipe: Recipe | None) -> tu
     if kind in ("evaluation", "teacher_evaluation"):
         model = context.untrained_student() if kind == "evaluation" else context.untrained_teacher()
         images = context.splits.validation
-        return lambda size: _evaluations(context, model, images, size), min(BATCH_SIZE, len(images))
-    return lambda size: _teacher_passes(context, size), min(BATCH_SIZE, len(context.splits.train))
+        return lambda size: _evaluations(context, model, images, size), min(images.pass_size, len(images))
+    train = context.splits.train
+    return lambda size: _teacher_passes(context, size), min(train.pass_size, len(train))
 
 
 def _teacher_passes(context: TrainingContext, size: int) -> Iterator[int]:

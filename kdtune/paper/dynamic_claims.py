@@ -9,7 +9,7 @@ from functools import partial
 from kdtune.analysis.difference_verdicts import paired_comparison, with_verdicts
 from kdtune.analysis.green_index import DEFAULT_WEIGHT, energy_multiple
 from kdtune.analysis.verdicts import Interval, Verdict, lies_within, paired
-from kdtune.catalog.builtin import STRATEGIES
+from kdtune.catalog.builtin import STRATEGIES, TEMPERATURES
 from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.paper.claim_tests import MARGIN, of_accuracies
 from kdtune.paper.evidence import Evidence, PairComparison
@@ -27,7 +27,7 @@ def not_worth_their_energy(studies: Sequence[StudyRun]) -> list[Evidence]:
 def _net_gain(method: StrategyRun, drawn: StrategyRun) -> Evidence:
     label = method.result.strategy
     multiple = energy_multiple(method.result, drawn.result, "charged_kwh")
-    measure = f"{label} - stochastic, test accuracy less {DEFAULT_WEIGHT:g} point for each doubling of energy"
+    measure = f"{label} - stochastic, test {method.measured} less {DEFAULT_WEIGHT:g} point for each doubling of energy"
     comparison = PairComparison((method, drawn), measure, "fraction")
     if multiple is None:
         return comparison.unsettled("energy was not measured")
@@ -63,7 +63,7 @@ def _better_than_fixed(pairs: Sequence[tuple[StrategyRun, StrategyRun]]) -> set[
 
 def _against_fixed(method: StrategyRun, fixed: StrategyRun, *, is_better: bool) -> Evidence:
     label = method.result.strategy
-    comparison = PairComparison((method, fixed), f"{label} - fixed, test accuracy", "fraction")
+    comparison = PairComparison((method, fixed), f"{label} - fixed, test {method.measured}", "fraction")
     one = of_accuracies(comparison, (method, fixed), partial(_does_not_beat, is_better=is_better))
     if one.verdict == "not settled" and not one.reason and one.interval and one.interval.low > 0:
         return replace(one, reason="the tests of kdtune compare, corrected for all methods, do not establish the gain")
@@ -84,8 +84,16 @@ def _consistent(of_method: list[Evidence]) -> list[Evidence]:
 def _pairs(study: StudyRun, other: str) -> Iterator[tuple[StrategyRun, StrategyRun]]:
     """Yield every strategy of one training under a dynamic temperature, with another strategy of its study."""
     for label, run in study.strategies.items():
-        if STRATEGIES.facts_of(run.study.labelled(label)[0]).get("dynamic"):
+        if _is_dynamic(run, label):
             yield from study.both(label, other)
+
+
+def _is_dynamic(run: StrategyRun, label: str) -> bool:
+    """Return whether a strategy is one training under a dynamic temperature, by its own name or by an option's."""
+    name, options = run.study.labelled(label)
+    facts = STRATEGIES.facts_of(name)
+    of_option = TEMPERATURES.facts_of(str(options.get("temperature")))
+    return not facts.get("control") and bool(facts.get("dynamic") or of_option.get("dynamic"))
 
 
 def _no_gain(interval: Interval) -> Verdict:

@@ -4,9 +4,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from kdtune.paper.printed_values import TEACHER, PaperRow, paper_values
-from kdtune.paper.setting_differences import cuts, differences, other_options
+from kdtune.paper.setting_differences import cuts, differences, epochs_of, other_options
 from kdtune.paper.study_runs import StrategyRun
-from kdtune.specs.training import Training
 
 #: The run that fills a row, by the row's study and strategy.
 Shown = Mapping[tuple[str | None, str], StrategyRun]
@@ -27,7 +26,8 @@ def choose(row: PaperRow, runs: Sequence[StrategyRun]) -> StrategyRun | None:
     def nearness(run: StrategyRun) -> tuple[bool, int, int, int, int]:
         as_usual = row.strategy == TEACHER or other_options(run.study, row.strategy) is None
         training = run.study.teacher_training if row.strategy == TEACHER else run.study.training
-        return as_usual, -_departures(run, row.strategy), -_apart(training), run.images, run.tested
+        apart = abs(training.epochs - epochs_of(run.study))
+        return as_usual, -_departures(run, row.strategy), -apart, run.images, run.tested
 
     return max(fitting, key=nearness, default=None)
 
@@ -36,11 +36,6 @@ def _departures(run: StrategyRun, strategy: str) -> int:
     """Return the number of differences from the paper's setting, in which every reduction counts separately."""
     short = cuts(run, strategy)
     return len(differences(run, strategy)) - bool(short) + len(short)
-
-
-def _apart(training: Training) -> int:
-    """Return the difference from the paper's number of epochs."""
-    return abs(training.epochs - paper_values().epochs)
 
 
 def unfinished(runs: Iterable[StrategyRun], shown: Shown) -> list[StrategyRun]:

@@ -41,6 +41,12 @@ def _other(study: Study, known: PaperStudy) -> str | None:
     return ", ".join(f"{key} {own!r} instead of {its!r}" for key, (own, its) in pairs.items() if own != its) or None
 
 
+def epochs_of(study: Study) -> int:
+    """Return the number of epochs of a study in the paper."""
+    known = paper_values().studies.get(study.name)
+    return (known and known.epochs) or paper_values().epochs
+
+
 def reduced(run: StrategyRun, strategy: str) -> str | None:
     """Describe a reduced run, as in ``reduced run: 3 of 100 epochs, 5,000 of 50,000 images``; None if it is full.
 
@@ -55,7 +61,7 @@ def reduced(run: StrategyRun, strategy: str) -> str | None:
 def cuts(run: StrategyRun, strategy: str) -> list[str]:
     """Return a description of each reduction of a run; see :func:`reduced` for the arguments."""
     parts = []
-    epochs, published = paper_values().epochs, run.study.data_info.train_images
+    epochs, published = epochs_of(run.study), run.study.data_info.train_images
     own, its = run.study.training.epochs, run.study.teacher_training.epochs
     if strategy != TEACHER and own < epochs:
         parts.append(f"{own} of {epochs} epochs")
@@ -73,7 +79,7 @@ def departures(run: StrategyRun, strategy: str) -> list[str]:
         run: A run of one of the paper's studies.
         strategy: Label of the strategy, or :data:`TEACHER` for the teacher.
     """
-    study, epochs = run.study, paper_values().epochs
+    study, epochs = run.study, epochs_of(run.study)
     found: list[str | None] = []
     if strategy != TEACHER and study.training.epochs > epochs:
         found.append(f"{study.training.epochs} epochs instead of {epochs}")
@@ -158,7 +164,8 @@ def protocol(run: StrategyRun, strategy: str) -> list[str]:
     study, found = run.study, []
     training = study.teacher_training if strategy == TEACHER else study.training
     if not (strategy == TEACHER and study.teacher_weights):
-        found.append(_recipe(training))
+        known = paper_values().studies.get(study.name)
+        found.append((known and known.recipe) or _recipe(training))
     if _depends_on_teacher(study, strategy) and study.teacher_weights:
         found.append("the teacher's weights were given, so it was not trained here")
     if strategy != TEACHER and uses_teacher(study, strategy) and study.teacher_logits == "replay":

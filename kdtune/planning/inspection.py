@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kdtune.artifacts.logit_store import LogitStore
+from kdtune.artifacts.shared_synthesis import SharedSynthesis
 from kdtune.energy.flops import Workload
 from kdtune.forecast.strategy_estimate import Timings
 from kdtune.planning.trial_plan import settled_strategies
@@ -29,6 +30,8 @@ class Inspection:
             step. Empty if networks are not compiled.
         remarks: Remarks for the user.
         timings: Timings of a few steps; None if they were not requested.
+        synthesis: Images that are made from the teacher, whether or not they exist yet; None for real images.
+        teacher_workload: As ``workload``, with the images of the teacher's own training where these are others.
         energy_multiple: Training energy of a distillation divided by that of the student alone, with four decimals;
             None if no strategy needs it.
         repeat_teachers: Folder of the teacher of each repeat, by its seed; empty if all repeats share one.
@@ -46,7 +49,14 @@ class Inspection:
     remarks: tuple[str, ...]
     timings: Timings | None
     energy_multiple: float | None
+    synthesis: SharedSynthesis | None = None
+    teacher_workload: dict[str, int] | None = None
     repeat_teachers: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def of_teacher(self) -> Workload:
+        """Sizes from which the FLOPs of the teacher's own training are computed."""
+        return Workload(**(self.teacher_workload or self.workload))
 
     def teacher_of(self, seed: int) -> str:
         """Return the folder of the teacher of the repeat with a seed."""

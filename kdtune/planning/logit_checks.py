@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
@@ -32,13 +34,13 @@ class LogitBatch:
         origin: Where they come from, for messages.
         student: Logits of the student, float32, (n, classes).
         teacher: Logits of the teacher, of the same shape.
-        labels: Labels of the images, as the task has them.
+        targets: Targets of the images, as the task has them.
     """
 
     origin: str
     student: torch.Tensor
     teacher: torch.Tensor
-    labels: torch.Tensor
+    targets: Any
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,12 @@ class NamedRecipe:
 
 def random_logits(context: TrainingContext) -> LogitBatch:
     """Return random logits that are as different as those of trained networks, for the first training images."""
-    labels = context.splits.train.labels[: context.study.training.batch_size]
+    train = context.splits.train.first(context.study.training.batch_size)
+    targets = train.targets(torch.arange(len(train), device=context.device), None)
     generator = torch.Generator().manual_seed(0)
-    shape = 2, len(labels), context.task.output_size
+    shape = 2, len(train), context.task.output_size
     student, teacher = _DEVIATION * torch.randn(shape, generator=generator).to(context.device)
-    return LogitBatch(f"for random logits with a standard deviation of {_DEVIATION:g}", student, teacher, labels)
+    return LogitBatch(f"for random logits with a standard deviation of {_DEVIATION:g}", student, teacher, targets)
 
 
 def untrained_logits(context: TrainingContext, precision: str) -> LogitBatch:
@@ -77,7 +80,7 @@ def untrained_logits(context: TrainingContext, precision: str) -> LogitBatch:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         student, teacher = here.untrained_student().train(), here.untrained_teacher_logits()
-        images, labels = next(train.in_order(len(train)))
+        images, targets = next(train.in_order(len(train)))
         index = torch.arange(len(train), device=context.device)
         batch, shape = f"a batch of {len(train)} images in {precision}", (len(train), here.task.output_size)
         found = []
@@ -90,7 +93,7 @@ def untrained_logits(context: TrainingContext, precision: str) -> LogitBatch:
             if found[-1].shape != shape:
                 raise UsageError(f"model {network}: its output for {batch} has the shape {tuple(found[-1].shape)}")
     of_student, of_teacher = found
-    return LogitBatch(f"for the untrained networks in {precision}", of_student, of_teacher, labels)
+    return LogitBatch(f"for the untrained networks in {precision}", of_student, of_teacher, targets)
 
 
 def check_on_logits(
@@ -139,8 +142,8 @@ def _temperatures(context: TrainingContext, recipe: Recipe, batch: LogitBatch) -
     sizes = batch_sizes(len(context.splits.train), batch_size)
     largest = max(batch_size, sizes[-1])
     policy = make_policy(recipe.temperature, PolicyContext(0, context.device, epochs, largest), guarded=True)
-    images, taken = len(batch.labels), list[Temperature | None]()
-    pairs = context.task.soft_pairs(batch.student, batch.teacher, batch.labels)
+    images, taken = len(batch.student), list[Temperature | None]()
+    pairs = context.task.soft_pairs(batch.student, batch.teacher, batch.targets)
     assert pairs.teacher is not None
     for epoch in dict.fromkeys((0, epochs - 1)):
         policy.begin_epoch(epoch, len(sizes))
@@ -167,11 +170,11 @@ def _check_loss(context: TrainingContext, recipe: Recipe, batch: LogitBatch, tem
     leaf = batch.student.clone().requires_grad_()
     outputs = leaf.clone()  # no leaf, like the output of a network
     given = batch.teacher.clone() if recipe.needs_teacher else None
-    pairs = context.task.soft_pairs(outputs, given, batch.labels.clone())
+    pairs = context.task.soft_pairs(outputs, given, deepcopy(batch.targets))
     arguments = {"student_logits": pairs.student, "teacher_logits": pairs.teacher, "labels": pairs.labels}
     seen = {name: (one, one.detach().clone()) for name, one in arguments.items() if one is not None}
     temperature = temperature and temperature.of_pairs(len(pairs.student))
-    value = loss(pairs, lambda: label_loss(outputs, batch.labels), temperature, recipe.alpha)
+    value = loss(pairs, lambda: label_loss(outputs, batch.targets), temperature, recipe.alpha)
     name = f"loss {recipe.method.name}"
     for argument, (after, before) in seen.items():
         if not torch.equal(after.detach(), before):

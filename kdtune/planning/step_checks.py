@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.catalog.builtin import TASKS
+from kdtune.catalog.builtin import DEFAULT_TASK, TASKS
 from kdtune.catalog.catalog import cause_of
 from kdtune.errors import Fault, KdtuneError, SpecError, UsageError
 from kdtune.models.output_check import check_network
@@ -21,6 +21,7 @@ from kdtune.specs.study import Setting, Study
 from kdtune.specs.suggestion import Suggestion
 from kdtune.specs.trial_spec import Recipe
 from kdtune.tasks.loading import task_of
+from kdtune.tasks.task import Task
 from kdtune.training.resolution import resolved_recipe
 
 
@@ -79,16 +80,22 @@ def network_faults(setting: Setting, where: str) -> list[Fault]:
     return faults
 
 
-def check_network_of(component: Component, info: DataInfo, study: Setting | None) -> torch.nn.Module:
-    """Check a network for the task of a study; see :func:`kdtune.models.output_check.check_network`.
+def check_network_of(
+    component: Component, info: DataInfo, study: Setting | None, task_name: str = DEFAULT_TASK
+) -> torch.nn.Module:
+    """Check a network for the task of a study; see :meth:`kdtune.tasks.task.Task.check_network`.
 
     Args:
         component: The network.
         info: The data set.
-        study: The study; None if it could not be read, so that classification is assumed.
+        study: The study; None if it could not be read.
+        task_name: The built-in task that is assumed if the study could not be read.
     """
-    if study is None or study.task.name in TASKS:
-        return check_network(component, info)
+    name = study.task.name if study else task_name
+    if name in TASKS:
+        kind: type[Task] = TASKS.load(name)
+        return kind.check_network(component, info)
+    assert study is not None
     task = task_of(study.with_data_info(info))
     return check_network(component, info, lambda: task.network(component, info.shape), task.output_size)
 

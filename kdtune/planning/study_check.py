@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from kdtune.artifacts.given_teacher import with_given_teacher
+from kdtune.artifacts.student_data import use_stand_ins
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
 from kdtune.data.sources import available_images, check_repeatable, describe_data
@@ -20,7 +21,7 @@ from kdtune.planning.step_checks import CheckedStep, check_network_of, check_rec
 from kdtune.planning.study_remarks import study_remarks
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
-from kdtune.specs.loading import StudyLike, load_with_faults, loadable_components, place_of
+from kdtune.specs.loading import StudyLike, load_with_faults, loadable_components, place_of, task_name
 from kdtune.specs.split_sizes import split_problems
 from kdtune.specs.study import Study
 from kdtune.specs.suggestion import Suggestion
@@ -93,13 +94,15 @@ def check_study(
     components = loadable_components(source, overrides)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch and fvcore
-        found = _check_parts(study, faults, components, place_of(source), place, teacher, device, threads)
+        task = task_name(source, overrides)
+        found = _check_parts(study, task, faults, components, place_of(source), place, teacher, device, threads)
     found.faults = list(dict.fromkeys(found.faults))
     return found
 
 
 def _check_parts(
     study: Study | None,
+    task: str,
     faults: Sequence[Fault],
     components: Mapping[str, Component],
     where: str,
@@ -117,7 +120,7 @@ def _check_parts(
         if key in components:
             with _collected(found, where, key):
                 if found.data:
-                    found.networks[key] = _network_facts(components[key], found.data, study)
+                    found.networks[key] = _network_facts(components[key], found.data, study, task)
                 else:  # the sizes of its input and output are unknown
                     MODELS.load(components[key].name, components[key].digest)
     if "loss" in components:
@@ -145,8 +148,11 @@ def _check_parts(
     if not faults:
         found.study = described_study
     if not problems:
+        context = TrainingContext(described_study, device, threads, str(place.path))
+        with _collected(found, where, "teacher"):
+            use_stand_ins(context)
         with _collected(found, where, ""):
-            _check_steps(found, TrainingContext(described_study, device, threads, str(place.path)), rounds, where)
+            _check_steps(found, context, rounds, where)
     return found
 
 
@@ -168,13 +174,13 @@ def _names(found: StudyCheck, *keys: str) -> bool:
     return any(fault.key == key or fault.key.startswith(f"{key}.") for fault in found.faults for key in keys)
 
 
-def _network_facts(component: Component, info: DataInfo, study: Study | None) -> NetworkFacts:
-    """Check a network and return what is known of it; without a study, as one for classification.
+def _network_facts(component: Component, info: DataInfo, study: Study | None, task: str) -> NetworkFacts:
+    """Check a network and return what is known of it; without a study, as one for a built-in task.
 
     Raises:
-        UsageError: See :func:`kdtune.models.output_check.check_network`; or its operations cannot be counted.
+        UsageError: See :meth:`kdtune.tasks.task.Task.check_network`; or its operations cannot be counted.
     """
-    network = check_network_of(component, info, study)
+    network = check_network_of(component, info, study, task)
     counted = count_operations(network, *info.shape, name=str(component))
     parameters = sum(one.numel() for one in network.parameters())
     return NetworkFacts(str(component), parameters, counted.macs, counted.uncounted)

@@ -10,9 +10,10 @@ from rich.text import Text
 from kdtune.analysis.verdicts import CONFIDENCE, t_interval
 from kdtune.energy.attribution import FLAGS
 from kdtune.paper.printed_values import paper_values
+from kdtune.report.cost_rows import Row
 from kdtune.report.number_formats import NOTHING, amount, percent, ratio, significant
 from kdtune.report.split_table import PLAIN_HEAD
-from kdtune.report.tables import Row, how_computed, how_emitted, how_far_off, how_measured
+from kdtune.report.tables import how_computed, how_emitted, how_far_off, how_measured
 from kdtune.results.inference_document import InferenceDocument, NetworkInUse, Payback
 
 NETWORK_COLUMNS = (
@@ -52,11 +53,16 @@ def inference_tables(documents: Sequence[InferenceDocument]) -> RenderableType:
         )
         parts += [
             *([Text("")] if parts else []),
-            _table(title, NETWORK_COLUMNS, network_rows(first)),
-            _table(REPAID, PAYBACK_COLUMNS, [payback_row(document) for document in together]),
+            _table(title, _named(NETWORK_COLUMNS, first), network_rows(first)),
+            _table(REPAID, _named(PAYBACK_COLUMNS, first), [payback_row(document) for document in together]),
             *(Text(line, style="dim") for line in notes(together)),
         ]
     return Group(*parts)
+
+
+def _named(columns: Sequence[str], document: InferenceDocument) -> list[str]:
+    """Return columns with the name of the metric that decided the study."""
+    return [name.replace("acc.", document.deciding.title) for name in columns]
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
@@ -92,7 +98,7 @@ def _network_row(name: str, document: InferenceDocument, network: NetworkInUse) 
         name,
         f"{network.parameters:,}",
         amount(network.macs),
-        percent(network.test_accuracy),
+        percent(network.deciding),
         significant(network.ms_per_pass),
         _spread(network.images_per_s, network.images_per_s_std),
         _spread(network.uj_per_image, network.uj_per_image_std),
@@ -115,7 +121,7 @@ def payback_row(document: InferenceDocument) -> Row:
     alone, with_teacher = document.payback.one_model, document.payback.with_teacher
     return [
         document.strategy,
-        percent(document.student.test_accuracy),
+        percent(document.student.deciding),
         _joules(alone),
         repaid_after(alone),
         _joules(with_teacher),
@@ -226,18 +232,26 @@ def _papers(document: InferenceDocument) -> list[str]:
 
 
 def _disagreements(documents: Sequence[InferenceDocument]) -> list[str]:
-    """Return notes on accuracies that differ from those that the study recorded."""
-    images = documents[0].test_images
+    """Return notes on accuracies and objectives that differ from those that the study recorded."""
+    images, metric = documents[0].test_images, documents[0].deciding
     tested = {"the teacher": documents[0].teacher}
     tested |= {f"the student of {document.strategy}": document.student for document in documents}
     lines = []
     for name, one in tested.items():
-        found, recorded = round(one.test_accuracy * images), round(one.recorded_test_accuracy * images)
-        if found != recorded:
-            lines.append(
-                f"Different from the record: {name} classified {found} of {images} test images correctly here, and "
-                f"{recorded} when the study ran."
-            )
+        if one.test_accuracy is not None and one.recorded_test_accuracy is not None:
+            found, recorded = round(one.test_accuracy * images), round(one.recorded_test_accuracy * images)
+            if found != recorded:
+                lines.append(
+                    f"Different from the record: {name} classified {found} of {images} test images correctly here, and "
+                    f"{recorded} when the study ran."
+                )
+        elif one.test_objective is not None and one.recorded_test_objective is not None:
+            now, then = one.test_objective, one.recorded_test_objective
+            if abs(now - then) >= metric.resolution:
+                lines.append(
+                    f"Different from the record: {name} reached a {metric.title} of {percent(now)} % here, and of "
+                    f"{percent(then)} % when the study ran."
+                )
     return lines
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from kdtune.catalog.metric import ACCURACY, Metric, deciding_value
 from kdtune.energy.carbon import Carbon, raw_kwh
 from kdtune.report.number_formats import NOTHING, describe_point, duration, percent, significant
+from kdtune.report.units import energy
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
 from kdtune.specs.study import Study
@@ -187,7 +188,7 @@ class LiveTable(_Display):
 
     def teacher_epoch(self, epochs: int, metrics: dict[str, Any]) -> None:
         self._message = (
-            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(metrics['val_accuracy'])} %"
+            f"training the teacher: epoch {metrics['epoch']}/{epochs}, validation {percent(deciding_value(metrics))} %"
         )
 
     def strategy_started(self, name: str, trials: int, ended: int = 0) -> None:
@@ -198,7 +199,7 @@ class LiveTable(_Display):
         progress = self._progress
         self._console.print(
             f"{name}: {progress.ended.get(name, 0)} trial(s) ended, "
-            f"{significant(self._kwh(self._spent_uj.get(name, 0)))} kWh so far",
+            f"{energy(self._kwh(self._spent_uj.get(name, 0)))} so far",
             highlight=False,
         )
         self._running.clear()
@@ -214,14 +215,14 @@ class LiveTable(_Display):
             return Text(f"{self._message} ... ({elapsed})")
         done, planned = progress.ended.get(self._strategy, 0), progress.planned.get(self._strategy, 0)
         head = Text(
-            f"{self._strategy}: {done}/{planned} trials, study {significant(self._spent_kwh())} kWh, "
+            f"{self._strategy}: {done}/{planned} trials, study {energy(self._spent_kwh())}, "
             f"{elapsed} elapsed, {progress.eta()}",
             style="bold",
         )
         if not self._running:
             return Group(head, Text("testing the chosen models" if done >= planned else "starting workers"))
         table = Table(box=None, pad_edge=False)
-        for name in ("trial", "tau", "seed", "epoch", f"val. {self._objective.title} %", "W", "kWh"):
+        for name in ("trial", "tau", "seed", "epoch", f"val. {self._objective.title} %", "W", "energy"):
             table.add_column(name, justify="left" if name in ("trial", "tau") else "right")
         for running in list(self._running.values()):
             table.add_row(
@@ -231,7 +232,7 @@ class LiveTable(_Display):
                 f"{running.epoch}/{running.epochs}",
                 percent(running.value),
                 significant(running.watts),
-                significant(self._kwh(running.energy_uj)),
+                energy(self._kwh(running.energy_uj)),
             )
         return Group(head, table)
 

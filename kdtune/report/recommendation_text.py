@@ -15,8 +15,18 @@ _AT_CHANCE = (
 
 def recommendation_text(found: Recommendation) -> str:
     """Return the paragraph, without what is missing."""
+    return f"{found.study}: " + " ".join([*_sentences(found), *_basis(found)])
+
+
+def verdict_text(found: Recommendation) -> str:
+    """Return the verdict in at most two sentences: what to use, and the comparison that decides it."""
+    return " ".join(_sentences(found)[:2])
+
+
+def _sentences(found: Recommendation) -> list[str]:
+    """Return the answer and the comparisons on which it is based, the most important one first."""
     if found.at_chance:
-        return f"{found.study}: {_AT_CHANCE}"
+        return [_AT_CHANCE]
     sentences = [_answer(found)]
     if found.advice == "no teacher":
         sentences.append(_of_teacher(found))
@@ -24,12 +34,17 @@ def recommendation_text(found: Recommendation) -> str:
         sentences.append(_of_search(found, found.search_gain, found.search, found.single))
     if found.advice != "no teacher" and found.teacher_gain:
         sentences.append(_of_teacher(found))
-    if found.tested_repeats:
-        sentences.append(
-            f"This rests on {_repeats(found)}{_sources(found)}, paired by seed, and on a margin of "
-            f"{significant(100 * found.margin)} points below which a difference does not matter."
-        )
-    return f"{found.study}: " + " ".join(filter(None, sentences))
+    return list(filter(None, sentences))
+
+
+def _basis(found: Recommendation) -> list[str]:
+    """Return on what the answer is based, or nothing if it is based on no repeat."""
+    if found.at_chance or not found.tested_repeats:
+        return []
+    return [
+        f"This rests on {_repeats(found)}{_sources(found)}, paired by seed, and on a margin of "
+        f"{significant(100 * found.margin)} points below which a difference does not matter."
+    ]
 
 
 def missing_lines(found: Recommendation) -> list[str]:

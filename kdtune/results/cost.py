@@ -19,12 +19,7 @@ from kdtune.specs.study import Study
 
 
 def cost_of(
-    folder: StrategyFolder,
-    study: Study,
-    log: TrialLog,
-    account: Account,
-    shared: SharedInputs,
-    carbon: Carbon,
+    folder: StrategyFolder, study: Study, log: TrialLog, account: Account, shared: SharedInputs, carbon: Carbon
 ) -> Cost:
     """Return the cost of a strategy. If nothing was metered, all energy is None, since a 0 would be a measurement.
 
@@ -53,6 +48,7 @@ def cost_of(
         gflops_millions=nominal / 1e15,
         training_flops=executed,
         meta_flops=meta or None,
+        synthesis_flops=sum(one.flops for one in shared.synthesis.values()) or None,
         teachers=len(shared.teachers) if shared.other_teachers else None,
         energy_uj=_energy_by_bucket(account) if metered else dict.fromkeys(_energy_by_bucket(account)),
         sources_uj=account.sources if metered else None,
@@ -97,11 +93,13 @@ def _shared_energy(shared: SharedInputs) -> SharedEnergy:
     """Return the charges for shared inputs; None for a kind of which an input was not metered."""
     charged = {kind: sum(by_id.values()) for kind, by_id in shared.charged_parts.items()}
     unmetered_logits = any(store.energy is None for store in shared.teacher_logits.values())
+    unmetered_images = any(one.energy is None for one in shared.synthesis.values())
     unmetered_code = any(one.energy is None for one in shared.compilations.values())
     return SharedEnergy(
         session=charged["session"] if shared.sessions else None,
         teacher_logits=None if unmetered_logits else charged["teacher_logits"],
         compilation=None if unmetered_code else charged["compilation"],
+        synthesis=None if unmetered_images else charged["synthesis"],
     )
 
 

@@ -105,9 +105,9 @@ class StrategyFolder(FrozenStudy):
         """Return the path of the chosen model of a repeat: ``student.pt`` for the first repeat."""
         return self._of_repeat("student", ".pt", seed, first_seed)
 
-    def document(self, name: str, seed: int, first_seed: int) -> Path:
-        """Return the path of a task's CSV file about a chosen model: ``confusion.csv`` for the first repeat."""
-        return self._of_repeat(name, ".csv", seed, first_seed)
+    def document(self, name: str, seed: int, first_seed: int, suffix: str = ".csv") -> Path:
+        """Return the path of a task's file about a chosen model: ``confusion.csv`` for the first repeat."""
+        return self._of_repeat(name, suffix, seed, first_seed)
 
     def _of_repeat(self, stem: str, suffix: str, seed: int, first_seed: int) -> Path:
         return self.path / (f"{stem}{suffix}" if seed == first_seed else f"{stem}-{seed}{suffix}")
@@ -123,6 +123,11 @@ class StudyFolder:
     def run_toml(self) -> Path:
         """The file with the arguments of the last command."""
         return self.path / "run.toml"
+
+    @property
+    def synthetic_sheet(self) -> Path:
+        """Contact sheet of synthetic images, as PNG; there is none for a study on real images."""
+        return self.path / "synthetic-images.png"
 
     @property
     def remedy(self) -> str:

@@ -2,9 +2,10 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kdtune.catalog.metric import ACCURACY, Metric
 from kdtune.energy.attribution import SHARED_NODE, Account, charged_buckets
 from kdtune.energy.carbon import Carbon
 from kdtune.energy.sensors.node import Quality
@@ -14,7 +15,7 @@ from kdtune.results.documents import Flag, check, read_object
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.strategy_result import Computed
 from kdtune.storage.field_types import Count
-from kdtune.storage.records import as_record, strict
+from kdtune.storage.records import LEFT_OUT_IF_NONE, as_record, strict
 
 SCHEMA_VERSION = 2
 
@@ -30,15 +31,25 @@ class Network:
         model: Name of the model.
         parameters: Number of parameters.
         macs: Multiply-adds of a forward pass for one image.
-        test_accuracy: Accuracy on the test images in this measurement, as a fraction.
+        test_accuracy: Accuracy on the test images in this measurement, as a fraction; None where the task has none.
         recorded_test_accuracy: Accuracy on the test images when the study ran, as a fraction.
+        test_objective: Value of the study's objective on the test images in this measurement; None if that is the
+            accuracy.
+        recorded_test_objective: The same when the study ran.
     """
 
     model: str
     parameters: int
     macs: int
-    test_accuracy: float
-    recorded_test_accuracy: float
+    test_accuracy: float | None
+    recorded_test_accuracy: float | None
+    test_objective: float | None = field(default=None, kw_only=True, metadata=LEFT_OUT_IF_NONE)
+    recorded_test_objective: float | None = field(default=None, kw_only=True, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def deciding(self) -> float | None:
+        """The metric on the test images that decided the study."""
+        return self.test_accuracy if self.test_objective is None else self.test_objective
 
 
 @strict
@@ -150,6 +161,7 @@ class InferenceDocument:
         charged: How the charge was measured.
         hardware: The node on which inference was measured.
         carbon: Factors that convert energy to CO2.
+        objective: Name of the study's objective; None if that is the accuracy.
     """
 
     schema_version: int
@@ -171,6 +183,12 @@ class InferenceDocument:
     charged: ChargedOn
     hardware: tuple[Node, ...]
     carbon: Carbon
+    objective: str | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
+
+    @property
+    def deciding(self) -> Metric:
+        """The metric that decided the study."""
+        return Metric(self.objective or ACCURACY)
 
     @property
     def is_shared(self) -> bool:

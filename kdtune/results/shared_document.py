@@ -1,6 +1,6 @@
 """Dataclasses of ``shared.json``: the inputs that a strategy shares with others and is charged for, with their energy.
 
-An input is a session, a teacher, a store of the teacher's logits, or compiled code.
+An input is a session, a teacher, a store of the teacher's logits, compiled code, or synthetic images.
 """
 
 from collections import Counter
@@ -15,13 +15,13 @@ from kdtune.artifacts.teacher_record import TeacherRecord
 from kdtune.energy.sensors.node import Quality
 from kdtune.results.cost_document import Inputs
 from kdtune.results.documents import Bucket, BucketOrTotal, Flag, Source
-from kdtune.storage.field_types import Amount, Count
+from kdtune.storage.field_types import Accuracy, Amount, Count
 from kdtune.storage.records import LEFT_OUT_IF_NONE, strict
 
 _ByBucket = Annotated[dict[BucketOrTotal, Count], Field(min_length=6)]
 
 #: Kinds of shared inputs that a strategy is charged for. The teacher is not among them: it is reported separately.
-KINDS = ("session", "teacher_logits", "compilation")
+KINDS = ("session", "teacher_logits", "compilation", "synthesis")
 
 
 @strict
@@ -104,6 +104,32 @@ class CompilationInput:
 
 @strict
 @dataclass(frozen=True)
+class SynthesisInput:
+    """Images that were made from the teacher.
+
+    Attributes:
+        images: Their number, those that are held out included.
+        flops: FLOPs of making them.
+        confidence: The teacher's mean probability of the class that it gives an image.
+        target_agreement: Share of the images that the teacher gives the class that they were made for.
+        diversity: Root mean square difference of a pixel between two of the images, with pixels from 0 to 1.
+        class_counts: How many images the teacher gives each class.
+        sha256: Checksum of their file.
+        energy: Energy of making them; None if it was not metered.
+    """
+
+    images: Count
+    flops: Count
+    confidence: Accuracy
+    target_agreement: Accuracy
+    diversity: Amount
+    class_counts: tuple[Count, ...]
+    sha256: str
+    energy: LedgerSummary | None
+
+
+@strict
+@dataclass(frozen=True)
 class SharedInputs:
     """The inputs that a strategy shares with others, by their ids.
 
@@ -119,6 +145,7 @@ class SharedInputs:
     teacher: Teacher | None = None
     teacher_logits: dict[str, TeacherLogitsInput] = field(default_factory=dict)
     compilations: dict[str, CompilationInput] = field(default_factory=dict)
+    synthesis: dict[str, SynthesisInput] = field(default_factory=dict)
     other_teachers: dict[str, Teacher] | None = field(default=None, metadata=LEFT_OUT_IF_NONE)
 
     @property
@@ -135,7 +162,7 @@ class SharedInputs:
     @property
     def by_kind(self) -> dict[str, dict[str, LedgerSummary]]:
         """Energy summaries of the metered inputs, by kind and id."""
-        by_id_of_kind = (self.teacher_logits, self.compilations)
+        by_id_of_kind = (self.teacher_logits, self.compilations, self.synthesis)
         metered = [{name: one.energy for name, one in inputs.items() if one.energy} for inputs in by_id_of_kind]
         return dict(zip(KINDS, [self.sessions, *metered], strict=True))
 
@@ -165,7 +192,7 @@ def _mean_teacher(teachers: Sequence[Teacher]) -> Teacher:
     return replace(
         teachers[0],
         key=",".join(teacher.key for teacher in teachers),
-        val_accuracy=fmean(teacher.val_accuracy for teacher in teachers),
+        val_accuracy=mean(teacher.val_accuracy for teacher in teachers),
         val_loss=mean(teacher.val_loss for teacher in teachers),
         test={name: mean(teacher.test.get(name) for teacher in teachers) for name in teachers[0].test},
         gflops_millions=mean(teacher.gflops_millions for teacher in teachers),

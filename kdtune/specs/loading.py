@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdtune.catalog.builtin import DATASETS, TASKS, objectives_of
+from kdtune.catalog.builtin import DATASETS, DEFAULT_TASK, TASKS, objectives_of
 from kdtune.catalog.spelling import did_you_mean
 from kdtune.errors import Fault, SpecError
 from kdtune.specs.class_weights import class_weight_faults
@@ -25,7 +25,9 @@ from kdtune.specs.study_components import (
     resolve_components,
     resolve_strategies,
 )
+from kdtune.specs.synthetic_data import settle_synthesis, synthesis_faults
 from kdtune.specs.task_objective import settle_objective
+from kdtune.specs.task_options import task_option_faults
 from kdtune.specs.temperature_range import temperature_faults
 from kdtune.specs.training import MAX_EPOCHS
 from kdtune.specs.validation_messages import faults_of
@@ -78,6 +80,18 @@ def loadable_components(source: StudyLike, overrides: Sequence[str] = ()) -> dic
     return {
         key: table[key] for key in COMPONENT_CATALOGS if isinstance(table.get(key), Component) and key not in faulty
     }
+
+
+def task_name(source: StudyLike, overrides: Sequence[str] = ()) -> str:
+    """Return the name of a study's task, the default if it names none that is known, even if the study has faults."""
+    try:
+        where, table, _ = _table_of(source)
+    except SpecError:
+        return DEFAULT_TASK
+    apply_overrides(table, overrides, where)
+    named = table.get("task")
+    named = named.get("ref") if isinstance(named, Mapping) else named
+    return named if isinstance(named, str) and named in TASKS else DEFAULT_TASK
 
 
 def _fill_recipes(table: dict[str, Any], where: str) -> list[Fault]:
@@ -208,6 +222,7 @@ def load_with_faults(
     if is_new:
         faults += resolve_components(table, where, set_keys)
         faults += settle_objective(table, where)
+        faults += settle_synthesis(table, where)
         faults += resolve_strategies(table, where)
         faults += check_strategies(table.get("strategies"), where)
     faults += _load_named_space(table, where)
@@ -248,10 +263,10 @@ def _study_faults(study: Study, where: str, *, is_new: bool, has_other_faults: b
     if not has_other_faults and "tau" not in study.search_space:
         faults.append(Fault(where, "search_space", "has no [tau]; kdtune compares strategies that choose tau"))
     if is_new:
-        faults += _check_objective(study, where)
+        faults += [*_check_objective(study, where), *task_option_faults(study, where)]
         if not has_other_faults and not faults:
             faults += [*_check_split(study, where), *schedule_faults(study, where)]
-        faults += temperature_faults(study, where)
+        faults += [*temperature_faults(study, where), *synthesis_faults(study, where)]
     return faults
 
 

@@ -11,7 +11,7 @@ from kdtune.storage.parsing import parse_toml
 TRAININGS = ("training", "teacher_training")
 
 #: Keys whose value names a component; a table has the name as ``ref`` and the component's options.
-COMPONENTS = ("dataset", "teacher", "student", "loss")
+COMPONENTS = ("task", "dataset", "teacher", "student", "loss")
 
 #: Keys that may become invalid when another key is overridden.
 _DEPENDENT_KEYS = {

@@ -69,6 +69,11 @@ class Setting(FrozenModel):
         teacher_logits: ``live`` computes the teacher's logits in every step. ``replay`` computes them once per repeat,
             for all trials, and then reads them from disk. ``auto`` uses ``replay`` if that saves energy and the logits
             fit on the disk.
+        synthesis: Makes the student's training images from the teacher, with all of its options; None for a student
+            that is trained on the data set.
+        selection: What strategies choose by: ``synthetic`` images that are held out, on which the accuracy is the
+            agreement with the teacher, or the real ``validation`` images. By default the former if there is a
+            synthesis.
     """
 
     task: StudyComponent = Component(name=DEFAULT_TASK)
@@ -87,6 +92,15 @@ class Setting(FrozenModel):
     teacher_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
     numerics: Numerics = Numerics()
     teacher_logits: Literal["auto", "live", "replay"] = "auto"
+    synthesis: StudyComponent | None = None
+    selection: Literal["synthetic", "validation"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_selection(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "selection" in values:
+            return values
+        return {**values, "selection": "validation" if values.get("synthesis") is None else "synthetic"}
 
     @model_validator(mode="before")
     @classmethod
@@ -116,6 +130,9 @@ class Setting(FrozenModel):
             table.pop("teacher_logits", None)
         if self.teacher_weights is None:
             table.pop("teacher_weights", None)
+        if self.synthesis is None:
+            table.pop("synthesis", None)
+            table.pop("selection", None)
         if self.dataset_info is None:
             table.pop("dataset_info", None)
         if self.objective == objectives_of(self.task.name)[0].name:
@@ -137,6 +154,11 @@ class Setting(FrozenModel):
         if self.dataset_info:
             return self.dataset_info
         return built_in_info(self.dataset)
+
+    @property
+    def is_data_free(self) -> bool:
+        """Whether no real training image is read once there is a teacher: neither for training nor for selection."""
+        return self.synthesis is not None and self.selection == "synthetic"
 
     def with_data_info(self, info: DataInfo) -> Self:
         """Return the same setting with facts about its data set; unchanged if the data set is built in."""
@@ -205,6 +227,8 @@ class Study(Setting):
     def _default_alpha(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "alpha" in values or "loss" not in values:
             return values
+        if values.get("synthesis") is not None:  # there are no labels that could have a weight
+            return {**values, "alpha": 1.0}
         return {**values, "alpha": LOSSES.facts_of(_name_in(values["loss"])).get("default_alpha", DEFAULT_ALPHA)}
 
     def settled_as(self, other: "Study") -> "Study":

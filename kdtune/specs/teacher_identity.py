@@ -5,6 +5,7 @@ from kdtune.specs.identity import AS_IDENTITY, digest
 from kdtune.specs.numerics import PLAIN
 from kdtune.specs.seeds import derive_seed
 from kdtune.specs.study import Setting
+from kdtune.specs.task_options import of_teacher
 
 #: Name of the random streams of a teacher's training. It is part of the teacher's identity, because teachers of
 #: earlier releases used the streams of a repeat.
@@ -44,7 +45,8 @@ def teacher_key(
     origin = ("teacher_weights",) if setting.teacher_weights else ("teacher_seed", "teacher_training")
     fields = {"dataset", "data", "teacher", "validation", "split_seed", *origin}
     fields |= {"task"} if setting.task.name != DEFAULT_TASK else set()
-    recipe = setting.model_dump(mode="json", include=fields, context=AS_IDENTITY)
+    task = setting.task.model_copy(update={"options": of_teacher(setting.task)})
+    recipe = setting.model_copy(update={"task": task}).model_dump(mode="json", include=fields, context=AS_IDENTITY)
     recipe |= {} if setting.teacher_weights else {"streams": _TEACHER_STREAMS}
     recipe |= {"fingerprint": fingerprint} if fingerprint else {}
     recipe |= {"last_batch": "folded"} if folds and not setting.teacher_weights else {}

@@ -21,12 +21,12 @@ Amount = Annotated[float, Field(ge=0, le=1e30)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")]
 
 
-def _with_accuracy(metrics: dict[str, float | None]) -> dict[str, float | None]:
-    accuracy = metrics.get("accuracy")
+def _with_sound_accuracy(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    accuracy = metrics.get("accuracy", 0.0)
     if accuracy is None or not 0 <= accuracy <= 1:
         raise ValueError(f"the accuracy must be a fraction between 0 and 1, got {accuracy}")
     return metrics
 
 
-#: Metrics on the test images by name. The accuracy is required; another metric is None if it is not defined.
-TestMetrics = Annotated[dict[str, float | None], AfterValidator(_with_accuracy)]
+#: Metrics on the test images by name: None if a metric is not defined, which the accuracy of a task that has one is.
+TestMetrics = Annotated[dict[str, float | None], AfterValidator(_with_sound_accuracy)]

@@ -4,7 +4,7 @@ The outputs of a network are one float32 tensor, (n, ``output_size``), whatever 
 the store of a teacher's logits are the same for all tasks. Only the task knows what the numbers mean.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # strategies and plans import this module, and have no other 
 
     from kdtune.data.arrays import Arrays
     from kdtune.data.batches import ImageSet, Splits
+    from kdtune.specs.data_info import DataInfo
     from kdtune.specs.study import Setting
     from kdtune.specs.training import Training
     from kdtune.training.captured_passes import CapturedLogits
@@ -87,6 +88,23 @@ class Task(Protocol):
             UsageError: The network cannot be built for this task.
         """
 
+    @classmethod
+    def check_network(cls, component: Component, info: "DataInfo") -> "torch.nn.Module":
+        """Build a network and try it with random images, in training mode and in evaluation mode.
+
+        Torch's global random numbers are left as they were.
+
+        Args:
+            component: The network.
+            info: The data set.
+
+        Returns:
+            The network on the CPU, untrained and in evaluation mode.
+
+        Raises:
+            UsageError: The network cannot be built, fails, or a training could not use its output.
+        """
+
     def label_loss(self, training: "Training", train: "ImageSet") -> LabelLoss:
         """Return the loss of outputs with the targets, for one training.
 
@@ -138,8 +156,14 @@ class Task(Protocol):
     def disagreement(self, found: "torch.Tensor", known: "torch.Tensor") -> float:
         """Return by how much predictions of the same network for the same images differ, as a fraction."""
 
-    def documents(self, predictions: "torch.Tensor", part: "ImageSet", class_names: Sequence[str]) -> dict[str, str]:
-        """Return the CSV files about a chosen model on the test images: their text by name, such as ``confusion``."""
+    def documents(
+        self, predictions: "torch.Tensor", part: "ImageSet", class_names: Sequence[str]
+    ) -> Mapping[str, str | bytes]:
+        """Return the files about a chosen model on the test images by name, such as ``confusion``.
+
+        Returns:
+            The text of a CSV file, or the bytes of a PNG file.
+        """
 
     def teacher_facts(self, found: "Sequence[tuple[Evaluation, ImageSet]]") -> dict[str, float]:
         """Return what tells whether a given teacher knows its task; empty if nothing but the metrics does.

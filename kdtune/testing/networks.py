@@ -17,11 +17,12 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kdtune.catalog.builtin import DEFAULT_TASK, TASKS
 from kdtune.energy.operation_counts import count_operations
 from kdtune.models.building import build_network
-from kdtune.models.output_check import check_network
 from kdtune.specs.component import Component
 from kdtune.specs.data_info import DataInfo
+from kdtune.tasks.task import Task
 from kdtune.testing.component_under_test import ComponentConformance
 
 #: Images in a batch.
@@ -32,12 +33,14 @@ class NetworkConformance(ComponentConformance):
     """Tests of one network; a subclass has the attribute ``component`` or the fixture ``network``.
 
     Attributes:
+        task: Built-in task that the network is for.
         image_shape: Channels, height and width of an image.
         num_classes: Number of logits per image.
         unused: Names of parameters that are meant to have no gradient.
         uncounted: Names of costly operators that fvcore cannot count, such as ``fft_fft2``, and that are counted as 0.
     """
 
+    task: ClassVar[str] = DEFAULT_TASK
     image_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     num_classes: ClassVar[int] = 10
     unused: ClassVar[tuple[str, ...]] = ()
@@ -49,9 +52,11 @@ class NetworkConformance(ComponentConformance):
         return self.named("network")
 
     def test_it_returns_logits(self, network: Component) -> None:
-        """In training and in evaluation mode, the output is finite logits of shape (batch, num_classes)."""
+        """In both modes, the output is finite and as the task wants it: logits of shape (batch, num_classes)."""
+        task: type[Task] = TASKS.load(self.task)
         for classes in (self.num_classes, self.num_classes + 1):
-            check_network(network, DataInfo(classes=classes, shape=self.image_shape, train_images=9, test_images=9))
+            info = DataInfo(classes=classes, shape=self.image_shape, train_images=9, test_images=9)
+            task.check_network(network, info)
 
     def test_the_seed_decides_the_weights(self, network: Component) -> None:
         """Initial weights depend on torch's global seed alone."""

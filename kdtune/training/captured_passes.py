@@ -62,8 +62,7 @@ class CapturedLogits:
     def _keep(self, changes: Changes) -> None:
         """Copy the changes to where the graphs read them."""
         if self._changes is None:
-            tables = {name: table.clone() for name, table in changes.tables().items()}
-            self._changes = Changes(**tables, leaves_gaps=changes.leaves_gaps)
+            self._changes = changes.with_tables({name: table.clone() for name, table in changes.tables().items()})
             return
         for name, table in changes.tables().items():
             self._changes.tables()[name].copy_(table)

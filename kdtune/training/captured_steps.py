@@ -17,9 +17,10 @@ from kdtune.data.batches import ImageSet
 from kdtune.data.device_transfer import moved
 from kdtune.temperature.base import Temperature
 from kdtune.training.captured_passes import CapturedLogits
+from kdtune.training.captured_taus import CapturedTaus
 from kdtune.training.cuda_graphs import Graph, graph_maker
-from kdtune.training.evaluation import BATCH_SIZE
 from kdtune.training.optimisers import allocate_state, fill_state, optimizer_tensors
+from kdtune.training.tau_trace import traced_tau
 from kdtune.training.training_parts import TrainingParts
 from kdtune.training.training_step import StepTemperature, Teacher
 
@@ -94,15 +95,16 @@ class CapturedStep:
         self._number, self._start = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
         self._places = torch.arange(images, device=device)
         self._losses = torch.zeros(images, device=device)  # no epoch has more steps than images
-        #: The student's temperatures in the steps of the epoch, if the graph computes them.
-        self.taus = torch.zeros(images, device=device)
+        self._traced = parts.traced_softness
+        #: The student's temperatures in the steps of the epoch; None if they are all known before.
+        self.taus = CapturedTaus(images, device) if self.policy or self._traced else None
         self._rates = torch.zeros(images, dtype=dtype, device=device)
         self._order = torch.zeros(images, dtype=torch.int64, device=device)
         #: Buffers and graphs for each form (names and shapes) that the inputs of an epoch have had.
         self._buffers: dict[_Form, dict[str, torch.Tensor]] = {}
         self._graphs: dict[tuple[_Form, int], Graph] = {}
         self._form: _Form = ()
-        self._leaves_gaps = False
+        self._changes: Changes | None = None  # the kinds of change; their tables are in the buffers
         self._evaluation: CapturedLogits | None = None
 
     def begin_epoch(self, inputs: EpochInputs) -> None:
@@ -113,7 +115,7 @@ class CapturedStep:
         self._progress.fill_(inputs.progress)
         rates = moved(torch.tensor(inputs.rates, dtype=self._rates.dtype), self._rates.device)
         self._rates[: len(rates)].copy_(rates)
-        self._leaves_gaps = inputs.changes is not None and inputs.changes.leaves_gaps
+        self._changes = inputs.changes
         given = inputs.tensors()
         self._form = tuple((name, tuple(tensor.shape)) for name, tensor in given.items())
         if self._form not in self._buffers:
@@ -155,7 +157,7 @@ class CapturedStep:
         """Return captured passes of the network over the images for evaluation, which are always the same."""
         if self._evaluation is None:
             step = self.step
-            self._evaluation = CapturedLogits(step.model, images, BATCH_SIZE, step.arithmetic, self._new_graph)
+            self._evaluation = CapturedLogits(step.model, images, images.pass_size, step.arithmetic, self._new_graph)
         return self._evaluation
 
     def reset(self, parts: TrainingParts) -> None:
@@ -187,7 +189,7 @@ class CapturedStep:
 
     def _changes_from(self, buffers: dict[str, torch.Tensor]) -> Changes | None:
         tables = {name.removeprefix(_CHANGE): buffer for name, buffer in buffers.items() if name.startswith(_CHANGE)}
-        return Changes(**tables, leaves_gaps=self._leaves_gaps) if tables else None
+        return self._changes.with_tables(tables) if self._changes else None
 
     def _teacher_from(self, buffers: dict[str, torch.Tensor]) -> Teacher | None:
         if "rows" not in buffers:
@@ -196,16 +198,24 @@ class CapturedStep:
 
     def _temperature_from(self, buffers: dict[str, torch.Tensor], size: int) -> StepTemperature | None:
         if self.policy:
-            return self._computed_temperature
+            return partial(self._recorded, partial(self.policy.of_step, step=0), size)
         if "student_tau" not in buffers:
             return None
         of_steps = Temperature(buffers["student_tau"], buffers["teacher_tau"], buffers["weight"])
-        return lambda student, teacher, labels: of_steps.at(self._number, size)
+        return partial(self._recorded, lambda student, teacher, labels: of_steps.at(self._number, size), size)
 
-    def _computed_temperature(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> Temperature:
-        assert self.policy is not None
-        temperature = self.policy.of_step(student, teacher, labels, 0)
-        self.taus.index_copy_(0, self._number, temperature.student.detach().view(1))
+    def _recorded(
+        self,
+        decide: StepTemperature,
+        size: int,
+        student: torch.Tensor,
+        teacher: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> Temperature:
+        temperature = decide(student, teacher, labels)
+        if self.taus:
+            traced = traced_tau(temperature, self._traced, student, teacher)
+            self.taus.record(traced, labels, self._number, self._start, size)
         return temperature
 
 

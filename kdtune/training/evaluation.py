@@ -9,9 +9,6 @@ from kdtune.data.batches import ImageSet
 from kdtune.training.captured_passes import CapturedLogits
 from kdtune.training.numerics import Arithmetic
 
-#: Images a forward pass: no gradients are kept, so it may be larger than a training batch.
-BATCH_SIZE = 512
-
 
 @torch.no_grad()
 def outputs_of(
@@ -28,14 +25,16 @@ def outputs_of(
         model: From images to outputs.
         part: The images and their targets.
         arithmetic: Precision and memory layout; None for float32, contiguous.
-        captured: Gives the network's outputs from graphs for :data:`BATCH_SIZE`; None computes them.
+        captured: Gives the network's outputs from graphs for the part's ``pass_size``; None computes them.
     """
     was_training = model.training
     model.eval()
     if captured is not None:
-        yield from zip(captured.of_all().split(BATCH_SIZE), part.labels.split(BATCH_SIZE), strict=True)
+        batches = torch.arange(len(part), device=part.labels.device).split(part.pass_size)
+        for outputs, index in zip(captured.of_all().split(part.pass_size), batches, strict=True):
+            yield outputs, part.targets(index, None)
     else:
         arithmetic = arithmetic or Arithmetic(part.images.device)
-        for images, targets in part.in_order(BATCH_SIZE):
+        for images, targets in part.in_order(part.pass_size):
             yield arithmetic.logits(model, images), targets
     model.train(was_training)

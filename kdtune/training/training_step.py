@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from kdtune.methods.loading import DistillationLoss
+from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.tasks.task import LabelLoss, Task
 from kdtune.temperature.base import Temperature
 from kdtune.training.compiled_networks import compiler_errors_converted
@@ -77,8 +78,28 @@ class TrainingStep:
             softness = None
             if pairs.teacher is not None and temperature is not None:
                 softness = temperature(pairs.student, pairs.teacher, pairs.labels).of_pairs(len(pairs.student))
-            loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), softness, self.alpha, progress)
+            loss = self.loss_of(pairs, outputs, targets, softness, progress)
             loss.backward()
         self.optimizer.step()
         detached: torch.Tensor = loss.detach()
         return detached
+
+    def loss_of(
+        self,
+        pairs: SoftPairs,
+        outputs: torch.Tensor,
+        targets: Any,
+        temperature: Temperature | None,
+        progress: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Return the whole loss of a batch, 0-d.
+
+        Args:
+            pairs: Of the outputs.
+            outputs: Of the network.
+            targets: Of the same images.
+            temperature: Of each pair, or of all; None without a teacher.
+            progress: Share of the training's epochs that have begun, 0-d; None stands for 1.
+        """
+        loss = self.loss(pairs, lambda: self.label_loss(outputs, targets), temperature, self.alpha, progress)
+        return loss if pairs.further_loss is None else loss + pairs.further_loss

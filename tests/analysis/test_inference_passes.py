@@ -5,7 +5,7 @@ import torch
 
 from kdtune.analysis import inference_passes
 from kdtune.analysis.inference_passes import (
-    accuracy,
+    metrics_of,
     parameters,
     predict,
     ready_student,
@@ -67,8 +67,8 @@ def test_a_pass_classifies_every_image_as_evaluation_does(teacher, splits, batch
     found = TASK.evaluate(teacher, splits.validation)
     predicted = predict(TASK, teacher, splits.validation, ARITHMETIC, batch_size)
     assert predicted.equal(found.predictions)
-    measured = accuracy(TASK, teacher, splits.validation, ARITHMETIC, batch_size)
-    assert measured == pytest.approx(found.metrics["accuracy"])
+    measured = metrics_of(TASK, teacher, splits.validation, ARITHMETIC, batch_size)
+    assert measured == pytest.approx(found.metrics)
 
 
 def test_networks_take_turns_in_separate_windows(splits, clock):

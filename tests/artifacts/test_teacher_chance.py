@@ -8,6 +8,7 @@ from kdtune.artifacts.teacher_chance import chance_problem, is_at_chance, refuse
 from kdtune.artifacts.teacher_record import read_record
 from kdtune.artifacts.training_context import TrainingContext
 from kdtune.catalog.builtin import MODELS
+from kdtune.energy.flops import Workload
 from kdtune.errors import UsageError
 from kdtune.specs import load_study
 from tests.studies import small_study
@@ -102,3 +103,12 @@ def test_the_record_of_an_earlier_release_is_judged_by_equal_classes(trained, tm
     assert chance_problem(study, old, workload) is None
     problem = chance_problem(study, {**old, "val_accuracy": 0.1, "test": {"accuracy": 0.1}}, workload)
     assert "the most frequent class gives 10.0%" in problem and "best-fitting" not in problem
+
+
+def test_a_detector_no_better_than_its_detections_of_other_images_is_at_chance():
+    study, sizes = load_study("digits-detection"), Workload(1, 1, 800, 300, 300)
+    record = {"val_accuracy": None, "val_objective": 0.05, "test": {"map": 0.07}, "chance_objective": 0.06}
+    problem = chance_problem(study, record, sizes)
+    assert "its mAP on 600 validation and test images is 6.0%, and that of its predictions for other" in problem
+    assert chance_problem(study, record | {"val_objective": 0.06}, sizes) is None
+    assert chance_problem(study, {**record, "chance_objective": None}, sizes) is None  # of an earlier release

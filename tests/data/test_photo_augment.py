@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as vision
 
-from kdtune.data.augment import Changes, augment, changed
+from kdtune.data.augment import Changes, augment
 from kdtune.data.photo_augment import (
     GREATEST_RATIO,
     JITTER,
@@ -105,7 +105,7 @@ def test_an_image_changes_alike_alone_and_in_any_batch_and_otherwise_in_other_ep
     mixed = torch.tensor([9, 2, 31, 2])
     assert torch.equal(augment(images, mixed, changes, 3, 7), whole[mixed])
     epoch_tables = Changes.drawn(torch.arange(32), changes, (12, 16), 3, 7)
-    assert torch.equal(changed(images[mixed], epoch_tables.of(mixed)), whole[mixed])
+    assert torch.equal(epoch_tables.of(mixed).applied_to(images[mixed]), whole[mixed])
     for other in (augment(images, torch.arange(32), changes, 3, 8), augment(images, torch.arange(32), changes, 4, 7)):
         assert (whole != other).flatten(1).any(1).float().mean() > 0.9
 

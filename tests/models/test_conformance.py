@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdtune.catalog.builtin import MODELS
+from kdtune.catalog.builtin import models_of
 from kdtune.specs.component import Component
 from kdtune.testing.networks import NetworkConformance
 
@@ -10,6 +10,6 @@ from kdtune.testing.networks import NetworkConformance
 class TestBuiltIn(NetworkConformance):
     image_shape = (1, 28, 28)
 
-    @pytest.fixture(params=MODELS)
+    @pytest.fixture(params=models_of("classification"))
     def network(self, request):
         return Component(name=request.param)

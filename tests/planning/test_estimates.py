@@ -8,8 +8,9 @@ from kdtune.artifacts.logit_store import LogitShape, LogitStore
 from kdtune.energy.flops import Workload
 from kdtune.forecast.earlier_strategies import find_completed
 from kdtune.forecast.strategy_estimate import TimeAndEnergy, Timings, WorkUsage
-from kdtune.planning.estimates import Estimator, SessionEstimate, session_estimate, student_work
+from kdtune.planning.estimates import Estimator, student_work
 from kdtune.planning.resources import Resources
+from kdtune.planning.session_estimate import SessionEstimate, session_estimate
 from kdtune.specs import load_study
 from tests.energy.simulated import J, Node, W, two_cores
 from tests.results.finished import WORKLOAD, finished, write_ledger

@@ -172,6 +172,18 @@ def test_an_accuracy_that_differs_from_the_record_is_noted(document):
     assert "the student of grid classified 899 of 1000 test images correctly here, and 900" in line
 
 
+def test_the_metric_that_decided_the_study_is_shown_in_place_of_an_accuracy(document):
+    document["objective"] = "map"
+    for role, value in (("teacher", 0.7), ("student", 0.5)):
+        document[role] |= {"test_accuracy": None, "recorded_test_accuracy": None}
+        document[role] |= {"test_objective": value, "recorded_test_objective": 0.7}
+    text, [found] = shown(document), typed(document)
+    assert text.count("test mAP %") == 2 and "acc." not in text
+    assert [row[3] for row in network_rows(found)[:2]] == ["70.0", "50.0"] and payback_row(found)[1] == "50.0"
+    [line] = [line for line in notes([found]) if "Different from the record" in line]
+    assert "the student of grid reached a mAP of 50.0 % here, and of 70.0 % when the study ran" in line
+
+
 def test_a_busy_machine_and_another_machine_are_noted(document):
     document["teacher"]["energy_uj"]["other"] = 100_000
     document["charged"] = {"quality": "counter", "hardware": [NODE | {"cpu_model": "another CPU"}]}

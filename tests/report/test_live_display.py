@@ -7,7 +7,7 @@ from kdtune.energy.ledger import read_folder
 from kdtune.energy.meter import Reading
 from kdtune.energy.several_nodes import account_of_nodes
 from kdtune.report.live_display import LiveTable, PlainLines, Progress, display
-from kdtune.report.number_formats import significant
+from kdtune.report.units import energy
 from kdtune.results.outcome import build_result
 from kdtune.results.trial import Trial
 from kdtune.results.watcher import Watcher
@@ -93,7 +93,7 @@ def test_on_a_terminal_a_table_shows_the_running_trials_their_epoch_watts_and_en
     plain = Console(file=io.StringIO(), width=120)
     plain.print(rendered)
     text = plain.file.getvalue()
-    for words in ("abc", "7/30", "50.0", "1.00e-06", "0/2 trials", "ETA"):
+    for words in ("abc", "7/30", "50.0", "3.6 J", "0/2 trials", "ETA"):
         assert words in text
 
 
@@ -152,6 +152,6 @@ def test_the_energy_on_display_is_what_the_result_charges_before_shared_inputs(t
     plain.print(watcher._render())
     watcher.strategy_ended("grid")
     watcher.ended()
-    assert f"study {significant(own_kwh)} kWh" in plain.file.getvalue()
-    assert f" {significant(CARBON.kwh(account.windows[window]))}\n" in plain.file.getvalue()
-    assert f"{significant(own_kwh)} kWh so far" in out.file.getvalue()
+    assert f"study {energy(own_kwh)}," in plain.file.getvalue()
+    assert f" {energy(CARBON.kwh(account.windows[window]))}\n" in plain.file.getvalue()
+    assert f"{energy(own_kwh)} so far" in out.file.getvalue()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdtune.artifacts.training_context import TrainingContext
-from kdtune.catalog.builtin import DATASETS, MODELS
+from kdtune.catalog.builtin import DATASETS, models_of
 from kdtune.errors import SpecError, UsageError
 from kdtune.forecast.step_timing import time_work
 from kdtune.forecast.stopwatch import Stopwatch
@@ -19,6 +19,8 @@ from kdtune.training.distiller import Distiller
 from tests.energy.simulated import two_cores
 from tests.recipes import recipe_of
 from tests.studies import small_study
+
+CLASSIFIERS = models_of("classification")
 
 CPU = torch.device("cpu")
 SMALL_MAPS = ["mobilenet_v2_half", "resnet18", "shufflenet_v2", "vgg8", "vgg13"]
@@ -84,7 +86,7 @@ def test_a_teacher_trained_with_the_last_image_by_itself_is_another_one():
     assert even.teacher_folder == teacher_folder(even.study, **as_before)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_exactly_the_networks_that_fail_on_one_image_are_refused(name):
     for dataset in ("digits", "cifar10"):
         shape, classes = DATASETS[dataset].facts["shape"], DATASETS[dataset].facts["classes"]

@@ -12,12 +12,15 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from kdtune.catalog.metric import Metric
 from kdtune.data.arrays import Arrays
+from kdtune.data.augment import KINDS
 from kdtune.data.batches import ImageSet, Splits
-from kdtune.errors import SpecError
+from kdtune.errors import Fault, SpecError
 from kdtune.methods.soft_pairs import SoftPairs
 from kdtune.models.building import build_network
+from kdtune.models.output_check import check_network
 from kdtune.specs.class_weights import class_weight_faults
 from kdtune.specs.component import Component
+from kdtune.specs.data_info import DataInfo
 from kdtune.specs.study import Setting
 from kdtune.specs.training import Training
 from kdtune.tasks.classification.documents import confusion_csv, per_class_csv
@@ -56,9 +59,13 @@ class Classification:
         """Make the task of a study.
 
         Raises:
-            SpecError: There is not one class weight for each class.
+            SpecError: There is not one class weight for each class, the images have boxes in place of classes, or an
+                augmentation needs boxes.
         """
-        if faults := class_weight_faults(setting, "study"):
+        if setting.data_info.annotations != "classes":
+            problem = f'{setting.dataset} has boxes in place of classes; write task = "detection" in the study'
+            raise SpecError([Fault("study", "task", problem)])
+        if faults := [*class_weight_faults(setting, "study"), *_augmentation_faults(setting)]:
             raise SpecError(faults)
         return cls(setting.data_info.classes, objective_of(setting))
 
@@ -92,6 +99,11 @@ class Classification:
     def network(self, component: Component, image_shape: Sequence[int]) -> torch.nn.Module:
         """See :func:`kdtune.models.building.build_network`."""
         return build_network(component, image_shape[0], self.classes)
+
+    @classmethod
+    def check_network(cls, component: Component, info: DataInfo) -> torch.nn.Module:
+        """See :func:`kdtune.models.output_check.check_network`."""
+        return check_network(component, info)
 
     def label_loss(self, training: Training, train: ImageSet) -> LabelLoss:
         """Cross-entropy in nats; with class weights its mean is weighted by those of the images' classes."""
@@ -182,3 +194,13 @@ class Classification:
 
     def _confusion(self, predictions: torch.Tensor, part: ImageSet) -> torch.Tensor:
         return count_confusions(predictions.cpu(), part.labels.cpu(), self.classes)
+
+
+def _augmentation_faults(setting: Setting) -> list[Fault]:
+    given = {name: getattr(setting, name).augment for name in ("training", "teacher_training")}
+    return [
+        Fault("study", f"{name}.augment", f"{kind!r} needs boxes, so it is for detection alone; remove it")
+        for name, kinds in given.items()
+        for kind in kinds
+        if kind not in KINDS
+    ]

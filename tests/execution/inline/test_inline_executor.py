@@ -18,6 +18,7 @@ from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial_log import TrialLog
 from tests.forked import Forked
 from tests.studies import outcome_of, small_study
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.study
 
@@ -165,6 +166,16 @@ def test_the_model_that_a_strategy_chooses_is_tested_even_if_another_one_is_bett
     assert repeat.chosen == worst.point and repeat.test and (result.folder / "mine" / "student.pt").is_file()
 
 
+def wait_for_epochs(process, file, least):
+    """Wait until a command has reported some epochs."""
+
+    def is_time():
+        assert process.poll() is None, process.communicate()[1]
+        return len(read_epochs(file)) >= least
+
+    wait_for(is_time)
+
+
 class Began:
     """A command in a separate process that has begun to train."""
 
@@ -172,14 +183,11 @@ class Began:
         study = ["study", "digits-hkd", "-s", "fixed", "--inline", "--repeats", "1", "--epochs", "100000", *more]
         self.folder = cwd / "results" / "digits-hkd"
         self.process = Forked(None, study, cwd)
-        deadline = time.monotonic() + 150
-        while len(read_epochs(self.folder / "fixed" / "epochs.jsonl")) < 2:
-            assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()[1]
-            time.sleep(0.05)
+        wait_for_epochs(self.process, self.folder / "fixed" / "epochs.jsonl", 2)
 
     def end(self, number):
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=100)
+        out, err = self.process.communicate()
         return self.process.returncode, out, err
 
     def trial(self):
@@ -192,12 +200,10 @@ def test_a_study_resumes_after_a_kill_and_after_a_signal(tmp_path):
     assert begun.end(signal.SIGKILL)[0] == -signal.SIGKILL
     for number in (signal.SIGTERM, signal.SIGINT):
         resumed = Forked(None, ["resume", str(begun.folder)], tmp_path)
-        known = len(read_epochs(begun.folder / "fixed" / "epochs.jsonl"))
-        while len(read_epochs(begun.folder / "fixed" / "epochs.jsonl")) <= known + 1:
-            assert resumed.poll() is None, resumed.communicate()[1]
-            time.sleep(0.05)
+        epochs = begun.folder / "fixed" / "epochs.jsonl"
+        wait_for_epochs(resumed, epochs, len(read_epochs(epochs)) + 2)
         resumed.send_signal(number)
-        out, err = resumed.communicate(timeout=100)
+        out, err = resumed.communicate()
         assert resumed.returncode == 130, err
         assert "starting the energy meter" in err and "kdtune resume" in out and "Traceback" not in err
         assert "starting Ray" not in err
@@ -222,7 +228,5 @@ def test_a_job_with_environment_variables_runs_in_a_separate_process(tmp_path):
     def stop():
         raise kdtune.StudyInterrupted("enough")
 
-    began_s = time.monotonic()
     with pytest.raises(kdtune.StudyInterrupted):
-        run_separately(time.sleep, (600,), {}, stop)
-    assert time.monotonic() - began_s < 300
+        run_separately(time.sleep, (3600,), {}, stop)  # longer than any test may take
