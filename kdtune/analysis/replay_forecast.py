@@ -13,7 +13,6 @@ from kdtune.catalog.builtin import STRATEGIES, is_all_built_in
 from kdtune.errors import Fault, ResultsError, SpecError
 from kdtune.execution.replay.recorded_trials import PointKey, key_of
 from kdtune.execution.replay.replay_executor import ReplayedTrial, ReplayExecutor
-from kdtune.results.trial import best
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs import load_study
 from kdtune.specs.study import Study
@@ -157,7 +156,7 @@ def _really_chosen(recording: GridRecording, study: Study, label: str) -> dict[i
     if folder is None or folder.read_study().labelled(label) != study.labelled(label):
         return {}
     log = TrialLog.read(folder.trials)
-    chosen = {seed: best(log.of_repeat(repeat)) for repeat, seed in enumerate(study.seeds()) if repeat in log.planned}
+    chosen = {seed: log.chosen(repeat) for repeat, seed in enumerate(study.seeds()) if repeat in log.planned}
     return {seed: key_of(trial.point) for seed, trial in chosen.items() if trial is not None}
 
 

@@ -126,22 +126,21 @@ STRATEGIES.add("random", "kdtune.strategies.random:Random", "some points, drawn 
 STRATEGIES.add("optuna", "kdtune.strategies.optuna:Optuna", "Optuna's TPE, in rounds of a frozen size")
 STRATEGIES.add("asha", "kdtune.strategies.asha:Asha", "successive halving: all points briefly, the best to the end")
 STRATEGIES.add(
+    "successive-halving",
+    "kdtune.strategies.successive_halving:SuccessiveHalving",
+    "all points once, the best of them several times; the best mean wins",
+)
+STRATEGIES.add(
     "stochastic",
     "kdtune.strategies.stochastic:Stochastic",
     "no search: one training, a random tau for each batch",
     restartable=True,
 )
 STRATEGIES.add(
-    "fixed",
-    "kdtune.strategies.fixed:Fixed",
-    "no search: one training at tau 4, a customary value",
-    restartable=True,
+    "fixed", "kdtune.strategies.fixed:Fixed", "no search: one training at tau 4, a customary value", restartable=True
 )
 STRATEGIES.add(
-    "single",
-    "kdtune.strategies.single:Single",
-    "no search: one training under a temperature by name",
-    restartable=True,
+    "single", "kdtune.strategies.single:Single", "no search: one training under a temperature by name", restartable=True
 )
 STRATEGIES.add(
     "best-of",

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from kdtune.catalog.builtin import LOSSES, OPTION_CATALOGS, STRATEGIES
-from kdtune.errors import SpecError
+from kdtune.errors import SpecError, UsageError
 from kdtune.planning.rungs import check_end, check_round, epochs_until
 from kdtune.results.folder import StrategyFolder
 from kdtune.results.trial import Trial
@@ -241,10 +241,12 @@ class Plan:
         target = repeat.target_epochs(trial)
         return target if repeat.strategy.has_rungs and target < trial.planned_epochs else None
 
-    def may_go_on(self, trial: Trial) -> bool:
-        """Return whether a trial that was stopped may be suggested again and continue."""
-        repeat = self._repeats[trial.repeat]
-        return repeat.strategy.has_rungs and not repeat.exhausted and trial.status == "pruned"
+    def is_needed(self, trial: Trial) -> bool:
+        """Return whether a trial that has ended may still continue, or be chosen although another one is better."""
+        repeat, wanted = self._repeats[trial.repeat], set()
+        wanted |= {"pruned"} if repeat.strategy.has_rungs else set()
+        wanted |= {"completed"} if repeat.strategy.chooses else set()
+        return not repeat.exhausted and trial.status in wanted
 
     def expected_trials(self) -> int:
         """Return the expected number of trials over all repeats; exact for repeats that are completely planned."""
@@ -267,7 +269,19 @@ class Plan:
             if not suggestions:
                 check_end(repeat.strategy, self._log.of_repeat(repeat.number))
                 repeat.exhausted = True
-                self._log.plan_complete(repeat.number)
+                self._log.plan_complete(repeat.number, self._choice(repeat))
+
+    def _choice(self, repeat: _Repeat) -> Trial | None:
+        """Return the trial that a strategy chooses itself; None if the best one is chosen."""
+        choice = repeat.strategy.choice() if repeat.strategy.chooses else None
+        if choice is None:
+            return None
+        point = choice.as_point()
+        completed = [one for one in self._log.of_repeat(repeat.number) if one.status == "completed"]
+        found = next((one for one in completed if one.point == point), None)
+        if found is None:
+            raise UsageError(f"{repeat.strategy}: choice() returned {point}, which was not trained to its end")
+        return found
 
     def _resolved(self, suggestion: Suggestion, seed: int) -> TrialSpec:
         return resolved_trial(self._study, suggestion, seed)

@@ -24,7 +24,7 @@ from kdtune.results.strategy_result import (
     Summary,
 )
 from kdtune.results.synthetic_document import synthetic_images_of
-from kdtune.results.trial import best, evaluation_window
+from kdtune.results.trial import evaluation_window
 from kdtune.results.trial_log import TrialLog
 from kdtune.specs.study import Study
 from kdtune.storage.checksums import with_checksum
@@ -51,7 +51,7 @@ def build_result(folder: StrategyFolder, carbon: Carbon) -> StrategyResult:
     repeats = []
     for repeat, seed in enumerate(study.seeds()):
         evaluation = log.evaluations.get(repeat)
-        chosen = log.trials[evaluation["trial_id"]] if evaluation else best(log.of_repeat(repeat))
+        chosen = log.trials[evaluation["trial_id"]] if evaluation else log.chosen(repeat)
         repeats.append(
             Repeat(
                 seed=seed,

@@ -67,6 +67,9 @@ class Strategy:
     #: Whether suggestions may train for a part of the epochs and be suggested again to go on.
     has_rungs: bool = False
 
+    #: Whether :meth:`choice` chooses the model, so that every model is kept until then.
+    chooses: bool = False
+
     def __init__(self, space: SearchSpace, options: BaseModel, seed: int) -> None:
         """Prepare one repeat.
 
@@ -119,6 +122,13 @@ class Strategy:
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Receive the outcomes of the latest round, in the order of its suggestions."""
+
+    def choice(self) -> Suggestion | None:
+        """Return the suggestion whose model is chosen, after the last round; None for the best one by validation.
+
+        It is called only if the strategy sets :attr:`chooses`.
+        """
+        return None
 
     def planned(self) -> list[Suggestion] | None:
         """Return all suggestions if they do not depend on outcomes; otherwise None."""

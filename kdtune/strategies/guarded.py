@@ -37,6 +37,7 @@ class GuardedStrategy(Strategy):
             super().__init__(space, self._own.options, seed)
         self.judges_epochs = bool(self._own.judges_epochs)
         self.has_rungs = bool(self._own.has_rungs)
+        self.chooses = bool(self._own.chooses)
 
     def __str__(self) -> str:
         return self._component
@@ -84,6 +85,12 @@ class GuardedStrategy(Strategy):
         """Pass outcomes on."""
         with foreign_call(self._component, "tell()"):
             self._own.tell(outcomes)
+
+    def choice(self) -> Suggestion | None:
+        """Return the strategy's choice."""
+        with foreign_call(self._component, "choice()"):
+            found = self._own.choice()
+        return None if found is None else self._checked([found], "choice()")[0]
 
     def export(self, folder: Path) -> None:
         """Write the strategy's files; a full disk is not the fault of the strategy."""

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from kdtune.errors import ResultsError, SpecError
+from kdtune.errors import ResultsError, SpecError, UsageError
 from kdtune.planning.resume_checks import check_unchanged
 from kdtune.planning.trial_plan import (
     Next,
@@ -506,9 +506,9 @@ def test_a_trial_of_a_rung_stops_and_goes_on_in_the_next_one(path):
     stopped(log, four, 1, 0.4)
     stopped(log, five, 1, 0.5)
     assert handed_out(plan) == [five] and plan.target_epochs(five) is None
-    assert plan.may_go_on(four) and plan.keep_going(five, 2, 0.5)
+    assert plan.is_needed(four) and plan.keep_going(five, 2, 0.5)
     stopped(log, five, 3, 0.7)
-    assert plan.next() is Next.DONE and not plan.may_go_on(four)
+    assert plan.next() is Next.DONE and not plan.is_needed(four)
     assert [[one.score for one in told] for told in strategy.told] == [[0.4, 0.5], [0.7]]
     assert plan.expected_trials() == 2
 
@@ -538,4 +538,40 @@ def test_a_resumed_plan_tells_each_rung_what_was_reached_in_it(path):
 def test_a_suggestion_that_cannot_be_trained_names_the_strategy(path):
     plan, _ = plan_of(path, Listed([10**9]))
     with pytest.raises(SpecError, match=r"strategy Listed suggests \{'tau': 1000000000\}: tau: has to lie between"):
+        plan.next()
+
+
+# --- strategies that choose ------------------------------------------------------------------------------------
+
+
+class Choosing(Listed):
+    """Chooses a temperature whatever its result is."""
+
+    chooses = True
+    chosen = 4
+
+    def choice(self):
+        return at(self.chosen)
+
+
+def test_a_strategy_may_choose_a_trial_that_is_not_the_best(path):
+    plan, log = plan_of(path, Choosing([4, 5]))
+    four, five = handed_out(plan)
+    stopped(log, five, 3, 0.9)
+    stopped(log, four, 3, 0.1)
+    assert plan.is_needed(four) and plan.next() is Next.DONE and not plan.is_needed(four)
+    assert log.chosen(0) is four
+    again = TrialLog.read(log.path)
+    assert again.chosen(0).point == {"tau": 4} and not again.is_settled(1)
+    again.reopen(again.chosen(0))  # its checkpoint is lost; it is trained again before anything is chosen
+    assert not again.is_trained(1)
+
+
+def test_a_choice_that_was_not_trained_is_refused(path):
+    strategy = Choosing([4, 5])
+    strategy.chosen = 6
+    plan, log = plan_of(path, strategy)
+    for trial in handed_out(plan):
+        stopped(log, trial, 3, 0.5)
+    with pytest.raises(UsageError, match=r"strategy Choosing: choice\(\) returned \{'tau': 6\}, which was not trained"):
         plan.next()

@@ -143,6 +143,29 @@ def test_every_joule_is_in_a_bucket_and_every_training_has_a_window(finished):
         assert (records[0].kind, records[-1].kind) == ("start", "stop")
 
 
+def test_the_model_that_a_strategy_chooses_is_tested_even_if_another_one_is_better(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from kdtune.specs.suggestion import Suggestion\n"
+        "from kdtune.strategies.base import OneRound\n\n\n"
+        "class Mine(OneRound):\n"
+        "    chooses = True\n\n"
+        "    def suggestions(self):\n"
+        "        return [Suggestion(values={'tau': tau}) for tau in (2, 6, 10)]\n\n"
+        "    def choice(self):\n"
+        "        worst = min(self.told, key=lambda one: one.score)\n"
+        "        return worst.suggestion\n\n"
+        "    def tell(self, outcomes):\n"
+        "        self.told = outcomes\n"
+    )
+    study = small_study(repeats=1, strategies={"mine": {"strategy": f"{tmp_path}/mine.py:Mine"}})
+    result = kdtune.run_study(study, out=tmp_path / "results", inline=True)
+    assert result.exit_code == 0, result.errors
+    trials = TrialLog.read(result.folder / "mine" / "trials.jsonl").trials.values()
+    worst = min(trials, key=lambda trial: trial.val_accuracy)
+    [repeat] = result.outcomes[0].repeats
+    assert repeat.chosen == worst.point and repeat.test and (result.folder / "mine" / "student.pt").is_file()
+
+
 def wait_for_epochs(process, file, least):
     """Wait until a command has reported some epochs."""
 
