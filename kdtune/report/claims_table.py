@@ -37,7 +37,7 @@ def _rows(judged: JudgedClaim) -> Iterator[tuple[str, str, str]]:
         yield one.verdict, " and ".join(one.studies), _comparison(one)
     if judged.evidence:
         return
-    yield "not run", "", judged.unpaired or judged.to_type
+    yield "not run", "", judged.unpaired or judged.to_type or ""
 
 
 def _comparison(one: Evidence) -> str:
