@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from kdtune.analysis.green_index import energy_multiple
 from kdtune.report.cost_rows import chosen_points
 from kdtune.report.html.drawing import Series
-from kdtune.report.html.reported_study import ReportedStudy
 from kdtune.report.number_formats import NOTHING, describe_point, percent, ratio
+from kdtune.report.reported_study import ReportedStudy
 from kdtune.report.units import energy_unit
 from kdtune.results.strategy_result import StrategyResult
 

@@ -10,8 +10,8 @@ from kdtune.energy.ledger import read_folder
 from kdtune.report.html.drawing import Series
 from kdtune.report.html.energy_figures import charge_by_part
 from kdtune.report.html.page import report_page
-from kdtune.report.html.reported_study import read_study
 from kdtune.report.html.study_tables import trials_table
+from kdtune.report.reported_study import read_study
 from kdtune.results.folder import StudyFolder
 from tests.results.several import ran
 from tests.results.test_earlier_results import EARLIER
