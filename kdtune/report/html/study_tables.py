@@ -133,11 +133,13 @@ def trials_table(study: ReportedStudy, series: dict[str, Series], most: int = MO
     left_out = len(every) - len(shown)
     columns = ("strategy", "tau", "seed", "number", f"val. {study.metric.title} %", "val. loss")
     return PageTable(
-        f"All {len(every)} trials" if not left_out else f"The first {len(shown)} of {len(every)} trials",
+        f"All trials ({len(every)})" if not left_out else f"The first {len(shown)} of {len(every)} trials",
         (*columns, f"energy ({unit.name})", "epochs", "attempts", "outcome"),
         (1, 10),
         rows,
-        f"The other {left_out} trials are in the files trials.jsonl of the strategies." if left_out else "",
+        f"Trials that are not shown: {left_out}. They are in the files trials.jsonl of the strategies."
+        if left_out
+        else "",
     )
 
 
